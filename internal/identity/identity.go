@@ -1,0 +1,64 @@
+// Package identity answers: who is asking?
+//
+// A source (htpasswd, a directory, an OpenID provider …) is an Authenticator. A Chain asks its sources
+// in order, local ones first, and hands out the principal of the first that knows the name. A wrong
+// password never falls through to the next source, and an outage is never a refusal.
+package identity
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+var (
+	// ErrUnknown means that a source does not know the name: the next one may be asked.
+	ErrUnknown = errors.New("unknown name")
+	// ErrRejected means that the credential is wrong, disabled or expired: nobody else is asked.
+	// What the client is told is the same for ErrUnknown and ErrRejected.
+	ErrRejected = errors.New("credential rejected")
+)
+
+// Kind is the shape of what was shown, decided once.
+type Kind uint8
+
+// The kinds of credentials.
+const (
+	None         Kind = iota // nothing was shown: anonymous
+	Password                 // a name and a password
+	IDToken                  // a JWT in place of the password: never offered to a directory
+	AccessToken              // a secret that Tidewaiter handed out: never offered to a directory
+	RefreshToken             // grant_type=refresh_token
+)
+
+// Credentials is what a client showed, and from where.
+type Credentials struct {
+	Kind     Kind
+	Name     string
+	Secret   Secret
+	Registry string // service name
+	Remote   netip.Addr
+	Client   string
+}
+
+// Verified is who somebody proved to be.
+type Verified struct {
+	Principal  *policy.Principal
+	Credential string    // which one it was, for the journal: "password", "token:laptop"; never a secret
+	Until      time.Time // a token must not outlive it by more than its own short life; zero: no say
+}
+
+// Authenticator is a source. Authenticate may be called from any goroutine and honours ctx. It returns
+// ErrUnknown (ask the next), ErrRejected (stop), or another error, which is an outage.
+type Authenticator interface {
+	Authenticate(ctx context.Context, c Credentials) (Verified, error)
+}
+
+// Finder looks a principal up without a credential: for refresh tokens and explain. ErrUnknown means
+// that there is none (any more).
+type Finder interface {
+	Find(ctx context.Context, name, id string) (*policy.Principal, error)
+}
