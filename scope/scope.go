@@ -10,25 +10,9 @@ package scope
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 )
-
-// Actions is a set of actions. A grant is asked & allowed.
-type Actions uint8
-
-// The actions. All is the literal "*": what a registry demands for its catalog. For a repository
-// Parse reads "*" as "whatever I may do", that is Pull|Push|Delete, so that All never reaches a
-// repository's grant. Read and Write belong to the type "tidewaiter", which is never signed.
-const (
-	Pull Actions = 1 << iota
-	Push
-	Delete
-	All
-	Read
-	Write
-)
-
-// Repository is the set of all that can be done with a repository.
-const Repository = Pull | Push | Delete
 
 // The resource types that Tidewaiter knows.
 const (
@@ -56,8 +40,103 @@ type Scope struct {
 	Actions Actions // never empty in what Parse returns
 }
 
-// Ignored is text that was offered as a scope and is none.
+// Ignored is text that was offered as a scope and is none, or holds actions that are none.
 type Ignored struct {
-	Text   string // as it came, at most 256 bytes of it
+	Text   string // what came, at most 256 bytes of it, with all that is not printable escaped: safe in a log line
 	Reason string // "the name has an upper-case letter"
+}
+
+// Parse reads all scope values of one request. Each may hold several scopes, separated by spaces.
+// Scopes of the same type and name become one with the actions of both, at the place of the first.
+//
+// What is no scope is ignored and told; an unknown action is ignored and told, and the rest of its
+// scope stays. The error is ErrTooMuch, when the values are longer than MaxBytes together, or hold
+// more than MaxScopes scopes or as many things that are none; nothing else is returned with it.
+// What is returned shares memory with the values.
+func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
+	bytes, most := 0, 0
+	for _, v := range values {
+		bytes += len(v)
+		most += 1 + strings.Count(v, " ")
+	}
+	if bytes > MaxBytes {
+		return nil, nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooMuch, bytes, MaxBytes)
+	}
+	if bytes == 0 {
+		return nil, nil, nil
+	}
+
+	asked = make([]Scope, 0, min(most, MaxScopes))
+	var places index
+	for _, v := range values {
+		for text := range strings.SplitSeq(v, " ") {
+			if text == "" {
+				continue
+			}
+			s, reason := parse(text)
+			if reason != "" {
+				if len(ignored) == MaxScopes {
+					return nil, nil, fmt.Errorf("%w: more than %d that are none", ErrTooMuch, MaxScopes)
+				}
+				ignored = append(ignored, Ignored{Text: printable(text, maxShown), Reason: reason})
+			}
+			if s.Actions == 0 {
+				continue
+			}
+			if at, ok := places.find(asked, s); ok {
+				asked[at].Actions |= s.Actions
+				if asked[at].Class == "" {
+					asked[at].Class = s.Class
+				}
+				continue
+			}
+			if len(asked) == MaxScopes {
+				return nil, nil, fmt.Errorf("%w: the limit is %d", ErrTooMuch, MaxScopes)
+			}
+			asked = append(asked, s)
+			places.add(asked)
+		}
+	}
+	if len(asked) == 0 {
+		asked = nil
+	}
+	return asked, ignored, nil
+}
+
+// index finds a scope among those before it. Few are looked through; many get a map, so that a
+// request at the limits costs no more for each scope than a small one.
+type index struct {
+	places map[resource]int // nil up to few scopes
+}
+
+type resource struct{ kind, name string }
+
+const few = 8
+
+func (x *index) find(asked []Scope, s Scope) (int, bool) {
+	if x.places != nil {
+		at, ok := x.places[resource{s.Type, s.Name}]
+		return at, ok
+	}
+	for i := range asked {
+		if asked[i].Name == s.Name && asked[i].Type == s.Type {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// add takes up the last scope of asked.
+func (x *index) add(asked []Scope) {
+	switch {
+	case len(asked) < few:
+	case len(asked) == few:
+		x.places = make(map[resource]int, min(cap(asked), MaxScopes))
+		for i, s := range asked {
+			x.places[resource{s.Type, s.Name}] = i
+		}
+	default:
+		last := asked[len(asked)-1]
+		x.places[resource{last.Type, last.Name}] = len(asked) - 1
+	}
 }

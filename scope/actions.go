@@ -1,0 +1,134 @@
+package scope
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// Actions is a set of actions. A grant is asked & allowed.
+type Actions uint8
+
+// The actions. All is the literal "*": what a registry demands for its catalog. For a repository
+// Parse reads "*" as "whatever I may do", that is Pull|Push|Delete, so that All never reaches a
+// repository's grant. Read and Write belong to the type "tidewaiter", which is never signed.
+const (
+	Pull Actions = 1 << iota
+	Push
+	Delete
+	All
+	Read
+	Write
+)
+
+// Repository is the set of all that can be done with a repository.
+const Repository = Pull | Push | Delete
+
+const every = Pull | Push | Delete | All | Read | Write
+
+// Has reports whether all of b are in a. No actions at all are in every set.
+func (a Actions) Has(b Actions) bool { return a&b == b }
+
+// ParseAction returns the action of that name: pull, push, delete, *, read or write.
+func ParseAction(name string) (Actions, bool) {
+	switch name {
+	case "pull":
+		return Pull, true
+	case "push":
+		return Push, true
+	case "delete":
+		return Delete, true
+	case "*":
+		return All, true
+	case "read":
+		return Read, true
+	case "write":
+		return Write, true
+	}
+	return 0, false
+}
+
+// name returns the name of a single action.
+func (a Actions) name() string {
+	switch a {
+	case Pull:
+		return "pull"
+	case Push:
+		return "push"
+	case Delete:
+		return "delete"
+	case All:
+		return "*"
+	case Read:
+		return "read"
+	case Write:
+		return "write"
+	}
+	return ""
+}
+
+// Each calls yield for the name of each action, in the order pull, push, delete, *, read, write.
+// It is an iter.Seq[string] that allocates nothing.
+func (a Actions) Each(yield func(name string) bool) {
+	for a &= every; a != 0; a &= a - 1 {
+		if !yield((a & -a).name()) {
+			return
+		}
+	}
+}
+
+// Names returns the names of the actions in the order of Each; nil if there are none.
+func (a Actions) Names() []string {
+	if a&every == 0 {
+		return nil
+	}
+	names := make([]string, 0, bits.OnesCount8(uint8(a&every)))
+	for name := range a.Each {
+		names = append(names, name)
+	}
+	return names
+}
+
+// String returns the actions as a scope has them: "pull,push"; "" if there are none.
+func (a Actions) String() string {
+	if name := a.name(); name != "" {
+		return name
+	}
+	if a == Pull|Push { // what most requests ask for
+		return "pull,push"
+	}
+	text, _ := a.AppendText(nil)
+	return string(text)
+}
+
+// AppendText appends String to dst. The error is always nil.
+func (a Actions) AppendText(dst []byte) ([]byte, error) {
+	begin := len(dst)
+	for name := range a.Each {
+		if len(dst) > begin {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, name...)
+	}
+	return dst, nil
+}
+
+// MarshalText is String as bytes, so that actions are one string in JSON.
+func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
+
+// UnmarshalText reads what MarshalText wrote. An unknown action is an error: one that was stored
+// and is forgotten would change what a record says.
+func (a *Actions) UnmarshalText(text []byte) error {
+	*a = 0
+	if len(text) == 0 {
+		return nil
+	}
+	for name := range strings.SplitSeq(string(text), ",") {
+		action, ok := ParseAction(name)
+		if !ok {
+			return fmt.Errorf("reading actions: unknown action %q", printable(name, maxShown))
+		}
+		*a |= action
+	}
+	return nil
+}

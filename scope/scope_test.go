@@ -1,0 +1,252 @@
+package scope_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// repository is a scope of the type that nearly all have.
+func repository(name string, actions scope.Actions) scope.Scope {
+	return scope.Scope{Type: scope.TypeRepository, Name: name, Actions: actions}
+}
+
+func TestParseWhatClientsSend(t *testing.T) {
+	const pullPush = scope.Pull | scope.Push
+	for _, tt := range []struct {
+		who    string
+		values []string
+		want   []scope.Scope
+	}{
+		{"docker login asks for nothing", nil, nil},
+		{"an empty parameter asks for nothing", []string{"", "  "}, nil},
+		{"docker pulls", []string{"repository:library/alpine:pull"},
+			[]scope.Scope{repository("library/alpine", scope.Pull)}},
+		{"crane names push before pull", []string{"repository:team/app:push,pull"},
+			[]scope.Scope{repository("team/app", pullPush)}},
+		{"one value holds two scopes", []string{"repository:conf/repo1:pull,push repository:conf/repo2:pull"},
+			[]scope.Scope{repository("conf/repo1", pullPush), repository("conf/repo2", scope.Pull)}},
+		{"podman repeats the parameter", []string{"repository:a:pull", "repository:b:pull"},
+			[]scope.Scope{repository("a", scope.Pull), repository("b", scope.Pull)}},
+		{"containerd names one repository twice", []string{"repository:ctr/x:pull repository:ctr/x:pull,push"},
+			[]scope.Scope{repository("ctr/x", pullPush)}},
+		{"kaniko names one repository twice, apart", []string{"repository:x:pull", "repository:y:pull", "repository:x:push"},
+			[]scope.Scope{repository("x", pullPush), repository("y", scope.Pull)}},
+		{"skopeo deletes with a star", []string{"repository:team/app:*"},
+			[]scope.Scope{repository("team/app", scope.Repository)}},
+		{"the catalog's star stays a star", []string{"registry:catalog:*"},
+			[]scope.Scope{{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}}},
+		{"a name holds a host and a port", []string{"repository:host.example:5000/foo:pull"},
+			[]scope.Scope{repository("host.example:5000/foo", scope.Pull)}},
+		{"a name holds an IPv6 address", []string{"repository:[fe80::1]:5000/foo:pull repository:[::1]/foo:pull"},
+			[]scope.Scope{repository("[fe80::1]:5000/foo", scope.Pull), repository("[::1]/foo", scope.Pull)}},
+		{"a plugin has a class", []string{"repository(plugin):vieux/sshfs:pull"},
+			[]scope.Scope{{Type: scope.TypeRepository, Class: "plugin", Name: "vieux/sshfs", Actions: scope.Pull}}},
+		{"the class is kept from whichever has one", []string{"repository:p:pull repository(plugin):p:push repository(image):p:pull"},
+			[]scope.Scope{{Type: scope.TypeRepository, Class: "plugin", Name: "p", Actions: pullPush}}},
+		{"the same name of two types is two scopes", []string{"registry:catalog:* repository:catalog:pull"},
+			[]scope.Scope{{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}, repository("catalog", scope.Pull)}},
+		{"a right over Tidewaiter is parsed like any other", []string{"tidewaiter:namespace/team:read,write"},
+			[]scope.Scope{{Type: scope.TypeTidewaiter, Name: "namespace/team", Actions: scope.Read | scope.Write}}},
+		{"every separator of the grammar", []string{"repository:a.b/c_d/e__f/g-h/i---j/0:pull"},
+			[]scope.Scope{repository("a.b/c_d/e__f/g-h/i---j/0", scope.Pull)}},
+		{"an action is named twice, with a comma too many", []string{"repository:a:pull,,pull,"},
+			[]scope.Scope{repository("a", scope.Pull)}},
+	} {
+		t.Run(tt.who, func(t *testing.T) {
+			asked, ignored, err := scope.Parse(tt.values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			if len(ignored) > 0 {
+				t.Errorf("ignored %q", ignored)
+			}
+		})
+	}
+}
+
+func TestParseIgnores(t *testing.T) {
+	for _, tt := range []struct{ text, shown, reason string }{
+		{"x", "x", "it is not of the form type:name:actions"},
+		{"repository:x", "repository:x", "it is not of the form type:name:actions"},
+		{"::", "::", "the type is not made of lower-case letters and digits"},
+		{"Repository:x:pull", "Repository:x:pull", "the type is not made of lower-case letters and digits"},
+		{"repository():x:pull", "repository():x:pull", "the class is not made of lower-case letters and digits"},
+		{"repository(plugin:x:pull", "repository(plugin:x:pull", "the class is not made of lower-case letters and digits"},
+		{"repository(a)(b):x:pull", "repository(a)(b):x:pull", "the class is not made of lower-case letters and digits"},
+		{"repository:x:", "repository:x:", "it has no action"},
+		{"repository:x:,", "repository:x:,", "it has no action"},
+		{"repository::pull", "repository::pull", "the name is empty"},
+		{"repository:*:pull", "repository:*:pull", "the name has a character that no repository may have"},
+		{"repository:FOO/bar:pull", "repository:FOO/bar:pull", "the name has an upper-case letter"},
+		{"repository:foo/Bar:pull", "repository:foo/Bar:pull", "the name has an upper-case letter"},
+		{"repository:HOST:5000/bar:pull", "repository:HOST:5000/bar:pull", "the name has an upper-case letter"},
+		{"repository:host:5000:pull", "repository:host:5000:pull", "the name is only a host"},
+		{"repository:host:/foo:pull", "repository:host:/foo:pull", "the host before the name is no host:port"},
+		{"repository:host:port/foo:pull", "repository:host:port/foo:pull", "the host before the name is no host:port"},
+		{"repository:-host:5000/foo:pull", "repository:-host:5000/foo:pull", "the host before the name is no host:port"},
+		{"repository:[::1/foo:pull", "repository:[::1/foo:pull", "the host before the name is no host:port"},
+		{"repository:a/../b:pull", "repository:a/../b:pull", `the name has a part ".."`},
+		{"repository:./b:pull", "repository:./b:pull", `the name has a part "."`},
+		{"repository:/b:pull", "repository:/b:pull", "the name has an empty part"},
+		{"repository:a//b:pull", "repository:a//b:pull", "the name has an empty part"},
+		{"repository:a/:pull", "repository:a/:pull", "the name has an empty part"},
+		{"repository:a..b:pull", "repository:a..b:pull", "the name has separators side by side"},
+		{"repository:a___b:pull", "repository:a___b:pull", "the name has separators side by side"},
+		{"repository:a-.b:pull", "repository:a-.b:pull", "the name has separators side by side"},
+		{"repository:-a:pull", "repository:-a:pull", "a part of the name begins or ends with a separator"},
+		{"repository:a_/b:pull", "repository:a_/b:pull", "a part of the name begins or ends with a separator"},
+		{"repository:a%2fb:pull", "repository:a%2fb:pull", "the name has a character that no repository may have"},
+		{"repository:\u00e9:pull", `repository:é:pull`, "the name has a character that no repository may have"},
+		{"repository:a\x00b:pull", `repository:a\x00b:pull`, "the name has a control character"},
+		{"repository:a\nlevel=ERROR:pull", `repository:a\nlevel=ERROR:pull`, "the name has a control character"},
+		{"repository:a\x1b[2J:pull", `repository:a\x1b[2J:pull`, "the name has a control character"},
+		{"repository:a\xffb:pull", `repository:a\xffb:pull`, "the name is not UTF-8"},
+		{"repository:a\u202eb:pull", `repository:a\u202eb:pull`, "the name has a character that no repository may have"},
+		{"registry:cata*log:*", "registry:cata*log:*", "the name has a character that it may not have"},
+		{"tidewaiter:namespace/../x:read", "tidewaiter:namespace/../x:read", `the name has a part ".."`},
+		{"tidewaiter:a//b:read", "tidewaiter:a//b:read", "the name has an empty part"},
+		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
+		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
+		{"repository:x:read", "repository:x:read", `unknown action "read"`},
+		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
+		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
+		{"repository:x:a\nb", `repository:x:a\nb`, `unknown action "a\nb"`},
+	} {
+		t.Run(tt.shown, func(t *testing.T) {
+			asked, ignored, err := scope.Parse([]string{tt.text, "repository:next:pull"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]scope.Ignored{{Text: tt.shown, Reason: tt.reason}}, ignored); diff != "" {
+				t.Errorf("ignored (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]scope.Scope{repository("next", scope.Pull)}, asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUnknownActionLeavesTheRest(t *testing.T) {
+	asked, ignored, err := scope.Parse([]string{"repository:x:pull,fly,push"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]scope.Scope{repository("x", scope.Pull|scope.Push)}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]scope.Ignored{{Text: "repository:x:pull,fly,push", Reason: `unknown action "fly"`}}, ignored); diff != "" {
+		t.Errorf("ignored (-want +got):\n%s", diff)
+	}
+}
+
+// A registry copies the query of a request into its challenge, so a third party can put whole scopes
+// there. They are asked for like any other, which gives nobody anything that he may not do.
+func TestScopeInjectedThroughAChallenge(t *testing.T) {
+	asked, _, err := scope.Parse([]string{"repository:app:pull repository:x:pull repository:admin/secret:push:pull"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []scope.Scope{repository("app", scope.Pull), repository("x", scope.Pull)}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// A literal "*" in a token means every action to a registry: it never reaches a repository's grant.
+func TestStarOnARepositoryIsThreeActions(t *testing.T) {
+	for _, text := range []string{"repository:a:*", "repository(x):a:*", "repository:a:pull,*"} {
+		asked, _, err := scope.Parse([]string{text})
+		if err != nil || len(asked) != 1 || asked[0].Actions != scope.Repository {
+			t.Errorf("%s: asked %v, error %v", text, asked, err)
+		}
+	}
+}
+
+func TestNamesAsLongAsAllowed(t *testing.T) {
+	for _, tt := range []struct {
+		bytes int
+		kept  bool
+	}{{scope.MaxName, true}, {scope.MaxName + 1, false}} {
+		asked, ignored, err := scope.Parse([]string{"repository:" + strings.Repeat("a", tt.bytes) + ":pull"})
+		if err != nil || (len(asked) == 1) != tt.kept || (len(ignored) == 1) == tt.kept {
+			t.Errorf("name of %d bytes: asked %d, ignored %v, error %v", tt.bytes, len(asked), ignored, err)
+		}
+		for _, i := range ignored {
+			if len(i.Text) > 256 {
+				t.Errorf("%d bytes of an ignored scope are kept", len(i.Text))
+			}
+		}
+	}
+}
+
+// docker_auth: no limits; 2,000 scopes and a scope of 1 MiB.
+func TestTooMuch(t *testing.T) {
+	scopes := func(n int, format string) []string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		what    string
+		values  []string
+		tooMuch bool
+	}{
+		{"100 scopes", scopes(100, "repository:r%d:pull"), false},
+		{"101 scopes", scopes(101, "repository:r%d:pull"), true},
+		{"2,000 scopes", scopes(2000, "repository:r%d:pull"), true},
+		{"one scope 500 times", slices.Repeat([]string{"repository:a:pull"}, 500), false},
+		{"100 texts that are none", scopes(100, "x%d"), false},
+		{"101 texts that are none", scopes(101, "x%d"), true},
+		{"16 KiB of spaces", []string{strings.Repeat(" ", 16<<10)}, false},
+		{"a byte more", []string{strings.Repeat(" ", 16<<10), "x"}, true},
+		{"1 MiB scope", []string{"repository:" + strings.Repeat("a", 1<<20) + ":pull"}, true},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			asked, ignored, err := scope.Parse(tt.values)
+			if errors.Is(err, scope.ErrTooMuch) != tt.tooMuch || (err != nil) != tt.tooMuch {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil && (asked != nil || ignored != nil) {
+				t.Error("something came back with the error")
+			}
+			if len(asked) > scope.MaxScopes || len(ignored) > scope.MaxScopes {
+				t.Errorf("%d asked, %d ignored", len(asked), len(ignored))
+			}
+		})
+	}
+}
+
+// Many scopes go through another index than few: both must merge alike.
+func TestMergingManyIsMergingFew(t *testing.T) {
+	for n := 1; n <= 20; n++ {
+		var values []string
+		var want []scope.Scope
+		for i := range n {
+			values = append(values, fmt.Sprintf("repository:r%d:pull", i))
+			want = append(want, repository(fmt.Sprintf("r%d", i), scope.Pull|scope.Push))
+		}
+		for i := range n {
+			values = append(values, fmt.Sprintf("repository:r%d:push", n-1-i))
+		}
+		asked, _, err := scope.Parse(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, asked); diff != "" {
+			t.Errorf("%d scopes (-want +got):\n%s", n, diff)
+		}
+	}
+}
