@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// One folder for each dialect; the tables of all rooms are made here.
+//
+//go:embed migrations
+var migrations embed.FS
+
+const dialect = "migrations/sqlite"
+
+// newest returns the version of the newest migration in this binary: the number that its file begins with.
+func newest() (int64, error) {
+	files, err := fs.ReadDir(migrations, dialect)
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("reading migrations: %w", err)
+	}
+	name := path.Base(files[len(files)-1].Name()) // sorted
+	number, _, _ := strings.Cut(name, "_")
+	version, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("reading migration %s: %w", name, err)
+	}
+	return version, nil
+}
+
+// migrate brings the tables of a file up to date. It alone has the file open while it does: another process
+// that runs on the old tables would not know what to do with new ones.
+func (p place) migrate(ctx context.Context) error {
+	alone, err := p.connect(1, url.Values{
+		"_txlock": {"immediate"},
+		// EXCLUSIVE before WAL: then the log needs no shared memory, and others find the file locked.
+		"_pragma": settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)"),
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(up(ctx, alone), alone.Close())
+}
+
+// up applies what is missing, each migration in a transaction of its own, and marks the file. A crash on
+// the way leaves a file with fewer migrations or without the mark; the next Open goes on from there.
+func up(ctx context.Context, pool *sql.DB) error {
+	// First, so that a file with some tables is known as ours.
+	if _, err := pool.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
+		return err
+	}
+	folder, err := fs.Sub(migrations, dialect)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, pool, folder)
+	if err != nil {
+		return fmt.Errorf("reading migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bringing tables up to date: %w", err)
+	}
+	version, err := newest()
+	if err != nil {
+		return err
+	}
+	_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+	return err
+}

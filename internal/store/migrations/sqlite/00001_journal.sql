@@ -1,0 +1,54 @@
+-- +goose Up
+
+-- What changed since it was last read: a counter for each topic, raised in the transaction that
+-- changes something.
+CREATE TABLE changes (
+    topic   TEXT    NOT NULL PRIMARY KEY,
+    counter INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- One row for each group commit. Times are milliseconds since 1970, and those of the entries' ids.
+-- The hash covers the other columns; internal/journal says how. content stands last, so that a look
+-- at the other columns reads no overflow pages.
+CREATE TABLE journal_blocks (
+    first    INTEGER NOT NULL PRIMARY KEY, -- position of its first entry
+    entries  INTEGER NOT NULL,             -- how many
+    earliest INTEGER NOT NULL,
+    latest   INTEGER NOT NULL,
+    previous BLOB    NOT NULL,             -- hash of the block before; 32 zeros for the first
+    hash     BLOB    NOT NULL,
+    content  BLOB    NOT NULL
+);
+
+CREATE INDEX journal_blocks_by_time ON journal_blocks (latest, earliest);
+
+-- One row: what the next block stands on. It is updated in the block's transaction.
+CREATE TABLE journal_head (
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    next INTEGER NOT NULL, -- position of the next entry
+    hash BLOB    NOT NULL  -- of the last block
+);
+
+INSERT INTO journal_head (one, next, hash) VALUES (1, 1, zeroblob(32));
+
+-- Principals, once each; a block names them by hash.
+CREATE TABLE journal_principals (
+    hash      BLOB NOT NULL PRIMARY KEY, -- SHA-256 of principal
+    principal BLOB NOT NULL              -- JSON
+) WITHOUT ROWID;
+
+-- Which events were kept, so that a repeat is not. Rows leave by age, whole epochs at a time.
+CREATE TABLE journal_events (
+    epoch    INTEGER NOT NULL, -- number of a span of 15 days since 1970
+    key      BLOB    NOT NULL, -- of registry and event id
+    position INTEGER NOT NULL,
+    PRIMARY KEY (epoch, key)
+) WITHOUT ROWID;
+
+-- +goose Down
+
+DROP TABLE journal_events;
+DROP TABLE journal_principals;
+DROP TABLE journal_head;
+DROP TABLE journal_blocks;
+DROP TABLE changes;

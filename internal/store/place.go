@@ -1,0 +1,84 @@
+package store
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// place is where a database lies.
+type place struct {
+	name string // as people wrote it, without the scheme
+	path string // of the file; "" for a database in memory
+	dsn  string // a URI for SQLite, without options
+}
+
+// parse reads a state URL.
+func parse(text string) (place, error) {
+	scheme, rest, found := strings.Cut(text, ":")
+	switch {
+	case !found:
+		return place{}, fmt.Errorf("reading state URL %q: it has no scheme (did you mean %q?)", text, "sqlite:"+text)
+	case scheme == "postgres" || scheme == "postgresql":
+		return place{}, errors.New("reading state URL: this build keeps state in SQLite only; write sqlite:///path/to/state.db") // the URL may hold a password
+	case scheme != "sqlite":
+		return place{}, fmt.Errorf("reading state URL: unknown scheme %q; write sqlite:///path/to/state.db", scheme)
+	case rest == ":memory:":
+		// A name of its own: databases in memory are shared by name between connections.
+		return place{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
+	}
+	path, slashes := strings.CutPrefix(rest, "//")
+	switch {
+	case slashes && !strings.HasPrefix(path, "/"):
+		return place{}, fmt.Errorf("reading state URL %q: a host has no meaning here (did you mean %q or %q?)",
+			text, "sqlite:"+path, "sqlite:///"+path)
+	case path == "" || path == "/":
+		return place{}, fmt.Errorf("reading state URL %q: it names no file; write sqlite:///path/to/state.db", text)
+	case strings.ContainsAny(path, "?#"):
+		return place{}, fmt.Errorf("reading state URL %q: options are not taken, and a file's name can't have ? or # in it", text)
+	case strings.ContainsRune(path, 0):
+		return place{}, fmt.Errorf("reading state URL %q: a file's name can't have a NUL in it", text)
+	}
+	abs, err := filepath.Abs(path) // the working directory may change later
+	if err != nil {
+		return place{}, fmt.Errorf("reading state URL %q: %w", text, err)
+	}
+	return place{
+		name: path,
+		path: abs,
+		dsn:  (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}).String(),
+	}, nil
+}
+
+// source returns the URI with options for the driver.
+func (p place) source(options url.Values) string {
+	separator := "?"
+	if strings.Contains(p.dsn, "?") {
+		separator = "&"
+	}
+	return p.dsn + separator + options.Encode()
+}
+
+// prepare makes the folder and the file, closed to others. SQLite would make the file with the umask's mode;
+// it gives its write-ahead log the mode of the file.
+func (p place) prepare() error {
+	if p.path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(p.path, os.O_RDWR|os.O_CREATE, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: the file and its folder must be writable", err)
+	case err != nil:
+		return err
+	}
+	return file.Close()
+}

@@ -1,0 +1,201 @@
+package notification
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits of what Decode keeps. They bound what a body of a given length can grow into; the length
+// of the body itself is the receiver's to bound.
+//
+// A name that is cut would be another name. So a repository or action over MaxName makes an event
+// bad, and any other name over it is left empty; only text for people is cut, and then ends in "…".
+const (
+	MaxEvents     = 1000    // elements read of one envelope; registries send exactly one
+	MaxName       = 512     // bytes of a repository, action, id, digest, tag, media type, method
+	MaxText       = 1024    // bytes of an actor, address, host, user agent, URL, instance
+	MaxReferences = 256     // descriptors of one event; the rest are left out
+	maxBadText    = 4 << 10 // bytes
+)
+
+// Decode reads an envelope of events. What it can't read as an event is in bad, with the reason, and
+// everything else is in events, both in the order of the envelope. An event needs an action and a
+// repository; every other field that is missing, null, or not of its type is left empty, and
+// unknown fields are passed over, however deep.
+//
+// The error is ErrNotEnvelope or nil.
+func Decode(body []byte) (events []Event, bad []Bad, err error) {
+	var envelope map[string]json.RawMessage
+	if json.Unmarshal(body, &envelope) != nil {
+		return nil, nil, ErrNotEnvelope
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(envelope["events"], &list) != nil || list == nil {
+		return nil, nil, ErrNotEnvelope
+	}
+	for i, element := range list {
+		if i == MaxEvents {
+			why := fmt.Sprintf("the envelope has %d events: this one and those after it were not read", len(list))
+			bad = append(bad, newBad(i, why, element))
+			break
+		}
+		event, why := decodeEvent(element)
+		if why != "" {
+			bad = append(bad, newBad(i, why, element))
+			continue
+		}
+		events = append(events, event)
+	}
+	return events, bad, nil
+}
+
+func newBad(index int, why string, element []byte) Bad {
+	text := element[:min(len(element), maxBadText)]
+	return Bad{Index: index, Why: why, Text: append([]byte(nil), text...)}
+}
+
+// decodeEvent reads one element; why says what keeps it from being an event.
+func decodeEvent(element []byte) (event Event, why string) {
+	fields := object(element)
+	if fields == nil {
+		return Event{}, "it is no object"
+	}
+	target := object(fields["target"])
+	request := object(fields["request"])
+	source := object(fields["source"])
+
+	action := text(fields["action"])
+	repository := text(target["repository"])
+	switch {
+	case action == "":
+		return Event{}, "it has no action"
+	case len(action) > MaxName:
+		return Event{}, fmt.Sprintf("its action is longer than %d bytes", MaxName)
+	case repository == "":
+		return Event{}, "it has no repository"
+	case len(repository) > MaxName:
+		return Event{}, fmt.Sprintf("its repository is longer than %d bytes", MaxName)
+	}
+
+	return Event{
+		ID:             name(fields["id"]),
+		Time:           timestamp(fields["timestamp"]),
+		Action:         action,
+		Repository:     repository,
+		FromRepository: name(target["fromRepository"]),
+		MediaType:      name(target["mediaType"]),
+		Digest:         name(target["digest"]),
+		Size:           size(target),
+		Tag:            name(target["tag"]),
+		URL:            words(target["url"]),
+		References:     references(target["references"]),
+		Actor:          words(object(fields["actor"])["name"]),
+		Request: Request{
+			ID:        name(request["id"]),
+			Address:   words(request["addr"]),
+			Host:      words(request["host"]),
+			Method:    name(request["method"]),
+			UserAgent: words(request["useragent"]),
+		},
+		Source: Source{
+			Address:  words(source["addr"]),
+			Instance: words(source["instanceID"]),
+		},
+	}, ""
+}
+
+// references reads what a manifest refers to, as far as it can be read.
+func references(value json.RawMessage) []Descriptor {
+	var list []json.RawMessage
+	if value == nil || json.Unmarshal(value, &list) != nil {
+		return nil
+	}
+	var found []Descriptor
+	for _, element := range list[:min(len(list), MaxReferences)] {
+		fields := object(element)
+		d := Descriptor{
+			MediaType: name(fields["mediaType"]),
+			Digest:    name(fields["digest"]),
+			Size:      size(fields),
+		}
+		if d != (Descriptor{}) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// object returns the fields of a JSON object, or nil for anything else. Reading from nil finds nothing.
+func object(value json.RawMessage) map[string]json.RawMessage {
+	var fields map[string]json.RawMessage
+	if value == nil || json.Unmarshal(value, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
+// text returns a JSON string, or "" for anything else.
+func text(value json.RawMessage) string {
+	var s string
+	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// name returns a string that means nothing when it is cut.
+func name(value json.RawMessage) string {
+	s := text(value)
+	if len(s) > MaxName {
+		return ""
+	}
+	return s
+}
+
+// words returns a string for people, cut to MaxText bytes at the end of a character.
+func words(value json.RawMessage) string {
+	s := text(value)
+	if len(s) <= MaxText {
+		return s
+	}
+	const mark = "…"
+	end := MaxText - len(mark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strings.Clone(s[:end]) + mark
+}
+
+// size returns "size", or "length", which 2.8 sends beside it: bytes, never negative.
+func size(descriptor map[string]json.RawMessage) int64 {
+	for _, key := range [...]string{"size", "length"} {
+		var n float64
+		value := descriptor[key]
+		if value == nil || json.Unmarshal(value, &n) != nil || n <= 0 || n != math.Trunc(n) || n >= 1<<63 {
+			continue
+		}
+		var exact int64
+		if json.Unmarshal(value, &exact) == nil {
+			return exact
+		}
+		return int64(n) // 1e3
+	}
+	return 0
+}
+
+// timestamp returns a time of RFC 3339 in UTC, or the zero time for anything else.
+func timestamp(value json.RawMessage) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text(value))
+	if err != nil {
+		return time.Time{}
+	}
+	t = t.UTC()
+	if t.Year() < 1 || t.Year() > 9999 { // an offset can carry it past what RFC 3339 can write
+		return time.Time{}
+	}
+	return t
+}
