@@ -1,5 +1,10 @@
 package identity
 
+import (
+	"fmt"
+	"io"
+)
+
 // Secret is something that must not be seen: it prints as [secret] with every verb and encoder. It
 // holds a pointer, because fmt prints a plain string type in an unexported field without asking it.
 type Secret struct{ p *string }
@@ -14,6 +19,9 @@ func (s Secret) Reveal() string {
 	}
 	return *s.p
 }
+
+// Format writes "[secret]", whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
 
 // String returns "[secret]".
 func (Secret) String() string { return "[secret]" }

@@ -1,18 +1,209 @@
 // Package password answers: is this the password of that hash?
 //
-// Hashing is slow on purpose. Hashing bounds how many run at once, so that a flood of wrong passwords
-// waits for itself and for nobody else, and remembers for a short time, keyed by a secret of this
-// process, which (hash, password) pairs held, so that a password that is used for every pull is
-// hashed once. A changed hash is another pair: nothing has to be forgotten.
+// Hashing is slow on purpose. A Hashing bounds how many hashes are computed at once, so that a flood of
+// wrong passwords waits for itself and for nobody else. For a short time it remembers, by a MAC under
+// a key of this process, which pairs of hash and password belonged together: a password that is used
+// for every pull is hashed once. A changed hash makes another pair, so nothing has to be forgotten.
+//
+// It reads argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$. Check says what is
+// wrong with any other. Passwords are bytes: nothing is trimmed, cut or normalized.
+//
+// What it holds: 80 bytes for each remembered pair, and, while argon2id hashes are computed, their
+// buffers (19 MiB each as Hash makes them), bounded by [Options].Memory. The Go runtime gives
+// the buffers back to the system within some minutes; bcrypt needs 4 KiB.
 package password
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 var (
 	// ErrMismatch means that the password is not that of the hash.
 	ErrMismatch = errors.New("wrong password")
 	// ErrTooLong means that a password is longer than bcrypt reads (72 bytes): it is refused, never cut.
 	ErrTooLong = errors.New("password longer than 72 bytes")
+	// ErrTooShort means that a new password has fewer than MinLength bytes. Compare never returns it.
+	ErrTooShort = errors.New("password shorter than 8 bytes")
 	// ErrBusy means that the lane is full, or that the wait for it took too long. It is an outage, no refusal.
 	ErrBusy = errors.New("too many passwords are being checked")
 )
+
+// MinLength is how many bytes a new password needs (NIST SP 800-63B: eight characters).
+const MinLength = 8
+
+// Options are the settings of a Hashing. The zero value is good.
+type Options struct {
+	Parallel   int              // threads that hash at once; 0: half of GOMAXPROCS, at least 1, so that signing and serving keep theirs
+	Memory     int64            // bytes that argon2id may hold at once; 0: 64 MiB. A hash that needs more runs alone
+	Queue      int              // hashes that may wait for a thread; 0: 256. One more is ErrBusy
+	Wait       time.Duration    // how long one may wait; 0: 10 s. Longer is ErrBusy
+	Remember   time.Duration    // a pair is forgotten at the latest this long after its last use; 0: 5 min; negative: nothing is remembered
+	Remembered int              // pairs to remember at most; 0: 10,000
+	Now        func() time.Time // nil: time.Now
+}
+
+// Hashing compares and makes hashes. All methods may be called from any goroutine.
+type Hashing struct {
+	lane       *lane
+	macs       *macs
+	remembered *remembered
+
+	mu      sync.Mutex
+	flights map[key]*flight
+
+	hashed, recalled, shared, refused atomic.Uint64
+}
+
+// New returns a Hashing that has nothing to close.
+func New(o Options) *Hashing {
+	if o.Parallel <= 0 {
+		o.Parallel = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Memory <= 0 {
+		o.Memory = 64 << 20
+	}
+	if o.Queue <= 0 {
+		o.Queue = 256
+	}
+	if o.Wait <= 0 {
+		o.Wait = 10 * time.Second
+	}
+	if o.Remember == 0 {
+		o.Remember = 5 * time.Minute
+	}
+	if o.Remembered <= 0 {
+		o.Remembered = 10_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Hashing{
+		lane:       newLane(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait),
+		macs:       newMACs(),
+		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
+		flights:    make(map[key]*flight),
+	}
+}
+
+// Compare returns nil if password is that of hash, and else ErrMismatch, ErrTooLong, ErrBusy, the
+// error of ctx, or one that says why the hash cannot be used (Check has told so before). Only a pair
+// that matched is remembered: a wrong password costs a hash each time. Equal pairs that are compared
+// at the same moment share one hash.
+func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
+	k := h.macs.key(compared, hash, password)
+	if h.remembered.has(k) {
+		h.recalled.Add(1)
+		return nil
+	}
+	parsed, err := parse(hash)
+	if err != nil {
+		return fmt.Errorf("comparing with a hash: %w", err)
+	}
+	if err := parsed.accepts(password); err != nil {
+		return err
+	}
+	return h.share(ctx, k, true, func(ctx context.Context) error {
+		return h.work(ctx, parsed, func() error {
+			if !parsed.matches(password) {
+				return ErrMismatch
+			}
+			return nil
+		})
+	})
+}
+
+// Dummy does what Compare does with a wrong password for a name that has no hash, and takes as long,
+// so that nobody learns by the clock which names exist. The hash like sets algorithm and cost; ""
+// stands for what Hash makes. It never returns nil. The name keeps two unknown names from sharing a
+// hash, as two known ones would not.
+func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
+	parsed := parameters(defaultArgon2id())
+	if like != "" {
+		var err error
+		if parsed, err = parse(like); err != nil {
+			return fmt.Errorf("comparing with a dummy hash: %w", err)
+		}
+	}
+	k := h.macs.key(pretended, like, name, password)
+	if err := parsed.accepts(password); err != nil {
+		return err
+	}
+	return h.share(ctx, k, false, func(ctx context.Context) error {
+		return h.work(ctx, parsed, func() error {
+			parsed.matches(password)
+			return ErrMismatch
+		})
+	})
+}
+
+// Hash makes an argon2id hash (19 MiB, two passes, one thread: the first choice of OWASP's password
+// storage cheat sheet). It waits its turn like Compare, and returns ErrTooShort, ErrBusy or the error of ctx.
+func (h *Hashing) Hash(ctx context.Context, password string) (string, error) {
+	return h.make(ctx, password, defaultArgon2id(), func() (string, error) { return newArgon2id(password), nil })
+}
+
+// HashBcrypt makes a bcrypt hash of cost 10 to 15, for programs that read no argon2id. It returns
+// ErrTooLong for more than 72 bytes, and else what Hash returns.
+func (h *Hashing) HashBcrypt(ctx context.Context, password string, cost int) (string, error) {
+	if cost < minNewCost || cost > maxCost {
+		return "", fmt.Errorf("making a bcrypt hash: the cost %d is not between %d and %d", cost, minNewCost, maxCost)
+	}
+	return h.make(ctx, password, bcryptHash{}, func() (string, error) { return newBcrypt(password, cost) })
+}
+
+// make checks a new password and makes its hash in the lane.
+func (h *Hashing) make(ctx context.Context, password string, p parameters, f func() (string, error)) (hash string, err error) {
+	if len(password) < MinLength {
+		return "", ErrTooShort
+	}
+	if err := p.accepts(password); errors.Is(err, ErrMismatch) {
+		return "", errors.New("making a hash: bcrypt cannot tell a password with a NUL byte from others")
+	} else if err != nil {
+		return "", err
+	}
+	err = h.work(ctx, p, func() error {
+		hash, err = f()
+		return err
+	})
+	return hash, err
+}
+
+// work runs f in the lane.
+func (h *Hashing) work(ctx context.Context, p parameters, f func() error) error {
+	needs := p.needs()
+	if err := h.lane.enter(ctx, needs); err != nil {
+		if errors.Is(err, ErrBusy) {
+			h.refused.Add(1)
+		}
+		return err
+	}
+	defer h.lane.leave(needs)
+	h.hashed.Add(1)
+	return f()
+}
+
+// Stats is what a Hashing has done since New.
+type Stats struct {
+	Hashed     uint64 // hashes computed, dummies among them
+	Remembered uint64 // comparisons that a remembered pair answered
+	Shared     uint64 // comparisons that waited for the hash of an equal one
+	Busy       uint64 // hashes that were refused with ErrBusy
+	Waiting    int    // hashes that wait now
+}
+
+// Stats may be called at any time.
+func (h *Hashing) Stats() Stats {
+	return Stats{
+		Hashed:     h.hashed.Load(),
+		Remembered: h.recalled.Load(),
+		Shared:     h.shared.Load(),
+		Busy:       h.refused.Load(),
+		Waiting:    h.lane.waiting(),
+	}
+}

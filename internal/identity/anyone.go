@@ -1,0 +1,51 @@
+package identity
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Anyone is a source that believes everybody: each name, with any password that is not empty. It is
+// for demonstrations, and for trying a policy before there are accounts.
+//
+// The principal bears the name as it was typed: there is no other spelling to go by. A name is only
+// ever compared as a whole, so "*" is somebody called "*". Its id is its name: whoever says
+// the name is that principal.
+type Anyone struct{}
+
+// NewAnyone returns the source, and warns of it.
+func NewAnyone(log *slog.Logger) Anyone {
+	log.Warn("ANY NAME AND ANY PASSWORD IS ACCEPTED: the source \"anyone\" is for demonstrations only")
+	return Anyone{}
+}
+
+// Authenticate accepts any printable name without spaces at its ends, with any password.
+func (Anyone) Authenticate(_ context.Context, c Credentials) (Verified, error) {
+	if c.Kind != Password || c.Secret.Reveal() == "" || !printable(c.Name) {
+		return Verified{}, ErrRejected
+	}
+	return Verified{Principal: anyone(c.Name), Credential: "password"}, nil
+}
+
+// Find returns the principal of any name that Authenticate accepts.
+func (Anyone) Find(_ context.Context, name, id string) (*policy.Principal, error) {
+	if !printable(name) || id != "" && id != name {
+		return nil, ErrUnknown
+	}
+	return anyone(name), nil
+}
+
+func anyone(name string) *policy.Principal {
+	return &policy.Principal{Kind: policy.User, Name: name, Source: "anyone", ID: name}
+}
+
+// printable refuses names that look like others: with characters that cannot be seen, or with
+// spaces at their ends.
+func printable(name string) bool {
+	return name != "" && acceptableName(name) && strings.TrimSpace(name) == name &&
+		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}

@@ -1,0 +1,161 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// ErrUnavailable means that a source whose answer is needed gave none: it is down, or too busy. The
+// error that wraps it names the source, and wraps what the source said.
+var ErrUnavailable = errors.New("identity source unavailable")
+
+// Dummy is a source that hashes passwords, and can spend as much time on a name that nobody knows as
+// on a wrong password. It returns nil when the time is spent; other errors are those that Authenticate
+// would have returned for a wrong password, so that a busy source looks the same for both.
+type Dummy interface {
+	Dummy(ctx context.Context, c Credentials) error
+}
+
+// Source is an Authenticator in a chain. It may be a Finder and a Dummy, too.
+type Source struct {
+	Name string // as principals and errors bear it: "htpasswd", "ldap:corp"
+	Authenticator
+	Remote bool   // asked only when no local source knows the name
+	Kinds  []Kind // the kinds of credentials that it is offered; empty: Password alone
+}
+
+// Options are the settings of a Chain.
+type Options struct {
+	Sources []Source                                       // asked in this order, but local ones first
+	Dummy   func(ctx context.Context, c Credentials) error // where no source is a Dummy; may be nil
+}
+
+// Chain asks its sources who somebody is. It is never changed, and may be used from any goroutine.
+type Chain struct {
+	sources   []Source // local ones first
+	dummies   []func(ctx context.Context, c Credentials) error
+	seed      maphash.Seed
+	anonymous *policy.Principal
+}
+
+// NewChain returns a Chain over o.Sources.
+func NewChain(o Options) *Chain {
+	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
+	slices.SortStableFunc(c.sources, func(a, b Source) int {
+		switch {
+		case a.Remote == b.Remote:
+			return 0
+		case b.Remote:
+			return -1
+		default:
+			return 1
+		}
+	})
+	for _, s := range c.sources {
+		if d, ok := s.Authenticator.(Dummy); ok {
+			c.dummies = append(c.dummies, d.Dummy)
+		}
+	}
+	if len(c.dummies) == 0 && o.Dummy != nil {
+		c.dummies = append(c.dummies, o.Dummy)
+	}
+	return c
+}
+
+// Authenticate asks the sources in order until one knows the name. It returns
+//   - the anonymous principal, always the same one, if nothing was shown;
+//   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
+//     clock, the two are the same;
+//   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
+//     not passed on to the next, which may be weaker.
+func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
+	if shown.Kind == None {
+		return Verified{Principal: c.anonymous}, nil
+	}
+	if !shown.acceptable() {
+		return Verified{}, ErrRejected
+	}
+	for i := range c.sources {
+		s := &c.sources[i]
+		if !s.takes(shown.Kind) {
+			continue
+		}
+		v, err := s.Authenticate(ctx, shown)
+		switch {
+		case err == nil:
+			return v, nil
+		case errors.Is(err, ErrUnknown):
+			continue
+		case !errors.Is(err, ErrRejected):
+			return Verified{}, unavailable(s.Name, err)
+		}
+		if _, hashes := s.Authenticator.(Dummy); hashes {
+			return Verified{}, ErrRejected // it took the time of a hash
+		}
+		return Verified{}, c.reject(ctx, shown)
+	}
+	return Verified{}, c.reject(ctx, shown)
+}
+
+// reject spends the time of a hash, where any source would have, and returns ErrRejected.
+func (c *Chain) reject(ctx context.Context, shown Credentials) error {
+	if shown.Kind != Password || len(c.dummies) == 0 {
+		return ErrRejected
+	}
+	// One name always costs the same, as if it were known to one of the sources.
+	dummy := c.dummies[maphash.String(c.seed, shown.Name)%uint64(len(c.dummies))]
+	if err := dummy(ctx, shown); err != nil && !errors.Is(err, ErrRejected) {
+		return unavailable("password check", err)
+	}
+	return ErrRejected
+}
+
+// Find asks the sources, in order, for a principal by name, and by id unless it is empty. Ids are
+// unique within a source: who has stored one asks FindIn.
+func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	return c.find(ctx, func(*Source) bool { return true }, name, id)
+}
+
+// FindIn is Find in the source of that name alone: for what was handed out to one of its principals,
+// so that a namesake elsewhere never inherits it.
+func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
+	return c.find(ctx, func(s *Source) bool { return s.Name == source }, name, id)
+}
+
+func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id string) (*policy.Principal, error) {
+	if name == "" || !acceptableName(name) {
+		return nil, ErrUnknown
+	}
+	for i := range c.sources {
+		s := &c.sources[i]
+		finder, ok := s.Authenticator.(Finder)
+		if !ok || !asked(s) {
+			continue
+		}
+		p, err := finder.Find(ctx, name, id)
+		switch {
+		case err == nil:
+			return p, nil
+		case !errors.Is(err, ErrUnknown):
+			return nil, unavailable(s.Name, err)
+		}
+	}
+	return nil, ErrUnknown
+}
+
+// takes says whether s is to be offered credentials of kind k.
+func (s *Source) takes(k Kind) bool {
+	if len(s.Kinds) == 0 {
+		return k == Password
+	}
+	return slices.Contains(s.Kinds, k)
+}
+
+func unavailable(source string, err error) error {
+	return fmt.Errorf("asking %s: %w: %w", source, ErrUnavailable, err)
+}

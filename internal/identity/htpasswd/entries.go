@@ -1,0 +1,197 @@
+package htpasswd
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// maxLine bounds a line, in bytes: the longest name, and the longest hash, with room to spare.
+const maxLine = 1 << 10
+
+// maxProblems bounds how many are told at once: a file that is no htpasswd file has one a line.
+const maxProblems = 100
+
+// maxSample bounds the hashes that stand for all of them in Dummy.
+const maxSample = 1024
+
+// entries are what one loading found. They are never changed.
+type entries struct {
+	named  map[string]entry
+	sample []string // hashes, evenly picked from all
+}
+
+type entry struct {
+	hash      string
+	principal *policy.Principal
+}
+
+// Problem is a mistake in the file, in the entries, or in the groups.
+type Problem struct {
+	File       string // "" for the entries and the groups of the config
+	Line       int    // of the file, or the entry's number, from 1; 0 for a group
+	Group      string // the group that names somebody unknown
+	Text       string // "\"ann\" is already on line 3"; never a hash
+	Suggestion string // the nearest name, for a group; "" if there is none
+}
+
+// String returns "users.htpasswd:7: …", "entry 7: …" or "group g: …".
+func (p Problem) String() string {
+	var where string
+	switch {
+	case p.Line == 0:
+		where = fmt.Sprintf("group %q", p.Group)
+	case p.File == "":
+		where = fmt.Sprintf("entry %d", p.Line)
+	default:
+		where = fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	if p.Suggestion != "" {
+		return fmt.Sprintf("%s: %s (did you mean %q?)", where, p.Text, p.Suggestion)
+	}
+	return where + ": " + p.Text
+}
+
+// Problems is all that is wrong, in order: the file's lines, the entries, the groups. Of very many it is
+// the first hundred.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// parser gathers entries and problems.
+type parser struct {
+	source   string
+	memberOf map[string][]string // name -> groups, sorted
+	named    map[string]entry
+	order    []string // hashes
+	lineOf   map[string]place // good or bad
+	problems Problems
+}
+
+// place is where an entry stands.
+type place struct {
+	file bool
+	line int
+}
+
+// parse makes entries of the file's text and of the config's lines. Strangers are the members of groups
+// that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
+// removed from the file.
+func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
+	p := &parser{source: f.name, memberOf: make(map[string][]string)}
+	for group, names := range f.groups {
+		for _, name := range names {
+			if !slices.Contains(p.memberOf[name], group) {
+				p.memberOf[name] = append(p.memberOf[name], group)
+			}
+		}
+	}
+	for _, groups := range p.memberOf {
+		slices.Sort(groups)
+	}
+	lines := bytes.Count(text, []byte{'\n'}) + 1 + len(f.lines)
+	p.named, p.lineOf, p.order = make(map[string]entry, lines), make(map[string]place, lines), make([]string, 0, lines)
+
+	number := 0
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
+		number++
+		p.line(place{file: true, line: number}, f.path, line)
+	}
+	for i, line := range f.lines {
+		p.line(place{line: i + 1}, "", []byte(line))
+	}
+	strangers = f.strangers(p.lineOf)
+	if len(p.problems) > 0 {
+		return nil, nil, append(p.problems, strangers...)
+	}
+	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
+}
+
+// line reads one line.
+func (p *parser) line(at place, file string, raw []byte) {
+	wrong := func(format string, args ...any) {
+		if len(p.problems) < maxProblems {
+			p.problems = append(p.problems, Problem{File: file, Line: at.line, Text: fmt.Sprintf(format, args...)})
+		}
+	}
+	if len(raw) > maxLine {
+		wrong("the line is longer than %d bytes", maxLine)
+		return
+	}
+	line := strings.TrimRight(string(raw), " \t\r\n") // a copy: no entry holds the whole file
+	if line == "" || line[0] == '#' {
+		return
+	}
+	name, hash, ok := strings.Cut(line, ":")
+	if !ok {
+		wrong("no colon between a name and a hash")
+		return
+	}
+	if text := checkName(name); text != "" {
+		wrong("%s", text)
+		return
+	}
+	if first, ok := p.lineOf[name]; ok {
+		wrong("%q is already %s", name, first)
+		return
+	}
+	p.lineOf[name] = at
+	if err := password.Check(hash); err != nil {
+		wrong("the hash of %q is %s", name, err)
+		return
+	}
+	p.order = append(p.order, hash)
+	p.named[name] = entry{hash: hash, principal: &policy.Principal{
+		Kind: policy.User, Name: name, Source: p.source, ID: name, Groups: p.memberOf[name],
+	}}
+}
+
+func (p place) String() string {
+	if p.file {
+		return fmt.Sprintf("on line %d", p.line)
+	}
+	return fmt.Sprintf("entry %d", p.line)
+}
+
+// checkName says what is wrong with a name. A name may hold anything that a person can see: pattern
+// characters in it mean nothing to anybody.
+func checkName(name string) string {
+	switch {
+	case name == "":
+		return "no name before the colon"
+	case len(name) > identity.MaxName:
+		return fmt.Sprintf("the name is longer than %d bytes", identity.MaxName)
+	case !utf8.ValidString(name):
+		return fmt.Sprintf("the name %q is not UTF-8", name)
+	case strings.TrimSpace(name) != name:
+		return fmt.Sprintf("the name %q begins or ends with a space", name)
+	case strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
+		return fmt.Sprintf("the name %q holds a character that cannot be seen", name)
+	}
+	return ""
+}
+
+// pick returns at most n of the hashes, evenly spread.
+func pick(hashes []string, n int) []string {
+	if len(hashes) <= n {
+		return hashes
+	}
+	picked := make([]string, n)
+	for i := range picked {
+		picked[i] = hashes[i*len(hashes)/n]
+	}
+	return picked
+}

@@ -1,0 +1,62 @@
+package htpasswd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// strangers returns a problem for each member of a group that has no line.
+func (f *File) strangers(named map[string]place) Problems {
+	var problems Problems
+	for _, group := range slices.Sorted(maps.Keys(f.groups)) {
+		for _, name := range f.groups[group] {
+			if _, ok := named[name]; ok || len(problems) == maxProblems {
+				continue
+			}
+			problems = append(problems, Problem{
+				Group: group, Text: fmt.Sprintf("there is no entry for its member %q", name), Suggestion: nearest(name, named),
+			})
+		}
+	}
+	return problems
+}
+
+// nearest returns the name that is fewest edits away, if those are at most a third of it; of several,
+// the first in the alphabet. Among very many names it does not look: that would take minutes.
+func nearest(name string, named map[string]place) string {
+	if len(named) > 10_000 {
+		return ""
+	}
+	best, least := "", max(1, len(name)/3)+1
+	for candidate := range named {
+		if len(candidate)-len(name) >= least || len(name)-len(candidate) >= least {
+			continue
+		}
+		if d := distance(name, candidate); d < least || d == least && best != "" && candidate < best {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's: how many bytes to insert, delete or replace.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

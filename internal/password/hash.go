@@ -1,0 +1,187 @@
+package password
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// What a hash may cost. The bounds keep one line of a file from taking the machine: the dearest
+// hash takes some two seconds of one core.
+const (
+	minNewCost = 10 // bcrypt; OWASP's least
+	maxCost    = 15 // bcrypt; each step doubles the time
+	maxBcrypt  = 72 // bytes of a password that bcrypt reads
+
+	maxMemory  = 256 << 10 // argon2id: KiB
+	maxWork    = 1 << 20   // argon2id: KiB times passes
+	maxThreads = 16        // argon2id
+)
+
+// parameters is a hash as it was parsed.
+type parameters interface {
+	accepts(password string) error // ErrTooLong, or ErrMismatch for what no password of such a hash can be
+	matches(password string) bool  // slow, and takes the same time for each answer
+	needs() need
+}
+
+// Check says whether hash is one that Compare can use, and if not, what to do about it. The error
+// never shows the hash: it may be a password in plain text.
+func Check(hash string) error {
+	_, err := parse(hash)
+	return err
+}
+
+func parse(hash string) (parameters, error) {
+	switch {
+	case strings.HasPrefix(hash, "$2a$"), strings.HasPrefix(hash, "$2b$"), strings.HasPrefix(hash, "$2y$"):
+		return parseBcrypt(hash)
+	case strings.HasPrefix(hash, "$argon2id$"):
+		return parseArgon2id(hash)
+	}
+	for _, weak := range []struct{ prefix, is string }{
+		{"$2x$", "a bcrypt hash of a faulty version ($2x$)"},
+		{"$2$", "a bcrypt hash of the first version ($2$)"},
+		{"$apr1$", "an MD5 hash (apr1)"},
+		{"$1$", "an MD5 hash (crypt)"},
+		{"{SHA}", "an SHA-1 hash"},
+		{"{SSHA}", "a salted SHA-1 hash"},
+		{"$5$", "an SHA-256 hash (crypt)"},
+		{"$6$", "an SHA-512 hash (crypt)"},
+		{"$y$", "a yescrypt hash"},
+		{"$7$", "an scrypt hash"},
+		{"$argon2i$", "an argon2i hash"},
+		{"$argon2d$", "an argon2d hash"},
+	} {
+		if strings.HasPrefix(hash, weak.prefix) {
+			return nil, errors.New(weak.is + again)
+		}
+	}
+	if hash == "" {
+		return nil, errors.New("no hash" + again)
+	}
+	return nil, errors.New("neither a bcrypt nor an argon2id hash, but perhaps a DES hash or a password in plain text" + again)
+}
+
+const again = `: make one with "htpasswd -B" or "tidewaiter hash-password"`
+
+// bcryptHash is a bcrypt hash; the zero value, one that has yet to be made.
+type bcryptHash struct{ text []byte }
+
+func parseBcrypt(hash string) (parameters, error) {
+	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	if len(hash) != 60 || hash[6] != '$' || strings.Trim(hash[7:], alphabet) != "" {
+		return nil, fmt.Errorf("a damaged bcrypt hash: it has %d bytes of 60, or some that it cannot have", len(hash))
+	}
+	cost, err := bcrypt.Cost([]byte(hash))
+	if err != nil {
+		return nil, errors.New("a damaged bcrypt hash: its cost is no number from 4 to 31")
+	}
+	if cost > maxCost {
+		return nil, fmt.Errorf("a bcrypt hash of cost %d, which takes longer than a sign-in can: use at most %d", cost, maxCost)
+	}
+	return bcryptHash{[]byte(hash)}, nil
+}
+
+// accepts keeps bcrypt from two mistakes. It reads 72 bytes and no more, so that all passwords that
+// begin with the same 72 would be one. And it repeats the password behind a NUL byte until it has
+// enough, so that "a" and "a\x00a" would be one.
+func (b bcryptHash) accepts(password string) error {
+	if len(password) > maxBcrypt {
+		return ErrTooLong
+	}
+	if strings.IndexByte(password, 0) >= 0 {
+		return ErrMismatch
+	}
+	return nil
+}
+
+func (b bcryptHash) matches(password string) bool {
+	return bcrypt.CompareHashAndPassword(b.text, []byte(password)) == nil // compares in constant time
+}
+
+func (b bcryptHash) needs() need { return need{threads: 1, memory: 4 << 10} }
+
+func newBcrypt(password string, cost int) (string, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+	if err != nil {
+		return "", fmt.Errorf("making a bcrypt hash: %w", err)
+	}
+	return string(hash), nil
+}
+
+// argon2idHash is an argon2id hash.
+type argon2idHash struct {
+	memory, passes uint32 // KiB; number
+	threads        uint8
+	salt, sum      []byte
+}
+
+// defaultArgon2id is what Hash makes, before it has a salt: 19 MiB, two passes, one thread.
+func defaultArgon2id() argon2idHash {
+	return argon2idHash{memory: 19 << 10, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)}
+}
+
+func parseArgon2id(hash string) (parameters, error) {
+	part := strings.Split(hash, "$") // "", argon2id, v=19, m=…,t=…,p=…, salt, sum
+	if len(part) != 6 {
+		return nil, errors.New("a damaged argon2id hash: it is not $argon2id$v=19$m=…,t=…,p=…$salt$hash")
+	}
+	if part[2] != "v=19" {
+		return nil, errors.New("an argon2id hash of another version than 19" + again)
+	}
+	number := strings.Split(part[3], ",")
+	if len(number) != 3 {
+		return nil, errors.New("a damaged argon2id hash: its parameters are not m=…,t=…,p=…")
+	}
+	memory, err1 := parameter(number[0], "m=")
+	passes, err2 := parameter(number[1], "t=")
+	threads, err3 := parameter(number[2], "p=")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, errors.New("a damaged argon2id hash: its parameters are not m=…,t=…,p=…")
+	}
+	if passes < 1 || threads < 1 || threads > maxThreads || memory < 8*threads || memory > maxMemory || memory*passes > maxWork {
+		return nil, fmt.Errorf("an argon2id hash of a cost that is out of bounds: p is 1 to %d, m is 8 times p to %d (KiB), m times t at most %d", maxThreads, maxMemory, maxWork)
+	}
+	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(part[4])
+	sum, err2 := base64.RawStdEncoding.Strict().DecodeString(part[5])
+	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {
+		return nil, errors.New("a damaged argon2id hash: the salt is 8 to 64 bytes and the hash 16 to 64, in base64 without padding")
+	}
+	return argon2idHash{memory: uint32(memory), passes: uint32(passes), threads: uint8(threads), salt: salt, sum: sum}, nil
+}
+
+// parameter reads a number as the PHC string format writes it: decimal, no sign, no leading zero.
+func parameter(s, name string) (uint64, error) {
+	digits, ok := strings.CutPrefix(s, name)
+	if !ok || strings.HasPrefix(digits, "0") || strings.HasPrefix(digits, "+") {
+		return 0, errors.New("no number")
+	}
+	return strconv.ParseUint(digits, 10, 31)
+}
+
+func (a argon2idHash) accepts(string) error { return nil }
+
+func (a argon2idHash) matches(password string) bool {
+	sum := argon2.IDKey([]byte(password), a.salt, a.passes, a.memory, a.threads, uint32(len(a.sum)))
+	return subtle.ConstantTimeCompare(sum, a.sum) == 1
+}
+
+func (a argon2idHash) needs() need {
+	return need{threads: int(a.threads), memory: int64(a.memory) << 10}
+}
+
+func newArgon2id(password string) string {
+	a := defaultArgon2id()
+	rand.Read(a.salt) // never fails: crypto/rand ends the process first
+	a.sum = argon2.IDKey([]byte(password), a.salt, a.passes, a.memory, a.threads, uint32(len(a.sum)))
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, a.memory, a.passes, a.threads, b64(a.salt), b64(a.sum))
+}
