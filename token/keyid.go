@@ -1,0 +1,94 @@
+package token
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+)
+
+// keyID computes the kid under which a registry knows a public key in its rootcertbundle. Each form is
+// what some version computes, mistakes included: a kid that is right and unknown is of no use.
+func keyID(form KeyID, public crypto.PublicKey) (string, error) {
+	alg, err := algorithmOf(public)
+	if err != nil {
+		return "", err
+	}
+	switch form {
+	case Libtrust:
+		if alg == EdDSA {
+			return "", fmt.Errorf("registry 2.8, which the form %q is for, knows no Ed25519 keys", form)
+		}
+		return libtrust(public)
+	case Thumbprint:
+		return thumbprint(public, false), nil
+	case Thumbprint30:
+		if alg == EdDSA {
+			return "", fmt.Errorf("registry 3.0, which the form %q is for, knows no Ed25519 keys by kid", form)
+		}
+		return thumbprint(public, true), nil
+	}
+	return "", fmt.Errorf("the form %q has no kid", form)
+}
+
+// libtrust is the fingerprint of registry 2.8: 240 bits of the SHA-256 of the public key (PKIX DER) in
+// base32, in groups of four.
+func libtrust(public crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return "", fmt.Errorf("encoding the public key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	text := base32.StdEncoding.EncodeToString(sum[:30])
+	kid := make([]byte, 0, len(text)+len(text)/4)
+	for i := 0; i < len(text); i += 4 {
+		if i > 0 {
+			kid = append(kid, ':')
+		}
+		kid = append(kid, text[i:i+4]...)
+	}
+	return string(kid), nil
+}
+
+// thumbprint is the SHA-256 thumbprint of RFC 7638 as registry 3 computes it: the coordinates of a
+// point without the leading zeros that the RFC wants (this differs for one P-256 key in 128), and, in
+// 3.0, those of the curve's generator, so that all keys of a curve share one kid.
+func thumbprint(public crypto.PublicKey, generator bool) string {
+	var text string
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		x, y := coordinates(k)
+		x, y = bytes.TrimLeft(x, "\x00"), bytes.TrimLeft(y, "\x00")
+		if generator {
+			x, y = k.Params().Gx.Bytes(), k.Params().Gy.Bytes()
+		}
+		text = `{"crv":"` + k.Params().Name + `","kty":"EC","x":"` + encode(x) + `","y":"` + encode(y) + `"}`
+	case *rsa.PublicKey:
+		text = `{"e":"` + encode(exponent(k)) + `","kty":"RSA","n":"` + encode(k.N.Bytes()) + `"}`
+	case ed25519.PublicKey:
+		text = `{"crv":"Ed25519","kty":"OKP","x":"` + encode(k) + `"}`
+	}
+	sum := sha256.Sum256([]byte(text))
+	return encode(sum[:])
+}
+
+// coordinates returns x and y at the full length of the curve; nil for a point that is not on it.
+func coordinates(k *ecdsa.PublicKey) (x, y []byte) {
+	point, err := k.Bytes() // 4, x, y
+	if err != nil {
+		return nil, nil
+	}
+	half := len(point) / 2
+	return point[1 : 1+half], point[1+half:]
+}
+
+func exponent(k *rsa.PublicKey) []byte { return big.NewInt(int64(k.E)).Bytes() }
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -1,0 +1,159 @@
+package token
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxPEM bounds each of the two files, in bytes. The largest honest pair, RSA of 8192 bits, has 7 KiB.
+const maxPEM = 64 << 10
+
+// ParseRoot reads a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1; its file may hold
+// other blocks beside it, as the output of "openssl ecparam" does, the certificate's may not: it is
+// given to registries. Each error says which of the two it is about and what to do.
+func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
+	certificate, err := parseCertificate(certificatePEM)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	alg, err := algorithmOf(certificate.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	key, err := parseKey(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key: %w", err)
+	}
+	if _, err := algorithmOf(key.Public()); err != nil {
+		return nil, fmt.Errorf("reading the key: %w", err)
+	}
+	if !same(certificate.PublicKey, key.Public()) {
+		return nil, errors.New("reading the key: it is not the key of the certificate; " +
+			"make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE")
+	}
+	return &Root{certificate: certificate, key: key, alg: alg}, nil
+}
+
+func parseCertificate(text []byte) (*x509.Certificate, error) {
+	all, err := blocks(text, "x509")
+	if err != nil {
+		return nil, err
+	}
+	var certificates []*pem.Block
+	private := false
+	for _, b := range all {
+		switch {
+		case b.Type == "CERTIFICATE":
+			certificates = append(certificates, b)
+		case strings.HasSuffix(b.Type, "PRIVATE KEY"):
+			private = true
+		}
+	}
+	switch {
+	case len(certificates) == 0 && private:
+		return nil, errors.New("this is a private key; the two files may be swapped")
+	case private:
+		return nil, errors.New("a private key is in the same file; registries are given this file, so move the key to its own")
+	case len(certificates) == 0:
+		return nil, notA("certificate", all[0])
+	case len(certificates) > 1:
+		return nil, fmt.Errorf("there are %d certificates; keep only the one that belongs to the key "+
+			"(a registry's rootcertbundle may hold more)", len(certificates))
+	}
+	certificate, err := x509.ParseCertificate(certificates[0].Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the CERTIFICATE block is damaged: %w", err)
+	}
+	return certificate, nil
+}
+
+func parseKey(text []byte) (crypto.Signer, error) {
+	all, err := blocks(text, "pkey")
+	if err != nil {
+		return nil, err
+	}
+	keys := slices.DeleteFunc(slices.Clone(all), func(b *pem.Block) bool { return !strings.HasSuffix(b.Type, "PRIVATE KEY") })
+	switch {
+	case len(keys) == 0 && all[0].Type == "CERTIFICATE":
+		return nil, errors.New("this is a certificate; the two files may be swapped")
+	case len(keys) == 0:
+		return nil, notA("private key", all[0])
+	case len(keys) > 1:
+		return nil, fmt.Errorf("there are %d private keys; keep only the one of the certificate", len(keys))
+	}
+	b := keys[0]
+	switch {
+	case b.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED"):
+		return nil, errors.New("it is encrypted with a passphrase; store it without one, readable only to Tidewaiter: " +
+			"openssl pkey -in KEY -out NEWKEY")
+	case b.Type == "OPENSSH PRIVATE KEY":
+		return nil, errors.New("it is in OpenSSH's own format; convert it: ssh-keygen -p -m PKCS8 -f KEY")
+	}
+	return decodeKey(b.Bytes)
+}
+
+// decodeKey reads a key in any of its encodings, whatever its block is called: files with the wrong
+// name on the right key are common.
+func decodeKey(der []byte) (crypto.Signer, error) {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		if ec, errEC := x509.ParseECPrivateKey(der); errEC == nil {
+			return ec, nil
+		}
+		if rsa, errRSA := x509.ParsePKCS1PrivateKey(der); errRSA == nil {
+			return rsa, nil
+		}
+		return nil, fmt.Errorf("its block is damaged, or of a kind or curve that cannot sign tokens (use EC P-256): %w", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("keys of type %T cannot sign; use EC P-256", key)
+	}
+	return signer, nil
+}
+
+// blocks returns the PEM blocks of a file, at least one. The tool is openssl's for its kind of thing.
+func blocks(text []byte, tool string) ([]*pem.Block, error) {
+	if len(text) > maxPEM {
+		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)
+	}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors begin a file so
+	var all []*pem.Block
+	for {
+		var b *pem.Block
+		if b, text = pem.Decode(text); b == nil {
+			break
+		}
+		all = append(all, b)
+	}
+	switch {
+	case len(all) > 0:
+		return all, nil
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, errors.New("the file is empty")
+	case text[0] == 0x30:
+		return nil, fmt.Errorf("the file is in DER; convert it to PEM: openssl %s -inform DER -in FILE -out FILE.pem", tool)
+	case bytes.Contains(text, []byte("-----BEGIN ")):
+		return nil, errors.New("its PEM block is damaged: lines are missing, joined or indented")
+	}
+	return nil, errors.New("it is no PEM file: there is no -----BEGIN line")
+}
+
+// notA says that a file holds something else than was looked for.
+func notA(wanted string, b *pem.Block) error {
+	switch b.Type {
+	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
+		return errors.New("this is a request for a certificate; make one of it: openssl req -x509 -in REQUEST -key KEY -out CERTIFICATE")
+	case "TRUSTED CERTIFICATE":
+		return errors.New("this is in openssl's own format; convert it: openssl x509 -in FILE -out CERTIFICATE")
+	case "PUBLIC KEY", "RSA PUBLIC KEY":
+		return fmt.Errorf("this is a public key, not a %s", wanted)
+	}
+	return fmt.Errorf("there is no %s, only %q", wanted, b.Type)
+}

@@ -1,0 +1,170 @@
+package token
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Problem is something about a root that a registry will not accept, or that its owner should know.
+type Problem struct {
+	Kind   string   // a fixed word: "expired", "server-authentication", …
+	Text   string   // "the certificate expired on 2026-01-31"
+	Hint   string   // what to do
+	Refuse []string // the registries that then accept no token: "2.8", "3.0", "3.1"; empty: it works, but is unwise
+}
+
+// Fatal reports whether some registry accepts no token.
+func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
+
+var everyRegistry = []string{"2.8", "3.0", "3.1"}
+
+// soon is how long before its end a root is reported: registries must be given the next one, and
+// restarted.
+const soon = 30 * 24 * time.Hour
+
+// Problems says what registries would refuse at the time now if this root signed in the given form, and
+// what is unwise about it. The measure is what registries 2.8.3, 3.0.0 and 3.1.2 do.
+func (r *Root) Problems(form KeyID, now time.Time) []Problem {
+	c := r.certificate
+	var all []Problem
+	if form == X5C {
+		all = append(all, r.dates(now)...)
+		if len(c.UnhandledCriticalExtensions) > 0 {
+			all = append(all, Problem{
+				Kind:   "critical-extension",
+				Text:   fmt.Sprintf("the certificate has a critical extension that registries do not know (%s)", c.UnhandledCriticalExtensions[0]),
+				Hint:   "make a root without it: tidewaiter init",
+				Refuse: everyRegistry,
+			})
+		}
+		if c.IsCA && !r.IssuesLeaves() {
+			all = append(all, Problem{
+				Kind: "no-leaves",
+				Text: "the certificate is a CA that may not sign certificates (keyCertSign is missing), so tokens are signed with its own key and keys do not rotate",
+				Hint: "make a root that has it: tidewaiter init",
+			})
+		}
+	}
+	if r.alg == EdDSA {
+		all = append(all, Problem{
+			Kind:   "ed25519",
+			Text:   "the key is Ed25519: with this certificate in its rootcertbundle registry 2.8 does not start",
+			Hint:   "use EC P-256 unless all registries are 3.0 or newer",
+			Refuse: []string{"2.8"},
+		})
+	}
+	if bad := r.unknownTo(form); len(bad) > 0 {
+		all = append(all, Problem{
+			Kind:   "key-id",
+			Text:   fmt.Sprintf("the form %s names the key in a way that registry %s does not know", form, strings.Join(bad, " and ")),
+			Hint:   "use x5c, which all know, or choose the form of each registry's version",
+			Refuse: bad,
+		})
+	}
+	return append(all, r.shared()...)
+}
+
+// dates judges the certificate's, which registries do without leeway.
+func (r *Root) dates(now time.Time) []Problem {
+	c := r.certificate
+	switch {
+	case now.After(c.NotAfter):
+		return []Problem{{
+			Kind:   "expired",
+			Text:   "the certificate expired on " + day(c.NotAfter),
+			Hint:   "make a new one, or let registries know the key by kid, where they do not look at dates",
+			Refuse: everyRegistry,
+		}}
+	case now.Before(c.NotBefore):
+		return []Problem{{
+			Kind:   "not-yet-valid",
+			Text:   "the certificate is not valid before " + c.NotBefore.UTC().Format(time.RFC3339),
+			Hint:   "look at the clock of this machine, or of the one that made it",
+			Refuse: everyRegistry,
+		}}
+	case now.Add(soon).After(c.NotAfter):
+		return []Problem{{
+			Kind: "expires-soon",
+			Text: "the certificate expires on " + day(c.NotAfter),
+			Hint: "put the next one beside it in each registry's rootcertbundle and restart the registry",
+		}}
+	}
+	return nil
+}
+
+// unknownTo returns the registries that compute another kid for this key.
+func (r *Root) unknownTo(form KeyID) []string {
+	switch {
+	case form == Libtrust && r.alg == EdDSA:
+		return everyRegistry
+	case form == Libtrust:
+		return []string{"3.0", "3.1"}
+	case form == Thumbprint && r.alg == RS256:
+		return []string{"2.8"}
+	case form == Thumbprint:
+		return []string{"2.8", "3.0"}
+	case form == Thumbprint30 && r.alg == RS256:
+		return []string{"2.8"}
+	case form == Thumbprint30 && r.alg == EdDSA:
+		return everyRegistry
+	case form == Thumbprint30:
+		return []string{"2.8", "3.1"}
+	}
+	return nil
+}
+
+// shared looks for signs that the root is not for tokens alone. Every certificate under a root in a
+// rootcertbundle can sign tokens: under a company's CA each of its servers could forge them.
+func (r *Root) shared() []Problem {
+	c := r.certificate
+	var all []Problem
+	if len(c.ExtKeyUsage) > 0 || len(c.DNSNames) > 0 || len(c.IPAddresses) > 0 {
+		what := "names servers"
+		for _, u := range c.ExtKeyUsage {
+			if u == x509.ExtKeyUsageServerAuth || u == x509.ExtKeyUsageClientAuth || u == x509.ExtKeyUsageAny {
+				what = "is for TLS"
+			}
+		}
+		all = append(all, Problem{
+			Kind: "server-authentication",
+			Text: "the certificate " + what + ": who holds that server's key can forge tokens",
+			Hint: "make a root for tokens alone: tidewaiter init",
+		})
+	}
+	if name, ok := publicIssuer(c); ok {
+		all = append(all, Problem{
+			Kind: "public-issuer",
+			Text: "the certificate is of the public authority " + name + ", which others get certificates from too",
+			Hint: "make a root for tokens alone: tidewaiter init",
+		})
+	} else if c.IsCA && c.Issuer.String() != c.Subject.String() {
+		all = append(all, Problem{
+			Kind: "shared-issuer",
+			Text: fmt.Sprintf("the certificate is a CA under another, %q: every certificate that it issued can sign tokens", c.Issuer),
+			Hint: "make a root for tokens alone: tidewaiter init",
+		})
+	}
+	return all
+}
+
+// publicIssuer returns the name of the public authority that issued a certificate, by the organization
+// in the issuer's name, which all of them have. The list is of those that most certificates of the web
+// are from; it cannot be whole.
+func publicIssuer(c *x509.Certificate) (string, bool) {
+	known := []string{
+		"let's encrypt", "internet security research group", "digicert", "sectigo", "usertrust", "comodo",
+		"globalsign", "google trust services", "amazon", "godaddy", "starfield", "entrust", "zerossl",
+		"microsoft", "actalis", "buypass", "certum", "quovadis", "identrust", "ssl.com", "cloudflare",
+		"geotrust", "thawte", "rapidssl", "harica", "swisssign", "verisign",
+	}
+	for _, name := range c.Issuer.Organization {
+		for _, k := range known {
+			if strings.Contains(strings.ToLower(name), k) {
+				return name, true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,133 @@
+package token
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+var (
+	// ErrOutlives means that a token would be valid for longer than the certificate that it carries:
+	// a registry would refuse it before it ends. Signer.Until says what is possible.
+	ErrOutlives = errors.New("the token would outlive its certificate")
+	// ErrNeverSigned means that claims hold what no registry may be told: a right over Tidewaiter
+	// itself, or a "*" for a repository, which a registry takes for every action there is.
+	ErrNeverSigned = errors.New("this is never signed")
+)
+
+// Signer makes tokens with one key. It is immutable, and may be used from any goroutine.
+type Signer struct {
+	key    crypto.Signer
+	alg    Algorithm
+	kid    string
+	chain  []*x509.Certificate
+	until  time.Time
+	header []byte // encoded, with the dot after it
+
+	signature int // encoded length of a signature, in bytes
+}
+
+// NewSigner makes a signer whose tokens name their key by kid, by the certificates of chain (x5c, the
+// key's own first), or both; registries look at the chain only where there is one. It is an error if
+// the key does not fit the algorithm or the first certificate, or if nothing names it.
+func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
+	if key == nil {
+		return nil, errors.New("making a signer: there is no key")
+	}
+	if err := fits(key.Public(), alg); err != nil {
+		return nil, fmt.Errorf("making a signer: %w", err)
+	}
+	if kid == "" && len(chain) == 0 {
+		return nil, errors.New("making a signer: neither a kid nor a certificate names the key")
+	}
+	s := &Signer{key: key, alg: alg, kid: kid, chain: append([]*x509.Certificate(nil), chain...)}
+	for i, c := range chain {
+		if i == 0 && !same(c.PublicKey, key.Public()) {
+			return nil, errors.New("making a signer: the first certificate is for another key")
+		}
+		if end := c.NotAfter.Add(-Leeway); s.until.IsZero() || end.Before(s.until) {
+			s.until = end
+		}
+	}
+
+	header := struct {
+		Alg Algorithm `json:"alg"`
+		Typ string    `json:"typ"`
+		Kid string    `json:"kid,omitempty"`
+		X5C [][]byte  `json:"x5c,omitempty"` // JSON's bytes are standard base64, as x5c wants it
+	}{Alg: alg, Typ: "JWT", Kid: kid}
+	for _, c := range chain {
+		header.X5C = append(header.X5C, c.Raw)
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return nil, fmt.Errorf("making a signer: %w", err)
+	}
+	s.header = append(base64.RawURLEncoding.AppendEncode(nil, text), '.')
+	s.signature = base64.RawURLEncoding.EncodedLen(signatureSize(key.Public()))
+	return s, nil
+}
+
+// Algorithm returns the algorithm that signs.
+func (s *Signer) Algorithm() Algorithm { return s.alg }
+
+// KeyID returns the kid of the tokens; "" if only a certificate names the key.
+func (s *Signer) KeyID() string { return s.kid }
+
+// Certificate returns the certificate that the tokens carry for their key; nil if they carry none.
+func (s *Signer) Certificate() *x509.Certificate {
+	if len(s.chain) == 0 {
+		return nil
+	}
+	return s.chain[0]
+}
+
+// Until returns the latest expiry of a token that this signer signs: Leeway before the first of its
+// certificates ends. It is zero where the tokens carry none, since registries do not look at the
+// dates of a key that they know by kid.
+func (s *Signer) Until() time.Time { return s.until }
+
+// Append appends the signed token to dst. Errors are ErrOutlives, ErrNeverSigned, an expiry that is
+// missing, and what the key says when it cannot sign; dst is then returned as it came.
+func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
+	if err := s.check(c); err != nil {
+		return dst, err
+	}
+	var space [1024]byte // enough for a dozen scopes
+	claims := appendClaims(space[:0], c)
+
+	begin := len(dst)
+	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+s.signature)
+	out = append(out, s.header...)
+	out = base64.RawURLEncoding.AppendEncode(out, claims)
+	signature, err := s.sign(space[:0], out[begin:]) // the claims are encoded: their space is free
+	if err != nil {
+		return dst, fmt.Errorf("signing a token: %w", err)
+	}
+	out = append(out, '.')
+	return base64.RawURLEncoding.AppendEncode(out, signature), nil
+}
+
+// check refuses claims that must not be signed, whoever asks for it: it is the last who sees them.
+func (s *Signer) check(c *Claims) error {
+	if c.Expires.IsZero() {
+		return errors.New("signing a token: it has no expiry")
+	}
+	if !s.until.IsZero() && c.Expires.After(s.until) {
+		return fmt.Errorf("signing a token: %w", ErrOutlives)
+	}
+	for _, a := range c.Access {
+		if a.Type == scope.TypeTidewaiter || a.Actions&(scope.Read|scope.Write) != 0 ||
+			a.Type == scope.TypeRepository && a.Actions&scope.All != 0 {
+			return fmt.Errorf("signing a token for %q: %w", a, ErrNeverSigned)
+		}
+	}
+	return nil
+}
