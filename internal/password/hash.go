@@ -152,6 +152,9 @@ func parseArgon2id(hash string) (parameters, error) {
 	}
 	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(part[4])
 	sum, err2 := base64.RawStdEncoding.Strict().DecodeString(part[5])
+	if strings.ContainsAny(hash, "\r\n") { // which the decoder skips
+		err1 = errors.New("a line break")
+	}
 	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {
 		return nil, errors.New("a damaged argon2id hash: the salt is 8 to 64 bytes and the hash 16 to 64, in base64 without padding")
 	}

@@ -124,6 +124,6 @@ func (r *remembered) turnLocked(now time.Time) {
 	case age >= 2*r.half:
 		r.old, r.young, r.turned = nil, make(map[key]struct{}), now
 	case age >= r.half:
-		r.old, r.young, r.turned = r.young, make(map[key]struct{}), now
+		r.old, r.young, r.turned = r.young, make(map[key]struct{}), r.turned.Add(r.half)
 	}
 }

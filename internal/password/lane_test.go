@@ -1,0 +1,165 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// enter puts one who needs n into the lane, and his name into in when he gets there.
+func enter(ctx context.Context, l *lane, n need, name string, in chan<- string) {
+	go func() {
+		if err := l.enter(ctx, n); err != nil {
+			in <- name + ": " + err.Error()
+			return
+		}
+		in <- name
+	}()
+	synctest.Wait()
+}
+
+func TestTheLaneServesWhoComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(need{threads: 2, memory: 100}, 10, time.Minute)
+		in := make(chan string, 10)
+		small, big := need{threads: 1, memory: 40}, need{threads: 1, memory: 1000} // big: cut to all of it
+		enter(t.Context(), l, small, "first", in)
+		enter(t.Context(), l, big, "big", in)
+		enter(t.Context(), l, small, "small", in) // there is room, but it was not first
+		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
+			t.Errorf("in the lane: %q, want %q", got, want)
+		}
+		l.leave(small)
+		synctest.Wait()
+		if got, want := drain(in), []string{"big"}; !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		l.leave(big)
+		synctest.Wait()
+		if got, want := drain(in), []string{"small"}; !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		l.leave(small)
+		if l.free != l.all {
+			t.Errorf("free at the end: %+v, want %+v", l.free, l.all)
+		}
+	})
+}
+
+func TestTheLaneLetsInWhomABigOneHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(need{threads: 2, memory: 100}, 10, time.Minute)
+		in := make(chan string, 10)
+		small, big := need{threads: 1, memory: 40}, need{threads: 2, memory: 100}
+		enter(t.Context(), l, small, "first", in)
+		ctx, leave := context.WithCancel(t.Context())
+		enter(ctx, l, big, "big", in)
+		enter(t.Context(), l, small, "small", in)
+		leave()
+		synctest.Wait()
+		if got, want := drain(in), []string{"first", "big: context canceled", "small"}; !cmp.Equal(got, want) {
+			t.Errorf("in the lane: %q, want %q", got, want)
+		}
+	})
+}
+
+func drain(in <-chan string) (names []string) {
+	for {
+		select {
+		case name := <-in:
+			names = append(names, name)
+		default:
+			return names
+		}
+	}
+}
+
+// Whatever comes, waits, gives up and leaves: there is never more in the lane than it holds, never more
+// in the queue than it bears, and in the end all of it is free.
+func TestTheLaneKeepsItsBounds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		all := need{threads: rapid.IntRange(1, 4).Draw(rt, "threads"), memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
+		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
+		ops := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 40).Draw(rt, "ops")
+		needs := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) need {
+			return need{threads: rapid.IntRange(1, 6).Draw(rt, "t"), memory: rapid.Int64Range(0, 150).Draw(rt, "m")}
+		}), 40, 40).Draw(rt, "needs")
+		synctest.Test(t, func(*testing.T) {
+			l := newLane(all, limit, time.Minute)
+			type guest struct {
+				needs  need
+				leave  context.CancelFunc
+				inside bool
+				gone   bool
+			}
+			var guests []*guest
+			for i, op := range ops {
+				switch op {
+				case 0, 1: // comes
+					ctx, cancel := context.WithCancel(context.Background())
+					g := &guest{needs: needs[i], leave: cancel}
+					guests = append(guests, g)
+					go func() {
+						err := l.enter(ctx, g.needs)
+						g.inside, g.gone = err == nil, err != nil
+						if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, context.Canceled) {
+							rt.Errorf("entering: %v", err)
+						}
+					}()
+				case 2: // leaves the lane
+					for _, g := range guests {
+						if g.inside {
+							g.inside, g.gone = false, true
+							l.leave(g.needs)
+							break
+						}
+					}
+				case 3: // gives up
+					for _, g := range guests {
+						if !g.inside && !g.gone {
+							g.leave()
+							break
+						}
+					}
+				}
+				synctest.Wait()
+				taken := need{}
+				for _, g := range guests {
+					if g.inside {
+						taken.threads += l.fit(g.needs).threads
+						taken.memory += l.fit(g.needs).memory
+					}
+				}
+				if want := (need{all.threads - taken.threads, all.memory - taken.memory}); l.free != want || want.threads < 0 || want.memory < 0 {
+					rt.Errorf("free: %+v, want %+v", l.free, want)
+				}
+				if n := l.waiting(); n > limit {
+					rt.Errorf("%d wait, the limit is %d", n, limit)
+				}
+			}
+			for range guests { // each round lets at least one more in
+				for _, g := range guests {
+					if g.inside {
+						g.inside, g.gone = false, true
+						l.leave(g.needs)
+					}
+				}
+				synctest.Wait()
+			}
+			for _, g := range guests {
+				if !g.gone {
+					rt.Errorf("somebody who needs %+v never got in", g.needs)
+				}
+				g.leave()
+			}
+			if l.free != l.all || l.waiting() != 0 {
+				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.waiting())
+			}
+		})
+	})
+}
