@@ -22,22 +22,11 @@ func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
-	alg, err := algorithmOf(certificate.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate: %w", err)
-	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("reading the key: %w", err)
 	}
-	if _, err := algorithmOf(key.Public()); err != nil {
-		return nil, fmt.Errorf("reading the key: %w", err)
-	}
-	if !same(certificate.PublicKey, key.Public()) {
-		return nil, errors.New("reading the key: it is not the key of the certificate; " +
-			"make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE")
-	}
-	return &Root{certificate: certificate, key: key, alg: alg}, nil
+	return RootOf(certificate, key)
 }
 
 func parseCertificate(text []byte) (*x509.Certificate, error) {

@@ -49,6 +49,24 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 	return &Root{certificate: certificate, key: key, alg: alg}, nil
 }
 
+// RootOf makes a root of a certificate and its key, which may be kept in a key service or a hardware
+// module: leaves are signed by calling it. It is an error if they do not belong together, or if the key is
+// of a kind that no registry knows.
+func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
+	alg, err := algorithmOf(certificate.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	if _, err := algorithmOf(key.Public()); err != nil {
+		return nil, fmt.Errorf("reading the key: %w", err)
+	}
+	if !same(certificate.PublicKey, key.Public()) {
+		return nil, errors.New("reading the key: it is not the key of the certificate; " +
+			"make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE")
+	}
+	return &Root{certificate: certificate, key: key, alg: alg}, nil
+}
+
 // organization stands in the names of certificates that we make.
 const organization = "Tidewaiter"
 

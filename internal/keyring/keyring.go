@@ -1,5 +1,205 @@
 // Package keyring answers: which key signs now?
 //
 // A Keyring holds the root, makes a short-lived leaf under it, and renews the leaf long before it ends.
-// Signers never wait for a renewal: they read one pointer.
+// Signers never wait for a renewal: they read one pointer. For a certificate that is no CA, and for
+// registries that know keys by kid, the root's own key signs, and there is nothing to renew.
 package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// Use is how some registry wants its tokens signed.
+type Use struct {
+	KeyID     token.KeyID     // "": token.X5C
+	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's own key signs with what fits it
+}
+
+// Options is what a Keyring needs. Root and Now are required.
+type Options struct {
+	Root         *token.Root
+	Direct       bool            // sign with the root's own key even where it could have leaves
+	Uses         []Use           // all that Signer will be asked for; empty: one Use of defaults
+	Algorithm    token.Algorithm // of leaves; default ES256
+	LeafLifetime time.Duration   // default 24h; at most a year, at least Shortest(MaxToken)
+	MaxToken     time.Duration   // the longest lifetime of a token; default 1h
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+const (
+	defaultLeaf  = 24 * time.Hour
+	longestLeaf  = 366 * 24 * time.Hour
+	defaultToken = time.Hour
+
+	// backdate is how far a leaf begins in the past. Registries judge it by their own clocks, without
+	// any leeway.
+	backdate = time.Hour
+)
+
+// Shortest returns the shortest lifetime of leaves that sign tokens of a lifetime. A leaf is renewed at
+// half its life; the other half is for the tokens that it signed last, and for renewals that fail at first.
+func Shortest(maxToken time.Duration) time.Duration {
+	return 2 * (maxToken + token.Leeway + longestWait)
+}
+
+// Keyring is the keys in use. It may be used from any goroutine. Run, which renews them, owns what is
+// below made.
+type Keyring struct {
+	root     *token.Root
+	lifetime time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+
+	algorithms []token.Algorithm // of leaves
+	direct     map[token.KeyID]*token.Signer
+	jwks       []byte
+	leaves     atomic.Pointer[map[token.Algorithm]*token.Signer] // all made in one go
+
+	made time.Time // when the leaves were
+	next time.Time // after a failure: not to be tried again before
+	wait time.Duration
+	told time.Time // when the root's end was last logged
+}
+
+// New makes the first leaves. It fails where a token of MaxToken could not be signed now, so that a
+// service does not start with keys whose every token would be refused.
+func New(o Options) (*Keyring, error) {
+	if o.Root == nil || o.Now == nil {
+		return nil, errors.New("making the keyring: a root and a clock are needed")
+	}
+	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: o.Now, log: o.Log, direct: map[token.KeyID]*token.Signer{}}
+	if k.log == nil {
+		k.log = slog.New(slog.DiscardHandler)
+	}
+	if k.lifetime == 0 {
+		k.lifetime = defaultLeaf
+	}
+	if o.MaxToken == 0 {
+		o.MaxToken = defaultToken
+	}
+	forms, err := k.plan(o)
+	if err != nil {
+		return nil, fmt.Errorf("making the keyring: %w", err)
+	}
+	if k.jwks, err = k.root.JWKS(forms...); err != nil {
+		return nil, fmt.Errorf("making the keyring: %w", err)
+	}
+	now := k.now()
+	if len(k.algorithms) > 0 {
+		if least := Shortest(o.MaxToken); k.lifetime < least || k.lifetime > longestLeaf {
+			return nil, fmt.Errorf("making the keyring: a leaf's lifetime of %v is out of bounds: with tokens of %v it must be %v to %v",
+				k.lifetime, o.MaxToken, least, longestLeaf)
+		}
+		if err := k.renew(now); err != nil {
+			return nil, fmt.Errorf("making the keyring: %w", err)
+		}
+	}
+	for s := range k.all {
+		if until := s.Until(); !until.IsZero() && now.Add(o.MaxToken).After(until) {
+			return nil, fmt.Errorf("making the keyring: the root's certificate ends %s, too soon for a token of %v: make a new root, and give it to the registries",
+				k.root.Certificate().NotAfter.UTC().Format(time.RFC3339), o.MaxToken)
+		}
+	}
+	k.tell(now, true)
+	return k, nil
+}
+
+// plan sorts the uses into leaves and signers with the root's own key, and returns their forms.
+func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
+	if o.Algorithm == "" {
+		o.Algorithm = token.ES256
+	}
+	if len(o.Uses) == 0 {
+		o.Uses = []Use{{}}
+	}
+	leaves := k.root.IssuesLeaves() && !o.Direct
+	var forms []token.KeyID
+	planned := map[token.Algorithm]bool{}
+	for _, u := range o.Uses {
+		if u.KeyID == "" {
+			u.KeyID = token.X5C
+		}
+		if u.Algorithm == "" {
+			u.Algorithm = o.Algorithm
+		}
+		forms = append(forms, u.KeyID)
+		switch {
+		case u.KeyID == token.X5C && leaves:
+			if !planned[u.Algorithm] {
+				planned[u.Algorithm] = true
+				k.algorithms = append(k.algorithms, u.Algorithm)
+			}
+		case k.direct[u.KeyID] == nil:
+			signer, err := k.root.Direct(u.KeyID)
+			if err != nil {
+				return nil, err
+			}
+			k.direct[u.KeyID] = signer
+		}
+	}
+	return forms, nil
+}
+
+// Signer returns the signer for a registry: its form of key id and, for leaves, its algorithm. It costs
+// one pointer and is not to be kept: the next one may be another. It is an error to ask for what was not
+// among Options.Uses.
+func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm) (*token.Signer, error) {
+	if s := k.direct[form]; s != nil {
+		return s, nil
+	}
+	if leaves := k.leaves.Load(); leaves != nil && form == token.X5C {
+		if s := (*leaves)[alg]; s != nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no key for the form %q with the algorithm %q", string(form), string(alg))
+}
+
+// all yields every signer.
+func (k *Keyring) all(yield func(*token.Signer) bool) {
+	for _, s := range k.direct {
+		if !yield(s) {
+			return
+		}
+	}
+	if leaves := k.leaves.Load(); leaves != nil {
+		for _, s := range *leaves {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Root returns the root.
+func (k *Keyring) Root() *token.Root { return k.root }
+
+// JWKS returns the root's public key under each kid that is in use. It is shared: do not change it.
+func (k *Keyring) JWKS() []byte { return k.jwks }
+
+// Bundle returns the root's certificate in PEM, for a registry's rootcertbundle.
+func (k *Keyring) Bundle() []byte { return k.root.Bundle() }
+
+// Run renews leaves until ctx ends. It must run once at most.
+func (k *Keyring) Run(ctx context.Context) {
+	// Looked at by the clock on the wall, often: a timer set for hours ahead stands still while a
+	// machine sleeps.
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		k.tend(k.now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,412 @@
+package keyring_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+func TestLeafIsRenewedAtHalfItsLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := open(t, keyring.Options{Root: root(t), MaxToken: time.Hour})
+		begin := time.Now()
+		first := signer(t, k, token.X5C, token.ES256).Certificate()
+		if got := first.NotAfter.Sub(begin); got != 24*time.Hour {
+			t.Errorf("the leaf lasts %v, not a day", got)
+		}
+		if got := begin.Sub(first.NotBefore); got != time.Hour {
+			t.Errorf("the leaf begins %v before now; clocks of registries differ", got)
+		}
+
+		sleep(12*time.Hour - time.Minute)
+		if !first.Equal(signer(t, k, token.X5C, token.ES256).Certificate()) {
+			t.Error("renewed before half its life")
+		}
+		sleep(2 * time.Minute)
+		second := signer(t, k, token.X5C, token.ES256).Certificate()
+		if second.Equal(first) {
+			t.Fatal("not renewed after half its life")
+		}
+		if second.PublicKey.(*ecdsa.PublicKey).Equal(first.PublicKey) {
+			t.Error("the new leaf has the old key")
+		}
+	})
+}
+
+// Over a month of hourly tokens none is refused, and each outlasts no certificate.
+func TestNoTokenOutlivesItsLeaf(t *testing.T) {
+	for _, leaf := range []time.Duration{0, keyring.Shortest(time.Hour)} {
+		synctest.Test(t, func(t *testing.T) {
+			k := open(t, keyring.Options{Root: root(t), MaxToken: time.Hour, LeafLifetime: leaf})
+			for range 30 * 24 * 2 {
+				s := signer(t, k, token.X5C, token.ES256)
+				expires := time.Now().Add(time.Hour + time.Second)
+				sign(t, s, expires)
+				if end := s.Certificate().NotAfter; end.Before(expires.Add(token.Leeway)) {
+					t.Fatalf("a token expires %s, its leaf %s", expires, end)
+				}
+				sleep(29 * time.Minute)
+			}
+		})
+	}
+}
+
+func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		key := &failing{Signer: newKey(t)}
+		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		first := signer(t, k, token.X5C, token.ES256)
+
+		key.fails.Store(true)
+		sleep(18 * time.Hour)
+		if signer(t, k, token.X5C, token.ES256) != first {
+			t.Fatal("the leaf changed though none could be made")
+		}
+		sign(t, first, time.Now().Add(time.Hour))
+		lines := strings.Count(log.String(), "level=ERROR")
+		if want := "the key service does not answer"; !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, log.String())
+		}
+		if lines < 3 || lines > 40 {
+			t.Errorf("%d failures logged in six hours", lines)
+		}
+
+		key.fails.Store(false)
+		sleep(16 * time.Minute)
+		if signer(t, k, token.X5C, token.ES256) == first {
+			t.Error("not renewed once it could be")
+		}
+	})
+}
+
+// When renewals fail until the end, tokens are refused here, where it is logged, rather than by registries.
+func TestAnEndingLeafSignsNothingThatOutlivesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := &failing{Signer: newKey(t)}
+		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour})
+		key.fails.Store(true)
+		sleep(23 * time.Hour)
+		s := signer(t, k, token.X5C, token.ES256)
+		if _, err := s.Append(nil, &token.Claims{Expires: time.Now().Add(time.Hour)}); !errors.Is(err, token.ErrOutlives) {
+			t.Errorf("error %v", err)
+		}
+		sign(t, s, time.Now().Add(time.Minute))
+	})
+}
+
+// The machine slept, or its clock was wrong: what counts is the clock on the wall.
+func TestClockJumps(t *testing.T) {
+	for _, tt := range []struct {
+		what    string
+		by      time.Duration
+		renewed bool
+	}{
+		{"a machine slept for a day", 24 * time.Hour, true},
+		{"a clock was put back by a day", -24 * time.Hour, true},
+		{"a clock was put back by a minute", -time.Minute, false},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var jump atomic.Int64
+				now := func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }
+				k := open(t, keyring.Options{Root: root(t), MaxToken: time.Hour, Now: now})
+				first := signer(t, k, token.X5C, token.ES256)
+				sleep(time.Minute)
+				jump.Store(int64(tt.by))
+				sleep(2 * time.Minute)
+				s := signer(t, k, token.X5C, token.ES256)
+				if (s != first) != tt.renewed {
+					t.Errorf("renewed: %v", s != first)
+				}
+				if c := s.Certificate(); now().Before(c.NotBefore) || now().After(c.NotAfter) {
+					t.Errorf("at %s the leaf is valid from %s to %s", now(), c.NotBefore, c.NotAfter)
+				}
+			})
+		})
+	}
+}
+
+func TestSigningDuringRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := open(t, keyring.Options{Root: root(t), MaxToken: time.Hour})
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for range 100 {
+					sign(t, signer(t, k, token.X5C, token.ES256), time.Now().Add(time.Hour))
+					time.Sleep(31 * time.Minute)
+				}
+			})
+		}
+		group.Wait()
+	})
+}
+
+func TestWhatSigns(t *testing.T) {
+	ca := root(t)
+	leafless := selfSigned(t, newKey(t), &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature})
+	libtrust, err := ca.KeyID(token.Libtrust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what    string
+		options keyring.Options
+		form    token.KeyID
+		alg     token.Algorithm
+		own     bool // the root's own key signs
+		kid     string
+		gets    token.Algorithm
+	}{
+		{"nothing said: an ES256 leaf", keyring.Options{Root: ca}, token.X5C, token.ES256, false, "", token.ES256},
+		{"a registry wants RS256: a leaf of it", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.X5C}, {Algorithm: token.RS256}}},
+			token.X5C, token.RS256, false, "", token.RS256},
+		{"leaves of another default", keyring.Options{Root: ca, Algorithm: token.ES384}, token.X5C, token.ES384, false, "", token.ES384},
+		{"a kid: the root's own key", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.Libtrust, Algorithm: token.RS256}}},
+			token.Libtrust, token.RS256, true, libtrust, token.ES256},
+		{"asked to: the root's own key", keyring.Options{Root: ca, Direct: true}, token.X5C, token.ES256, true, "", token.ES256},
+		{"no CA: the root's own key", keyring.Options{Root: leafless}, token.X5C, token.ES256, true, "", token.ES256},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			tt.options.Now = time.Now
+			k, err := keyring.New(tt.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := signer(t, k, tt.form, tt.alg)
+			if s.KeyID() != tt.kid || s.Algorithm() != tt.gets {
+				t.Errorf("kid %q, algorithm %s", s.KeyID(), s.Algorithm())
+			}
+			certificate := s.Certificate()
+			if own := certificate == nil || certificate.Equal(tt.options.Root.Certificate()); own != tt.own {
+				t.Errorf("the root's own key signs: %v", own)
+			}
+			if _, err := k.Signer(token.Thumbprint, token.ES256); err == nil {
+				t.Error("a signer that no registry uses was there")
+			}
+			if _, err := k.Signer(token.X5C, token.EdDSA); err == nil && !tt.own {
+				t.Error("a leaf that no registry uses was there")
+			}
+			var set struct{ Keys []struct{ Kid string } }
+			if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) == 0 {
+				t.Errorf("key set %s, error %v", k.JWKS(), err)
+			}
+			if tt.kid != "" && set.Keys[0].Kid != tt.kid {
+				t.Errorf("the key set knows %s", k.JWKS())
+			}
+			if !bytes.Equal(k.Bundle(), tt.options.Root.Bundle()) || k.Root() != tt.options.Root {
+				t.Error("the bundle is not the root's")
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	ended := func(end time.Time) *token.Root {
+		r, err := token.NewRoot("x", token.ES256, end.AddDate(-1, 0, 0), end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	ed25519, err := token.NewRoot("x", token.EdDSA, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what    string
+		options keyring.Options
+		says    string
+	}{
+		{"no root", keyring.Options{}, "a root and a clock are needed"},
+		{"a root that has ended", keyring.Options{Root: ended(time.Now().Add(-time.Hour))}, "the root ends"},
+		{"a root that ends within a token", keyring.Options{Root: ended(time.Now().Add(30 * time.Minute))}, "too soon for a token of 1h0m0s"},
+		{"an ended certificate that signs itself", keyring.Options{Root: ended(time.Now().Add(-time.Hour)), Direct: true}, "too soon for a token"},
+		{"leaves too short for tokens", keyring.Options{Root: root(t), LeafLifetime: 2 * time.Hour}, "it must be 2h32m0s to"},
+		{"leaves of two years", keyring.Options{Root: root(t), LeafLifetime: 2 * 8766 * time.Hour}, "out of bounds"},
+		{"an unknown algorithm", keyring.Options{Root: root(t), Algorithm: "HS256"}, `there is no algorithm "HS256"`},
+		{"an unknown form", keyring.Options{Root: root(t), Uses: []keyring.Use{{KeyID: "jku"}}}, `the form "jku" has no kid`},
+		{"a kid that a key cannot have", keyring.Options{Root: ed25519, Uses: []keyring.Use{{KeyID: token.Libtrust}}}, "knows no Ed25519 keys"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			tt.options.Now = time.Now
+			if _, err := keyring.New(tt.options); err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v, want one with %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// A certificate that ended is no matter to registries that know its key by kid.
+func TestEndedRootSignsByKid(t *testing.T) {
+	r, err := token.NewRoot("x", token.ES256, time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := keyring.New(keyring.Options{Root: r, Uses: []keyring.Use{{KeyID: token.Libtrust}}, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign(t, signer(t, k, token.Libtrust, ""), time.Now().Add(time.Hour))
+}
+
+func TestTheRootsEndIsLoggedOnceADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 35))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open(t, keyring.Options{Root: r, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		sleep(4 * 24 * time.Hour)
+		if strings.Contains(log.String(), "expires-soon") {
+			t.Errorf("logged too early:\n%s", log.String())
+		}
+		sleep(4 * 24 * time.Hour)
+		if n := strings.Count(log.String(), "problem=expires-soon"); n < 2 || n > 4 {
+			t.Errorf("logged %d times in about three days:\n%s", n, log.String())
+		}
+	})
+}
+
+func TestLookingUpASignerAllocatesNothing(t *testing.T) {
+	k, err := keyring.New(keyring.Options{Root: root(t), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { signer(t, k, token.X5C, token.ES256) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkSigner(b *testing.B) {
+	k, err := keyring.New(keyring.Options{Root: root(b), Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := k.Signer(token.X5C, token.ES256); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// open makes a keyring and runs it until the test ends.
+func open(t *testing.T, o keyring.Options) *keyring.Keyring {
+	t.Helper()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	k, err := keyring.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		k.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return k
+}
+
+// sleep lets time pass in a bubble, and what is due happen.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func signer(t testing.TB, k *keyring.Keyring, form token.KeyID, alg token.Algorithm) *token.Signer {
+	t.Helper()
+	s, err := k.Signer(form, alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func sign(t testing.TB, s *token.Signer, expires time.Time) {
+	t.Helper()
+	if _, err := s.Append(nil, &token.Claims{Expires: expires}); err != nil {
+		t.Error(err)
+	}
+}
+
+func root(t testing.TB) *token.Root {
+	t.Helper()
+	r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(10, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func rootOf(t *testing.T, key crypto.Signer) *token.Root {
+	t.Helper()
+	return selfSigned(t, key, &x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign})
+}
+
+func selfSigned(t *testing.T, key crypto.Signer, c *x509.Certificate) *token.Root {
+	t.Helper()
+	c.SerialNumber, c.Subject, c.BasicConstraintsValid = big.NewInt(1), pkix.Name{CommonName: "x"}, true
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(10, 0, 0)
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := token.RootOf(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func newKey(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// failing is a key in a service that may be down.
+type failing struct {
+	crypto.Signer
+	fails atomic.Bool
+}
+
+func (f *failing) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	if f.fails.Load() {
+		return nil, errors.New("the key service does not answer")
+	}
+	return f.Signer.Sign(random, digest, o)
+}
