@@ -91,12 +91,18 @@ type Source struct {
 
 // Problem is a mistake in a Source.
 type Problem struct {
-	Rule       int    // index into Source.Rules; -1: a role
-	Field      string // "subjects", "names", "role", "registries", "actions", "name"; or a role's name
+	Rule       int    // index into Source.Rules; or InRoles, InLimit
+	Field      string // "name", "subjects", "registries", "type", "names", "role", "actions", "lifetime"; or a role's name
 	Item       int    // index into the field's list; -1: the field itself
 	Text       string // "the pattern \"team//app\" has an empty path part"
 	Suggestion string // "team/app"; "" if there is none
 }
+
+// Where a Problem is that is in no rule.
+const (
+	InRoles = -1 // in Source.Roles, where Field is the role
+	InLimit = -2 // in the Limit that was checked
+)
 
 // Problems is the error of Compile: all mistakes at once.
 type Problems []Problem

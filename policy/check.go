@@ -1,0 +1,263 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// What a rule may say is checked here. A rule that says less than its author meant, because of a
+// slip, is dangerous if it denies and puzzling if it allows: so what can never match is a mistake, and
+// what is empty never means everything.
+
+// maxRuleName bounds the name of a rule, in bytes: it is shown in answers and logs.
+const maxRuleName = 200
+
+const everyAction = scope.Repository | scope.All | scope.Read | scope.Write
+
+func (c *compiler) checkRoles() {
+	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
+		switch actions := c.roles[name]; {
+		case name == "" || !printable(name):
+			c.problem(InRoles, name, -1, flaw{text: "the role needs a name that can be seen"})
+		case actions == 0:
+			c.problem(InRoles, name, -1, flaw{text: "the role has no actions"})
+		case actions&^everyAction != 0:
+			c.problem(InRoles, name, -1, flaw{text: "the role has an unknown action"})
+		}
+	}
+}
+
+func (c *compiler) checkName(i int) {
+	name := c.policy.rules[i].Name
+	switch {
+	case name == "":
+		c.problem(i, "name", -1, flaw{text: "the rule has no name; decisions name the rule that made them"})
+		return
+	case len(name) > maxRuleName:
+		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)})
+		return
+	case strings.TrimSpace(name) != name || !printable(name):
+		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
+		return
+	}
+	if first, taken := c.names[name]; taken {
+		where := fmt.Sprintf("rule %d", first+1)
+		if origin := c.policy.rules[first].Origin; origin != (Origin{}) {
+			where = "the rule at " + origin.String()
+		}
+		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
+		return
+	}
+	c.names[name] = i
+}
+
+// checkType returns the type of a rule's resources.
+func (c *compiler) checkType(i int) string {
+	kind := c.policy.rules[i].Type
+	switch kind {
+	case "", scope.TypeRepository:
+		return scope.TypeRepository
+	case scope.TypeRegistry, scope.TypeTidewaiter:
+		return kind
+	}
+	if meant, ok := nearest(kind, scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter); ok {
+		c.problem(i, "type", -1, flaw{fmt.Sprintf("%q is no resource type", kind), meant})
+	} else if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		c.problem(i, "type", -1, flaw{text: fmt.Sprintf("%q can be no resource type: these are lower-case letters and digits", kind)})
+	}
+	return kind
+}
+
+// has returns the actions that resources of the type have.
+func has(kind string) scope.Actions {
+	switch kind {
+	case scope.TypeRepository:
+		return scope.Repository
+	case scope.TypeRegistry:
+		return scope.All
+	case scope.TypeTidewaiter:
+		return scope.Read | scope.Write
+	}
+	return everyAction
+}
+
+// actions returns what a rule is about: the actions of its role, as far as the type has them, and
+// those that it names itself, all of which the type must have.
+func (c *compiler) actions(i int, kind string) scope.Actions {
+	source := &c.policy.rules[i]
+	possible := has(kind)
+	if extra := source.Actions &^ possible; extra&everyAction != 0 {
+		bad := flaw{text: fmt.Sprintf("a %s has no action %s, it has %s", kind, extra, possible)}
+		switch {
+		case kind == scope.TypeRepository && extra == scope.All:
+			bad.suggestion = possible.String()
+		case kind == scope.TypeRegistry:
+			bad.suggestion = "*"
+		}
+		c.problem(i, "actions", -1, bad)
+	} else if extra != 0 {
+		c.problem(i, "actions", -1, flaw{text: "there is an unknown action"})
+	}
+	if source.Role == "" {
+		if source.Actions == 0 {
+			c.problem(i, "actions", -1, flaw{text: "the rule has neither a role nor actions"})
+		}
+		return source.Actions & possible
+	}
+	role, known := c.roles[source.Role]
+	switch {
+	case !known:
+		c.problem(i, "role", -1, flaw{fmt.Sprintf("there is no role %q", source.Role), c.nearestRole(source.Role)})
+	case role != 0 && role&possible == 0:
+		c.problem(i, "role", -1, flaw{text: fmt.Sprintf("the role %q has %s, and a %s only %s", source.Role, role, kind, possible)})
+	}
+	return (role | source.Actions) & possible
+}
+
+// nearestRole remembers what it found: one role may be misspelt in thousands of rules.
+func (c *compiler) nearestRole(name string) string {
+	meant, seen := c.suggested[name]
+	if !seen {
+		if len(c.suggested) < 100 {
+			meant, _ = nearest(name, slices.Collect(maps.Keys(c.roles))...)
+		}
+		c.suggested[name] = meant
+	}
+	return meant
+}
+
+// checkPattern says whether names of the type can match the pattern.
+func checkPattern(kind, text string, parsed pattern) *flaw {
+	switch kind {
+	case scope.TypeRepository:
+		return checkRepository(text, parsed)
+	case scope.TypeRegistry:
+		if text != "catalog" {
+			return &flaw{fmt.Sprintf("the one name of the type registry is catalog, not %q", text), "catalog"}
+		}
+		return nil
+	}
+	for _, p := range parsed {
+		switch {
+		case p.kind != literal && kind != scope.TypeTidewaiter:
+			return &flaw{text: fmt.Sprintf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)}
+		case p.kind != literal && p.kind != glob:
+		case strings.ContainsFunc(p.text, notInOther):
+			return &flaw{text: fmt.Sprintf("the name %q has a character that no name of a %s has", text, kind)}
+		case p.text == "." || p.text == "..":
+			return &flaw{text: fmt.Sprintf("the name %q has a part %q", text, p.text)}
+		}
+	}
+	return nil
+}
+
+// notInOther reports whether the character is neither one of a glob nor of a name that is no
+// repository's: ASCII letters, digits and . _ - : @ +
+func notInOther(r rune) bool {
+	lower := r | 0x20
+	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))
+}
+
+// checkRepository says whether a repository's name can match the pattern.
+func checkRepository(text string, parsed pattern) *flaw {
+	for i, p := range parsed {
+		if p.kind != literal && p.kind != glob {
+			continue
+		}
+		word := p.text
+		if i == 0 && p.kind == literal && len(parsed) > 1 && legalHost(word) {
+			continue
+		}
+		for _, r := range word {
+			switch {
+			case 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
+			case r == '*' && p.kind == glob:
+			case r == ':' && i == 0 && len(parsed) > 1 && p.kind == glob: // registry.example.com:*
+			case 'A' <= r && r <= 'Z':
+				return &flaw{fmt.Sprintf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r), lowerCase(parsed)}
+			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':
+				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user} and ${claims.NAME}", text, r)}
+			default:
+				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which no repository's name has", text, r)}
+			}
+		}
+		// A glob matches something if it matches with a letter for each *.
+		if !strings.Contains(word, ":") && !legalPart(strings.ReplaceAll(word, "*", "a")) {
+			return &flaw{text: fmt.Sprintf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)}
+		}
+	}
+	return nil
+}
+
+// lowerCase returns the pattern's text with its words in lower case, and placeholders as they are.
+func lowerCase(parsed pattern) string {
+	words := make([]string, len(parsed))
+	for i, p := range parsed {
+		switch p.kind {
+		case literal, glob:
+			words[i] = strings.ToLower(p.text)
+		case star:
+			words[i] = "*"
+		case deep:
+			words[i] = "**"
+		case person:
+			words[i] = "${user}"
+		case claim:
+			words[i] = "${claims." + p.text + "}"
+		}
+	}
+	return strings.Join(words, "/")
+}
+
+// reaches says whether any subject of the rule has what the pattern's placeholders stand for.
+func (r *rule) reaches(text string, parsed pattern) *flaw {
+	for _, p := range parsed {
+		for _, s := range r.subjects {
+			if p.kind == claim && s.kind == anonymous || p.kind == person && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
+				continue
+			}
+			p.kind = literal // somebody has it
+		}
+		if len(r.subjects) == 0 {
+			continue
+		}
+		switch p.kind {
+		case person:
+			return &flaw{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is for no users", text)}
+		case claim:
+			return &flaw{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has claims", text)}
+		}
+	}
+	return nil
+}
+
+// Check says what is wrong with the limit; the error is Problems. Decide needs
+// no check before: a limit with a mistake in it leaves less, never more.
+func (l Limit) Check() error {
+	c := compiler{policy: &Policy{rules: []Rule{{Type: l.Type, Actions: l.Actions}}}}
+	kind := c.checkType(0)
+	c.actions(0, kind)
+	if len(l.Names) == 0 {
+		c.problem(0, "names", -1, flaw{text: "the limit has no names; for everything write **"})
+	}
+	for k, text := range l.Names {
+		parsed, bad := parsePattern(nil, text)
+		if bad == nil {
+			bad = checkPattern(kind, text, parsed)
+		}
+		if bad != nil {
+			c.problem(0, "names", k, *bad)
+		}
+	}
+	if len(c.problems) == 0 {
+		return nil
+	}
+	for i := range c.problems {
+		c.problems[i].Rule = InLimit
+	}
+	return c.problems
+}

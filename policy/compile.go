@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Policy is a compiled Source. It never changes, and may be used from any goroutine. The zero Policy
+// grants nothing.
+type Policy struct {
+	id    string
+	rules []Rule
+
+	tree       tree
+	everywhere map[string]*node            // the rules of all registries, by type
+	registries map[string]map[string]*node // by registry and type
+}
+
+// rule is what Decide reads of a Rule.
+type rule struct {
+	source   *Rule
+	number   int32         // from 1, by place in the source
+	actions  scope.Actions // of its role and its own, as far as its type has them
+	deny     bool
+	when     Condition
+	lifetime time.Duration
+	subjects []hashed
+}
+
+// hashed is a subject with its hash. Subjects are found by hash and then compared.
+type hashed struct {
+	hash uint64
+	subject
+}
+
+// hash returns the hash of a subject.
+func hash(seed maphash.Seed, s subject) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // spreads the few kinds over all bits
+	if s.kind < user {
+		return uint64(s.kind)
+	}
+	return maphash.String(seed, s.name) + uint64(s.kind)*odd
+}
+
+// Compile checks a source and builds the index over its rules. The error is Problems, with all that
+// is wrong. The policy keeps the slices in the rules, which must not be changed any more.
+func Compile(source Source) (*Policy, error) {
+	rules := slices.Clone(source.Rules)
+	c := compiler{
+		roles: source.Roles,
+		policy: &Policy{
+			rules:      rules,
+			everywhere: map[string]*node{},
+			registries: map[string]map[string]*node{},
+			tree: tree{
+				seed:  maphash.MakeSeed(),
+				edges: make(map[edge]*node, len(rules)),
+				globs: map[affix][]globEdge{},
+			},
+		},
+		names:     make(map[string]int, len(rules)),
+		suggested: map[string]string{},
+		compiled:  make([]rule, len(rules)),
+		parts:     make(pattern, 0, maxParts),
+	}
+	c.planter = planter{tree: &c.policy.tree, globbed: map[edge]*node{}}
+	c.checkRoles()
+	for i := range rules {
+		c.rule(i)
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	c.planter.finish()
+	c.policy.id = identify(source)
+	return c.policy, nil
+}
+
+// ID names what the policy says: the same roles and rules, in the same order, have the same ID
+// wherever they were written. It is 16 hexadecimal digits of a SHA-256.
+func (p *Policy) ID() string { return p.id }
+
+// Len returns the number of rules.
+func (p *Policy) Len() int { return len(p.rules) }
+
+// Rules returns the rules as they were given to Compile.
+func (p *Policy) Rules() []Rule { return slices.Clone(p.rules) }
+
+// compiler turns rules into the tree, and collects what is wrong with them.
+type compiler struct {
+	policy   *Policy
+	planter  planter
+	roles    map[string]scope.Actions
+	problems Problems
+
+	names     map[string]int // of rules, with their place in the source
+	suggested map[string]string
+	compiled  []rule
+	subjects  []hashed // room for those of the next rules
+	parts     pattern  // room for one pattern
+}
+
+func (c *compiler) problem(rule int, field string, item int, bad flaw) {
+	c.problems = append(c.problems, Problem{rule, field, item, bad.text, bad.suggestion})
+}
+
+func (c *compiler) rule(i int) {
+	source := &c.policy.rules[i]
+	r := &c.compiled[i]
+	r.source, r.number = source, int32(i+1)
+	r.deny, r.when, r.lifetime = source.Deny, source.When, source.Lifetime
+
+	c.checkName(i)
+	kind := c.checkType(i)
+	r.actions = c.actions(i, kind)
+	r.subjects = c.parseSubjects(i)
+	if source.Lifetime < 0 {
+		c.problem(i, "lifetime", -1, flaw{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
+	}
+	for k, registry := range source.Registries {
+		if registry == "" {
+			c.problem(i, "registries", k, flaw{text: "the registry is empty; a rule for all registries has no list of them"})
+		}
+	}
+	if len(source.Names) == 0 {
+		c.problem(i, "names", -1, flaw{text: "the rule has no names; for everything write **"})
+	}
+	for k, text := range source.Names {
+		parsed, bad := parsePattern(c.parts[:0], text)
+		if bad == nil {
+			bad = checkPattern(kind, text, parsed)
+		}
+		if bad == nil {
+			bad = r.reaches(text, parsed)
+		}
+		if bad != nil {
+			c.problem(i, "names", k, *bad)
+			continue
+		}
+		if len(c.problems) > 0 {
+			continue // there will be no policy
+		}
+		if len(source.Registries) == 0 {
+			c.planter.plant(c.root(c.policy.everywhere, kind), parsed, r)
+		}
+		for _, registry := range source.Registries {
+			types, ok := c.policy.registries[registry]
+			if !ok {
+				types = map[string]*node{}
+				c.policy.registries[registry] = types
+			}
+			c.planter.plant(c.root(types, kind), parsed, r)
+		}
+	}
+}
+
+func (c *compiler) root(types map[string]*node, kind string) *node {
+	root, ok := types[kind]
+	if !ok {
+		root = c.planter.grow()
+		types[kind] = root
+	}
+	return root
+}
+
+// parseSubjects returns the subjects of a rule. Those of all rules lie one behind the other.
+func (c *compiler) parseSubjects(i int) []hashed {
+	source := &c.policy.rules[i]
+	if len(source.Subjects) == 0 {
+		c.problem(i, "subjects", -1, flaw{text: "the rule has no subjects; for everybody write anyone"})
+	}
+	if cap(c.subjects)-len(c.subjects) < len(source.Subjects) {
+		c.subjects = make([]hashed, 0, max(1024, len(source.Subjects)))
+	}
+	begin := len(c.subjects)
+	for k, text := range source.Subjects {
+		s, bad := parseSubject(text)
+		if bad != nil {
+			c.problem(i, "subjects", k, *bad)
+			continue
+		}
+		c.subjects = append(c.subjects, hashed{hash(c.policy.tree.seed, s), s})
+	}
+	return c.subjects[begin:len(c.subjects):len(c.subjects)]
+}
+
+// Error returns the problems, one a line, at most 20 of them.
+func (p Problems) Error() string {
+	const most = 20
+	var text strings.Builder
+	text.WriteString("compiling policy: ")
+	for i, problem := range p {
+		if i == most {
+			fmt.Fprintf(&text, "\n… and %d more", len(p)-most)
+			break
+		}
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		text.WriteString(problem.String())
+	}
+	return text.String()
+}
+
+// String returns the problem as a person reads it: `rule 3: subjects[0]: "usr:ann" is no subject … (did you mean "user:ann"?)`.
+func (p Problem) String() string {
+	text := p.Text
+	if p.Suggestion != "" {
+		text = fmt.Sprintf("%s (did you mean %q?)", text, p.Suggestion)
+	}
+	switch {
+	case p.Rule == InRoles:
+		return fmt.Sprintf("role %q: %s", p.Field, text)
+	case p.Rule == InLimit && p.Item < 0:
+		return fmt.Sprintf("limit: %s: %s", p.Field, text)
+	case p.Rule == InLimit:
+		return fmt.Sprintf("limit: %s[%d]: %s", p.Field, p.Item, text)
+	case p.Item < 0:
+		return fmt.Sprintf("rule %d: %s: %s", p.Rule+1, p.Field, text)
+	}
+	return fmt.Sprintf("rule %d: %s[%d]: %s", p.Rule+1, p.Field, p.Item, text)
+}

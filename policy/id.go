@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"slices"
+)
+
+// identify returns the ID of a source: a hash over all that has a say in decisions or in what they
+// tell. Where a rule was written is not part of it. Every text and list is led by its length, so that
+// no two sources are encoded alike.
+func identify(source Source) string {
+	digest := sha256.New()
+	b := make([]byte, 0, 4096)
+	b = append(b, "tidewaiter policy 1\n"...)
+	b = binary.AppendUvarint(b, uint64(len(source.Roles)))
+	for _, name := range slices.Sorted(maps.Keys(source.Roles)) {
+		b = appendText(b, name)
+		b = append(b, byte(source.Roles[name]))
+	}
+	for i := range source.Rules {
+		r := &source.Rules[i]
+		b = appendText(b, r.Name)
+		b = appendTexts(b, r.Subjects)
+		b = appendTexts(b, r.Registries)
+		b = appendText(b, kindOf(r.Type))
+		b = appendTexts(b, r.Names)
+		b = appendText(b, r.Role)
+		b = append(b, byte(r.Actions), flag(r.Deny), flag(r.When != nil))
+		if r.When != nil {
+			b = appendText(b, r.When.String())
+		}
+		b = binary.AppendVarint(b, int64(r.Lifetime))
+		if len(b) > 2048 {
+			digest.Write(b)
+			b = b[:0]
+		}
+	}
+	digest.Write(b)
+	return hex.EncodeToString(digest.Sum(nil)[:8])
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+func appendTexts(b []byte, texts []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(texts)))
+	for _, text := range texts {
+		b = appendText(b, text)
+	}
+	return b
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,85 @@
+package policy
+
+import "strings"
+
+// path is a name cut at its slashes. It holds no pointer to anything but the name, and lives on the
+// stack of a decision.
+type path struct {
+	name   string
+	parts  int
+	starts [maxParts + 1]uint16 // of each part, and where one more would start
+}
+
+// cut splits a name. A name with an empty part, too many parts or too many bytes has no path: no
+// rule matches it, and so nothing is granted on it.
+func (p *path) cut(name string) bool {
+	p.name, p.parts, p.starts[0] = name, 0, 0
+	if len(name) > maxPattern {
+		return false
+	}
+	begin := 0
+	for i := 0; i <= len(name); i++ {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		if i == begin || p.parts == maxParts {
+			return false
+		}
+		begin = i + 1
+		p.parts++
+		p.starts[p.parts] = uint16(begin)
+	}
+	return true
+}
+
+func (p *path) part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1] }
+
+// follows returns how many parts the value has, if these are the parts from place i on; else 0.
+func (p *path) follows(i int, value string) int {
+	rest := p.name[p.starts[i]:]
+	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !legalPath(value) {
+		return 0
+	}
+	return 1 + strings.Count(value, "/")
+}
+
+// legalPart reports whether s is one part of a repository's path, by the registry's grammar:
+// [a-z0-9]+ joined by ".", "_", "__" or dashes.
+func legalPart(s string) bool {
+	separators := 0 // since the last letter or digit
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+			separators = 0
+			continue
+		case i == 0:
+			return false
+		case c == '-' && (separators == 0 || s[i-1] == '-'):
+		case c == '_' && (separators == 0 || separators == 1 && s[i-1] == '_'):
+		case c == '.' && separators == 0:
+		default:
+			return false
+		}
+		separators++
+	}
+	return s != "" && separators == 0
+}
+
+// legalPath reports whether s is one or more such parts with slashes between them.
+func legalPath(s string) bool {
+	for more := true; more; {
+		var part string
+		part, s, more = strings.Cut(s, "/")
+		if !legalPart(part) {
+			return false
+		}
+	}
+	return true
+}
+
+// legalHost reports whether s looks like the host:port before a repository's name: without upper
+// case, and with nothing that a name's text could not have. It is only ever compared as text.
+func legalHost(s string) bool {
+	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
+}

@@ -1,0 +1,250 @@
+package policy
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// maxPattern bounds the text of a pattern, in bytes, and maxParts the path parts of a pattern and of
+// a name: a set of places in a name is then one word. A registry's names have 255 bytes, a few parts.
+const (
+	maxPattern = 512
+	maxParts   = 63
+)
+
+// pattern is a parsed pattern: one entry for each path part.
+//
+// There is no way from a principal's name or claim into a pattern: a placeholder stays a placeholder,
+// and what it stands for is compared with the name as text. A user called "*" matches nothing.
+type pattern []part
+
+type part struct {
+	kind partKind
+	text string // of a literal and a glob: as written; of a claim: its name
+}
+
+type partKind uint8
+
+const (
+	literal partKind = iota // team
+	glob                    // app-*: at least one * beside other text
+	star                    // *: any one part
+	deep                    // **: any number of parts, at the end at least one
+	person                  // ${user}
+	claim                   // ${claims.x}
+)
+
+// flaw says what is wrong with a piece of text, and what might have been meant.
+type flaw struct{ text, suggestion string }
+
+// parsePattern appends the parts of text to into, which saves an allocation where there is a buffer.
+func parsePattern(into pattern, text string) (pattern, *flaw) {
+	switch {
+	case text == "":
+		return into, &flaw{text: "the pattern is empty; for everything write **", suggestion: ""}
+	case len(text) > maxPattern:
+		return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has %d bytes, the limit is %d", text, len(text), maxPattern)}
+	}
+	first := len(into)
+	for rest, more := text, true; more; {
+		var p part
+		var bad *flaw
+		p, rest, more, bad = nextPart(text, rest)
+		if bad != nil {
+			return into, bad
+		}
+		if p.kind == deep && len(into) > first && into[len(into)-1].kind == deep {
+			return into, &flaw{fmt.Sprintf("the pattern %q has ** twice in a row", text), strings.ReplaceAll(text, "**/**", "**")}
+		}
+		if len(into)-first == maxParts {
+			return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has more than %d path parts", text, maxParts)}
+		}
+		into = append(into, p)
+	}
+	return into, nil
+}
+
+// nextPart reads one part from the front of rest, which is an end of text. More says that a slash
+// followed.
+func nextPart(text, rest string) (p part, after string, more bool, bad *flaw) {
+	if !strings.HasPrefix(rest, "${") {
+		word, after, more := strings.Cut(rest, "/")
+		p, bad := wordPart(text, word)
+		return p, after, more, bad
+	}
+	inside, after, closed := strings.Cut(rest[2:], "}")
+	if !closed {
+		word, tail, _ := strings.Cut(rest, "/")
+		return p, "", false, &flaw{
+			fmt.Sprintf("the pattern %q has a ${ without a }", text),
+			strings.TrimSuffix(text, rest) + strings.TrimSuffix(word+"}/"+tail, "/"),
+		}
+	}
+	if after != "" && after[0] != '/' {
+		return p, "", false, &flaw{text: fmt.Sprintf("in the pattern %q, ${%s} is only a piece of a path part; it can only be a whole one", text, inside)}
+	}
+	name, isClaim := strings.CutPrefix(inside, "claims.")
+	switch {
+	case inside == "user":
+		p = part{kind: person}
+	case isClaim && name != "":
+		p = part{claim, name}
+	default:
+		bad := &flaw{text: fmt.Sprintf("the pattern %q has the unknown placeholder ${%s}; there are ${user} and ${claims.NAME}", text, inside)}
+		if meant := nearestPlaceholder(inside); meant != "" {
+			bad.suggestion = strings.Replace(text, "${"+inside+"}", "${"+meant+"}", 1)
+		}
+		return p, "", false, bad
+	}
+	if after == "" {
+		return p, "", false, nil
+	}
+	return p, after[1:], true, nil
+}
+
+// wordPart reads a part that does not begin with a placeholder.
+func wordPart(text, word string) (part, *flaw) {
+	switch {
+	case word == "":
+		what := "has an empty path part"
+		if strings.HasPrefix(text, "/") {
+			what = "begins with a slash"
+		} else if strings.HasSuffix(text, "/") {
+			what = "ends with a slash"
+		}
+		return part{}, &flaw{fmt.Sprintf("the pattern %q %s", text, what), withoutEmptyParts(text)}
+	case word == "*":
+		return part{kind: star}, nil
+	case word == "**":
+		return part{kind: deep}, nil
+	case strings.Contains(word, "${"):
+		return part{}, &flaw{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
+	case strings.Contains(word, "**"):
+		meant := "*"
+		if strings.Trim(word, "*") == "" {
+			meant = "**"
+		}
+		fixed := word
+		for strings.Contains(fixed, "**") {
+			fixed = strings.ReplaceAll(fixed, "**", "*")
+		}
+		if meant == "**" {
+			fixed = meant
+		}
+		return part{}, &flaw{fmt.Sprintf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word), strings.Replace(text, word, fixed, 1)}
+	case strings.Contains(word, "*"):
+		return part{glob, word}, nil
+	}
+	return part{literal, word}, nil
+}
+
+func withoutEmptyParts(text string) string {
+	for strings.Contains(text, "//") {
+		text = strings.ReplaceAll(text, "//", "/")
+	}
+	return strings.Trim(text, "/")
+}
+
+func nearestPlaceholder(inside string) string {
+	if name, ok := strings.CutPrefix(inside, "claim."); ok && name != "" {
+		return "claims." + name
+	}
+	switch strings.ToLower(inside) {
+	case "account", "username", "name", "login":
+		return "user"
+	}
+	meant, _ := nearest(inside, "user")
+	return meant
+}
+
+// match reports whether the pattern matches the whole name. It goes through the pattern once and
+// keeps the set of places in the name that can be reached: there is nothing to come back to, so that
+// the worst pattern of n parts on the worst name of m compares n times m parts.
+func (p pattern) match(name *path, who *Principal) bool {
+	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
+	end := uint64(1) << name.parts
+	for k, part := range p {
+		var next uint64
+		if part.kind == deep {
+			next = -(reached & -reached) & (end<<1 - 1) // all places from the first one on
+			if k == len(p)-1 {
+				next &= next - 1
+			}
+		} else {
+			for rest := reached &^ end; rest != 0; rest &= rest - 1 {
+				next |= part.from(name, bits.TrailingZeros64(rest), who)
+			}
+		}
+		if next == 0 {
+			return false
+		}
+		reached = next
+	}
+	return reached&end != 0
+}
+
+// from returns the set of places to which the part leads from place i, which is not the end.
+func (p part) from(name *path, i int, who *Principal) (places uint64) {
+	switch p.kind {
+	case star:
+		return 1 << (i + 1)
+	case literal:
+		if name.part(i) == p.text {
+			return 1 << (i + 1)
+		}
+	case glob:
+		if matchGlob(p.text, name.part(i)) {
+			return 1 << (i + 1)
+		}
+	case person:
+		if user, ok := who.person(); ok && name.part(i) == user {
+			return 1 << (i + 1)
+		}
+	case claim:
+		for k := 0; ; k++ {
+			value, ok := who.claim(p.text, k)
+			if !ok {
+				return places
+			}
+			if n := name.follows(i, value); n > 0 {
+				places |= 1 << (i + n)
+			}
+		}
+	}
+	return places
+}
+
+// matchGlob reports whether part matches a glob, which has at least one * and no **. What stands
+// before the first * and after the last is compared; what stands between is looked for from left to
+// right, and the first place is as good as any. So each byte is looked at a bounded number of times.
+func matchGlob(glob, part string) bool {
+	before, after, middle := cutGlob(glob)
+	if len(part) < len(before)+len(after) || !strings.HasPrefix(part, before) || !strings.HasSuffix(part, after) {
+		return false
+	}
+	return findAll(middle, part[len(before):len(part)-len(after)])
+}
+
+// cutGlob returns the text before the first * of a glob, after the last, and between these.
+func cutGlob(glob string) (before, after, middle string) {
+	first, last := strings.IndexByte(glob, '*'), strings.LastIndexByte(glob, '*')
+	if first < last {
+		middle = glob[first+1 : last]
+	}
+	return glob[:first], glob[last+1:], middle
+}
+
+// findAll reports whether text holds the pieces, which are separated by *, one after the other.
+func findAll(pieces, text string) bool {
+	for pieces != "" {
+		var piece string
+		piece, pieces, _ = strings.Cut(pieces, "*")
+		at := strings.Index(text, piece)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(piece):]
+	}
+	return true
+}

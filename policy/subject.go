@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// subject is somebody a rule speaks of, and what a principal is or belongs to: a principal has a
+// subject or it has not, and that is all there is to it. Subjects are no patterns.
+type subject struct {
+	kind subjectKind
+	name string // "" for the kinds without one
+}
+
+type subjectKind uint8
+
+const (
+	anyone subjectKind = iota
+	anonymous
+	signedIn
+	user
+	robot
+	workload
+	group
+)
+
+// The words of subjects, by subjectKind.
+func (k subjectKind) word() string {
+	switch k {
+	case anyone:
+		return "anyone"
+	case anonymous:
+		return "anonymous"
+	case signedIn:
+		return "signed-in"
+	case user:
+		return "user"
+	case robot:
+		return "robot"
+	case workload:
+		return "workload"
+	}
+	return "group"
+}
+
+func (s subject) String() string {
+	if s.kind < user {
+		return s.kind.word()
+	}
+	return s.kind.word() + ":" + s.name
+}
+
+// count returns how many subjects the principal has; subject returns each of them. Somebody
+// anonymous is only that, whatever groups or name came along.
+func (who *Principal) count() int {
+	switch who.Kind {
+	case User, Robot, Workload:
+		return 3 + len(who.Groups)
+	case Anonymous:
+		return 2
+	}
+	return 1
+}
+
+func (who *Principal) subject(i int) subject {
+	switch i {
+	case 0:
+		return subject{kind: anyone}
+	case 1:
+		if who.Kind == Anonymous {
+			return subject{kind: anonymous}
+		}
+		return subject{kind: signedIn}
+	case 2:
+		switch who.Kind {
+		case Robot:
+			return subject{robot, who.Name}
+		case Workload:
+			return subject{workload, who.Name}
+		}
+		return subject{user, who.Name}
+	}
+	return subject{group, who.Groups[i-3]}
+}
+
+// has reports whether the principal has the subject.
+func (who *Principal) has(s subject) bool {
+	for i := range who.count() {
+		if who.subject(i) == s {
+			return true
+		}
+	}
+	return false
+}
+
+// person returns what ${user} stands for. A robot or a workload has no such thing: whoever may name
+// a robot could else call it "ann" and have ann's repositories.
+func (who *Principal) person() (string, bool) {
+	return who.Name, who.Kind == User && legalPart(who.Name)
+}
+
+// claim returns the k-th value of a claim, and false behind the last. A claim is text or a list of
+// texts; anything else in it is no path, and so matches nothing.
+func (who *Principal) claim(name string, k int) (string, bool) {
+	if who.Kind == Anonymous {
+		return "", false
+	}
+	switch c := who.Claims[name].(type) {
+	case string:
+		return c, k == 0
+	case []string:
+		if k < len(c) {
+			return c[k], true
+		}
+	case []any:
+		if k < len(c) {
+			text, _ := c[k].(string)
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// parseSubject reads a subject as a rule has it.
+func parseSubject(text string) (subject, *flaw) {
+	word, name, named := strings.Cut(text, ":")
+	var kind subjectKind
+	switch word {
+	case "anyone":
+		kind = anyone
+	case "anonymous":
+		kind = anonymous
+	case "signed-in":
+		kind = signedIn
+	case "user":
+		kind = user
+	case "robot":
+		kind = robot
+	case "workload":
+		kind = workload
+	case "group":
+		kind = group
+	default:
+		return subject{}, unknownSubject(text, word, name, named)
+	}
+	switch {
+	case kind < user && named:
+		return subject{}, &flaw{fmt.Sprintf("the subject %q takes no name", text), word}
+	case kind < user:
+		return subject{kind: kind}, nil
+	case name == "":
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q names nobody", text)}
+	case name == "*":
+		return subject{}, &flaw{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", text), "signed-in"}
+	case strings.Contains(name, "*") || strings.Contains(name, "${"):
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", text)}
+	case strings.TrimSpace(name) != name:
+		return subject{}, &flaw{fmt.Sprintf("the subject %q has a space at its edge", text), word + ":" + strings.TrimSpace(name)}
+	case !printable(name):
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q has a character that cannot be seen", text)}
+	}
+	return subject{kind, name}, nil
+}
+
+func unknownSubject(text, word, name string, named bool) *flaw {
+	if text == "" {
+		return &flaw{text: "the subject is empty; for everybody write anyone"}
+	}
+	bad := &flaw{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", text)}
+	if named {
+		if meant, ok := nearest(word, "user", "group", "robot", "workload"); ok && name != "" {
+			bad.suggestion = meant + ":" + name
+		}
+		return bad
+	}
+	switch strings.ToLower(word) {
+	case "*", "all", "everyone", "everybody", "public":
+		bad.suggestion = "anyone"
+	case "authenticated", "users", "user":
+		bad.suggestion = "signed-in"
+	default:
+		if meant, ok := nearest(word, "anyone", "anonymous", "signed-in"); ok {
+			bad.suggestion = meant
+		}
+	}
+	return bad
+}

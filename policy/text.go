@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// String returns anonymous, user, robot or workload.
+func (k Kind) String() string {
+	switch k {
+	case Anonymous:
+		return "anonymous"
+	case User:
+		return "user"
+	case Robot:
+		return "robot"
+	case Workload:
+		return "workload"
+	}
+	return "kind " + strconv.Itoa(int(k))
+}
+
+// MarshalText returns String. A kind that is none is an error.
+func (k Kind) MarshalText() ([]byte, error) {
+	if k > Workload {
+		return nil, fmt.Errorf("writing %s: there is none", k)
+	}
+	return []byte(k.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (k *Kind) UnmarshalText(text []byte) error {
+	for known := range Workload + 1 {
+		if string(text) == known.String() {
+			*k = known
+			return nil
+		}
+	}
+	return fmt.Errorf("reading kind of a principal: unknown %.40q", text)
+}
+
+// String returns no-rule, allowed, denied, narrowed or condition-failed.
+func (r Reason) String() string {
+	switch r {
+	case NoRule:
+		return "no-rule"
+	case Allowed:
+		return "allowed"
+	case Denied:
+		return "denied"
+	case Narrowed:
+		return "narrowed"
+	case ConditionFailed:
+		return "condition-failed"
+	}
+	return "reason " + strconv.Itoa(int(r))
+}
+
+// MarshalText returns String. A reason that is none is an error.
+func (r Reason) MarshalText() ([]byte, error) {
+	if r > ConditionFailed {
+		return nil, fmt.Errorf("writing %s: there is none", r)
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Reason) UnmarshalText(text []byte) error {
+	for known := range ConditionFailed + 1 {
+		if string(text) == known.String() {
+			*r = known
+			return nil
+		}
+	}
+	return fmt.Errorf("reading reason: unknown %.40q", text)
+}
+
+// String returns where a rule was written: "policy.yaml:14", or "the database".
+func (o Origin) String() string {
+	switch {
+	case o.File == "":
+		return "the database"
+	case o.Line == 0:
+		return o.File
+	}
+	return o.File + ":" + strconv.Itoa(o.Line)
+}
+
+// String names the rule and where it was written: `"writers" (policy.yaml:14)`.
+func (r *Rule) String() string {
+	return fmt.Sprintf("%q (%s)", r.Name, r.Origin)
+}
+
+// String returns the cause as a sentence: `push: denied by "freeze" (policy.yaml:14)`.
+func (c Cause) String() string {
+	switch c.Reason {
+	case Allowed:
+		return fmt.Sprintf("%s: allowed by %s", c.Actions, c.Rule)
+	case Denied:
+		return fmt.Sprintf("%s: denied by %s", c.Actions, c.Rule)
+	case Narrowed:
+		return fmt.Sprintf("%s: allowed by %s, but the credential is limited to less", c.Actions, c.Rule)
+	case ConditionFailed:
+		return fmt.Sprintf("%s: %s would allow it, but its condition does not hold", c.Actions, c.Rule)
+	}
+	return fmt.Sprintf("%s: no rule allows it", c.Actions)
+}

@@ -1,0 +1,205 @@
+package policy
+
+import "hash/maphash"
+
+// tree is the index: which rules may a name concern? It is a trie over the path parts of patterns.
+// One name leads to few of its nodes however many rules there are, since what can be written in many
+// ways, the literal text of a part, is found in a map; and at a node, the rules of a subject are too.
+//
+//	team/app        -team-> . -app-> .          ends: here are the rules of just this name
+//	team/**         -team-> .                   below: and here those of everything under it
+//	*/app           -*-> . -app-> .
+//	a/**/b          -a-> . -**-> . -b-> .       the node behind ** stays while parts go by
+//	${user}/**      -${user}-> .
+//	team-*/app      -team-*-> . -app-> .        found by the text around its *
+//
+// All trees of a policy share its maps: a key is a node and what leads on from it.
+type tree struct {
+	seed   maphash.Seed
+	edges  map[edge]*node
+	globs  map[affix][]globEdge
+	lately []node // nodes that are made but not yet in use
+}
+
+// edge leads from a node by a literal part.
+type edge struct {
+	from *node
+	part string
+}
+
+// affix leads from a node by the text before the first * of a part and after its last.
+type affix struct {
+	from          *node
+	before, after string
+}
+
+// globEdge is one of the globs with the same text around. Middle is what they have between two *;
+// "" if the text around is all.
+type globEdge struct {
+	middle string
+	to     *node
+}
+
+// node is a place that patterns lead to.
+type node struct {
+	ends  *posting // rules of the names that end here
+	below *posting // rules of the names that go on from here: the pattern ends with /**
+	star  *node
+	more  *edges // what few nodes have
+	// forks says that edges of the tree lead from here.
+	forks bool
+	// stays says that the node is behind a **: it is reached again after each part.
+	stays bool
+	// joins says that several ways through one name may come together here.
+	joins bool
+}
+
+type edges struct {
+	deep   *node
+	person *node
+	claims []claimEdge
+	shapes []shape // the lengths of the affixes that lead on from here, each pair once
+}
+
+type claimEdge struct {
+	name string
+	to   *node
+}
+
+type shape struct{ before, after uint16 }
+
+// posting is the rules at a place. Many of them are found by subject.
+type posting struct {
+	rules     []*rule
+	bySubject map[uint64][]*rule // nil for few rules
+}
+
+// few is up to how many rules of a posting are tried one by one.
+const few = 8
+
+func (t *tree) grow() *node {
+	if len(t.lately) == 0 {
+		t.lately = make([]node, 256)
+	}
+	n := &t.lately[0]
+	t.lately = t.lately[1:]
+	return n
+}
+
+// planter adds rules to a tree.
+type planter struct {
+	*tree
+	globbed map[edge]*node // globs by their whole text
+	large   []*posting
+}
+
+// plant adds a rule under a pattern.
+func (t *planter) plant(root *node, p pattern, r *rule) {
+	n := root
+	for i, part := range p {
+		if part.kind == deep && i == len(p)-1 {
+			t.post(&n.below, r)
+			return
+		}
+		n = t.child(n, part)
+	}
+	t.post(&n.ends, r)
+}
+
+func (t *planter) post(at **posting, r *rule) {
+	if *at == nil {
+		*at = &posting{rules: []*rule{r}}
+		return
+	}
+	p := *at
+	if p.rules[len(p.rules)-1] == r {
+		return // the rule has the same pattern twice
+	}
+	p.rules = append(p.rules, r)
+	if len(p.rules) == few+1 {
+		t.large = append(t.large, p)
+	}
+}
+
+// child returns the node that the part leads to from n, and makes it if there is none.
+func (t *planter) child(n *node, p part) *node {
+	switch p.kind {
+	case literal:
+		key := edge{n, p.text}
+		to, ok := t.edges[key]
+		if !ok {
+			to = t.grow()
+			t.edges[key] = to
+			n.forks = true
+		}
+		return to
+	case star:
+		if n.star == nil {
+			n.star = t.grow()
+		}
+		return n.star
+	}
+
+	if n.more == nil {
+		n.more = &edges{}
+	}
+	switch p.kind {
+	case deep:
+		if n.more.deep == nil {
+			n.more.deep = t.grow()
+			n.more.deep.stays, n.more.deep.joins = true, true
+		}
+		return n.more.deep
+	case person:
+		if n.more.person == nil {
+			n.more.person = t.grow()
+		}
+		return n.more.person
+	case claim:
+		for _, c := range n.more.claims {
+			if c.name == p.text {
+				return c.to
+			}
+		}
+		to := t.grow()
+		to.joins = true
+		n.more.claims = append(n.more.claims, claimEdge{p.text, to})
+		return to
+	}
+	return t.globChild(n, p)
+}
+
+func (t *planter) globChild(n *node, p part) *node {
+	key := edge{n, p.text}
+	if to, ok := t.globbed[key]; ok {
+		return to
+	}
+	to := t.grow()
+	t.globbed[key] = to
+
+	before, after, middle := cutGlob(p.text)
+	around := affix{n, before, after}
+	t.globs[around] = append(t.globs[around], globEdge{middle, to})
+	is := shape{uint16(len(before)), uint16(len(after))}
+	for _, s := range n.more.shapes {
+		if s == is {
+			return to
+		}
+	}
+	n.more.shapes = append(n.more.shapes, is)
+	return to
+}
+
+// finish indexes the postings that have grown large.
+func (t *planter) finish() {
+	for _, p := range t.large {
+		p.bySubject = make(map[uint64][]*rule, len(p.rules))
+		for _, r := range p.rules {
+			for _, s := range r.subjects {
+				if rules := p.bySubject[s.hash]; len(rules) == 0 || rules[len(rules)-1] != r {
+					p.bySubject[s.hash] = append(rules, r)
+				}
+			}
+		}
+	}
+}
