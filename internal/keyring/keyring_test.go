@@ -72,7 +72,7 @@ func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 
 func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lines
 		key := &failing{Signer: newKey(t)}
 		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		first := signer(t, k, token.X5C, token.ES256)
@@ -83,12 +83,12 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 			t.Fatal("the leaf changed though none could be made")
 		}
 		sign(t, first, time.Now().Add(time.Hour))
-		lines := strings.Count(log.String(), "level=ERROR")
+		failures := strings.Count(log.String(), "level=ERROR")
 		if want := "the key service does not answer"; !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, log.String())
 		}
-		if lines < 3 || lines > 40 {
-			t.Errorf("%d failures logged in six hours", lines)
+		if failures < 3 || failures > 40 {
+			t.Errorf("%d failures logged in six hours", failures)
 		}
 
 		key.fails.Store(false)
@@ -272,7 +272,7 @@ func TestEndedRootSignsByKid(t *testing.T) {
 
 func TestTheRootsEndIsLoggedOnceADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lines
 		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 35))
 		if err != nil {
 			t.Fatal(err)
@@ -396,6 +396,24 @@ func newKey(t *testing.T) crypto.Signer {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // failing is a key in a service that may be down.
