@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
-
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // The files that Write makes, by their path in its folder. State is made by the service itself.
@@ -60,10 +58,13 @@ type Result struct {
 	Dir      string // absolute
 	Files    []File // in the order in which they were made
 	Service  string
-	Realm    string          // the token endpoint, as clients know it
-	Events   string          // where the registry posts its events
-	Password identity.Secret // of Admin; empty if there were users already: it is known once
+	Realm    string // the token endpoint, as clients know it
+	Events   string // where the registry posts its events
+	Password Secret // of Admin; nil if there were users already: it is known once
 }
+
+// Secret hands out a secret text when it is called. A function prints as nothing, whoever prints it.
+type Secret func() string
 
 // ErrTaken means that somebody else made one of the files at the same moment.
 var ErrTaken = errors.New("somebody else has just made it")

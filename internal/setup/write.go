@@ -13,7 +13,6 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -27,7 +26,7 @@ type writer struct {
 	plan     plan
 	now      func() time.Time
 	files    []File
-	password identity.Secret
+	password Secret
 }
 
 // write makes the files in such an order that whatever another one refers to is there before it. The
@@ -124,7 +123,7 @@ func (w *writer) users() error {
 		if err != nil {
 			return nil, err
 		}
-		w.password = identity.NewSecret(secret)
+		w.password = func() string { return secret }
 		return []byte(Admin + ":" + hash + "\n"), nil
 	})
 }
