@@ -1,0 +1,133 @@
+// Package config answers: what did the administrator write?
+//
+// Load reads tidewaiter.yaml and the policy files that it names into typed values. It is strict:
+// every mistake is a Problem with file, line and column and, where there is one, a suggestion, and all
+// of them are found at once. Every setting has a default that is safe.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// Config is one tidewaiter.yaml with its policy files. Paths of files are as they are to be opened:
+// a relative one counts from the folder of the file that names it.
+type Config struct {
+	File           string
+	PublicURL      string // https://auth.example.com: what clients are sent to; "" if not said
+	Listen         []Listener
+	Paths          Paths
+	State          string // sqlite:///var/lib/tidewaiter/state.db
+	Audit          Audit
+	Signing        Signing
+	Token          Token
+	Registries     []Registry
+	Notifications  Notifications
+	Identity       []Source
+	Policy         *policy.Policy
+	Rules          policy.Source  // what Policy was compiled from
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
+	Log            Log
+	Files          []string // all YAML files that were read, the config itself first
+	Warnings       Problems // what is allowed, and probably not meant
+}
+
+// Listener is one address that is listened at.
+type Listener struct {
+	Address string // ":8443", "127.0.0.1:8080"
+	TLS     *TLS   // nil: plain HTTP
+	Serve   []Face // default: all but metrics
+}
+
+// Face is a part of what is served.
+type Face string
+
+// The faces.
+const (
+	FaceToken         Face = "token"
+	FaceNotifications Face = "notifications"
+	FaceKeys          Face = "keys"
+	FaceHealth        Face = "health"
+	FaceMetrics       Face = "metrics"
+)
+
+// TLS is where a listener's certificate is from.
+type TLS struct {
+	Certificate, Key string // PEM files, read again when they change
+	SelfSigned       bool   // made anew at each start: for testing
+}
+
+// Paths are the addresses that can be changed.
+type Paths struct {
+	Token         string // default /token
+	Notifications string // default /notifications
+}
+
+// Audit says what happens to a token request whose decision cannot be kept.
+type Audit string
+
+// The kinds of audit.
+const (
+	BestEffort Audit = "best-effort" // it is answered, and the loss is counted and logged
+	Strict     Audit = "strict"      // it is answered only when its decision is on disk
+)
+
+// Signing is what signs.
+type Signing struct {
+	Certificate, Key string          // PEM files of the root; `folder:` means its cert.pem and privatekey.pem
+	Algorithm        token.Algorithm // default ES256 for leaves
+	LeafLifetime     time.Duration   // default 24h
+	Direct           bool            // sign with the root itself, even where it could have leaves
+	SharedRoot       bool            // it is meant that the root has other children
+}
+
+// Token is what tokens are like.
+type Token struct {
+	Issuer   string        // default "tidewaiter"
+	Lifetime time.Duration // default 5m; 1m to 24h
+	Reuse    bool          // default true: identical fresh answers share a signature
+
+	Anonymous bool // default true: the policy judges who shows no name; false: they are asked to sign in
+}
+
+// Registry is a registry that trusts us.
+type Registry struct {
+	Service       string
+	URL           string
+	KeyID         token.KeyID     // default x5c
+	Algorithm     token.Algorithm // default Signing.Algorithm
+	Lifetime      time.Duration   // default Token.Lifetime
+	Notifications Secret          // nil: only loopback may post its events
+}
+
+// Notifications is about the receiver of events.
+type Notifications struct {
+	Open bool // anybody may post: for demonstrations
+}
+
+// Source is one entry of identity. One field is set.
+type Source struct {
+	Anyone   *Anyone
+	HTPasswd *HTPasswd
+	Line     int // where it is written
+}
+
+// Anyone lets in any name with any password.
+type Anyone struct{}
+
+// HTPasswd is names and hashed passwords, in a file, or inline, or both.
+type HTPasswd struct {
+	Name    string // default "htpasswd"
+	File    string
+	Entries []string            // "name:hash"
+	Groups  map[string][]string // group -> names
+}
+
+// Log is how the log is written.
+type Log struct {
+	Level  string // debug, info (default), warn, error
+	Format string // text (default), json
+}

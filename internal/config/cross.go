@@ -1,0 +1,268 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// cross is what sections have to do with each other and with the files that they name.
+type cross struct {
+	d    *decoder
+	root *yaml.Node
+	c    *Config
+	keys string // the flag --keys
+}
+
+// at returns what is written at a path of keys and places in lists, or the last of it that is.
+func (x cross) at(path ...any) *yaml.Node {
+	n := x.root
+	for _, step := range path {
+		next := n
+		switch step := step.(type) {
+		case string:
+			next = value(n, step)
+		case int:
+			next = item(n, step)
+		}
+		if next == n {
+			break
+		}
+		n = next
+	}
+	return n
+}
+
+// fill sets the defaults that depend on other settings.
+func (x cross) fill() {
+	s := &x.c.Signing
+	if x.keys != "" {
+		s.Certificate, s.Key = root{folder: x.keys}.files()
+	} else if !has(x.at("signing"), "root") {
+		s.Certificate, s.Key = root{folder: defaultKeys}.files()
+	}
+	longest := x.c.Token.Lifetime
+	for i := range x.c.Registries {
+		r := &x.c.Registries[i]
+		if r.Algorithm == "" {
+			r.Algorithm = s.Algorithm
+		}
+		if r.Lifetime == 0 {
+			r.Lifetime = x.c.Token.Lifetime
+		}
+		longest = max(longest, r.Lifetime)
+	}
+	switch {
+	case s.LeafLifetime == 0, s.LeafLifetime >= 2*longest:
+	case !has(x.at("signing"), "leaf_lifetime"):
+		s.LeafLifetime = 2 * longest
+	default:
+		x.d.problem(x.at("signing", "leaf_lifetime"), "it must be at least twice the longest lifetime of a token, which is %s", brief(longest))
+	}
+}
+
+// services returns the names of the registries, those with mistakes elsewhere too.
+func (x cross) services() []string {
+	var names []string
+	if list := x.at("registries"); list.Kind == yaml.SequenceNode {
+		for _, registry := range list.Content {
+			if has(registry, "service") {
+				names = append(names, value(registry, "service").Value)
+			}
+		}
+	}
+	return names
+}
+
+func (x cross) check() {
+	x.publicURL()
+	x.listeners()
+	x.signing()
+	x.registries()
+	x.identity()
+	x.proxies()
+}
+
+// publicURL warns of addresses that clients refuse to be sent to.
+func (x cross) publicURL() {
+	u, err := url.Parse(x.c.PublicURL)
+	if err != nil || x.c.PublicURL == "" {
+		return
+	}
+	n := x.at("public_url")
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()) {
+		x.d.warn(n, "many clients refuse to be sent to %s, a private IP address; use a DNS name", ip)
+	}
+	if u.Scheme == "http" {
+		for _, r := range x.c.Registries {
+			if strings.HasPrefix(r.URL, "https:") {
+				x.d.warn(n, "clients of %s refuse to be sent from https to http", quoted(r.Service))
+				break
+			}
+		}
+	}
+}
+
+func (x cross) listeners() {
+	tokens := false
+	for i, l := range x.c.Listen {
+		n := x.at("listen", i)
+		for _, other := range x.c.Listen[:i] {
+			if l.Address != "" && other.Address == l.Address && !strings.HasSuffix(l.Address, ":0") {
+				x.d.problem(value(n, "address"), "another listener has the address %s", l.Address)
+			}
+		}
+		if l.TLS != nil && l.TLS.Certificate != "" && l.TLS.Key != "" {
+			x.readable(value(value(n, "tls"), "certificate"), l.TLS.Certificate, false)
+			x.readable(value(value(n, "tls"), "key"), l.TLS.Key, true)
+		}
+		if l.TLS != nil && l.TLS.SelfSigned {
+			x.d.warn(value(value(n, "tls"), "self_signed"), "clients cannot know a self-signed certificate: for testing only")
+		}
+		if slices.Contains(l.Serve, FaceToken) {
+			tokens = true
+			if l.TLS == nil && l.Address != "" && !loopback(l.Address) {
+				x.d.warn(value(n, "address"), "passwords travel to %s unencrypted, unless a proxy before it speaks TLS", l.Address)
+			}
+		}
+	}
+	if !tokens && len(x.c.Listen) > 0 {
+		x.d.warn(x.at("listen"), "no listener serves token, so that nobody can get one")
+	}
+}
+
+// loopback reports whether an address can be reached from this machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// signing looks whether the root can be opened.
+func (x cross) signing() {
+	s := x.c.Signing
+	n := x.at("signing", "root")
+	switch {
+	case x.keys != "":
+		for _, file := range []string{s.Certificate, s.Key} {
+			bare, err := canRead(file)
+			if err != nil {
+				x.d.tells.problem(Problem{Text: "--keys: " + err.Error()})
+			} else if bare && file == s.Key {
+				x.d.tells.warn(Problem{Text: fmt.Sprintf("--keys: everybody on this machine can read %s", file)})
+			}
+		}
+	case s.Certificate == "" || s.Key == "": // its problem has been told
+	case !has(x.at("signing"), "root"):
+		if _, err := canRead(s.Certificate); err != nil {
+			x.d.problem(nil, "there is no signing root: %v; name one by signing.root or --keys", err)
+			return
+		}
+		x.readable(nil, s.Key, true)
+	case has(n, "folder"):
+		x.readable(value(n, "folder"), s.Certificate, false)
+		x.readable(value(n, "folder"), s.Key, true)
+	default:
+		x.readable(value(n, "certificate"), s.Certificate, false)
+		x.readable(value(n, "key"), s.Key, true)
+	}
+}
+
+// readable looks whether a file that is named at n can be read, and a secret one by too many.
+func (x cross) readable(n *yaml.Node, file string, secret bool) {
+	bare, err := canRead(file)
+	switch {
+	case err != nil:
+		x.d.problem(n, "%v", err)
+	case bare && secret:
+		x.d.warn(n, "everybody on this machine can read %s", file)
+	}
+}
+
+// canRead opens a file, and says whether everybody on this machine can.
+func canRead(file string) (bare bool, err error) {
+	info, err := os.Stat(file) // first: to open a pipe would wait for its writer
+	if err != nil {
+		return false, opening(file, err)
+	}
+	if info.IsDir() {
+		return false, fmt.Errorf("opening %s: it is a folder", file)
+	}
+	if info.Mode().IsRegular() {
+		f, err := os.Open(file)
+		if err != nil {
+			return false, opening(file, err)
+		}
+		f.Close()
+	}
+	return isBare(info), nil
+}
+
+func (x cross) registries() {
+	open := x.c.Notifications.Open
+	if open {
+		x.d.warn(x.at("notifications", "open"), "anybody can post events, and the journal says what they want it to: for demonstrations only")
+	}
+	remote := false // can events come from elsewhere?
+	for _, l := range x.c.Listen {
+		remote = remote || l.Address != "" && slices.Contains(l.Serve, FaceNotifications) && !loopback(l.Address)
+	}
+	for i, r := range x.c.Registries {
+		n := x.at("registries", i)
+		for k, other := range x.c.Registries[:i] {
+			if r.Service != "" && other.Service == r.Service {
+				x.d.problem(value(n, "service"), "another registry has the service %s, in line %d", quoted(r.Service), x.at("registries", k).Line)
+			}
+			if other.Notifications != nil && r.Notifications != nil && other.Notifications() == r.Notifications() {
+				x.d.problem(value(n, "notifications"), "the registry in line %d has the same secret, so that its events could be of either", x.at("registries", k).Line)
+			}
+		}
+		if r.Notifications == nil && !has(n, "notifications") && remote && !open {
+			x.d.warn(n, "without a secret, events of %s are taken from this machine only: set notifications", quoted(r.Service))
+		}
+	}
+}
+
+func (x cross) identity() {
+	if !has(x.root, "identity") {
+		x.d.warn(nil, "there is no identity, so that nobody can sign in")
+		return
+	}
+	names := map[string]int{}
+	for i, s := range x.c.Identity {
+		n := x.at("identity", i)
+		switch {
+		case s.Anyone != nil:
+			x.d.warn(value(n, "anyone"), "anyone is let in with any name and any password: for demonstrations only")
+			if i+1 < len(x.c.Identity) {
+				x.d.problem(x.at("identity", i+1), "nobody is asked after anyone, which knows every name; move it to the end")
+			}
+		case s.HTPasswd != nil:
+			n := value(n, "htpasswd")
+			if first, taken := names[s.HTPasswd.Name]; taken && s.HTPasswd.Name != "" {
+				x.d.problem(value(n, "name"), "another source is called %s, in line %d", quoted(s.HTPasswd.Name), x.at("identity", first).Line)
+			}
+			names[s.HTPasswd.Name] = i
+			if s.HTPasswd.File != "" {
+				x.readable(value(n, "file"), s.HTPasswd.File, false)
+			}
+		}
+	}
+}
+
+func (x cross) proxies() {
+	for i, p := range x.c.TrustedProxies {
+		if p.Bits() == 0 {
+			x.d.warn(x.at("trusted_proxies", i), "anybody can say which address a request is from")
+		}
+	}
+}

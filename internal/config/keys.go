@@ -1,0 +1,283 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// The tables of this file are all keys that there are: what each is called, what it holds, what it
+// means, and what holds where it is missing. docs/configuration.md is made from them.
+
+// Bounds of settings.
+const (
+	minToken = time.Minute         // clients take a token without a lifetime to be good for a minute, and some refuse less
+	maxToken = 24 * time.Hour      // a token cannot be taken back
+	minLeaf  = time.Hour           // a leaf is dated back by an hour
+	maxLeaf  = 90 * 24 * time.Hour // longer would be no rotation
+)
+
+func configKeys() []key[written] {
+	return []key[written]{
+		on("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
+			says("The address that clients reach Tidewaiter at. Registries send them to it, with the token path at its end (`realm` in the registry's config). Use a DNS name: many clients refuse to be sent to a private IP address.").
+			shows("public_url: https://auth.example.com\n"),
+		on("listen", list(section(listenKeys(), checkListener)), func(w *written, v []Listener) { w.Listen = v }).
+			or(`[{address: "127.0.0.1:8080"}]`).
+			says("The addresses to listen at. The default can be reached from this machine only.").
+			shows(`listen:
+  - address: ":8443"
+    tls: { certificate: /tls/cert.pem, key: /tls/key.pem }
+    serve: [token, keys, health]
+  - address: "127.0.0.1:8080" # for what runs beside it
+    serve: [notifications, health, metrics]
+`),
+		on("paths", section(pathKeys(), checkPaths), func(w *written, v Paths) { w.Paths = v }).
+			or("{}").
+			says("The paths of addresses that can be changed.").
+			shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
+		on("state", state(), func(w *written, v string) { w.State = v }).
+			or("sqlite:data/state.db").
+			says("Where the journal and all else that must last is kept: `sqlite:` and the path of a file, or `sqlite::memory:` to keep nothing. The file and its folder are made where they are missing; they must be on a disk of this machine.").
+			shows("state: sqlite:/var/lib/tidewaiter/state.db\n"),
+		on("audit", one(BestEffort, Strict), func(w *written, v Audit) { w.Audit = v }).
+			or("best-effort").
+			says("What happens to a token request whose decision cannot be written to the journal. `best-effort`: it is answered, and the loss is counted and logged. `strict`: it is answered only when its decision is on disk.").
+			shows("audit: strict\n"),
+		on("signing", section(signingKeys()), func(w *written, v Signing) { w.Signing = v }).
+			or("{}").
+			says("What signs tokens.").
+			shows(`signing:
+  root: { certificate: /keys/cert.pem, key: /keys/privatekey.pem }
+  leaf_lifetime: 24h
+`),
+		on("token", section(tokenKeys()), func(w *written, v Token) { w.Token = v }).
+			or("{}").
+			says("What tokens are like.").
+			shows("token: { issuer: tidewaiter, lifetime: 5m }\n"),
+		on("registries", list(section(registryKeys())), func(w *written, v []Registry) { w.Registries = v }).
+			must().
+			says("The registries that trust this Tidewaiter. A token is made for these only.").
+			shows(`registries:
+  - service: registry.example.com
+    url: https://registry.example.com
+    notifications: { secret_file: /run/secrets/notifications }
+  - service: old.example.com
+    key_id: libtrust # a registry 2.8 that is not to be told of anything new
+`),
+		on("notifications", section(notificationsKeys()), func(w *written, v Notifications) { w.Notifications = v }).
+			or("{}").
+			says("How events of registries are received.").
+			shows("notifications: { open: true } # for a demonstration\n"),
+		on("identity", list(section(sourceKeys(), checkSource)), func(w *written, v []Source) { w.Identity = v }).
+			says("Where people and programs are known from, in the order that they are asked. Without any, nobody can sign in, and only anonymous requests are answered.").
+			shows(`identity:
+  - htpasswd:
+      file: users.htpasswd
+      groups:
+        developers: [ann, bob]
+`),
+		on("policy", section(policyKeys()), func(w *written, v writtenPolicy) { w.policy = v }).
+			says("Who may do what. A matching deny wins; else a matching allow; else it is refused. The order of rules means nothing.").
+			shows(`policy:
+  roles:
+    reader: [pull]
+    writer: [pull, push]
+  rules:
+    - { name: public images, subjects: [anyone], repositories: ["library/**"], role: reader }
+    - { name: own images, subjects: [signed-in], repositories: ["${user}/**"], role: writer, actions: [delete] }
+    - { name: catalog, subjects: ["group:operators"], catalog: true }
+    - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete] }
+`),
+		on("trusted_proxies", list(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
+			says("Networks and addresses of proxies whose `X-Forwarded-For` is believed. By default none: the header could say anything.").
+			shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),
+		on("log", section(logKeys()), func(w *written, v Log) { w.Log = v }).
+			or("{}").
+			says("How the log is written.").
+			shows("log: { level: info, format: json }\n"),
+	}
+}
+
+func listenKeys() []key[Listener] {
+	return []key[Listener]{
+		on("address", address(), func(l *Listener, v string) { l.Address = v }).must().
+			says("A port, after a host name or an IP address, or after nothing for all addresses of the machine."),
+		on("tls", pointer(section(tlsKeys(), checkTLS)), func(l *Listener, v *TLS) { l.TLS = v }).
+			says("The certificate. Without it, plain HTTP is spoken: for this machine alone, or behind a proxy that speaks TLS, since passwords travel here."),
+		on("serve", list(one(FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceMetrics)), func(l *Listener, v []Face) { l.Serve = v }).
+			or("[token, notifications, keys, health]").
+			says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `metrics`: `/metrics`, which names registries and is for your monitoring only."),
+	}
+}
+
+func tlsKeys() []key[TLS] {
+	return []key[TLS]{
+		on("certificate", filePath("file"), func(t *TLS, v string) { t.Certificate = v }).
+			says("A PEM file with the certificate and those that lead to its root. It is read again when it changes."),
+		on("key", filePath("file"), func(t *TLS, v string) { t.Key = v }).
+			says("A PEM file with the certificate's private key."),
+		on("self_signed", set(), func(t *TLS, v bool) { t.SelfSigned = v }).
+			says("Make a certificate at each start, in place of those files. For testing: clients cannot know it."),
+	}
+}
+
+func pathKeys() []key[Paths] {
+	return []key[Paths]{
+		on("token", webPath(), func(p *Paths, v string) { p.Token = v }).or("/token").
+			says("The token endpoint."),
+		on("notifications", webPath(), func(p *Paths, v string) { p.Notifications = v }).or("/notifications").
+			says("The receiver of events."),
+	}
+}
+
+func signingKeys() []key[Signing] {
+	algorithms := one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA)
+	return []key[Signing]{
+		on("root", section(rootKeys(), checkRoot), func(s *Signing, v root) { s.Certificate, s.Key = v.files() }).
+			says("The root: the certificate that registries have in their `rootcertbundle`, and its key. Each start makes a short-lived certificate below it, which signs. It is for Tidewaiter alone: whoever holds any certificate below it can sign tokens. The default is the folder `/keys`; the flag `--keys` names another folder, whatever is written here."),
+		on("algorithm", algorithms, func(s *Signing, v token.Algorithm) { s.Algorithm = v }).or("ES256").
+			says("How tokens are signed. Registry 2.8 knows all but EdDSA."),
+		on("leaf_lifetime", duration(minLeaf, maxLeaf), func(s *Signing, v time.Duration) { s.LeafLifetime = v }).or("24h").
+			says("How long a certificate that signs is good for. It is renewed long before, and must outlast the longest token twice."),
+		on("direct", flag(), func(s *Signing, v bool) { s.Direct = v }).or("false").
+			says("Sign with the root's own key, without a certificate below it. A root that is no CA does so anyway."),
+		on("shared_root", flag(), func(s *Signing, v bool) { s.SharedRoot = v }).or("false").
+			says("Take a root that has other children too, or that looks like it. Whoever holds one of them can sign tokens."),
+	}
+}
+
+func rootKeys() []key[root] {
+	return []key[root]{
+		on("certificate", filePath("file"), func(r *root, v string) { r.certificate = v }).
+			says("A PEM file with the root's certificate."),
+		on("key", filePath("file"), func(r *root, v string) { r.key = v }).
+			says("A PEM file with its private key: PKCS#8, SEC 1 or PKCS#1."),
+		on("folder", filePath("folder"), func(r *root, v string) { r.folder = v }).
+			says("In place of both: a folder that has them as `cert.pem` and `privatekey.pem`."),
+	}
+}
+
+func tokenKeys() []key[Token] {
+	return []key[Token]{
+		on("issuer", line(), func(t *Token, v string) { t.Issuer = v }).or("tidewaiter").
+			says("Who made the token. Registries demand exactly what their own `issuer` says."),
+		on("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).or("5m").
+			says("How long a token is good for. A token cannot be taken back: this is how long a right outlives its end."),
+		on("reuse", flag(), func(t *Token, v bool) { t.Reuse = v }).or("true").
+			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
+		on("anonymous", flag(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
+			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
+	}
+}
+
+func registryKeys() []key[Registry] {
+	return []key[Registry]{
+		on("service", line(), func(r *Registry, v string) { r.Service = v }).must().
+			says("The name that the registry calls itself by: exactly `service` in its config."),
+		on("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
+			says("The address of the registry."),
+		on("key_id", one(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).or("x5c").
+			says("How tokens name their key. `x5c` is good for every registry. `libtrust` is for 2.8 and before, `thumbprint` for 3.1, `thumbprint-3.0` for 3.0: these sign with the root's own key."),
+		on("algorithm", one(token.ES256, token.ES384, token.ES512, token.RS256, token.EdDSA), func(r *Registry, v token.Algorithm) { r.Algorithm = v }).
+			says("How tokens for this registry are signed. The default is `signing.algorithm`."),
+		on("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
+			says("How long tokens for this registry are good for. The default is `token.lifetime`."),
+		on("notifications", section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
+			says("The secret that the registry sends with its events, by which it is known. It is for one registry alone. Without one, its events are taken from this machine only."),
+	}
+}
+
+func secretKeys() []key[writtenSecret] {
+	return []key[writtenSecret]{
+		on("secret_file", filePath("file"), func(s *writtenSecret, v string) { s.file = v }).
+			says("A file with the secret; a line end at its end is not part of it."),
+		on("secret_env", line(), func(s *writtenSecret, v string) { s.env = v }).
+			says("The name of an environment variable with the secret."),
+		on("secret", secretText(), func(s *writtenSecret, v string) { s.inline = v }).
+			says("The secret itself, of at least 16 characters. Then this file is for no one else to read."),
+	}
+}
+
+func notificationsKeys() []key[Notifications] {
+	return []key[Notifications]{
+		on("open", flag(), func(v *Notifications, open bool) { v.Open = open }).or("false").
+			says("Take events from anybody, with any secret or none. For demonstrations: the journal then says what anybody wants it to."),
+	}
+}
+
+func sourceKeys() []key[Source] {
+	return []key[Source]{
+		on("htpasswd", pointer(section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
+			says("Names with hashed passwords."),
+		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).
+			says("Any name with any password: write `anyone: {}`. For demonstrations. It knows every name, so that it can only be the last."),
+	}
+}
+
+func htpasswdKeys() []key[HTPasswd] {
+	return []key[HTPasswd]{
+		on("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).or("htpasswd").
+			says("What this source is called, in the log and for a second one."),
+		on("file", filePath("file"), func(h *HTPasswd, v string) { h.File = v }).
+			says("A file as `htpasswd -B` writes it. It is read again when it changes."),
+		on("entries", list(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
+			says("Lines of such a file, `name:hash`, in place of it or beside it. `tidewaiter hash-password` makes the hash."),
+		on("groups", dictionary(list(line())), func(h *HTPasswd, v []named[[]string]) {
+			h.Groups = make(map[string][]string, len(v))
+			for _, group := range v {
+				h.Groups[group.name] = group.value
+			}
+		}).says("Groups, each with the names that are in it. Rules name them as `group:NAME`."),
+	}
+}
+
+func logKeys() []key[Log] {
+	return []key[Log]{
+		on("level", one("debug", "info", "warn", "error"), func(l *Log, v string) { l.Level = v }).or("info").
+			says("The least important lines that are written."),
+		on("format", one("text", "json"), func(l *Log, v string) { l.Format = v }).or("text").
+			says("How a line is written."),
+	}
+}
+
+func policyKeys() []key[writtenPolicy] {
+	return append(policyFileKeys(),
+		on("files", list(filePattern()), func(p *writtenPolicy, v []filesPattern) { p.files = v }).
+			says("More files with `roles` and `rules` at their top. A pattern like `policy/*.yaml` names all files that it matches, in the order of their names. Each must match at least one."))
+}
+
+func policyFileKeys() []key[writtenPolicy] {
+	return []key[writtenPolicy]{
+		on("roles", dictionary(actions()), func(p *writtenPolicy, v []named[actionSet]) { p.roles = v }).
+			says("Names for sets of actions, for all files together."),
+		on("rules", rules(), func(p *writtenPolicy, v []writtenRule) { p.rules = v }).
+			says("The rules."),
+	}
+}
+
+func ruleKeys() []key[writtenRule] {
+	return []key[writtenRule]{
+		on("name", line(), func(r *writtenRule, v string) { r.Name = v }).must().
+			says("What the rule is called: answers, the journal and `explain` name it. No two have the same."),
+		on("effect", one(allow, deny), func(r *writtenRule, v effect) { r.Deny = v == deny }).or("allow").
+			says("Whether it allows or denies."),
+		on("subjects", list(line()), func(r *writtenRule, v []string) { r.Subjects = v }).
+			says("Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. An allow must say it; a deny that does not is for anyone."),
+		on("registries", list(line()), func(r *writtenRule, v []string) { r.Registries = v }).
+			says("The `service` of registries that it is for. The default is all."),
+		on("repositories", list(line()), func(r *writtenRule, v []string) { r.Names = v }).
+			says("Patterns of repositories. `*` is anything within one part of the path, `**` any number of parts, `${user}` the name of who asks."),
+		on("catalog", set(), func(r *writtenRule, v bool) { r.catalog = v }).
+			says("In place of repositories: the registry's catalog, the list of all its repositories."),
+		on("role", line(), func(r *writtenRule, v string) { r.Role = v }).
+			says("A role, for its actions."),
+		on("actions", actions(), func(r *writtenRule, v actionSet) { r.Actions = v.set }).
+			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push."),
+		on("lifetime", duration(minToken, maxToken), func(r *writtenRule, v time.Duration) { r.Lifetime = v }).
+			says("How long tokens with a grant by this rule are good for at most."),
+		on("comment", text(), func(*writtenRule, string) {}).
+			says("Whatever there is to say of it."),
+	}
+}

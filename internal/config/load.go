@@ -1,0 +1,167 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Options are what a config does not say of itself. The zero value is good.
+type Options struct {
+	Keys string                      // a folder with cert.pem and privatekey.pem: the signing root, whatever the config says
+	Env  func(string) (string, bool) // nil: os.LookupEnv
+}
+
+// defaultKeys is the folder of the signing root where nobody names one.
+const defaultKeys = "/keys"
+
+// maxPolicyFiles bounds what patterns can match.
+const maxPolicyFiles = 10_000
+
+// Load reads a config and the policy files that it names, secrets included. Whether keys, certificates
+// and password files can be opened is looked at; what is in them is for those who use them.
+// The error is Problems, with all that is wrong; there is no Config then.
+func Load(file string, o Options) (*Config, error) {
+	return load(file, o, readFile)
+}
+
+// load is Load with another way to read YAML files.
+func load(file string, o Options, read func(string, int64) ([]byte, bool, error)) (*Config, error) {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	l := loader{options: o, read: read, report: &report{}}
+	c := l.load(file)
+	if err := l.report.err(); err != nil {
+		return nil, err
+	}
+	c.Warnings = l.report.sorted(l.report.warnings)
+	return c, nil
+}
+
+// loader is one Load.
+type loader struct {
+	options Options
+	read    func(file string, most int64) (src []byte, bare bool, err error)
+	report  *report
+}
+
+// written is a config as its file has it.
+type written struct {
+	Config
+	policy writtenPolicy
+}
+
+func (l *loader) load(file string) *Config {
+	l.report.files = []string{file}
+	f := l.open(file)
+	if f.err != nil {
+		l.report.problem(Problem{Text: f.err.Error()})
+		return nil
+	}
+	d, ok := l.take(f)
+	if !ok {
+		return nil
+	}
+	w, _ := section(configKeys()).read(d, f.node)
+	policies := append([]writtenPolicy{w.policy}, l.policies(d, f.node, w.policy.files)...)
+
+	c := &w.Config
+	c.File = file
+	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
+	x.fill()
+	x.check()
+	c.Rules, c.Policy = compile(policies, x.services())
+	if len(c.Rules.Rules) == 0 {
+		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
+	}
+	c.Files = l.report.files
+	return c
+}
+
+// policies reads the policy files that a config names. They are parsed side by side, since that is
+// most of the time that a large policy takes, and then taken in the order of their names.
+func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) []writtenPolicy {
+	names := value(value(root, "policy"), "files")
+	var files []string
+	var places []*yaml.Node
+	for i, pattern := range patterns {
+		if pattern.path == "" {
+			continue // its problem has been told
+		}
+		matches := []string{pattern.path}
+		if pattern.matches {
+			matches, _ = filepath.Glob(pattern.path) // it was checked to be a pattern
+			if len(matches) == 0 {
+				d.problem(item(names, i), "no file matches %s", quoted(pattern.path))
+			}
+		}
+		for _, file := range matches {
+			if !slices.Contains(files, file) {
+				files = append(files, file)
+				places = append(places, item(names, i))
+			}
+		}
+	}
+	if len(files) > maxPolicyFiles {
+		d.problem(names, "these are %d files; the limit is %d", len(files), maxPolicyFiles)
+		return nil
+	}
+
+	opened := make([]opened, len(files))
+	var wait sync.WaitGroup
+	lane := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, file := range files {
+		wait.Go(func() {
+			lane <- struct{}{}
+			opened[i] = l.open(file)
+			<-lane
+		})
+	}
+	wait.Wait()
+
+	l.report.files = append(l.report.files, files...)
+	policies := make([]writtenPolicy, 0, len(files))
+	for i, f := range opened {
+		if f.err != nil {
+			d.problem(places[i], "%v", f.err)
+			continue
+		}
+		if from, ok := l.take(f); ok {
+			p, _ := section(policyFileKeys()).read(from, f.node)
+			policies = append(policies, p)
+		}
+	}
+	return policies
+}
+
+// opened is a file that was read and parsed, by whatever goroutine.
+type opened struct {
+	file   string
+	bare   bool
+	node   *yaml.Node // nil if it could not be parsed
+	report report
+	err    error // it could not be read
+}
+
+func (l *loader) open(file string) opened {
+	src, bare, err := l.read(file, maxFile)
+	f := opened{file: file, bare: bare, err: err}
+	if err == nil {
+		f.node = parse(file, src, &f.report)
+	}
+	return f
+}
+
+// take takes up the problems of a file, and returns the decoder for its nodes, if there are any.
+func (l *loader) take(f opened) (*decoder, bool) {
+	for _, p := range f.report.problems {
+		l.report.problem(p)
+	}
+	d := &decoder{file: f.file, dir: filepath.Dir(f.file), bare: f.bare, env: l.options.Env, tells: l.report}
+	return d, f.node != nil
+}

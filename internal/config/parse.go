@@ -1,0 +1,133 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
+// Limits of one file. A hundred thousand rules are 9 MB.
+const (
+	maxFile  = 32 << 20 // bytes
+	maxDepth = 24       // sections and lists within each other; the deepest that means something is 6
+)
+
+// parse reads one YAML document into nodes. It returns nil after telling a problem.
+//
+// It refuses what could make a file mean something else than a reader sees: several documents, other
+// encodings than UTF-8, and control characters. The decoder refuses aliases, tags and repeated keys.
+func parse(file string, src []byte, r *report) *yaml.Node {
+	tell := func(line, column int, format string, args ...any) *yaml.Node {
+		r.problem(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
+		return nil
+	}
+	if len(src) > maxFile {
+		return tell(0, 0, "the file is larger than %d MiB", maxFile>>20)
+	}
+	if bytes.HasPrefix(src, []byte("\xff\xfe")) || bytes.HasPrefix(src, []byte("\xfe\xff")) {
+		return tell(1, 0, "the file is UTF-16; save it as UTF-8")
+	}
+	src = bytes.TrimPrefix(src, []byte("\ufeff"))
+	if at := firstOdd(src); at >= 0 {
+		line, column := place(src, at)
+		odd, size := utf8.DecodeRune(src[at:])
+		if odd == utf8.RuneError && size <= 1 {
+			return tell(line, column, "the byte %#02x is not UTF-8", src[at])
+		}
+		return tell(line, column, "the control character %U has no place in a config", odd)
+	}
+
+	loader, err := yaml.NewLoader(bytes.NewReader(src),
+		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	if err != nil {
+		return tell(0, 0, "reading YAML: %v", err)
+	}
+	var document yaml.Node
+	switch err := loader.Load(&document); {
+	case errors.Is(err, io.EOF):
+		return tell(0, 0, "the file is empty")
+	case err != nil:
+		return tell(syntax(src, err))
+	case len(document.Content) != 1:
+		return tell(0, 0, "the file is empty")
+	}
+	var second yaml.Node
+	switch err := loader.Load(&second); {
+	case err == nil:
+		return tell(second.Line, second.Column, "a second document begins here; a file holds one")
+	case !errors.Is(err, io.EOF):
+		return tell(syntax(src, err))
+	}
+	return document.Content[0]
+}
+
+// syntax returns where a file is not YAML, and why.
+func syntax(src []byte, err error) (line, column int, format string, text any) {
+	var e *yaml.LoadError
+	if !errors.As(err, &e) {
+		return 0, 0, "reading YAML: %v", err
+	}
+	line, column = e.Mark.Line, e.Mark.Column
+	message := e.Message
+	switch {
+	case e.ContextMsg == "while scanning for the next token" && indentedByTab(src, line, column):
+		message = "a tab; YAML is indented by spaces only"
+	case e.ContextMsg != "" && e.ContextMark.Line > 0 && e.ContextMark != e.Mark:
+		message += fmt.Sprintf(" %s that begins at %d:%d", e.ContextMsg, e.ContextMark.Line, e.ContextMark.Column)
+	case e.ContextMsg != "":
+		message += " " + e.ContextMsg
+	}
+	return line, column, "this is not YAML: %s", message
+}
+
+// indentedByTab reports whether the place is a tab.
+func indentedByTab(src []byte, line, column int) bool {
+	text, _ := lineOf(src, line)
+	for i, r := range []rune(text) {
+		if i == column-1 {
+			return r == '\t'
+		}
+	}
+	return false
+}
+
+// firstOdd returns the place of the first byte that is not UTF-8, or begins a control character that is
+// neither a tab nor a line's end; -1 if there is none. C1 characters and the marks that turn the order of
+// text around are odd too: they would show a reader another file than is read.
+func firstOdd(src []byte) int {
+	for i := 0; i < len(src); {
+		if c := src[i]; c < utf8.RuneSelf {
+			lone := c == '\r' && (i+1 == len(src) || src[i+1] != '\n') // a line's end for YAML, and for few editors
+			if c < 0x20 && c != '\n' && c != '\t' && c != '\r' || c == 0x7f || lone {
+				return i
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(src[i:])
+		switch {
+		case r == utf8.RuneError && size <= 1,
+			r < 0xa0,                                               // C1
+			r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, // embeddings, overrides, isolates
+			r == 0x2028, r == 0x2029, r == 0xfeff: // other ends of lines; a mark amid the text
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// place returns line and column of a byte, from 1, the column in characters.
+func place(src []byte, at int) (line, column int) {
+	before := src[:at]
+	line = 1 + bytes.Count(before, []byte("\n"))
+	return line, 1 + utf8.RuneCount(before[1+bytes.LastIndexByte(before, '\n'):])
+}
+
+func quote(text string) string { return strconv.Quote(text) }

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Problem is one mistake, and where it is.
+type Problem struct {
+	File         string // "" if it is in no file, but in a flag
+	Line, Column int    // from 1, in characters; 0: not known
+	Text         string
+	Suggestion   string // "did you mean" this; "" if there is none
+}
+
+// String returns `tidewaiter.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+			if p.Column > 0 {
+				fmt.Fprintf(&b, ":%d", p.Column)
+			}
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Text)
+	if p.Suggestion != "" {
+		fmt.Fprintf(&b, " (did you mean %q?)", p.Suggestion)
+	}
+	return b.String()
+}
+
+// Snippet returns String, and below it the line of src, which is the text of p.File, with a caret under
+// the column: for terminals. What a line says of a secret is not shown.
+func (p Problem) Snippet(src []byte) string {
+	line, ok := lineOf(src, p.Line)
+	if !ok {
+		return p.String()
+	}
+	line, caret := window(veil(line), p.Column)
+	number := fmt.Sprint(p.Line)
+	gutter := strings.Repeat(" ", len(number))
+	text := fmt.Sprintf("%s\n %s | %s", p.String(), number, line)
+	if p.Column > 0 {
+		text += fmt.Sprintf("\n %s | %s^", gutter, strings.Repeat(" ", caret))
+	}
+	return text
+}
+
+// Problems is the error of Load: all mistakes at once, in the order of files, lines and columns.
+type Problems []Problem
+
+// Error returns one line for each.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// mostProblems of one Load are kept: a file that is no config at all must not fill the screen, or the memory.
+const mostProblems = 100
+
+// report gathers what is said of all files of one Load.
+type report struct {
+	files    []string // in the order they were read, which problems are sorted by
+	problems Problems
+	warnings Problems
+	dropped  int // problems past mostProblems
+}
+
+func (r *report) problem(p Problem) {
+	if len(r.problems) == mostProblems {
+		r.dropped++
+		return
+	}
+	r.problems = append(r.problems, p)
+}
+
+// warn notes what is allowed. It is no mistake, so that it is bounded by being said by us.
+func (r *report) warn(p Problem) {
+	if len(r.warnings) < mostProblems {
+		r.warnings = append(r.warnings, p)
+	}
+}
+
+// failed reports whether there is any problem.
+func (r *report) failed() bool { return len(r.problems) > 0 }
+
+// sorted returns ps in the order of files and places.
+func (r *report) sorted(ps Problems) Problems {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(r.files, a.File), slices.Index(r.files, b.File)),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column))
+	})
+	return ps
+}
+
+// err returns the problems as an error; nil if there are none.
+func (r *report) err() error {
+	if !r.failed() {
+		return nil
+	}
+	ps := r.sorted(r.problems)
+	if r.dropped > 0 {
+		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", r.dropped)})
+	}
+	return ps
+}
+
+// lineOf returns line number n of src, from 1, without its end.
+func lineOf(src []byte, n int) (string, bool) {
+	if n < 1 {
+		return "", false
+	}
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	for ; n > 1; n-- {
+		_, rest, found := strings.Cut(text, "\n")
+		if !found {
+			return "", false
+		}
+		text = rest
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSuffix(line, "\r"), true
+}
+
+// telling finds what may be a secret: a password's hash, and whatever follows a key called secret.
+// It looks at text, since a file that is not YAML has no keys yet, and hides too much rather than too little.
+var telling = regexp.MustCompile(`(?i)(secret["']?\s*:\s*|notifications["']?\s*:\s*["']?(?:[^\s{\['"/])|\$(?:2[aby]|argon2id)\$).+`)
+
+// veil replaces what may be a secret.
+func veil(line string) string {
+	at := telling.FindStringSubmatchIndex(line)
+	if at == nil {
+		return line
+	}
+	if line[at[2]] == '$' {
+		return line[:at[2]] + "[secret]"
+	}
+	return line[:at[3]] + "[secret]"
+}
+
+// window cuts a line to what fits a terminal around its column, and returns where the caret belongs.
+// Whatever is not printable is shown as "?" and a tab as one space, so that the caret stands right.
+func window(line string, column int) (string, int) {
+	const width = 100
+	runes := []rune(line)
+	for i, r := range runes {
+		switch {
+		case r == '\t':
+			runes[i] = ' '
+		case r == utf8.RuneError, !isPrint(r):
+			runes[i] = '?'
+		}
+	}
+	caret := min(max(column-1, 0), len(runes))
+	if len(runes) <= width {
+		return string(runes), caret
+	}
+	begin := min(max(caret-width/2, 0), len(runes)-width)
+	shown, end := runes[begin:begin+width], begin+width
+	caret -= begin
+	text := string(shown)
+	if begin > 0 {
+		text, caret = "…"+text, caret+1
+	}
+	if end < len(runes) {
+		text += "…"
+	}
+	return text, caret
+}

@@ -1,0 +1,173 @@
+package config
+
+import (
+	"errors"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// effect is what a rule does.
+type effect string
+
+const (
+	allow effect = "allow"
+	deny  effect = "deny"
+)
+
+// writtenPolicy is what one file says of policy.
+type writtenPolicy struct {
+	roles []named[actionSet]
+	rules []writtenRule
+	files []filesPattern // only in the config itself
+}
+
+// writtenRule is a rule, and where its parts are.
+type writtenRule struct {
+	policy.Rule
+	catalog bool
+	from    *decoder
+	node    *yaml.Node
+}
+
+// actionSet is a set of actions; everything is what "*" stands for, on whatever there is.
+type actionSet struct {
+	set        scope.Actions
+	everything bool
+}
+
+// actions is a list of actions.
+func actions() shape[actionSet] {
+	words := list(one("pull", "push", "delete", "*"))
+	return shape[actionSet]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (s actionSet, ok bool) {
+		names, ok := words.read(d, n)
+		for i, name := range names {
+			if slices.Contains(names[:i], name) {
+				d.problem(item(n, i), "%s is listed twice", name)
+				ok = false
+			}
+			if name == "*" {
+				s = actionSet{s.set | scope.Repository, true}
+			} else if action, known := scope.ParseAction(name); known {
+				s.set |= action
+			}
+		}
+		return s, ok
+	}}
+}
+
+// rules is a list of rules.
+func rules() shape[[]writtenRule] { return list(section(ruleKeys(), checkRule)) }
+
+func checkRule(d *decoder, n *yaml.Node, r *writtenRule) {
+	r.from, r.node = d, n
+	r.Origin = policy.Origin{File: d.file, Line: n.Line}
+
+	if len(r.Subjects) == 0 {
+		if !r.Deny {
+			d.problem(n, "subjects is missing: an allow must say whom it is for")
+			return
+		}
+		r.Subjects = []string{"anyone"}
+	}
+	if r.Deny && r.Lifetime > 0 {
+		d.problem(value(n, "lifetime"), "a deny grants nothing that could have a lifetime")
+	}
+	switch {
+	case r.catalog && len(r.Names) > 0:
+		d.problem(value(n, "catalog"), "a rule is for repositories or for the catalog; write two")
+	case r.catalog:
+		checkCatalog(d, n, r)
+	case len(r.Names) == 0:
+		d.problem(n, "repositories is missing, or catalog: true")
+	case r.Role == "" && r.Actions == 0:
+		d.problem(n, "actions is missing, or role")
+	}
+}
+
+// checkCatalog makes the rule one of the catalog, whose one action is "*".
+func checkCatalog(d *decoder, n *yaml.Node, r *writtenRule) {
+	if r.Role != "" {
+		d.problem(value(n, "role"), "the catalog has one action, \"*\", and takes no role")
+	}
+	if at := value(n, "actions"); at != n && !(len(at.Content) == 1 && at.Content[0].Value == "*") {
+		d.suggest(at, `["*"]`, "the catalog has one action")
+	}
+	r.Type, r.Names, r.Actions = scope.TypeRegistry, []string{"catalog"}, scope.All
+}
+
+// compile makes one policy of what all files say. services are the names of the registries.
+func compile(files []writtenPolicy, services []string) (policy.Source, *policy.Policy) {
+	source := policy.Source{Roles: make(map[string]scope.Actions)}
+	roles := make(map[string]named[actionSet])
+	var rules []writtenRule // without those that have problems already
+	for _, file := range files {
+		for _, role := range file.roles {
+			if first, taken := roles[role.name]; taken {
+				role.from.problem(role.node, "the role %s is defined already, at %s:%d", quoted(role.name), first.from.file, first.node.Line)
+				continue
+			}
+			roles[role.name] = role
+			if role.value.set != 0 { // else its problem has been told
+				source.Roles[role.name] = role.value.set
+			} else {
+				source.Roles[role.name] = scope.Repository
+			}
+		}
+		for i := range file.rules {
+			if file.rules[i].node != nil { // else its problems have been told
+				rules = append(rules, file.rules[i])
+			}
+		}
+	}
+	source.Rules = make([]policy.Rule, len(rules))
+	for i := range rules {
+		source.Rules[i] = rules[i].Rule
+		rules[i].check(services, source.Roles)
+	}
+
+	compiled, err := policy.Compile(source)
+	if problems, ok := errors.AsType[policy.Problems](err); ok {
+		for _, p := range problems {
+			if p.Rule >= 0 {
+				rules[p.Rule].tell(p)
+			} else if role, ok := roles[p.Field]; ok {
+				role.from.suggest(role.node, p.Suggestion, "%s", p.Text)
+			}
+		}
+	}
+	return source, compiled
+}
+
+// yamlKeys are the keys in YAML of what policy calls otherwise.
+var yamlKeys = map[string]string{"names": "repositories", "type": "catalog"}
+
+// tell tells a problem that the policy has with the rule where its cause is written.
+func (r *writtenRule) tell(p policy.Problem) {
+	name := p.Field
+	if other, ok := yamlKeys[name]; ok {
+		name = other
+	}
+	r.from.suggest(item(value(r.node, name), p.Item), p.Suggestion, "%s", p.Text)
+}
+
+// check finds what only the config knows to be wrong with a rule, or doubtful.
+func (r *writtenRule) check(services []string, roles map[string]scope.Actions) {
+	for i, name := range r.Registries {
+		if !slices.Contains(services, name) {
+			r.from.suggest(item(value(r.node, "registries"), i), nearest(name, services), "no registry has the service %s", quoted(name))
+		}
+	}
+	if r.Deny || (r.Actions|roles[r.Role])&^scope.Pull == 0 {
+		return
+	}
+	for i, subject := range r.Subjects {
+		if subject == "anyone" || subject == "anonymous" {
+			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets people change repositories, or list them all, who have not signed in", quoted(r.Name))
+			return
+		}
+	}
+}

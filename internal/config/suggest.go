@@ -1,0 +1,93 @@
+package config
+
+import (
+	"strings"
+	"unicode"
+)
+
+// nearest returns the known word that was most likely meant by word; "" if none is near. A word in
+// another case or with other separators is nearest, then the beginning of one word alone, then the
+// one that the fewest single mistakes lead to.
+func nearest(word string, known []string) string {
+	if len(word) > 64 {
+		return ""
+	}
+	plain := simplify(word)
+	if plain == "" {
+		return ""
+	}
+	var begins []string
+	for _, k := range known {
+		other := simplify(k)
+		if other == plain {
+			return k
+		}
+		if len(plain) >= 3 && strings.HasPrefix(other, plain) {
+			begins = append(begins, k)
+		}
+	}
+	if len(begins) == 1 {
+		return begins[0]
+	}
+	best, least := "", 1+max(1, len(plain)/3)
+	for _, k := range known {
+		if d := distance(plain, simplify(k)); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" && len(begins) > 0 {
+		return begins[0]
+	}
+	return best
+}
+
+// simplify removes what people vary without meaning it: publicURL, public-url and public_url are one.
+func simplify(word string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '_', '-', ' ', '.':
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, word)
+}
+
+// distance is the least number of mistakes that make a into b: a letter left out, added, changed, or
+// swapped with its neighbour (optimal string alignment).
+func distance(a, b string) int {
+	if len(b) > 64 {
+		return len(b)
+	}
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			changed := above[j-1]
+			if a[i-1] != b[j-1] {
+				changed++
+			}
+			row[j] = min(changed, above[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, above, row = above, row, before
+	}
+	return above[len(b)]
+}
+
+// isPrint reports whether r can be shown as it is. Format characters are not: some turn the order of
+// a line around.
+func isPrint(r rune) bool { return unicode.IsPrint(r) }
+
+// quoted returns text for a message: quoted, escaped, and not too long.
+func quoted(text string) string {
+	const most = 60
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return quote(text)
+}
