@@ -1,0 +1,147 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// block is a row of the journal.
+type block struct {
+	first            Position
+	entries          int64
+	earliest, latest int64 // of the entries' ids, in milliseconds since 1970
+	previous, hash   hash
+	content          []byte
+}
+
+// sum returns the hash that a block must have. It covers everything about the block, numbers at a fixed length.
+func (b *block) sum() hash {
+	const title = "tidewaiter journal block\n"
+	h := sha256.New()
+	head := make([]byte, 0, len(title)+5*8+sha256.Size)
+	head = append(head, title...)
+	head = append(head, b.previous[:]...)
+	for _, n := range [...]int64{int64(b.first), b.entries, b.earliest, b.latest, int64(len(b.content))} {
+		head = binary.BigEndian.AppendUint64(head, uint64(n))
+	}
+	h.Write(head)
+	h.Write(b.content)
+	return hash(h.Sum(nil))
+}
+
+// builder writes blocks within transactions. It belongs to one goroutine.
+type builder struct {
+	maxEntries, maxBytes int
+	known                *principals
+	encoder              *encoder
+	content              []byte
+	tidied               int64 // the epoch for which all older events are gone
+}
+
+func newBuilder(maxEntries, maxBytes int) *builder {
+	known := newPrincipals()
+	return &builder{maxEntries: maxEntries, maxBytes: maxBytes, known: known, encoder: newEncoder(known)}
+}
+
+// write appends entries to the journal within tx, and gives them their positions. It returns those
+// that are no repeats, in the same array. A repeat is as good as kept.
+func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
+	next, previous, err := lockHead(ctx, tx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("finding the journal's head: %w", err)
+	}
+	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), next, entries)
+	if err != nil {
+		return nil, 0, fmt.Errorf("looking for repeated events: %w", err)
+	}
+	for rest := kept; len(rest) > 0; blocks++ {
+		b := block{first: next, previous: previous}
+		rest = rest[w.fill(&b, rest):]
+		b.hash = b.sum()
+		if err := insertBlock(ctx, tx, &b); err != nil {
+			return nil, 0, fmt.Errorf("keeping a block of the journal: %w", err)
+		}
+		next, previous = next+Position(b.entries), b.hash
+	}
+	for sum, text := range w.known.pending {
+		if err := insertPrincipal(ctx, tx, sum, text); err != nil {
+			return nil, 0, fmt.Errorf("keeping a principal: %w", err)
+		}
+	}
+	if len(kept) > 0 {
+		if err := moveHead(ctx, tx, next, previous); err != nil {
+			return nil, 0, fmt.Errorf("moving the journal's head: %w", err)
+		}
+	}
+	return kept, blocks, nil
+}
+
+// fill puts as many entries into the block as it may hold, one at least, and says how many.
+func (w *builder) fill(b *block, entries []Entry) int {
+	w.encoder.reset()
+	n := 0
+	for n < len(entries) && n < w.maxEntries && len(w.encoder.lines) < w.maxBytes {
+		entry := &entries[n]
+		entry.Position = b.first + Position(n)
+		w.encoder.add(entry)
+		at := entry.ID.milliseconds()
+		if n == 0 {
+			b.earliest, b.latest = at, at
+		}
+		b.earliest, b.latest = min(b.earliest, at), max(b.latest, at)
+		n++
+	}
+	w.content = w.encoder.content(w.content[:0])
+	b.entries, b.content = int64(n), w.content
+	return n
+}
+
+// Events are recognised again for 30 to 45 days: a registry repeats an event every few seconds until it is
+// taken, but what it has in its memory does not outlive a restart.
+const (
+	epochLength = 15 * 24 * time.Hour
+	tidyAtOnce  = 500 // rows, so that forgetting holds nobody up
+)
+
+func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
+
+func (w *builder) leaveOutRepeats(ctx context.Context, tx *sql.Tx, epoch int64, next Position, entries []Entry) ([]Entry, error) {
+	kept := entries[:0]
+	events := false
+	for _, entry := range entries {
+		if entry.Event != nil && entry.Event.ID != "" {
+			events = true
+			isNew, err := insertEvent(ctx, tx, epoch, eventKey(entry.Registry, entry.Event.ID), next+Position(len(kept)))
+			if err != nil {
+				return nil, err
+			}
+			if !isNew {
+				continue
+			}
+		}
+		kept = append(kept, entry)
+	}
+	if !events || w.tidied >= epoch {
+		return kept, nil
+	}
+	n, err := deleteEvents(ctx, tx, epoch-2, tidyAtOnce)
+	if err == nil && n < tidyAtOnce {
+		w.tidied = epoch
+	}
+	return kept, err
+}
+
+// eventKey names an event in 16 bytes, however long its id is. The registry's length stands before it, so that no
+// registry can name another's event.
+func eventKey(registry, id string) []byte {
+	b := make([]byte, 0, 8+len(registry)+len(id))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))
+	b = append(b, registry...)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return sum[:16]
+}

@@ -1,0 +1,228 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The forms of the lines that encode.go writes.
+type (
+	// number is a constant of another package, whatever methods that has.
+	number   = uint8
+	headLine struct {
+		Form       int        `json:"form"`
+		Principals []string   `json:"principals"`
+		Rules      []ruleLine `json:"rules"`
+	}
+	ruleLine struct {
+		Name string `json:"name"`
+		File string `json:"file"`
+		Line int    `json:"line"`
+	}
+	entryLine struct {
+		ID       ID                  `json:"id"`
+		At       int64               `json:"at"`
+		Registry string              `json:"registry"`
+		Decision *decisionLine       `json:"decision"`
+		Event    *notification.Event `json:"event"`
+		Change   *changeLine         `json:"change"`
+		Text     []byte              `json:"text"`
+	}
+	decisionLine struct {
+		Principal  *int         `json:"principal"`
+		Name       string       `json:"name"`
+		Credential string       `json:"credential"`
+		Remote     netip.Addr   `json:"remote"`
+		Client     string       `json:"client"`
+		Results    []resultLine `json:"results"`
+		Ignored    []struct {
+			Text   string `json:"text"`
+			Reason string `json:"reason"`
+		} `json:"ignored"`
+		Policy  string `json:"policy"`
+		Token   *ID    `json:"token"`
+		Refused string `json:"refused"`
+	}
+	resultLine struct {
+		Type    *string `json:"type"`
+		Class   string  `json:"class"`
+		Name    string  `json:"name"`
+		Asked   number  `json:"asked"`
+		Granted number  `json:"granted"`
+		Causes  []struct {
+			Actions number `json:"actions"`
+			Reason  number `json:"reason"`
+			Rule    *int   `json:"rule"`
+		} `json:"causes"`
+	}
+	changeLine struct {
+		Actor  string         `json:"actor"`
+		Action string         `json:"action"`
+		Target string         `json:"target"`
+		From   map[string]any `json:"from"`
+		To     map[string]any `json:"to"`
+	}
+	principalLine struct {
+		Kind   number         `json:"kind"`
+		Name   string         `json:"name"`
+		Source string         `json:"source"`
+		ID     string         `json:"id"`
+		Groups []string       `json:"groups"`
+		Claims map[string]any `json:"claims"`
+		Limits []struct {
+			Type    string   `json:"type"`
+			Names   []string `json:"names"`
+			Actions number   `json:"actions"`
+		} `json:"limits"`
+	}
+)
+
+// decoder reads blocks. It remembers principals, so that those in many blocks are read once.
+type decoder struct {
+	q          querier
+	principals map[hash]*policy.Principal
+}
+
+func newDecoder(q querier) *decoder {
+	return &decoder{q: q, principals: make(map[hash]*policy.Principal)}
+}
+
+// open is a block that is being read.
+type openBlock struct {
+	lines      [][]byte // of the entries
+	principals []hash
+	rules      []*policy.Rule
+}
+
+// open reads a block's first line.
+func (d *decoder) open(b *block) (*openBlock, error) {
+	lines := bytes.Split(bytes.TrimSuffix(b.content, []byte("\n")), []byte("\n"))
+	if int64(len(lines)-1) != b.entries {
+		return nil, fmt.Errorf("it has %d entries, and should have %d", len(lines)-1, b.entries)
+	}
+	var head headLine
+	if err := json.Unmarshal(lines[0], &head); err != nil {
+		return nil, fmt.Errorf("reading its first line: %w", err)
+	}
+	if head.Form != 1 {
+		return nil, fmt.Errorf("it is of form %d, and this version of Tidewaiter knows form 1", head.Form)
+	}
+	o := &openBlock{lines: lines[1:]}
+	for _, text := range head.Principals {
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || len(raw) != len(hash{}) {
+			return nil, fmt.Errorf("reading its first line: %q is no hash of a principal", text)
+		}
+		o.principals = append(o.principals, hash(raw))
+	}
+	for _, r := range head.Rules {
+		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: policy.Origin{File: r.File, Line: r.Line}})
+	}
+	return o, nil
+}
+
+// entry reads the entry of one line.
+func (d *decoder) entry(ctx context.Context, o *openBlock, line []byte, position Position) (Entry, error) {
+	var l entryLine
+	if err := json.Unmarshal(line, &l); err != nil {
+		return Entry{}, fmt.Errorf("reading entry %d: %w", position, err)
+	}
+	entry := Entry{
+		Position: position,
+		ID:       l.ID,
+		Time:     time.UnixMicro(l.At).UTC(),
+		Registry: l.Registry,
+		Event:    l.Event,
+		Change:   (*Change)(l.Change),
+		Text:     l.Text,
+	}
+	if l.Decision != nil {
+		decision, err := d.decision(ctx, o, l.Decision, l.ID)
+		if err != nil {
+			return Entry{}, fmt.Errorf("reading entry %d: %w", position, err)
+		}
+		entry.Decision = decision
+	}
+	return entry, nil
+}
+
+func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, id ID) (*Decision, error) {
+	decision := &Decision{
+		Name:       l.Name,
+		Credential: l.Credential,
+		Remote:     l.Remote,
+		Client:     l.Client,
+		Policy:     l.Policy,
+		Token:      id,
+		Refused:    l.Refused,
+	}
+	if l.Token != nil {
+		decision.Token = *l.Token
+	}
+	if n := l.Principal; n != nil {
+		if *n < 0 || *n >= len(o.principals) {
+			return nil, fmt.Errorf("its block has no principal %d", *n)
+		}
+		principal, err := d.principal(ctx, o.principals[*n])
+		if err != nil {
+			return nil, err
+		}
+		decision.Principal = principal
+	}
+	for _, r := range l.Results {
+		result := policy.Result{
+			Asked:   scope.Scope{Type: scope.TypeRepository, Class: r.Class, Name: r.Name, Actions: scope.Actions(r.Asked)},
+			Granted: scope.Actions(r.Granted),
+		}
+		if r.Type != nil {
+			result.Asked.Type = *r.Type
+		}
+		for _, c := range r.Causes {
+			cause := policy.Cause{Actions: scope.Actions(c.Actions), Reason: policy.Reason(c.Reason)}
+			if c.Rule != nil {
+				if *c.Rule < 0 || *c.Rule >= len(o.rules) {
+					return nil, fmt.Errorf("its block has no rule %d", *c.Rule)
+				}
+				cause.Rule = o.rules[*c.Rule]
+			}
+			result.Causes = append(result.Causes, cause)
+		}
+		decision.Results = append(decision.Results, result)
+	}
+	for _, ignored := range l.Ignored {
+		decision.Ignored = append(decision.Ignored, scope.Ignored{Text: ignored.Text, Reason: ignored.Reason})
+	}
+	return decision, nil
+}
+
+func (d *decoder) principal(ctx context.Context, sum hash) (*policy.Principal, error) {
+	if p, ok := d.principals[sum]; ok {
+		return p, nil
+	}
+	text, err := selectPrincipal(ctx, d.q, sum)
+	if err != nil {
+		return nil, fmt.Errorf("looking for principal %x: %w", sum, err)
+	}
+	var l principalLine
+	if err := json.Unmarshal(text, &l); err != nil {
+		return nil, fmt.Errorf("reading principal %x: %w", sum, err)
+	}
+	p := &policy.Principal{Kind: policy.Kind(l.Kind), Name: l.Name, Source: l.Source, ID: l.ID, Groups: l.Groups, Claims: l.Claims}
+	for _, limit := range l.Limits {
+		p.Limits = append(p.Limits, policy.Limit{Type: limit.Type, Names: limit.Names, Actions: scope.Actions(limit.Actions)})
+	}
+	if len(d.principals) >= maxPrincipals {
+		clear(d.principals)
+	}
+	d.principals[sum] = p
+	return p, nil
+}

@@ -1,0 +1,326 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The content of a block, form 1, is lines of JSON. The first names what the others refer to by number:
+//
+//	{"form":1,"principals":["<SHA-256, base64url>"],"rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
+//
+// Each other line is an entry:
+//
+//	{"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}}
+//
+// "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their constants: those
+// must never change. A type that is left out is "repository"; a token that is left out is the entry's id.
+// It is written by hand because a decision is written for every token that is asked for.
+
+// encoder writes the content of one block.
+type encoder struct {
+	lines      []byte
+	principals []hash
+	numbers    map[hash]int         // into principals
+	rules      []*policy.Rule       // by first use
+	ruleNumber map[*policy.Rule]int // into rules
+	known      *principals
+}
+
+func newEncoder(known *principals) *encoder {
+	return &encoder{
+		numbers:    make(map[hash]int),
+		ruleNumber: make(map[*policy.Rule]int),
+		known:      known,
+	}
+}
+
+func (e *encoder) reset() {
+	e.lines, e.principals = e.lines[:0], e.principals[:0]
+	clear(e.numbers)
+	clear(e.ruleNumber)
+	clear(e.rules)
+	e.rules = e.rules[:0]
+}
+
+// content returns the lines with the first one before them, in dst.
+func (e *encoder) content(dst []byte) []byte {
+	dst = append(dst, `{"form":1`...)
+	for i, sum := range e.principals {
+		dst = append(dst, list(i, `,"principals":["`, `","`)...)
+		dst = base64.RawURLEncoding.AppendEncode(dst, sum[:])
+	}
+	if len(e.principals) > 0 {
+		dst = append(dst, `"]`...)
+	}
+	for i, rule := range e.rules {
+		dst = append(dst, list(i, `,"rules":[{"name":`, `,{"name":`)...)
+		dst = appendString(dst, rule.Name)
+		if rule.Origin.File != "" {
+			dst = append(dst, `,"file":`...)
+			dst = appendString(dst, rule.Origin.File)
+		}
+		if rule.Origin.Line != 0 {
+			dst = append(dst, `,"line":`...)
+			dst = strconv.AppendInt(dst, int64(rule.Origin.Line), 10)
+		}
+		dst = append(dst, '}')
+	}
+	if len(e.rules) > 0 {
+		dst = append(dst, ']')
+	}
+	dst = append(dst, "}\n"...)
+	return append(dst, e.lines...)
+}
+
+// list returns what stands before the element i of a list.
+func list(i int, first, other string) string {
+	if i == 0 {
+		return first
+	}
+	return other
+}
+
+// add writes a line.
+func (e *encoder) add(entry *Entry) {
+	b := append(e.lines, `{"id":"`...)
+	b = entry.ID.append(b)
+	b = append(b, `","at":`...)
+	b = strconv.AppendInt(b, entry.Time.UnixMicro(), 10)
+	b = appendField(b, `,"registry":`, entry.Registry)
+	switch {
+	case entry.Decision != nil:
+		b = append(b, `,"decision":`...)
+		b = e.decision(b, entry.Decision, entry.ID)
+	case entry.Event != nil:
+		b = append(b, `,"event":`...)
+		event := *entry.Event
+		text, err := json.Marshal(&event)
+		if err != nil { // a year that RFC 3339 can't write, which Decode never returns
+			event.Time = time.Time{}
+			text, _ = json.Marshal(&event)
+		}
+		b = append(b, text...)
+	case entry.Change != nil:
+		c := entry.Change
+		b = append(b, `,"change":{"actor":`...)
+		b = appendString(b, c.Actor)
+		b = appendField(b, `,"action":`, c.Action)
+		b = appendField(b, `,"target":`, c.Target)
+		b = appendMap(b, `,"from":`, c.From)
+		b = appendMap(b, `,"to":`, c.To)
+		b = append(b, '}')
+	default:
+		b = append(b, `,"text":"`...)
+		b = base64.StdEncoding.AppendEncode(b, entry.Text)
+		b = append(b, '"')
+	}
+	e.lines = append(b, "}\n"...)
+}
+
+func (e *encoder) decision(b []byte, d *Decision, id ID) []byte {
+	b = append(b, `{"credential":`...)
+	b = appendString(b, d.Credential)
+	if d.Principal != nil {
+		b = append(b, `,"principal":`...)
+		b = strconv.AppendInt(b, int64(e.principal(d.Principal)), 10)
+	}
+	b = appendField(b, `,"name":`, d.Name)
+	if d.Remote.IsValid() {
+		b = append(b, `,"remote":`...)
+		b = appendString(b, d.Remote.String())
+	}
+	b = appendField(b, `,"client":`, d.Client)
+	for i := range d.Results {
+		b = append(b, list(i, `,"results":[`, `,`)...)
+		b = e.result(b, &d.Results[i])
+	}
+	if len(d.Results) > 0 {
+		b = append(b, ']')
+	}
+	for i, ignored := range d.Ignored {
+		b = append(b, list(i, `,"ignored":[{"text":`, `,{"text":`)...)
+		b = appendString(b, ignored.Text)
+		b = appendField(b, `,"reason":`, ignored.Reason)
+		b = append(b, '}')
+	}
+	if len(d.Ignored) > 0 {
+		b = append(b, ']')
+	}
+	b = appendField(b, `,"policy":`, d.Policy)
+	if d.Token != id {
+		b = append(b, `,"token":"`...)
+		b = d.Token.append(b)
+		b = append(b, '"')
+	}
+	b = appendField(b, `,"refused":`, d.Refused)
+	return append(b, '}')
+}
+
+func (e *encoder) result(b []byte, r *policy.Result) []byte {
+	b = append(b, `{"name":`...)
+	b = appendString(b, r.Asked.Name)
+	if r.Asked.Type != scope.TypeRepository {
+		b = append(b, `,"type":`...)
+		b = appendString(b, r.Asked.Type)
+	}
+	b = appendField(b, `,"class":`, r.Asked.Class)
+	b = append(b, `,"asked":`...)
+	b = strconv.AppendUint(b, uint64(r.Asked.Actions), 10)
+	b = append(b, `,"granted":`...)
+	b = strconv.AppendUint(b, uint64(r.Granted), 10)
+	for i, cause := range r.Causes {
+		b = append(b, list(i, `,"causes":[{"actions":`, `,{"actions":`)...)
+		b = strconv.AppendUint(b, uint64(cause.Actions), 10)
+		b = append(b, `,"reason":`...)
+		b = strconv.AppendUint(b, uint64(cause.Reason), 10)
+		if cause.Rule != nil {
+			b = append(b, `,"rule":`...)
+			b = strconv.AppendInt(b, int64(e.rule(cause.Rule)), 10)
+		}
+		b = append(b, '}')
+	}
+	if len(r.Causes) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// rule returns the number of a rule in this block.
+func (e *encoder) rule(r *policy.Rule) int {
+	number, ok := e.ruleNumber[r]
+	if !ok {
+		number = len(e.rules)
+		e.rules = append(e.rules, r)
+		e.ruleNumber[r] = number
+	}
+	return number
+}
+
+// principal returns the number of a principal in this block.
+func (e *encoder) principal(p *policy.Principal) int {
+	sum := e.known.hash(p)
+	number, ok := e.numbers[sum]
+	if !ok {
+		number = len(e.principals)
+		e.principals = append(e.principals, sum)
+		e.numbers[sum] = number
+	}
+	return number
+}
+
+// appendPrincipal writes a principal; the same principal always comes out the same.
+func appendPrincipal(b []byte, p *policy.Principal) []byte {
+	b = append(b, `{"kind":`...)
+	b = strconv.AppendUint(b, uint64(p.Kind), 10)
+	b = appendField(b, `,"name":`, p.Name)
+	b = appendField(b, `,"source":`, p.Source)
+	b = appendField(b, `,"id":`, p.ID)
+	b = appendStrings(b, `,"groups":`, p.Groups)
+	b = appendMap(b, `,"claims":`, p.Claims)
+	for i, limit := range p.Limits {
+		b = append(b, list(i, `,"limits":[{"actions":`, `,{"actions":`)...)
+		b = strconv.AppendUint(b, uint64(limit.Actions), 10)
+		b = appendField(b, `,"type":`, limit.Type)
+		b = appendStrings(b, `,"names":`, limit.Names)
+		b = append(b, '}')
+	}
+	if len(p.Limits) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// appendField writes a field unless it is empty.
+func appendField(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendString(append(b, key...), value)
+}
+
+func appendStrings(b []byte, key string, values []string) []byte {
+	if len(values) == 0 {
+		return b
+	}
+	b = append(b, key...)
+	for i, value := range values {
+		b = append(b, list(i, `[`, `,`)...)
+		b = appendString(b, value)
+	}
+	return append(b, ']')
+}
+
+// appendMap writes a map in the order of its keys. A value that JSON has no form for (NaN, a channel) is
+// written as text: an entry is never refused for what somebody put into a claim.
+func appendMap(b []byte, key string, values map[string]any) []byte {
+	if len(values) == 0 {
+		return b
+	}
+	text, err := marshal(values)
+	if err != nil {
+		plain := make(map[string]any, len(values))
+		for k, v := range values {
+			if _, err := marshal(v); err != nil {
+				v = fmt.Sprintf("%v", v)
+			}
+			plain[k] = v
+		}
+		text, _ = marshal(plain)
+	}
+	return append(append(b, key...), text...)
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// appendString writes a JSON string. Invalid UTF-8 becomes U+FFFD.
+func appendString(b []byte, s string) []byte {
+	const hexadecimal = "0123456789abcdef"
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				b = append(b, s[start:i]...)
+				b = append(b, "\uFFFD"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		case c == '"' || c == '\\':
+			b = append(b, s[start:i]...)
+			b = append(b, '\\', c)
+			start = i + 1
+		case c < ' ':
+			b = append(b, s[start:i]...)
+			b = append(b, '\\', 'u', '0', '0', hexadecimal[c>>4], hexadecimal[c&15])
+			start = i + 1
+		}
+		i++
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
+
+// hash is a SHA-256.
+type hash = [sha256.Size]byte

@@ -1,0 +1,75 @@
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// NewID makes an id whose first 48 bits are now, in milliseconds since 1970, and whose others are random
+// but for version and variant (RFC 9562, section 5.7).
+func NewID(now time.Time) ID {
+	var id ID
+	binary.BigEndian.PutUint64(id[:8], uint64(max(now.UnixMilli(), 0))<<16)
+	rand.Read(id[6:]) // it never fails
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// ParseID reads what String wrote.
+func ParseID(text string) (ID, error) {
+	var id ID
+	if err := id.UnmarshalText([]byte(text)); err != nil {
+		return ID{}, err
+	}
+	return id, nil
+}
+
+// Time returns when the id was made, to the millisecond.
+func (id ID) Time() time.Time { return time.UnixMilli(id.milliseconds()).UTC() }
+
+func (id ID) milliseconds() int64 { return int64(binary.BigEndian.Uint64(id[:8]) >> 16) }
+
+// IsZero says whether there is no id.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// String returns the id as 32 hexadecimal digits in five groups.
+func (id ID) String() string { return string(id.append(make([]byte, 0, 36))) }
+
+// MarshalText returns String.
+func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
+
+// UnmarshalText reads what String wrote, in either case.
+func (id *ID) UnmarshalText(text []byte) error {
+	malformed := func() error {
+		return fmt.Errorf("reading id %.64q: want 32 hexadecimal digits as in 0198c1f2-7a3b-7c4d-8e5f-60718293a4b5", text)
+	}
+	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
+		return malformed()
+	}
+	digits := make([]byte, 0, 32)
+	for _, group := range [...][]byte{text[:8], text[9:13], text[14:18], text[19:23], text[24:]} {
+		digits = append(digits, group...)
+	}
+	var read ID
+	if _, err := hex.Decode(read[:], digits); err != nil {
+		return malformed()
+	}
+	*id = read
+	return nil
+}
+
+func (id ID) append(b []byte) []byte {
+	b = hex.AppendEncode(b, id[:4])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[4:6])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[6:8])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[8:10])
+	b = append(b, '-')
+	return hex.AppendEncode(b, id[10:])
+}

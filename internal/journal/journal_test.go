@@ -1,0 +1,205 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func TestMain(m *testing.M) {
+	if child() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
+
+// open returns a journal in the file; "" is memory.
+func open(t testing.TB, file string, o journal.Options) (*journal.Journal, *store.DB) {
+	t.Helper()
+	url := "sqlite::memory:"
+	if file != "" {
+		url = "sqlite:" + file
+	}
+	db, err := store.Open(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.New(db, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := j.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return j, db
+}
+
+func stateFile(t testing.TB) string { return filepath.Join(t.TempDir(), "state.db") }
+
+func read(t testing.TB, j *journal.Journal, after journal.Position) (entries []journal.Entry) {
+	t.Helper()
+	for entry, err := range j.Read(t.Context(), after) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry)
+	}
+	return entries
+}
+
+// asKept compares entries as they are read back.
+var asKept = cmp.Options{
+	cmpopts.EquateEmpty(),
+	cmpopts.EquateComparable(netip.Addr{}),
+	cmp.Comparer(func(a, b *policy.Rule) bool {
+		if a == nil || b == nil {
+			return a == b
+		}
+		return a.Name == b.Name && a.Origin == b.Origin
+	}),
+}
+
+func decision(principal *policy.Principal) *journal.Decision {
+	devs := &policy.Rule{Name: "devs", Origin: policy.Origin{File: "tidewaiter.yaml", Line: 14}}
+	return &journal.Decision{
+		Principal:  principal,
+		Credential: "password",
+		Remote:     netip.MustParseAddr("10.1.2.3"),
+		Client:     "docker",
+		Results: []policy.Result{{
+			Asked:   scope.Scope{Type: "repository", Name: "team/app", Actions: scope.Pull | scope.Push},
+			Granted: scope.Pull,
+			Causes: []policy.Cause{
+				{Actions: scope.Pull, Reason: policy.Allowed, Rule: devs},
+				{Actions: scope.Push, Reason: policy.NoRule},
+			},
+		}},
+		Ignored: []scope.Ignored{{Text: "repository:FOO:pull", Reason: "the name has an upper-case letter"}},
+		Policy:  "p1",
+	}
+}
+
+var alice = &policy.Principal{
+	Kind:   policy.User,
+	Name:   "alice",
+	Source: "ldap:corp",
+	ID:     "4711",
+	Groups: []string{"devs", "all"},
+	Claims: map[string]any{"mail": "alice@example.com", "level": 3.0},
+	Limits: []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Repository}},
+}
+
+func push(id string) journal.Entry {
+	return journal.Entry{Registry: "registry.example.com", Event: &notification.Event{
+		ID: id, Time: noon, Action: notification.Push, Repository: "team/app", Tag: "v1", Actor: "alice",
+	}}
+}
+
+func TestEntriesAreReadBackAsTheyWere(t *testing.T) {
+	j, _ := open(t, "", journal.Options{})
+	want := []journal.Entry{
+		{ID: journal.NewID(noon), Time: noon, Registry: "registry.example.com", Decision: decision(alice)},
+		push("e1"),
+		{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "bob", To: map[string]any{"disabled": true}}},
+		{Text: []byte("{\"event\":\"data\"}\x00\xff\n")},
+	}
+	for i := range want {
+		want[i].Position = journal.Position(i + 1)
+		want[i].ID = journal.NewID(noon)
+		want[i].Time = noon
+	}
+	if err := j.Append(t.Context(), want...); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, read(t, j, 0), asKept); diff != "" {
+		t.Error(diff)
+	}
+	for _, entry := range want {
+		found, err := j.Find(t.Context(), entry.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(entry, found, asKept); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if _, err := j.Find(t.Context(), journal.NewID(noon)); !errors.Is(err, journal.ErrNotFound) {
+		t.Errorf("an id that nobody has: %v, want ErrNotFound", err)
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != 4 {
+		t.Errorf("Verify: %+v, %v", v, err)
+	}
+}
+
+func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
+	file := stateFile(t)
+	for range 2 { // the second time after a restart
+		j, _ := open(t, file, journal.Options{})
+		other := push("e1")
+		other.Registry = "other.example.com"
+		for _, entry := range []journal.Entry{push("e1"), push("e1"), other, push(""), push("")} {
+			if err := j.Append(t.Context(), entry); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := j.Append(t.Context(), push("e2"), push("e2"), push("e1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, _ := open(t, file, journal.Options{})
+	var got []string
+	for _, entry := range read(t, j, 0) {
+		got = append(got, fmt.Sprintf("%d %s %s", entry.Position, entry.Registry, entry.Event.ID))
+	}
+	want := []string{
+		"1 registry.example.com e1", "2 other.example.com e1", "3 registry.example.com ", "4 registry.example.com ",
+		"5 registry.example.com e2", "6 registry.example.com ", "7 registry.example.com ",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRecordedEntriesAreKeptByClose(t *testing.T) {
+	file := stateFile(t)
+	j, db := open(t, file, journal.Options{Linger: time.Hour})
+	for range 100 {
+		if err := j.Record(journal.Entry{Decision: decision(alice)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Record(push("late")); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("Record after Close: %v", err)
+	}
+	if err := j.Append(t.Context(), push("late")); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("Append after Close: %v", err)
+	}
+	if n := len(read(t, j, 0)); n != 100 {
+		t.Errorf("%d entries were kept, want 100", n)
+	}
+	_ = db
+}

@@ -1,0 +1,143 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Last returns the position of the last entry; 0 if there is none.
+func (j *Journal) Last(ctx context.Context) (Position, error) {
+	next, _, err := selectHead(ctx, j.db.Read())
+	if err != nil {
+		return 0, fmt.Errorf("finding the journal's end: %w", err)
+	}
+	return next - 1, nil
+}
+
+// Read returns the entries after a position, in order, up to the end as it is found. An error ends it: ctx's, or that a
+// block can't be read. It holds one block in memory, and nothing open in the database while its caller works.
+func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		d := newDecoder(j.db.Read())
+		for {
+			b, err := j.blockAfter(ctx, after)
+			if errors.Is(err, sql.ErrNoRows) {
+				return
+			}
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("reading the journal after position %d: %w", after, err))
+				return
+			}
+			o, err := d.open(b)
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("reading the block at position %d: %w", b.first, err))
+				return
+			}
+			for i, line := range o.lines {
+				position := b.first + Position(i)
+				if position <= after {
+					continue
+				}
+				entry, err := d.entry(ctx, o, line, position)
+				if !yield(entry, err) || err != nil {
+					return
+				}
+			}
+			after = b.first + Position(b.entries) - 1
+		}
+	}
+}
+
+// blockAfter returns the block with the next entry after a position, or sql.ErrNoRows.
+func (j *Journal) blockAfter(ctx context.Context, after Position) (*block, error) {
+	// Nearly always a block begins right there: the reader goes from block to block.
+	b, err := selectBlockAt(ctx, j.db.Read(), after+1)
+	if err == nil && b.first+Position(b.entries) > after+1 {
+		return b, nil
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	return selectBlockFrom(ctx, j.db.Read(), after+1) // what was before it is no longer kept
+}
+
+// Follow is Read that does not end where the journal ends, but waits for more, also from other processes. It ends with ctx,
+// without an error, or with the error that keeps it from reading.
+func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for {
+			for entry, err := range j.Read(ctx, after) {
+				if err != nil && ctx.Err() != nil {
+					return
+				}
+				if !yield(entry, err) || err != nil {
+					return
+				}
+				after = entry.Position
+			}
+			if err := j.o.Wait(ctx); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(250 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Find returns the entry with an id, or ErrNotFound. The id's own time says which blocks can hold it.
+func (j *Journal) Find(ctx context.Context, id ID) (Entry, error) {
+	const hour, ever = int64(time.Hour / time.Millisecond), int64(1) << 50
+	// A block's ids are all of about the time of its commit. Only where clocks or callers went astray is it not so.
+	for _, slack := range [...]int64{hour, ever} {
+		entry, err := j.find(ctx, id, slack)
+		if !errors.Is(err, ErrNotFound) {
+			return entry, err
+		}
+	}
+	return Entry{}, ErrNotFound
+}
+
+func (j *Journal) find(ctx context.Context, id ID, slack int64) (Entry, error) {
+	firsts, err := selectBlocksOf(ctx, j.db.Read(), id.milliseconds(), slack)
+	if err != nil {
+		return Entry{}, fmt.Errorf("finding entry %s: %w", id, err)
+	}
+	prefix := append(id.append([]byte(`{"id":"`)), '"')
+	for _, first := range firsts {
+		b, err := selectBlockFrom(ctx, j.db.Read(), first)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return Entry{}, fmt.Errorf("finding entry %s: %w", id, err)
+		}
+		if !bytes.Contains(b.content, prefix) {
+			continue
+		}
+		d := newDecoder(j.db.Read())
+		o, err := d.open(b)
+		if err != nil {
+			return Entry{}, fmt.Errorf("finding entry %s: reading the block at position %d: %w", id, b.first, err)
+		}
+		for i, line := range o.lines {
+			if bytes.HasPrefix(line, prefix) {
+				return d.entry(ctx, o, line, b.first+Position(i))
+			}
+		}
+	}
+	return Entry{}, ErrNotFound
+}

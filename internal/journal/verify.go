@@ -1,0 +1,104 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Verified is how far the chain of blocks was found whole.
+type Verified struct {
+	First, Last Position // 0 if there are no entries
+	Blocks      int64
+	Entries     int64
+	Hash        [32]byte // of the last block: whoever keeps it elsewhere can tell later that nothing before it was changed
+}
+
+// BrokenError says where the chain of blocks is broken first.
+type BrokenError struct {
+	Block Position // of the first entry of the block
+	Why   string
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("the journal is broken at position %d: %s", e.Block, e.Why)
+}
+
+// Verify walks the chain of blocks from the one that holds a position to the end, and fails with a *BrokenError where a
+// block is missing, or was changed, or names a principal that is missing or was changed. The block
+// before the first one it looks at is trusted: from 0 that is where the journal begins, or where what is older was deleted.
+func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
+	var v Verified
+	// The head comes first: what is written meanwhile lies behind it.
+	end, head, err := selectHead(ctx, j.db.Read())
+	if err != nil {
+		return v, fmt.Errorf("verifying the journal: %w", err)
+	}
+	d := newDecoder(j.db.Read())
+	seen := make(map[hash]struct{})
+	next := max(from, 1)
+	for next < end {
+		b, err := j.blockAfter(ctx, next-1)
+		if errors.Is(err, sql.ErrNoRows) {
+			return v, &BrokenError{next, fmt.Sprintf("the entries up to %d are missing", end-1)}
+		}
+		if err != nil {
+			return v, fmt.Errorf("verifying the journal at position %d: %w", next, err)
+		}
+		if err := j.verifyBlock(ctx, &v, b, d, seen); err != nil {
+			return v, err
+		}
+		next = v.Last + 1
+		if b.first+Position(b.entries) == end && b.hash != head {
+			return v, &BrokenError{b.first, "it is not the block that the journal's head names"}
+		}
+	}
+	if next > end && v.Blocks > 0 {
+		return v, &BrokenError{end, "the journal's head lies inside a block"}
+	}
+	return v, nil
+}
+
+// verifyBlock checks one block, and adds it to v.
+func (j *Journal) verifyBlock(ctx context.Context, v *Verified, b *block, d *decoder, seen map[hash]struct{}) error {
+	switch {
+	case v.Blocks > 0 && b.first != v.Last+1:
+		return &BrokenError{v.Last + 1, fmt.Sprintf("the entries up to %d are missing", b.first-1)}
+	case v.Blocks > 0 && b.previous != v.Hash:
+		return &BrokenError{b.first, "it does not follow from the block before it"}
+	case b.sum() != b.hash:
+		return &BrokenError{b.first, "it was changed after it was written"}
+	}
+	o, err := d.open(b)
+	if err != nil {
+		return &BrokenError{b.first, err.Error()}
+	}
+	for _, sum := range o.principals {
+		if _, ok := seen[sum]; ok {
+			continue
+		}
+		text, err := selectPrincipal(ctx, j.db.Read(), sum)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return &BrokenError{b.first, fmt.Sprintf("its principal %x is missing", sum)}
+		case err != nil:
+			return fmt.Errorf("verifying the journal at position %d: %w", b.first, err)
+		case sha256.Sum256(text) != sum:
+			return &BrokenError{b.first, fmt.Sprintf("its principal %x was changed", sum)}
+		}
+		if len(seen) >= maxPrincipals {
+			clear(seen)
+		}
+		seen[sum] = struct{}{}
+	}
+	if v.Blocks == 0 {
+		v.First = b.first
+	}
+	v.Blocks++
+	v.Entries += b.entries
+	v.Last = b.first + Position(b.entries) - 1
+	v.Hash = b.hash
+	return nil
+}

@@ -1,0 +1,132 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// A block holds this much, so that reading one entry does not take reading thousands.
+const (
+	maxBlockEntries = 512
+	maxBlockBytes   = 256 << 10
+)
+
+// reportEvery bounds how often losses and failures are told.
+const reportEvery = 10 * time.Second
+
+// writer is the state of the one goroutine that writes.
+type writer struct {
+	*Journal
+	builder  *builder
+	reported int64     // how many lost entries are noted in the journal
+	noted    time.Time // when that was done last
+	failed   time.Time // when a failure was logged last
+	silent   int       // failures since
+}
+
+// run is the writer. It ends when the queue is closed and empty, or ctx ends.
+func (j *Journal) run(ctx context.Context) {
+	defer close(j.stopped)
+	defer j.stop()
+	w := &writer{Journal: j, builder: newBuilder(maxBlockEntries, maxBlockBytes)}
+	var spare batch
+	for {
+		j.queue.wait(j.o.Linger)
+		b := j.queue.take(spare)
+		w.keep(ctx, &b)
+		if b.closed {
+			return
+		}
+		clear(b.entries[:cap(b.entries)]) // lets go of what they point to
+		clear(b.waiters)
+		spare = b
+		if cap(spare.entries) > 2*maxBlockEntries && len(b.entries) < maxBlockEntries {
+			spare.entries = nil // after a flood, give the memory back
+		}
+	}
+}
+
+// keep writes a batch in one transaction, and tells everybody who asked. A crash before the commit loses the batch, whose
+// Appends were not acknowledged; a crash after it loses only the acknowledgement.
+func (w *writer) keep(ctx context.Context, b *batch) {
+	lost := w.loss(b.closed)
+	if lost > 0 {
+		b.entries = append(b.entries, w.lossEntry(lost))
+	}
+	if len(b.entries) == 0 {
+		return
+	}
+	var kept []Entry
+	var blocks int
+	err := w.write(ctx, "", func(tx *sql.Tx) (err error) {
+		kept, blocks, err = w.builder.write(ctx, tx, w.o.Now(), b.entries)
+		return err
+	})
+	w.builder.known.settle(err == nil)
+	if err != nil {
+		err = fmt.Errorf("keeping entries: %w", err)
+	}
+
+	w.mu.Lock()
+	w.stats.LastError = err
+	if err == nil {
+		w.stats.Commits++
+		w.stats.Blocks += int64(blocks)
+		w.stats.Written += int64(len(kept))
+		w.stats.Repeats += int64(len(b.entries) - len(kept))
+		w.stats.LastCommit = w.o.Now()
+	} else {
+		w.stats.Lost += int64(b.recorded)
+	}
+	w.mu.Unlock()
+
+	for _, waiter := range b.waiters {
+		waiter <- err
+	}
+	if err != nil {
+		w.reportFailure(err, b.recorded)
+		return
+	}
+	if lost > 0 {
+		w.reported += lost
+		w.o.Log.Warn("the journal lost entries that could not be kept in time", "entries", lost)
+	}
+	if w.o.Observe != nil && len(kept) > 0 {
+		w.o.Observe(kept)
+	}
+}
+
+// loss returns how many lost entries are to be noted with the next block.
+func (w *writer) loss(closing bool) int64 {
+	w.mu.Lock()
+	lost := w.stats.Lost - w.reported
+	w.mu.Unlock()
+	if now := w.o.Now(); lost > 0 && (closing || now.Sub(w.noted).Abs() >= reportEvery) {
+		w.noted = now
+		return lost
+	}
+	return 0
+}
+
+func (w *writer) lossEntry(lost int64) Entry {
+	entry := Entry{Change: &Change{
+		Actor:  "tidewaiter",
+		Action: "journal.lost",
+		Target: "journal",
+		To:     map[string]any{"entries": lost},
+	}}
+	w.complete(&entry)
+	return entry
+}
+
+func (w *writer) reportFailure(err error, recorded int) {
+	now := w.o.Now()
+	if now.Sub(w.failed).Abs() < reportEvery {
+		w.silent++
+		return
+	}
+	w.o.Log.Error("the journal can't be written", "error", err, "lost", recorded, "failures_not_logged", w.silent)
+	w.failed, w.silent = now, 0
+}
