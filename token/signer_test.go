@@ -1,0 +1,367 @@
+package token_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+func TestTokenOfEachAlgorithm(t *testing.T) {
+	r := root(t, token.ES256)
+	for _, alg := range token.Algorithms() {
+		t.Run(string(alg), func(t *testing.T) {
+			s := leaf(t, r, alg)
+			text := sign(t, s, claims())
+			got, header := verify(t, text, s.Certificate().PublicKey)
+			if header.Algorithm != string(alg) || header.KeyID != "" {
+				t.Errorf("header %+v", header)
+			}
+			// What a registry does with x5c.
+			roots := x509.NewCertPool()
+			roots.AddCert(r.Certificate())
+			chains, err := header.Certificates(x509.VerifyOptions{Roots: roots, CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+			if err != nil || !chains[0][0].Equal(s.Certificate()) {
+				t.Errorf("chains %v, error %v", chains, err)
+			}
+			const want = `{"iss":"https://auth.example.com","sub":"ann","aud":"registry.example.com",` +
+				`"exp":1795435500,"nbf":1795435190,"iat":1795435200,"jti":"019ab0f2-7d5c-7cc1-9d3e-0e7a41c2a5b6","access":[` +
+				`{"type":"repository","name":"team/app","actions":["pull","push"]},` +
+				`{"type":"repository","name":"library/base","actions":["pull"]}]}`
+			if diff := cmp.Diff(want, string(got)); diff != "" {
+				t.Errorf("claims (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Registries tell v2.8's claims from v3's by nothing: the header's form is one for all, and golden.
+func TestHeader(t *testing.T) {
+	r := parse(t, "ec-cert.pem", "ec.pem")
+	certificate := base64.StdEncoding.EncodeToString(r.Certificate().Raw)
+	kid, err := r.KeyID(token.Libtrust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		form token.KeyID
+		want string
+	}{
+		{token.X5C, `{"alg":"ES256","typ":"JWT","x5c":["` + certificate + `"]}`},
+		{token.Libtrust, `{"alg":"ES256","typ":"JWT","kid":"` + kid + `"}`},
+	} {
+		s, err := r.Direct(tt.form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := claims()
+		c.Expires = noon
+		header, _, _ := strings.Cut(string(sign(t, s, c)), ".")
+		text, err := base64.RawURLEncoding.DecodeString(header)
+		if err != nil || string(text) != tt.want {
+			t.Errorf("%s: error %v, header\n%s\nwant\n%s", tt.form, err, text, tt.want)
+		}
+	}
+}
+
+func TestClaimsAsRegistriesWantThem(t *testing.T) {
+	s := leaf(t, root(t, token.ES256), token.ES256)
+	for _, tt := range []struct {
+		what   string
+		claims token.Claims
+		want   string
+	}{
+		{"docker login gets an empty list, not null", token.Claims{Issuer: "i", Subject: "s", Audience: "a", Expires: noon},
+			`{"iss":"i","sub":"s","aud":"a","exp":1795435200,"access":[]}`},
+		{"an anonymous one has an empty subject", token.Claims{Expires: noon},
+			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[]}`},
+		{"fractions of seconds are cut", token.Claims{Expires: noon.Add(999 * time.Millisecond), IssuedAt: noon.Add(time.Nanosecond)},
+			`{"iss":"","sub":"","aud":"","exp":1795435200,"iat":1795435200,"access":[]}`},
+		{"actions have one order, and a class stands beside the type", token.Claims{Expires: noon, Access: []scope.Scope{
+			{Type: "repository", Class: "plugin", Name: "a/b", Actions: scope.Delete | scope.Push | scope.Pull}}},
+			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"repository","class":"plugin","name":"a/b","actions":["pull","push","delete"]}]}`},
+		{"the catalog needs a star", token.Claims{Expires: noon, Access: []scope.Scope{{Type: "registry", Name: "catalog", Actions: scope.All}}},
+			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"registry","name":"catalog","actions":["*"]}]}`},
+		{"what is not granted is not there", token.Claims{Expires: noon, Access: []scope.Scope{
+			{Type: "repository", Name: "a"}, {Type: "repository", Name: "b", Actions: scope.Pull}, {Type: "repository", Name: "c"}}},
+			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"repository","name":"b","actions":["pull"]}]}`},
+		{"text cannot break out of its string", token.Claims{Subject: "a\",\"x\":\"\\\x00\n\x7f\xffé\u2028\U0001F433", Expires: noon},
+			`{"iss":"","sub":"a\",\"x\":\"\\\u0000\u000a` + "\x7f" + `\ufffdé` + "\u2028\U0001F433" + `","aud":"","exp":1795435200,"access":[]}`},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			got, _ := verify(t, sign(t, s, &tt.claims), s.Certificate().PublicKey)
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("claims (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// read is the claims as a registry reads them.
+type read struct {
+	Iss, Sub, Aud, Jti string
+	Exp, Nbf, Iat      int64
+	Access             []struct {
+		Type, Class, Name string
+		Actions           []string
+	}
+}
+
+func TestAnyClaimsComeBack(t *testing.T) {
+	s := leaf(t, root(t, token.ES256), token.ES256)
+	// Strings as encoding/json brings them back: this also holds our escaping against its own.
+	plain := func(s string) string { return string([]rune(s)) }
+	text := rapid.Custom(func(t *rapid.T) string {
+		if rapid.Bool().Draw(t, "raw") {
+			return string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
+		}
+		return rapid.String().Draw(t, "text")
+	})
+	access := rapid.Custom(func(t *rapid.T) scope.Scope {
+		return scope.Scope{
+			Type:    "t" + text.Draw(t, "type"),
+			Class:   text.Draw(t, "class"),
+			Name:    text.Draw(t, "name"),
+			Actions: rapid.Map(rapid.Uint8(), func(a uint8) scope.Actions { return scope.Actions(a) & (scope.Repository | scope.All) }).Draw(t, "actions"),
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		c := token.Claims{
+			Issuer: text.Draw(t, "iss"), Subject: text.Draw(t, "sub"), Audience: text.Draw(t, "aud"), ID: text.Draw(t, "jti"),
+			IssuedAt:  noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "iat"))),
+			NotBefore: noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "nbf"))),
+			Expires:   noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "exp"))),
+			Access:    rapid.SliceOfN(access, 0, 30).Draw(t, "access"),
+		}
+		before := rapid.SliceOf(rapid.Byte()).Draw(t, "before")
+		out, err := s.Append(before, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(out), string(before)) {
+			t.Fatal("what was there before is gone")
+		}
+		payload, _ := verify(t, out[len(before):], s.Certificate().PublicKey)
+		var got read
+		if err := json.Unmarshal(payload, &got); err != nil {
+			t.Fatalf("%v in %s", err, payload)
+		}
+		want := read{
+			Iss: plain(c.Issuer), Sub: plain(c.Subject), Aud: plain(c.Audience), Jti: plain(c.ID),
+			Exp: c.Expires.Unix(), Nbf: c.NotBefore.Unix(), Iat: c.IssuedAt.Unix(), Access: got.Access[:0:0],
+		}
+		for _, a := range c.Access {
+			if a.Actions != 0 {
+				want.Access = append(want.Access, struct {
+					Type, Class, Name string
+					Actions           []string
+				}{plain(a.Type), plain(a.Class), plain(a.Name), a.Actions.Names()})
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("claims (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhatIsNeverSigned(t *testing.T) {
+	s := leaf(t, root(t, token.ES256), token.ES256)
+	late := claims()
+	late.Expires = noon.Add(24*time.Hour - token.Leeway + time.Second)
+	endless := claims()
+	endless.Expires = time.Time{}
+	grant := func(a scope.Scope) *token.Claims {
+		c := claims()
+		c.Access = append(c.Access, a)
+		return c
+	}
+	for _, tt := range []struct {
+		what   string
+		claims *token.Claims
+		is     error
+	}{
+		{"a right over Tidewaiter", grant(scope.Scope{Type: "tidewaiter", Name: "accounts", Actions: scope.Read}), token.ErrNeverSigned},
+		{"the type of one, even without a right", grant(scope.Scope{Type: "tidewaiter", Name: "accounts"}), token.ErrNeverSigned},
+		{"an action over Tidewaiter", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.Pull | scope.Write}), token.ErrNeverSigned},
+		{"every action there is on a repository", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.All}), token.ErrNeverSigned},
+		{"a token that outlives its leaf", late, token.ErrOutlives},
+		{"a token without an end", endless, nil},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			out, err := s.Append([]byte("before"), tt.claims)
+			if err == nil || tt.is != nil && !errors.Is(err, tt.is) {
+				t.Errorf("error %v", err)
+			}
+			if string(out) != "before" {
+				t.Errorf("something was appended: %q", out)
+			}
+		})
+	}
+	last := claims()
+	last.Expires = s.Until()
+	sign(t, s, last)
+}
+
+// distribution CVE-2025-24976: a key taken from the token itself. Ours never carries one, only
+// certificates, and there is no algorithm but the asymmetric ones.
+func TestNewSignerRefuses(t *testing.T) {
+	r := root(t, token.ES256)
+	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	chain := []*x509.Certificate{r.Certificate()}
+	for _, tt := range []struct {
+		what  string
+		key   crypto.Signer
+		alg   token.Algorithm
+		kid   string
+		chain []*x509.Certificate
+		says  string
+	}{
+		{"no key", nil, token.ES256, "k", nil, "there is no key"},
+		{"a key of another curve", p384, token.ES256, "k", nil, "the key is for ES384, not for ES256"},
+		{"a key of another kind", ed, token.RS256, "k", nil, "the key is for EdDSA, not for RS256"},
+		{"no algorithm", p256, "none", "k", nil, "the key is for ES256, not for none"},
+		{"a shared secret's algorithm", p256, "HS256", "k", nil, "the key is for ES256, not for HS256"},
+		{"nothing that names the key", p256, token.ES256, "", nil, "neither a kid nor a certificate"},
+		{"another key's certificate", p256, token.ES256, "", chain, "the first certificate is for another key"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			if _, err := token.NewSigner(tt.key, tt.alg, tt.kid, tt.chain); err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v, want one with %q", err, tt.says)
+			}
+		})
+	}
+}
+
+// A key service returns numbers of any length: both are padded, and nonsense is no token.
+func TestSignatureOfAKeyService(t *testing.T) {
+	public, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	der := func(r, s int64) []byte {
+		text, err := asn1.Marshal(struct{ R, S *big.Int }{big.NewInt(r), big.NewInt(s)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	largest := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 521), big.NewInt(1))
+	long, err := asn1.Marshal(struct{ R, S *big.Int }{largest, largest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tooLong, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).Lsh(largest, 8), largest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what string
+		der  []byte
+		r, s *big.Int // nil: refused
+	}{
+		{"small numbers", der(1, 0x80), big.NewInt(1), big.NewInt(0x80)},
+		{"the largest", long, largest, largest},
+		{"a number too large", tooLong, nil, nil},
+		{"nothing", nil, nil, nil},
+		{"half of one", long[:70], nil, nil},
+		{"something behind it", append(der(1, 1), 0), nil, nil},
+		{"three numbers", []byte{0x30, 9, 2, 1, 1, 2, 1, 1, 2, 1, 1}, nil, nil},
+		{"one number", []byte{0x30, 3, 2, 1, 1}, nil, nil},
+		{"a sequence that lies about its length", []byte{0x30, 0x81}, nil, nil},
+		{"a length of two bytes", []byte{0x30, 0x82, 0, 6, 2, 1, 1, 2, 1, 1}, nil, nil},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			s, err := token.NewSigner(service{public.Public(), tt.der}, token.ES512, "k", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := s.Append(nil, claims())
+			if tt.r == nil {
+				if err == nil {
+					t.Errorf("signed %s", out)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			signature, err := base64.RawURLEncoding.DecodeString(string(out[strings.LastIndexByte(string(out), '.')+1:]))
+			if err != nil || len(signature) != 132 {
+				t.Fatalf("signature of %d bytes, error %v", len(signature), err)
+			}
+			if r, s := new(big.Int).SetBytes(signature[:66]), new(big.Int).SetBytes(signature[66:]); r.Cmp(tt.r) != 0 || s.Cmp(tt.s) != 0 {
+				t.Errorf("r %x, s %x", r, s)
+			}
+		})
+	}
+	s, err := token.NewSigner(service{public.Public(), nil}, token.ES512, "k", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.Append([]byte("before"), claims()); err == nil || string(out) != "before" {
+		t.Errorf("%q, error %v", out, err)
+	}
+}
+
+// service is a key that returns what it is told to.
+type service struct {
+	public crypto.PublicKey
+	der    []byte
+}
+
+func (s service) Public() crypto.PublicKey                                  { return s.public }
+func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
+
+// A token costs its signature and, where the caller brings the space, one allocation for the digest.
+func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
+	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func sign(t interface {
+	Helper()
+	Fatal(...any)
+}, s *token.Signer, c *token.Claims) []byte {
+	t.Helper()
+	out, err := s.Append(nil, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// verify holds a token against a public key with another implementation, and returns its claims.
+func verify(t interface {
+	Helper()
+	Fatal(...any)
+}, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
+	t.Helper()
+	parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := parsed.Verify(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload, parsed.Signatures[0].Protected
+}
