@@ -1,0 +1,45 @@
+# `make` lists what there is to do.
+
+PORT ?= 5000
+DATA ?= data
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## Tidewaiter and a registry at localhost:5000 (PORT=, DATA=), until Ctrl-C
+	@./scripts/build-with-progress standalone bin/standalone
+	@./bin/standalone -port '$(PORT)' -data '$(DATA)'
+
+.PHONY: build
+build: ## bin/tidewaiter, static
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/tidewaiter ./cmd/tidewaiter
+
+.PHONY: test
+test: ## all tests: of the house, of standalone, and against real registries and clients
+	@./scripts/test
+
+.PHONY: lint
+lint: ## go vet and golangci-lint
+	./scripts/lint
+
+.PHONY: bench
+bench: build ## measure against the limit beside it; writes bench/RESULTS.md
+	go run ./bench/compare --tidewaiter bin/tidewaiter
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s)
+	@./scripts/fuzz
+
+.PHONY: generate
+generate: ## write what is generated anew: golden files and docs; no difference may remain
+	go test ./... -run 'Golden|Reference|Generated' -update
+
+.PHONY: image
+image: build ## the container image tidewaiter (needs a Docker Engine)
+	docker build -t tidewaiter .

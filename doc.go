@@ -1,0 +1,21 @@
+// Package tidewaiter is the map of the house; there is no code here.
+//
+// Tidewaiter is an authorization service for container registries. It answers four questions, and
+// each has a room:
+//
+//	who is asking?              internal/identity, and a folder in it for each source
+//	what may they do, and why?  policy, over what scope reads from a request
+//	which papers prove it?      token, with keys that internal/keyring renews
+//	what happened?              internal/journal, which also takes what notification decodes
+//
+// A token request goes through server (HTTP) to issuer, which is the one place where a request becomes
+// an answer: it asks identity, then policy, then keyring, and tells the journal. An event goes through
+// server to notification to the journal.
+//
+// scope, policy, token and notification do no I/O, start no goroutine and read no clock: they can be
+// used by other programs, and tested without any. config reads tidewaiter.yaml; app puts all rooms
+// together; cmd/tidewaiter is the command line. standalone is Tidewaiter and a registry in one process;
+// e2e holds it against real registries and clients; bench measures it.
+//
+// Which room may import which is a table in house_test.go, and that test holds it.
+package tidewaiter

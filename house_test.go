@@ -1,0 +1,194 @@
+package tidewaiter
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tidewaiter/tidewaiter"
+
+// house says which rooms each room may import. A room that is not listed does not exist.
+var house = map[string][]string{
+	".":                              nil,
+	"scope":                          nil,
+	"policy":                         {"scope"},
+	"token":                          {"scope"},
+	"notification":                   nil,
+	"internal/store":                 nil,
+	"internal/password":              nil,
+	"internal/identity":              {"policy"},
+	"internal/identity/htpasswd":     {"internal/identity", "internal/password", "policy"},
+	"internal/keyring":               {"token"},
+	"internal/journal":               {"internal/store", "notification", "policy", "scope"},
+	"internal/issuer":                {"internal/identity", "internal/journal", "internal/keyring", "policy", "scope", "token"},
+	"internal/config":                {"policy", "scope", "token"},
+	"internal/setup":                 {"internal/password", "token"},
+	"internal/server":                {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/store", "notification", "policy", "scope"},
+	"internal/app":                   all,
+	"cmd/tidewaiter":                 all,
+	"internal/identity/identitytest": {"internal/identity", "policy"},
+}
+
+// all is for those who put the house together.
+var all = []string{"*"}
+
+// public rooms are for other programs, too: standard library only, no I/O, no goroutine, no clock.
+var public = []string{"scope", "policy", "token", "notification"}
+
+// seesConfig are the rooms that may know what a configuration looks like.
+var seesConfig = []string{"internal/app", "cmd/tidewaiter"}
+
+// speaksHTTP are the rooms that may answer HTTP.
+var speaksHTTP = []string{"internal/server"}
+
+// source is a Go file of a room, tests left out.
+type source struct {
+	room, name string
+	file       *ast.File
+	set        *token.FileSet
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var found []source
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); path != "." && err == nil {
+				return filepath.SkipDir // a module of its own
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		found = append(found, source{filepath.ToSlash(filepath.Dir(path)), path, file, set})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func (s source) imports() []string {
+	var paths []string
+	for _, i := range s.file.Imports {
+		path, _ := strconv.Unquote(i.Path.Value)
+		paths = append(paths, path)
+	}
+	return paths
+}
+
+func TestRoomsImportOnlyWhatTheTableSays(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+			continue // programs of their own
+		}
+		may, ok := house[s.room]
+		if !ok {
+			t.Errorf("%s: the room %s is not in the table of house_test.go", s.name, s.room)
+			continue
+		}
+		for _, path := range s.imports() {
+			room, ours := strings.CutPrefix(path, module+"/")
+			if !ours || slices.Contains(may, "*") || slices.Contains(may, room) {
+				continue
+			}
+			t.Errorf("%s imports %s; the table lets %s import %v", s.name, room, s.room, may)
+		}
+	}
+}
+
+func TestOnlyTheWiringSeesConfig(t *testing.T) {
+	for _, s := range sources(t) {
+		if slices.Contains(s.imports(), module+"/internal/config") && !slices.Contains(seesConfig, s.room) {
+			t.Errorf("%s imports internal/config: a room takes its own Options", s.name)
+		}
+	}
+}
+
+func TestOnlyTheServerAnswersHTTP(t *testing.T) {
+	for _, s := range sources(t) {
+		if slices.Contains(speaksHTTP, s.room) || strings.HasPrefix(s.room, "bench") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && isIdent(sel.X, "http") && sel.Sel.Name == "ResponseWriter" {
+				t.Errorf("%s: http.ResponseWriter outside the server", s.set.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
+	forbidden := []string{"os", "io/ioutil", "net", "net/http", "log", "log/slog", "context", "sync", "os/exec", "syscall", "database/sql"}
+	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}
+	for _, s := range sources(t) {
+		if !slices.Contains(public, s.room) {
+			continue
+		}
+		for _, path := range s.imports() {
+			if slices.Contains(forbidden, path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
+				t.Errorf("%s imports %s: a public room does no I/O and needs the standard library alone", s.name, path)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: a public room starts no goroutine", s.set.Position(n.Pos()))
+			case *ast.SelectorExpr:
+				if isIdent(n.X, "time") && slices.Contains(clocks, n.Sel.Name) {
+					t.Errorf("%s: a public room reads no clock (time.%s)", s.set.Position(n.Pos()), n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+func TestNobodyPanicsOrExits(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.room == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.room, "bench") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			bad := isIdent(call.Fun, "panic")
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
+				bad = isIdent(sel.X, "os") && sel.Sel.Name == "Exit" || isIdent(sel.X, "log") && strings.HasPrefix(sel.Sel.Name, "Fatal")
+			}
+			if bad {
+				t.Errorf("%s: only main may end the process", s.set.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}

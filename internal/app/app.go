@@ -1,0 +1,180 @@
+// Package app puts the rooms together: it is the only place that knows them all.
+//
+// New builds everything from a Config and listens nowhere, so that an App can be a part of another
+// program (Handler); Run listens and serves until its context ends; Reload builds everything anew and
+// swaps it in, or changes nothing. Close ends in order: first what takes requests, then the journal,
+// then the state.
+package app
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// Options is what an App is told beside its Config.
+type Options struct {
+	Log *Log             // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
+}
+
+// App is Tidewaiter, whole.
+type App struct {
+	log     *Log
+	now     func() time.Time
+	db      *store.DB
+	journal *journal.Journal
+	hashing *password.Hashing
+	issuer  *issuer.Issuer
+	metrics *prometheus.Registry
+	counts  *server.Metrics
+
+	server atomic.Pointer[server.Server]
+
+	mu         sync.Mutex // held by Reload and Close
+	config     *config.Config
+	generation *generation
+	closed     bool
+}
+
+// New opens the state and builds what cfg describes. Whatever goes wrong, nothing is left open.
+func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
+	if o.Log == nil {
+		o.Log = NewLog(nil, "", "")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &App{log: o.Log, now: o.Now, config: cfg}
+	a.hashing = password.New(password.Options{Now: o.Now})
+	a.counts = server.NewMetrics()
+
+	// Before the state: a mistake in keys or passwords should not leave a new database behind.
+	next, err := a.build(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.db, err = store.Open(ctx, cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: o.Log.Logger, Observe: o.Log.Entries})
+	if err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
+	a.metrics = newMetrics(a)
+	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
+	a.server.Store(a.newServer(cfg))
+	a.generation = next
+	a.generation.start()
+	for _, w := range cfg.Warnings {
+		a.log.Warn(w.String())
+	}
+	return a, nil
+}
+
+// Handler answers some faces; without any, all but metrics. It follows Reload.
+func (a *App) Handler(faces ...server.Face) http.Handler {
+	if len(faces) == 0 {
+		faces = []server.Face{server.Token, server.Notifications, server.Keys, server.Health}
+	}
+	return server.Follow(a.server.Load, faces...)
+}
+
+// Reload builds everything that cfg describes anew and swaps it in; requests under way finish with
+// what they began with. If anything is wrong, nothing changes. What is listened at and the state need
+// a restart: a difference there is logged.
+func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return errors.New("reloading: already closed")
+	}
+	next, err := a.build(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
+	a.server.Store(a.newServer(cfg))
+	last := a.generation
+	a.generation = next
+	next.start()
+	last.stop()
+	if restart := needsRestart(a.config, cfg); restart != "" {
+		a.log.Warn("a restart is needed for a changed setting", "setting", restart)
+	}
+	for _, w := range cfg.Warnings {
+		a.log.Warn(w.String())
+	}
+	a.config = cfg
+	return nil
+}
+
+// Journal is what happened.
+func (a *App) Journal() *journal.Journal { return a.journal }
+
+// Close ends what New began: periodic work, then the journal, which writes what it still holds, then
+// the state. Whoever serves a Handler must have stopped before.
+func (a *App) Close(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	a.generation.stop()
+	return errors.Join(a.journal.Close(ctx), a.db.Close())
+}
+
+func (a *App) newServer(cfg *config.Config) *server.Server {
+	return server.New(server.Options{
+		Issuer:            a.issuer,
+		Journal:           a.journal,
+		TokenPath:         cfg.Paths.Token,
+		NotificationsPath: cfg.Paths.Notifications,
+		Senders:           senders(cfg),
+		Open:              cfg.Notifications.Open,
+		TrustedProxies:    cfg.TrustedProxies,
+		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
+		Metrics:           a.counts,
+		Gather:            gather(a.metrics),
+		Now:               a.now,
+		Log:               a.log.Logger,
+	})
+}
+
+// ready says whether the state can be read, and, after a write of the journal failed, whether it can be
+// written again: nobody sends requests, and so entries, to who is not ready.
+func (a *App) ready(ctx context.Context) error {
+	if a.journal.Stats().LastError == nil {
+		return a.db.Read().PingContext(ctx)
+	}
+	return a.db.Write(ctx, "ready", func(*sql.Tx) error { return nil })
+}
+
+// needsRestart names a setting that Reload cannot change, if it was changed.
+func needsRestart(from, to *config.Config) string {
+	switch {
+	case from.State != to.State:
+		return "state"
+	case fmt.Sprintf("%+v", listeners(from)) != fmt.Sprintf("%+v", listeners(to)):
+		return "listen"
+	case from.Log != to.Log:
+		return "log"
+	}
+	return ""
+}

@@ -1,0 +1,159 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// generation is what one configuration came to, with the periodic work that belongs to it.
+type generation struct {
+	live issuer.Live
+	runs []func(context.Context) // until the context ends
+
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+func (g *generation) start() {
+	ctx, end := context.WithCancel(context.Background())
+	g.end = end
+	for _, run := range g.runs {
+		g.running.Go(func() { run(ctx) })
+	}
+}
+
+func (g *generation) stop() {
+	g.end()
+	g.running.Wait()
+}
+
+// build makes everything that answers depend on. It starts nothing and touches nothing that runs.
+func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
+	g := &generation{}
+	chain, err := a.buildChain(cfg, g)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.buildKeys(cfg, g)
+	if err != nil {
+		return nil, err
+	}
+	g.live = issuer.Live{
+		Registries: make(map[string]*issuer.Registry, len(cfg.Registries)),
+		Chain:      chain,
+		Policy:     cfg.Policy,
+		Keys:       keys,
+		Name:       cfg.Token.Issuer,
+		Anonymous:  cfg.Token.Anonymous,
+		Reuse:      cfg.Token.Reuse,
+		Strict:     cfg.Audit == config.Strict,
+	}
+	for _, r := range cfg.Registries {
+		g.live.Registries[r.Service] = &issuer.Registry{
+			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm, Lifetime: r.Lifetime,
+		}
+		// A key that does not fit is found now, not at the first request.
+		if _, err := keys.Signer(r.KeyID, r.Algorithm); err != nil {
+			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
+		}
+	}
+	return g, nil
+}
+
+func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, error) {
+	var sources []identity.Source
+	for _, s := range cfg.Identity {
+		switch {
+		case s.Anyone != nil:
+			sources = append(sources, identity.Source{
+				Name:          "anyone",
+				Authenticator: identity.NewAnyone(a.log.Logger),
+				Kinds:         []identity.Kind{identity.Password, identity.IDToken, identity.AccessToken},
+			})
+		case s.HTPasswd != nil:
+			file, err := htpasswd.New(htpasswd.Options{
+				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
+				Hashing: a.hashing, Log: a.log.Logger, Now: a.now,
+			})
+			if err != nil {
+				return nil, err
+			}
+			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
+			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
+		}
+	}
+	return identity.NewChain(identity.Options{
+		Sources: sources,
+		Dummy: func(ctx context.Context, c identity.Credentials) error {
+			return a.hashing.Dummy(ctx, "", c.Name, c.Secret.Reveal())
+		},
+	}), nil
+}
+
+func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {
+	root, err := readRoot(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var longest time.Duration
+	uses := make([]keyring.Use, 0, len(cfg.Registries))
+	for _, r := range cfg.Registries {
+		longest = max(longest, r.Lifetime)
+		uses = append(uses, keyring.Use{KeyID: r.KeyID, Algorithm: r.Algorithm})
+	}
+	keys, err := keyring.New(keyring.Options{
+		Root: root, Direct: cfg.Signing.Direct, LeafLifetime: cfg.Signing.LeafLifetime,
+		MaxToken: longest, Uses: uses, Now: a.now, Log: a.log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.runs = append(g.runs, keys.Run)
+	return keys, nil
+}
+
+// readRoot reads the root that registries trust.
+func readRoot(cfg *config.Config) (*token.Root, error) {
+	certificate, err := os.ReadFile(cfg.Signing.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("reading the root's certificate: %w (tidewaiter init makes a root; docs/keys.md says how to make one with openssl)", err)
+	}
+	key, err := os.ReadFile(cfg.Signing.Key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the root's key: %w", err)
+	}
+	root, err := token.ParseRoot(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the root %s and %s: %w", cfg.Signing.Certificate, cfg.Signing.Key, err)
+	}
+	return root, nil
+}
+
+// senders are the registries that may post events.
+func senders(cfg *config.Config) []server.Sender {
+	list := make([]server.Sender, 0, len(cfg.Registries))
+	for _, r := range cfg.Registries {
+		s := server.Sender{Service: r.Service}
+		if r.Notifications != nil {
+			s.Secret = identity.NewSecret(r.Notifications())
+		}
+		if at, err := url.Parse(r.URL); err == nil {
+			s.Host = strings.ToLower(at.Host)
+		}
+		list = append(list, s)
+	}
+	return list
+}

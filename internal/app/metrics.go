@@ -1,0 +1,39 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// newMetrics gathers what the rooms count. None of it bears a name, an address or a repository: what
+// strangers can choose must not make new series.
+func newMetrics(a *App) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.counts)
+	counter := func(name, help string, value func() float64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+	}
+	gauge := func(name, help string, value func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	counter("tidewaiter_journal_entries_total", "Entries that are durable in the journal.",
+		func() float64 { return float64(a.journal.Stats().Written) })
+	counter("tidewaiter_journal_lost_total", "Decisions that could not be kept (audit: best-effort).",
+		func() float64 { return float64(a.journal.Stats().Lost) })
+	gauge("tidewaiter_journal_queued", "Entries that wait for the journal's writer.",
+		func() float64 { return float64(a.journal.Stats().Queued) })
+	counter("tidewaiter_password_hashes_total", "Passwords that were hashed.",
+		func() float64 { return float64(a.hashing.Stats().Hashed) })
+	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one held shortly before.",
+		func() float64 { return float64(a.hashing.Stats().Remembered) })
+	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
+		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
+	return r
+}
+
+func gather(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// grace is how long requests under way may take after the end was asked for. Kubernetes kills after 30 s.
+const grace = 15 * time.Second
+
+// Run listens at all addresses and serves until ctx ends or one of them fails, then closes in order.
+// ready, if not nil, is called once when every address is listened at.
+func (a *App) Run(ctx context.Context, ready func()) (err error) {
+	defer func() {
+		closing, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer done()
+		err = errors.Join(err, a.Close(closing))
+	}()
+	type running struct {
+		*http.Server
+		net.Listener
+	}
+	var servers []running
+	for _, l := range a.config.Listen {
+		certificates, err := a.certificates(l.TLS)
+		if err == nil {
+			var at net.Listener
+			if at, err = listen(l.Address); err == nil {
+				s := server.HTTP(a.Handler(faces(l.Serve)...), certificates, a.log.Logger)
+				servers = append(servers, running{s, at})
+				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", join(l.Serve))
+				continue
+			}
+		}
+		for _, s := range servers {
+			err = errors.Join(err, s.Listener.Close())
+		}
+		return err
+	}
+	if ready != nil {
+		ready()
+	}
+
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() {
+			if s.TLSConfig != nil {
+				failed <- s.ServeTLS(s.Listener, "", "")
+				return
+			}
+			failed <- s.Serve(s.Listener)
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping")
+	case err = <-failed:
+		err = fmt.Errorf("serving: %w", err)
+	}
+	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer done()
+	for _, s := range servers {
+		if e := s.Shutdown(stopping); e != nil {
+			a.log.Warn("requests were cut off", "error", e)
+			_ = s.Server.Close()
+		}
+	}
+	return err
+}
+
+func (a *App) certificates(t *config.TLS) (*tls.Config, error) {
+	switch {
+	case t == nil:
+		return nil, nil
+	case t.SelfSigned:
+		return server.SelfSigned(a.now())
+	}
+	return server.CertificateFiles(t.Certificate, t.Key, a.now, a.log.Logger)
+}
+
+// listen listens at an address, and says what to do where it cannot.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listening at %s: another program listens there already; stop it, or choose another address under `listen`", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listening at %s: not permitted; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE", address)
+	case err != nil:
+		return nil, fmt.Errorf("listening at %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func faces(from []config.Face) []server.Face {
+	list := make([]server.Face, len(from))
+	for i, f := range from {
+		list[i] = server.Face(f)
+	}
+	return list
+}
+
+func join(from []config.Face) string {
+	list := make([]string, len(from))
+	for i, f := range from {
+		list[i] = string(f)
+	}
+	return strings.Join(list, ",")
+}
+
+// listeners is what is listened at, comparable as text.
+func listeners(cfg *config.Config) []string {
+	list := make([]string, 0, len(cfg.Listen))
+	for _, l := range cfg.Listen {
+		t := config.TLS{}
+		if l.TLS != nil {
+			t = *l.TLS
+		}
+		list = append(list, fmt.Sprintf("%s %+v %v", l.Address, t, l.Serve))
+	}
+	return list
+}

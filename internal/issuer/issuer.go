@@ -1,0 +1,309 @@
+// Package issuer answers a token request: it is the one place where a request becomes an answer.
+//
+//	1  is the registry known?              no: ErrUnknownRegistry
+//	2  who is asking?                      the chain of sources
+//	3  what may they do?                   the policy, which is pure
+//	4  the papers for it                   signed, or a fresh token for the same answer
+//	5  what happened                       into the journal, without delaying the answer
+//
+// A request sees one snapshot of registries, chain, policy and keys (Live): it never mixes two
+// generations of them. No step calls a registry.
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+var (
+	// ErrUnknownRegistry means that no registry of that service name trusts us.
+	ErrUnknownRegistry = errors.New("unknown service")
+	// ErrSignIn means that nothing was shown and anonymous requests are not served.
+	ErrSignIn = errors.New("a name and a password are needed")
+	// ErrNotKept means that an answer was withheld because its decision could not be kept (audit: strict).
+	ErrNotKept = errors.New("the decision could not be written to the journal")
+)
+
+// Registry is a registry that trusts us, and what its tokens are like.
+type Registry struct {
+	Service   string // the token's audience
+	KeyID     token.KeyID
+	Algorithm token.Algorithm
+	Lifetime  time.Duration // at least a minute: clients count on that
+}
+
+// Live is all that an answer depends on. It is never changed, only replaced.
+type Live struct {
+	Registries map[string]*Registry // by service name
+	Chain      *identity.Chain
+	Policy     *policy.Policy
+	Keys       *keyring.Keyring
+	Name       string // the tokens' iss
+	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
+	Reuse      bool   // whether identical fresh answers share a signature
+	Strict     bool   // whether an answer waits until its decision is on disk
+}
+
+// Options is what an Issuer needs. Journal and Now are required.
+type Options struct {
+	Journal *journal.Journal
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Issuer issues. It may be used from any goroutine.
+type Issuer struct {
+	journal *journal.Journal
+	now     func() time.Time
+	log     *slog.Logger
+	live    atomic.Pointer[generation]
+}
+
+// generation is a Live with the tokens that may be reused under it: a change of policy, keys or
+// registries begins with an empty cache, so that nothing of the old outlives the swap.
+type generation struct {
+	Live
+	tokens *reused
+}
+
+// New returns an Issuer that answers with live.
+func New(live Live, o Options) *Issuer {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	i := &Issuer{journal: o.Journal, now: o.Now, log: o.Log}
+	i.Swap(func(Live) Live { return live })
+	return i
+}
+
+// Swap replaces what answers are made from. Requests under way finish with what they began with.
+func (i *Issuer) Swap(f func(Live) Live) {
+	for {
+		old := i.live.Load()
+		next := &generation{tokens: newReused()}
+		if old != nil {
+			next.Live = old.Live
+		}
+		next.Live = f(next.Live)
+		if i.live.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
+// Live returns what answers are made from at this moment.
+func (i *Issuer) Live() Live { return i.live.Load().Live }
+
+// Request is a token request, decoded.
+type Request struct {
+	Service     string
+	Scopes      []scope.Scope
+	Ignored     []scope.Ignored
+	Credentials identity.Credentials // Registry is set by Issue
+}
+
+// Answer is what a client gets.
+type Answer struct {
+	ID        journal.ID // of the decision
+	Token     []byte     // shared with other answers: never change it
+	ExpiresIn int        // seconds until the token expires, rounded down
+	Decision  policy.Decision
+	Reused    bool
+}
+
+// Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
+// identity.ErrUnavailable, ErrNotKept, the context's, and anything else is a fault of ours.
+func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
+	live := i.live.Load()
+	now := i.now()
+
+	registry, ok := live.Registries[r.Service]
+	if !ok {
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(r.Service))
+	}
+	r.Credentials.Registry = registry.Service
+	r.withhold()
+
+	if r.Credentials.Kind == identity.None && !live.Anonymous {
+		i.refused(r, now, "nothing was shown")
+		return Answer{}, ErrSignIn
+	}
+	who, err := live.Chain.Authenticate(ctx, r.Credentials)
+	if err != nil {
+		i.refused(r, now, refusal(err))
+		return Answer{}, err
+	}
+
+	decision := live.Policy.Decide(&policy.Request{
+		Principal: who.Principal,
+		Registry:  registry.Service,
+		Scopes:    r.Scopes,
+		IP:        r.Credentials.Remote,
+		Client:    r.Credentials.Client,
+		Now:       now,
+	})
+
+	answer := Answer{ID: journal.NewID(now), Decision: decision}
+	paper, err := live.paper(registry, who, &answer, now)
+	if err != nil {
+		return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
+	}
+	answer.Token = paper.token
+	answer.ExpiresIn = int(paper.expires.Sub(now) / time.Second)
+
+	entry := journal.Entry{
+		ID:       answer.ID,
+		Time:     now,
+		Registry: registry.Service,
+		Decision: &journal.Decision{
+			Principal:  who.Principal,
+			Credential: who.Credential,
+			Remote:     r.Credentials.Remote,
+			Client:     r.Credentials.Client,
+			Results:    decision.Results,
+			Ignored:    r.Ignored,
+			Policy:     live.Policy.ID(),
+			Token:      paper.id,
+		},
+	}
+	if live.Strict {
+		if err := i.journal.Append(ctx, entry); err != nil {
+			return Answer{}, fmt.Errorf("%w: %w", ErrNotKept, err)
+		}
+	} else {
+		// A loss is counted and logged by the journal.
+		_ = i.journal.Record(entry)
+	}
+	return answer, nil
+}
+
+// paper finds or signs the token for an answer.
+func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
+	lifetime := registry.Lifetime
+	if limit := answer.Decision.Lifetime; limit > 0 && limit < lifetime {
+		lifetime = max(limit, shortest)
+	}
+	var key []byte
+	if live.Reuse {
+		var room [256]byte
+		key = appendKey(room[:0], registry, who.Principal, lifetime, answer.Decision.Results)
+		if p, ok := live.tokens.find(key, now); ok {
+			answer.Reused = true
+			return p, nil
+		}
+	}
+	signer, err := live.Keys.Signer(registry.KeyID, registry.Algorithm)
+	if err != nil {
+		return paper{}, err
+	}
+	// Claims count whole seconds: rounded up, so that a client that is told of a minute has one.
+	p := paper{
+		id:      answer.ID,
+		expires: now.Add(lifetime + time.Second - 1).Truncate(time.Second),
+		reuse:   now.Add(window(lifetime)),
+	}
+	claims := token.Claims{
+		Issuer:    live.Name,
+		Subject:   who.Principal.Name,
+		Audience:  registry.Service,
+		ID:        answer.ID.String(),
+		IssuedAt:  now,
+		NotBefore: now.Add(-backdate),
+		Expires:   p.expires,
+	}
+	var grants [4]scope.Scope
+	claims.Access = appendGrants(grants[:0], answer.Decision.Results)
+	p.token, err = signer.Append(make([]byte, 0, tokenBytes), &claims)
+	if err != nil {
+		return paper{}, err
+	}
+	if live.Reuse {
+		live.tokens.keep(key, p)
+	}
+	return p, nil
+}
+
+const (
+	// shortest is the life that clients assume at least, whatever they are told (docker, containers/image).
+	shortest = time.Minute
+	// backdate is how far a token's nbf lies back: the clocks of registries and ours differ. Registries
+	// allow 60 s of their own; clients that look at nbf do not.
+	backdate = 10 * time.Second
+	// tokenBytes is room for an ES256 token with a leaf's certificate and one repository (seen: 1,000).
+	tokenBytes = 1280
+)
+
+// appendGrants appends what was granted, leaving out scopes of which nothing was.
+func appendGrants(dst []scope.Scope, results []policy.Result) []scope.Scope {
+	for i := range results {
+		if results[i].Granted == 0 {
+			continue
+		}
+		s := results[i].Asked
+		s.Actions = results[i].Granted
+		dst = append(dst, s)
+	}
+	return dst
+}
+
+// withhold takes scopes over Tidewaiter itself out of a request: they are judged by the same policy
+// elsewhere, and a registry's token never carries them.
+func (r *Request) withhold() {
+	ours := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }
+	if !slices.ContainsFunc(r.Scopes, ours) {
+		return
+	}
+	kept := make([]scope.Scope, 0, len(r.Scopes))
+	for _, s := range r.Scopes {
+		if ours(s) {
+			r.Ignored = append(r.Ignored, scope.Ignored{Text: s.String(), Reason: "rights over Tidewaiter are not for registries"})
+			continue
+		}
+		kept = append(kept, s)
+	}
+	r.Scopes = kept
+}
+
+// refused keeps that there was no token, and why.
+func (i *Issuer) refused(r *Request, now time.Time, why string) {
+	_ = i.journal.Record(journal.Entry{
+		Time:     now,
+		Registry: r.Credentials.Registry,
+		Decision: &journal.Decision{
+			Name:    r.Credentials.Name,
+			Remote:  r.Credentials.Remote,
+			Client:  r.Credentials.Client,
+			Ignored: r.Ignored,
+			Refused: why,
+		},
+	})
+}
+
+// refusal says in the journal's words why somebody was not let in.
+func refusal(err error) string {
+	if errors.Is(err, identity.ErrRejected) {
+		return "unknown or wrong"
+	}
+	return "unavailable: " + err.Error()
+}
+
+// shorten bounds what a stranger sent before it is shown.
+func shorten(s string) string {
+	const most = 100
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

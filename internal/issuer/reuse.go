@@ -1,0 +1,84 @@
+package issuer
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// paper is a signed token.
+type paper struct {
+	id      journal.ID // its jti
+	token   []byte
+	expires time.Time
+	reuse   time.Time // until then it may answer again
+}
+
+// window is how long a token may answer again: a tenth of its life and at most half a minute, and not
+// at all where it would then have less than the minute that clients count on.
+func window(lifetime time.Duration) time.Duration {
+	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
+}
+
+// reused holds tokens that may answer an identical request. It holds at most 2*generationSize tokens
+// of about 1.3 kB: two generations, the older of which is dropped when the younger is full, so that
+// whoever asks for a million different things costs a constant amount of memory.
+type reused struct {
+	mu           sync.Mutex
+	young, older map[string]paper
+}
+
+const generationSize = 2048
+
+func newReused() *reused {
+	return &reused{young: make(map[string]paper)}
+}
+
+func (r *reused) find(key []byte, now time.Time) (paper, bool) {
+	r.mu.Lock()
+	p, ok := r.young[string(key)]
+	if !ok {
+		p, ok = r.older[string(key)]
+	}
+	r.mu.Unlock()
+	return p, ok && now.Before(p.reuse)
+}
+
+func (r *reused) keep(key []byte, p paper) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.young) >= generationSize {
+		r.older, r.young = r.young, make(map[string]paper, generationSize)
+	}
+	r.young[string(key)] = p
+}
+
+// appendKey appends what makes two answers identical: registry, principal (a source's ids are never
+// reused), lifetime and grants. The policy and the keys are those of the generation. Each part carries
+// its length, so that no part can pose as two.
+func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
+	dst = appendPart(dst, registry.Service)
+	dst = append(dst, byte(p.Kind))
+	dst = appendPart(dst, p.Source)
+	dst = appendPart(dst, p.ID)
+	dst = appendPart(dst, p.Name)
+	dst = binary.AppendVarint(dst, int64(lifetime))
+	for i := range results {
+		if results[i].Granted == 0 {
+			continue
+		}
+		dst = appendPart(dst, results[i].Asked.Type)
+		dst = appendPart(dst, results[i].Asked.Class)
+		dst = appendPart(dst, results[i].Asked.Name)
+		dst = append(dst, byte(results[i].Granted))
+	}
+	return dst
+}
+
+func appendPart(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Limits of a token request. An ID token in a form or a header is seen at 1 to 12 kB.
+const (
+	maxQuery = 32 << 10 // bytes
+	maxForm  = 64 << 10 // bytes
+	maxName  = 256      // bytes of a client's name
+)
+
+// form is what a token request says, wherever it says it: some clients repeat the realm's query in the
+// body, some send one scope parameter with two scopes in it, some repeat the parameter.
+type form struct {
+	service, grantType, username, password, clientID string
+	seen                                             [5]bool
+	scopes                                           []string
+	room                                             [2]string // for scopes
+}
+
+// decodeTokenRequest reads a GET with Basic authentication or none, or a POST of the OAuth2 form.
+// The account parameter is no identity, and is not read. A client does not choose a token's life.
+func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
+	var f form
+	f.scopes = f.room[:0]
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		body, err := readForm(w, r)
+		if err != nil {
+			return issuer.Request{}, err
+		}
+		if err := f.read(body); err != nil {
+			return issuer.Request{}, err
+		}
+	default:
+		return issuer.Request{}, problem(http.StatusMethodNotAllowed, codeUnsupported,
+			"%s is not understood here: use GET, or POST with a form", r.Method).with("Allow", "GET, HEAD, POST")
+	}
+	if len(r.URL.RawQuery) > maxQuery {
+		return issuer.Request{}, problem(http.StatusRequestURITooLong, codeTooMany, "the query is longer than %d bytes", maxQuery)
+	}
+	if err := f.read(r.URL.RawQuery); err != nil {
+		return issuer.Request{}, err
+	}
+	if f.service == "" {
+		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported,
+			"the parameter \"service\" is missing: it names the registry that the token is for")
+	}
+
+	name, secret, err := f.shown(r)
+	if err != nil {
+		return issuer.Request{}, err
+	}
+	asked, ignored, err := scope.Parse(f.scopes)
+	if err != nil {
+		return issuer.Request{}, problem(http.StatusBadRequest, codeTooMany,
+			"%s: at most %d scopes and %d bytes of them in one request", err, scope.MaxScopes, scope.MaxBytes)
+	}
+	client := f.clientID
+	if client == "" {
+		client = r.UserAgent()
+	}
+	credentials := identity.NewCredentials(name, secret)
+	credentials.Remote = s.remote(r)
+	credentials.Client = client[:min(len(client), maxName)]
+	return issuer.Request{Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials}, nil
+}
+
+// readForm reads the body of a POST, bounded.
+func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return "", problem(http.StatusUnsupportedMediaType, codeUnsupported,
+			"a POST must be a form (Content-Type: application/x-www-form-urlencoded)").oauth("invalid_request")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return "", problem(http.StatusRequestEntityTooLarge, codeTooMany, "the form is longer than %d bytes", maxForm).oauth("invalid_request")
+	}
+	if err != nil {
+		return "", problem(http.StatusBadRequest, codeUnsupported, "the form ended early").oauth("invalid_request")
+	}
+	return string(body), nil
+}
+
+// read takes the parameters of a query or a form. A parameter that is said twice must say the same:
+// whoever stands between client and server may read the other one.
+func (f *form) read(encoded string) error {
+	for encoded != "" {
+		var pair string
+		pair, encoded, _ = strings.Cut(encoded, "&")
+		key, value, _ := strings.Cut(pair, "=")
+		if key == "" {
+			continue
+		}
+		key, err := unescape(key)
+		if err != nil {
+			return problem(http.StatusBadRequest, codeUnsupported, "a parameter's name holds an invalid %%-escape")
+		}
+		var place *string
+		var index int
+		switch key {
+		case "service":
+			place, index = &f.service, 0
+		case "grant_type":
+			place, index = &f.grantType, 1
+		case "username":
+			place, index = &f.username, 2
+		case "password":
+			place, index = &f.password, 3
+		case "client_id":
+			place, index = &f.clientID, 4
+		case "scope":
+		default:
+			continue
+		}
+		value, err = unescape(value)
+		if err != nil {
+			return problem(http.StatusBadRequest, codeUnsupported, "the parameter %q holds an invalid %%-escape", key)
+		}
+		if place == nil {
+			f.scopes = append(f.scopes, value)
+			continue
+		}
+		if f.seen[index] && *place != value {
+			return problem(http.StatusBadRequest, codeUnsupported, "the parameter %q is there twice, with different values", key)
+		}
+		f.seen[index], *place = true, value
+	}
+	return nil
+}
+
+// unescape decodes a part of a query; most have nothing to decode.
+func unescape(s string) (string, error) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, nil
+	}
+	return url.QueryUnescape(s)
+}
+
+// shown returns the name and the secret that a request carries, "" and "" if none.
+func (f *form) shown(r *http.Request) (name, secret string, err error) {
+	if r.Method == http.MethodPost {
+		switch f.grantType {
+		case "password":
+			if f.username == "" && f.password == "" {
+				break
+			}
+			return f.username, f.password, nil
+		case "":
+			if r.Header["Authorization"] == nil {
+				return "", "", problem(http.StatusBadRequest, codeUnsupported,
+					"the parameter \"grant_type\" is missing: \"password\" is understood").oauth("invalid_request")
+			}
+		default:
+			return "", "", problem(http.StatusBadRequest, codeUnsupported,
+				"the grant_type %q is not understood: use \"password\"", brief(f.grantType)).oauth("unsupported_grant_type")
+		}
+	} else if f.seen[3] {
+		// It would stand in every log on the way.
+		return "", "", problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication")
+	}
+	return basic(r)
+}
+
+// basic reads Basic authentication. The name ends at the first colon; the password may hold more.
+func basic(r *http.Request) (name, secret string, err error) {
+	headers := r.Header["Authorization"]
+	switch len(headers) {
+	case 0:
+		return "", "", nil
+	case 1:
+	default:
+		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the header Authorization is there twice")
+	}
+	scheme, encoded, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return "", "", problem(http.StatusBadRequest, codeUnsupported, "this kind of Authorization is not understood: use Basic")
+	}
+	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the Authorization is not valid base64")
+	}
+	name, secret, ok := strings.Cut(string(text), ":")
+	if !ok {
+		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the Authorization holds no colon between name and password")
+	}
+	return name, secret, nil
+}

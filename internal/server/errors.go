@@ -1,0 +1,166 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// The codes of a registry's errors that clients know and show.
+const (
+	codeUnauthorized = "UNAUTHORIZED"
+	codeUnsupported  = "UNSUPPORTED"
+	codeTooMany      = "TOOMANYREQUESTS"
+	codeUnavailable  = "UNAVAILABLE"
+	codeUnknown      = "UNKNOWN"
+)
+
+// requestError is an error that the client is told.
+type requestError struct {
+	status  int
+	code    string // of errors[]
+	message string
+	oauth2  string // of RFC 6749; "" derives it from the status
+	header  [2]string
+}
+
+func (e *requestError) Error() string { return e.message }
+
+func (e *requestError) oauth(code string) *requestError {
+	e.oauth2 = code
+	return e
+}
+
+func (e *requestError) with(header, value string) *requestError {
+	e.header = [2]string{header, value}
+	return e
+}
+
+func problem(status int, code, format string, args ...any) *requestError {
+	return &requestError{status: status, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// panicked makes an error of what a handler panicked with. The stack goes to the log alone.
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+
+// known maps the errors of other rooms. It returns nil for those that nobody foresaw.
+func known(err error) *requestError {
+	if e := (*requestError)(nil); errors.As(err, &e) {
+		return e
+	}
+	switch {
+	case errors.Is(err, issuer.ErrUnknownRegistry):
+		return problem(http.StatusBadRequest, codeUnsupported,
+			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err)
+	case errors.Is(err, issuer.ErrSignIn):
+		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
+	case errors.Is(err, identity.ErrRejected):
+		// One text for unknown, wrong, disabled and expired.
+		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
+	case errors.Is(err, identity.ErrUnavailable):
+		return problem(http.StatusServiceUnavailable, codeUnavailable,
+			"names and passwords cannot be checked at the moment: try again").with("Retry-After", "5")
+	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
+		return problem(http.StatusServiceUnavailable, codeUnavailable,
+			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return problem(http.StatusServiceUnavailable, codeUnavailable, "this took too long: try again").with("Retry-After", "5")
+	}
+	return nil
+}
+
+// fail answers with what went wrong: in the form of a registry's errors, which every client shows, and
+// for a POST also in that of RFC 6749. What nobody foresaw is logged under a number and not shown.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := known(err)
+	switch {
+	case e == nil:
+		id := journal.NewID(s.Now()).String()
+		s.Log.Error("internal error", "id", id, "method", r.Method, "path", brief(r.URL.Path), "error", err)
+		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: the log of Tidewaiter says more", id)
+	case e.status >= 500:
+		s.Log.Warn("request not answered", "status", e.status, "path", brief(r.URL.Path), "error", err)
+	}
+
+	type one struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	body := struct {
+		Errors      []one  `json:"errors"`
+		Error       string `json:"error,omitempty"`
+		Description string `json:"error_description,omitempty"`
+	}{Errors: []one{{e.code, e.message}}}
+	if r.Method == http.MethodPost {
+		body.Error, body.Description = e.oauth2, e.message
+		if body.Error == "" {
+			body.Error = oauth2Code(e.status)
+		}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(body) != nil {
+		return // strings always encode
+	}
+	header := w.Header()
+	header["Content-Type"] = headerJSON
+	header["Cache-Control"] = headerNoStore
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	if e.header[0] != "" {
+		header.Set(e.header[0], e.header[1])
+	}
+	if e.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Basic realm="tidewaiter"`)
+	}
+	w.WriteHeader(e.status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// oauth2Code is RFC 6749's word for a status (section 5.2).
+func oauth2Code(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "invalid_client"
+	case status >= 500:
+		return "temporarily_unavailable"
+	}
+	return "invalid_request"
+}
+
+// outcome names an error for the metrics.
+func outcome(err error) string {
+	e := known(err)
+	switch {
+	case e == nil:
+		return "fault"
+	case e.status == http.StatusUnauthorized:
+		return "rejected"
+	case e.status >= 500:
+		return "unavailable"
+	}
+	return "bad_request"
+}
+
+// brief bounds and cleans what a stranger sent before it is shown or logged.
+func brief(s string) string {
+	const most = 100
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+			return '?'
+		}
+		return r
+	}, s)
+}

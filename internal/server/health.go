@@ -1,0 +1,29 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// healthz says that the process answers; whoever restarts processes asks it.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	_, _ = w.Write([]byte("ok\n"))
+	return nil
+}
+
+// readyz says whether requests may be sent here: everything that an answer needs works.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	for _, check := range s.Ready {
+		if err := check.Ready(ctx); err != nil {
+			s.Log.Warn("not ready", "check", check.Name, "error", err)
+			return problem(http.StatusServiceUnavailable, codeUnavailable, "not ready: %s", check.Name).with("Retry-After", "5")
+		}
+	}
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	_, _ = w.Write([]byte("ready\n"))
+	return nil
+}

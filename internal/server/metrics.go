@@ -1,0 +1,48 @@
+package server
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what was answered. It is registered by whoever makes it.
+type Metrics struct {
+	Tokens    *prometheus.CounterVec // token requests by outcome
+	Envelopes *prometheus.CounterVec // posted envelopes by outcome
+
+	signed, reused prometheus.Counter // of Tokens, at hand
+}
+
+// NewMetrics returns counters at zero.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		Tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tidewaiter_token_requests_total",
+			Help: "Token requests by outcome: signed, reused, rejected, bad_request, unavailable, fault.",
+		}, []string{"outcome"}),
+		Envelopes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tidewaiter_notification_envelopes_total",
+			Help: "Envelopes of events that registries posted by outcome: taken, refused, broken, unavailable.",
+		}, []string{"outcome"}),
+	}
+	m.signed = m.Tokens.WithLabelValues("signed")
+	m.reused = m.Tokens.WithLabelValues("reused")
+	return m
+}
+
+// Describe and Collect make Metrics a prometheus.Collector.
+func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
+	m.Tokens.Describe(to)
+	m.Envelopes.Describe(to)
+}
+
+// Collect sends the counters' values.
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	m.Tokens.Collect(to)
+	m.Envelopes.Collect(to)
+}
+
+func (m *Metrics) answered(reused bool) {
+	if reused {
+		m.reused.Inc()
+		return
+	}
+	m.signed.Inc()
+}

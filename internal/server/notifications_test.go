@@ -1,0 +1,109 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// push is an event as registry 3 posts it.
+func push(id, host string) string {
+	return `{"events":[{"id":"` + id + `","timestamp":"2026-11-01T10:00:00.5Z","action":"push","target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:` +
+		strings.Repeat("ab", 32) + `","size":7,"repository":"team/app","tag":"v1"},"request":{"id":"r","addr":"192.0.2.9","host":"` + host + `","method":"PUT","useragent":"docker"},"actor":{"name":"ann"}}]}`
+}
+
+func TestWhoMayPostEvents(t *testing.T) {
+	const elsewhere, here = "192.0.2.7:1", "127.0.0.1:1"
+	for _, tt := range []struct {
+		what   string
+		header []string
+		status int
+		of     string
+	}{
+		{"a registry by its secret", []string{"From", elsewhere, "Authorization", "Bearer " + eventSecret}, 200, "a.example.com"},
+		{"a registry by Basic, whatever the name", []string{"From", elsewhere, "Authorization", basic("x", eventSecret)}, 200, "a.example.com"},
+		{"a wrong secret", []string{"From", elsewhere, "Authorization", "Bearer wrong"}, 401, ""},
+		{"a wrong secret from this machine", []string{"From", here, "Authorization", "Bearer wrong"}, 401, ""},
+		{"an empty secret", []string{"From", elsewhere, "Authorization", "Bearer "}, 401, ""},
+		{"a registry without a secret, from this machine", []string{"From", here}, 200, "b.example.com"},
+		{"no secret, from elsewhere", []string{"From", elsewhere}, 401, ""},
+		{"from elsewhere through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
+		{"through a proxy that says otherwise", []string{"From", here, "Forwarded", "for=192.0.2.7"}, 401, ""},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			h := newHarness(t, nil)
+			got := h.ask("POST", "/notifications", push("1", "b.example.com"), tt.header...)
+			if got.Status != tt.status {
+				t.Fatalf("status %d: %s", got.Status, got.Body)
+			}
+			var of []string
+			for _, e := range h.entries() {
+				of = append(of, e.Registry)
+			}
+			want := []string{tt.of}
+			if tt.status != 200 {
+				want = nil
+			}
+			if diff := cmp.Diff(want, of); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnEventIsKeptOnce(t *testing.T) {
+	h := newHarness(t, nil)
+	for range 3 {
+		if got := h.ask("POST", "/notifications", push("same", ""), "Authorization", "Bearer "+eventSecret); got.Status != 200 {
+			t.Fatal(got)
+		}
+	}
+	if n := len(h.entries()); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// A registry repeats whatever is not answered with 200, forever, and holds later events behind it.
+func TestWhatIsNotUnderstoodIsKeptAsText(t *testing.T) {
+	h := newHarness(t, nil)
+	for _, body := range []string{
+		`{"event":"data"}`, `not json`, "", `{"events":[{"id":7,"action":"push"}]}`, strings.Repeat("x", 5<<20), "line\nbreak\x1b[2J\x00",
+	} {
+		if got := h.ask("POST", "/notifications", body, "Authorization", "Bearer "+eventSecret); got.Status != 200 {
+			t.Errorf("%.40q: status %d: %s", body, got.Status, got.Body)
+		}
+	}
+	for _, e := range h.entries() {
+		if len(e.Text) > 4096 {
+			t.Errorf("%d bytes of text", len(e.Text))
+		}
+		if strings.ContainsAny(e.Summary(), "\n\x00\x1b") {
+			t.Errorf("a line that is not whole: %q", e.Summary())
+		}
+	}
+}
+
+func TestAnOpenReceiverTakesFromAnybody(t *testing.T) {
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Open = true })
+	for _, header := range [][]string{nil, {"Authorization", basic("x", "y")}} {
+		if got := h.ask("POST", "/notifications", `{"event":"data"}`, header...); got.Status != 200 {
+			t.Errorf("%v: %d %s", header, got.Status, got.Body)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	h := newHarness(t, nil)
+	for _, path := range []string{"/healthz", "/readyz", "/.well-known/jwks.json"} {
+		if got := h.ask("GET", path, ""); got.Status != 200 {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
+		}
+	}
+	if got := h.ask("GET", "/metrics", ""); got.Status != 404 {
+		t.Errorf("metrics where they are not served: %d", got.Status)
+	}
+}

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// peer is the address at the other end of the connection; the zero address if it has none.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}
+
+// remote is the client's address: the peer, or, where that is a trusted proxy, what the chain of
+// trusted proxies says. It walks X-Forwarded-For from the right and stops at the first address that is
+// no trusted proxy: what stands left of it anybody may have written. A part that is no address ends the
+// walk too, at the proxy that passed it on.
+func (s *Server) remote(r *http.Request) netip.Addr {
+	at := peer(r)
+	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
+		return at
+	}
+	lines := r.Header["X-Forwarded-For"]
+	for i := len(lines) - 1; i >= 0; i-- {
+		rest := lines[i]
+		for rest != "" {
+			var part string
+			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
+				rest, part = rest[:comma], rest[comma+1:]
+			} else {
+				rest, part = "", rest
+			}
+			next, err := netip.ParseAddr(strings.TrimSpace(part))
+			if err != nil {
+				return at
+			}
+			if at = next.Unmap(); !s.trusted(at) {
+				return at
+			}
+		}
+	}
+	return at
+}
+
+func (s *Server) trusted(at netip.Addr) bool {
+	for _, p := range s.TrustedProxies {
+		if p.Contains(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// local reports whether a request was made on this machine. One that a proxy passed on was not,
+// wherever the proxy runs, unless a trusted proxy says that its client was local.
+func (s *Server) local(r *http.Request) bool {
+	at := peer(r)
+	if !at.IsLoopback() {
+		return false
+	}
+	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if r.Header[h] != nil {
+			return s.trusted(at) && s.remote(r).IsLoopback() && h == "X-Forwarded-For"
+		}
+	}
+	return true
+}

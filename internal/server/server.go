@@ -1,0 +1,143 @@
+// Package server is the face towards registries and their clients: the token endpoint, the receiver of
+// events, public keys, health and metrics. A handler decodes, calls one room, encodes, and returns what
+// went wrong; errors.go alone knows what that is over HTTP.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// Options is what a Server needs. Issuer and Journal are required.
+type Options struct {
+	Issuer  *issuer.Issuer
+	Journal *journal.Journal
+
+	TokenPath         string // default /token
+	NotificationsPath string // default /notifications
+
+	Senders        []Sender       // registries that may post events
+	Open           bool           // anybody may post events
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+
+	Ready   []Check // what /readyz asks
+	Metrics *Metrics
+	Gather  http.Handler // answers /metrics
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Sender is a registry that posts events.
+type Sender struct {
+	Service string
+	Secret  identity.Secret // zero: only loopback may post for it
+	Host    string          // host:port that its clients use: tells apart registries without a secret
+}
+
+// Check is one thing that has to work before requests are sent here.
+type Check struct {
+	Name  string
+	Ready func(context.Context) error
+}
+
+// Face is a part of what is served.
+type Face string
+
+// The faces.
+const (
+	Token         Face = "token"
+	Notifications Face = "notifications"
+	Keys          Face = "keys"
+	Health        Face = "health"
+	Metric        Face = "metrics"
+)
+
+// Server answers.
+type Server struct {
+	Options
+	senders []sender
+}
+
+// New returns a Server. It starts nothing.
+func New(o Options) *Server {
+	if o.TokenPath == "" {
+		o.TokenPath = "/token"
+	}
+	if o.NotificationsPath == "" {
+		o.NotificationsPath = "/notifications"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	return &Server{Options: o, senders: hideSenders(o.Senders)}
+}
+
+// Handler returns a handler of some faces. What is not among them is not found there.
+func (s *Server) Handler(faces ...Face) http.Handler {
+	mux := http.NewServeMux()
+	for _, f := range faces {
+		switch f {
+		case Token:
+			mux.Handle(s.TokenPath, s.handle(s.token))
+		case Notifications:
+			mux.Handle(s.NotificationsPath, s.handle(s.notifications))
+		case Keys:
+			mux.Handle("GET /.well-known/jwks.json", s.handle(s.keys))
+		case Health:
+			mux.Handle("GET /healthz", s.handle(s.healthz))
+			mux.Handle("GET /readyz", s.handle(s.readyz))
+		case Metric:
+			if s.Gather != nil {
+				mux.Handle("GET /metrics", s.Gather)
+			}
+		}
+	}
+	mux.Handle("/", s.handle(s.elsewhere))
+	return mux
+}
+
+// handler returns what went wrong; nothing was written then.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// handle turns a handler into one of net/http: it maps errors, and keeps a panic to its own request.
+func (s *Server) handle(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				s.fail(w, r, panicked(p))
+			}
+		}()
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// elsewhere answers whatever has no address here.
+func (s *Server) elsewhere(http.ResponseWriter, *http.Request) error {
+	return problem(http.StatusNotFound, codeUnsupported,
+		"nothing is here: clients get tokens at %s, registries post events to %s", s.TokenPath, s.NotificationsPath)
+}
+
+// keys answers with the public keys that registries may be given in a file (JWKS).
+func (s *Server) keys(w http.ResponseWriter, _ *http.Request) error {
+	header := w.Header()
+	header["Content-Type"] = []string{"application/jwk-set+json"}
+	header["Cache-Control"] = []string{"public, max-age=300"}
+	_, _ = w.Write(s.Issuer.Live().Keys.JWKS())
+	return nil
+}

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+)
+
+// Headers that never change; net/http only reads them.
+var (
+	headerJSON    = []string{"application/json"}
+	headerNoStore = []string{"no-store"}
+)
+
+// token answers a request for a registry token.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
+	req, err := s.decodeTokenRequest(w, r)
+	if err != nil {
+		s.Metrics.Tokens.WithLabelValues(outcome(err)).Inc()
+		return err
+	}
+	answer, err := s.Issuer.Issue(r.Context(), &req)
+	if err != nil {
+		s.Metrics.Tokens.WithLabelValues(outcome(err)).Inc()
+		return err
+	}
+	s.Metrics.answered(answer.Reused)
+	writeAnswer(w, &answer)
+	return nil
+}
+
+// bodies are buffers for answers: about 2 kB, since the token stands in them twice.
+var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// writeAnswer writes what clients read: token for GET, access_token for POST, both always, because
+// some know only one. There is no issued_at: with it, clients compare our clock to theirs, and one
+// that is late caches the token forever (buildkit). A token is [A-Za-z0-9._-], so it needs no escaping.
+func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
+	buffer := bodies.Get().(*[]byte)
+	b := append((*buffer)[:0], `{"token":"`...)
+	b = append(b, a.Token...)
+	b = append(b, `","access_token":"`...)
+	b = append(b, a.Token...)
+	b = append(b, `","expires_in":`...)
+	b = strconv.AppendInt(b, int64(a.ExpiresIn), 10)
+	b = append(b, `,"scope":"`...)
+	for i, n := 0, 0; i < len(a.Decision.Results); i++ {
+		granted := a.Decision.Results[i].Asked
+		if granted.Actions = a.Decision.Results[i].Granted; granted.Actions == 0 {
+			continue
+		}
+		if n++; n > 1 {
+			b = append(b, ' ')
+		}
+		b, _ = granted.AppendText(b) // never fails; what was parsed holds nothing that JSON escapes
+	}
+	b = append(b, "\"}\n"...)
+
+	header := w.Header()
+	header["Content-Type"] = headerJSON
+	header["Cache-Control"] = headerNoStore
+	header["Content-Length"] = []string{strconv.Itoa(len(b))}
+	_, _ = w.Write(b) // the client is gone: nothing to be done
+	*buffer = b
+	bodies.Put(buffer)
+}

@@ -1,0 +1,269 @@
+package server_test
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+const formType = "application/x-www-form-urlencoded"
+
+func TestATokenHoldsWhatWasAskedAndIsAllowed(t *testing.T) {
+	h := newHarness(t, nil)
+	ann, bob, root := basic("ann", annPassword), basic("bob", bobPassword), basic("root", rootPassword)
+	for _, tt := range []struct{ who, authorization, scopes, access, sub string }{
+		{"docker login asks for nothing", ann, "", `[]`, "ann"},
+		{"a push", ann, "scope=repository:team/app:pull,push", `[{"type":"repository","name":"team/app","actions":["pull","push"]}]`, "ann"},
+		{"a pull by one who may push", ann, "scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
+		{"a push by one who may pull", bob, "scope=repository:team/app:push,pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "bob"},
+		{"a push by one who may nothing", bob, "scope=repository:other/app:push,pull", `[]`, "bob"},
+		{"skopeo delete asks for *", ann, "scope=repository:team/app:*", `[{"type":"repository","name":"team/app","actions":["pull","push","delete"]}]`, "ann"},
+		{"an anonymous pull", "", "scope=repository:public/app:pull", `[{"type":"repository","name":"public/app","actions":["pull"]}]`, ""},
+		{"an anonymous pull of what is not public", "", "scope=repository:team/app:pull", `[]`, ""},
+		{"containerd asks for a repository twice", ann, "scope=repository:team/x:pull&scope=repository:team/x:pull,push", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
+		{"two scopes in one parameter", ann, "scope=repository:team/x:pull+repository:team/y:pull", `[{"type":"repository","name":"team/x","actions":["pull"]},{"type":"repository","name":"team/y","actions":["pull"]}]`, "ann"},
+		{"a mount from a repository that one cannot read", ann, "scope=repository:team/x:pull,push&scope=repository:secret/y:pull", `[{"type":"repository","name":"team/x","actions":["pull","push"]}]`, "ann"},
+		{"the catalog, by one who may see it", root, "scope=registry:catalog:*", `[{"type":"registry","name":"catalog","actions":["*"]}]`, "root"},
+		{"the catalog, by an ordinary user", ann, "scope=registry:catalog:*", `[]`, "ann"},
+		{"the catalog, anonymously", "", "scope=registry:catalog:*", `[]`, ""},
+		{"rights over Tidewaiter never reach a registry", root, "scope=tidewaiter:journal:read", `[]`, "root"},
+		{"a plugin", ann, "scope=repository(plugin):team/p:pull", `[{"type":"repository","class":"plugin","name":"team/p","actions":["pull"]}]`, "ann"},
+		{"account is no identity", bob, "account=ann&scope=repository:team/app:push", `[]`, "bob"},
+		{"a client does not choose a token's life", bob, "expire=999999&exp=9999999999&expires_in=99999", `[]`, "bob"},
+		{"text that is no scope is ignored", ann, "scope=nonsense&scope=repository:FOO/bar:pull&scope=repository:team/../x:pull&scope=repository:team/app:pull", `[{"type":"repository","name":"team/app","actions":["pull"]}]`, "ann"},
+	} {
+		t.Run(tt.who, func(t *testing.T) {
+			var header []string
+			if tt.authorization != "" {
+				header = []string{"Authorization", tt.authorization}
+			}
+			got := h.ask("GET", "/token?service=a.example.com&"+tt.scopes, "", header...)
+			if got.Status != http.StatusOK {
+				t.Fatalf("status %d: %s", got.Status, got.Body)
+			}
+			c := h.claims(got)
+			if diff := cmp.Diff([]string{tt.access, tt.sub, `"a.example.com"`, "tidewaiter"},
+				[]string{string(c.Access), c.Subject, string(c.Audience), c.Issuer}); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if c.Expires-c.IssuedAt > 301 {
+				t.Errorf("a life of %d s, longer than the 5 minutes that are configured", c.Expires-c.IssuedAt)
+			}
+		})
+	}
+}
+
+func TestPostIsAnsweredLikeGet(t *testing.T) {
+	h := newHarness(t, nil)
+	form := func(pairs ...string) string {
+		v := url.Values{}
+		for i := 0; i < len(pairs); i += 2 {
+			v.Add(pairs[i], pairs[i+1])
+		}
+		return v.Encode()
+	}
+	for _, tt := range []struct {
+		what, target, body string
+		status             int
+		contains           string
+	}{
+		{"containerd", "/token", form("grant_type", "password", "service", "a.example.com", "client_id", "containerd-client", "username", "ann", "password", annPassword, "scope", "repository:team/app:pull repository:team/app:pull,push"), 200, ""},
+		{"a realm's query that is repeated in the body", "/token?service=a.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 200, ""},
+		{"nothing shown", "/token", form("grant_type", "password", "service", "a.example.com", "username", "", "password", ""), 200, ""},
+		{"a wrong password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", "wrong"), 401, `"error":"invalid_grant"`},
+		{"an unknown grant_type", "/token", form("grant_type", "authorization_code", "service", "a.example.com"), 400, `"error":"unsupported_grant_type"`},
+		{"no grant_type", "/token", form("service", "a.example.com"), 400, "grant_type"},
+		{"a service in the query and another in the body", "/token?service=b.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 400, "twice"},
+		{"an empty password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", ""), 401, "wrong"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			got := h.ask("POST", tt.target, tt.body, "Content-Type", formType)
+			if got.Status != tt.status || !strings.Contains(got.Body, tt.contains) {
+				t.Errorf("status %d, body %s; want %d with %q", got.Status, got.Body, tt.status, tt.contains)
+			}
+			if tt.status == 200 {
+				h.claims(got)
+			} else if !strings.Contains(got.Body, `"errors":[{"code":`) {
+				t.Errorf("no errors[]: %s", got.Body)
+			}
+		})
+	}
+}
+
+func TestBadInputIsAClearError(t *testing.T) {
+	h := newHarness(t, nil)
+	ann := basic("ann", annPassword)
+	long := strings.Repeat("x", 1<<20)
+	for _, tt := range []struct {
+		what, method, target, body string
+		header                     []string
+		status                     int
+		contains                   string
+	}{
+		{"an unknown service", "GET", "/token?service=other.example.com", "", nil, 400, `unknown service`},
+		{"no service", "GET", "/token", "", nil, 400, `\"service\" is missing`},
+		{"an empty service", "GET", "/token?service=", "", nil, 400, `\"service\" is missing`},
+		{"a repeated service", "GET", "/token?service=a.example.com&service=b.example.com", "", nil, 400, "twice"},
+		{"the same service twice", "GET", "/token?service=a.example.com&service=a.example.com", "", nil, 200, "token"},
+		{"a wrong password", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann", "wrong")}, 401, "UNAUTHORIZED"},
+		{"an unknown name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("nobody", "wrong")}, 401, "UNAUTHORIZED"},
+		{"an empty password", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann", "")}, 401, "UNAUTHORIZED"},
+		{"NUL in a name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann\x00", annPassword)}, 401, "UNAUTHORIZED"},
+		{"a newline in a name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann\nmsg=forged", annPassword)}, 401, "UNAUTHORIZED"},
+		{"base64 that is none", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic !!!"}, 400, "base64"},
+		{"no colon", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic YW5u"}, 400, "colon"},
+		{"another scheme", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Bearer abc"}, 400, "Basic"},
+		{"two Authorizations", "GET", "/token?service=a.example.com", "", []string{"Authorization", ann, "Authorization", basic("bob", bobPassword)}, 400, "twice"},
+		{"a password in the query", "GET", "/token?service=a.example.com&username=ann&password=x", "", nil, 400, "query"},
+		{"a broken escape", "GET", "/token?service=%zz", "", nil, 400, "escape"},
+		{"2,000 scopes", "GET", "/token?service=a.example.com" + manyScopes(1000), "", nil, 400, "TOOMANYREQUESTS"},
+		{"2,000 scopes in a form", "POST", "/token", "grant_type=password&service=a.example.com" + manyScopes(2000), []string{"Content-Type", formType}, 400, "TOOMANYREQUESTS"},
+		{"a scope of 1 MiB", "GET", "/token?service=a.example.com&scope=repository:" + long + ":pull", "", nil, 414, "longer than"},
+		{"a scope of 1 MiB in a form", "POST", "/token", "grant_type=password&service=a.example.com&scope=" + long, []string{"Content-Type", formType}, 413, "longer than"},
+		{"a form that is JSON", "POST", "/token", `{"service":"a.example.com"}`, []string{"Content-Type", "application/json"}, 415, formType},
+		{"another method", "DELETE", "/token?service=a.example.com", "", nil, 405, "GET"},
+		{"another address", "GET", "/tokens", "", nil, 404, "/token"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			got := h.ask(tt.method, tt.target, tt.body, tt.header...)
+			if got.Status != tt.status || !strings.Contains(got.Body, tt.contains) {
+				t.Errorf("status %d, body %.300s; want %d with %q", got.Status, got.Body, tt.status, tt.contains)
+			}
+			if got.Header.Get("Content-Type") != "application/json" || len(got.Body) > 4096 {
+				t.Errorf("%d bytes of %s", len(got.Body), got.Header.Get("Content-Type"))
+			}
+		})
+	}
+	if strings.Contains(h.log.String(), "\nmsg=forged") {
+		t.Error("a name broke a log line")
+	}
+}
+
+func manyScopes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString("&scope=repository:r")
+		b.WriteString(strconv.Itoa(i))
+		b.WriteString(":pull")
+	}
+	return b.String()
+}
+
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: who exists must not show.
+func TestUnknownAndWrongAreTheSameAnswer(t *testing.T) {
+	h := newHarness(t, nil)
+	wrong := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", "wrong"))
+	for _, name := range []string{"nobody", "", "ANN", "ann "} {
+		unknown := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic(name, "wrong"))
+		if diff := cmp.Diff(wrong, unknown); diff != "" {
+			t.Errorf("%q is answered otherwise than ann (-ann +%s)\n%s", name, name, diff)
+		}
+	}
+}
+
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: passwords are in no log and no journal.
+func TestSecretsAreNowhere(t *testing.T) {
+	const canary = "canary-4711-secret"
+	h := newHarness(t, nil)
+	for _, a := range []reply{
+		h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", canary)),
+		h.ask("GET", "/token?service=a.example.com&password="+canary, ""),
+		h.ask("POST", "/token", "grant_type=password&service=a.example.com&username=ann&password="+canary, "Content-Type", formType),
+		h.ask("POST", "/token", "grant_type=refresh_token&service=a.example.com&refresh_token="+canary, "Content-Type", formType),
+		h.ask("POST", "/notifications", `{"events":[]}`, "Authorization", "Bearer "+canary),
+	} {
+		if strings.Contains(a.Body, canary) {
+			t.Errorf("shown to the client: %s", a.Body)
+		}
+	}
+	if strings.Contains(h.log.String(), canary) {
+		t.Errorf("in the log: %s", h.log)
+	}
+	for _, e := range h.entries() {
+		text, err := e.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), canary) || strings.Contains(e.Summary(), canary) {
+			t.Errorf("in the journal: %s", text)
+		}
+	}
+}
+
+func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
+	h := newHarness(t, nil)
+	ask := func(who, target string) string {
+		return h.claims(h.ask("GET", target, "", "Authorization", who)).ID
+	}
+	ann, bob := basic("ann", annPassword), basic("bob", bobPassword)
+	const pull, push = "/token?service=a.example.com&scope=repository:team/app:pull", "/token?service=a.example.com&scope=repository:team/app:pull,push"
+	first := ask(ann, pull)
+	if again := ask(ann, pull); again != first {
+		t.Error("the same request got another token")
+	}
+	for what, other := range map[string]string{
+		"more actions": ask(ann, push), "somebody else": ask(bob, pull),
+		"another registry": ask(ann, strings.Replace(pull, "a.example", "b.example", 1)),
+	} {
+		if other == first {
+			t.Errorf("%s, and the same token", what)
+		}
+	}
+	if bobs := ask(bob, push); bobs != ask(bob, pull) {
+		t.Error("bob asked for more and was granted the same: the answers are identical, the tokens were not")
+	}
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { return l })
+	if ask(ann, pull) == first {
+		t.Error("a token outlived a swap of the policy")
+	}
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Reuse = false; return l })
+	if ask(ann, pull) == ask(ann, pull) {
+		t.Error("reuse was switched off")
+	}
+}
+
+func TestWhoShowsNothingCanBeAskedToSignIn(t *testing.T) {
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Anonymous = false })
+	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
+	if got.Status != 401 || got.Header.Get("WWW-Authenticate") == "" {
+		t.Errorf("status %d, headers %v: %s", got.Status, got.Header, got.Body)
+	}
+}
+
+// Gitea CVE-2026-20896: proxy headers are believed only from proxies that are trusted.
+func TestForwardedAddressesAreBelievedOnlyFromTrustedProxies(t *testing.T) {
+	for _, tt := range []struct {
+		what, peer string
+		forwarded  []string
+		want       string
+	}{
+		{"no proxy", "192.0.2.7:1", nil, "192.0.2.7"},
+		{"a stranger who forges", "192.0.2.7:1", []string{"10.0.0.1"}, "192.0.2.7"},
+		{"a trusted proxy", "127.0.0.1:1", []string{"198.51.100.3"}, "198.51.100.3"},
+		{"a client that forged before the proxy", "127.0.0.1:1", []string{"10.9.9.9, 198.51.100.3"}, "198.51.100.3"},
+		{"two proxies", "127.0.0.1:1", []string{"198.51.100.3, 127.0.0.9"}, "198.51.100.3"},
+		{"two headers", "127.0.0.1:1", []string{"10.9.9.9", "198.51.100.3"}, "198.51.100.3"},
+		{"what is no address", "127.0.0.1:1", []string{"198.51.100.3, bogus"}, "127.0.0.1"},
+		{"IPv4 in IPv6", "[::ffff:127.0.0.1]:1", []string{"::ffff:198.51.100.3"}, "198.51.100.3"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.TrustedProxies = append(o.TrustedProxies, loopback) })
+			header := []string{"From", tt.peer}
+			for _, f := range tt.forwarded {
+				header = append(header, "X-Forwarded-For", f)
+			}
+			h.ask("GET", "/token?service=a.example.com", "", header...)
+			if got := h.entries()[0].Decision.Remote; got != netip.MustParseAddr(tt.want) {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
