@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// What every server of a run knows, and every request asks.
+const (
+	service  = "registry.example.com"
+	asked    = "/token?service=" + service + "&scope=repository:team/app:pull"
+	user     = "alice"
+	password = "not a secret: made for one benchmark"
+)
+
+// keys are the files that all servers of a run share: making them anew would say nothing.
+type keys struct {
+	certificate, key, htpasswd string
+}
+
+// newKeys makes a root for the run, and one user whose hash is bcrypt of cost 10, as htpasswd -B -C 10 does.
+func newKeys(folder string) (keys, error) {
+	k := keys{
+		certificate: filepath.Join(folder, "root.pem"),
+		key:         filepath.Join(folder, "root.key"),
+		htpasswd:    filepath.Join(folder, "htpasswd"),
+	}
+	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return k, fmt.Errorf("making the root's key: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "Tidewaiter benchmark root"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(30 * 24 * time.Hour),
+		KeyUsage:              x509.KeyUsageCertSign,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, root.Public(), root)
+	if err != nil {
+		return k, fmt.Errorf("making the root: %w", err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(root)
+	if err != nil {
+		return k, fmt.Errorf("encoding the root's key: %w", err)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), 10)
+	if err != nil {
+		return k, fmt.Errorf("hashing a password: %w", err)
+	}
+	for file, content := range map[string][]byte{
+		k.certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		k.key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		k.htpasswd:    fmt.Appendf(nil, "%s:%s\n", user, hash),
+	} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			return k, fmt.Errorf("writing the keys of the run: %w", err)
+		}
+	}
+	return k, nil
+}
+
+// deployment is how one of the servers is configured.
+type deployment struct {
+	name  string
+	reuse bool
+	rules int
+}
+
+// config is a whole tidewaiter.yaml. Beside what is measured, all is as it is by default: the journal is
+// durable, every decision is in it and in the log.
+func (d deployment) config(k keys, state, address, metrics string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "listen:\n  - { address: %q }\n  - { address: %q, serve: [metrics] }\n", address, metrics)
+	fmt.Fprintf(&b, "state: %q\n", "sqlite:"+state)
+	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
+	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
+	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q }\n", service, "https://"+service)
+	fmt.Fprintf(&b, "identity:\n  - htpasswd: { file: %q }\n", k.htpasswd)
+	b.WriteString("policy:\n  roles: { reader: [pull], writer: [pull, push] }\n  rules:\n")
+	// The rule that decides stands in the middle of the others.
+	for i := range d.rules {
+		if i == d.rules/2 {
+			b.WriteString("    - { name: everybody reads team, subjects: [anyone], repositories: [\"team/**\"], role: reader }\n")
+			continue
+		}
+		b.WriteString(other(i))
+	}
+	return b.Bytes()
+}
+
+// other is one of the rules that a large policy has for other people and other repositories: a team's own,
+// a person's, a public repository, and what nobody may do. None of them concerns what the load asks for.
+func other(i int) string {
+	switch i % 4 {
+	case 0:
+		return fmt.Sprintf("    - { name: team %d, subjects: [\"group:team-%d\"], repositories: [\"team-%d/**\"], role: writer }\n", i, i, i)
+	case 1:
+		return fmt.Sprintf("    - { name: user %d, subjects: [\"user:user-%d\"], repositories: [\"people/user-%d/*\"], role: writer }\n", i, i, i)
+	case 2:
+		return fmt.Sprintf("    - { name: public %d, subjects: [anyone], repositories: [\"library/image-%d\"], role: reader }\n", i, i)
+	default:
+		return fmt.Sprintf("    - { name: frozen %d, effect: deny, repositories: [\"archive-%d/**\"], actions: [push] }\n", i, i)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+)
+
+// The whole way of a comparison with a bounded number of requests: what is measured has to be right before
+// it is worth to be timed.
+func TestServersAnswerUnderLoad(t *testing.T) {
+	folder := t.TempDir()
+	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
+	for from, to := range map[string]string{"./cmd/tidewaiter": p.tidewaiter, "./bench/limit": p.limit} {
+		if err := build(t.Context(), from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := newKeys(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit, err := startLimit(t.Context(), p.limit, folder, 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stopped(t, limit)
+	load(t, drive.TargetOptions{URL: limit.address + "/sign"})
+	load(t, drive.TargetOptions{URL: limit.address + "/write"})
+
+	for _, d := range []deployment{{name: "one", rules: 1}, {name: "many", rules: 100, reuse: true}} {
+		s, err := startTidewaiter(t.Context(), p.tidewaiter, folder, d, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stopped(t, s)
+		for _, name := range []string{"", user} {
+			if _, err := answer(t.Context(), s.address, name); err != nil {
+				t.Errorf("%s, asked by %q: %v", d.name, name, err)
+			}
+		}
+		load(t, drive.TargetOptions{URL: s.address + asked, Vary: 7})
+		load(t, drive.TargetOptions{URL: s.address + asked, User: user, Password: password})
+		load(t, drive.TargetOptions{URL: s.address + asked, User: user, Password: password, Post: true})
+		if lost, err := s.count(t.Context(), "tidewaiter_journal_lost_total"); err != nil || lost != 0 {
+			t.Errorf("%s: %g decisions lost: %v", d.name, lost, err)
+		}
+		if bytes, err := s.resident(); err != nil || bytes == 0 {
+			t.Errorf("%s: %d bytes resident: %v", d.name, bytes, err)
+		}
+	}
+}
+
+func load(t *testing.T, o drive.TargetOptions) {
+	t.Helper()
+	target, err := drive.NewTarget(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := drive.Run(t.Context(), target, drive.Options{Connections: 4, Requests: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Requests != 100 || got.Failed() != 0 {
+		t.Errorf("%s: %d requests, status %v, errors %v", o.URL, got.Requests, got.Status, got.Errors)
+	}
+}
+
+func stopped(t *testing.T, s *server) {
+	t.Helper()
+	if err := s.stop(); err != nil {
+		t.Errorf("stopping %s: %v\n%s", s.command.Path, err, s.said())
+	}
+}
+
+func TestServerThatEndsAtOnceIsReported(t *testing.T) {
+	folder := t.TempDir()
+	address, err := free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	no, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = start(t.Context(), address, filepath.Join(folder, "log"), no, "-no-such-flag")
+	if err == nil || !strings.Contains(err.Error(), "ended before it listened") || !strings.Contains(err.Error(), "no-such-flag") {
+		t.Errorf("a program that ended: %v", err)
+	}
+}
+
+func TestTableSaysWhatIsMissed(t *testing.T) {
+	bars := []bar{
+		{What: "share", Unit: "%", Value: 79, Spread: drive.Spread{Min: 70, Median: 79, Max: 90}, AtLeast: percent(0.8)},
+		{What: "start", Unit: "ms", Value: 49.6, AtMost: number(50), Beside: "best of ten"},
+		{What: "memory", Unit: "MB", Value: 40.1, AtMost: number(40), decimals: 1},
+		{What: "for information", Unit: "%", Value: 3},
+	}
+	var out bytes.Buffer
+	if err := writeTable(&out, bars); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"bar measured wanted",
+		"share 79 % (70 to 90) ≥ 80 % missed",
+		"start 50 ms ≤ 50 ms ok best of ten",
+		"memory 40.1 MB ≤ 40.0 MB missed",
+		"for information 3 % –",
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, arguments := range [][]string{
+		{"more"}, {"--output", "xml"}, {"--slice", "1m"}, {"--starts", "0"}, {"--rules", "-1"}, {"--no-such-flag"},
+	} {
+		var out, problems bytes.Buffer
+		if code := run(t.Context(), arguments, &out, &problems); code != 2 || problems.Len() == 0 {
+			t.Errorf("%q: exit %d\n%s", arguments, code, problems.String())
+		}
+	}
+}

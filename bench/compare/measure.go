@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+)
+
+// measurement gathers the bars of one run.
+type measurement struct {
+	settings
+	programs programs
+	folder   string
+	keys     keys
+	progress io.Writer
+	bars     []bar
+}
+
+func (m *measurement) add(b bar) { m.bars = append(m.bars, b) }
+
+// percent is a share of one, for a bar's end.
+func percent(v float64) *float64 { v *= 100; return &v }
+
+func number(v float64) *float64 { return &v }
+
+func scaled(s drive.Spread, by float64) drive.Spread {
+	return drive.Spread{Min: s.Min * by, Median: s.Median * by, Max: s.Max * by}
+}
+
+// size is that of the program.
+func (m *measurement) size(context.Context) error {
+	file, err := os.Stat(m.programs.tidewaiter)
+	if err != nil {
+		return fmt.Errorf("measuring the program: %w", err)
+	}
+	m.add(bar{What: "static binary", Unit: "MB", Value: float64(file.Size()) / 1e6, AtMost: number(40), decimals: 1})
+	return nil
+}
+
+// starting times servers from their start until they listen, each several times on the same state.
+func (m *measurement) starting(ctx context.Context) error {
+	for _, one := range []struct {
+		deployment
+		most float64 // ms
+	}{
+		{deployment{name: "start-1", reuse: true, rules: 1}, 50},
+		{deployment{name: "start-many", reuse: true, rules: m.rules}, 200},
+	} {
+		fmt.Fprintf(m.progress, "starting with %d rules, %d times …\n", one.rules, m.starts)
+		var took []float64
+		var first float64
+		for i := range m.starts + 1 {
+			s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, one.deployment, m.keys)
+			if err != nil {
+				return err
+			}
+			ms := float64(s.took) / float64(time.Millisecond)
+			if i == 0 {
+				first = ms // it makes the state, too
+			} else {
+				took = append(took, ms)
+			}
+			if err := s.stop(); err != nil {
+				return err
+			}
+		}
+		spread := drive.SpreadOf(took)
+		m.add(bar{
+			What: fmt.Sprintf("start to listening, %d %s", one.rules, plural(one.rules, "rule")), Unit: "ms",
+			Value: spread.Median, Spread: spread, AtMost: number(one.most), decimals: 0,
+			Beside: fmt.Sprintf("the very first, with a new state: %.0f ms", first),
+		})
+	}
+	return nil
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+// load starts all servers, lets them take turns under load, and looks at their memory and their journals.
+func (m *measurement) load(ctx context.Context) (err error) {
+	var running []*server
+	defer func() {
+		for _, s := range running {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	deployments := []deployment{
+		{name: "signing", rules: 1},
+		{name: "reusing", rules: 1, reuse: true},
+		{name: "signing-many", rules: m.rules},
+		{name: "reusing-many", rules: m.rules, reuse: true},
+	}
+	byName := map[string]*server{}
+	size := 0
+	for _, d := range deployments {
+		s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
+		if err != nil {
+			return err
+		}
+		running = append(running, s)
+		byName[d.name] = s
+	}
+	if err := m.idle(ctx, byName); err != nil {
+		return err
+	}
+	for _, d := range deployments {
+		for _, name := range []string{"", user} {
+			n, err := answer(ctx, byName[d.name].address, name)
+			if err != nil {
+				return fmt.Errorf("asking %s before the load: %w", d.name, err)
+			}
+			size = max(size, n)
+		}
+	}
+	limit, err := startLimit(ctx, m.programs.limit, m.folder, size)
+	if err != nil {
+		return err
+	}
+	running = append(running, limit)
+
+	for _, group := range []group{
+		{what: "a signature for each answer", limit: "/sign", one: "signing", many: "signing-many", least: 0.80, of: "the handler that signs"},
+		{what: "with reuse", limit: "/write", one: "reusing", many: "reusing-many", least: 0.65, of: "the handler that writes"},
+	} {
+		if err := m.turns(ctx, group, limit, byName); err != nil {
+			return err
+		}
+	}
+	return m.after(ctx, deployments, byName)
+}
+
+// answer asks for a token once, with the care that the load has no time for, and returns the answer's length.
+func answer(ctx context.Context, address, name string) (int, error) {
+	secret := ""
+	if name != "" {
+		secret = password
+	}
+	body, err := get(ctx, address+asked, name, secret)
+	if err != nil {
+		return 0, err
+	}
+	var a struct {
+		Token       string `json:"token"`
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return 0, fmt.Errorf("reading the answer: %w", err)
+	}
+	if a.Token == "" || a.AccessToken != a.Token || a.ExpiresIn < 60 {
+		return 0, fmt.Errorf("not a token's answer: %s", body)
+	}
+	return len(body), nil
+}
+
+// group is the targets that are compared with the same limit.
+type group struct {
+	what, limit, of string
+	one, many       string // names of deployments
+	least           float64
+}
+
+// The targets of a group, in this order.
+const (
+	bare = iota
+	anonymous
+	known
+	large
+	varied
+)
+
+// repositories is how many the varied target asks for in turn.
+const repositories = 1000
+
+func (m *measurement) turns(ctx context.Context, g group, limit *server, byName map[string]*server) error {
+	fmt.Fprintf(m.progress, "under load, %s …\n", g.what)
+	one, many := byName[g.one].address+asked, byName[g.many].address+asked
+	var targets []*drive.Target
+	for _, o := range []drive.TargetOptions{
+		bare:      {Name: "limit", URL: limit.address + g.limit},
+		anonymous: {Name: "anonymous", URL: one},
+		known:     {Name: "known password", URL: one, User: user, Password: password},
+		large:     {Name: "many rules", URL: many},
+		varied:    {Name: "many repositories", URL: one, Vary: repositories},
+	} {
+		target, err := drive.NewTarget(ctx, o)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, target)
+	}
+	c, err := drive.Compare(ctx, targets, int(m.duration/m.slice), drive.Options{
+		Connections: m.connections, Duration: m.slice, Settle: 200 * time.Millisecond, Rest: m.rest,
+	})
+	if err != nil {
+		return err
+	}
+	for i := range c.Targets {
+		if all := &c.Targets[i].All; all.Failed() > 0 {
+			return fmt.Errorf("%s, %s: %d requests failed: status %v, errors %v", g.what, c.Targets[i].Name, all.Failed(), all.Status, all.Errors)
+		}
+	}
+	ratio := func(what string, i, base int, least *float64) {
+		spread := scaled(c.Ratio(i, base, drive.Rate), 100)
+		result := &c.Targets[i].All
+		m.add(bar{
+			What: what, Unit: "%", Value: spread.Median, Spread: spread, AtLeast: least, decimals: 0,
+			Beside: fmt.Sprintf("%.0f/s of %.0f/s; p50 %.0f µs, p99 %.0f µs", c.Spread(i, drive.Rate).Median, c.Spread(base, drive.Rate).Median,
+				drive.P50(result), drive.P99(result)),
+		})
+	}
+	ratio(g.what+", of "+g.of, anonymous, bare, percent(g.least))
+	ratio(g.what+", known bcrypt-10 password, of anonymous", known, anonymous, percent(0.85))
+	ratio(fmt.Sprintf("%s, %d rules, of one", g.what, m.rules), large, anonymous, percent(0.95))
+	ratio(fmt.Sprintf("%s, %d repositories in turn, of one", g.what, repositories), varied, anonymous, nil)
+	return nil
+}
+
+// quiet is how long servers are left alone before their memory is read: long enough for work that the
+// load left behind.
+const quiet = 2 * time.Second
+
+// idle reads what servers take that have done nothing yet.
+func (m *measurement) idle(ctx context.Context, byName map[string]*server) error {
+	if err := rest(ctx, quiet); err != nil {
+		return err
+	}
+	if err := m.memory("resident, idle", byName["reusing"], number(40)); err != nil {
+		return err
+	}
+	return m.memory(fmt.Sprintf("resident, idle, %d rules", m.rules), byName["reusing-many"], nil)
+}
+
+// after reads what servers take after the load, and what their journals say.
+func (m *measurement) after(ctx context.Context, deployments []deployment, byName map[string]*server) error {
+	if err := rest(ctx, quiet); err != nil {
+		return err
+	}
+	for _, d := range deployments {
+		what, most := "resident after load, "+d.name, number(40)
+		if d.rules > 1 {
+			most = nil
+		}
+		if err := m.memory(what, byName[d.name], most); err != nil {
+			return err
+		}
+	}
+	for _, d := range deployments {
+		lost, err := byName[d.name].count(ctx, "tidewaiter_journal_lost_total")
+		if err != nil {
+			return err
+		}
+		kept, err := byName[d.name].count(ctx, "tidewaiter_journal_entries_total")
+		if err != nil {
+			return err
+		}
+		m.add(bar{
+			What: "decisions lost under load, " + d.name, Value: lost, AtMost: number(0), decimals: 0,
+			Beside: fmt.Sprintf("%.0f kept", kept),
+		})
+	}
+	return nil
+}
+
+func (m *measurement) memory(what string, s *server, most *float64) error {
+	bytes, err := s.resident()
+	if err != nil {
+		return err
+	}
+	m.add(bar{What: what, Unit: "MB", Value: float64(bytes) / 1e6, AtMost: most, decimals: 1})
+	return nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// programs are the files that are run.
+type programs struct {
+	tidewaiter, limit string
+}
+
+// build compiles a package of this module the way it is released: static and stripped.
+func build(ctx context.Context, from, to string) error {
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("looking for the module: %w", err)
+	}
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, from)
+	command.Dir = strings.TrimSpace(string(module))
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", from, err, said)
+	}
+	return nil
+}
+
+// server is a program that was started and listens.
+type server struct {
+	address string        // http://127.0.0.1:…
+	metrics string        // the same, for /metrics; "" if it has none
+	took    time.Duration // from its start until it listened
+	command *exec.Cmd
+	log     string // file of what it writes
+	ended   chan error
+}
+
+// startLimit starts the limit with answers of so many bytes.
+func startLimit(ctx context.Context, program, folder string, bytes int) (*server, error) {
+	address, err := free()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, address, filepath.Join(folder, "limit.log"), program, "--listen", address, "--bytes", strconv.Itoa(bytes))
+}
+
+// startTidewaiter starts a deployment in a folder of its own. A state that is there already is used again.
+func startTidewaiter(ctx context.Context, program, folder string, d deployment, k keys) (*server, error) {
+	address, err := free()
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := free()
+	if err != nil {
+		return nil, err
+	}
+	folder = filepath.Join(folder, d.name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("making a folder for %s: %w", d.name, err)
+	}
+	config := filepath.Join(folder, "tidewaiter.yaml")
+	if err := os.WriteFile(config, d.config(k, filepath.Join(folder, "state.db"), address, metrics), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the config of %s: %w", d.name, err)
+	}
+	s, err := start(ctx, address, filepath.Join(folder, "log"), program, "serve", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	s.metrics = "http://" + metrics
+	return s, nil
+}
+
+// free is an address that nobody listens at.
+func free() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// patience is how long a server has until it listens, and until it has stopped.
+const patience = 30 * time.Second
+
+// start runs a program and waits until it listens.
+func start(ctx context.Context, address, log, program string, arguments ...string) (*server, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making a log: %w", err)
+	}
+	defer out.Close() // the process has its own
+	s := &server{address: "http://" + address, log: log, ended: make(chan error, 1)}
+	s.command = exec.CommandContext(ctx, program, arguments...)
+	s.command.Stdout, s.command.Stderr = out, out
+
+	begin := time.Now()
+	if err := s.command.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", program, err)
+	}
+	go func() { s.ended <- s.command.Wait() }()
+
+	// What is timed is what somebody who connects sees. The pause between two tries is small against it.
+	try := time.NewTicker(200 * time.Microsecond)
+	defer try.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			s.took = time.Since(begin)
+			return s, conn.Close()
+		}
+		select {
+		case err := <-s.ended:
+			return nil, fmt.Errorf("%s ended before it listened: %w\n%s", program, err, s.said())
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), s.stop())
+		case <-try.C:
+			if time.Since(begin) > patience {
+				return nil, errors.Join(fmt.Errorf("%s does not listen after %s\n%s", program, patience, s.said()), s.stop())
+			}
+		}
+	}
+}
+
+// said is the beginning of what the server wrote.
+func (s *server) said() string {
+	file, err := os.Open(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, 4096))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// stop asks the server to end, and ends it if it does not. The limit knows no other end than the signal's.
+func (s *server) stop() error {
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return nil // it has ended already
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-s.ended:
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGTERM {
+				return nil
+			}
+		}
+		return err
+	case <-timer.C:
+		err := s.command.Process.Kill()
+		<-s.ended
+		return errors.Join(fmt.Errorf("%s did not stop within %s", s.command.Path, patience), err)
+	}
+}
+
+// resident is the memory that the server has at this moment, in bytes: VmRSS of Linux.
+func (s *server) resident() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the resident memory: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("reading the resident memory: %w", err)
+			}
+			return kib * 1024, nil
+		}
+	}
+	return 0, errors.New("reading the resident memory: no VmRSS")
+}
+
+// count is the value of one of the server's metrics.
+func (s *server) count(ctx context.Context, name string) (float64, error) {
+	text, err := get(ctx, s.metrics+"/metrics", "", "")
+	if err != nil {
+		return 0, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("reading metrics: no %s", name)
+}
+
+// get fetches an answer, which has to be a 200.
+func get(ctx context.Context, address, user, password string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if user != "" {
+		request.SetBasicAuth(user, password)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", address, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s\n%s", address, answer.Status, body)
+	}
+	return body, nil
+}

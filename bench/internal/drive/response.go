@@ -1,0 +1,330 @@
+package drive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// bufferBytes holds a head whole and most answers at once; longer bodies pass through it.
+const bufferBytes = 64 << 10
+
+var (
+	errHeadTooLong  = errors.New("a head of more than 64 KiB")
+	errNotHTTP      = errors.New("no HTTP/1 answer")
+	errLength       = errors.New("a body of doubtful length")
+	errChunk        = errors.New("a broken chunk")
+	errMoreThanOne  = errors.New("more bytes than one answer")
+	errSwitched     = errors.New("an answer 101 that nobody asked for")
+	newline         = []byte("\n")
+	endOfHead       = []byte("\r\n\r\n")
+	http11          = []byte("HTTP/1.1 ")
+	http10          = []byte("HTTP/1.0 ")
+	contentLength   = []byte("content-length")
+	transferCoding  = []byte("transfer-encoding")
+	connection      = []byte("connection")
+	chunked         = []byte("chunked")
+	closeConnection = []byte("close")
+)
+
+// response is what the driver wants to know of an answer.
+type response struct {
+	status int
+	bytes  int64 // head and body, as they came over the wire
+	body   int64 // the body without the framing of chunks
+	close  bool  // the server ends the connection after it
+}
+
+// reader reads HTTP/1.1 answers to GET and POST, one at a time. It is strict about where an answer ends,
+// because a mistake there would count bytes of one answer as the next one, and keeps nothing of its text.
+type reader struct {
+	from       io.Reader
+	buf        []byte
+	start, end int   // what was read and not yet used: buf[start:end]
+	taken      int64 // bytes used since the answer began
+}
+
+// reset begins with a new connection.
+func (r *reader) reset(from io.Reader) {
+	r.from, r.start, r.end = from, 0, 0
+}
+
+// next reads one answer. io.EOF means that the connection ended before it began.
+func (r *reader) next() (response, error) {
+	r.taken = 0
+	for {
+		answer, framing, err := r.head()
+		if err != nil {
+			return response{}, err
+		}
+		switch {
+		case answer.status == 101:
+			return response{}, errSwitched
+		case answer.status < 200: // 100, 102, 103: the answer is yet to come
+			continue
+		case answer.status == 204 || answer.status == 304:
+		case framing.chunked:
+			answer.body, err = r.chunks()
+		case framing.length >= 0:
+			answer.body = framing.length
+			err = r.skip(framing.length)
+		default:
+			answer.close = true
+			answer.body, err = r.rest()
+		}
+		if err != nil {
+			return response{}, err
+		}
+		// Nothing was asked yet that could be answered by more.
+		if r.start != r.end && !answer.close {
+			return response{}, errMoreThanOne
+		}
+		answer.bytes = r.taken
+		return answer, nil
+	}
+}
+
+// framing says how a body ends.
+type framing struct {
+	length  int64 // -1: not said
+	chunked bool
+}
+
+// head reads up to the empty line.
+func (r *reader) head() (response, framing, error) {
+	body := framing{length: -1}
+	looked := 0
+	for {
+		at := bytes.Index(r.buf[r.start+looked:r.end], endOfHead)
+		if at >= 0 {
+			text := r.buf[r.start : r.start+looked+at+2] // with the line end of its last line
+			answer, err := parseHead(text, &body)
+			r.use(len(text) + 2)
+			return answer, body, err
+		}
+		// The end may have come in part.
+		looked = max(r.end-r.start-len(endOfHead)+1, 0)
+		if err := r.fill(); err != nil {
+			return response{}, body, err
+		}
+	}
+}
+
+func parseHead(text []byte, body *framing) (response, error) {
+	var answer response
+	line, text, _ := bytes.Cut(text, newline)
+	switch {
+	case bytes.HasPrefix(line, http11):
+	case bytes.HasPrefix(line, http10):
+		answer.close = true // whoever speaks 1.0 and keeps connections is not measured here
+	default:
+		return answer, errNotHTTP
+	}
+	line = trim(line[len(http11):])
+	if len(line) < 3 || len(line) > 3 && line[3] != ' ' {
+		return answer, errNotHTTP
+	}
+	for _, c := range line[:3] {
+		if c < '0' || c > '9' {
+			return answer, errNotHTTP
+		}
+		answer.status = answer.status*10 + int(c-'0')
+	}
+	if answer.status < 100 || answer.status > 599 {
+		return answer, fmt.Errorf("%w: status %d", errNotHTTP, answer.status)
+	}
+
+	for len(text) > 0 {
+		line, text, _ = bytes.Cut(text, newline)
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
+			return answer, errNotHTTP
+		}
+		name, value := line[:colon], line[colon+1:]
+		// The names that matter differ in length, so most headers cost one comparison.
+		switch len(name) {
+		case len(contentLength):
+			if bytes.EqualFold(name, contentLength) {
+				n, ok := decimal(trim(value))
+				if !ok || body.length >= 0 && body.length != n {
+					return answer, errLength
+				}
+				body.length = n
+			}
+		case len(transferCoding):
+			if bytes.EqualFold(name, transferCoding) {
+				if body.chunked || !bytes.EqualFold(trim(value), chunked) {
+					return answer, errLength
+				}
+				body.chunked = true
+			}
+		case len(connection):
+			if bytes.EqualFold(name, connection) && bytes.EqualFold(trim(value), closeConnection) {
+				answer.close = true
+			}
+		}
+	}
+	if body.chunked && body.length >= 0 {
+		return answer, errLength // both: the way answers are smuggled
+	}
+	return answer, nil
+}
+
+// chunks reads a chunked body and its trailer, and returns how long it was.
+func (r *reader) chunks() (int64, error) {
+	var total int64
+	for {
+		line, err := r.line()
+		if err != nil {
+			return 0, err
+		}
+		digits, _, _ := bytes.Cut(line, []byte(";"))
+		size, ok := hexadecimal(trim(digits))
+		if !ok {
+			return 0, errChunk
+		}
+		if size == 0 {
+			break
+		}
+		total += size
+		if err := r.skip(size); err != nil {
+			return 0, err
+		}
+		if line, err = r.line(); err != nil {
+			return 0, err
+		}
+		if len(line) != 0 {
+			return 0, errChunk
+		}
+	}
+	for {
+		line, err := r.line()
+		if err != nil {
+			return 0, err
+		}
+		if len(line) == 0 {
+			return total, nil
+		}
+	}
+}
+
+// line reads a line and returns it without its end. It is valid until the next read.
+func (r *reader) line() ([]byte, error) {
+	for {
+		if at := bytes.IndexByte(r.buf[r.start:r.end], '\n'); at >= 0 {
+			line := r.buf[r.start : r.start+at]
+			if len(line) == 0 || line[len(line)-1] != '\r' {
+				return nil, errChunk
+			}
+			r.use(at + 1)
+			return line[:len(line)-1], nil
+		}
+		if err := r.more(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// skip uses n bytes.
+func (r *reader) skip(n int64) error {
+	for {
+		have := min(int64(r.end-r.start), n)
+		r.use(int(have))
+		if n -= have; n == 0 {
+			return nil
+		}
+		if err := r.more(); err != nil {
+			return err
+		}
+	}
+}
+
+// rest uses all there is until the connection ends.
+func (r *reader) rest() (int64, error) {
+	var total int64
+	for {
+		total += int64(r.end - r.start)
+		r.use(r.end - r.start)
+		err := r.fill()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (r *reader) use(n int) {
+	r.start += n
+	r.taken += int64(n)
+	if r.start == r.end {
+		r.start, r.end = 0, 0
+	}
+}
+
+// more is fill where an end of the connection breaks the answer off.
+func (r *reader) more() error {
+	err := r.fill()
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fill reads once. What is not yet used moves to the front if there is no room behind it.
+func (r *reader) fill() error {
+	if r.end == len(r.buf) {
+		if r.start == 0 {
+			return errHeadTooLong
+		}
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	n, err := r.from.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil // an error that came with it comes again
+	}
+	if err == io.EOF && r.start != r.end {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func trim(b []byte) []byte { return bytes.Trim(b, " \t\r") }
+
+// maxBody bounds what is believed of a length: no answer of a token endpoint comes near.
+const maxBody = 1 << 40
+
+func decimal(b []byte) (n int64, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = n*10 + int64(c-'0'); n > maxBody {
+			return 0, false
+		}
+	}
+	return n, len(b) > 0
+}
+
+func hexadecimal(b []byte) (n int64, ok bool) {
+	for _, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		if n = n<<4 | int64(c); n > maxBody {
+			return 0, false
+		}
+	}
+	return n, len(b) > 0
+}

@@ -1,0 +1,206 @@
+package drive
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNotLoopback means that an address is somebody else's, or could be.
+var ErrNotLoopback = errors.New("not a loopback address: this driver puts no other machine under load")
+
+// TargetOptions say what is asked for.
+type TargetOptions struct {
+	Name     string   // how it is called in what is printed; default the URL's host
+	URL      string   // http or https, with service and scope in its query
+	User     string   // shown by Basic, or in the form with Post
+	Password string   // with User
+	Headers  []string // "Name: value", sent as they are
+	Post     bool     // send the query as a form, with grant_type=password
+	Vary     int      // ask for so many different repositories in turn, by appending -0, -1 … to the scopes' names
+}
+
+// Target is one token endpoint, and the requests that it gets, ready to be written to a connection.
+type Target struct {
+	Name string
+
+	address  netip.AddrPort // what was checked is what is dialed: a name could answer otherwise the next time
+	tls      *tls.Config    // nil: plain HTTP
+	requests [][]byte
+}
+
+// maxVary bounds what is made beforehand: the requests lie in memory.
+const maxVary = 100_000
+
+// NewTarget looks the host up and makes the requests. Every address of the host has to be loopback: ErrNotLoopback.
+func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address of a target: %w", err)
+	}
+	t := &Target{Name: o.Name}
+	port := u.Port()
+	switch u.Scheme {
+	case "http":
+		if port == "" {
+			port = "80"
+		}
+	case "https":
+		if port == "" {
+			port = "443"
+		}
+		// On loopback there is nobody between, and test certificates are nobody's.
+		t.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
+	default:
+		return nil, fmt.Errorf("target %q: not an http or https address", o.URL)
+	}
+	if t.Name == "" {
+		t.Name = u.Host
+	}
+	if t.address, err = loopback(ctx, u.Hostname(), port); err != nil {
+		return nil, fmt.Errorf("target %q: %w", o.URL, err)
+	}
+	if t.requests, err = requests(u, o); err != nil {
+		return nil, fmt.Errorf("target %q: %w", o.URL, err)
+	}
+	return t, nil
+}
+
+// loopback resolves a host, and refuses it unless each of its addresses is loopback.
+func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return netip.AddrPort{}, fmt.Errorf("port %q: not a number from 1 to 65535", port)
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("resolving %q: %w", host, err)
+	}
+	var first netip.Addr
+	for _, address := range found {
+		address = address.Unmap()
+		if !address.IsLoopback() {
+			return netip.AddrPort{}, fmt.Errorf("%w: %s (%s)", ErrNotLoopback, host, address)
+		}
+		// localhost is both; servers more often listen at IPv4 alone.
+		if !first.IsValid() || address.Is4() && !first.Is4() {
+			first = address
+		}
+	}
+	if !first.IsValid() {
+		return netip.AddrPort{}, fmt.Errorf("resolving %q: no address", host)
+	}
+	return netip.AddrPortFrom(first, uint16(number)), nil
+}
+
+// dial connects to the address that was checked.
+func (t *Target) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", t.address.String())
+	if err != nil || t.tls == nil {
+		return conn, err
+	}
+	secure := tls.Client(conn, t.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// requests are the bytes to be sent, one for each repository that is asked for.
+func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
+	if o.Vary < 0 || o.Vary > maxVary {
+		return nil, fmt.Errorf("%d scopes: there can be up to %d", o.Vary, maxVary)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("reading its query: %w", err)
+	}
+	var headers strings.Builder
+	for _, header := range o.Headers {
+		name, value, ok := strings.Cut(header, ":")
+		if !ok || name == "" || strings.ContainsAny(header, "\r\n\x00") || strings.ContainsAny(name, " \t") {
+			return nil, fmt.Errorf("header %q: not of the form Name: value", header)
+		}
+		fmt.Fprintf(&headers, "%s: %s\r\n", name, strings.TrimSpace(value))
+	}
+	if o.User != "" && !o.Post {
+		basic := base64.StdEncoding.EncodeToString([]byte(o.User + ":" + o.Password))
+		fmt.Fprintf(&headers, "Authorization: Basic %s\r\n", basic)
+	}
+
+	made := make([][]byte, max(o.Vary, 1))
+	for i := range made {
+		asked := query
+		if o.Vary > 0 {
+			asked = vary(query, i)
+		}
+		if o.Post {
+			made[i] = post(u, asked, o, headers.String())
+		} else {
+			made[i] = get(u, asked, headers.String())
+		}
+	}
+	return made, nil
+}
+
+func get(u *url.URL, query url.Values, headers string) []byte {
+	address := u.EscapedPath()
+	if address == "" {
+		address = "/"
+	}
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tidewaiter-load\r\n%s\r\n", address, u.Host, headers)
+}
+
+func post(u *url.URL, query url.Values, o TargetOptions, headers string) []byte {
+	form := url.Values{"grant_type": {"password"}, "client_id": {"tidewaiter-load"}}
+	if o.User != "" {
+		form.Set("username", o.User)
+		form.Set("password", o.Password)
+	}
+	for name, values := range query {
+		form[name] = values
+	}
+	address := u.EscapedPath()
+	if address == "" {
+		address = "/"
+	}
+	body := form.Encode()
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tidewaiter-load\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n%s\r\n%s", address, u.Host, len(body), headers, body)
+}
+
+// vary appends -i to the name in each scope: repository:team/app:pull becomes repository:team/app-7:pull.
+func vary(query url.Values, i int) url.Values {
+	varied := url.Values{}
+	for name, values := range query {
+		for _, value := range values {
+			if name == "scope" {
+				scopes := strings.Fields(value)
+				for n, scope := range scopes {
+					// The name may hold host:port/, so the actions begin at the last colon.
+					if at := strings.LastIndexByte(scope, ':'); at >= 0 {
+						scopes[n] = scope[:at] + "-" + strconv.Itoa(i) + scope[at:]
+					}
+				}
+				value = strings.Join(scopes, " ")
+			}
+			varied.Add(name, value)
+		}
+	}
+	return varied
+}

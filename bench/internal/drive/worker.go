@@ -1,0 +1,136 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// worker keeps one connection busy. Its fields are its goroutine's alone until run returns.
+type worker struct {
+	target *Target
+	window *window
+	next   int // which of the target's requests is sent next
+	result Result
+
+	reader reader
+	status [600]int64 // by status, so that counting needs no map
+}
+
+func newWorker(t *Target, w *window, number int) *worker {
+	return &worker{
+		target: t,
+		window: w,
+		// Each connection begins at another request, so that they do not all ask the same at once.
+		next:   number % len(t.requests),
+		reader: reader{buf: make([]byte, bufferBytes)},
+		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}},
+	}
+}
+
+// run sends one request after the other until the window closes or ctx ends.
+func (w *worker) run(ctx context.Context) {
+	for more := true; more && ctx.Err() == nil && time.Now().Before(w.window.until); {
+		var err error
+		more, err = w.connection(ctx)
+		switch {
+		case err != nil:
+			w.result.Errors[reason(err)]++
+			// Whatever is wrong will most likely still be in a moment.
+			more = more && pause(ctx, 10*time.Millisecond)
+		case more:
+			w.result.Reconnect++
+		}
+	}
+	for status, n := range w.status {
+		if n > 0 {
+			w.result.Status[status] = n
+		}
+	}
+}
+
+// connection dials and sends requests until the work is done or the connection is. It says whether there
+// is more to do, on another connection.
+func (w *worker) connection(ctx context.Context) (more bool, err error) {
+	conn, err := w.target.dial(ctx)
+	if err != nil {
+		// It stands for a request: else a server that is not there keeps a bounded run going for ever.
+		return w.window.take(), err
+	}
+	defer conn.Close()
+	// One deadline for the whole connection: a timer for each request would be a cost of ours.
+	if err := conn.SetDeadline(w.window.until.Add(patience)); err != nil {
+		return true, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	w.reader.reset(conn)
+
+	sent := time.Now()
+	for sent.Before(w.window.until) {
+		if !w.window.take() {
+			return false, nil
+		}
+		request := w.target.requests[w.next]
+		if w.next++; w.next == len(w.target.requests) {
+			w.next = 0
+		}
+		if _, err := conn.Write(request); err != nil {
+			return true, err
+		}
+		answer, err := w.reader.next()
+		if err != nil {
+			return true, err
+		}
+		now := time.Now()
+		if !sent.Before(w.window.from) && !now.After(w.window.until) {
+			w.result.Requests++
+			w.result.Latency.Record(now.Sub(sent))
+			w.status[answer.status]++
+			w.result.BytesIn += answer.bytes
+			w.result.BytesOut += int64(len(request))
+		}
+		sent = now
+		if answer.close {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// pause waits, and says whether there is still something to wait for.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reason puts an error into a few words, the same ones for the same cause: addresses and ports of the
+// connection in question would make each error look like another.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.Is(err, io.EOF):
+		return "connection ended before an answer"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection ended within an answer"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,93 @@
+// Limit is what is possible: the least that a token endpoint on net/http can be. It answers
+//
+//	/sign   after one ES256 signature, with --bytes bytes
+//	/write  with --bytes bytes
+//
+// and knows no policy, no password, no journal. What a real token endpoint reaches is read against it,
+// in the same run on the same machine.
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:5010", "loopback address and port; port 0: a free one")
+	bytes := flag.Int("bytes", 2300, "length of an answer's body, in bytes")
+	flag.Parse()
+	if err := serve(*listen, *bytes); err != nil {
+		fmt.Fprintln(os.Stderr, "limit:", err)
+		os.Exit(1)
+	}
+}
+
+// serve listens, says where on standard output, and answers until the process is ended.
+func serve(address string, bytes int) error {
+	if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().IsLoopback() {
+		return fmt.Errorf("%q: not a loopback address and port, as 127.0.0.1:5010", address)
+	}
+	handler, err := newHandler(bytes)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	fmt.Printf("http://%s\n", listener.Addr())
+	return http.Serve(listener, handler)
+}
+
+// newHandler returns both answers. Their bodies differ only in that the signature is written into one.
+func newHandler(bytes int) (http.Handler, error) {
+	const least = 2 * 72 // the longest signature, in hexadecimal
+	if bytes < least || bytes > 64<<10 {
+		return nil, fmt.Errorf("%d bytes: there can be %d to %d", bytes, least, 64<<10)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, errors.New("making a key")
+	}
+	body := make([]byte, bytes)
+	for i := range body {
+		body[i] = 'a' + byte(i%26)
+	}
+	length := strconv.Itoa(bytes)
+	head := func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", length)
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/write", func(w http.ResponseWriter, _ *http.Request) {
+		head(w)
+		_, _ = w.Write(body)
+	})
+	mux.HandleFunc("/sign", func(w http.ResponseWriter, _ *http.Request) {
+		// A token is about half of the answer, which holds it twice, and its header and claims are hashed.
+		digest := sha256.Sum256(body[:len(body)/2])
+		signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		if err != nil {
+			http.Error(w, "signing", http.StatusInternalServerError)
+			return
+		}
+		answer := make([]byte, len(body))
+		copy(answer, body)
+		hex.Encode(answer, signature)
+		head(w)
+		_, _ = w.Write(answer)
+	})
+	return mux, nil
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func TestAnswersAreAsLongAsAsked(t *testing.T) {
+	handler, err := newHandler(2300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path string) string {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path+"?service=x", nil))
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Code != http.StatusOK || len(body) != 2300 || answer.Header().Get("Content-Length") != "2300" {
+			t.Errorf("%s: %d, %d bytes, Content-Length %s", path, answer.Code, len(body), answer.Header().Get("Content-Length"))
+		}
+		return string(body)
+	}
+	if ask("/write") != ask("/write") {
+		t.Error("/write answers differ")
+	}
+	if ask("/sign") == ask("/sign") {
+		t.Error("two signatures are the same")
+	}
+}
+
+func TestLengthsThatCannotBe(t *testing.T) {
+	for _, bytes := range []int{-1, 0, 100, 1 << 20} {
+		if _, err := newHandler(bytes); err == nil {
+			t.Errorf("%d bytes were promised", bytes)
+		}
+	}
+}
+
+func TestOnlyLoopbackIsListenedAt(t *testing.T) {
+	for _, address := range []string{"", ":5010", "0.0.0.0:5010", "192.0.2.1:5010", "localhost:5010", "[::]:5010"} {
+		if err := serve(address, 2300); err == nil {
+			t.Errorf("listened at %q", address)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// Load puts one token endpoint under load, or several in turn, and prints what they did.
+//
+//	go run ./bench/load --url 'http://127.0.0.1:5001/token?service=registry.example.com&scope=repository:team/app:pull'
+//	go run ./bench/load --url … --against other='http://127.0.0.1:5002/auth?service=…' --duration 20s
+//
+// It refuses whatever is not loopback.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// settings is the command line, as it was understood.
+type settings struct {
+	options drive.Options
+	targets []drive.TargetOptions
+	slice   time.Duration
+	json    bool
+}
+
+// run returns the exit code: 0, 1 (failed, or an answer was not 2xx), 2 (wrong usage).
+func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
+	s, err := parse(arguments, problems)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(problems, "load:", err)
+		return 2
+	}
+	// One processor is enough to keep a server busy, and what the driver leaves is the server's.
+	runtime.GOMAXPROCS(1)
+
+	report, err := measure(ctx, s)
+	if err != nil {
+		fmt.Fprintln(problems, "load:", err)
+		return 1
+	}
+	if s.json {
+		err = report.writeJSON(out)
+	} else {
+		err = report.writeText(out)
+	}
+	if err != nil {
+		fmt.Fprintln(problems, "load:", err)
+		return 1
+	}
+	if n := report.failed(); n > 0 {
+		fmt.Fprintf(problems, "load: %d requests were not answered by a 2xx\n", n)
+		return 1
+	}
+	return 0
+}
+
+func parse(arguments []string, problems io.Writer) (settings, error) {
+	var s settings
+	var main drive.TargetOptions
+	var passwordFile, output string
+	var against []drive.TargetOptions
+
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	flags.SetOutput(problems)
+	flags.Usage = func() {
+		fmt.Fprintln(problems, "usage: load --url URL [--against NAME=URL]… [flags]")
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&main.URL, "url", "", "token `endpoint`, with service and scope in its query; loopback only")
+	flags.StringVar(&main.Name, "name", "", "how it is called in the report (default its host)")
+	flags.IntVar(&s.options.Connections, "connections", 16, "keep-alive connections, each with one request at a time")
+	flags.DurationVar(&s.options.Duration, "duration", 10*time.Second, "how long each target is measured, in all")
+	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "load before each measured slice that is not counted")
+	flags.Int64Var(&s.options.Requests, "requests", 0, "stop after so many requests instead of --duration")
+	flags.DurationVar(&s.slice, "slice", time.Second, "with --against: length of a turn")
+	flags.StringVar(&main.User, "user", "", "name to authenticate with")
+	flags.StringVar(&passwordFile, "password-file", "", "`file` with the password; one line end at its end is dropped")
+	flags.BoolVar(&main.Post, "post", false, "POST the query as a form, with grant_type=password")
+	flags.IntVar(&main.Vary, "vary-scope", 0, "ask for `N` repositories in turn: the scopes' names get -0, -1 … appended")
+	flags.StringVar(&output, "output", "text", "text or json")
+	flags.Func("header", "`Name: value` to send; can be repeated", func(text string) error {
+		main.Headers = append(main.Headers, text)
+		return nil
+	})
+	flags.Func("against", "`name=url` of another target, which takes turns with the first; can be repeated", func(text string) error {
+		name, address, ok := strings.Cut(text, "=")
+		if !ok || name == "" || strings.Contains(name, "://") {
+			return errors.New("not of the form name=url")
+		}
+		against = append(against, drive.TargetOptions{Name: name, URL: address})
+		return nil
+	})
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+
+	switch {
+	case flags.NArg() > 0:
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case main.URL == "":
+		return s, errors.New("--url is missing")
+	case output != "text" && output != "json":
+		return s, fmt.Errorf("--output %q: neither text nor json", output)
+	case (main.User == "") != (passwordFile == ""):
+		return s, errors.New("--user and --password-file belong together")
+	case s.options.Requests > 0 && len(against) > 0:
+		return s, errors.New("--requests is for one target: a comparison is by time")
+	case len(against) > 0 && (s.slice <= 0 || s.slice > s.options.Duration):
+		return s, errors.New("--slice has to be positive and at most --duration")
+	}
+	if passwordFile != "" {
+		password, err := os.ReadFile(passwordFile)
+		if err != nil {
+			return s, fmt.Errorf("reading the password: %w", err)
+		}
+		main.Password = strings.TrimSuffix(strings.TrimSuffix(string(password), "\n"), "\r")
+	}
+	s.json = output == "json"
+	s.targets = []drive.TargetOptions{main}
+	for _, other := range against {
+		// All get the same requests, each at its own address.
+		address, name := other.URL, other.Name
+		other = main
+		other.URL, other.Name = address, name
+		s.targets = append(s.targets, other)
+	}
+	return s, nil
+}
+
+// measure runs the one target, or all of them in turn.
+func measure(ctx context.Context, s settings) (*report, error) {
+	var targets []*drive.Target
+	for _, o := range s.targets {
+		target, err := drive.NewTarget(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, target)
+	}
+	options, rounds := s.options, 1
+	if len(targets) > 1 {
+		rounds = int(options.Duration / s.slice)
+		options.Duration = s.slice
+	}
+	comparison, err := drive.Compare(ctx, targets, rounds, options)
+	if err != nil {
+		return nil, err
+	}
+	return newReport(s.options.Connections, rounds, comparison), nil
+}
