@@ -142,14 +142,14 @@ func TestTheLaneKeepsItsBounds(t *testing.T) {
 					rt.Errorf("%d wait, the limit is %d", n, limit)
 				}
 			}
-			for range guests { // each round lets at least one more in
+			for range guests { // each round lets the next in
 				for _, g := range guests {
 					if g.inside {
 						g.inside, g.gone = false, true
 						l.leave(g.needs)
+						synctest.Wait() // somebody else gets in
 					}
 				}
-				synctest.Wait()
 			}
 			for _, g := range guests {
 				if !g.gone {

@@ -76,7 +76,7 @@ type parser struct {
 	source   string
 	memberOf map[string][]string // name -> groups, sorted
 	named    map[string]entry
-	order    []string // hashes
+	order    []string         // hashes
 	lineOf   map[string]place // good or bad
 	problems Problems
 }

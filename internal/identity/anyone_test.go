@@ -1,0 +1,47 @@
+package identity_test
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+func TestAnyoneKeepsToTheContract(t *testing.T) {
+	identitytest.Run(t, identitytest.Subject{
+		Source: identity.NewAnyone(slog.New(slog.DiscardHandler)), Kind: identity.Password, Name: "uname", Secret: "pwd",
+	})
+}
+
+func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
+	var log strings.Builder
+	identity.NewAnyone(slog.New(slog.NewTextHandler(&log, nil)))
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "ANY NAME AND ANY PASSWORD") {
+		t.Errorf("the log says %q", got)
+	}
+}
+
+// docker_auth: the account "*@x" became a pattern. A name is a name, whatever it looks like.
+func TestAnyoneTakesANameAsItIs(t *testing.T) {
+	source := identity.Anyone{}
+	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", identity.MaxName)} {
+		v, err := source.Authenticate(t.Context(), identity.NewCredentials(name, "x"))
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		want := &policy.Principal{Kind: policy.User, Name: name, Source: "anyone", ID: name}
+		if diff := cmp.Diff(want, v.Principal); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", name, diff)
+		}
+	}
+	for _, name := range []string{"", " ann", "ann ", "ann\u00a0", "an\nn", "an\x00n", "an\u200bn", "an\u202en", "\ufeffann", "ann\xff", strings.Repeat("x", identity.MaxName+1)} {
+		if _, err := source.Authenticate(t.Context(), identity.NewCredentials(name, "x")); err != identity.ErrRejected {
+			t.Errorf("%q: %v, want %v", name, err, identity.ErrRejected)
+		}
+	}
+}

@@ -1,0 +1,334 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+func ExampleChain() {
+	staff := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}, Groups: []string{"dev"}}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: staff}}})
+
+	for _, c := range []identity.Credentials{
+		identity.NewCredentials("ann", "wonderland"),
+		identity.NewCredentials("ann", "guess"),
+		identity.NewCredentials("nobody", "guess"),
+		identity.NewCredentials("", ""),
+	} {
+		v, err := chain.Authenticate(context.Background(), c)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Printf("%q %v\n", v.Principal.Name, v.Principal.Groups)
+	}
+	// Output:
+	// "ann" [dev]
+	// credential rejected
+	// credential rejected
+	// "" []
+}
+
+var errCut = errors.New("the wire is cut")
+
+func TestAChainAsksInOrder(t *testing.T) {
+	for _, tt := range []struct {
+		name, password string
+		down           string // the source that is
+		want           string // the source of the principal, or the error
+		asked          string // the sources that were, and d for a dummy
+		because        string
+	}{
+		{"ann", "of first", "", "first", "first", ""},
+		{"bob", "of second", "", "second", "first second", ""},
+		{"carl", "of corp", "", "ldap:corp", "first second ldap:corp", "local sources are asked before remote ones"},
+		{"ann", "of second", "", "rejected", "first", "a name belongs to the first source that knows it"},
+		{"bob", "of corp", "", "rejected", "first second", "a wrong password never falls through"},
+		{"carl", "wrong", "", "rejected", "first second ldap:corp", ""},
+		{"dora", "of lab", "", "ldap:lab", "first second ldap:corp ldap:lab", ""},
+		{"nobody", "wrong", "", "rejected", "first second ldap:corp ldap:lab d", "an unknown name costs as much, and says the same"},
+		{"ann", "of first", "ldap:corp", "first", "first", "a remote outage stops nobody whom a local source knows"},
+		{"ann", "wrong", "ldap:corp", "rejected", "first", ""},
+		{"carl", "of corp", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", ""},
+		{"nobody", "wrong", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", ""},
+		{"dora", "of lab", "ldap:corp", "ldap:corp unavailable", "first second ldap:corp", "dora may be corp's: an outage is not passed on"},
+		{"bob", "of second", "first", "first unavailable", "first", "bob may be first's: an outage is not passed on"},
+	} {
+		var asked []string
+		fakes := map[string]*identitytest.Fake{}
+		source := func(name string, remote bool, people map[string]string) identity.Source {
+			fakes[name] = &identitytest.Fake{Name: name, People: people}
+			return identity.Source{Name: name, Authenticator: spy{fakes[name], name, &asked}, Remote: remote}
+		}
+		chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+			source("ldap:corp", true, map[string]string{"ann": "of corp", "bob": "of corp", "carl": "of corp"}),
+			source("first", false, map[string]string{"ann": "of first"}),
+			source("ldap:lab", true, map[string]string{"dora": "of lab"}),
+			source("second", false, map[string]string{"ann": "of second", "bob": "of second"}),
+		}})
+		if tt.down != "" {
+			fakes[tt.down].Fail(errCut)
+		}
+		v, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		var got string
+		switch {
+		case err == nil:
+			got = v.Principal.Source
+		case errors.Is(err, identity.ErrUnavailable) && errors.Is(err, errCut) && strings.Contains(err.Error(), tt.down):
+			got = tt.down + " unavailable"
+		case err == identity.ErrRejected: // itself: nothing else about it can be seen
+			got = "rejected"
+		default:
+			got = err.Error()
+		}
+		if got != tt.want || strings.Join(asked, " ") != tt.asked {
+			t.Errorf("%s %q, %q down: %s after asking %q, want %s after %q (%s)", tt.name, tt.password, tt.down, got, asked, tt.want, tt.asked, tt.because)
+		}
+	}
+}
+
+// spy notes that a source was asked.
+type spy struct {
+	*identitytest.Fake
+	name  string
+	asked *[]string
+}
+
+func (s spy) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	*s.asked = append(*s.asked, s.name)
+	return s.Fake.Authenticate(ctx, c)
+}
+
+func (s spy) Dummy(ctx context.Context, c identity.Credentials) error {
+	*s.asked = append(*s.asked, "d")
+	return s.Fake.Dummy(ctx, c)
+}
+
+func TestNothingShownIsAnonymous(t *testing.T) {
+	fake := &identitytest.Fake{People: map[string]string{"": ""}}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: fake}}})
+	first, err := chain.Authenticate(t.Context(), identity.Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&policy.Principal{Kind: policy.Anonymous}, first.Principal); diff != "" {
+		t.Errorf("anonymous: %s", diff)
+	}
+	second, _ := chain.Authenticate(t.Context(), identity.NewCredentials("", ""))
+	if first.Principal != second.Principal {
+		t.Error("two anonymous principals are not one value")
+	}
+	if asked := fake.Asked(); len(asked) != 0 {
+		t.Errorf("a source was asked who nobody is: %v", asked)
+	}
+}
+
+// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password. It is never asked; nor
+// with what no password or name can be.
+func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
+	fake := &identitytest.Fake{People: map[string]string{"ann": ""}}
+	chain := identity.NewChain(identity.Options{
+		Sources: []identity.Source{{Name: "fake", Authenticator: fake, Remote: true, Kinds: []identity.Kind{
+			identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken,
+		}}},
+	})
+	jwt := "eyJhbGciOiJub25lIn0.e30."
+	for _, c := range []identity.Credentials{
+		identity.NewCredentials("ann", ""),
+		identity.NewCredentials("", "a password"),
+		identity.NewCredentials("ann", "\x00"),
+		identity.NewCredentials("ann", "pass\x00word"),
+		identity.NewCredentials("ann", strings.Repeat("x", identity.MaxSecret+1)),
+		identity.NewCredentials("ann", identity.AccessTokenPrefix+strings.Repeat("x", identity.MaxSecret)),
+		identity.NewCredentials("ann", jwt+strings.Repeat("x", identity.MaxToken)),
+		identity.NewCredentials(strings.Repeat("x", identity.MaxName+1), "a password"),
+		identity.NewCredentials("an\x00n", "a password"),
+		identity.NewCredentials("ann\n", "a password"),
+		identity.NewCredentials("ann\x1b[2J", "a password"),
+		identity.NewCredentials("ann\u0085", "a password"),
+		identity.NewCredentials("ann\xff", "a password"),
+		identity.NewCredentials("ann\n", jwt),
+		identity.NewRefresh(""),
+		{Kind: identity.Password, Name: "ann"},
+		{Kind: identity.IDToken, Name: "ann"},
+		{Kind: 200, Name: "ann", Secret: identity.NewSecret("a kind that does not exist")},
+	} {
+		if _, err := chain.Authenticate(t.Context(), c); err != identity.ErrRejected {
+			t.Errorf("%q with %d bytes: %v, want %v", c.Name, len(c.Secret.Reveal()), err, identity.ErrRejected)
+		}
+	}
+	if asked := fake.Asked(); len(asked) != 0 {
+		t.Errorf("the source was asked: %v", asked)
+	}
+	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); err != identity.ErrRejected {
+		t.Error(err)
+	}
+	if asked := fake.Asked(); len(asked) != 1 {
+		t.Errorf("the longest name and password were shown to %d sources, want 1", len(asked))
+	}
+	if n := len(fake.Dummies()); n != 1 {
+		t.Errorf("%d dummies were spent, want one, on the longest", n)
+	}
+}
+
+// A token is somebody's key to other places: a directory is not to see it.
+func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
+	directory := &identitytest.Fake{Name: "ldap:corp"}
+	provider := &identitytest.Fake{Name: "oidc:github"}
+	accounts := &identitytest.Fake{Name: "accounts"}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "ldap:corp", Authenticator: directory, Remote: true},
+		{Name: "oidc:github", Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}},
+		{Name: "accounts", Authenticator: accounts, Kinds: []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken}},
+	}})
+	for _, c := range []identity.Credentials{
+		identity.NewCredentials("ann", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewCredentials("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
+		identity.NewCredentials("ann", "twp_abc"),
+		identity.NewCredentials("", " twp_abc"),
+		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewCredentials("ann", "a password"),
+	} {
+		if _, err := chain.Authenticate(t.Context(), c); err != identity.ErrRejected {
+			t.Errorf("%v, want %v", err, identity.ErrRejected)
+		}
+	}
+	kinds := func(f *identitytest.Fake) (kinds []identity.Kind) {
+		for _, c := range f.Asked() {
+			kinds = append(kinds, c.Kind)
+		}
+		return kinds
+	}
+	got := [][]identity.Kind{kinds(directory), kinds(provider), kinds(accounts)}
+	want := [][]identity.Kind{
+		{identity.Password},
+		{identity.IDToken, identity.IDToken},
+		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.Password},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what was offered (-want +got):\n%s", diff)
+	}
+	// A token is random: there is no name to guess, and no hash to spend.
+	if n := len(directory.Dummies()) + len(provider.Dummies()) + len(accounts.Dummies()); n != 1 {
+		t.Errorf("%d dummies were spent, want one, on the password", n)
+	}
+}
+
+// plain hides that a source is a Dummy or a Finder.
+type plain struct{ identity.Authenticator }
+
+// User enumeration: where a password costs a hash, so does an unknown name, and a wrong password that
+// a source without hashes refused.
+func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
+	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
+	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
+	chain := identity.NewChain(identity.Options{
+		Sources: []identity.Source{{Name: "htpasswd", Authenticator: local}, {Name: "ldap:corp", Authenticator: plain{remote}, Remote: true}},
+		Dummy:   func(context.Context, identity.Credentials) error { t.Error("the other dummy was asked"); return nil },
+	})
+	for _, tt := range []struct {
+		name    string
+		dummies int
+	}{
+		{"ann", 0},    // htpasswd has spent a hash itself
+		{"bob", 1},    // the directory has not
+		{"nobody", 2}, // neither has
+	} {
+		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, "wrong")); err != identity.ErrRejected {
+			t.Errorf("%s: %v, want %v", tt.name, err, identity.ErrRejected)
+		}
+		if n := len(local.Dummies()); n != tt.dummies {
+			t.Errorf("after %s: %d dummies, want %d", tt.name, n, tt.dummies)
+		}
+	}
+}
+
+// A known name with a busy lane is an outage; then an unknown one is, too.
+func TestABusyDummyIsAnOutage(t *testing.T) {
+	for _, tt := range []struct{ dummy, want error }{
+		{nil, identity.ErrRejected},
+		{identity.ErrRejected, identity.ErrRejected},
+		{errCut, identity.ErrUnavailable},
+		{context.Canceled, context.Canceled},
+	} {
+		chain := identity.NewChain(identity.Options{Dummy: func(context.Context, identity.Credentials) error { return tt.dummy }})
+		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); !errors.Is(err, tt.want) {
+			t.Errorf("a dummy that says %v: %v, want %v", tt.dummy, err, tt.want)
+		}
+	}
+}
+
+func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
+	here := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "x"}}
+	there := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"ann": "y", "bob": "z"}}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "ldap:corp", Authenticator: there, Remote: true},
+		{Name: "htpasswd", Authenticator: here},
+		{Name: "blind", Authenticator: plain{there}},
+	}})
+	for _, tt := range []struct{ source, name, id, want string }{
+		{"", "ann", "", "htpasswd"},
+		{"", "bob", "", "ldap:corp"},
+		{"", "bob", "id of bob", "ldap:corp"},
+		{"", "bob", "id of ann", "unknown name"},
+		{"", "nobody", "", "unknown name"},
+		{"", "", "", "unknown name"},
+		{"", "ann\n", "", "unknown name"},
+		{"ldap:corp", "ann", "", "ldap:corp"},
+		{"htpasswd", "bob", "", "unknown name"}, // a namesake elsewhere inherits nothing
+		{"blind", "ann", "", "unknown name"},
+		{"gone", "ann", "", "unknown name"},
+	} {
+		find := chain.Find
+		if tt.source != "" {
+			find = func(ctx context.Context, name, id string) (*policy.Principal, error) {
+				return chain.FindIn(ctx, tt.source, name, id)
+			}
+		}
+		got := ""
+		if p, err := find(t.Context(), tt.name, tt.id); err != nil {
+			got = err.Error()
+		} else {
+			got = p.Source
+		}
+		if got != tt.want {
+			t.Errorf("finding %q with the id %q in %q: %s, want %s", tt.name, tt.id, tt.source, got, tt.want)
+		}
+	}
+	there.Fail(errCut)
+	if _, err := chain.Find(t.Context(), "ann", ""); err != nil {
+		t.Errorf("finding a local name while the directory is down: %v", err)
+	}
+	if _, err := chain.Find(t.Context(), "bob", ""); !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, errCut) {
+		t.Errorf("finding a remote name while the directory is down: %v, want %v", err, identity.ErrUnavailable)
+	}
+}
+
+func BenchmarkChainFourSources(b *testing.B) {
+	var sources []identity.Source
+	for range 3 {
+		sources = append(sources, identity.Source{Name: "empty", Authenticator: nobody{}})
+	}
+	sources = append(sources, identity.Source{Name: "anyone", Authenticator: identity.Anyone{}})
+	chain := identity.NewChain(identity.Options{Sources: sources})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := chain.Authenticate(b.Context(), identity.NewCredentials("ann", "wonderland")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	return identity.Verified{}, identity.ErrUnknown
+}

@@ -1,0 +1,162 @@
+package identity_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func TestClassifyGoesByShape(t *testing.T) {
+	signed := b64(`{"alg":"ES256","kid":"k"}`) + "." + b64(`{"sub":"ann"}`) + ".c2ln"
+	for _, tt := range []struct {
+		name, secret string
+		want         identity.Kind
+	}{
+		{"", "", identity.None},
+		{"ann", "", identity.Password}, // empty, and so refused: never anonymous
+		{"", "wonderland", identity.Password},
+		{"ann", "wonderland", identity.Password},
+		{"ann", "with:colons:in:it", identity.Password},
+		{"ann", "two.dots.here", identity.Password},
+		{"ann", "..", identity.Password},
+		{"ann", b64(`{"alg":1}`) + ".e30.", identity.Password},
+		{"ann", b64(`{"typ":"JWT"}`) + ".e30.", identity.Password},
+		{"ann", b64(`["alg"]`) + ".e30.", identity.Password},
+		{"ann", b64(`{"alg":"none"}`) + ".e30", identity.Password},
+		{"ann", b64(`{"alg":"none"}`) + ".e30.a.b.c", identity.Password}, // five parts: encrypted
+		{"ann", b64(`{"alg":"none"}`) + ".e30.=", identity.Password},
+		{"ann", b64(`{"alg":"none"}`) + ".e30.", identity.IDToken}, // it looks like one: the source refuses it
+		{"ann", signed, identity.IDToken},
+		{"", signed, identity.IDToken},
+		{"", signed + "\n", identity.IDToken},
+		{"ann", " \t" + signed, identity.IDToken},
+		{"ann", signed + strings.Repeat("A", identity.MaxToken), identity.Password},
+		{"ann", "twp_x", identity.AccessToken},
+		{"", "twp_x", identity.AccessToken},
+		{"ann", "twp_", identity.AccessToken},
+		{"ann", "\ntwp_x", identity.AccessToken},
+		{"ann", "TWP_x", identity.Password},
+		{"twp_x", "wonderland", identity.Password},
+	} {
+		if got := identity.Classify(tt.name, tt.secret); got != tt.want {
+			t.Errorf("Classify(%q, %.60q) = %d, want %d", tt.name, tt.secret, got, tt.want)
+		}
+	}
+}
+
+// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, odd tokens. Size first, parse later.
+func TestHugeOddTokensCostNothing(t *testing.T) {
+	deep := strings.Repeat(`{"alg":`, 400)
+	for name, secret := range map[string]string{
+		"a megabyte of dots":      strings.Repeat(".", 1<<20),
+		"a megabyte of JSON":      b64(strings.Repeat("[", 1<<20)) + ".e30.",
+		"a token's worth of dots": strings.Repeat(".", identity.MaxToken),
+		"a huge header":           b64(`{"alg":"`+strings.Repeat("x", 8<<10)+`"}`) + ".e30.",
+		"nested JSON":             b64(deep) + ".e30.",
+	} {
+		if got := identity.Classify("ann", secret); got != identity.Password {
+			t.Errorf("%s is of the kind %d, want %d", name, got, identity.Password)
+		}
+		allocs := testing.AllocsPerRun(10, func() { identity.Classify("ann", secret) })
+		if allocs > 20 {
+			t.Errorf("%s costs %v allocations", name, allocs)
+		}
+	}
+}
+
+// What looks like a token, in any wrapping, is never a password.
+func FuzzClassify(f *testing.F) {
+	f.Add("ann", "wonderland")
+	f.Add("", "")
+	f.Add("", "twp_x")
+	f.Add("ann", b64(`{"alg":"ES256"}`)+".e30.c2ln")
+	f.Add("ann", "...")
+	f.Fuzz(func(t *testing.T, name, secret string) {
+		kind := identity.Classify(name, secret)
+		if (kind == identity.None) != (name == "" && secret == "") {
+			t.Errorf("Classify(%q, %q) = %d", name, secret, kind)
+		}
+		if kind == identity.RefreshToken {
+			t.Errorf("%q is a refresh token by its shape", secret)
+		}
+		if name != "" && len(secret) < identity.MaxToken && identity.Classify(name, " "+secret) != kind {
+			t.Errorf("a space before %q makes another kind of it", secret)
+		}
+		if identity.Classify("another", secret) != kind && kind != identity.None {
+			t.Errorf("the kind of %q depends on the name", secret)
+		}
+	})
+}
+
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs. A canary goes
+// down every way of printing.
+func TestASecretIsNeverPrinted(t *testing.T) {
+	const canary = "canary-4d2e-secret"
+	c := identity.NewCredentials("ann", canary)
+	type wrapped struct {
+		Shown   identity.Credentials
+		Pointer *identity.Credentials
+		hidden  identity.Credentials
+		secret  identity.Secret
+		List    []identity.Secret
+		Map     map[string]identity.Secret
+		Any     any
+	}
+	values := map[string]any{
+		"a secret":                      c.Secret,
+		"credentials":                   c,
+		"a pointer to them":             &c,
+		"a struct of them":              wrapped{c, &c, c, c.Secret, []identity.Secret{c.Secret}, map[string]identity.Secret{"s": c.Secret}, c},
+		"an error that was made of one": fmt.Errorf("checking %v: %s %q %d", c, c.Secret, c.Secret, c.Secret),
+	}
+	var log strings.Builder
+	loggers := []*slog.Logger{slog.New(slog.NewTextHandler(&log, nil)), slog.New(slog.NewJSONHandler(&log, nil))}
+	for what, v := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%10.3v", "%!"} {
+			look(t, what+" with "+verb, canary, fmt.Sprintf(verb, v))
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Errorf("%s as JSON: %v", what, err)
+		}
+		look(t, what+" as JSON", canary, string(text))
+		for _, logger := range loggers {
+			logger.Info("asking", "value", v, "secret", c.Secret, slog.Any("any", v))
+		}
+	}
+	look(t, "the log", canary, log.String())
+	if got := fmt.Sprintf("%v %+v %#v %s %q %x %d", c.Secret, c.Secret, c.Secret, c.Secret, c.Secret, c.Secret, c.Secret); got != strings.TrimSpace(strings.Repeat("[secret] ", 7)) {
+		t.Errorf("a secret prints as %s", got)
+	}
+	if c.Secret.Reveal() != canary || (identity.Secret{}).Reveal() != "" {
+		t.Error("Reveal does not give the secret back")
+	}
+}
+
+func look(t *testing.T, where, canary, text string) {
+	t.Helper()
+	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), base64.StdEncoding.EncodeToString([]byte(canary)), canary[:12]} {
+		if strings.Contains(text, form) {
+			t.Errorf("%s shows the secret: %s", where, text)
+		}
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	signed := b64(`{"alg":"ES256","kid":"k"}`) + "." + b64(`{"sub":"ann"}`) + ".c2ln"
+	for what, secret := range map[string]string{"password": "wonderland", "token": "twp_0123456789abcdef", "JWT": signed} {
+		b.Run(what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				identity.Classify("ann", secret)
+			}
+		})
+	}
+}
