@@ -66,6 +66,14 @@ type Result struct {
 // Secret hands out a secret text when it is called. A function prints as nothing, whoever prints it.
 type Secret func() string
 
+// Reveal returns the secret; "" if there is none.
+func (s Secret) Reveal() string {
+	if s == nil {
+		return ""
+	}
+	return s()
+}
+
 // ErrTaken means that somebody else made one of the files at the same moment.
 var ErrTaken = errors.New("somebody else has just made it")
 
