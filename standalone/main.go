@@ -1,0 +1,43 @@
+// Standalone is Tidewaiter and a registry in one process, at one address: `make up`.
+//
+// It is for a first look and for one machine: it listens on loopback alone, without TLS. All that it
+// keeps is in one folder.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+)
+
+func main() {
+	port := flag.Int("port", 5000, "port of the registry, on this machine only")
+	data := flag.String("data", "data", "folder for all that is kept")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "unexpected %q: see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *data, *port); err != nil {
+		fmt.Fprintln(os.Stderr, "tidewaiter:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, data string, port int) (err error) {
+	s, err := Open(ctx, Options{Data: data, Port: port, Log: app.NewLog(os.Stdout, "plain", "info")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	fmt.Print(s.Welcome())
+	return s.Serve(ctx)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/sirupsen/logrus"
+	"go.yaml.in/yaml/v4"
+
+	_ "github.com/distribution/distribution/v3/registry/auth/token"                // what trusts our tokens
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // where layers are kept
+)
+
+// registryOptions is what a registry is told.
+type registryOptions struct {
+	Root                   string // PEM file of the certificate that it trusts
+	Issuer, Service, Realm string
+	Storage                string // folder
+	EventsURL, EventSecret string
+	HTTPSecret             string // signs the state of uploads between two requests
+	Log                    string // file
+}
+
+// openRegistry returns a registry (distribution 3) that asks for our tokens and posts its events to us.
+func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err error) {
+	log, err := os.OpenFile(o.Log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the registry's log: %w", err)
+	}
+	logrus.SetOutput(log) // the registry's only logger: it is one for the process, and lives as long
+
+	type object = map[string]any
+	text, err := yaml.Marshal(object{
+		"version": "0.1",
+		"log":     object{"level": "info", "accesslog": object{"disabled": true}},
+		"storage": object{
+			"filesystem": object{"rootdirectory": o.Storage},
+			"delete":     object{"enabled": true},
+		},
+		"http": object{"secret": o.HTTPSecret},
+		"auth": object{"token": object{
+			"realm": o.Realm, "service": o.Service, "issuer": o.Issuer, "rootcertbundle": o.Root,
+		}},
+		"notifications": object{
+			"endpoints": []object{{
+				"name": "tidewaiter", "url": o.EventsURL,
+				"headers": object{"Authorization": []string{"Bearer " + o.EventSecret}},
+				"timeout": "10s", "threshold": 3, "backoff": "1s",
+			}},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing the registry's configuration: %w", err)
+	}
+	parsed, err := configuration.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's configuration: %w", err)
+	}
+	defer func() {
+		// The registry panics where its storage or its certificate cannot be used.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("starting the registry: %v", p)
+		}
+	}()
+	return handlers.NewApp(ctx, parsed), nil
+}

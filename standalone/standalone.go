@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/setup"
+)
+
+// service is the registry's name in tokens. It holds no port, so that a folder works at any.
+const service = "standalone"
+
+// grace is how long a push under way may take after the end was asked for.
+const grace = 10 * time.Second
+
+// Options say where.
+type Options struct {
+	Data string // folder
+	Port int    // 0: any free one
+	Log  *app.Log
+}
+
+// Standalone is a registry that clients reach at one address, and Tidewaiter at the same address.
+type Standalone struct {
+	setup    setup.Result
+	app      *app.App
+	address  string         // localhost:5000
+	outer    []net.Listener // for clients: the loopback addresses that localhost may mean
+	inner    net.Listener   // for the registry's events: it closes last
+	registry http.Handler
+	log      *app.Log
+}
+
+// Open makes the folder if there is none, and listens. Nothing is answered before Serve.
+func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
+	s := &Standalone{log: o.Log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.outer, err = loopback(o.Port); err != nil {
+		return nil, err
+	}
+	if s.inner, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("listening for the registry's events: %w", err)
+	}
+	port := s.outer[0].Addr().(*net.TCPAddr).Port
+	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
+	url := "http://" + s.address
+	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url}); err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(s.setup.Path(setup.Config), config.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("the configuration has mistakes:\n%w", err)
+	}
+	if s.app, err = app.New(ctx, cfg, app.Options{Log: o.Log}); err != nil {
+		return nil, err
+	}
+	secret, err := os.ReadFile(s.setup.Path(setup.Notifications))
+	if err != nil {
+		return nil, fmt.Errorf("reading the secret of the registry's events: %w", err)
+	}
+	s.registry, err = openRegistry(ctx, registryOptions{
+		Root:        s.setup.Path(setup.Certificate),
+		Issuer:      cfg.Token.Issuer,
+		Service:     service,
+		Realm:       url + cfg.Paths.Token,
+		Storage:     filepath.Join(s.setup.Dir, "registry"),
+		EventsURL:   "http://" + s.inner.Addr().String() + cfg.Paths.Notifications,
+		EventSecret: strings.TrimSpace(string(secret)),
+		HTTPSecret:  rand.Text(),
+		Log:         filepath.Join(s.setup.Dir, "registry.log"),
+	})
+	return s, err
+}
+
+// loopback listens at a port of both loopback addresses, since localhost may mean either. A machine
+// without IPv6 has one.
+func loopback(port int) ([]net.Listener, error) {
+	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, taken(port)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	port = first.Addr().(*net.TCPAddr).Port
+	second, err := net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, errors.Join(taken(port), first.Close())
+	}
+	if err != nil {
+		return []net.Listener{first}, nil
+	}
+	return []net.Listener{first, second}, nil
+}
+
+func taken(port int) error {
+	hint := ""
+	if port == 5000 {
+		hint = " (on a Mac it may be AirPlay)"
+	}
+	return fmt.Errorf("port %d is taken by another program%s: choose another one with\n\n\tPORT=%d make up\n", port, hint, port+1)
+}
+
+// Serve answers until ctx ends: clients first, and the registry's last events after them.
+func (s *Standalone) Serve(ctx context.Context) error {
+	clients := http.NewServeMux()
+	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health))
+	clients.Handle("/v2/", s.registry)
+	outer := server.HTTP(clients, nil, s.log.Logger)
+	// Layers are large: neither reading nor writing one has a limit of time.
+	outer.ReadTimeout, outer.WriteTimeout = 0, 0
+	inner := server.HTTP(s.app.Handler(server.Notifications), nil, s.log.Logger)
+
+	failed := make(chan error, len(s.outer)+1)
+	for _, l := range s.outer {
+		go func() { failed <- outer.Serve(l) }()
+	}
+	go func() { failed <- inner.Serve(s.inner) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		fmt.Println("\nstopping …")
+	case err = <-failed:
+	}
+	stopping, done := context.WithTimeout(context.Background(), grace)
+	defer done()
+	if e := outer.Shutdown(stopping); e != nil {
+		_ = outer.Close()
+	}
+	s.settle(stopping)
+	if e := inner.Shutdown(stopping); e != nil {
+		_ = inner.Close()
+	}
+	return err
+}
+
+// settle waits until the registry has posted what it holds: it posts one event after the other and
+// keeps none over a restart. What no longer comes within a moment is not coming.
+func (s *Standalone) settle(ctx context.Context) {
+	const moment = 150 * time.Millisecond
+	last := s.app.Journal().Stats().Written
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(moment):
+		}
+		now := s.app.Journal().Stats().Written
+		if now == last {
+			return
+		}
+		last = now
+	}
+}
+
+// Close ends what Open began.
+func (s *Standalone) Close() error {
+	var err error
+	for _, l := range append(s.outer, s.inner) {
+		if l == nil {
+			continue
+		}
+		if e := l.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	if s.app != nil {
+		ctx, done := context.WithTimeout(context.Background(), grace)
+		defer done()
+		err = errors.Join(err, s.app.Close(ctx))
+	}
+	return err
+}
+
+// Welcome says what to type next.
+func (s *Standalone) Welcome() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nA registry is at %s. What it keeps is in %s.\n\n", s.address, short(s.setup.Dir))
+	if password := s.setup.Password.Reveal(); password != "" {
+		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown this once; only its hash is kept)\n\n", setup.Admin, password)
+	} else {
+		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: tidewaiter hash-password --name %s >> %s\n\n",
+			short(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, short(s.setup.Path(setup.Users)))
+	}
+	fmt.Fprintf(&b, `In another terminal:
+
+  docker login %[1]s -u %[2]s
+  docker tag IMAGE %[1]s/%[2]s/IMAGE
+  docker push %[1]s/%[2]s/IMAGE
+
+Who may do what is in %[3]s. Below, a line for each thing that clients do; Ctrl-C stops.
+
+`, s.address, setup.Admin, short(s.setup.Path(setup.Config)))
+	return b.String()
+}
+
+// short shows a path from where the person stands, if it is below.
+func short(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	relative, err := filepath.Rel(here, path)
+	if err != nil || !fs.ValidPath(filepath.ToSlash(relative)) {
+		return path
+	}
+	return "./" + relative
+}
