@@ -14,9 +14,10 @@ import (
 	"math/big"
 )
 
-// keyID computes the kid under which a registry knows a public key in its rootcertbundle. Each form is
-// what some version computes, mistakes included: a kid that is right and unknown is of no use.
-func keyID(form KeyID, public crypto.PublicKey) (string, error) {
+// KeyIDOf computes the kid under which a registry knows a public key in its rootcertbundle. Each form is
+// what some version computes, mistakes included: a kid that is right and unknown is of no use. X5C has
+// none, and is an error, as are keys that the form's registries do not know.
+func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {
 		return "", err

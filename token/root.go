@@ -102,7 +102,7 @@ func (r *Root) KeyPEM() ([]byte, error) {
 
 // KeyID returns the kid under which registries know the root's own key; X5C has none.
 func (r *Root) KeyID(form KeyID) (string, error) {
-	return keyID(form, r.certificate.PublicKey)
+	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
 // IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and if it

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -374,4 +375,14 @@ func FuzzParseRoot(f *testing.F) {
 			_, _ = r.Leaf(token.ES256, noon.Add(-time.Hour), noon)
 		}
 	})
+}
+
+func parsePKCS8(t *testing.T, text []byte) crypto.Signer {
+	t.Helper()
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.(crypto.Signer)
 }

@@ -43,7 +43,7 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 				t.Errorf("chains %v, error %v", chains, err)
 			}
 			const want = `{"iss":"https://auth.example.com","sub":"ann","aud":"registry.example.com",` +
-				`"exp":1795435500,"nbf":1795435190,"iat":1795435200,"jti":"019ab0f2-7d5c-7cc1-9d3e-0e7a41c2a5b6","access":[` +
+				`"exp":2111054700,"nbf":2111054390,"iat":2111054400,"jti":"019ab0f2-7d5c-7cc1-9d3e-0e7a41c2a5b6","access":[` +
 				`{"type":"repository","name":"team/app","actions":["pull","push"]},` +
 				`{"type":"repository","name":"library/base","actions":["pull"]}]}`
 			if diff := cmp.Diff(want, string(got)); diff != "" {
@@ -72,9 +72,7 @@ func TestHeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := claims()
-		c.Expires = noon
-		header, _, _ := strings.Cut(string(sign(t, s, c)), ".")
+		header, _, _ := strings.Cut(string(sign(t, s, claims())), ".")
 		text, err := base64.RawURLEncoding.DecodeString(header)
 		if err != nil || string(text) != tt.want {
 			t.Errorf("%s: error %v, header\n%s\nwant\n%s", tt.form, err, text, tt.want)
@@ -90,21 +88,21 @@ func TestClaimsAsRegistriesWantThem(t *testing.T) {
 		want   string
 	}{
 		{"docker login gets an empty list, not null", token.Claims{Issuer: "i", Subject: "s", Audience: "a", Expires: noon},
-			`{"iss":"i","sub":"s","aud":"a","exp":1795435200,"access":[]}`},
+			`{"iss":"i","sub":"s","aud":"a","exp":2111054400,"access":[]}`},
 		{"an anonymous one has an empty subject", token.Claims{Expires: noon},
-			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[]}`},
+			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[]}`},
 		{"fractions of seconds are cut", token.Claims{Expires: noon.Add(999 * time.Millisecond), IssuedAt: noon.Add(time.Nanosecond)},
-			`{"iss":"","sub":"","aud":"","exp":1795435200,"iat":1795435200,"access":[]}`},
+			`{"iss":"","sub":"","aud":"","exp":2111054400,"iat":2111054400,"access":[]}`},
 		{"actions have one order, and a class stands beside the type", token.Claims{Expires: noon, Access: []scope.Scope{
 			{Type: "repository", Class: "plugin", Name: "a/b", Actions: scope.Delete | scope.Push | scope.Pull}}},
-			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"repository","class":"plugin","name":"a/b","actions":["pull","push","delete"]}]}`},
+			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"repository","class":"plugin","name":"a/b","actions":["pull","push","delete"]}]}`},
 		{"the catalog needs a star", token.Claims{Expires: noon, Access: []scope.Scope{{Type: "registry", Name: "catalog", Actions: scope.All}}},
-			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"registry","name":"catalog","actions":["*"]}]}`},
+			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"registry","name":"catalog","actions":["*"]}]}`},
 		{"what is not granted is not there", token.Claims{Expires: noon, Access: []scope.Scope{
 			{Type: "repository", Name: "a"}, {Type: "repository", Name: "b", Actions: scope.Pull}, {Type: "repository", Name: "c"}}},
-			`{"iss":"","sub":"","aud":"","exp":1795435200,"access":[{"type":"repository","name":"b","actions":["pull"]}]}`},
+			`{"iss":"","sub":"","aud":"","exp":2111054400,"access":[{"type":"repository","name":"b","actions":["pull"]}]}`},
 		{"text cannot break out of its string", token.Claims{Subject: "a\",\"x\":\"\\\x00\n\x7f\xffé\u2028\U0001F433", Expires: noon},
-			`{"iss":"","sub":"a\",\"x\":\"\\\u0000\u000a` + "\x7f" + `\ufffdé` + "\u2028\U0001F433" + `","aud":"","exp":1795435200,"access":[]}`},
+			`{"iss":"","sub":"a\",\"x\":\"\\\u0000\u000a` + "\x7f" + `\ufffdé` + "\u2028\U0001F433" + `","aud":"","exp":2111054400,"access":[]}`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			got, _ := verify(t, sign(t, s, &tt.claims), s.Certificate().PublicKey)
