@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -13,8 +12,9 @@ import (
 // Policy is a compiled Source. It never changes, and may be used from any goroutine. The zero Policy
 // grants nothing.
 type Policy struct {
-	id    string
-	rules []Rule
+	id       string
+	rules    []Rule
+	compiled []rule // in the same order
 
 	tree       tree
 	everywhere map[string]*node            // the rules of all registries, by type
@@ -27,8 +27,6 @@ type rule struct {
 	number   int32         // from 1, by place in the source
 	actions  scope.Actions // of its role and its own, as far as its type has them
 	deny     bool
-	when     Condition
-	lifetime time.Duration
 	subjects []hashed
 }
 
@@ -77,6 +75,7 @@ func Compile(source Source) (*Policy, error) {
 		return nil, c.problems
 	}
 	c.planter.finish()
+	c.policy.compiled = c.compiled
 	c.policy.id = identify(source)
 	return c.policy, nil
 }
@@ -112,8 +111,7 @@ func (c *compiler) problem(rule int, field string, item int, bad flaw) {
 func (c *compiler) rule(i int) {
 	source := &c.policy.rules[i]
 	r := &c.compiled[i]
-	r.source, r.number = source, int32(i+1)
-	r.deny, r.when, r.lifetime = source.Deny, source.When, source.Lifetime
+	r.source, r.number, r.deny = source, int32(i+1), source.Deny
 
 	c.checkName(i)
 	kind := c.checkType(i)

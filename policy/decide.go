@@ -196,9 +196,9 @@ func (j *judge) weighAll(p *posting) {
 		}
 		return
 	}
-	for _, h := range held {
+	for i, h := range held {
 		for _, r := range p.bySubject[h] {
-			if j.concerns(r, held) {
+			if r.names(h, j.who, i) {
 				j.weigh(r)
 			}
 		}
@@ -228,11 +228,19 @@ func (j *judge) hashes() []uint64 {
 
 // concerns reports whether the principal has a subject of the rule.
 func (j *judge) concerns(r *rule, held []uint64) bool {
+	for i, h := range held {
+		if r.names(h, j.who, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether one of the rule's subjects is the i-th of the principal, which has the hash h.
+func (r *rule) names(h uint64, who *Principal, i int) bool {
 	for k := range r.subjects {
-		for i, h := range held {
-			if h == r.subjects[k].hash && r.subjects[k].subject == j.who.subject(i) {
-				return true
-			}
+		if r.subjects[k].hash == h && r.subjects[k].subject == who.subject(i) {
+			return true
 		}
 	}
 	return false
@@ -244,8 +252,8 @@ func (j *judge) weigh(r *rule) {
 	if !j.found.open(r, actions) {
 		return
 	}
-	if r.when != nil {
-		holds, err := r.when.Holds(j.request)
+	if r.source.When != nil {
+		holds, err := r.source.When.Holds(j.request)
 		if r.deny && !holds && err == nil {
 			return
 		}
@@ -262,7 +270,7 @@ func (j *judge) weigh(r *rule) {
 			continue
 		}
 		first(&j.found.allowed[a], r.number)
-		j.found.lifetime[a] = shorter(j.found.lifetime[a], r.lifetime)
+		j.found.lifetime[a] = shorter(j.found.lifetime[a], r.source.Lifetime)
 	}
 }
 
@@ -276,7 +284,7 @@ func (v *verdict) open(r *rule, actions scope.Actions) bool {
 				return true
 			}
 		case v.denied[a] != 0:
-		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, shorter(v.lifetime[a], r.lifetime) != v.lifetime[a]:
+		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, shorter(v.lifetime[a], r.source.Lifetime) != v.lifetime[a]:
 			return true
 		}
 	}

@@ -72,6 +72,7 @@ type shape struct{ before, after uint16 }
 type posting struct {
 	rules     []*rule
 	bySubject map[uint64][]*rule // nil for few rules
+	one       [1]*rule           // room for what most places have
 }
 
 // few is up to how many rules of a posting are tried one by one.
@@ -108,7 +109,9 @@ func (t *planter) plant(root *node, p pattern, r *rule) {
 
 func (t *planter) post(at **posting, r *rule) {
 	if *at == nil {
-		*at = &posting{rules: []*rule{r}}
+		p := &posting{one: [1]*rule{r}}
+		p.rules = p.one[:]
+		*at = p
 		return
 	}
 	p := *at

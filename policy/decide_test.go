@@ -1,0 +1,285 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+var roles = map[string]scope.Actions{
+	"reader":     scope.Pull,
+	"writer":     scope.Pull | scope.Push,
+	"maintainer": scope.Repository,
+}
+
+// ask parses a scope as a client writes it.
+func ask(t testing.TB, text string) []scope.Scope {
+	t.Helper()
+	asked, ignored, err := scope.Parse([]string{text})
+	if err != nil || len(ignored) > 0 {
+		t.Fatalf("%q: %v %v", text, ignored, err)
+	}
+	return asked
+}
+
+// principalOf reads "ann +dev +ops", "robot:ci", "workload:job" or "nobody".
+func principalOf(text string) *policy.Principal {
+	words := strings.Fields(text)
+	who := &policy.Principal{Kind: policy.User, Name: words[0]}
+	switch kind, name, _ := strings.Cut(words[0], ":"); {
+	case words[0] == "nobody":
+		return &policy.Principal{}
+	case kind == "robot":
+		who.Kind, who.Name = policy.Robot, name
+	case kind == "workload":
+		who.Kind, who.Name = policy.Workload, name
+	}
+	for _, g := range words[1:] {
+		who.Groups = append(who.Groups, strings.TrimPrefix(g, "+"))
+	}
+	return who
+}
+
+// because writes the causes of a result in one line: "team" for what it allows, "!freeze" for what it
+// denies, "?hours" for a condition that does not hold, "-" where there is no rule.
+func because(r policy.Result) string {
+	var words []string
+	for _, c := range r.Causes {
+		switch c.Reason {
+		case policy.Allowed:
+			words = append(words, c.Rule.Name)
+		case policy.Denied:
+			words = append(words, "!"+c.Rule.Name)
+		case policy.Narrowed:
+			words = append(words, "<"+c.Rule.Name)
+		case policy.ConditionFailed:
+			words = append(words, "?"+c.Rule.Name)
+		case policy.NoRule:
+			words = append(words, "-")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func TestDecide(t *testing.T) {
+	p := mustCompile(t, policy.Source{Roles: roles, Rules: []policy.Rule{
+		{Name: "public", Subjects: []string{"anyone"}, Names: []string{"library/**"}, Role: "reader"},
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Role: "maintainer"},
+		{Name: "team", Subjects: []string{"group:dev", "robot:ci"}, Names: []string{"team/**"}, Role: "writer"},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/prod", "team/prod/**"}, Actions: scope.Push | scope.Delete},
+		{Name: "apps", Subjects: []string{"user:bob"}, Names: []string{"*/app-*"}, Actions: scope.Pull},
+		{Name: "base", Subjects: []string{"user:bob"}, Names: []string{"a/**/base"}, Actions: scope.Pull},
+		{Name: "guests", Subjects: []string{"anonymous"}, Names: []string{"demo"}, Actions: scope.Pull},
+		{Name: "catalog", Subjects: []string{"group:ops"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+		{Name: "mirror", Subjects: []string{"anyone"}, Registries: []string{"mirror.example.com"}, Names: []string{"**"}, Actions: scope.Pull},
+		{Name: "hours", Subjects: []string{"group:dev"}, Names: []string{"night/*"}, Actions: scope.Push, When: fixed{false, nil}},
+		{Name: "address", Deny: true, Subjects: []string{"anyone"}, Names: []string{"night/vault"}, Actions: scope.Pull, When: fixed{false, errors.New("no such key: ip")}},
+		{Name: "night", Subjects: []string{"group:dev"}, Names: []string{"night/**"}, Actions: scope.Pull},
+		{Name: "job", Subjects: []string{"workload:build"}, Names: []string{"${claims.project}/**"}, Actions: scope.Push | scope.Pull},
+		{Name: "hosted", Subjects: []string{"group:dev"}, Names: []string{"host.example.com:5000/**"}, Actions: scope.Pull},
+		{Name: "journal", Subjects: []string{"group:ops"}, Type: "tidewaiter", Names: []string{"journal", "namespace/*"}, Actions: scope.Read},
+	}})
+	claims := map[string]any{"project": "group/sub"}
+
+	for _, tt := range []struct{ who, asks, gets, because string }{
+		{"nobody", "repository:library/alpine:pull", "pull", "public"},
+		{"nobody", "repository:library/alpine:pull,push", "pull", "public -"},
+		{"nobody", "repository:library:pull", "", "-"}, // ** is at least one part at the end
+		{"nobody", "repository:demo:pull", "pull", "guests"},
+		{"ann", "repository:demo:pull", "", "-"}, // ann is not anonymous
+
+		{"ann", "repository:ann/app:pull,push,delete", "pull,push,delete", "own"},
+		{"ann", "repository:ann/a/b:*", "pull,push,delete", "own"},
+		{"ann", "repository:ann:pull", "", "-"},
+		{"ann", "repository:bob/app:pull", "", "-"},
+		{"nobody", "repository:ann/app:pull", "", "-"},
+		{"Ann", "repository:ann/app:pull", "", "-"},
+		{"robot:ann", "repository:ann/app:pull", "", "-"},    // a robot is nobody's namesake
+		{"workload:ann", "repository:ann/app:pull", "", "-"}, // and a workload neither
+
+		{"ann +dev", "repository:team/app:push", "push", "team"},
+		{"ann +dev", "repository:team/a/b/c:push", "push", "team"},
+		{"ann +dev", "repository:team:push", "", "-"},
+		{"ann +dev", "repository:team/prod:push", "", "!freeze"}, // a deny beats any allow
+		{"ann +dev", "repository:team/prod:pull,push,delete", "pull", "team !freeze"},
+		{"ann +dev", "repository:team/prod/x:push", "", "!freeze"},
+		{"ann +dev", "repository:team/product:push", "push", "team"}, // patterns are anchored
+		{"ann +dev", "repository:myteam/app:push", "", "-"},
+		{"ann +Dev", "repository:team/app:push", "", "-"}, // case is exact
+		{"ann", "repository:team/app:push", "", "-"},
+		{"robot:ci", "repository:team/app:push", "push", "team"},
+		{"ci", "repository:team/app:push", "", "-"}, // a user called ci is not the robot
+
+		{"bob", "repository:team/app-web:pull", "pull", "apps"},
+		{"bob", "repository:team/app:pull", "", "-"},
+		{"bob", "repository:team/app-web/x:pull", "", "-"}, // * stays in its part
+		{"bob", "repository:a/base:pull", "pull", "base"},  // ** may be no part in the middle
+		{"bob", "repository:a/x/y/base:pull", "pull", "base"},
+		{"bob", "repository:a/x/base/y:pull", "", "-"},
+
+		{"ann +ops", "registry:catalog:*", "*", "catalog"},
+		{"ann", "registry:catalog:*", "", "-"},
+		{"ann +ops", "registry:catalog:pull", "", "-"},
+
+		{"ann +dev", "repository:night/x:pull,push", "pull", "night ?hours"},
+		{"ann +dev", "repository:night/vault:pull", "", "!address"}, // a deny that cannot tell denies
+
+		{"workload:build", "repository:group/sub/app:push", "push", "job"},
+		{"workload:build", "repository:group/app:push", "", "-"},
+		{"ann +dev", "repository:host.example.com:5000/app:pull", "pull", "hosted"},
+		{"ann +dev", "repository:host.example.com:5001/app:pull", "", "-"},
+		{"ann +dev", "repository:host.example.com:5000/team/app:push", "", "-"}, // the host is a part like others
+
+		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
+		{"ann +ops", "tidewaiter:namespace/team:read,write", "read", "journal -"},
+		{"ann +ops", "repository:journal:pull", "", "-"},
+		{"ann +ops", "artifact:journal:read", "", "-"}, // a type that no rule speaks of
+	} {
+		t.Run(tt.who+" asks "+tt.asks, func(t *testing.T) {
+			who := principalOf(tt.who)
+			who.Claims = claims
+			d := p.Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: ask(t, tt.asks)})
+			if got := d.Results[0].Granted.String(); got != tt.gets {
+				t.Errorf("got %q, want %q", got, tt.gets)
+			}
+			if got := because(d.Results[0]); got != tt.because {
+				t.Errorf("because %q, want %q", got, tt.because)
+			}
+		})
+	}
+
+	t.Run("a rule of one registry", func(t *testing.T) {
+		for registry, want := range map[string]string{"mirror.example.com": "pull", "registry.example.com": "", "": "", "MIRROR.example.com": ""} {
+			d := p.Decide(&policy.Request{Registry: registry, Scopes: ask(t, "repository:some/thing:pull")})
+			if got := d.Results[0].Granted.String(); got != want {
+				t.Errorf("at %q: got %q, want %q", registry, got, want)
+			}
+		}
+	})
+}
+
+func TestDecideWhole(t *testing.T) {
+	source := policy.Source{Rules: []policy.Rule{
+		{Name: "late", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, Lifetime: time.Hour},
+		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"team/**", "team/app"}, Actions: scope.Pull | scope.Push, Lifetime: 5 * time.Minute},
+		{Name: "brief", Subjects: []string{"user:ann"}, Names: []string{"team/app"}, Actions: scope.Delete, Lifetime: time.Minute},
+		{Name: "no delete", Deny: true, Subjects: []string{"group:dev"}, Names: []string{"**"}, Actions: scope.Delete},
+	}}
+	p := mustCompile(t, source)
+	asked := ask(t, "repository:team/app:pull,push,delete repository:other:pull,push")
+	got := p.Decide(&policy.Request{Principal: principalOf("ann +dev"), Scopes: asked})
+	rules := p.Rules()
+	want := policy.Decision{
+		Results: []policy.Result{
+			{Asked: asked[0], Granted: scope.Pull | scope.Push, Causes: []policy.Cause{
+				{Actions: scope.Pull, Reason: policy.Allowed, Rule: &rules[1]},
+				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]}, // the first in the source, though team allows it too
+				{Actions: scope.Delete, Reason: policy.Denied, Rule: &rules[3]},
+			}},
+			{Asked: asked[1], Granted: scope.Push, Causes: []policy.Cause{
+				{Actions: scope.Pull, Reason: policy.NoRule},
+				{Actions: scope.Push, Reason: policy.Allowed, Rule: &rules[0]},
+			}},
+		},
+		Lifetime: 5 * time.Minute, // that of brief is of no matter: what it allows is denied
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decision (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheZeroPolicyGrantsNothing(t *testing.T) {
+	d := new(policy.Policy).Decide(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:a:pull")})
+	if d.Results[0].Granted != 0 || because(d.Results[0]) != "-" {
+		t.Error(d)
+	}
+}
+
+// A credential may leave less than its owner has, and never more.
+func TestLimits(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "all", Subjects: []string{"user:ann"}, Names: []string{"**"}, Actions: scope.Repository},
+		{Name: "catalog", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+	}})
+	for _, tt := range []struct {
+		limits              []policy.Limit
+		asks, gets, because string
+	}{
+		{nil, "repository:a/b:pull,push", "pull,push", "all"},
+		{[]policy.Limit{{Names: []string{"a/*"}, Actions: scope.Pull}}, "repository:a/b:pull,push", "pull", "all <all"},
+		{[]policy.Limit{{Names: []string{"a/*"}, Actions: scope.Pull}}, "repository:b/a:pull", "", "<all"},
+		{[]policy.Limit{{Names: []string{"x", "a/*"}, Actions: scope.Pull}, {Names: []string{"**"}, Actions: scope.Push}}, "repository:a/b:*", "pull,push", "all <all"},
+		{[]policy.Limit{{Names: []string{"${user}/**"}, Actions: scope.Pull}}, "repository:ann/b:pull", "pull", "all"},
+		{[]policy.Limit{{Names: []string{"**"}, Actions: scope.Repository}}, "registry:catalog:*", "", "<catalog"},
+		{[]policy.Limit{{Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}, "registry:catalog:*", "*", "catalog"},
+		// A limit with a mistake in it leaves nothing.
+		{[]policy.Limit{{}}, "repository:a/b:pull", "", "<all"},
+		{[]policy.Limit{{Names: []string{"**"}}}, "repository:a/b:pull", "", "<all"},
+		{[]policy.Limit{{Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
+		{[]policy.Limit{{Names: []string{"", "/**", "a/", "a**", "***", "${usr}/b", "a/${user"}, Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
+		// And nothing is granted by a limit alone.
+		{[]policy.Limit{{Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read}}, "tidewaiter:journal:read", "", "-"},
+	} {
+		t.Run(fmt.Sprint(tt.limits, tt.asks), func(t *testing.T) {
+			who := principalOf("ann")
+			who.Limits = tt.limits
+			d := p.Decide(&policy.Request{Principal: who, Scopes: ask(t, tt.asks)})
+			if got := d.Results[0].Granted.String(); got != tt.gets {
+				t.Errorf("got %q, want %q", got, tt.gets)
+			}
+			if got := because(d.Results[0]); got != tt.because {
+				t.Errorf("because %q, want %q", got, tt.because)
+			}
+		})
+	}
+}
+
+// counting counts how often it is asked.
+type counting struct {
+	fixed
+	asked *int
+}
+
+func (c counting) Holds(r *policy.Request) (bool, error) {
+	*c.asked++
+	return c.fixed.Holds(r)
+}
+
+func TestConditionsAreNotAskedForNothing(t *testing.T) {
+	asked := 0
+	when := counting{fixed{true, nil}, &asked}
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "always", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
+		{Name: "other subject", Subjects: []string{"user:bob"}, Names: []string{"**"}, Actions: scope.Pull, When: when},
+		{Name: "other name", Subjects: []string{"anyone"}, Names: []string{"x/**"}, Actions: scope.Pull, When: when},
+		{Name: "other action", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: when},
+		{Name: "nothing new", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when},
+	}})
+	p.Decide(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:a/b:pull")})
+	if asked != 0 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// Two small allocations, whatever the policy: the results and their causes.
+func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
+	for _, shape := range shapes {
+		p := mustCompile(t, sourceOf(5_000, shape.rule))
+		r := &policy.Request{Principal: ann(4_000), Registry: "r4000", Scopes: []scope.Scope{
+			{Type: "repository", Name: shape.hit(4_000), Actions: scope.Repository},
+		}}
+		if p.Decide(r).Results[0].Granted == 0 {
+			t.Errorf("%s: nothing granted", shape.name)
+		}
+		if n := testing.AllocsPerRun(50, func() { p.Decide(r) }); n > 2 {
+			t.Errorf("%s: %v allocations", shape.name, n)
+		}
+	}
+}

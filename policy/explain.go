@@ -1,0 +1,185 @@
+package policy
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// maxNear is how many rules Explain names for one scope.
+const maxNear = 20
+
+// Explanation is a Decision with what it was made from, and what came near.
+type Explanation struct {
+	Decision
+	Request *Request
+	Holds   []string // the subjects that the principal has: "anyone", "signed-in", "user:ann", "group:dev"
+	Near    []Nearby // for each of Results
+}
+
+// Nearby is the rules that would have had a say on a scope if little had been different: those that
+// would allow what no rule allows, and those that would deny what was granted.
+type Nearby struct {
+	Rules []Near // the nearest first, at most 20
+	More  int    // how many others came near
+}
+
+// Near is a rule that came near.
+type Near struct {
+	Rule      *Rule
+	Actions   scope.Actions // what it is about: of its role and its own
+	Obstacles []Obstacle    // why it did not match; there is always one
+}
+
+// Obstacle is one reason for which a rule did not match.
+type Obstacle struct {
+	Field  string  // of the Rule: "subjects", "registries", "names", "actions" or "when"
+	Text   string  // the end of a sentence about the rule: "it is for group:ops and not for user:ann"
+	Values []Value // what the parts of its condition came to
+}
+
+// Explain decides as Decide does, and looks at every rule for those that came near. It is for people
+// who wait for it: its time grows with the policy.
+func (p *Policy) Explain(r *Request) Explanation {
+	e := Explanation{Decision: p.Decide(r), Request: r, Near: make([]Nearby, len(r.Scopes))}
+	j := judge{policy: p, request: r, who: r.Principal}
+	if j.who == nil {
+		j.who = &Principal{}
+	}
+	for i := range j.who.count() {
+		e.Holds = append(e.Holds, j.who.subject(i).String())
+	}
+	for i := range e.Results {
+		e.Near[i] = j.nearby(&e.Results[i])
+	}
+	return e
+}
+
+// candidate is a rule that came near, before anything is put into words.
+type candidate struct {
+	rule     *rule
+	distance int
+}
+
+// The distance of a rule is the sum over what is in its way: it is small for what a person may soon
+// have meant or changed. A name is the less far the more of its first parts are right.
+const (
+	farWhen     = 1
+	farActions  = 2
+	farRegistry = 8
+	farSubject  = 16
+	farName     = 32
+	rightPart   = 4
+)
+
+func (j *judge) nearby(result *Result) Nearby {
+	j.asked = &result.Asked
+	if !j.path.cut(j.asked.Name) {
+		return Nearby{}
+	}
+	var open scope.Actions // what one more allow would grant
+	for _, c := range result.Causes {
+		if c.Reason == NoRule || c.Reason == ConditionFailed {
+			open |= c.Actions
+		}
+	}
+	var near []candidate
+	for i := range j.policy.compiled {
+		r := &j.policy.compiled[i]
+		if distance := j.distance(r, open, result.Granted); distance > 0 {
+			near = append(near, candidate{r, distance})
+		}
+	}
+	slices.SortFunc(near, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.rule.number, b.rule.number))
+	})
+	shown := near[:min(len(near), maxNear)]
+	n := Nearby{More: len(near) - len(shown)}
+	for _, c := range shown {
+		n.Rules = append(n.Rules, j.describe(c.rule, open))
+	}
+	return n
+}
+
+// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far away.
+func (j *judge) distance(r *rule, open, granted scope.Actions) int {
+	if kindOf(r.source.Type) != kindOf(j.asked.Type) {
+		return 0
+	}
+	if r.deny {
+		open = granted
+	}
+	far := 0
+	if r.actions&open == 0 {
+		if r.deny || open == 0 {
+			return 0
+		}
+		far += farActions
+	}
+	subject, name := j.subjectHeld(r), j.nameMatches(r)
+	switch {
+	case !subject && !name:
+		return 0
+	case !subject:
+		far += farSubject
+	case !name:
+		far += farName - min(rightPart*j.rightParts(r), farName/2)
+	}
+	if !j.registryMatches(r) {
+		far += farRegistry
+	}
+	if when := r.source.When; when != nil && (far == 0 || far == farActions) {
+		holds, err := when.Holds(j.request)
+		if matched := err == nil && holds || err != nil && r.deny; !matched {
+			far += farWhen
+		}
+	}
+	return far
+}
+
+func (j *judge) subjectHeld(r *rule) bool {
+	for _, s := range r.subjects {
+		if j.who.has(s.subject) {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *judge) registryMatches(r *rule) bool {
+	return len(r.source.Registries) == 0 || slices.Contains(r.source.Registries, j.request.Registry)
+}
+
+func (j *judge) nameMatches(r *rule) bool {
+	var room [maxParts]part
+	for _, text := range r.source.Names {
+		if parsed, bad := parsePattern(room[:0], text); bad == nil && parsed.match(&j.path, j.who) {
+			return true
+		}
+	}
+	return false
+}
+
+// rightParts returns how many of the name's first parts fit the best of the rule's patterns.
+func (j *judge) rightParts(r *rule) int {
+	var room [maxParts]part
+	best := 0
+	for _, text := range r.source.Names {
+		parsed, _ := parsePattern(room[:0], text)
+		right := 0
+		for _, p := range parsed {
+			if p.kind == deep || right == j.path.parts {
+				break
+			}
+			to := p.from(&j.path, right, j.who)
+			if to == 0 {
+				break
+			}
+			right = bits.TrailingZeros64(to)
+		}
+		best = max(best, right)
+	}
+	return best
+}

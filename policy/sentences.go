@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// describe says what is in the way of a rule that came near. Open is what no rule allows so far.
+func (j *judge) describe(r *rule, open scope.Actions) Near {
+	near := Near{Rule: r.source, Actions: r.actions}
+	add := func(field, text string, values ...Value) {
+		near.Obstacles = append(near.Obstacles, Obstacle{field, text, values})
+	}
+	if !j.subjectHeld(r) {
+		add("subjects", fmt.Sprintf("it is for %s and not for %s", list(r.source.Subjects, "or"), j.who))
+	}
+	if !j.registryMatches(r) {
+		add("registries", fmt.Sprintf("it is for the registry %s and not for %s", list(r.source.Registries, "or"), shown(j.request.Registry)))
+	}
+	if !j.nameMatches(r) {
+		text := fmt.Sprintf("it is about %s and not about %s", list(r.source.Names, "or"), shown(j.asked.Name))
+		if why := j.placeholders(r); why != "" {
+			text += "; " + why
+		}
+		add("names", text)
+	}
+	if !r.deny && r.actions&open == 0 {
+		add("actions", fmt.Sprintf("it does not allow %s", open))
+	}
+	if when := r.source.When; when != nil {
+		holds, err := when.Holds(j.request)
+		switch {
+		case err != nil && !r.deny:
+			add("when", fmt.Sprintf("its condition fails (%s): %s", shown(err.Error()), when), when.Explain(j.request)...)
+		case err == nil && !holds:
+			add("when", fmt.Sprintf("its condition is false: %s", when), when.Explain(j.request)...)
+		}
+	}
+	return near
+}
+
+// placeholders says which placeholders of a rule stand for nothing; "" if none does.
+func (j *judge) placeholders(r *rule) string {
+	var room [maxParts]part
+	for _, text := range r.source.Names {
+		parsed, _ := parsePattern(room[:0], text)
+		for _, p := range parsed {
+			switch p.kind {
+			case person:
+				if why := j.who.noPerson(); why != "" {
+					return why
+				}
+			case claim:
+				if why := j.who.noClaim(p.text); why != "" {
+					return why
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func (who *Principal) noPerson() string {
+	if who.Kind != User {
+		return fmt.Sprintf("${user} is the name of a user, and this is %s", who)
+	}
+	if !legalPart(who.Name) {
+		return fmt.Sprintf("${user} matches nothing, since %s can be no path part of a repository", shown(who.Name))
+	}
+	return ""
+}
+
+func (who *Principal) noClaim(name string) string {
+	bad := ""
+	for k := 0; ; k++ {
+		value, ok := who.claim(name, k)
+		switch {
+		case !ok && k == 0:
+			if _, is := who.Claims[name]; is && who.Kind != Anonymous {
+				return fmt.Sprintf("${claims.%s} matches nothing, since the claim holds no text", name)
+			}
+			return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, who)
+		case !ok:
+			return bad
+		case legalPath(value):
+			return ""
+		case bad == "":
+			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s can be no path part of a repository", name, shown(value))
+		}
+	}
+}
+
+// String names the principal as a subject: "user:ann", "anonymous".
+func (who *Principal) String() string {
+	if who.Kind == Anonymous || who.Kind > Workload {
+		return who.Kind.String()
+	}
+	return who.Kind.String() + ":" + shown(who.Name)
+}
+
+// Why says in a sentence why the rule did not match:
+// `"writers" (policy.yaml:9) allows push, but it is for group:writers and not for user:ann`.
+func (n Near) Why() string {
+	effect := "allows"
+	if n.Rule.Deny {
+		effect = "denies"
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s %s %s", n.Rule, effect, n.Actions)
+	for i, o := range n.Obstacles {
+		link := ", but "
+		if i > 0 {
+			link = ", and "
+		}
+		text.WriteString(link + o.Text)
+		for k, v := range o.Values {
+			mark := ", "
+			if k == 0 {
+				mark = " (where "
+			}
+			fmt.Fprintf(&text, "%s%s is %s", mark, shown(v.Expression), shown(v.Value))
+		}
+		if len(o.Values) > 0 {
+			text.WriteByte(')')
+		}
+	}
+	return text.String()
+}
+
+// String returns what the limit leaves: "pull on team/app or team/base".
+func (l Limit) String() string {
+	text := fmt.Sprintf("%s on %s", l.Actions, list(l.Names, "or"))
+	if kindOf(l.Type) != scope.TypeRepository {
+		text = fmt.Sprintf("%s on the %s %s", l.Actions, shown(l.Type), list(l.Names, "or"))
+	}
+	return text
+}
+
+// String returns the explanation as a page of text.
+func (e Explanation) String() string {
+	var page strings.Builder
+	who := e.Request.Principal
+	if who == nil {
+		who = &Principal{}
+	}
+	fmt.Fprintf(&page, "%s asks %s\n", who, shown(e.Request.Registry))
+	fmt.Fprintf(&page, "and is %s\n", list(e.Holds, "and"))
+	for i, result := range e.Results {
+		fmt.Fprintf(&page, "\n%s\n", result.Asked)
+		for _, c := range result.Causes {
+			fmt.Fprintf(&page, "  %s\n", c)
+			if c.Reason == Narrowed {
+				for _, l := range who.Limits {
+					fmt.Fprintf(&page, "    it is limited to %s\n", l)
+				}
+			}
+		}
+		near := e.Near[i]
+		if len(near.Rules) > 0 {
+			page.WriteString("  what came near:\n")
+		}
+		for _, n := range near.Rules {
+			fmt.Fprintf(&page, "    %s\n", n.Why())
+		}
+		if near.More > 0 {
+			fmt.Fprintf(&page, "    … and %d more\n", near.More)
+		}
+	}
+	if e.Lifetime > 0 {
+		fmt.Fprintf(&page, "\na token for this lives at most %s\n", e.Lifetime)
+	}
+	return page.String()
+}
+
+// list joins texts for a sentence, at most five of them.
+func list(texts []string, conjunction string) string {
+	const most = 5
+	var b strings.Builder
+	for i, text := range texts {
+		switch {
+		case i == most:
+			fmt.Fprintf(&b, " %s %d more", conjunction, len(texts)-most)
+			return b.String()
+		case i > 0 && i == len(texts)-1:
+			b.WriteString(" " + conjunction + " ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(shown(text))
+	}
+	return b.String()
+}
+
+// shown returns foreign text as it is if a line can hold it, and quoted if not.
+func shown(text string) string {
+	const most = 200
+	if len(text) > most || text == "" || !printable(text) {
+		return fmt.Sprintf("%.200q", text)
+	}
+	return text
+}
