@@ -1,0 +1,70 @@
+// Package engine answers: does it work with Docker itself?
+//
+// Start runs a Docker Engine of the test's own: its images, its socket and its containerd are in a
+// temporary folder, it makes no network, and nothing of it outlives the test.
+package engine
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+)
+
+// Engine is a Docker Engine that runs until the test ends.
+type Engine struct {
+	Host string // for DOCKER_HOST
+	*part.Process
+	cli string
+}
+
+// Start starts an Engine and waits until it answers. It needs root.
+func Start(t testing.TB) *Engine {
+	t.Helper()
+	Need(t)
+	daemon := part.Need(t, "dockerd", "docker.io")
+	// A unix socket's path has room for 107 bytes: t.TempDir(), which holds the test's name, may be longer.
+	folder, err := os.MkdirTemp("", "engine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Errorf("removing what the Engine left: %v", err)
+		}
+	})
+	e := &Engine{Host: "unix://" + filepath.Join(folder, "docker.sock"), cli: part.Need(t, "docker", "docker.io")}
+	e.Process = part.Start(t, exec.Command(daemon,
+		"--data-root", filepath.Join(folder, "data"),
+		"--exec-root", filepath.Join(folder, "exec"),
+		"--pidfile", filepath.Join(folder, "pid"),
+		"--host", e.Host,
+		"--iptables=false", "--ip6tables=false", "--bridge=none", // the machine's network is not ours to change
+		"--storage-driver=vfs", // works on any file system
+	))
+	e.Await(t, "the Docker Engine", func(ctx context.Context) error {
+		_, err := part.Run(ctx, e.Command(ctx, folder, "version"))
+		return err
+	})
+	return e
+}
+
+// Need ends the test if no Engine can run here.
+func Need(t testing.TB) {
+	t.Helper()
+	part.Need(t, "dockerd", "docker.io")
+	part.Need(t, "docker", "docker.io")
+	if os.Geteuid() != 0 {
+		part.Missing(t, "a Docker Engine of the test's own needs root")
+	}
+}
+
+// Command is the docker command line with a folder for its configuration, talking to this Engine.
+func (e *Engine) Command(ctx context.Context, config string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, e.cli, append([]string{"--config", config}, args...)...)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DOCKER_BUILDKIT=0", "DOCKER_CLI_HINTS=false")
+	return cmd
+}

@@ -1,0 +1,48 @@
+package part
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// built holds what was compiled by this process: even to find that nothing changed takes the go command
+// half a second.
+var built sync.Map // folder -> func() (program string, err error)
+
+// Build compiles the program in a folder, counted from this module's, and returns its path. It stays in
+// the user's cache, where the go command finds that it is up to date.
+func Build(t testing.TB, name, folder string) string {
+	t.Helper()
+	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))
+	program, err := once.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+func build(name, folder string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(cache, "tidewaiter-e2e", name)
+	cmd := exec.Command("go", "build", "-o", program, ".")
+	cmd.Dir = filepath.Join(Home(), folder)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compiling %s: %w\n%s", name, err, out)
+	}
+	return program, nil
+}
+
+// Home is the folder of this module.
+func Home() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(file))
+}
