@@ -41,17 +41,21 @@ func parseActions(kind, text string) (known Actions, reason string) {
 	if text == "" {
 		return 0, "it has no action"
 	}
+	own := Repository | All
+	switch kind {
+	case TypeRepository:
+		own = Repository
+	case TypeTidewaiter:
+		own = every
+	}
 	unknown, more := "", 0
 	for name := range strings.SplitSeq(text, ",") {
 		action, ok := ParseAction(name)
-		if kind == TypeRepository {
-			if action == All {
-				action = Repository
-			}
-			ok = ok && Repository.Has(action)
+		if action == All && kind == TypeRepository {
+			action = Repository
 		}
 		switch {
-		case ok:
+		case ok && own.Has(action):
 			known |= action
 		case name == "": // a comma too many does no harm
 		default:

@@ -118,6 +118,7 @@ func TestParseIgnores(t *testing.T) {
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
 		{"repository:x:admin", "repository:x:admin", `unknown action "admin"`},
 		{"repository:x:read", "repository:x:read", `unknown action "read"`},
+		{"registry:catalog:write", "registry:catalog:write", `unknown action "write"`}, // never in a token
 		{"repository:x:PULL", "repository:x:PULL", `unknown action "PULL"`},
 		{"repository:x:a,b,c", "repository:x:a,b,c", `unknown action "a", and others`},
 		{"repository:x:a\nb", `repository:x:a\nb`, `unknown action "a\nb"`},

@@ -38,18 +38,16 @@ func (s Scope) MarshalText() ([]byte, error) { return s.AppendText(nil) }
 // have no actions: nothing of it was granted.
 func (s *Scope) UnmarshalText(text []byte) error {
 	whole := string(text)
-	if without, ok := strings.CutSuffix(whole, ":"); ok {
-		parsed, reason := parse(without + ":pull,read")
-		if parsed.Actions == 0 {
-			return fmt.Errorf("reading scope %q: %s", printable(whole, maxShown), reason)
-		}
-		parsed.Actions = 0
-		*s = parsed
-		return nil
+	empty := strings.HasSuffix(whole, ":")
+	if empty {
+		whole += "pull" // known for every type
 	}
 	parsed, reason := parse(whole)
 	if reason != "" {
-		return fmt.Errorf("reading scope %q: %s", printable(whole, maxShown), reason)
+		return fmt.Errorf("reading scope %q: %s", printable(string(text), maxShown), reason)
+	}
+	if empty {
+		parsed.Actions = 0
 	}
 	*s = parsed
 	return nil

@@ -20,7 +20,8 @@ type Root struct {
 
 // NewRoot makes a new key and a certificate for it that issues leaves and nothing else: it may stand
 // over no other CA, and its name says what it is for. ES256 is for registries of every version;
-// EdDSA stops registry 2.8 from starting.
+// EdDSA stops registry 2.8 from starting. Registries judge the times by their own clocks, without
+// leeway: let from be well in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -53,6 +54,9 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 // module: leaves are signed by calling it. It is an error if they do not belong together, or if the key is
 // of a kind that no registry knows.
 func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
+	if certificate == nil || key == nil {
+		return nil, errors.New("making a root: a certificate and its key are needed")
+	}
 	alg, err := algorithmOf(certificate.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
@@ -114,7 +118,7 @@ func (r *Root) IssuesLeaves() bool {
 
 // Leaf makes a new key for the algorithm and a certificate for it under the root, and returns a signer
 // whose tokens carry that certificate. The leaf is valid in [from, until], and not longer than the root.
-// Registries judge these times by their own clocks, without leeway: let from be well in the past.
+// As with a root, let from be well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if !r.IssuesLeaves() {
 		return nil, errors.New("making a leaf: the root's certificate is no CA for certificates; sign with its own key")

@@ -218,8 +218,39 @@ func TestWhatIsNeverSigned(t *testing.T) {
 	sign(t, s, last)
 }
 
-// distribution CVE-2025-24976: a key taken from the token itself. Ours never carries one, only
-// certificates, and there is no algorithm but the asymmetric ones.
+// distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key and no
+// address of one, whatever signs.
+func TestNoKeyIsTakenFromTheTokenItself(t *testing.T) {
+	for _, alg := range token.Algorithms() {
+		r := root(t, alg)
+		signers := []*token.Signer{leaf(t, r, token.ES256)}
+		for _, form := range token.KeyIDs() {
+			if s, err := r.Direct(form); err == nil {
+				signers = append(signers, s)
+			}
+		}
+		for _, s := range signers {
+			text, _, _ := strings.Cut(string(sign(t, s, claims())), ".")
+			decoded, err := base64.RawURLEncoding.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var header map[string]any
+			if err := json.Unmarshal(decoded, &header); err != nil {
+				t.Fatal(err)
+			}
+			for name := range header {
+				switch name {
+				case "alg", "typ", "kid", "x5c":
+				default:
+					t.Errorf("the header holds %q: %s", name, decoded)
+				}
+			}
+		}
+	}
+}
+
+// There is no algorithm but the asymmetric ones, and no key that is not for its own.
 func TestNewSignerRefuses(t *testing.T) {
 	r := root(t, token.ES256)
 	p256, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -54,6 +54,7 @@ func Shortest(maxToken time.Duration) time.Duration {
 // below made.
 type Keyring struct {
 	root     *token.Root
+	standard token.Algorithm // of leaves for whoever names none
 	lifetime time.Duration
 	now      func() time.Time
 	log      *slog.Logger
@@ -114,8 +115,8 @@ func New(o Options) (*Keyring, error) {
 
 // plan sorts the uses into leaves and signers with the root's own key, and returns their forms.
 func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
-	if o.Algorithm == "" {
-		o.Algorithm = token.ES256
+	if k.standard = o.Algorithm; k.standard == "" {
+		k.standard = token.ES256
 	}
 	if len(o.Uses) == 0 {
 		o.Uses = []Use{{}}
@@ -128,7 +129,7 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 			u.KeyID = token.X5C
 		}
 		if u.Algorithm == "" {
-			u.Algorithm = o.Algorithm
+			u.Algorithm = k.standard
 		}
 		forms = append(forms, u.KeyID)
 		switch {
@@ -148,10 +149,16 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry: its form of key id and, for leaves, its algorithm. It costs
-// one pointer and is not to be kept: the next one may be another. It is an error to ask for what was not
-// among Options.Uses.
+// Signer returns the signer for a registry: its form of key id and, for leaves, its algorithm, each as
+// in Use. It costs one pointer and is not to be kept: the next one may be another. It is an error to ask
+// for what was not among Options.Uses.
 func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm) (*token.Signer, error) {
+	if form == "" {
+		form = token.X5C
+	}
+	if alg == "" {
+		alg = k.standard
+	}
 	if s := k.direct[form]; s != nil {
 		return s, nil
 	}

@@ -181,6 +181,7 @@ func TestWhatSigns(t *testing.T) {
 		{"nothing said: an ES256 leaf", keyring.Options{Root: ca}, token.X5C, token.ES256, false, "", token.ES256},
 		{"a registry wants RS256: a leaf of it", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.X5C}, {Algorithm: token.RS256}}},
 			token.X5C, token.RS256, false, "", token.RS256},
+		{"a registry that says nothing: the default", keyring.Options{Root: ca, Algorithm: token.ES384}, "", "", false, "", token.ES384},
 		{"leaves of another default", keyring.Options{Root: ca, Algorithm: token.ES384}, token.X5C, token.ES384, false, "", token.ES384},
 		{"a kid: the root's own key", keyring.Options{Root: ca, Uses: []keyring.Use{{KeyID: token.Libtrust, Algorithm: token.RS256}}},
 			token.Libtrust, token.RS256, true, libtrust, token.ES256},
