@@ -111,7 +111,7 @@ func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
 		p.line(place{file: true, line: number}, f.path, line)
 	}
 	for i, line := range f.lines {
-		p.line(place{line: i + 1}, "", []byte(line))
+		p.line(place{line: i + 1}, "", []byte(line.Reveal()))
 	}
 	strangers = f.strangers(p.lineOf)
 	if len(p.problems) > 0 {

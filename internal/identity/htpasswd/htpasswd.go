@@ -42,7 +42,7 @@ type Options struct {
 type File struct {
 	name    string
 	path    string
-	lines   []string // of the config
+	lines   []identity.Secret // of the config: hashes are not for the log
 	groups  map[string][]string
 	hashing *password.Hashing
 	every   time.Duration
@@ -79,8 +79,11 @@ func New(o Options) (*File, error) {
 		return nil, errors.New("opening htpasswd: no Hashing was given")
 	}
 	f := &File{
-		name: o.Name, path: o.File, lines: o.Entries, groups: o.Groups, hashing: o.Hashing,
+		name: o.Name, path: o.File, groups: o.Groups, hashing: o.Hashing,
 		every: o.Every, log: o.Log.With("source", o.Name), now: o.Now, seed: maphash.MakeSeed(),
+	}
+	for _, line := range o.Entries {
+		f.lines = append(f.lines, identity.NewSecret(line))
 	}
 	r, err := f.read()
 	if err != nil {
