@@ -1,0 +1,318 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// folder is a folder with a root, and a config that the test writes.
+type folder struct {
+	testing.TB
+	dir string
+}
+
+func newFolder(t testing.TB) *folder {
+	t.Helper()
+	f := &folder{t, t.TempDir()}
+	root, err := token.NewRoot("test", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := root.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("cert.pem", string(root.Bundle()))
+	f.write("privatekey.pem", string(key))
+	hash, err := bcrypt.GenerateFromPassword([]byte("ann-password"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("users", "ann:"+string(hash)+"\n")
+	return f
+}
+
+func (f *folder) write(name, text string) {
+	f.Helper()
+	if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o600); err != nil {
+		f.Fatal(err)
+	}
+}
+
+const anyPort = `
+listen: [{ address: "127.0.0.1:0" }]
+`
+
+// load reads a config of common parts and more.
+func (f *folder) load(more string) *config.Config {
+	f.Helper()
+	f.write("tidewaiter.yaml", `
+state: sqlite:state.db
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com, notifications: { secret: a-secret-that-is-long } }]
+identity: [{ htpasswd: { file: users } }]
+`+more)
+	cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return cfg
+}
+
+func rule(repository string) string {
+	return fmt.Sprintf("policy: { rules: [{ name: r, subjects: [anyone], repositories: [%q], actions: [pull] }] }\n", repository)
+}
+
+// scopes asks a handler for a pull of a and of b, and returns what was granted.
+func scopes(t testing.TB, h http.Handler) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
+	_, after, ok := strings.Cut(w.Body.String(), `"scope":"`)
+	if !ok {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	granted, _, _ := strings.Cut(after, `"`)
+	return granted
+}
+
+func closed(t testing.TB, a *app.App) {
+	t.Helper()
+	if err := a.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAppIsAHandlerInsideAnotherProgram(t *testing.T) {
+	f := newFolder(t)
+	a, err := app.New(t.Context(), f.load(anyPort+rule("a")), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	if got := scopes(t, a.Handler()); got != "repository:a:pull" {
+		t.Errorf("granted %q", got)
+	}
+}
+
+func TestReloadIsAllOrNothing(t *testing.T) {
+	f := newFolder(t)
+	a, err := app.New(t.Context(), f.load(anyPort+rule("a")), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	h := a.Handler()
+	if err := a.Reload(t.Context(), f.load(anyPort+rule("b"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := scopes(t, h); got != "repository:b:pull" {
+		t.Errorf("after a reload: %q", got)
+	}
+	for what, broken := range map[string]struct{ file, text string }{
+		"users":       {"users", "ann:plain-text\n"},
+		"certificate": {"cert.pem", "no certificate"},
+	} {
+		before, err := os.ReadFile(filepath.Join(f.dir, broken.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := f.load(anyPort + rule("a"))
+		f.write(broken.file, broken.text)
+		if err := a.Reload(t.Context(), cfg); err == nil {
+			t.Errorf("%s: broken, and reloaded", what)
+		}
+		f.write(broken.file, string(before))
+		if got := scopes(t, h); got != "repository:b:pull" {
+			t.Errorf("%s: after a failed reload: %q", what, got)
+		}
+	}
+}
+
+func TestAMistakeLeavesNoDatabaseBehind(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.load(anyPort + rule("a"))
+	f.write("privatekey.pem", "nothing")
+	if _, err := app.New(t.Context(), cfg, app.Options{}); err == nil {
+		t.Fatal("started without a key")
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "state.db")); !os.IsNotExist(err) {
+		t.Errorf("the state: %v", err)
+	}
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// address finds where a log says that it listens.
+func address(t testing.TB, log *lockedBuffer, n int) string {
+	t.Helper()
+	lines := strings.Split(log.String(), "\n")
+	for _, line := range lines {
+		if _, after, ok := strings.Cut(line, "msg=listening address="); ok {
+			if n--; n < 0 {
+				at, _, _ := strings.Cut(after, " ")
+				return at
+			}
+		}
+	}
+	t.Fatalf("not listening:\n%s", log)
+	return ""
+}
+
+func TestRunServesThenKeepsWhatHappened(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.load(`
+listen:
+  - { address: "127.0.0.1:0", tls: { self_signed: true } }
+  - { address: "127.0.0.1:0", serve: [notifications, metrics] }
+` + rule("a"))
+	log := new(lockedBuffer)
+	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(log, "text", "info")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- a.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the certificate was made a moment ago
+	}}
+	get := func(method, url, body string) (int, string) {
+		r, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer a-secret-that-is-long")
+		if method == "GET" {
+			r.Header.Del("Authorization")
+		}
+		w, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Body.Close()
+		text, err := io.ReadAll(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.StatusCode, string(text)
+	}
+	tlsAt, plainAt := "https://"+address(t, log, 0), "http://"+address(t, log, 1)
+	if status, body := get("GET", tlsAt+"/token?service=r.example.com&scope=repository:a:pull", ""); status != 200 {
+		t.Errorf("token: %d %s", status, body)
+	}
+	if status, _ := get("GET", plainAt+"/token?service=r.example.com", ""); status != 404 {
+		t.Errorf("a token where none are served: %d", status)
+	}
+	if status, body := get("POST", plainAt+"/notifications", `{"event":"data"}`); status != 200 {
+		t.Errorf("notification: %d %s", status, body)
+	}
+	if status, body := get("GET", plainAt+"/metrics", ""); status != 200 || !strings.Contains(body, `tidewaiter_token_requests_total{outcome="signed"} 1`) {
+		t.Errorf("metrics: %d %s", status, body)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"decision", "event", "granted pull"} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log has no line of %q:\n%s", line, log)
+		}
+	}
+	// Again: all is there.
+	a, err = app.New(context.Background(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	var kept []string
+	for e, err := range a.Journal().Read(context.Background(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, e.Summary())
+	}
+	if len(kept) != 2 {
+		t.Errorf("kept %q", kept)
+	}
+}
+
+func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := newFolder(t)
+	a, err := app.New(t.Context(), f.load(fmt.Sprintf("listen: [{ address: %q }]\n", l.Addr())+rule("a")), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), l.Addr().String()+": another program") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLinesStayWhole(t *testing.T) {
+	for _, format := range []string{"text", "json", "plain"} {
+		var b bytes.Buffer
+		log := app.NewLog(&b, format, "info")
+		log.Warn("two\nlines", "name", "a\x1b[2J\nmsg=forged")
+		log.Entries([]journal.Entry{{Text: []byte("a\nb\x00\x1b]0;title\x07")}, {Text: []byte("\u2028c\x9b")}})
+		if n := strings.Count(b.String(), "\n"); n != 3 {
+			t.Errorf("%s: %d lines of 3: %q", format, n, b.String())
+		}
+		if strings.ContainsAny(strings.ReplaceAll(b.String(), "\n", ""), "\x00\x1b\x07\u2028") {
+			t.Errorf("%s: a control character reached the log: %q", format, b.String())
+		}
+	}
+}
+
+func TestALogShowsWhatItsLevelSays(t *testing.T) {
+	var b bytes.Buffer
+	log := app.NewLog(&b, "text", "warn")
+	log.Entries([]journal.Entry{{Decision: &journal.Decision{Name: "ann"}}, {Decision: &journal.Decision{Name: "bob", Refused: "unknown or wrong"}}})
+	if strings.Contains(b.String(), "ann") || !strings.Contains(b.String(), "bob") {
+		t.Errorf("got %q", b.String())
+	}
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// Check looks at what a config names: certificates, keys, and files of passwords. It opens no state and
+// listens nowhere. What is wrong would keep a service from starting, or registries from accepting its
+// tokens; a warning is what is allowed, and probably not meant.
+func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) {
+	c := &checking{cfg: cfg, now: now}
+	c.certificates()
+	c.root()
+	c.sources()
+	return c.wrong, c.warnings
+}
+
+// Root reads the root of a config.
+func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
+
+// Find looks somebody up in the sources of a config, in their order, as a token request would find them.
+// It is identity.ErrUnknown where none knows the name.
+func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
+	for _, s := range cfg.Identity {
+		finder, err := finder(s)
+		if err != nil {
+			return nil, err
+		}
+		who, err := finder.Find(ctx, name, "")
+		if !errors.Is(err, identity.ErrUnknown) {
+			return who, err
+		}
+	}
+	return nil, identity.ErrUnknown
+}
+
+func finder(s config.Source) (identity.Finder, error) {
+	if s.HTPasswd == nil {
+		return identity.Anyone{}, nil
+	}
+	return htpasswd.New(htpasswd.Options{
+		Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
+		Hashing: password.New(password.Options{}),
+	})
+}
+
+// checking is one Check.
+type checking struct {
+	cfg             *config.Config
+	now             time.Time
+	wrong, warnings config.Problems
+}
+
+func (c *checking) problem(line int, format string, args ...any) {
+	c.wrong = append(c.wrong, config.Problem{File: c.cfg.File, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checking) warn(format string, args ...any) {
+	c.warnings = append(c.warnings, config.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checking) certificates() {
+	for _, l := range c.cfg.Listen {
+		if l.TLS == nil || l.TLS.Certificate == "" {
+			continue
+		}
+		pair, err := tls.LoadX509KeyPair(l.TLS.Certificate, l.TLS.Key)
+		switch {
+		case err != nil:
+			c.problem(0, "listening at %s: reading %s and %s: %v", l.Address, l.TLS.Certificate, l.TLS.Key, err)
+		case c.now.After(pair.Leaf.NotAfter):
+			c.problem(0, "listening at %s: the certificate %s expired on %s", l.Address, l.TLS.Certificate, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
+		case c.now.Before(pair.Leaf.NotBefore):
+			c.problem(0, "listening at %s: the certificate %s is not valid before %s", l.Address, l.TLS.Certificate, pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// allRegistries is how many versions of the registry token.Problem tells of.
+const allRegistries = 3
+
+// root judges the root as registries would. A root that is not for tokens alone is refused: whoever
+// holds another certificate under it can sign tokens. That it is meant can be said (shared_root).
+func (c *checking) root() {
+	root, err := readRoot(c.cfg)
+	if err != nil {
+		c.problem(0, "%v", err)
+		return
+	}
+	forms := make(map[token.KeyID][]string)
+	for _, r := range c.cfg.Registries {
+		forms[r.KeyID] = append(forms[r.KeyID], r.Service)
+	}
+	told := make(map[string]bool)
+	for _, form := range token.KeyIDs() {
+		if len(forms[form]) == 0 {
+			continue
+		}
+		for _, p := range root.Problems(form, c.now) {
+			shared := p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
+			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries // a form is chosen for one version
+			if told[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
+				continue
+			}
+			told[p.Text] = true
+			text := fmt.Sprintf("signing for %s with %s: %s: %s", strings.Join(forms[form], ", "), c.cfg.Signing.Certificate, p.Text, p.Hint)
+			switch {
+			case shared:
+				c.problem(0, "%s; if it is meant, say so: signing.shared_root: true", text)
+			case len(p.Refuse) == allRegistries:
+				c.problem(0, "%s", text)
+			default:
+				c.warn("%s", text)
+			}
+		}
+	}
+}
+
+// sources reads files of passwords as New would.
+func (c *checking) sources() {
+	for _, s := range c.cfg.Identity {
+		_, err := finder(s)
+		if err == nil {
+			continue
+		}
+		problems, ok := errors.AsType[htpasswd.Problems](err)
+		if !ok {
+			c.problem(s.Line, "%v", err)
+			continue
+		}
+		for _, p := range problems {
+			at := config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion}
+			switch {
+			case p.Group != "":
+				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("the group %q: %s", p.Group, p.Text)
+			case p.File == "":
+				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("entry %d: %s", p.Line, p.Text)
+			}
+			c.wrong = append(c.wrong, at)
+		}
+	}
+}

@@ -1,0 +1,331 @@
+package issuer_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// clock is a time that tests set.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// bench is an issuer with a clock, a journal, and a source whose answer a test chooses.
+type bench struct {
+	testing.TB
+	*issuer.Issuer
+	clock   *clock
+	journal *journal.Journal
+	source  func(identity.Credentials) (identity.Verified, error)
+}
+
+func (b *bench) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+	return b.source(c)
+}
+
+func newBench(t testing.TB, change func(*issuer.Live)) *bench {
+	t.Helper()
+	b := &bench{TB: t, clock: &clock{at: time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC)}}
+	b.source = func(c identity.Credentials) (identity.Verified, error) {
+		return identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}, Credential: "password"}, nil
+	}
+	db, err := store.Open(t.Context(), "sqlite::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.journal, err = journal.New(db, journal.Options{Now: b.clock.now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = b.journal.Close(context.Background())
+		_ = db.Close()
+	})
+	root, err := token.NewRoot("test", token.ES256, b.clock.at.AddDate(-1, 0, 0), b.clock.at.AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.New(keyring.Options{Root: root, Now: b.clock.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := issuer.Live{
+		Registries: map[string]*issuer.Registry{
+			"r": {Service: "r", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute},
+		},
+		Chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "test", Authenticator: b}}}),
+		Policy: compile(t,
+			policy.Rule{Name: "all", Subjects: []string{"signed-in"}, Names: []string{"**"}, Actions: scope.Repository},
+			policy.Rule{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"brief"}, Actions: scope.Pull, Lifetime: time.Minute},
+		),
+		Keys: keys, Name: "tidewaiter", Anonymous: true, Reuse: true,
+	}
+	if change != nil {
+		change(&live)
+	}
+	b.Issuer = issuer.New(live, issuer.Options{Journal: b.journal, Now: b.clock.now})
+	return b
+}
+
+func compile(t testing.TB, rules ...policy.Rule) *policy.Policy {
+	t.Helper()
+	p, err := policy.Compile(policy.Source{Rules: rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func request(name string, scopes ...string) *issuer.Request {
+	asked, ignored, err := scope.Parse(scopes)
+	if err != nil {
+		panic(err)
+	}
+	c := identity.Credentials{}
+	if name != "" {
+		c = identity.NewCredentials(name, "secret")
+	}
+	return &issuer.Request{Service: "r", Scopes: asked, Ignored: ignored, Credentials: c}
+}
+
+func (b *bench) issue(r *issuer.Request) issuer.Answer {
+	b.Helper()
+	a, err := b.Issue(context.Background(), r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return a
+}
+
+// times are a token's nbf, iat and exp, in seconds from the clock's whole second.
+func (b *bench) times(a issuer.Answer) [3]int64 {
+	b.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	var c struct{ Nbf, Iat, Exp int64 }
+	if err := json.Unmarshal(text, &c); err != nil {
+		b.Fatal(err)
+	}
+	now := b.clock.now().Unix()
+	return [3]int64{c.Nbf - now, c.Iat - now, c.Exp - now}
+}
+
+// entries are what the journal holds, as lines.
+func (b *bench) entries() []journal.Entry {
+	b.Helper()
+	if err := b.journal.Append(context.Background(), journal.Entry{Text: []byte("-")}); err != nil {
+		b.Fatal(err)
+	}
+	var all []journal.Entry
+	for e, err := range b.journal.Read(context.Background(), 0) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if e.Decision != nil {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func TestATokenLivesAsLongAsItSays(t *testing.T) {
+	for _, tt := range []struct {
+		what      string
+		scope     string
+		want      [3]int64 // nbf, iat, exp
+		expiresIn int
+	}{
+		{"as the registry says", "repository:a:pull", [3]int64{-10, 0, 301}, 300},
+		{"shorter where a rule says so", "repository:brief:pull", [3]int64{-10, 0, 61}, 60},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			b := newBench(t, nil)
+			if tt.scope == "repository:brief:pull" {
+				b.Swap(func(l issuer.Live) issuer.Live {
+					l.Policy = compile(t, policy.Rule{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"brief"}, Actions: scope.Pull, Lifetime: time.Minute})
+					return l
+				})
+			}
+			a := b.issue(request("ann", tt.scope))
+			if diff := cmp.Diff(tt.want, b.times(a)); diff != "" || a.ExpiresIn != tt.expiresIn {
+				t.Errorf("expires_in %d, want %d; times (-want +got)\n%s", a.ExpiresIn, tt.expiresIn, diff)
+			}
+		})
+	}
+}
+
+func TestAReusedTokenIsStillFresh(t *testing.T) {
+	b := newBench(t, nil)
+	first := b.issue(request("ann", "repository:a:pull"))
+	b.clock.pass(29 * time.Second)
+	second := b.issue(request("ann", "repository:a:pull"))
+	if !second.Reused || string(second.Token) != string(first.Token) || second.ExpiresIn != 271 {
+		t.Errorf("after 29 s: reused %t, expires_in %d", second.Reused, second.ExpiresIn)
+	}
+	if second.ID == first.ID {
+		t.Error("two decisions with one id")
+	}
+	b.clock.pass(2 * time.Second)
+	if third := b.issue(request("ann", "repository:a:pull")); third.Reused {
+		t.Error("after 31 s it was reused")
+	}
+	entries := b.entries()
+	if len(entries) != 3 || entries[1].Decision.Token != first.ID || entries[1].ID != second.ID {
+		t.Errorf("the journal does not say which token was handed out: %+v", entries)
+	}
+}
+
+func TestATokenOfAMinuteIsNotReused(t *testing.T) {
+	b := newBench(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = time.Minute })
+	b.issue(request("ann", "repository:a:pull"))
+	if a := b.issue(request("ann", "repository:a:pull")); a.Reused || a.ExpiresIn < 60 {
+		t.Errorf("reused %t, expires_in %d: clients count on a minute", a.Reused, a.ExpiresIn)
+	}
+}
+
+func TestPrincipalsNeverShareATokenByACleverName(t *testing.T) {
+	b := newBench(t, nil)
+	seen := make(map[string]string)
+	for i, p := range []policy.Principal{
+		{Kind: policy.User, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "ab", ID: "c", Name: "n"},
+		{Kind: policy.Robot, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "a", ID: "bc", Name: "m"},
+		{Kind: policy.User, Source: "a", ID: "bcn", Name: ""}, {Kind: policy.User, Source: "", ID: "abc", Name: "n"},
+	} {
+		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{Principal: &p}, nil }
+		a := b.issue(request("x", "repository:a:pull"))
+		if a.Reused {
+			t.Errorf("principal %d got the token of %s", i, seen[string(a.Token)])
+		}
+		seen[string(a.Token)] = fmt.Sprint(i)
+	}
+}
+
+func TestRefusalsAreKept(t *testing.T) {
+	b := newBench(t, nil)
+	down := errors.New("connection refused")
+	for _, tt := range []struct {
+		source error
+		want   error
+		kept   string
+	}{
+		{identity.ErrRejected, identity.ErrRejected, "unknown or wrong"},
+		{identity.ErrUnknown, identity.ErrRejected, "unknown or wrong"},
+		{down, identity.ErrUnavailable, "unavailable"},
+	} {
+		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, tt.source }
+		if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); !errors.Is(err, tt.want) {
+			t.Errorf("%v gave %v", tt.source, err)
+		}
+		entries := b.entries()
+		last := entries[len(entries)-1].Decision
+		if last.Principal != nil || last.Name != "ann" || !strings.HasPrefix(last.Refused, tt.kept) {
+			t.Errorf("kept %+v", last)
+		}
+	}
+	if _, err := b.Issue(context.Background(), &issuer.Request{Service: "other"}); !errors.Is(err, issuer.ErrUnknownRegistry) {
+		t.Errorf("an unknown registry gave %v", err)
+	}
+}
+
+func TestStrictAuditWithholdsWhatCannotBeKept(t *testing.T) {
+	b := newBench(t, func(l *issuer.Live) { l.Strict = true })
+	b.issue(request("ann", "repository:a:pull"))
+	if n := len(b.entries()); n != 1 {
+		t.Fatalf("%d decisions on disk when the answer was given", n)
+	}
+	if err := b.journal.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); !errors.Is(err, issuer.ErrNotKept) {
+		t.Errorf("got %v", err)
+	}
+	b.Swap(func(l issuer.Live) issuer.Live { l.Strict = false; return l })
+	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); err != nil {
+		t.Errorf("best effort: %v", err)
+	}
+}
+
+// A request is answered with one generation: a policy never signs with the name of another.
+func TestASwapIsSeenWhole(t *testing.T) {
+	b := newBench(t, nil)
+	generation := func(n int) func(issuer.Live) issuer.Live {
+		return func(l issuer.Live) issuer.Live {
+			l.Name = fmt.Sprint("name-", n)
+			l.Policy = compile(t, policy.Rule{Name: fmt.Sprint("rule-", n), Subjects: []string{"anyone"}, Names: []string{fmt.Sprint("repo-", n)}, Actions: scope.Pull})
+			return l
+		}
+	}
+	b.Swap(generation(0))
+	done := make(chan struct{})
+	var swapping sync.WaitGroup
+	swapping.Go(func() {
+		for n := 1; ; n = 1 - n {
+			select {
+			case <-done:
+				return
+			default:
+				b.Swap(generation(n))
+			}
+		}
+	})
+	for range 200 {
+		a := b.issue(request("", "repository:repo-0:pull", "repository:repo-1:pull"))
+		text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if zero, one := strings.Contains(string(text), "name-0"), strings.Contains(string(text), "repo-1"); zero == one {
+			t.Fatalf("two generations in one token: %s", text)
+		}
+	}
+	close(done)
+	swapping.Wait()
+}
+
+func BenchmarkIssue(b *testing.B) {
+	for _, reuse := range []bool{false, true} {
+		b.Run(fmt.Sprintf("reuse=%t", reuse), func(b *testing.B) {
+			x := newBench(b, func(l *issuer.Live) { l.Reuse = reuse })
+			r := request("ann", "repository:team/app:pull,push")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := x.Issue(context.Background(), r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
