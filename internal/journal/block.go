@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -50,32 +51,34 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 // write appends entries to the journal within tx, and gives them their positions. It returns those
 // that are no repeats, in the same array. A repeat is as good as kept.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
-	next, previous, err := lockHead(ctx, tx)
+	ctx = context.WithoutCancel(ctx) // tx ends with its context; watching it at each statement costs a goroutine
+	h, err := lockHead(ctx, tx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("finding the journal's head: %w", err)
 	}
-	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), next, entries)
+	w.known.next = h.principal
+	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), h.next, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("looking for repeated events: %w", err)
 	}
+	if len(kept) == 0 {
+		return nil, 0, nil
+	}
 	for rest := kept; len(rest) > 0; blocks++ {
-		b := block{first: next, previous: previous}
+		b := block{first: h.next, previous: h.hash}
 		rest = rest[w.fill(&b, rest):]
 		b.hash = b.sum()
 		if err := insertBlock(ctx, tx, &b); err != nil {
 			return nil, 0, fmt.Errorf("keeping a block of the journal: %w", err)
 		}
-		next, previous = next+Position(b.entries), b.hash
+		h.next, h.hash = h.next+Position(b.entries), b.hash
 	}
-	for sum, text := range w.known.pending {
-		if err := insertPrincipal(ctx, tx, sum, text); err != nil {
-			return nil, 0, fmt.Errorf("keeping a principal: %w", err)
-		}
+	if err := insertPrincipals(ctx, tx, w.known.pending); err != nil {
+		return nil, 0, fmt.Errorf("keeping principals: %w", err)
 	}
-	if len(kept) > 0 {
-		if err := moveHead(ctx, tx, next, previous); err != nil {
-			return nil, 0, fmt.Errorf("moving the journal's head: %w", err)
-		}
+	h.principal = w.known.next
+	if err := moveHead(ctx, tx, h); err != nil {
+		return nil, 0, fmt.Errorf("moving the journal's head: %w", err)
 	}
 	return kept, blocks, nil
 }
@@ -110,12 +113,18 @@ const (
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
 
 func (w *builder) leaveOutRepeats(ctx context.Context, tx *sql.Tx, epoch int64, next Position, entries []Entry) ([]Entry, error) {
+	if !slices.ContainsFunc(entries, func(e Entry) bool { return e.Event != nil && e.Event.ID != "" }) {
+		return entries, nil
+	}
+	keys, err := newEventKeys(ctx, tx, epoch)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.close()
 	kept := entries[:0]
-	events := false
 	for _, entry := range entries {
 		if entry.Event != nil && entry.Event.ID != "" {
-			events = true
-			isNew, err := insertEvent(ctx, tx, epoch, eventKey(entry.Registry, entry.Event.ID), next+Position(len(kept)))
+			isNew, err := keys.add(ctx, eventKey(entry.Registry, entry.Event.ID), next+Position(len(kept)))
 			if err != nil {
 				return nil, err
 			}
@@ -125,7 +134,7 @@ func (w *builder) leaveOutRepeats(ctx context.Context, tx *sql.Tx, epoch int64, 
 		}
 		kept = append(kept, entry)
 	}
-	if !events || w.tidied >= epoch {
+	if w.tidied >= epoch {
 		return kept, nil
 	}
 	n, err := deleteEvents(ctx, tx, epoch-2, tidyAtOnce)

@@ -3,8 +3,11 @@ package journal
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -19,9 +22,12 @@ type (
 	// number is a constant of another package, whatever methods that has.
 	number   = uint8
 	headLine struct {
-		Form       int        `json:"form"`
-		Principals []string   `json:"principals"`
-		Rules      []ruleLine `json:"rules"`
+		Form       int `json:"form"`
+		Principals []struct {
+			Number int64  `json:"number"`
+			SHA256 string `json:"sha256"`
+		} `json:"principals"`
+		Rules []ruleLine `json:"rules"`
 	}
 	ruleLine struct {
 		Name string `json:"name"`
@@ -89,17 +95,17 @@ type (
 // decoder reads blocks. It remembers principals, so that those in many blocks are read once.
 type decoder struct {
 	q          querier
-	principals map[hash]*policy.Principal
+	principals *cache[hash, *policy.Principal]
 }
 
 func newDecoder(q querier) *decoder {
-	return &decoder{q: q, principals: make(map[hash]*policy.Principal)}
+	return &decoder{q: q, principals: newCache[hash, *policy.Principal](1024, 1<<20)}
 }
 
-// open is a block that is being read.
+// openBlock is a block that is being read.
 type openBlock struct {
 	lines      [][]byte // of the entries
-	principals []hash
+	principals []principalRef
 	rules      []*policy.Rule
 }
 
@@ -117,12 +123,12 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		return nil, fmt.Errorf("it is of form %d, and this version of Tidewaiter knows form 1", head.Form)
 	}
 	o := &openBlock{lines: lines[1:]}
-	for _, text := range head.Principals {
-		raw, err := base64.RawURLEncoding.DecodeString(text)
+	for _, p := range head.Principals {
+		raw, err := base64.RawURLEncoding.DecodeString(p.SHA256)
 		if err != nil || len(raw) != len(hash{}) {
-			return nil, fmt.Errorf("reading its first line: %q is no hash of a principal", text)
+			return nil, fmt.Errorf("reading its first line: %q is no hash of a principal", p.SHA256)
 		}
-		o.principals = append(o.principals, hash(raw))
+		o.principals = append(o.principals, principalRef{p.Number, hash(raw)})
 	}
 	for _, r := range head.Rules {
 		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: policy.Origin{File: r.File, Line: r.Line}})
@@ -204,25 +210,39 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 	return decision, nil
 }
 
-func (d *decoder) principal(ctx context.Context, sum hash) (*policy.Principal, error) {
-	if p, ok := d.principals[sum]; ok {
+// principal reads a principal, and makes sure that it is the one that was meant.
+func (d *decoder) principal(ctx context.Context, ref principalRef) (*policy.Principal, error) {
+	if p, ok := d.principals.get(ref.hash); ok {
 		return p, nil
 	}
-	text, err := selectPrincipal(ctx, d.q, sum)
+	text, err := selectPrincipal(ctx, d.q, ref.number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, &principalError{ref.number, "missing"}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for principal %x: %w", sum, err)
+		return nil, fmt.Errorf("reading principal %d: %w", ref.number, err)
+	}
+	if sha256.Sum256(text) != ref.hash {
+		return nil, &principalError{ref.number, "not as it was"}
 	}
 	var l principalLine
 	if err := json.Unmarshal(text, &l); err != nil {
-		return nil, fmt.Errorf("reading principal %x: %w", sum, err)
+		return nil, fmt.Errorf("reading principal %d: %w", ref.number, err)
 	}
 	p := &policy.Principal{Kind: policy.Kind(l.Kind), Name: l.Name, Source: l.Source, ID: l.ID, Groups: l.Groups, Claims: l.Claims}
 	for _, limit := range l.Limits {
 		p.Limits = append(p.Limits, policy.Limit{Type: limit.Type, Names: limit.Names, Actions: scope.Actions(limit.Actions)})
 	}
-	if len(d.principals) >= maxPrincipals {
-		clear(d.principals)
-	}
-	d.principals[sum] = p
+	d.principals.put(ref.hash, p, len(text))
 	return p, nil
+}
+
+// principalError says that a principal, which a block names, was tampered with.
+type principalError struct {
+	number int64
+	how    string
+}
+
+func (e *principalError) Error() string {
+	return fmt.Sprintf("its principal %d is %s", e.number, e.how)
 }

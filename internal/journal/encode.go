@@ -16,7 +16,7 @@ import (
 
 // The content of a block, form 1, is lines of JSON. The first names what the others refer to by number:
 //
-//	{"form":1,"principals":["<SHA-256, base64url>"],"rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
+//	{"form":1,"principals":[{"number":7,"sha256":"<base64url>"}],"rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
 //
 // Each other line is an entry:
 //
@@ -29,8 +29,8 @@ import (
 // encoder writes the content of one block.
 type encoder struct {
 	lines      []byte
-	principals []hash
-	numbers    map[hash]int         // into principals
+	principals []principalRef       // by first use
+	places     map[int64]int        // of a principal's number in principals
 	rules      []*policy.Rule       // by first use
 	ruleNumber map[*policy.Rule]int // into rules
 	known      *principals
@@ -38,7 +38,7 @@ type encoder struct {
 
 func newEncoder(known *principals) *encoder {
 	return &encoder{
-		numbers:    make(map[hash]int),
+		places:     make(map[int64]int),
 		ruleNumber: make(map[*policy.Rule]int),
 		known:      known,
 	}
@@ -46,7 +46,7 @@ func newEncoder(known *principals) *encoder {
 
 func (e *encoder) reset() {
 	e.lines, e.principals = e.lines[:0], e.principals[:0]
-	clear(e.numbers)
+	clear(e.places)
 	clear(e.ruleNumber)
 	clear(e.rules)
 	e.rules = e.rules[:0]
@@ -55,12 +55,15 @@ func (e *encoder) reset() {
 // content returns the lines with the first one before them, in dst.
 func (e *encoder) content(dst []byte) []byte {
 	dst = append(dst, `{"form":1`...)
-	for i, sum := range e.principals {
-		dst = append(dst, list(i, `,"principals":["`, `","`)...)
-		dst = base64.RawURLEncoding.AppendEncode(dst, sum[:])
+	for i := range e.principals {
+		dst = append(dst, list(i, `,"principals":[{"number":`, `,{"number":`)...)
+		dst = strconv.AppendInt(dst, e.principals[i].number, 10)
+		dst = append(dst, `,"sha256":"`...)
+		dst = base64.RawURLEncoding.AppendEncode(dst, e.principals[i].hash[:])
+		dst = append(dst, `"}`...)
 	}
 	if len(e.principals) > 0 {
-		dst = append(dst, `"]`...)
+		dst = append(dst, ']')
 	}
 	for i, rule := range e.rules {
 		dst = append(dst, list(i, `,"rules":[{"name":`, `,{"name":`)...)
@@ -206,16 +209,16 @@ func (e *encoder) rule(r *policy.Rule) int {
 	return number
 }
 
-// principal returns the number of a principal in this block.
+// principal returns the place of a principal in this block's first line.
 func (e *encoder) principal(p *policy.Principal) int {
-	sum := e.known.hash(p)
-	number, ok := e.numbers[sum]
+	number, sum := e.known.number(p)
+	place, ok := e.places[number]
 	if !ok {
-		number = len(e.principals)
-		e.principals = append(e.principals, sum)
-		e.numbers[sum] = number
+		place = len(e.principals)
+		e.principals = append(e.principals, principalRef{number, sum})
+		e.places[number] = place
 	}
-	return number
+	return place
 }
 
 // appendPrincipal writes a principal; the same principal always comes out the same.
@@ -320,6 +323,12 @@ func appendString(b []byte, s string) []byte {
 	}
 	b = append(b, s[start:]...)
 	return append(b, '"')
+}
+
+// principalRef names a principal: where it is, and what it must be.
+type principalRef struct {
+	number int64
+	hash   hash
 }
 
 // hash is a SHA-256.

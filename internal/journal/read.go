@@ -12,11 +12,11 @@ import (
 
 // Last returns the position of the last entry; 0 if there is none.
 func (j *Journal) Last(ctx context.Context) (Position, error) {
-	next, _, err := selectHead(ctx, j.db.Read())
+	h, err := selectHead(ctx, j.db.Read())
 	if err != nil {
 		return 0, fmt.Errorf("finding the journal's end: %w", err)
 	}
-	return next - 1, nil
+	return h.next - 1, nil
 }
 
 // Read returns the entries after a position, in order, up to the end as it is found. An error ends it: ctx's, or that a

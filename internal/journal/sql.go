@@ -6,19 +6,35 @@ import (
 	"errors"
 )
 
-// lockHead returns what the next block stands on. The update, though it changes nothing, holds the row until the
-// transaction ends: blocks of several processes stand in line here.
-func lockHead(ctx context.Context, tx *sql.Tx) (next Position, previous hash, err error) {
-	var sum []byte
-	err = tx.QueryRowContext(ctx, `
-		UPDATE journal_head SET next = next WHERE one = 1 RETURNING next, hash`).Scan(&next, &sum)
-	copy(previous[:], sum)
-	return next, previous, err
+// head is what the next block stands on.
+type head struct {
+	next      Position // of the next entry
+	principal int64    // number of the next new principal
+	hash      hash     // of the last block
 }
 
-func moveHead(ctx context.Context, tx *sql.Tx, next Position, sum hash) error {
-	_, err := tx.ExecContext(ctx, `UPDATE journal_head SET next = $1, hash = $2 WHERE one = 1`, next, sum[:])
+// lockHead returns the head. The update, though it changes nothing, holds the row until the transaction
+// ends: blocks of several processes stand in line here.
+func lockHead(ctx context.Context, tx *sql.Tx) (head, error) {
+	return scanHead(tx.QueryRowContext(ctx, `
+		UPDATE journal_head SET next = next WHERE one = 1 RETURNING next, principal, hash`))
+}
+
+func moveHead(ctx context.Context, tx *sql.Tx, h head) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE journal_head SET next = $1, principal = $2, hash = $3 WHERE one = 1`, h.next, h.principal, h.hash[:])
 	return err
+}
+
+func selectHead(ctx context.Context, q querier) (head, error) {
+	return scanHead(q.QueryRowContext(ctx, `SELECT next, principal, hash FROM journal_head WHERE one = 1`))
+}
+
+func scanHead(row *sql.Row) (h head, err error) {
+	var sum []byte
+	err = row.Scan(&h.next, &h.principal, &sum)
+	copy(h.hash[:], sum)
+	return h, err
 }
 
 func insertBlock(ctx context.Context, tx *sql.Tx, b *block) error {
@@ -29,27 +45,60 @@ func insertBlock(ctx context.Context, tx *sql.Tx, b *block) error {
 	return err
 }
 
-func insertPrincipal(ctx context.Context, tx *sql.Tx, sum hash, text []byte) error {
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO journal_principals (hash, principal) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING`, sum[:], text)
-	return err
+func insertPrincipals(ctx context.Context, tx *sql.Tx, principals []newPrincipal) error {
+	if len(principals) == 0 {
+		return nil
+	}
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO journal_principals (number, hash, principal) VALUES ($1, $2, $3)`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for i := range principals {
+		if _, err := insert.ExecContext(ctx, principals[i].number, principals[i].hash[:], principals[i].text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// insertEvent notes an event, and says whether it is new: neither in this epoch nor in those about it.
-func insertEvent(ctx context.Context, tx *sql.Tx, epoch int64, key []byte, position Position) (bool, error) {
+// eventKeys notes which events were kept. It is for one transaction.
+type eventKeys struct {
+	epoch          int64
+	search, insert *sql.Stmt
+}
+
+func newEventKeys(ctx context.Context, tx *sql.Tx, epoch int64) (*eventKeys, error) {
+	search, err := tx.PrepareContext(ctx, `
+		SELECT 1 FROM journal_events WHERE epoch IN ($1, $2, $3, $4) AND key = $5 LIMIT 1`)
+	if err != nil {
+		return nil, err
+	}
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO journal_events (epoch, key, position) VALUES ($1, $2, $3)`)
+	if err != nil {
+		search.Close()
+		return nil, err
+	}
+	return &eventKeys{epoch, search, insert}, nil
+}
+
+// add notes an event, and says whether it is new: neither in this epoch nor in those about it.
+func (k *eventKeys) add(ctx context.Context, key []byte, position Position) (bool, error) {
 	var one int
-	err := tx.QueryRowContext(ctx, `
-		SELECT 1 FROM journal_events WHERE epoch IN ($1, $2, $3, $4) AND key = $5 LIMIT 1`,
-		epoch-2, epoch-1, epoch, epoch+1, key).Scan(&one)
+	err := k.search.QueryRowContext(ctx, k.epoch-2, k.epoch-1, k.epoch, k.epoch+1, key).Scan(&one)
 	if err == nil {
 		return false, nil
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO journal_events (epoch, key, position) VALUES ($1, $2, $3)`, epoch, key, position)
+	_, err = k.insert.ExecContext(ctx, k.epoch, key, position)
 	return err == nil, err
+}
+
+func (k *eventKeys) close() {
+	k.search.Close()
+	k.insert.Close()
 }
 
 // deleteEvents forgets up to limit events of epochs before epoch, and says how many there were.
@@ -67,13 +116,6 @@ func deleteEvents(ctx context.Context, tx *sql.Tx, epoch int64, limit int) (int6
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func selectHead(ctx context.Context, q querier) (next Position, sum hash, err error) {
-	var text []byte
-	err = q.QueryRowContext(ctx, `SELECT next, hash FROM journal_head WHERE one = 1`).Scan(&next, &text)
-	copy(sum[:], text)
-	return next, sum, err
 }
 
 const blockColumns = `SELECT first, entries, earliest, latest, previous, hash, content FROM journal_blocks `
@@ -120,7 +162,7 @@ func selectBlocksOf(ctx context.Context, q querier, millisecond, slack int64) (f
 	return firsts, rows.Err()
 }
 
-func selectPrincipal(ctx context.Context, q querier, sum hash) (text []byte, err error) {
-	err = q.QueryRowContext(ctx, `SELECT principal FROM journal_principals WHERE hash = $1`, sum[:]).Scan(&text)
+func selectPrincipal(ctx context.Context, q querier, number int64) (text []byte, err error) {
+	err = q.QueryRowContext(ctx, `SELECT principal FROM journal_principals WHERE number = $1`, number).Scan(&text)
 	return text, err
 }

@@ -24,18 +24,21 @@ CREATE INDEX journal_blocks_by_time ON journal_blocks (latest, earliest);
 
 -- One row: what the next block stands on. It is updated in the block's transaction.
 CREATE TABLE journal_head (
-    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    next INTEGER NOT NULL, -- position of the next entry
-    hash BLOB    NOT NULL  -- of the last block
+    one       INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    next      INTEGER NOT NULL, -- position of the next entry
+    principal INTEGER NOT NULL, -- number of the next new principal
+    hash      BLOB    NOT NULL  -- of the last block
 );
 
-INSERT INTO journal_head (one, next, hash) VALUES (1, 1, zeroblob(32));
+INSERT INTO journal_head (one, next, principal, hash) VALUES (1, 1, 1, zeroblob(32));
 
--- Principals, once each; a block names them by hash.
+-- Principals, once each as a rule: who was forgotten by the writer is stored again. A block names them by number
+-- and hash. Numbers ascend, so that storing one writes at the end of the table and nowhere else.
 CREATE TABLE journal_principals (
-    hash      BLOB NOT NULL PRIMARY KEY, -- SHA-256 of principal
-    principal BLOB NOT NULL              -- JSON
-) WITHOUT ROWID;
+    number    INTEGER NOT NULL PRIMARY KEY,
+    hash      BLOB    NOT NULL, -- SHA-256 of principal
+    principal BLOB    NOT NULL  -- JSON
+);
 
 -- Which events were kept, so that a repeat is not. Rows leave by age, whole epochs at a time.
 CREATE TABLE journal_events (
