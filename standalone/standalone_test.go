@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+)
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// up starts one and returns a function that ends it.
+func up(t *testing.T, data string, log *lines) (*Standalone, func()) {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(log, "plain", "info")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	return s, func() {
+		t.Helper()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// client speaks to a registry as clients do: it follows the challenge to the realm.
+type client struct {
+	*testing.T
+	base, name, password string
+}
+
+func (c client) do(method, path, scope string, body []byte, header ...string) *http.Response {
+	c.Helper()
+	url := path
+	if strings.HasPrefix(path, "/") {
+		url = c.base + path
+	}
+	request := func() *http.Request {
+		r, err := http.NewRequest(method, url, bytes.NewReader(body))
+		if err != nil {
+			c.Fatal(err)
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		return r
+	}
+	first, err := http.DefaultClient.Do(request())
+	if err != nil {
+		c.Fatal(err)
+	}
+	first.Body.Close()
+	if first.StatusCode != http.StatusUnauthorized {
+		return first
+	}
+	found := regexp.MustCompile(`realm="([^"]+)",service="([^"]+)"`).FindStringSubmatch(first.Header.Get("WWW-Authenticate"))
+	if found == nil {
+		c.Fatalf("no challenge: %v", first.Header)
+	}
+	ask, err := http.NewRequest("GET", found[1]+"?service="+found[2]+"&scope="+scope, nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	if c.name != "" {
+		ask.SetBasicAuth(c.name, c.password)
+	}
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return answer
+	}
+	var paper struct{ Token string }
+	if err := json.NewDecoder(answer.Body).Decode(&paper); err != nil {
+		c.Fatal(err)
+	}
+	again := request()
+	again.Header.Set("Authorization", "Bearer "+paper.Token)
+	second, err := http.DefaultClient.Do(again)
+	if err != nil {
+		c.Fatal(err)
+	}
+	second.Body.Close()
+	return second
+}
+
+func (c client) push(repository, content string) int {
+	c.Helper()
+	sum := sha256.Sum256([]byte(content))
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	scope := "repository:" + repository + ":pull,push"
+	begun := c.do("POST", "/v2/"+repository+"/blobs/uploads/", scope, nil)
+	if begun.StatusCode != http.StatusAccepted {
+		return begun.StatusCode
+	}
+	at := begun.Header.Get("Location")
+	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
+}
+
+func TestANewcomerPushesAndFindsItAgain(t *testing.T) {
+	data := t.TempDir()
+	log := new(lines)
+	s, down := up(t, data, log)
+	welcome := s.Welcome()
+	found := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(welcome)
+	if found == nil || !strings.Contains(welcome, "docker login "+s.address) {
+		t.Fatalf("the welcome shows no password, or not what to type: %s", welcome)
+	}
+	admin := client{t, "http://" + s.address, "admin", found[1]}
+	if got := admin.do("GET", "/v2/", "", nil).StatusCode; got != http.StatusOK {
+		t.Errorf("login: %d", got)
+	}
+	if got := admin.push("admin/app", "layer one"); got != http.StatusCreated {
+		t.Errorf("push: %d", got)
+	}
+	wrong := client{t, admin.base, "admin", "wrong"}
+	if got := wrong.do("GET", "/v2/", "", nil).StatusCode; got != http.StatusUnauthorized {
+		t.Errorf("a wrong password: %d", got)
+	}
+	nobody := client{T: t, base: admin.base}
+	if got := nobody.push("admin/app", "layer two"); got != http.StatusUnauthorized {
+		t.Errorf("an anonymous push: %d", got)
+	}
+	down()
+	for _, line := range []string{"granted pull,push", "event push admin/app", "unknown or wrong"} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("no line of %q in\n%s", line, log)
+		}
+	}
+	if strings.Contains(log.String(), found[1]) {
+		t.Error("the password is in the log")
+	}
+
+	// The next time: another port, the same folder.
+	again := new(lines)
+	s, down = up(t, data, again)
+	defer down()
+	if strings.Contains(s.Welcome(), "password  ") {
+		t.Error("a password is shown a second time")
+	}
+	admin.base = "http://" + s.address
+	digest := sha256.Sum256([]byte("layer one"))
+	if got := admin.do("HEAD", "/v2/admin/app/blobs/sha256:"+hex.EncodeToString(digest[:]), "repository:admin/app:pull", nil).StatusCode; got != http.StatusOK {
+		t.Errorf("the layer is gone: %d", got)
+	}
+}
+
+func TestATakenPortIsSaid(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = Open(t.Context(), Options{Data: t.TempDir(), Port: l.Addr().(*net.TCPAddr).Port, Log: app.NewLog(io.Discard, "", "")})
+	if err == nil || !strings.Contains(err.Error(), "PORT=") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Events are for the registry's own listener: whoever reaches the port of the clients cannot post any.
+func TestClientsCannotPostEvents(t *testing.T) {
+	s, down := up(t, t.TempDir(), new(lines))
+	defer down()
+	ctx, done := context.WithTimeout(t.Context(), 10*time.Second)
+	defer done()
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/notifications", strings.NewReader(`{"events":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusNotFound {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+}
