@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+func newCheck() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say all that is wrong with a config and its policy",
+		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
+each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is touched.`,
+		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
+	}
+	source := configFlags(cmd)
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := source.load()
+		var wrong, warnings config.Problems
+		switch {
+		case err == nil:
+			wrong, warnings = app.Check(cfg, time.Now())
+			warnings = append(cfg.Warnings, warnings...)
+		case !errors.As(err, &wrong):
+			return err
+		}
+		if *output == asJSON {
+			if err := writeJSON(cmd.OutOrStdout(), checked(wrong, warnings)); err != nil {
+				return err
+			}
+		} else {
+			tell(cmd.ErrOrStderr(), wrong)
+			for i := range warnings {
+				warnings[i].Text = "warning: " + warnings[i].Text
+			}
+			tell(cmd.ErrOrStderr(), warnings)
+		}
+		if len(wrong) > 0 {
+			return errTold
+		}
+		if *output == asText {
+			p := painted(cmd.OutOrStdout())
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s, %s, %s\n", source.file, p.green("is good"),
+				count(len(cfg.Registries), "registry", "registries"), count(len(cfg.Identity), "source", "sources"),
+				count(cfg.Policy.Len(), "rule", "rules"))
+		}
+		return nil
+	}
+	return cmd
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// found is a problem for programs.
+type found struct {
+	File       string `json:"file,omitempty"`
+	Line       int    `json:"line,omitempty"`
+	Column     int    `json:"column,omitempty"`
+	Text       string `json:"text"`
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+func checked(wrong, warnings config.Problems) any {
+	list := func(problems config.Problems) []found {
+		l := make([]found, len(problems))
+		for i, p := range problems {
+			l[i] = found(p)
+		}
+		return l
+	}
+	return struct {
+		Good     bool    `json:"good"`
+		Problems []found `json:"problems"`
+		Warnings []found `json:"warnings"`
+	}{len(wrong) == 0, list(wrong), list(warnings)}
+}
+
+// highlight paints a problem with the line that it is in: its place bold, the caret red.
+func highlight(text string, p paint) string {
+	lines := strings.Split(text, "\n")
+	if place, rest, ok := strings.Cut(lines[0], ": "); ok {
+		lines[0] = p.bold(place+":") + " " + rest
+	}
+	if last := len(lines) - 1; last >= 2 {
+		lines[last] = p.red(lines[last])
+	}
+	return strings.Join(lines, "\n")
+}

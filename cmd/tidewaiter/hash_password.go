@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+)
+
+func newHashPassword() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hash-password",
+		Short: "Hash a password for an htpasswd file or the config",
+		Long: `Hash a password for an htpasswd file or the config. The password is asked for, or read from standard
+input: one line, whose end is no part of it. It is never taken from the command line, which others see.
+
+The hash is argon2id. With --bcrypt it is one that other programs read too.`,
+		Example: `  tidewaiter hash-password --name alice >> users.htpasswd
+  printf %s "$PASSWORD" | tidewaiter hash-password --bcrypt`,
+	}
+	name := cmd.Flags().String("name", "", "write a line of an htpasswd file for this `name`")
+	bcrypt := cmd.Flags().Bool("bcrypt", false, "make a bcrypt hash (at most 72 bytes of password)")
+	cost := cmd.Flags().Int("cost", 10, "of bcrypt, 10 to 15: one more takes twice the time, for each sign-in")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("cost") && !*bcrypt {
+			return misused(cmd, "--cost is of --bcrypt")
+		}
+		if err := entryName(*name); cmd.Flags().Changed("name") && err != nil {
+			return misused(cmd, "--name: %v", err)
+		}
+		secret, err := askPassword(cmd)
+		if err != nil {
+			return err
+		}
+		if err := usable(secret); err != nil {
+			return err
+		}
+		hashing := password.New(password.Options{Remember: -1})
+		hash := ""
+		if *bcrypt {
+			hash, err = hashing.HashBcrypt(cmd.Context(), secret.Reveal(), *cost)
+		} else {
+			hash, err = hashing.Hash(cmd.Context(), secret.Reveal())
+		}
+		if err != nil {
+			return err
+		}
+		if *name != "" {
+			hash = *name + ":" + hash
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), hash)
+		return nil
+	}
+	return cmd
+}
+
+// entryName refuses what an htpasswd file cannot hold as a name.
+func entryName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("no name")
+	case len(name) > identity.MaxName:
+		return fmt.Errorf("a name has at most %d bytes", identity.MaxName)
+	case strings.Contains(name, ":"):
+		return errors.New("a colon ends the name in an htpasswd file, so that none can be in it")
+	case strings.HasPrefix(name, "#"):
+		return errors.New("a line that begins with # says nothing")
+	case strings.TrimSpace(name) != name:
+		return errors.New("a space at an end of the name")
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }):
+		return errors.New("a character that cannot be printed")
+	}
+	return nil
+}
+
+// usable refuses what nobody could sign in with, because of what it is taken for.
+func usable(secret identity.Secret) error {
+	switch text := secret.Reveal(); {
+	case strings.IndexByte(text, 0) >= 0:
+		return errors.New("a password with a NUL byte in it is accepted nowhere")
+	case identity.Classify("somebody", text) != identity.Password:
+		return errors.New("this looks like a token, and would be taken for one at each sign-in")
+	}
+	return nil
+}
+
+// askPassword asks for a password twice where a person sits, and reads a line of standard input where none does.
+func askPassword(cmd *cobra.Command) (identity.Secret, error) {
+	if in, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(in) {
+		first, err := prompt(cmd, in, "Password: ")
+		if err != nil {
+			return identity.Secret{}, err
+		}
+		again, err := prompt(cmd, in, "Again: ")
+		if err != nil {
+			return identity.Secret{}, err
+		}
+		if !bytes.Equal(first, again) {
+			return identity.Secret{}, errors.New("the two passwords differ")
+		}
+		return identity.NewSecret(string(first)), nil
+	}
+	return readPassword(cmd.InOrStdin())
+}
+
+// prompt reads a line without showing it. A signal that ends the program meanwhile does not leave the
+// terminal without echo.
+func prompt(cmd *cobra.Command, in *os.File, text string) ([]byte, error) {
+	fd := int(in.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("reading the password: %w", err)
+	}
+	ctx, stop := untilStopped(cmd.Context())
+	defer stop()
+	type typed struct {
+		line []byte
+		err  error
+	}
+	read := make(chan typed, 1)
+	fmt.Fprint(cmd.ErrOrStderr(), text)
+	go func() { // after a signal it stays behind, and ends with the program
+		line, err := term.ReadPassword(fd)
+		read <- typed{line, err}
+	}()
+	select {
+	case t := <-read:
+		fmt.Fprintln(cmd.ErrOrStderr())
+		if t.err != nil {
+			return nil, fmt.Errorf("reading the password: %w", t.err)
+		}
+		return t.line, nil
+	case <-ctx.Done():
+		fmt.Fprintln(cmd.ErrOrStderr())
+		return nil, errors.Join(errors.New("reading the password: interrupted"), term.Restore(fd, state))
+	}
+}
+
+// readPassword reads one line. Only its end is taken away: a password is bytes.
+func readPassword(in io.Reader) (identity.Secret, error) {
+	text, err := io.ReadAll(io.LimitReader(in, identity.MaxSecret+3))
+	if err != nil {
+		return identity.Secret{}, fmt.Errorf("reading the password: %w", err)
+	}
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	text = bytes.TrimSuffix(text, []byte("\r"))
+	switch {
+	case len(text) == 0:
+		return identity.Secret{}, errors.New("no password was given")
+	case bytes.IndexByte(text, '\n') >= 0:
+		return identity.Secret{}, errors.New("more than one line was given for a password")
+	case len(text) > identity.MaxSecret:
+		return identity.Secret{}, fmt.Errorf("a password has at most %d bytes", identity.MaxSecret)
+	}
+	return identity.NewSecret(string(text)), nil
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/setup"
+)
+
+func newInit() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a working config, a root, an account, and the registry's config",
+		Long: `Make all that is needed to begin: a config with a policy in it, a root that signs, the account admin with a
+password that is shown once, and the config that a registry needs to trust it.
+
+Nothing is overwritten: what is there is kept, and what is missing is made.`,
+		Example: `  tidewaiter init
+  tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com`,
+	}
+	var o setup.Options
+	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
+	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host (default localhost:5000)")
+	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
+	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
+	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM `file`, to speak TLS without a proxy in front")
+	cmd.Flags().StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
+	_ = cmd.MarkFlagDirname("dir") // fails only for a flag that is not there
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey} {
+			if *path == "" {
+				continue
+			}
+			absolute, err := filepath.Abs(*path) // the config's folder may be another
+			if err != nil {
+				return fmt.Errorf("finding %s: %w", *path, err)
+			}
+			*path = absolute
+		}
+		there, ok, err := setup.Found(*dir)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := agree(there, o); err != nil {
+				return err
+			}
+			o = there
+		}
+		result, err := setup.Write(*dir, o)
+		if err != nil {
+			return err
+		}
+		if *output == asJSON {
+			return writeJSON(cmd.OutOrStdout(), initialized(result))
+		}
+		welcome(cmd.OutOrStdout(), result)
+		return nil
+	}
+	return cmd
+}
+
+// agree refuses flags that say otherwise than the config that is there: they would have no effect.
+func agree(there, asked setup.Options) error {
+	for _, s := range []struct{ what, is, asked string }{
+		{"service", there.Service, asked.Service},
+		{"public URL", there.PublicURL, strings.TrimSuffix(asked.PublicURL, "/")},
+		{"address to listen at", there.Listen, asked.Listen},
+		{"TLS certificate", there.TLSCertificate, asked.TLSCertificate},
+		{"TLS key", there.TLSKey, asked.TLSKey},
+	} {
+		if s.asked != "" && s.asked != s.is {
+			return fmt.Errorf("%s is there, and its %s is %q: change it there, or name another folder (--dir)", setup.Config, s.what, s.is)
+		}
+	}
+	return nil
+}
+
+// initialized is a set-up for programs. The password is in it, once.
+func initialized(r setup.Result) any {
+	type file struct {
+		Path string `json:"path"`
+		What string `json:"what"`
+		Made bool   `json:"made"`
+	}
+	files := make([]file, len(r.Files))
+	for i, f := range r.Files {
+		files[i] = file{r.Path(f.Path), f.What, f.Made}
+	}
+	return struct {
+		Dir           string `json:"dir"`
+		Files         []file `json:"files"`
+		Service       string `json:"service"`
+		Realm         string `json:"realm"`
+		Notifications string `json:"notifications"`
+		Account       string `json:"account"`
+		Password      string `json:"password,omitempty"`
+	}{r.Dir, files, r.Service, r.Realm, r.Events, setup.Admin, r.Password.Reveal()}
+}
+
+// welcome says what was made, and what to type next.
+func welcome(w io.Writer, r setup.Result) {
+	p := painted(w)
+	fmt.Fprintf(w, "%s\n\n", p.bold(r.Dir))
+	for _, f := range r.Files {
+		state := p.green("made")
+		if !f.Made {
+			state = p.faint("kept")
+		}
+		fmt.Fprintf(w, "  %s  %-22s %s\n", state, f.Path, p.faint(f.What))
+	}
+	if password := r.Password.Reveal(); password != "" {
+		fmt.Fprintf(w, "\nThe account, shown this once; only its hash is kept:\n\n  user      %s\n  password  %s\n", setup.Admin, p.bold(password))
+	} else {
+		fmt.Fprintf(w, "\nThe accounts were there already. To have a new password for %s, put the line that this prints\nin place of theirs in %s:\n\n  tidewaiter hash-password --name %s\n", setup.Admin, setup.Users, setup.Admin)
+	}
+	config, root, env := shown(r.Path(setup.Config)), r.Path(setup.Certificate), shown(r.Path(setup.RegistryEnv))
+	fmt.Fprintf(w, `
+Next, start Tidewaiter, and a registry that trusts it; for a registry that you have, %s
+says what its config needs:
+
+  tidewaiter serve --config %s
+  docker run -d --network host --env-file %s -v %s:%s:ro registry:3
+
+Then:
+
+  docker login %s -u %s
+  tidewaiter journal tail --follow --config %s
+`, shown(r.Path(setup.RegistryConfig)), config, env, shell(root), shell(root), r.Service, setup.Admin, config)
+}
+
+// shown is a path as it is typed from here.
+func shown(path string) string {
+	if here, err := os.Getwd(); err == nil {
+		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
+			path = short
+		}
+	}
+	return shell(path)
+}
+
+// shell quotes a path where a shell would take it for something else.
+func shell(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}

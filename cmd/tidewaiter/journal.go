@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+func newJournal() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "journal",
+		Short: "Read what happened",
+	}
+	cmd.AddCommand(newJournalTail(), newJournalVerify())
+	return cmd
+}
+
+func newJournalTail() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Print the last entries of the journal",
+		Long: `Print the last entries of the journal, also while the service runs: every decision, and every push, pull,
+mount and delete that registries reported. The id at a line's end can be given to "tidewaiter explain".`,
+		Example: `  tidewaiter journal tail --follow
+  tidewaiter journal tail -n 1000 --output json | jq -r 'select(.event.action == "push") | .event.repository'`,
+	}
+	source := configFlags(cmd)
+	n := cmd.Flags().IntP("lines", "n", 20, "how many entries; 0: only what comes after them")
+	follow := cmd.Flags().BoolP("follow", "f", false, "go on with what happens from now on, until Ctrl-C")
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if *n < 0 {
+			return misused(cmd, "--lines: a number from 0 up is wanted")
+		}
+		cfg, err := source.load()
+		if err != nil {
+			return err
+		}
+		ctx, stop := untilStopped(cmd.Context())
+		defer stop()
+		j, closing, err := openJournal(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closing()) }()
+		last, err := j.Last(ctx)
+		if err != nil {
+			return err
+		}
+		entries := j.Read
+		if *follow {
+			entries = j.Follow
+		}
+		print := entryText
+		if *output == asJSON {
+			print = entryJSON
+		}
+		p := painted(cmd.OutOrStdout())
+		for e, err := range entries(ctx, max(0, last-journal.Position(*n))) {
+			if err != nil {
+				return err
+			}
+			line, err := print(e, p)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// entryJSON is an entry as one line of JSON.
+func entryJSON(e journal.Entry, _ paint) (string, error) {
+	text, err := json.Marshal(e)
+	return string(text), err
+}
+
+func entryText(e journal.Entry, p paint) (string, error) {
+	return p.faint(e.Time.Local().Format(time.DateTime)) + " " + e.Summary() + " " + p.faint("id="+e.ID.String()), nil
+}
+
+func newJournalVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Look whether the journal is whole and unchanged",
+		Long: `Look whether the journal is whole and unchanged: each of its blocks carries a hash over its content and the
+block before it. Keep the hash that is printed somewhere else: as long as a later look finds it in place,
+nothing before it was changed. It exits 1, and says where, if a block is missing or was changed.`,
+		Example: "  tidewaiter journal verify",
+	}
+	source := configFlags(cmd)
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		cfg, err := source.load()
+		if err != nil {
+			return err
+		}
+		ctx, stop := untilStopped(cmd.Context())
+		defer stop()
+		j, closing, err := openJournal(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closing()) }()
+		v, err := j.Verify(ctx, 0)
+		broken, isBroken := errors.AsType[*journal.BrokenError](err)
+		if err != nil && !isBroken {
+			return err
+		}
+		if *output == asJSON {
+			result := struct {
+				Whole   bool             `json:"whole"`
+				First   journal.Position `json:"first"`
+				Last    journal.Position `json:"last"`
+				Entries int64            `json:"entries"`
+				Blocks  int64            `json:"blocks"`
+				Hash    string           `json:"hash"` // of the last block that was found whole
+				Broken  journal.Position `json:"broken,omitempty"`
+				Why     string           `json:"why,omitempty"`
+			}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, fmt.Sprintf("%x", v.Hash), 0, ""}
+			if isBroken {
+				result.Broken, result.Why = broken.Block, broken.Why
+			}
+			if err := writeJSON(cmd.OutOrStdout(), result); err != nil || !isBroken {
+				return err
+			}
+			return errTold
+		}
+		if isBroken {
+			return err
+		}
+		p := painted(cmd.OutOrStdout())
+		if v.Blocks == 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), "the journal is empty")
+			return nil
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s, positions %d to %d\nhash %x\n", p.green("the journal is whole"),
+			count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, v.Hash)
+		return nil
+	}
+	return cmd
+}
+
+// openJournal opens the journal of a config for reading, beside a service that writes to it.
+func openJournal(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
+	db, err := store.OpenReadOnly(ctx, cfg.State)
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	closing := func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }
+	return j, closing, nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// format is the value of --output.
+type format string
+
+const (
+	asText format = "text"
+	asJSON format = "json"
+)
+
+func (f *format) String() string { return string(*f) }
+
+func (f *format) Type() string { return "text|json" }
+
+func (f *format) Set(s string) error {
+	switch format(s) {
+	case asText, asJSON:
+		*f = format(s)
+		return nil
+	}
+	return fmt.Errorf("text or json is wanted")
+}
+
+// outputFlag gives cmd the flag --output.
+func outputFlag(cmd *cobra.Command) *format {
+	f := asText
+	cmd.Flags().VarP(&f, "output", "o", "for people, or for programs")
+	_ = cmd.RegisterFlagCompletionFunc("output", // fails only for a flag that is not there
+		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return &f
+}
+
+// writeJSON writes v, indented, with a line end.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// paint colours text for a terminal.
+type paint bool
+
+// painted says whether w is a terminal that wants colour (see no-color.org).
+func painted(w io.Writer) paint {
+	return paint(isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+}
+
+func (p paint) green(s string) string { return p.code("32", s) }
+func (p paint) red(s string) string   { return p.code("31", s) }
+func (p paint) bold(s string) string  { return p.code("1", s) }
+func (p paint) faint(s string) string { return p.code("2", s) }
+
+func (p paint) code(code, s string) string {
+	if !p {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// isTerminal says whether v is a file that a person sits at.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usageError is a command line that means nothing: exit 2.
+type usageError struct {
+	command string // whose help to read
+	text    string
+}
+
+func (e usageError) Error() string { return e.text }
+
+// misused returns a usageError of cmd.
+func misused(cmd *cobra.Command, format string, args ...any) error {
+	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
+}
+
+// strict makes cmd and all below it answer a wrong command line with what was probably meant. A command
+// that only has others below it does nothing but name them.
+func strict(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(flagError)
+	if !cmd.Runnable() {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return misused(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
+		}
+	} else if args := cmd.Args; args != nil {
+		cmd.Args = func(cmd *cobra.Command, given []string) error {
+			if err := args(cmd, given); err != nil {
+				return misused(cmd, "%v", err)
+			}
+			return nil
+		}
+	} else {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misused(cmd, "%s takes flags only, and %q is none", cmd.CommandPath(), args[0])
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		strict(c)
+	}
+}
+
+// flagError says what is wrong with a flag, and for an unknown one which was meant.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return misused(cmd, "%v", err)
+	}
+	typed := unknown.GetSpecifiedName()
+	if len(typed) == 1 {
+		return misused(cmd, "unknown flag -%s", typed)
+	}
+	near := ""
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && (distance(typed, f.Name) <= 2 || strings.HasPrefix(f.Name, typed)) {
+			if near == "" || distance(typed, f.Name) < distance(typed, near) {
+				near = f.Name
+			}
+		}
+	})
+	if near != "" {
+		return misused(cmd, "unknown flag --%s (did you mean --%s?)", typed, near)
+	}
+	return misused(cmd, "unknown flag --%s", typed)
+}
+
+// meant names the likeliest of some commands.
+func meant(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", names[0])
+}
+
+// distance is how many bytes are to be inserted, deleted or replaced (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
