@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -58,12 +57,13 @@ func (x cross) fill() {
 		}
 		longest = max(longest, r.Lifetime)
 	}
+	least := 2*longest + leafMargin
 	switch {
-	case s.LeafLifetime == 0, s.LeafLifetime >= 2*longest:
+	case s.LeafLifetime == 0, s.LeafLifetime >= least: // 0: its problem has been told
 	case !has(x.at("signing"), "leaf_lifetime"):
-		s.LeafLifetime = 2 * longest
+		s.LeafLifetime = least
 	default:
-		x.d.problem(x.at("signing", "leaf_lifetime"), "it must be at least twice the longest lifetime of a token, which is %s", brief(longest))
+		x.d.problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", brief(longest), brief(least))
 	}
 }
 
@@ -154,7 +154,7 @@ func (x cross) signing() {
 	switch {
 	case x.keys != "":
 		for _, file := range []string{s.Certificate, s.Key} {
-			bare, err := canRead(file)
+			bare, err := x.d.disk.look(file)
 			if err != nil {
 				x.d.tells.problem(Problem{Text: "--keys: " + err.Error()})
 			} else if bare && file == s.Key {
@@ -163,7 +163,7 @@ func (x cross) signing() {
 		}
 	case s.Certificate == "" || s.Key == "": // its problem has been told
 	case !has(x.at("signing"), "root"):
-		if _, err := canRead(s.Certificate); err != nil {
+		if _, err := x.d.disk.look(s.Certificate); err != nil {
 			x.d.problem(nil, "there is no signing root: %v; name one by signing.root or --keys", err)
 			return
 		}
@@ -179,32 +179,13 @@ func (x cross) signing() {
 
 // readable looks whether a file that is named at n can be read, and a secret one by too many.
 func (x cross) readable(n *yaml.Node, file string, secret bool) {
-	bare, err := canRead(file)
+	bare, err := x.d.disk.look(file)
 	switch {
 	case err != nil:
 		x.d.problem(n, "%v", err)
 	case bare && secret:
 		x.d.warn(n, "everybody on this machine can read %s", file)
 	}
-}
-
-// canRead opens a file, and says whether everybody on this machine can.
-func canRead(file string) (bare bool, err error) {
-	info, err := os.Stat(file) // first: to open a pipe would wait for its writer
-	if err != nil {
-		return false, opening(file, err)
-	}
-	if info.IsDir() {
-		return false, fmt.Errorf("opening %s: it is a folder", file)
-	}
-	if info.Mode().IsRegular() {
-		f, err := os.Open(file)
-		if err != nil {
-			return false, opening(file, err)
-		}
-		f.Close()
-	}
-	return isBare(info), nil
 }
 
 func (x cross) registries() {

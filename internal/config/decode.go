@@ -73,6 +73,7 @@ type decoder struct {
 	dir   string // what its relative paths count from
 	bare  bool   // everybody on this machine can read it
 	env   func(string) (string, bool)
+	disk  disk
 	tells *report
 }
 

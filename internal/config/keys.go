@@ -16,6 +16,10 @@ const (
 	maxToken = 24 * time.Hour      // a token cannot be taken back
 	minLeaf  = time.Hour           // a leaf is dated back by an hour
 	maxLeaf  = 90 * 24 * time.Hour // longer would be no rotation
+
+	// A leaf is renewed at half its life. What it signed last must end before it does, with the minute
+	// that registries allow, and with time for a renewal that fails at first.
+	leafMargin = time.Hour
 )
 
 func configKeys() []key[written] {
@@ -140,10 +144,10 @@ func signingKeys() []key[Signing] {
 		on("algorithm", algorithms, func(s *Signing, v token.Algorithm) { s.Algorithm = v }).or("ES256").
 			says("How tokens are signed. Registry 2.8 knows all but EdDSA."),
 		on("leaf_lifetime", duration(minLeaf, maxLeaf), func(s *Signing, v time.Duration) { s.LeafLifetime = v }).or("24h").
-			says("How long a certificate that signs is good for. It is renewed long before, and must outlast the longest token twice."),
-		on("direct", flag(), func(s *Signing, v bool) { s.Direct = v }).or("false").
+			says("How long a certificate that signs is good for. It is renewed at half of that, and must be twice the longest lifetime of a token and an hour more; where it is not written, it is at least that."),
+		on("direct", boolean(), func(s *Signing, v bool) { s.Direct = v }).or("false").
 			says("Sign with the root's own key, without a certificate below it. A root that is no CA does so anyway."),
-		on("shared_root", flag(), func(s *Signing, v bool) { s.SharedRoot = v }).or("false").
+		on("shared_root", boolean(), func(s *Signing, v bool) { s.SharedRoot = v }).or("false").
 			says("Take a root that has other children too, or that looks like it. Whoever holds one of them can sign tokens."),
 	}
 }
@@ -165,9 +169,9 @@ func tokenKeys() []key[Token] {
 			says("Who made the token. Registries demand exactly what their own `issuer` says."),
 		on("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).or("5m").
 			says("How long a token is good for. A token cannot be taken back: this is how long a right outlives its end."),
-		on("reuse", flag(), func(t *Token, v bool) { t.Reuse = v }).or("true").
+		on("reuse", boolean(), func(t *Token, v bool) { t.Reuse = v }).or("true").
 			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
-		on("anonymous", flag(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
+		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
 	}
 }
@@ -202,7 +206,7 @@ func secretKeys() []key[writtenSecret] {
 
 func notificationsKeys() []key[Notifications] {
 	return []key[Notifications]{
-		on("open", flag(), func(v *Notifications, open bool) { v.Open = open }).or("false").
+		on("open", boolean(), func(v *Notifications, open bool) { v.Open = open }).or("false").
 			says("Take events from anybody, with any secret or none. For demonstrations: the journal then says what anybody wants it to."),
 	}
 }

@@ -26,15 +26,14 @@ const maxPolicyFiles = 10_000
 // and password files can be opened is looked at; what is in them is for those who use them.
 // The error is Problems, with all that is wrong; there is no Config then.
 func Load(file string, o Options) (*Config, error) {
-	return load(file, o, readFile)
+	return load(file, o, thisMachine{})
 }
 
-// load is Load with another way to read YAML files.
-func load(file string, o Options, read func(string, int64) ([]byte, bool, error)) (*Config, error) {
+func load(file string, o Options, disk disk) (*Config, error) {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	l := loader{options: o, read: read, report: &report{}}
+	l := loader{options: o, disk: disk, report: &report{}}
 	c := l.load(file)
 	if err := l.report.err(); err != nil {
 		return nil, err
@@ -46,7 +45,7 @@ func load(file string, o Options, read func(string, int64) ([]byte, bool, error)
 // loader is one Load.
 type loader struct {
 	options Options
-	read    func(file string, most int64) (src []byte, bare bool, err error)
+	disk    disk
 	report  *report
 }
 
@@ -95,7 +94,7 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 		}
 		matches := []string{pattern.path}
 		if pattern.matches {
-			matches, _ = filepath.Glob(pattern.path) // it was checked to be a pattern
+			matches, _ = l.disk.glob(pattern.path) // it was checked to be a pattern
 			if len(matches) == 0 {
 				d.problem(item(names, i), "no file matches %s", quoted(pattern.path))
 			}
@@ -149,7 +148,7 @@ type opened struct {
 }
 
 func (l *loader) open(file string) opened {
-	src, bare, err := l.read(file, maxFile)
+	src, bare, err := l.disk.read(file, maxFile)
 	f := opened{file: file, bare: bare, err: err}
 	if err == nil {
 		f.node = parse(file, src, &f.report)
@@ -162,6 +161,6 @@ func (l *loader) take(f opened) (*decoder, bool) {
 	for _, p := range f.report.problems {
 		l.report.problem(p)
 	}
-	d := &decoder{file: f.file, dir: filepath.Dir(f.file), bare: f.bare, env: l.options.Env, tells: l.report}
+	d := &decoder{file: f.file, dir: filepath.Dir(f.file), bare: f.bare, env: l.options.Env, disk: l.disk, tells: l.report}
 	return d, f.node != nil
 }

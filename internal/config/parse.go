@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"unicode/utf8"
 
@@ -43,28 +44,46 @@ func parse(file string, src []byte, r *report) *yaml.Node {
 		return tell(line, column, "the control character %U has no place in a config", odd)
 	}
 
-	loader, err := yaml.NewLoader(bytes.NewReader(src),
-		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
-	if err != nil {
-		return tell(0, 0, "reading YAML: %v", err)
+	if root := parseSplit(src, runtime.GOMAXPROCS(0), minPiece); root != nil {
+		return root
 	}
-	var document yaml.Node
-	switch err := loader.Load(&document); {
+	root, err := parseWhole(src)
+	switch e, second := errors.AsType[secondDocument](err); {
+	case second:
+		return tell(e.line, e.column, "a second document begins here; a file holds one")
 	case errors.Is(err, io.EOF):
 		return tell(0, 0, "the file is empty")
 	case err != nil:
 		return tell(syntax(src, err))
-	case len(document.Content) != 1:
-		return tell(0, 0, "the file is empty")
 	}
-	var second yaml.Node
-	switch err := loader.Load(&second); {
-	case err == nil:
-		return tell(second.Line, second.Column, "a second document begins here; a file holds one")
-	case !errors.Is(err, io.EOF):
-		return tell(syntax(src, err))
+	return root
+}
+
+// secondDocument is the error of parseWhole where another document follows.
+type secondDocument struct{ line, column int }
+
+func (secondDocument) Error() string { return "a second document" }
+
+// parseWhole parses a text of one document. The error is io.EOF if it is empty.
+func parseWhole(src []byte) (*yaml.Node, error) {
+	loader, err := yaml.NewLoader(bytes.NewReader(src),
+		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	if err != nil {
+		return nil, err
 	}
-	return document.Content[0]
+	var document, second yaml.Node
+	if err := loader.Load(&document); err != nil {
+		return nil, err
+	}
+	if len(document.Content) != 1 {
+		return nil, io.EOF
+	}
+	if err := loader.Load(&second); err == nil {
+		return nil, secondDocument{second.Line, second.Column}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return document.Content[0], nil
 }
 
 // syntax returns where a file is not YAML, and why.

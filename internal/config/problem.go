@@ -135,20 +135,20 @@ func lineOf(src []byte, n int) (string, bool) {
 	return strings.TrimSuffix(line, "\r"), true
 }
 
-// telling finds what may be a secret: a password's hash, and whatever follows a key called secret.
-// It looks at text, since a file that is not YAML has no keys yet, and hides too much rather than too little.
-var telling = regexp.MustCompile(`(?i)(secret["']?\s*:\s*|notifications["']?\s*:\s*["']?(?:[^\s{\['"/])|\$(?:2[aby]|argon2id)\$).+`)
+// telling finds what may be a secret: whatever follows a key called secret, a text where the section of
+// a secret belongs, and a password's hash. It looks at text, since a file that is not YAML has no keys.
+var telling = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)^(.*?secret["']?\s*:\s*).+`),
+	regexp.MustCompile(`(?i)^(.*?notifications["']?\s*:\s*)["']?[^\s{\[/'"#].*`),
+	regexp.MustCompile(`^(.*?)\$(2[aby]|argon2id)\$.*`),
+}
 
-// veil replaces what may be a secret.
+// veil replaces what may be a secret: too much rather than too little.
 func veil(line string) string {
-	at := telling.FindStringSubmatchIndex(line)
-	if at == nil {
-		return line
+	for _, t := range telling {
+		line = t.ReplaceAllString(line, "${1}[secret]")
 	}
-	if line[at[2]] == '$' {
-		return line[:at[2]] + "[secret]"
-	}
-	return line[:at[3]] + "[secret]"
+	return line
 }
 
 // window cuts a line to what fits a terminal around its column, and returns where the caret belongs.

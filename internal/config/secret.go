@@ -1,12 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"runtime"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -88,7 +83,7 @@ func checkSecret(d *decoder, n *yaml.Node, s *writtenSecret) {
 	switch {
 	case s.file != "":
 		at := value(n, "secret_file")
-		src, bare, err := readFile(s.file, maxSecret+2)
+		src, bare, err := d.disk.read(s.file, maxSecret+2)
 		if err != nil {
 			d.problem(at, "%v", err)
 			return
@@ -115,41 +110,4 @@ func checkSecret(d *decoder, n *yaml.Node, s *writtenSecret) {
 		secret = v
 	}
 	s.secret = func() string { return secret }
-}
-
-// readFile reads a file of at most most bytes, and says whether everybody on this machine can read it.
-func readFile(file string, most int64) (src []byte, bare bool, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, false, opening(file, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, false, opening(file, err)
-	}
-	if info.IsDir() {
-		return nil, false, fmt.Errorf("opening %s: it is a folder", file)
-	}
-	src, err = io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, false, fmt.Errorf("reading %s: %w", file, errors.Unwrap(err))
-	}
-	if int64(len(src)) > most {
-		return nil, false, fmt.Errorf("reading %s: it is larger than %d bytes", file, most)
-	}
-	return src, isBare(info), nil
-}
-
-// isBare reports whether everybody on this machine can read a file. Windows does not say so by modes.
-func isBare(info fs.FileInfo) bool {
-	return runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
-}
-
-// opening wraps an error of os.Open without repeating the path.
-func opening(file string, err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err
-	}
-	return fmt.Errorf("opening %s: %w", file, err)
 }

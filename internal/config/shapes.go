@@ -73,8 +73,8 @@ func line() shape[string] {
 	return s
 }
 
-// flag is true or false.
-func flag() shape[bool] {
+// boolean is true or false.
+func boolean() shape[bool] {
 	return scalar("true or false", func(d *decoder, n *yaml.Node, s string) (bool, bool) {
 		if n.Style == 0 {
 			switch s {
@@ -98,7 +98,7 @@ func flag() shape[bool] {
 
 // set is a key that can only be true: to leave it out is to say false.
 func set() shape[bool] {
-	s := flag()
+	s := boolean()
 	inner := s.read
 	s.kind = "true"
 	s.read = func(d *decoder, n *yaml.Node) (bool, bool) {

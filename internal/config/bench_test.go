@@ -1,0 +1,60 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// manyRules returns a policy of n rules in YAML, of 90 bytes each.
+func manyRules(n int) string {
+	var b strings.Builder
+	b.WriteString("policy:\n  roles: { writer: [pull, push] }\n  rules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "    - { name: rule %d, subjects: [\"group:g%d\"], repositories: [\"team%d/**\"], role: writer }\n", i, i%500, i)
+	}
+	return b.String()
+}
+
+// BenchmarkLoad reads 10,000 rules (0.9 MB of YAML), parses, decodes, checks and compiles them.
+func BenchmarkLoad(b *testing.B) {
+	dir := b.TempDir()
+	keys(b, dir)
+	file := filepath.Join(dir, "tidewaiter.yaml")
+	text := "registries: [{service: r}]\n" + manyRules(10_000)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Load(file, Options{Keys: dir}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkParse is the part of it that the YAML library takes.
+func BenchmarkParse(b *testing.B) {
+	text := []byte(manyRules(10_000))
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var r report
+		if parse("x", text, &r) == nil {
+			b.Fatal(r.err())
+		}
+	}
+}
+
+// keys puts two files into dir that pass for a signing root.
+func keys(t testing.TB, dir string) {
+	t.Helper()
+	for _, name := range []string{"cert.pem", "privatekey.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("PEM"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Every config in examples/ loads, with the files that its comments say how to make, and warns of what
+// it means to.
+func TestExamplesLoad(t *testing.T) {
+	for _, tt := range []struct {
+		example  string
+		made     []string // by the reader
+		warnings []string // by line
+	}{
+		{example: "minimal", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd"}},
+		{example: "home", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
+		{example: "team", made: []string{"keys/cert.pem", "keys/privatekey.pem", "tls/cert.pem", "tls/key.pem",
+			"people.htpasswd", "programs.htpasswd", "secrets/registry"}},
+		{example: "dockerauth", made: []string{"keys/cert.pem", "keys/privatekey.pem"}, warnings: []string{
+			"clients cannot know a self-signed certificate: for testing only",
+			"anybody can post events, and the journal says what they want it to: for demonstrations only",
+			"anyone is let in with any name and any password: for demonstrations only",
+		}},
+	} {
+		t.Run(tt.example, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", tt.example))); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range tt.made {
+				file := filepath.Join(dir, filepath.FromSlash(name))
+				if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte("0123456789abcdef\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := Options{Env: func(name string) (string, bool) { return "fedcba9876543210", name == "ARCHIVE_NOTIFICATIONS" }}
+			if tt.example == "dockerauth" {
+				o.Keys = filepath.Join(dir, "keys")
+			}
+			c, err := Load(filepath.Join(dir, "tidewaiter.yaml"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var warnings []string
+			for _, w := range c.Warnings {
+				warnings = append(warnings, w.Text)
+			}
+			if diff := cmp.Diff(tt.warnings, warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A config in examples/ that no test loads would rot.
+func TestEveryExampleIsLoaded(t *testing.T) {
+	var found []string
+	err := filepath.WalkDir(filepath.Join("..", "..", "examples"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "tidewaiter.yaml" {
+			found = append(found, filepath.Base(filepath.Dir(path)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(found, " "); got != "dockerauth home minimal team" {
+		t.Errorf("examples/ has %s: add what is new to TestExamplesLoad", got)
+	}
+}

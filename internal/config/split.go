@@ -1,0 +1,133 @@
+package config
+
+import (
+	"bytes"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// minPiece is the least that a piece of a list has, in bytes: below, splitting costs more than it saves.
+const minPiece = 32 << 10
+
+// parseSplit parses a text that ends with a long list of rules in several pieces at once, since parsing
+// is most of what loading a large policy costs. It returns nil for any other text, and for one that has
+// a mistake: parseWhole then finds where.
+//
+// A list is cut before lines that begin an item of it. The pieces mean what the whole means, because
+// each is parsed to its end alone: a quoted text or a bracket that is open at a cut is a mistake of its
+// piece, and whatever else may be open there ends at a line with less indentation than its own.
+func parseSplit(src []byte, parallel, least int) *yaml.Node {
+	begin, indent, ok := findRules(src)
+	if parallel < 2 || !ok || len(src)-begin < 2*least {
+		return nil
+	}
+	starts, ok := items(src, begin, indent)
+	if !ok {
+		return nil
+	}
+
+	// cuts are places in src: where the first piece ends, and the others begin and end.
+	var cuts, counts []int // counts: items of the pieces
+	size, first := max(least, (len(src)-begin)/parallel+1), 0
+	for i, start := range starts {
+		if start-starts[first] >= size {
+			cuts, counts, first = append(cuts, start), append(counts, i-first), i
+		}
+	}
+	cuts, counts = append(cuts, len(src)), append(counts, len(starts)-first)
+
+	roots := make([]*yaml.Node, len(cuts))
+	var wait sync.WaitGroup
+	from := 0
+	for i, to := range cuts {
+		piece, before := src[from:to], src[:from]
+		wait.Go(func() {
+			root, err := parseWhole(piece)
+			if err != nil {
+				return
+			}
+			roots[i] = root
+			if i > 0 {
+				moveDown(root, bytes.Count(before, []byte("\n")))
+			}
+		})
+		from = to
+	}
+	wait.Wait()
+
+	root := roots[0]
+	if root == nil {
+		return nil
+	}
+	list := value(root, "rules")
+	if list == root {
+		list = value(value(root, "policy"), "rules")
+	}
+	if line, _ := place(src, begin); list.Line != line || list.Column != indent+1 {
+		return nil // it is another list that was split
+	}
+	for i, part := range append([]*yaml.Node{list}, roots[1:]...) {
+		if part == nil || part.Kind != yaml.SequenceNode || len(part.Content) != counts[i] {
+			return nil
+		}
+		if i > 0 {
+			list.Content = append(list.Content, part.Content...)
+		}
+	}
+	return root
+}
+
+// findRules returns the place of the line with the first item below a line "rules:", and its indentation.
+func findRules(src []byte) (begin, indent int, ok bool) {
+	found := false
+	for begin < len(src) {
+		line, rest, _ := bytes.Cut(src[begin:], []byte("\n"))
+		text := bytes.TrimLeft(line, " ")
+		indent = len(line) - len(text)
+		switch {
+		case isBlank(text):
+		case found:
+			return begin, indent, bytes.HasPrefix(text, []byte("- "))
+		default:
+			found = string(bytes.TrimRight(text, " \r")) == "rules:"
+		}
+		if len(rest) == 0 {
+			break
+		}
+		begin += len(line) + 1
+	}
+	return 0, 0, false
+}
+
+// items returns the places of the lines that begin an item of the list. It reports false if the text
+// holds anything else than that list from begin on.
+func items(src []byte, begin, indent int) (starts []int, ok bool) {
+	for at := begin; at < len(src); {
+		line, _, _ := bytes.Cut(src[at:], []byte("\n"))
+		text := bytes.TrimLeft(line, " ")
+		switch depth := len(line) - len(text); {
+		case isBlank(text), depth > indent:
+		case depth == indent && bytes.HasPrefix(text, []byte("- ")):
+			starts = append(starts, at)
+		default:
+			return nil, false
+		}
+		at += len(line) + 1
+	}
+	return starts, true
+}
+
+// isBlank reports whether the rest of a line is empty or a comment.
+func isBlank(text []byte) bool {
+	text = bytes.TrimRight(text, " \r")
+	return len(text) == 0 || text[0] == '#'
+}
+
+// moveDown adds to the line numbers of n and all below it.
+func moveDown(n *yaml.Node, lines int) {
+	n.Line += lines
+	for _, child := range n.Content {
+		moveDown(child, lines)
+	}
+}
