@@ -110,6 +110,7 @@ func TestParseIgnores(t *testing.T) {
 		{"repository:a\x00b:pull", `repository:a\x00b:pull`, "the name has a control character"},
 		{"repository:a\nlevel=ERROR:pull", `repository:a\nlevel=ERROR:pull`, "the name has a control character"},
 		{"repository:a\x1b[2J:pull", `repository:a\x1b[2J:pull`, "the name has a control character"},
+		{"repository:a\x7fb:pull", `repository:a\x7fb:pull`, "the name has a control character"},
 		{"repository:a\xffb:pull", `repository:a\xffb:pull`, "the name is not UTF-8"},
 		{"repository:a\u202eb:pull", `repository:a\u202eb:pull`, "the name has a character that no repository may have"},
 		{"registry:cata*log:*", "registry:cata*log:*", "the name has a character that it may not have"},

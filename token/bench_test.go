@@ -6,9 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"testing"
-	"time"
 
-	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -49,41 +47,4 @@ func BenchmarkLeaf(b *testing.B) {
 	for b.Loop() {
 		leaf(b, r, token.ES256)
 	}
-}
-
-// noon is the time at which the tests of this package happen: after those of testdata were made.
-var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
-
-func claims() *token.Claims {
-	return &token.Claims{
-		Issuer:    "https://auth.example.com",
-		Subject:   "ann",
-		Audience:  "registry.example.com",
-		ID:        "019ab0f2-7d5c-7cc1-9d3e-0e7a41c2a5b6",
-		IssuedAt:  noon,
-		NotBefore: noon.Add(-10 * time.Second),
-		Expires:   noon.Add(5 * time.Minute),
-		Access: []scope.Scope{
-			{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull | scope.Push},
-			{Type: scope.TypeRepository, Name: "library/base", Actions: scope.Pull},
-		},
-	}
-}
-
-func root(t testing.TB, alg token.Algorithm) *token.Root {
-	t.Helper()
-	r, err := token.NewRoot("registry.example.com", alg, noon.Add(-time.Hour), noon.AddDate(10, 0, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func leaf(t testing.TB, r *token.Root, alg token.Algorithm) *token.Signer {
-	t.Helper()
-	s, err := r.Leaf(alg, noon.Add(-time.Hour), noon.Add(24*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }

@@ -1,10 +1,13 @@
 package token_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -75,37 +78,44 @@ func TestProblems(t *testing.T) {
 // root issued has siblings, or children, that are not for tokens.
 func TestSharedCA(t *testing.T) {
 	company := root(t, token.ES256)
-	key, err := company.KeyPEM()
+	companyKey, err := company.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := parsePKCS8(t, key)
-	r := made(t, &x509.Certificate{}) // for a key of its own
-	own, err := r.KeyPEM()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: company.Certificate().SerialNumber, Subject: pkix.Name{CommonName: "department"},
-		NotBefore: noon.Add(-time.Hour), NotAfter: noon.AddDate(1, 0, 0), BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, company.Certificate(), parsePKCS8(t, own).Public(), block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	department, err := token.RootOf(c, parsePKCS8(t, own))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kinds []string
-	for _, p := range department.Problems(token.X5C, noon) {
-		kinds = append(kinds, p.Kind)
-	}
-	if diff := cmp.Diff([]string{"shared-issuer"}, kinds); diff != "" {
-		t.Errorf("problems (-want +got):\n%s", diff)
+	for _, tt := range []struct {
+		what string
+		ca   bool
+		want []string
+	}{
+		{"a department's CA", true, []string{"shared-issuer"}},
+		{"a certificate of the company's that is no CA is trusted alone", false, nil},
+	} {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "department"},
+			NotBefore: noon.Add(-time.Hour), NotAfter: noon.AddDate(1, 0, 0), BasicConstraintsValid: true, IsCA: tt.ca,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, company.Certificate(), key.Public(), parsePKCS8(t, companyKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		department, err := token.RootOf(c, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds []string
+		for _, p := range department.Problems(token.X5C, noon) {
+			kinds = append(kinds, p.Kind)
+		}
+		if diff := cmp.Diff(tt.want, kinds); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", tt.what, diff)
+		}
 	}
 }

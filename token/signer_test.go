@@ -365,32 +365,3 @@ func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-func sign(t interface {
-	Helper()
-	Fatal(...any)
-}, s *token.Signer, c *token.Claims) []byte {
-	t.Helper()
-	out, err := s.Append(nil, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// verify holds a token against a public key with another implementation, and returns its claims.
-func verify(t interface {
-	Helper()
-	Fatal(...any)
-}, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
-	t.Helper()
-	parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := parsed.Verify(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return payload, parsed.Signatures[0].Protected
-}

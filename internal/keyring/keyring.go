@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -123,7 +124,6 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	}
 	leaves := k.root.IssuesLeaves() && !o.Direct
 	var forms []token.KeyID
-	planned := map[token.Algorithm]bool{}
 	for _, u := range o.Uses {
 		if u.KeyID == "" {
 			u.KeyID = token.X5C
@@ -134,8 +134,7 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 		forms = append(forms, u.KeyID)
 		switch {
 		case u.KeyID == token.X5C && leaves:
-			if !planned[u.Algorithm] {
-				planned[u.Algorithm] = true
+			if !slices.Contains(k.algorithms, u.Algorithm) {
 				k.algorithms = append(k.algorithms, u.Algorithm)
 			}
 		case k.direct[u.KeyID] == nil:

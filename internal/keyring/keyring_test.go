@@ -290,6 +290,26 @@ func TestTheRootsEndIsLoggedOnceADay(t *testing.T) {
 	})
 }
 
+// A leaf that ends with its root cannot be bettered by another that does: near its end a root is not kept
+// busy with them.
+func TestLeafThatEndsWithItsRootIsNotRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().Add(20*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open(t, keyring.Options{Root: r, Uses: []keyring.Use{{}, {}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		sleep(19 * time.Hour)
+		if n := strings.Count(log.String(), "made a new leaf"); n != 1 {
+			t.Errorf("%d leaves:\n%s", n, log.String())
+		}
+		if !strings.Contains(log.String(), "algorithms=[ES256]") {
+			t.Errorf("two registries that want the same do not share a leaf:\n%s", log.String())
+		}
+	})
+}
+
 func TestLookingUpASignerAllocatesNothing(t *testing.T) {
 	k, err := keyring.New(keyring.Options{Root: root(t), Now: time.Now})
 	if err != nil {
