@@ -3,7 +3,10 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -46,5 +49,122 @@ func TestWriteCountsChangesOfATopic(t *testing.T) {
 		if got := counter(t, db, "policy"); got != 2 {
 			t.Errorf("%s: the counter is %d after two writes, want 2", url, got)
 		}
+	}
+}
+
+func TestAFailedWriteKeepsNothing(t *testing.T) {
+	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	failure := errors.New("on purpose")
+	err := db.Write(t.Context(), "policy", func(tx *sql.Tx) error {
+		if _, err := tx.Exec("INSERT INTO changes (topic, counter) VALUES ('other', 1)"); err != nil {
+			return err
+		}
+		return failure
+	})
+	if err != failure {
+		t.Errorf("Write returned %v, want the function's own error", err)
+	}
+	if n := counter(t, db, "policy") + counter(t, db, "other"); n != 0 {
+		t.Errorf("something of a failed write was kept: %d", n)
+	}
+	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+		t.Errorf("the write after a failed one: %v", err)
+	}
+}
+
+func TestAPanicInAWriteLeavesTheDatabaseUsable(t *testing.T) {
+	db := open(t, "sqlite::memory:")
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		db.Write(t.Context(), "policy", func(*sql.Tx) error { panic("on purpose") })
+	}()
+	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFullDiskIsCalledThat(t *testing.T) {
+	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	fill := func(limit int) error {
+		return db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			if _, err := tx.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", limit)); err != nil {
+				return err
+			}
+			_, err := tx.Exec("INSERT INTO changes (topic, counter) VALUES (hex(zeroblob(100000)), 1)")
+			return err
+		})
+	}
+	if err := fill(20); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("writing past the end: %v, want %v", err, store.ErrNoSpace)
+	}
+	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+		t.Errorf("a write that has room: %v", err)
+	}
+	if err := fill(1 << 20); err != nil {
+		t.Errorf("writing when there is space again: %v", err)
+	}
+}
+
+func TestReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T) {
+	for _, url := range []string{"sqlite::memory:", "sqlite://" + filepath.Join(t.TempDir(), "state.db")} {
+		db := open(t, url)
+		if _, err := db.Read().Exec("DELETE FROM changes"); err == nil {
+			t.Errorf("%s: a reader wrote", url)
+		}
+		for want := 1; want <= 20; want++ {
+			if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if got := counter(t, db, "policy"); got != want {
+				t.Fatalf("%s: a reader sees %d after %d writes", url, got, want)
+			}
+		}
+	}
+}
+
+func TestReadersWaitForNobody(t *testing.T) {
+	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
+		if got := counter(t, db, "policy"); got != 0 { // while the write is under way
+			t.Errorf("a reader sees %d before the commit", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWritesOfManyGoroutinesTakeTurns(t *testing.T) {
+	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			for range 5 {
+				if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := counter(t, db, "policy"); got != 80 {
+		t.Errorf("the counter is %d after 80 writes", got)
+	}
+}
+
+func TestAWriteEndsWithItsContext(t *testing.T) {
+	db := open(t, "sqlite::memory:")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := db.Write(ctx, "policy", func(*sql.Tx) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Write with a context that ended: %v", err)
+	}
+	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+		t.Errorf("the write after it: %v", err)
 	}
 }
