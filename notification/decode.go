@@ -173,16 +173,21 @@ func words(value json.RawMessage) string {
 // size returns "size", or "length", which 2.8 sends beside it: bytes, never negative.
 func size(descriptor map[string]json.RawMessage) int64 {
 	for _, key := range [...]string{"size", "length"} {
-		var n float64
 		value := descriptor[key]
-		if value == nil || json.Unmarshal(value, &n) != nil || n <= 0 || n != math.Trunc(n) || n >= 1<<63 {
+		if value == nil {
 			continue
 		}
 		var exact int64
 		if json.Unmarshal(value, &exact) == nil {
-			return exact
+			if exact > 0 {
+				return exact
+			}
+			continue
 		}
-		return int64(n) // 1e3
+		var n float64 // 1e3
+		if json.Unmarshal(value, &n) == nil && n > 0 && n < 1<<63 && n == math.Trunc(n) {
+			return int64(n)
+		}
 	}
 	return 0
 }
