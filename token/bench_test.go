@@ -2,9 +2,9 @@ package token_test
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/token"
@@ -28,14 +28,31 @@ func BenchmarkAppend(b *testing.B) {
 
 // The limit beside BenchmarkAppend/ES256: the signature alone.
 func BenchmarkSignatureAlone(b *testing.B) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
+	key := newKey(b)
 	digest := sha256.Sum256(make([]byte, 900))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ecdsa.SignASN1(rand.Reader, key, digest[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What a token costs beside its signature, with an x5c header of the usual size.
+func BenchmarkAppendWithoutSignature(b *testing.B) {
+	r := root(b, token.ES256)
+	der, err := ecdsa.SignASN1(rand.Reader, newKey(b), make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	signer, err := token.NewSigner(service{r.Certificate().PublicKey, der}, token.ES256, "", []*x509.Certificate{r.Certificate()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	claims, dst := claims(), make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := signer.Append(dst, claims); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,9 +2,6 @@ package token_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"testing"
 	"time"
@@ -172,10 +169,7 @@ func TestDirectWithEveryKeyAndForm(t *testing.T) {
 
 // A root's key may be kept where it cannot be read.
 func TestRootOfAKeyService(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	r, err := token.RootOf(root(t, token.ES256).Certificate(), key)
 	if err == nil {
 		t.Fatalf("%v was made of another's key", r)

@@ -59,13 +59,19 @@ func leaf(t testing.TB, r *token.Root, alg token.Algorithm) *token.Signer {
 	return s
 }
 
-// made makes a root of a certificate with the given extensions.
-func made(t *testing.T, c *x509.Certificate) *token.Root {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key
+}
+
+// made makes a root of a certificate with the given extensions.
+func made(t *testing.T, c *x509.Certificate) *token.Root {
+	t.Helper()
+	key := newKey(t)
 	r, err := token.RootOf(certificate(t, key, c), key)
 	if err != nil {
 		t.Fatal(err)
