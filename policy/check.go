@@ -64,9 +64,12 @@ func (c *compiler) checkType(i int) string {
 	case scope.TypeRegistry, scope.TypeTidewaiter:
 		return kind
 	}
-	if meant, ok := nearest(kind, scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter); ok {
+	meant, misspelt := nearest(kind, scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter)
+	if misspelt {
 		c.problem(i, "type", -1, flaw{fmt.Sprintf("%q is no resource type", kind), meant})
-	} else if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return meant // so that the rest of the rule is held against what was meant
+	}
+	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		c.problem(i, "type", -1, flaw{text: fmt.Sprintf("%q can be no resource type: these are lower-case letters and digits", kind)})
 	}
 	return kind
@@ -82,7 +85,7 @@ func has(kind string) scope.Actions {
 	case scope.TypeTidewaiter:
 		return scope.Read | scope.Write
 	}
-	return everyAction
+	return scope.Repository | scope.All
 }
 
 // actions returns what a rule is about: the actions of its role, as far as the type has them, and
@@ -91,7 +94,7 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := has(kind)
 	if extra := source.Actions &^ possible; extra&everyAction != 0 {
-		bad := flaw{text: fmt.Sprintf("a %s has no action %s, it has %s", kind, extra, possible)}
+		bad := flaw{text: fmt.Sprintf("the type %s has no action %s, it has %s", kind, extra, possible)}
 		switch {
 		case kind == scope.TypeRepository && extra == scope.All:
 			bad.suggestion = possible.String()
@@ -113,7 +116,7 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	case !known:
 		c.problem(i, "role", -1, flaw{fmt.Sprintf("there is no role %q", source.Role), c.nearestRole(source.Role)})
 	case role != 0 && role&possible == 0:
-		c.problem(i, "role", -1, flaw{text: fmt.Sprintf("the role %q has %s, and a %s only %s", source.Role, role, kind, possible)})
+		c.problem(i, "role", -1, flaw{text: fmt.Sprintf("the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)})
 	}
 	return (role | source.Actions) & possible
 }
@@ -147,7 +150,7 @@ func checkPattern(kind, text string, parsed pattern) *flaw {
 			return &flaw{text: fmt.Sprintf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)}
 		case p.kind != literal && p.kind != glob:
 		case strings.ContainsFunc(p.text, notInOther):
-			return &flaw{text: fmt.Sprintf("the name %q has a character that no name of a %s has", text, kind)}
+			return &flaw{text: fmt.Sprintf("the name %q has a character that no name of the type %s has", text, kind)}
 		case p.text == "." || p.text == "..":
 			return &flaw{text: fmt.Sprintf("the name %q has a part %q", text, p.text)}
 		}

@@ -191,7 +191,9 @@ func (c *compiler) parseSubjects(i int) []hashed {
 func (p Problems) Error() string {
 	const most = 20
 	var text strings.Builder
-	text.WriteString("compiling policy: ")
+	if len(p) > 0 && p[0].Rule != InLimit {
+		text.WriteString("compiling policy: ")
+	}
 	for i, problem := range p {
 		if i == most {
 			fmt.Fprintf(&text, "\n… and %d more", len(p)-most)

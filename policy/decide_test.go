@@ -140,7 +140,7 @@ func TestDecide(t *testing.T) {
 		{"ann +ops", "tidewaiter:journal:read", "read", "journal"},
 		{"ann +ops", "tidewaiter:namespace/team:read,write", "read", "journal -"},
 		{"ann +ops", "repository:journal:pull", "", "-"},
-		{"ann +ops", "artifact:journal:read", "", "-"}, // a type that no rule speaks of
+		{"ann +ops", "artifact:journal:pull", "", "-"}, // a type that no rule speaks of
 	} {
 		t.Run(tt.who+" asks "+tt.asks, func(t *testing.T) {
 			who := principalOf(tt.who)

@@ -92,7 +92,7 @@ func naiveActions(source policy.Source, rule policy.Rule) scope.Actions {
 	case "tidewaiter":
 		return all & (scope.Read | scope.Write)
 	}
-	return all
+	return all &^ (scope.Read | scope.Write)
 }
 
 func naiveHolds(rule policy.Rule, r *policy.Request) (bool, error) {

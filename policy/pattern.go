@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// maxPattern bounds the text of a pattern, in bytes, and maxParts the path parts of a pattern and of
-// a name: a set of places in a name is then one word. A registry's names have 255 bytes, a few parts.
+// The bounds of patterns, and of the names that they are held against. A registry's names have 255
+// bytes in a few parts.
 const (
-	maxPattern = 512
-	maxParts   = 63
+	maxPattern = 512 // bytes
+	maxParts   = 63  // path parts: a set of places in a name is one word
+	maxWide    = 8   // parts that may stand for several, ** and ${claims.x}: each multiplies the ways
 )
 
 // pattern is a parsed pattern: one entry for each path part.
@@ -46,7 +47,7 @@ func parsePattern(into pattern, text string) (pattern, *flaw) {
 	case len(text) > maxPattern:
 		return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has %d bytes, the limit is %d", text, len(text), maxPattern)}
 	}
-	first := len(into)
+	first, wide := len(into), 0
 	for rest, more := text, true; more; {
 		var p part
 		var bad *flaw
@@ -55,10 +56,16 @@ func parsePattern(into pattern, text string) (pattern, *flaw) {
 			return into, bad
 		}
 		if p.kind == deep && len(into) > first && into[len(into)-1].kind == deep {
-			return into, &flaw{fmt.Sprintf("the pattern %q has ** twice in a row", text), strings.ReplaceAll(text, "**/**", "**")}
+			return into, &flaw{fmt.Sprintf("the pattern %q has ** twice in a row", text), collapse(text, "**/**", "**")}
 		}
 		if len(into)-first == maxParts {
 			return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has more than %d path parts", text, maxParts)}
+		}
+		if p.kind == deep || p.kind == claim {
+			wide++
+		}
+		if wide > maxWide {
+			return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has more than %d parts that are ** or ${claims.NAME}", text, maxWide)}
 		}
 		into = append(into, p)
 	}
@@ -121,18 +128,11 @@ func wordPart(text, word string) (part, *flaw) {
 	case strings.Contains(word, "${"):
 		return part{}, &flaw{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
 	case strings.Contains(word, "**"):
-		meant := "*"
-		if strings.Trim(word, "*") == "" {
+		meant := collapse(word, "**", "*")
+		if meant == "*" {
 			meant = "**"
 		}
-		fixed := word
-		for strings.Contains(fixed, "**") {
-			fixed = strings.ReplaceAll(fixed, "**", "*")
-		}
-		if meant == "**" {
-			fixed = meant
-		}
-		return part{}, &flaw{fmt.Sprintf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word), strings.Replace(text, word, fixed, 1)}
+		return part{}, &flaw{fmt.Sprintf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word), strings.Replace(text, word, meant, 1)}
 	case strings.Contains(word, "*"):
 		return part{glob, word}, nil
 	}
@@ -140,10 +140,15 @@ func wordPart(text, word string) (part, *flaw) {
 }
 
 func withoutEmptyParts(text string) string {
-	for strings.Contains(text, "//") {
-		text = strings.ReplaceAll(text, "//", "/")
+	return strings.Trim(collapse(text, "//", "/"), "/")
+}
+
+// collapse replaces until there is nothing to replace.
+func collapse(text, from, to string) string {
+	for strings.Contains(text, from) {
+		text = strings.ReplaceAll(text, from, to)
 	}
-	return strings.Trim(text, "/")
+	return text
 }
 
 func nearestPlaceholder(inside string) string {

@@ -75,7 +75,7 @@ func drawRule(t *rapid.T) policy.Rule {
 	case "tidewaiter":
 		r.Type, r.Names, r.Role, r.Actions = "tidewaiter", some(t, "names", 2, drawPattern), "all", scope.Read
 	case "other":
-		r.Type, r.Names, r.Actions = "other", []string{drawName(t)}, scope.Pull|scope.Read
+		r.Type, r.Names, r.Actions = "other", []string{drawName(t)}, scope.Pull|scope.All
 	}
 	switch oneOf(t, "when", "", "", "", "true", "false", "error", "true and error") {
 	case "true":

@@ -1,0 +1,306 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// good is a rule without a mistake.
+func good(change func(*policy.Rule)) policy.Rule {
+	r := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull}
+	change(&r)
+	return r
+}
+
+func problemsOf(t *testing.T, err error) policy.Problems {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	var problems policy.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	return problems
+}
+
+func TestMistakesInPatterns(t *testing.T) {
+	for _, tt := range []struct{ pattern, text, suggestion string }{
+		{"", `is empty`, ""},
+		{"/team", `begins with a slash`, "team"},
+		{"team/", `ends with a slash`, "team"},
+		{"/", `begins with a slash`, ""},
+		{"team//app", `has an empty path part`, "team/app"},
+		{"///team///app/", `begins with a slash`, "team/app"},
+		{"team/***", `has "***"`, "team/**"},
+		{"team/a**b", `** is a path part of its own`, "team/a*b"},
+		{"team**", `** is a path part of its own`, "team*"},
+		{"**/**", `has ** twice in a row`, "**"},
+		{"a/**/**/**/b", `has ** twice in a row`, "a/**/b"},
+		{"${usr}/**", `unknown placeholder ${usr}`, "${user}/**"},
+		{"${account}/**", `unknown placeholder ${account}`, "${user}/**"},
+		{"${claim.team}/**", `unknown placeholder`, "${claims.team}/**"},
+		{"${claims.}/**", `unknown placeholder`, ""},
+		{"${}", `unknown placeholder ${}`, ""},
+		{"${user/**", `a ${ without a }`, "${user}/**"},
+		{"team/${user", `a ${ without a }`, "team/${user}"},
+		{"${user}-dev/**", `only a piece of a path part`, ""},
+		{"dev-${user}/**", `only a piece of a path part`, ""},
+		{"${user}${user}", `only a piece of a path part`, ""},
+		{"Team/App", `upper-case letter 'T'`, "team/app"},
+		{"${claims.Team}/App-*", `upper-case letter 'A'`, "${claims.Team}/app-*"},
+		{"team/?pp", `'?', which means nothing in a pattern`, ""},
+		{"team/[ab]", `'[', which means nothing in a pattern`, ""},
+		{"team/{a,b}", `'{', which means nothing in a pattern`, ""},
+		{"team/$user", `'$', which means nothing in a pattern`, ""},
+		{"team/a b", `' ', which no repository's name has`, ""},
+		{"team/ä", `'ä', which no repository's name has`, ""},
+		{"team/a:b", `':', which no repository's name has`, ""},
+		{"team/../app", `no repository's name has a part like ".."`, ""},
+		{"team/-app", `no repository's name has a part like "-app"`, ""},
+		{"team/a..b", `no repository's name has a part like "a..b"`, ""},
+		{"team/-*", `no repository's name has a part like "-*"`, ""},
+		{"host:5000", `':', which no repository's name has`, ""}, // only before a name
+		{strings.Repeat("a", 513), `has 513 bytes, the limit is 512`, ""},
+		{strings.Repeat("a/", 63) + "a", `has more than 63 path parts`, ""},
+		{strings.Repeat("**/a/", 9) + "b", `has more than 8 parts that are ** or ${claims.NAME}`, ""},
+	} {
+		t.Run(tt.pattern, func(t *testing.T) {
+			_, err := policy.Compile(policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{"fine", tt.pattern} })}})
+			problems := problemsOf(t, err)
+			if len(problems) != 1 {
+				t.Fatalf("problems: %v", err)
+			}
+			p := problems[0]
+			if p.Rule != 0 || p.Field != "names" || p.Item != 1 || !strings.Contains(p.Text, tt.text) || p.Suggestion != tt.suggestion {
+				t.Errorf("%+v", p)
+			}
+			if p.Suggestion != "" {
+				mustCompile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
+			}
+			// A credential limited to it is refused as well, where one is made.
+			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
+				t.Errorf("as a limit: %v", l)
+			}
+		})
+	}
+}
+
+func TestPatternsWithoutMistakes(t *testing.T) {
+	names := []string{
+		"**", "*", "team", "team/**", "*/app", "**/app", "a/**/b", "a/**/b/**", "app-*", "*-dev/x", "a*b*c", "a.b/c_d/e__f/g---h",
+		"${user}", "${user}/**", "team/${user}/*", "${claims.project_path}/**", "${claims.https://example.com/team}/x",
+		"registry.example.com:5000/team/**", "[::1]:5000/team", "a_*_b", "a-*", "0/1/2", strings.Repeat("a", 512),
+		strings.Repeat("a/", 62) + "a",
+	}
+	mustCompile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = names })}})
+	if err := (policy.Limit{Names: names, Actions: scope.Pull}).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMistakesInRules(t *testing.T) {
+	for _, tt := range []struct {
+		change func(*policy.Rule)
+		want   policy.Problem
+	}{
+		{func(r *policy.Rule) { r.Name = "" }, policy.Problem{Field: "name", Item: -1, Text: "has no name"}},
+		{func(r *policy.Rule) { r.Name = "first" }, policy.Problem{Field: "name", Item: -1, Text: "is taken by the rule at policy.yaml:7"}},
+		{func(r *policy.Rule) { r.Name = "a\nb" }, policy.Problem{Field: "name", Item: -1, Text: "cannot be seen"}},
+		{func(r *policy.Rule) { r.Name = strings.Repeat("a", 201) }, policy.Problem{Field: "name", Item: -1, Text: "the limit is 200"}},
+
+		{func(r *policy.Rule) { r.Subjects = nil }, policy.Problem{Field: "subjects", Item: -1, Text: "has no subjects"}},
+		{func(r *policy.Rule) { r.Subjects = []string{""} }, policy.Problem{Field: "subjects", Text: "is empty"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"anyone", "usr:alice"} }, policy.Problem{Field: "subjects", Item: 1, Text: "is no subject", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"User:alice"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"gruop:dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"signed_in"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "signed-in"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"everybody"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"*"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"alice"} }, policy.Problem{Field: "subjects", Text: "is no subject"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:"} }, policy.Problem{Field: "subjects", Text: "names nobody"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "is no pattern", Suggestion: "signed-in"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"group:dev-*"} }, policy.Problem{Field: "subjects", Text: "is no pattern"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "is no pattern"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"anyone:alice"} }, policy.Problem{Field: "subjects", Text: "takes no name", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:alice "} }, policy.Problem{Field: "subjects", Text: "space at its edge", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:al\u200bice"} }, policy.Problem{Field: "subjects", Text: "cannot be seen"}},
+
+		{func(r *policy.Rule) { r.Names = nil }, policy.Problem{Field: "names", Item: -1, Text: "has no names"}},
+		{func(r *policy.Rule) { r.Subjects, r.Names = []string{"robot:ci"}, []string{"${user}/**"} }, policy.Problem{Field: "names", Text: "can never match"}},
+		{func(r *policy.Rule) { r.Subjects, r.Names = []string{"anonymous"}, []string{"${claims.x}/**"} }, policy.Problem{Field: "names", Text: "can never match"}},
+
+		{func(r *policy.Rule) { r.Actions = 0 }, policy.Problem{Field: "actions", Item: -1, Text: "neither a role nor actions"}},
+		{func(r *policy.Rule) { r.Actions, r.Deny = 0, true }, policy.Problem{Field: "actions", Item: -1, Text: "neither a role nor actions"}},
+		{func(r *policy.Rule) { r.Actions = scope.All }, policy.Problem{Field: "actions", Item: -1, Text: "the type repository has no action *", Suggestion: "pull,push,delete"}},
+		{func(r *policy.Rule) { r.Actions = scope.Pull | scope.Read }, policy.Problem{Field: "actions", Item: -1, Text: "the type repository has no action read"}},
+		{func(r *policy.Rule) { r.Actions = 1 << 7 }, policy.Problem{Field: "actions", Item: -1, Text: "unknown action"}},
+		{func(r *policy.Rule) { r.Role = "raeder" }, policy.Problem{Field: "role", Item: -1, Text: `no role "raeder"`, Suggestion: "reader"}},
+		{func(r *policy.Rule) { r.Role = "owner" }, policy.Problem{Field: "role", Item: -1, Text: `no role "owner"`}},
+		{func(r *policy.Rule) { r.Role = "cataloguer" }, policy.Problem{Field: "role", Item: -1, Text: `the role "cataloguer" has *, and the type repository only pull,push,delete`}},
+
+		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"**"}, scope.All }, policy.Problem{Field: "names", Text: "is catalog", Suggestion: "catalog"}},
+		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"catalog"}, scope.Pull }, policy.Problem{Field: "actions", Item: -1, Text: "the type registry has no action pull", Suggestion: "*"}},
+		{func(r *policy.Rule) { r.Type = "repositry" }, policy.Problem{Field: "type", Item: -1, Text: "is no resource type", Suggestion: "repository"}},
+		{func(r *policy.Rule) { r.Type, r.Names = "Artifact", []string{"a"} }, policy.Problem{Field: "type", Item: -1, Text: "can be no resource type"}},
+		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "artifact", []string{"a"}, scope.Write }, policy.Problem{Field: "actions", Item: -1, Text: "the type artifact has no action write"}},
+		{func(r *policy.Rule) { r.Type = "artifact" }, policy.Problem{Field: "names", Text: "cannot be a pattern"}},
+		{func(r *policy.Rule) { r.Type, r.Names = "artifact", []string{"a b"} }, policy.Problem{Field: "names", Text: "that no name of the type artifact has"}},
+		{func(r *policy.Rule) { r.Registries = []string{"r", ""} }, policy.Problem{Field: "registries", Item: 1, Text: "the registry is empty"}},
+		{func(r *policy.Rule) { r.Lifetime = -time.Second }, policy.Problem{Field: "lifetime", Item: -1, Text: "is negative"}},
+	} {
+		tt.want.Rule = 1
+		t.Run(tt.want.Field+" "+tt.want.Text, func(t *testing.T) {
+			_, err := policy.Compile(policy.Source{
+				Roles: map[string]scope.Actions{"reader": scope.Pull, "cataloguer": scope.All},
+				Rules: []policy.Rule{
+					good(func(r *policy.Rule) { r.Name, r.Origin = "first", policy.Origin{File: "policy.yaml", Line: 7} }),
+					good(tt.change),
+				},
+			})
+			problems := problemsOf(t, err)
+			if len(problems) != 1 {
+				t.Fatalf("problems: %v", err)
+			}
+			got := problems[0]
+			if !strings.Contains(got.Text, tt.want.Text) {
+				t.Errorf("text %q, want %q in it", got.Text, tt.want.Text)
+			}
+			got.Text = tt.want.Text
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("problem (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMistakesInRoles(t *testing.T) {
+	_, err := policy.Compile(policy.Source{Roles: map[string]scope.Actions{"": scope.Pull, "idle": 0, "odd": 1 << 6, "fine": scope.Pull}})
+	want := policy.Problems{
+		{Rule: policy.InRoles, Field: "", Item: -1, Text: "the role needs a name that can be seen"},
+		{Rule: policy.InRoles, Field: "idle", Item: -1, Text: "the role has no actions"},
+		{Rule: policy.InRoles, Field: "odd", Item: -1, Text: "the role has an unknown action"},
+	}
+	if diff := cmp.Diff(want, problemsOf(t, err)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	_, err := policy.Compile(policy.Source{
+		Roles: map[string]scope.Actions{"idle": 0},
+		Rules: []policy.Rule{
+			{Name: "a", Subjects: []string{"usr:ann"}, Names: []string{"team//app", "x"}, Role: "raeder"},
+			{},
+		},
+	})
+	want := `compiling policy: role "idle": the role has no actions
+rule 1: role: there is no role "raeder"
+rule 1: subjects[0]: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)
+rule 1: names[0]: the pattern "team//app" has an empty path part (did you mean "team/app"?)
+rule 2: name: the rule has no name; decisions name the rule that made them
+rule 2: actions: the rule has neither a role nor actions
+rule 2: subjects: the rule has no subjects; for everybody write anyone
+rule 2: names: the rule has no names; for everything write **`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+	_, err = policy.Compile(policy.Source{Rules: make([]policy.Rule, 100)})
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 21 || lines[20] != "… and 380 more" {
+		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+func TestALimitTellsItsMistakes(t *testing.T) {
+	err := policy.Limit{Type: "registri", Actions: scope.All}.Check()
+	want := `limit: type: "registri" is no resource type (did you mean "registry"?)
+limit: names: the limit has no names; for everything write **`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+}
+
+func TestARoleMayHaveActionsOfSeveralTypes(t *testing.T) {
+	p := mustCompile(t, policy.Source{
+		Roles: map[string]scope.Actions{"owner": scope.Repository | scope.All},
+		Rules: []policy.Rule{
+			{Name: "team", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Role: "owner"},
+			{Name: "catalog", Subjects: []string{"anyone"}, Type: "registry", Names: []string{"catalog"}, Role: "owner"},
+		},
+	})
+	d := p.Decide(&policy.Request{Scopes: []scope.Scope{
+		{Type: "repository", Name: "team/app", Actions: scope.Repository | scope.All}, // Parse never makes this
+		{Type: "registry", Name: "catalog", Actions: scope.Repository | scope.All},
+	}})
+	if got := d.Results[0].Granted; got != scope.Repository {
+		t.Errorf("on a repository: %v", got)
+	}
+	if got := d.Results[1].Granted; got != scope.All {
+		t.Errorf("on the catalog: %v", got)
+	}
+}
+
+func TestID(t *testing.T) {
+	source := func() policy.Source {
+		return policy.Source{Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Push}, Rules: []policy.Rule{
+			{Name: "a", Subjects: []string{"anyone", "user:a"}, Names: []string{"x"}, Role: "reader", When: fixed{true, nil}, Lifetime: time.Minute},
+			{Name: "b", Subjects: []string{"user:a"}, Registries: []string{"r"}, Names: []string{"y"}, Actions: scope.Pull, Origin: policy.Origin{File: "f", Line: 3}},
+		}}
+	}
+	id := mustCompile(t, source()).ID()
+	if len(id) != 16 || strings.Trim(id, "0123456789abcdef") != "" {
+		t.Errorf("%q", id)
+	}
+	for what, change := range map[string]func(*policy.Source){
+		"nothing": func(s *policy.Source) {},
+		"origin":  func(s *policy.Source) { s.Rules[1].Origin.Line++ },
+		"type":    func(s *policy.Source) { s.Rules[1].Type = "repository" },
+	} {
+		same := source()
+		change(&same)
+		if got := mustCompile(t, same).ID(); got != id {
+			t.Errorf("%s: the ID changed", what)
+		}
+	}
+	seen := map[string]string{id: "nothing"}
+	for what, change := range map[string]func(*policy.Source){
+		"role":       func(s *policy.Source) { s.Roles["reader"] = scope.Push },
+		"name":       func(s *policy.Source) { s.Rules[0].Name = "c" },
+		"effect":     func(s *policy.Source) { s.Rules[0].Deny = true },
+		"subjects":   func(s *policy.Source) { s.Rules[0].Subjects = []string{"anyone"} },
+		"registries": func(s *policy.Source) { s.Rules[1].Registries = nil },
+		"names":      func(s *policy.Source) { s.Rules[1].Names = []string{"r", "y"} },
+		"role used":  func(s *policy.Source) { s.Rules[0].Role = "writer" },
+		"actions":    func(s *policy.Source) { s.Rules[0].Actions = scope.Push },
+		"condition":  func(s *policy.Source) { s.Rules[0].When = fixed{false, nil} },
+		"none":       func(s *policy.Source) { s.Rules[0].When = nil },
+		"lifetime":   func(s *policy.Source) { s.Rules[0].Lifetime = time.Hour },
+	} {
+		other := source()
+		change(&other)
+		got := mustCompile(t, other).ID()
+		if before, taken := seen[got]; taken {
+			t.Errorf("%s: the same ID as with another %s", what, before)
+		}
+		seen[got] = what
+	}
+}
+
+func TestAPolicyKeepsItsRules(t *testing.T) {
+	source := sourceOf(3, shapes[0].rule)
+	p := mustCompile(t, source)
+	want := sourceOf(3, shapes[0].rule).Rules
+	source.Rules[0].Name = "changed"
+	p.Rules()[1].Name = "changed"
+	if diff := cmp.Diff(want, p.Rules()); diff != "" || p.Len() != 3 {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,166 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func TestWhyARuleDidNotMatch(t *testing.T) {
+	at := policy.Origin{File: "policy.yaml", Line: 3}
+	for _, tt := range []struct {
+		rule policy.Rule
+		why  string
+	}{
+		{
+			policy.Rule{Subjects: []string{"group:ops", "robot:ci"}, Names: []string{"team/**"}, Role: "writer"},
+			`"it" (policy.yaml:3) allows pull,push, but it is for group:ops or robot:ci and not for user:ann`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/app/**"}, Actions: scope.Push},
+			`"it" (policy.yaml:3) allows push, but it is about team/app/** and not about team/app`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"a", "b", "c", "d", "e", "f", "g"}, Actions: scope.Push},
+			`"it" (policy.yaml:3) allows push, but it is about a, b, c, d, e or 2 more and not about team/app`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Pull},
+			`"it" (policy.yaml:3) allows pull, but it does not allow push`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, Registries: []string{"a.example.com"}},
+			`"it" (policy.yaml:3) allows push, but it is for the registry a.example.com and not for registry.example.com`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: fixed{false, nil}},
+			`"it" (policy.yaml:3) allows push, but its condition is false: fixed(false, <nil>) (where x is false)`,
+		},
+		{
+			policy.Rule{Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Push, When: fixed{false, errors.New("no such key: ref")}},
+			`"it" (policy.yaml:3) allows push, but its condition fails (no such key: ref): fixed(false, no such key: ref) (where x is false)`,
+		},
+		{
+			policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/*"}, Actions: scope.Pull, Registries: []string{"a.example.com"}, When: fixed{false, nil}},
+			`"it" (policy.yaml:3) allows pull, but it is for group:ops and not for user:ann, and it is for the registry a.example.com and not for registry.example.com, ` +
+				`and it does not allow push, and its condition is false: fixed(false, <nil>) (where x is false)`,
+		},
+		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"other/**"}, Actions: scope.Push}, ``}, // too far away
+		{policy.Rule{Subjects: []string{"anyone"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All}, ``},
+		{policy.Rule{Subjects: []string{"group:ops"}, Names: []string{"team/**"}, Actions: scope.Push, Deny: true}, ``}, // nothing was granted that it could deny
+	} {
+		tt.rule.Name, tt.rule.Origin = "it", at
+		p := mustCompile(t, policy.Source{Roles: roles, Rules: []policy.Rule{tt.rule}})
+		e := p.Explain(&policy.Request{Principal: principalOf("ann +dev"), Registry: "registry.example.com", Scopes: ask(t, "repository:team/app:push")})
+		var got []string
+		for _, n := range e.Near[0].Rules {
+			got = append(got, n.Why())
+		}
+		if diff := cmp.Diff(tt.why, strings.Join(got, "\n")); diff != "" {
+			t.Errorf("why (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
+	for _, tt := range []struct {
+		who     *policy.Principal
+		pattern string
+		why     string
+	}{
+		{&policy.Principal{Kind: policy.User, Name: "ann@example.com"}, "${user}/**", `${user} matches nothing, since ann@example.com can be no path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "Ann"}, "${user}/**", `${user} matches nothing, since Ann can be no path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "bob"}, "${user}/**", ``},
+		{&policy.Principal{Kind: policy.Robot, Name: "ann"}, "${user}/**", `${user} is the name of a user, and this is robot:ann`},
+		{&policy.Principal{Kind: policy.User, Name: "ann"}, "${claims.team}/**", `${claims.team} matches nothing, since user:ann has no such claim`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": 3}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim holds no text`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* can be no path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
+	} {
+		p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})
+		e := p.Explain(&policy.Request{Principal: tt.who, Scopes: ask(t, "repository:ann/app:pull")})
+		want := "it is about " + tt.pattern + " and not about ann/app"
+		if tt.why != "" {
+			want += "; " + tt.why
+		}
+		if len(e.Near[0].Rules) != 1 {
+			t.Fatalf("%v: %v", tt.who, e.Near)
+		}
+		if diff := cmp.Diff([]policy.Obstacle{{Field: "names", Text: want}}, e.Near[0].Rules[0].Obstacles); diff != "" {
+			t.Errorf("obstacles (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestTheNearestRulesComeFirst(t *testing.T) {
+	rules := []policy.Rule{
+		{Name: "another name", Subjects: []string{"anyone"}, Names: []string{"x/y"}, Actions: scope.Push},
+		{Name: "a name half right", Subjects: []string{"anyone"}, Names: []string{"x/y", "team/api"}, Actions: scope.Push},
+		{Name: "another subject", Subjects: []string{"user:bob"}, Names: []string{"team/**"}, Actions: scope.Push},
+		{Name: "another registry", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Registries: []string{"a"}, Actions: scope.Push},
+		{Name: "another action", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Delete},
+		{Name: "a condition", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Push, When: fixed{false, nil}},
+		{Name: "the one for pull", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull},
+		{Name: "a deny", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull, When: fixed{false, nil}},
+	}
+	p := mustCompile(t, policy.Source{Rules: rules})
+	e := p.Explain(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:team/app:pull,push")})
+	var got []string
+	for _, n := range e.Near[0].Rules {
+		got = append(got, n.Rule.Name)
+	}
+	want := []string{
+		"a condition", "a deny", "another action", "the one for pull", "another registry", "another subject", "a name half right", "another name",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("near (-want +got):\n%s", diff)
+	}
+}
+
+func TestExplainNamesTwentyAndCountsTheRest(t *testing.T) {
+	p := mustCompile(t, sourceOf(1_000, shapes[1].rule))
+	e := p.Explain(&policy.Request{Principal: principalOf("ann +dev"), Scopes: ask(t, "repository:apps/none:pull")})
+	if n := e.Near[0]; len(n.Rules) != 20 || n.More != 980 {
+		t.Errorf("%d and %d more", len(n.Rules), n.More)
+	}
+	if !strings.HasSuffix(e.String(), "    … and 980 more\n") {
+		t.Error(e)
+	}
+}
+
+// What Explain says agrees with what Decide did.
+func TestExplainAgreesWithDecide(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source, r := drawSource(t), drawRequest(t)
+		p, err := policy.Compile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := p.Explain(r)
+		if diff := cmp.Diff(fmt.Sprint(p.Decide(r)), fmt.Sprint(e.Decision)); diff != "" {
+			t.Errorf("decision (-want +got):\n%s", diff)
+		}
+		if e.String() == "" {
+			t.Error("no text")
+		}
+		for i, result := range e.Results {
+			for _, n := range e.Near[i].Rules {
+				if len(n.Obstacles) == 0 || n.Why() == "" {
+					t.Errorf("%v: nothing is in the way of %v", result.Asked, n.Rule)
+				}
+				for _, c := range result.Causes {
+					if c.Rule == n.Rule && c.Reason == policy.Denied {
+						t.Errorf("%v: %v came near and denied", result.Asked, n.Rule)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,200 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// everyWay matches by the index, by the matcher of limits and by the naive one, and tells if they differ.
+func everyWay(t interface{ Errorf(string, ...any) }, pattern, name string, who *policy.Principal) (matched, ok bool) {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{pattern}, Actions: scope.Pull}}})
+	matched, ok = policy.Match(pattern, name, who)
+	if ok != (err == nil) {
+		t.Errorf("%q is a pattern: %v, compiles: %v", pattern, ok, err)
+	}
+	if err != nil {
+		return false, false
+	}
+	asked := scope.Scope{Type: "repository", Name: name, Actions: scope.Pull}
+	indexed := p.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{asked}}).Results[0].Granted != 0
+	naive := naiveMatch(strings.Split(pattern, "/"), strings.Split(name, "/"), who)
+	if indexed != matched || naive != matched {
+		t.Errorf("%q matches %q: alone %v, in the index %v, naively %v", pattern, name, matched, indexed, naive)
+	}
+	return matched, true
+}
+
+func TestPatterns(t *testing.T) {
+	for _, tt := range []struct{ pattern, yes, no string }{
+		{"team", "team", "team/a teams a/team"},
+		{"team/app", "team/app", "team/app/x team/apps team x/team/app"},
+		{"*", "team a", "team/a"},
+		{"team/*", "team/a", "team team/a/b"},
+		{"**", "a a/b a/b/c", ""},
+		{"team/**", "team/a team/a/b team/a/b/c", "team teams/a"},
+		{"**/app", "app a/app a/b/app app/app", "app/a apps a/apps"},
+		{"a/**/b", "a/b a/x/b a/x/y/b a/b/b a/b/x/b", "a b a/x a/b/c x/a/b"},
+		{"a/**/b/**", "a/b/c a/x/b/c a/b/b", "a/b a/x/b"},
+		{"**/a/**/a/**", "a/a/x a/x/a/y x/a/a/a", "a/a a/x/y x/a/y"},
+		{"*/**", "a/b a/b/c", "a"},
+		{"**/*", "a a/b", ""},
+		{"app-*", "app-a app-a-b", "app app/a xapp-a"},
+		{"*-dev", "a-dev a-b-dev", "dev a-dev/x a-devs"},
+		{"a*c", "abc ac abbc acc", "ab bc a/c abcd"},
+		{"*b*", "b ab ba abc bb", "a ac a/b"},
+		{"a*b*b", "abb axbxb abbb", "ab axb bb"},
+		{"a*bc*d", "abcd axbcxd abcbcd", "acbd abd bcd"},
+		{"host.example.com:5000/**", "host.example.com:5000/a", "host.example.com/a host.example.com:50000/a"},
+		{"registry.example.com:*/a", "registry.example.com:1/a", "registry.example.com/a"},
+	} {
+		for _, name := range strings.Fields(tt.yes) {
+			if matched, ok := everyWay(t, tt.pattern, name, &policy.Principal{}); !matched || !ok {
+				t.Errorf("%q does not match %q", tt.pattern, name)
+			}
+		}
+		for _, name := range strings.Fields(tt.no) {
+			if matched, ok := everyWay(t, tt.pattern, name, &policy.Principal{}); matched || !ok {
+				t.Errorf("%q matches %q", tt.pattern, name)
+			}
+		}
+	}
+}
+
+// A name that is none never matches, not even **.
+func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
+	for _, name := range []string{"", "/", "a/", "/a", "a//b", strings.Repeat("a/", 63) + "a", strings.Repeat("a", 513)} {
+		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {
+			t.Errorf("** matches %q", name)
+		}
+		p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
+		if d := p.Decide(&policy.Request{Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}); d.Results[0].Granted != 0 {
+			t.Errorf("%q is granted", name)
+		}
+	}
+}
+
+// FuzzMatch makes patterns and names of few words, since of random text little is either.
+func FuzzMatch(f *testing.F) {
+	patternWords := []string{"a", "b", "-", "*", "/", "/**/", "**/", "/**", "${user}", "${claims.c}", "/a", "a/", "/*", "c.d", "*b"}
+	nameWords := []string{"a", "b", "-", "/", "/a", "/b", "a/", "/a/b", "c.d", "aab"}
+	spell := func(words []string, letters []byte) string {
+		var text strings.Builder
+		for _, l := range letters {
+			text.WriteString(words[int(l)%len(words)])
+		}
+		return text.String()
+	}
+	for _, seed := range []struct{ pattern, name, value string }{
+		{"\x00\x05\x01", "\x00\x04\x05", "\x00"},         // a/**/b, a/a/b
+		{"\x08\x07", "\x01\x04\x04", "\x01"},             // ${user}/**
+		{"\x09\x05\x01", "\x00\x07\x05\x05", "\x00\x05"}, // ${claims.c}/**/b
+		{"\x06\x00\x0e\x02\x03\x00", "\x04\x09\x02\x00", ""},
+	} {
+		f.Add([]byte(seed.pattern), []byte(seed.name), []byte(seed.value))
+	}
+	f.Fuzz(func(t *testing.T, p, n, v []byte) {
+		if len(p) > 12 || len(n) > 12 || len(v) > 6 {
+			return // too much for the naive matcher
+		}
+		pattern, name, value := spell(patternWords, p), spell(nameWords, n), spell(nameWords, v)
+		if asked, _, err := scope.Parse([]string{"repository:" + name + ":pull"}); err != nil || len(asked) != 1 {
+			return
+		}
+		who := &policy.Principal{Kind: policy.User, Name: value, Claims: map[string]any{"c": value}}
+		matched, ok := everyWay(t, pattern, name, who)
+		if !ok || strings.Contains(pattern, "${") {
+			return
+		}
+		// doublestar agrees but for a/**, which matches a as well in its reading.
+		if strings.HasSuffix(pattern, "/**") {
+			pattern += "/*"
+		}
+		if theirs, err := doublestar.Match(pattern, name); err != nil || theirs != matched {
+			t.Errorf("%q matches %q: %v; doublestar: %v, %v", pattern, name, matched, theirs, err)
+		}
+	})
+}
+
+func FuzzCompile(f *testing.F) {
+	f.Add("team/**", "user:ann", "writer", "repository", "team/app")
+	f.Add("${usr}/a**b", "usr:ann", "writre", "registri", "a//b")
+	f.Add("${claims.a/b}/x", "group:a b", "", "other", "x")
+	f.Fuzz(func(t *testing.T, pattern, subject, role, kind, name string) {
+		source := policy.Source{
+			Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Pull | scope.Push},
+			Rules: []policy.Rule{{Name: "a", Subjects: []string{subject}, Names: []string{pattern}, Role: role, Type: kind}},
+		}
+		p, err := policy.Compile(source)
+		if err != nil {
+			var problems policy.Problems
+			if !errors.As(err, &problems) || len(problems) == 0 {
+				t.Fatalf("%T %v", err, err)
+			}
+			return
+		}
+		r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: name, Groups: []string{name}}, Scopes: []scope.Scope{{Type: kind, Name: name, Actions: 0xff}}}
+		e := p.Explain(r)
+		if _ = e.String(); e.Results[0].Granted&^e.Results[0].Asked.Actions != 0 {
+			t.Error("granted more than was asked")
+		}
+	})
+}
+
+// What is a legal part here is one for the parser of scopes, and the other way round.
+func TestLegalPartsAreThoseOfScopes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")
+		if got, want := policy.LegalPart(part), naiveLegal([]string{part}); got != want {
+			t.Errorf("%q: %v, scope.Parse says %v", part, got, want)
+		}
+	})
+}
+
+// The worst patterns that fit the limits, against the worst names. A matcher that goes back and tries
+// again would not end within the life of this test.
+func TestMatchingIsLinear(t *testing.T) {
+	long := strings.Repeat("a/", 61) + "a"
+	flat := strings.Repeat("a", 500)
+	source := policy.Source{}
+	var names []string
+	for _, pattern := range []string{
+		strings.Repeat("**/a/a/a/", 8) + "b",
+		strings.Repeat("**/*/", 8) + "b",
+		strings.Repeat("**/${claims.many}/", 4) + "b",
+		strings.Repeat("${claims.many}/", 8) + "b",
+		strings.Repeat("a*", 200) + "b",
+		strings.Repeat("*a", 200) + "*b",
+		"**/" + strings.Repeat("a/", 30) + "**/" + strings.Repeat("a/", 20) + "b",
+		strings.Repeat("**/a*a*a/", 8) + "b",
+	} {
+		names = append(names, pattern)
+	}
+	for i, name := range names {
+		source.Rules = append(source.Rules, policy.Rule{Name: fmt.Sprint(i), Subjects: []string{"anyone"}, Names: []string{name}, Actions: scope.Pull})
+	}
+	p := mustCompile(t, source)
+	many := make([]string, 200)
+	for i := range many {
+		many[i] = strings.TrimSuffix(strings.Repeat("a/", i%5+1), "/")
+	}
+	who := &policy.Principal{Kind: policy.User, Name: "a", Claims: map[string]any{"many": many}}
+	who.Limits = []policy.Limit{{Names: names, Actions: scope.Pull}}
+	began := time.Now()
+	for _, name := range []string{long, flat, flat[:250] + "/" + flat[:250]} {
+		r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}
+		if d := p.Decide(r); d.Results[0].Granted != 0 {
+			t.Errorf("granted on %q", name)
+		}
+		p.Explain(r)
+	}
+	t.Logf("took %v", time.Since(began))
+}

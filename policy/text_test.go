@@ -1,0 +1,72 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func TestKindsAndReasonsAreWordsInJSON(t *testing.T) {
+	type record struct {
+		Kinds   []policy.Kind
+		Reasons []policy.Reason
+	}
+	want := record{
+		[]policy.Kind{policy.Anonymous, policy.User, policy.Robot, policy.Workload},
+		[]policy.Reason{policy.NoRule, policy.Allowed, policy.Denied, policy.Narrowed, policy.ConditionFailed},
+	}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(`{"Kinds":["anonymous","user","robot","workload"],"Reasons":["no-rule","allowed","denied","narrowed","condition-failed"]}`, string(text)); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
+	var got record
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	for _, bad := range []string{`{"Kinds":["admin"]}`, `{"Kinds":[""]}`, `{"Reasons":["Allowed"]}`, `{"Reasons":["reason 9"]}`, `{"Kinds":["kind 9"]}`} {
+		if err := json.Unmarshal([]byte(bad), &got); err == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+	for _, bad := range []any{policy.Kind(9), policy.Reason(9)} {
+		if text, err := json.Marshal(bad); err == nil {
+			t.Errorf("%v was written as %s", bad, text)
+		}
+	}
+}
+
+func TestSentences(t *testing.T) {
+	rule := &policy.Rule{Name: "writers", Origin: policy.Origin{File: "policy.yaml", Line: 9}}
+	for _, tt := range []struct {
+		cause policy.Cause
+		want  string
+	}{
+		{policy.Cause{Actions: scope.Pull | scope.Push, Reason: policy.Allowed, Rule: rule}, `pull,push: allowed by "writers" (policy.yaml:9)`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze"}}, `push: denied by "freeze" (the database)`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Narrowed, Rule: rule}, `push: allowed by "writers" (policy.yaml:9), but the credential is limited to less`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.ConditionFailed, Rule: rule}, `push: "writers" (policy.yaml:9) would allow it, but its condition does not hold`},
+		{policy.Cause{Actions: scope.Push}, `push: no rule allows it`},
+	} {
+		if got := tt.cause.String(); got != tt.want {
+			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+	for want, l := range map[string]policy.Limit{
+		"pull on team/app or team/base": {Names: []string{"team/app", "team/base"}, Actions: scope.Pull},
+		"* on the registry catalog":     {Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+	} {
+		if got := l.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

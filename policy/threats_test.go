@@ -1,0 +1,238 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Each of these has gone wrong in some other registry or token server.
+
+var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**", "by-claim/${claims.team}/**"}, Actions: scope.Repository}
+
+// Harbor granted all that was allowed to those who asked for less.
+func TestThreatAGrantIsNeverMoreThanWasAsked(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
+	for _, asked := range []string{"pull", "push", "delete", "pull,push"} {
+		d := p.Decide(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:ann/app:"+asked)})
+		if got := d.Results[0].Granted.String(); got != asked {
+			t.Errorf("asked %s, got %s", asked, got)
+		}
+	}
+}
+
+// docker_auth put the account "*@example.com" into a pattern, which then matched everything.
+func TestThreatNamesNeverBecomePatterns(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
+	for _, evil := range []string{
+		"*", "**", "*@example.com", "a*", "?", "[a-z]", "{a,b}", "**/*", "/", "a/b", "../ann", "..", ".", "", " ", "ann ", " ann", "ANN", "Ann",
+		"${user}", "${claims.team}", "ann\x00", "ann\n", "ann/", "/ann", "aN\u200bn", "аnn", "ann%2f", `ann\`, ".*", "^ann$", strings.Repeat("a", 600),
+	} {
+		who := &policy.Principal{Kind: policy.User, Name: evil, Claims: map[string]any{"team": evil}}
+		for _, list := range []any{evil, []string{evil}, []any{evil}} {
+			who.Claims["team"] = list
+			for _, name := range []string{"ann/app", "bob/app", "a/b/c", "team/app", "by-claim/ann/x", "by-claim/team/x", evil + "/app", "by-claim/" + evil + "/x"} {
+				if evil == "a/b" && strings.HasPrefix(name, "by-claim/a/b/") {
+					continue // a claim may be several parts, and this one is
+				}
+				d := p.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}})
+				if d.Results[0].Granted != 0 {
+					t.Errorf("somebody called %q may pull %q", evil, name)
+				}
+			}
+		}
+	}
+}
+
+// The same for the limits of a credential, where ${user} may be written as well.
+func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
+	who := &policy.Principal{Kind: policy.User, Name: "**", Limits: []policy.Limit{{Names: []string{"${user}"}, Actions: scope.Pull}}}
+	if d := p.Decide(&policy.Request{Principal: who, Scopes: ask(t, "repository:team/app:pull")}); d.Results[0].Granted != 0 {
+		t.Error(d)
+	}
+}
+
+// And for subjects: a group or a user that is called like a word of ours, or like another subject.
+func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "staff", Subjects: []string{"group:staff", "user:root", "robot:ci", "workload:job"}, Names: []string{"**"}, Actions: scope.Pull},
+		{Name: "guests", Subjects: []string{"anonymous"}, Names: []string{"**"}, Actions: scope.Push},
+	}})
+	for _, who := range []*policy.Principal{
+		{Kind: policy.User, Name: "staff"},
+		{Kind: policy.User, Name: "group:staff"},
+		{Kind: policy.User, Name: "x", Groups: []string{"group:staff", "*", "root", "user:root", "anonymous", "anyone", "Staff", "staff ", "ci", "job"}},
+		{Kind: policy.User, Name: "anonymous"},
+		{Kind: policy.User, Name: "ci"},
+		{Kind: policy.Robot, Name: "root"},
+		{Kind: policy.Workload, Name: "ci"},
+		{Kind: 7, Name: "root", Groups: []string{"staff"}},
+	} {
+		if d := p.Decide(&policy.Request{Principal: who, Scopes: ask(t, "repository:team/app:pull,push")}); d.Results[0].Granted != 0 {
+			t.Errorf("%v %q: %v", who.Kind, who.Name, d.Results[0].Causes)
+		}
+	}
+	// Somebody anonymous is in no group and has no name, whatever came along.
+	nobody := &policy.Principal{Name: "root", Groups: []string{"staff"}}
+	if d := p.Decide(&policy.Request{Principal: nobody, Scopes: ask(t, "repository:team/app:pull,push")}); d.Results[0].Granted != scope.Push {
+		t.Error(d)
+	}
+}
+
+// A robot that somebody could call "ann" must not have what is ann's.
+func TestThreatARobotIsNobodysNamesake(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
+	for _, kind := range []policy.Kind{policy.Anonymous, policy.Robot, policy.Workload, 9} {
+		d := p.Decide(&policy.Request{Principal: &policy.Principal{Kind: kind, Name: "ann"}, Scopes: ask(t, "repository:ann/app:pull")})
+		if d.Results[0].Granted != 0 {
+			t.Errorf("%v: %v", kind, d.Results[0].Causes)
+		}
+	}
+}
+
+// docker_auth ignored unknown keys, and then an empty match matched everybody.
+func TestThreatAnEmptyMatchIsAMistake(t *testing.T) {
+	whole := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}
+	mustCompile(t, policy.Source{Rules: []policy.Rule{whole}})
+	for what, change := range map[string]func(*policy.Rule){
+		"no subjects":    func(r *policy.Rule) { r.Subjects = nil },
+		"empty subjects": func(r *policy.Rule) { r.Subjects = []string{} },
+		"empty subject":  func(r *policy.Rule) { r.Subjects = []string{""} },
+		"no names":       func(r *policy.Rule) { r.Names = nil },
+		"empty name":     func(r *policy.Rule) { r.Names = []string{""} },
+		"no actions":     func(r *policy.Rule) { r.Actions = 0 },
+		"empty registry": func(r *policy.Rule) { r.Registries = []string{""} },
+		"a deny as well": func(r *policy.Rule) { r.Deny, r.Actions = true, 0 },
+	} {
+		r := whole
+		change(&r)
+		if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{r}}); err == nil || p != nil {
+			t.Errorf("%s: no mistake", what)
+		}
+	}
+	// One mistake among good rules: there is no policy, not one without the bad rule.
+	bad := whole
+	bad.Name, bad.Deny, bad.Names = "b", true, nil
+	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {
+		t.Error("a policy without its deny")
+	}
+}
+
+// docker_auth's regular expressions were not anchored: /admin/ matched xxadminxx.
+func TestThreatPatternsAreAnchored(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:admin"}, Names: []string{"admin", "*/admin"}, Actions: scope.Pull}}})
+	for _, name := range []string{"xadmin", "adminx", "x/adminx", "x/xadmin", "x/x/admin", "admin/x", "x/admin/x"} {
+		if d := p.Decide(&policy.Request{Principal: principalOf("admin"), Scopes: ask(t, "repository:"+name+":pull")}); d.Results[0].Granted != 0 {
+			t.Errorf("%q is granted", name)
+		}
+	}
+}
+
+// docker_auth: ALICE was alice to the directory and nobody to the deny of the ACL. Here names are
+// exact, on both sides.
+func TestThreatCaseIsExact(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "alice", Subjects: []string{"user:alice", "group:dev"}, Names: []string{"**"}, Actions: scope.Pull},
+	}})
+	for _, who := range []string{"ALICE", "Alice", "bob +DEV", "bob +Dev"} {
+		if d := p.Decide(&policy.Request{Principal: principalOf(who), Scopes: ask(t, "repository:a:pull")}); d.Results[0].Granted != 0 {
+			t.Errorf("%s is granted", who)
+		}
+	}
+}
+
+// Harbor did not check the source of a mount: it is a scope like any other.
+func TestThreatTheSourceOfAMountIsJudged(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
+	d := p.Decide(&policy.Request{Principal: principalOf("ann"), Scopes: ask(t, "repository:ann/app:pull,push repository:secret/base:pull")})
+	if d.Results[0].Granted != scope.Pull|scope.Push || d.Results[1].Granted != 0 {
+		t.Error(d)
+	}
+}
+
+// Harbor listed its catalog to everybody. Here no rule about repositories says anything of it.
+func TestThreatTheCatalogIsAGrantLikeAnyOther(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**", "catalog"}, Actions: scope.Repository},
+		{Name: "catalog", Subjects: []string{"group:ops"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+	}})
+	for who, want := range map[string]string{"nobody": "", "ann": "", "ann +ops": "*"} {
+		if got := p.Decide(&policy.Request{Principal: principalOf(who), Scopes: ask(t, "registry:catalog:*")}).Results[0].Granted.String(); got != want {
+			t.Errorf("%s: %q, want %q", who, got, want)
+		}
+	}
+}
+
+// Gitea lost a token's narrowing on other ways in. Limits are part of the principal.
+func TestThreatNarrowingTravelsWithThePrincipal(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		own,
+		{Name: "admin", Subjects: []string{"user:ann"}, Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read | scope.Write},
+		{Name: "catalog", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+	}})
+	who := principalOf("ann")
+	who.Limits = []policy.Limit{{Names: []string{"ann/app"}, Actions: scope.Pull}}
+	r := &policy.Request{Principal: who, Scopes: ask(t, "repository:ann/app:pull,push repository:ann/other:pull tidewaiter:accounts:read,write registry:catalog:*")}
+	for name, d := range map[string]policy.Decision{"Decide": p.Decide(r), "Explain": p.Explain(r).Decision} {
+		var got []string
+		for _, result := range d.Results {
+			got = append(got, result.Granted.String())
+		}
+		if strings.Join(got, ";") != "pull;;;" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// A condition that cannot be evaluated opens nothing, and does not lift what is denied.
+func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
+	broken := errors.New("no such key")
+	for _, when := range []policy.Condition{fixed{false, broken}, fixed{true, broken}} {
+		for deny, want := range map[bool]string{false: "?a", true: "!a"} {
+			p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Deny: deny, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: when}}})
+			d := p.Decide(&policy.Request{Scopes: ask(t, "repository:a:pull")})
+			if got := because(d.Results[0]); got != want || d.Results[0].Granted != 0 {
+				t.Errorf("deny %v, %v: %s, want %s", deny, when, got, want)
+			}
+		}
+	}
+}
+
+// Text that others chose cannot write lines of its own into what a person reads.
+func TestThreatForeignTextStaysInItsLine(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own, {Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: fixed{false, errors.New("x\ny")}}}})
+	evil := "ann\nrepository:a:pull\n  pull: allowed\x1b[2J"
+	for _, kind := range []policy.Kind{policy.User, policy.Robot, policy.Anonymous} {
+		page := p.Explain(&policy.Request{
+			Principal: &policy.Principal{Kind: kind, Name: evil, Groups: []string{evil}, Claims: map[string]any{"team": evil}},
+			Registry:  evil,
+			Scopes:    []scope.Scope{{Type: "repository", Name: "x", Actions: scope.Pull}},
+		}).String()
+		if strings.ContainsAny(page, "\x1b") || strings.Contains(page, "\nrepository:a") {
+			t.Errorf("%s", page)
+		}
+	}
+}
+
+// A million asked names or groups leave nothing behind: a policy remembers no request.
+func TestThreatAPolicyRemembersNothing(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
+	r := &policy.Request{Principal: principalOf("ann"), Scopes: make([]scope.Scope, 1)}
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprintf("ann/%d", i)
+	}
+	i := 0
+	if n := testing.AllocsPerRun(500, func() {
+		r.Scopes[0] = scope.Scope{Type: "repository", Name: names[i], Actions: scope.Pull}
+		p.Decide(r)
+		i++
+	}); n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}
