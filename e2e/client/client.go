@@ -50,14 +50,9 @@ func (r Ref) String() string {
 	return s
 }
 
-// Kind is a client that can be had.
+// Kind is a client that can be had. New and Version end the test where it cannot.
 type Kind struct {
 	Name    string
 	New     func(testing.TB) Client
-	Version func(testing.TB) string
-}
-
-// module is the version of a module that the tests are linked with.
-func module(path string) func(testing.TB) string {
-	return func(t testing.TB) string { return path + " " + version(t, path) }
+	Version func(testing.TB) string // in words
 }

@@ -51,7 +51,6 @@ func (p *podmanClient) run(ctx context.Context, stdin []byte, args ...string) (s
 	cmd.Env = append(os.Environ(),
 		"REGISTRY_AUTH_FILE="+p.auth(),
 		"TMPDIR="+p.folder,
-		"XDG_DATA_HOME="+p.folder, // what it remembers of where blobs are
 	)
 	cmd.Stdin = bytes.NewReader(stdin)
 	return part.Run(ctx, cmd)

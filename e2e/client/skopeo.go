@@ -28,7 +28,7 @@ func (s *skopeoClient) run(ctx context.Context, stdin string, args ...string) (s
 	cmd := exec.CommandContext(ctx, s.program, append([]string{"--insecure-policy"}, args...)...)
 	cmd.Env = append(os.Environ(),
 		"REGISTRY_AUTH_FILE="+filepath.Join(s.folder, "auth.json"),
-		"XDG_DATA_HOME="+s.folder, // what it remembers of where blobs are
+		"XDG_DATA_HOME="+s.folder, // what it remembers of where blobs are; root's is in /var/lib/containers/cache
 	)
 	cmd.Stdin = strings.NewReader(stdin)
 	return part.Run(ctx, cmd)

@@ -1,21 +1,31 @@
 package client
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/part"
 )
 
-// version asks the go command, since a test binary does not know the modules that it is linked with.
-func version(t testing.TB, module string) string {
-	t.Helper()
-	out, err := part.Run(t.Context(), exec.Command("go", "list", "-m", "-f", "{{.Version}}", module))
-	if err != nil {
-		t.Fatal(err)
+// module is the version of a module that the tests are linked with. It is read from go.mod, since a test
+// binary does not know its modules.
+func module(path string) func(testing.TB) string {
+	return func(t testing.TB) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(part.Home(), "go.mod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`(?m)^\s+` + regexp.QuoteMeta(path) + ` (\S+)`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("go.mod does not require %s", path)
+		}
+		return "`" + path + "` " + string(m[1])
 	}
-	return strings.TrimSpace(out)
 }
 
 // firstLine is what a program says of its version.

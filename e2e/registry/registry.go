@@ -113,6 +113,18 @@ func Program(t testing.TB, v Version) string {
 	return part.Build(t, "registry-"+string(v), "registry/v"+string(v))
 }
 
+// VersionText is what a registry says of its version.
+func VersionText(t testing.TB, v Version) string {
+	t.Helper()
+	out, err := part.Run(t.Context(), exec.Command(Program(t, v), "--version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// "PROGRAM MODULE VERSION"; a compiled one adds what it does not know
+	fields := strings.Fields(out)
+	return strings.TrimSuffix(fields[len(fields)-1], "+unknown")
+}
+
 // Tag returns the digest that a tag points to, or "" if there is no such tag.
 func (r *Registry) Tag(repository, tag string) string {
 	text, err := os.ReadFile(filepath.Join(r.repository(repository), "_manifests", "tags", tag, "current", "link"))

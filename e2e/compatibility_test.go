@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/registry"
+)
+
+var update = flag.Bool("update", false, "write docs/compatibility.md anew from what is seen")
+
+// operation is a column of the table.
+type operation string
+
+const (
+	login         operation = "login"
+	push          operation = "push"
+	pull          operation = "pull"
+	mount         operation = "copy"
+	list          operation = "list tags"
+	remove        operation = "delete"
+	catalog       operation = "catalog"
+	wrongPassword operation = "wrong password"
+	deniedPush    operation = "denied push"
+	anonymousPull operation = "anonymous pull"
+)
+
+var operations = []operation{login, push, pull, mount, list, remove, catalog, wrongPassword, deniedPush, anonymousPull}
+
+// What a cell of the table says.
+const (
+	works   = "✓"
+	mounted = "✓ mount"
+	fails   = "✗"
+	absent  = "–"
+)
+
+const table = "../docs/compatibility.md"
+
+// compatibility gathers what was seen. It may be written to from parallel tests.
+type compatibility struct {
+	mu       sync.Mutex
+	cells    map[cell]string
+	refusals map[cell]string
+}
+
+type cell struct {
+	version   registry.Version
+	client    string
+	operation operation
+}
+
+// note keeps the worst of what was said of a cell, but lets a mount improve on a copy.
+func (c *compatibility) note(j journey, o operation, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cells == nil {
+		c.cells = map[cell]string{}
+	}
+	at := cell{j.registry.Version, j.kind.Name, o}
+	if c.cells[at] != fails {
+		c.cells[at] = what
+	}
+}
+
+func (c *compatibility) refusal(j journey, o operation, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusals == nil {
+		c.refusals = map[cell]string{}
+	}
+	c.refusals[cell{j.registry.Version, j.kind.Name, o}] = plain(err, j.registry.Host)
+}
+
+// check compares the committed table with what was seen, or writes it. Rows of clients that could not be
+// run here are left alone.
+func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []registry.Version) {
+	t.Helper()
+	if t.Failed() {
+		return // the table is not the thing to look at first
+	}
+	if *update {
+		if err := os.WriteFile(table, c.page(t, kinds, versions), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	text, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := map[string]bool{}
+	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
+		committed[s.Text()] = true
+	}
+	for _, v := range versions {
+		for _, k := range kinds {
+			if _, ran := c.cells[cell{v, k.Name, login}]; !ran {
+				continue
+			}
+			if row := c.row(v, k); !committed[row] {
+				t.Errorf("docs/compatibility.md has no row\n%s\nIf that is as it should be: cd e2e && go test -run TestCompatibility -update", row)
+			}
+		}
+	}
+}
+
+func (c *compatibility) row(v registry.Version, k client.Kind) string {
+	cells := []string{k.Name, string(v)}
+	for _, o := range operations {
+		cells = append(cells, c.cells[cell{v, k.Name, o}])
+	}
+	return "| " + strings.Join(cells, " | ") + " |"
+}

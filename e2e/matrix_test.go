@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/engine"
+	"github.com/tidewaiter/tidewaiter/e2e/image"
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/registry"
+	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// TestCompatibility holds every client against every registry, with one Tidewaiter before all of them,
+// and then docs/compatibility.md against what was seen.
+func TestCompatibility(t *testing.T) {
+	versions := []registry.Version{registry.V28, registry.V31}
+	kinds := []client.Kind{
+		client.Docker(sync.OnceValue(func() *engine.Engine { return engine.Start(t) })),
+		client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
+	}
+
+	services := make([]string, len(versions))
+	for i, v := range versions {
+		services[i] = "registry-" + string(v)
+	}
+	tw := tidewaiter.Start(t, services...)
+	journal := tw.Journal(t)
+
+	seen := &compatibility{}
+	t.Run("with", func(t *testing.T) {
+		for i, v := range versions {
+			t.Run("registry "+string(v), func(t *testing.T) {
+				r := registry.Start(t, v, trust(tw, services[i]))
+				t.Run("and", func(t *testing.T) { // ends when all its parallel parts have, before the registry does
+					for _, k := range kinds {
+						t.Run(k.Name, func(t *testing.T) {
+							t.Parallel()
+							journey{service: services[i], journal: journal, registry: r, kind: k, seen: seen}.run(t)
+						})
+					}
+				})
+			})
+		}
+	})
+	seen.check(t, kinds, versions)
+}
+
+// trust is how a registry is configured for a Tidewaiter.
+func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
+	return registry.Options{
+		Realm:         tw.URL + "/token",
+		Service:       service,
+		Issuer:        tidewaiter.Issuer,
+		Roots:         tw.Roots,
+		Notifications: tw.URL + "/notifications",
+		Secret:        tw.Authorization(service),
+	}
+}
+
+// journey is what one client does with one registry. The registry's storage is looked into after each
+// step, since a client's word is not enough.
+type journey struct {
+	service  string
+	journal  *tidewaiter.Journal
+	registry *registry.Registry
+	kind     client.Kind
+	seen     *compatibility
+}
+
+func (j journey) run(t *testing.T) {
+	ctx := t.Context()
+	team := func(name string) client.Ref { return j.ref("team/" + j.kind.Name + "/" + name) }
+	app, copied, public := team("app"), team("copy"), j.ref("public/"+j.kind.Name)
+
+	alice, bob, admin, stranger, anonymous := j.kind.New(t), j.kind.New(t), j.kind.New(t), j.kind.New(t), j.kind.New(t)
+	j.step(t, login, alice.Login(ctx, j.registry.Host, "alice", tidewaiter.Password("alice")))
+	j.must(t, bob.Login(ctx, j.registry.Host, "bob", tidewaiter.Password("bob")))
+	j.must(t, admin.Login(ctx, j.registry.Host, "admin", tidewaiter.Password("admin")))
+
+	digest, err := alice.Push(ctx, app, image.New(t, j.format()))
+	if err == nil && j.registry.Tag(app.Repository, app.Tag) != digest {
+		err = fmt.Errorf("pushed %s, but the registry has %q", digest, j.registry.Tag(app.Repository, app.Tag))
+	}
+	if !j.step(t, push, err) {
+		return
+	}
+	j.event(t, notification.Push, func(e notification.Event) bool {
+		return e.Repository == app.Repository && e.Tag == app.Tag && e.Digest == digest && e.Actor == "alice"
+	})
+
+	got, err := bob.Pull(ctx, app)
+	if err == nil && got != digest {
+		err = fmt.Errorf("pulled %s, not %s", got, digest)
+	}
+	if !j.step(t, pull, err) {
+		return
+	}
+	j.event(t, notification.Pull, func(e notification.Event) bool {
+		return e.Repository == app.Repository && e.Digest == digest && e.Actor == "bob" && e.Request.Method == "GET"
+	})
+
+	err = alice.Copy(ctx, app, copied)
+	if err == nil && j.registry.Tag(copied.Repository, copied.Tag) == "" {
+		err = errors.New("copied, but the registry has nothing")
+	}
+	if j.step(t, mount, err) {
+		j.event(t, notification.Push, func(e notification.Event) bool {
+			return e.Repository == copied.Repository && e.Tag == copied.Tag && e.Actor == "alice"
+		})
+		// Events of one registry come in order: a mount would be before the push of its manifest.
+		if j.happened(func(e notification.Event) bool {
+			return e.Action == notification.Mount && e.Repository == copied.Repository && e.FromRepository == app.Repository
+		}) {
+			j.seen.note(j, mount, mounted)
+		}
+	}
+
+	tags, err := bob.Tags(ctx, app)
+	if err == nil && !slices.Equal(tags, []string{app.Tag}) {
+		err = fmt.Errorf("the tags are %q", tags)
+	}
+	j.step(t, list, err)
+
+	err = stranger.Login(ctx, j.registry.Host, "alice", "not her password")
+	if err == nil { // this client does not look before it needs to
+		_, err = stranger.Push(ctx, team("wrong"), image.New(t, j.format()))
+	}
+	j.refused(t, wrongPassword, err, team("wrong"))
+
+	_, err = bob.Push(ctx, team("denied"), image.New(t, j.format()))
+	j.refused(t, deniedPush, err, team("denied"))
+
+	if _, err = alice.Push(ctx, public, image.New(t, j.format())); err != nil {
+		t.Fatal(err)
+	}
+	_, err = anonymous.Pull(ctx, public)
+	j.step(t, anonymousPull, err)
+	_, err = j.kind.New(t).Pull(ctx, app)
+	j.refused(t, anonymousPull, err, team("none"))
+
+	repositories, err := admin.Catalog(ctx, j.registry.Host)
+	if err == nil && !slices.Contains(repositories, app.Repository) {
+		err = fmt.Errorf("%s is not in the catalog %q", app.Repository, repositories)
+	}
+	j.step(t, catalog, err)
+	if _, err := alice.Catalog(ctx, j.registry.Host); err == nil {
+		t.Error("alice saw the catalog")
+	}
+
+	what := client.Ref{Host: app.Host, Repository: app.Repository, Digest: digest}
+	if err := alice.Delete(ctx, what); err == nil || !j.registry.Manifest(app.Repository, digest) {
+		t.Errorf("alice could delete: %v", err)
+	}
+	err = admin.Delete(ctx, what)
+	if err == nil && j.registry.Manifest(app.Repository, digest) {
+		err = errors.New("deleted, but the registry still has it")
+	}
+	if j.step(t, remove, err) {
+		j.event(t, notification.Delete, func(e notification.Event) bool {
+			return e.Repository == app.Repository && e.Digest == digest && e.Actor == "admin"
+		})
+	}
+}
+
+// format: each client pushes one of the two, so that both are seen.
+func (j journey) format() image.Format {
+	if j.kind.Name == client.Crane.Name || j.kind.Name == client.Regctl.Name {
+		return image.Schema2
+	}
+	return image.OCI
+}
+
+func (j journey) ref(repository string) client.Ref {
+	return client.Ref{Host: j.registry.Host, Repository: repository, Tag: image.Tag}
+}
+
+func (j journey) must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// step records what came of an operation, and says whether it worked.
+func (j journey) step(t *testing.T, o operation, err error) bool {
+	t.Helper()
+	switch {
+	case errors.Is(err, client.ErrUnsupported):
+		j.seen.note(j, o, absent)
+	case err != nil:
+		j.seen.note(j, o, fails)
+		t.Errorf("%s: %v", o, err)
+	default:
+		j.seen.note(j, o, works)
+	}
+	return err == nil
+}
+
+// refused records that an operation was refused, and that nothing of it reached the registry.
+func (j journey) refused(t *testing.T, o operation, err error, untouched client.Ref) {
+	t.Helper()
+	switch {
+	case err == nil:
+		j.seen.note(j, o, fails)
+		t.Errorf("%s: it was not refused", o)
+	case j.registry.Touched(untouched.Repository):
+		j.seen.note(j, o, fails)
+		t.Errorf("%s: it was refused (%v), but the registry has something of it", o, err)
+	default:
+		j.seen.note(j, o, works)
+		j.seen.refusal(j, o, err)
+	}
+}
+
+// event waits until an event has come to Tidewaiter.
+func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {
+	t.Helper()
+	part.Await(t, "a "+action+" event in the journal", func(context.Context) error {
+		if !j.happened(func(e notification.Event) bool { return e.Action == action && is(e) }) {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+}
+
+// happened says whether the journal has such an event of this registry.
+func (j journey) happened(is func(notification.Event) bool) bool {
+	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
+		return e.Registry == j.service && e.Event != nil && is(*e.Event)
+	})
+}

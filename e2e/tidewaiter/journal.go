@@ -1,0 +1,38 @@
+package tidewaiter
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// Entry is an entry of the journal, as far as tests look at it.
+type Entry struct {
+	Registry string              `json:"registry"`
+	Event    *notification.Event `json:"event"`
+}
+
+// Journal reads along with the journal while the service runs, by the command that people have for it.
+type Journal struct{ tail *part.Process }
+
+// Journal begins to read along, from the first entry.
+func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
+	t.Helper()
+	return &Journal{part.Start(t, exec.Command(tw.program, "journal", "tail",
+		"--config", tw.Config, "--lines", "1000000", "--follow", "--output", "json"))}
+}
+
+// Entries are the entries so far.
+func (j *Journal) Entries() (entries []Entry) {
+	for line := range strings.Lines(j.tail.Text()) {
+		var e Entry
+		if json.Unmarshal([]byte(line), &e) == nil { // the last line may not be whole yet
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}

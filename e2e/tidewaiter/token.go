@@ -1,0 +1,73 @@
+package tidewaiter
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Answer is what the token endpoint said.
+type Answer struct {
+	Status int
+	Token  string
+	Claims Claims
+}
+
+// Claims is what stands in a token, not verified: registries do that.
+type Claims struct {
+	Subject  string   `json:"sub"`
+	Audience string   `json:"aud"`
+	Access   []Access `json:"access"`
+}
+
+// Access is one grant.
+type Access struct {
+	Type    string   `json:"type"`
+	Name    string   `json:"name"`
+	Actions []string `json:"actions"`
+}
+
+// Token asks for a token as name, or, with "", as nobody. More parameters are sent as they are.
+func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string, more url.Values) Answer {
+	t.Helper()
+	query := url.Values{"service": {service}, "scope": scopes}
+	for k, v := range more {
+		query[k] = v
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tw.URL+"/token?"+query.Encode(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name != "" {
+		req.SetBasicAuth(name, Password(name))
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer := Answer{Status: res.StatusCode}
+	if res.StatusCode != http.StatusOK {
+		return answer
+	}
+	var body struct{ Token string }
+	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	answer.Token = body.Token
+	parts := strings.Split(body.Token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("a token of %d parts", len(parts))
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &answer.Claims); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
