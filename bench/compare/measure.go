@@ -185,14 +185,14 @@ const repositories = 1000
 
 func (m *measurement) turns(ctx context.Context, g group, limit *server, byName map[string]*server) error {
 	fmt.Fprintf(m.progress, "under load, %s …\n", g.what)
-	one, many := byName[g.one].address+asked, byName[g.many].address+asked
+	one, many := byName[g.one], byName[g.many]
 	var targets []*drive.Target
 	for _, o := range []drive.TargetOptions{
-		bare:      {Name: "limit", URL: limit.address + g.limit},
-		anonymous: {Name: "anonymous", URL: one},
-		known:     {Name: "known password", URL: one, User: user, Password: password},
-		large:     {Name: "many rules", URL: many},
-		varied:    {Name: "many repositories", URL: one, Vary: repositories},
+		bare:      {Name: "limit", URL: limit.address + g.limit, Process: limit.process()},
+		anonymous: {Name: "anonymous", URL: one.address + asked, Process: one.process()},
+		known:     {Name: "known password", URL: one.address + asked, User: user, Password: password, Process: one.process()},
+		large:     {Name: "many rules", URL: many.address + asked, Process: many.process()},
+		varied:    {Name: "many repositories", URL: one.address + asked, Vary: repositories, Process: one.process()},
 	} {
 		target, err := drive.NewTarget(ctx, o)
 		if err != nil {
@@ -216,7 +216,8 @@ func (m *measurement) turns(ctx context.Context, g group, limit *server, byName 
 		result := &c.Targets[i].All
 		m.add(bar{
 			What: what, Unit: "%", Value: spread.Median, Spread: spread, AtLeast: least, decimals: 0,
-			Beside: fmt.Sprintf("%.0f/s of %.0f/s; p50 %.0f µs, p99 %.0f µs", c.Spread(i, drive.Rate).Median, c.Spread(base, drive.Rate).Median,
+			Beside: fmt.Sprintf("%.0f/s of %.0f/s; %.1f µs of CPU for each, and %.1f µs; p50 %.0f µs, p99 %.0f µs",
+				c.Spread(i, drive.Rate).Median, c.Spread(base, drive.Rate).Median, drive.Cost(result), drive.Cost(&c.Targets[base].All),
 				drive.P50(result), drive.P99(result)),
 		})
 	}

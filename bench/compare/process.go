@@ -135,6 +135,8 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 	}
 }
 
+func (s *server) process() int { return s.command.Process.Pid }
+
 // said is the beginning of what the server wrote.
 func (s *server) said() string {
 	file, err := os.Open(s.log)
@@ -174,7 +176,7 @@ func (s *server) stop() error {
 
 // resident is the memory that the server has at this moment, in bytes: VmRSS of Linux.
 func (s *server) resident() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process()))
 	if err != nil {
 		return 0, fmt.Errorf("reading the resident memory: %w", err)
 	}

@@ -58,12 +58,13 @@ type Spread struct {
 // Figure is one number of a slice.
 type Figure func(*Result) float64
 
-// The figures that are compared. Latencies are in microseconds.
+// The figures that are compared. Latencies and costs are in microseconds.
 var (
 	Rate Figure = (*Result).Rate
 	P50  Figure = quantile(0.50)
 	P90  Figure = quantile(0.90)
 	P99  Figure = quantile(0.99)
+	Cost Figure = func(r *Result) float64 { return float64(r.Cost()) / float64(time.Microsecond) }
 )
 
 func quantile(q float64) Figure {

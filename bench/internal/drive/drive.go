@@ -24,7 +24,7 @@ type Options struct {
 	Duration    time.Duration // what is counted; required unless Requests is set
 	Settle      time.Duration // load before Duration that is not counted
 	Rest        time.Duration // quiet before that: what the last target still has to do is not the next one's cost
-	Requests    int64         // stop after as many, however long they take; 0: Duration decides
+	Requests    int64         // stop after as many, or ten minutes; 0: Duration decides
 }
 
 // Result is what one run measured. Requests are those whose answer arrived, whole, within the counted time.
@@ -37,6 +37,9 @@ type Result struct {
 	BytesIn   int64
 	BytesOut  int64
 	Reconnect int64 // connections that the server ended after an answer
+
+	// CPU is the processor time of the target's process in the counted time, if it is known which one it is.
+	CPU time.Duration
 }
 
 // Rate is requests a second.
@@ -45,6 +48,14 @@ func (r *Result) Rate() float64 {
 		return 0
 	}
 	return float64(r.Requests) / r.Elapsed.Seconds()
+}
+
+// Cost is the processor time of the target's process for one answer; 0 if it is not known.
+func (r *Result) Cost() time.Duration {
+	if r.Requests == 0 {
+		return 0
+	}
+	return r.CPU / time.Duration(r.Requests)
 }
 
 // Failed counts errors and answers that are no 2xx.
@@ -69,6 +80,7 @@ func (r *Result) Add(other *Result) {
 	r.BytesIn += other.BytesIn
 	r.BytesOut += other.BytesOut
 	r.Reconnect += other.Reconnect
+	r.CPU += other.CPU
 	r.Status = sum(r.Status, other.Status)
 	r.Errors = sum(r.Errors, other.Errors)
 }
@@ -86,6 +98,9 @@ func sum[K comparable](into, from map[K]int64) map[K]int64 {
 // patience is how long after its end a run waits for the last answers. A server that is silent for longer
 // shows as an error on each connection.
 const patience = 10 * time.Second
+
+// longestBounded ends a run by number against a server that does not answer.
+const longestBounded = 10 * time.Minute
 
 // Run puts the target under load. An error means that there was nothing to measure: the options are
 // senseless, or ctx ended. Whatever goes wrong between driver and server is in the Result.
@@ -110,7 +125,7 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 		w.from = time.Now()
 		w.bounded = true
 		w.left.Store(o.Requests)
-		w.until = w.from.Add(24 * time.Hour)
+		w.until = w.from.Add(longestBounded)
 	} else {
 		w.until = w.from.Add(o.Duration)
 	}
@@ -121,12 +136,12 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 		workers[i] = newWorker(t, &w, i)
 		running.Go(func() { workers[i].run(ctx) })
 	}
-	running.Wait()
-	if err := ctx.Err(); err != nil {
+	used, unknown := t.usage(ctx, &w, &running)
+	if err := errors.Join(ctx.Err(), unknown); err != nil {
 		return nil, err
 	}
 
-	all := &Result{Elapsed: o.Duration}
+	all := &Result{Elapsed: o.Duration, CPU: used}
 	if w.bounded {
 		all.Elapsed = time.Since(w.from)
 	}

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -135,7 +136,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	if _, err := Run(ctx, newTarget(t, server.URL), Options{Connections: 1, Requests: 1}); err != context.Canceled {
+	if _, err := Run(ctx, newTarget(t, server.URL), Options{Connections: 1, Requests: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended by its context: %v", err)
 	}
 }

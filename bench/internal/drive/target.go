@@ -25,6 +25,7 @@ type TargetOptions struct {
 	Password string   // with User
 	Headers  []string // "Name: value", sent as they are
 	Post     bool     // send the query as a form, with grant_type=password
+	Process  int      // id of the process that answers, to know the processor time it takes; 0: not known
 	Vary     int      // ask for so many different repositories in turn, by appending -0, -1 … to the scopes' names
 }
 
@@ -35,6 +36,7 @@ type Target struct {
 	address  netip.AddrPort // what was checked is what is dialed: a name could answer otherwise the next time
 	tls      *tls.Config    // nil: plain HTTP
 	requests [][]byte
+	process  int
 }
 
 // maxVary bounds what is made beforehand: the requests lie in memory.
@@ -46,7 +48,7 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the address of a target: %w", err)
 	}
-	t := &Target{Name: o.Name}
+	t := &Target{Name: o.Name, process: o.Process}
 	port := u.Port()
 	switch u.Scheme {
 	case "http":

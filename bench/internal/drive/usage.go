@@ -1,0 +1,52 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// tick is the unit of /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+// usage waits until running is done, and returns what the target's process used from the begin of the window on.
+func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
+	if t.process == 0 {
+		running.Wait()
+		return 0, nil
+	}
+	pause(ctx, time.Until(w.from))
+	before, first := usage(t.process)
+	running.Wait()
+	after, second := usage(t.process)
+	return after - before, errors.Join(first, second)
+}
+
+// usage is the processor time that a process of this machine has had, in user and system mode. It is only
+// known on Linux. It says more than a rate where other work disturbs: who waits for a processor uses none.
+func usage(process int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		return 0, fmt.Errorf("reading a process's time: %w", err)
+	}
+	// The second field is the program's name in parentheses, and may hold anything.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1, and two are cut off
+	if len(fields) <= system {
+		return 0, errors.New("reading a process's time: too few fields")
+	}
+	var ticks int64
+	for _, field := range [][]byte{fields[user], fields[system]} {
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading a process's time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick, nil
+}

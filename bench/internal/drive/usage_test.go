@@ -1,0 +1,50 @@
+package drive
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"testing"
+)
+
+func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		if _, err := usage(os.Getpid()); err == nil {
+			t.Error("known without /proc")
+		}
+		return
+	}
+	before, err := usage(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ { // this is work, and ends when it was seen
+		after, err := usage(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after < before {
+			t.Fatalf("%s after %s", after, before)
+		}
+		if after > before {
+			break
+		}
+	}
+	if _, err := usage(-1); err == nil {
+		t.Error("a process that is none has used something")
+	}
+}
+
+func TestRunReportsAProcessThatIsNone(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	defer server.Close()
+	target, err := NewTarget(t.Context(), TargetOptions{URL: server.URL, Process: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), target, Options{Connections: 1, Requests: 5}); err == nil {
+		t.Error("its processor time is known")
+	}
+}
