@@ -90,8 +90,18 @@ type Token struct {
 	Lifetime time.Duration // default 5m; 1m to 24h
 	Reuse    bool          // default true: identical fresh answers share a signature
 
-	Anonymous bool // default true: the policy judges who shows no name; false: they are asked to sign in
+	Anonymous bool     // default true: the policy judges who shows no name; false: they are asked to sign in
+	Refusals  Refusals // default explained
 }
+
+// Refusals says what a client gets that is granted less than it needs.
+type Refusals string
+
+// The kinds of refusals.
+const (
+	Explained Refusals = "explained" // a 403 with the reason, if the client is known to show it
+	Partial   Refusals = "partial"   // the token, always
+)
 
 // Registry is a registry that trusts us.
 type Registry struct {

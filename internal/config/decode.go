@@ -180,11 +180,11 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			}
 		}
 		if ok {
-			before := len(d.tells.problems)
+			before := d.tells.told
 			for _, check := range checks {
 				check(d, n, &s)
 			}
-			ok = len(d.tells.problems) == before
+			ok = d.tells.told == before
 		}
 		return s, ok
 	}
@@ -195,6 +195,10 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 func (d *decoder) unknown(name *yaml.Node, known []string) {
 	if near := nearest(name.Value, known); near != "" {
 		d.suggest(name, near, "unknown key %s", quoted(name.Value))
+		return
+	}
+	if len(known) == 0 {
+		d.problem(name, "unknown key %s; there are none here", quoted(name.Value))
 		return
 	}
 	d.problem(name, "unknown key %s; the keys here are %s", quoted(name.Value), strings.Join(known, ", "))
@@ -242,7 +246,7 @@ func dictionary[T any](of shape[T]) shape[[]named[T]] {
 		vs, ok := make([]named[T], 0, len(n.Content)/2), true
 		lines := make(map[string]int, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			name, good := text().read(d, n.Content[i])
+			name, good := line().read(d, n.Content[i])
 			if line := lines[name]; good && line > 0 {
 				d.problem(n.Content[i], "the key %s is written twice; the first is in line %d", quoted(name), line)
 				good = false

@@ -173,6 +173,8 @@ func tokenKeys() []key[Token] {
 			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
 		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
+		on("refusals", one(Explained, Partial), func(t *Token, v Refusals) { t.Refusals = v }).or("explained").
+			says("What a client gets that is granted less than it needs. `explained`: a 403 that says why, if the client is one that shows it (docker, crane, oras), else the token. `partial`: the token, always, and the registry refuses."),
 	}
 }
 
@@ -281,7 +283,7 @@ func ruleKeys() []key[writtenRule] {
 			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push."),
 		on("lifetime", duration(minToken, maxToken), func(r *writtenRule, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens with a grant by this rule are good for at most."),
-		on("comment", text(), func(*writtenRule, string) {}).
+		on("comment", prose(), func(*writtenRule, string) {}).
 			says("Whatever there is to say of it."),
 	}
 }

@@ -68,7 +68,7 @@ func told(err error) []string {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		lines[i] = strings.TrimPrefix(line, "tidewaiter.yaml:")
+		lines[i] = strings.TrimPrefix(strings.TrimPrefix(line, "tidewaiter.yaml:"), " ")
 	}
 	return lines
 }

@@ -74,15 +74,13 @@ type report struct {
 	files    []string // in the order they were read, which problems are sorted by
 	problems Problems
 	warnings Problems
-	dropped  int // problems past mostProblems
+	told     int // problems, those past mostProblems too
 }
 
 func (r *report) problem(p Problem) {
-	if len(r.problems) == mostProblems {
-		r.dropped++
-		return
+	if r.told++; r.told <= mostProblems {
+		r.problems = append(r.problems, p)
 	}
-	r.problems = append(r.problems, p)
 }
 
 // warn notes what is allowed. It is no mistake, so that it is bounded by being said by us.
@@ -93,7 +91,7 @@ func (r *report) warn(p Problem) {
 }
 
 // failed reports whether there is any problem.
-func (r *report) failed() bool { return len(r.problems) > 0 }
+func (r *report) failed() bool { return r.told > 0 }
 
 // sorted returns ps in the order of files and places.
 func (r *report) sorted(ps Problems) Problems {
@@ -112,8 +110,8 @@ func (r *report) err() error {
 		return nil
 	}
 	ps := r.sorted(r.problems)
-	if r.dropped > 0 {
-		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", r.dropped)})
+	if more := r.told - len(ps); more > 0 {
+		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", more)})
 	}
 	return ps
 }

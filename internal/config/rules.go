@@ -30,7 +30,7 @@ type writtenRule struct {
 	policy.Rule
 	catalog bool
 	from    *decoder
-	node    *yaml.Node
+	node    *yaml.Node // nil if the rule has a problem
 }
 
 // actionSet is a set of actions; everything is what "*" stands for, on whatever there is.
@@ -63,9 +63,16 @@ func actions() shape[actionSet] {
 func rules() shape[[]writtenRule] { return list(section(ruleKeys(), checkRule)) }
 
 func checkRule(d *decoder, n *yaml.Node, r *writtenRule) {
-	r.from, r.node = d, n
-	r.Origin = policy.Origin{File: d.file, Line: n.Line}
+	before := d.tells.told
+	r.complete(d, n)
+	if d.tells.told == before {
+		r.from, r.node = d, n
+	}
+}
 
+// complete puts in what a rule need not say, and looks whether its parts go together.
+func (r *writtenRule) complete(d *decoder, n *yaml.Node) {
+	r.Origin = policy.Origin{File: d.file, Line: n.Line}
 	if len(r.Subjects) == 0 {
 		if !r.Deny {
 			d.problem(n, "subjects is missing: an allow must say whom it is for")
@@ -80,7 +87,7 @@ func checkRule(d *decoder, n *yaml.Node, r *writtenRule) {
 	case r.catalog && len(r.Names) > 0:
 		d.problem(value(n, "catalog"), "a rule is for repositories or for the catalog; write two")
 	case r.catalog:
-		checkCatalog(d, n, r)
+		r.completeCatalog(d, n)
 	case len(r.Names) == 0:
 		d.problem(n, "repositories is missing, or catalog: true")
 	case r.Role == "" && r.Actions == 0:
@@ -88,8 +95,8 @@ func checkRule(d *decoder, n *yaml.Node, r *writtenRule) {
 	}
 }
 
-// checkCatalog makes the rule one of the catalog, whose one action is "*".
-func checkCatalog(d *decoder, n *yaml.Node, r *writtenRule) {
+// completeCatalog makes the rule one of the catalog, whose one action is "*".
+func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
 	if r.Role != "" {
 		d.problem(value(n, "role"), "the catalog has one action, \"*\", and takes no role")
 	}

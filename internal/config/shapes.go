@@ -37,40 +37,27 @@ func indefinite(kind string) string {
 	return "a " + kind
 }
 
-// text is a text with something in it, and nothing at its ends that cannot be seen.
-func text() shape[string] {
+// line is a text of one line, with something in it, and nothing at its ends that cannot be seen.
+func line() shape[string] {
 	return scalar("text", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		trimmed := strings.TrimSpace(s)
 		switch {
-		case strings.TrimSpace(s) == "":
+		case trimmed == "":
 			d.problem(n, "the text is empty")
-			return "", false
-		case strings.TrimSpace(s) != s:
-			d.suggest(n, strings.TrimSpace(s), "the text begins or ends with white space")
-			return "", false
+		case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			d.problem(n, "the text has a line end, a tab or a control character in it")
+		case trimmed != s:
+			d.suggest(n, trimmed, "the text begins or ends with white space")
+		default:
+			return s, true
 		}
-		for i, r := range s {
-			if (r < 0x20 || r == 0x7f) && !(r == '\n' || r == '\t') {
-				d.problem(n, "the text has the control character %U at byte %d", r, i)
-				return "", false
-			}
-		}
-		return s, true
+		return "", false
 	})
 }
 
-// line is a text without line ends.
-func line() shape[string] {
-	s := text()
-	inner := s.read
-	s.read = func(d *decoder, n *yaml.Node) (string, bool) {
-		v, ok := inner(d, n)
-		if ok && strings.ContainsAny(v, "\n\t") {
-			d.problem(n, "the text has a line end or a tab in it")
-			return "", false
-		}
-		return v, ok
-	}
-	return s
+// prose is a text of any number of lines, for people.
+func prose() shape[string] {
+	return scalar("text", func(d *decoder, n *yaml.Node, s string) (string, bool) { return s, true })
 }
 
 // boolean is true or false.

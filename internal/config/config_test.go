@@ -1,0 +1,287 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// likeConfig compares configs: secrets by what they hold, compiled policies not at all.
+var likeConfig = cmp.Options{
+	cmpopts.IgnoreTypes(&policy.Policy{}),
+	cmpopts.EquateComparable(netip.Prefix{}),
+	cmp.Transformer("secret", func(s Secret) string {
+		if s == nil {
+			return "none"
+		}
+		return s()
+	}),
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := loadText(t, files{"tidewaiter.yaml": "registries: [{service: r.example.com}]"}.withKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		File:  "tidewaiter.yaml",
+		Files: []string{"tidewaiter.yaml"},
+		Listen: []Listener{{
+			Address: "127.0.0.1:8080", // nobody from elsewhere
+			Serve:   []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth},
+		}},
+		Paths: Paths{Token: "/token", Notifications: "/notifications"},
+		State: "sqlite:" + filepath.FromSlash("data/state.db"),
+		Audit: BestEffort,
+		Signing: Signing{
+			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
+			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour,
+		},
+		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explained},
+		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute}},
+		Log:        Log{Level: "info", Format: "text"},
+		Rules:      policy.Source{Roles: map[string]scope.Actions{}, Rules: []policy.Rule{}},
+		Warnings: Problems{
+			{File: "tidewaiter.yaml", Text: "there is no identity, so that nobody can sign in"},
+			{File: "tidewaiter.yaml", Text: "there are no rules, so that nothing is granted to anybody"},
+		},
+	}
+	if diff := cmp.Diff(want, got, likeConfig); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got.Policy == nil {
+		t.Error("there is no policy")
+	}
+}
+
+// every has each key once, with another value than its default.
+const every = `
+public_url: https://auth.example.com/
+listen:
+  - address: ":8443"
+    tls: { certificate: tls/cert.pem, key: /tls/key.pem }
+    serve: [token]
+  - { address: "[::1]:8080", tls: { self_signed: true } }
+  - { address: "localhost:9090", serve: [metrics, health] }
+paths: { token: /auth, notifications: /events }
+state: sqlite:///var/lib/tidewaiter/state.db
+audit: strict
+signing:
+  root: { certificate: root.pem, key: ../root.key }
+  algorithm: RS256
+  direct: true
+  shared_root: true
+token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: partial }
+registries:
+  - service: 0777
+    url: http://localhost:5000/
+    key_id: libtrust
+    algorithm: EdDSA
+    lifetime: 1m
+    notifications: { secret_file: secret }
+  - { service: Docker registry, notifications: { secret_env: NOTIFY } }
+  - { service: on, notifications: { secret: "0123456789abcdef" } }
+  - { service: null }
+notifications: { open: true }
+identity:
+  - htpasswd:
+      name: staff
+      file: users
+      entries: ["ann:$2y$10$x", "bob:$argon2id$v=19$y"]
+      groups: { dev: [ann, bob], "007": [0x7] }
+  - anyone: {}
+policy:
+  roles: { reader: [pull], owner: ["*"] }
+  files: ["more/*.yaml", last.yaml]
+  rules:
+    - name: one
+      subjects: [signed-in, "group:dev"]
+      registries: [on, "0777"]
+      repositories: ["${user}/**", x]
+      role: reader
+      actions: [push]
+      lifetime: 2m
+      comment: |
+        Two lines,
+        and no more.
+    - { name: two, effect: deny, repositories: ["**"], actions: [delete] }
+    - { name: three, subjects: ["user:ann"], catalog: true }
+trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
+log: { level: debug, format: json }
+`
+
+func TestEveryKey(t *testing.T) {
+	path := filepath.FromSlash
+	got, err := load(path("etc/tidewaiter.yaml"), Options{Env: func(name string) (string, bool) { return "environment-secret", name == "NOTIFY" }}, files{
+		path("etc/tidewaiter.yaml"): every,
+		path("etc/tls/cert.pem"):    "", path("/tls/key.pem"): "", path("etc/root.pem"): "", path("root.key"): "", path("etc/users"): "",
+		path("etc/secret"):      "file-secret-0123456789\n",
+		path("etc/more/a.yaml"): "roles: { pusher: [pull, push] }\n",
+		path("etc/more/b.yaml"): "rules:\n  - { name: four, subjects: [anyone], repositories: [public/*], role: pusher }\n",
+		path("etc/last.yaml"):   "\n\nrules: [ { name: five, effect: deny, subjects: [anonymous], catalog: true, actions: [\"*\"] } ]",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := func(s string) Secret { return func() string { return s } }
+	main := path("etc/tidewaiter.yaml")
+	want := &Config{
+		File:      main,
+		Files:     []string{main, path("etc/more/a.yaml"), path("etc/more/b.yaml"), path("etc/last.yaml")},
+		PublicURL: "https://auth.example.com",
+		Listen: []Listener{
+			{Address: ":8443", TLS: &TLS{Certificate: path("etc/tls/cert.pem"), Key: path("/tls/key.pem")}, Serve: []Face{FaceToken}},
+			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth}},
+			{Address: "localhost:9090", Serve: []Face{FaceMetrics, FaceHealth}},
+		},
+		Paths: Paths{Token: "/auth", Notifications: "/events"},
+		State: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
+		Audit: Strict,
+		Signing: Signing{
+			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true,
+			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour
+		},
+		Token: Token{Issuer: "auth.example.com", Lifetime: 20 * time.Hour, Refusals: Partial},
+		Registries: []Registry{
+			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, Notifications: secret("file-secret-0123456789")},
+			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, Notifications: secret("environment-secret")},
+			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, Notifications: secret("0123456789abcdef")},
+			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour},
+		},
+		Notifications: Notifications{Open: true},
+		Identity: []Source{
+			{Line: 30, HTPasswd: &HTPasswd{
+				Name: "staff", File: path("etc/users"),
+				Entries: []string{"ann:$2y$10$x", "bob:$argon2id$v=19$y"},
+				Groups:  map[string][]string{"dev": {"ann", "bob"}, "007": {"0x7"}},
+			}},
+			{Line: 35, Anyone: &Anyone{}},
+		},
+		Rules: policy.Source{
+			Roles: map[string]scope.Actions{"reader": scope.Pull, "owner": scope.Repository, "pusher": scope.Pull | scope.Push},
+			Rules: []policy.Rule{
+				{Name: "one", Subjects: []string{"signed-in", "group:dev"}, Registries: []string{"on", "0777"}, Names: []string{"${user}/**", "x"},
+					Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 40}},
+				{Name: "two", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete, Origin: policy.Origin{File: main, Line: 50}},
+				{Name: "three", Subjects: []string{"user:ann"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: main, Line: 51}},
+				{Name: "four", Subjects: []string{"anyone"}, Names: []string{"public/*"}, Role: "pusher", Origin: policy.Origin{File: path("etc/more/b.yaml"), Line: 2}},
+				{Name: "five", Deny: true, Subjects: []string{"anonymous"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All, Origin: policy.Origin{File: path("etc/last.yaml"), Line: 3}},
+			},
+		},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
+		Log:            Log{Level: "debug", Format: "json"},
+		Warnings: Problems{
+			{File: main, Line: 7, Column: 50, Text: "clients cannot know a self-signed certificate: for testing only"},
+			{File: main, Line: 28, Column: 24, Text: "anybody can post events, and the journal says what they want it to: for demonstrations only"},
+			{File: main, Line: 35, Column: 13, Text: "anyone is let in with any name and any password: for demonstrations only"},
+			{File: path("etc/more/b.yaml"), Line: 2, Column: 30, Text: `rule "four" lets people change repositories, or list them all, who have not signed in`},
+		},
+	}
+	if diff := cmp.Diff(want, got, likeConfig); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got.Policy.Len() != 5 {
+		t.Errorf("the policy has %d rules", got.Policy.Len())
+	}
+}
+
+// The flag is for containers, whose config is in the image and whose keys are mounted: it holds,
+// whatever the config says, and a root that it replaces need not be there.
+func TestKeysFlag(t *testing.T) {
+	disk := files{
+		"tidewaiter.yaml":                 base + "signing: { root: { folder: nowhere } }\n",
+		filepath.Join("made", "cert.pem"): "", filepath.Join("made", "privatekey.pem!"): "",
+	}
+	c, err := load("tidewaiter.yaml", Options{Keys: "made"}, disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Signing.Certificate != filepath.Join("made", "cert.pem") || c.Signing.Key != filepath.Join("made", "privatekey.pem") {
+		t.Errorf("the root is %s and %s", c.Signing.Certificate, c.Signing.Key)
+	}
+	want := "--keys: everybody on this machine can read " + filepath.Join("made", "privatekey.pem")
+	if len(c.Warnings) == 0 || c.Warnings[0].String() != want {
+		t.Errorf("the warnings are\n%v\nnot %s first", c.Warnings, want)
+	}
+
+	_, err = load("tidewaiter.yaml", Options{Keys: "other"}, disk)
+	if diff := cmp.Diff([]string{
+		"--keys: opening other/cert.pem: file does not exist",
+		"--keys: opening other/privatekey.pem: file does not exist",
+	}, told(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	_, err = load("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
+	if diff := cmp.Diff([]string{
+		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys",
+	}, told(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		about, text string
+		warns       string // among others; "" for none
+	}{
+		{"passwords in the clear", `listen: [{address: ":8080", serve: [token]}]`,
+			`2:20: passwords travel to :8080 unencrypted, unless a proxy before it speaks TLS`},
+		{"loopback is no wire", `listen: [{address: "127.0.0.1:8080"}, {address: "[::1]:8080"}, {address: "localhost:8080"}]`, ""},
+		{"no listener for tokens", `listen: [{address: "127.0.0.1:1", serve: [health]}]`,
+			`2:9: no listener serves token, so that nobody can get one`},
+		{"a private address for clients", "public_url: https://192.168.1.7:8443",
+			`2:13: many clients refuse to be sent to 192.168.1.7, a private IP address; use a DNS name`},
+		{"a loopback address for clients", "public_url: http://[::1]:8080",
+			`2:13: many clients refuse to be sent to ::1, a private IP address; use a DNS name`},
+		{"a public address for clients", "public_url: https://192.0.2.1", ""},
+		{"a proxy that is the whole world", "trusted_proxies: [0.0.0.0/0]",
+			`2:19: anybody can say which address a request is from`},
+		{"events from afar without a secret", `listen: [{address: ":1", serve: [notifications]}, {address: "127.0.0.1:1"}]`,
+			`1:14: without a secret, events of "r" are taken from this machine only: set notifications`},
+		{"a key for everybody", "signing: {root: {certificate: a, key: b}}",
+			`2:39: everybody on this machine can read b`},
+		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",
+			`2:76: rule "x" lets people change repositories, or list them all, who have not signed in`},
+		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			text := "registries: [{service: r}]\n" + tt.text + "\nidentity: [{htpasswd: {file: users}}]\n"
+			if tt.text[:6] != "policy" {
+				text += "policy: {rules: [{name: y, effect: deny, repositories: [y], actions: [push]}]}\n"
+			}
+			c, err := loadText(t, files{"tidewaiter.yaml": text, "users": "", "a": "", "b!": ""}.withKeys())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if tt.warns != "" {
+				want = []string{tt.warns}
+			}
+			var got []string
+			if len(c.Warnings) > 0 {
+				got = told(c.Warnings)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHTTPForHTTPSRegistry(t *testing.T) {
+	c, err := loadText(t, files{"tidewaiter.yaml": "public_url: http://auth.example.com\nregistries: [{service: r, url: https://r.example.com}]\n"}.withKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `tidewaiter.yaml:1:13: clients of "r" refuse to be sent from https to http`; len(c.Warnings) == 0 || c.Warnings[len(c.Warnings)-1].String() != want {
+		t.Errorf("the warnings are\n%v", c.Warnings)
+	}
+}

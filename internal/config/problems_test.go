@@ -1,0 +1,309 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// base is a config without problems; rows are added to it.
+const base = "registries: [{service: r.example.com}]\n" // line 1
+
+func TestProblems(t *testing.T) {
+	for _, tt := range []struct {
+		about string
+		adds  string // to base, from line 2
+		tells []string
+	}{
+		{about: "nothing", adds: "", tells: nil},
+
+		// Keys.
+		{"a key that was meant to be another", "polices: {}", []string{
+			`2:1: unknown key "polices" (did you mean "policy"?)`}},
+		{"a key in another style", "publicURL: https://a.example.com", []string{
+			`2:1: unknown key "publicURL" (did you mean "public_url"?)`}},
+		{"a key like none", "log: { x: 1 }", []string{
+			`2:8: unknown key "x"; the keys here are level, format`}},
+		{"the beginning of a key", "policy: { rules: [ { name: a, subjects: [anyone], repos: [a], actions: [pull] } ] }", []string{
+			`2:51: unknown key "repos" (did you mean "repositories"?)`}},
+		{"a key twice", "state: sqlite:a\nlog: {}\nstate: sqlite:b", []string{
+			`4:1: the key "state" is written twice; the first is in line 2`}},
+		{"a merge key", "log: { <<: { level: info } }", []string{
+			`2:8: unknown key "<<"; the keys here are level, format`}},
+		{"a key that is a list", "? [a]\n: b", []string{
+			`2:3: a key is wanted, not a list`}},
+		{"what is required is missing", "listen: [ { serve: [token] } ]", []string{
+			`2:11: address is missing`}},
+		{"many at once", "stat: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
+			`2:1: unknown key "stat" (did you mean "state"?)`,
+			`3:15: "loud" is none of debug, info, warn, error`,
+			`3:29: "jsn" is none of text, json (did you mean "json"?)`,
+			`4:8: "strictly" is none of best-effort, strict (did you mean "strict"?)`}},
+
+		// Kinds of values.
+		{"a text for a list", "identity: anyone", []string{
+			`2:11: a list is wanted, not a text; put it into brackets`}},
+		{"a section for a list", "identity: { anyone: {} }", []string{
+			`2:11: a list is wanted, not a section`}},
+		{"a list for a section", "token: [5m]", []string{
+			`2:8: a section is wanted, not a list`}},
+		{"nothing for a section", "policy:", []string{
+			`2:8: a section is wanted, and nothing is written; leave out the key to have the default`}},
+		{"nothing for a text", "public_url: ~", []string{
+			`2:13: a URL is wanted, and nothing is written; leave out the key to have the default`}},
+		{"an empty list", "trusted_proxies: []", []string{
+			`2:18: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+		{"another word for true", "token: { reuse: yes, anonymous: \"false\" }\nnotifications: { open: on }", []string{
+			`2:17: true or false is wanted, not "yes" (did you mean "true"?)`,
+			`2:33: true or false is wanted, not "false" (did you mean "false"?)`,
+			`3:24: true or false is wanted, not "on" (did you mean "true"?)`}},
+		{"an alias", "log: { level: &l info }\naudit: *l", []string{
+			`2:15: anchors (&l) are not read here`,
+			`3:8: aliases (*l) are not read here; write out what it stands for`}},
+		{"a tag", "state: !!binary c3FsaXRlOmE=", []string{
+			`2:8: tags (!!binary) are not read here`}},
+		{"spaces at an edge", `token: { issuer: " me" }`, []string{
+			`2:18: the text begins or ends with white space (did you mean "me"?)`}},
+		{"an empty text", `token: { issuer: "" }`, []string{`2:18: the text is empty`}},
+
+		// Durations.
+		{"a number of seconds", "token: { lifetime: 300 }", []string{
+			`2:20: "300" is no duration like 90s, 5m or 24h (did you mean "5m"?)`}},
+		{"days", "signing: { leaf_lifetime: 2d }", []string{
+			`2:27: "2d" is no duration like 90s, 5m or 24h (did you mean "48h"?)`}},
+		{"words", "token: { lifetime: 5 minutes }", []string{
+			`2:20: "5 minutes" is no duration like 90s, 5m or 24h (did you mean "5m"?)`}},
+		{"too short", "token: { lifetime: 30s }", []string{`2:20: "30s" is not between 1m and 24h`}},
+		{"too long", "token: { lifetime: 720h }", []string{`2:20: "720h" is not between 1m and 24h`}},
+		{"a part of a second", "token: { lifetime: 90.5s }", []string{
+			`2:20: "90.5s" is not whole seconds, as tokens have them`}},
+		{"a leaf that ends before its tokens", "token: { lifetime: 3h }\nsigning: { leaf_lifetime: 4h }", []string{
+			`3:27: tokens live for up to 3h: it must be at least 7h`}},
+
+		// Addresses, URLs, networks, paths.
+		{"a port alone", "listen: [ { address: 8443 } ]", []string{
+			`2:22: "8443" is no address like :8443 or 127.0.0.1:8080 (did you mean ":8443"?)`}},
+		{"a URL for an address", `listen: [ { address: "https://0.0.0.0:8443" } ]`, []string{
+			`2:22: "https://0.0.0.0:8443" is no address like :8443 or 127.0.0.1:8080 (did you mean "0.0.0.0:8443"?)`}},
+		{"a port that is none", `listen: [ { address: ":99999" }, { address: ":https" } ]`, []string{
+			`2:22: "99999" is no port: a number up to 65535 is wanted`,
+			`2:45: "https" is no port: a number up to 65535 is wanted`}},
+		{"an address twice", `listen: [ { address: "127.0.0.1:1" }, { address: "127.0.0.1:1" } ]`, []string{
+			`2:50: another listener has the address 127.0.0.1:1`}},
+		{"a face twice", `listen: [ { address: "127.0.0.1:1", serve: [token, token] } ]`, []string{
+			`2:52: token is listed twice`}},
+		{"a URL without a scheme", "public_url: auth.example.com", []string{
+			`2:13: this is no URL like https://auth.example.com (did you mean "https://auth.example.com"?)`}},
+		{"a URL of another scheme", "public_url: ftp://auth.example.com", []string{
+			`2:13: the scheme of the URL is "ftp"; http or https is wanted`}},
+		{"a URL with a query", "public_url: https://auth.example.com/?a=b", []string{
+			`2:13: the URL has a query or fragment, which has no meaning here`}},
+		{"a network with bits too many", "trusted_proxies: [10.1.2.3/8, 10.0.0.300]", []string{
+			`2:19: "10.1.2.3/8" has bits that /8 leaves out (did you mean "10.0.0.0/8"?)`,
+			`2:31: "10.0.0.300" is no network like 10.0.0.0/8, and no IP address`}},
+		{"a path without a slash", "paths: { token: token }", []string{
+			`2:17: "token" does not begin with a slash (did you mean "/token"?)`}},
+		{"paths that would be patterns, or others", `paths: { token: "/{x...}", notifications: /a/../b }`, []string{
+			`2:17: "/{x...}" is no plain path: letters, digits, - . _ ~, and single slashes are`,
+			`2:43: "/a/../b" is no plain path: letters, digits, - . _ ~, and single slashes are`}},
+		{"a path that is taken", "paths: { token: /healthz, notifications: /api/v1/x }", []string{
+			`2:17: /healthz is served already`,
+			`2:42: /api/v1/x is served already`}},
+		{"one path for both", "paths: { token: /a, notifications: /a }", []string{
+			`2:36: both paths are /a`}},
+		{"a home folder", "state: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
+			`3:28: "~/keys" is the shell's way to name a home folder, and has no meaning here`}},
+		{"state without a scheme", "state: data/state.db", []string{
+			`2:8: the state has no scheme (did you mean "sqlite:data/state.db"?)`}},
+		{"state with a host", "state: sqlite://data/state.db", []string{
+			`2:8: two slashes begin a host, and a file has none (did you mean "sqlite:data/state.db"?)`}},
+		{"state elsewhere, whose password is not repeated", "state: postgres://me:hunter2@db/x", []string{
+			`2:8: state is kept in SQLite: sqlite:FILE, or sqlite::memory: to keep nothing`}},
+
+		// TLS and the root.
+		{"TLS of nothing", `listen: [ { address: "127.0.0.1:1", tls: {} } ]`, []string{
+			`2:42: certificate and key are wanted, or self_signed: true`}},
+		{"TLS of half a pair", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem } } ]`, []string{
+			`2:42: key is missing`}},
+		{"TLS of both", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem, key: /keys/privatekey.pem, self_signed: true } } ]`, []string{
+			`2:113: a self-signed certificate is made; certificate and key would not be used`}},
+		{"not self-signed", `listen: [ { address: "127.0.0.1:1", tls: { self_signed: false } } ]`, []string{
+			`2:57: it can only be true; leave out the key`}},
+		{"files that are not there", `listen: [ { address: "127.0.0.1:1", tls: { certificate: a.pem, key: /b.pem } } ]`, []string{
+			`2:57: opening a.pem: file does not exist`,
+			`2:69: opening /b.pem: file does not exist`}},
+		{"a root of both", "signing: { root: { folder: /keys, key: /keys/privatekey.pem } }", []string{
+			`2:28: certificate and key are named, or a folder, not both`}},
+		{"a root of nothing", "signing: { root: {} }", []string{
+			`2:18: certificate and key are wanted, or a folder`}},
+		{"a root that is not there", "signing: { root: { folder: keys } }", []string{
+			`2:28: opening keys/cert.pem: file does not exist`,
+			`2:28: opening keys/privatekey.pem: file does not exist`}},
+
+		// Identity.
+		{"two sources in one", "identity: [ { anyone: {}, htpasswd: { file: u } } ]", []string{
+			`2:13: one of htpasswd and anyone is wanted in each entry`,
+		}},
+		{"a source of nothing", "identity: [ {} ]", []string{
+			`2:13: one of htpasswd and anyone is wanted in each entry`}},
+		{"sources after anyone", "identity: [ { anyone: {} }, { htpasswd: { file: users } } ]", []string{
+			`2:29: nobody is asked after anyone, which knows every name; move it to the end`}},
+		{"two sources of one name", "identity: [ { htpasswd: { file: users } }, { htpasswd: { file: users } } ]", []string{
+			`2:56: another source is called "htpasswd", in line 2`}},
+		{"no passwords", "identity: [ { htpasswd: { name: a } } ]", []string{`2:25: file or entries is wanted`}},
+		{"a source with an odd name", "identity: [ { htpasswd: { name: \"ldap:x\", file: users } } ]", []string{
+			`2:33: "ldap:x" is no name of a source: up to 63 letters, digits, - and _ are`}},
+		{"entries that are none, which are not repeated", "identity: [ { htpasswd: { entries: [hunter2, \"ann:hunter2\", \":$2y$x\"] } } ]", []string{
+			`2:37: an entry is a name, a colon and a hash`,
+			"2:46: the entry of \"ann\" has no bcrypt or argon2id hash; `tidewaiter hash-password` and `htpasswd -B` make one",
+			`2:61: the entry has no name, or white space around it`}},
+		{"an entry twice, and a group of a stranger", "identity: [ { htpasswd: { entries: [\"ann:$2y$a\", \"ann:$2y$b\"], groups: { g: [anne] } } } ]", []string{
+			`2:50: there is another entry of "ann"`,
+			`2:78: there is no entry of "anne" (did you mean "ann"?)`}},
+
+		// Policy.
+		{"an allow for nobody", "policy: { rules: [ { name: a, repositories: [a], actions: [pull] } ] }", []string{
+			`2:20: subjects is missing: an allow must say whom it is for`}},
+		{"a match of nothing", "policy: { rules: [ { name: a, subjects: [], repositories: [], registries: [], actions: [] } ] }", []string{
+			`2:41: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
+			`2:59: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
+			`2:75: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
+			`2:88: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+		{"a rule of no resource", "policy: { rules: [ { name: a, subjects: [anyone], actions: [pull] } ] }", []string{
+			`2:20: repositories is missing, or catalog: true`}},
+		{"a rule of both", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], catalog: true, actions: [pull] } ] }", []string{
+			`2:79: a rule is for repositories or for the catalog; write two`}},
+		{"a rule of no action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a] } ] }", []string{
+			`2:20: actions is missing, or role`}},
+		{"the catalog with other actions", "policy: { rules: [ { name: a, subjects: [signed-in], catalog: true, actions: [pull] } ] }", []string{
+			`2:78: the catalog has one action (did you mean "[\"*\"]"?)`}},
+		{"the catalog with a role", "policy: { roles: { r: [pull] }, rules: [ { name: a, subjects: [signed-in], catalog: true, role: r } ] }", []string{
+			`2:97: the catalog has one action, "*", and takes no role`}},
+		{"a deny with a lifetime", "policy: { rules: [ { name: a, effect: deny, repositories: [a], actions: [push], lifetime: 2m } ] }", []string{
+			`2:91: a deny grants nothing that could have a lifetime`}},
+		{"an unknown action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull, puhs, pull] } ] }", []string{
+			`2:86: "puhs" is none of pull, push, delete, * (did you mean "push"?)`,
+			`2:92: pull is listed twice`}},
+		{"an unknown registry", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [r.exmaple.com] } ] }", []string{
+			`2:100: no registry has the service "r.exmaple.com" (did you mean "r.example.com"?)`}},
+		{"what the policy itself finds, where it is written", `policy:
+  roles: { reader: [pull] }
+  rules:
+    - { name: one, subjects: [anyone, usr:ann], repositories: ["ok/**", "Team/*"], role: redaer }
+    - name: one
+      subjects: [signed-in]
+      repositories:
+        - team//app
+      actions: ["*"]`, []string{
+			`5:39: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
+			`5:73: the pattern "Team/*" has the upper-case letter 'T', which no repository's name has (did you mean "team/*"?)`,
+			`5:90: there is no role "redaer" (did you mean "reader"?)`,
+			`6:13: the name "one" is taken by the rule at tidewaiter.yaml:5`,
+			`9:11: the pattern "team//app" has an empty path part (did you mean "team/app"?)`}},
+		{"a role without a name that can be seen", "policy: { roles: { \"a\u200b\": [pull] } }", []string{
+			`2:20: the role needs a name that can be seen`}},
+		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
+			`2:24: "pul" is none of pull, push, delete, * (did you mean "pull"?)`}},
+		{"a file that is not there, a pattern without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"c[\"] }", []string{
+			`2:19: opening a.yaml: file does not exist`,
+			`2:27: no file matches "b/*.yaml"`,
+			`2:39: "c[" is no pattern: a bracket is not closed, or nothing follows a backslash`}},
+
+		// Registries.
+		{"a secret in the wrong place is not repeated", "notifications: hunter2hunter2hunter2", []string{
+			`2:16: a section is wanted, not a text`}},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			_, err := loadText(t, files{"tidewaiter.yaml": base + tt.adds, "users": ""}.withKeys())
+			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tt.adds, diff)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Error("a password is repeated")
+			}
+		})
+	}
+}
+
+func TestProblemsOfRegistries(t *testing.T) {
+	for _, tt := range []struct {
+		about, text string
+		tells       []string
+	}{
+		{"none", "state: sqlite:a", []string{`1:1: registries is missing`}},
+		{"an empty list of them", "registries: []", []string{
+			`1:13: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+		{"one without a name", "registries: [{url: https://a.example.com}]", []string{`1:14: service is missing`}},
+		{"two of one name", "registries: [{service: a}, {service: b}, {service: a}]", []string{
+			`1:52: another registry has the service "a", in line 1`}},
+		{"two with one secret", "registries: [{service: a, notifications: {secret_file: s}}, {service: b, notifications: {secret: 0123456789abcdef}}]", []string{
+			`1:89: the registry in line 1 has the same secret, so that its events could be of either`}},
+		{"no place for the secret", "registries: [{service: a, notifications: {}}]", []string{
+			`1:42: one of secret_file, secret_env and secret is wanted`}},
+		{"two places", "registries: [{service: a, notifications: {secret_file: s, secret_env: NOTIFY}}]", []string{
+			`1:42: one of secret_file, secret_env and secret is wanted`}},
+		{"secrets that are too short, empty, or no text of a header", "registries:\n- {service: a, notifications: {secret: hunter2}}\n- {service: b, notifications: {secret_file: empty}}\n- {service: c, notifications: {secret_file: two}}", []string{
+			`2:40: the secret has fewer than 16 characters`,
+			`3:45: empty: the secret is empty`,
+			`4:45: two: the secret has a space, a line end or a character beyond ASCII in it, which a header cannot carry`}},
+		{"secrets that are not there", "registries:\n- {service: a, notifications: {secret_file: no}}\n- {service: b, notifications: {secret_env: hunter2hunter2}}", []string{
+			`2:45: opening no: file does not exist`,
+			`3:44: there is no such environment variable`}},
+		{"words", "registries: [{service: a, key_id: kid, algorithm: HS256, url: \"a b\"}]", []string{
+			`1:35: "kid" is none of x5c, libtrust, thumbprint, thumbprint-3.0`,
+			`1:51: "HS256" is none of ES256, ES384, ES512, RS256, EdDSA (did you mean "ES256"?)`,
+			`1:63: this is no URL like https://auth.example.com`}},
+		{"a URL with a password, which is not repeated", "registries: [{service: a, url: \"https://me:hunter2@a.example.com\"}]", []string{
+			`1:32: the URL has a name or password in it`}},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			_, err := loadText(t, files{
+				"tidewaiter.yaml": tt.text, "s": "0123456789abcdef\n", "empty": "\n", "two": "hunter2hunter2hunter2\nhunter2\n",
+			}.withKeys())
+			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tt.text, diff)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Error("a secret is repeated")
+			}
+		})
+	}
+}
+
+func TestProblemsOfText(t *testing.T) {
+	deep := strings.Repeat("[", 100)
+	for _, tt := range []struct {
+		about, text string
+		tells       []string
+	}{
+		{"nothing", "", []string{"the file is empty"}},
+		{"comments alone", "# nothing\n", []string{"the file is empty"}},
+		{"a text", "hello", []string{"1:1: a section is wanted, not a text"}},
+		{"a tab", base + "log:\n\tlevel: info\n", []string{
+			"3:1: this is not YAML: a tab; YAML is indented by spaces only"}},
+		{"two values", "registries: a: b\n", []string{
+			"1:14: this is not YAML: mapping values are not allowed in this context"}},
+		{"an open bracket", "log: { level: info\nstate: x\n", []string{
+			"2:6: this is not YAML: did not find expected ',' or '}' while parsing a flow mapping that begins at 1:6"}},
+		{"an open quote", "state: \"sqlite\n", []string{
+			"2:1: this is not YAML: found unexpected end of stream while scanning a quoted scalar that begins at 1:8"}},
+		{"two documents", base + "---\nstate: sqlite:b\n", []string{
+			"2:1: a second document begins here; a file holds one"}},
+		{"an alias of nothing", "state: *x\n", []string{
+			"1:8: this is not YAML: unknown anchor 'x' referenced"}},
+		{"another encoding", "state: sqlite:\xe9\n", []string{"1:15: the byte 0xe9 is not UTF-8"}},
+		{"UTF-16", "\xff\xfes\x00", []string{"1: the file is UTF-16; save it as UTF-8"}},
+		{"a NUL", "state: \x00\n", []string{"1:8: the control character U+0000 has no place in a config"}},
+		{"a line that ends twice", "# a\rstate: x\n", []string{"1:4: the control character U+000D has no place in a config"}},
+		{"text that runs backwards", "# \u202e txet\n", []string{"1:3: the control character U+202E has no place in a config"}},
+		{"depth", deep, []string{"1:25: this is not YAML: exceeded max depth of 24 while increasing flow level"}},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			_, err := loadText(t, files{"tidewaiter.yaml": tt.text}.withKeys())
+			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+				t.Errorf("%q\n(-want +got):\n%s", tt.text, diff)
+			}
+		})
+	}
+}
