@@ -59,6 +59,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		Name:       cfg.Token.Issuer,
 		Anonymous:  cfg.Token.Anonymous,
 		Reuse:      cfg.Token.Reuse,
+		Explained:  cfg.Token.Refusals == config.Explained,
 		Strict:     cfg.Audit == config.Strict,
 	}
 	for _, r := range cfg.Registries {

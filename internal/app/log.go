@@ -52,7 +52,7 @@ func (l *Log) Entries(entries []journal.Entry) {
 	for i := range entries {
 		e := &entries[i]
 		level := slog.LevelInfo
-		if e.Decision != nil && e.Decision.Refused != "" {
+		if d := e.Decision; d != nil && d.Refused != "" && d.Principal == nil {
 			level = slog.LevelWarn
 		}
 		if !l.entries.Enabled(context.Background(), level) {

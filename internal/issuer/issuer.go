@@ -32,6 +32,9 @@ var (
 	ErrUnknownRegistry = errors.New("unknown service")
 	// ErrSignIn means that nothing was shown and anonymous requests are not served.
 	ErrSignIn = errors.New("a name and a password are needed")
+	// ErrDenied means that not enough was granted for what the client is about to do, and that it shows
+	// its user a refusal's text; the error that wraps it is a *DeniedError.
+	ErrDenied = errors.New("denied")
 	// ErrNotKept means that an answer was withheld because its decision could not be kept (audit: strict).
 	ErrNotKept = errors.New("the decision could not be written to the journal")
 )
@@ -53,6 +56,7 @@ type Live struct {
 	Name       string // the tokens' iss
 	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
 	Reuse      bool   // whether identical fresh answers share a signature
+	Explained  bool   // whether a client that shows a refusal's text gets one, in place of a token that is not enough
 	Strict     bool   // whether an answer waits until its decision is on disk
 }
 
@@ -112,6 +116,7 @@ type Request struct {
 	Scopes      []scope.Scope
 	Ignored     []scope.Ignored
 	Credentials identity.Credentials // Registry is set by Issue
+	ShowsText   bool                 // the client shows its user the text of a refusal
 }
 
 // Answer is what a client gets.
@@ -156,12 +161,17 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	})
 
 	answer := Answer{ID: journal.NewID(now), Decision: decision}
-	paper, err := live.paper(registry, who, &answer, now)
-	if err != nil {
-		return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
+	var paper paper
+	var denied *DeniedError
+	if live.Explained && r.ShowsText && futile(decision.Results) {
+		denied = &DeniedError{ID: answer.ID, Principal: who.Principal, Result: decision.Results[0]}
+	} else {
+		if paper, err = live.paper(registry, who, &answer, now); err != nil {
+			return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
+		}
+		answer.Token = paper.token
+		answer.ExpiresIn = int(paper.expires.Sub(now) / time.Second)
 	}
-	answer.Token = paper.token
-	answer.ExpiresIn = int(paper.expires.Sub(now) / time.Second)
 
 	entry := journal.Entry{
 		ID:       answer.ID,
@@ -178,6 +188,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 			Token:      paper.id,
 		},
 	}
+	if denied != nil {
+		entry.Decision.Refused = "not enough is granted"
+	}
 	if live.Strict {
 		if err := i.journal.Append(ctx, entry); err != nil {
 			return Answer{}, fmt.Errorf("%w: %w", ErrNotKept, err)
@@ -185,6 +198,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	} else {
 		// A loss is counted and logged by the journal.
 		_ = i.journal.Record(entry)
+	}
+	if denied != nil {
+		return Answer{}, denied
 	}
 	return answer, nil
 }
@@ -213,6 +229,9 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 		id:      answer.ID,
 		expires: now.Add(lifetime + time.Second - 1).Truncate(time.Second),
 		reuse:   now.Add(window(lifetime)),
+	}
+	if until := signer.Until(); !until.IsZero() && p.expires.After(until) && until.Sub(now) >= shortest {
+		p.expires = until.Truncate(time.Second) // the last minutes of a root
 	}
 	claims := token.Claims{
 		Issuer:    live.Name,

@@ -62,7 +62,7 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 	default:
 		b = appendWord(b, d.Principal.Name)
 	}
-	if d.Refused != "" {
+	if d.Refused != "" && len(d.Results) == 0 {
 		b = appendRegistry(b, registry)
 		b = append(b, ": no token: "...)
 		return appendQuotedIfOdd(b, d.Refused)
@@ -76,6 +76,10 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 			b = append(b, ';')
 		}
 		b = appendResult(b, &d.Results[i], registry)
+	}
+	if d.Refused != "" {
+		b = append(b, "; no token: "...)
+		b = appendQuotedIfOdd(b, d.Refused)
 	}
 	if more := len(d.Results) - maxScopes; more > 0 {
 		b = append(b, "; and "...)

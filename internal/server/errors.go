@@ -18,6 +18,7 @@ import (
 // The codes of a registry's errors that clients know and show.
 const (
 	codeUnauthorized = "UNAUTHORIZED"
+	codeDenied       = "DENIED"
 	codeUnsupported  = "UNSUPPORTED"
 	codeTooMany      = "TOOMANYREQUESTS"
 	codeUnavailable  = "UNAVAILABLE"
@@ -63,6 +64,8 @@ func known(err error) *requestError {
 			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err)
 	case errors.Is(err, issuer.ErrSignIn):
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
+	case errors.Is(err, issuer.ErrDenied):
+		return problem(http.StatusForbidden, codeDenied, "%s", err).oauth("invalid_scope")
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
@@ -145,6 +148,8 @@ func outcome(err error) string {
 		return "fault"
 	case e.status == http.StatusUnauthorized:
 		return "rejected"
+	case e.status == http.StatusForbidden:
+		return "denied"
 	case e.status >= 500:
 		return "unavailable"
 	}

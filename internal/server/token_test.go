@@ -230,6 +230,45 @@ func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
 	}
 }
 
+// Clients that show a refusal's text get it; the others get the token, as the specification prefers.
+func TestARefusalIsExplainedToThoseWhoShowIt(t *testing.T) {
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Explained = true })
+	bob := basic("bob", bobPassword)
+	const docker = "docker/20.10.24 go/go1.19 kernel/6.1 os/linux arch/amd64 UpstreamClient(Docker-Client/20.10.24)"
+	for _, tt := range []struct {
+		what, authorization, query, agent string
+		status                            int
+		contains                          string
+	}{
+		{"docker push without push", bob, "client_id=docker&scope=repository:team/app:push,pull", docker, 403, "bob may not push team/app: no rule allows it (decision "},
+		{"docker pull by nobody", "", "client_id=docker&scope=repository:team/app:pull", docker, 403, "sign in"},
+		{"crane", bob, "scope=repository:team/app:push,pull", "crane/0.22 go-containerregistry/v0.22.1", 403, "DENIED"},
+		{"oras", bob, "scope=repository:team/app:pull,push", "oras/1.3.6", 403, "DENIED"},
+		{"a pull that is granted", bob, "client_id=docker&scope=repository:team/app:pull", docker, 200, "token"},
+		{"a login", bob, "client_id=docker", docker, 200, "token"},
+		{"a mount from what one may not read", bob, "client_id=docker&scope=repository:team/app:pull&scope=repository:x/y:pull", docker, 200, "token"},
+		{"crane delete asks for more than it takes", bob, "scope=repository:team/app:push,pull,delete", "go-containerregistry/v0.22.1", 200, "token"},
+		{"skopeo", bob, "scope=repository:team/app:pull,push", "skopeo/1.9.3", 200, "token"},
+		{"containerd under docker's name", bob, "client_id=docker&scope=repository:team/app:pull,push", "containerd/2.0", 200, "token"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			header := []string{"User-Agent", tt.agent}
+			if tt.authorization != "" {
+				header = append(header, "Authorization", tt.authorization)
+			}
+			got := h.ask("GET", "/token?service=a.example.com&"+tt.query, "", header...)
+			if got.Status != tt.status || !strings.Contains(got.Body, tt.contains) {
+				t.Errorf("status %d, body %.300s; want %d with %q", got.Status, got.Body, tt.status, tt.contains)
+			}
+		})
+	}
+	for _, e := range h.entries() {
+		if e.Decision.Refused != "" && (len(e.Decision.Results) != 1 || !e.Decision.Token.IsZero()) {
+			t.Errorf("the journal does not say what was refused, or names a token: %s", e.Summary())
+		}
+	}
+}
+
 func TestWhoShowsNothingCanBeAskedToSignIn(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Anonymous = false })
 	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
