@@ -1,4 +1,130 @@
 package journal_test
 
-// child runs the part of a test that is to be killed, and says whether this process is such a part.
-func child() bool { return false }
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// child is the process that is killed: it appends events from several goroutines, and prints the id of each when
+// it is acknowledged. It says whether this process is one.
+func child() bool {
+	file, prefix := os.Getenv("JOURNAL_TEST_FILE"), os.Getenv("JOURNAL_TEST_PREFIX")
+	if file == "" {
+		return false
+	}
+	db, err := store.Open(context.Background(), "sqlite:"+file)
+	if err != nil {
+		fmt.Println(err)
+		return true
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return true
+	}
+	var mu sync.Mutex
+	for worker := range 8 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%s-%d-%d", prefix, worker, i)
+				if err := j.Append(context.Background(), push(id)); err != nil {
+					fmt.Println(err)
+					return
+				}
+				mu.Lock()
+				fmt.Println(id) // in one write
+				mu.Unlock()
+			}
+		}()
+	}
+	for { // decisions meanwhile, with principals of their own
+		if j.Record(journal.Entry{Decision: decision(alice)}) != nil {
+			j.Append(context.Background(), journal.Entry{Text: []byte("full")})
+		}
+	}
+}
+
+// kill -9 under event load: every acknowledged event is there, once.
+func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
+	file := stateFile(t)
+	acknowledged := make(map[string]int)
+	for life := range 5 {
+		command := exec.Command(os.Args[0])
+		command.Env = append(os.Environ(), "JOURNAL_TEST_FILE="+file, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life))
+		command.Stderr = os.Stderr
+		out, err := command.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(out)
+		deathAt := 1 + rand.IntN(400) // acknowledgements; the others' are under way at that moment
+		for n := 0; ; n++ {
+			if n == deathAt {
+				if err := command.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			line, err := lines.ReadString('\n')
+			if err != nil { // what it had written is read; a line without an end was not acknowledged in full
+				break
+			}
+			id := strings.TrimSuffix(line, "\n")
+			if !strings.HasPrefix(id, "life") {
+				t.Fatalf("the process said %q", line)
+			}
+			acknowledged[id]++
+		}
+		command.Wait()
+	}
+
+	j, _ := open(t, file, journal.Options{})
+	kept := make(map[string]int)
+	next := journal.Position(1)
+	for entry, err := range j.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entry.Position != next {
+			t.Fatalf("position %d follows %d", entry.Position, next-1)
+		}
+		next++
+		if entry.Event != nil {
+			kept[entry.Event.ID]++
+		}
+	}
+	for id := range acknowledged {
+		if kept[id] != 1 {
+			t.Errorf("the acknowledged event %s is there %d times", id, kept[id])
+		}
+	}
+	for id, n := range kept {
+		if n != 1 {
+			t.Errorf("the event %s is there %d times", id, n)
+		}
+		// A registry that saw no acknowledgement sends it again: it is a repeat.
+		if acknowledged[id] == 0 {
+			if err := j.Append(t.Context(), push(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if last, err := j.Last(t.Context()); err != nil || last != next-1 {
+		t.Errorf("repeats were kept: the last position is %d (%v), and was %d", last, err, next-1)
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil || v.Last != next-1 {
+		t.Errorf("Verify: %+v, %v", v, err)
+	}
+}

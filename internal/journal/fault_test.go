@@ -1,0 +1,311 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+var errDisk = errors.New("the disk is on fire")
+
+// failing makes a database fail whenever broken says so: before it wrote anything, or after it kept everything.
+func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
+	return func(real journal.Write) journal.Write {
+		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+			if !broken.Load() {
+				return real(ctx, topic, f)
+			}
+			if kept {
+				if err := real(ctx, topic, f); err != nil {
+					return err
+				}
+				return errDisk
+			}
+			return real(ctx, topic, func(tx *sql.Tx) error {
+				if err := f(tx); err != nil {
+					return err
+				}
+				return errDisk
+			})
+		}
+	}
+}
+
+func TestAFailedWrite(t *testing.T) {
+	for _, tt := range []struct {
+		what string
+		kept bool
+		want []string // events after the second try
+	}{
+		{"nothing was kept", false, []string{"before", "failed", "after"}},
+		{"it was kept all the same", true, []string{"before", "failed", "after"}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			var broken atomic.Bool
+			file := stateFile(t)
+			j, _ := open(t, file, journal.Options{})
+			j.SetWrite(failing(&broken, tt.kept))
+
+			if err := j.Append(t.Context(), push("before")); err != nil {
+				t.Fatal(err)
+			}
+			broken.Store(true)
+			if err := j.Append(t.Context(), push("failed"), journal.Entry{Decision: decision(alice)}); !errors.Is(err, errDisk) {
+				t.Errorf("Append on a failing disk: %v", err)
+			}
+			if err := j.Stats().LastError; !errors.Is(err, errDisk) {
+				t.Errorf("Stats does not show the failure: %v", err)
+			}
+			broken.Store(false)
+			// The registry sends the event again; the next block works.
+			if err := j.Append(t.Context(), push("failed")); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Append(t.Context(), push("after"), journal.Entry{Decision: decision(alice)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			j, _ = open(t, file, journal.Options{}) // reopen, and look
+			var got []string
+			for _, entry := range read(t, j, 0) {
+				if entry.Event != nil {
+					got = append(got, entry.Event.ID)
+				} else if entry.Decision.Principal.Name != "alice" {
+					t.Errorf("a decision lost its principal: %+v", entry.Decision)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if v, err := j.Verify(t.Context(), 0); err != nil {
+				t.Errorf("Verify: %+v, %v", v, err)
+			}
+		})
+	}
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Nothing is lost in silence: what is lost is counted, logged and noted in the journal.
+func TestLostEntriesAreCountedLoggedAndNoted(t *testing.T) {
+	var broken atomic.Bool
+	var log bytes.Buffer
+	file := stateFile(t)
+	c := &clock{now: noon}
+	j, _ := open(t, file, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	j.SetWrite(failing(&broken, false))
+
+	broken.Store(true)
+	for range 3 {
+		if err := j.Record(journal.Entry{Decision: decision(alice)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// This one waits until the three were tried.
+	if err := j.Append(t.Context(), push("e1")); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	broken.Store(false)
+	c.Add(journal.ReportEvery)
+	if err := j.Append(t.Context(), push("e2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.Stats().Lost; got != 3 {
+		t.Errorf("Stats counts %d lost entries, want 3", got)
+	}
+	var noted []string
+	for _, entry := range read(t, j, 0) {
+		noted = append(noted, entry.Summary())
+		if entry.Change != nil {
+			noted = append(noted, fmt.Sprint(entry.Change.To))
+		}
+	}
+	want := []string{
+		"event push team/app:v1 by alice at registry.example.com",
+		"change journal.lost of journal by tidewaiter", "map[entries:3]",
+	}
+	if diff := cmp.Diff(want, noted); diff != "" {
+		t.Error(diff)
+	}
+	for _, line := range []string{`level=ERROR msg="the journal can't be written"`, `level=WARN msg="the journal lost entries`, "entries=3"} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log does not say %s:\n%s", line, &log)
+		}
+	}
+}
+
+// Failures by the thousand make no thousand lines.
+func TestALongOutageIsLoggedNowAndThen(t *testing.T) {
+	var broken atomic.Bool
+	broken.Store(true)
+	var log bytes.Buffer
+	c := &clock{now: noon}
+	j, _ := open(t, "", journal.Options{Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	j.SetWrite(failing(&broken, false))
+	for i := range 50 {
+		if i == 49 {
+			c.Add(journal.ReportEvery)
+		}
+		if err := j.Append(t.Context(), push("e1")); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "failures_not_logged=48") {
+		t.Errorf("the log has %d lines:\n%s", n, &log)
+	}
+}
+
+// stalled makes a database that waits for release before each write, and says when it does.
+func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
+	return func(real journal.Write) journal.Write {
+		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+			waiting <- struct{}{}
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return real(ctx, topic, f)
+		}
+	}
+}
+
+func TestAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T) {
+	waiting, release := make(chan struct{}, 100), make(chan struct{})
+	c := &clock{now: noon}
+	j, _ := open(t, "", journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
+	j.SetWrite(stalled(waiting, release))
+
+	first := make(chan error)
+	go func() { first <- j.Append(t.Context(), push("first")) }()
+	<-waiting // the writer has taken it, and is stuck
+	for i := range 10 {
+		if err := j.Record(journal.Entry{Decision: decision(nil)}); err != nil {
+			t.Fatalf("record %d: %v", i, err)
+		}
+	}
+	for range 5 {
+		if err := j.Record(journal.Entry{Decision: decision(nil)}); !errors.Is(err, journal.ErrFull) {
+			t.Fatalf("Record on a full queue: %v", err)
+		}
+	}
+	if s := j.Stats(); s.Queued != 10 || s.Lost != 5 {
+		t.Errorf("queued %d, lost %d, want 10 and 5", s.Queued, s.Lost)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Append(ctx, push("impatient")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Append on a full queue with a context that ended: %v", err)
+	}
+	patient := make(chan error)
+	go func() { patient <- j.Append(t.Context(), push("patient")) }()
+
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if err := <-patient; err != nil {
+		t.Error(err)
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	decisions := 0
+	for _, entry := range read(t, j, 0) {
+		if entry.Event != nil {
+			events = append(events, entry.Event.ID)
+		} else if entry.Decision != nil {
+			decisions++
+		}
+	}
+	if diff := cmp.Diff([]string{"first", "patient"}, events); diff != "" || decisions != 10 {
+		t.Errorf("%s; %d decisions, want 10", diff, decisions)
+	}
+}
+
+func TestBoundedMemoryEverywhere(t *testing.T) {
+	// Few entries can be large: the queue is bounded by bytes, too.
+	waiting, release := make(chan struct{}, 100), make(chan struct{})
+	j, _ := open(t, "", journal.Options{MaxBytes: 1 << 20, Linger: -1})
+	j.SetWrite(stalled(waiting, release))
+	done := make(chan error)
+	go func() { done <- j.Append(t.Context(), push("first")) }()
+	<-waiting
+	large := decision(nil)
+	large.Client = strings.Repeat("c", 100_000)
+	taken := 0
+	for j.Record(journal.Entry{Decision: large}) == nil {
+		taken++
+	}
+	if taken < 9 || taken > 10 {
+		t.Errorf("a queue of 1 MiB took %d entries of 100 kB", taken)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+
+	// A million names, of which none comes twice.
+	long := strings.Repeat("n", 1000)
+	if n := journal.Remembered(func(i int) string { return fmt.Sprint(long, i) }, 50_000); n > 20_500 {
+		t.Errorf("a writer remembers %d things about 50,000 principals", n)
+	}
+}
+
+func TestCloseGivesUpWhenItsContextEnds(t *testing.T) {
+	waiting := make(chan struct{}, 1)
+	j, _ := open(t, "", journal.Options{})
+	j.SetWrite(stalled(waiting, nil)) // a database that never comes back
+	done := make(chan error)
+	go func() { done <- j.Append(t.Context(), push("e1")) }()
+	<-waiting
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close with a context that ended: %v", err)
+	}
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the Append that was waiting: %v", err)
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+}
