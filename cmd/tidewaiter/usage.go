@@ -26,6 +26,7 @@ func misused(cmd *cobra.Command, format string, args ...any) error {
 // that only has others below it does nothing but name them.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(flagError)
+	cmd.SuggestionsMinimumDistance = 2
 	if !cmd.Runnable() {
 		cmd.Args = cobra.ArbitraryArgs
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

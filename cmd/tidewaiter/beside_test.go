@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// beside is the key of what runs beside a script.
+type beside struct{}
+
+// process is a command that runs beside a script. It gathers both of its outputs.
+type process struct {
+	cmd *exec.Cmd
+
+	mu    sync.Mutex
+	grown *sync.Cond
+	text  bytes.Buffer
+	read  int // of text, by until
+	err   error
+	over  bool
+}
+
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.grown.Broadcast()
+	return p.text.Write(text)
+}
+
+func named(ts *testscript.TestScript, name string) *process {
+	p := ts.Value(beside{}).(map[string]*process)[name]
+	if p == nil {
+		ts.Fatalf("nothing called %s runs", name)
+	}
+	return p
+}
+
+func runBeside(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 99)
+	p := &process{}
+	p.grown = sync.NewCond(&p.mu)
+	p.cmd = exec.Command(program(ts, args[1]), args[2:]...)
+	p.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "GOCOVERDIR"} {
+		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	ts.Check(p.cmd.Start())
+	go func() {
+		err := p.cmd.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.err, p.over = err, true
+		p.grown.Broadcast()
+	}()
+	ts.Defer(func() { _ = p.cmd.Process.Kill() })
+	ts.Value(beside{}).(map[string]*process)[args[0]] = p
+}
+
+// program finds a command where the script would.
+func program(ts *testscript.TestScript, name string) string {
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	ts.Fatalf("there is no command %s", name)
+	return ""
+}
+
+// patience is how long a script waits for what should come at once. Then the process is ended, and the
+// script fails with all that it said.
+const patience = 30 * time.Second
+
+// until waits for a line, behind those that it found before.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 2)
+	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
+	defer time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		whole := bytes.LastIndexByte(p.text.Bytes(), '\n') + 1
+		if whole > p.read {
+			text := p.text.Bytes()[p.read:whole]
+			if at := pattern.FindIndex(text); at != nil {
+				p.read += at[1] + bytes.IndexByte(text[at[1]:], '\n') + 1
+				_, _ = ts.Stdout().Write(text[:at[1]])
+				return
+			}
+		}
+		if p.over {
+			ts.Fatalf("%s ended (%v) without %s:\n%s", args[0], p.err, args[1], p.text.String())
+		}
+		p.grown.Wait()
+	}
+}
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 2)
+	known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
+	ts.Check(named(ts, args[0]).cmd.Process.Signal(known[args[1]]))
+}
+
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 2)
+	p := named(ts, args[0])
+	defer time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.over {
+		p.grown.Wait()
+	}
+	writeFile(ts, args[0], p.text.String())
+	if code := strconv.Itoa(p.cmd.ProcessState.ExitCode()); code != args[1] {
+		ts.Fatalf("it exits %s, not %s:\n%s", code, args[1], p.text.String())
+	}
+}
+
+func ask(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 3, 5)
+	var body io.Reader
+	if len(args) == 5 {
+		body = strings.NewReader(ts.ReadFile(args[4]))
+	}
+	request, err := http.NewRequest(args[1], args[2], body)
+	ts.Check(err)
+	if len(args) > 3 {
+		switch name, secret, _ := strings.Cut(args[3], ":"); name {
+		case "": // nobody
+		case "Bearer":
+			request.Header.Set("Authorization", "Bearer "+secret)
+		default:
+			request.SetBasicAuth(name, secret)
+		}
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // self-signed
+	}}
+	answer, err := client.Do(request)
+	ts.Check(err)
+	text, err := io.ReadAll(answer.Body)
+	ts.Check(errors.Join(err, answer.Body.Close()))
+	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
+	if strconv.Itoa(answer.StatusCode) != args[0] {
+		ts.Fatalf("the status is %s, not %s: %s", answer.Status, args[0], text)
+	}
+}
+
+func writeFile(ts *testscript.TestScript, name, text string) {
+	ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"net"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write what commands print into the scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tidewaiter": main})
+}
+
+// The command line is specified by the scripts in testdata/script. Beside testscript's own commands they have:
+//
+//	exits CODE COMMAND...            run it, and demand its exit code
+//	capture VARIABLE PATTERN [FILE]  set a variable to the first group of a pattern in stdout, or a file
+//	free VARIABLE                    set a variable to a port that nobody listens at
+//	replace OLD NEW FILE             once, and it must be there
+//	certificate KIND FOLDER          make cert.pem and privatekey.pem, of the kind "server" or "expired"
+//	run NAME COMMAND...              run it beside the script
+//	until NAME PATTERN               wait for a line of it
+//	signal NAME SIGNAL               TERM, HUP, KILL …
+//	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
+//	http STATUS METHOD URL           ask, with [name:password] and what stands in the file [body]; stdout is the answer
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TZ", "UTC")
+			e.Values[beside{}] = make(map[string]*process)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":   exits,
+			"capture": capture,
+			"free":    free,
+			"replace": replace,
+			"run":     runBeside,
+			"until":   until,
+			"signal":  sendSignal,
+			"ended":   ended,
+			"http":    ask,
+
+			"certificate": certificate,
+		},
+	})
+}
+
+// wants checks the arguments of a command of the scripts.
+func wants(ts *testscript.TestScript, neg bool, args []string, least, most int) {
+	if neg || len(args) < least || len(args) > most {
+		ts.Fatalf("it is not used like this")
+	}
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 99)
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("it exits %d, not %s\n%s", code, args[0], ts.ReadFile("stderr"))
+	}
+}
+
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 3)
+	file := "stdout"
+	if len(args) == 3 {
+		file = args[2]
+	}
+	found := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile(file))
+	if len(found) != 2 {
+		ts.Fatalf("no match for %s with one group", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+func free(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 1, 1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(errors.Join(err, l.Close()))
+	ts.Setenv(args[0], port)
+}
+
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 3, 3)
+	text := ts.ReadFile(args[2])
+	if !strings.Contains(text, args[0]) {
+		ts.Fatalf("%s has no %q", args[2], args[0])
+	}
+	writeFile(ts, args[2], strings.Replace(text, args[0], args[1], 1))
+}
