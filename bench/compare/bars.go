@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
@@ -69,6 +70,17 @@ func writeTable(w io.Writer, bars []bar) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", b.What, b.measured(), b.wanted(), b.verdict(), b.Beside)
 	}
 	return table.Flush()
+}
+
+// writeMarkdown writes the table as bench/RESULTS.md has it.
+func writeMarkdown(w io.Writer, bars []bar) error {
+	var b strings.Builder
+	b.WriteString("| bar | measured | wanted | | |\n|---|---|---|---|---|\n")
+	for _, bar := range bars {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", bar.What, bar.measured(), bar.wanted(), bar.verdict(), bar.Beside)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func writeJSON(w io.Writer, bars []bar) error {

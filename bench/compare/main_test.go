@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,28 @@ func TestTableSaysWhatIsMissed(t *testing.T) {
 		got = append(got, strings.Join(strings.Fields(line), " "))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOutputsForPagesAndPrograms(t *testing.T) {
+	bars := []bar{{What: "start", Unit: "ms", Value: 20, AtMost: number(50), Beside: "of ten"}}
+	var out bytes.Buffer
+	if err := writeMarkdown(&out, bars); err != nil {
+		t.Fatal(err)
+	}
+	if want := "| start | 20 ms | ≤ 50 ms | ok | of ten |\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%s", out.String())
+	}
+	out.Reset()
+	if err := writeJSON(&out, bars); err != nil {
+		t.Fatal(err)
+	}
+	var got []bar
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(bars, got, cmp.AllowUnexported(bar{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -48,6 +48,9 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the address of a target: %w", err)
 	}
+	if u.User != nil {
+		return nil, errors.New("a target's address has a name or password in it: they are told apart from it")
+	}
 	t := &Target{Name: o.Name, process: o.Process}
 	port := u.Port()
 	switch u.Scheme {

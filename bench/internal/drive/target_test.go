@@ -32,7 +32,7 @@ func TestOnlyLoopbackIsPutUnderLoad(t *testing.T) {
 	}
 	for _, address := range []string{
 		"", "127.0.0.1:5001", "ftp://127.0.0.1/", "http://", "http://127.0.0.1:0/", "http://127.0.0.1:99999/",
-		"http://127.0.0.1/token?%zz", "http://127.0.0.1/to ken\r\nX: y",
+		"http://127.0.0.1/token?%zz", "http://ann:secret@127.0.0.1/", "http://127.0.0.1/to ken\r\nX: y",
 	} {
 		if _, err := NewTarget(t.Context(), TargetOptions{URL: address}); err == nil {
 			t.Errorf("%q was taken for a target", address)
