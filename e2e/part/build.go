@@ -34,7 +34,7 @@ func build(name, folder string) (string, error) {
 	program := filepath.Join(cache, "tidewaiter-e2e", name)
 	cmd := exec.Command("go", "build", "-o", program, ".")
 	cmd.Dir = filepath.Join(Home(), folder)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compiling %s: %w\n%s", name, err, out)
 	}
