@@ -267,7 +267,7 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 }
 
 func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
-	here := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "x"}}
+	here := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "x", "": "y", "ann\n": "z"}}
 	there := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"ann": "y", "bob": "z"}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
 		{Name: "ldap:corp", Authenticator: there, Remote: true},
@@ -280,7 +280,7 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 		{"", "bob", "id of bob", "ldap:corp"},
 		{"", "bob", "id of ann", "unknown name"},
 		{"", "nobody", "", "unknown name"},
-		{"", "", "", "unknown name"},
+		{"", "", "", "unknown name"}, // whatever a source says to it
 		{"", "ann\n", "", "unknown name"},
 		{"ldap:corp", "ann", "", "ldap:corp"},
 		{"htpasswd", "bob", "", "unknown name"}, // a namesake elsewhere inherits nothing

@@ -12,8 +12,8 @@ type flight struct {
 }
 
 // share runs work for k, or waits for the one that runs. Each caller waits under a ctx of his own: one
-// who leaves takes the answer from nobody else. If keep is set, a nil error is remembered for k.
-func (h *Hashing) share(ctx context.Context, k key, keep bool, work func(context.Context) error) error {
+// who leaves takes the answer from nobody else. A nil error is remembered for k.
+func (h *Hashing) share(ctx context.Context, k key, work func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (h *Hashing) share(ctx context.Context, k key, keep bool, work func(context
 	switch {
 	case running:
 		h.shared.Add(1)
-	case keep && h.remembered.has(k): // a flight has landed since Compare looked
+	case h.remembered.has(k): // a flight has landed since Compare looked
 		h.mu.Unlock()
 		h.recalled.Add(1)
 		return nil
@@ -31,7 +31,7 @@ func (h *Hashing) share(ctx context.Context, k key, keep bool, work func(context
 		var flying context.Context
 		flying, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		h.flights[k] = f
-		go h.fly(flying, k, f, keep, work)
+		go h.fly(flying, k, f, work)
 	}
 	f.waiters++
 	h.mu.Unlock()
@@ -52,10 +52,10 @@ func (h *Hashing) share(ctx context.Context, k key, keep bool, work func(context
 
 // fly does the work of f. What was found is remembered before the flight is gone, so that at each
 // moment a pair that matched is known by one or the other.
-func (h *Hashing) fly(ctx context.Context, k key, f *flight, keep bool, work func(context.Context) error) {
+func (h *Hashing) fly(ctx context.Context, k key, f *flight, work func(context.Context) error) {
 	defer f.cancel()
 	f.err = work(ctx)
-	if keep && f.err == nil {
+	if f.err == nil {
 		h.remembered.add(k)
 	}
 	h.mu.Lock()

@@ -68,6 +68,21 @@ func TestTheLaneLetsInWhomABigOneHeldUp(t *testing.T) {
 	})
 }
 
+// Who is let in at the very moment in which he gives up must not keep his place for ever.
+func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
+	l := newLane(need{threads: 1, memory: 100}, 10, time.Minute)
+	n := need{threads: 1, memory: 40}
+	if err := l.enter(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	late := &place{needs: n, ready: make(chan struct{})}
+	e := l.queue.PushBack(late)
+	l.leave(n) // lets the late one in
+	if err := l.giveUp(e, late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
+		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
+	}
+}
+
 func drain(in <-chan string) (names []string) {
 	for {
 		select {

@@ -108,7 +108,7 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	if err := parsed.accepts(password); err != nil {
 		return err
 	}
-	return h.share(ctx, k, true, func(ctx context.Context) error {
+	return h.share(ctx, k, func(ctx context.Context) error {
 		return h.work(ctx, parsed, func() error {
 			if !parsed.matches(password) {
 				return ErrMismatch
@@ -134,7 +134,7 @@ func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error 
 	if err := parsed.accepts(password); err != nil {
 		return err
 	}
-	return h.share(ctx, k, false, func(ctx context.Context) error {
+	return h.share(ctx, k, func(ctx context.Context) error {
 		return h.work(ctx, parsed, func() error {
 			parsed.matches(password)
 			return ErrMismatch

@@ -126,7 +126,6 @@ func TestEqualComparisonsShareOneHash(t *testing.T) {
 	}
 }
 
-// Between the look at what is remembered and the look at what is being computed, a hash may have ended.
 func TestAThousandFirstUsesCostOneHash(t *testing.T) {
 	h := password.New(password.Options{})
 	var all sync.WaitGroup

@@ -35,7 +35,8 @@ func TestAPairIsForgottenAfterItsLastUse(t *testing.T) {
 }
 
 func TestNothingIsRememberedIfSoAsked(t *testing.T) {
-	r := newRemembered(-1, 100, time.Now)
+	now := time.Unix(1_800_000_000, 0)
+	r := newRemembered(-1, 100, func() time.Time { return now })
 	r.add(numbered(1))
 	if r.has(numbered(1)) {
 		t.Error("a pair is remembered")

@@ -30,7 +30,7 @@ func nearest(name string, named map[string]place) string {
 	}
 	best, least := "", max(1, len(name)/3)+1
 	for candidate := range named {
-		if len(candidate)-len(name) >= least || len(name)-len(candidate) >= least {
+		if len(candidate)-len(name) > least || len(name)-len(candidate) > least { // at least as many edits
 			continue
 		}
 		if d := distance(name, candidate); d < least || d == least && best != "" && candidate < best {

@@ -104,7 +104,7 @@ func TestAPrincipalIsAsTheFileSpellsIt(t *testing.T) {
 		Entries: []string{
 			"zoë:" + libcrypt, "*:" + libcrypt, "a b:" + libcrypt, "", "# nobody",
 		},
-		Groups: map[string][]string{"dev": {"ann", "team/bot", "ann"}, "all": {"Ann", "ann", "*"}, "empty": nil},
+		Groups: map[string][]string{"dev": {"ann", "team/bot", "ann"}, "all": {"Ann", "ann", "*"}, "empty": nil, "x": {"ann"}, "y": {"ann"}, "z": {"ann"}},
 	})
 	principal := func(name string, groups ...string) *policy.Principal {
 		return &policy.Principal{Kind: policy.User, Name: name, Source: "htpasswd", ID: name, Groups: groups}
@@ -114,7 +114,7 @@ func TestAPrincipalIsAsTheFileSpellsIt(t *testing.T) {
 		want         *policy.Principal
 		err          error
 	}{
-		{"ann", "wonderland", principal("ann", "all", "dev"), nil},
+		{"ann", "wonderland", principal("ann", "all", "dev", "x", "y", "z"), nil},
 		{"Ann", "wonderland", principal("Ann", "all"), nil},
 		{"team/bot", "wonderland", principal("team/bot", "dev"), nil},
 		{"zoë", "wonderland", principal("zoë"), nil},

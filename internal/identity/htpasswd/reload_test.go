@@ -225,6 +225,17 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	}
 }
 
+func TestAFileOfAnotherSizeIsLoadedWhateverItsTime(t *testing.T) {
+	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
+	before := w.time
+	w.change("ann:" + bcrypt4 + "\nbob:" + bcrypt4 + "\n")
+	if err := os.Chtimes(w.path, before, before); err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	w.want("ann bob", 1)
+}
+
 // A change right after a loading may show the same time and the same size.
 func TestAChangeWithinOneTickOfTheFileSystemIsSeen(t *testing.T) {
 	now := time.Now()
