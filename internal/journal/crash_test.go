@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // child is the process that is killed: it appends events from several goroutines, and prints the id of each when
@@ -33,11 +35,15 @@ func child() bool {
 		return true
 	}
 	var mu sync.Mutex
+	var workers sync.WaitGroup
 	for worker := range 8 {
-		go func() {
+		workers.Go(func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%s-%d-%d", prefix, worker, i)
-				if err := j.Append(context.Background(), push(id)); err != nil {
+				if err := errors.Join(
+					j.Record(journal.Entry{Decision: decision(&policy.Principal{Name: id})}),
+					j.Append(context.Background(), push(id)),
+				); err != nil {
 					fmt.Println(err)
 					return
 				}
@@ -45,20 +51,17 @@ func child() bool {
 				fmt.Println(id) // in one write
 				mu.Unlock()
 			}
-		}()
+		})
 	}
-	for { // decisions meanwhile, with principals of their own
-		if j.Record(journal.Entry{Decision: decision(alice)}) != nil {
-			j.Append(context.Background(), journal.Entry{Text: []byte("full")})
-		}
-	}
+	workers.Wait() // until the parent ends it
+	return true
 }
 
 // kill -9 under event load: every acknowledged event is there, once.
 func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
 	file := stateFile(t)
 	acknowledged := make(map[string]int)
-	for life := range 5 {
+	for life := range 8 {
 		command := exec.Command(os.Args[0])
 		command.Env = append(os.Environ(), "JOURNAL_TEST_FILE="+file, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life))
 		command.Stderr = os.Stderr

@@ -1,0 +1,276 @@
+package journal_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Several journals on one file are what several processes are: each has connections of its own.
+func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
+	const writers, each = 4, 25
+	file := stateFile(t)
+	done := make(chan error, writers*3)
+	for n := range writers {
+		j, db := open(t, file, journal.Options{Linger: -1})
+		principal := &policy.Principal{Kind: policy.User, Name: fmt.Sprint("user", n)}
+		go func() {
+			for i := range each {
+				// Each event comes from all of them: it is kept once.
+				if err := j.Append(t.Context(), push(fmt.Sprint("e", i)), journal.Entry{Decision: decision(principal)}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		go func() {
+			for i := range each {
+				change := journal.Entry{Change: &journal.Change{Actor: fmt.Sprint(n), Action: "test", Target: fmt.Sprint(i)}}
+				if err := db.Write(t.Context(), "", func(tx *sql.Tx) error { return j.AppendTx(t.Context(), tx, change) }); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		go func() {
+			for range each {
+				if err := j.Record(journal.Entry{Decision: decision(principal)}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- j.Append(t.Context(), journal.Entry{Text: []byte("done")})
+		}()
+	}
+	for range writers * 3 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, _ := open(t, file, journal.Options{})
+	got := make(map[string]int)
+	for i, entry := range read(t, j, 0) {
+		if entry.Position != journal.Position(i+1) {
+			t.Fatalf("position %d stands at place %d", entry.Position, i+1)
+		}
+		switch {
+		case entry.Event != nil:
+			got["events"]++
+		case entry.Decision != nil:
+			got["decisions of "+entry.Decision.Principal.Name]++
+		case entry.Change != nil:
+			got["changes by "+entry.Change.Actor]++
+		}
+	}
+	want := map[string]int{"events": each}
+	for n := range writers {
+		want[fmt.Sprint("decisions of user", n)] = 2 * each
+		want[fmt.Sprint("changes by ", n)] = each
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil {
+		t.Errorf("Verify: %+v, %v", v, err)
+	}
+}
+
+func TestAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T) {
+	j, db := open(t, "", journal.Options{})
+	change := func(target string) journal.Entry {
+		return journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: target}}
+	}
+	failure := errors.New("on purpose")
+	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+		if err := j.AppendTx(t.Context(), tx, change("ann"), journal.Entry{Decision: decision(alice)}); err != nil {
+			return err
+		}
+		return failure
+	})
+	if !errors.Is(err, failure) {
+		t.Fatal(err)
+	}
+	if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil { // alice was stored, and was not
+		t.Fatal(err)
+	}
+	err = db.Write(t.Context(), "", func(tx *sql.Tx) error {
+		if err := j.AppendTx(t.Context(), tx); err != nil { // nothing
+			return err
+		}
+		return j.AppendTx(t.Context(), tx, change("bob"), journal.Entry{Decision: decision(alice)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, entry := range read(t, j, 0) {
+		if entry.Change != nil {
+			got = append(got, entry.Change.Target)
+		} else {
+			got = append(got, entry.Decision.Principal.Name)
+		}
+	}
+	if diff := cmp.Diff([]string{"alice", "bob", "alice"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFollowSeesWhatOtherProcessesAppend(t *testing.T) {
+	file := stateFile(t)
+	writer, _ := open(t, file, journal.Options{})
+	if err := writer.Append(t.Context(), push("old"), push("e0")); err != nil {
+		t.Fatal(err)
+	}
+
+	db, err := store.OpenReadOnly(t.Context(), "sqlite:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	n := 0
+	reader, err := journal.New(db, journal.Options{Wait: func(ctx context.Context) error {
+		n++ // each time that there is nothing more, something comes
+		return writer.Append(ctx, push(fmt.Sprint("e", n)))
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var got []string
+	for entry, err := range reader.Follow(ctx, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, entry.Event.ID)
+		if len(got) == 4 {
+			cancel()
+		}
+	}
+	if diff := cmp.Diff([]string{"e0", "e1", "e2", "e3"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := reader.Append(t.Context(), push("x")); err == nil {
+		t.Error("a journal that was opened for reading was written")
+	}
+}
+
+func TestReadEndsWithItsCaller(t *testing.T) {
+	j, _ := open(t, "", journal.Options{})
+	if err := j.Append(t.Context(), push("a"), push("b"), push("c")); err != nil {
+		t.Fatal(err)
+	}
+	for range j.Read(t.Context(), 0) {
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var failed error
+	for _, err := range j.Read(ctx, 0) {
+		failed = err
+	}
+	if !errors.Is(failed, context.Canceled) {
+		t.Errorf("Read with a context that ended: %v", failed)
+	}
+	if got := read(t, j, 3); len(got) != 0 {
+		t.Errorf("after the end there is %v", got)
+	}
+	if got := read(t, j, 1000); len(got) != 0 {
+		t.Errorf("long after the end there is %v", got)
+	}
+	if got := read(t, j, -5); len(got) != 3 {
+		t.Errorf("from before the beginning there are %d entries", len(got))
+	}
+}
+
+// An append that fills several blocks is one transaction, and every entry of it can be found.
+func TestManyEntriesAtOnce(t *testing.T) {
+	j, _ := open(t, "", journal.Options{MaxEntries: 100})
+	entries := make([]journal.Entry, 2000)
+	for i := range entries {
+		entries[i] = push(fmt.Sprint("e", i))
+		entries[i].ID = journal.NewID(noon.Add(time.Duration(i) * time.Hour)) // over weeks
+	}
+	if err := j.Append(t.Context(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Stats(); s.Commits != 1 || s.Blocks < 3 || s.Written != 2000 {
+		t.Errorf("%+v", s)
+	}
+	for _, i := range []int{0, 511, 512, 1024, 1999} {
+		entry, err := j.Find(t.Context(), entries[i].ID)
+		if err != nil || entry.Event.ID != fmt.Sprint("e", i) || entry.Position != journal.Position(i+1) {
+			t.Errorf("entry %d: %+v, %v", i, entry, err)
+		}
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != 2000 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+func TestRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T) {
+	c := &clock{now: noon}
+	j, db := open(t, "", journal.Options{Now: c.Now})
+	known := func() (n int) {
+		t.Helper()
+		if err := db.Read().QueryRow("SELECT count(*) FROM journal_events").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	add := func(ids ...string) (kept int64) {
+		t.Helper()
+		before := j.Stats().Written
+		for _, id := range ids {
+			if err := j.Append(t.Context(), push(id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return j.Stats().Written - before
+	}
+	if add("old") != 1 {
+		t.Fatal("the first was not kept")
+	}
+	c.Add(30 * 24 * time.Hour)
+	if add("old") != 0 {
+		t.Error("after 30 days it is no repeat any more")
+	}
+	c.Add(-31 * 24 * time.Hour) // a clock that was set right
+	c.Add(journal.EpochLength)
+	if add("old") != 0 {
+		t.Error("a clock that was set back made a repeat into news")
+	}
+	c.Add(90 * 24 * time.Hour)
+	if add("new") != 1 || known() != 1 {
+		t.Errorf("%d events are known, want the new one only", known())
+	}
+}
+
+// What is kept is numbers: they must mean the same for ever.
+func TestNumbersThatAreKept(t *testing.T) {
+	if diff := cmp.Diff([]scope.Actions{1, 2, 4, 8, 16, 32},
+		[]scope.Actions{scope.Pull, scope.Push, scope.Delete, scope.All, scope.Read, scope.Write}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]policy.Reason{0, 1, 2, 3, 4},
+		[]policy.Reason{policy.NoRule, policy.Allowed, policy.Denied, policy.Narrowed, policy.ConditionFailed}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]policy.Kind{0, 1, 2, 3},
+		[]policy.Kind{policy.Anonymous, policy.User, policy.Robot, policy.Workload}); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,147 @@
+package journal_test
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+func TestVerifyFindsTheFirstBrokenBlock(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		tamper string
+		block  journal.Position
+		why    string
+	}{
+		{"nothing was changed", "", 0, ""},
+		{"a decision was changed", `UPDATE journal_blocks SET content = CAST(replace(CAST(content AS TEXT), 'team/app', 'team/own') AS BLOB) WHERE first = 5`,
+			5, "changed after it was written"},
+		{"a time was changed", `UPDATE journal_blocks SET latest = latest + 1 WHERE first = 3`, 3, "changed after it was written"},
+		{"a hash was changed", `UPDATE journal_blocks SET hash = zeroblob(32) WHERE first = 3`, 3, "changed after it was written"},
+		{"a block was deleted", `DELETE FROM journal_blocks WHERE first = 3`, 3, "entries up to 4 are missing"},
+		{"the last block was deleted", `DELETE FROM journal_blocks WHERE first = 9`, 9, "entries up to 10 are missing"},
+		{"the last blocks and the head were cut", `DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`, 7, "not the block that the journal's head names"},
+		{"all blocks were deleted", `DELETE FROM journal_blocks`, 1, "entries up to 10 are missing"},
+		{"two blocks changed places", `UPDATE journal_blocks SET first = 100 WHERE first = 3; UPDATE journal_blocks SET first = 3 WHERE first = 5; UPDATE journal_blocks SET first = 5 WHERE first = 100`,
+			3, "does not follow"},
+		{"a principal was changed", `UPDATE journal_principals SET principal = CAST(replace(CAST(principal AS TEXT), 'user2', 'root2') AS BLOB) WHERE number = 2`,
+			5, "principal 2 is not as it was"},
+		{"a principal was deleted", `DELETE FROM journal_principals WHERE number = 4`, 9, "principal 4 is missing"},
+		{"what is old was deleted, as it may be", `DELETE FROM journal_blocks WHERE first < 5`, 0, ""},
+	} {
+		j, db := open(t, "", journal.Options{})
+		for i := range 5 {
+			who := *alice
+			who.Name = fmt.Sprint("user", i)
+			who.Claims = nil
+			entry := journal.Entry{Decision: decision(&who)}
+			if i == 0 {
+				entry = push("e0")
+			}
+			if err := j.Append(t.Context(), entry, journal.Entry{Text: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec(tt.tamper)
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", tt.what, err)
+		}
+		v, err := j.Verify(t.Context(), 0)
+		var broken *journal.BrokenError
+		switch {
+		case tt.block == 0 && (err != nil || v.Last != 10):
+			t.Errorf("%s: %+v, %v", tt.what, v, err)
+		case tt.block != 0 && !errors.As(err, &broken):
+			t.Errorf("%s: %v, want a broken block", tt.what, err)
+		case tt.block != 0 && (broken.Block != tt.block || !regexp.MustCompile(tt.why).MatchString(broken.Why)):
+			t.Errorf("%s: %v, want %q at %d", tt.what, err, tt.why, tt.block)
+		}
+	}
+}
+
+func TestVerifyFromTheMiddle(t *testing.T) {
+	j, db := open(t, "", journal.Options{})
+	if v, err := j.Verify(t.Context(), 0); err != nil || v.Blocks != 0 {
+		t.Errorf("an empty journal: %+v, %v", v, err)
+	}
+	for i := range 5 {
+		if err := j.Append(t.Context(), push(fmt.Sprint("a", i)), push(fmt.Sprint("b", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+		_, err := tx.Exec("UPDATE journal_blocks SET earliest = 0 WHERE first = 1")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := j.Verify(t.Context(), 6); err != nil || v.First != 5 || v.Last != 10 || v.Blocks != 3 || v.Entries != 6 {
+		t.Errorf("from position 6: %+v, %v", v, err)
+	}
+	if v, err := j.Verify(t.Context(), 11); err != nil || v.Blocks != 0 {
+		t.Errorf("from the end: %+v, %v", v, err)
+	}
+	if _, err := j.Verify(t.Context(), 2); err == nil {
+		t.Error("the broken block was not looked at")
+	}
+}
+
+// Moving a byte from one column to its neighbour makes another hash.
+func TestTheHashSeparatesItsParts(t *testing.T) {
+	zero := make([]byte, 32)
+	base := journal.SumOf(1, 2, 3, 4, zero, []byte("content"))
+	for what, other := range map[string][32]byte{
+		"first":    journal.SumOf(2, 2, 3, 4, zero, []byte("content")),
+		"entries":  journal.SumOf(1, 3, 3, 4, zero, []byte("content")),
+		"earliest": journal.SumOf(1, 2, 4, 4, zero, []byte("content")),
+		"latest":   journal.SumOf(1, 2, 3, 5, zero, []byte("content")),
+		"previous": journal.SumOf(1, 2, 3, 4, bytes.Repeat([]byte{1}, 32), []byte("content")),
+		"content":  journal.SumOf(1, 2, 3, 4, zero, []byte("content\x00")),
+	} {
+		if other == base {
+			t.Errorf("the hash does not cover %s", what)
+		}
+	}
+}
+
+func TestABlockThatCannotBeReadIsAnError(t *testing.T) {
+	for _, content := range []string{
+		"", "\n", "{}\n{}\n", `{"form":2}` + "\n{}\n", `{"form":1}` + "\nnonsense\n", `{"form":1}` + "\n{}\n{}\n",
+		`{"form":1,"principals":[{"number":1,"sha256":"AA"}]}` + "\n{}\n",
+		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"principal":0}}` + "\n",
+		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"principal":-1}}` + "\n",
+		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"results":[{"causes":[{"rule":0}]}]}}` + "\n",
+		`{"form":1}` + "\n" + `{"id":"short"}` + "\n",
+	} {
+		j, db := open(t, "", journal.Options{})
+		if err := j.Append(t.Context(), push("e1")); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			_, err := tx.Exec("UPDATE journal_blocks SET content = $1", []byte(content))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		for entry, err := range j.Read(t.Context(), 0) {
+			failed = err
+			if err == nil {
+				t.Errorf("%q was read as %+v", content, entry)
+			}
+		}
+		if failed == nil {
+			t.Errorf("%q was passed over", content)
+		}
+	}
+}
