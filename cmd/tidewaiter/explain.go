@@ -115,14 +115,15 @@ func (a asker) principal(ctx context.Context, cfg *config.Config) (who *policy.P
 // explanation is what is printed.
 type explanation struct {
 	who      *policy.Principal
-	known    bool // to a source
+	known    bool   // to a source
+	note     string // what else there is to say of who asks; "" if nothing
 	registry string
 	ignored  []scope.Ignored
 	results  []policy.Result
 	near     []policy.Nearby
 
-	entry *journal.Entry  // of an id; nil for scopes
-	now   []policy.Result // how entry would be decided now, where that is otherwise; nil if not
+	entry *journal.Entry      // of an id; nil for scopes
+	today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
 }
 
 // explainScopes judges scopes by the config's policy.
@@ -144,6 +145,12 @@ func explainScopes(cmd *cobra.Command, source *source, who asker, registry strin
 	e := &explanation{registry: registry, ignored: ignored}
 	if e.who, e.known, err = who.principal(cmd.Context(), cfg); err != nil {
 		return nil, err
+	}
+	switch {
+	case !e.known && e.who.Kind == policy.User:
+		e.note = "no source of the config knows this name: judged by it, and by the groups that were given"
+	case who.anonymous && !cfg.Token.Anonymous:
+		e.note = "whoever shows nothing gets no token, but is asked to sign in (token.anonymous is false)"
 	}
 	x := cfg.Policy.Explain(&policy.Request{Principal: e.who, Registry: registry, Scopes: asked, Now: time.Now()})
 	e.results, e.near = x.Results, x.Near
@@ -199,13 +206,10 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	x := cfg.Policy.Explain(&policy.Request{
 		Principal: d.Principal, Registry: entry.Registry, Scopes: asked, IP: d.Remote, Client: d.Client, Now: entry.Time,
 	})
-	e.near = x.Near
-	if !sameGrants(d.Results, x.Results) {
-		e.now = x.Results
+	if d.Policy == cfg.Policy.ID() {
+		e.near = x.Near
+	} else {
+		e.today = &x
 	}
 	return e, nil
-}
-
-func sameGrants(a, b []policy.Result) bool {
-	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }

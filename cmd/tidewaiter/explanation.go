@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,41 +31,48 @@ func (e *explanation) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "%s at %s\n", describe(e.who), e.registry)
-	if !e.known {
-		fmt.Fprintln(w, p.faint("no source of the config knows this name: judged by it, and by the groups that were given"))
+	if e.note != "" {
+		fmt.Fprintln(w, p.faint(e.note))
 	}
-	for i, r := range e.results {
-		fmt.Fprintf(w, "\n%s\n", p.bold(resource(r.Asked)))
-		for _, c := range r.Causes {
-			printCause(w, p, c)
-		}
-		if i < len(e.near) {
-			printNear(w, p, e.near[i])
-		}
-	}
+	printResults(w, p, e.results, e.near)
 	for _, i := range e.ignored {
 		fmt.Fprintf(w, "\nignored %s: %s\n", i.Text, i.Reason)
 	}
 	if len(e.results) == 0 {
 		fmt.Fprintln(w, "\nnothing was asked for")
 	}
-	for i, r := range e.now {
-		if i == 0 {
-			fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
-		}
-		fmt.Fprintf(w, "\n%s\n", resource(r.Asked))
+	switch {
+	case e.today == nil:
+	case sameGrants(e.results, e.today.Results):
+		fmt.Fprintln(w, "\nThe policy is another one today, and grants the same.")
+	default:
+		fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
+		printResults(w, p, e.today.Results, e.today.Near)
+	}
+}
+
+func printResults(w io.Writer, p paint, results []policy.Result, near []policy.Nearby) {
+	for i, r := range results {
+		fmt.Fprintf(w, "\n%s\n", p.bold(resource(r.Asked)))
+		width := 0
 		for _, c := range r.Causes {
-			printCause(w, p, c)
+			width = max(width, len(c.Actions.String()))
+		}
+		for _, c := range r.Causes {
+			verdict := p.red("refused")
+			if c.Reason == policy.Allowed {
+				verdict = p.green("granted")
+			}
+			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(c))
+		}
+		if i < len(near) {
+			printNear(w, p, near[i])
 		}
 	}
 }
 
-func printCause(w io.Writer, p paint, c policy.Cause) {
-	verdict := p.red("refused")
-	if c.Reason == policy.Allowed {
-		verdict = p.green("granted")
-	}
-	fmt.Fprintf(w, "  %-6s %s  %s\n", c.Actions, verdict, because(c))
+func sameGrants(a, b []policy.Result) bool {
+	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }
 
 // because says why, as the rest of a sentence.
@@ -149,10 +157,11 @@ type (
 		Time      *time.Time    `json:"time,omitempty"`
 		Registry  string        `json:"registry"`
 		Principal principalJSON `json:"principal"`
-		Known     bool          `json:"known"`
+		Known     bool          `json:"known"` // to a source
+		Note      string        `json:"note,omitempty"`
 		Refused   string        `json:"refused,omitempty"`
 		Scopes    []resultJSON  `json:"scopes"`
-		Now       []resultJSON  `json:"now,omitempty"`
+		Today     []resultJSON  `json:"today,omitempty"` // by another policy than the decision's
 		Ignored   []ignoredJSON `json:"ignored,omitempty"`
 	}
 	principalJSON struct {
@@ -193,7 +202,10 @@ type (
 )
 
 func (e *explanation) forPrograms() explanationJSON {
-	j := explanationJSON{Registry: e.registry, Known: e.known, Scopes: results(e.results, e.near), Now: results(e.now, nil)}
+	j := explanationJSON{Registry: e.registry, Known: e.known, Note: e.note, Scopes: results(e.results, e.near)}
+	if e.today != nil {
+		j.Today = results(e.today.Results, e.today.Near)
+	}
 	if e.who != nil {
 		j.Principal = principalJSON{e.who.Kind.String(), e.who.Name, e.who.Source, e.who.Groups}
 	}

@@ -60,7 +60,7 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 		if *output == asJSON {
 			return writeJSON(cmd.OutOrStdout(), initialized(result))
 		}
-		welcome(cmd.OutOrStdout(), result)
+		welcome(cmd.OutOrStdout(), result, o)
 		return nil
 	}
 	return cmd
@@ -105,7 +105,7 @@ func initialized(r setup.Result) any {
 }
 
 // welcome says what was made, and what to type next.
-func welcome(w io.Writer, r setup.Result) {
+func welcome(w io.Writer, r setup.Result, o setup.Options) {
 	p := painted(w)
 	fmt.Fprintf(w, "%s\n\n", p.bold(r.Dir))
 	for _, f := range r.Files {
@@ -119,6 +119,9 @@ func welcome(w io.Writer, r setup.Result) {
 		fmt.Fprintf(w, "\nThe account, shown this once; only its hash is kept:\n\n  user      %s\n  password  %s\n", setup.Admin, p.bold(password))
 	} else {
 		fmt.Fprintf(w, "\nThe accounts were there already. To have a new password for %s, put the line that this prints\nin place of theirs in %s:\n\n  tidewaiter hash-password --name %s\n", setup.Admin, setup.Users, setup.Admin)
+	}
+	if strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "" {
+		fmt.Fprintf(w, "\nTidewaiter listens at %s without TLS: a proxy there has to pass\n%s and %s on to it.\n", r.Listen, r.Realm, r.Events)
 	}
 	config, root, env := shown(r.Path(setup.Config)), r.Path(setup.Certificate), shown(r.Path(setup.RegistryEnv))
 	fmt.Fprintf(w, `

@@ -58,6 +58,7 @@ type Result struct {
 	Dir      string // absolute
 	Files    []File // in the order in which they were made
 	Service  string
+	Listen   string // the address that is listened at
 	Realm    string // the token endpoint, as clients know it
 	Events   string // where the registry posts its events
 	Password Secret // of Admin; nil if there were users already: it is known once
@@ -100,7 +101,7 @@ func Write(dir string, o Options) (Result, error) {
 	}
 	return Result{
 		Dir: dir, Files: w.files,
-		Service: p.Service, Realm: p.Realm, Events: p.Events,
+		Service: p.Service, Listen: p.Listen, Realm: p.Realm, Events: p.Events,
 		Password: w.password,
 	}, nil
 }
