@@ -126,11 +126,12 @@ func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 	if h.File != "" {
 		return // it may know more names, now or later
 	}
+	known := slices.Sorted(maps.Keys(names))
 	groups := value(n, "groups")
 	for i := 0; groups != n && i+1 < len(groups.Content); i += 2 {
 		for _, member := range groups.Content[i+1].Content {
 			if !names[member.Value] {
-				d.suggest(member, nearest(member.Value, slices.Sorted(maps.Keys(names))), "there is no entry of %s", quoted(member.Value))
+				d.suggest(member, d.nearest(member.Value, known), "there is no entry of %s", quoted(member.Value))
 			}
 		}
 	}

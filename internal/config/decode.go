@@ -84,6 +84,10 @@ func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
 
 // suggest tells of a mistake at n and of what may have been meant.
 func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) {
+	if d.tells.full() {
+		d.tells.told++ // and not put into words
+		return
+	}
 	d.tells.problem(d.at(n, suggestion, format, args...))
 }
 
@@ -193,15 +197,23 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 
 // unknown tells of a key that nobody reads.
 func (d *decoder) unknown(name *yaml.Node, known []string) {
-	if near := nearest(name.Value, known); near != "" {
+	near := d.nearest(name.Value, known)
+	switch {
+	case near != "":
 		d.suggest(name, near, "unknown key %s", quoted(name.Value))
-		return
-	}
-	if len(known) == 0 {
+	case len(known) == 0:
 		d.problem(name, "unknown key %s; there are none here", quoted(name.Value))
-		return
+	default:
+		d.problem(name, "unknown key %s; the keys here are %s", quoted(name.Value), strings.Join(known, ", "))
 	}
-	d.problem(name, "unknown key %s; the keys here are %s", quoted(name.Value), strings.Join(known, ", "))
+}
+
+// nearest returns the known word that was meant, as long as anybody will read it.
+func (d *decoder) nearest(word string, known []string) string {
+	if d.tells.full() {
+		return ""
+	}
+	return nearest(word, known)
 }
 
 // list is a list of at least one. An empty one is a problem: it may have been meant as none or as all.

@@ -90,6 +90,9 @@ func (r *report) warn(p Problem) {
 	}
 }
 
+// full reports whether further problems will only be counted, so that nobody need think about them.
+func (r *report) full() bool { return r.told >= mostProblems }
+
 // failed reports whether there is any problem.
 func (r *report) failed() bool { return r.told > 0 }
 

@@ -165,7 +165,7 @@ func (r *writtenRule) tell(p policy.Problem) {
 func (r *writtenRule) check(services []string, roles map[string]scope.Actions) {
 	for i, name := range r.Registries {
 		if !slices.Contains(services, name) {
-			r.from.suggest(item(value(r.node, "registries"), i), nearest(name, services), "no registry has the service %s", quoted(name))
+			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s", quoted(name))
 		}
 	}
 	if r.Deny || (r.Actions|roles[r.Role])&^scope.Pull == 0 {

@@ -111,7 +111,7 @@ func one[T ~string](of ...T) shape[T] {
 				return w, true
 			}
 		}
-		d.suggest(n, nearest(s, words), "%s is none of %s", quoted(s), strings.Join(words, ", "))
+		d.suggest(n, d.nearest(s, words), "%s is none of %s", quoted(s), strings.Join(words, ", "))
 		return "", false
 	})
 }

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// However a config is printed, no secret of it is seen.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.StringMatching(`[!#$(-9;-Za-z~]{16,40}`).Draw(t, "secret")
+		where := rapid.SampledFrom([]string{"secret_file: s", "secret_env: NOTIFY", "secret: '" + secret + "'"}).Draw(t, "where")
+		c, err := load("t.yaml", Options{Env: func(string) (string, bool) { return secret, true }}, files{
+			"t.yaml!": "registries: [{service: r, notifications: {" + where + "}}]", "s!": secret + "\r\n",
+		}.withKeys())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Registries[0].Notifications(); got != secret {
+			t.Fatalf("the secret is %q, not %q", got, secret)
+		}
+		asJSON, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "secret", c.Registries[0].Notifications)
+		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", *c, "secret", c.Registries[0].Notifications)
+		all := fmt.Sprintf("%v %+v %#v %s %q %v %+v", *c, *c, *c, c.Registries, c.Registries, c.Registries[0].Notifications, c.Warnings) +
+			string(asJSON) + log.String()
+		if strings.Contains(all, secret) {
+			t.Fatalf("it is printed: %s", all)
+		}
+	})
+}
+
+func TestSecretsAreNotInProblems(t *testing.T) {
+	const secret = "hunter2hunter2hunter2" // long enough
+	for _, text := range []string{
+		"registries: [{service: r, notifications: " + secret + "}]",
+		"registries: [{service: r, notifications: [" + secret + "]}]",
+		"registries: [{service: r, notifications: {secret: [" + secret + "]}}]",
+		"registries: [{service: r, notifications: {secret: {" + secret + ": x}}}]",
+		"registries: [{service: r, notifications: {secret: '" + secret + " '}}]",
+		"registries: [{service: r, notifications: {secret: '" + secret + "\n}}]",
+		"registries:\n- service: r\n  notifications: '" + secret + "'\n",
+		"registries:\n- service: r\n  notifications:\n    secret: " + secret + ": x\n",
+		"registries:\n- service: r\n  notifications:\n    secrets: " + secret + "\n",
+		"identity: [{htpasswd: {entries: {ann: " + secret + "}}}]",
+		"identity: [{htpasswd: {entries: 'ann:$2y$10$" + secret + "'}}]",
+		"identity: [{htpasswd: {entries: ['ann$2y$10$" + secret + "']}}]",
+		"state: postgres://me:" + secret + "@db/x",
+		"public_url: https://me:" + secret + "@auth.example.com",
+		"public_url: https://me:" + secret + "%zz@auth.example.com",
+	} {
+		_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
+		if err == nil {
+			t.Errorf("nothing is said of %s", text)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("the secret is repeated:\n%s\n%v", text, err)
+		}
+	}
+}
+
+// TestBareFiles uses files of this machine: their modes say who can read them.
+func TestBareFiles(t *testing.T) {
+	dir := t.TempDir()
+	keys(t, dir)
+	write := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	write("secret", "0123456789abcdef", 0o644)
+	if err := os.Chmod(filepath.Join(dir, "privatekey.pem"), 0o604); err != nil {
+		t.Fatal(err)
+	}
+	file := write("tidewaiter.yaml", "signing: {root: {folder: .}}\nregistries:\n- {service: a, notifications: {secret_file: secret}}\n- {service: b, notifications: {secret: fedcba9876543210}}\n", 0o644)
+	c, err := Load(file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		file + ":1:26: everybody on this machine can read " + filepath.Join(dir, "privatekey.pem"),
+		file + ":3:45: everybody on this machine can read " + filepath.Join(dir, "secret"),
+		file + ":4:40: the secret stands in a file that everybody on this machine can read",
+	} {
+		if !strings.Contains(c.Warnings.Error(), want) {
+			t.Errorf("%s\nis not among\n%v", want, c.Warnings)
+		}
+	}
+
+	for _, name := range []string{"secret", "privatekey.pem", "tidewaiter.yaml"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err = Load(file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(c.Warnings.Error(), "everybody") {
+		t.Errorf("a group may read them:\n%v", c.Warnings)
+	}
+}
+
+// A folder, a file without end, and a pipe whose writer never comes are problems, not waits.
+func TestFilesThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	keys(t, dir)
+	file := filepath.Join(dir, "tidewaiter.yaml")
+	for _, tt := range []struct{ text, tells string }{
+		{"registries: [{service: a, notifications: {secret_file: .}}]", "it is a folder"},
+		{"registries: [{service: a, notifications: {secret_file: large}}]", "it is larger than 1026 bytes"},
+		{base + "policy: {files: [.]}", "it is a folder"},
+		{base + "signing: {root: {certificate: ., key: privatekey.pem}}", "it is a folder"},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 2000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(file, Options{})
+		if err == nil || !strings.Contains(err.Error(), tt.tells) {
+			t.Errorf("%s: told is %v", tt.text, err)
+		}
+	}
+	if _, err := Load(dir, Options{}); err == nil || err.Error() != "opening "+dir+": it is a folder" {
+		t.Errorf("of a folder for a config is told %v", err)
+	}
+	if _, err := Load(filepath.Join(dir, "none.yaml"), Options{}); err == nil || !strings.HasPrefix(err.Error(), "opening "+filepath.Join(dir, "none.yaml")+": ") {
+		t.Errorf("of a config that is not there is told %v", err)
+	}
+}
