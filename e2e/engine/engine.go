@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/part"
@@ -32,6 +33,7 @@ func Start(t testing.TB) *Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		unmount(t, folder)
 		if err := os.RemoveAll(folder); err != nil {
 			t.Errorf("removing what the Engine left: %v", err)
 		}
@@ -50,6 +52,23 @@ func Start(t testing.TB) *Engine {
 		return err
 	})
 	return e
+}
+
+// unmount unmounts what the Engine left mounted below its folder: the network namespace of containers
+// with the machine's network.
+func unmount(t testing.TB, folder string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], folder+"/") {
+			if out, err := exec.Command("umount", "--lazy", fields[1]).CombinedOutput(); err != nil {
+				t.Errorf("unmounting %s: %v: %s", fields[1], err, out)
+			}
+		}
+	}
 }
 
 // Need ends the test if no Engine can run here.

@@ -47,8 +47,43 @@ type Registry struct {
 	storage string
 }
 
-// Start starts a registry and waits until it answers.
+// Start starts a registry that trusts and reports as o says, and waits until it answers.
 func Start(t testing.TB, v Version, o Options) *Registry {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, `version: 0.1
+log: { level: info }
+storage:
+  filesystem: { rootdirectory: %q }
+  delete: { enabled: true }
+http: { addr: %q }
+auth:
+  token: { realm: %q, service: %q, issuer: %q`, Storage, Address, o.Realm, o.Service, o.Issuer)
+	if o.Roots != "" {
+		fmt.Fprintf(&b, ", rootcertbundle: %q", o.Roots)
+	}
+	if o.JWKS != "" {
+		fmt.Fprintf(&b, ", jwks: %q", o.JWKS)
+	}
+	b.WriteString(" }\n")
+	if o.Notifications != "" {
+		// A backoff this short has an event there as soon as the receiver is.
+		fmt.Fprintf(&b, `notifications:
+  endpoints:
+    - { name: tidewaiter, url: %q, timeout: 5s, threshold: 3, backoff: 100ms, headers: { Authorization: [%q] } }
+`, o.Notifications, o.Secret)
+	}
+	return StartConfig(t, v, b.String())
+}
+
+// What stands in a config for what is only known when it starts.
+const (
+	Storage = "/var/lib/registry" // the folder with its storage
+	Address = ":5000"             // where it listens
+)
+
+// StartConfig starts a registry with a config, in which Storage and Address are replaced by what is free.
+func StartConfig(t testing.TB, v Version, config string) *Registry {
 	t.Helper()
 	program := Program(t, v)
 	folder := t.TempDir()
@@ -58,35 +93,18 @@ func Start(t testing.TB, v Version, o Options) *Registry {
 		Host:    fmt.Sprintf("localhost:%d", port),
 		storage: filepath.Join(folder, "storage"),
 	}
-	trusted := ""
-	if o.Roots != "" {
-		trusted += fmt.Sprintf(", rootcertbundle: %q", o.Roots)
+	for _, fixed := range []string{Storage, Address} {
+		if !strings.Contains(config, fixed) {
+			t.Fatalf("a registry's config without %s:\n%s", fixed, config)
+		}
 	}
-	if o.JWKS != "" {
-		trusted += fmt.Sprintf(", jwks: %q", o.JWKS)
-	}
-	config := fmt.Sprintf(`version: 0.1
-log: { level: info }
-storage:
-  filesystem: { rootdirectory: %q }
-  delete: { enabled: true }
-http: { addr: "127.0.0.1:%d" }
-auth:
-  token: { realm: %q, service: %q, issuer: %q%s }
-`, r.storage, port, o.Realm, o.Service, o.Issuer, trusted)
-	if o.Notifications != "" {
-		// A backoff this short has an event there as soon as the receiver is.
-		config += fmt.Sprintf(`notifications:
-  endpoints:
-    - { name: tidewaiter, url: %q, timeout: 5s, threshold: 3, backoff: 100ms, headers: { Authorization: [%q] } }
-`, o.Notifications, o.Secret)
-	}
+	config = strings.NewReplacer(Storage, r.storage, Address, fmt.Sprintf("127.0.0.1:%d", port)).Replace(config)
 	file := filepath.Join(folder, "config.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", file)
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // 3.x would look for a collector
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // registry 3 would look for a collector
 	r.Process = part.Start(t, cmd)
 	t.Cleanup(r.Kill) // registry 3 takes a second over a SIGTERM
 	r.Await(t, "registry "+string(v), func(ctx context.Context) error {
