@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,12 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	if ready != nil {
 		ready()
 	}
+
+	var tending sync.WaitGroup
+	tended, end := context.WithCancel(ctx)
+	tending.Go(func() { a.giveBack(tended) })
+	defer tending.Wait()
+	defer end()
 
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
