@@ -74,7 +74,7 @@ func NewChain(o Options) *Chain {
 //   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
 //     not passed on to the next, which may be weaker.
 func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
-	if shown.Kind == None {
+	if shown.Kind == None && shown.Name == "" && shown.Secret.Reveal() == "" {
 		return Verified{Principal: c.anonymous}, nil
 	}
 	if !shown.acceptable() {
@@ -87,6 +87,8 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 		}
 		v, err := s.Authenticate(ctx, shown)
 		switch {
+		case err == nil && v.Principal == nil:
+			return Verified{}, unavailable(s.Name, errors.New("it accepted a credential and named nobody"))
 		case err == nil:
 			return v, nil
 		case errors.Is(err, ErrUnknown):

@@ -158,6 +158,8 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		identity.NewCredentials("ann\n", jwt),
 		identity.NewRefresh(""),
 		{Kind: identity.Password, Name: "ann"},
+		{Name: "ann"}, // nothing says that this is nothing
+		{Secret: identity.NewSecret("a password")},
 		{Kind: identity.IDToken, Name: "ann"},
 		{Kind: 200, Name: "ann", Secret: identity.NewSecret("a kind that does not exist")},
 	} {
@@ -263,6 +265,20 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); !errors.Is(err, tt.want) {
 			t.Errorf("a dummy that says %v: %v, want %v", tt.dummy, err, tt.want)
 		}
+	}
+}
+
+// nameless is a source with a mistake.
+type nameless struct{}
+
+func (nameless) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	return identity.Verified{}, nil
+}
+
+func TestASourceThatNamesNobodyLetsNobodyIn(t *testing.T) {
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: nameless{}}}})
+	if v, err := chain.Authenticate(t.Context(), identity.NewCredentials("ann", "x")); !errors.Is(err, identity.ErrUnavailable) || v.Principal != nil {
+		t.Errorf("%v, %v, want %v", v, err, identity.ErrUnavailable)
 	}
 }
 

@@ -3,6 +3,12 @@
 // A source (htpasswd, a directory, an OpenID provider …) is an Authenticator. A Chain asks its sources
 // in order, local ones first, and hands out the principal of the first that knows the name. A wrong
 // password never falls through to the next source, and an outage is never a refusal.
+//
+// A principal's name is canonical: spelled as its source spells it, whatever the client typed. A source
+// that compares names loosely, as directories do with case and spaces, answers with its own
+// spelling; one that compares them exactly, as htpasswd does, knows no other. So "ALICE" is either alice in
+// every rule, or nobody. Nothing here folds, trims or normalizes a name, and a name is never a pattern:
+// somebody may be called "*".
 package identity
 
 import (

@@ -27,6 +27,13 @@ const (
 	argon2id = "$argon2id$v=19$m=256,t=2,p=1$c29tZSBzYWx0IG9mIGFubg$GoKBoMOkYQXuUa2XhTv0/SXL+UMqYQ+8yr890ou++qE"
 )
 
+// A File is all that a source can be.
+var _ interface {
+	identity.Authenticator
+	identity.Finder
+	identity.Dummy
+} = (*htpasswd.File)(nil)
+
 func Example() {
 	users, err := htpasswd.New(htpasswd.Options{
 		Entries: []string{

@@ -104,7 +104,7 @@ func Run(t *testing.T, s Subject) {
 	if finder, ok := s.Source.(identity.Finder); ok {
 		find(t, s, known, finder)
 	}
-	t.Run("who has gone is told no", func(t *testing.T) {
+	t.Run("who has gone is not refused", func(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := s.Source.Authenticate(gone, show(s.Name, s.Secret))
