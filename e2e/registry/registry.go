@@ -82,8 +82,9 @@ const (
 	Address = ":5000"             // where it listens
 )
 
-// StartConfig starts a registry with a config, in which Storage and Address are replaced by what is free.
-func StartConfig(t testing.TB, v Version, config string) *Registry {
+// StartConfig starts a registry with a config, in which Storage and Address are replaced by what is free,
+// and more in its environment.
+func StartConfig(t testing.TB, v Version, config string, environment ...string) *Registry {
 	t.Helper()
 	program := Program(t, v)
 	folder := t.TempDir()
@@ -105,6 +106,7 @@ func StartConfig(t testing.TB, v Version, config string) *Registry {
 	}
 	cmd := exec.Command(program, "serve", file)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // registry 3 would look for a collector
+	cmd.Env = append(cmd.Env, environment...)
 	r.Process = part.Start(t, cmd)
 	t.Cleanup(r.Kill) // registry 3 takes a second over a SIGTERM
 	r.Await(t, "registry "+string(v), func(ctx context.Context) error {

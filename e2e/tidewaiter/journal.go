@@ -22,7 +22,7 @@ type Journal struct{ tail *part.Process }
 // Journal begins to read along, from the first entry.
 func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
 	t.Helper()
-	return &Journal{part.Start(t, exec.Command(tw.program, "journal", "tail",
+	return &Journal{part.Start(t, exec.Command(Program(t), "journal", "tail",
 		"--config", tw.Config, "--lines", "1000000", "--follow", "--output", "json"))}
 }
 

@@ -41,10 +41,9 @@ const policy = `
 // Tidewaiter is a service that runs until the test ends.
 type Tidewaiter struct {
 	*part.Process
-	URL     string // http://localhost:port
-	Roots   string // PEM file for rootcertbundle
-	Config  string // the file
-	program string
+	URL    string // http://localhost:port
+	Roots  string // PEM file for rootcertbundle
+	Config string // the file
 }
 
 // Program compiles the command and returns its path.
@@ -58,12 +57,7 @@ func Start(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()
 	port := part.Port(t)
-	tw := &Tidewaiter{
-		URL:     fmt.Sprintf("http://localhost:%d", port),
-		Roots:   filepath.Join(folder, "cert.pem"),
-		Config:  filepath.Join(folder, "tidewaiter.yaml"),
-		program: Program(t),
-	}
+	url, config, roots := fmt.Sprintf("http://localhost:%d", port), filepath.Join(folder, "tidewaiter.yaml"), filepath.Join(folder, "cert.pem")
 
 	now := time.Now()
 	root, err := token.NewRoot("a root for tests", token.ES256, now.Add(-time.Hour), now.Add(48*time.Hour))
@@ -74,7 +68,7 @@ func Start(t testing.TB, services ...string) *Tidewaiter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, tw.Roots, root.Bundle())
+	write(t, roots, root.Bundle())
 	write(t, filepath.Join(folder, "privatekey.pem"), key)
 
 	var people strings.Builder
@@ -91,7 +85,7 @@ func Start(t testing.TB, services ...string) *Tidewaiter {
 	for _, s := range services {
 		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q } }\n", s, secret(s))
 	}
-	write(t, tw.Config, fmt.Appendf(nil, `public_url: %q
+	write(t, config, fmt.Appendf(nil, `public_url: %q
 listen: [{ address: "127.0.0.1:%d" }]
 state: "sqlite:state.db"
 signing: { root: { folder: "." } }
@@ -99,10 +93,19 @@ token: { issuer: %q }
 registries:
 %sidentity:
   - htpasswd: { file: users.htpasswd, groups: { administrators: [admin] } }
-policy:%s`, tw.URL, port, Issuer, registries.String(), policy))
+policy:%s`, url, port, Issuer, registries.String(), policy))
 
-	tw.Process = part.Start(t, exec.Command(tw.program, "serve", "--config", tw.Config))
-	tw.Await(t, "Tidewaiter", func(ctx context.Context) error { return get(ctx, http.DefaultClient, tw.URL+"/readyz") })
+	tw := Serve(t, config, url)
+	tw.Roots = roots
+	return tw
+}
+
+// Serve starts a Tidewaiter with a config by which it is found at url, and waits until it is ready.
+func Serve(t testing.TB, config, url string) *Tidewaiter {
+	t.Helper()
+	tw := &Tidewaiter{URL: url, Config: config}
+	tw.Process = part.Start(t, exec.Command(Program(t), "serve", "--config", config))
+	tw.Await(t, "Tidewaiter", func(ctx context.Context) error { return get(ctx, url+"/readyz") })
 	return tw
 }
 
@@ -112,12 +115,12 @@ func (tw *Tidewaiter) Authorization(service string) string { return "Bearer " + 
 func secret(service string) string { return "the-secret-of-" + service }
 
 // get returns nil if an address answers 200.
-func get(ctx context.Context, client *http.Client, url string) error {
+func get(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := client.Do(req)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/image"
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/registry"
+	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// TestInit takes what `tidewaiter init` makes as it is: the config, and for the registry the config file
+// or the environment. A newcomer has nothing else.
+func TestInit(t *testing.T) {
+	for _, v := range []registry.Version{registry.V28, registry.V30, registry.V31} {
+		t.Run("registry "+string(v)+" with the config", func(t *testing.T) {
+			n := begin(t)
+			n.firstPush(t, registry.StartConfig(t, v, n.read(t, "registry-config.yml")))
+		})
+		t.Run("registry "+string(v)+" with the environment", func(t *testing.T) {
+			n := begin(t)
+			environment := strings.Split(strings.TrimSpace(n.read(t, "registry.env")), "\n")
+			n.firstPush(t, registry.StartConfig(t, v, fmt.Sprintf(
+				"version: 0.1\nstorage: { filesystem: { rootdirectory: %s } }\nhttp: { addr: %q }\n",
+				registry.Storage, registry.Address), environment...))
+		})
+	}
+}
+
+// newcomer is somebody with a folder that init has made.
+type newcomer struct {
+	folder   string
+	password string
+	tw       *tidewaiter.Tidewaiter
+}
+
+func begin(t *testing.T) newcomer {
+	t.Helper()
+	n := newcomer{folder: t.TempDir()}
+	url := fmt.Sprintf("http://localhost:%d", part.Port(t))
+	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
+		"--dir", n.folder, "--service", "registry.example.com", "--public-url", url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made struct{ Password string }
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Password == "" {
+		t.Fatalf("init printed %s", out)
+	}
+	n.password = made.Password
+	n.tw = tidewaiter.Serve(t, filepath.Join(n.folder, "tidewaiter.yaml"), url)
+	return n
+}
+
+func (n newcomer) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.folder, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// firstPush logs in, pushes, and looks for the event.
+func (n newcomer) firstPush(t *testing.T, r *registry.Registry) {
+	t.Helper()
+	oras := client.Oras.New(t)
+	if err := oras.Login(t.Context(), r.Host, "admin", n.password); err != nil {
+		t.Fatal(err)
+	}
+	to := client.Ref{Host: r.Host, Repository: "public/app", Tag: image.Tag}
+	digest, err := oras.Push(t.Context(), to, image.New(t, image.OCI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored := r.Tag(to.Repository, to.Tag); stored != digest {
+		t.Errorf("pushed %s, the registry has %q", digest, stored)
+	}
+	if _, err := client.Oras.New(t).Pull(t.Context(), to); err != nil {
+		t.Errorf("what is below public/ is not open to everybody: %v", err)
+	}
+	journal := n.tw.Journal(t)
+	part.Await(t, "the push in the journal", func(context.Context) error {
+		if !slices.ContainsFunc(journal.Entries(), func(e tidewaiter.Entry) bool {
+			return e.Registry == "registry.example.com" && e.Event != nil &&
+				e.Event.Action == notification.Push && e.Event.Digest == digest && e.Event.Actor == "admin"
+		}) {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+}
