@@ -86,6 +86,9 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 // fill puts as many entries into the block as it may hold, one at least, and says how many.
 func (w *builder) fill(b *block, entries []Entry) int {
 	w.encoder.reset()
+	if cap(w.content) > maxBuffer {
+		w.content = nil
+	}
 	n := 0
 	for n < len(entries) && n < w.maxEntries && len(w.encoder.lines) < w.maxBytes {
 		entry := &entries[n]

@@ -26,6 +26,9 @@ import (
 // must never change. A type that is left out is "repository"; a token that is left out is the entry's id.
 // It is written by hand because a decision is written for every token that is asked for.
 
+// maxBuffer bounds what is held for the next block, in bytes.
+const maxBuffer = 4 * maxBlockBytes
+
 // encoder writes the content of one block.
 type encoder struct {
 	lines      []byte
@@ -45,6 +48,9 @@ func newEncoder(known *principals) *encoder {
 }
 
 func (e *encoder) reset() {
+	if cap(e.lines) > maxBuffer { // one entry was huge
+		e.lines = nil
+	}
 	e.lines, e.principals = e.lines[:0], e.principals[:0]
 	clear(e.places)
 	clear(e.ruleNumber)

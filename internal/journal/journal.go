@@ -177,7 +177,7 @@ func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	entries = slices.Clone(entries) // the caller may go away while the writer reads them
+	entries = slices.Clone(entries) // the caller's stay as they are
 	for i := range entries {
 		j.complete(&entries[i])
 	}

@@ -1,11 +1,17 @@
 package journal_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -183,7 +189,7 @@ func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
 
 func TestRecordedEntriesAreKeptByClose(t *testing.T) {
 	file := stateFile(t)
-	j, db := open(t, file, journal.Options{Linger: time.Hour})
+	j, _ := open(t, file, journal.Options{Linger: time.Hour})
 	for range 100 {
 		if err := j.Record(journal.Entry{Decision: decision(alice)}); err != nil {
 			t.Fatal(err)
@@ -201,5 +207,75 @@ func TestRecordedEntriesAreKeptByClose(t *testing.T) {
 	if n := len(read(t, j, 0)); n != 100 {
 		t.Errorf("%d entries were kept, want 100", n)
 	}
-	_ = db
+}
+
+func TestAppendLeavesTheCallersEntriesAlone(t *testing.T) {
+	j, _ := open(t, "", journal.Options{})
+	entries := []journal.Entry{push("e1"), push("e1"), push("e2")}
+	want := slices.Clone(entries)
+	if err := j.Append(t.Context(), entries...); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, entries, asKept); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatTheCallerLeftOpenIsSet(t *testing.T) {
+	j, _ := open(t, "", journal.Options{Now: func() time.Time { return noon.Add(999) }})
+	if err := j.Append(t.Context(), journal.Entry{Text: bytes.Repeat([]byte("x"), 5000)}); err != nil {
+		t.Fatal(err)
+	}
+	entry := read(t, j, 0)[0]
+	if entry.Position != 1 || !entry.Time.Equal(noon) || !entry.ID.Time().Equal(noon.Truncate(time.Millisecond)) || len(entry.Text) != 4096 {
+		t.Errorf("%d, %s, %s, %d bytes", entry.Position, entry.Time, entry.ID, len(entry.Text))
+	}
+}
+
+// A claim that JSON has no form for costs neither the entry nor the other claims.
+func TestOddClaimsLoseNothing(t *testing.T) {
+	j, _ := open(t, "", journal.Options{})
+	odd := &policy.Principal{Kind: policy.User, Name: "a\xffb", Claims: map[string]any{
+		"nan": math.NaN(), "channel": make(chan int), "mail": "a@example.com", "groups": []string{"x"}, "level": json.Number("12"),
+	}}
+	if err := j.Append(t.Context(), journal.Entry{Decision: &journal.Decision{Principal: odd}}); err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, j, 0)[0].Decision.Principal
+	if got.Name != "a\uFFFDb" || got.Claims["mail"] != "a@example.com" || got.Claims["nan"] != "NaN" || got.Claims["level"] != 12.0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Canaries: an entry has no place where a secret could be put.
+func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
+	suspicious := regexp.MustCompile(`(?i)secret|password|passwd|credential|token|key|hash|hmac`)
+	allowed := map[string]reflect.Kind{
+		"Decision.Credential": reflect.String, // its kind and number, never what was shown
+		"Decision.Token":      reflect.Array,  // its id
+	}
+	seen := make(map[reflect.Type]bool)
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		if seen[typ] {
+			return
+		}
+		seen[typ] = true
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			walk(typ.Elem())
+		case reflect.Struct:
+			for field := range typ.Fields() {
+				name := typ.Name() + "." + field.Name
+				if suspicious.MatchString(field.Name) && allowed[name] != field.Type.Kind() {
+					t.Errorf("what is kept in %s?", name)
+				}
+				walk(field.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[journal.Entry]())
+	if len(seen) < 10 {
+		t.Errorf("only %d types were looked at", len(seen))
+	}
 }

@@ -22,10 +22,10 @@ const (
 //
 // What others wrote is quoted and escaped where it is not plain, so that a line stays one line and does
 // nothing to a terminal. It has no time, id or position, and is a few KiB long at most.
-func (e *Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
+func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
 
 // AppendSummary appends Summary to b.
-func (e *Entry) AppendSummary(b []byte) []byte {
+func (e Entry) AppendSummary(b []byte) []byte {
 	switch {
 	case e.Decision != nil:
 		return e.Decision.appendSummary(b, e.Registry)

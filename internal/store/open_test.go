@@ -270,7 +270,7 @@ func TestTwoProcessesShareADatabase(t *testing.T) {
 }
 
 func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
-	t.Parallel() // it waits for a lock, as long as Open does
+	t.Parallel()                                 // it waits for a lock, as long as Open does
 	file := damage(t, "PRAGMA user_version = 0") // as if this binary brought newer tables
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {

@@ -71,8 +71,9 @@ func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
 }
 
 // Write runs f in one transaction. What f did is durable when Write returns nil: it is on the disk,
-// and survives loss of power. If f fails, nothing of it is kept, and Write returns f's error as it is. If committing fails, or
-// ctx ends meanwhile, it may have been kept all the same.
+// and survives loss of power. If f fails, nothing of it is kept, and Write returns f's error (with ErrBusy or
+// ErrNoSpace before it where SQLite said so). If committing fails, or ctx ends meanwhile, it may have been
+// kept all the same.
 //
 // Unless topic is "", the topic's change counter is raised in the same transaction.
 //

@@ -140,20 +140,30 @@ func TestReadersWaitForNobody(t *testing.T) {
 }
 
 func TestWritesOfManyGoroutinesTakeTurns(t *testing.T) {
-	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
-	var group sync.WaitGroup
-	for range 16 {
-		group.Go(func() {
-			for range 5 {
-				if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
-					t.Error(err)
+	for _, url := range []string{"sqlite::memory:", "sqlite://" + filepath.Join(t.TempDir(), "state.db")} {
+		db := open(t, url)
+		var group sync.WaitGroup
+		for range 16 {
+			group.Go(func() {
+				for range 5 {
+					if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	group.Wait()
-	if got := counter(t, db, "policy"); got != 80 {
-		t.Errorf("the counter is %d after 80 writes", got)
+			})
+			group.Go(func() {
+				for range 5 {
+					var n int
+					if err := db.Read().QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if got := counter(t, db, "policy"); got != 80 {
+			t.Errorf("%s: the counter is %d after 80 writes", url, got)
+		}
 	}
 }
 
