@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,7 @@ registries:
     notifications: { secret_file: secret }
   - { service: Docker registry, notifications: { secret_env: NOTIFY } }
   - { service: on, notifications: { secret: "0123456789abcdef" } }
-  - { service: null }
+  - { service: "null" }
 notifications: { open: true }
 identity:
   - htpasswd:
@@ -248,22 +249,31 @@ func TestWarnings(t *testing.T) {
 			`1:14: without a secret, events of "r" are taken from this machine only: set notifications`},
 		{"a key for everybody", "signing: {root: {certificate: a, key: b}}",
 			`2:39: everybody on this machine can read b`},
+		{"a key for everybody to change", "signing: {root: {certificate: a, key: c}}",
+			"2:39: everybody on this machine can read c\n2:39: everybody on this machine can change c"},
+		{"accounts for everybody to change", "identity: [{htpasswd: {file: c}}]",
+			`2:30: everybody on this machine can change c`},
+		{"a policy for everybody to change", "policy: {files: [d]}",
+			`d: everybody on this machine can change it`},
 		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",
 			`2:76: rule "x" lets people change repositories, or list them all, who have not signed in`},
 		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
-			text := "registries: [{service: r}]\n" + tt.text + "\nidentity: [{htpasswd: {file: users}}]\n"
-			if tt.text[:6] != "policy" {
+			text := "registries: [{service: r}]\n" + tt.text + "\n"
+			if !strings.HasPrefix(tt.text, "identity") {
+				text += "identity: [{htpasswd: {file: users}}]\n"
+			}
+			if !strings.HasPrefix(tt.text, "policy") {
 				text += "policy: {rules: [{name: y, effect: deny, repositories: [y], actions: [push]}]}\n"
 			}
-			c, err := loadText(t, files{"tidewaiter.yaml": text, "users": "", "a": "", "b!": ""}.withKeys())
+			c, err := loadText(t, files{"tidewaiter.yaml": text, "users": "", "a": "", "b!": "", "c!!": "", "d!!": "roles: {a: [pull]}\nrules: [{name: y, effect: deny, repositories: [y], actions: [push]}]"}.withKeys())
 			if err != nil {
 				t.Fatal(err)
 			}
 			var want []string
 			if tt.warns != "" {
-				want = []string{tt.warns}
+				want = strings.Split(tt.warns, "\n")
 			}
 			var got []string
 			if len(c.Warnings) > 0 {

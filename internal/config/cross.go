@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -154,11 +153,12 @@ func (x cross) signing() {
 	switch {
 	case x.keys != "":
 		for _, file := range []string{s.Certificate, s.Key} {
-			bare, err := x.d.disk.look(file)
+			open, err := x.d.disk.look(file)
 			if err != nil {
 				x.d.tells.problem(Problem{Text: "--keys: " + err.Error()})
-			} else if bare && file == s.Key {
-				x.d.tells.warn(Problem{Text: fmt.Sprintf("--keys: everybody on this machine can read %s", file)})
+			}
+			for _, warning := range open.warnings(file, file == s.Key) {
+				x.d.tells.warn(Problem{Text: "--keys: " + warning})
 			}
 		}
 	case s.Certificate == "" || s.Key == "": // its problem has been told
@@ -177,14 +177,14 @@ func (x cross) signing() {
 	}
 }
 
-// readable looks whether a file that is named at n can be read, and a secret one by too many.
+// readable looks whether a file that is named at n can be read, and by too many.
 func (x cross) readable(n *yaml.Node, file string, secret bool) {
-	bare, err := x.d.disk.look(file)
-	switch {
-	case err != nil:
+	open, err := x.d.disk.look(file)
+	if err != nil {
 		x.d.problem(n, "%v", err)
-	case bare && secret:
-		x.d.warn(n, "everybody on this machine can read %s", file)
+	}
+	for _, warning := range open.warnings(file, secret) {
+		x.d.warn(n, "%s", warning)
 	}
 }
 

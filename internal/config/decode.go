@@ -61,9 +61,11 @@ func (k key[S]) must() key[S] { k.required = true; return k }
 func (k key[S]) or(standard string) key[S] {
 	k.standard = standard
 	var document yaml.Node
-	if err := yaml.Load([]byte(standard), &document); err == nil && len(document.Content) == 1 {
-		k.fallback = document.Content[0]
+	if err := yaml.Load([]byte(standard), &document); err != nil || len(document.Content) != 1 {
+		k.fallback = &yaml.Node{} // no shape takes it: a slip in the tables fails every Load
+		return k
 	}
+	k.fallback = document.Content[0]
 	return k
 }
 
@@ -71,7 +73,7 @@ func (k key[S]) or(standard string) key[S] {
 type decoder struct {
 	file  string // as problems name it
 	dir   string // what its relative paths count from
-	bare  bool   // everybody on this machine can read it
+	open  access
 	env   func(string) (string, bool)
 	disk  disk
 	tells *report
@@ -115,6 +117,8 @@ func (d *decoder) is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 		d.problem(n, "tags (%s) are not read here", n.Tag)
 	case n.Kind == kind && n.Tag != "!!null":
 		return true
+	case n.Tag == "!!null" && n.Value == "null":
+		d.problem(n, "%s is wanted, and null is nothing; put it into quotes to mean the word", wanted)
 	case n.Tag == "!!null":
 		d.problem(n, "%s is wanted, and nothing is written; leave out the key to have the default", wanted)
 	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:

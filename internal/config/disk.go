@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,66 +11,96 @@ import (
 	"runtime"
 )
 
-// disk is where the files are. Whether a file is bare says whether everybody on this machine can read it.
+// disk is where the files are.
 type disk interface {
 	// read returns a file of at most most bytes.
-	read(file string, most int64) (src []byte, bare bool, err error)
+	read(file string, most int64) (src []byte, open access, err error)
 	// look opens a file and closes it.
-	look(file string) (bare bool, err error)
+	look(file string) (open access, err error)
 	// glob returns the names of the files that match, in their order.
 	glob(pattern string) ([]string, error)
+}
+
+// access is what everybody on this machine can do with a file.
+type access uint8
+
+const (
+	anyRead access = 1 << iota
+	anyChange
+)
+
+// warnings says what is wrong with that. To read a file is a risk only where it is secret.
+func (a access) warnings(file string, secret bool) []string {
+	var warnings []string
+	if a&anyRead != 0 && secret {
+		warnings = append(warnings, "everybody on this machine can read "+file)
+	}
+	if a&anyChange != 0 {
+		warnings = append(warnings, "everybody on this machine can change "+file)
+	}
+	return warnings
 }
 
 // thisMachine is the disk of this machine.
 type thisMachine struct{}
 
-func (thisMachine) read(file string, most int64) (src []byte, bare bool, err error) {
+func (thisMachine) read(file string, most int64) ([]byte, access, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, false, opening(file, err)
+		return nil, 0, opening(file, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, false, opening(file, err)
+		return nil, 0, opening(file, err)
 	}
 	if info.IsDir() {
-		return nil, false, opening(file, errFolder)
+		return nil, 0, opening(file, errFolder)
 	}
-	src, err = io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, false, opening(file, err)
+	var src bytes.Buffer
+	src.Grow(int(min(max(info.Size(), 0), most)) + bytes.MinRead) // pipes have no size
+	if _, err := src.ReadFrom(io.LimitReader(f, most+1)); err != nil {
+		return nil, 0, opening(file, err)
 	}
-	if int64(len(src)) > most {
-		return nil, false, opening(file, fmt.Errorf("it is larger than %d bytes", most))
+	if int64(src.Len()) > most {
+		return nil, 0, opening(file, fmt.Errorf("it is larger than %d bytes", most))
 	}
-	return src, isBare(info), nil
+	return src.Bytes(), accessOf(info), nil
 }
 
-func (thisMachine) look(file string) (bare bool, err error) {
+func (thisMachine) look(file string) (access, error) {
 	info, err := os.Stat(file) // first: to open a pipe would wait for its writer
 	switch {
 	case err != nil:
-		return false, opening(file, err)
+		return 0, opening(file, err)
 	case info.IsDir():
-		return false, opening(file, errFolder)
+		return 0, opening(file, errFolder)
 	case info.Mode().IsRegular():
 		f, err := os.Open(file)
 		if err != nil {
-			return false, opening(file, err)
+			return 0, opening(file, err)
 		}
 		f.Close()
 	}
-	return isBare(info), nil
+	return accessOf(info), nil
 }
 
 func (thisMachine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 
 var errFolder = errors.New("it is a folder")
 
-// isBare reports whether everybody on this machine can read a file. Windows does not say so by modes.
-func isBare(info fs.FileInfo) bool {
-	return runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
+// accessOf reads the mode of a file. On Windows it does not say who has access.
+func accessOf(info fs.FileInfo) (open access) {
+	if runtime.GOOS == "windows" || !info.Mode().IsRegular() {
+		return 0
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		open |= anyRead
+	}
+	if info.Mode().Perm()&0o002 != 0 {
+		open |= anyChange
+	}
+	return open
 }
 
 // opening wraps an error with the path of the file, once.

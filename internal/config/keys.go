@@ -191,7 +191,7 @@ func registryKeys() []key[Registry] {
 		on("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens for this registry are good for. The default is `token.lifetime`."),
 		on("notifications", section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
-			says("The secret that the registry sends with its events, by which it is known. It is for one registry alone. Without one, its events are taken from this machine only."),
+			says("The secret that the registry sends with its events, by which it is known: at least 16 characters, without spaces, from one of the three places. It is for one registry alone. Without one, its events are taken from this machine only."),
 	}
 }
 
@@ -202,7 +202,7 @@ func secretKeys() []key[writtenSecret] {
 		on("secret_env", line(), func(s *writtenSecret, v string) { s.env = v }).
 			says("The name of an environment variable with the secret."),
 		on("secret", secretText(), func(s *writtenSecret, v string) { s.inline = v }).
-			says("The secret itself, of at least 16 characters. Then this file is for no one else to read."),
+			says("The secret itself. Then this file is for no one else to read."),
 	}
 }
 

@@ -141,15 +141,15 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 // opened is a file that was read and parsed, by whatever goroutine.
 type opened struct {
 	file   string
-	bare   bool
+	open   access
 	node   *yaml.Node // nil if it could not be parsed
 	report report
 	err    error // it could not be read
 }
 
 func (l *loader) open(file string) opened {
-	src, bare, err := l.disk.read(file, maxFile)
-	f := opened{file: file, bare: bare, err: err}
+	src, open, err := l.disk.read(file, maxFile)
+	f := opened{file: file, open: open, err: err}
 	if err == nil {
 		f.node = parse(file, src, &f.report)
 	}
@@ -161,6 +161,9 @@ func (l *loader) take(f opened) (*decoder, bool) {
 	for _, p := range f.report.problems {
 		l.report.problem(p)
 	}
-	d := &decoder{file: f.file, dir: filepath.Dir(f.file), bare: f.bare, env: l.options.Env, disk: l.disk, tells: l.report}
+	for _, warning := range f.open.warnings("it", false) {
+		l.report.warn(Problem{File: f.file, Text: warning})
+	}
+	d := &decoder{file: f.file, dir: filepath.Dir(f.file), open: f.open, env: l.options.Env, disk: l.disk, tells: l.report}
 	return d, f.node != nil
 }

@@ -9,29 +9,30 @@ import (
 	"testing"
 )
 
-// files is a disk in memory: text by path. A file whose name ends with "!" can be read by everybody.
+// files is a disk in memory: text by path. A file whose path here ends with "!" can be read by
+// everybody, one with "!!" also changed.
 type files map[string]string
 
-func (f files) read(file string, most int64) ([]byte, bool, error) {
-	bare, err := f.look(file)
-	if err != nil {
-		return nil, false, err
+func (f files) find(file string) (text string, open access, err error) {
+	for suffix, open := range map[string]access{"": 0, "!": anyRead, "!!": anyRead | anyChange} {
+		if text, ok := f[file+suffix]; ok {
+			return text, open, nil
+		}
 	}
-	text := f[file] + f[file+"!"]
-	if int64(len(text)) > most {
-		return nil, false, opening(file, fs.ErrInvalid)
-	}
-	return []byte(text), bare, nil
+	return "", 0, opening(file, fs.ErrNotExist)
 }
 
-func (f files) look(file string) (bool, error) {
-	if _, ok := f[file]; ok {
-		return false, nil
+func (f files) read(file string, most int64) ([]byte, access, error) {
+	text, open, err := f.find(file)
+	if err == nil && int64(len(text)) > most {
+		err = opening(file, fs.ErrInvalid)
 	}
-	if _, ok := f[file+"!"]; ok {
-		return true, nil
-	}
-	return false, opening(file, fs.ErrNotExist)
+	return []byte(text), open, err
+}
+
+func (f files) look(file string) (access, error) {
+	_, open, err := f.find(file)
+	return open, err
 }
 
 func (f files) glob(pattern string) ([]string, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strconv"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -148,5 +147,3 @@ func place(src []byte, at int) (line, column int) {
 	line = 1 + bytes.Count(before, []byte("\n"))
 	return line, 1 + utf8.RuneCount(before[1+bytes.LastIndexByte(before, '\n'):])
 }
-
-func quote(text string) string { return strconv.Quote(text) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -66,6 +67,23 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// readable returns the problem in one line of some length. What is not printable is escaped: a policy
+// that somebody proposes must not write to the terminal of whoever checks it.
+func (p Problem) readable() Problem {
+	const most = 1000
+	if len(p.Text) > most {
+		p.Text = strings.ToValidUTF8(p.Text[:most], "") + "…"
+	}
+	if strings.ContainsFunc(p.Text, func(r rune) bool { return !isPrint(r) }) {
+		quoted := strconv.Quote(p.Text)
+		p.Text = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	}
+	if len(p.Suggestion) > most {
+		p.Suggestion = ""
+	}
+	return p
+}
+
 // mostProblems of one Load are kept: a file that is no config at all must not fill the screen, or the memory.
 const mostProblems = 100
 
@@ -79,14 +97,14 @@ type report struct {
 
 func (r *report) problem(p Problem) {
 	if r.told++; r.told <= mostProblems {
-		r.problems = append(r.problems, p)
+		r.problems = append(r.problems, p.readable())
 	}
 }
 
 // warn notes what is allowed. It is no mistake, so that it is bounded by being said by us.
 func (r *report) warn(p Problem) {
 	if len(r.warnings) < mostProblems {
-		r.warnings = append(r.warnings, p)
+		r.warnings = append(r.warnings, p.readable())
 	}
 }
 

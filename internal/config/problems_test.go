@@ -52,6 +52,12 @@ func TestProblems(t *testing.T) {
 			`2:8: a section is wanted, and nothing is written; leave out the key to have the default`}},
 		{"nothing for a text", "public_url: ~", []string{
 			`2:13: a URL is wanted, and nothing is written; leave out the key to have the default`}},
+		{"null for a text", "token: { issuer: null }", []string{
+			`2:18: a text is wanted, and null is nothing; put it into quotes to mean the word`}},
+		{"escapes that would reach a terminal", `signing: { root: { folder: "a\u202e\nb" } }`, []string{
+			`2:28: "a\u202e\nb" is no path of a file`}},
+		{"the same in a name of a file", `identity: [ { htpasswd: { file: "a\u202e" } } ]`, []string{
+			`2:33: opening a\u202e: file does not exist`}},
 		{"an empty list", "trusted_proxies: []", []string{
 			`2:18: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
 		{"another word for true", "token: { reuse: yes, anonymous: \"false\" }\nnotifications: { open: on }", []string{
@@ -105,8 +111,8 @@ func TestProblems(t *testing.T) {
 		{"a path without a slash", "paths: { token: token }", []string{
 			`2:17: "token" does not begin with a slash (did you mean "/token"?)`}},
 		{"paths that would be patterns, or others", `paths: { token: "/{x...}", notifications: /a/../b }`, []string{
-			`2:17: "/{x...}" is no plain path: letters, digits, - . _ ~, and single slashes are`,
-			`2:43: "/a/../b" is no plain path: letters, digits, - . _ ~, and single slashes are`}},
+			`2:17: "/{x...}" is no plain path: letters, digits, - . _ ~, and single slashes between them`,
+			`2:43: "/a/../b" is no plain path: letters, digits, - . _ ~, and single slashes between them`}},
 		{"a path that is taken", "paths: { token: /healthz, notifications: /api/v1/x }", []string{
 			`2:17: /healthz is served already`,
 			`2:42: /api/v1/x is served already`}},

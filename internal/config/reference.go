@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+//go:generate go test . -run TestReferenceIsUpToDate -update
+
 // Reference returns the reference of all keys, in Markdown: docs/configuration.md.
 func Reference() string {
 	var b strings.Builder
@@ -48,7 +50,7 @@ What holds for all keys:
 - A key that is not in this reference is a mistake, and so is one that is written twice. Nothing is ignored: a key that
   was meant to close something must not leave it open because it was misspelt.
 - A list that is written has something in it. A key without a value is a mistake; leave it out to have the default.
-- Text is taken as it is written: ` + "`0777`, `on` and `null`" + ` are texts where a text belongs. Quote what begins with ` + "`*`, `&`, `!`, `{`, `[` or `@`" + `.
+- Text is taken as it is written: ` + "`0777` and `on`" + ` are texts where a text belongs. Quote what begins with ` + "`*`, `&`, `!`, `{`, `[` or `@`" + `.
 - A duration is a number with a unit: ` + "`90s`, `5m`, `24h`" + `.
 - A relative path counts from the file that it is written in. ` + "`~`" + ` is not read.
 - Files are UTF-8, with one YAML document each, and at most 32 MiB. Anchors, aliases, merge keys and tags are not read.

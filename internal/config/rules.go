@@ -110,7 +110,7 @@ func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
 func compile(files []writtenPolicy, services []string) (policy.Source, *policy.Policy) {
 	source := policy.Source{Roles: make(map[string]scope.Actions)}
 	roles := make(map[string]named[actionSet])
-	var rules []writtenRule // without those that have problems already
+	var rules []*writtenRule // without those that have problems already
 	for _, file := range files {
 		for _, role := range file.roles {
 			if first, taken := roles[role.name]; taken {
@@ -126,14 +126,14 @@ func compile(files []writtenPolicy, services []string) (policy.Source, *policy.P
 		}
 		for i := range file.rules {
 			if file.rules[i].node != nil { // else its problems have been told
-				rules = append(rules, file.rules[i])
+				rules = append(rules, &file.rules[i])
 			}
 		}
 	}
 	source.Rules = make([]policy.Rule, len(rules))
-	for i := range rules {
-		source.Rules[i] = rules[i].Rule
-		rules[i].check(services, source.Roles)
+	for i, r := range rules {
+		source.Rules[i] = r.Rule
+		r.check(services, source.Roles)
 	}
 
 	compiled, err := policy.Compile(source)

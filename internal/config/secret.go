@@ -45,7 +45,7 @@ func secretText() shape[string] {
 			d.problem(n, "%s", wrong)
 			return "", false
 		}
-		if d.bare {
+		if d.open&anyRead != 0 {
 			d.warn(n, "the secret stands in a file that everybody on this machine can read")
 		}
 		return s, true
@@ -83,13 +83,13 @@ func checkSecret(d *decoder, n *yaml.Node, s *writtenSecret) {
 	switch {
 	case s.file != "":
 		at := value(n, "secret_file")
-		src, bare, err := d.disk.read(s.file, maxSecret+2)
+		src, open, err := d.disk.read(s.file, maxSecret+2)
 		if err != nil {
 			d.problem(at, "%v", err)
 			return
 		}
-		if bare {
-			d.warn(at, "everybody on this machine can read %s", s.file)
+		for _, warning := range open.warnings(s.file, true) {
+			d.warn(at, "%s", warning)
 		}
 		secret = strings.TrimSuffix(strings.TrimSuffix(string(src), "\n"), "\r")
 		if wrong := wrongSecret(secret); wrong != "" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -89,5 +90,5 @@ func quoted(text string) string {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	return quote(text)
+	return strconv.Quote(text)
 }
