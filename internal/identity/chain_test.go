@@ -84,7 +84,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 			got = v.Principal.Source
 		case errors.Is(err, identity.ErrUnavailable) && errors.Is(err, errCut) && strings.Contains(err.Error(), tt.down):
 			got = tt.down + " unavailable"
-		case err == identity.ErrRejected: // itself: nothing else about it can be seen
+		case errors.Is(err, identity.ErrRejected) && err.Error() == identity.ErrRejected.Error(): // nothing else about it can be seen
 			got = "rejected"
 		default:
 			got = err.Error()
@@ -163,14 +163,14 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		{Kind: identity.IDToken, Name: "ann"},
 		{Kind: 200, Name: "ann", Secret: identity.NewSecret("a kind that does not exist")},
 	} {
-		if _, err := chain.Authenticate(t.Context(), c); err != identity.ErrRejected {
+		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%q with %d bytes: %v, want %v", c.Name, len(c.Secret.Reveal()), err, identity.ErrRejected)
 		}
 	}
 	if asked := fake.Asked(); len(asked) != 0 {
 		t.Errorf("the source was asked: %v", asked)
 	}
-	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); err != identity.ErrRejected {
+	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
 		t.Error(err)
 	}
 	if asked := fake.Asked(); len(asked) != 1 {
@@ -199,7 +199,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
 		identity.NewCredentials("ann", "a password"),
 	} {
-		if _, err := chain.Authenticate(t.Context(), c); err != identity.ErrRejected {
+		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v, want %v", err, identity.ErrRejected)
 		}
 	}
@@ -244,7 +244,7 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 		{"bob", 1},    // the directory has not
 		{"nobody", 2}, // neither has
 	} {
-		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, "wrong")); err != identity.ErrRejected {
+		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, "wrong")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%s: %v, want %v", tt.name, err, identity.ErrRejected)
 		}
 		if n := len(local.Dummies()); n != tt.dummies {

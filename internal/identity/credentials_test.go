@@ -128,7 +128,7 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 		}
 		look(t, what+" as JSON", canary, string(text))
 		for _, logger := range loggers {
-			logger.Info("asking", "value", v, "secret", c.Secret, slog.Any("any", v))
+			logger.Info("asking", "value", v, "secret", c.Secret, "pointer", &v)
 		}
 	}
 	look(t, "the log", canary, log.String())

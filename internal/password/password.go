@@ -123,8 +123,9 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 
 // Dummy does what Compare does with a wrong password for a name that has no hash, and takes as long,
 // so that nobody learns by the clock which names exist. The hash like sets algorithm and cost; ""
-// stands for what Hash makes. It never returns nil. The name keeps two unknown names from sharing a
-// hash, as two known ones would not.
+// stands for what Hash makes. The name keeps two unknown names from sharing a hash, as two known ones
+// would not. Nil means that the time is spent, whatever the password; else the error is ErrBusy, that of
+// ctx, or one that says why like cannot be used, as Compare would have returned them.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	parsed := parameters(defaultArgon2id())
 	if like != "" {
@@ -133,16 +134,20 @@ func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error 
 			return fmt.Errorf("comparing with a dummy hash: %w", err)
 		}
 	}
-	k := h.macs.key(pretended, like, name, password)
-	if err := parsed.accepts(password); err != nil {
-		return err
+	if parsed.accepts(password) != nil {
+		return nil // Compare refuses it at once, too
 	}
-	return h.share(ctx, k, func(ctx context.Context) error {
+	k := h.macs.key(pretended, like, name, password)
+	err := h.share(ctx, k, func(ctx context.Context) error {
 		return h.work(ctx, parsed, func() error {
 			parsed.matches(password)
-			return ErrMismatch
+			return ErrMismatch // never remembered
 		})
 	})
+	if errors.Is(err, ErrMismatch) {
+		return nil
+	}
+	return err
 }
 
 // Hash makes an argon2id hash (19 MiB, two passes, one thread: the first choice of OWASP's password

@@ -221,16 +221,16 @@ func TestADummyCostsAHash(t *testing.T) {
 	h := password.New(password.Options{})
 	for i, like := range []string{htpasswdBC4, argonOneLane, ""} {
 		for range 2 { // again: never remembered
-			if err := h.Dummy(t.Context(), like, "nobody", "wonderland"); !errors.Is(err, password.ErrMismatch) {
-				t.Errorf("a dummy like %q with the very password: %v, want %v", like, err, password.ErrMismatch)
+			if err := h.Dummy(t.Context(), like, "nobody", "wonderland"); err != nil {
+				t.Errorf("a dummy like %q: %v", like, err)
 			}
 		}
 		if got, want := h.Stats(), (password.Stats{Hashed: uint64(2 * (i + 1))}); got != want {
 			t.Errorf("after a dummy like %q: %+v, want %+v", like, got, want)
 		}
 	}
-	if err := h.Dummy(t.Context(), "$apr1$", "nobody", "wonderland"); err == nil || errors.Is(err, password.ErrMismatch) {
-		t.Errorf("a dummy like a hash that nobody can have: %v", err)
+	if err := h.Dummy(t.Context(), "$apr1$", "nobody", "wonderland"); err == nil {
+		t.Error("a dummy like a hash that nobody can have")
 	}
 	if n := h.Held(); n != 0 {
 		t.Errorf("%d dummies are remembered", n)

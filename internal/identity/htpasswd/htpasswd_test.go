@@ -2,7 +2,6 @@ package htpasswd_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -164,7 +163,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 		}})
 		for i, name := range []string{"ann", "nobody", "ann", "nobody", "ANN", "*"} {
 			v, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, "a wrong one"))
-			if err != identity.ErrRejected || v != (identity.Verified{}) {
+			if !errors.Is(err, identity.ErrRejected) || v != (identity.Verified{}) {
 				t.Errorf("%s: %q: %v, %v", what, name, v, err)
 			}
 			if got, want := hashing.Stats(), (password.Stats{Hashed: uint64(i + 1)}); got != want {
@@ -175,7 +174,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 		before := hashing.Stats()
 		if what == "bcrypt" {
 			for _, name := range []string{"ann", "nobody"} {
-				if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, strings.Repeat("x", 73))); err != identity.ErrRejected {
+				if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, strings.Repeat("x", 73))); !errors.Is(err, identity.ErrRejected) {
 					t.Errorf("%s: 73 bytes for %q: %v", what, name, err)
 				}
 			}
@@ -295,8 +294,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	}
 	f.Look()
 	f.Look()
-	text, _ := json.Marshal(f)
-	seen := []string{log.String(), string(text)}
+	seen := []string{log.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		seen = append(seen, fmt.Sprintf(verb, f), fmt.Sprintf(verb, v), fmt.Sprintf(verb, err), fmt.Sprintf(verb, reloading))
 	}

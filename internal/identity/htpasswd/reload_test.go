@@ -310,7 +310,7 @@ func TestRunLoadsUntilItIsTold(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- w.file.Run(ctx) }()
 		w.change("bob:" + bcrypt4 + "\n")
-		time.Sleep(11 * time.Second) // two looks, by the bubble's clock
+		<-time.After(11 * time.Second) // two looks, by the bubble's clock
 		synctest.Wait()
 		w.want("bob", 1)
 		cancel()
