@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,20 +60,15 @@ mount and delete that registries reported. The id at a line's end can be given t
 		if *follow {
 			entries = j.Follow
 		}
-		print := entryText
+		print := printEntry
 		if *output == asJSON {
-			print = entryJSON
+			print = func(w io.Writer, e journal.Entry) error { return json.NewEncoder(w).Encode(e) } // one line
 		}
-		p := painted(cmd.OutOrStdout())
 		for e, err := range entries(ctx, max(0, last-journal.Position(*n))) {
 			if err != nil {
 				return err
 			}
-			line, err := print(e, p)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+			if err := print(cmd.OutOrStdout(), e); err != nil {
 				return err
 			}
 		}
@@ -81,14 +77,11 @@ mount and delete that registries reported. The id at a line's end can be given t
 	return cmd
 }
 
-// entryJSON is an entry as one line of JSON.
-func entryJSON(e journal.Entry, _ paint) (string, error) {
-	text, err := json.Marshal(e)
-	return string(text), err
-}
-
-func entryText(e journal.Entry, p paint) (string, error) {
-	return p.faint(e.Time.Local().Format(time.DateTime)) + " " + e.Summary() + " " + p.faint("id="+e.ID.String()), nil
+// printEntry writes an entry as a line for people.
+func printEntry(w io.Writer, e journal.Entry) error {
+	p := painted(w)
+	_, err := fmt.Fprintln(w, p.faint(e.Time.Local().Format(time.DateTime)), e.Summary(), p.faint("id="+e.ID.String()))
+	return err
 }
 
 func newJournalVerify() *cobra.Command {

@@ -47,13 +47,16 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 }
 
 func finder(s config.Source) (identity.Finder, error) {
-	if s.HTPasswd == nil {
+	switch {
+	case s.Anyone != nil:
 		return identity.Anyone{}, nil
+	case s.HTPasswd != nil:
+		return htpasswd.New(htpasswd.Options{
+			Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
+			Hashing: password.New(password.Options{}),
+		})
 	}
-	return htpasswd.New(htpasswd.Options{
-		Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
-		Hashing: password.New(password.Options{}),
-	})
+	return nil, fmt.Errorf("the source in line %d cannot be looked into", s.Line)
 }
 
 // checking is one Check.
