@@ -69,6 +69,36 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+func TestPlaceholders(t *testing.T) {
+	for _, tt := range []struct {
+		pattern string
+		who     *policy.Principal
+		yes, no string
+	}{
+		{"${user}/**", &policy.Principal{Kind: policy.User, Name: "ann"}, "ann/a ann/ann/b", "ann a/ann bob/a"},
+		{"**/${user}", &policy.Principal{Kind: policy.User, Name: "ann"}, "ann a/ann a/b/ann", "ann/a anna"},
+		{"${user}", &policy.Principal{Kind: policy.Robot, Name: "ann"}, "", "ann"},
+		{"${claims.c}/b", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/b", "a/b a/b/c a/b/b/b b/b"},
+		{"${claims.c}", &policy.Principal{Kind: policy.Workload, Claims: map[string]any{"c": "a/b"}}, "a/b", "a a/b/c a/bc xa/b"},
+		{"**/${claims.c}/**", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/c x/a/b/c a/b/a/b", "a/b x/a/b a/c/b"},
+		{"${claims.c}/x", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []any{"a", 3, "a/b", "A"}}}, "a/x a/b/x", "A/x b/x 3/x"},
+		{"${claims.c}/${claims.c}", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []string{"a", "a/a"}}}, "a/a a/a/a a/a/a/a", "a a/a/a/a/a"},
+		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"}, // nobody anonymous has claims
+		{"${claims.c}/x", &policy.Principal{Kind: policy.User}, "", "a/x x"},
+	} {
+		for _, name := range strings.Fields(tt.yes) {
+			if matched, ok := everyWay(t, tt.pattern, name, tt.who); !matched || !ok {
+				t.Errorf("%q does not match %q", tt.pattern, name)
+			}
+		}
+		for _, name := range strings.Fields(tt.no) {
+			if matched, ok := everyWay(t, tt.pattern, name, tt.who); matched || !ok {
+				t.Errorf("%q matches %q", tt.pattern, name)
+			}
+		}
+	}
+}
+
 // A name that is none never matches, not even **.
 func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
 	for _, name := range []string{"", "/", "a/", "/a", "a//b", strings.Repeat("a/", 63) + "a", strings.Repeat("a", 513)} {

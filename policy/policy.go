@@ -1,13 +1,86 @@
 // Package policy answers: what may they do, and why?
 //
-// A policy is a list of rules. Each names subjects (who), resources (what) and actions, and allows
-// or denies. Their order means nothing: if any deny matches an action, it is refused; else if any
-// allow matches, it is granted; else it is refused. What is granted is always the intersection of
-// what was asked and what is allowed, and, if the credential was narrowed, of its limits.
+// A policy is a list of rules. A rule says who (subjects) may, or may not, do what (actions) with
+// which resources (names of a type):
 //
-// Compile builds an index over subjects and literal paths, so that a decision takes the same time
-// with ten rules and with a hundred thousand. Decide answers a request and names the rule that
-// decided each action. Explain takes its time and also says why the near ones did not.
+//	{name: public images, subjects: [anyone],    repositories: ["library/**"], role: reader}
+//	{name: own namespace, subjects: [signed-in], repositories: ["${user}/**"], role: maintainer}
+//	{name: freeze,        effect: deny, subjects: [anyone], repositories: ["prod/**"], actions: [push, delete]}
+//
+// # How a request is decided
+//
+// Each action that is asked for is decided by itself, and the order of the rules means nothing:
+//
+//   - if a rule that matches denies it, it is refused;
+//   - else if a rule that matches allows it, it is granted, as far as the limits of the credential go;
+//   - else it is refused.
+//
+// So a grant is never more than was asked, and never more than some rule allows. A rule matches if
+// all of these hold: the principal has one of its subjects, the request is for one of its
+// registries (or it names none), the resource is of its type, one of its patterns matches the
+// resource's name, the action is one of its own or of its role, and its condition holds. A condition
+// that cannot be evaluated makes an allow match nothing, and a deny match.
+//
+// Where several rules decide an action alike, the first in the source is named; nothing else depends
+// on their order.
+//
+// # Subjects
+//
+// Everybody is anyone. Whoever showed no credential is anonymous; all others are signed-in, one of
+// user:NAME, robot:NAME and workload:NAME, and group:NAME for each of their groups. Names are
+// compared byte by byte. A subject is never a pattern, and no name that a person, a group or a robot
+// could be given changes what a rule means.
+//
+// # Patterns
+//
+// A pattern is compared with the whole name, part by part:
+//
+//	team/app        just this name
+//	team/*          * is any one part: team/a, not team/a/b
+//	app-*/web       and inside a part any text, or none: app-1/web
+//	team/**         ** at the end is one part or more: team/a, team/a/b, not team
+//	a/**/b          and before other parts none or more: a/b, a/x/b, a/x/y/b
+//	**              every name
+//	${user}/**      ${user} is the name of the user who asks, as one whole part
+//	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; of a list, any of its texts
+//	host:5000/a     the host before a name is a first part like any other
+//
+// What a placeholder stands for is compared as text and never becomes a pattern: a user called "*"
+// matches nothing. Nor does a value that could not be part of a repository's name: empty, with upper
+// case, with other characters, with a slash in ${user}. Only users have a ${user}; else whoever may
+// name a robot could name it after a user and so have the user's repositories. Claims are the
+// top-level ones, by their exact name.
+//
+// The type registry has the one name catalog with the one action *. Names of the type tidewaiter are
+// patterns as well; those of types that Tidewaiter does not know are compared as they are written.
+//
+// # What is refused at load
+//
+// Compile tells all mistakes at once, and a policy with a mistake is none. Nothing empty ever means
+// "everything", and a rule that can never match is a mistake: a slip in a deny would open what it was
+// to close.
+//
+// # How long it takes
+//
+// Compile builds a tree over the parts of patterns. Decide walks it with the name, and what can be
+// written in many ways is found in maps: the literal text of a part, the text around a * in a part,
+// the subjects of the many rules at one place, the registries. So a decision takes the same time
+// (well under a microsecond, and two small allocations) with one rule and with 100,000, also if all
+// begin with ** or ${user}, all are for the same group, all are about the same name, or each is for a
+// registry of its own. What it grows with:
+//
+//   - the rules that do match subject, name and registry, each of which is weighed: conditions cost
+//     what they cost, but are not evaluated where they could change nothing;
+//   - the places in the tree that the name leads to: patterns that agree with it up to there and
+//     differ in which parts are wildcards, and for ** each place that it may reach;
+//   - globs at one place: the different lengths of the text around their * are tried one after the
+//     other, and so are those with the same text around and more between, such as *a* and *b*;
+//   - the groups of the principal, and the values of its claims where a pattern speaks of them;
+//   - the patterns of a credential's limits.
+//
+// Names have at most 63 parts and 512 bytes to match anything; a pattern has as many, and at most 8 parts that
+// are ** or ${claims.x}. No pattern takes more than comparing each of its parts with each part of the name.
+// Compile takes time and memory for each combination of a rule's names and registries, and for its subjects.
 //
 // The package does no I/O, starts no goroutine, and reads no clock.
 package policy

@@ -35,7 +35,7 @@ func some[T any](t *rapid.T, label string, n int, draw func(*rapid.T) T) []T {
 
 func drawPattern(t *rapid.T) string {
 	parts := some(t, "parts", 4, func(t *rapid.T) string {
-		return oneOf(t, "part", "a", "b", "ann", "ab", "*", "*", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}")
+		return oneOf(t, "part", "a", "b", "ann", "*", "**", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}")
 	})
 	text := strings.Join(parts, "/")
 	for strings.Contains(text, "**/**") {
@@ -45,14 +45,14 @@ func drawPattern(t *rapid.T) string {
 }
 
 func drawName(t *rapid.T) string {
-	return strings.Join(some(t, "name", 5, func(t *rapid.T) string { return oneOf(t, "part", "a", "b", "ann", "ab", "aab", "nnb") }), "/")
+	return strings.Join(some(t, "name", 5, func(t *rapid.T) string { return oneOf(t, "part", "a", "a", "b", "b", "ann", "aab") }), "/")
 }
 
-func drawRule(t *rapid.T) policy.Rule {
+func drawRule(t *rapid.T, pattern func(*rapid.T) string) policy.Rule {
 	r := policy.Rule{
 		Deny: rapid.IntRange(0, 4).Draw(t, "deny") == 0,
 		Subjects: some(t, "subjects", 3, func(t *rapid.T) string {
-			return oneOf(t, "subject", "anyone", "signed-in", "anonymous", "user:ann", "user:b", "group:g1", "group:g2", "group:ann", "robot:ann", "workload:ann")
+			return oneOf(t, "subject", "anyone", "anyone", "signed-in", "anonymous", "user:ann", "user:b", "group:g1", "group:g2", "group:ann", "robot:ann", "workload:ann")
 		}),
 		Lifetime: oneOf(t, "lifetime", 0, 0, time.Minute, time.Hour),
 	}
@@ -64,16 +64,16 @@ func drawRule(t *rapid.T) policy.Rule {
 	}
 	switch oneOf(t, "type", "", "", "", "", "repository", "registry", "tidewaiter", "other") {
 	case "":
-		r.Names = some(t, "names", 2, drawPattern)
+		r.Names = some(t, "names", 2, pattern)
 		r.Actions = oneOf(t, "actions", scope.Pull, scope.Push, scope.Pull|scope.Delete)
 	case "repository":
 		r.Type = "repository"
-		r.Names = some(t, "names", 2, drawPattern)
+		r.Names = some(t, "names", 2, pattern)
 		r.Actions = oneOf(t, "actions", scope.Pull, scope.Push, scope.Pull|scope.Delete)
 	case "registry":
 		r.Type, r.Names, r.Role, r.Actions = "registry", []string{"catalog"}, "all", scope.All
 	case "tidewaiter":
-		r.Type, r.Names, r.Role, r.Actions = "tidewaiter", some(t, "names", 2, drawPattern), "all", scope.Read
+		r.Type, r.Names, r.Role, r.Actions = "tidewaiter", some(t, "names", 2, pattern), "all", scope.Read
 	case "other":
 		r.Type, r.Names, r.Actions = "other", []string{drawName(t)}, scope.Pull|scope.All
 	}
@@ -94,7 +94,12 @@ func drawSource(t *rapid.T) policy.Source {
 	source := policy.Source{Roles: map[string]scope.Actions{
 		"reader": scope.Pull, "writer": scope.Pull | scope.Push, "all": scope.Repository | scope.All | scope.Read,
 	}}
-	rules := rapid.SliceOfN(rapid.Custom(drawRule), 0, 40).Draw(t, "rules")
+	pattern := drawPattern
+	if rapid.Bool().Draw(t, "dense") { // many rules at few places
+		pool := some(t, "patterns", 3, drawPattern)
+		pattern = func(t *rapid.T) string { return oneOf(t, "pattern", pool...) }
+	}
+	rules := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) policy.Rule { return drawRule(t, pattern) }), oneOf(t, "at least", 0, 10, 25), 40).Draw(t, "rules")
 	for _, r := range rules {
 		r.Name = fmt.Sprintf("rule %d", len(source.Rules))
 		one := policy.Source{Roles: source.Roles, Rules: []policy.Rule{r}}
@@ -105,16 +110,20 @@ func drawSource(t *rapid.T) policy.Source {
 	return source
 }
 
-func drawRequest(t *rapid.T) *policy.Request {
-	who := &policy.Principal{
+func drawPrincipal(t *rapid.T) *policy.Principal {
+	return &policy.Principal{
 		Kind:   oneOf(t, "kind", policy.Anonymous, policy.User, policy.User, policy.User, policy.Robot, policy.Workload),
-		Name:   oneOf(t, "who", "ann", "b", "a*", "*", "**", "a/b", "Ann", "", "..", "${user}"),
+		Name:   oneOf(t, "who", "ann", "ann", "ann", "b", "b", "a*", "*", "**", "a/b", "Ann", "", "..", "${user}"),
 		Groups: rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other"}), 0, 4).Draw(t, "groups"),
 		Claims: map[string]any{
-			"team":  oneOf[any](t, "team", "a", "a/b", "*", "**", "a/*", "", 3, nil),
-			"teams": oneOf[any](t, "teams", []string{"a", "a/a", "a"}, []any{"b", 7, "b/a", "../a"}, []string{}, "a//b"),
+			"team":  oneOf[any](t, "team", "a", "a/b", "a/b", "b/a/b", "*", "**", "a/*", "", 3, nil),
+			"teams": oneOf[any](t, "teams", []string{"a", "a/a", "a"}, []string{"b/a", "b"}, []any{"b", 7, "b/a", "../a"}, []string{}, "a//b"),
 		},
 	}
+}
+
+func drawRequest(t *rapid.T) *policy.Request {
+	who := drawPrincipal(t)
 	if oneOf(t, "narrowed", true, false, false) {
 		who.Limits = some(t, "limits", 3, func(t *rapid.T) policy.Limit {
 			return policy.Limit{
@@ -187,9 +196,17 @@ func TestDecideAgreesWithANaiveEvaluator(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 4 {
+		for range 8 {
 			r := drawRequest(t)
 			mustAgree(t, source, r, p.Decide(r))
+		}
+	})
+}
+
+func TestEveryWayOfMatchingAgrees(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			everyWay(t, drawPattern(t), drawName(t), drawPrincipal(t))
 		}
 	})
 }

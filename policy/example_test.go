@@ -1,0 +1,110 @@
+package policy_test
+
+import (
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func Example() {
+	p, err := policy.Compile(policy.Source{
+		Roles: map[string]scope.Actions{
+			"reader": scope.Pull,
+			"writer": scope.Pull | scope.Push,
+		},
+		Rules: []policy.Rule{
+			{Name: "public images", Subjects: []string{"anyone"}, Names: []string{"library/**"}, Role: "reader"},
+			{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"team/**"}, Role: "writer"},
+			{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/prod"}, Actions: scope.Push},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	asked, _, _ := scope.Parse([]string{"repository:team/app:pull,push repository:team/prod:pull,push"})
+	ann := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}
+	decision := p.Decide(&policy.Request{Principal: ann, Registry: "registry.example.com", Scopes: asked})
+	for _, result := range decision.Results {
+		fmt.Printf("%s gets %s\n", result.Asked, result.Granted)
+	}
+	// Output:
+	// repository:team/app:pull,push gets pull,push
+	// repository:team/prod:pull,push gets pull
+}
+
+// All mistakes are told at once, each with its place.
+func ExampleCompile_mistakes() {
+	_, err := policy.Compile(policy.Source{
+		Roles: map[string]scope.Actions{"reader": scope.Pull},
+		Rules: []policy.Rule{
+			{Name: "team", Subjects: []string{"gruop:dev"}, Names: []string{"team//**"}, Role: "raeder"},
+			{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${usr}/**"}, Role: "reader"},
+		},
+	})
+	fmt.Println(err)
+	// Output:
+	// compiling policy: rule 1: role: there is no role "raeder" (did you mean "reader"?)
+	// rule 1: subjects[0]: "gruop:dev" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:dev"?)
+	// rule 1: names[0]: the pattern "team//**" has an empty path part (did you mean "team/**"?)
+	// rule 2: names[0]: the pattern "${usr}/**" has the unknown placeholder ${usr}; there are ${user} and ${claims.NAME} (did you mean "${user}/**"?)
+}
+
+// Why was the push refused?
+func ExamplePolicy_Explain() {
+	at := func(line int) policy.Origin { return policy.Origin{File: "policy.yaml", Line: line} }
+	p, err := policy.Compile(policy.Source{
+		Rules: []policy.Rule{
+			{Name: "readers", Origin: at(4), Subjects: []string{"group:dev"}, Names: []string{"team/**"}, Actions: scope.Pull},
+			{Name: "writers", Origin: at(9), Subjects: []string{"group:release", "robot:ci"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
+			{Name: "own namespace", Origin: at(14), Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+			{Name: "infrastructure", Origin: at(19), Subjects: []string{"group:ops"}, Names: []string{"infra/**"}, Actions: scope.Repository},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	asked, _, _ := scope.Parse([]string{"repository:team/app:pull,push"})
+	ann := &policy.Principal{Kind: policy.User, Name: "ann@example.com", Groups: []string{"dev"}}
+	fmt.Print(p.Explain(&policy.Request{Principal: ann, Registry: "registry.example.com", Scopes: asked}))
+	// Output:
+	// user:ann@example.com asks registry.example.com
+	// and is anyone, signed-in, user:ann@example.com and group:dev
+	//
+	// repository:team/app:pull,push
+	//   pull: allowed by "readers" (policy.yaml:4)
+	//   push: no rule allows it
+	//   what came near:
+	//     "readers" (policy.yaml:4) allows pull, but it does not allow push
+	//     "writers" (policy.yaml:9) allows pull,push, but it is for group:release or robot:ci and not for user:ann@example.com
+	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, since ann@example.com can be no path part of a repository
+}
+
+// A credential may be limited to less than its owner may do, where it is made.
+func ExampleLimit() {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	limit := policy.Limit{Names: []string{"ann/site"}, Actions: scope.Pull}
+	if err := limit.Check(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	laptop := &policy.Principal{Kind: policy.User, Name: "ann", Limits: []policy.Limit{limit}}
+	asked, _, _ := scope.Parse([]string{"repository:ann/site:pull,push"})
+	for _, cause := range p.Decide(&policy.Request{Principal: laptop, Scopes: asked}).Results[0].Causes {
+		fmt.Println(cause)
+	}
+	// Output:
+	// pull: allowed by "own" (the database)
+	// push: allowed by "own" (the database), but the credential is limited to less
+}
