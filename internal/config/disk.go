@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 )
 
@@ -17,8 +16,8 @@ type disk interface {
 	read(file string, most int64) (src []byte, open access, err error)
 	// look opens a file and closes it.
 	look(file string) (open access, err error)
-	// glob returns the names of the files that match, in their order.
-	glob(pattern string) ([]string, error)
+	// list returns the names in a folder, in their order.
+	list(folder string) ([]string, error)
 }
 
 // access is what everybody on this machine can do with a file.
@@ -85,7 +84,17 @@ func (thisMachine) look(file string) (access, error) {
 	return accessOf(info), nil
 }
 
-func (thisMachine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
+func (thisMachine) list(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, opening(folder, err)
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, nil
+}
 
 var errFolder = errors.New("it is a folder")
 

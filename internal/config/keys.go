@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -251,12 +252,12 @@ func logKeys() []key[Log] {
 func policyKeys() []key[writtenPolicy] {
 	return append(policyFileKeys(),
 		on("files", list(filePattern()), func(p *writtenPolicy, v []filesPattern) { p.files = v }).
-			says("More files with `roles` and `rules` at their top. A pattern like `policy/*.yaml` names all files that it matches, in the order of their names. Each must match at least one."))
+			says("More files with `roles` and `rules` at their top. The last part of a path may be a pattern: `policy/*.yaml` names all files that it matches, in the order of their names, but those that begin with a dot. Each must match at least one."))
 }
 
 func policyFileKeys() []key[writtenPolicy] {
 	return []key[writtenPolicy]{
-		on("roles", dictionary(actions()), func(p *writtenPolicy, v []named[actionSet]) { p.roles = v }).
+		on("roles", dictionary(actions()), func(p *writtenPolicy, v []named[scope.Actions]) { p.roles = v }).
 			says("Names for sets of actions, for all files together."),
 		on("rules", rules(), func(p *writtenPolicy, v []writtenRule) { p.rules = v }).
 			says("The rules."),
@@ -279,7 +280,7 @@ func ruleKeys() []key[writtenRule] {
 			says("In place of repositories: the registry's catalog, the list of all its repositories."),
 		on("role", line(), func(r *writtenRule, v string) { r.Role = v }).
 			says("A role, for its actions."),
-		on("actions", actions(), func(r *writtenRule, v actionSet) { r.Actions = v.set }).
+		on("actions", actions(), func(r *writtenRule, v scope.Actions) { r.Actions = v }).
 			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push."),
 		on("lifetime", duration(minToken, maxToken), func(r *writtenRule, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens with a grant by this rule are good for at most."),

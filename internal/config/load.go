@@ -74,7 +74,7 @@ func (l *loader) load(file string) *Config {
 	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
 	x.fill()
 	x.check()
-	c.Rules, c.Policy = compile(policies, x.services())
+	c.Rules, c.Policy = compile(policies, x.services(), l.report)
 	if len(c.Rules.Rules) == 0 {
 		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
 	}
@@ -89,14 +89,16 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 	var files []string
 	var places []*yaml.Node
 	for i, pattern := range patterns {
-		if pattern.path == "" {
+		if pattern.name == "" {
 			continue // its problem has been told
 		}
-		matches := []string{pattern.path}
-		if pattern.matches {
-			matches, _ = l.disk.glob(pattern.path) // it was checked to be a pattern
-			if len(matches) == 0 {
-				d.problem(item(names, i), "no file matches %s", quoted(pattern.path))
+		matches := []string{filepath.Join(pattern.folder, pattern.name)}
+		if pattern.isPattern() {
+			var err error
+			if matches, err = l.matches(pattern); err != nil {
+				d.problem(item(names, i), "%v", err)
+			} else if len(matches) == 0 {
+				d.problem(item(names, i), "no file in %s matches %s", pattern.folder, pattern.name)
 			}
 		}
 		for _, file := range matches {
@@ -136,6 +138,23 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 		}
 	}
 	return policies
+}
+
+// matches returns the files that a pattern stands for. As in a shell, one whose name begins with a dot
+// is not among them: editors keep theirs so.
+func (l *loader) matches(pattern filesPattern) ([]string, error) {
+	names, err := l.disk.list(pattern.folder)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, name := range names {
+		match, _ := filepath.Match(pattern.name, name) // it was checked to be a pattern
+		if match && (name[0] != '.' || pattern.name[0] == '.') {
+			files = append(files, filepath.Join(pattern.folder, name))
+		}
+	}
+	return files, nil
 }
 
 // opened is a file that was read and parsed, by whatever goroutine.

@@ -35,14 +35,15 @@ func (f files) look(file string) (access, error) {
 	return open, err
 }
 
-func (f files) glob(pattern string) ([]string, error) {
+func (f files) list(folder string) ([]string, error) {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if ok, err := filepath.Match(pattern, name); err != nil {
-			return nil, err
-		} else if ok {
-			names = append(names, name)
+	for _, file := range slices.Sorted(maps.Keys(f)) {
+		if filepath.Dir(file) == folder {
+			names = append(names, strings.TrimRight(filepath.Base(file), "!"))
 		}
+	}
+	if names == nil {
+		return nil, opening(folder, fs.ErrNotExist)
 	}
 	return names, nil
 }

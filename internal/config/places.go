@@ -122,32 +122,33 @@ func filePath(kind string) shape[string] {
 	})
 }
 
-// filesPattern names files: one, or all that match.
-type filesPattern struct {
-	path    string
-	matches bool // path is a pattern
-}
+// filesPattern names files: one, or those of a folder whose names match.
+type filesPattern struct{ folder, name string }
 
-// filePattern is the path of a file, or a pattern of such. Only what is written makes a pattern: the
-// folder that it counts from may be called what it likes.
+// filePattern is the path of a file, whose last part may be a pattern. A pattern of folders could pass over
+// one that cannot be read, and with it over the denies in it.
 func filePattern() shape[filesPattern] {
 	plain := filePath("file or pattern")
 	return shape[filesPattern]{kind: plain.kind, read: func(d *decoder, n *yaml.Node) (filesPattern, bool) {
 		file, ok := plain.read(d, n)
-		if !ok || !strings.ContainsAny(n.Value, `*?[\`) {
-			return filesPattern{path: file}, ok
-		}
-		if _, err := filepath.Match(n.Value, ""); err != nil {
-			d.problem(n, "%s is no pattern: a bracket is not closed, or nothing follows a backslash", quoted(n.Value))
+		if !ok {
 			return filesPattern{}, false
 		}
-		if !filepath.IsAbs(n.Value) {
-			escape := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
-			file = filepath.Join(escape.Replace(d.dir), n.Value)
+		folder, name := filepath.Split(filepath.Clean(n.Value))
+		if (filesPattern{name: folder}).isPattern() {
+			d.problem(n, "only the last part of a path can be a pattern")
+			return filesPattern{}, false
 		}
-		return filesPattern{file, true}, true
+		if _, err := filepath.Match(name, ""); err != nil {
+			d.problem(n, "%s is no pattern: a bracket is not closed, or nothing follows a backslash", quoted(name))
+			return filesPattern{}, false
+		}
+		return filesPattern{filepath.Dir(file), name}, true
 	}}
 }
+
+// isPattern reports whether the name stands for others than itself.
+func (p filesPattern) isPattern() bool { return strings.ContainsAny(p.name, `*?[\`) }
 
 // path returns a path as it is to be opened.
 func (d *decoder) path(s string) string {

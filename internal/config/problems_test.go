@@ -211,10 +211,12 @@ func TestProblems(t *testing.T) {
 			`2:20: the role needs a name that can be seen`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
 			`2:24: "pul" is none of pull, push, delete, * (did you mean "pull"?)`}},
-		{"a file that is not there, a pattern without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"c[\"] }", []string{
+		{"a file that is not there, patterns without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"[u]ser?.yml\", \"c[\", \"*/x\"] }", []string{
 			`2:19: opening a.yaml: file does not exist`,
-			`2:27: no file matches "b/*.yaml"`,
-			`2:39: "c[" is no pattern: a bracket is not closed, or nothing follows a backslash`}},
+			`2:27: opening b: file does not exist`,
+			`2:39: no file in . matches [u]ser?.yml`,
+			`2:54: "c[" is no pattern: a bracket is not closed, or nothing follows a backslash`,
+			`2:60: only the last part of a path can be a pattern`}},
 
 		// Registries.
 		{"a secret in the wrong place is not repeated", "notifications: hunter2hunter2hunter2", []string{

@@ -20,7 +20,7 @@ const (
 
 // writtenPolicy is what one file says of policy.
 type writtenPolicy struct {
-	roles []named[actionSet]
+	roles []named[scope.Actions]
 	rules []writtenRule
 	files []filesPattern // only in the config itself
 }
@@ -33,16 +33,11 @@ type writtenRule struct {
 	node    *yaml.Node // nil if the rule has a problem
 }
 
-// actionSet is a set of actions; everything is what "*" stands for, on whatever there is.
-type actionSet struct {
-	set        scope.Actions
-	everything bool
-}
-
-// actions is a list of actions.
-func actions() shape[actionSet] {
+// actions is a list of actions. "*" is all that can be done with a repository; a rule of the catalog,
+// whose one action is called so too, looks at the list itself.
+func actions() shape[scope.Actions] {
 	words := list(one("pull", "push", "delete", "*"))
-	return shape[actionSet]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (s actionSet, ok bool) {
+	return shape[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (set scope.Actions, ok bool) {
 		names, ok := words.read(d, n)
 		for i, name := range names {
 			if slices.Contains(names[:i], name) {
@@ -50,12 +45,12 @@ func actions() shape[actionSet] {
 				ok = false
 			}
 			if name == "*" {
-				s = actionSet{s.set | scope.Repository, true}
+				set |= scope.Repository
 			} else if action, known := scope.ParseAction(name); known {
-				s.set |= action
+				set |= action
 			}
 		}
-		return s, ok
+		return set, ok
 	}}
 }
 
@@ -107,9 +102,10 @@ func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
 }
 
 // compile makes one policy of what all files say. services are the names of the registries.
-func compile(files []writtenPolicy, services []string) (policy.Source, *policy.Policy) {
+// There is always a policy or a problem.
+func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy) {
 	source := policy.Source{Roles: make(map[string]scope.Actions)}
-	roles := make(map[string]named[actionSet])
+	roles := make(map[string]named[scope.Actions])
 	var rules []*writtenRule // without those that have problems already
 	for _, file := range files {
 		for _, role := range file.roles {
@@ -118,8 +114,8 @@ func compile(files []writtenPolicy, services []string) (policy.Source, *policy.P
 				continue
 			}
 			roles[role.name] = role
-			if role.value.set != 0 { // else its problem has been told
-				source.Roles[role.name] = role.value.set
+			if role.value != 0 { // else its problem has been told
+				source.Roles[role.name] = role.value
 			} else {
 				source.Roles[role.name] = scope.Repository
 			}
@@ -137,13 +133,17 @@ func compile(files []writtenPolicy, services []string) (policy.Source, *policy.P
 	}
 
 	compiled, err := policy.Compile(source)
-	if problems, ok := errors.AsType[policy.Problems](err); ok {
-		for _, p := range problems {
-			if p.Rule >= 0 {
-				rules[p.Rule].tell(p)
-			} else if role, ok := roles[p.Field]; ok {
-				role.from.suggest(role.node, p.Suggestion, "%s", p.Text)
-			}
+	problems, known := errors.AsType[policy.Problems](err)
+	if err != nil && !known {
+		tells.problem(Problem{Text: err.Error()})
+	}
+	for _, p := range problems {
+		if p.Rule >= 0 && p.Rule < len(rules) {
+			rules[p.Rule].tell(p)
+		} else if role, ok := roles[p.Field]; ok {
+			role.from.suggest(role.node, p.Suggestion, "%s", p.Text)
+		} else {
+			tells.problem(Problem{Text: p.String()})
 		}
 	}
 	return source, compiled
