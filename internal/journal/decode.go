@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/notification"
@@ -99,7 +98,7 @@ type decoder struct {
 }
 
 func newDecoder(q querier) *decoder {
-	return &decoder{q: q, principals: newCache[hash, *policy.Principal](1024, 1<<20)}
+	return &decoder{q: q, principals: newCache[hash, *policy.Principal](4096, 1<<20)}
 }
 
 // openBlock is a block that is being read.
@@ -210,30 +209,62 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 	return decision, nil
 }
 
-// principal reads a principal, and makes sure that it is the one that was meant.
+// principal returns a principal that a block names.
 func (d *decoder) principal(ctx context.Context, ref principalRef) (*policy.Principal, error) {
-	if p, ok := d.principals.get(ref.hash); ok {
-		return p, nil
+	if err := d.load(ctx, []principalRef{ref}); err != nil {
+		return nil, err
 	}
-	text, err := selectPrincipal(ctx, d.q, ref.number)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &principalError{ref.number, "missing"}
+	p, _ := d.principals.get(ref.hash)
+	return p, nil
+}
+
+// load reads those principals that the decoder does not remember, a hundred at a time, and makes sure that they
+// are the ones that were meant.
+func (d *decoder) load(ctx context.Context, refs []principalRef) error {
+	const atOnce = 100
+	var missing []principalRef
+	for _, ref := range refs {
+		if _, ok := d.principals.get(ref.hash); !ok {
+			missing = append(missing, ref)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading principal %d: %w", ref.number, err)
+	for chunk := range slices.Chunk(missing, atOnce) {
+		numbers := make([]int64, len(chunk))
+		for i, ref := range chunk {
+			numbers[i] = ref.number
+		}
+		texts := make(map[int64][]byte, len(chunk))
+		err := selectPrincipals(ctx, d.q, numbers, func(number int64, text []byte) { texts[number] = text })
+		if err != nil {
+			return fmt.Errorf("reading principals: %w", err)
+		}
+		for _, ref := range chunk {
+			text, ok := texts[ref.number]
+			if !ok {
+				return &principalError{ref.number, "missing"}
+			}
+			if sha256.Sum256(text) != ref.hash {
+				return &principalError{ref.number, "not as it was"}
+			}
+			p, err := decodePrincipal(text)
+			if err != nil {
+				return fmt.Errorf("reading principal %d: %w", ref.number, err)
+			}
+			d.principals.put(ref.hash, p, len(text))
+		}
 	}
-	if sha256.Sum256(text) != ref.hash {
-		return nil, &principalError{ref.number, "not as it was"}
-	}
+	return nil
+}
+
+func decodePrincipal(text []byte) (*policy.Principal, error) {
 	var l principalLine
 	if err := json.Unmarshal(text, &l); err != nil {
-		return nil, fmt.Errorf("reading principal %d: %w", ref.number, err)
+		return nil, err
 	}
 	p := &policy.Principal{Kind: policy.Kind(l.Kind), Name: l.Name, Source: l.Source, ID: l.ID, Groups: l.Groups, Claims: l.Claims}
 	for _, limit := range l.Limits {
 		p.Limits = append(p.Limits, policy.Limit{Type: limit.Type, Names: limit.Names, Actions: scope.Actions(limit.Actions)})
 	}
-	d.principals.put(ref.hash, p, len(text))
 	return p, nil
 }
 

@@ -34,6 +34,9 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 				return
 			}
 			o, err := d.open(b)
+			if err == nil {
+				err = d.load(ctx, o.principals)
+			}
 			if err != nil {
 				yield(Entry{}, fmt.Errorf("reading the block at position %d: %w", b.first, err))
 				return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
 )
 
 // head is what the next block stands on.
@@ -162,7 +164,26 @@ func selectBlocksOf(ctx context.Context, q querier, millisecond, slack int64) (f
 	return firsts, rows.Err()
 }
 
-func selectPrincipal(ctx context.Context, q querier, number int64) (text []byte, err error) {
-	err = q.QueryRowContext(ctx, `SELECT principal FROM journal_principals WHERE number = $1`, number).Scan(&text)
-	return text, err
+// selectPrincipals calls found with each of the numbered principals that there is.
+func selectPrincipals(ctx context.Context, q querier, numbers []int64, found func(number int64, text []byte)) error {
+	args := make([]any, len(numbers))
+	var places strings.Builder
+	for i, number := range numbers {
+		args[i] = number
+		fmt.Fprintf(&places, "%s$%d", list(i, "", ", "), i+1)
+	}
+	rows, err := q.QueryContext(ctx, `SELECT number, principal FROM journal_principals WHERE number IN (`+places.String()+`)`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number int64
+		var text []byte
+		if err := rows.Scan(&number, &text); err != nil {
+			return err
+		}
+		found(number, text)
+	}
+	return rows.Err()
 }

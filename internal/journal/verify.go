@@ -73,15 +73,12 @@ func (j *Journal) verifyBlock(ctx context.Context, v *Verified, b *block, d *dec
 	if err != nil {
 		return &BrokenError{b.first, err.Error()}
 	}
-	for _, ref := range o.principals {
-		_, err := d.principal(ctx, ref)
-		var tampered *principalError
-		switch {
-		case errors.As(err, &tampered):
-			return &BrokenError{b.first, err.Error()}
-		case err != nil:
-			return fmt.Errorf("verifying the journal at position %d: %w", b.first, err)
-		}
+	var tampered *principalError
+	switch err := d.load(ctx, o.principals); {
+	case errors.As(err, &tampered):
+		return &BrokenError{b.first, err.Error()}
+	case err != nil:
+		return fmt.Errorf("verifying the journal at position %d: %w", b.first, err)
 	}
 	if v.Blocks == 0 {
 		v.First = b.first
