@@ -77,14 +77,14 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 		}
 		b = appendResult(b, &d.Results[i], registry)
 	}
-	if d.Refused != "" {
-		b = append(b, "; no token: "...)
-		b = appendQuotedIfOdd(b, d.Refused)
-	}
 	if more := len(d.Results) - maxScopes; more > 0 {
 		b = append(b, "; and "...)
 		b = strconv.AppendInt(b, int64(more), 10)
 		b = append(b, " more scopes"...)
+	}
+	if d.Refused != "" {
+		b = append(b, "; no token: "...)
+		b = appendQuotedIfOdd(b, d.Refused)
 	}
 	return b
 }

@@ -41,6 +41,8 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 			`pull,push on c: refused push (condition does not hold, rule "office hours")`},
 		{journal.Entry{Decision: &journal.Decision{Principal: alice, Results: []policy.Result{{Asked: scope.Scope{Type: "registry", Name: "catalog", Actions: scope.All}}}}},
 			`decision alice * on registry catalog: granted nothing`},
+		{journal.Entry{Decision: &journal.Decision{Principal: alice, Results: decision(alice).Results, Refused: "denied: no rule"}},
+			`decision alice pull,push on team/app: granted pull (rule "devs"), refused push (no rule); no token: denied: no rule`},
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Principal: alice}}, `decision alice asked for nothing at r`},
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Name: "mallory\nlevel=INFO", Refused: "unknown or wrong"}},
 			`decision "mallory\nlevel=INFO" at r: no token: unknown or wrong`},
