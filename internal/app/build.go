@@ -82,7 +82,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			sources = append(sources, identity.Source{
 				Name:          "anyone",
 				Authenticator: identity.NewAnyone(a.log.Logger),
-				Kinds:         []identity.Kind{identity.Password, identity.IDToken, identity.AccessToken},
+				Kinds:         identity.AnyoneKinds(),
 			})
 		case s.HTPasswd != nil:
 			file, err := htpasswd.New(htpasswd.Options{
@@ -108,6 +108,12 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	root, err := readRoot(cfg)
 	if err != nil {
 		return nil, err
+	}
+	// Whoever holds another certificate under the root can sign tokens: that has to be meant.
+	for _, p := range root.Problems(token.X5C, a.now()) {
+		if sharing(p) && !cfg.Signing.SharedRoot {
+			return nil, fmt.Errorf("using the root %s: %s: %s; if it is meant, say so: signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
+		}
 	}
 	var longest time.Duration
 	uses := make([]keyring.Use, 0, len(cfg.Registries))

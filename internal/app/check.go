@@ -112,7 +112,7 @@ func (c *checking) root() {
 			continue
 		}
 		for _, p := range root.Problems(form, c.now) {
-			shared := p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
+			shared := sharing(p)
 			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries // a form is chosen for one version
 			if told[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
 				continue
@@ -129,6 +129,11 @@ func (c *checking) root() {
 			}
 		}
 	}
+}
+
+// sharing says whether a problem of a root is that others may hold certificates under it.
+func sharing(p token.Problem) bool {
+	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }
 
 // sources reads files of passwords as New would.

@@ -14,7 +14,7 @@ import (
 
 func TestAnyoneKeepsToTheContract(t *testing.T) {
 	identitytest.Run(t, identitytest.Subject{
-		Source: identity.NewAnyone(slog.New(slog.DiscardHandler)), Kind: identity.Password, Name: "uname", Secret: "pwd",
+		Source: identity.NewAnyone(slog.New(slog.DiscardHandler)), Kind: identity.Password, Also: identity.AnyoneKinds(), Name: "uname", Secret: "pwd",
 	})
 }
 

@@ -5,6 +5,7 @@ package identitytest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +18,12 @@ import (
 // Subject is a source, and what the suite has to know of it.
 type Subject struct {
 	Source  identity.Authenticator
-	Kind    identity.Kind // of what it is shown
-	Name    string        // somebody it knows …
-	Secret  string        // … with a secret that holds
-	Unknown string        // a name that it does not know; "": it knows every name, and takes every secret
-	Break   func()        // from then on it cannot answer; nil: it always can. It is called last
+	Kind    identity.Kind   // of what it is shown
+	Also    []identity.Kind // other kinds that it takes for the same
+	Name    string          // somebody it knows …
+	Secret  string          // … with a secret that holds
+	Unknown string          // a name that it does not know; "": it knows every name, and takes every secret
+	Break   func()          // from then on it cannot answer; nil: it always can. It is called last
 }
 
 // Run holds a source to the contract of identity.Authenticator, and of Finder and Dummy if it is one.
@@ -81,7 +83,7 @@ func Run(t *testing.T, s Subject) {
 	})
 	t.Run("what is offered by mistake is refused", func(t *testing.T) {
 		for _, kind := range []identity.Kind{identity.None, identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
-			if kind == s.Kind {
+			if kind == s.Kind || slices.Contains(s.Also, kind) {
 				continue
 			}
 			c := show(s.Name, s.Secret)
