@@ -270,6 +270,14 @@ func TestID(t *testing.T) {
 			t.Errorf("%s: the ID changed", what)
 		}
 	}
+	// Nothing can be moved from one text to the next.
+	spliced := source()
+	spliced.Rules[0].Names = []string{"ab", "c"}
+	before := mustCompile(t, spliced).ID()
+	spliced.Rules[0].Names = []string{"a", "bc"}
+	if mustCompile(t, spliced).ID() == before {
+		t.Error("two lists of names have the same ID")
+	}
 	seen := map[string]string{id: "nothing"}
 	for what, change := range map[string]func(*policy.Source){
 		"role":       func(s *policy.Source) { s.Roles["reader"] = scope.Push },

@@ -268,6 +268,46 @@ func TestConditionsAreNotAskedForNothing(t *testing.T) {
 	}
 }
 
+// Whatever tells the rules of a policy apart, each of them is found, and by those alone whom it is for.
+func TestEachOfManyRulesIsFound(t *testing.T) {
+	const n = 300
+	for _, shape := range shapes {
+		source := sourceOf(n, shape.rule)
+		p := mustCompile(t, source)
+		for i := range n {
+			r := &policy.Request{Principal: ann(i), Registry: fmt.Sprintf("r%d", i), Scopes: []scope.Scope{
+				{Type: "repository", Name: shape.hit(i), Actions: scope.Pull},
+			}}
+			d := p.Decide(r)
+			mustAgree(t, source, r, d)
+			if cause := d.Results[0].Causes[0]; cause.Rule == nil || cause.Rule.Name != source.Rules[i].Name {
+				t.Errorf("%s %d: %v", shape.name, i, cause)
+			}
+			r.Scopes[0].Name = shape.miss
+			if d := p.Decide(r); d.Results[0].Granted != 0 {
+				t.Errorf("%s %d: %v", shape.name, i, d.Results[0].Causes)
+			}
+		}
+	}
+}
+
+// Nor does it matter in how many groups somebody is.
+func TestManyGroups(t *testing.T) {
+	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
+		p := mustCompile(t, source)
+		for _, n := range []int{0, 1, 60, 61, 62, 63, 64, 65, 200} {
+			who := &policy.Principal{Kind: policy.User, Name: "ann"}
+			for i := range n {
+				who.Groups = append(who.Groups, fmt.Sprintf("team%d", 299-i))
+			}
+			for _, name := range []string{"team299/a/b", "team298/a/b", "team240/a/b", "team237/a/b", "team100/a/b", "team99/a/b"} {
+				r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}
+				mustAgree(t, source, r, p.Decide(r))
+			}
+		}
+	}
+}
+
 // Two small allocations, whatever the policy: the results and their causes.
 func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	for _, shape := range shapes {

@@ -131,9 +131,8 @@ func (j *judge) distance(r *rule, open, granted scope.Actions) int {
 		far += farRegistry
 	}
 	if when := r.source.When; when != nil && (far == 0 || far == farActions) {
-		holds, err := when.Holds(j.request)
-		if matched := err == nil && holds || err != nil && r.deny; !matched {
-			far += farWhen
+		if holds, err := when.Holds(j.request); !holds || err != nil {
+			far += farWhen // a deny that fails has matched, and nothing it denies was granted
 		}
 	}
 	return far
