@@ -4,6 +4,10 @@
 // with the clients that people have: a Docker Engine, podman, skopeo, crane, oras, regctl, Helm and
 // containerd's resolver. What works is written to docs/compatibility.md.
 //
+// What they need is in Debian's packages docker-registry, docker.io, podman, skopeo and openssl, and an
+// Engine and podman need root. A test whose part is missing is skipped, and fails where CI=true. All of
+// it runs on loopback and in temporary folders; only programs that are compiled stay, in the user's cache.
+//
 //   - part: programs that a test starts, waits for, and always ends
 //   - image: tiny images, as an OCI layout
 //   - registry: the registries

@@ -208,7 +208,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	}
 	r := registry.StartConfig(t, v, config)
 
-	docker := client.Docker(func() *engine.Engine { return d.docker })
+	docker := client.Docker(func(testing.TB) *engine.Engine { return d.docker })
 	uname, stranger := docker.New(t), docker.New(t)
 	ref := client.Ref{Host: r.Host, Repository: "username/reponame", Tag: image.Tag}
 	if err := uname.Login(t.Context(), r.Host, "uname", "pwd"); err != nil {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
@@ -22,7 +22,7 @@ import (
 func TestCompatibility(t *testing.T) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	kinds := []client.Kind{
-		client.Docker(sync.OnceValue(func() *engine.Engine { return engine.Start(t) })),
+		client.Docker(engine.Shared(t)),
 		client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
 	}
 
@@ -213,11 +213,17 @@ func (j journey) refused(t *testing.T, o operation, err error, untouched client.
 	case j.registry.Touched(untouched.Repository):
 		j.seen.note(j, o, fails)
 		t.Errorf("%s: it was refused (%v), but the registry has something of it", o, err)
+	case !refusal.MatchString(err.Error()):
+		j.seen.note(j, o, fails)
+		t.Errorf("%s: it did not work, but was not refused: %v", o, err)
 	default:
 		j.seen.note(j, o, works)
 		j.seen.refusal(j, o, err)
 	}
 }
+
+// refusal is in the words of every client that was refused, and in no others: an outage is no refusal.
+var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
 // event waits until an event has come to Tidewaiter.
 func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {

@@ -13,16 +13,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/part"
 )
 
-// Docker is the docker command line with an Engine. start starts the Engine when it is first needed.
-func Docker(start func() *engine.Engine) Kind {
+// Docker is the docker command line with an Engine, which is asked for when it is needed.
+func Docker(get func(testing.TB) *engine.Engine) Kind {
 	return Kind{
 		Name: "docker",
 		New: func(t testing.TB) Client {
-			engine.Need(t)
-			return &dockerClient{engine: start(), config: t.TempDir()}
+			return &dockerClient{engine: get(t), config: t.TempDir()}
 		},
 		Version: func(t testing.TB) string {
-			out, err := part.Run(t.Context(), start().Command(t.Context(), t.TempDir(),
+			out, err := part.Run(t.Context(), get(t).Command(t.Context(), t.TempDir(),
 				"version", "--format", "Docker CLI {{.Client.Version}}, Engine {{.Server.Version}}"))
 			if err != nil {
 				t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/part"
@@ -80,6 +81,37 @@ func Need(t testing.TB) {
 		part.Missing(t, "a Docker Engine of the test's own needs root")
 	}
 }
+
+// Shared is one Engine for the subtests of t, started by the first that calls the returned function. Where
+// none can run, that ends the subtest.
+func Shared(t testing.TB) func(testing.TB) *Engine {
+	var mu sync.Mutex
+	var shared *Engine
+	return func(sub testing.TB) *Engine {
+		sub.Helper()
+		Need(sub)
+		mu.Lock()
+		defer mu.Unlock()
+		if shared == nil {
+			shared = Start(lasting{sub, t})
+		}
+		return shared
+	}
+}
+
+// lasting fails as a subtest does, since only that may be ended from its goroutine, and is cleaned up with
+// the whole test.
+type lasting struct {
+	testing.TB
+	whole testing.TB
+}
+
+func (l lasting) Cleanup(f func())          { l.whole.Cleanup(f) }
+func (l lasting) TempDir() string           { return l.whole.TempDir() }
+func (l lasting) Context() context.Context  { return l.whole.Context() }
+func (l lasting) Failed() bool              { return l.whole.Failed() }
+func (l lasting) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
+func (l lasting) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
 
 // Command is the docker command line with a folder for its configuration, talking to this Engine.
 func (e *Engine) Command(ctx context.Context, config string, args ...string) *exec.Cmd {
