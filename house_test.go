@@ -26,6 +26,7 @@ var house = map[string][]string{
 	"internal/password":              nil,
 	"internal/identity":              {"policy"},
 	"internal/identity/htpasswd":     {"internal/identity", "internal/password", "policy"},
+	"internal/identity/ldap":         {"internal/identity", "policy"},
 	"internal/keyring":               {"token"},
 	"internal/journal":               {"internal/store", "notification", "policy", "scope"},
 	"internal/issuer":                {"internal/identity", "internal/journal", "internal/keyring", "policy", "scope", "token"},

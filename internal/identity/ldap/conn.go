@@ -1,0 +1,171 @@
+package ldap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// kind is what a connection is for. They are kept apart, so that nobody ever looks something up as
+// whoever bound last.
+type kind uint8
+
+const (
+	reader kind = iota // bound as the service account, once
+	binder             // bound as one person after another
+)
+
+// conn is a connection. One goroutine uses it at a time.
+type conn struct {
+	server *server
+	kind   kind
+	wire   *wire
+	ldap   *ldap.Conn
+	idle   time.Time // since when, in the pool
+}
+
+// maxAnswer bounds what a server may send in answer to one request, in bytes: 1,000 groups with
+// names of a kilobyte, many times over.
+const maxAnswer = 16 << 20
+
+// wire is the connection below TLS. It ends when a server sends more than anybody asked for, which
+// would else fill the memory.
+type wire struct {
+	net.Conn
+	left atomic.Int64
+}
+
+var errFlood = errors.New("the server sends more than was asked for")
+
+func (w *wire) Read(p []byte) (int, error) {
+	left := w.left.Load()
+	if left <= 0 {
+		return 0, errFlood
+	}
+	n, err := w.Conn.Read(p[:min(int64(len(p)), left)])
+	w.left.Add(-int64(n))
+	return n, err
+}
+
+// newConn encrypts a connection, if that is wanted.
+func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, error) {
+	c := &conn{server: s, kind: k, wire: &wire{Conn: plain}}
+	c.wire.left.Store(maxAnswer)
+	var over net.Conn = c.wire
+	if s.tls {
+		secured := tls.Client(c.wire, s.config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		over = secured
+	}
+	c.ldap = ldap.NewConn(over, s.tls)
+	c.ldap.SetTimeout(s.timeout) // the library's own, beside that of run
+	c.ldap.Start()
+	if s.startTLS {
+		if err := c.run(ctx, func() error { return c.ldap.StartTLS(s.config) }); err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// run calls the library, which knows no contexts: when ctx ends, the connection does, and f with it.
+func (c *conn) run(ctx context.Context, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.wire.left.Store(maxAnswer)
+	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
+	err := f()
+	if !stop() { // it has ended, or is about to
+		c.close()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+	return err
+}
+
+func (c *conn) close() {
+	_ = c.wire.Close() // first: whatever waits for the network stops waiting
+	_ = c.ldap.Close()
+}
+
+// usable says whether the connection is still there, as far as it is known.
+func (c *conn) usable() bool { return !c.ldap.IsClosing() }
+
+// bind tries a password. It is ErrRejected if the directory refuses it: wrong, disabled, expired or locked.
+func (c *conn) bind(dn, secret string) error {
+	if secret == "" || dn == "" {
+		return identity.ErrRejected // either would be "nobody", and succeed
+	}
+	err := c.ldap.Bind(dn, secret)
+	if ldap.IsErrorAnyOf(err,
+		ldap.LDAPResultInvalidCredentials,
+		ldap.LDAPResultInappropriateAuthentication, // it has no password
+		ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax,
+		ldap.LDAPResultConstraintViolation,      // locked, to 389
+		ldap.LDAPResultUnwillingToPerform,       // disabled, to 389
+		ldap.LDAPResultInsufficientAccessRights, // it may not bind
+	) {
+		return identity.ErrRejected
+	}
+	if err != nil {
+		return fmt.Errorf("binding: %w", err)
+	}
+	return nil
+}
+
+// errTooMany means that there is more than was asked for.
+var errTooMany = errors.New("the directory has more than that")
+
+// search returns the entries; references to other servers are left out. It is errTooMany where there
+// are more than the request's limit.
+func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
+	request.EnforceSizeLimit = true
+	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
+	result, err := c.ldap.Search(request)
+	switch {
+	case errors.Is(err, ldap.ErrSizeLimitExceeded):
+		c.close() // the server goes on sending, and nobody reads it
+		return nil, errTooMany
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded):
+		return nil, errTooMany
+	case err != nil:
+		return nil, err
+	}
+	return result.Entries, nil
+}
+
+// settled says whether err, which may be nil, is a server's answer to a question. Anything else is an
+// outage, and leaves a connection in a state that nobody knows.
+func settled(err error) bool {
+	if _, ok := errors.AsType[*dialError](err); ok {
+		return false
+	}
+	for _, answer := range []error{identity.ErrUnknown, identity.ErrRejected, errTooMany, errUnreadable} {
+		if err == nil || errors.Is(err, answer) {
+			return true
+		}
+	}
+	e, ok := errors.AsType[*ldap.Error](err)
+	if !ok || e.ResultCode >= ldap.ErrorNetwork {
+		return false
+	}
+	switch e.ResultCode {
+	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultServerDown, ldap.LDAPResultTimeout,
+		ldap.LDAPResultConnectError, ldap.LDAPResultOther, ldap.LDAPResultProtocolError:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,279 @@
+// Package ldap answers: is this somebody of the directory?
+//
+// A name is looked up in the directory by a service account, and the password is then tried by
+// binding as the entry that was found; or the entry is named by a template (User.DN) and is bound as at
+// once. A password is never compared here and never kept: what is remembered for a short while is an
+// HMAC under a secret of this process.
+//
+// A directory finds alice when it is asked for ALICE, for "alice " and for letters that only look alike.
+// So a principal bears the directory's spelling of its name and the directory's id, never what was
+// typed, and an entry whose name is ambiguous is refused.
+//
+// A server that does not answer is an outage, never a refusal: the next server is asked, and when none
+// answers, the error says what was wrong with each. Referrals are not followed: they would carry
+// passwords to servers that nobody chose.
+package ldap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Options are the settings of a Directory. Name, Servers, and User with DN or Base are needed.
+type Options struct {
+	Name    string   // principals bear it behind "ldap:"
+	Servers []string // URLs, ldaps://host:port or ldap://host:port; the first that answers is asked
+
+	CA       string // PEM file with the certificates that servers' are under; "": those of the system
+	StartTLS bool   // for ldap:// servers
+	Plain    bool   // passwords may travel unencrypted to servers that are not on this machine
+
+	BindDN           string // the service account that looks people up; "": nobody, anonymously
+	BindPasswordFile string // read at each connection, so that it can be changed; line ends at its end do not count
+
+	User   User
+	Groups Groups
+
+	Timeout time.Duration // for all that one request needs; 0: 5 s
+	Pool    int           // connections, to all servers together; 0: 8
+	Cache   time.Duration // how long a password that held is not tried again; 0: not at all
+
+	Log *slog.Logger     // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
+}
+
+// User says where people are.
+type User struct {
+	DN     string // template of their DN, with {name}; instead of Base and Filter
+	Base   string // where they are searched
+	Filter string // which of them, with {name}; "": "(uid={name})"
+	Scope  Scope  // how deep; "": the whole tree
+
+	NameAttribute string            // whose value is their name; "": "uid"
+	IDAttribute   string            // whose value is never given to another; "": entryUUID, objectGUID, else the DN
+	Attributes    map[string]string // attributes that become claims, and what these are called
+}
+
+// Groups says which groups people are in. The zero value: none.
+type Groups struct {
+	MemberOf bool   // those that the entry names by memberOf; Base, if set, is where they must be
+	Base     string // or where they are searched
+	Filter   string // which of them, with {dn} or {name} of the member; "": "(member={dn})"
+
+	NameAttribute string // whose value is a group's name; "": "cn"; "dn": the whole DN
+	Nested        Nested // groups in groups; "": they do not count
+}
+
+// Scope is how deep a search goes.
+type Scope string
+
+// The scopes.
+const (
+	Subtree Scope = "subtree" // the base and all below it
+	One     Scope = "one"     // what is directly below the base
+)
+
+// Nested is how groups in groups are found.
+type Nested string
+
+// The ways to find groups in groups.
+const (
+	None  Nested = "none"
+	Chain Nested = "chain" // the directory follows them: Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN
+	Walk  Nested = "walk"  // by one search for each level
+)
+
+// Directory is a directory, on one server or on several that say the same. Its methods may be called
+// from any goroutine.
+type Directory struct {
+	source  string // "ldap:corp"
+	o       Options
+	servers []*server
+	pool    *pool
+	flights flights
+	memory  *memory
+	pace    pace
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// New checks the settings, and reads the files that they name; the error is Problems, with all
+// that is wrong. It connects to nothing and starts nothing: idle connections are closed by Run.
+func New(o Options) (*Directory, error) {
+	settings, problems := o.check()
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	o = settings.Options
+	d := &Directory{
+		source: "ldap:" + o.Name, o: o,
+		pool:   newPool(o.Pool, o.Now),
+		memory: newMemory(o.Cache, o.Now),
+		log:    o.Log.With("source", "ldap:"+o.Name),
+		now:    o.Now,
+	}
+	for _, at := range settings.servers {
+		at.log, at.now = d.log, d.now
+		d.servers = append(d.servers, at)
+	}
+	return d, nil
+}
+
+// Run closes connections that nobody has used for a while, until ctx ends, and then all.
+func (d *Directory) Run(ctx context.Context) {
+	defer d.Close()
+	tick := time.NewTicker(idleTime / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			d.pool.sweep()
+		}
+	}
+}
+
+// Close closes the connections that are idle. Requests may go on, but none is kept from then on.
+func (d *Directory) Close() { d.pool.close() }
+
+// Authenticate finds the name in the directory and tries the password. It is ErrUnknown if there is no such
+// name, ErrRejected if the directory refuses the password, for whatever reason it has, or if more than
+// one entry has the name; else an outage.
+//
+// Without a service account, a template (User.DN) cannot tell a name that does not exist from a
+// wrong password: both are ErrRejected.
+func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	secret := c.Secret.Reveal()
+	switch {
+	case c.Kind != identity.Password || !plausible(c.Name):
+		return identity.Verified{}, identity.ErrUnknown
+	case secret == "" || strings.IndexByte(secret, 0) >= 0:
+		// A bind with an empty password succeeds, as nobody (RFC 4513, section 5.1.2), and there are
+		// servers to which a password ends at its first NUL.
+		return identity.Verified{}, identity.ErrRejected
+	}
+	if err := ctx.Err(); err != nil {
+		return identity.Verified{}, err
+	}
+	k := d.memory.key(c.Name, secret)
+	if verified, err, ok := d.memory.recall(k); ok {
+		return verified, d.linger(ctx, err)
+	}
+	verified, err := d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+		who, err := d.authenticate(ctx, c.Name, secret)
+		var verified identity.Verified
+		if err == nil {
+			verified = identity.Verified{Principal: who, Credential: "password"}
+		}
+		d.memory.keep(k, verified, err)
+		return verified, err
+	})
+	return verified, d.linger(ctx, err)
+}
+
+// authenticate asks the directory itself.
+func (d *Directory) authenticate(ctx context.Context, name, secret string) (*policy.Principal, error) {
+	if d.o.User.DN != "" && d.o.BindDN == "" {
+		return d.bindFirst(ctx, name, secret)
+	}
+	var u *user
+	if err := d.ask(ctx, reader, func(c *conn) (err error) {
+		u, err = d.find(c, name)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	err := d.ask(ctx, binder, func(c *conn) error { return c.bind(u.entry.DN, secret) })
+	if err == nil || errors.Is(err, identity.ErrRejected) {
+		d.pace.note(time.Since(began))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.admit(ctx, u)
+}
+
+// bindFirst binds as whom the template names, and lets him read his own entry and groups.
+func (d *Directory) bindFirst(ctx context.Context, name, secret string) (who *policy.Principal, err error) {
+	err = d.ask(ctx, binder, func(c *conn) error {
+		if err := c.bind(d.dnOf(name), secret); err != nil {
+			return err
+		}
+		u, err := d.find(c, name)
+		if errors.Is(err, identity.ErrUnknown) {
+			return fmt.Errorf("reading %s as itself: %w", d.dnOf(name), errUnreadable)
+		}
+		if err != nil {
+			return err
+		}
+		who, err = d.principal(c, u)
+		return err
+	})
+	return who, err
+}
+
+// errUnreadable means that somebody may bind, and not read his own entry.
+var errUnreadable = errors.New("the directory does not show it: let people read their own entries, or set a service account")
+
+// admit makes the principal of somebody who is known to be u.
+func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, err error) {
+	if d.o.Groups.none() {
+		return d.principal(nil, u)
+	}
+	err = d.ask(ctx, reader, func(c *conn) (err error) {
+		who, err = d.principal(c, u)
+		return err
+	})
+	return who, err
+}
+
+// Find looks somebody up without a password, by the service account, as he is in the directory now: groups
+// too. Who is disabled or expired there, as far as an entry shows it, is not found.
+func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Principal, err error) {
+	if !plausible(name) {
+		return nil, identity.ErrUnknown
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.o.Timeout)
+	defer cancel()
+	err = d.ask(ctx, reader, func(c *conn) error {
+		u, err := d.find(c, name)
+		if err != nil {
+			return err
+		}
+		if id != "" && u.id != id {
+			return identity.ErrUnknown
+		}
+		who, err = d.principal(c, u)
+		return err
+	})
+	if errors.Is(err, identity.ErrRejected) {
+		err = identity.ErrUnknown // disabled, or ambiguous: nobody who could be let in
+	}
+	return who, err
+}
+
+// linger lets a name that nobody has take as long as a wrong password.
+func (d *Directory) linger(ctx context.Context, err error) error {
+	if !errors.Is(err, identity.ErrUnknown) {
+		return err
+	}
+	if wait := d.pace.pick(); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package ldap_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// clock is a time that tests set.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+func TestADirectoryKeepsToTheContract(t *testing.T) {
+	o := company(t)
+	for how, change := range map[string]func(*ldap.Options){
+		"search, then bind":            func(*ldap.Options) {},
+		"by template, with an account": func(c *ldap.Options) { c.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
+		"remembering nothing":          func(c *ldap.Options) { c.Cache = 0 },
+		"with groups by search": func(c *ldap.Options) {
+			c.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com", Nested: ldap.Walk}
+		},
+		"with groups by memberOf": func(c *ldap.Options) { c.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk} },
+	} {
+		t.Run(how, func(t *testing.T) {
+			var clock clock
+			between := newProxy(t, o.address)
+			options := o.options()
+			options.Servers = []string{"ldap://" + between.address()}
+			options.Cache, options.Now = time.Minute, clock.now
+			options.User.Attributes = map[string]string{"mail": "email"}
+			change(&options)
+			identitytest.Run(t, identitytest.Subject{
+				Source: open(t, options), Kind: identity.Password, Name: "alice", Secret: "wonderland", Unknown: "nobody",
+				Break: func() {
+					between.set(refuse)
+					clock.advance(time.Hour)
+				},
+			})
+		})
+	}
+}
+
+// Without an account to look people up, nobody can tell an unknown name from a wrong password.
+func TestATemplateWithoutAnAccountKeepsToTheContract(t *testing.T) {
+	o := company(t)
+	options := o.options()
+	options.BindDN, options.BindPasswordFile = "", ""
+	options.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
+	d := open(t, options)
+	v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	if err != nil || v.Principal.Name != "alice" {
+		t.Errorf("alice: %v, %v", v.Principal, err)
+	}
+	for _, c := range []identity.Credentials{identity.NewCredentials("alice", "looking-glass"), identity.NewCredentials("nobody", "wonderland")} {
+		if _, err := d.Authenticate(t.Context(), c); err != identity.ErrRejected {
+			t.Errorf("%s: %v, want %v", c.Name, err, identity.ErrRejected)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package ldap
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// Bounds of what is remembered. Refusals have their own, so that whoever guesses passwords does not push
+// out those that held.
+const (
+	maxHeld    = 10_000
+	maxRefused = 4_000
+	// A client that is refused asks again at once, some of them twice. A directory would count each, and
+	// lock the account after a few.
+	refusedFor = 10 * time.Second
+)
+
+// key stands for a name and a password, and tells nobody either.
+type key [sha256.Size]byte
+
+// memory is what the directory said a short while ago.
+type memory struct {
+	secret  []byte // of this process: a key helps nobody to guess a password
+	keeps   time.Duration
+	now     func() time.Time
+	held    *lru.Cache[key, said]
+	refused *lru.Cache[key, said]
+}
+
+type said struct {
+	verified identity.Verified
+	err      error
+	until    time.Time
+}
+
+func newMemory(keeps time.Duration, now func() time.Time) *memory {
+	m := &memory{secret: make([]byte, sha256.Size), keeps: keeps, now: now}
+	rand.Read(m.secret) // never fails: crypto/rand ends the process first
+	m.held, _ = lru.New[key, said](maxHeld)
+	m.refused, _ = lru.New[key, said](maxRefused)
+	return m
+}
+
+// key is an HMAC of both, the name behind its length: no other pair gives the same input.
+func (m *memory) key(name, secret string) (k key) {
+	mac := hmac.New(sha256.New, m.secret)
+	in := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
+	in = append(append(in, name...), secret...)
+	mac.Write(in)
+	clear(in)
+	mac.Sum(k[:0])
+	return k
+}
+
+// recall returns what was said, if it still counts.
+func (m *memory) recall(k key) (identity.Verified, error, bool) {
+	if m.keeps <= 0 {
+		return identity.Verified{}, nil, false
+	}
+	for _, where := range []*lru.Cache[key, said]{m.held, m.refused} {
+		if s, ok := where.Get(k); ok && m.now().Before(s.until) {
+			return s.verified, s.err, true
+		}
+	}
+	return identity.Verified{}, nil, false
+}
+
+// keep remembers an answer. What is none, because a server was down, is asked again.
+func (m *memory) keep(k key, v identity.Verified, err error) {
+	switch {
+	case m.keeps <= 0:
+	case err == nil:
+		m.refused.Remove(k)
+		m.held.Add(k, said{verified: v, until: m.now().Add(m.keeps)})
+	case errors.Is(err, identity.ErrRejected), errors.Is(err, identity.ErrUnknown):
+		m.held.Remove(k)
+		m.refused.Add(k, said{err: err, until: m.now().Add(min(refusedFor, m.keeps))})
+	}
+}

@@ -1,0 +1,154 @@
+package ldap_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// fault is what a proxy does to connections.
+type fault int
+
+const (
+	pass    fault = iota // nothing
+	refuse               // it ends them at once
+	reset                // it ends them rudely, new ones and those under way
+	silence              // it takes what is sent, and answers nothing
+	cut                  // it ends them in the middle of the next answer
+)
+
+// proxy stands between a Directory and a server, and does it harm.
+type proxy struct {
+	listener net.Listener
+	to       string
+
+	mu      sync.Mutex
+	fault   fault
+	conns   map[net.Conn]bool
+	count   int           // connections so far
+	waiting chan struct{} // closed when silence ends
+}
+
+func newProxy(t testing.TB, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, to: to, conns: make(map[net.Conn]bool), waiting: make(chan struct{})}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.set(reset)
+		running.Wait()
+	})
+	return p
+}
+
+func (p *proxy) address() string { return p.listener.Addr().String() }
+
+// set changes what happens. Connections that are there end, unless they are to be silent or cut.
+func (p *proxy) set(f fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault == silence && f != silence {
+		close(p.waiting)
+		p.waiting = make(chan struct{})
+	}
+	p.fault = f
+	if f == refuse || f == reset {
+		for c := range p.conns {
+			if tcp, ok := c.(*net.TCPConn); ok && f == reset {
+				_ = tcp.SetLinger(0)
+			}
+			_ = c.Close()
+		}
+	}
+}
+
+// connections returns how many there were so far.
+func (p *proxy) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}
+
+func (p *proxy) now() (fault, chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fault, p.waiting
+}
+
+func (p *proxy) keep(c net.Conn) (drop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[c] = true
+	return func() {
+		_ = c.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.conns, c)
+	}
+}
+
+func (p *proxy) serve(c net.Conn) {
+	defer p.keep(c)()
+	p.mu.Lock()
+	p.count++
+	f := p.fault
+	p.mu.Unlock()
+	if f == refuse || f == reset {
+		if tcp, ok := c.(*net.TCPConn); ok && f == reset {
+			_ = tcp.SetLinger(0)
+		}
+		return
+	}
+	server, err := net.Dial("tcp", p.to)
+	if err != nil {
+		return
+	}
+	defer p.keep(server)()
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, _ = io.Copy(server, c)
+		_ = server.Close()
+	})
+	both.Go(func() {
+		p.answer(c, server)
+		_ = c.Close()
+	})
+	both.Wait()
+}
+
+// answer copies what the server says.
+func (p *proxy) answer(c, server net.Conn) {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := server.Read(buffer)
+		if n > 0 {
+			switch f, waiting := p.now(); f {
+			case silence:
+				<-waiting
+			case cut:
+				_, _ = c.Write(buffer[:n/2])
+				return
+			}
+			if _, err := c.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}

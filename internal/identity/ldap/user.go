@@ -1,0 +1,222 @@
+package ldap
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// user is an entry, and who it says that somebody is.
+type user struct {
+	entry    *ldap.Entry
+	name, id string
+}
+
+// plausible refuses names that no directory should be asked for: with spaces at their ends, which
+// directories ignore, and characters that cannot be seen. Nothing of it depends on who exists.
+func plausible(name string) bool {
+	return name != "" && len(name) <= identity.MaxName && utf8.ValidString(name) && strings.TrimSpace(name) == name &&
+		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
+// dnOf puts a name into the template.
+func (d *Directory) dnOf(name string) string {
+	return strings.ReplaceAll(d.o.User.DN, "{name}", ldap.EscapeDN(name))
+}
+
+// find looks a name up. It is ErrUnknown if there is no such entry, ErrRejected if there are several, or one
+// that cannot be told from others.
+func (d *Directory) find(c *conn, name string) (*user, error) {
+	o := &d.o.User
+	request := &ldap.SearchRequest{
+		BaseDN: o.Base, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
+		Filter:     strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name)),
+		Attributes: d.attributes(),
+	}
+	switch {
+	case o.DN != "":
+		request.BaseDN, request.Scope, request.Filter = d.dnOf(name), ldap.ScopeBaseObject, "(objectClass=*)"
+	case o.Scope == One:
+		request.Scope = ldap.ScopeSingleLevel
+	}
+	entries, err := c.search(request)
+	switch {
+	case o.DN != "" && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+		return nil, identity.ErrUnknown
+	case errors.Is(err, errTooMany) || err == nil && len(entries) > 1:
+		d.log.Warn("refused: more than one entry has the name", "name", name)
+		return nil, identity.ErrRejected
+	case err != nil:
+		return nil, fmt.Errorf("searching people: %w", err)
+	case len(entries) == 0:
+		return nil, identity.ErrUnknown
+	}
+	u := &user{entry: entries[0]}
+	if u.name, err = d.nameOf(u.entry); err == nil {
+		u.id, err = d.idOf(u.entry)
+	}
+	if err != nil {
+		d.log.Warn("refused: an entry does not say who it is", "dn", u.entry.DN, "error", err)
+		return nil, identity.ErrRejected
+	}
+	return u, nil
+}
+
+// attributes are those of people that are asked for.
+func (d *Directory) attributes() []string {
+	o := &d.o.User
+	list := append([]string{o.NameAttribute}, statusAttributes...)
+	if o.IDAttribute != "" {
+		list = append(list, o.IDAttribute)
+	} else {
+		list = append(list, "entryUUID", "objectGUID")
+	}
+	if d.o.Groups.MemberOf {
+		list = append(list, "memberOf")
+	}
+	list = slices.AppendSeq(list, maps.Keys(o.Attributes))
+	slices.Sort(list)
+	return slices.Compact(list) // some servers refuse a list that says something twice
+}
+
+// nameOf returns the one name of an entry. Of several values, the one in its DN counts, since only that
+// is a choice that nobody changes by adding another.
+func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
+	attribute := d.o.User.NameAttribute
+	names := e.GetEqualFoldAttributeValues(attribute)
+	switch {
+	case len(names) == 0:
+		return "", fmt.Errorf("it has no %s", attribute)
+	case len(names) > 1:
+		own := valueInDN(e.DN, attribute)
+		if !slices.Contains(names, own) {
+			return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
+		}
+		names[0] = own
+	}
+	if !plausible(names[0]) {
+		return "", fmt.Errorf("its %s %q is no name", attribute, names[0])
+	}
+	return names[0], nil
+}
+
+// idOf returns what an entry keeps for ever, whatever it is called.
+func (d *Directory) idOf(e *ldap.Entry) (string, error) {
+	attribute := d.o.User.IDAttribute
+	if attribute == "" {
+		if id := e.GetEqualFoldAttributeValue("entryUUID"); id != "" {
+			return id, nil
+		}
+		attribute = "objectGUID"
+	}
+	values := e.GetEqualFoldRawAttributeValues(attribute)
+	switch {
+	case len(values) == 0 && d.o.User.IDAttribute == "":
+		return e.DN, nil
+	case len(values) != 1 || len(values[0]) == 0:
+		return "", fmt.Errorf("it has %d values of %s", len(values), attribute)
+	case strings.EqualFold(attribute, "objectGUID") && len(values[0]) == 16:
+		return guid(values[0]), nil
+	case !utf8.Valid(values[0]):
+		return fmt.Sprintf("%x", values[0]), nil
+	}
+	return string(values[0]), nil
+}
+
+// principal makes u's principal, with the groups of now. It is ErrRejected if the entry says that it is no
+// longer good. The connection is needed for groups alone.
+func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
+	if why := disabled(u.entry, d.now()); why != "" {
+		d.log.Info("refused: the entry is not in use", "dn", u.entry.DN, "because", why)
+		return nil, identity.ErrRejected
+	}
+	groups, err := d.groups(c, u)
+	if err != nil {
+		return nil, fmt.Errorf("searching groups of %s: %w", u.entry.DN, err)
+	}
+	return &policy.Principal{
+		Kind: policy.User, Name: u.name, Source: d.source, ID: u.id, Groups: groups, Claims: d.claims(u.entry),
+	}, nil
+}
+
+// Bounds of a claim: it travels with each decision, into the journal too.
+const (
+	maxValues = 100
+	maxValue  = 1 << 10 // bytes
+)
+
+// claims are the attributes that were asked for: text, or a list where there are several values.
+// Values that are no text, and those beyond the bounds, are left out.
+func (d *Directory) claims(e *ldap.Entry) map[string]any {
+	var claims map[string]any
+	for attribute, name := range d.o.User.Attributes {
+		var values []string
+		for _, v := range e.GetEqualFoldAttributeValues(attribute) {
+			if len(v) <= maxValue && utf8.ValidString(v) && strings.IndexFunc(v, unicode.IsControl) < 0 && len(values) < maxValues {
+				values = append(values, v)
+			}
+		}
+		if len(values) == 0 {
+			continue
+		}
+		if claims == nil {
+			claims = make(map[string]any, len(d.o.User.Attributes))
+		}
+		if len(values) == 1 {
+			claims[name] = values[0]
+		} else {
+			slices.Sort(values) // a directory returns them in any order
+			claims[name] = values
+		}
+	}
+	return claims
+}
+
+// valueInDN returns the value of an attribute in the first part of a DN; "" if it is not there.
+func valueInDN(dn, attribute string) string {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil || len(parsed.RDNs) == 0 {
+		return ""
+	}
+	for _, a := range parsed.RDNs[0].Attributes {
+		if strings.EqualFold(a.Type, attribute) {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// statusAttributes are where directories keep that somebody is disabled or expired.
+var statusAttributes = []string{"userAccountControl", "accountExpires", "nsAccountLock", "loginDisabled", "pwdAccountLockedTime", "pwdEndTime"}
+
+// disabled says why an entry is not to be used; "" if nothing shows it. At a bind the directory itself
+// refuses. This is for looking people up without a password: a refresh must end with the account.
+func disabled(e *ldap.Entry, now time.Time) string {
+	text := e.GetEqualFoldAttributeValue
+	switch {
+	case accountDisabled(text("userAccountControl")): // Active Directory
+		return "userAccountControl says so"
+	case windowsTimePassed(text("accountExpires"), now): // Active Directory
+		return "accountExpires has passed"
+	case strings.EqualFold(text("nsAccountLock"), "true"): // 389, FreeIPA
+		return "nsAccountLock is set"
+	case strings.EqualFold(text("loginDisabled"), "true"): // eDirectory
+		return "loginDisabled is set"
+	case text("pwdAccountLockedTime") == "000001010000Z": // OpenLDAP: until an administrator unlocks it
+		return "pwdAccountLockedTime is for ever"
+	}
+	if ends, err := time.Parse("20060102150405Z", text("pwdEndTime")); err == nil && !now.Before(ends) { // OpenLDAP
+		return "pwdEndTime has passed"
+	}
+	return ""
+}

@@ -1,0 +1,34 @@
+package ldap
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// accountDisable is the bit ACCOUNTDISABLE of userAccountControl.
+const accountDisable = 0x2
+
+func accountDisabled(control string) bool {
+	bits, err := strconv.ParseInt(control, 10, 64)
+	return err == nil && bits&accountDisable != 0
+}
+
+// windowsEpoch is 1601-01-01 in Unix seconds; Windows counts 100 ns steps from there.
+const windowsEpoch = -11_644_473_600
+
+// windowsTimePassed reads accountExpires. 0 and the largest number mean never.
+func windowsTimePassed(text string, now time.Time) bool {
+	steps, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || steps <= 0 || steps == 1<<63-1 {
+		return false
+	}
+	return !now.Before(time.Unix(windowsEpoch+steps/1e7, steps%1e7*100))
+}
+
+// guid prints an objectGUID as Windows does: its first three numbers are stored with the least byte first.
+func guid(b []byte) string {
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x",
+		binary.LittleEndian.Uint32(b[0:4]), binary.LittleEndian.Uint16(b[4:6]), binary.LittleEndian.Uint16(b[6:8]), b[8:10], b[10:16])
+}
