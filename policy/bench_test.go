@@ -141,6 +141,30 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// Requests by ever other people for ever other rules, none of which is in the processor's caches when
+// its turn comes. The smallest policy tells what of it is the requests' own.
+func BenchmarkDecideAllOver(b *testing.B) {
+	for _, shape := range shapes {
+		for _, n := range sizes {
+			p := mustCompile(b, sourceOf(n, shape.rule))
+			requests := make([]*policy.Request, 4096)
+			for k := range requests {
+				i := k * 7919 % n
+				requests[k] = &policy.Request{
+					Principal: ann(i), Registry: fmt.Sprintf("r%d", i),
+					Scopes: []scope.Scope{{Type: "repository", Name: shape.hit(i), Actions: scope.Pull | scope.Push}},
+				}
+			}
+			b.Run(fmt.Sprintf("%s/%d", shape.name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for k := 0; b.Loop(); k++ {
+					p.Decide(requests[k%len(requests)])
+				}
+			})
+		}
+	}
+}
+
 // Somebody in many groups, before rules for each of them at one place.
 func BenchmarkDecideManyGroups(b *testing.B) {
 	p := mustCompile(b, sourceOf(100_000, shapes[3].rule))

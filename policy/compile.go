@@ -16,6 +16,7 @@ type Policy struct {
 	rules    []Rule
 	compiled []rule // in the same order
 
+	seed       maphash.Seed // of the hashes of subjects
 	tree       tree
 	everywhere map[string]*node            // the rules of all registries, by type
 	registries map[string]map[string]*node // by registry and type
@@ -27,6 +28,7 @@ type rule struct {
 	number   int32         // from 1, by place in the source
 	actions  scope.Actions // of its role and its own, as far as its type has them
 	deny     bool
+	plain    bool // it has neither condition nor lifetime: the source need not be read
 	subjects []hashed
 }
 
@@ -48,25 +50,22 @@ func hash(seed maphash.Seed, s subject) uint64 {
 // Compile checks a source and builds the index over its rules. The error is Problems, with all that
 // is wrong. The policy keeps the slices in the rules, which must not be changed any more.
 func Compile(source Source) (*Policy, error) {
-	rules := slices.Clone(source.Rules)
+	rules, seed := slices.Clone(source.Rules), maphash.MakeSeed()
 	c := compiler{
 		roles: source.Roles,
 		policy: &Policy{
 			rules:      rules,
 			everywhere: map[string]*node{},
 			registries: map[string]map[string]*node{},
-			tree: tree{
-				seed:  maphash.MakeSeed(),
-				edges: make(map[edge]*node, len(rules)),
-				globs: map[affix][]globEdge{},
-			},
+			seed:       seed,
+			tree:       tree{edges: newEdges(seed, len(rules)), globs: map[affix][]globEdge{}},
 		},
 		names:     make(map[string]int, len(rules)),
 		suggested: map[string]string{},
 		compiled:  make([]rule, len(rules)),
 		parts:     make(pattern, 0, maxParts),
 	}
-	c.planter = planter{tree: &c.policy.tree, globbed: map[edge]*node{}}
+	c.planter = planter{tree: &c.policy.tree, globbed: map[globKey]*node{}}
 	c.checkRoles()
 	for i := range rules {
 		c.rule(i)
@@ -112,6 +111,7 @@ func (c *compiler) rule(i int) {
 	source := &c.policy.rules[i]
 	r := &c.compiled[i]
 	r.source, r.number, r.deny = source, int32(i+1), source.Deny
+	r.plain = source.When == nil && source.Lifetime == 0
 
 	c.checkName(i)
 	kind := c.checkType(i)
@@ -182,7 +182,7 @@ func (c *compiler) parseSubjects(i int) []hashed {
 			c.problem(i, "subjects", k, *bad)
 			continue
 		}
-		c.subjects = append(c.subjects, hashed{hash(c.policy.tree.seed, s), s})
+		c.subjects = append(c.subjects, hashed{hash(c.policy.seed, s), s})
 	}
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }

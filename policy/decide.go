@@ -8,7 +8,7 @@ import (
 )
 
 // Decide judges a request. It reads nothing but the policy and the request, and allocates the
-// results and their causes, nothing else, unless the principal has more than 60 groups. A request
+// results and their causes, nothing else, unless the principal has more than some 60 groups. A request
 // without a principal is one of somebody anonymous.
 //
 // Where several rules decide an action alike, the first of them in the source is named.
@@ -97,6 +97,7 @@ func (j *judge) walk(root *node) {
 	now, next := enter(room[0][:0], root, 0), room[1][:0]
 	for at := range j.path.parts {
 		part := j.path.part(at)
+		hash := j.policy.tree.edges.hash(part)
 		for _, s := range now {
 			if s.at > at { // a claim with several parts led beyond
 				next = add(next, s.node, s.at)
@@ -109,10 +110,8 @@ func (j *judge) walk(root *node) {
 			if n.stays {
 				next = add(next, n, at+1)
 			}
-			if n.forks {
-				if to := j.policy.tree.edges[edge{n, part}]; to != nil {
-					next = enter(next, to, at+1)
-				}
+			if to := j.policy.tree.edges.find(n, part, hash); to != nil {
+				next = enter(next, to, at+1)
 			}
 			if n.star != nil {
 				next = enter(next, n.star, at+1)
@@ -217,7 +216,7 @@ func (j *judge) hashes() []uint64 {
 			to = j.few[:j.held]
 		}
 		for i := range to {
-			to[i] = hash(j.policy.tree.seed, j.who.subject(i))
+			to[i] = hash(j.policy.seed, j.who.subject(i))
 		}
 	}
 	if j.many != nil {
@@ -252,7 +251,11 @@ func (j *judge) weigh(r *rule) {
 	if !j.found.open(r, actions) {
 		return
 	}
-	if r.source.When != nil {
+	var lifetime time.Duration
+	if !r.plain {
+		lifetime = r.source.Lifetime
+	}
+	if !r.plain && r.source.When != nil {
 		holds, err := r.source.When.Holds(j.request)
 		if r.deny && !holds && err == nil {
 			return
@@ -270,7 +273,7 @@ func (j *judge) weigh(r *rule) {
 			continue
 		}
 		first(&j.found.allowed[a], r.number)
-		j.found.lifetime[a] = shorter(j.found.lifetime[a], r.source.Lifetime)
+		j.found.lifetime[a] = shorter(j.found.lifetime[a], lifetime)
 	}
 }
 
@@ -284,7 +287,7 @@ func (v *verdict) open(r *rule, actions scope.Actions) bool {
 				return true
 			}
 		case v.denied[a] != 0:
-		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, shorter(v.lifetime[a], r.source.Lifetime) != v.lifetime[a]:
+		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, !r.plain && shorter(v.lifetime[a], r.source.Lifetime) != v.lifetime[a]:
 			return true
 		}
 	}

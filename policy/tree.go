@@ -1,7 +1,5 @@
 package policy
 
-import "hash/maphash"
-
 // tree is the index: which rules may a name concern? It is a trie over the path parts of patterns.
 // One name leads to few of its nodes however many rules there are, since what can be written in many
 // ways, the literal text of a part, is found in a map; and at a node, the rules of a subject are too.
@@ -13,18 +11,12 @@ import "hash/maphash"
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// All trees of a policy share its maps: a key is a node and what leads on from it.
+// All trees of a policy share its tables, whose keys are a node and what leads on from it.
 type tree struct {
-	seed   maphash.Seed
-	edges  map[edge]*node
+	edges  edges
 	globs  map[affix][]globEdge
+	nodes  uint32
 	lately []node // nodes that are made but not yet in use
-}
-
-// edge leads from a node by a literal part.
-type edge struct {
-	from *node
-	part string
 }
 
 // affix leads from a node by the text before the first * of a part and after its last.
@@ -40,21 +32,21 @@ type globEdge struct {
 	to     *node
 }
 
-// node is a place that patterns lead to.
+// node is a place that patterns lead to. It has 64 bytes, a line of a cache.
 type node struct {
-	ends  *posting // rules of the names that end here
-	below *posting // rules of the names that go on from here: the pattern ends with /**
-	star  *node
-	more  *edges // what few nodes have
-	// forks says that edges of the tree lead from here.
-	forks bool
-	// stays says that the node is behind a **: it is reached again after each part.
-	stays bool
-	// joins says that several ways through one name may come together here.
-	joins bool
+	ends   *posting // rules of the names that end here
+	below  *posting // rules of the names that go on from here: the pattern ends with /**
+	star   *node
+	more   *more  // what few nodes have
+	from   *node  // where the literal edge to here begins; nil if there is none
+	part   string // its text
+	number uint32 // unlike that of any other node of the tree
+	forks  bool   // literal edges lead from here
+	stays  bool   // behind a **: it is reached again after each part
+	joins  bool   // several ways through one name may come together here
 }
 
-type edges struct {
+type more struct {
 	deep   *node
 	person *node
 	claims []claimEdge
@@ -84,14 +76,22 @@ func (t *tree) grow() *node {
 	}
 	n := &t.lately[0]
 	t.lately = t.lately[1:]
+	t.nodes++
+	n.number = t.nodes
 	return n
 }
 
 // planter adds rules to a tree.
 type planter struct {
 	*tree
-	globbed map[edge]*node // globs by their whole text
+	globbed map[globKey]*node
 	large   []*posting
+}
+
+// globKey is a glob by its whole text, so that each leads to one node.
+type globKey struct {
+	from *node
+	text string
 }
 
 // plant adds a rule under a pattern.
@@ -128,12 +128,11 @@ func (t *planter) post(at **posting, r *rule) {
 func (t *planter) child(n *node, p part) *node {
 	switch p.kind {
 	case literal:
-		key := edge{n, p.text}
-		to, ok := t.edges[key]
-		if !ok {
+		hash := t.edges.hash(p.text)
+		to := t.edges.find(n, p.text, hash)
+		if to == nil {
 			to = t.grow()
-			t.edges[key] = to
-			n.forks = true
+			t.edges.add(n, to, p.text, hash)
 		}
 		return to
 	case star:
@@ -144,7 +143,7 @@ func (t *planter) child(n *node, p part) *node {
 	}
 
 	if n.more == nil {
-		n.more = &edges{}
+		n.more = &more{}
 	}
 	switch p.kind {
 	case deep:
@@ -173,7 +172,7 @@ func (t *planter) child(n *node, p part) *node {
 }
 
 func (t *planter) globChild(n *node, p part) *node {
-	key := edge{n, p.text}
+	key := globKey{n, p.text}
 	if to, ok := t.globbed[key]; ok {
 		return to
 	}

@@ -1,0 +1,76 @@
+package policy
+
+import "hash/maphash"
+
+// edges is the table of all literal edges of a tree: from a node by the text of a part to another. It
+// is where a large policy is met at a place that no cache holds, so an entry is two words in one array,
+// and what it is compared with lies in the node that is read next anyhow: a map of strings waits for
+// memory four times as often.
+type edges struct {
+	seed  maphash.Seed
+	slots []slot // a power of two; at least half of them are free
+	used  int
+}
+
+type slot struct {
+	key uint64
+	to  *node // nil: free
+}
+
+func newEdges(seed maphash.Seed, expected int) edges {
+	size := 8
+	for size < 2*expected {
+		size *= 2
+	}
+	return edges{seed: seed, slots: make([]slot, size)}
+}
+
+// hash returns the hash of a part, for find.
+func (e *edges) hash(part string) uint64 { return maphash.String(e.seed, part) }
+
+func key(from *node, hash uint64) uint64 {
+	return hash + uint64(from.number)*0x9e3779b97f4a7c15
+}
+
+// find returns the node that the part, which has the hash, leads to; nil if there is none.
+func (e *edges) find(from *node, part string, hash uint64) *node {
+	if !from.forks {
+		return nil
+	}
+	key := key(from, hash)
+	for i := key; ; i++ {
+		s := &e.slots[i&uint64(len(e.slots)-1)]
+		if s.to == nil {
+			return nil
+		}
+		if s.key == key && s.to.from == from && s.to.part == part {
+			return s.to
+		}
+	}
+}
+
+// add adds an edge that is not there yet.
+func (e *edges) add(from, to *node, part string, hash uint64) {
+	to.from, to.part = from, part
+	from.forks = true
+	e.used++
+	if 2*e.used > len(e.slots) {
+		before := e.slots
+		e.slots = make([]slot, 2*len(before))
+		for _, s := range before {
+			if s.to != nil {
+				e.put(s)
+			}
+		}
+	}
+	e.put(slot{key(from, hash), to})
+}
+
+func (e *edges) put(s slot) {
+	for i := s.key; ; i++ {
+		if free := &e.slots[i&uint64(len(e.slots)-1)]; free.to == nil {
+			*free = s
+			return
+		}
+	}
+}
