@@ -1,0 +1,223 @@
+// Package accounts answers: is this one of our own users or robots, or a credential that we handed out?
+//
+// It keeps users, robots and groups, and hands out three kinds of credentials: personal access tokens,
+// for users of any source (a directory's as well as our own), robots' secrets, and refresh tokens. It is a
+// source of identity under the name "accounts".
+//
+// # Names
+//
+// The name of a user, a robot, a group or a token is one path part of a repository's name, in ASCII: lower-case
+// letters and digits, with single separators (".", "_", "__", or some "-") between them, at most 64 bytes. So ${user} works for every
+// user, and there is one spelling of each name: "Ann", "ann " and "аnn" with a Cyrillic letter are refused when
+// somebody would add them, and are nobody at sign-in.
+//
+// A robot called ci signs in as robot+ci, which needs no quotes in a shell or in YAML, and which no user can be
+// called. Rules call it robot:ci. Methods that take a login take either: "ann" is a user, "robot+ci" a robot. No other
+// source is asked about a login that begins with "robot+".
+//
+// # Ids
+//
+// Each user and robot has an id that is never given to another. Whatever belonged to one that was
+// deleted is gone; a namesake that is added later has nothing of it.
+//
+// # Secrets
+//
+// Passwords are kept as argon2id; bcrypt hashes that were brought along are replaced at the next sign-in. What
+// we hand out is random and kept as SHA-256. A secret is returned once, by the call that made it, and is in no error,
+// no log line and no entry of the journal. All begin with identity.AccessTokenPrefix, and end with a checksum: a
+// typing mistake costs no query.
+//
+// # Rights
+//
+// Each call that changes or shows something takes the Actor that does it, who needs a right over Tidewaiter: a scope of the
+// type tidewaiter, judged by the policy in force.
+//
+//	tidewaiter:accounts:read          see users, robots, groups and tokens
+//	tidewaiter:accounts:write         change them, which is as good as being any of them …
+//	tidewaiter:administrators:write   … and those that are administrators
+//
+// The members of the group "tidewaiter-admins", of whichever source, have all rights of the type tidewaiter without a
+// rule, and those of "tidewaiter-auditors" may read everything; a rule of the policy can deny it to them. Users need no right for what is
+// their own: to change their password (by showing it), to make tokens for themselves, to see and revoke those. Robots
+// need none to change their secret.
+//
+// Nobody promotes himself. A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
+// those that it makes are at most as wide; one that ends makes none that ends later; and what was made with a token is void when that
+// token is.
+//
+// # Changes
+//
+// Every change is journaled in its own transaction. Objects have a version: a call that is given another one than the
+// present fails with ErrChanged; 0 means any. What a change forbids is forbidden at once in this process, and
+// after a second in others that share the database, while they Run.
+package accounts
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+const (
+	// Source is what principals bear as their source.
+	Source = "accounts"
+	// RobotPrefix begins the login of a robot.
+	RobotPrefix = "robot+"
+	// Administrators is the group whose members have all rights over Tidewaiter.
+	Administrators = "tidewaiter-admins"
+	// Auditors is the group whose members may read everything in Tidewaiter.
+	Auditors = "tidewaiter-auditors"
+)
+
+var (
+	// ErrExists means that the name is taken; of SetUp and SetupSecret, that there is an administrator.
+	ErrExists = errors.New("it exists already")
+	// ErrNotFound means that there is no such thing, or that the actor may not know of it.
+	ErrNotFound = errors.New("there is no such thing")
+	// ErrChanged means that the version is not the present one: somebody else was faster.
+	ErrChanged = errors.New("it has been changed meanwhile")
+	// ErrForbidden means that the actor has no right to it.
+	ErrForbidden = errors.New("the right to do that is missing")
+)
+
+// InvalidError means that what was given for a field cannot be taken. Text is for people, and never
+// shows a secret.
+type InvalidError struct {
+	Field string // "name", "password", "hash", "limits", "expires", "owner", "current", "kind"
+	Text  string // "it must have at least 8 bytes"
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
+
+// Options are the settings of Accounts. DB and Hashing are needed, and a Journal to change anything.
+type Options struct {
+	DB      *store.DB
+	Journal *journal.Journal
+	Hashing *password.Hashing
+
+	// Find looks up the owner of a token in another source (identity.Chain.FindIn). nil: there is no other source.
+	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
+	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
+	Judge func(*policy.Request) policy.Decision
+
+	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
+	Now         func() time.Time // nil: time.Now
+	Log         *slog.Logger     // nil: nothing is logged
+	Every       time.Duration    // how often Run looks for changes by others; 0: 1 s
+}
+
+// Actor is who does something, and with what.
+type Actor struct {
+	Principal  *policy.Principal // nil: nobody, who has no rights
+	Remote     netip.Addr
+	Credential string    // identity.Verified.Credential
+	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
+
+	operator string
+}
+
+// Operator is somebody with a command line and the database itself, who therefore may do everything. The
+// name is for the journal.
+func Operator(name string) Actor { return Actor{operator: name} }
+
+// Page is which part of a list is wanted.
+type Page struct {
+	After string // what the last call returned as next; "": from the beginning
+	Limit int    // at most so many; 0: 100; never more than 1,000
+}
+
+// Account is a user or a robot.
+type Account struct {
+	ID       string
+	Kind     policy.Kind // User or Robot
+	Name     string      // "ann", "ci"
+	Version  int64
+	Created  time.Time
+	Changed  time.Time
+	Expires  time.Time // zero: never
+	Disabled bool
+	Hash     string   // kind of the password's hash: "argon2id", "bcrypt"; "": there is no password
+	Groups   []string // sorted
+}
+
+// Login returns what the account signs in as: "ann", "robot+ci".
+func (a *Account) Login() string {
+	if a.Kind == policy.Robot {
+		return RobotPrefix + a.Name
+	}
+	return a.Name
+}
+
+// NewUser is a user to add. With neither password nor hash, one that can sign in with tokens only.
+type NewUser struct {
+	Name     string
+	Password identity.Secret
+	Hash     identity.Secret // bcrypt or argon2id, in place of a password
+	Groups   []string        // which must exist, but for Administrators and Auditors
+}
+
+// NewRobot is a robot to add.
+type NewRobot struct {
+	Name    string
+	Expires time.Time // zero: never
+	Groups  []string  // which must exist
+}
+
+// Group is some users and robots.
+type Group struct {
+	ID      string
+	Name    string
+	Version int64
+	Created time.Time
+	Size    int // members
+}
+
+// Use is what a Token is for.
+type Use string
+
+// The uses of tokens.
+const (
+	Access  Use = "access"  // a personal access token, in place of a password
+	Robot   Use = "robot"   // a robot's secret
+	Refresh Use = "refresh" // what docker and others keep in place of a password
+)
+
+// Owner is whom a token stands for.
+type Owner struct {
+	Kind   policy.Kind
+	Source string // "": accounts
+	Name   string
+	ID     string
+}
+
+// Token is a credential that was handed out, without its secret.
+type Token struct {
+	ID       string
+	Use      Use
+	Owner    Owner
+	Name     string         // of an access token: "laptop"
+	Limits   []policy.Limit // empty: as wide as its owner's rights
+	Registry string         // of a refresh token: the one that it is good for
+	Client   string         // of a refresh token: which asked for it
+	Parent   string         // id of the token that it was made with; "": none
+	Created  time.Time
+	Expires  time.Time  // zero: never
+	Used     time.Time  // zero: never; up to a few seconds behind
+	From     netip.Addr // where it was last used from
+}
+
+// NewToken is an access token to make.
+type NewToken struct {
+	Owner   Owner  // zero: the actor. Kind and ID are found by source and name
+	Name    string // unique among its owner's
+	Limits  []policy.Limit
+	Expires time.Time // zero: never, or with the credential of an actor who makes it for himself
+}
