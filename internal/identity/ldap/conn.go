@@ -150,11 +150,11 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 // settled says whether err, which may be nil, is a server's answer to a question. Anything else is an
 // outage, and leaves a connection in a state that nobody knows.
 func settled(err error) bool {
-	if _, ok := errors.AsType[*dialError](err); ok {
+	if _, failed := errors.AsType[*dialError](err); failed {
 		return false
 	}
-	for _, answer := range []error{identity.ErrUnknown, identity.ErrRejected, errTooMany, errUnreadable} {
-		if err == nil || errors.Is(err, answer) {
+	for _, answer := range []error{nil, identity.ErrUnknown, identity.ErrRejected, errTooMany, errUnreadable} {
+		if errors.Is(err, answer) {
 			return true
 		}
 	}

@@ -22,11 +22,13 @@ const (
 type proxy struct {
 	listener net.Listener
 	to       string
+	heard    io.Writer // what is sent to the server is written here, too; may be nil
 
 	mu      sync.Mutex
 	fault   fault
 	conns   map[net.Conn]bool
 	count   int           // connections so far
+	counted *sync.Cond    // count has grown
 	waiting chan struct{} // closed when silence ends
 }
 
@@ -37,6 +39,7 @@ func newProxy(t testing.TB, to string) *proxy {
 		t.Fatal(err)
 	}
 	p := &proxy{listener: l, to: to, conns: make(map[net.Conn]bool), waiting: make(chan struct{})}
+	p.counted = sync.NewCond(&p.mu)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -83,6 +86,15 @@ func (p *proxy) connections() int {
 	return p.count
 }
 
+// await returns when there were so many.
+func (p *proxy) await(connections int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.count < connections {
+		p.counted.Wait()
+	}
+}
+
 func (p *proxy) now() (fault, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,6 +117,7 @@ func (p *proxy) serve(c net.Conn) {
 	defer p.keep(c)()
 	p.mu.Lock()
 	p.count++
+	p.counted.Broadcast()
 	f := p.fault
 	p.mu.Unlock()
 	if f == refuse || f == reset {
@@ -120,7 +133,11 @@ func (p *proxy) serve(c net.Conn) {
 	defer p.keep(server)()
 	var both sync.WaitGroup
 	both.Go(func() {
-		_, _ = io.Copy(server, c)
+		var from io.Reader = c
+		if p.heard != nil {
+			from = io.TeeReader(c, p.heard)
+		}
+		_, _ = io.Copy(server, from)
 		_ = server.Close()
 	})
 	both.Go(func() {

@@ -228,3 +228,66 @@ func freeAddress() (string, error) {
 
 // port returns the port of an address.
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+
+// attribute returns the value that an entry has.
+func (o *openLDAP) attribute(t testing.TB, dn, name string) string {
+	t.Helper()
+	result, err := o.admin(t).Search(&client.SearchRequest{BaseDN: dn, Filter: "(objectClass=*)", Attributes: []string{name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Entries[0].GetAttributeValue(name)
+}
+
+// add adds a person, until the test ends.
+func (o *openLDAP) add(t testing.TB, dn, password string) {
+	t.Helper()
+	err := o.admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
+		{Type: "objectClass", Vals: []string{"inetOrgPerson"}}, {Type: "cn", Vals: []string{"x"}}, {Type: "sn", Vals: []string{"x"}},
+		{Type: "userPassword", Vals: []string{password}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := o.admin(t).Del(&client.DelRequest{DN: dn}); err != nil && !client.IsErrorWithCode(err, client.LDAPResultNoSuchObject) {
+			t.Error(err)
+		}
+	})
+}
+
+func (o *openLDAP) delete(t testing.TB, dn string) {
+	t.Helper()
+	if err := o.admin(t).Del(&client.DelRequest{DN: dn}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write makes a file.
+func write(t testing.TB, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	rewrite(t, file, text)
+	return file
+}
+
+func rewrite(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certificate returns an authority that nobody knows, in PEM.
+func certificate(t testing.TB) []byte {
+	t.Helper()
+	o := &openLDAP{folder: t.TempDir()}
+	if err := o.writeCertificates(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(o.file("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

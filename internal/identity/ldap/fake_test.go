@@ -1,0 +1,154 @@
+package ldap_test
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	client "github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// fake is a directory that answers as it is told: for what OpenLDAP has not, as Active Directory's rule
+// in chain and its ids, or does not do, as answering with a mistake.
+type fake struct {
+	listener net.Listener
+	entries  map[string][]*client.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
+	results  map[string]uint16          // of a search, likewise
+	binds    map[string]uint16          // by DN: the result; 0 for the password "right"
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func newFake(t testing.TB) *fake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{listener: l, entries: make(map[string][]*client.Entry), results: make(map[string]uint16), binds: make(map[string]uint16)}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.serve(c)
+		}
+	}()
+	return f
+}
+
+// options are those of somebody who runs it.
+func (f *fake) options() ldap.Options {
+	return ldap.Options{
+		Name: "ad", Servers: []string{"ldap://" + f.listener.Addr().String()},
+		User: ldap.User{Base: "dc=corp", Filter: "(sAMAccountName={name})", NameAttribute: "sAMAccountName"},
+	}
+}
+
+// heard returns what was asked.
+func (f *fake) heard() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.asked...)
+}
+
+func (f *fake) serve(c net.Conn) {
+	defer c.Close()
+	for {
+		packet, err := ber.ReadPacket(c)
+		if err != nil || len(packet.Children) < 2 {
+			return
+		}
+		id, _ := packet.Children[0].Value.(int64)
+		request := packet.Children[1]
+		var answers []*ber.Packet
+		switch request.Tag {
+		case client.ApplicationBindRequest:
+			answers = []*ber.Packet{f.bind(request)}
+		case client.ApplicationSearchRequest:
+			answers = f.search(request)
+		default:
+			return
+		}
+		for _, a := range answers {
+			message := ber.NewSequence("LDAPMessage")
+			message.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
+			message.AppendChild(a)
+			if _, err := c.Write(message.Bytes()); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) note(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, what)
+}
+
+func (f *fake) bind(request *ber.Packet) *ber.Packet {
+	dn, password := request.Children[1].Data.String(), request.Children[2].Data.String()
+	f.note("bind " + dn)
+	code, ok := f.binds[dn]
+	if !ok || code == 0 && password != "right" {
+		code = client.LDAPResultInvalidCredentials
+	}
+	return result(client.ApplicationBindResponse, code)
+}
+
+func (f *fake) search(request *ber.Packet) (answers []*ber.Packet) {
+	scope, _ := request.Children[1].Value.(int64)
+	filter, _ := client.DecompileFilter(request.Children[6])
+	what := request.Children[0].Data.String() + " " + []string{"base", "one", "sub"}[scope] + " " + filter
+	f.note(what)
+	for _, e := range f.entries[what] {
+		entry := ber.Encode(ber.ClassApplication, ber.TypeConstructed, client.ApplicationSearchResultEntry, nil, "")
+		entry.AppendChild(text(e.DN))
+		attributes := ber.NewSequence("")
+		for _, a := range e.Attributes {
+			one := ber.NewSequence("")
+			one.AppendChild(text(a.Name))
+			values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
+			for _, v := range a.Values {
+				values.AppendChild(text(v))
+			}
+			one.AppendChild(values)
+			attributes.AppendChild(one)
+		}
+		entry.AppendChild(attributes)
+		answers = append(answers, entry)
+	}
+	reference := ber.Encode(ber.ClassApplication, ber.TypeConstructed, client.ApplicationSearchResultReference, nil, "")
+	reference.AppendChild(text("ldap://other.corp/dc=other")) // as Active Directory adds to each search from its top
+	return append(answers, reference, result(client.ApplicationSearchResultDone, f.results[what]))
+}
+
+func text(s string) *ber.Packet {
+	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
+}
+
+func result(tag ber.Tag, code uint16) *ber.Packet {
+	r := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
+	r.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, int64(code), ""))
+	r.AppendChild(text(""))
+	r.AppendChild(text("as it was told"))
+	return r
+}
+
+// entry makes one of "attribute: value" lines.
+func entry(dn string, lines ...string) *client.Entry {
+	attributes := make(map[string][]string)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		attributes[name] = append(attributes[name], value)
+	}
+	return client.NewEntry(dn, attributes)
+}

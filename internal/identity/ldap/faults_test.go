@@ -1,0 +1,394 @@
+package ldap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// An outage is no refusal: whatever goes wrong on the way to a directory, the chain says "unavailable",
+// within the time limit, and all is well when it is over.
+func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
+	for _, tt := range []struct {
+		fault fault
+		how   string
+	}{
+		{refuse, "ends connections"}, {reset, "resets connections"}, {silence, "says nothing"}, {cut, "stops in the middle"},
+	} {
+		for _, when := range []string{"at first", "on a connection that was good"} {
+			t.Run(tt.how+" "+when, func(t *testing.T) {
+				var clock clock
+				o := company(t)
+				between := newProxy(t, o.address)
+				options := o.options()
+				options.Servers = []string{"ldap://" + between.address()}
+				options.Timeout, options.Now = time.Minute, clock.now
+				if tt.fault == silence {
+					options.Timeout = time.Second
+				}
+				d := open(t, options)
+				chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: d, Remote: true}}})
+				if when != "at first" {
+					if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				between.set(tt.fault)
+				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+				if !errors.Is(err, identity.ErrUnavailable) || !strings.Contains(err.Error(), between.address()) {
+					t.Errorf("%v: it does not say what is down", err)
+				}
+				if _, err := chain.Find(t.Context(), "alice", ""); !errors.Is(err, identity.ErrUnavailable) {
+					t.Errorf("looking up: %v", err)
+				}
+				between.set(pass)
+				clock.advance(time.Minute)
+				if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+					t.Errorf("when it is over: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A directory that was restarted ends the connections that are idle. Nobody notices.
+func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers = []string{"ldap://" + between.address()}
+	d := open(t, options)
+	for range 5 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+			t.Fatal(err)
+		}
+		between.set(reset)
+		between.set(pass)
+	}
+}
+
+func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
+	o := company(t)
+	for _, f := range []fault{refuse, reset, silence, cut} {
+		first, second := newProxy(t, o.address), newProxy(t, o.address)
+		first.set(f)
+		options := o.options()
+		options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
+		if f == silence {
+			options.Timeout = 2 * time.Second
+		}
+		d := open(t, options)
+		for range 5 {
+			v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			if err != nil || v.Principal.Name != "alice" {
+				t.Fatalf("fault %d: %v", f, err)
+			}
+			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wrong")); err != identity.ErrRejected {
+				t.Fatalf("fault %d: a wrong password: %v", f, err)
+			}
+		}
+		if n := first.connections(); n != 3 {
+			t.Errorf("fault %d: the first was asked over %d connections, and is to rest after 3", f, n)
+		}
+	}
+}
+
+// A wrong password is an answer: the next server is not asked, which would count it again.
+func TestARefusalIsFinal(t *testing.T) {
+	o := company(t)
+	first, second := newProxy(t, o.address), newProxy(t, o.address)
+	options := o.options()
+	options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
+	d := open(t, options)
+	for _, c := range []identity.Credentials{identity.NewCredentials("alice", "wrong"), identity.NewCredentials("nobody", "wrong")} {
+		if _, err := d.Authenticate(t.Context(), c); err == nil {
+			t.Error("it holds")
+		}
+	}
+	if second.connections() != 0 {
+		t.Error("the second server was asked")
+	}
+}
+
+func TestAServerRestsAfterThreeFailures(t *testing.T) {
+	var clock clock
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
+	d := open(t, options)
+	attempt := func(wants string, connections int) {
+		t.Helper()
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+		if got := outcome(v, err); !strings.Contains(got, wants) {
+			t.Errorf("%s, want %s", got, wants)
+		}
+		if got := between.connections(); got != connections {
+			t.Errorf("%d connections, want %d", got, connections)
+		}
+	}
+	between.set(refuse)
+	attempt("outage", 1)
+	attempt("outage", 2)
+	attempt("outage", 3)
+	attempt("not asked again yet, after 3 failures", 3)
+	attempt("not asked again yet", 3)
+	clock.advance(11 * time.Second)
+	attempt("outage", 4) // one tries
+	attempt("not asked again yet, after 4 failures", 4)
+	between.set(pass)
+	attempt("not asked again yet", 4)
+	clock.advance(11 * time.Second)
+	attempt("alice", 6) // one to look up, one to bind
+	attempt("alice", 6)
+}
+
+// While one request tries whether a server is back, the others do without it; and when that one gives
+// up, another tries.
+func TestOneTriesWhetherAServerIsBack(t *testing.T) {
+	var clock clock
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
+	options.Timeout = time.Minute // nobody waits for it
+	d := open(t, options)
+	between.set(refuse)
+	for range 3 {
+		_, _ = d.Find(t.Context(), "alice", "")
+	}
+	between.set(silence)
+	clock.advance(11 * time.Second)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		tries := make(chan error)
+		before := between.connections()
+		go func() {
+			_, err := d.Find(ctx, "alice", "")
+			tries <- err
+		}()
+		between.await(before + 1)
+		if _, err := d.Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "not asked again yet") {
+			t.Errorf("beside the one that tries: %v", err)
+		}
+		cancel()
+		if err := <-tries; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up: %v", err)
+		}
+	}
+	between.set(pass)
+	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+}
+
+// The service account's wrong password is our mistake, and not that of who asks.
+func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
+	o := company(t)
+	options := o.options()
+	options.BindPasswordFile = write(t, "password", "not the one\n")
+	d := open(t, options)
+	_, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "signing in as cn=reader") || strings.Contains(err.Error(), "not the one") {
+		t.Errorf("%v", err)
+	}
+	rewrite(t, options.BindPasswordFile, "reads everything") // it is read at each connection
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		t.Errorf("with the right one: %v", err)
+	}
+}
+
+// A base that does not exist is a mistake in the config: nobody is unknown for it.
+func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
+	options := company(t).options()
+	options.User.Base = "ou=nowhere,dc=example,dc=com"
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
+		t.Errorf("%v", err)
+	}
+}
+
+// The pool is bounded, and whoever waits for it too long is told so. No server is blamed.
+func TestAFullPoolIsAnOutageAndNobodysFault(t *testing.T) {
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Pool, options.Timeout = []string{"ldap://" + between.address()}, 2, time.Minute
+	d := open(t, options)
+	between.set(silence)
+	busy := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := d.Find(t.Context(), "alice", "")
+			busy <- err
+		}()
+	}
+	between.await(2)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for range 5 {
+		if _, err := d.Find(ctx, "bob", ""); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("%v", err)
+		}
+	}
+	between.set(pass)
+	for range 2 {
+		if err := <-busy; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := between.connections(); n != 2 {
+		t.Errorf("%d connections, of 2 that are allowed", n)
+	}
+}
+
+func TestConnectionsAreSharedAndEnd(t *testing.T) {
+	var clock clock
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.now, 3
+	d := open(t, options)
+	for i := range 20 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if n := between.connections(); n != 2 {
+		t.Errorf("%d connections for 20 requests, one after another; want one to look up and one to bind", n)
+	}
+	clock.advance(2 * time.Minute)
+	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	if n := between.connections(); n != 3 {
+		t.Errorf("%d connections, want a new one: the old was idle for too long", n)
+	}
+	d.Close()
+	for range 2 {
+		if _, err := d.Find(t.Context(), "alice", ""); err != nil {
+			t.Errorf("after Close, as under a reload: %v", err)
+		}
+	}
+	if n := between.connections(); n != 5 {
+		t.Errorf("%d connections: none is kept after Close", n)
+	}
+}
+
+// A server, or who stands between, cannot fill the memory.
+func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = c.Write([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x04, 0x84, 0x7f, 0xff, 0xff, 0xf0}) // 2 GiB follow
+				junk := make([]byte, 64<<10)
+				for err == nil {
+					_, err = c.Write(junk)
+				}
+			}()
+		}
+	}()
+	options := company(t).options()
+	options.Servers = []string{"ldap://" + l.Addr().String()}
+	if _, err := open(t, options).Find(t.Context(), "alice", ""); err == nil {
+		t.Error("it was believed")
+	}
+}
+
+// A client that goes away takes nobody with it who asks the same at the same time.
+func TestWhoGivesUpDoesNotFailOthers(t *testing.T) {
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Timeout = []string{"ldap://" + between.address()}, time.Minute
+	d := open(t, options)
+	between.set(silence)
+	impatient, cancel := context.WithCancel(t.Context())
+	type answer struct {
+		v   identity.Verified
+		err error
+	}
+	ask := func(ctx context.Context) chan answer {
+		c := make(chan answer, 1)
+		go func() {
+			v, err := d.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+			c <- answer{v, err}
+		}()
+		return c
+	}
+	first := ask(impatient)
+	between.await(1)
+	var others []chan answer
+	for range 9 {
+		others = append(others, ask(t.Context()))
+	}
+	ldap.AwaitWaiting(d, 10)
+	cancel()
+	if a := <-first; !errors.Is(a.err, context.Canceled) {
+		t.Errorf("who gave up: %v", a.err)
+	}
+	between.set(pass)
+	for _, c := range others {
+		if a := <-c; a.err != nil || a.v.Principal.Name != "alice" {
+			t.Errorf("who waited: %v", a.err)
+		}
+	}
+	if n := between.connections(); n != 2 {
+		t.Errorf("%d connections, want one to look up and one to bind for all ten", n)
+	}
+}
+
+// When all have given up, so does the question, and the next one is a new one.
+func TestAQuestionThatNobodyWaitsForEnds(t *testing.T) {
+	o := company(t)
+	between := newProxy(t, o.address)
+	options := o.options()
+	options.Servers, options.Timeout, options.Pool = []string{"ldap://" + between.address()}, time.Hour, 1
+	d := open(t, options)
+	between.set(silence)
+	for i := range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := d.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+			done <- err
+		}()
+		between.await(i + 1) // with a pool of one, the last must have ended
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	between.set(pass)
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		t.Error(err)
+	}
+}
+
+func ExampleDirectory() {
+	_, err := ldap.New(ldap.Options{
+		Name:    "corp",
+		Servers: []string{"ldaps://a.example.com", "ldap://b.example.com"},
+		User:    ldap.User{Base: "ou=people,dc=example,dc=com", Filter: "(uid={user})"},
+	})
+	fmt.Println(err)
+	// Output:
+	// ldap: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)
+	// ldap: user.filter: it has braces in it that are not {name}
+}

@@ -1,0 +1,151 @@
+package ldap_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	client "github.com/go-ldap/ldap/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+const groupsBase = "ou=groups,dc=example,dc=com"
+
+func TestGroups(t *testing.T) {
+	people := map[string]string{"alice": "wonderland", "bob": "can he fix it", "dora": "backpack", "zoë": "two dots"}
+	for _, tt := range []struct {
+		how    string
+		groups ldap.Groups
+		name   string
+		in     string
+	}{
+		{"none", ldap.Groups{}, "alice", ""},
+		{"search", ldap.Groups{Base: groupsBase}, "alice", "dev"},
+		{"search", ldap.Groups{Base: groupsBase}, "bob", "dev"},
+		{"search", ldap.Groups{Base: groupsBase}, "zoë", ""},
+		{"search, the other department too", ldap.Groups{Base: "dc=example,dc=com"}, "bob", "dev ops"},
+		{"search by name", ldap.Groups{Base: groupsBase, Filter: "(memberUid={name})"}, "alice", "nix"},
+		{"search by both", ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))"}, "alice", "dev nix"},
+		{"search, DNs", ldap.Groups{Base: groupsBase, NameAttribute: "dn"}, "alice", "cn=dev,ou=groups,dc=example,dc=com"},
+		{"search, another attribute", ldap.Groups{Base: groupsBase, Filter: "(memberUid={name})", NameAttribute: "gidNumber"}, "alice", "100"},
+		{"search, an attribute that is not there", ldap.Groups{Base: groupsBase, NameAttribute: "mail"}, "alice", ""},
+		{"search and walk", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "alice", "dev ops staff"},
+		{"search and walk in a circle", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "dora", "egg hen staff"},
+		{"search and walk", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "zoë", ""},
+		{"memberOf", ldap.Groups{MemberOf: true}, "alice", "dev"},
+		{"memberOf", ldap.Groups{MemberOf: true}, "zoë", ""},
+		{"memberOf, the other department too", ldap.Groups{MemberOf: true}, "bob", "dev ops"},
+		{"memberOf below a base", ldap.Groups{MemberOf: true, Base: "OU=Groups, DC=example,DC=com"}, "bob", "dev"},
+		{"memberOf, DNs", ldap.Groups{MemberOf: true, NameAttribute: "dn"}, "bob", "cn=dev,ou=groups,dc=example,dc=com cn=ops,ou=elsewhere,dc=example,dc=com"},
+		{"memberOf, an attribute that is looked up", ldap.Groups{MemberOf: true, NameAttribute: "objectClass"}, "alice", "groupOfNames"},
+		{"memberOf and walk", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "alice", "dev ops staff"},
+		{"memberOf and walk in a circle", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "dora", "egg hen staff"},
+	} {
+		t.Run(tt.how+" of "+tt.name, func(t *testing.T) {
+			options := company(t).options()
+			options.Groups = tt.groups
+			d := open(t, options)
+			v, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, people[tt.name]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(strings.Fields(tt.in), v.Principal.Groups, emptyIsNil); diff != "" {
+				t.Errorf("groups (-want +got):\n%s", diff)
+			}
+			found, err := d.Find(t.Context(), tt.name, v.Principal.ID)
+			if diff := cmp.Diff(v.Principal, found); err != nil || diff != "" {
+				t.Errorf("found without a password: %v %s", err, diff)
+			}
+		})
+	}
+}
+
+var emptyIsNil = cmp.Transformer("empty", func(list []string) string { return strings.Join(list, "\n") })
+
+// Who binds by a template, and is looked up by nobody, reads his groups himself.
+func TestGroupsAreReadByWhoBinds(t *testing.T) {
+	options := company(t).options()
+	options.User, options.BindDN, options.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
+	options.Groups = ldap.Groups{Base: groupsBase, Nested: ldap.Walk}
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"dev", "ops", "staff"}, v.Principal.Groups); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// zot CVE-2025-23208: a group removed at the identity provider stayed. Here groups are what the directory
+// says at each authentication, and each time somebody is looked up for a refresh.
+func TestAGroupThatIsTakenAwayIsGone(t *testing.T) {
+	o := company(t)
+	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
+	group := o.group(t, "garden", "uid=eve,ou=people,dc=example,dc=com", "uid=bob,ou=people,dc=example,dc=com")
+	options := o.options()
+	options.Groups = ldap.Groups{Base: groupsBase}
+	d := open(t, options)
+	groups := func() (list []string) {
+		t.Helper()
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials("eve", "apple"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := d.Find(t.Context(), "eve", v.Principal.ID)
+		if diff := cmp.Diff(v.Principal, found); err != nil || diff != "" {
+			t.Errorf("found: %v %s", err, diff)
+		}
+		return v.Principal.Groups
+	}
+	if got := groups(); len(got) != 1 || got[0] != "garden" {
+		t.Errorf("in the group: %q", got)
+	}
+	leave := &client.ModifyRequest{DN: group}
+	leave.Delete("member", []string{"uid=eve,ou=people,dc=example,dc=com"})
+	if err := o.admin(t).Modify(leave); err != nil {
+		t.Fatal(err)
+	}
+	if got := groups(); len(got) != 0 {
+		t.Errorf("after it was taken away: %q", got)
+	}
+}
+
+// With more groups than anybody looks through, some would be left out, and one of those could be what a
+// deny is for. So it is an error, and nobody is let in with fewer.
+func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
+	o := company(t)
+	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
+	below := "uid=joiner,ou=people,dc=example,dc=com"
+	for i := range 40 { // one in another
+		below = o.group(t, fmt.Sprintf("level-%02d", i), below)
+	}
+	for _, groups := range []ldap.Groups{{Base: groupsBase, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {
+		options := o.options()
+		options.Groups = groups
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		if err == nil || !strings.Contains(err.Error(), "more than 32 deep") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// group adds a group, until the test ends.
+func (o *openLDAP) group(t testing.TB, name string, members ...string) (dn string) {
+	t.Helper()
+	dn = "cn=" + name + "," + groupsBase
+	err := o.admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
+		{Type: "objectClass", Vals: []string{"groupOfNames"}}, {Type: "cn", Vals: []string{name}}, {Type: "member", Vals: members},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := o.admin(t).Del(&client.DelRequest{DN: dn}); err != nil {
+			t.Error(err)
+		}
+	})
+	return dn
+}

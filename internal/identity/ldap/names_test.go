@@ -1,0 +1,247 @@
+package ldap_test
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// outcome is how a test says what came of an attempt.
+func outcome(v identity.Verified, err error) string {
+	switch {
+	case err == nil:
+		return v.Principal.Name
+	case errors.Is(err, identity.ErrUnknown):
+		return "unknown"
+	case errors.Is(err, identity.ErrRejected):
+		return "rejected"
+	}
+	return "outage: " + err.Error()
+}
+
+// docker_auth: `ALICE` and `alice ` are alice to LDAP, and somebody else to the ACL. Here a principal bears
+// the directory's spelling, or there is none.
+func TestNamesAreTheDirectorysOwn(t *testing.T) {
+	for how, change := range map[string]func(*ldap.Options){
+		"search":   func(*ldap.Options) {},
+		"template": func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
+		"template, nobody looks up": func(o *ldap.Options) {
+			o.User, o.BindDN, o.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			options := company(t).options()
+			change(&options)
+			d := open(t, options)
+			alone := options.BindDN == ""
+			alice, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range []struct{ name, password, is, because string }{
+				{"alice", "wonderland", "alice", ""},
+				{"ALICE", "wonderland", "alice", "case is nothing to a directory"},
+				{"aLiCe", "wonderland", "alice", ""},
+				{"alice ", "wonderland", "unknown", "spaces at the ends are ignored by directories"},
+				{" alice", "wonderland", "unknown", ""},
+				{"alice\u00a0", "wonderland", "unknown", ""},
+				{"ali\u200bce", "wonderland", "unknown", "a character that cannot be seen"},
+				{"ali\u00adce", "wonderland", "unknown", "a soft hyphen"},
+				{"\u202ealice", "wonderland", "unknown", ""},
+				{"alice\n", "wonderland", "unknown", ""},
+				{"alice\x00", "wonderland", "unknown", ""},
+				{"alice\xff", "wonderland", "unknown", ""},
+				{"аlice", "wonderland", "-", "a Cyrillic а"},
+				{"ａｌｉｃｅ", "wonderland", "-", "wide letters, which some directories hold for alice"},
+				{"ålice", "wonderland", "-", ""},
+				{"zoë", "two dots", "zoë", ""},
+				{"ZOË", "two dots", "zoë", ""},
+				{"zoe\u0308", "two dots", "zoë", "the same letter, written as two"},
+				{"zoe", "two dots", "-", "another letter"},
+				{strings.Repeat("a", identity.MaxName+1), "wonderland", "unknown", ""},
+				{"", "wonderland", "unknown", ""},
+			} {
+				v, err := d.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.password)})
+				got := outcome(v, err)
+				if refused := got == "unknown" || got == "rejected"; tt.is == "-" && refused || alone && tt.is == "unknown" && refused {
+					continue
+				}
+				if tt.is == "-" && err == nil { // the directory took it for alice: then it is she, as she is spelt
+					if diff := cmp.Diff(alice, v); diff == "" {
+						continue
+					}
+				}
+				if got != tt.is {
+					t.Errorf("%q: %s, want %s (%s)", tt.name, got, tt.is, tt.because)
+				}
+				if err == nil && v.Principal.Name == "alice" && v.Principal.ID != alice.Principal.ID {
+					t.Errorf("%q has another id than alice", tt.name)
+				}
+			}
+		})
+	}
+}
+
+// docker_auth: the account "*@x" became a pattern. A name is a value: in filters, in DNs, and where both
+// placeholders stand in one filter.
+func TestNamesNeverBecomePatterns(t *testing.T) {
+	template := ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
+	for _, tt := range []struct {
+		user                 ldap.User
+		name, password, want string
+	}{
+		{ldap.User{}, "*", "wonderland", "unknown"},
+		{ldap.User{}, "ali*", "wonderland", "unknown"},
+		{ldap.User{}, "alice)(uid=*", "wonderland", "unknown"},
+		{ldap.User{}, "*)(|(uid=*", "wonderland", "unknown"},
+		{ldap.User{}, `\61lice`, "wonderland", "unknown"},
+		{ldap.User{}, `\2a`, "wonderland", "unknown"},
+		{ldap.User{}, `par(en)*\<>#`, "filter characters", `par(en)*\<>#`},
+		{ldap.User{}, `a+b,c=d`, "dn characters", `a+b,c=d`},
+		{ldap.User{}, "{name}", "wonderland", "unknown"},
+		{ldap.User{}, "{dn}", "wonderland", "unknown"},
+		{template, "alice,ou=people", "wonderland", "unknown"},
+		{template, "alice+cn=Alice Liddell", "wonderland", "unknown"},
+		{template, `\61lice`, "wonderland", "unknown"},
+		{template, "#616c696365", "wonderland", "unknown"},
+		{template, `alice\`, "wonderland", "unknown"},
+		{template, "*", "wonderland", "unknown"},
+		{template, `a+b,c=d`, "dn characters", `a+b,c=d`},
+		{template, `par(en)*\<>#`, "filter characters", `par(en)*\<>#`},
+		{template, "{name}", "wonderland", "unknown"},
+	} {
+		options := company(t).options()
+		if tt.user.DN != "" {
+			options.User = tt.user
+		}
+		options.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com", Filter: "(|(member={dn})(memberUid={name}))"}
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		if got := outcome(v, err); got != tt.want {
+			t.Errorf("%q by %q: %s, want %s", tt.name, tt.user.DN, got, tt.want)
+		}
+		if err == nil && len(v.Principal.Groups) > 0 {
+			t.Errorf("%q has the groups %q", tt.name, v.Principal.Groups)
+		}
+	}
+}
+
+// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password, as nobody, and says
+// yes. What is no password is refused before a connection is made.
+func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
+	o := company(t)
+	for _, user := range []ldap.User{{Base: "ou=people,dc=example,dc=com"}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
+		between := newProxy(t, o.address)
+		options := o.options()
+		options.User, options.Servers = user, []string{"ldap://" + between.address()}
+		d := open(t, options)
+		for _, secret := range []string{"", "\x00", "wonderland\x00", "\x00wonderland", "wonder\x00land"} {
+			_, err := d.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: "alice", Secret: identity.NewSecret(secret)})
+			if err != identity.ErrRejected {
+				t.Errorf("%q: %v, want %v", secret, err, identity.ErrRejected)
+			}
+		}
+		for _, kind := range []identity.Kind{identity.None, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
+			if _, err := d.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "alice", Secret: identity.NewSecret("wonderland")}); err != identity.ErrUnknown {
+				t.Errorf("the kind %d: %v, want %v", kind, err, identity.ErrUnknown)
+			}
+		}
+		if n := between.connections(); n != 0 {
+			t.Errorf("the directory was asked over %d connections", n)
+		}
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", strings.Repeat("w", identity.MaxSecret))); err != identity.ErrRejected {
+			t.Errorf("a very long password: %v", err)
+		}
+	}
+}
+
+func TestAnEntryThatCannotBeToldFromOthersIsRefused(t *testing.T) {
+	for _, tt := range []struct{ name, password, want, says string }{
+		{"twin", "castor", "rejected", "more than one entry has the name"},
+		{"janus", "two faces", "rejected", "2 values of uid"},
+		{"dora", "backpack", "dora", ""},
+		{"theodora", "backpack", "dora", ""}, // found by another name, and called by the one in her DN
+		{"spacy", "outer space", "rejected", `its uid \" spacy \" is no name`},
+		{"nopass", "anything", "rejected", ""},
+		{"nobody", "anything", "unknown", ""},
+	} {
+		var log strings.Builder
+		options := company(t).options()
+		options.User.Base = "dc=example,dc=com"
+		options.Log = slog.New(slog.NewTextHandler(&log, nil))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		if got := outcome(v, err); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+		if got := log.String(); !strings.Contains(got, tt.says) || (tt.says == "") != (got == "") {
+			t.Errorf("%s: the log says %q, want %q", tt.name, got, tt.says)
+		}
+		if strings.Contains(log.String(), tt.password) {
+			t.Errorf("%s: the password is in the log", tt.name)
+		}
+	}
+}
+
+func TestAPrincipalIsWhatTheDirectorySays(t *testing.T) {
+	o := company(t)
+	options := o.options()
+	options.User.Attributes = map[string]string{"mail": "email", "departmentNumber": "departments", "telephoneNumber": "phone"}
+	options.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com"}
+	d := open(t, options)
+	v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := identity.Verified{Credential: "password", Principal: &policy.Principal{
+		Kind: policy.User, Name: "alice", Source: "ldap:corp", ID: o.attribute(t, "uid=alice,ou=people,dc=example,dc=com", "entryUUID"),
+		Groups: []string{"dev"}, Claims: map[string]any{"email": "alice@example.com", "departments": []string{"3", "7"}},
+	}}
+	if diff := cmp.Diff(want, v); diff != "" {
+		t.Errorf("alice (-want +got):\n%s", diff)
+	}
+}
+
+// Names are reused: who is deleted and made again under the same name has another id, and is not found
+// by what was handed out to the first.
+func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
+	o := company(t)
+	d := open(t, o.options())
+	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "first")
+	first, err := d.Authenticate(t.Context(), identity.NewCredentials("carol", "first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.delete(t, "uid=carol,ou=people,dc=example,dc=com")
+	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); err != identity.ErrUnknown {
+		t.Errorf("who was deleted: %v", err)
+	}
+	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "second")
+	second, err := d.Authenticate(t.Context(), identity.NewCredentials("carol", "second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Principal.ID == second.Principal.ID {
+		t.Error("both have one id")
+	}
+	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); err != identity.ErrUnknown {
+		t.Errorf("the first is found as the second: %v", err)
+	}
+}
+
+// Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. Who is disabled in the directory is let
+// in by no password, and is not found for a refresh either.
+func TestDisabledStaysDisabled(t *testing.T) {
+	d := open(t, company(t).options())
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); err != identity.ErrRejected {
+		t.Errorf("the right password: %v, want %v", err, identity.ErrRejected)
+	}
+	if _, err := d.Find(t.Context(), "locked", ""); err != identity.ErrUnknown {
+		t.Errorf("without a password: %v, want %v", err, identity.ErrUnknown)
+	}
+}

@@ -1,0 +1,79 @@
+package ldap_test
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+func TestPasswordsTravelEncrypted(t *testing.T) {
+	o := company(t)
+	other := write(t, "other.pem", string(certificate(t)))
+	for _, tt := range []struct {
+		how    string
+		change func(*ldap.Options)
+		want   string
+	}{
+		{"LDAPS", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.secure} }, "alice"},
+		{"StartTLS", func(c *ldap.Options) { c.StartTLS = true }, "alice"},
+		{"LDAPS, unknown authority", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.secure}, other }, "unknown authority"},
+		{"LDAPS, only the system's authorities", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.secure}, "" }, "unknown authority"},
+		{"StartTLS, unknown authority", func(c *ldap.Options) { c.StartTLS, c.CA = true, other }, "unknown authority"},
+		{"LDAPS, another host", func(c *ldap.Options) { c.Servers = []string{"ldaps://localhost:" + port(o.secure)} }, "match localhost"},
+		{"StartTLS, another host", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://localhost:" + port(o.address)} }, "match localhost"},
+		{"LDAPS to a port without", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.address} }, "encrypting"},
+		{"StartTLS to a port with it", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://" + o.secure} }, "encrypting"},
+	} {
+		t.Run(tt.how, func(t *testing.T) {
+			options := o.options()
+			options.CA = o.file("ca.pem")
+			tt.change(&options)
+			v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			if got := outcome(v, err); !strings.Contains(got, tt.want) {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Whoever stands between and strips encryption off sees no password: neither that of who asks nor the
+// service account's.
+func TestEncryptionThatFailsIsNeverDoneWithout(t *testing.T) {
+	o := company(t)
+	spy := &spy{}
+	between := newProxy(t, o.address)
+	between.heard = spy
+	options := o.options()
+	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + between.address()}, true, write(t, "other.pem", string(certificate(t)))
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil {
+		t.Error("it holds")
+	}
+	if !spy.has("1.3.6.1.4.1.1466.20037") {
+		t.Error("nobody asked for encryption: this test sees nothing")
+	}
+	if spy.has("wonderland") || spy.has("reads everything") {
+		t.Error("a password was sent")
+	}
+}
+
+// spy keeps what it hears.
+type spy struct {
+	mu    sync.Mutex
+	heard bytes.Buffer
+}
+
+func (s *spy) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard.Write(p)
+}
+
+func (s *spy) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.heard.String(), text)
+}

@@ -1,0 +1,237 @@
+package ldap_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/go-ldap/ldap/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+const annDN = `CN=Ann\, of Corp,OU=People,DC=corp`
+
+func TestActiveDirectory(t *testing.T) {
+	f := newFake(t)
+	guid := "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
+	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry(annDN, "SAMAccountName: Ann", "objectGUID: "+guid, "userAccountControl: 512", "accountExpires: 9223372036854775807")}
+	f.entries[`ou=groups,dc=corp sub (member:1.2.840.113556.1.4.1941:=`+annDN2(t)+`)`] = []*client.Entry{entry("CN=ops,OU=Groups,DC=corp", "cn: ops"), entry("CN=dev,OU=Groups,DC=corp", "CN: dev")}
+	f.binds[annDN] = 0
+	options := f.options()
+	options.Groups = ldap.Groups{Base: "ou=groups,dc=corp", Nested: ldap.Chain}
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	if err != nil {
+		t.Fatalf("%v; it heard\n%s", err, strings.Join(f.heard(), "\n"))
+	}
+	want := &policy.Principal{Kind: policy.User, Name: "Ann", Source: "ldap:ad", ID: "00112233-4455-6677-8899-aabbccddeeff", Groups: []string{"dev", "ops"}}
+	if diff := cmp.Diff(want, v.Principal); diff != "" {
+		t.Errorf("ann (-want +got):\n%s\nit heard\n%s", diff, strings.Join(f.heard(), "\n"))
+	}
+}
+
+// annDN2 is annDN as a filter has it.
+func annDN2(t *testing.T) string {
+	t.Helper()
+	packet, err := client.CompileFilter("(member:1.2.840.113556.1.4.1941:=" + client.EscapeFilter(annDN) + ")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter, err := client.DecompileFilter(packet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(filter, "(member:1.2.840.113556.1.4.1941:="), ")")
+}
+
+// Whoever is disabled or expired is not let in, though the password holds, and not found: a refresh
+// needs no password, and must end with the account.
+func TestAnEntryThatIsNotInUse(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }
+	for _, tt := range []struct {
+		says string
+		good bool
+	}{
+		{"userAccountControl: 512", true},
+		{"userAccountControl: 514", false},
+		{"userAccountControl: 66050", false},
+		{"userAccountControl: odd", true},
+		{"accountExpires: 0", true},
+		{"accountExpires: 9223372036854775807", true},
+		{"accountExpires: " + windows(now.Add(time.Second)), true},
+		{"accountExpires: " + windows(now), false},
+		{"accountExpires: " + windows(now.AddDate(-1, 0, 0)), false},
+		{"nsAccountLock: TRUE", false},
+		{"nsaccountlock: true", false},
+		{"nsAccountLock: FALSE", true},
+		{"loginDisabled: TRUE", false},
+		{"pwdAccountLockedTime: 000001010000Z", false},
+		{"pwdAccountLockedTime: 20261123115500Z", true}, // for a while, after wrong passwords: the directory refuses those
+		{"pwdEndTime: 20261123120000Z", false},
+		{"pwdEndTime: 20261123120001Z", true},
+	} {
+		f := newFake(t)
+		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
+		f.binds["CN=Ann,DC=corp"] = 0
+		options := f.options()
+		options.Now = func() time.Time { return now }
+		d := open(t, options)
+		want := map[bool]error{false: identity.ErrRejected}[tt.good]
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != want {
+			t.Errorf("%s: the right password: %v, want %v", tt.says, err, want)
+		}
+		if want != nil {
+			want = identity.ErrUnknown
+		}
+		if _, err := d.Find(t.Context(), "ann", "7"); err != want {
+			t.Errorf("%s: looked up: %v, want %v", tt.says, err, want)
+		}
+	}
+}
+
+// What a directory says to a bind: a refusal, which is final, or nothing that anybody could go by.
+func TestAnswersToABind(t *testing.T) {
+	for code, want := range map[uint16]string{
+		client.LDAPResultSuccess:                     "ann",
+		client.LDAPResultInvalidCredentials:          "rejected",
+		client.LDAPResultInappropriateAuthentication: "rejected",
+		client.LDAPResultNoSuchObject:                "rejected",
+		client.LDAPResultUnwillingToPerform:          "rejected",
+		client.LDAPResultConstraintViolation:         "rejected",
+		client.LDAPResultInsufficientAccessRights:    "rejected",
+		client.LDAPResultBusy:                        "outage",
+		client.LDAPResultUnavailable:                 "outage",
+		client.LDAPResultOther:                       "outage",
+		client.LDAPResultOperationsError:             "outage",
+		client.LDAPResultReferral:                    "outage",
+		client.LDAPResultStrongAuthRequired:          "outage",
+		client.LDAPResultConfidentialityRequired:     "outage",
+		client.LDAPResultTimeLimitExceeded:           "outage",
+		client.LDAPResultSaslBindInProgress:          "outage",
+		4711:                                         "outage",
+	} {
+		f := newFake(t)
+		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann")}
+		f.binds["CN=Ann,DC=corp"] = code
+		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		if got := outcome(v, err); !strings.HasPrefix(got, want) {
+			t.Errorf("%d: %s, want %s", code, got, want)
+		}
+	}
+}
+
+// What a directory says to a search.
+func TestAnswersToASearch(t *testing.T) {
+	ann := entry("CN=Ann,DC=corp", "sAMAccountName: ann")
+	for _, tt := range []struct {
+		entries []*client.Entry
+		code    uint16
+		want    string
+	}{
+		{[]*client.Entry{ann}, client.LDAPResultSuccess, "ann"},
+		{nil, client.LDAPResultSuccess, "unknown"},
+		{[]*client.Entry{ann, ann}, client.LDAPResultSuccess, "rejected"},
+		{[]*client.Entry{ann, ann}, client.LDAPResultSizeLimitExceeded, "rejected"},
+		{[]*client.Entry{ann, ann, ann, ann}, client.LDAPResultSuccess, "rejected"}, // it was asked for two
+		{nil, client.LDAPResultNoSuchObject, "outage"},
+		{nil, client.LDAPResultReferral, "outage"},
+		{nil, client.LDAPResultInsufficientAccessRights, "outage"},
+		{nil, client.LDAPResultOperationsError, "outage"},
+		{[]*client.Entry{ann}, client.LDAPResultTimeLimitExceeded, "outage"},
+		{[]*client.Entry{ann}, client.LDAPResultUnavailable, "outage"},
+		{[]*client.Entry{entry("CN=Ann,DC=corp")}, client.LDAPResultSuccess, "rejected"},
+		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ")}, client.LDAPResultSuccess, "rejected"},
+		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: a\nb")}, client.LDAPResultSuccess, "rejected"},
+		{[]*client.Entry{entry("", "sAMAccountName: ann")}, client.LDAPResultSuccess, "rejected"}, // a bind as "" is one as nobody
+		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "objectGUID: 1", "objectGUID: 2")}, client.LDAPResultSuccess, "rejected"},
+	} {
+		f := newFake(t)
+		f.entries["dc=corp sub (sAMAccountName=ann)"], f.results["dc=corp sub (sAMAccountName=ann)"] = tt.entries, tt.code
+		f.binds["CN=Ann,DC=corp"], f.binds[""] = 0, 0
+		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		if got := outcome(v, err); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%d entries and the result %d: %s, want %s", len(tt.entries), tt.code, got, tt.want)
+		}
+	}
+}
+
+// Active Directory cuts the lists of people with more than 1,500 groups. Nobody is let in with the rest.
+func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
+	for _, tt := range []struct{ lines []string }{
+		{[]string{"memberOf;range=0-1499: CN=dev,DC=corp"}},
+		{many("memberOf: CN=g%d,DC=corp", 1001)},
+	} {
+		f := newFake(t)
+		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
+		f.binds["CN=Ann,DC=corp"] = 0
+		options := f.options()
+		options.Groups = ldap.Groups{MemberOf: true}
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		if got := outcome(v, err); !strings.HasPrefix(got, "outage") {
+			t.Errorf("%s", got)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	for _, tt := range []struct {
+		attribute string
+		lines     []string
+		want      string
+	}{
+		{"", []string{"entryUUID: 6c1e"}, "6c1e"},
+		{"", []string{"entryUUID: 6c1e", "objectGUID: 0123456789abcdef"}, "6c1e"},
+		{"", nil, "CN=Ann,DC=corp"},
+		{"objectGUID", []string{"entryUUID: 6c1e", "objectGUID: 0123456789abcdef"}, "33323130-3534-3736-3839-616263646566"},
+		{"objectGUID", []string{"objectGUID: short"}, "short"},
+		{"objectSid", []string{"objectSid: \x01\xff"}, "01ff"},
+		{"employeeNumber", []string{"employeeNumber: 7"}, "7"},
+		{"employeeNumber", []string{"entryUUID: 6c1e"}, "rejected"}, // it may have one tomorrow, and would then be somebody else
+		{"employeeNumber", []string{"employeeNumber: 7", "employeeNumber: 8"}, "rejected"},
+		{"employeeNumber", []string{"employeeNumber: "}, "rejected"},
+	} {
+		f := newFake(t)
+		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
+		f.binds["CN=Ann,DC=corp"] = 0
+		options := f.options()
+		options.User.IDAttribute = tt.attribute
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		got := outcome(v, err)
+		if err == nil {
+			got = v.Principal.ID
+		}
+		if got != tt.want {
+			t.Errorf("%s of %q: %s, want %s", tt.attribute, tt.lines, got, tt.want)
+		}
+	}
+}
+
+// A claim goes into each decision and the journal: it is bounded, and text.
+func TestClaimsAreBounded(t *testing.T) {
+	f := newFake(t)
+	lines := append(many("many: %03d", 200), "long: "+strings.Repeat("x", 2000), "binary: \xff\xfe", "lines: a\nb", "One: 1", "sAMAccountName: ann")
+	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", lines...)}
+	f.binds["CN=Ann,DC=corp"] = 0
+	options := f.options()
+	options.User.Attributes = map[string]string{"many": "many", "long": "long", "binary": "binary", "lines": "lines", "one": "uno"}
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _ := v.Principal.Claims["many"].([]string)
+	if len(list) != 100 || len(v.Principal.Claims) != 2 || v.Principal.Claims["uno"] != "1" {
+		t.Errorf("claims: %v", v.Principal.Claims)
+	}
+}
+
+func many(format string, n int) (lines []string) {
+	for i := range n {
+		lines = append(lines, fmt.Sprintf(format, i))
+	}
+	return lines
+}
