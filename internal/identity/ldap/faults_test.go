@@ -26,7 +26,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 			t.Run(tt.how+" "+when, func(t *testing.T) {
 				var clock clock
 				o := company(t)
-				between := newProxy(t, o.address)
+				between := newProxy(t, o.Address)
 				options := o.options()
 				options.Servers = []string{"ldap://" + between.address()}
 				options.Timeout, options.Now = time.Minute, clock.now
@@ -61,7 +61,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 // A directory that was restarted ends the connections that are idle. Nobody notices.
 func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers = []string{"ldap://" + between.address()}
 	d := open(t, options)
@@ -77,7 +77,7 @@ func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 	o := company(t)
 	for _, f := range []fault{refuse, reset, silence, cut} {
-		first, second := newProxy(t, o.address), newProxy(t, o.address)
+		first, second := newProxy(t, o.Address), newProxy(t, o.Address)
 		first.set(f)
 		options := o.options()
 		options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
@@ -103,7 +103,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 // A wrong password is an answer: the next server is not asked, which would count it again.
 func TestARefusalIsFinal(t *testing.T) {
 	o := company(t)
-	first, second := newProxy(t, o.address), newProxy(t, o.address)
+	first, second := newProxy(t, o.Address), newProxy(t, o.Address)
 	options := o.options()
 	options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
 	d := open(t, options)
@@ -120,7 +120,7 @@ func TestARefusalIsFinal(t *testing.T) {
 func TestAServerRestsAfterThreeFailures(t *testing.T) {
 	var clock clock
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
 	d := open(t, options)
@@ -155,7 +155,7 @@ func TestAServerRestsAfterThreeFailures(t *testing.T) {
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	var clock clock
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
 	options.Timeout = time.Minute // nobody waits for it
@@ -217,7 +217,7 @@ func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 // The pool is bounded, and whoever waits for it too long is told so. No server is blamed.
 func TestAFullPoolIsAnOutageAndNobodysFault(t *testing.T) {
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Pool, options.Timeout = []string{"ldap://" + between.address()}, 2, time.Minute
 	d := open(t, options)
@@ -251,7 +251,7 @@ func TestAFullPoolIsAnOutageAndNobodysFault(t *testing.T) {
 func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	var clock clock
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.now, 3
 	d := open(t, options)
@@ -314,7 +314,7 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 // A client that goes away takes nobody with it who asks the same at the same time.
 func TestWhoGivesUpDoesNotFailOthers(t *testing.T) {
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + between.address()}, time.Minute
 	d := open(t, options)
@@ -357,7 +357,7 @@ func TestWhoGivesUpDoesNotFailOthers(t *testing.T) {
 // When all have given up, so does the question, and the next one is a new one.
 func TestAQuestionThatNobodyWaitsForEnds(t *testing.T) {
 	o := company(t)
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Timeout, options.Pool = []string{"ldap://" + between.address()}, time.Hour, 1
 	d := open(t, options)

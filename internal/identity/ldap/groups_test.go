@@ -105,7 +105,7 @@ func TestAGroupThatIsTakenAwayIsGone(t *testing.T) {
 	}
 	leave := &client.ModifyRequest{DN: group}
 	leave.Delete("member", []string{"uid=eve,ou=people,dc=example,dc=com"})
-	if err := o.admin(t).Modify(leave); err != nil {
+	if err := o.Admin(t).Modify(leave); err != nil {
 		t.Fatal(err)
 	}
 	if got := groups(); len(got) != 0 {
@@ -133,17 +133,17 @@ func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
 }
 
 // group adds a group, until the test ends.
-func (o *openLDAP) group(t testing.TB, name string, members ...string) (dn string) {
+func (o directory) group(t testing.TB, name string, members ...string) (dn string) {
 	t.Helper()
 	dn = "cn=" + name + "," + groupsBase
-	err := o.admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
+	err := o.Admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
 		{Type: "objectClass", Vals: []string{"groupOfNames"}}, {Type: "cn", Vals: []string{name}}, {Type: "member", Vals: members},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := o.admin(t).Del(&client.DelRequest{DN: dn}); err != nil {
+		if err := o.Admin(t).Del(&client.DelRequest{DN: dn}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -29,7 +29,7 @@ func TestADirectoryKeepsToTheContract(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			var clock clock
-			between := newProxy(t, o.address)
+			between := newProxy(t, o.Address)
 			options := o.options()
 			options.Servers = []string{"ldap://" + between.address()}
 			options.Cache, options.Now = time.Minute, clock.now

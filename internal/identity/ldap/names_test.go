@@ -137,7 +137,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
 	o := company(t)
 	for _, user := range []ldap.User{{Base: "ou=people,dc=example,dc=com"}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
-		between := newProxy(t, o.address)
+		between := newProxy(t, o.Address)
 		options := o.options()
 		options.User, options.Servers = user, []string{"ldap://" + between.address()}
 		d := open(t, options)

@@ -8,29 +8,30 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
 func TestPasswordsTravelEncrypted(t *testing.T) {
 	o := company(t)
-	other := write(t, "other.pem", string(certificate(t)))
+	other := write(t, "other.pem", certificate(t))
 	for _, tt := range []struct {
 		how    string
 		change func(*ldap.Options)
 		want   string
 	}{
-		{"LDAPS", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.secure} }, "alice"},
+		{"LDAPS", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.Secure} }, "alice"},
 		{"StartTLS", func(c *ldap.Options) { c.StartTLS = true }, "alice"},
-		{"LDAPS, unknown authority", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.secure}, other }, "unknown authority"},
-		{"LDAPS, only the system's authorities", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.secure}, "" }, "unknown authority"},
+		{"LDAPS, unknown authority", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.Secure}, other }, "unknown authority"},
+		{"LDAPS, only the system's authorities", func(c *ldap.Options) { c.Servers, c.CA = []string{"ldaps://" + o.Secure}, "" }, "unknown authority"},
 		{"StartTLS, unknown authority", func(c *ldap.Options) { c.StartTLS, c.CA = true, other }, "unknown authority"},
-		{"LDAPS, another host", func(c *ldap.Options) { c.Servers = []string{"ldaps://localhost:" + port(o.secure)} }, "match localhost"},
-		{"StartTLS, another host", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://localhost:" + port(o.address)} }, "match localhost"},
-		{"LDAPS to a port without", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.address} }, "encrypting"},
-		{"StartTLS to a port with it", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://" + o.secure} }, "encrypting"},
+		{"LDAPS, another host", func(c *ldap.Options) { c.Servers = []string{"ldaps://localhost:" + port(o.Secure)} }, "match localhost"},
+		{"StartTLS, another host", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://localhost:" + port(o.Address)} }, "match localhost"},
+		{"LDAPS to a port without", func(c *ldap.Options) { c.Servers = []string{"ldaps://" + o.Address} }, "encrypting"},
+		{"StartTLS to a port with it", func(c *ldap.Options) { c.StartTLS, c.Servers = true, []string{"ldap://" + o.Secure} }, "encrypting"},
 	} {
 		t.Run(tt.how, func(t *testing.T) {
 			options := o.options()
-			options.CA = o.file("ca.pem")
+			options.CA = o.File(ldaptest.CAFile)
 			tt.change(&options)
 			v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
 			if got := outcome(v, err); !strings.Contains(got, tt.want) {
@@ -45,10 +46,10 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 func TestEncryptionThatFailsIsNeverDoneWithout(t *testing.T) {
 	o := company(t)
 	spy := &spy{}
-	between := newProxy(t, o.address)
+	between := newProxy(t, o.Address)
 	between.heard = spy
 	options := o.options()
-	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + between.address()}, true, write(t, "other.pem", string(certificate(t)))
+	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + between.address()}, true, write(t, "other.pem", certificate(t))
 	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil {
 		t.Error("it holds")
 	}

@@ -1,0 +1,226 @@
+// Package ldaptest starts a real directory for tests: Debian's slapd, with the people and groups of
+// company.ldif. alice has the password "wonderland" and is in the group dev, which is in ops, which is in
+// staff.
+package ldaptest
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	_ "embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Names in the directory.
+const (
+	People     = "ou=people,dc=example,dc=com"
+	Groups     = "ou=groups,dc=example,dc=com"
+	Reader     = "cn=reader,dc=example,dc=com" // may read all but passwords
+	ReaderFile = "password"                    // of its password, for File
+	CAFile     = "ca.pem"                      // of the authority of its certificate, for File
+
+	admin         = "cn=admin,dc=example,dc=com"
+	adminPassword = "of the directory, not of Tidewaiter"
+)
+
+//go:embed slapd.conf
+var config string
+
+//go:embed company.ldif
+var company []byte
+
+// OpenLDAP is a directory that runs.
+type OpenLDAP struct {
+	Address string // host:port
+	Secure  string // host:port where TLS is spoken at once
+	folder  string
+	process *exec.Cmd
+	output  bytes.Buffer
+}
+
+// Need is nil where a directory can be started; else it ends the test for want of it: skipped on
+// somebody's machine, failed where CI=true.
+func Need(t testing.TB) {
+	t.Helper()
+	switch _, err := find(); {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+}
+
+// New starts a directory for one test.
+func New(t testing.TB) *OpenLDAP {
+	t.Helper()
+	Need(t)
+	o, err := Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(o.Stop)
+	return o
+}
+
+func find() (string, error) {
+	for _, name := range []string{"slapd", "/usr/sbin/slapd"} {
+		if path, err := exec.LookPath(name); err == nil {
+			if _, err := exec.LookPath("ldapmodify"); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", errors.New("this test asks a real OpenLDAP: apt-get install slapd ldap-utils")
+}
+
+// Start starts a directory, which is there until Stop.
+func Start() (_ *OpenLDAP, err error) {
+	slapd, err := find()
+	if err != nil {
+		return nil, err
+	}
+	o := &OpenLDAP{}
+	if o.folder, err = os.MkdirTemp("", "tidewaiter-ldap-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.Stop()
+		}
+	}()
+	for _, a := range []*string{&o.Address, &o.Secure} {
+		if *a, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(os.Mkdir(o.File("data"), 0o700), o.writeCertificates(), o.writeConfig()); err != nil {
+		return nil, err
+	}
+	o.process = exec.Command(slapd, "-d", "0", "-f", o.File("slapd.conf"), "-h", fmt.Sprintf("ldap://%s ldaps://%s", o.Address, o.Secure))
+	o.process.Stdout, o.process.Stderr = &o.output, &o.output
+	o.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // when the test binary itself is killed
+	if err := o.process.Start(); err != nil {
+		return nil, err
+	}
+	if err := o.await(); err != nil {
+		return nil, err
+	}
+	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword, "-f", o.File("company.ldif"))
+	if out, err := load.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("loading company.ldif: %w\n%s", err, out)
+	}
+	return o, nil
+}
+
+// File returns the path of a file in the directory's folder.
+func (o *OpenLDAP) File(name string) string { return filepath.Join(o.folder, name) }
+
+func (o *OpenLDAP) writeConfig() error {
+	text, err := template.New("slapd.conf").Parse(config)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := text.Execute(&b, map[string]string{"Folder": o.folder, "Password": `"` + adminPassword + `"`}); err != nil {
+		return err
+	}
+	write := func(name string, text []byte) error { return os.WriteFile(o.File(name), text, 0o600) }
+	return errors.Join(write("slapd.conf", b.Bytes()), write("company.ldif", company), write(ReaderFile, []byte("reads everything\n")))
+}
+
+// writeCertificates makes an authority of its own, and a certificate for 127.0.0.1 under it.
+func (o *OpenLDAP) writeCertificates() error {
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "directory CA"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	server := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "directory"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
+	if err != nil {
+		return err
+	}
+	serverDER, err := x509.CreateCertificate(rand.Reader, server, ca, &key.PublicKey, caKey)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	write := func(name, kind string, der []byte) error {
+		return os.WriteFile(o.File(name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+	}
+	return errors.Join(write(CAFile, "CERTIFICATE", caDER), write("server.pem", "CERTIFICATE", serverDER), write("server.key", "PRIVATE KEY", keyDER))
+}
+
+// await waits until the directory answers.
+func (o *OpenLDAP) await() error {
+	var err error
+	for range 400 {
+		var c *ldap.Conn
+		if c, err = ldap.DialURL("ldap://" + o.Address); err == nil {
+			return c.Close()
+		}
+		time.Sleep(25 * time.Millisecond) // it cannot say when it listens
+	}
+	return fmt.Errorf("slapd does not answer: %w\n%s", err, o.output.String())
+}
+
+// Stop ends the directory, and removes what it had.
+func (o *OpenLDAP) Stop() {
+	if o.process != nil && o.process.Process != nil {
+		_ = o.process.Process.Kill()
+		_ = o.process.Wait()
+	}
+	_ = os.RemoveAll(o.folder)
+}
+
+// Admin returns a connection that may do everything, until the test ends.
+func (o *OpenLDAP) Admin(t testing.TB) *ldap.Conn {
+	t.Helper()
+	c, err := ldap.DialURL("ldap://" + o.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.Bind(admin, adminPassword); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
