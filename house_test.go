@@ -28,6 +28,7 @@ var house = map[string][]string{
 	"internal/identity/htpasswd":      {"internal/identity", "internal/password", "policy"},
 	"internal/identity/accounts":      {"internal/identity", "internal/journal", "internal/password", "internal/store", "policy", "scope"},
 	"internal/identity/ldap":          {"internal/identity", "policy"},
+	"internal/identity/oidc":          {"internal/identity", "policy"},
 	"internal/keyring":                {"token"},
 	"internal/journal":                {"internal/store", "notification", "policy", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "policy", "scope", "token"},

@@ -1,0 +1,223 @@
+package oidc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// claim names a claim: by its name, or, if it begins with a slash, by a JSON pointer (RFC 6901) to one
+// that is inside another: /kubernetes.io/namespace.
+type claim struct {
+	text string
+	path []string
+}
+
+func parseClaim(text string) (claim, error) {
+	switch {
+	case text == "" || text == "/" || strings.HasSuffix(text, "/"):
+		return claim{}, errors.New("the claim has no name")
+	case strings.ContainsAny(text, "{}") || strings.TrimSpace(text) != text || !printable(text):
+		return claim{}, fmt.Errorf("%q is no name of a claim", text)
+	case text[0] != '/':
+		return claim{text, []string{text}}, nil
+	}
+	path := strings.Split(text[1:], "/")
+	for i, step := range path {
+		path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
+	}
+	return claim{text, path}, nil
+}
+
+// of returns the claim's value.
+func (c claim) of(claims map[string]any) (any, bool) {
+	var v any = claims
+	for _, step := range c.path {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = object[step]; !ok {
+			return nil, false
+		}
+	}
+	return v, v != nil
+}
+
+// texts returns a claim's value as texts: one, or those of a list. Objects are none.
+func (c claim) texts(claims map[string]any) (texts []string, list bool) {
+	v, _ := c.of(claims)
+	many, list := v.([]any)
+	if !list {
+		many = []any{v}
+	}
+	for _, one := range many {
+		text, ok := asText(one)
+		if !ok {
+			return nil, list
+		}
+		texts = append(texts, text)
+	}
+	return texts, list
+}
+
+func asText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		if v {
+			return "true", true
+		}
+		return "false", true
+	}
+	return "", false
+}
+
+// condition is what a claim must be like.
+type condition struct {
+	claim    claim
+	patterns []*regexp.Regexp
+}
+
+// glob compiles a pattern: * is any text without a slash, ** any text. All else is taken as it is written.
+// Go's expressions take time in proportion to the text, whatever the pattern.
+func glob(pattern string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString(`\A(?s:`)
+	for rest := pattern; rest != ""; {
+		before, after, found := strings.Cut(rest, "*")
+		b.WriteString(regexp.QuoteMeta(before))
+		rest = after
+		switch {
+		case found && strings.HasPrefix(after, "*"):
+			b.WriteString(".*")
+			rest = after[1:]
+		case found:
+			b.WriteString("[^/]*")
+		}
+	}
+	b.WriteString(`)\z`)
+	return regexp.MustCompile(b.String())
+}
+
+// conditions checks what is required. A claim that is missing meets no pattern, not even *; of a list, one
+// element must.
+func (p *Provider) conditions(claims map[string]any) error {
+	for _, c := range p.required {
+		texts, _ := c.claim.texts(claims)
+		if !slices.ContainsFunc(texts, func(text string) bool {
+			return slices.ContainsFunc(c.patterns, func(p *regexp.Regexp) bool { return p.MatchString(text) })
+		}) {
+			was := "missing"
+			if len(texts) > 0 {
+				was = fmt.Sprintf("%q", shorten(strings.Join(texts, ", ")))
+			}
+			return no(claims, "the claim %s is not as required: it is %s", c.claim.text, was)
+		}
+	}
+	return nil
+}
+
+// principal makes a principal of verified claims.
+func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
+	subject, _ := claims["sub"].(string)
+	if subject == "" || !readable(subject) {
+		return nil, no(claims, "it has no sub that could be read")
+	}
+	names, missing := p.name.expand(claims)
+	switch {
+	case missing != "":
+		return nil, no(claims, "its name %s lacks the claim %s", p.Principal, missing)
+	case len(names) != 1 || !canonical(names[0]):
+		return nil, no(claims, "its name %s comes to none that could be a name", p.Principal)
+	}
+	if p.name.uses("email") {
+		if verified, _ := asText(claims["email_verified"]); verified != "true" {
+			return nil, no(claims, "its email is not verified, and would be its name")
+		}
+	}
+	who := &policy.Principal{
+		Kind: p.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: p.keep(claims),
+	}
+	elsewhere, _ := claims["_claim_names"].(map[string]any)
+	for _, g := range p.groups {
+		for name := range elsewhere {
+			if g.uses(name) {
+				return nil, no(claims, "it leaves out %s, because there are too many of them", name)
+			}
+		}
+		names, _ := g.expand(claims)
+		for _, name := range names {
+			if canonical(name) { // others could be named by no rule
+				who.Groups = append(who.Groups, name)
+			}
+		}
+	}
+	slices.Sort(who.Groups)
+	who.Groups = slices.Compact(who.Groups)
+	return who, nil
+}
+
+// identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives away
+// names again, its own number for what has the name.
+func (p *Provider) identify(claims map[string]any, subject string) string {
+	id := p.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
+	if p.number.text != "" {
+		if v, _ := p.number.of(claims); v != nil {
+			if text, ok := asText(v); ok && readable(text) {
+				id += "#" + text
+			}
+		}
+	}
+	return id
+}
+
+// keep returns the claims that are kept: texts, and lists of texts.
+func (p *Provider) keep(claims map[string]any) map[string]any {
+	kept := make(map[string]any, len(p.kept))
+	for name, c := range p.kept {
+		texts, list := c.texts(claims)
+		switch {
+		case len(texts) == 0 || slices.ContainsFunc(texts, func(text string) bool { return !readable(text) }):
+		case list:
+			kept[name] = texts
+		default:
+			kept[name] = texts[0]
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}
+
+func no(claims map[string]any, format string, args ...any) error {
+	subject, _ := claims["sub"].(string)
+	return &refusal{fmt.Sprintf(format, args...), shorten(subject)}
+}
+
+// canonical says whether a text can be a name: it looks like no other, and fits.
+func canonical(name string) bool {
+	return name != "" && len(name) <= identity.MaxName && strings.TrimSpace(name) == name && printable(name)
+}
+
+// printable says whether all of a text can be seen. What could not be decoded stands there as U+FFFD.
+func printable(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0
+}
+
+// readable refuses texts that are not what the issuer wrote, or would break a line of the log.
+func readable(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) < 0
+}

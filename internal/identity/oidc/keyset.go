@@ -1,0 +1,201 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// When keys are fetched. A key id that is not known is asked for, since issuers change their keys; but
+// anybody can make up key ids, so that there is a least time between two fetches, whatever is asked for.
+// After failures it grows: an issuer that is down is asked less and less, and nobody waits for it.
+const (
+	freshFor   = time.Hour
+	leastGap   = 10 * time.Second
+	mostGap    = time.Minute
+	goodFor    = 24 * time.Hour // while the issuer cannot be asked
+	maxWaiting = 256            // requests for one fetch; more are told that it is busy
+)
+
+var (
+	errNoKeys = errors.New("the issuer's keys are not known")
+	errBusy   = errors.New("too many wait for the issuer's keys")
+)
+
+// keySet is the keys of an issuer, as they were fetched last.
+type keySet struct {
+	origin origin
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu       sync.Mutex
+	keys     []key
+	good     time.Time     // when they were fetched
+	tried    time.Time     // when a fetch began last; zero: never
+	failures int           // since then, in a row
+	last     error         // of the last fetch
+	flight   chan struct{} // closed when the fetch under way is over; nil: none is
+	waiting  int
+}
+
+func newKeySet(from origin, log *slog.Logger, now func() time.Time) *keySet {
+	return &keySet{origin: from, log: log, now: now}
+}
+
+// put sets keys that were fetched just now.
+func (s *keySet) put(keys []key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.good, s.tried, s.failures, s.last = keys, s.now(), s.now(), 0, nil
+}
+
+// inherit takes over what another set of the same origin knows.
+func (s *keySet) inherit(from *keySet) {
+	from.mu.Lock()
+	keys, good, tried, failures, last := from.keys, from.good, from.tried, from.failures, from.last
+	from.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys, s.good, s.tried, s.failures, s.last = keys, good, tried, failures, last
+	}
+}
+
+// find returns the keys that a token with this key id and algorithm may be signed with. It is a refusal if
+// the issuer, asked a short while ago, has none; another error if it could not be asked.
+func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for asked := false; ; asked = true {
+		current := len(s.keys) > 0 && s.now().Sub(s.good) < goodFor
+		if current {
+			if found := match(s.keys, id, algorithm); len(found) > 0 {
+				return found, nil
+			}
+		}
+		flight := s.flight
+		if flight == nil && !asked {
+			flight = s.beginLocked()
+		}
+		if flight == nil || asked {
+			if current && s.failures == 0 {
+				return nil, &refusal{reason: fmt.Sprintf("its issuer has no key %q for %s", shorten(id), algorithm)}
+			}
+			if s.last != nil {
+				return nil, fmt.Errorf("%w: %w", errNoKeys, s.last)
+			}
+			return nil, errNoKeys
+		}
+		if s.waiting == maxWaiting {
+			return nil, errBusy
+		}
+		s.waiting++
+		s.mu.Unlock()
+		var gone error
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			gone = ctx.Err()
+		}
+		s.mu.Lock()
+		s.waiting--
+		if gone != nil {
+			return nil, gone
+		}
+	}
+}
+
+// beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is nobody's: who
+// asked first may go away, and it ends by its own time limit.
+func (s *keySet) beginLocked() chan struct{} {
+	if !s.tried.IsZero() && s.now().Sub(s.tried) < s.gapLocked() {
+		return nil
+	}
+	s.tried = s.now()
+	flight := make(chan struct{})
+	s.flight = flight
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+		defer cancel()
+		keys, err := s.origin.fetch(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.landLocked(keys, err)
+		s.flight = nil
+		close(flight)
+	}()
+	return flight
+}
+
+func (s *keySet) landLocked(keys []key, err error) {
+	s.last = err
+	if err != nil {
+		if s.failures++; s.failures == 1 {
+			s.log.Warn("an issuer's keys cannot be fetched", "error", err, "known", len(s.keys), "since", s.good)
+		}
+		return
+	}
+	if s.failures > 0 {
+		s.log.Info("an issuer's keys can be fetched again", "failures", s.failures)
+	}
+	s.keys, s.good, s.failures = keys, s.now(), 0
+}
+
+// gapLocked is the time from one fetch to the next.
+func (s *keySet) gapLocked() time.Duration {
+	gap := leastGap
+	for range s.failures {
+		if gap *= 2; gap >= mostGap {
+			return mostGap
+		}
+	}
+	return gap
+}
+
+// run keeps the keys fresh until ctx ends: a key that its issuer took back is not used for longer than
+// freshFor, and a new one is known before the first token comes.
+func (s *keySet) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		s.mu.Lock()
+		flight := s.flight
+		if flight == nil && s.dueLocked() <= 0 {
+			flight = s.beginLocked()
+		}
+		s.mu.Unlock()
+		if flight != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-flight:
+			}
+		}
+		s.mu.Lock()
+		timer.Reset(max(s.dueLocked(), time.Second))
+		s.mu.Unlock()
+	}
+}
+
+// dueLocked is the time until the keys are to be fetched without anybody asking.
+func (s *keySet) dueLocked() time.Duration {
+	gap, from := s.gapLocked(), s.tried
+	switch {
+	case s.tried.IsZero():
+		return 0
+	case s.failures == 0:
+		gap, from = freshFor, s.good
+		if _, local := s.origin.(file); local {
+			gap = leastGap
+		}
+	}
+	return from.Add(gap).Sub(s.now())
+}

@@ -1,0 +1,38 @@
+package oidc
+
+import (
+	"sync"
+	"time"
+)
+
+// Refusals that are logged: so many in so long.
+const (
+	notesMost  = 20
+	notesEvery = 10 * time.Second
+)
+
+// notes bounds how much is logged of what strangers send.
+type notes struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	began  time.Time
+	taken  int
+	missed int
+}
+
+// take says whether one more may be logged, and how many could not be since the last.
+func (n *notes) take() (missed int, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := n.now(); now.Sub(n.began) >= notesEvery {
+		n.began, n.taken = now, 0
+	}
+	if n.taken == notesMost {
+		n.missed++
+		return 0, false
+	}
+	n.taken++
+	missed, n.missed = n.missed, 0
+	return missed, true
+}

@@ -1,0 +1,217 @@
+package oidc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The bounds of what is fetched. Real key sets have a few kilobytes.
+const (
+	maxDocument  = 512 << 10        // bytes
+	fetchTimeout = 10 * time.Second // for discovery and keys together
+	maxRedirects = 3
+)
+
+// origin is where an issuer's keys are from.
+type origin interface {
+	fetch(context.Context) ([]key, error)
+	close()
+}
+
+// file is a file with a JWKS.
+type file struct{ path string }
+
+func (f file) fetch(context.Context) ([]key, error) {
+	text, err := readFile(f.path, maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading keys from %s: %w", f.path, err)
+	}
+	return keys, nil
+}
+
+func (file) close() {}
+
+// readFile reads a file of at most most bytes. A pipe is none: opening it would wait for its writer.
+func readFile(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f, most, path)
+}
+
+func readAtMost(r io.Reader, most int64, what string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", what, err)
+	case int64(len(text)) > most:
+		return nil, fmt.Errorf("reading %s: it is larger than %d KiB", what, most>>10)
+	}
+	return text, nil
+}
+
+// remote is an issuer's address.
+type remote struct {
+	issuer *url.URL
+	keys   *url.URL // nil: where the discovery document says
+	bearer string   // file
+	client *http.Client
+
+	mu    sync.Mutex
+	found *url.URL // where the discovery document said; nil: not asked, or the keys were not there
+}
+
+func newRemote(issuer, keys *url.URL, roots *x509.CertPool, bearerFile string) *remote {
+	return &remote{
+		issuer: issuer, keys: keys, bearer: bearerFile,
+		client: &http.Client{
+			Transport: &http.Transport{
+				Proxy:                  http.ProxyFromEnvironment,
+				TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+				ForceAttemptHTTP2:      true,
+				TLSHandshakeTimeout:    fetchTimeout,
+				MaxResponseHeaderBytes: 64 << 10,
+				MaxIdleConns:           2,
+				IdleConnTimeout:        30 * time.Second,
+			},
+			CheckRedirect: sameHost,
+		},
+	}
+}
+
+// sameHost follows redirects on one host alone. A redirect elsewhere would let whoever can write a page
+// of the issuer's choose its keys, and would carry our bearer token along.
+func sameHost(next *http.Request, before []*http.Request) error {
+	if len(before) > maxRedirects {
+		return errors.New("it redirects too often")
+	}
+	if from := before[0].URL; next.URL.Scheme != from.Scheme || next.URL.Host != from.Host {
+		return fmt.Errorf("it redirects to another host, %s", next.URL.Host)
+	}
+	return nil
+}
+
+func (r *remote) close() { r.client.CloseIdleConnections() }
+
+func (r *remote) fetch(ctx context.Context) ([]key, error) {
+	at, err := r.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := r.fetchKeys(ctx, at)
+	if err != nil {
+		r.remember(nil) // they may have moved
+	}
+	return keys, err
+}
+
+func (r *remote) fetchKeys(ctx context.Context, at *url.URL) ([]key, error) {
+	text, err := r.get(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading keys from %s: %w", at.Redacted(), err)
+	}
+	return keys, nil
+}
+
+func (r *remote) remember(at *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.found = at
+}
+
+// discover says where the keys are (OpenID Connect Discovery 1.0). The document must be the issuer's own:
+// its issuer is exactly ours.
+func (r *remote) discover(ctx context.Context) (*url.URL, error) {
+	if r.keys != nil {
+		return r.keys, nil
+	}
+	r.mu.Lock()
+	found := r.found
+	r.mu.Unlock()
+	if found != nil {
+		return found, nil
+	}
+	at := *r.issuer
+	at.Path = strings.TrimSuffix(at.Path, "/") + "/.well-known/openid-configuration"
+	at.RawPath = ""
+	text, err := r.get(ctx, &at)
+	if err != nil {
+		return nil, err
+	}
+	var document struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("reading %s: it is no discovery document", at.Redacted())
+	}
+	if document.Issuer != r.issuer.String() {
+		return nil, fmt.Errorf("reading %s: it is the document of %q, not of %q", at.Redacted(), shorten(document.Issuer), r.issuer)
+	}
+	keys, err := url.Parse(document.Keys)
+	if err != nil || keys.Hostname() == "" || keys.User != nil || !safe(keys) || r.issuer.Scheme == "https" && keys.Scheme != "https" {
+		return nil, fmt.Errorf("reading %s: its jwks_uri is no https URL", at.Redacted())
+	}
+	r.remember(keys)
+	return keys, nil
+}
+
+// get fetches a document. The bearer token goes to the host that the config names, and not to one that
+// a document names.
+func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetching keys: %w", err)
+	}
+	request.Header.Set("Accept", "application/json, application/jwk-set+json")
+	request.Header.Set("User-Agent", "tidewaiter")
+	if named := r.issuer; r.bearer != "" {
+		if r.keys != nil {
+			named = r.keys
+		}
+		if at.Scheme == named.Scheme && at.Host == named.Host {
+			bearer, err := readBearer(r.bearer)
+			if err != nil {
+				return nil, fmt.Errorf("fetching %s: %w", at.Redacted(), err)
+			}
+			request.Header.Set("Authorization", "Bearer "+bearer)
+		}
+	}
+	answer, err := r.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("fetching keys: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetching %s: the answer is %s", at.Redacted(), answer.Status)
+	}
+	return readAtMost(answer.Body, maxDocument, at.Redacted())
+}
