@@ -74,8 +74,8 @@ func checkRoot(d *decoder, n *yaml.Node, r *root) {
 
 func checkSource(d *decoder, n *yaml.Node, s *Source) {
 	s.Line = n.Line
-	if (s.Anyone != nil) == (s.HTPasswd != nil) {
-		d.problem(n, "one of htpasswd and anyone is wanted in each entry")
+	if len(n.Content) != 2 {
+		d.problem(n, "one kind of source is wanted in each entry")
 	}
 }
 

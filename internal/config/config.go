@@ -122,6 +122,7 @@ type Notifications struct {
 type Source struct {
 	Anyone   *Anyone
 	HTPasswd *HTPasswd
+	LDAP     *LDAP
 	Line     int // where it is written
 }
 

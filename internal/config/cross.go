@@ -236,6 +236,14 @@ func (x cross) identity() {
 			if s.HTPasswd.File != "" {
 				x.readable(value(n, "file"), s.HTPasswd.File, false)
 			}
+		case s.LDAP != nil:
+			n := value(n, "ldap")
+			name := "ldap:" + s.LDAP.Name
+			if first, taken := names[name]; taken && s.LDAP.Name != "" {
+				x.d.problem(value(n, "name"), "another directory is called %s, in line %d", quoted(s.LDAP.Name), x.at("identity", first).Line)
+			}
+			names[name] = i
+			x.ldap(n, s.LDAP, x.c.Identity[i+1:])
 		}
 	}
 }

@@ -218,6 +218,8 @@ func sourceKeys() []key[Source] {
 	return []key[Source]{
 		on("htpasswd", pointer(section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
 			says("Names with hashed passwords."),
+		on("ldap", pointer(section(ldapKeys(), checkLDAP)), func(s *Source, v *LDAP) { s.LDAP = v }).
+			says("A directory: OpenLDAP, Active Directory, 389, FreeIPA and others. The page [LDAP](ldap.md) shows how."),
 		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).
 			says("Any name with any password: write `anyone: {}`. For demonstrations. It knows every name, so that it can only be the last."),
 	}

@@ -149,10 +149,10 @@ func TestProblems(t *testing.T) {
 
 		// Identity.
 		{"two sources in one", "identity: [ { anyone: {}, htpasswd: { file: u } } ]", []string{
-			`2:13: one of htpasswd and anyone is wanted in each entry`,
+			`2:13: one kind of source is wanted in each entry`,
 		}},
 		{"a source of nothing", "identity: [ {} ]", []string{
-			`2:13: one of htpasswd and anyone is wanted in each entry`}},
+			`2:13: one kind of source is wanted in each entry`}},
 		{"sources after anyone", "identity: [ { anyone: {} }, { htpasswd: { file: users } } ]", []string{
 			`2:29: nobody is asked after anyone, which knows every name; move it to the end`}},
 		{"two sources of one name", "identity: [ { htpasswd: { file: users } }, { htpasswd: { file: users } } ]", []string{

@@ -71,7 +71,7 @@ func (m *misspeller) try(path, text, wrong, right string) {
 // asNear reports whether other may have been meant as well as right: rles is roles or rules.
 func asNear(wrong, other, right string) bool {
 	return other != "" && (distance(wrong, other) <= distance(wrong, right) ||
-		strings.HasPrefix(other, wrong) && strings.HasPrefix(right, wrong))
+		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u
 }
 
 // misspellings returns what fingers and memories make of a word.
