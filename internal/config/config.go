@@ -123,6 +123,7 @@ type Source struct {
 	Anyone   *Anyone
 	HTPasswd *HTPasswd
 	LDAP     *LDAP
+	OIDC     *OIDC
 	Line     int // where it is written
 }
 

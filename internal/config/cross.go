@@ -244,6 +244,14 @@ func (x cross) identity() {
 			}
 			names[name] = i
 			x.ldap(n, s.LDAP, x.c.Identity[i+1:])
+		case s.OIDC != nil:
+			n := value(n, "oidc")
+			name := "oidc:" + s.OIDC.Name
+			if first, taken := names[name]; taken && s.OIDC.Name != "" {
+				x.d.problem(value(n, "name"), "another issuer is called %s, in line %d", quoted(s.OIDC.Name), x.at("identity", first).Line)
+			}
+			names[name] = i
+			x.oidc(n, s.OIDC, x.c.Identity[:i])
 		}
 	}
 }
