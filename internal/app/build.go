@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/server"
@@ -22,6 +23,8 @@ import (
 type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // until the context ends
+
+	providers []*oidc.Provider // whose keys the next generation takes over
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -94,6 +97,26 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			}
 			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
 			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
+		case s.LDAP != nil:
+			directory, err := newDirectory(cfg, s.LDAP, a.log.Logger, a.now)
+			if err != nil {
+				return nil, err
+			}
+			g.runs = append(g.runs, directory.Run)
+			sources = append(sources, identity.Source{Name: "ldap:" + s.LDAP.Name, Authenticator: directory, Remote: true})
+		case s.OIDC != nil:
+			provider, err := newProvider(cfg, s.OIDC, a.log.Logger, a.now)
+			if err != nil {
+				return nil, err
+			}
+			if a.generation != nil {
+				a.generation.hand(provider)
+			}
+			g.providers = append(g.providers, provider)
+			g.runs = append(g.runs, provider.Run)
+			sources = append(sources, identity.Source{
+				Name: "oidc:" + s.OIDC.Name, Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken},
+			})
 		}
 	}
 	return identity.NewChain(identity.Options{

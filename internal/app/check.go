@@ -34,7 +34,7 @@ func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 // It is identity.ErrUnknown where none knows the name.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	for _, s := range cfg.Identity {
-		finder, err := finder(s)
+		finder, err := finder(cfg, s)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,7 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	return nil, identity.ErrUnknown
 }
 
-func finder(s config.Source) (identity.Finder, error) {
+func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	switch {
 	case s.Anyone != nil:
 		return identity.Anyone{}, nil
@@ -55,6 +55,11 @@ func finder(s config.Source) (identity.Finder, error) {
 			Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
 			Hashing: password.New(password.Options{}),
 		})
+	case s.LDAP != nil:
+		return newDirectory(cfg, s.LDAP, nil, nil)
+	case s.OIDC != nil:
+		_, err := newProvider(cfg, s.OIDC, nil, nil)
+		return showsToBeKnown{}, err
 	}
 	return nil, fmt.Errorf("the source in line %d cannot be looked into", s.Line)
 }
@@ -139,8 +144,12 @@ func sharing(p token.Problem) bool {
 // sources reads files of passwords as New would.
 func (c *checking) sources() {
 	for _, s := range c.cfg.Identity {
-		_, err := finder(s)
+		_, err := finder(c.cfg, s)
 		if err == nil {
+			continue
+		}
+		if placed, ok := errors.AsType[config.Problems](err); ok {
+			c.wrong = append(c.wrong, placed...)
 			continue
 		}
 		problems, ok := errors.AsType[htpasswd.Problems](err)

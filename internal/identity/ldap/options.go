@@ -281,10 +281,10 @@ func (s *settings) checkGroups() {
 		s.problem("groups", "base is missing, or member_of: true")
 	case g.Base != "":
 		s.filter("groups.filter", g.Filter, "{dn}", "{name}")
-		if g.Nested == Chain && inChain(g.Filter) == g.Filter {
+		if g.Nested == Chain && strings.Contains(g.Filter, "{") && inChain(g.Filter) == g.Filter {
 			s.problem("groups.filter", "chain wants a part like (member={dn}) in it")
 		}
-		if g.Nested == Walk && !strings.Contains(g.Filter, "{dn}") {
+		if g.Nested == Walk && strings.Contains(g.Filter, "{name}") && !strings.Contains(g.Filter, "{dn}") {
 			s.problem("groups.filter", "{dn} is missing: a group in a group has no other name")
 		}
 	}
@@ -299,7 +299,7 @@ func (s *settings) filter(field, text string, placeholders ...string) {
 	}
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
-		s.problem(field, "this is no filter: %v", reason(err))
+		s.problem(field, "this is no filter: %s", reason(err))
 	case strings.ContainsAny(plain, "{}"):
 		s.problem(field, "it has braces in it that are not %s", strings.Join(placeholders, " or "))
 	case !found:
@@ -313,7 +313,7 @@ func (s *settings) template(field, text string) {
 	parsed, err := ldap.ParseDN(strings.ReplaceAll(text, "{name}", probe))
 	switch {
 	case err != nil:
-		s.problem(field, "this is no DN: %v", reason(err))
+		s.problem(field, "this is no DN: %s", reason(err))
 		return
 	case strings.Count(text, "{name}") != 1:
 		s.problem(field, "{name} is wanted in it, once")
@@ -331,7 +331,7 @@ func (s *settings) template(field, text string) {
 
 func (s *settings) dn(field, text string) {
 	if _, err := ldap.ParseDN(text); err != nil {
-		s.problem(field, "this is no DN: %v", reason(err))
+		s.problem(field, "this is no DN: %s", reason(err))
 	}
 }
 
@@ -343,10 +343,10 @@ func (s *settings) attribute(field, name string) {
 	}
 }
 
-// reason is what the library says is wrong, without its numbers.
-func reason(err error) error {
+// reason is what the library says is wrong, without its name and numbers.
+func reason(err error) string {
 	if e, ok := errors.AsType[*ldap.Error](err); ok && e.Err != nil {
-		return e.Err
+		err = e.Err
 	}
-	return err
+	return strings.TrimPrefix(err.Error(), "ldap: ")
 }

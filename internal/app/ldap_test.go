@@ -1,0 +1,131 @@
+package app_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
+)
+
+// with reads a config with a directory behind the file of passwords.
+func (f *folder) with(directory string) *config.Config {
+	f.Helper()
+	f.write("tidewaiter.yaml", `
+state: sqlite:state.db
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+listen: [{ address: "127.0.0.1:0" }]
+identity:
+  - ldap: { name: corp, `+directory+` }
+  - htpasswd: { file: users }
+policy:
+  rules:
+    - { name: developers, subjects: ["group:dev"], repositories: ["a"], actions: [pull] }
+    - { name: own, subjects: ["user:ann"], repositories: ["b"], actions: [pull] }
+`)
+	cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return cfg
+}
+
+// ask asks for a pull of a and of b, and returns the whole answer.
+func ask(h http.Handler, name, password string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil)
+	r.SetBasicAuth(name, password)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestPeopleOfADirectorySignIn(t *testing.T) {
+	o := ldaptest.New(t)
+	f := newFolder(t)
+	cfg := f.with(`servers: ["ldaps://` + o.Secure + `"], ca: ` + o.File(ldaptest.CAFile) + `, bind_dn: "` + ldaptest.Reader + `", bind_password_file: ` + o.File(ldaptest.ReaderFile) +
+		`, user: { base: "` + ldaptest.People + `" }, groups: { base: "` + ldaptest.Groups + `" }`)
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	for _, tt := range []struct {
+		name, password string
+		status         int
+		scope          string
+	}{
+		{"alice", "wonderland", 200, "repository:a:pull"},
+		{"Alice", "wonderland", 200, "repository:a:pull"},
+		{"alice", "looking-glass", 401, ""},
+		{"nobody", "wonderland", 401, ""},
+		{"ann", "ann-password", 200, "repository:b:pull"},
+	} {
+		w := ask(a.Handler(), tt.name, tt.password)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.scope) {
+			t.Errorf("%s: %d %s, want %d %s", tt.name, w.Code, w.Body, tt.status, tt.scope)
+		}
+	}
+	who, err := app.Find(t.Context(), cfg, "ALICE")
+	if err != nil || who.Name != "alice" || who.Source != "ldap:corp" {
+		t.Errorf("found: %+v, %v", who, err)
+	}
+	if _, err := app.Find(t.Context(), cfg, "nobody"); !errors.Is(err, identity.ErrUnknown) {
+		t.Errorf("found nobody: %v", err)
+	}
+}
+
+// A directory that is down stops its own people, and nobody else.
+func TestADirectoryThatIsDownStopsItsOwnPeople(t *testing.T) {
+	f := newFolder(t)
+	a, err := app.New(t.Context(), f.with(`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	if w := ask(a.Handler(), "alice", "wonderland"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("alice: %d %v", w.Code, w.Header())
+	}
+	if w := ask(a.Handler(), "ann", "ann-password"); w.Code != http.StatusOK {
+		t.Errorf("ann, who is in the file: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
+	f := newFolder(t)
+	f.write("empty", "\n")
+	cfg := f.with(`
+      servers: [ldaps://a, "ldap://b", "http://c"],
+      bind_dn: "cn=reader,o=x", bind_password_file: empty,
+      user: { base: "people", filter: "(uid={name}" },
+      groups: { base: "o=x", filter: "(member=dn)", nested: walk } `)
+	wrong, _ := app.Check(cfg, time.Now())
+	var got []string
+	for _, p := range wrong {
+		p.File = filepath.Base(p.File)
+		got = append(got, strings.ReplaceAll(p.String(), f.dir+string(filepath.Separator), ""))
+	}
+	want := []string{
+		`tidewaiter.yaml:8:28: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)`,
+		`tidewaiter.yaml:8:40: servers: the scheme is "http"; ldaps or ldap is wanted`,
+		`tidewaiter.yaml:9:53: bind_password_file: empty is empty`,
+		`tidewaiter.yaml:10:21: base: this is no DN: DN ended with incomplete type, value pair`,
+		`tidewaiter.yaml:10:39: filter: this is no filter: unexpected end of filter`,
+		`tidewaiter.yaml:11:38: filter: {dn} or {name} is missing: it would find the same whoever asks`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := app.New(t.Context(), cfg, app.Options{}); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:8:28: servers: ") {
+		t.Errorf("starting: %v", err)
+	}
+}
