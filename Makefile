@@ -38,7 +38,8 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 
 .PHONY: generate
 generate: ## write what is generated anew: golden files and docs; no difference may remain
-	go test ./... -run 'Golden|Reference|Generated' -update
+	go generate ./...
+	go test ./cmd/tidewaiter -run Scripts -update
 
 .PHONY: image
 image: build ## the container image tidewaiter (needs a Docker Engine)
