@@ -33,11 +33,14 @@ type Source struct {
 type Options struct {
 	Sources []Source                                       // asked in this order, but local ones first
 	Dummy   func(ctx context.Context, c Credentials) error // where no source is a Dummy; may be nil
+
+	Throttle *Throttle // makes who guesses wait; nil: nobody waits. Chains may share one, so that it outlives them
 }
 
 // Chain asks its sources who somebody is. It is never changed, and may be used from any goroutine.
 type Chain struct {
 	sources   []Source // local ones first
+	throttle  *Throttle
 	dummies   []func(ctx context.Context, c Credentials) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
@@ -45,7 +48,7 @@ type Chain struct {
 
 // NewChain returns a Chain over o.Sources.
 func NewChain(o Options) *Chain {
-	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
+	c := &Chain{sources: slices.Clone(o.Sources), throttle: o.Throttle, seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
 	slices.SortStableFunc(c.sources, func(a, b Source) int {
 		switch {
 		case a.Remote == b.Remote:
@@ -71,6 +74,8 @@ func NewChain(o Options) *Chain {
 //   - the anonymous principal, always the same one, if nothing was shown;
 //   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
 //     clock, the two are the same;
+//   - an error that wraps ErrThrottled, a *ThrottledError, if too many attempts failed before: no source
+//     was asked, and whether anybody has that name makes no difference;
 //   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
 //     not passed on to the next, which may be weaker.
 func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
@@ -80,6 +85,30 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 	if !shown.acceptable() {
 		return Verified{}, ErrRejected
 	}
+	a, err := c.throttle.begin(&shown)
+	if err != nil {
+		return Verified{}, err
+	}
+	v, err := c.ask(ctx, shown)
+	c.throttle.end(&shown, a, outcomeOf(err))
+	return v, err
+}
+
+func outcomeOf(err error) outcome {
+	switch {
+	case err == nil:
+		return right
+	case errors.Is(err, ErrRejected):
+		return wrong
+	}
+	return unasked
+}
+
+// Throttle is what makes who guesses wait; nil if nobody waits.
+func (c *Chain) Throttle() *Throttle { return c.throttle }
+
+// ask is Authenticate for what is worth asking about.
+func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
 		if !s.takes(shown.Kind) {

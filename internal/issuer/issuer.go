@@ -129,7 +129,7 @@ type Answer struct {
 }
 
 // Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
-// identity.ErrUnavailable, ErrNotKept, the context's, and anything else is a fault of ours.
+// identity.ErrThrottled, identity.ErrUnavailable, ErrNotKept, the context's, and anything else is a fault of ours.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
@@ -147,7 +147,9 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		i.refused(r, now, refusal(err))
+		if t := (*identity.ThrottledError)(nil); !errors.As(err, &t) || !t.Again {
+			i.refused(r, now, refusal(err)) // one entry for each delay: a flood must not fill the disk
+		}
 		return Answer{}, err
 	}
 
@@ -312,8 +314,11 @@ func (i *Issuer) refused(r *Request, now time.Time, why string) {
 
 // refusal says in the journal's words why somebody was not let in.
 func refusal(err error) string {
-	if errors.Is(err, identity.ErrRejected) {
+	switch {
+	case errors.Is(err, identity.ErrRejected):
 		return "unknown or wrong"
+	case errors.Is(err, identity.ErrThrottled):
+		return "not looked at: " + err.Error()
 	}
 	return "unavailable: " + err.Error()
 }

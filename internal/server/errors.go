@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -69,6 +71,14 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
+	case errors.Is(err, identity.ErrThrottled):
+		// Not 401: nobody looked at the password, and a client that would ask for another one is not to.
+		after := time.Second
+		if t := (*identity.ThrottledError)(nil); errors.As(err, &t) {
+			after = max(after, t.After)
+		}
+		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").
+			with("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	case errors.Is(err, identity.ErrUnavailable):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"names and passwords cannot be checked at the moment: try again").with("Retry-After", "5")
@@ -150,6 +160,8 @@ func outcome(err error) string {
 		return "rejected"
 	case e.status == http.StatusForbidden:
 		return "denied"
+	case e.status == http.StatusTooManyRequests:
+		return "throttled"
 	case e.status >= 500:
 		return "unavailable"
 	}

@@ -15,7 +15,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		Tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_token_requests_total",
-			Help: "Token requests by outcome: signed, reused, denied, rejected, bad_request, unavailable, fault.",
+			Help: "Token requests by outcome: signed, reused, denied, rejected, throttled, bad_request, unavailable, fault.",
 		}, []string{"outcome"}),
 		Envelopes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_notification_envelopes_total",

@@ -1,0 +1,468 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// door is a chain with a throttle, a clock that tests set, and some people.
+type door struct {
+	*identity.Chain
+	throttle *identity.Throttle
+	people   *identitytest.Fake
+	at       atomic.Int64 // nanoseconds
+}
+
+func newDoor(o identity.ThrottleOptions) *door {
+	d := &door{people: &identitytest.Fake{People: map[string]string{"ann": "wonderland", "bob": "builder"}}}
+	d.at.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	o.Now = func() time.Time { return time.Unix(0, d.at.Load()) }
+	d.throttle = identity.NewThrottle(o)
+	d.Chain = identity.NewChain(identity.Options{Throttle: d.throttle, Sources: []identity.Source{{
+		Name: "fake", Authenticator: d.people,
+		Kinds: []identity.Kind{identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken},
+	}}})
+	return d
+}
+
+func (d *door) pass(t time.Duration) { d.at.Add(int64(t)) }
+
+// try returns "in", "wrong", "down", or how long to wait.
+func (d *door) try(name, secret, from string) string {
+	c := identity.NewCredentials(name, secret)
+	c.Remote = netip.MustParseAddr(from)
+	return d.show(c)
+}
+
+func (d *door) show(c identity.Credentials) string {
+	_, err := d.Authenticate(context.Background(), c)
+	var throttled *identity.ThrottledError
+	switch {
+	case err == nil:
+		return "in"
+	case errors.As(err, &throttled) && errors.Is(err, identity.ErrThrottled):
+		return throttled.After.String()
+	case errors.Is(err, identity.ErrRejected):
+		return "wrong"
+	}
+	return "down"
+}
+
+// guess tries n passwords that were not tried before.
+func (d *door) guess(n int, name, from string) (last string) {
+	for range n {
+		last = d.try(name, fmt.Sprint("guess ", rand.Uint64()), from)
+	}
+	return last
+}
+
+const (
+	here      = "192.0.2.1"
+	elsewhere = "198.51.100.7"
+)
+
+func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
+	for _, name := range []string{"ann", "nobody"} { // the answers do not tell who exists
+		d := newDoor(identity.ThrottleOptions{PerName: 3, Longest: 10 * time.Second})
+		var got []string
+		for range 8 {
+			got = append(got, d.guess(1, name, here))
+		}
+		for range 5 { // now with patience
+			d.pass(10 * time.Second)
+			got = append(got, d.guess(1, name, here), d.guess(1, name, here))
+		}
+		want := []string{
+			"wrong", "wrong", "wrong", "1s", "1s", "1s", "1s", "1s",
+			// the longest delay has passed each time, and so one failure is forgiven for the one that is added
+			"wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+	d := newDoor(identity.ThrottleOptions{PerName: 3, Longest: 10 * time.Second})
+	d.guess(3, "ann", here)
+	var got []string
+	for _, wait := range []time.Duration{1, 2, 4, 8, 9} {
+		d.pass(wait * time.Second)
+		got = append(got, d.guess(1, "ann", here), d.guess(1, "ann", here))
+	}
+	if diff := cmp.Diff([]string{"wrong", "2s", "wrong", "4s", "wrong", "8s", "wrong", "10s", "1s", "1s"}, got); diff != "" {
+		t.Errorf("with a clock (-want +got)\n%s", diff)
+	}
+}
+
+// A refused attempt asks nobody: not a source, and no hash.
+func TestWhoWaitsCostsNothing(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d.guess(100, "ann", here)
+	d.guess(100, "nobody", here)
+	if asked, dummies := len(d.people.Asked()), len(d.people.Dummies()); asked != 6 || dummies != 3 {
+		t.Errorf("200 attempts asked the source %d times, and for %d dummies", asked, dummies)
+	}
+	if diff := cmp.Diff(identity.ThrottleStats{Failed: 6, ByName: 194}, d.throttle.Stats()); diff != "" {
+		t.Errorf("stats (-want +got)\n%s", diff)
+	}
+}
+
+func TestNobodyIsLockedOutByOthers(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	if got := d.try("ann", "wonderland", here); got != "in" {
+		t.Fatal(got)
+	}
+	d.guess(1000, "ann", elsewhere)
+	for i := range 3000 { // and with many addresses
+		d.guess(1, "ann", fmt.Sprintf("203.0.%d.%d", i/250, i%250))
+	}
+	for _, tt := range []struct{ who, name, secret, from, want string }{
+		{"a password that was right before, at its place", "ann", "wonderland", here, "in"},
+		{"… at another", "ann", "wonderland", "2001:db8::1", "in"},
+		{"… even at that of the attack", "ann", "wonderland", elsewhere, "in"},
+		{"another password, from where she was before, is looked at", "ann", "wonderlamd", here, "wrong"},
+		{"another name, from the address of the attack", "bob", "builder", elsewhere, "in"},
+	} {
+		if got := d.try(tt.name, tt.secret, tt.from); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.who, got, tt.want)
+		}
+	}
+}
+
+func TestAThousandAddressesShareTheGuessesAtOneName(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{})
+	looked := 0
+	for i := range 10_000 {
+		if d.guess(1, "ann", fmt.Sprintf("10.0.%d.%d", i/250, i%250)) == "wrong" {
+			looked++
+		}
+	}
+	if looked != 100 {
+		t.Errorf("%d guesses were looked at, want 100", looked)
+	}
+	d.pass(31 * time.Second) // the delay is short, so that a stranger to us gets in between
+	if got := d.try("ann", "wonderland", "172.16.0.1"); got != "in" {
+		t.Errorf("the right password from a new address: %s", got)
+	}
+}
+
+func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
+	for _, tt := range []struct{ from, sameAs, other string }{
+		{"192.0.2.1", "192.0.2.1", "192.0.2.2"},
+		{"192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"},
+		{"2001:db8::1", "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"},
+		{"fe80::1%eth0", "fe80::2%eth1", "fe80:0:0:1::1"},
+	} {
+		d := newDoor(identity.ThrottleOptions{PerAddress: 20})
+		if got := d.guess(1, "first", tt.from); got != "wrong" {
+			t.Fatal(got)
+		}
+		for i := range 19 {
+			d.guess(1, fmt.Sprint("name ", i), tt.from)
+		}
+		if got := d.guess(1, "another", tt.sameAs); got != "1s" {
+			t.Errorf("from %s after %s: %s, want a delay", tt.sameAs, tt.from, got)
+		}
+		if got := d.guess(1, "another", tt.other); got != "wrong" {
+			t.Errorf("from %s after %s: %s, want no delay", tt.other, tt.from, got)
+		}
+	}
+}
+
+// containerd and docker build post a password, and get with the same one when that is refused.
+func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	var got []string
+	for i := range 3 {
+		got = append(got, d.try("ann", fmt.Sprint("typo ", i), here), d.try("ann", fmt.Sprint("typo ", i), here))
+	}
+	got = append(got, d.try("ann", "typo 9", here))
+	if diff := cmp.Diff([]string{"wrong", "wrong", "wrong", "wrong", "wrong", "wrong", "1s"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	t.Run("but not a thousand times", func(t *testing.T) {
+		d := newDoor(identity.ThrottleOptions{PerName: 3})
+		looked := 0
+		for range 1000 {
+			if d.try("ann", "typo", here) == "wrong" {
+				looked++
+			}
+		}
+		if looked > 10 {
+			t.Errorf("%d of 1000 equal ones were looked at", looked)
+		}
+	})
+	t.Run("and not for ever", func(t *testing.T) {
+		d := newDoor(identity.ThrottleOptions{PerName: 3})
+		var got []string
+		for range 4 {
+			got = append(got, d.try("ann", "typo", here))
+			d.pass(11 * time.Second)
+		}
+		d.try("ann", "typo", here)
+		got = append(got, d.guess(1, "ann", here))
+		if diff := cmp.Diff([]string{"wrong", "wrong", "wrong", "wrong", "4s"}, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestTheRightPasswordEndsTheCount(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d.guess(2, "ann", here)
+	if got := d.try("ann", "wonderland", here); got != "in" {
+		t.Fatal(got)
+	}
+	if got := d.guess(3, "ann", here); got != "wrong" {
+		t.Errorf("after it: %s, want three more", got)
+	}
+	t.Run("of its name alone: who has an account cannot guess at others", func(t *testing.T) {
+		d := newDoor(identity.ThrottleOptions{PerAddress: 10})
+		for range 10 {
+			d.try("bob", "builder", here)
+			d.guess(1, "ann", here)
+		}
+		if got := d.guess(1, "carol", here); got != "1s" {
+			t.Errorf("%s, want a delay", got)
+		}
+	})
+}
+
+func TestAnOutageCountsNothing(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 3})
+	d.people.Fail(errCut)
+	if got := d.guess(100, "ann", here); got != "down" {
+		t.Errorf("while it is down: %s", got)
+	}
+	d.people.Fail(nil)
+	if got := d.try("ann", "wonderland", here); got != "in" {
+		t.Errorf("when it is back: %s", got)
+	}
+}
+
+// When a password is changed, what is known of the old one goes.
+func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d.try("ann", "wonderland", here)
+	d.people.People = map[string]string{"ann": "looking-glass"}
+	for range 20 {
+		d.try("ann", "wonderland", here)
+	}
+	if got := d.guess(1, "ann", here); got == "wrong" {
+		t.Error("a robot with an old password is never made to wait")
+	}
+}
+
+// A thousand jobs of one company come from one address, each with a token of its own.
+func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 50})
+	token := func(i int) identity.Credentials {
+		return identity.Credentials{
+			Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(fmt.Sprint("token ", i)), Remote: netip.MustParseAddr(here),
+		}
+	}
+	for i := range 50 {
+		if got := d.show(token(i)); got != "wrong" {
+			t.Fatalf("token %d: %s", i, got)
+		}
+	}
+	if got := d.show(token(50)); got != "1s" {
+		t.Errorf("after 50: %s", got)
+	}
+	if got := d.guess(1, "ann", here); got != "wrong" {
+		t.Errorf("a password: %s", got)
+	}
+}
+
+func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{})
+	var looked atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 500 {
+				if d.guess(1, "ann", here) == "wrong" {
+					looked.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := looked.Load(); n != 10 {
+		t.Errorf("%d guesses were looked at, want 10", n)
+	}
+}
+
+// After a restart, nothing is known of anybody, and everything comes at once.
+func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 1})
+	started, release := make(chan struct{}, 100), make(chan struct{})
+	slow := slowly{d.people, func() { started <- struct{}{}; <-release }}
+	chain := identity.NewChain(identity.Options{Throttle: d.throttle, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			c := identity.NewCredentials("ann", "wonderland")
+			c.Remote = netip.MustParseAddr(here)
+			if _, err := chain.Authenticate(t.Context(), c); err != nil {
+				t.Errorf("one of a hundred: %v", err)
+			}
+		})
+		<-started // it is with the source, and none has an answer yet
+	}
+	close(release)
+	all.Wait()
+}
+
+type slowly struct {
+	identity.Authenticator
+	wait func()
+}
+
+func (s slowly) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	s.wait()
+	return s.Authenticator.Authenticate(ctx, c)
+}
+
+// Harbor: a map of failed log-ins, keyed by the attacker's names, never shrank.
+func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
+	throttle := identity.NewThrottle(identity.ThrottleOptions{PerAddress: 1e9})
+	chain := identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
+	before := heap()
+	for i := range 1_000_000 {
+		c := identity.NewCredentials(fmt.Sprint("name ", i), "guess")
+		c.Remote = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
+			t.Fatalf("name %d: %v", i, err)
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > 4<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	runtime.KeepAlive(chain)
+}
+
+type refusing struct{}
+
+func (refusing) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	return identity.Verified{}, identity.ErrRejected
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// A flood of names cannot wash away the count of the one that is guessed at.
+func TestManyNamesDoNotHideOne(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 1e9})
+	d.guess(3, "ann", here)
+	for range 200_000 {
+		d.guess(1, fmt.Sprint("name ", rand.Uint64()), here)
+	}
+	if got := d.guess(1, "ann", here); got != "1s" {
+		t.Errorf("%s, want a delay", got)
+	}
+}
+
+// Whatever is tried in whatever order, at one address:
+//   - a right password that was right before gets in;
+//   - no more wrong ones are looked at than are free, and one for each delay that fits into the time;
+//   - what is refused is not looked at.
+func TestTheThrottleKeepsItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const free, longest = 3, 8 * time.Second
+		d := newDoor(identity.ThrottleOptions{PerName: free, PerAddress: 1e9, Longest: longest})
+		d.try("bob", "builder", here)
+		var passed time.Duration
+		looked := 0
+		for range rapid.IntRange(1, 200).Draw(t, "attempts") {
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				d.pass(time.Second)
+				passed += time.Second
+			case 1:
+				if got := d.try("bob", "builder", here); got != "in" {
+					t.Fatalf("a password that was right before: %s", got)
+				}
+			default:
+				before := len(d.people.Asked())
+				got := d.guess(1, "ann", here)
+				if asked := len(d.people.Asked()) - before; (got == "wrong") != (asked == 1) {
+					t.Fatalf("%s, and the source was asked %d times", got, asked)
+				}
+				if got == "wrong" {
+					looked++
+				}
+			}
+		}
+		if most := free + int(passed/time.Second); looked > most {
+			t.Fatalf("%d guesses in %s", looked, passed)
+		}
+		if d.pass(longest); d.try("ann", "wonderland", here) != "in" {
+			t.Fatal("the longest delay is over, and the right password is refused")
+		}
+	})
+}
+
+func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
+	d := newDoor(identity.ThrottleOptions{})
+	d.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: d.people}}})
+	if got := d.guess(1000, "ann", here); got != "wrong" || d.Chain.Throttle().Stats() != (identity.ThrottleStats{}) {
+		t.Errorf("%s, %+v", got, d.Chain.Throttle().Stats())
+	}
+}
+
+// at is a principal without any work.
+type at struct{ identity.Verified }
+
+func (a at) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	return a.Verified, nil
+}
+
+func TestTheThrottleCostsASuccessNoMemory(t *testing.T) {
+	chain, c := throttled(identity.NewThrottle(identity.ThrottleOptions{}))
+	if n := testing.AllocsPerRun(100, func() { _, _ = chain.Authenticate(t.Context(), c) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func throttled(throttle *identity.Throttle) (*identity.Chain, identity.Credentials) {
+	chain := identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+		{Name: "at", Authenticator: at{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
+	}})
+	c := identity.NewCredentials("ann", "wonderland and its rabbits")
+	c.Remote = netip.MustParseAddr("2001:db8::1")
+	return chain, c
+}
+
+// The difference is what the throttle costs who is known.
+func BenchmarkThrottle(b *testing.B) {
+	for name, throttle := range map[string]*identity.Throttle{"without": nil, "with": identity.NewThrottle(identity.ThrottleOptions{})} {
+		b.Run(name, func(b *testing.B) {
+			chain, c := throttled(throttle)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := chain.Authenticate(context.Background(), c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
