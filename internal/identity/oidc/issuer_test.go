@@ -1,0 +1,261 @@
+package oidc_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+)
+
+// clock is a time that only the test moves.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// signing is a private key, as an issuer has it.
+type signing struct {
+	kid string
+	alg jose.SignatureAlgorithm
+	key any // for jose.SigningKey
+}
+
+func newKey(t testing.TB, kid string) signing {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signing{kid, jose.ES256, k}
+}
+
+// claims are those of a token.
+type claims map[string]any
+
+// with returns claims with others in place of or beside them; nil takes one away.
+func (c claims) with(others claims) claims {
+	all := maps.Clone(c)
+	for name, v := range others {
+		if all[name] = v; v == nil {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// sign makes a token as go-jose makes them, with more in its header.
+func (s signing) sign(t testing.TB, c any, header ...claims) string {
+	t.Helper()
+	payload, ok := c.([]byte)
+	if !ok {
+		var err error
+		if payload, err = json.Marshal(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := &jose.SignerOptions{}
+	o.WithType("JWT")
+	if s.kid != "" {
+		o.WithHeader("kid", s.kid)
+	}
+	for _, h := range header {
+		for name, v := range h {
+			o.WithHeader(jose.HeaderKey(name), v)
+			if v == nil {
+				delete(o.ExtraHeaders, jose.HeaderKey(name))
+			}
+		}
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: s.alg, Key: s.key}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func (s signing) public(use string) jose.JSONWebKey {
+	private := jose.JSONWebKey{Key: s.key, KeyID: s.kid, Algorithm: string(s.alg), Use: use}
+	return private.Public()
+}
+
+// issuer is a small OpenID provider: discovery, keys, and whatever can go wrong with them.
+type issuer struct {
+	t   testing.TB
+	url string
+	*clock
+	key signing
+
+	mu      sync.Mutex
+	keys    []any                                         // of the JWKS
+	answer  func(http.ResponseWriter, *http.Request) bool // true: it has answered
+	fetched []string                                      // paths
+	bearers []string
+	server  *httptest.Server
+}
+
+func newIssuer(t testing.TB) *issuer {
+	i := &issuer{t: t, clock: newClock(), key: newKey(t, "one")}
+	i.keys = []any{i.key.public("sig")}
+	i.server = httptest.NewServer(i)
+	t.Cleanup(i.server.Close)
+	i.url = i.server.URL
+	return i
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	i.fetched = append(i.fetched, r.URL.Path)
+	i.bearers = append(i.bearers, r.Header.Get("Authorization"))
+	keys, answer := i.keys, i.answer
+	i.mu.Unlock()
+	if answer != nil && answer(w, r) {
+		return
+	}
+	switch r.URL.Path {
+	case "/.well-known/openid-configuration":
+		_ = json.NewEncoder(w).Encode(claims{"issuer": i.url, "jwks_uri": i.url + "/keys"})
+	case "/keys":
+		_ = json.NewEncoder(w).Encode(claims{"keys": keys})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// does lets the issuer answer in another way; nil mends it.
+func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.answer = answer
+}
+
+// breaks lets it answer everything with 500.
+func (i *issuer) breaks() {
+	i.does(func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "broken", http.StatusInternalServerError)
+		return true
+	})
+}
+
+// publishes sets the keys that it shows.
+func (i *issuer) publishes(keys ...any) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = keys
+}
+
+// count says how many times a path was fetched.
+func (i *issuer) count(path string) (n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.fetched {
+		if p == path {
+			n++
+		}
+	}
+	return n
+}
+
+// claims are those of a good token.
+func (i *issuer) claims() claims {
+	now := i.now().Unix()
+	return claims{
+		"iss": i.url, "aud": "https://auth.example.com", "sub": "job:1",
+		"iat": now, "nbf": now, "exp": now + 300,
+	}
+}
+
+// token makes a good one, with other claims if some are given.
+func (i *issuer) token(others ...claims) string {
+	i.t.Helper()
+	c := i.claims()
+	for _, o := range others {
+		c = c.with(o)
+	}
+	return i.key.sign(i.t, c)
+}
+
+// options are those of a Provider of this issuer.
+func (i *issuer) options() oidc.Options {
+	return oidc.Options{Name: "ci", Issuer: i.url, Audience: []string{"https://auth.example.com"}, Now: i.now}
+}
+
+func (i *issuer) provider(changes ...func(*oidc.Options)) *oidc.Provider {
+	i.t.Helper()
+	o := i.options()
+	for _, change := range changes {
+		change(&o)
+	}
+	return newProvider(i.t, o)
+}
+
+func newProvider(t testing.TB, o oidc.Options) *oidc.Provider {
+	t.Helper()
+	p, err := oidc.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// show shows a token beside a name that means nothing.
+func show(t testing.TB, p *oidc.Provider, raw string) (identity.Verified, error) {
+	t.Helper()
+	return p.Authenticate(t.Context(), identity.Credentials{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})
+}
+
+// logText is a log that can be looked into.
+type logText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logText) lines(text string) int { return strings.Count(l.String(), text) }
+
+func sprint(v any) string { return fmt.Sprintf("%v", v) }
