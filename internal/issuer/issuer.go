@@ -18,6 +18,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -136,7 +137,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 
 	registry, ok := live.Registries[r.Service]
 	if !ok {
-		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(r.Service))
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(r.Service, mostShown))
 	}
 	r.Credentials.Registry = registry.Service
 	r.withhold()
@@ -303,7 +304,7 @@ func (i *Issuer) refused(r *Request, now time.Time, why string) {
 		Time:     now,
 		Registry: r.Credentials.Registry,
 		Decision: &journal.Decision{
-			Name:    r.Credentials.Name,
+			Name:    shorten(r.Credentials.Name, identity.MaxName), // a longer one is nobody's
 			Remote:  r.Credentials.Remote,
 			Client:  r.Credentials.Client,
 			Ignored: r.Ignored,
@@ -323,11 +324,16 @@ func refusal(err error) string {
 	return "unavailable: " + err.Error()
 }
 
-// shorten bounds what a stranger sent before it is shown.
-func shorten(s string) string {
-	const most = 100
-	if len(s) > most {
-		return s[:most] + "…"
+// mostShown is how much is shown of what a stranger sent, in bytes.
+const mostShown = 100
+
+// shorten bounds what a stranger sent, in bytes, before it is shown or kept.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return s
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "…"
 }

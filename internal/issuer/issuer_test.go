@@ -260,6 +260,19 @@ func TestRefusalsAreKept(t *testing.T) {
 	}
 }
 
+// A refusal costs a stranger one request: what it leaves in the journal must not be as large as they like.
+func TestARefusalKeepsLittleOfALongName(t *testing.T) {
+	b := newBench(t, nil)
+	long := strings.Repeat("é", 30_000)
+	if _, err := b.Issue(context.Background(), request(long, "repository:a:pull")); !errors.Is(err, identity.ErrRejected) {
+		t.Fatalf("got %v", err)
+	}
+	kept := b.entries()[0].Decision.Name
+	if len(kept) > 300 || !strings.HasPrefix(kept, "éé") || !strings.HasSuffix(kept, "é…") {
+		t.Errorf("%d bytes are kept: %.40q", len(kept), kept)
+	}
+}
+
 func TestStrictAuditWithholdsWhatCannotBeKept(t *testing.T) {
 	b := newBench(t, func(l *issuer.Live) { l.Strict = true })
 	b.issue(request("ann", "repository:a:pull"))
