@@ -1,18 +1,69 @@
 package ldap
 
-import "runtime"
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
 
-// AwaitWaiting returns when so many wait for one answer.
-func AwaitWaiting(d *Directory, n int) {
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// AwaitWaiting returns when as many as that wait for each answer under way.
+func AwaitWaiting(d *Directory, want ...int) {
 	for {
+		var waiting []int
 		d.flights.mu.Lock()
 		for _, fl := range d.flights.under {
-			if fl.waiting == n {
-				d.flights.mu.Unlock()
-				return
-			}
+			waiting = append(waiting, fl.waiting)
 		}
 		d.flights.mu.Unlock()
+		if slices.Equal(waiting, want) {
+			return
+		}
 		runtime.Gosched()
 	}
+}
+
+// Remembered returns what is remembered after so many passwords that held, and as many that were refused.
+func Remembered(t testing.TB, n int) (held, refused int) {
+	m := newMemory(time.Minute, time.Now)
+	for i := range n {
+		m.keep(m.key(fmt.Sprint("held ", i), "x"), identity.Verified{}, nil)
+		m.keep(m.key(fmt.Sprint("refused ", i), "x"), identity.Verified{}, identity.ErrRejected)
+	}
+	return m.held.Len(), m.refused.Len()
+}
+
+var oneProcess = newMemory(time.Minute, time.Now)
+
+// Key is the key of a name and a password.
+func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
+
+// Pace is how long a name that nobody has waits, as long as there was no more than one bind.
+func Pace(d *Directory) time.Duration { return d.pace.pick() }
+
+// Fill puts a member into a filter.
+func Fill(filter, dn, name string) string { return fill(filter, dn, name) }
+
+// DNOf puts a name into a template.
+func DNOf(template, name string) string {
+	return (&Directory{o: Options{User: User{DN: template}}}).dnOf(name)
+}
+
+// Plausible says whether a directory would be asked for the name.
+func Plausible(name string) bool { return plausible(name) }
+
+// CanonicalDN is the same for every way to write one DN.
+func CanonicalDN(dn string) string { return canonicalDN(dn) }
+
+// SecretAttributes are those that are no claims.
+func SecretAttributes() []string {
+	var list []string
+	for name := range secretAttributes {
+		list = append(list, strings.ToLower(name))
+	}
+	return list
 }

@@ -20,8 +20,9 @@ type fake struct {
 	results  map[string]uint16          // of a search, likewise
 	binds    map[string]uint16          // by DN: the result; 0 for the password "right"
 
-	mu    sync.Mutex
+	mu    sync.Mutex // what is below, and binds once it serves
 	asked []string
+	held  chan struct{} // answers wait for it; may be nil
 }
 
 func newFake(t testing.TB) *fake {
@@ -59,6 +60,22 @@ func (f *fake) heard() []string {
 	return append([]string(nil), f.asked...)
 }
 
+// hold keeps answers back until the function that it returns is called.
+func (f *fake) hold() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return func() { close(held) }
+}
+
+// set changes what a bind is answered.
+func (f *fake) set(dn string, code uint16) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.binds[dn] = code
+}
+
 func (f *fake) serve(c net.Conn) {
 	defer c.Close()
 	for {
@@ -90,14 +107,20 @@ func (f *fake) serve(c net.Conn) {
 
 func (f *fake) note(what string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.asked = append(f.asked, what)
+	held := f.held
+	f.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 }
 
 func (f *fake) bind(request *ber.Packet) *ber.Packet {
 	dn, password := request.Children[1].Data.String(), request.Children[2].Data.String()
 	f.note("bind " + dn)
+	f.mu.Lock()
 	code, ok := f.binds[dn]
+	f.mu.Unlock()
 	if !ok || code == 0 && password != "right" {
 		code = client.LDAPResultInvalidCredentials
 	}

@@ -1,0 +1,61 @@
+package ldap_test
+
+import (
+	"strings"
+	"testing"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	client "github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// Whatever a name is made of, a filter asks for that name and nothing else, and a template names an
+// entry of that name, in that place.
+func FuzzName(f *testing.F) {
+	for _, seed := range []string{"alice", "*", "a*b", "alice)(uid=*", `\2a`, "a,ou=people", `a\`, "#a", "a+b=c", "{name}", "{dn}", "zoë", "a\x00b", " a", "a ", `"`, "<>;", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if name == "" {
+			return
+		}
+		const dn = "cn=x,o=y"
+		packet, err := client.CompileFilter(ldap.Fill("(&(uid={name})(member={dn}))", dn, name))
+		if err != nil {
+			t.Fatalf("%q makes no filter: %v", name, err)
+		}
+		if len(packet.Children) != 2 || !equals(packet.Children[0], "uid", name) || !equals(packet.Children[1], "member", dn) {
+			filter, _ := client.DecompileFilter(packet)
+			t.Fatalf("%q makes the filter %s", name, filter)
+		}
+		if !ldap.Plausible(name) {
+			return // no template sees it
+		}
+		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))
+		if err != nil {
+			t.Fatalf("%q makes no DN: %v", name, err)
+		}
+		if len(parsed.RDNs) != 3 || len(parsed.RDNs[0].Attributes) != 1 || parsed.RDNs[0].Attributes[0].Value != name {
+			t.Fatalf("%q makes the DN %s", name, parsed)
+		}
+	})
+}
+
+func equals(p *ber.Packet, attribute, value string) bool {
+	return p.Tag == client.FilterEqualityMatch && len(p.Children) == 2 &&
+		p.Children[0].Data.String() == attribute && p.Children[1].Data.String() == value
+}
+
+// A DN has many spellings, by which a circle of groups must not be missed.
+func FuzzDN(f *testing.F) {
+	for _, seed := range []string{"cn=a,o=b", "CN=A, O=B", `cn=a\,b,o=c`, "cn=a+sn=b,o=c", "", "no dn", `cn=\61,o=b`, "cn=#0401ff", "cn=zoë"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, dn string) {
+		canonical := ldap.CanonicalDN(dn)
+		if _, err := client.ParseDN(dn); err == nil && ldap.CanonicalDN(strings.ReplaceAll(dn, ",", ", ")) != canonical && !strings.ContainsAny(dn, `\"#`) {
+			t.Errorf("%q is %q, and with spaces %q", dn, canonical, ldap.CanonicalDN(strings.ReplaceAll(dn, ",", ", ")))
+		}
+	})
+}

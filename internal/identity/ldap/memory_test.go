@@ -1,0 +1,195 @@
+package ldap_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	client "github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// staffed returns a directory with ann and bob, both with the password "right".
+func staffed(t testing.TB) *fake {
+	f := newFake(t)
+	for _, name := range []string{"ann", "bob"} {
+		dn := "CN=" + name + ",DC=corp"
+		f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name)}
+		f.binds[dn] = 0
+	}
+	return f
+}
+
+// binds counts how often a directory was asked to bind, and searches likewise.
+func (f *fake) count(what string) (n int) {
+	for _, asked := range f.heard() {
+		if strings.HasPrefix(asked, what) {
+			n++
+		}
+	}
+	return n
+}
+
+// A pull storm is no bind storm: a password that held is not tried again for a while.
+func TestAPasswordThatHeldIsRememberedForAWhile(t *testing.T) {
+	var clock clock
+	f := staffed(t)
+	options := f.options()
+	options.Cache, options.Now = time.Minute, clock.now
+	d := open(t, options)
+	attempt := func(name, password, want string, binds int) {
+		t.Helper()
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials(name, password))
+		if got := outcome(v, err); got != want {
+			t.Errorf("%s %q: %s, want %s", name, password, got, want)
+		}
+		if got := f.count("bind"); got != binds {
+			t.Errorf("%s %q: %d binds so far, want %d", name, password, got, binds)
+		}
+	}
+	attempt("ann", "right", "ann", 1)
+	attempt("ann", "right", "ann", 1)
+	attempt("ANN", "right", "unknown", 1) // to this directory; and to no memory the same
+	attempt("ann", "rightx", "rejected", 2)
+	attempt("ann", "right", "ann", 2) // a wrong one does not push it out
+	attempt("bob", "right", "bob", 3)
+	clock.advance(59 * time.Second)
+	attempt("ann", "right", "ann", 3)
+	clock.advance(2 * time.Second)
+	attempt("ann", "right", "ann", 4)
+	f.set("CN=ann,DC=corp", client.LDAPResultInvalidCredentials) // disabled
+	clock.advance(61 * time.Second)
+	attempt("ann", "right", "rejected", 5)
+}
+
+// A client that is refused asks again at once. A directory counts, and locks the account after a few:
+// the same wrong password is tried once.
+func TestAWrongPasswordIsCountedOnce(t *testing.T) {
+	var clock clock
+	f := staffed(t)
+	options := f.options()
+	options.Cache, options.Now = time.Minute, clock.now
+	d := open(t, options)
+	for range 5 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected {
+			t.Errorf("%v", err)
+		}
+	}
+	if n := f.count("bind"); n != 1 {
+		t.Errorf("it was counted %d times", n)
+	}
+	clock.advance(11 * time.Second) // it may have become right
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected || f.count("bind") != 2 {
+		t.Errorf("%v after %d binds", err, f.count("bind"))
+	}
+}
+
+func TestNothingIsRememberedWhereThatIsWanted(t *testing.T) {
+	f := staffed(t)
+	d := open(t, f.options())
+	for range 3 {
+		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong"))
+	}
+	if n := f.count("bind"); n != 6 {
+		t.Errorf("%d binds, want 6", n)
+	}
+}
+
+// What is no answer is not remembered as one.
+func TestAnOutageIsNotRemembered(t *testing.T) {
+	var clock clock
+	o := company(t)
+	between := newProxy(t, o.Address)
+	options := o.options()
+	options.Servers, options.Cache, options.Now = []string{"ldap://" + between.address()}, time.Minute, clock.now
+	d := open(t, options)
+	between.set(refuse)
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrRejected) {
+		t.Errorf("%v", err)
+	}
+	between.set(pass)
+	for range 2 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+			t.Error(err)
+		}
+	}
+	between.set(refuse) // and who is remembered does not notice
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Those who show the same at the same time share one bind, others do not.
+func TestWhoAskTheSameShareOneBind(t *testing.T) {
+	f := staffed(t)
+	d := open(t, f.options())
+	var all sync.WaitGroup
+	hold := f.hold()
+	for range 10 {
+		for _, password := range []string{"right", "wrong"} {
+			all.Go(func() {
+				v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", password))
+				if got, want := outcome(v, err), map[string]string{"right": "ann", "wrong": "rejected"}[password]; got != want {
+					t.Errorf("%s: %s", password, got)
+				}
+			})
+		}
+	}
+	ldap.AwaitWaiting(d, 10, 10)
+	hold()
+	all.Wait()
+	if n := f.count("bind"); n != 2 {
+		t.Errorf("%d binds, want one for each password", n)
+	}
+}
+
+// Harbor: a map keyed by attackers' names never shrank. A million names leave no more than a few thousand keys.
+func TestMemoryIsBounded(t *testing.T) {
+	held, refused := ldap.Remembered(t, 50_000)
+	if held != 10_000 || refused != 4_000 {
+		t.Errorf("%d that held and %d that were refused are remembered", held, refused)
+	}
+}
+
+// No two pairs of name and password run into one another.
+func TestKeysAreOfNameAndPasswordBoth(t *testing.T) {
+	var keys []string
+	for _, pair := range [][2]string{{"ann", "right"}, {"annr", "ight"}, {"an", "nright"}, {"", "annright"}, {"annright", ""}, {"ann", "righ"}, {"ann\x00", "right"}} {
+		keys = append(keys, fmt.Sprint(ldap.Key(pair[0], pair[1])))
+	}
+	slices.Sort(keys)
+	if n := len(slices.Compact(keys)); n != 7 {
+		t.Errorf("of 7 pairs, %d have a key of their own", n)
+	}
+}
+
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: names were told by the time that a refusal took. A name that
+// nobody has waits as long as one of the last binds took.
+func TestAnUnknownNameTakesAsLongAsAWrongPassword(t *testing.T) {
+	f := staffed(t)
+	d := open(t, f.options())
+	if wait := ldap.Pace(d); wait != 0 {
+		t.Errorf("before any bind, an unknown name waits %s", wait)
+	}
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected {
+		t.Fatal(err)
+	}
+	wait := ldap.Pace(d)
+	if wait <= 0 || wait > time.Second {
+		t.Errorf("after a bind, an unknown name waits %s", wait)
+	}
+	began := time.Now()
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); err != identity.ErrUnknown {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < wait {
+		t.Errorf("an unknown name took %s, less than %s", took, wait)
+	}
+}

@@ -1,0 +1,141 @@
+package ldap_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// good are the least settings.
+func good() ldap.Options {
+	return ldap.Options{Name: "corp", Servers: []string{"ldaps://a"}, User: ldap.User{Base: "o=x"}}
+}
+
+func TestAllMistakesAreFound(t *testing.T) {
+	empty, long, two := write(t, "empty", "\r\n"), write(t, "long", strings.Repeat("x", 5000)), write(t, "two", "a\nb\n")
+	pem := write(t, "pem", "no certificate")
+	servers := func(list ...string) func(*ldap.Options) { return func(o *ldap.Options) { o.Servers = list } }
+	account := func(file string) func(*ldap.Options) {
+		return func(o *ldap.Options) { o.BindDN, o.BindPasswordFile = "cn=x,o=y", file }
+	}
+	user := func(u ldap.User) func(*ldap.Options) { return func(o *ldap.Options) { o.User = u } }
+	groups := func(g ldap.Groups) func(*ldap.Options) { return func(o *ldap.Options) { o.Groups = g } }
+	for _, tt := range []struct {
+		what   string
+		change func(*ldap.Options)
+		want   string // field: the beginning of what is said, for each; "": nothing is wrong
+	}{
+		{"nothing", func(*ldap.Options) {}, ""},
+		{"all at once", func(o *ldap.Options) { *o = ldap.Options{} }, "name: it is missing|servers: there is none|user: base is missing"},
+
+		{"servers of all kinds", servers("ldaps://a", "ldaps://a:1636", "ldaps://a/", "ldap://127.0.0.1", "ldap://localhost:3890", "ldap://[::1]"), ""},
+		{"unencrypted", servers("ldap://a"), "servers: passwords would travel unencrypted"},
+		{"unencrypted, one of them", servers("ldaps://a", "ldap://10.0.0.1"), "servers: passwords would travel unencrypted"},
+		{"unencrypted, and meant", func(o *ldap.Options) { o.Servers, o.Plain = []string{"ldap://a"}, true }, ""},
+		{"encrypted later", func(o *ldap.Options) { o.Servers, o.StartTLS = []string{"ldap://a"}, true }, ""},
+		{"encrypted twice", func(o *ldap.Options) { o.StartTLS = true }, "start_tls: no server is ldap://"},
+		{"a host that only begins like this machine", servers("ldap://localhost.evil.example"), "servers: passwords would travel"},
+		{"no URL", servers("ldap.example.com"), "servers: this is no URL"},
+		{"no URL, with a port", servers("ldap.example.com:636"), "servers: this is no URL"},
+		{"another scheme", servers("https://a"), `servers: the scheme is "https"`},
+		{"a socket", servers("ldapi:///run/ldapi"), `servers: the scheme is "ldapi"`},
+		{"a password", servers("ldaps://cn=x:hunter2@a"), "servers: the URL has a name or password in it"},
+		{"no host", servers("ldaps://"), "servers: the URL names no host"},
+		{"a base", servers("ldaps://a/dc=x"), "servers: the URL has more than a host and a port"},
+		{"a query", servers("ldaps://a?uid"), "servers: the URL has more than a host and a port"},
+		{"several", servers("ldaps://", "https://a"), "servers: the URL names no host|servers: the scheme is"},
+
+		{"no file", func(o *ldap.Options) { o.CA = "/does/not/exist" }, "ca: open /does/not/exist"},
+		{"no certificate", func(o *ldap.Options) { o.CA = pem }, "ca: " + pem + " has no certificate"},
+
+		{"an account", account(write(t, "password", "secret\n")), ""},
+		{"no password", account(""), "bind_dn: bind_password_file is missing"},
+		{"a password of nobody", func(o *ldap.Options) { o.BindPasswordFile = empty }, "bind_password_file: there is no bind_dn"},
+		{"an empty password", account(empty), "bind_password_file: " + empty + " is empty"},
+		{"a long password", account(long), "bind_password_file: " + long + " has more than 4096 bytes"},
+		{"two passwords", account(two), "bind_password_file: " + two + " has more than one line"},
+
+		{"a filter", user(ldap.User{Base: "o=x", Filter: "(&(objectClass=person)(|(uid={name})(mail={name})))"}), ""},
+		{"a filter that is open", user(ldap.User{Base: "o=x", Filter: "(uid={name}"}), "user.filter: this is no filter"},
+		{"a filter without parentheses", user(ldap.User{Base: "o=x", Filter: "uid={name}"}), "user.filter: this is no filter"},
+		{"a filter that finds anybody", user(ldap.User{Base: "o=x", Filter: "(uid=*)"}), "user.filter: {name} is missing"},
+		{"a filter with another placeholder", user(ldap.User{Base: "o=x", Filter: "(uid={user})"}), "user.filter: it has braces in it that are not {name}"},
+		{"a filter with docker_auth's placeholder", user(ldap.User{Base: "o=x", Filter: "(uid=${account})"}), "user.filter: it has braces"},
+		{"a base that is no DN", user(ldap.User{Base: "people"}), "user.base: this is no DN"},
+		{"an odd scope", user(ldap.User{Base: "o=x", Scope: "all"}), `user.scope: "all" is neither`},
+		{"an odd attribute", user(ldap.User{Base: "o=x", NameAttribute: "u id"}), `user.name_attribute: "u id" is no name`},
+		{"an odd id", user(ldap.User{Base: "o=x", IDAttribute: "id)"}), `user.id_attribute: "id)" is no name`},
+		{"an odd claim", user(ldap.User{Base: "o=x", Attributes: map[string]string{"*": "all"}}), `user.attributes: "*" is no name`},
+		{"a template", user(ldap.User{DN: "uid={name},ou=people,o=x"}), ""},
+		{"a template and a base", user(ldap.User{DN: "uid={name},o=x", Base: "o=x"}), "user.dn: people are named by dn, or searched"},
+		{"a template for one", user(ldap.User{DN: "uid=ann,o=x"}), "user.dn: {name} is wanted in it, once"},
+		{"a template with two", user(ldap.User{DN: "uid={name},ou={name},o=x"}), "user.dn: {name} is wanted in it, once"},
+		{"a template with a part of a value", user(ldap.User{DN: "uid=x-{name},o=x"}), "user.dn: {name} must be the whole value"},
+		{"a template with the attribute", user(ldap.User{DN: "{name}=x,o=x"}), "user.dn: {name} must be the whole value"},
+		{"a template that is no DN", user(ldap.User{DN: "{name}@example.com"}), "user.dn: this is no DN"},
+
+		{"groups by memberOf", groups(ldap.Groups{MemberOf: true, Base: "o=x", Nested: ldap.Walk}), ""},
+		{"groups in chain", groups(ldap.Groups{Base: "o=x", Nested: ldap.Chain}), ""},
+		{"groups by both", groups(ldap.Groups{MemberOf: true, Filter: "(member={dn})"}), "groups.filter: groups are named by member_of, or searched"},
+		{"groups in chain by memberOf", groups(ldap.Groups{MemberOf: true, Nested: ldap.Chain}), "groups.nested: chain is a search"},
+		{"groups nowhere", groups(ldap.Groups{Filter: "(member={dn})"}), "groups: base is missing"},
+		{"groups nowhere, nested", groups(ldap.Groups{Nested: ldap.Walk}), "groups: base is missing"},
+		{"groups of anybody", groups(ldap.Groups{Base: "o=x", Filter: "(cn=*)"}), "groups.filter: {dn} or {name} is missing"},
+		{"groups by name, and walked", groups(ldap.Groups{Base: "o=x", Filter: "(memberUid={name})", Nested: ldap.Walk}), "groups.filter: {dn} is missing"},
+		{"groups by name, in chain", groups(ldap.Groups{Base: "o=x", Filter: "(memberUid={name})", Nested: ldap.Chain}), "groups.filter: chain wants a part like"},
+		{"groups in an odd way", groups(ldap.Groups{Base: "o=x", Nested: "deep"}), `groups.nested: "deep" is none of`},
+		{"groups with an odd name", groups(ldap.Groups{Base: "o=x", NameAttribute: "c n"}), "groups.name_attribute:"},
+		{"groups below no DN", groups(ldap.Groups{MemberOf: true, Base: "groups"}), "groups.base: this is no DN"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			o := good()
+			tt.change(&o)
+			_, err := ldap.New(o)
+			problems, _ := errors.AsType[ldap.Problems](err)
+			var wants []string
+			if tt.want != "" {
+				wants = strings.Split(tt.want, "|")
+			}
+			if len(problems) != len(wants) || err == nil != (len(wants) == 0) {
+				t.Fatalf("%v\nwant %d problems: %s", err, len(wants), tt.want)
+			}
+			for i, p := range problems {
+				if got := p.Field + ": " + p.Text; !strings.HasPrefix(got, wants[i]) {
+					t.Errorf("%s, want %s", got, wants[i])
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Error("the password is repeated")
+			}
+		})
+	}
+}
+
+// A claim goes into the journal, where no secret belongs.
+func TestNoSecretBecomesAClaim(t *testing.T) {
+	secret := ldap.SecretAttributes()
+	if len(secret) < 10 {
+		t.Fatal(secret)
+	}
+	for _, name := range append(secret, "UserPassword", "USERPASSWORD") {
+		o := good()
+		o.User.Attributes = map[string]string{name: "x"}
+		if _, err := ldap.New(o); err == nil || !strings.Contains(err.Error(), "is a secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAProblemSaysWhichServer(t *testing.T) {
+	o := good()
+	o.Servers = []string{"ldaps://a", "ldap://b"}
+	_, err := ldap.New(o)
+	problems, _ := errors.AsType[ldap.Problems](err)
+	if diff := cmp.Diff([]int{1}, []int{problems[0].Item}); diff != "" {
+		t.Error(diff)
+	}
+}
