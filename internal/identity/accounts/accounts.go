@@ -53,10 +53,14 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -109,6 +113,7 @@ type Options struct {
 	Judge func(*policy.Request) policy.Decision
 
 	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
+	OwnerFor    time.Duration    // what Find said is good for as long; 0: 10 s; negative: not at all
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: nothing is logged
 	Every       time.Duration    // how often Run looks for changes by others; 0: 1 s
@@ -219,5 +224,58 @@ type NewToken struct {
 	Owner   Owner  // zero: the actor. Kind and ID are found by source and name
 	Name    string // unique among its owner's
 	Limits  []policy.Limit
-	Expires time.Time // zero: never, or with the credential of an actor who makes it for himself
+	Expires time.Time // zero: never
+	// Somebody who makes a token for himself with a credential that has limits, or an end, gives it those by leaving
+	// them out.
 }
+
+// Accounts is our own users and robots, and the credentials that we handed out. Its methods may be called
+// from any goroutine.
+type Accounts struct {
+	o       Options
+	write   func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write; tests put faults here
+	builtIn *policy.Policy
+	macs    *macs
+	warm    *cache
+	owners  *owners
+
+	mu      sync.Mutex
+	touched map[string]touch // by token id: what is not yet written
+}
+
+// Open returns Accounts over a database. It starts nothing and reads nothing. Until Run runs, each authentication
+// asks the database.
+func Open(o Options) (*Accounts, error) {
+	if o.DB == nil || o.Hashing == nil {
+		return nil, errors.New("opening accounts: they need a database and a Hashing")
+	}
+	if o.Find == nil {
+		o.Find = func(context.Context, string, string, string) (*policy.Principal, error) {
+			return nil, identity.ErrUnknown
+		}
+	}
+	if o.Judge == nil {
+		o.Judge = new(policy.Policy).Decide
+	}
+	o.RefreshIdle = cmp.Or(o.RefreshIdle, 90*24*time.Hour)
+	o.OwnerFor = cmp.Or(o.OwnerFor, 10*time.Second)
+	o.Every = cmp.Or(o.Every, time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	builtIn, err := builtIn()
+	if err != nil {
+		return nil, fmt.Errorf("opening accounts: %w", err)
+	}
+	return &Accounts{
+		o: o, write: o.DB.Write, builtIn: builtIn,
+		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm),
+		touched: make(map[string]touch),
+	}, nil
+}
+
+// maxWarm is how many credentials are warm at most. One takes some 500 bytes.
+const maxWarm = 20_000

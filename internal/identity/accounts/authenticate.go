@@ -1,0 +1,256 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Kinds are the kinds of credentials that Accounts is to be offered.
+func Kinds() []identity.Kind {
+	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken}
+}
+
+// Authenticate takes passwords, access tokens, robots' secrets and refresh tokens. A token can be shown with the login
+// of its owner, or without a name; what looks like one and is none is rejected, and so are all logins of robots that
+// are none, so that nobody else is asked about them.
+//
+// A credential that was good a short while ago costs neither a query nor a hash. A wrong one is never remembered.
+func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	switch c.Kind {
+	case identity.Password:
+		if strings.HasPrefix(c.Name, RobotPrefix) {
+			return identity.Verified{}, identity.ErrRejected // their secrets are no passwords
+		}
+		if !validName(c.Name) {
+			return identity.Verified{}, identity.ErrUnknown
+		}
+	case identity.AccessToken, identity.RefreshToken:
+	default:
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	k := a.macs.key(c.Kind, c.Name, c.Secret.Reveal())
+	if w := a.warm.get(k); w != nil {
+		v, err := a.answer(ctx, w, c)
+		if !errors.Is(err, errStale) {
+			return v, err
+		}
+		a.warm.drop(k, w)
+	}
+	epoch := a.warm.now()
+	w, err := a.load(ctx, c)
+	if err != nil {
+		return identity.Verified{}, err
+	}
+	v, err := a.answer(ctx, w, c)
+	if errors.Is(err, errStale) {
+		return identity.Verified{}, identity.ErrRejected
+	}
+	if err == nil {
+		a.warm.put(k, w, epoch)
+	}
+	return v, err
+}
+
+// errStale means that the database has to be asked again.
+var errStale = errors.New("stale")
+
+// answer says who shows a credential that is good, if it still is.
+func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) (identity.Verified, error) {
+	now := a.o.Now()
+	if past(w.ends, now) {
+		return identity.Verified{}, errStale // refused, as slowly as a wrong one
+	}
+	if w.refresh {
+		if w.registry != c.Registry {
+			return identity.Verified{}, identity.ErrRejected
+		}
+		if now.UnixMilli()-max(w.used.Load(), w.created) > a.o.RefreshIdle.Milliseconds() {
+			return identity.Verified{}, errStale // unless it was used elsewhere
+		}
+	}
+	v := w.verified
+	if v.Principal == nil {
+		p, err := a.elsewhere(ctx, w.owner)
+		switch {
+		case errors.Is(err, identity.ErrUnknown):
+			return identity.Verified{}, identity.ErrRejected
+		case err != nil:
+			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)
+		case c.Name != "" && c.Name != p.Name:
+			return identity.Verified{}, identity.ErrRejected
+		}
+		v.Principal = narrowed(p, w.limits)
+	}
+	a.touch(w, c.Remote, now)
+	return v, nil
+}
+
+// narrowed is a principal with the limits of a token. Those that it had are not lost: what both leave would be no
+// list of limits, so that nothing is left.
+func narrowed(p *policy.Principal, limits []policy.Limit) *policy.Principal {
+	if len(limits) == 0 {
+		return p
+	}
+	own := *p
+	if len(p.Limits) > 0 && !within(p, limits) {
+		limits = []policy.Limit{{}}
+	}
+	own.Limits = limits
+	return &own
+}
+
+// load asks the database about a credential.
+func (a *Accounts) load(ctx context.Context, c identity.Credentials) (*warm, error) {
+	if c.Kind == identity.Password {
+		return a.loadPassword(ctx, c)
+	}
+	return a.loadToken(ctx, c)
+}
+
+func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*warm, error) {
+	r, err := find(ctx, a.o.DB.Read(), c.Name)
+	if errors.Is(err, ErrNotFound) {
+		return nil, identity.ErrUnknown
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up a user: %w", err)
+	}
+	secret := c.Secret.Reveal()
+	if !r.live(a.o.Now()) || r.hash == "" {
+		// Never compared: a password that is right would be remembered, and the next refusal be faster.
+		return nil, refused(a.o.Hashing.Dummy(ctx, r.hash, c.Name, secret))
+	}
+	if err := a.o.Hashing.Compare(ctx, r.hash, secret); err != nil {
+		return nil, refused(err)
+	}
+	if r.Hash == "bcrypt" {
+		a.rehash(ctx, &r, c)
+	}
+	return &warm{
+		verified: identity.Verified{Principal: r.principal(), Credential: credentialPassword, Until: r.Expires},
+		ends:     r.Expires,
+	}, nil
+}
+
+// refused puts what a comparison said into the words of a source. What it does not know stays an outage.
+func refused(err error) error {
+	switch {
+	case err == nil, errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
+		return identity.ErrRejected
+	}
+	return fmt.Errorf("checking a password: %w", err)
+}
+
+func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm, error) {
+	letter, d, ok := parseSecret(c.Secret.Reveal())
+	if !ok || (letter == letterRefresh) != (c.Kind == identity.RefreshToken) {
+		return nil, identity.ErrRejected
+	}
+	t, err := findSecret(ctx, a.o.DB.Read(), d)
+	if errors.Is(err, ErrNotFound) {
+		return nil, identity.ErrRejected
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up a token: %w", err)
+	}
+	w := &warm{
+		verified: identity.Verified{Credential: credential(&t), Until: t.Expires},
+		ends:     t.Expires, token: t.ID, registry: t.Registry, refresh: t.Use == Refresh,
+		created: ms(t.Created), owner: t.Owner, limits: t.Limits,
+	}
+	w.used.Store(max(ms(t.Used), a.lastTouch(t.ID)))
+	if w.refresh != (letter == letterRefresh) || (t.Use == Robot) != (letter == letterRobot) {
+		return nil, identity.ErrRejected
+	}
+	if t.Owner.Source != Source {
+		return w, nil
+	}
+	r, err := findID(ctx, a.o.DB.Read(), t.Owner.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, identity.ErrRejected
+	case err != nil:
+		return nil, fmt.Errorf("looking up the owner of a token: %w", err)
+	case !r.live(a.o.Now()), c.Name != "" && c.Name != r.Login():
+		return nil, identity.ErrRejected
+	}
+	w.ends = sooner(t.Expires, r.Expires)
+	w.verified.Principal, w.verified.Until = narrowed(r.principal(), t.Limits), w.ends
+	return w, nil
+}
+
+// sooner returns the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// credential is what the journal calls a token.
+func credential(t *Token) string {
+	switch t.Use {
+	case Robot:
+		return credentialRobot + t.ID
+	case Refresh:
+		return credentialRefresh + t.ID
+	}
+	return credentialAccess + t.Name
+}
+
+// rehash replaces a bcrypt hash, now that the password is here. It may fail: there will be another sign-in.
+func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials) {
+	hash, err := a.o.Hashing.Hash(ctx, c.Secret.Reveal())
+	if err == nil {
+		by := Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
+		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+			n, err := affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
+			if err != nil || n == 0 { // it was changed meanwhile
+				return nil, err
+			}
+			return &journal.Change{Action: "user.rehash", Target: r.Login(), From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}, nil
+		})
+	}
+	if err != nil {
+		a.o.Log.Warn("a bcrypt hash was not replaced", "user", r.Name, "error", err)
+	}
+}
+
+// Dummy takes as long as a wrong password.
+func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
+	err := refused(a.o.Hashing.Dummy(ctx, "", c.Name, c.Secret.Reveal()))
+	if errors.Is(err, identity.ErrRejected) {
+		return nil
+	}
+	return err
+}
+
+// Find returns the principal of a login, or of a name and an id. Who is disabled or expired is unknown.
+func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	var r record
+	var err error
+	if id != "" {
+		r, err = findID(ctx, a.o.DB.Read(), id)
+		if err == nil && name != r.Name && name != r.Login() {
+			err = ErrNotFound
+		}
+	} else {
+		r, err = find(ctx, a.o.DB.Read(), name)
+	}
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && !r.live(a.o.Now()):
+		return nil, identity.ErrUnknown
+	case err != nil:
+		return nil, fmt.Errorf("looking up an account: %w", err)
+	}
+	return r.principal(), nil
+}

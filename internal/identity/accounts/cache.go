@@ -1,0 +1,144 @@
+package accounts
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// key stands for a kind, a name and a secret, and tells nobody any of them.
+type key [sha256.Size]byte
+
+// macs makes keys: HMAC-SHA256 under a secret of this process. The name stands behind its length, so
+// that no two pairs give the same input.
+type macs struct{ pool sync.Pool }
+
+type mac struct {
+	hash hash.Hash
+	in   []byte
+	out  key
+}
+
+func newMACs() *macs {
+	secret := make([]byte, sha256.Size)
+	rand.Read(secret) // never fails: crypto/rand ends the process first
+	return &macs{sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, secret)} }}}
+}
+
+func (m *macs) key(kind identity.Kind, name, secret string) key {
+	c := m.pool.Get().(*mac)
+	defer m.pool.Put(c)
+	c.in = append(c.in[:0], byte(kind))
+	c.in = binary.BigEndian.AppendUint64(c.in, uint64(len(name)))
+	c.in = append(c.in, name...)
+	c.in = append(c.in, secret...)
+	c.hash.Reset()
+	c.hash.Write(c.in)
+	c.hash.Sum(c.out[:0])
+	clear(c.in) // no secret lies about in the pool
+	return c.out
+}
+
+// warm is a credential that was found to be good. Nothing of it changes but used.
+type warm struct {
+	verified identity.Verified
+	owner    Owner          // asked for at each use if it is of another source; verified is then without a principal
+	limits   []policy.Limit // of that owner
+	ends     time.Time      // zero: never
+	token    string         // id; "" for a password
+	registry string         // of a refresh token
+	refresh  bool
+	created  int64        // milliseconds
+	used     atomic.Int64 // when it was last noted that it was used: milliseconds; 0: never
+}
+
+// cache holds what is warm, in two generations: what is used moves to the young one, and when that is full,
+// the old one is dropped. It is emptied as a whole, and then begins another epoch: what was read from the
+// database before is not put in any more.
+type cache struct {
+	limit int // in a generation
+
+	mu         sync.RWMutex
+	epoch      uint64
+	on         int // who keeps it from becoming stale
+	young, old map[key]*warm
+}
+
+func newCache(limit int) *cache { return &cache{limit: max(1, limit/2)} }
+
+func (c *cache) get(k key) *warm {
+	c.mu.RLock()
+	w, young := c.young[k]
+	if !young {
+		w = c.old[k]
+	}
+	c.mu.RUnlock()
+	if w != nil && !young {
+		c.mu.Lock()
+		if c.old[k] == w {
+			c.addLocked(k, w)
+		}
+		c.mu.Unlock()
+	}
+	return w
+}
+
+// now returns the epoch: to be asked for before the database is.
+func (c *cache) now() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.epoch
+}
+
+// put keeps w, if what it was made of is of this epoch.
+func (c *cache) put(k key, w *warm, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.epoch == epoch && c.on > 0 {
+		c.addLocked(k, w)
+	}
+}
+
+func (c *cache) addLocked(k key, w *warm) {
+	if c.young == nil || len(c.young) >= c.limit {
+		c.old, c.young = c.young, make(map[key]*warm)
+	}
+	c.young[k] = w
+	delete(c.old, k)
+}
+
+// drop forgets w alone.
+func (c *cache) drop(k key, w *warm) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.young[k] == w {
+		delete(c.young, k)
+	}
+	if c.old[k] == w {
+		delete(c.old, k)
+	}
+}
+
+// forget empties the cache.
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	c.young, c.old = nil, nil
+}
+
+// use says that somebody begins or ends to forget what others change: without anybody, nothing is kept.
+func (c *cache) use(difference int) {
+	c.forget()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on += difference
+}

@@ -1,0 +1,51 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Write is how accounts reach their database.
+type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
+
+// SetWrite puts a misbehaving database before the real one.
+func (a *Accounts) SetWrite(wrap func(real Write) Write) { a.write = wrap(a.write) }
+
+// Tend does what Run does, without its clock, and keeps what is good warm from then on.
+func (a *Accounts) Tend(ctx context.Context) func() {
+	t := &tending{counter: -1}
+	a.warm.use(1)
+	a.tend(ctx, t)
+	return func() { a.tend(ctx, t) }
+}
+
+// Secret makes a secret of the kind of a letter.
+func Secret(letter byte) identity.Secret {
+	secret, _ := newSecret(letter)
+	return secret
+}
+
+// Parse says whether a text is a secret, and of which kind.
+func Parse(text string) (letter byte, ok bool) {
+	letter, _, ok = parseSecret(text)
+	return letter, ok
+}
+
+// CheckName says what is wrong with a name.
+func CheckName(name string) error { return checkName(name) }
+
+// Covers says whether one pattern matches all that another does.
+func Covers(wide, pattern string) bool { return covers(wide, pattern) }
+
+// Within says whether limits leave nothing that somebody's own do not.
+func Within(who *policy.Principal, limits []policy.Limit) bool { return within(who, limits) }
+
+// Warm is how many credentials are warm.
+func (a *Accounts) Warm() int {
+	a.warm.mu.RLock()
+	defer a.warm.mu.RUnlock()
+	return len(a.warm.young) + len(a.warm.old)
+}

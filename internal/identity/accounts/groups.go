@@ -1,0 +1,192 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// AddGroup adds a group without members.
+func (a *Accounts) AddGroup(ctx context.Context, by Actor, name string) (Group, error) {
+	g := Group{Name: name, Version: 1}
+	err := a.mayWrite(by)
+	if err == nil {
+		err = checkName(name)
+	}
+	if err == nil {
+		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+			g.ID, g.Created = a.newID(), a.now()
+			return &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
+		})
+	}
+	if err != nil {
+		return Group{}, fmt.Errorf("adding group %.80q: %w", name, err)
+	}
+	return g, nil
+}
+
+// Group returns a group.
+func (a *Accounts) Group(ctx context.Context, by Actor, name string) (Group, error) {
+	if err := a.mayRead(by); err != nil {
+		return Group{}, err
+	}
+	g, err := findGroup(ctx, a.o.DB.Read(), name)
+	if err != nil {
+		return Group{}, fmt.Errorf("looking up group %.80q: %w", name, err)
+	}
+	return g, nil
+}
+
+// Groups returns groups in the order of their names, and where the next page begins.
+func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Group, next string, err error) {
+	if err := a.mayRead(by); err != nil {
+		return nil, "", err
+	}
+	list, err = collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing groups: %w", err)
+	}
+	list, next = cut(list, page.size(), func(g *Group) string { return g.Name })
+	return list, next, nil
+}
+
+// Members returns the logins of a group's members, in the order of their names, and where the next page begins.
+func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Page) (logins []string, next string, err error) {
+	if err := a.mayRead(by); err != nil {
+		return nil, "", err
+	}
+	g, err := findGroup(ctx, a.o.DB.Read(), group)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
+	}
+	kind, name, _ := parseLogin(page.After)
+	login := func(row scanner) (string, error) {
+		var r record
+		var kind string
+		err := row.Scan(&kind, &r.Name)
+		err = errors.Join(err, r.Kind.UnmarshalText([]byte(kind)))
+		return r.Login(), err
+	}
+	logins, err = collect(ctx, a.o.DB.Read(), login, `
+		SELECT a.kind, a.name FROM account_members m JOIN accounts a ON a.id = m.account_id
+		WHERE m.group_id = $1 AND (a.name > $2 OR a.name = $2 AND a.kind > $3) ORDER BY a.name, a.kind LIMIT $4`,
+		g.ID, name, kind.String(), page.size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
+	}
+	logins, next = cut(logins, page.size(), func(login *string) string { return *login })
+	return logins, next, nil
+}
+
+// Join makes an account a member of a group. Being one already is success.
+func (a *Accounts) Join(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
+	g, err := a.regroup(ctx, by, group, login, version, true)
+	if err != nil {
+		return Group{}, fmt.Errorf("adding %.80q to group %.80q: %w", login, group, err)
+	}
+	return g, nil
+}
+
+// Leave ends a membership. Not being a member is success.
+func (a *Accounts) Leave(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
+	g, err := a.regroup(ctx, by, group, login, version, false)
+	if err != nil {
+		return Group{}, fmt.Errorf("removing %.80q from group %.80q: %w", login, group, err)
+	}
+	return g, nil
+}
+
+func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, version int64, in bool) (g Group, err error) {
+	if err := a.mayWrite(by); err != nil {
+		return Group{}, err
+	}
+	err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
+		if g, err = a.groupOrPrivileged(ctx, tx, group, in); err != nil {
+			return nil, fmt.Errorf("group: %w", err)
+		}
+		if version != 0 && version != g.Version {
+			return nil, ErrChanged
+		}
+		r, err := find(ctx, tx, login)
+		if err != nil {
+			return nil, fmt.Errorf("account: %w", err)
+		}
+		// Judged as a member: whom it makes an administrator, only those may add or remove.
+		as := r.principal()
+		as.Groups = distinct(append(as.Groups, group))
+		if err := a.mayChange(by, as); err != nil {
+			return nil, err
+		}
+		note := &journal.Change{Action: "group.join", Target: group, To: map[string]any{"member": r.Login(), "id": r.ID}}
+		var changed bool
+		if in {
+			changed, err = insertMember(ctx, tx, g.ID, r.ID)
+			g.Size++
+		} else {
+			note.Action = "group.leave"
+			var n int
+			n, err = affected(tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1 AND account_id = $2", g.ID, r.ID))
+			changed = n > 0
+			g.Size--
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !changed {
+			g, err = findGroup(ctx, tx, group)
+			return nil, err
+		}
+		return note, raiseGroup(ctx, tx, &g)
+	})
+	return g, err
+}
+
+// groupOrPrivileged finds a group; those that Tidewaiter knows itself are made when somebody joins.
+func (a *Accounts) groupOrPrivileged(ctx context.Context, tx *sql.Tx, name string, in bool) (Group, error) {
+	g, err := findGroup(ctx, tx, name)
+	if errors.Is(err, ErrNotFound) && in && privileged(name) {
+		g = Group{ID: a.newID(), Name: name, Version: 1, Created: a.now()}
+		err = insertGroup(ctx, tx, &g)
+	}
+	return g, err
+}
+
+// DeleteGroup removes a group. Its members stay what else they are.
+func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, version int64) error {
+	err := a.mayWrite(by)
+	if err == nil {
+		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
+			if privileged(name) && !a.May(by, rightAdministrators, scope.Write) {
+				return nil, fmt.Errorf("%w: that is for administrators", ErrForbidden)
+			}
+			as := &policy.Principal{Kind: policy.User, Source: Source, Groups: []string{name}}
+			if err := a.mayChange(by, as); err != nil {
+				return nil, err
+			}
+			g, err := findGroup(ctx, tx, name)
+			if err != nil {
+				return nil, err
+			}
+			if version != 0 && version != g.Version {
+				return nil, ErrChanged
+			}
+			n, err := affected(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
+			if err == nil && n == 0 {
+				err = ErrChanged
+			}
+			if err == nil {
+				_, err = tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1", g.ID)
+			}
+			return &journal.Change{Action: "group.delete", Target: name, From: map[string]any{"id": g.ID, "members": g.Size}}, err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("deleting group %.80q: %w", name, err)
+	}
+	return nil
+}

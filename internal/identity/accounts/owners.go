@@ -1,0 +1,105 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// owners remembers for a short time who the owners of tokens are that are known elsewhere, so that a
+// directory is not asked for each layer of an image.
+type owners struct {
+	keep  time.Duration
+	limit int
+
+	mu   sync.Mutex
+	seen map[Owner]sighting
+}
+
+type sighting struct {
+	principal *policy.Principal
+	until     time.Time
+}
+
+func newOwners(keep time.Duration, limit int) *owners {
+	return &owners{keep: keep, limit: limit, seen: make(map[Owner]sighting)}
+}
+
+func (o *owners) get(who Owner, now time.Time) *policy.Principal {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s, ok := o.seen[who]; ok && now.Before(s.until) {
+		return s.principal
+	}
+	return nil
+}
+
+func (o *owners) put(who Owner, p *policy.Principal, now time.Time) {
+	if o.keep < 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.seen) >= o.limit {
+		clear(o.seen)
+	}
+	o.seen[who] = sighting{p, now.Add(o.keep)}
+}
+
+// elsewhere finds an owner in another source. The error is identity.ErrUnknown, or an outage.
+func (a *Accounts) elsewhere(ctx context.Context, who Owner) (*policy.Principal, error) {
+	now := a.o.Now()
+	if p := a.owners.get(who, now); p != nil {
+		return p, nil
+	}
+	p, err := a.o.Find(ctx, who.Source, who.Name, who.ID)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil || p.Source != who.Source || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind) {
+		return nil, identity.ErrUnknown
+	}
+	a.owners.put(who, p, now)
+	return p, nil
+}
+
+// owner finds the principal that a token is to be made for, or whose tokens are asked for. The error is ErrNotFound, or that
+// of the source.
+func (a *Accounts) owner(ctx context.Context, q querier, who Owner) (*policy.Principal, error) {
+	if who.Source != "" && who.Source != Source {
+		p, err := a.elsewhere(ctx, who)
+		if errors.Is(err, identity.ErrUnknown) {
+			err = ErrNotFound
+		}
+		return p, err
+	}
+	login := who.Name
+	if who.Kind == policy.Robot {
+		login = RobotPrefix + login
+	}
+	r, err := find(ctx, q, login)
+	if err == nil && who.ID != "" && who.ID != r.ID {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.principal(), nil
+}
+
+func ownerOf(p *policy.Principal) Owner {
+	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
+}
+
+// String names the owner in the journal: "user:ann", "user:ann of ldap:corp".
+func (o Owner) String() string {
+	text := o.Kind.String() + ":" + o.Name
+	if o.Source != Source {
+		text += " of " + o.Source
+	}
+	return text
+}

@@ -1,0 +1,132 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// maxClient bounds what is kept of a client's name, in bytes.
+const maxClient = 100
+
+// IssueRefresh makes a refresh token for who was verified by what was shown: for shown.Registry, as narrow as the
+// credential, and void when that is. The zero Secret means that there is none for such a credential: only a password or a
+// token that lasts can be exchanged, of somebody who can be found again.
+//
+// Docker, podman, crane, oras and others share one file of credentials, each under a client_id of its own: so the client is noted,
+// and any may use the token. It would be no protection: each client says of itself what it is.
+func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+	secret, err := a.issueRefresh(ctx, shown, who)
+	if err != nil {
+		return identity.Secret{}, fmt.Errorf("making a refresh token: %w", err)
+	}
+	return secret, nil
+}
+
+func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+	p := who.Principal
+	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || shown.Registry == "" ||
+		shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
+		return identity.Secret{}, nil
+	}
+	var compared string // the hash that the password was found to be of
+	if p.Source != Source {
+		if _, err := a.elsewhere(ctx, ownerOf(p)); errors.Is(err, identity.ErrUnknown) {
+			return identity.Secret{}, nil
+		} else if err != nil {
+			return identity.Secret{}, err
+		}
+	} else if shown.Kind == identity.Password {
+		r, err := findID(ctx, a.o.DB.Read(), p.ID)
+		if err != nil {
+			return identity.Secret{}, err
+		}
+		if err := a.o.Hashing.Compare(ctx, r.hash, shown.Secret.Reveal()); err != nil { // remembered: it has just been done
+			return identity.Secret{}, err
+		}
+		compared = r.hash
+	}
+	t := Token{
+		Use: Refresh, Owner: ownerOf(p), Limits: p.Limits, Registry: shown.Registry,
+		Client: clean(shown.Client), Expires: who.Until,
+	}
+	secret, d := newSecret(letterRefresh)
+	by := Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
+	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+		t.ID, t.Created = a.newID(), a.now()
+		if err := a.stillGood(ctx, tx, &t, shown, compared); err != nil {
+			return nil, err
+		}
+		if err := a.makeRoom(ctx, tx, t.Owner); err != nil {
+			return nil, err
+		}
+		return &journal.Change{Action: "refresh.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+	})
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged): // taken away while we looked, or a token of another source's
+		return identity.Secret{}, nil
+	case err != nil:
+		return identity.Secret{}, err
+	}
+	return secret, nil
+}
+
+// stillGood looks again, in the transaction, at what the token will rest on: a password that is changed meanwhile must not
+// leave a token behind that was made with the old one.
+func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown identity.Credentials, compared string) error {
+	if shown.Kind == identity.AccessToken {
+		_, d, _ := parseSecret(shown.Secret.Reveal())
+		made, err := findSecret(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		if made.Owner.Source != t.Owner.Source || made.Owner.ID != t.Owner.ID {
+			return ErrNotFound
+		}
+		t.Parent, t.Expires = made.ID, sooner(t.Expires, made.Expires)
+	}
+	if t.Owner.Source != Source {
+		return nil
+	}
+	r, err := findID(ctx, tx, t.Owner.ID)
+	if err == nil && (!r.live(a.o.Now()) || compared != "" && r.hash != compared) {
+		err = ErrChanged
+	}
+	return err
+}
+
+// makeRoom removes the token that was not used for the longest time, where there are as many as one can have:
+// a machine that signs in for each build leaves one each time.
+func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner) error {
+	n, err := count(ctx, tx, o, Refresh)
+	if err != nil || n < maxTokens {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		DELETE FROM account_tokens WHERE id IN (
+			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
+			ORDER BY CASE WHEN used > created THEN used ELSE created END LIMIT $4)`,
+		o.Source, o.ID, string(Refresh), n-maxTokens+1)
+	return err
+}
+
+// unkeepable says whether a limit would not be the same after it was written down and read.
+func unkeepable(l policy.Limit) bool { return l.Check() != nil }
+
+// clean bounds what a client says of itself.
+func clean(client string) string {
+	client = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, client)
+	return client[:min(len(client), maxClient)]
+}

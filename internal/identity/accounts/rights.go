@@ -1,0 +1,186 @@
+package accounts
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The names of rights.
+const (
+	rightAccounts       = "accounts"
+	rightAdministrators = "administrators"
+)
+
+// builtIn are the rules that need not be written.
+func builtIn() (*policy.Policy, error) {
+	return policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: Administrators, Subjects: []string{"group:" + Administrators}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read | scope.Write},
+		{Name: Auditors, Subjects: []string{"group:" + Auditors}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read},
+	}})
+}
+
+// May says whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
+func (a *Accounts) May(by Actor, name string, actions scope.Actions) bool {
+	if by.operator != "" {
+		return true
+	}
+	if by.Principal == nil || by.Principal.Kind == policy.Anonymous || actions == 0 {
+		return false
+	}
+	request := &policy.Request{
+		Principal: by.Principal,
+		Scopes:    []scope.Scope{{Type: scope.TypeTidewaiter, Name: name, Actions: actions}},
+		IP:        by.Remote,
+		Now:       a.o.Now(),
+	}
+	var granted, denied scope.Actions
+	for _, p := range []func(*policy.Request) policy.Decision{a.o.Judge, a.builtIn.Decide} {
+		for _, result := range p(request).Results {
+			granted |= result.Granted
+			for _, cause := range result.Causes {
+				if cause.Reason == policy.Denied {
+					denied |= cause.Actions
+				}
+			}
+		}
+	}
+	return (granted &^ denied).Has(actions)
+}
+
+// narrowed says whether the actor's credential is narrower than its owner's rights.
+func (by Actor) narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
+
+// is says whether the actor is that owner.
+func (by Actor) is(o Owner) bool {
+	p := by.Principal
+	return p != nil && o.ID != "" && p.Kind == o.Kind && p.Source == o.Source && p.ID == o.ID
+}
+
+// name is the actor in the journal.
+func (by Actor) name() string {
+	switch {
+	case by.operator != "":
+		return "operator:" + by.operator
+	case by.Principal == nil:
+		return "nobody"
+	}
+	return by.Principal.String()
+}
+
+// via is how the actor came, for the journal.
+func (by Actor) via() string {
+	var parts []string
+	if by.Principal != nil && by.Principal.Source != Source {
+		parts = append(parts, by.Principal.Source)
+	}
+	if by.Credential != "" {
+		parts = append(parts, by.Credential)
+	}
+	if by.Remote.IsValid() {
+		parts = append(parts, by.Remote.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// mayRead is an error unless the actor may see accounts.
+func (a *Accounts) mayRead(by Actor) error {
+	if !a.May(by, rightAccounts, scope.Read) {
+		return ErrForbidden
+	}
+	return nil
+}
+
+// mayWrite is an error unless the actor may change accounts. A narrowed credential may not, whatever it is
+// narrowed to: with a password that it set it could become somebody who is not.
+func (a *Accounts) mayWrite(by Actor) error {
+	if by.narrowed() || !a.May(by, rightAccounts, scope.Write) {
+		return ErrForbidden
+	}
+	return nil
+}
+
+// mayChange is an error unless the actor may change the principal that somebody is or becomes: who may
+// change accounts is not therefore an administrator, nor can become one.
+func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
+	if err := a.mayWrite(by); err != nil {
+		return err
+	}
+	if a.May(by, rightAdministrators, scope.Write) {
+		return nil
+	}
+	plain := *target
+	plain.Limits = nil
+	as := Actor{Principal: &plain, Remote: by.Remote}
+	if privileged(plain.Groups...) || a.May(as, rightAdministrators, scope.Write) {
+		return fmt.Errorf("%w: that is for administrators", ErrForbidden)
+	}
+	return nil
+}
+
+// privileged says whether one of the groups gives rights over Tidewaiter.
+func privileged(groups ...string) bool {
+	return slices.Contains(groups, Administrators) || slices.Contains(groups, Auditors)
+}
+
+// within says whether limits leave nothing that the actor's own do not. It may say no where a longer look would find that
+// they don't.
+func within(who *policy.Principal, limits []policy.Limit) bool {
+	if len(who.Limits) == 0 {
+		return true
+	}
+	for _, l := range limits {
+		for _, name := range l.Names {
+			if !leaves(who, l.Type, name, l.Actions) {
+				return false
+			}
+		}
+	}
+	return len(limits) > 0
+}
+
+// leaves says whether the limits of who leave the actions on all that the pattern matches.
+func leaves(who *policy.Principal, kind, pattern string, actions scope.Actions) bool {
+	var left scope.Actions
+	for _, l := range who.Limits {
+		if typeOf(l.Type) != typeOf(kind) {
+			continue
+		}
+		if slices.ContainsFunc(l.Names, func(wide string) bool { return covers(wide, pattern) }) {
+			left |= l.Actions
+		}
+	}
+	return left.Has(actions)
+}
+
+// covers says whether one pattern matches all that another does: because it is the same, because it is
+// the beginning of the other with all that follows, or because it differs in parts of "*" alone.
+func covers(wide, pattern string) bool {
+	if wide == "**" || wide == pattern {
+		return true
+	}
+	w, p := strings.Split(wide, "/"), strings.Split(pattern, "/")
+	for i := range w {
+		switch {
+		case w[i] == "**" && i == len(w)-1:
+			return len(p) > i // one part or more is left
+		case i >= len(p):
+			return false
+		case w[i] == p[i]:
+		case w[i] == "*" && p[i] != "**" && !strings.Contains(p[i], "$"):
+		default:
+			return false
+		}
+	}
+	return len(w) == len(p)
+}
+
+func typeOf(kind string) string {
+	if kind == "" {
+		return scope.TypeRepository
+	}
+	return kind
+}

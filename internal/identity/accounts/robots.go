@@ -1,0 +1,136 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// maxOverlap is how long a robot can have two secrets.
+const maxOverlap = 30 * 24 * time.Hour
+
+// credentialRobot and its like begin the names of credentials; a name or an id follows.
+const (
+	credentialPassword = "password"
+	credentialAccess   = "token:"
+	credentialRobot    = "secret:"
+	credentialRefresh  = "refresh:"
+)
+
+// AddRobot adds a robot, and returns its first secret.
+func (a *Accounts) AddRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
+	account, secret, err := a.addRobot(ctx, by, n)
+	if err != nil {
+		return Account{}, identity.Secret{}, fmt.Errorf("adding robot %.80q: %w", n.Name, err)
+	}
+	return account, secret, nil
+}
+
+func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, identity.Secret{}, err
+	}
+	n.Name = strings.TrimPrefix(n.Name, RobotPrefix)
+	if err := checkName(n.Name); err != nil {
+		return Account{}, identity.Secret{}, err
+	}
+	end, err := a.future(n.Expires)
+	if err != nil {
+		return Account{}, identity.Secret{}, err
+	}
+	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups)}}
+	if err := a.mayChange(by, r.principal()); err != nil {
+		return Account{}, identity.Secret{}, err
+	}
+	secret, d := newSecret(letterRobot)
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+		note, err := a.create(ctx, tx, &r)
+		if err != nil {
+			return nil, err
+		}
+		t := a.robotSecret(&r)
+		note.To["secret"] = t.ID
+		return note, insertToken(ctx, tx, &t, d)
+	})
+	return r.Account, secret, err
+}
+
+func (a *Accounts) robotSecret(r *record) Token {
+	return Token{ID: a.newID(), Use: Robot, Owner: r.owner(), Created: a.now()}
+}
+
+// Rotate makes a new secret for a robot. The one before it stays good for as long as overlap says, and those
+// before that are void; without overlap, all are. A robot may do it for itself, unless the secret that it shows is one that is being
+// replaced: whoever finds an old one cannot stay.
+func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap time.Duration) (Account, identity.Secret, error) {
+	if overlap < 0 || overlap > maxOverlap {
+		return Account{}, identity.Secret{}, &InvalidError{Field: "overlap", Text: fmt.Sprintf("it must be between 0 and %s", maxOverlap)}
+	}
+	if p := by.Principal; p == nil || p.Kind != policy.Robot || login != RobotPrefix+p.Name {
+		if err := a.mayWrite(by); err != nil {
+			return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)
+		}
+	}
+	secret, d := newSecret(letterRobot)
+	account, err := a.alter(ctx, by, login, 0, func(tx *sql.Tx, r *record) (*journal.Change, error) {
+		if err := a.mayRotate(ctx, tx, by, r); err != nil {
+			return nil, err
+		}
+		if r.Kind != policy.Robot {
+			return nil, &InvalidError{Field: "login", Text: "a user has a password, and no secret that could be replaced"}
+		}
+		return a.rotate(ctx, tx, r, overlap, d)
+	})
+	if err != nil {
+		return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)
+	}
+	return account, secret, nil
+}
+
+func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap time.Duration, d digest) (*journal.Change, error) {
+	now := a.now()
+	secrets, err := collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
+		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, r.ID, string(Robot))
+	if err != nil {
+		return nil, err
+	}
+	from, to := map[string]any{}, map[string]any{}
+	for i, t := range secrets {
+		if i == 0 && overlap > 0 && !past(t.Expires, now) {
+			if err := endToken(ctx, tx, t.ID, now.Add(overlap)); err != nil {
+				return nil, err
+			}
+			from["secret"], to["until"] = t.ID, when(now.Add(overlap))
+			continue
+		}
+		if _, err := deleteToken(ctx, tx, t.ID); err != nil {
+			return nil, err
+		}
+		to["revoked"] = i + 1 - len(from)
+	}
+	t := a.robotSecret(r)
+	to["secret"] = t.ID
+	return &journal.Change{Action: "rotate", From: from, To: to}, insertToken(ctx, tx, &t, d)
+}
+
+// mayRotate lets those who may change accounts, and the robot itself with its present secret.
+func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
+	if !by.is(r.owner()) {
+		return a.mayChange(by, r.principal())
+	}
+	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
+	if !ok || by.narrowed() || !r.live(a.o.Now()) {
+		return ErrForbidden
+	}
+	shown, err := findToken(ctx, tx, id)
+	if err != nil || !by.is(shown.Owner) || !shown.Expires.IsZero() {
+		return fmt.Errorf("%w: this secret is not the present one", ErrForbidden)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+const (
+	noteEvery  = 5 * time.Second     // how exactly it is known when a token was last used
+	sweepEvery = time.Hour           // how often what has ended is removed
+	keepEnded  = 30 * 24 * time.Hour // an access token is shown for as long after its end
+	maxTouched = 100_000             // tokens whose use is not yet written
+	maxSwept   = 500                 // tokens that are removed in one transaction
+)
+
+// touch is a use of a token.
+type touch struct {
+	at   int64 // milliseconds
+	from netip.Addr
+}
+
+// touch notes that a token is used.
+func (a *Accounts) touch(w *warm, from netip.Addr, now time.Time) {
+	if w.token == "" {
+		return
+	}
+	last, ms := w.used.Load(), now.UnixMilli()
+	if ms-last < noteEvery.Milliseconds() || !w.used.CompareAndSwap(last, ms) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.touched) < maxTouched {
+		a.touched[w.token] = touch{ms, from}
+	}
+}
+
+// Run notices what others changed, notes when tokens were last used, and removes what has ended, until ctx ends. It
+// returns nil. More than one may run.
+func (a *Accounts) Run(ctx context.Context) error {
+	a.warm.use(1)
+	defer a.warm.use(-1)
+	tick := time.NewTicker(a.o.Every)
+	defer tick.Stop()
+	t := tending{counter: -1}
+	for {
+		a.tend(ctx, &t)
+		select {
+		case <-ctx.Done():
+			ending, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer done()
+			if err := a.note(ending); err != nil {
+				a.o.Log.Warn("when tokens were last used is not noted", "error", err)
+			}
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tending is what a Run remembers.
+type tending struct {
+	counter      int64 // of changes; -1: unknown
+	noted, swept time.Time
+	failing      bool
+}
+
+// tend does what is due.
+func (a *Accounts) tend(ctx context.Context, t *tending) {
+	err := a.notice(ctx, t)
+	now := a.o.Now()
+	if err == nil && now.Sub(t.noted) >= noteEvery {
+		err, t.noted = a.note(ctx), now
+	}
+	if err == nil && now.Sub(t.swept) >= sweepEvery {
+		err, t.swept = a.sweep(ctx), now
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !t.failing:
+		t.failing = true
+		a.o.Log.Warn("accounts cannot be tended; who was known goes on", "error", err)
+	case err == nil && t.failing:
+		t.failing = false
+		a.o.Log.Info("accounts are tended again")
+	}
+}
+
+// notice forgets what is warm if anybody changed anything.
+func (a *Accounts) notice(ctx context.Context, t *tending) error {
+	var counter int64
+	err := a.o.DB.Read().QueryRowContext(ctx, "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&counter)
+	if err != nil {
+		return fmt.Errorf("looking for changes of accounts: %w", err)
+	}
+	if counter != t.counter {
+		a.warm.forget()
+		t.counter = counter
+	}
+	return nil
+}
+
+// note writes when tokens were used.
+func (a *Accounts) note(ctx context.Context) error {
+	a.mu.Lock()
+	touched := a.touched
+	a.touched = make(map[string]touch)
+	a.mu.Unlock()
+	if len(touched) == 0 {
+		return nil
+	}
+	err := a.write(ctx, "", func(tx *sql.Tx) error {
+		update, err := tx.PrepareContext(ctx, "UPDATE account_tokens SET used = $1, used_from = $2 WHERE id = $3 AND used < $1")
+		if err != nil {
+			return err
+		}
+		defer update.Close()
+		for id, t := range touched {
+			from := ""
+			if t.from.IsValid() {
+				from = t.from.String()
+			}
+			if _, err := update.ExecContext(ctx, t.at, from, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for id, t := range touched { // next time
+			if _, again := a.touched[id]; !again && len(a.touched) < maxTouched {
+				a.touched[id] = t
+			}
+		}
+		return fmt.Errorf("noting when tokens were used: %w", err)
+	}
+	return nil
+}
+
+// lastTouch returns when a token was used that is not yet written.
+func (a *Accounts) lastTouch(id string) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.touched[id].at
+}
+
+// sweep removes tokens that ended long ago, and refresh tokens that nobody uses. They were void before.
+func (a *Accounts) sweep(ctx context.Context) error {
+	now := a.o.Now()
+	for {
+		ids, err := texts(ctx, a.o.DB.Read(), `
+			SELECT id FROM account_tokens
+			WHERE expires <> 0 AND expires < $1 OR purpose = $2 AND (expires <> 0 AND expires < $3 OR used < $4 AND created < $4) LIMIT $5`,
+			ms(now.Add(-keepEnded)), string(Refresh), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), maxSwept)
+		if err != nil {
+			return fmt.Errorf("looking for ended tokens: %w", err)
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		err = a.write(ctx, "", func(tx *sql.Tx) error {
+			for _, id := range ids {
+				if _, err := deleteToken(ctx, tx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("removing ended tokens: %w", err)
+		}
+		if len(ids) < maxSwept {
+			return nil
+		}
+	}
+}

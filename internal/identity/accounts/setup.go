@@ -1,0 +1,127 @@
+package accounts
+
+import (
+	"context"
+	"crypto/subtle"
+	"database/sql"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// setupLife is how long a secret for the first administrator is good for.
+const setupLife = 24 * time.Hour
+
+// Administered says whether any account is an administrator.
+func (a *Accounts) Administered(ctx context.Context) (bool, error) {
+	yes, err := administered(ctx, a.o.DB.Read())
+	if err != nil {
+		return false, fmt.Errorf("looking for an administrator: %w", err)
+	}
+	return yes, nil
+}
+
+func administered(ctx context.Context, q querier) (bool, error) {
+	one, err := texts(ctx, q, `
+		SELECT a.id FROM account_groups g JOIN account_members m ON m.group_id = g.id JOIN accounts a ON a.id = m.account_id
+		WHERE g.name = $1 LIMIT 1`, Administrators)
+	return len(one) > 0, err
+}
+
+// SetupSecret makes a secret with which SetUp makes the first administrator, once, before it expires. It is to be shown where
+// only who runs Tidewaiter looks, as in the log. ErrExists: there is an administrator already.
+func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, expires time.Time, err error) {
+	secret, d := newSecret(letterSetup)
+	now := a.now()
+	expires = now.Add(setupLife)
+	err = a.change(ctx, added, Operator("setup"), func(tx *sql.Tx) (*journal.Change, error) {
+		if there, err := administered(ctx, tx); there || err != nil {
+			return nil, orExists(err)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM account_setup WHERE expires <= $1", ms(now)); err != nil {
+			return nil, err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO account_setup (hash, expires) VALUES ($1, $2)", d[:], ms(expires))
+		return &journal.Change{Action: "setup.offer", To: map[string]any{"expires": when(expires)}}, err
+	})
+	if err != nil {
+		return identity.Secret{}, time.Time{}, fmt.Errorf("offering set-up: %w", err)
+	}
+	return secret, expires, nil
+}
+
+// SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden.
+func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
+	account, err := a.setUp(ctx, secret, u, remote)
+	if err != nil {
+		return Account{}, fmt.Errorf("setting up: %w", err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
+	letter, d, ok := parseSecret(secret.Reveal())
+	if !ok || letter != letterSetup {
+		return Account{}, ErrForbidden
+	}
+	// Before the hash, which is dear; the transaction looks again.
+	if offered, err := texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now())); err != nil {
+		return Account{}, err
+	} else if len(offered) == 0 {
+		return Account{}, ErrForbidden
+	}
+	if err := checkName(u.Name); err != nil {
+		return Account{}, err
+	}
+	if u.Password.Reveal() == "" {
+		return Account{}, &InvalidError{Field: "password", Text: "it is needed"}
+	}
+	hash, err := a.hash(ctx, u)
+	if err != nil {
+		return Account{}, err
+	}
+	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, Administrators))}, hash: hash}
+	by := Operator("setup")
+	by.Remote = remote
+	err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := takeOffer(ctx, tx, d, a.now()); err != nil {
+			return nil, err
+		}
+		if there, err := administered(ctx, tx); there || err != nil {
+			return nil, orExists(err)
+		}
+		return a.create(ctx, tx, &r)
+	})
+	return r.Account, err
+}
+
+// takeOffer takes all offers away, of which d must be one. Whoever comes at the same moment waits for the rows, and
+// then finds none.
+func takeOffer(ctx context.Context, tx *sql.Tx, d digest, now time.Time) error {
+	type offer struct {
+		hash    []byte
+		expires int64
+	}
+	offers, err := collect(ctx, tx, func(row scanner) (o offer, err error) { return o, row.Scan(&o.hash, &o.expires) },
+		"DELETE FROM account_setup RETURNING hash, expires")
+	if err != nil {
+		return err
+	}
+	for _, o := range offers {
+		if subtle.ConstantTimeCompare(o.hash, d[:]) == 1 && !past(at(o.expires), now) {
+			return nil
+		}
+	}
+	return ErrForbidden
+}
+
+func orExists(err error) error {
+	if err == nil {
+		err = ErrExists
+	}
+	return err
+}

@@ -1,0 +1,294 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// querier is a transaction, or connections for reading.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// record is a row of accounts with its groups.
+type record struct {
+	Account
+	hash string
+}
+
+func (r *record) principal() *policy.Principal {
+	return &policy.Principal{Kind: r.Kind, Name: r.Name, Source: Source, ID: r.ID, Groups: r.Groups}
+}
+
+func (r *record) owner() Owner {
+	return Owner{Kind: r.Kind, Source: Source, Name: r.Name, ID: r.ID}
+}
+
+// live says whether the account may sign in.
+func (r *record) live(now time.Time) bool { return !r.Disabled && !past(r.Expires, now) }
+
+// past says whether a time is over; the zero time never is.
+func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash"
+
+type scanner interface{ Scan(...any) error }
+
+func scanAccount(row scanner) (r record, err error) {
+	var kind string
+	var created, changed, expires, disabled int64
+	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			err = ErrNotFound
+		}
+		return record{}, err
+	}
+	if err := r.Kind.UnmarshalText([]byte(kind)); err != nil {
+		return record{}, fmt.Errorf("reading account %s: %w", r.ID, err)
+	}
+	r.Created, r.Changed, r.Expires = at(created), at(changed), at(expires)
+	r.Disabled, r.Hash = disabled != 0, kindOfHash(r.hash)
+	return r, nil
+}
+
+// find reads an account by its login. The error is ErrNotFound, or that of the database.
+func find(ctx context.Context, q querier, login string) (record, error) {
+	kind, name, ok := parseLogin(login)
+	if !ok {
+		return record{}, ErrNotFound
+	}
+	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx,
+		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name = $2", kind.String(), name)))
+}
+
+// findID reads an account by its id.
+func findID(ctx context.Context, q querier, id string) (record, error) {
+	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
+}
+
+func withGroups(ctx context.Context, q querier) func(record, error) (record, error) {
+	return func(r record, err error) (record, error) {
+		if err != nil {
+			return record{}, err
+		}
+		r.Groups, err = texts(ctx, q, `
+			SELECT g.name FROM account_members m JOIN account_groups g ON g.id = m.group_id
+			WHERE m.account_id = $1 ORDER BY g.name`, r.ID)
+		return r, err
+	}
+}
+
+// texts reads one column.
+func texts(ctx context.Context, q querier, query string, args ...any) (list []string, err error) {
+	return collect(ctx, q, func(row scanner) (text string, err error) { return text, row.Scan(&text) }, query, args...)
+}
+
+// collect reads rows.
+func collect[T any](ctx context.Context, q querier, read func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		one, err := read(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return list, rows.Err()
+}
+
+// insertAccount adds a row; the error is ErrExists where the name is taken.
+func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
+	return inserted(tx.ExecContext(ctx, `
+		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT DO NOTHING`,
+		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash))
+}
+
+// updateAccount writes what can change and raises the version; the error is ErrChanged where somebody else has.
+func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
+	n, err := affected(tx.ExecContext(ctx, `
+		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5
+		WHERE id = $6 AND version = $7`,
+		r.Version+1, ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.ID, r.Version))
+	if err == nil && n == 0 {
+		err = ErrChanged
+	}
+	r.Version++
+	return err
+}
+
+func findGroup(ctx context.Context, q querier, name string) (g Group, err error) {
+	g, err = scanGroup(q.QueryRowContext(ctx, groupQuery+" WHERE g.name = $1", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return g, err
+}
+
+const groupQuery = `
+	SELECT g.id, g.name, g.version, g.created, (SELECT count(*) FROM account_members m WHERE m.group_id = g.id)
+	FROM account_groups g`
+
+func scanGroup(row scanner) (g Group, err error) {
+	var created int64
+	err = row.Scan(&g.ID, &g.Name, &g.Version, &created, &g.Size)
+	g.Created = at(created)
+	return g, err
+}
+
+func insertGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
+	return inserted(tx.ExecContext(ctx,
+		"INSERT INTO account_groups (id, name, version, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		g.ID, g.Name, g.Version, ms(g.Created)))
+}
+
+func raiseGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
+	n, err := affected(tx.ExecContext(ctx, "UPDATE account_groups SET version = $1 WHERE id = $2 AND version = $3", g.Version+1, g.ID, g.Version))
+	if err == nil && n == 0 {
+		err = ErrChanged
+	}
+	g.Version++
+	return err
+}
+
+func insertMember(ctx context.Context, tx *sql.Tx, group, account string) (added bool, err error) {
+	n, err := affected(tx.ExecContext(ctx,
+		"INSERT INTO account_members (group_id, account_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", group, account))
+	return n > 0, err
+}
+
+const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id, t.owner_name, t.name, t.limits,
+	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from`
+
+func scanToken(row scanner) (t Token, err error) {
+	var purpose, kind, limits, from string
+	var created, expires, used int64
+	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
+		&t.Registry, &t.Client, &t.Parent, &created, &expires, &used, &from)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Token{}, ErrNotFound
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	t.Use, t.Created, t.Expires, t.Used = Use(purpose), at(created), at(expires), at(used)
+	err = t.Owner.Kind.UnmarshalText([]byte(kind))
+	if limits != "" {
+		// A token whose limits can't be read is none: it must not become wider.
+		err = errors.Join(err, json.Unmarshal([]byte(limits), &t.Limits))
+		if err == nil && len(t.Limits) == 0 {
+			err = errors.New("its limits are empty")
+		}
+	}
+	if from != "" {
+		t.From, _ = netip.ParseAddr(from)
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("reading token %s: %w", t.ID, err)
+	}
+	return t, nil
+}
+
+// findToken reads a token by its id.
+func findToken(ctx context.Context, q querier, id string) (Token, error) {
+	return scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
+}
+
+// findSecret reads a token by its digest. One whose parent is gone is gone, too.
+func findSecret(ctx context.Context, q querier, d digest) (Token, error) {
+	return scanToken(q.QueryRowContext(ctx, `
+		SELECT `+tokenColumns+` FROM account_tokens t WHERE t.hash = $1
+		AND (t.parent = '' OR EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent))`, d[:]))
+}
+
+func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d digest) error {
+	limits := ""
+	if len(t.Limits) > 0 {
+		text, err := json.Marshal(t.Limits)
+		if err != nil {
+			return err
+		}
+		limits = string(text)
+	}
+	return inserted(tx.ExecContext(ctx, `
+		INSERT INTO account_tokens (id, hash, purpose, owner_kind, owner_source, owner_id, owner_name, name, limits,
+			registry, client, parent, created, expires, used, used_from)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '') ON CONFLICT DO NOTHING`,
+		t.ID, d[:], string(t.Use), t.Owner.Kind.String(), t.Owner.Source, t.Owner.ID, t.Owner.Name, t.Name, limits,
+		t.Registry, t.Client, t.Parent, ms(t.Created), ms(t.Expires)))
+}
+
+// family is a token and all that was made with it, and with that.
+const family = `
+	WITH RECURSIVE family (id) AS (
+		SELECT id FROM account_tokens WHERE id = $1
+		UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)`
+
+func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
+	return affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
+}
+
+// endToken lets a token and what was made with it end at a time, or before.
+func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
+	_, err := tx.ExecContext(ctx, family+`
+		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, ms(end))
+	return err
+}
+
+// deleteTokens removes the tokens of an owner: those of a use, or all if it is "".
+func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
+	return affected(tx.ExecContext(ctx,
+		"DELETE FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND ($3 = '' OR purpose = $3)", o.Source, o.ID, string(use)))
+}
+
+// inserted is ErrExists where a row of that name was there.
+func inserted(result sql.Result, err error) error {
+	n, err := affected(result, err)
+	if err == nil && n == 0 {
+		err = ErrExists
+	}
+	return err
+}
+
+func affected(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// ms is a time as it is kept: milliseconds since 1970; 0 is never.
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func at(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,316 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Bounds of what one owner can have.
+const (
+	maxTokens = 1000 // of one use
+	maxLimits = 50   // of a token
+	maxNames  = 200  // of all limits of a token together
+)
+
+// AddToken makes an access token, and returns its secret.
+func (a *Accounts) AddToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
+	t, secret, err := a.addToken(ctx, by, n)
+	if err != nil {
+		return Token{}, identity.Secret{}, fmt.Errorf("making token %.80q: %w", n.Name, err)
+	}
+	return t, secret, nil
+}
+
+func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
+	own := n.Owner == Owner{} || by.is(n.Owner)
+	if !own {
+		if err := a.mayWrite(by); err != nil {
+			return Token{}, identity.Secret{}, err
+		}
+		owner, err := a.owner(ctx, a.o.DB.Read(), n.Owner)
+		if err != nil {
+			return Token{}, identity.Secret{}, fmt.Errorf("owner: %w", err)
+		}
+		if err := a.mayChange(by, owner); err != nil {
+			return Token{}, identity.Secret{}, err
+		}
+		n.Owner = ownerOf(owner)
+		own = by.is(n.Owner)
+	} else if by.Principal != nil {
+		n.Owner = ownerOf(by.Principal)
+	}
+	switch n.Owner.Kind {
+	case policy.User:
+	case policy.Robot:
+		return Token{}, identity.Secret{}, &InvalidError{Field: "owner", Text: "a robot has secrets of its own, and no access tokens"}
+	default:
+		return Token{}, identity.Secret{}, ErrForbidden
+	}
+	if own {
+		if err := narrow(by, &n); err != nil {
+			return Token{}, identity.Secret{}, err
+		}
+	}
+	if err := checkToken(n); err != nil {
+		return Token{}, identity.Secret{}, err
+	}
+	end, err := a.future(n.Expires)
+	if err != nil {
+		return Token{}, identity.Secret{}, err
+	}
+	secret, d := newSecret(letterAccess)
+	t := Token{Use: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+		t.ID, t.Created = a.newID(), a.now()
+		if own {
+			if t.Parent, err = parent(ctx, tx, by); err != nil {
+				return nil, err
+			}
+		}
+		if t.Owner.Source == Source { // it may have been deleted meanwhile
+			if r, err := findID(ctx, tx, t.Owner.ID); err != nil || !r.live(a.o.Now()) && own {
+				return nil, fmt.Errorf("owner: %w", errors.Join(err, ErrNotFound))
+			}
+		}
+		if err := room(ctx, tx, t.Owner, Access); err != nil {
+			return nil, err
+		}
+		return &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+	})
+	return t, secret, err
+}
+
+// narrow gives a token that somebody makes for himself the limits and the end of the credential that he makes it with, and
+// refuses wider ones.
+func narrow(by Actor, n *NewToken) error {
+	if len(n.Limits) == 0 {
+		n.Limits = by.Principal.Limits
+	} else if !within(by.Principal, n.Limits) {
+		return fmt.Errorf("%w: the token would be wider than the credential that it is made with", ErrForbidden)
+	}
+	if by.Until.IsZero() {
+		return nil
+	}
+	if n.Expires.IsZero() {
+		n.Expires = by.Until
+	} else if n.Expires.After(by.Until) {
+		return fmt.Errorf("%w: the token would outlive the credential that it is made with", ErrForbidden)
+	}
+	return nil
+}
+
+func checkToken(n NewToken) error {
+	if err := checkName(n.Name); err != nil {
+		return err
+	}
+	names := 0
+	for i, l := range n.Limits {
+		if names += len(l.Names); i >= maxLimits || names > maxNames {
+			return &InvalidError{Field: "limits", Text: fmt.Sprintf("there are more than %d limits, or %d names in them", maxLimits, maxNames)}
+		}
+		if err := l.Check(); err != nil {
+			return &InvalidError{Field: "limits", Text: err.Error()}
+		}
+	}
+	return nil
+}
+
+// parent returns the id of the token that the actor shows; "" if it is none.
+func parent(ctx context.Context, tx *sql.Tx, by Actor) (string, error) {
+	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
+		ids, err := texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
+			by.Principal.Source, by.Principal.ID, name, string(Access))
+		if err == nil && len(ids) != 1 {
+			err = ErrForbidden // it has been revoked
+		}
+		if err != nil {
+			return "", err
+		}
+		return ids[0], nil
+	}
+	for _, prefix := range []string{credentialRefresh, credentialRobot} {
+		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
+			t, err := findToken(ctx, tx, id)
+			if err == nil && !by.is(t.Owner) || errors.Is(err, ErrNotFound) {
+				err = ErrForbidden
+			}
+			return id, err
+		}
+	}
+	return "", nil
+}
+
+// room is an error if an owner has as many tokens as one can have.
+func room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
+	n, err := count(ctx, tx, o, use)
+	if err == nil && n >= maxTokens {
+		err = &InvalidError{Field: "owner", Text: fmt.Sprintf("there are %d tokens already: revoke some", n)}
+	}
+	return err
+}
+
+func count(ctx context.Context, tx *sql.Tx, o Owner, use Use) (n int, err error) {
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3",
+		o.Source, o.ID, string(use)).Scan(&n)
+	return n, err
+}
+
+// noted is a token in the journal.
+func noted(t *Token) map[string]any {
+	m := map[string]any{"id": t.ID, "owner_id": t.Owner.ID}
+	for name, text := range map[string]string{"name": t.Name, "registry": t.Registry, "client": t.Client, "parent": t.Parent} {
+		if text != "" {
+			m[name] = text
+		}
+	}
+	if !t.Expires.IsZero() {
+		m["expires"] = when(t.Expires)
+	}
+	var limits []string
+	for _, l := range t.Limits {
+		limits = append(limits, l.String())
+	}
+	if limits != nil {
+		m["limits"] = limits
+	}
+	return m
+}
+
+// Token returns a token by its id. One of somebody else is ErrNotFound to those who may not see accounts.
+func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
+	t, err := findToken(ctx, a.o.DB.Read(), id)
+	if err == nil && a.mayRead(by) != nil && (by.narrowed() || !by.is(t.Owner)) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("looking up a token: %w", err)
+	}
+	return t, nil
+}
+
+// Tokens returns the tokens of an owner, or with the zero Owner of everybody, in the order that they were made, and
+// where the next page begins.
+func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
+	if err := a.mayRead(by); err != nil && (by.narrowed() || !by.is(owner)) {
+		return nil, "", err
+	}
+	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any{page.After, page.size() + 1}
+	if owner != (Owner{}) {
+		if owner, err = a.known(ctx, owner); err != nil {
+			return nil, "", fmt.Errorf("listing tokens: owner: %w", err)
+		}
+		query = "SELECT " + tokenColumns + ` FROM account_tokens t
+			WHERE t.id > $1 AND t.owner_source = $3 AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
+		args = append(args, owner.Source, owner.ID, owner.Name)
+	}
+	list, err = collect(ctx, a.o.DB.Read(), scanToken, query, args...)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing tokens: %w", err)
+	}
+	list, next = cut(list, page.size(), func(t *Token) string { return t.ID })
+	return list, next, nil
+}
+
+// known completes an owner whose tokens are asked for. Other sources are not asked: they may be down, and the owner may be gone.
+func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
+	if o.ID != "" || o.Source != "" && o.Source != Source {
+		if o.Source == "" {
+			o.Source = Source
+		}
+		return o, nil
+	}
+	p, err := a.owner(ctx, a.o.DB.Read(), o)
+	if err != nil {
+		return Owner{}, err
+	}
+	return ownerOf(p), nil
+}
+
+// Revoke voids a token, and those that were made with it. Everybody may revoke what is his own, and a credential itself. One of
+// somebody else is ErrNotFound to those who may not change accounts. A robot's last secret can be revoked, too.
+func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
+	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
+		t, err := findToken(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.mayRevoke(ctx, tx, by, t); err != nil {
+			return nil, err
+		}
+		n, err := deleteToken(ctx, tx, id)
+		if err != nil {
+			return nil, err
+		}
+		from := noted(&t)
+		from["revoked"] = n
+		return &journal.Change{Action: string(t.Use) + ".revoke", Target: t.Owner.String(), From: from}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("revoking a token: %w", err)
+	}
+	return nil
+}
+
+func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token) error {
+	if a.mayWrite(by) == nil {
+		return nil
+	}
+	if !by.is(t.Owner) {
+		return ErrNotFound
+	}
+	if by.narrowed() {
+		if shown, err := parent(ctx, tx, by); err != nil || shown != t.ID {
+			return ErrForbidden
+		}
+	}
+	return nil
+}
+
+// RevokeAll voids the tokens of an owner: those of a use, or all of them if use is "". It returns how many.
+func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use) (int, error) {
+	var n int
+	err := a.mayWrite(by)
+	if err != nil && by.is(owner) && !by.narrowed() {
+		err = nil
+	}
+	if err == nil {
+		owner, err = a.known(ctx, owner)
+	}
+	if err == nil {
+		err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
+			owners := []Owner{owner}
+			if owner.ID == "" { // of another source, by name
+				owners, err = collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
+					WHERE owner_source = $1 AND owner_name = $2`, owner.Source, owner.Name)
+			}
+			n = 0
+			for _, o := range owners {
+				one, e := deleteTokens(ctx, tx, o, use)
+				n, err = n+one, errors.Join(err, e)
+			}
+			if err != nil || n == 0 {
+				return nil, err
+			}
+			return &journal.Change{Action: "token.revoke-all", Target: owner.String(), From: map[string]any{"use": string(use), "revoked": n}}, nil
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("revoking tokens: %w", err)
+	}
+	return n, nil
+}
+
+func scanOwner(row scanner) (o Owner, err error) {
+	var kind string
+	if err := row.Scan(&kind, &o.Source, &o.ID, &o.Name); err != nil {
+		return Owner{}, err
+	}
+	return o, o.Kind.UnmarshalText([]byte(kind))
+}

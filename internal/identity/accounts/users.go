@@ -1,0 +1,312 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// AddUser adds a user.
+func (a *Accounts) AddUser(ctx context.Context, by Actor, u NewUser) (Account, error) {
+	account, err := a.addUser(ctx, by, u)
+	if err != nil {
+		return Account{}, fmt.Errorf("adding user %.80q: %w", u.Name, err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, err
+	}
+	if err := checkName(u.Name); err != nil {
+		return Account{}, err
+	}
+	hash, err := a.hash(ctx, u)
+	if err != nil {
+		return Account{}, err
+	}
+	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(u.Groups)}, hash: hash}
+	if err := a.mayChange(by, r.principal()); err != nil {
+		return Account{}, err
+	}
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) { return a.create(ctx, tx, &r) })
+	return r.Account, err
+}
+
+// create adds an account with its memberships.
+func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.Change, error) {
+	r.ID, r.Version, r.Created = a.newID(), 1, a.now()
+	r.Changed = r.Created
+	if err := insertAccount(ctx, tx, r); err != nil {
+		return nil, err
+	}
+	for _, name := range r.Groups {
+		g, err := findGroup(ctx, tx, name)
+		if errors.Is(err, ErrNotFound) && privileged(name) { // these two need not be added
+			g = Group{ID: a.newID(), Name: name, Version: 1, Created: r.Created}
+			if err = insertGroup(ctx, tx, &g); errors.Is(err, ErrExists) {
+				g, err = findGroup(ctx, tx, name)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("group %.80q: %w", name, err)
+		}
+		if _, err := insertMember(ctx, tx, g.ID, r.ID); err != nil {
+			return nil, err
+		}
+	}
+	to := map[string]any{"id": r.ID}
+	if r.hash != "" {
+		to["password"] = r.Hash
+	}
+	if len(r.Groups) > 0 {
+		to["groups"] = r.Groups
+	}
+	if !r.Expires.IsZero() {
+		to["expires"] = when(r.Expires)
+	}
+	return &journal.Change{Action: r.Kind.String() + ".add", Target: r.Login(), To: to}, nil
+}
+
+// Account returns a user or a robot. Each may see itself.
+func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
+	forbidden := a.mayRead(by)
+	if forbidden != nil && (by.narrowed() || by.Principal == nil) {
+		return Account{}, forbidden
+	}
+	r, err := find(ctx, a.o.DB.Read(), login)
+	if forbidden != nil && (err != nil || !by.is(r.owner())) {
+		return Account{}, forbidden // whether there is such an account or not
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("looking up %.80q: %w", login, err)
+	}
+	return r.Account, nil
+}
+
+// List returns users or robots in the order of their names, and where the next page begins; "": there is none.
+func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Page) (list []Account, next string, err error) {
+	if err := a.mayRead(by); err != nil {
+		return nil, "", err
+	}
+	records, err := collect(ctx, a.o.DB.Read(), scanAccount,
+		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3", kind.String(), page.After, page.size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing accounts: %w", err)
+	}
+	records, next = cut(records, page.size(), func(r *record) string { return r.Name })
+	for _, r := range records {
+		if r, err = withGroups(ctx, a.o.DB.Read())(r, nil); err != nil {
+			return nil, "", fmt.Errorf("listing accounts: %w", err)
+		}
+		list = append(list, r.Account)
+	}
+	return list, next, nil
+}
+
+// SetPassword sets the password of another user, and voids the user's refresh tokens. For one's own there is
+// ChangePassword: whoever found a token must not make a password of it.
+func (a *Accounts) SetPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
+	account, err := a.setPassword(ctx, by, name, secret, version)
+	if err != nil {
+		return Account{}, fmt.Errorf("setting the password of %.80q: %w", name, err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, err
+	}
+	if !validName(name) {
+		return Account{}, ErrNotFound
+	}
+	hash, err := a.newHash(ctx, name, secret.Reveal())
+	if err != nil {
+		return Account{}, err
+	}
+	return a.alter(ctx, by, name, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
+		if by.is(r.owner()) {
+			return nil, fmt.Errorf("%w: your own password is changed by showing it", ErrForbidden)
+		}
+		if err := a.mayChange(by, r.principal()); err != nil {
+			return nil, err
+		}
+		return replaceHash(ctx, tx, r, hash)
+	})
+}
+
+// replaceHash sets another password; what was made with the old one is void.
+func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*journal.Change, error) {
+	n, err := deleteTokens(ctx, tx, r.owner(), Refresh)
+	if err != nil {
+		return nil, err
+	}
+	from := map[string]any{"password": r.Hash}
+	r.hash = hash
+	return &journal.Change{Action: "password", From: from, To: map[string]any{"password": kindOfHash(hash), "refresh_revoked": n}}, nil
+}
+
+// ChangePassword sets the actor's own password, which needs the present one: a token does not do. A wrong one is
+// an InvalidError of the field "current".
+func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
+	account, err := a.changePassword(ctx, by, current, secret)
+	if err != nil {
+		return Account{}, fmt.Errorf("changing a password: %w", err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
+	p := by.Principal
+	if p == nil || p.Kind != policy.User || p.Source != Source || by.narrowed() {
+		return Account{}, ErrForbidden
+	}
+	r, err := find(ctx, a.o.DB.Read(), p.Name)
+	if err != nil || !by.is(r.owner()) || r.hash == "" || !r.live(a.o.Now()) {
+		if err == nil || errors.Is(err, ErrNotFound) {
+			err = ErrForbidden
+		}
+		return Account{}, err
+	}
+	switch err := a.o.Hashing.Compare(ctx, r.hash, current.Reveal()); {
+	case errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
+		return Account{}, &InvalidError{Field: "current", Text: "this is not the present password"}
+	case err != nil:
+		return Account{}, err
+	}
+	hash, err := a.newHash(ctx, p.Name, secret.Reveal())
+	if err != nil {
+		return Account{}, err
+	}
+	compared := r.hash
+	return a.alter(ctx, by, p.Name, 0, func(tx *sql.Tx, r *record) (*journal.Change, error) {
+		if !by.is(r.owner()) || r.hash != compared || !r.live(a.o.Now()) {
+			return nil, ErrChanged
+		}
+		return replaceHash(ctx, tx, r, hash)
+	})
+}
+
+// SetExpiry sets when an account ends; zero: never.
+func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
+	account, err := a.setExpiry(ctx, by, login, end, version)
+	if err != nil {
+		return Account{}, fmt.Errorf("setting the end of %.80q: %w", login, err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, err
+	}
+	end, err := a.future(end)
+	if err != nil {
+		return Account{}, err
+	}
+	return a.alter(ctx, by, login, version, func(_ *sql.Tx, r *record) (*journal.Change, error) {
+		if err := a.mayChange(by, r.principal()); err != nil {
+			return nil, err
+		}
+		from := map[string]any{"expires": when(r.Expires)}
+		r.Expires = end
+		return &journal.Change{Action: "expiry", From: from, To: map[string]any{"expires": when(end)}}, nil
+	})
+}
+
+// Disable keeps an account from signing in, in any way, and voids its refresh tokens. Its access tokens and secrets
+// rest until it is enabled.
+func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
+	account, err := a.able(ctx, by, login, version, true)
+	if err != nil {
+		return Account{}, fmt.Errorf("disabling %.80q: %w", login, err)
+	}
+	return account, nil
+}
+
+// Enable undoes Disable.
+func (a *Accounts) Enable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
+	account, err := a.able(ctx, by, login, version, false)
+	if err != nil {
+		return Account{}, fmt.Errorf("enabling %.80q: %w", login, err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) able(ctx context.Context, by Actor, login string, version int64, disabled bool) (Account, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, err
+	}
+	return a.alter(ctx, by, login, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
+		if err := a.mayChange(by, r.principal()); err != nil {
+			return nil, err
+		}
+		note := &journal.Change{Action: "enable", From: map[string]any{"disabled": r.Disabled}, To: map[string]any{"disabled": disabled}}
+		if disabled {
+			n, err := deleteTokens(ctx, tx, r.owner(), Refresh)
+			if err != nil {
+				return nil, err
+			}
+			note.Action, note.To["refresh_revoked"] = "disable", n
+		}
+		r.Disabled = disabled
+		return note, nil
+	})
+}
+
+// Delete removes an account, with all that was its own.
+func (a *Accounts) Delete(ctx context.Context, by Actor, login string, version int64) error {
+	err := a.mayWrite(by)
+	if err == nil {
+		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return a.delete(ctx, tx, by, login, version) })
+	}
+	if err != nil {
+		return fmt.Errorf("deleting %.80q: %w", login, err)
+	}
+	return nil
+}
+
+func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login string, version int64) (*journal.Change, error) {
+	r, err := find(ctx, tx, login)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 && version != r.Version {
+		return nil, ErrChanged
+	}
+	if err := a.mayChange(by, r.principal()); err != nil {
+		return nil, err
+	}
+	n, err := affected(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version))
+	if err == nil && n == 0 {
+		err = ErrChanged
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM account_members WHERE account_id = $1", r.ID); err != nil {
+		return nil, err
+	}
+	tokens, err := deleteTokens(ctx, tx, r.owner(), "")
+	if err != nil {
+		return nil, err
+	}
+	from := map[string]any{"id": r.ID, "groups": r.Groups, "tokens": tokens}
+	return &journal.Change{Action: r.Kind.String() + ".delete", Target: r.Login(), From: from}, nil
+}
+
+func distinct(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
