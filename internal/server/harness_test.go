@@ -142,13 +142,16 @@ type reply struct {
 func (h *harness) ask(method, target, body string, header ...string) reply {
 	h.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
-	r.RemoteAddr = "192.0.2.7:4711"
+	r.RemoteAddr, r.Host = "192.0.2.7:4711", "localhost:8080"
 	for i := 0; i+1 < len(header); i += 2 {
-		if header[i] == "From" {
+		switch header[i] {
+		case "From":
 			r.RemoteAddr = header[i+1]
-			continue
+		case "Host":
+			r.Host = header[i+1]
+		default:
+			r.Header.Add(header[i], header[i+1])
 		}
-		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.handler.ServeHTTP(w, r)

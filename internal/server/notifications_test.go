@@ -33,6 +33,13 @@ func TestWhoMayPostEvents(t *testing.T) {
 		{"no secret, from elsewhere", []string{"From", elsewhere}, 401, ""},
 		{"from elsewhere through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
 		{"through a proxy that says otherwise", []string{"From", here, "Forwarded", "for=192.0.2.7"}, 401, ""},
+		{"through one that tells the client's scheme alone", []string{"From", here, "X-Forwarded-Proto", "https"}, 401, ""},
+		{"through one of a content network", []string{"From", here, "Cf-Connecting-Ip", "192.0.2.7"}, 401, ""},
+		{"through one that keeps the host", []string{"From", here, "Host", "auth.example.com"}, 401, ""},
+		{"a page of another site in a browser here", []string{"From", here, "Origin", "https://example.org"}, 401, ""},
+		{"a page without an origin in a browser here", []string{"From", here, "Sec-Fetch-Site", "cross-site"}, 401, ""},
+		{"a page whose name was led here", []string{"From", here, "Host", "rebound.example.org:8080"}, 401, ""},
+		{"by an address of this machine", []string{"From", "[::1]:1", "Host", "[::1]:8080"}, 200, "b.example.com"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			h := newHarness(t, nil)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -55,17 +56,39 @@ func (s *Server) trusted(at netip.Addr) bool {
 	return false
 }
 
-// local reports whether a request was made on this machine. One that a proxy passed on was not,
-// wherever the proxy runs, unless a trusted proxy says that its client was local.
+// local reports whether a program of this machine made a request. One that a proxy passed on was not,
+// wherever the proxy runs, unless a trusted proxy says that its client was local. One that a browser
+// sends was not either: a page of any site may post to localhost, and may have its own name lead here.
 func (s *Server) local(r *http.Request) bool {
 	at := peer(r)
-	if !at.IsLoopback() {
+	if !at.IsLoopback() || !localHost(r.Host) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
 		return false
 	}
-	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
-		if r.Header[h] != nil {
-			return s.trusted(at) && s.remote(r).IsLoopback() && h == "X-Forwarded-For"
+	for h := range r.Header {
+		if passedOn(h) {
+			return s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
 		}
 	}
 	return true
+}
+
+// localHost reports whether a Host header names this machine as its own programs do.
+func localHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	at, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && at.Unmap().IsLoopback()
+}
+
+// passedOn reports whether a header is one that proxies add, and clients do not.
+func passedOn(header string) bool {
+	switch header {
+	case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address":
+		return true
+	}
+	return strings.HasPrefix(header, "X-Forwarded") || strings.HasPrefix(header, "X-Original-")
 }
