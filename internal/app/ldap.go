@@ -18,7 +18,7 @@ func newDirectory(cfg *config.Config, l *config.LDAP, log *slog.Logger, now func
 		BindDN: l.BindDN, BindPasswordFile: l.BindPasswordFile,
 		User: ldap.User{
 			DN: l.User.DN, Base: l.User.Base, Filter: l.User.Filter, Scope: ldap.Scope(l.User.Scope),
-			NameAttribute: l.User.NameAttribute, IDAttribute: l.User.IDAttribute, Attributes: l.User.Attributes,
+			NameAttribute: l.User.NameAttribute, Lowercase: l.User.Lowercase, IDAttribute: l.User.IDAttribute, Attributes: l.User.Attributes,
 		},
 		Groups: ldap.Groups{
 			MemberOf: l.Groups.MemberOf, Base: l.Groups.Base, Filter: l.Groups.Filter,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,5 +128,45 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 	}
 	if _, err := app.New(t.Context(), cfg, app.Options{}); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:8:28: servers: ") {
 		t.Errorf("starting: %v", err)
+	}
+}
+
+// Each config of the page is taken as it stands.
+func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
+	page, err := os.ReadFile("../../docs/ldap.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFolder(t)
+	f.write("ldap", "secret\n")
+	authority := string(must(os.ReadFile(filepath.Join(f.dir, "cert.pem")))(t))
+	f.write("corp-ca.pem", authority)
+	f.write("ipa-ca.crt", authority)
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		text = strings.ReplaceAll(text, "/run/secrets/ldap", "ldap")
+		f.write("tidewaiter.yaml", "state: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+text)
+		cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
+		if err != nil {
+			t.Errorf("%v\n%s", err, text)
+			continue
+		}
+		if wrong, _ := app.Check(cfg, time.Now()); len(wrong) > 0 {
+			t.Errorf("%v\n%s", wrong, text)
+		}
+	}
+	if len(blocks) != 5 {
+		t.Errorf("%d configs were tried", len(blocks))
+	}
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
 	}
 }

@@ -35,6 +35,7 @@ type LDAP struct {
 type LDAPUser struct {
 	DN, Base, Filter, Scope    string
 	NameAttribute, IDAttribute string
+	Lowercase                  bool
 	Attributes                 map[string]string // attribute -> claim
 }
 
@@ -101,6 +102,8 @@ func ldapUserKeys() []key[LDAPUser] {
 			says("In place of `base` and `filter`: the DN itself, as `uid={name},ou=people,dc=example,dc=com`."),
 		on("name_attribute", line(), func(u *LDAPUser, v string) { u.NameAttribute = v }).or("uid").
 			says("The attribute whose value is the name that rules and the journal know, in the directory's spelling. People must not be able to change their own."),
+		on("lowercase", boolean(), func(u *LDAPUser, v bool) { u.Lowercase = v }).or("false").
+			says("Take names in lower case, since `${user}` in a rule is a part of a repository's path, which has no capitals. Not where two people's names differ in case alone."),
 		on("id_attribute", line(), func(u *LDAPUser, v string) { u.IDAttribute = v }).
 			says("The attribute whose value is never given to anybody else. The default is `entryUUID` or `objectGUID`, or the DN where there is neither."),
 		on("attributes", dictionary(line()), func(u *LDAPUser, v []named[string]) {

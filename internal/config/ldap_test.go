@@ -23,6 +23,7 @@ identity:
         filter: (mail={name})
         scope: one
         name_attribute: mail
+        lowercase: true
         id_attribute: employeeNumber
         attributes: { departmentNumber: department }
       groups: { base: "ou=groups,dc=example,dc=com", filter: "(uniqueMember={dn})", name_attribute: dn, nested: walk }
@@ -41,7 +42,7 @@ func TestLDAP(t *testing.T) {
 			BindDN: "cn=reader,dc=example,dc=com", BindPasswordFile: "password",
 			User: LDAPUser{
 				Base: "ou=people,dc=example,dc=com", Filter: "(mail={name})", Scope: "one",
-				NameAttribute: "mail", IDAttribute: "employeeNumber", Attributes: map[string]string{"departmentNumber": "department"},
+				NameAttribute: "mail", Lowercase: true, IDAttribute: "employeeNumber", Attributes: map[string]string{"departmentNumber": "department"},
 			},
 			Groups:  LDAPGroups{Base: "ou=groups,dc=example,dc=com", Filter: "(uniqueMember={dn})", NameAttribute: "dn", Nested: "walk"},
 			Timeout: 3 * time.Second, Pool: 20,

@@ -57,6 +57,7 @@ type User struct {
 	Scope  Scope  // how deep; "": the whole tree
 
 	NameAttribute string            // whose value is their name; "": "uid"
+	Lowercase     bool              // the name is taken in lower case, as paths of repositories want it
 	IDAttribute   string            // whose value is never given to another; "": entryUUID, objectGUID, else the DN
 	Attributes    map[string]string // attributes that become claims, and what these are called
 }

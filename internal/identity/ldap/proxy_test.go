@@ -22,9 +22,9 @@ const (
 type proxy struct {
 	listener net.Listener
 	to       string
-	heard    io.Writer // what is sent to the server is written here, too; may be nil
 
 	mu      sync.Mutex
+	heard   io.Writer // what is sent to the server is written here, too; may be nil
 	fault   fault
 	conns   map[net.Conn]bool
 	count   int           // connections so far
@@ -79,6 +79,13 @@ func (p *proxy) set(f fault) {
 	}
 }
 
+// listen lets w hear what is sent to the server.
+func (p *proxy) listen(w io.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard = w
+}
+
 // connections returns how many there were so far.
 func (p *proxy) connections() int {
 	p.mu.Lock()
@@ -118,7 +125,7 @@ func (p *proxy) serve(c net.Conn) {
 	p.mu.Lock()
 	p.count++
 	p.counted.Broadcast()
-	f := p.fault
+	f, heard := p.fault, p.heard
 	p.mu.Unlock()
 	if f == refuse || f == reset {
 		if tcp, ok := c.(*net.TCPConn); ok && f == reset {
@@ -134,8 +141,8 @@ func (p *proxy) serve(c net.Conn) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		var from io.Reader = c
-		if p.heard != nil {
-			from = io.TeeReader(c, p.heard)
+		if heard != nil {
+			from = io.TeeReader(c, heard)
 		}
 		_, _ = io.Copy(server, from)
 		_ = server.Close()

@@ -47,7 +47,7 @@ func TestEncryptionThatFailsIsNeverDoneWithout(t *testing.T) {
 	o := company(t)
 	spy := &spy{}
 	between := newProxy(t, o.Address)
-	between.heard = spy
+	between.listen(spy)
 	options := o.options()
 	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + between.address()}, true, write(t, "other.pem", certificate(t))
 	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil {

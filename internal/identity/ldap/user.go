@@ -107,6 +107,9 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	if !plausible(names[0]) {
 		return "", fmt.Errorf("its %s %q is no name", attribute, names[0])
 	}
+	if d.o.User.Lowercase {
+		return strings.ToLower(names[0]), nil
+	}
 	return names[0], nil
 }
 

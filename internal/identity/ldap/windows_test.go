@@ -34,6 +34,19 @@ func TestActiveDirectory(t *testing.T) {
 	}
 }
 
+// Active Directory's names have capitals, and paths of repositories have none.
+func TestNamesInLowerCase(t *testing.T) {
+	f := newFake(t)
+	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ANN")}
+	f.binds["CN=Ann,DC=corp"] = 0
+	options := f.options()
+	options.User.Lowercase = true
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	if got := outcome(v, err); got != "ann" {
+		t.Errorf("%s, want ann", got)
+	}
+}
+
 // annDN2 is annDN as a filter has it.
 func annDN2(t *testing.T) string {
 	t.Helper()
