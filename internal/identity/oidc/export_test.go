@@ -1,0 +1,81 @@
+package oidc
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Through lets a Provider ask its issuer through t.
+func (p *Provider) Through(t http.RoundTripper) { p.origin.(*remote).client.Transport = t }
+
+// Remembered says how many tokens are.
+func (p *Provider) Remembered() int { return p.memory.held.Len() }
+
+// Waiting says how many requests wait for keys.
+func (p *Provider) Waiting() int {
+	p.keys.mu.Lock()
+	defer p.keys.mu.Unlock()
+	return p.keys.waiting
+}
+
+// MaxWaiting is how many can.
+const MaxWaiting = maxWaiting
+
+// Read reads a token as Authenticate does.
+func Read(raw string) (alg, kid string, claims map[string]any, err error) {
+	t, err := read(raw)
+	if err != nil {
+		return "", "", nil, err
+	}
+	return t.alg, t.kid, t.claims, nil
+}
+
+// Glob says whether a pattern of require matches.
+func Glob(pattern, text string) bool { return glob(pattern).MatchString(text) }
+
+// Expand parses a template and puts the claims in.
+func Expand(text string, claims map[string]any) ([]string, error) {
+	t, err := parseTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	texts, _ := t.expand(claims)
+	return texts, nil
+}
+
+// Key is a key of a JWKS.
+type Key struct {
+	Algorithms []string
+	public     any
+}
+
+// ParseKeys reads a JWKS.
+func ParseKeys(text []byte) []Key {
+	keys, _ := parseKeys(text)
+	exported := make([]Key, len(keys))
+	for i, k := range keys {
+		exported[i] = Key{k.algorithms, k.public}
+	}
+	return exported
+}
+
+// Try lets the key verify a token that it has not signed.
+func (k Key) Try() error {
+	for _, alg := range k.Algorithms {
+		raw := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+alg+`"}`)) + ".e30." + strings.Repeat("A", 86)
+		signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+		if err != nil {
+			return err
+		}
+		if _, err := signed.Verify(k.public); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget forgets all tokens that were verified.
+func (p *Provider) Forget() { p.memory.held.Purge() }

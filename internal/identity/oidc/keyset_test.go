@@ -1,0 +1,552 @@
+package oidc_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+)
+
+// taken says what became of a token: "taken", "refused", "unknown" or "down".
+func taken(t *testing.T, p *oidc.Provider, raw string) string {
+	t.Helper()
+	_, err := show(t, p, raw)
+	switch {
+	case err == nil:
+		return "taken"
+	case errors.Is(err, identity.ErrRejected):
+		return "refused"
+	case errors.Is(err, identity.ErrUnknown):
+		return "unknown"
+	}
+	return "down"
+}
+
+func want(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %s, want %s", what, got, want)
+	}
+}
+
+func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
+	i := newIssuer(t)
+	p, raw := i.provider(), i.token()
+	first, err := show(t, p, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if v, err := show(t, p, raw); err != nil || v.Principal != first.Principal {
+				t.Errorf("it is verified again: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if i.count("/keys") != 1 || i.count("/.well-known/openid-configuration") != 1 || p.Remembered() != 1 {
+		t.Errorf("fetched: %v; %d tokens are remembered", i.fetched, p.Remembered())
+	}
+}
+
+// What is remembered counts for two minutes, and never for longer than the token.
+func TestATokenIsNotRememberedBeyondItsEnd(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider()
+	short, long := i.token(claims{"exp": i.now().Add(30 * time.Second).Unix()}), i.token()
+	want(t, "a short token", taken(t, p, short), "taken")
+	want(t, "a long token", taken(t, p, long), "taken")
+	i.publishes(newKey(t, "two").public("sig"))
+	i.pass(90*time.Second + time.Second) // beyond the short one's leeway
+	want(t, "the short one, expired", taken(t, p, short), "refused")
+	want(t, "the long one, remembered", taken(t, p, long), "taken")
+	i.pass(30 * time.Second)
+	i.pass(time.Hour)
+	want(t, "the long one, expired", taken(t, p, long), "refused")
+	for k := range 30 {
+		_ = taken(t, p, i.token(claims{"aud": "another", "jti": k}))
+	}
+	if n := p.Remembered(); n != 2 {
+		t.Errorf("%d tokens are remembered: refused ones, too", n)
+	}
+}
+
+func TestKeysThatChangeArePickedUp(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider()
+	old := i.token(claims{"jti": "1"})
+	want(t, "a token of the first key", taken(t, p, old), "taken")
+
+	first, second := i.key, newKey(t, "two")
+	i.publishes(first.public("sig"), second.public("sig"))
+	i.pass(10 * time.Second)
+	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
+	want(t, "another token of the first", taken(t, p, i.token(claims{"jti": "2"})), "taken")
+	if n := i.count("/keys"); n != 2 {
+		t.Errorf("keys were fetched %d times, want 2", n)
+	}
+
+	i.publishes(second.public("sig")) // the first is taken back
+	i.pass(10 * time.Second)
+	want(t, "a key that is not known", taken(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
+	want(t, "a token of the key that was taken back", taken(t, p, i.token(claims{"jti": "3"})), "refused")
+	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
+}
+
+// A key id can be made up. Two hundred of them are one fetch.
+func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider()
+	want(t, "a good token", taken(t, p, i.token()), "taken")
+	i.pass(10 * time.Second)
+	forger := newKey(t, "")
+	flood := func() {
+		var all sync.WaitGroup
+		for w := range 8 {
+			all.Go(func() {
+				for k := range 25 {
+					forged := signing{"forged" + sprint(w*25+k), forger.alg, forger.key}
+					want(t, "a forged token", taken(t, p, forged.sign(t, i.claims())), "refused")
+				}
+			})
+		}
+		all.Wait()
+	}
+	flood()
+	if n := i.count("/keys"); n != 2 {
+		t.Errorf("200 forged tokens: keys were fetched %d times, want once more than the first", n)
+	}
+	flood()
+	i.pass(9 * time.Second)
+	flood()
+	if n := i.count("/keys"); n != 2 {
+		t.Errorf("600 forged tokens within 10 s: keys were fetched %d times, want 2", n)
+	}
+	want(t, "a good token meanwhile", taken(t, p, i.token(claims{"jti": 1})), "taken")
+}
+
+func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
+	i, log := newIssuer(t), &logText{}
+	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
+	want(t, "a good token", taken(t, p, i.token()), "taken")
+	i.breaks()
+	second := newKey(t, "two")
+	for h := range 23 {
+		i.pass(time.Hour)
+		want(t, "a good token while the issuer is down", taken(t, p, i.token()), "taken")
+		want(t, "a key that only the issuer may know", taken(t, p, second.sign(t, i.claims())), "down")
+		want(t, "a wrong token while it is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
+	}
+	if n := log.lines("cannot be fetched"); n != 1 {
+		t.Errorf("the outage is logged %d times", n)
+	}
+	i.pass(2 * time.Hour) // a day since the keys were seen last
+	want(t, "a good token after a day", taken(t, p, i.token()), "down")
+	i.does(nil)
+	i.pass(time.Minute)
+	want(t, "a good token when it is back", taken(t, p, i.token()), "taken")
+	if log.lines("can be fetched again") != 1 {
+		t.Errorf("its return is not logged:\n%s", log)
+	}
+}
+
+// An issuer that is down is asked less and less, at least once a minute, and nobody waits for it meanwhile.
+func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
+	i := newIssuer(t)
+	i.breaks()
+	p := i.provider()
+	var asked []int
+	for second := range 300 {
+		before := i.count("/.well-known/openid-configuration")
+		want(t, "a token while it is down", taken(t, p, i.token(claims{"jti": second})), "down")
+		if i.count("/.well-known/openid-configuration") > before {
+			asked = append(asked, second)
+		}
+		i.pass(time.Second)
+	}
+	if got := sprint(asked); got != "[0 20 60 120 180 240]" {
+		t.Errorf("it was asked in the seconds %s", got)
+	}
+}
+
+func TestWhatAnIssuerSaysWrong(t *testing.T) {
+	other := newIssuer(t)
+	const discovery, keys = "/.well-known/openid-configuration", "/keys"
+	says := func(path, text string) func(*issuer) func(http.ResponseWriter, *http.Request) bool {
+		return func(i *issuer) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != path {
+					return false
+				}
+				_, _ = io.WriteString(w, strings.NewReplacer("ISSUER", i.url, "OTHER", other.url).Replace(text))
+				return true
+			}
+		}
+	}
+	redirects := func(path, to string) func(*issuer) func(http.ResponseWriter, *http.Request) bool {
+		return func(i *issuer) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != path {
+					return false
+				}
+				http.Redirect(w, r, strings.NewReplacer("ISSUER", i.url, "OTHER", other.url).Replace(to), http.StatusFound)
+				return true
+			}
+		}
+	}
+	for _, tt := range []struct {
+		what string
+		does func(*issuer) func(http.ResponseWriter, *http.Request) bool
+		why  string // "": it is taken
+	}{
+		{"a document with more in it", says(discovery, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","more":[1]}`), ""},
+		{"a redirect on its own host", redirects("/keys", "/moved"), "404"},
+		{"the document of another", says(discovery, `{"issuer":"OTHER","jwks_uri":"ISSUER/keys"}`), "it is the document of"},
+		{"its document with a slash", says(discovery, `{"issuer":"ISSUER/","jwks_uri":"ISSUER/keys"}`), "it is the document of"},
+		{"a document without an issuer", says(discovery, `{"jwks_uri":"ISSUER/keys"}`), "it is the document of"},
+		{"a document without an address", says(discovery, `{"issuer":"ISSUER"}`), "jwks_uri"},
+		{"an address by http elsewhere", says(discovery, `{"issuer":"ISSUER","jwks_uri":"http://keys.example.com/"}`), "jwks_uri"},
+		{"an address that is a file", says(discovery, `{"issuer":"ISSUER","jwks_uri":"file:///etc/passwd"}`), "jwks_uri"},
+		{"an address with a password", says(discovery, `{"issuer":"ISSUER","jwks_uri":"https://a:b@127.0.0.1/"}`), "jwks_uri"},
+		{"a page in place of a document", says(discovery, `<html>`), "no discovery document"},
+		{"a page in place of keys", says(keys, `<html>`), "no JSON Web Key Set"},
+		{"no keys", says(keys, `{"keys":[]}`), "no key that could verify"},
+		{"nothing", says(keys, `{}`), "no key that could verify"},
+		{"keys of no use", says(keys, `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "no key that could verify"},
+		{"very many keys", says(keys, `{"keys":[`+strings.Repeat(`{},`, 100)+`{}]}`), "too many keys"},
+		{"keys without an end", func(*issuer) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool {
+				chunk := bytes.Repeat([]byte(" "), 32<<10)
+				for r.URL.Path == keys {
+					if _, err := w.Write(chunk); err != nil {
+						return true
+					}
+				}
+				return false
+			}
+		}, "larger than 512 KiB"},
+		{"a redirect of the keys to another host", redirects(keys, "OTHER/keys"), "redirects to another host"},
+		{"a redirect of the document to another host", redirects(discovery, "OTHER"+discovery), "redirects to another host"},
+		{"a redirect to another scheme", redirects(keys, "https://"+strings.TrimPrefix(other.url, "http://")), "redirects to another host"},
+		{"a redirect to itself", redirects(keys, "ISSUER/keys"), "redirects too often"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			i := newIssuer(t)
+			i.does(tt.does(i))
+			_, err := show(t, i.provider(), i.token())
+			switch {
+			case tt.why == "" && err != nil:
+				t.Errorf("%v", err)
+			case tt.why == "":
+			case err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) || !strings.Contains(err.Error(), tt.why):
+				t.Errorf("%v, want an outage with %q", err, tt.why)
+			}
+		})
+	}
+	if n := len(other.fetched); n != 0 {
+		t.Errorf("another host was asked: %v", other.fetched)
+	}
+}
+
+func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider()
+	want(t, "a good token", taken(t, p, i.token()), "taken")
+	i.publishes() // an empty set
+	i.pass(10 * time.Second)
+	want(t, "a key that is not known", taken(t, p, newKey(t, "two").sign(t, i.claims())), "down")
+	want(t, "a good token", taken(t, p, i.token()), "taken")
+}
+
+// Whoever asked first may go away; those who wait for the same keys get them.
+func TestWhoGoesAwayStopsNobodyElse(t *testing.T) {
+	i := newIssuer(t)
+	release := make(chan struct{})
+	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
+	p := i.provider()
+	ctx, cancel := context.WithCancel(t.Context())
+	gone, got := make(chan error), make(chan string)
+	go func() {
+		_, err := p.Authenticate(ctx, identity.NewCredentials("oidc", i.token()))
+		gone <- err
+	}()
+	for p.Waiting() < 1 {
+		runtime.Gosched()
+	}
+	go func() { got <- taken(t, p, i.token()) }()
+	for p.Waiting() < 2 {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("who went away: %v, want %v", err, context.Canceled)
+	}
+	close(release)
+	want(t, "who stayed", <-got, "taken")
+	if n := i.count("/keys"); n != 1 {
+		t.Errorf("keys were fetched %d times, want once", n)
+	}
+}
+
+func TestOnlySoManyWait(t *testing.T) {
+	i := newIssuer(t)
+	release := make(chan struct{})
+	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
+	p, raw := i.provider(), i.token()
+	var all sync.WaitGroup
+	var good atomic.Int32
+	for range oidc.MaxWaiting {
+		all.Go(func() {
+			if taken(t, p, raw) == "taken" {
+				good.Add(1)
+			}
+		})
+	}
+	for p.Waiting() < oidc.MaxWaiting {
+		runtime.Gosched()
+	}
+	want(t, "one more", taken(t, p, raw), "down")
+	close(release)
+	all.Wait()
+	if good.Load() != oidc.MaxWaiting || p.Waiting() != 0 {
+		t.Errorf("%d of %d were served, %d still wait", good.Load(), oidc.MaxWaiting, p.Waiting())
+	}
+}
+
+// roundTrip is a network that the test makes up, so that time can be the test's as well.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(v any) (*http.Response, error) {
+	text, err := json.Marshal(v)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text))}, err
+}
+
+// A slow issuer holds up its own tokens for ten seconds at most, once, and no others.
+func TestASlowIssuerIsWaitedForSoLong(t *testing.T) {
+	key := newKey(t, "one")
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider(t, oidc.Options{Name: "ci", Issuer: "https://issuer.example.com", Audience: []string{"us"}})
+		p.Through(roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		c := claims{"iss": "https://issuer.example.com", "aud": "us", "sub": "s", "exp": time.Now().Add(time.Hour).Unix()}
+		began := time.Now()
+		want(t, "the first", taken(t, p, key.sign(t, c)), "down")
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("it took %s, want 10s", took)
+		}
+		began = time.Now()
+		want(t, "the second", taken(t, p, key.sign(t, c)), "down")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %s, want none", took)
+		}
+	})
+}
+
+// Run keeps keys fresh without anybody asking, and finds back soon after an outage.
+func TestRunKeepsKeysFresh(t *testing.T) {
+	key := newKey(t, "one")
+	synctest.Test(t, func(t *testing.T) {
+		var log []string
+		var down atomic.Bool
+		began := time.Now()
+		p := newProvider(t, oidc.Options{Name: "ci", Issuer: "https://issuer.example.com", Audience: []string{"us"}})
+		p.Through(roundTrip(func(r *http.Request) (*http.Response, error) {
+			log = append(log, time.Since(began).String()+r.URL.Path[:3])
+			switch {
+			case down.Load():
+				return nil, errors.New("the wire is cut")
+			case r.URL.Path == "/keys":
+				return answer(claims{"keys": []any{key.public("sig")}})
+			}
+			return answer(claims{"issuer": "https://issuer.example.com", "jwks_uri": "https://issuer.example.com/keys"})
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); p.Run(ctx) }()
+		<-time.After(2*time.Hour + time.Minute)
+		down.Store(true)
+		<-time.After(61*time.Minute + 30*time.Second)
+		down.Store(false)
+		<-time.After(2 * time.Minute)
+		cancel()
+		<-ended
+		got := strings.Join(log, " ")
+		const wanted = "0s/.w 0s/ke 1h0m0s/ke 2h0m0s/ke 3h0m0s/ke 3h0m20s/.w 3h1m0s/.w 3h2m0s/.w 3h3m0s/.w 3h3m0s/ke"
+		if got != wanted {
+			t.Errorf("fetched at\n%s, want\n%s", got, wanted)
+		}
+	})
+}
+
+// A config that is loaded anew while the issuer is down goes on with the keys that were known.
+func TestKeysAreHandedToTheNextProvider(t *testing.T) {
+	i := newIssuer(t)
+	first := i.provider()
+	want(t, "a good token", taken(t, first, i.token()), "taken")
+	i.breaks()
+	for _, tt := range []struct {
+		what   string
+		change func(*oidc.Options)
+		want   string
+	}{
+		{"the same issuer", func(o *oidc.Options) { o.Name, o.Principal = "renamed", "x:{sub}" }, "taken"},
+		{"keys from elsewhere", func(o *oidc.Options) { o.JWKSURL = i.url + "/other" }, "down"},
+	} {
+		next := i.provider(tt.change)
+		next.Inherit(first)
+		want(t, tt.what, taken(t, next, i.token()), tt.want)
+	}
+}
+
+// A Kubernetes-shaped issuer: its certificate is under a CA of its own, it wants a bearer token, and
+// its discovery document names an address inside.
+func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
+	i := newIssuer(t)
+	const bearer = "canary-bearer-token"
+	var inside []string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+bearer {
+			http.Error(w, `{"kind":"Status","code":401}`, http.StatusUnauthorized)
+			return
+		}
+		inside = append(inside, r.URL.Path)
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		_ = json.NewEncoder(w).Encode(claims{"keys": []any{i.key.public("sig")}})
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	ca, token := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token")
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	write(t, token, bearer+"\n")
+	log := &logText{}
+	o := oidc.Options{
+		Name: "cluster", Preset: oidc.Kubernetes, Issuer: "https://kubernetes.default.svc.cluster.local", Audience: []string{"https://auth.example.com"},
+		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.now, Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
+	pod := func(more claims) string {
+		return i.key.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}).with(more))
+	}
+	p := newProvider(t, o)
+	want(t, "a pod's token", taken(t, p, pod(nil)), "taken")
+	if got := sprint(inside); got != "[/openid/v1/jwks]" {
+		t.Errorf("asked for %s", got)
+	}
+
+	write(t, token, "other\n") // read at each fetch
+	i.pass(10 * time.Second)
+	next := newKey(t, "two")
+	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
+	want(t, "with a bearer token that is not taken", taken(t, p, unknown), "down")
+	write(t, token, bearer)
+	i.pass(time.Minute)
+	want(t, "with one that is taken again", taken(t, p, unknown), "refused")
+
+	o.CA = ""
+	want(t, "without its CA", taken(t, newProvider(t, o), pod(nil)), "down")
+	if strings.Contains(log.String(), bearer) {
+		t.Errorf("the bearer token is in the log:\n%s", log)
+	}
+}
+
+// Our bearer token is for the host that the config names, not for one that a document names.
+func TestABearerTokenGoesToNobodyElse(t *testing.T) {
+	i, keys := newIssuer(t), newIssuer(t)
+	keys.publishes(i.key.public("sig"))
+	token := filepath.Join(t.TempDir(), "token")
+	write(t, token, "canary-bearer-token")
+	i.does(func(w http.ResponseWriter, r *http.Request) bool {
+		_ = json.NewEncoder(w).Encode(claims{"issuer": i.url, "jwks_uri": keys.url + "/keys"})
+		return true
+	})
+	want(t, "a good token", taken(t, i.provider(func(o *oidc.Options) { o.TokenFile = token }), i.token()), "taken")
+	if got := sprint(i.bearers); got != "[Bearer canary-bearer-token]" {
+		t.Errorf("the issuer was sent %s", got)
+	}
+	if got := sprint(keys.bearers); got != "[]" {
+		t.Errorf("another host was sent %s", got)
+	}
+}
+
+// Without a network, the keys are in a file.
+func TestKeysInAFileAreReadAgain(t *testing.T) {
+	i := newIssuer(t)
+	path := filepath.Join(t.TempDir(), "keys.json")
+	publish := func(keys ...any) {
+		text, err := json.Marshal(claims{"keys": keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, string(text))
+	}
+	inFile := func(o *oidc.Options) { o.Issuer, o.JWKSFile = "https://air.gap.example.com", path }
+	token := func(key signing) string {
+		return key.sign(t, i.claims().with(claims{"iss": "https://air.gap.example.com"}))
+	}
+	o := i.options()
+	inFile(&o)
+	for _, text := range []string{"", "{", `{"keys":[]}`, strings.Repeat(" ", 600<<10)} {
+		write(t, path, text)
+		if problemOf(o, "jwks_file") == "" {
+			t.Errorf("a file with %.10q is taken", text)
+		}
+	}
+	publish(i.key.public("sig"))
+	p := i.provider(inFile)
+	want(t, "a good token", taken(t, p, token(i.key)), "taken")
+	second := newKey(t, "two")
+	publish(second.public("sig"))
+	i.pass(10 * time.Second)
+	want(t, "a token of the new key", taken(t, p, token(second)), "taken")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	i.pass(time.Hour)
+	want(t, "a token while the file is gone", taken(t, p, token(second)), "taken")
+	if n := len(i.fetched); n != 0 {
+		t.Errorf("something was fetched: %v", i.fetched)
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func podClaims() claims {
+	return claims{
+		"iss": "https://kubernetes.default.svc.cluster.local",
+		"sub": "system:serviceaccount:ci:builder",
+		"jti": "ea28ed49-2e11-4280-9ec5-bc3d1d84661a",
+		"kubernetes.io": claims{
+			"namespace":      "ci",
+			"node":           claims{"name": "node-1", "uid": "58456cb0-dd00-45ed-b797-5578fdceaced"},
+			"pod":            claims{"name": "build-1", "uid": "778a530c-b3f4-47c0-9cd5-ab018fb64f33"},
+			"serviceaccount": claims{"name": "builder", "uid": "a087d5a0-e1dd-43ec-93ac-f13d89cd13af"},
+			"warnafter":      1700081020,
+		},
+	}
+}
