@@ -82,7 +82,7 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrUnavailable):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"names and passwords cannot be checked at the moment: try again").with("Retry-After", "5")
-	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
+	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotTaken), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

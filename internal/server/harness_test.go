@@ -43,6 +43,7 @@ type harness struct {
 	handler http.Handler
 	issuer  *issuer.Issuer
 	journal *journal.Journal
+	state   *store.DB
 	log     *strings.Builder
 }
 
@@ -54,7 +55,7 @@ func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harne
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{T: t, log: new(strings.Builder)}
+	h := &harness{T: t, state: db, log: new(strings.Builder)}
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
 	h.journal, err = journal.New(db, journal.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

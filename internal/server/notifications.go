@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -19,6 +21,9 @@ const (
 	// maxText is how much of a body that is no envelope is kept, in bytes.
 	maxText = 4 << 10
 )
+
+// errNotTaken means that a registry has to post again what it posted.
+var errNotTaken = errors.New("events could not be written to the journal")
 
 // sender is a Sender whose secret is kept as a hash: comparing hashes takes the same time whatever the
 // secrets' lengths.
@@ -58,7 +63,7 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.Journal.Append(r.Context(), s.entries(registry, body)...); err != nil {
 		s.Metrics.Envelopes.WithLabelValues("unavailable").Inc()
-		return err
+		return fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 	s.Metrics.Envelopes.WithLabelValues("taken").Inc()
 	w.WriteHeader(http.StatusOK)

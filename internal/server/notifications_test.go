@@ -94,6 +94,21 @@ func TestWhatIsNotUnderstoodIsKeptAsText(t *testing.T) {
 	}
 }
 
+// A full disk is no fault of ours that somebody should look up in the log by a number: it passes.
+func TestEventsThatCannotBeKeptAreAskedForAgain(t *testing.T) {
+	h := newHarness(t, nil)
+	if err := h.state.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := h.ask("POST", "/notifications", push("1", ""), "Authorization", "Bearer "+eventSecret)
+	if got.Status != 503 || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Body, "recorded") {
+		t.Errorf("status %d, Retry-After %q: %s", got.Status, got.Header.Get("Retry-After"), got.Body)
+	}
+	if !strings.Contains(h.log.String(), "closed") {
+		t.Errorf("the log does not say why: %s", h.log)
+	}
+}
+
 func TestAnOpenReceiverTakesFromAnybody(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Open = true })
 	for _, header := range [][]string{nil, {"Authorization", basic("x", "y")}} {
