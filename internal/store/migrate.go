@@ -20,11 +20,14 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-const dialect = "migrations/sqlite"
+const (
+	sqliteFolder   = "migrations/sqlite"
+	postgresFolder = "migrations/postgres"
+)
 
 // newest returns the version of the newest migration in this binary: the number that its file begins with.
-func newest() (int64, error) {
-	files, err := fs.ReadDir(migrations, dialect)
+func newest(folder string) (int64, error) {
+	files, err := fs.ReadDir(migrations, folder)
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("reading migrations: %w", err)
 	}
@@ -42,37 +45,48 @@ func newest() (int64, error) {
 func (p place) migrate(ctx context.Context) error {
 	alone, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},
-		// EXCLUSIVE before WAL: then the log needs no shared memory, and others find the file locked.
-		"_pragma": settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)"),
+		"_pragma": exclusive(),
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(up(ctx, alone), alone.Close())
+	return errors.Join(upFile(ctx, alone), alone.Close())
 }
 
-// up applies what is missing, each migration in a transaction of its own, and marks the file. A crash on
+// exclusive are the settings of a connection that has the file for itself. EXCLUSIVE comes before WAL: then
+// the log needs no shared memory, and others find the file locked.
+func exclusive() []string { return settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)") }
+
+// upFile applies what is missing, each migration in a transaction of its own, and marks the file. A crash on
 // the way leaves a file with fewer migrations or without the mark; the next Open goes on from there.
-func up(ctx context.Context, pool *sql.DB) error {
+func upFile(ctx context.Context, pool *sql.DB) error {
 	// First, so that a file with some tables is known as ours.
 	if _, err := pool.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
 		return err
 	}
-	folder, err := fs.Sub(migrations, dialect)
+	if err := up(ctx, pool, goose.DialectSQLite3, sqliteFolder); err != nil {
+		return err
+	}
+	version, err := newest(sqliteFolder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, pool, folder)
+	_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+	return err
+}
+
+// up applies what is missing, each migration in a transaction of its own.
+func up(ctx context.Context, pool *sql.DB, dialect goose.Dialect, folder string) error {
+	files, err := fs.Sub(migrations, folder)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(dialect, pool, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bringing tables up to date: %w", err)
 	}
-	version, err := newest()
-	if err != nil {
-		return err
-	}
-	_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
-	return err
+	return nil
 }

@@ -18,35 +18,30 @@ type place struct {
 	dsn  string // a URI for SQLite, without options
 }
 
-// parse reads a state URL.
-func parse(text string) (place, error) {
-	scheme, rest, found := strings.Cut(text, ":")
-	switch {
-	case !found:
-		return place{}, fmt.Errorf("reading state URL %q: it has no scheme (did you mean %q?)", text, "sqlite:"+text)
-	case scheme == "postgres" || scheme == "postgresql":
-		return place{}, errors.New("reading state URL: this build keeps state in SQLite only; write sqlite:///path/to/state.db") // the URL may hold a password
-	case scheme != "sqlite":
-		return place{}, fmt.Errorf("reading state URL: unknown scheme %q; write sqlite:///path/to/state.db", scheme)
-	case rest == ":memory:":
+// String returns the name of the file.
+func (p place) String() string { return p.name }
+
+// parsePlace reads a state URL of SQLite: the whole text, and what follows the scheme.
+func parsePlace(text, rest string) (location, error) {
+	if rest == ":memory:" {
 		// A name of its own: databases in memory are shared by name between connections.
 		return place{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
 	}
 	path, slashes := strings.CutPrefix(rest, "//")
 	switch {
 	case slashes && !strings.HasPrefix(path, "/"):
-		return place{}, fmt.Errorf("reading state URL %q: a host has no meaning here (did you mean %q or %q?)",
+		return nil, fmt.Errorf("reading state URL %q: a host has no meaning here (did you mean %q or %q?)",
 			text, "sqlite:"+path, "sqlite:///"+path)
 	case path == "" || path == "/":
-		return place{}, fmt.Errorf("reading state URL %q: it names no file; write sqlite:///path/to/state.db", text)
+		return nil, fmt.Errorf("reading state URL %q: it names no file; write sqlite:///path/to/state.db", text)
 	case strings.ContainsAny(path, "?#"):
-		return place{}, fmt.Errorf("reading state URL %q: options are not taken, and a file's name can't have ? or # in it", text)
+		return nil, fmt.Errorf("reading state URL %q: options are not taken, and a file's name can't have ? or # in it", text)
 	case strings.ContainsRune(path, 0):
-		return place{}, fmt.Errorf("reading state URL %q: a file's name can't have a NUL in it", text)
+		return nil, fmt.Errorf("reading state URL %q: a file's name can't have a NUL in it", text)
 	}
 	abs, err := filepath.Abs(path) // the working directory may change later
 	if err != nil {
-		return place{}, fmt.Errorf("reading state URL %q: %w", text, err)
+		return nil, fmt.Errorf("reading state URL %q: %w", text, err)
 	}
 	return place{
 		name: path,

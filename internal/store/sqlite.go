@@ -39,7 +39,7 @@ func (p place) open(ctx context.Context) (_ *DB, err error) {
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}
-	db := &DB{name: p.name}
+	db := &DB{at: p}
 	if db.writer, err = p.connectWriter(); err != nil {
 		return nil, err
 	}
@@ -48,13 +48,13 @@ func (p place) open(ctx context.Context) (_ *DB, err error) {
 			db.writer.Close()
 		}
 	}()
-	outdated, err := db.outdated(ctx)
+	outdated, err := outdatedFile(ctx, db.writer)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case outdated && p.path == "":
-		err = up(ctx, db.writer) // nobody else can reach it, and it would be gone if we closed it
+		err = upFile(ctx, db.writer) // nobody else can reach it, and it would be gone if we closed it
 	case outdated:
 		if err := db.writer.Close(); err != nil { // it holds the file open
 			return nil, err
@@ -63,7 +63,7 @@ func (p place) open(ctx context.Context) (_ *DB, err error) {
 		if db.writer, err = p.connectWriter(); err != nil {
 			return nil, err
 		}
-		if outdated, err = db.outdated(ctx); outdated || err != nil { // unless another process was faster
+		if outdated, err = outdatedFile(ctx, db.writer); outdated || err != nil { // unless another process was faster
 			err = cmp.Or(migrateErr, err)
 		}
 	}
@@ -94,7 +94,7 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 			return nil, err
 		}
 	}
-	db := &DB{name: p.name}
+	db := &DB{at: p}
 	if db.reader, err = p.connectReaders(); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 			db.reader.Close()
 		}
 	}()
-	outdated, err := db.outdated(ctx)
+	outdated, err := outdatedFile(ctx, db.writer)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +113,44 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	}
 	return db, nil
 }
+
+// openAlone has the file for itself: SQLite's exclusive mode keeps even readers out while it is open.
+func (p place) openAlone(ctx context.Context) (*DB, error) {
+	db, err := p.open(ctx) // which makes the file and its tables
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	alone, err := p.connect(1, url.Values{"_txlock": {"immediate"}, "_pragma": exclusive()})
+	if err != nil {
+		return nil, err
+	}
+	db = &DB{at: p, writer: alone, reader: alone}
+	switch err := p.explain(alone.PingContext(ctx)); {
+	case errors.Is(err, ErrBusy):
+		return nil, errors.Join(ErrInUse, alone.Close())
+	case err != nil:
+		return nil, errors.Join(err, alone.Close())
+	}
+	return db, nil
+}
+
+// occupy has nothing to do: a transaction that writes keeps all other writers out.
+func (p place) occupy(context.Context, *sql.Tx) error { return nil }
+
+func (p place) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
+	return names(ctx, tx, `
+		SELECT name FROM sqlite_schema
+		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
+}
+
+// stale is never so: connections to a file do not end.
+func (p place) stale(error) bool { return false }
+
+// snapshot: any transaction of SQLite is one.
+func (p place) snapshot() *sql.TxOptions { return nil }
 
 func (p place) connectWriter() (*sql.DB, error) {
 	return p.connect(1, url.Values{
@@ -136,15 +174,15 @@ func (p place) connect(connections int, options url.Values) (*sql.DB, error) {
 	return pool, nil
 }
 
-// outdated says whether the tables are older than this binary. Their version is a number in the file's header, set
+// outdatedFile says whether the tables are older than this binary. Their version is a number in the file's header, set
 // after the last migration: asking goose takes many times as long.
-func (db *DB) outdated(ctx context.Context) (bool, error) {
-	newest, err := newest()
+func outdatedFile(ctx context.Context, pool *sql.DB) (bool, error) {
+	newest, err := newest(sqliteFolder)
 	if err != nil {
 		return false, err
 	}
 	var id, version, tables int64
-	err = db.writer.QueryRowContext(ctx, `
+	err = pool.QueryRowContext(ctx, `
 		SELECT (SELECT application_id FROM pragma_application_id),
 		       (SELECT user_version FROM pragma_user_version),
 		       (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &version, &tables)
@@ -159,8 +197,10 @@ func (db *DB) outdated(ctx context.Context) (bool, error) {
 	return version < newest, nil
 }
 
-// explain gives SQLite's errors the names that callers know, and words that help people.
-func explain(err error) error {
+func (p place) explain(err error) error {
+	if named(err) {
+		return err
+	}
 	var failure *sqlite.Error
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)

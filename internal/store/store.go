@@ -1,11 +1,12 @@
 // Package store answers: where is it kept?
 //
-// A DB is a handle to the database: opening, migrating, writing in one transaction at a time, reading
-// beside it. It holds no queries: each room keeps its own SQL.
+// A DB is a handle to the database: opening, migrating, writing in transactions, reading beside
+// them, watching for changes, copying. It holds no queries: each room keeps its own SQL, which runs on both databases.
 //
-// State is kept in one SQLite file, with its write-ahead log beside it. Several processes of one machine may
-// have it open: each write waits for its turn, and readers wait for nobody. The file must lie on a
-// disk of that machine: SQLite's locks and shared memory do not work over a network.
+// State is kept in one SQLite file, with its write-ahead log beside it, or on a PostgreSQL server. Several
+// processes of one machine may have the file open: each write waits for its turn, and readers wait for nobody. The
+// file must lie on a disk of that machine: SQLite's locks and shared memory do not work over a network.
+// Processes of any number of machines may share a database of PostgreSQL.
 package store
 
 import (
@@ -15,102 +16,116 @@ import (
 	"fmt"
 )
 
-var (
-	// ErrNewer means that the database was made by a newer Tidewaiter, and was left as it is.
-	ErrNewer = errors.New("it was written by a newer version of Tidewaiter")
-	// ErrOlder means that the database waits for Open to bring it up to date.
-	ErrOlder = errors.New("it was written by an older version of Tidewaiter and not yet brought up to date by `tidewaiter serve`")
-	// ErrForeign means that the file holds something else than Tidewaiter's state.
-	ErrForeign = errors.New("it is not a database of Tidewaiter")
-	// ErrBusy means that another process kept the database locked for longer than 5 seconds.
-	ErrBusy = errors.New("another process has it locked")
-	// ErrNoSpace means that the disk, or the quota, is full.
-	ErrNoSpace = errors.New("no space is left on its disk")
-)
-
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
-	name   string  // for messages
-	writer *sql.DB // one connection: writes take turns here, not by waiting for SQLite's lock
+	at     location
+	writer *sql.DB // SQLite: one connection, so that writes take turns here and not by waiting for its lock
 	reader *sql.DB
 }
 
-// Open opens the database at url, makes it if there is none, and brings its tables up to date.
+// Open opens the database at url, makes what is missing, and brings its tables up to date.
 //
 //	sqlite:///var/lib/tidewaiter/state.db   an absolute path
 //	sqlite:state.db                         a path relative to the working directory
 //	sqlite::memory:                         nothing is kept
+//	postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state
 //
-// A missing folder is made with mode 0700 and a missing file with 0600. It fails with ErrNewer, ErrForeign, ErrBusy or
-// ErrNoSpace, or what the system said, wrapped with the name of the database. Tables are brought up to date
-// only while no other process has the database open.
+// For SQLite, a missing folder is made with mode 0700 and a missing file with 0600, and tables are brought up to
+// date only while no other process has the file open. On PostgreSQL the database must be there, and one process at a
+// time brings its tables up to date, beside others that run.
+//
+// A URL for PostgreSQL is what libpq understands, with password_file for a file that holds the password and
+// nothing else: it is read anew for each connection. Whoever is not on this machine is spoken to over TLS, and must
+// prove who he is, unless sslmode says otherwise. No error and no log repeats a password.
+//
+// It fails with ErrNewer, ErrForeign, ErrBusy, ErrNoSpace or ErrDown, or what the system said, wrapped with the
+// name of the database.
 func Open(ctx context.Context, url string) (*DB, error) {
-	p, err := parse(url)
-	if err != nil {
-		return nil, err
-	}
-	db, err := p.open(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("opening state %s: %w", p.name, explain(err))
-	}
-	return db, nil
+	return opened(ctx, url, location.open)
 }
 
 // OpenReadOnly opens the database at url beside a process that writes to it. It makes and changes
 // nothing: it fails where there is no database, and with ErrOlder where its tables are not up to date.
 func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
-	p, err := parse(url)
+	return opened(ctx, url, location.openReadOnly)
+}
+
+func opened(ctx context.Context, url string, open func(location, context.Context) (*DB, error)) (*DB, error) {
+	at, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	db, err := p.openReadOnly(ctx)
+	db, err := open(at, ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening state %s: %w", p.name, explain(err))
+		return nil, fmt.Errorf("opening state %s: %w", at, at.explain(err))
 	}
 	return db, nil
 }
 
 // Write runs f in one transaction. What f did is durable when Write returns nil: it is on the disk,
-// and survives loss of power. If f fails, nothing of it is kept, and Write returns f's error (with ErrBusy or
-// ErrNoSpace before it where SQLite said so). If committing fails, or ctx ends meanwhile, it may have been
+// and survives loss of power. If f fails, nothing of it is kept, and Write returns f's error (with ErrBusy,
+// ErrNoSpace or ErrDown before it where the database said so). If committing fails, or ctx ends meanwhile, it may have been
 // kept all the same.
 //
-// Unless topic is "", the topic's change counter is raised in the same transaction.
+// Unless topic is "", the topic's change counter is raised in the same transaction. Writes of one topic take
+// turns, over all processes: f sees all that the ones before it did, and nothing of its topic changes under it. On
+// SQLite all writes take turns.
 //
-// There is one writer: f must not call Write, nor wait for anybody who does.
+// f must not call Write, nor wait for anybody who does.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
-	tx, err := db.writer.BeginTx(ctx, nil)
+	tx, err := db.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("writing state: %w", explain(err))
+		return fmt.Errorf("writing state: %w", db.at.explain(err))
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	if err := f(tx); err != nil {
-		return explain(err)
-	}
 	if topic != "" {
+		// First: on PostgreSQL the counter's row is what writes of the topic stand in line for.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing state: noting a change of %s: %w", topic, explain(err))
+			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.at.explain(err))
 		}
 	}
+	if err := f(tx); err != nil {
+		return db.at.explain(err)
+	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("writing state: %w", explain(err))
+		return fmt.Errorf("writing state: %w", db.at.explain(err))
 	}
 	return nil
 }
 
-// Read returns the connections for reading. They refuse to write. Rows that stay open keep the
+// begin begins a transaction. Connections that ended since they were used last are passed over.
+func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
+	for range 2 * writers {
+		tx, err := db.writer.BeginTx(ctx, nil)
+		if err == nil || !db.at.stale(err) || ctx.Err() != nil {
+			return tx, err
+		}
+	}
+	return db.writer.BeginTx(ctx, nil)
+}
+
+// Read returns the connections for reading. They refuse to write. Rows that stay open keep SQLite's
 // write-ahead log from being emptied: read, close, then work.
 func (db *DB) Read() *sql.DB { return db.reader }
+
+// Ping says whether the database can be read.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	if err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("reading state: %w", db.at.explain(err))
+	}
+	return nil
+}
 
 // Close ends all connections. Whatever is committed stays.
 func (db *DB) Close() error {
 	readerErr := db.reader.Close()
-	// The last connection to close empties the write-ahead log into the file and removes it.
+	// The last connection to close empties SQLite's write-ahead log into the file and removes it.
 	if err := errors.Join(readerErr, db.writer.Close()); err != nil {
-		return fmt.Errorf("closing state %s: %w", db.name, explain(err))
+		return fmt.Errorf("closing state %s: %w", db.at, db.at.explain(err))
 	}
 	return nil
 }
 
 // String returns the name of the database for messages.
-func (db *DB) String() string { return db.name }
+func (db *DB) String() string { return db.at.String() }

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+const (
+	writers = 4 // connections; a server of PostgreSQL allows 100 unless told otherwise
+	queries = 8 // connections for reading
+
+	// migrating is the number of the advisory lock that lets one process at a time change the tables: "tide".
+	migrating = application
+
+	name        = "tidewaiter"       // what the server shows in pg_stat_activity
+	tendingName = "tidewaiter-state" // and of who wants to be alone
+
+	dialFor   = 5 * time.Second  // unless connect_timeout says otherwise
+	answerFor = 20 * time.Second // longer than any of the server's own limits below
+	idleFor   = 5 * time.Minute
+	renew     = time.Hour // so that connections spread again after a server came back
+)
+
+// limits are settings of each connection that serves requests: a statement that hangs, a lock that somebody holds
+// and a transaction whose process has stopped must not hold up everybody else for ever. They are set by
+// a statement and not as the connection begins, which poolers refuse.
+const limits = `
+	SET lock_timeout = '5s';
+	SET statement_timeout = '15s';
+	SET idle_in_transaction_session_timeout = '15s';
+	SET tcp_keepalives_idle = 10;
+	SET tcp_keepalives_interval = 5;
+	SET tcp_keepalives_count = 3;` + durable
+
+// durable: what is acknowledged is on the server's disk, also where it was told not to wait for it.
+const durable = `
+	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+
+// open opens the database, and brings its tables up to date if they are not.
+func (s server) open(ctx context.Context) (_ *DB, err error) {
+	db := &DB{at: s, writer: s.connect(writers, name, limits, answerFor)}
+	defer func() {
+		if err != nil {
+			db.writer.Close()
+		}
+	}()
+	outdated, err := s.outdated(ctx, db.writer)
+	if err != nil {
+		return nil, err
+	}
+	if outdated {
+		if err := s.migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	db.reader = s.connectReaders()
+	return db, nil
+}
+
+func (s server) openReadOnly(ctx context.Context) (*DB, error) {
+	reader := s.connectReaders()
+	outdated, err := s.outdated(ctx, reader)
+	if err == nil && outdated {
+		err = ErrOlder
+	}
+	if err != nil {
+		return nil, errors.Join(err, reader.Close())
+	}
+	return &DB{at: s, writer: reader, reader: reader}, nil // which refuses to write
+}
+
+// openAlone opens the database for long work, without limits. Others are known by the names of their sessions.
+func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
+	pool := s.connect(2, tendingName, durable, 0)
+	defer func() {
+		if err != nil {
+			pool.Close()
+		}
+	}()
+	outdated, err := s.outdated(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.alone(ctx, pool); err != nil {
+		return nil, err
+	}
+	if outdated {
+		if err := s.migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &DB{at: s, writer: pool, reader: pool}, nil
+}
+
+// alone waits for other sessions to end: those of a process that was stopped a moment ago are still there.
+func (s server) alone(ctx context.Context, pool *sql.DB) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for range 30 {
+		var others int
+		err := pool.QueryRowContext(ctx, `
+			SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, name).Scan(&others)
+		if err != nil || others == 0 {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ErrInUse
+}
+
+func (s server) occupy(ctx context.Context, tx *sql.Tx) error {
+	tables, err := s.tables(ctx, tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `SET LOCAL lock_timeout = '5s'; LOCK TABLE `+strings.Join(tables, ", ")+` IN EXCLUSIVE MODE`)
+	return err
+}
+
+func (s server) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
+	return names(ctx, tx, `
+		SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+		AND relname <> 'goose_db_version' AND `+ownTable+` ORDER BY relname COLLATE "C"`)
+}
+
+// ownTable leaves out what extensions put into a schema.
+const ownTable = `NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = pg_class.oid AND d.deptype = 'e')`
+
+func (s server) snapshot() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelRepeatableRead} }
+
+// stale: a connection that has failed is given up by the driver; one that can't be made is not stale.
+func (s server) stale(err error) bool {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return !connecting && errors.Is(s.explain(err), ErrDown)
+}
+
+func (s server) connectReaders() *sql.DB {
+	return s.connect(queries, name, `SET default_transaction_read_only = on;`+limits, answerFor)
+}
+
+// connect opens a pool. It dials nothing yet. An answer of the server that takes longer than within ends the
+// connection; 0: never.
+func (s server) connect(connections int, name, settings string, within time.Duration) *sql.DB {
+	config := s.config.Copy()
+	config.RuntimeParams["application_name"] = name
+	if within > 0 {
+		config.DialFunc = patient(config.DialFunc, within)
+	}
+	pool := stdlib.OpenDB(*config,
+		stdlib.OptionBeforeConnect(s.password),
+		stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.PgConn().Exec(ctx, settings).ReadAll()
+			return err
+		}))
+	pool.SetMaxOpenConns(connections)
+	pool.SetMaxIdleConns(connections)
+	pool.SetConnMaxIdleTime(idleFor)
+	pool.SetConnMaxLifetime(renew)
+	return pool
+}
+
+// password reads the password anew: it may have been changed since the last connection.
+func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
+	if s.passwordFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(s.passwordFile)
+	if err != nil {
+		return fmt.Errorf("reading the password: %w", err)
+	}
+	config.Password = strings.TrimRight(string(text), "\r\n")
+	return nil
+}
+
+// outdated says whether the tables are older than this binary.
+func (s server) outdated(ctx context.Context, pool *sql.DB) (bool, error) {
+	newest, err := newest(postgresFolder)
+	if err != nil {
+		return false, err
+	}
+	var encoding string
+	var schema, versioned, ours bool
+	var others int
+	err = pool.QueryRowContext(ctx, `
+		SELECT current_setting('server_encoding'), current_schema() IS NOT NULL,
+		       count(*) FILTER (WHERE relname = 'goose_db_version') > 0,
+		       count(*) FILTER (WHERE relname = 'journal_head') > 0,
+		       count(*) FILTER (WHERE relname <> 'goose_db_version')
+		FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND `+ownTable).
+		Scan(&encoding, &schema, &versioned, &ours, &others)
+	switch {
+	case err != nil:
+		return false, err
+	case encoding != "UTF8":
+		return false, fmt.Errorf("its encoding is %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+	case !schema:
+		return false, errors.New("the schema that search_path names is not there")
+	case others > 0 && (!ours || !versioned):
+		return false, fmt.Errorf("%w: others keep tables there; give it a database of its own", ErrForeign)
+	case !versioned:
+		return true, nil
+	}
+	var version int64
+	err = pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	switch {
+	case err != nil:
+		return false, err
+	case version > newest:
+		return false, fmt.Errorf("%w (its tables are of version %d, this one knows %d)", ErrNewer, version, newest)
+	}
+	return version < newest, nil
+}
+
+// migrate brings the tables up to date. Of several processes that start together, one does it, and the
+// others wait. Others that run on the older tables go on: a migration never takes away what they use.
+func (s server) migrate(ctx context.Context) (err error) {
+	pool := s.connect(2, tendingName, durable, 0)
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	lock, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	// The lock is the session's: should the process die, the server lets it go.
+	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
+		return err
+	}
+	if outdated, err := s.outdated(ctx, pool); !outdated || err != nil { // another process was faster
+		return err
+	}
+	return up(ctx, pool, goose.DialectPostgres, postgresFolder)
+}
