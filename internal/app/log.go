@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -16,32 +15,28 @@ import (
 // request nothing.
 type Log struct {
 	*slog.Logger
-	out     io.Writer
-	entries slog.Handler
-	block   *bytes.Buffer // where entries' lines gather; the journal's writer alone uses it
+	out   io.Writer
+	line  func([]byte, slog.Level, *journal.Entry) []byte
+	block []byte // where entries' lines gather; the journal's writer alone uses it
 }
 
 // NewLog returns a log that writes to w: format is "text", "json" or "plain" (for a person who watches); level is
 // "debug", "info", "warn" or "error". A nil w discards. Lines of one Log are never mixed.
 func NewLog(w io.Writer, format, level string) *Log {
 	if w == nil {
-		return &Log{Logger: slog.New(slog.DiscardHandler), entries: slog.DiscardHandler, out: io.Discard, block: new(bytes.Buffer)}
+		return &Log{Logger: slog.New(slog.DiscardHandler), out: io.Discard}
 	}
 	var least slog.Level
 	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // what it does not know is info
-	handler := func(w io.Writer) slog.Handler {
-		options := &slog.HandlerOptions{Level: least}
-		switch format {
-		case "json":
-			return slog.NewJSONHandler(w, options)
-		case "plain":
-			return newPlain(w, least)
-		}
-		return slog.NewTextHandler(w, options)
-	}
 	out := &oneAtATime{w: w}
-	block := new(bytes.Buffer)
-	return &Log{Logger: slog.New(handler(out)), out: out, entries: handler(block), block: block}
+	options := &slog.HandlerOptions{Level: least}
+	switch format {
+	case "json":
+		return &Log{Logger: slog.New(slog.NewJSONHandler(out, options)), out: out, line: jsonLine}
+	case "plain":
+		return &Log{Logger: slog.New(newPlain(out, least)), out: out, line: plainLine}
+	}
+	return &Log{Logger: slog.New(slog.NewTextHandler(out, options)), out: out, line: textLine}
 }
 
 // maxBlock is how large a buffer is kept for the next block, in bytes.
@@ -49,27 +44,23 @@ const maxBlock = 256 << 10
 
 // Entries writes a line for each entry.
 func (l *Log) Entries(entries []journal.Entry) {
+	block := l.block[:0]
 	for i := range entries {
 		e := &entries[i]
 		level := slog.LevelInfo
 		if d := e.Decision; d != nil && d.Refused != "" && d.Principal == nil {
 			level = slog.LevelWarn
 		}
-		if !l.entries.Enabled(context.Background(), level) {
-			continue
+		if l.Enabled(context.Background(), level) {
+			block = l.line(block, level, e)
 		}
-		line := slog.NewRecord(e.Time, level, e.Summary(), 0)
-		line.AddAttrs(slog.String("id", e.ID.String()))
-		_ = l.entries.Handle(context.Background(), line)
 	}
-	if l.block.Len() == 0 {
-		return
+	if len(block) > 0 {
+		_, _ = l.out.Write(block)
 	}
-	_, _ = l.out.Write(l.block.Bytes())
-	if l.block.Cap() > maxBlock {
-		*l.block = bytes.Buffer{}
+	if l.block = block; cap(block) > maxBlock {
+		l.block = nil
 	}
-	l.block.Reset()
 }
 
 // oneAtATime keeps writes of several goroutines whole.

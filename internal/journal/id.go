@@ -39,6 +39,9 @@ func (id ID) IsZero() bool { return id == ID{} }
 // String returns the id as 32 hexadecimal digits in five groups.
 func (id ID) String() string { return string(id.append(make([]byte, 0, 36))) }
 
+// AppendText appends the text form to b. It never fails.
+func (id ID) AppendText(b []byte) ([]byte, error) { return id.append(b), nil }
+
 // MarshalText returns String.
 func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
 
