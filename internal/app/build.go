@@ -98,7 +98,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
 			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
 		case s.LDAP != nil:
-			directory, err := newDirectory(cfg, s.LDAP, a.log.Logger, a.now)
+			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.log.Logger, a.now)
 			if err != nil {
 				return nil, err
 			}
@@ -120,7 +120,8 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		}
 	}
 	return identity.NewChain(identity.Options{
-		Sources: sources,
+		Sources:  sources,
+		Throttle: a.throttle(cfg),
 		Dummy: func(ctx context.Context, c identity.Credentials) error {
 			return a.hashing.Dummy(ctx, "", c.Name, c.Secret.Reveal())
 		},

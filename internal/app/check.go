@@ -56,7 +56,7 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 			Hashing: password.New(password.Options{}),
 		})
 	case s.LDAP != nil:
-		return newDirectory(cfg, s.LDAP, nil, nil)
+		return newDirectory(cfg, s.LDAP, nil, nil, nil)
 	case s.OIDC != nil:
 		_, err := newProvider(cfg, s.OIDC, nil, nil)
 		return showsToBeKnown{}, err

@@ -85,6 +85,38 @@ func TestPeopleOfADirectorySignIn(t *testing.T) {
 	}
 }
 
+// A name belongs to the first source that knows it. The directory finds its own people by other names
+// too: whoever it calls as a local one is called is not let in by these either.
+func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
+	o := ldaptest.New(t)
+	f := newFolder(t)
+	users, err := os.ReadFile(filepath.Join(f.dir, "users"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("users", string(users)+strings.Replace(string(users), "ann:", "alice:", 1))
+	a, err := app.New(t.Context(), f.with(`servers: ["ldap://`+o.Address+`"], bind_dn: "`+ldaptest.Reader+`", bind_password_file: `+o.File(ldaptest.ReaderFile)+
+		`, user: { base: "`+ldaptest.People+`", filter: "(|(uid={name})(mail={name}))" }, groups: { base: "`+ldaptest.Groups+`" }`), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	for _, tt := range []struct {
+		name, password string
+		status         int
+	}{
+		{"alice", "ann-password", 200}, // the local one
+		{"alice", "wonderland", 401},
+		{"ALICE", "wonderland", 401},
+		{"alice@example.com", "wonderland", 401},
+		{"BOB", "can he fix it", 200},
+	} {
+		if w := ask(a.Handler(), tt.name, tt.password); w.Code != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, w.Body, tt.status)
+		}
+	}
+}
+
 // A directory that is down stops its own people, and nobody else.
 func TestADirectoryThatIsDownStopsItsOwnPeople(t *testing.T) {
 	f := newFolder(t)

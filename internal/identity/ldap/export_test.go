@@ -67,3 +67,10 @@ func SecretAttributes() []string {
 	}
 	return list
 }
+
+// Idle is how many connections are kept.
+func Idle(d *Directory) int {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	return len(d.pool.idle)
+}

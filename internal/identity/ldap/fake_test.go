@@ -91,6 +91,8 @@ func (f *fake) serve(c net.Conn) {
 			answers = []*ber.Packet{f.bind(request)}
 		case client.ApplicationSearchRequest:
 			answers = f.search(request)
+		case client.ApplicationExtendedRequest: // StartTLS, which it does not know
+			answers = []*ber.Packet{result(client.ApplicationExtendedResponse, client.LDAPResultUnwillingToPerform)}
 		default:
 			return
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
 // An outage is no refusal: whatever goes wrong on the way to a directory, the chain says "unavailable",
@@ -217,6 +218,66 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	}
 }
 
+// One server that knows the service account no longer does not keep the others from answering, and is not asked so
+// often that the account is locked.
+func TestAServerThatRefusesTheAccountRests(t *testing.T) {
+	o := company(t)
+	other := newFake(t) // which knows nobody
+	options := o.options()
+	options.Servers = []string{"ldap://" + other.listener.Addr().String(), "ldap://" + o.Address}
+	d := open(t, options)
+	for range 5 {
+		if _, err := d.Find(t.Context(), "alice", ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := other.count("bind"); n != 3 {
+		t.Errorf("it was asked %d times, and is to rest after 3", n)
+	}
+}
+
+// A server that does not know StartTLS is spoken to no further, and the next is asked.
+func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
+	o := company(t)
+	other := newFake(t)
+	options := o.options()
+	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + other.listener.Addr().String(), "ldap://" + o.Address}, true, o.File(ldaptest.CAFile)
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		t.Error(err)
+	}
+	if heard := other.heard(); len(heard) > 0 {
+		t.Errorf("it heard %q", heard)
+	}
+}
+
+func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
+	o := company(t)
+	between := newProxy(t, o.Address)
+	options := o.options()
+	options.Servers = []string{"ldap://" + between.address()}
+	d, err := ldap.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		d.Run(ctx)
+		close(ended)
+	}()
+	if _, err := d.Find(t.Context(), "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	if n := ldap.Idle(d); n != 1 {
+		t.Errorf("%d connections are kept, want 1", n)
+	}
+	cancel()
+	<-ended
+	if n := ldap.Idle(d); n != 0 {
+		t.Errorf("%d connections are kept after Run", n)
+	}
+}
+
 // A base that does not exist is a mistake in the config: nobody is unknown for it.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
@@ -290,6 +351,21 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	}
 	if n := between.connections(); n != 5 {
 		t.Errorf("%d connections: none is kept after Close", n)
+	}
+}
+
+// Idle connections count: one that is kept for looking up makes room for one to bind.
+func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
+	options := company(t).options()
+	options.Pool = 1
+	d := open(t, options)
+	for range 3 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+			t.Fatal(err)
+		}
+		if n := ldap.Idle(d); n != 1 {
+			t.Errorf("%d connections are kept, of 1 that is allowed", n)
+		}
 	}
 }
 

@@ -45,6 +45,11 @@ type Options struct {
 	Pool    int           // connections, to all servers together; 0: 8
 	Cache   time.Duration // how long a password that held is not tried again; 0: not at all
 
+	// Taken says whether a name belongs to a source that is asked before this one. It is asked when somebody
+	// was found by another name than his own: the chain has only asked those sources for what was
+	// typed. nil: no name does.
+	Taken func(ctx context.Context, name string) (bool, error)
+
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 }
@@ -170,6 +175,9 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 	}
 	verified, err := d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		who, err := d.authenticate(ctx, c.Name, secret)
+		if err == nil && who.Name != c.Name {
+			err = d.free(ctx, who.Name)
+		}
 		var verified identity.Verified
 		if err == nil {
 			verified = identity.Verified{Principal: who, Credential: "password"}
@@ -178,6 +186,23 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		return verified, err
 	})
 	return verified, d.linger(ctx, err)
+}
+
+// free is ErrRejected if a name belongs to another source: with a local alice, the directory's alice must not
+// become her by typing ALICE, or her address.
+func (d *Directory) free(ctx context.Context, name string) error {
+	if d.o.Taken == nil {
+		return nil
+	}
+	taken, err := d.o.Taken(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking whose name %q is: %w", name, err)
+	case taken:
+		d.log.Warn("refused: the name belongs to another source", "name", name)
+		return identity.ErrRejected
+	}
+	return nil
 }
 
 // authenticate asks the directory itself.
