@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,11 +21,12 @@ import (
 
 func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "explain {--user NAME | --robot NAME | --anonymous} SCOPE... | ID",
+		Use:   "explain {--user NAME | --robot NAME | --workload NAME | --anonymous} SCOPE... | ID",
 		Short: "Say what somebody may do, and which rule says so",
 		Long: `Say what somebody may do, which rule says so, and which rules came near. A scope is what registries ask
 for: repository:team/app:pull,push or registry:catalog:*. A user is looked up in the config's sources, so that
-their groups are the real ones; --group adds others.
+their groups are the real ones; --group adds others, and --claim claims. A workload is known by its ID token
+alone: say what it has with --group and --claim.
 
 With the id of a decision, from the log or the journal, say how that request was decided, and how it
 would be now.`,
@@ -38,8 +40,10 @@ would be now.`,
 	var who asker
 	cmd.Flags().StringVar(&who.user, "user", "", "a user's `name`")
 	cmd.Flags().StringVar(&who.robot, "robot", "", "a robot's `name`")
+	cmd.Flags().StringVar(&who.workload, "workload", "", "a workload's `name`: of a CI job, a pod")
 	cmd.Flags().BoolVar(&who.anonymous, "anonymous", false, "somebody who shows nothing")
 	cmd.Flags().StringArrayVar(&who.groups, "group", nil, "a `group` beside those that sources know (may be repeated)")
+	cmd.Flags().StringArrayVar(&who.claims, "claim", nil, "a claim, as `NAME=VALUE`, for ${claims.NAME} (may be repeated)")
 	registry := cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one there is)")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -54,11 +58,13 @@ would be now.`,
 		case known:
 			e, err = explainDecision(cmd.Context(), source, id)
 		case who.several():
-			return misused(cmd, "one asks at a time: --user, --robot or --anonymous")
+			return misused(cmd, "one asks at a time: --user, --robot, --workload or --anonymous")
 		case !who.given():
-			return misused(cmd, "who is asking? --user, --robot or --anonymous says it")
-		case len(who.groups) > 0 && who.anonymous:
-			return misused(cmd, "nobody is in a group without a name: --group goes with --user or --robot")
+			return misused(cmd, "who is asking? --user, --robot, --workload or --anonymous says it")
+		case len(who.groups)+len(who.claims) > 0 && who.anonymous:
+			return misused(cmd, "nobody has groups or claims without a name: --group and --claim go with --user, --robot or --workload")
+		case !who.claimsAreClaims():
+			return misused(cmd, "a claim is NAME=VALUE, as in --claim repository=acme/app")
 		default:
 			e, err = explainScopes(cmd, source, who, *registry, args)
 		}
@@ -76,15 +82,42 @@ would be now.`,
 
 // asker is who is said to ask.
 type asker struct {
-	user, robot string
-	anonymous   bool
-	groups      []string
+	user, robot, workload string
+	anonymous             bool
+	groups, claims        []string
 }
 
-func (a asker) given() bool { return a.user != "" || a.robot != "" || a.anonymous }
+func (a asker) given() bool { return a.count() > 0 }
 
-func (a asker) several() bool {
-	return a.user != "" && a.robot != "" || a.anonymous && (a.user != "" || a.robot != "")
+func (a asker) several() bool { return a.count() > 1 }
+
+func (a asker) count() (n int) {
+	for _, given := range []bool{a.user != "", a.robot != "", a.workload != "", a.anonymous} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+func (a asker) claimsAreClaims() bool {
+	return !slices.ContainsFunc(a.claims, func(claim string) bool { return strings.IndexByte(claim, '=') < 1 })
+}
+
+// claimed returns known claims with those that were given in place of or beside them.
+func (a asker) claimed(known map[string]any) map[string]any {
+	if len(a.claims) == 0 {
+		return known
+	}
+	all := maps.Clone(known)
+	if all == nil {
+		all = make(map[string]any)
+	}
+	for _, claim := range a.claims {
+		name, v, _ := strings.Cut(claim, "=")
+		all[name] = v
+	}
+	return all
 }
 
 // principal returns who would be judged. Somebody whom no source knows is judged by the name and the
@@ -94,16 +127,19 @@ func (a asker) principal(ctx context.Context, cfg *config.Config) (who *policy.P
 	case a.anonymous:
 		return &policy.Principal{}, true, nil
 	case a.robot != "":
-		return &policy.Principal{Kind: policy.Robot, Name: a.robot, Groups: a.groups}, false, nil
+		return &policy.Principal{Kind: policy.Robot, Name: a.robot, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
+	case a.workload != "":
+		return &policy.Principal{Kind: policy.Workload, Name: a.workload, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
 	}
 	who, err = app.Find(ctx, cfg, a.user)
 	if errors.Is(err, identity.ErrUnknown) {
-		return &policy.Principal{Kind: policy.User, Name: a.user, Groups: a.groups}, false, nil
+		return &policy.Principal{Kind: policy.User, Name: a.user, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
 	more := *who // a principal is shared, and never changed
+	more.Claims = a.claimed(who.Claims)
 	for _, g := range a.groups {
 		if !slices.Contains(more.Groups, g) {
 			more.Groups = append(more.Groups[:len(more.Groups):len(more.Groups)], g)
