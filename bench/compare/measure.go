@@ -229,8 +229,8 @@ func (m *measurement) turns(ctx context.Context, g group, limit *server, byName 
 }
 
 // quiet is how long servers are left alone before their memory is read: long enough for work that the
-// load left behind.
-const quiet = 2 * time.Second
+// load left behind, and for a server to notice that it is over (at most 10 s) and give memory back.
+const quiet = 12 * time.Second
 
 // idle reads what servers take that have done nothing yet.
 func (m *measurement) idle(ctx context.Context, byName map[string]*server) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,7 @@ On SIGHUP the config and its policy are read again. All of it takes effect, or, 
 		if err != nil {
 			return err
 		}
+		collectLater()
 		log := app.NewLog(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
 		a, err := app.New(ctx, cfg, app.Options{Log: log})
 		if err != nil {
@@ -57,6 +59,15 @@ On SIGHUP the config and its policy are read again. All of it takes effect, or, 
 		})
 	}
 	return cmd
+}
+
+// collectLater lets the heap grow to three times of what is alive between two collections, unless the
+// environment says otherwise (GOGC). Little is alive here, about 5 MB, and a signature leaves 10 kB behind:
+// with the usual twice, one twentieth of a loaded machine collects.
+func collectLater() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // reload reads the config again. What is wrong with it goes to the log, a line each, and changes nothing.

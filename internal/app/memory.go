@@ -21,7 +21,7 @@ const (
 func (a *App) giveBack(ctx context.Context) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	busy, last := false, a.journal.Stats().Written
+	busy, last := true, a.journal.Stats().Written // the start, too: reading 10,000 rules leaves 30 MB behind
 	for {
 		select {
 		case <-ctx.Done():

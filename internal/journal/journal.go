@@ -90,7 +90,7 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is logged
 
 	// MaxEntries and MaxBytes bound the queue: Record refuses and Append waits when either is reached.
-	// 0: 8192 entries, 8 MiB.
+	// 0: 32768 entries, 8 MiB.
 	MaxEntries int
 	MaxBytes   int
 
@@ -150,7 +150,7 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	if o.Wait == nil {
 		o.Wait = pause
 	}
-	o.MaxEntries = cmp.Or(max(o.MaxEntries, 0), 8192)
+	o.MaxEntries = cmp.Or(max(o.MaxEntries, 0), 32768)
 	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), 8<<20)
 
 	ctx, stop := context.WithCancel(context.Background())
