@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // newMetrics gathers what the rooms count. None of it bears a name, an address or a repository: what
@@ -29,6 +31,15 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.hashing.Stats().Hashed) })
 	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one held shortly before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
+	throttled := func(value func(identity.ThrottleStats) uint64) func() float64 {
+		return func() float64 { return float64(value(a.issuer.Live().Chain.Throttle().Stats())) }
+	}
+	counter("tidewaiter_sign_ins_failed_total", "Sign-ins with a name or a password that is wrong.",
+		throttled(func(s identity.ThrottleStats) uint64 { return s.Failed }))
+	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were not looked at for the failures of their name.",
+		throttled(func(s identity.ThrottleStats) uint64 { return s.ByName }))
+	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were not looked at for the failures of their address.",
+		throttled(func(s identity.ThrottleStats) uint64 { return s.ByAddress }))
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
 	return r

@@ -28,7 +28,8 @@ type Config struct {
 	Notifications  Notifications
 	Identity       []Source
 	Policy         *policy.Policy
-	Rules          policy.Source  // what Policy was compiled from
+	Rules          policy.Source // what Policy was compiled from
+	Limits         Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Log            Log
 	Files          []string // all YAML files that were read, the config itself first

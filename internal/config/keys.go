@@ -95,6 +95,10 @@ func configKeys() []key[written] {
     - { name: catalog, subjects: ["group:operators"], catalog: true }
     - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete] }
 `),
+		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
+			or("{}").
+			says("How long who guesses passwords waits. The page [Guarding the door](guarding.md) says more.").
+			shows("limits: { failures_per_name: 10, longest_delay: 5m }\n"),
 		on("trusted_proxies", list(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
 			says("Networks and addresses of proxies whose `X-Forwarded-For` is believed. By default none: the header could say anything.").
 			shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),

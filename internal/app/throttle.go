@@ -1,0 +1,21 @@
+package app
+
+import (
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// throttle makes who guesses wait, as cfg says; nil if nobody is to. A reload keeps what the last one
+// has counted, unless its settings have changed.
+func (a *App) throttle(cfg *config.Config) *identity.Throttle {
+	if !cfg.Limits.Throttle {
+		return nil
+	}
+	if a.generation != nil && a.config.Limits == cfg.Limits {
+		return a.generation.live.Chain.Throttle()
+	}
+	return identity.NewThrottle(identity.ThrottleOptions{
+		PerName: cfg.Limits.FailuresPerName, PerAddress: cfg.Limits.FailuresPerAddress,
+		Longest: cfg.Limits.LongestDelay, Now: a.now,
+	})
+}
