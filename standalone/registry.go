@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 
@@ -32,7 +33,9 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry's log: %w", err)
 	}
-	logrus.SetOutput(log) // the registry's only logger: it is one for the process, and lives as long
+	// The registry's only logger: it is one for the process, and lives as long. At its start it writes
+	// the headers of its events, and the secret with them.
+	logrus.SetOutput(without{log, []byte(o.EventSecret)})
 
 	type object = map[string]any
 	text, err := yaml.Marshal(object{
@@ -68,4 +71,17 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 		}
 	}()
 	return handlers.NewApp(ctx, parsed), nil
+}
+
+// without writes whole lines, but never a secret.
+type without struct {
+	out    io.Writer
+	secret []byte
+}
+
+func (w without) Write(line []byte) (int, error) {
+	if _, err := w.out.Write(bytes.ReplaceAll(line, w.secret, []byte("[secret]"))); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }

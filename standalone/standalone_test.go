@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
 // lines is a log that is read while it is written.
@@ -132,6 +135,30 @@ func (c client) push(repository, content string) int {
 	}
 	at := begun.Header.Get("Location")
 	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
+}
+
+// What registries say at their start holds the headers of their events.
+func TestNoSecretReachesALog(t *testing.T) {
+	data := t.TempDir()
+	log := new(lines)
+	s, down := up(t, data, log)
+	down()
+	secret, err := os.ReadFile(s.setup.Path(setup.Notifications))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(data, "registry.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(said), "configuring endpoint") {
+		t.Errorf("the registry's log does not say where its events go: %s", said)
+	}
+	for name, text := range map[string]string{"the registry's log": string(said), "the log": log.String()} {
+		if strings.Contains(text, strings.TrimSpace(string(secret))) {
+			t.Errorf("%s holds the secret of the events", name)
+		}
+	}
 }
 
 func TestANewcomerPushesAndFindsItAgain(t *testing.T) {
