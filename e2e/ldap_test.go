@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/engine"
+	"github.com/tidewaiter/tidewaiter/e2e/image"
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/registry"
+	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry: alice and bob
+// are developers by a group there, and dora is none.
+func TestPeopleOfADirectory(t *testing.T) {
+	kinds := []client.Kind{
+		client.Docker(engine.Shared(t)),
+		client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
+	}
+	versions := []registry.Version{registry.V28, registry.V31}
+	tw := withDirectory(t, ldaptest.New(t), versions)
+	t.Run("with", func(t *testing.T) {
+		for _, v := range versions {
+			t.Run("registry "+string(v), func(t *testing.T) {
+				r := registry.Start(t, v, trust(tw, "registry-"+string(v)))
+				t.Run("and", func(t *testing.T) {
+					for _, k := range kinds {
+						t.Run(k.Name, func(t *testing.T) {
+							t.Parallel()
+							developersPushAndPull(t, r, k)
+						})
+					}
+				})
+			})
+		}
+	})
+}
+
+func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
+	ctx := t.Context()
+	signedIn := func(name, password string) client.Client {
+		c := k.New(t)
+		if err := c.Login(ctx, r.Host, name, password); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return c
+	}
+	alice, bob, dora := signedIn("alice", "wonderland"), signedIn("BOB", "can he fix it"), signedIn("dora", "backpack")
+	app := client.Ref{Host: r.Host, Repository: "developers/" + k.Name, Tag: image.Tag}
+	format := image.OCI
+	if k.Name == client.Crane.Name || k.Name == client.Regctl.Name {
+		format = image.Schema2
+	}
+	digest, err := alice.Push(ctx, app, image.New(t, format))
+	if err != nil || r.Tag(app.Repository, app.Tag) != digest {
+		t.Fatalf("alice pushed %s: %v", digest, err)
+	}
+	if got, err := bob.Pull(ctx, app); err != nil || got != digest {
+		t.Errorf("bob pulled %s, not %s: %v", got, digest, err)
+	}
+	if _, err := dora.Pull(ctx, app); err == nil || !refusal.MatchString(err.Error()) {
+		t.Errorf("dora, who is no developer: %v", err)
+	}
+	stranger := k.New(t)
+	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland") // a name for each: who fails often has to wait
+	if err == nil { // this client does not look before it needs to
+		_, err = stranger.Pull(ctx, app)
+	}
+	if err == nil || !refusal.MatchString(err.Error()) {
+		t.Errorf("a name that the directory does not know: %v", err)
+	}
+}
+
+// withDirectory starts a Tidewaiter whose people are in a directory.
+func withDirectory(t *testing.T, o *ldaptest.OpenLDAP, versions []registry.Version) *tidewaiter.Tidewaiter {
+	t.Helper()
+	folder, port := t.TempDir(), part.Port(t)
+	url := fmt.Sprintf("http://localhost:%d", port)
+	now := time.Now()
+	root, err := token.NewRoot("a root for tests", token.ES256, now.Add(-time.Hour), now.Add(48*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := root.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var registries string
+	for _, v := range versions {
+		registries += fmt.Sprintf("  - { service: registry-%s, notifications: { secret: the-secret-of-registry-%s } }\n", v, v)
+	}
+	config := fmt.Sprintf(`public_url: %q
+listen: [{ address: "127.0.0.1:%d" }]
+state: "sqlite:state.db"
+signing: { root: { folder: "." } }
+token: { issuer: %q }
+registries:
+%sidentity:
+  - ldap:
+      name: corp
+      servers: ["ldaps://%s"]
+      ca: %q
+      bind_dn: %q
+      bind_password_file: %q
+      user: { base: %q }
+      groups: { base: %q }
+policy:
+  rules:
+    - { name: developers, subjects: ["group:dev"], repositories: ["developers/**"], actions: [pull, push] }
+`, url, port, tidewaiter.Issuer, registries, o.Secure, o.File(ldaptest.CAFile), ldaptest.Reader, o.File(ldaptest.ReaderFile), ldaptest.People, ldaptest.Groups)
+	for name, text := range map[string][]byte{"cert.pem": root.Bundle(), "privatekey.pem": key, "tidewaiter.yaml": []byte(config)} {
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tw := tidewaiter.Serve(t, filepath.Join(folder, "tidewaiter.yaml"), url)
+	tw.Roots = filepath.Join(folder, "cert.pem")
+	return tw
+}
