@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -123,7 +124,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		Sources:  sources,
 		Throttle: a.throttle(cfg),
 		Dummy: func(ctx context.Context, c identity.Credentials) error {
-			return a.hashing.Dummy(ctx, "", c.Name, c.Secret.Reveal())
+			return a.hashing.DummyFor(ctx, password.Asker{Name: c.Name, Address: c.Remote}, "", c.Secret.Reveal())
 		},
 	}), nil
 }

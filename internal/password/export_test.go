@@ -4,7 +4,7 @@ import "context"
 
 // HoldLane takes the whole lane, once it is free, until release is called.
 func (h *Hashing) HoldLane() (release func()) {
-	if err := h.lane.enter(context.Background(), h.lane.all); err != nil {
+	if err := h.lane.enter(context.Background(), Asker{}, h.lane.all); err != nil {
 		panic(err)
 	}
 	return func() { h.lane.leave(h.lane.all) }

@@ -3,6 +3,8 @@ package password
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +16,7 @@ import (
 // enter puts one who needs n into the lane, and his name into in when he gets there.
 func enter(ctx context.Context, l *lane, n need, name string, in chan<- string) {
 	go func() {
-		if err := l.enter(ctx, n); err != nil {
+		if err := l.enter(ctx, Asker{}, n); err != nil {
 			in <- name + ": " + err.Error()
 			return
 		}
@@ -68,17 +70,95 @@ func TestTheLaneLetsInWhomABigOneHeldUp(t *testing.T) {
 	})
 }
 
+// docker_auth: bad passwords slowed everybody.
+func TestAFloodWaitsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(need{threads: 1, memory: 100}, 16, time.Minute)
+		in := make(chan string, 100)
+		one := need{threads: 1}
+		come := func(name, from string) {
+			who := Asker{Name: name, Address: netip.MustParseAddr(from)}
+			go func() {
+				if err := l.enter(t.Context(), who, one); err != nil {
+					in <- name + ": " + err.Error()
+					return
+				}
+				in <- name
+			}()
+			synctest.Wait()
+		}
+		come("in the lane", "192.0.2.1")
+		for i := range 16 { // from one party: nobody has less than a /64
+			come(fmt.Sprint("flood ", i), fmt.Sprintf("2001:db8::%x", i+1))
+		}
+		if got, want := drain(in), []string{"in the lane"}; !cmp.Equal(got, want) {
+			t.Fatalf("at first: %q, want %q", got, want)
+		}
+		come("flood 16", "2001:db8::1") // it pushes nobody out: its own line is the longest
+		come("ann", "192.0.2.7")
+		come("bob", "192.0.2.8")
+		want := []string{
+			"flood 16: " + ErrBusy.Error(), "flood 15: " + ErrBusy.Error(), "flood 14: " + ErrBusy.Error(),
+			"flood 0", "ann", "bob", "flood 1", // in turns
+		}
+		for range 4 {
+			l.leave(one)
+			synctest.Wait()
+		}
+		if got := drain(in); !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		for range 14 {
+			l.leave(one)
+			synctest.Wait()
+		}
+	})
+}
+
+func TestOneNameHasAPartOfTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(need{threads: 1, memory: 100}, 32, time.Minute)
+		var busy, in int
+		for i := range 100 {
+			go func() {
+				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+				if err := l.enter(t.Context(), Asker{Name: "ann", Address: from}, need{threads: 1}); errors.Is(err, ErrBusy) {
+					busy++
+					return
+				}
+				in++
+				l.leave(need{threads: 1})
+			}()
+		}
+		if err := l.enter(t.Context(), Asker{Name: "bob"}, need{threads: 1}); err != nil {
+			t.Errorf("bob: %v", err)
+		}
+		synctest.Wait()
+		l.leave(need{threads: 1})
+		synctest.Wait()
+		if busy+in != 100 || l.waiting() != 0 {
+			t.Errorf("%d were refused, %d got in, %d wait", busy, in, l.waiting())
+		}
+	})
+	l := newLane(need{threads: 1}, 32, time.Minute)
+	for i := range 5 {
+		who := Asker{Name: "ann", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}
+		if got, want := l.joinLocked(who, need{threads: 1}) != nil, i < 4; got != want {
+			t.Errorf("place %d of one name among 32: %t, want %t", i, got, want)
+		}
+	}
+}
+
 // Who is let in at the very moment in which he gives up must not keep his place for ever.
 func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
 	l := newLane(need{threads: 1, memory: 100}, 10, time.Minute)
 	n := need{threads: 1, memory: 40}
-	if err := l.enter(t.Context(), n); err != nil {
+	if err := l.enter(t.Context(), Asker{}, n); err != nil {
 		t.Fatal(err)
 	}
-	late := &place{needs: n, ready: make(chan struct{})}
-	e := l.queue.PushBack(late)
+	late := l.joinLocked(Asker{}, n)
 	l.leave(n) // lets the late one in
-	if err := l.giveUp(e, late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
+	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
 		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
 	}
 }
@@ -98,6 +178,12 @@ func drain(in <-chan string) (names []string) {
 // in the queue than it bears, and in the end all of it is free.
 func TestTheLaneKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
+		askers := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Asker {
+			return Asker{
+				Name:    rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(rt, "name"),
+				Address: rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}).Draw(rt, "address"),
+			}
+		}), 40, 40).Draw(rt, "askers")
 		all := need{threads: rapid.IntRange(1, 4).Draw(rt, "threads"), memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
 		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
 		ops := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 40).Draw(rt, "ops")
@@ -120,7 +206,7 @@ func TestTheLaneKeepsItsBounds(t *testing.T) {
 					g := &guest{needs: needs[i], leave: cancel}
 					guests = append(guests, g)
 					go func() {
-						err := l.enter(ctx, g.needs)
+						err := l.enter(ctx, askers[i], g.needs)
 						g.inside, g.gone = err == nil, err != nil
 						if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, context.Canceled) {
 							rt.Errorf("entering: %v", err)
@@ -171,6 +257,9 @@ func TestTheLaneKeepsItsBounds(t *testing.T) {
 					rt.Errorf("somebody who needs %+v never got in", g.needs)
 				}
 				g.leave()
+			}
+			if len(l.lines)+l.turns.Len()+len(l.names) != 0 {
+				rt.Errorf("at the end there are %d lines, %d turns and %d names", len(l.lines), l.turns.Len(), len(l.names))
 			}
 			if l.free != l.all || l.waiting() != 0 {
 				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.waiting())

@@ -99,6 +99,12 @@ func New(o Options) *Hashing {
 // that matched is remembered: a wrong password costs a hash each time. Equal pairs that are compared
 // at the same moment share one hash.
 func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
+	return h.CompareFor(ctx, Asker{Name: hash}, hash, password)
+}
+
+// CompareFor is Compare for somebody: so that one address that floods the lane waits behind itself,
+// and one name has an eighth of the queue at most. Compare takes the hash for the name.
+func (h *Hashing) CompareFor(ctx context.Context, who Asker, hash, password string) error {
 	k := h.macs.key(compared, hash, password)
 	if h.remembered.has(k) {
 		h.recalled.Add(1)
@@ -112,7 +118,7 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 		return err
 	}
 	return h.share(ctx, k, func(ctx context.Context) error {
-		return h.work(ctx, parsed, func() error {
+		return h.work(ctx, who, parsed, func() error {
 			if !parsed.matches(password) {
 				return ErrMismatch
 			}
@@ -127,6 +133,11 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 // would not. Nil means that the time is spent, whatever the password; else the error is ErrBusy, that of
 // ctx, or one that says why like cannot be used, as Compare would have returned them.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
+	return h.DummyFor(ctx, Asker{Name: name}, like, password)
+}
+
+// DummyFor is Dummy for somebody, as CompareFor is Compare.
+func (h *Hashing) DummyFor(ctx context.Context, who Asker, like, password string) error {
 	parsed := parameters(defaultArgon2id())
 	if like != "" {
 		var err error
@@ -137,9 +148,9 @@ func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error 
 	if parsed.accepts(password) != nil {
 		return nil // Compare refuses it at once, too
 	}
-	k := h.macs.key(pretended, like, name, password)
+	k := h.macs.key(pretended, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {
-		return h.work(ctx, parsed, func() error {
+		return h.work(ctx, who, parsed, func() error {
 			parsed.matches(password)
 			return ErrMismatch // never remembered
 		})
@@ -175,7 +186,7 @@ func (h *Hashing) make(ctx context.Context, password string, p parameters, f fun
 	} else if err != nil {
 		return "", err
 	}
-	err = h.work(ctx, p, func() error {
+	err = h.work(ctx, Asker{}, p, func() error {
 		hash, err = f()
 		return err
 	})
@@ -183,9 +194,9 @@ func (h *Hashing) make(ctx context.Context, password string, p parameters, f fun
 }
 
 // work runs f in the lane.
-func (h *Hashing) work(ctx context.Context, p parameters, f func() error) error {
+func (h *Hashing) work(ctx context.Context, who Asker, p parameters, f func() error) error {
 	needs := p.needs()
-	if err := h.lane.enter(ctx, needs); err != nil {
+	if err := h.lane.enter(ctx, who, needs); err != nil {
 		if errors.Is(err, ErrBusy) {
 			h.refused.Add(1)
 		}

@@ -111,7 +111,7 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	if !ok {
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	if err := answer(f.hashing.Compare(ctx, e.hash, c.Secret.Reveal())); err != nil {
+	if err := answer(f.hashing.CompareFor(ctx, asker(c), e.hash, c.Secret.Reveal())); err != nil {
 		return identity.Verified{}, err
 	}
 	return identity.Verified{Principal: e.principal, Credential: "password"}, nil
@@ -124,7 +124,7 @@ func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
 	if sample := f.entries.Load().sample; len(sample) > 0 {
 		like = sample[maphash.String(f.seed, c.Name)%uint64(len(sample))]
 	}
-	return answer(f.hashing.Dummy(ctx, like, c.Name, c.Secret.Reveal()))
+	return answer(f.hashing.DummyFor(ctx, asker(c), like, c.Secret.Reveal()))
 }
 
 // Find returns the principal of that name. An id other than the name belongs to somebody else.
@@ -138,6 +138,10 @@ func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, erro
 
 // Len returns the number of entries.
 func (f *File) Len() int { return len(f.entries.Load().named) }
+
+func asker(c identity.Credentials) password.Asker {
+	return password.Asker{Name: c.Name, Address: c.Remote}
+}
 
 // answer puts what a comparison said into the words of a source. What it does not know stays an outage.
 func answer(err error) error {
