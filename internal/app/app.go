@@ -8,7 +8,6 @@ package app
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,7 +42,8 @@ type App struct {
 	metrics *prometheus.Registry
 	counts  *server.Metrics
 
-	server atomic.Pointer[server.Server]
+	server   atomic.Pointer[server.Server]
+	writable answered // whether the state is, while it may not be
 
 	mu         sync.Mutex // held by Reload and Close
 	config     *config.Config
@@ -155,15 +155,6 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Now:               a.now,
 		Log:               a.log.Logger,
 	})
-}
-
-// ready says whether the state can be read, and, after a write of the journal failed, whether it can be
-// written again: nobody sends requests, and so entries, to who is not ready.
-func (a *App) ready(ctx context.Context) error {
-	if a.journal.Stats().LastError == nil {
-		return a.db.Read().PingContext(ctx)
-	}
-	return a.db.Write(ctx, "ready", func(*sql.Tx) error { return nil })
 }
 
 // needsRestart names a setting that Reload cannot change, if it was changed.
