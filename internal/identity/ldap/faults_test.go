@@ -161,6 +161,11 @@ func TestAServerRestsAfterThreeFailures(t *testing.T) {
 	clock.advance(11 * time.Second)
 	attempt("alice", 6) // one to look up, one to bind
 	attempt("alice", 6)
+	between.set(refuse)
+	attempt("outage", 7)
+	attempt("outage", 8)
+	between.set(pass)
+	attempt("alice", 10) // two failures are not three: those before it answered do not count
 }
 
 // While one request tries whether a server is back, the others do without it; and when that one gives

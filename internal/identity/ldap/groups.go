@@ -105,11 +105,11 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 		return found, nil
 	}
 	for some := range slices.Chunk(groups, atOnce) {
-		var any strings.Builder
+		var asked strings.Builder
 		for _, one := range some {
-			any.WriteString(fill(d.o.Groups.Filter, one.dn, one.name))
+			asked.WriteString(fill(d.o.Groups.Filter, one.dn, one.name))
 		}
-		more, err := d.searchGroups(c, "(|"+any.String()+")")
+		more, err := d.searchGroups(c, "(|"+asked.String()+")")
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package ldap_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	client "github.com/go-ldap/ldap/v3"
+	"go.uber.org/goleak"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
@@ -26,6 +28,10 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared.OpenLDAP != nil {
 		shared.Stop()
+	}
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "connections and requests that never ended:", err)
+		code = 1
 	}
 	os.Exit(code)
 }

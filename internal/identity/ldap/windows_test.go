@@ -191,6 +191,22 @@ func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 	}
 }
 
+func TestGroupsInGroupsAreBounded(t *testing.T) {
+	f := newFake(t)
+	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(many("memberOf: CN=g%d,DC=corp", 600), "sAMAccountName: ann")...)}
+	for i := range 600 {
+		dn := fmt.Sprintf("CN=g%d,DC=corp", i)
+		f.entries[dn+" base (objectClass=*)"] = []*client.Entry{entry(dn, fmt.Sprintf("memberOf: CN=above%d,DC=corp", i))}
+	}
+	f.binds["CN=Ann,DC=corp"] = 0
+	options := f.options()
+	options.Groups, options.Timeout = ldap.Groups{MemberOf: true, Nested: ldap.Walk}, time.Minute
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	if got := outcome(v, err); !strings.Contains(got, "more than 1000 groups") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestIDs(t *testing.T) {
 	for _, tt := range []struct {
 		attribute string
