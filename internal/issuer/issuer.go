@@ -304,13 +304,23 @@ func (i *Issuer) refused(r *Request, now time.Time, why string) {
 		Time:     now,
 		Registry: r.Credentials.Registry,
 		Decision: &journal.Decision{
-			Name:    shorten(r.Credentials.Name, identity.MaxName), // a longer one is nobody's
+			Name:    nameOf(r.Credentials),
 			Remote:  r.Credentials.Remote,
 			Client:  r.Credentials.Client,
 			Ignored: r.Ignored,
 			Refused: why,
 		},
 	})
+}
+
+// nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
+// services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
+func nameOf(c identity.Credentials) string {
+	switch identity.Classify(c.Name, c.Name) {
+	case identity.AccessToken, identity.IDToken:
+		return "[secret]"
+	}
+	return shorten(c.Name, identity.MaxName)
 }
 
 // refusal says in the journal's words why somebody was not let in.

@@ -273,6 +273,28 @@ func TestARefusalKeepsLittleOfALongName(t *testing.T) {
 	}
 }
 
+// docker login --username TOKEN is what other services ask for.
+func TestATokenInPlaceOfANameIsNotKept(t *testing.T) {
+	const signed = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
+	for what, name := range map[string]string{
+		"an access token":                  identity.AccessTokenPrefix + "abcdefghijklmnopqrstuvwxyz",
+		"an access token with white space": " " + identity.AccessTokenPrefix + "abcdefghijklmnopqrstuvwxyz\n",
+		"an ID token":                      signed,
+		"a long ID token":                  signed + strings.Repeat("x", 8_000),
+	} {
+		b := newBench(t, nil)
+		b.source = func(identity.Credentials) (identity.Verified, error) {
+			return identity.Verified{}, identity.ErrRejected
+		}
+		if _, err := b.Issue(context.Background(), request(name, "repository:a:pull")); !errors.Is(err, identity.ErrRejected) {
+			t.Fatalf("%s: got %v", what, err)
+		}
+		if kept := b.entries()[0].Decision.Name; kept != "[secret]" {
+			t.Errorf("%s is kept: %q", what, kept)
+		}
+	}
+}
+
 func TestStrictAuditWithholdsWhatCannotBeKept(t *testing.T) {
 	b := newBench(t, func(l *issuer.Live) { l.Strict = true })
 	b.issue(request("ann", "repository:a:pull"))
