@@ -59,6 +59,10 @@ type Live struct {
 	Reuse      bool   // whether identical fresh answers share a signature
 	Explained  bool   // whether a client that shows a refusal's text gets one, in place of a token that is not enough
 	Strict     bool   // whether an answer waits until its decision is on disk
+
+	// Refresh makes a refresh token for who was verified by what was shown. The zero Secret: there is none for
+	// such a credential. nil: there are none at all.
+	Refresh func(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error)
 }
 
 // Options is what an Issuer needs. Journal and Now are required.
@@ -118,6 +122,7 @@ type Request struct {
 	Ignored     []scope.Ignored
 	Credentials identity.Credentials // Registry is set by Issue
 	ShowsText   bool                 // the client shows its user the text of a refusal
+	Offline     bool                 // the client asks for a refresh token
 }
 
 // Answer is what a client gets.
@@ -127,6 +132,7 @@ type Answer struct {
 	ExpiresIn int        // seconds until the token expires, rounded down
 	Decision  policy.Decision
 	Reused    bool
+	Refresh   identity.Secret // zero: none was asked for, or there is none
 }
 
 // Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
@@ -205,7 +211,28 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	if denied != nil {
 		return Answer{}, denied
 	}
+	if r.Offline || r.Credentials.Kind == identity.RefreshToken {
+		answer.Refresh = i.refresh(ctx, live, r, who)
+	}
 	return answer, nil
+}
+
+// refresh returns a refresh token for a client that asks for one: the one that it shows, or a new one. It is never
+// given unasked, since some clients then use nothing else. Without it the client keeps the password: so that it can't be
+// made is no reason to refuse the token.
+func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
+	if r.Credentials.Kind == identity.RefreshToken {
+		return r.Credentials.Secret // docker keeps the one that it has, in several places at once
+	}
+	if live.Refresh == nil || who.Principal.Kind == policy.Anonymous {
+		return identity.Secret{}
+	}
+	secret, err := live.Refresh(ctx, r.Credentials, who)
+	if err != nil {
+		i.log.Warn("no refresh token", "principal", who.Principal.String(), "registry", r.Service, "error", err)
+		return identity.Secret{}
+	}
+	return secret
 }
 
 // paper finds or signs the token for an answer.
@@ -238,7 +265,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	}
 	claims := token.Claims{
 		Issuer:    live.Name,
-		Subject:   who.Principal.Name,
+		Subject:   identity.Login(who.Principal),
 		Audience:  registry.Service,
 		ID:        answer.ID.String(),
 		IssuedAt:  now,

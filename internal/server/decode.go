@@ -25,16 +25,25 @@ const (
 // body, some send one scope parameter with two scopes in it, some repeat the parameter.
 type form struct {
 	service, grantType, username, password, clientID string
-	seen                                             [5]bool
+	refreshToken, accessType, offlineToken           string
+	seen                                             [8]bool
 	scopes                                           []string
 	room                                             [2]string // for scopes
 }
 
+// The places of secrets in seen.
+const (
+	seenPassword     = 3
+	seenRefreshToken = 5
+)
+
 // decodeTokenRequest reads a GET with Basic authentication or none, or a POST of the OAuth2 form.
-// The account parameter is no identity, and is not read. A client does not choose a token's life.
+// The account parameter is no identity, and is not read. A client does not choose a token's life, but whether
+// it wants a refresh token: offline_token=true (docker, by GET), or access_type=offline (OAuth2).
 func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
 	var f form
 	f.scopes = f.room[:0]
+	var inBody [len(f.seen)]bool
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPost:
@@ -45,6 +54,7 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		if err := f.read(body); err != nil {
 			return issuer.Request{}, err
 		}
+		inBody = f.seen
 	default:
 		return issuer.Request{}, problem(http.StatusMethodNotAllowed, codeUnsupported,
 			"%s is not understood here: use GET, or POST with a form", r.Method).with("Allow", "GET, HEAD, POST")
@@ -55,12 +65,16 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	if err := f.read(r.URL.RawQuery); err != nil {
 		return issuer.Request{}, err
 	}
+	if f.seen[seenPassword] && !inBody[seenPassword] || f.seen[seenRefreshToken] && !inBody[seenRefreshToken] {
+		// It would stand in every log on the way.
+		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
+	}
 	if f.service == "" {
 		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported,
 			"the parameter \"service\" is missing: it names the registry that the token is for")
 	}
 
-	name, secret, err := f.shown(r)
+	credentials, err := f.shown(r)
 	if err != nil {
 		return issuer.Request{}, err
 	}
@@ -73,12 +87,12 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	if client == "" {
 		client = r.UserAgent()
 	}
-	credentials := identity.NewCredentials(name, secret)
 	credentials.Remote = s.remote(r)
 	credentials.Client = client[:min(len(client), maxName)]
 	return issuer.Request{
 		Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials,
 		ShowsText: r.Method == http.MethodGet && showsText(f.clientID, r.UserAgent()),
+		Offline:   f.offlineToken == "true" || f.accessType == "offline",
 	}, nil
 }
 
@@ -135,6 +149,12 @@ func (f *form) read(encoded string) error {
 			place, index = &f.password, 3
 		case "client_id":
 			place, index = &f.clientID, 4
+		case "refresh_token":
+			place, index = &f.refreshToken, 5
+		case "access_type":
+			place, index = &f.accessType, 6
+		case "offline_token":
+			place, index = &f.offlineToken, 7
 		case "scope":
 		default:
 			continue
@@ -163,29 +183,36 @@ func unescape(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-// shown returns the name and the secret that a request carries, "" and "" if none.
-func (f *form) shown(r *http.Request) (name, secret string, err error) {
+// shown returns what a request carries to prove who is asking.
+func (f *form) shown(r *http.Request) (identity.Credentials, error) {
 	if r.Method == http.MethodPost {
 		switch f.grantType {
 		case "password":
 			if f.username == "" && f.password == "" {
 				break
 			}
-			return f.username, f.password, nil
+			return identity.NewCredentials(f.username, f.password), nil
+		case "refresh_token":
+			if f.refreshToken == "" {
+				return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
+					"the parameter \"refresh_token\" is missing").oauth("invalid_request")
+			}
+			return identity.NewRefresh(f.refreshToken), nil
 		case "":
 			if r.Header["Authorization"] == nil {
-				return "", "", problem(http.StatusBadRequest, codeUnsupported,
-					"the parameter \"grant_type\" is missing: \"password\" is understood").oauth("invalid_request")
+				return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
+					"the parameter \"grant_type\" is missing: \"password\" and \"refresh_token\" are understood").oauth("invalid_request")
 			}
 		default:
-			return "", "", problem(http.StatusBadRequest, codeUnsupported,
-				"the grant_type %q is not understood: use \"password\"", brief(f.grantType)).oauth("unsupported_grant_type")
+			return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
+				"the grant_type %q is not understood: use \"password\" or \"refresh_token\"", brief(f.grantType)).oauth("unsupported_grant_type")
 		}
-	} else if f.seen[3] {
-		// It would stand in every log on the way.
-		return "", "", problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication")
 	}
-	return basic(r)
+	name, secret, err := basic(r)
+	if err != nil {
+		return identity.Credentials{}, err
+	}
+	return identity.NewCredentials(name, secret), nil
 }
 
 // basic reads Basic authentication. The name ends at the first colon; the password may hold more.

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -56,7 +58,13 @@ func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
 		}
 		b, _ = granted.AppendText(b) // never fails; what was parsed holds nothing that JSON escapes
 	}
-	b = append(b, "\"}\n"...)
+	b = append(b, '"')
+	if secret := a.Refresh.Reveal(); secret != "" {
+		b = append(b, `,"refresh_token":`...)
+		text, _ := json.Marshal(strings.TrimSpace(secret)) // strings always encode
+		b = append(b, text...)
+	}
+	b = append(b, "}\n"...)
 
 	header := w.Header()
 	header["Content-Type"] = headerJSON

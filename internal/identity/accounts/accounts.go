@@ -12,7 +12,7 @@
 // somebody would add them, and are nobody at sign-in.
 //
 // A robot called ci signs in as robot+ci, which needs no quotes in a shell or in YAML, and which no user can be
-// called. Rules call it robot:ci. Methods that take a login take either: "ann" is a user, "robot+ci" a robot. No other
+// called. Rules call it robot:ci, and events of registries robot+ci. Methods that take a login take either: "ann" is a user, "robot+ci" a robot. No other
 // source is asked about a login that begins with "robot+".
 //
 // # Ids
@@ -74,7 +74,7 @@ const (
 	// Source is what principals bear as their source.
 	Source = "accounts"
 	// RobotPrefix begins the login of a robot.
-	RobotPrefix = "robot+"
+	RobotPrefix = identity.RobotPrefix
 	// Administrators is the group whose members have all rights over Tidewaiter.
 	Administrators = "tidewaiter-admins"
 	// Auditors is the group whose members may read everything in Tidewaiter.
