@@ -138,9 +138,9 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	names, missing := p.name.expand(claims)
 	switch {
 	case missing != "":
-		return nil, no(claims, "its name %s lacks the claim %s", p.Principal, missing)
+		return nil, no(claims, "its name %s lacks the claim %s", p.o.Principal, missing)
 	case len(names) != 1 || !canonical(names[0]):
-		return nil, no(claims, "its name %s comes to none that could be a name", p.Principal)
+		return nil, no(claims, "its name %s comes to none that could be a name", p.o.Principal)
 	}
 	if p.name.uses("email") {
 		if verified, _ := asText(claims["email_verified"]); verified != "true" {
@@ -148,7 +148,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 		}
 	}
 	who := &policy.Principal{
-		Kind: p.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: p.keep(claims),
+		Kind: p.o.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: p.keep(claims),
 	}
 	elsewhere, _ := claims["_claim_names"].(map[string]any)
 	for _, g := range p.groups {
@@ -172,7 +172,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 // identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives away
 // names again, its own number for what has the name.
 func (p *Provider) identify(claims map[string]any, subject string) string {
-	id := p.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
+	id := p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text != "" {
 		if v, _ := p.number.of(claims); v != nil {
 			if text, ok := asText(v); ok && readable(text) {

@@ -156,6 +156,7 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 	p224, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	unnamed, _ := rsa.GenerateKey(rand.Reader, 2048)
 	encrypting := newKey(t, "encrypting")
 	secret := bytes.Repeat([]byte("k"), 64)
 	i.publishes(
@@ -165,12 +166,13 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 		jose.JSONWebKey{Key: &small.PublicKey, KeyID: "small"},
 		jose.JSONWebKey{Key: &p384.PublicKey, KeyID: "p384"},
 		jose.JSONWebKey{Key: ed.Public(), KeyID: "ed"},
+		jose.JSONWebKey{Key: unnamed.Public(), Use: "sig"},
 		jose.JSONWebKey{Key: newKey(t, "").key, KeyID: "private", Algorithm: "ES256"},
 		claims{"kty": "EC", "kid": "p224", "crv": "P-224", "x": base64.RawURLEncoding.EncodeToString(p224.X.Bytes()), "y": base64.RawURLEncoding.EncodeToString(p224.Y.Bytes())},
 		claims{"kty": "future"}, "no key", 7, nil, claims{},
 	)
 	p := i.provider()
-	for _, s := range []signing{i.key, {"ed", jose.EdDSA, ed}, {"p384", jose.ES384, p384}} {
+	for _, s := range []signing{i.key, {"ed", jose.EdDSA, ed}, {"p384", jose.ES384, p384}, {"", jose.RS256, unnamed}, {"any", jose.RS256, unnamed}} {
 		if _, err := show(t, p, s.sign(t, i.claims())); err != nil {
 			t.Errorf("%s: %v", s.kid, err)
 		}
@@ -352,6 +354,7 @@ func TestHugeOddTokensCostNextToNothing(t *testing.T) {
 		"nested objects":               header + "." + b64(strings.Repeat(`{"a":`, 2000)+"1"+strings.Repeat("}", 2000)) + ".AA",
 		"a nested header":              b64(`{"alg":"ES256","x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+`}`) + ".e30.AA",
 		"claims nested by nine levels": i.token(claims{"x": json.RawMessage(strings.Repeat("[", 9) + strings.Repeat("]", 9))}),
+		"a header of five kilobytes":   i.key.sign(t, i.claims(), claims{"x": strings.Repeat("x", 5000)}),
 		"padding":                      header + "=." + "e30=" + ".AA==",
 		"not base64url":                header + ".e3$.AA",
 	}

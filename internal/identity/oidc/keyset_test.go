@@ -207,7 +207,8 @@ func TestWhatAnIssuerSaysWrong(t *testing.T) {
 				if r.URL.Path != path {
 					return false
 				}
-				http.Redirect(w, r, strings.NewReplacer("ISSUER", i.url, "OTHER", other.url).Replace(to), http.StatusFound)
+				secure := strings.Replace(i.url, "http:", "https:", 1)
+				http.Redirect(w, r, strings.NewReplacer("ISSUER", i.url, "OTHER", other.url, "SECURE", secure).Replace(to), http.StatusFound)
 				return true
 			}
 		}
@@ -245,7 +246,7 @@ func TestWhatAnIssuerSaysWrong(t *testing.T) {
 		}, "larger than 512 KiB"},
 		{"a redirect of the keys to another host", redirects(keys, "OTHER/keys"), "redirects to another host"},
 		{"a redirect of the document to another host", redirects(discovery, "OTHER"+discovery), "redirects to another host"},
-		{"a redirect to another scheme", redirects(keys, "https://"+strings.TrimPrefix(other.url, "http://")), "redirects to another host"},
+		{"a redirect to another scheme", redirects(keys, "SECURE/keys"), "redirects to another host"},
 		{"a redirect to itself", redirects(keys, "ISSUER/keys"), "redirects too often"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -417,6 +418,61 @@ func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 		next := i.provider(tt.change)
 		next.Inherit(first)
 		want(t, tt.what, taken(t, next, i.token()), tt.want)
+	}
+}
+
+// Keys that were read anew from a file are newer than those that were handed over.
+func TestAFileThatIsReadAnewIsNotOverruled(t *testing.T) {
+	i, second := newIssuer(t), newKey(t, "two")
+	path := filepath.Join(t.TempDir(), "keys.json")
+	inFile := func(o *oidc.Options) { o.JWKSFile = path }
+	publish := func(key signing) {
+		text, _ := json.Marshal(claims{"keys": []any{key.public("sig")}})
+		write(t, path, string(text))
+	}
+	publish(i.key)
+	first := i.provider(inFile)
+	publish(second)
+	next := i.provider(inFile)
+	next.Inherit(first)
+	want(t, "a token of the new key", taken(t, next, second.sign(t, i.claims())), "taken")
+	want(t, "a token of the old key", taken(t, next, i.token()), "refused")
+}
+
+// Whoever can change what comes by http could sign tokens, even if the document came by https.
+func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
+	i := newIssuer(t)
+	var url string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(claims{"issuer": url, "jwks_uri": i.url + "/keys"})
+	}))
+	defer server.Close()
+	url = server.URL
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	p := i.provider(func(o *oidc.Options) { o.Issuer, o.CA = url, ca })
+	if _, err := show(t, p, i.token(claims{"iss": url})); err == nil || !strings.Contains(err.Error(), "jwks_uri") {
+		t.Errorf("%v, want that its jwks_uri is no https URL", err)
+	}
+	if len(i.fetched) > 0 {
+		t.Errorf("they were fetched: %v", i.fetched)
+	}
+}
+
+// An issuer's name is what it is, with a slash at its end or escapes in it.
+func TestAnIssuerIsNamedExactly(t *testing.T) {
+	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
+		i := newIssuer(t)
+		i.does(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.EscapedPath() != strings.TrimSuffix(path, "/")+"/.well-known/openid-configuration" {
+				return false
+			}
+			_ = json.NewEncoder(w).Encode(claims{"issuer": i.url + path, "jwks_uri": i.url + "/keys"})
+			return true
+		})
+		p := i.provider(func(o *oidc.Options) { o.Issuer = i.url + path })
+		want(t, "the issuer "+path, taken(t, p, i.token(claims{"iss": i.url + path})), "taken")
+		want(t, "the issuer "+path+" with more", taken(t, p, i.token(claims{"iss": i.url + path + "/"})), "unknown")
 	}
 }
 

@@ -69,10 +69,10 @@ func New(o Options) (*Provider, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	p := &Provider{source: "oidc:" + s.Name, settings: *s, memory: newMemory(s.Now), notes: notes{now: s.Now}}
-	p.Log = s.Log.With("source", p.source)
-	p.keys = newKeySet(s.origin, p.Log, s.Now)
-	if s.JWKSFile != "" {
+	p := &Provider{source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now), notes: notes{now: s.o.Now}}
+	p.o.Log = s.o.Log.With("source", p.source)
+	p.keys = newKeySet(s.origin, p.o.Log, s.o.Now)
+	if s.o.JWKSFile != "" {
 		keys, err := s.origin.fetch(context.Background())
 		if err != nil {
 			return nil, Problems{{"jwks_file", -1, err.Error()}}
@@ -85,8 +85,8 @@ func New(o Options) (*Provider, error) {
 // Inherit takes over the keys of the Provider that p replaces, if they are from the same place: the
 // issuer may be down just when a config is loaded anew. It is called before p is used.
 func (p *Provider) Inherit(from *Provider) {
-	if from.Issuer == p.Issuer && from.JWKSURL == p.JWKSURL && from.JWKSFile == p.JWKSFile &&
-		from.CA == p.CA && from.TokenFile == p.TokenFile {
+	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
+		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
 		p.keys.inherit(from.keys)
 	}
 }
@@ -134,7 +134,7 @@ func (p *Provider) verify(ctx context.Context, raw string) (identity.Verified, e
 	if err != nil {
 		return identity.Verified{}, err
 	}
-	if issuer, _ := t.claims["iss"].(string); issuer != p.Issuer {
+	if issuer, _ := t.claims["iss"].(string); issuer != p.o.Issuer {
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	if err := p.audience(t); err != nil {
@@ -169,6 +169,6 @@ func (r *refusal) Error() string { return r.reason }
 // explain logs a refusal, unless there are too many: anybody can send tokens.
 func (p *Provider) explain(r *refusal) {
 	if missed, ok := p.notes.take(); ok {
-		p.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, "not_logged", missed)
+		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, "not_logged", missed)
 	}
 }

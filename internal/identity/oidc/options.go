@@ -36,7 +36,7 @@ func (ps Problems) Error() string {
 
 // settings are Options with their defaults, and what was made of them.
 type settings struct {
-	Options
+	o        Options
 	name     template
 	groups   []template
 	kept     map[string]claim // by the name that rules know it by
@@ -52,22 +52,22 @@ func (s *settings) problem(field string, item int, format string, args ...any) {
 
 // check fills in the defaults and finds all that is wrong.
 func (o Options) check() (*settings, Problems) {
-	s := &settings{Options: o}
+	s := &settings{o: o}
 	known, ok := presetOf(o.Preset)
 	if !ok {
 		s.problem("preset", -1, "there is no preset %q", o.Preset)
 	}
-	s.fill(known)
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
+	s.o.fill(known)
+	if s.o.Log == nil {
+		s.o.Log = slog.New(slog.DiscardHandler)
 	}
-	if s.Now == nil {
-		s.Now = time.Now
+	if s.o.Now == nil {
+		s.o.Now = time.Now
 	}
-	if s.Kind == policy.Anonymous {
-		s.Kind = policy.Workload
+	if s.o.Kind == policy.Anonymous {
+		s.o.Kind = policy.Workload
 	}
-	if s.Name == "" {
+	if s.o.Name == "" {
 		s.problem("name", -1, "it is missing")
 	}
 	s.checkTokens()
@@ -78,35 +78,35 @@ func (o Options) check() (*settings, Problems) {
 }
 
 func (s *settings) checkTokens() {
-	if len(s.Audience) == 0 {
+	if len(s.o.Audience) == 0 {
 		s.problem("audience", -1, "it is missing: a token that was made for somebody else would be taken")
 	}
-	for i, a := range s.Audience {
+	for i, a := range s.o.Audience {
 		if a == "" || strings.TrimSpace(a) != a || !printable(a) {
 			s.problem("audience", i, "%q is no audience", a)
 		}
 	}
-	for i, a := range s.Options.Algorithms {
+	for i, a := range s.o.Algorithms {
 		if !slices.Contains(Algorithms(), a) {
 			s.problem("algorithms", i, "%q is none of %s", a, strings.Join(Algorithms(), ", "))
 		}
 	}
-	if s.MaxAge < time.Minute {
-		s.problem("max_age", -1, "%s is too short: clocks may differ by that much", s.MaxAge)
+	if s.o.MaxAge < time.Minute {
+		s.problem("max_age", -1, "%s is too short: clocks may differ by that much", s.o.MaxAge)
 	}
-	if s.Kind != policy.Workload && s.Kind != policy.User {
+	if s.o.Kind != policy.Workload && s.o.Kind != policy.User {
 		s.problem("kind", -1, "it is neither workload nor user")
 	}
 }
 
 func (s *settings) checkPrincipal(known preset) {
 	var err error
-	if s.name, err = parseTemplate(s.Principal); err != nil {
+	if s.name, err = parseTemplate(s.o.Principal); err != nil {
 		s.problem("principal", -1, "%v", err)
 	} else if len(s.name.pieces) == 0 {
-		s.problem("principal", -1, "%q has no claim in braces: everybody would have the same name", s.Principal)
+		s.problem("principal", -1, "%q has no claim in braces: everybody would have the same name", s.o.Principal)
 	}
-	for i, text := range s.Groups {
+	for i, text := range s.o.Groups {
 		t, err := parseTemplate(text)
 		switch {
 		case err != nil:
@@ -116,8 +116,8 @@ func (s *settings) checkPrincipal(known preset) {
 		}
 		s.groups = append(s.groups, t)
 	}
-	s.kept = make(map[string]claim, len(s.Claims))
-	for i, text := range s.Claims {
+	s.kept = make(map[string]claim, len(s.o.Claims))
+	for i, text := range s.o.Claims {
 		name, from, renamed := strings.Cut(text, "=")
 		if !renamed {
 			from = text
@@ -147,27 +147,27 @@ func (s *settings) checkPrincipal(known preset) {
 }
 
 func (s *settings) checkRequire(known preset) {
-	for _, name := range slices.Sorted(maps.Keys(s.Require)) {
+	for _, name := range slices.Sorted(maps.Keys(s.o.Require)) {
 		c, err := parseClaim(name)
 		if err != nil {
 			s.problem("require", -1, "%v", err)
 			continue
 		}
 		wanted := condition{claim: c}
-		for _, pattern := range s.Require[name] {
+		for _, pattern := range s.o.Require[name] {
 			if pattern == "" || strings.Contains(pattern, "***") {
 				s.problem("require", -1, "%s: %q is no pattern", name, pattern)
 				continue
 			}
 			wanted.patterns = append(wanted.patterns, glob(pattern))
 		}
-		if len(s.Require[name]) == 0 {
+		if len(s.o.Require[name]) == 0 {
 			s.problem("require", -1, "%s: no value is given", name)
 		}
 		s.required = append(s.required, wanted)
 	}
-	if !known.narrowed(&s.Options) {
-		s.problem("require", -1, "%s", unnarrowed(s.Preset, known))
+	if !known.narrowed(&s.o) {
+		s.problem("require", -1, "%s", unnarrowed(s.o.Preset, known))
 	}
 }
 
@@ -180,35 +180,35 @@ func unnarrowed(name Preset, p preset) string {
 
 func (s *settings) checkOrigin() {
 	var issuer *url.URL
-	if s.Issuer == "" {
+	if s.o.Issuer == "" {
 		s.problem("issuer", -1, "it is missing")
 	} else {
-		issuer = s.address("issuer", s.Issuer)
+		issuer = s.address("issuer", s.o.Issuer)
 	}
-	if s.JWKSFile != "" {
-		for _, f := range []struct{ field, is string }{{"jwks_url", s.JWKSURL}, {"ca", s.CA}, {"token_file", s.TokenFile}} {
+	if s.o.JWKSFile != "" {
+		for _, f := range []struct{ field, is string }{{"jwks_url", s.o.JWKSURL}, {"ca", s.o.CA}, {"token_file", s.o.TokenFile}} {
 			if f.is != "" {
 				s.problem(f.field, -1, "the keys are in jwks_file: it would not be used")
 			}
 		}
-		s.origin = file{s.JWKSFile}
+		s.origin = file{s.o.JWKSFile}
 		return
 	}
 	var keys *url.URL
-	if s.JWKSURL != "" {
-		keys = s.address("jwks_url", s.JWKSURL)
+	if s.o.JWKSURL != "" {
+		keys = s.address("jwks_url", s.o.JWKSURL)
 	}
-	roots, err := readRoots(s.CA)
+	roots, err := readRoots(s.o.CA)
 	if err != nil {
 		s.problem("ca", -1, "%v", err)
 	}
-	if s.TokenFile != "" {
-		if _, err := readBearer(s.TokenFile); err != nil {
+	if s.o.TokenFile != "" {
+		if _, err := readBearer(s.o.TokenFile); err != nil {
 			s.problem("token_file", -1, "%v", err)
 		}
 	}
 	if issuer != nil {
-		s.origin = newRemote(issuer, keys, roots, s.TokenFile)
+		s.origin = newRemote(s.o.Issuer, issuer, keys, roots, s.o.TokenFile)
 	}
 }
 

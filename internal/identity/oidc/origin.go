@@ -76,6 +76,7 @@ func readAtMost(r io.Reader, most int64, what string) ([]byte, error) {
 
 // remote is an issuer's address.
 type remote struct {
+	name   string // the issuer, as it calls itself
 	issuer *url.URL
 	keys   *url.URL // nil: where the discovery document says
 	bearer string   // file
@@ -85,9 +86,9 @@ type remote struct {
 	found *url.URL // where the discovery document said; nil: not asked, or the keys were not there
 }
 
-func newRemote(issuer, keys *url.URL, roots *x509.CertPool, bearerFile string) *remote {
+func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerFile string) *remote {
 	return &remote{
-		issuer: issuer, keys: keys, bearer: bearerFile,
+		name: name, issuer: issuer, keys: keys, bearer: bearerFile,
 		client: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
@@ -159,10 +160,11 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if found != nil {
 		return found, nil
 	}
-	at := *r.issuer
-	at.Path = strings.TrimSuffix(at.Path, "/") + "/.well-known/openid-configuration"
-	at.RawPath = ""
-	text, err := r.get(ctx, &at)
+	at, err := url.Parse(strings.TrimSuffix(r.name, "/") + "/.well-known/openid-configuration")
+	if err != nil {
+		return nil, fmt.Errorf("fetching keys: %w", err)
+	}
+	text, err := r.get(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +175,8 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if err := json.Unmarshal(text, &document); err != nil {
 		return nil, fmt.Errorf("reading %s: it is no discovery document", at.Redacted())
 	}
-	if document.Issuer != r.issuer.String() {
-		return nil, fmt.Errorf("reading %s: it is the document of %q, not of %q", at.Redacted(), shorten(document.Issuer), r.issuer)
+	if document.Issuer != r.name {
+		return nil, fmt.Errorf("reading %s: it is the document of %q, not of %q", at.Redacted(), shorten(document.Issuer), r.name)
 	}
 	keys, err := url.Parse(document.Keys)
 	if err != nil || keys.Hostname() == "" || keys.User != nil || !safe(keys) || r.issuer.Scheme == "https" && keys.Scheme != "https" {

@@ -134,7 +134,7 @@ func (p *Provider) audience(t *unverified) error {
 	}
 	ours := 0
 	for _, one := range all {
-		if slices.Contains(p.Audience, one) {
+		if slices.Contains(p.o.Audience, one) {
 			ours++
 		}
 	}
@@ -150,7 +150,7 @@ func (p *Provider) audience(t *unverified) error {
 
 // lifetime checks exp, nbf and iat. It returns when the token ends, by itself or by its age.
 func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
-	now := p.Now()
+	now := p.o.Now()
 	var at [3]time.Time
 	for i, name := range []string{"exp", "nbf", "iat"} {
 		v, has := t.claims[name]
@@ -172,20 +172,20 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 		return until, t.no("it begins later (nbf), at " + stamp(begins))
 	case now.Before(issued.Add(-leeway)):
 		return until, t.no("it is issued later (iat), at " + stamp(issued))
-	case issued.IsZero() && expires.After(now.Add(p.MaxAge+leeway)):
+	case issued.IsZero() && expires.After(now.Add(p.o.MaxAge+leeway)):
 		return until, t.no("it does not say when it was issued (iat), and lives for longer than max_age")
-	case !issued.IsZero() && now.After(issued.Add(p.MaxAge+leeway)):
+	case !issued.IsZero() && now.After(issued.Add(p.o.MaxAge+leeway)):
 		return until, t.no("it is older than max_age: it was issued at " + stamp(issued))
 	}
-	if !issued.IsZero() && issued.Add(p.MaxAge).Before(expires) {
-		return issued.Add(p.MaxAge), nil
+	if !issued.IsZero() && issued.Add(p.o.MaxAge).Before(expires) {
+		return issued.Add(p.o.MaxAge), nil
 	}
 	return expires, nil
 }
 
 // signature verifies the token with the keys that the issuer has under its key id.
 func (p *Provider) signature(ctx context.Context, t *unverified) error {
-	if !slices.Contains(p.Options.Algorithms, t.alg) {
+	if !slices.Contains(p.o.Algorithms, t.alg) {
 		return t.no("it is signed by " + t.alg + ", which is not among the algorithms")
 	}
 	candidates, err := p.keys.find(ctx, t.kid, t.alg)
