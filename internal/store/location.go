@@ -13,8 +13,9 @@ type location interface {
 	String() string
 	open(ctx context.Context) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
-	// openAlone opens it as Open does, but fails with ErrInUse while somebody else has it open, and keeps
-	// others out, or from writing at least, while a transaction of occupy lasts.
+	// openBeside is openReadOnly for long work.
+	openBeside(ctx context.Context) (*DB, error)
+	// openAlone opens it as Open does, for long work, but fails with ErrInUse while somebody else has it open.
 	openAlone(ctx context.Context) (*DB, error)
 	// occupy keeps others from writing until the transaction ends. It comes first in one.
 	occupy(ctx context.Context, tx *sql.Tx) error

@@ -43,11 +43,12 @@ func parsePlace(text, rest string) (location, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading state URL %q: %w", text, err)
 	}
-	return place{
-		name: path,
-		path: abs,
-		dsn:  (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}).String(),
-	}, nil
+	return placeOf(path, abs), nil
+}
+
+// placeOf is a file at an absolute path, or one relative to a working directory that will not change.
+func placeOf(name, path string) place {
+	return place{name: name, path: path, dsn: (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String()}
 }
 
 // source returns the URI with options for the driver.

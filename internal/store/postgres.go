@@ -79,6 +79,19 @@ func (s server) openReadOnly(ctx context.Context) (*DB, error) {
 	return &DB{at: s, writer: reader, reader: reader}, nil // which refuses to write
 }
 
+// openBeside opens the database for long work, without limits.
+func (s server) openBeside(ctx context.Context) (*DB, error) {
+	pool := s.connect(2, tendingName, `SET default_transaction_read_only = on`, 0)
+	outdated, err := s.outdated(ctx, pool)
+	if err == nil && outdated {
+		err = ErrOlder
+	}
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return &DB{at: s, writer: pool, reader: pool}, nil
+}
+
 // openAlone opens the database for long work, without limits. Others are known by the names of their sessions.
 func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 	pool := s.connect(2, tendingName, durable, 0)
@@ -99,7 +112,7 @@ func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 			return nil, err
 		}
 	}
-	return &DB{at: s, writer: pool, reader: pool}, nil
+	return &DB{at: s, writer: pool, reader: pool, alone: true}, nil
 }
 
 // alone waits for other sessions to end: those of a process that was stopped a moment ago are still there.

@@ -114,6 +114,9 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	return db, nil
 }
 
+// openBeside is no other: nothing here takes too long.
+func (p place) openBeside(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
+
 // openAlone has the file for itself: SQLite's exclusive mode keeps even readers out while it is open.
 func (p place) openAlone(ctx context.Context) (*DB, error) {
 	db, err := p.open(ctx) // which makes the file and its tables
@@ -127,8 +130,12 @@ func (p place) openAlone(ctx context.Context) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db = &DB{at: p, writer: alone, reader: alone}
-	switch err := p.explain(alone.PingContext(ctx)); {
+	db = &DB{at: p, writer: alone, reader: alone, alone: true}
+	tx, err := alone.BeginTx(ctx, nil) // takes the lock, and the connection keeps it
+	if err == nil {
+		err = tx.Rollback()
+	}
+	switch err := p.explain(err); {
 	case errors.Is(err, ErrBusy):
 		return nil, errors.Join(ErrInUse, alone.Close())
 	case err != nil:

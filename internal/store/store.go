@@ -21,6 +21,7 @@ type DB struct {
 	at     location
 	writer *sql.DB // SQLite: one connection, so that writes take turns here and not by waiting for its lock
 	reader *sql.DB
+	alone  bool // nobody else has it open
 }
 
 // Open opens the database at url, makes what is missing, and brings its tables up to date.

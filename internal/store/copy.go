@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// CopyOptions are the settings of a copy. The zero value is ready to use.
+type CopyOptions struct {
+	// Progress is told how far the copy of a table is: often, and last when it is complete. nil: nobody is.
+	Progress func(table string, rows, of int64)
+	// Verify looks at the copy when it is complete. What it does not like is undone. nil: that each row is
+	// there as it was is all that is looked at.
+	Verify func(ctx context.Context, copied *DB) error
+}
+
+// Copied is what a copy came to.
+type Copied struct {
+	Tables int
+	Rows   int64
+}
+
+// Backup copies the state at url, as it is at one moment, to a new SQLite file; others may go on working with it. The file
+// appears under its name when it is complete and on the disk. It is a state itself, for its owner's eyes
+// alone: hashes of passwords are in it.
+func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
+	if _, err := os.Lstat(file); err == nil {
+		return Copied{}, fmt.Errorf("writing backup %s: there is a file already", file)
+	}
+	from, err := opened(ctx, url, location.openBeside)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	// Beside its place, so that it appears there at once and whole. What a crash leaves bears this name.
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
+	}
+	folder, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(file)+".part-")
+	if err != nil {
+		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	part := placeOf(file, filepath.Join(folder, "state.db"))
+	if copied, err = copyAll(ctx, from, part, o); err != nil {
+		return Copied{}, err
+	}
+	if err := settle(part.path, path); err != nil {
+		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
+	}
+	return copied, nil
+}
+
+// settle puts a file that is complete in its place, durably. A link fails where a file has come in between, as a rename
+// would not; there are file systems without links.
+func settle(part, file string) error {
+	if err := flush(part); err != nil {
+		return err
+	}
+	if err := os.Link(part, file); err != nil {
+		if err := os.Rename(part, file); err != nil {
+			return err
+		}
+	}
+	return flush(filepath.Dir(file))
+}
+
+func flush(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// Restore copies a backup to the state at url, which must be empty, or not there yet, and in nobody's use. A backup
+// by an older version is brought up to date on the way; the file stays as it is.
+func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copied, err error) {
+	to, err := parse(url)
+	if err != nil {
+		return Copied{}, err
+	}
+	// Opening a database writes beside it, and brings old tables up to date: that is done to a duplicate.
+	folder, err := os.MkdirTemp("", "tidewaiter-restore-")
+	if err != nil {
+		return Copied{}, fmt.Errorf("reading backup %s: %w", file, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	backup := placeOf(file, filepath.Join(folder, "state.db"))
+	if err := duplicate(file, backup.path); err != nil {
+		return Copied{}, fmt.Errorf("reading backup: %w", err)
+	}
+	from, err := backup.open(ctx)
+	if err != nil {
+		return Copied{}, fmt.Errorf("reading backup %s: %w", file, backup.explain(err))
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	return copyAll(ctx, from, to, o)
+}
+
+func duplicate(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(out, in)
+	if err == nil && n == 0 { // SQLite would take it for a new database
+		err = fmt.Errorf("%s is empty", from)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// Move copies the state at one URL to another, which must be empty, or not there yet. Nobody may use either meanwhile, and
+// nobody should go on with the first one afterwards: it stays as it is.
+func Move(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
+	source, err := parse(from)
+	if err != nil {
+		return Copied{}, err
+	}
+	target, err := parse(to)
+	if err != nil {
+		return Copied{}, err
+	}
+	if source.String() == target.String() {
+		return Copied{}, fmt.Errorf("moving state %s: it is there already", source)
+	}
+	if p, ok := source.(place); ok && p.path != "" {
+		if _, err := os.Stat(p.path); err != nil { // opening it would make it
+			return Copied{}, fmt.Errorf("opening state %s: %w", source, err)
+		}
+	}
+	db, err := opened(ctx, from, location.openAlone)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return copyAll(ctx, db, target, o)
+}
+
+// copyAll copies everything, in one transaction of each database. A crash before the target's commit leaves it
+// as it was.
+func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied Copied, err error) {
+	db, err := to.openAlone(ctx)
+	if err != nil {
+		return Copied{}, fmt.Errorf("opening state %s: %w", to, to.explain(err))
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	empty, err := newState(ctx)
+	if err != nil {
+		return Copied{}, fmt.Errorf("making an empty state: %w", err)
+	}
+	c := &copying{from: from, to: db, empty: empty, progress: o.Progress}
+	if copied, err = c.run(ctx); err != nil {
+		return Copied{}, fmt.Errorf("copying %s to %s: %w", from, to, err)
+	}
+	if o.Verify == nil {
+		return copied, nil
+	}
+	if err := o.Verify(ctx, db); err != nil {
+		err = fmt.Errorf("verifying the copy in %s: %w", to, err)
+		return Copied{}, errors.Join(err, c.undo(context.WithoutCancel(ctx)))
+	}
+	return copied, nil
+}

@@ -1,0 +1,363 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+const (
+	rowsAtOnce  = 100     // in one statement
+	bytesAtOnce = 1 << 20 // about
+	tellEvery   = 1000    // rows
+
+	// changed is the table of the change counters: not a part of what is kept, but of who has seen it.
+	changed = "changes"
+)
+
+// copying is one copy of everything. It knows no table but that of the change counters: tables and columns are those
+// that the migrations of both databases make alike. They refer to each other by no foreign keys, so that any
+// order will do.
+type copying struct {
+	from, to *DB
+	empty    map[string]contents
+	progress func(table string, rows, of int64)
+}
+
+// contents are what is in a table.
+type contents struct {
+	columns []string
+	rows    [][]any // of an empty state: few
+	count   int64
+	sum     sum
+}
+
+// sum is a sum of hashes of rows, in whatever order they come: it tells whether two tables hold the same, where nobody
+// means to deceive.
+type sum [4]uint64
+
+func (s *sum) add(row []any) error {
+	h := sha256.New()
+	for _, value := range row {
+		var b []byte
+		switch v := value.(type) {
+		case nil:
+			b = []byte{'n'}
+		case int64:
+			b = binary.BigEndian.AppendUint64([]byte{'i'}, uint64(v))
+		case float64:
+			b = binary.BigEndian.AppendUint64([]byte{'f'}, math.Float64bits(v))
+		case string:
+			b = binary.BigEndian.AppendUint64([]byte{'t'}, uint64(len(v)))
+			b = append(b, v...)
+		case []byte:
+			b = binary.BigEndian.AppendUint64([]byte{'b'}, uint64(len(v)))
+			h.Write(b)
+			b = v
+		default:
+			return fmt.Errorf("a value of the type %T can't be copied", v)
+		}
+		h.Write(b)
+	}
+	digest := h.Sum(nil)
+	for i := range s {
+		s[i] += binary.BigEndian.Uint64(digest[8*i:])
+	}
+	return nil
+}
+
+// newState returns what is in the tables of a state that nothing was written to.
+func newState(ctx context.Context) (map[string]contents, error) {
+	db, err := Open(ctx, "sqlite::memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	tx, err := db.reader.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	tables, err := db.at.tables(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	state := make(map[string]contents, len(tables))
+	for _, table := range tables {
+		c := contents{}
+		if c.columns, err = columnsOf(ctx, tx, table); err != nil {
+			return nil, err
+		}
+		err := scan(ctx, tx, table, c.columns, func(row []any) error {
+			c.rows = append(c.rows, slices.Clone(row))
+			c.count++
+			return c.sum.add(row)
+		})
+		if err != nil {
+			return nil, err
+		}
+		state[table] = c
+	}
+	return state, nil
+}
+
+// run copies all tables, reads them back, and commits if they are the same.
+func (c *copying) run(ctx context.Context) (copied Copied, err error) {
+	source, err := c.from.reader.BeginTx(ctx, c.from.at.snapshot())
+	if err != nil {
+		return Copied{}, c.from.at.explain(err)
+	}
+	defer source.Rollback()
+	if c.from.alone {
+		if err := c.from.at.occupy(ctx, source); err != nil {
+			return Copied{}, c.from.at.explain(err)
+		}
+	}
+	err = c.to.Write(ctx, "", func(target *sql.Tx) error {
+		if err := c.to.at.occupy(ctx, target); err != nil {
+			return err
+		}
+		tables, err := c.sameTables(ctx, source, target)
+		if err != nil {
+			return err
+		}
+		for _, table := range tables {
+			if err := c.checkEmpty(ctx, target, table); err != nil {
+				return err
+			}
+		}
+		for _, table := range tables {
+			n, err := c.copyTable(ctx, source, target, table)
+			if err != nil {
+				return fmt.Errorf("table %s: %w", table, err)
+			}
+			copied.Tables, copied.Rows = copied.Tables+1, copied.Rows+n
+		}
+		// Whoever watches either of them is to look at everything anew.
+		for _, tx := range []*sql.Tx{source, target} {
+			topics, err := names(ctx, tx, "SELECT topic FROM "+changed)
+			if err != nil {
+				return err
+			}
+			for _, topic := range topics {
+				if err := bump(ctx, target, topic); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return copied, err
+}
+
+// sameTables returns the tables to copy, which both must have.
+func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]string, error) {
+	tables, err := c.from.at.tables(ctx, source)
+	if err != nil {
+		return nil, c.from.at.explain(err)
+	}
+	others, err := c.to.at.tables(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(tables, others) {
+		return nil, fmt.Errorf("they have different tables: %s, and %s", strings.Join(tables, ", "), strings.Join(others, ", "))
+	}
+	return slices.DeleteFunc(tables, func(table string) bool { return table == changed }), nil
+}
+
+// checkEmpty fails with ErrNotEmpty if there is more in a table than when it was made.
+func (c *copying) checkEmpty(ctx context.Context, target *sql.Tx, table string) error {
+	want, ok := c.empty[table]
+	if !ok {
+		return fmt.Errorf("the table %s is none of ours", table)
+	}
+	var found sum
+	n := int64(0)
+	err := scan(ctx, target, table, want.columns, func(row []any) error {
+		if n++; n > want.count {
+			return ErrNotEmpty
+		}
+		return found.add(row)
+	})
+	if err == nil && (n != want.count || found != want.sum) {
+		err = ErrNotEmpty
+	}
+	return err
+}
+
+func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table string) (n int64, err error) {
+	columns, err := columnsOf(ctx, source, table)
+	if err != nil {
+		return 0, err
+	}
+	var of int64
+	if err := source.QueryRowContext(ctx, "SELECT count(*) FROM "+quoted(table)).Scan(&of); err != nil {
+		return 0, err
+	}
+	if _, err := target.ExecContext(ctx, "DELETE FROM "+quoted(table)); err != nil {
+		return 0, err
+	}
+	var read, kept sum
+	into := &inserter{tx: target, table: table, columns: columns}
+	err = scan(ctx, source, table, columns, func(row []any) error {
+		if n++; n%tellEvery == 0 {
+			c.tell(table, n, of)
+		}
+		if err := read.add(row); err != nil {
+			return err
+		}
+		return into.add(ctx, row)
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := into.flush(ctx); err != nil {
+		return 0, err
+	}
+	again := int64(0)
+	err = scan(ctx, target, table, columns, func(row []any) error {
+		again++
+		return kept.add(row)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case n != of || again != n || kept != read:
+		return 0, fmt.Errorf("%d rows were read and %d are there, not all of them as they were", n, again)
+	}
+	c.tell(table, n, of)
+	return n, nil
+}
+
+func (c *copying) tell(table string, rows, of int64) {
+	if c.progress != nil {
+		c.progress(table, rows, of)
+	}
+}
+
+// undo makes the target empty again.
+func (c *copying) undo(ctx context.Context) error {
+	err := c.to.Write(ctx, "", func(tx *sql.Tx) error {
+		for table, fresh := range c.empty {
+			if table == changed {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+quoted(table)); err != nil {
+				return err
+			}
+			into := &inserter{tx: tx, table: table, columns: fresh.columns}
+			for _, row := range fresh.rows {
+				if err := into.add(ctx, row); err != nil {
+					return err
+				}
+			}
+			if err := into.flush(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("emptying %s again: %w", c.to, err)
+	}
+	return nil
+}
+
+// inserter writes rows, many in a statement.
+type inserter struct {
+	tx      *sql.Tx
+	table   string
+	columns []string
+	values  []any
+	bytes   int
+}
+
+func (i *inserter) add(ctx context.Context, row []any) error {
+	for _, value := range row {
+		if b, ok := value.([]byte); ok {
+			i.bytes += len(b)
+		}
+	}
+	i.values = append(i.values, row...)
+	if len(i.values) >= rowsAtOnce*len(i.columns) || i.bytes >= bytesAtOnce {
+		return i.flush(ctx)
+	}
+	return nil
+}
+
+func (i *inserter) flush(ctx context.Context) error {
+	if len(i.values) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "INSERT INTO %s (%s) VALUES ", quoted(i.table), list(i.columns))
+	for n := range i.values {
+		switch {
+		case n == 0:
+			text.WriteString("(")
+		case n%len(i.columns) == 0:
+			text.WriteString("), (")
+		default:
+			text.WriteString(", ")
+		}
+		fmt.Fprintf(&text, "$%d", n+1)
+	}
+	text.WriteString(")")
+	_, err := i.tx.ExecContext(ctx, text.String(), i.values...)
+	clear(i.values)
+	i.values, i.bytes = i.values[:0], 0
+	return err
+}
+
+// scan calls each with every row of a table. The values of a row are its own, the slice is not.
+func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each func(row []any) error) error {
+	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quoted(table))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	row, places := make([]any, len(columns)), make([]any, len(columns))
+	for i := range row {
+		places[i] = &row[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(places...); err != nil {
+			return err
+		}
+		for i := range row {
+			if b, ok := row[i].([]byte); ok && b == nil { // SQLite's driver has this for no bytes, and takes it for NULL
+				row[i] = []byte{}
+			}
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT * FROM "+quoted(table)+" LIMIT 0")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return rows.Columns()
+}
+
+// quoted makes an identifier of a name. Those of the migrations need no escaping.
+func quoted(name string) string { return `"` + name + `"` }
+
+func list(columns []string) string {
+	all := make([]string, len(columns))
+	for i, column := range columns {
+		all[i] = quoted(column)
+	}
+	return strings.Join(all, ", ")
+}
