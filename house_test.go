@@ -27,6 +27,7 @@ var house = map[string][]string{
 	"internal/identity":               {"policy"},
 	"internal/identity/htpasswd":      {"internal/identity", "internal/password", "policy"},
 	"internal/identity/accounts":      {"internal/identity", "internal/journal", "internal/password", "internal/store", "policy", "scope"},
+	"internal/identity/external":      {"internal/identity", "policy", "scope"},
 	"internal/identity/ldap":          {"internal/identity", "policy"},
 	"internal/identity/oidc":          {"internal/identity", "policy"},
 	"internal/keyring":                {"token"},
@@ -37,6 +38,7 @@ var house = map[string][]string{
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/store", "notification", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
+	"internal/store/storetest":        {"internal/store"},
 	"internal/identity/identitytest":  {"internal/identity", "policy"},
 	"internal/identity/ldap/ldaptest": nil,
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -54,7 +55,7 @@ func BenchmarkRecord(b *testing.B) {
 		}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			j, _ := open(b, stateFile(b), journal.Options{})
+			j, _ := open(b, storetest.SQLite().New(b), journal.Options{})
 			b.ReportAllocs()
 			report := cpu(b)
 			for i := 0; b.Loop(); i++ {
@@ -94,7 +95,7 @@ func BenchmarkRecord(b *testing.B) {
 
 // BenchmarkAppend keeps events, each acknowledged when it is on the disk, from 64 registries at once.
 func BenchmarkAppend(b *testing.B) {
-	j, _ := open(b, stateFile(b), journal.Options{})
+	j, _ := open(b, storetest.SQLite().New(b), journal.Options{})
 	var id atomic.Int64
 	b.SetParallelism(64)
 	b.ReportAllocs()

@@ -14,17 +14,18 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // child is the process that is killed: it appends events from several goroutines, and prints the id of each when
 // it is acknowledged. It says whether this process is one.
 func child() bool {
-	file, prefix := os.Getenv("JOURNAL_TEST_FILE"), os.Getenv("JOURNAL_TEST_PREFIX")
-	if file == "" {
+	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
+	if url == "" {
 		return false
 	}
-	db, err := store.Open(context.Background(), "sqlite:"+file)
+	db, err := store.Open(context.Background(), url)
 	if err != nil {
 		fmt.Println(err)
 		return true
@@ -59,11 +60,15 @@ func child() bool {
 
 // kill -9 under event load: every acknowledged event is there, once.
 func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
-	file := stateFile(t)
+	storetest.Each(t, testWhatWasAcknowledgedSurvivesKill)
+}
+
+func testWhatWasAcknowledgedSurvivesKill(t *testing.T, d storetest.Database) {
+	url := d.New(t)
 	acknowledged := make(map[string]int)
 	for life := range 8 {
 		command := exec.Command(os.Args[0])
-		command.Env = append(os.Environ(), "JOURNAL_TEST_FILE="+file, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life))
+		command.Env = append(os.Environ(), "JOURNAL_TEST_URL="+url, fmt.Sprintf("JOURNAL_TEST_PREFIX=life%d", life))
 		command.Stderr = os.Stderr
 		out, err := command.StdoutPipe()
 		if err != nil {
@@ -93,7 +98,7 @@ func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
 		command.Wait()
 	}
 
-	j, _ := open(t, file, journal.Options{})
+	j, _ := open(t, url, journal.Options{})
 	kept := make(map[string]int)
 	next := journal.Position(1)
 	for entry, err := range j.Read(t.Context(), 0) {

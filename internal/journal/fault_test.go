@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 var errDisk = errors.New("the disk is on fire")
@@ -44,7 +45,9 @@ func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
 	}
 }
 
-func TestAFailedWrite(t *testing.T) {
+func TestAFailedWrite(t *testing.T) { storetest.Each(t, testAFailedWrite) }
+
+func testAFailedWrite(t *testing.T, d storetest.Database) {
 	for _, tt := range []struct {
 		what string
 		kept bool
@@ -55,8 +58,8 @@ func TestAFailedWrite(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			var broken atomic.Bool
-			file := stateFile(t)
-			j, _ := open(t, file, journal.Options{})
+			url := d.New(t)
+			j, _ := open(t, url, journal.Options{})
 			j.SetWrite(failing(&broken, tt.kept))
 
 			if err := j.Append(t.Context(), push("before")); err != nil {
@@ -81,7 +84,7 @@ func TestAFailedWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			j, _ = open(t, file, journal.Options{}) // reopen, and look
+			j, _ = open(t, url, journal.Options{}) // reopen, and look
 			var got []string
 			for _, entry := range read(t, j, 0) {
 				if entry.Event != nil {
@@ -120,11 +123,15 @@ func (c *clock) Add(d time.Duration) {
 
 // Nothing is lost in silence: what is lost is counted, logged and noted in the journal.
 func TestLostEntriesAreCountedLoggedAndNoted(t *testing.T) {
+	storetest.Each(t, testLostEntriesAreCountedLoggedAndNoted)
+}
+
+func testLostEntriesAreCountedLoggedAndNoted(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	var log bytes.Buffer
-	file := stateFile(t)
+	url := d.New(t)
 	c := &clock{now: noon}
-	j, _ := open(t, file, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	j, _ := open(t, url, journal.Options{Now: c.Now, Linger: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	j.SetWrite(failing(&broken, false))
 
 	broken.Store(true)
@@ -173,11 +180,15 @@ func TestLostEntriesAreCountedLoggedAndNoted(t *testing.T) {
 
 // Failures by the thousand make no thousand lines.
 func TestALongOutageIsLoggedNowAndThen(t *testing.T) {
+	storetest.Each(t, testALongOutageIsLoggedNowAndThen)
+}
+
+func testALongOutageIsLoggedNowAndThen(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	broken.Store(true)
 	var log bytes.Buffer
 	c := &clock{now: noon}
-	j, _ := open(t, "", journal.Options{Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	j.SetWrite(failing(&broken, false))
 	for i := range 50 {
 		if i == 49 {
@@ -211,9 +222,13 @@ func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Writ
 }
 
 func TestAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T) {
+	storetest.Each(t, testAFullQueueRefusesRecordsAndHoldsAppendsBack)
+}
+
+func testAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T, d storetest.Database) {
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	c := &clock{now: noon}
-	j, _ := open(t, "", journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
+	j, _ := open(t, d.Ready(t), journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
 	j.SetWrite(stalled(waiting, release))
 
 	first := make(chan error)
@@ -264,10 +279,12 @@ func TestAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T) {
 	}
 }
 
-func TestBoundedMemoryEverywhere(t *testing.T) {
+func TestBoundedMemoryEverywhere(t *testing.T) { storetest.Each(t, testBoundedMemoryEverywhere) }
+
+func testBoundedMemoryEverywhere(t *testing.T, d storetest.Database) {
 	// Few entries can be large: the queue is bounded by bytes, too.
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
-	j, _ := open(t, "", journal.Options{MaxBytes: 1 << 20, Linger: -1})
+	j, _ := open(t, d.Ready(t), journal.Options{MaxBytes: 1 << 20, Linger: -1})
 	j.SetWrite(stalled(waiting, release))
 	done := make(chan error)
 	go func() { done <- j.Append(t.Context(), push("first")) }()
@@ -294,8 +311,12 @@ func TestBoundedMemoryEverywhere(t *testing.T) {
 }
 
 func TestCloseGivesUpWhenItsContextEnds(t *testing.T) {
+	storetest.Each(t, testCloseGivesUpWhenItsContextEnds)
+}
+
+func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 	waiting := make(chan struct{}, 1)
-	j, _ := open(t, "", journal.Options{})
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	j.SetWrite(stalled(waiting, nil)) // a database that never comes back
 	done := make(chan error)
 	go func() { done <- j.Append(t.Context(), push("e1")) }()

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"path/filepath"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -30,18 +31,14 @@ func TestMain(m *testing.M) {
 	if child() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 
-// open returns a journal in the file; "" is memory.
-func open(t testing.TB, file string, o journal.Options) (*journal.Journal, *store.DB) {
+// open returns a journal in the database.
+func open(t testing.TB, url string, o journal.Options) (*journal.Journal, *store.DB) {
 	t.Helper()
-	url := "sqlite::memory:"
-	if file != "" {
-		url = "sqlite:" + file
-	}
 	db, err := store.Open(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +57,6 @@ func open(t testing.TB, file string, o journal.Options) (*journal.Journal, *stor
 	})
 	return j, db
 }
-
-func stateFile(t testing.TB) string { return filepath.Join(t.TempDir(), "state.db") }
 
 func read(t testing.TB, j *journal.Journal, after journal.Position) (entries []journal.Entry) {
 	t.Helper()
@@ -123,7 +118,11 @@ func push(id string) journal.Entry {
 }
 
 func TestEntriesAreReadBackAsTheyWere(t *testing.T) {
-	j, _ := open(t, "", journal.Options{})
+	storetest.Each(t, testEntriesAreReadBackAsTheyWere)
+}
+
+func testEntriesAreReadBackAsTheyWere(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	want := []journal.Entry{
 		{ID: journal.NewID(noon), Time: noon, Registry: "registry.example.com", Decision: decision(alice)},
 		push("e1"),
@@ -159,9 +158,13 @@ func TestEntriesAreReadBackAsTheyWere(t *testing.T) {
 }
 
 func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
-	file := stateFile(t)
+	storetest.Each(t, testAnEventIsKeptOnceForEachRegistry)
+}
+
+func testAnEventIsKeptOnceForEachRegistry(t *testing.T, d storetest.Database) {
+	url := d.New(t)
 	for range 2 { // the second time after a restart
-		j, _ := open(t, file, journal.Options{})
+		j, _ := open(t, url, journal.Options{})
 		other := push("e1")
 		other.Registry = "other.example.com"
 		for _, entry := range []journal.Entry{push("e1"), push("e1"), other, push(""), push("")} {
@@ -173,7 +176,7 @@ func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j, _ := open(t, file, journal.Options{})
+	j, _ := open(t, url, journal.Options{})
 	var got []string
 	for _, entry := range read(t, j, 0) {
 		got = append(got, fmt.Sprintf("%d %s %s", entry.Position, entry.Registry, entry.Event.ID))
@@ -188,8 +191,12 @@ func TestAnEventIsKeptOnceForEachRegistry(t *testing.T) {
 }
 
 func TestRecordedEntriesAreKeptByClose(t *testing.T) {
-	file := stateFile(t)
-	j, _ := open(t, file, journal.Options{Linger: time.Hour})
+	storetest.Each(t, testRecordedEntriesAreKeptByClose)
+}
+
+func testRecordedEntriesAreKeptByClose(t *testing.T, d storetest.Database) {
+	url := d.New(t)
+	j, _ := open(t, url, journal.Options{Linger: time.Hour})
 	for range 100 {
 		if err := j.Record(journal.Entry{Decision: decision(alice)}); err != nil {
 			t.Fatal(err)
@@ -210,7 +217,11 @@ func TestRecordedEntriesAreKeptByClose(t *testing.T) {
 }
 
 func TestAppendLeavesTheCallersEntriesAlone(t *testing.T) {
-	j, _ := open(t, "", journal.Options{})
+	storetest.Each(t, testAppendLeavesTheCallersEntriesAlone)
+}
+
+func testAppendLeavesTheCallersEntriesAlone(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	entries := []journal.Entry{push("e1"), push("e1"), push("e2")}
 	want := slices.Clone(entries)
 	if err := j.Append(t.Context(), entries...); err != nil {
@@ -221,8 +232,10 @@ func TestAppendLeavesTheCallersEntriesAlone(t *testing.T) {
 	}
 }
 
-func TestWhatTheCallerLeftOpenIsSet(t *testing.T) {
-	j, _ := open(t, "", journal.Options{Now: func() time.Time { return noon.Add(999) }})
+func TestWhatTheCallerLeftOpenIsSet(t *testing.T) { storetest.Each(t, testWhatTheCallerLeftOpenIsSet) }
+
+func testWhatTheCallerLeftOpenIsSet(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{Now: func() time.Time { return noon.Add(999) }})
 	if err := j.Append(t.Context(), journal.Entry{Text: bytes.Repeat([]byte("x"), 5000)}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,8 +246,10 @@ func TestWhatTheCallerLeftOpenIsSet(t *testing.T) {
 }
 
 // A claim that JSON has no form for costs neither the entry nor the other claims.
-func TestOddClaimsLoseNothing(t *testing.T) {
-	j, _ := open(t, "", journal.Options{})
+func TestOddClaimsLoseNothing(t *testing.T) { storetest.Each(t, testOddClaimsLoseNothing) }
+
+func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	odd := &policy.Principal{Kind: policy.User, Name: "a\xffb", Claims: map[string]any{
 		"nan": math.NaN(), "channel": make(chan int), "mail": "a@example.com", "groups": []string{"x"}, "level": json.Number("12"),
 	}}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -19,10 +20,16 @@ import (
 
 // What was appended is what is read back.
 func TestPropertyWhatWasAppendedIsReadBack(t *testing.T) {
+	storetest.Each(t, testPropertyWhatWasAppendedIsReadBack)
+}
+
+func testPropertyWhatWasAppendedIsReadBack(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	rapid.Check(t, func(rt *rapid.T) {
-		j, db := open(t, "", journal.Options{})
-		defer db.Close()
-		defer j.Close(t.Context())
+		before, err := j.Last(t.Context())
+		if err != nil {
+			rt.Fatal(err)
+		}
 		rules := rapid.SliceOfN(rapid.Custom(drawRule), 1, 4).Draw(rt, "rules")
 		principals := rapid.SliceOfN(rapid.Custom(drawPrincipal), 1, 4).Draw(rt, "principals")
 		var want []journal.Entry
@@ -36,10 +43,10 @@ func TestPropertyWhatWasAppendedIsReadBack(t *testing.T) {
 			want = append(want, entries...)
 		}
 		for i := range want {
-			want[i].Position = journal.Position(i + 1)
+			want[i].Position = before + journal.Position(i+1)
 		}
 		after := rapid.IntRange(0, len(want)).Draw(rt, "after")
-		if diff := cmp.Diff(want[after:], read(t, j, journal.Position(after)), asKept); diff != "" {
+		if diff := cmp.Diff(want[after:], read(t, j, before+journal.Position(after)), asKept); diff != "" {
 			rt.Error(diff)
 		}
 		one := rapid.SampledFrom(want).Draw(rt, "one")
@@ -58,7 +65,7 @@ func TestPropertyWhatWasAppendedIsReadBack(t *testing.T) {
 				rt.Error(err)
 			}
 		}
-		if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != int64(len(want)) {
+		if v, err := j.Verify(t.Context(), before+1); err != nil || v.Last != before+journal.Position(len(want)) {
 			rt.Errorf("Verify: %+v, %v", v, err)
 		}
 	})

@@ -12,17 +12,22 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // Several journals on one file are what several processes are: each has connections of its own.
 func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
+	storetest.Each(t, testJournalsThatShareADatabaseInterleaveWithoutGaps)
+}
+
+func testJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T, d storetest.Database) {
 	const writers, each = 4, 25
-	file := stateFile(t)
+	url := d.New(t)
 	done := make(chan error, writers*3)
 	for n := range writers {
-		j, db := open(t, file, journal.Options{Linger: -1})
+		j, db := open(t, url, journal.Options{Linger: -1})
 		principal := &policy.Principal{Kind: policy.User, Name: fmt.Sprint("user", n)}
 		go func() {
 			for i := range each {
@@ -59,7 +64,7 @@ func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j, _ := open(t, file, journal.Options{})
+	j, _ := open(t, url, journal.Options{})
 	got := make(map[string]int)
 	for i, entry := range read(t, j, 0) {
 		if entry.Position != journal.Position(i+1) {
@@ -88,7 +93,11 @@ func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
 }
 
 func TestAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T) {
-	j, db := open(t, "", journal.Options{})
+	storetest.Each(t, testAppendTxIsKeptWithItsTransactionOrNotAtAll)
+}
+
+func testAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T, d storetest.Database) {
+	j, db := open(t, d.Ready(t), journal.Options{})
 	change := func(target string) journal.Entry {
 		return journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: target}}
 	}
@@ -128,13 +137,17 @@ func TestAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T) {
 }
 
 func TestFollowSeesWhatOtherProcessesAppend(t *testing.T) {
-	file := stateFile(t)
-	writer, _ := open(t, file, journal.Options{})
+	storetest.Each(t, testFollowSeesWhatOtherProcessesAppend)
+}
+
+func testFollowSeesWhatOtherProcessesAppend(t *testing.T, d storetest.Database) {
+	url := d.New(t)
+	writer, _ := open(t, url, journal.Options{})
 	if err := writer.Append(t.Context(), push("old"), push("e0")); err != nil {
 		t.Fatal(err)
 	}
 
-	db, err := store.OpenReadOnly(t.Context(), "sqlite:"+file)
+	db, err := store.OpenReadOnly(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +181,10 @@ func TestFollowSeesWhatOtherProcessesAppend(t *testing.T) {
 	}
 }
 
-func TestReadEndsWithItsCaller(t *testing.T) {
-	j, _ := open(t, "", journal.Options{})
+func TestReadEndsWithItsCaller(t *testing.T) { storetest.Each(t, testReadEndsWithItsCaller) }
+
+func testReadEndsWithItsCaller(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
 	if err := j.Append(t.Context(), push("a"), push("b"), push("c")); err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +212,10 @@ func TestReadEndsWithItsCaller(t *testing.T) {
 }
 
 // An append that fills several blocks is one transaction, and every entry of it can be found.
-func TestManyEntriesAtOnce(t *testing.T) {
-	j, _ := open(t, "", journal.Options{MaxEntries: 100})
+func TestManyEntriesAtOnce(t *testing.T) { storetest.Each(t, testManyEntriesAtOnce) }
+
+func testManyEntriesAtOnce(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{MaxEntries: 100})
 	entries := make([]journal.Entry, 2000)
 	for i := range entries {
 		entries[i] = push(fmt.Sprint("e", i))
@@ -222,8 +239,12 @@ func TestManyEntriesAtOnce(t *testing.T) {
 }
 
 func TestRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T) {
+	storetest.Each(t, testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards)
+}
+
+func testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T, d storetest.Database) {
 	c := &clock{now: noon}
-	j, db := open(t, "", journal.Options{Now: c.Now})
+	j, db := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	known := func() (n int) {
 		t.Helper()
 		if err := db.Read().QueryRow("SELECT count(*) FROM journal_events").Scan(&n); err != nil {

@@ -9,32 +9,58 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
+// run executes statements.
+func run(statements string) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		_, err := tx.Exec(statements)
+		return err
+	}
+}
+
+// edit replaces some bytes of a column in a row.
+func edit(table, column, where, old, with string) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		var content []byte
+		if err := tx.QueryRow("SELECT " + column + " FROM " + table + " WHERE " + where).Scan(&content); err != nil {
+			return err
+		}
+		content = bytes.ReplaceAll(content, []byte(old), []byte(with))
+		_, err := tx.Exec("UPDATE "+table+" SET "+column+" = $1 WHERE "+where, content)
+		return err
+	}
+}
+
 func TestVerifyFindsTheFirstBrokenBlock(t *testing.T) {
+	storetest.Each(t, testVerifyFindsTheFirstBrokenBlock)
+}
+
+func testVerifyFindsTheFirstBrokenBlock(t *testing.T, d storetest.Database) {
 	for _, tt := range []struct {
 		what   string
-		tamper string
+		tamper func(*sql.Tx) error
 		block  journal.Position
 		why    string
 	}{
-		{"nothing was changed", "", 0, ""},
-		{"a decision was changed", `UPDATE journal_blocks SET content = CAST(replace(CAST(content AS TEXT), 'team/app', 'team/own') AS BLOB) WHERE first = 5`,
+		{"nothing was changed", run(``), 0, ""},
+		{"a decision was changed", edit("journal_blocks", "content", "first = 5", "team/app", "team/own"),
 			5, "changed after it was written"},
-		{"a time was changed", `UPDATE journal_blocks SET latest = latest + 1 WHERE first = 3`, 3, "changed after it was written"},
-		{"a hash was changed", `UPDATE journal_blocks SET hash = zeroblob(32) WHERE first = 3`, 3, "changed after it was written"},
-		{"a block was deleted", `DELETE FROM journal_blocks WHERE first = 3`, 3, "entries up to 4 are missing"},
-		{"the last block was deleted", `DELETE FROM journal_blocks WHERE first = 9`, 9, "entries up to 10 are missing"},
-		{"the last blocks and the head were cut", `DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`, 7, "not the block that the journal's head names"},
-		{"all blocks were deleted", `DELETE FROM journal_blocks`, 1, "entries up to 10 are missing"},
-		{"two blocks changed places", `UPDATE journal_blocks SET first = 100 WHERE first = 3; UPDATE journal_blocks SET first = 3 WHERE first = 5; UPDATE journal_blocks SET first = 5 WHERE first = 100`,
+		{"a time was changed", run(`UPDATE journal_blocks SET latest = latest + 1 WHERE first = 3`), 3, "changed after it was written"},
+		{"a hash was changed", run(`UPDATE journal_blocks SET hash = previous WHERE first = 3`), 3, "changed after it was written"},
+		{"a block was deleted", run(`DELETE FROM journal_blocks WHERE first = 3`), 3, "entries up to 4 are missing"},
+		{"the last block was deleted", run(`DELETE FROM journal_blocks WHERE first = 9`), 9, "entries up to 10 are missing"},
+		{"the last blocks and the head were cut", run(`DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`), 7, "not the block that the journal's head names"},
+		{"all blocks were deleted", run(`DELETE FROM journal_blocks`), 1, "entries up to 10 are missing"},
+		{"two blocks changed places", run(`UPDATE journal_blocks SET first = 100 WHERE first = 3; UPDATE journal_blocks SET first = 3 WHERE first = 5; UPDATE journal_blocks SET first = 5 WHERE first = 100`),
 			3, "does not follow"},
-		{"a principal was changed", `UPDATE journal_principals SET principal = CAST(replace(CAST(principal AS TEXT), 'user2', 'root2') AS BLOB) WHERE number = 2`,
+		{"a principal was changed", edit("journal_principals", "principal", "number = 2", "user2", "root2"),
 			5, "principal 2 is not as it was"},
-		{"a principal was deleted", `DELETE FROM journal_principals WHERE number = 4`, 9, "principal 4 is missing"},
-		{"what is old was deleted, as it may be", `DELETE FROM journal_blocks WHERE first < 5`, 0, ""},
+		{"a principal was deleted", run(`DELETE FROM journal_principals WHERE number = 4`), 9, "principal 4 is missing"},
+		{"what is old was deleted, as it may be", run(`DELETE FROM journal_blocks WHERE first < 5`), 0, ""},
 	} {
-		j, db := open(t, "", journal.Options{})
+		j, db := open(t, d.Ready(t), journal.Options{})
 		for i := range 5 {
 			who := *alice
 			who.Name = fmt.Sprint("user", i)
@@ -47,11 +73,7 @@ func TestVerifyFindsTheFirstBrokenBlock(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
-			_, err := tx.Exec(tt.tamper)
-			return err
-		})
-		if err != nil {
+		if err := db.Write(t.Context(), "", tt.tamper); err != nil {
 			t.Fatalf("%s: %v", tt.what, err)
 		}
 		v, err := j.Verify(t.Context(), 0)
@@ -67,8 +89,10 @@ func TestVerifyFindsTheFirstBrokenBlock(t *testing.T) {
 	}
 }
 
-func TestVerifyFromTheMiddle(t *testing.T) {
-	j, db := open(t, "", journal.Options{})
+func TestVerifyFromTheMiddle(t *testing.T) { storetest.Each(t, testVerifyFromTheMiddle) }
+
+func testVerifyFromTheMiddle(t *testing.T, d storetest.Database) {
+	j, db := open(t, d.Ready(t), journal.Options{})
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Blocks != 0 {
 		t.Errorf("an empty journal: %+v, %v", v, err)
 	}
@@ -114,6 +138,10 @@ func TestTheHashSeparatesItsParts(t *testing.T) {
 }
 
 func TestABlockThatCannotBeReadIsAnError(t *testing.T) {
+	storetest.Each(t, testABlockThatCannotBeReadIsAnError)
+}
+
+func testABlockThatCannotBeReadIsAnError(t *testing.T, d storetest.Database) {
 	for _, content := range []string{
 		"", "\n", "{}\n{}\n", `{"form":2}` + "\n{}\n", `{"form":1}` + "\nnonsense\n", `{"form":1}` + "\n{}\n{}\n",
 		`{"form":1,"principals":[{"number":1,"sha256":"AA"}]}` + "\n{}\n",
@@ -122,7 +150,7 @@ func TestABlockThatCannotBeReadIsAnError(t *testing.T) {
 		`{"form":1}` + "\n" + `{"id":"0198c1f2-7a3b-7c4d-8e5f-60718293a4b5","decision":{"results":[{"causes":[{"rule":0}]}]}}` + "\n",
 		`{"form":1}` + "\n" + `{"id":"short"}` + "\n",
 	} {
-		j, db := open(t, "", journal.Options{})
+		j, db := open(t, d.Ready(t), journal.Options{})
 		if err := j.Append(t.Context(), push("e1")); err != nil {
 			t.Fatal(err)
 		}
