@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -33,14 +34,15 @@ type Options struct {
 
 // App is Tidewaiter, whole.
 type App struct {
-	log     *Log
-	now     func() time.Time
-	db      *store.DB
-	journal *journal.Journal
-	hashing *password.Hashing
-	issuer  *issuer.Issuer
-	metrics *prometheus.Registry
-	counts  *server.Metrics
+	log      *Log
+	now      func() time.Time
+	db       *store.DB
+	journal  *journal.Journal
+	hashing  *password.Hashing
+	accounts *accounts.Accounts
+	issuer   *issuer.Issuer
+	metrics  *prometheus.Registry
+	counts   *server.Metrics
 
 	server   atomic.Pointer[server.Server]
 	writable answered // whether the state is, while it may not be
@@ -76,11 +78,16 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
+	a.accounts, err = a.newAccounts(cfg)
+	if err != nil {
+		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
+	}
 	a.metrics = newMetrics(a)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
 	a.generation = next
 	a.generation.start()
+	a.welcome(ctx, cfg)
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.String())
 	}
@@ -124,6 +131,9 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
+// Accounts is the users and robots in the state, and what was handed out.
+func (a *App) Accounts() *accounts.Accounts { return a.accounts }
+
 // Journal is what happened.
 func (a *App) Journal() *journal.Journal { return a.journal }
 
@@ -166,6 +176,8 @@ func needsRestart(from, to *config.Config) string {
 		return "listen"
 	case from.Log != to.Log:
 		return "log"
+	case accountsOf(from) != nil && accountsOf(to) != nil && *accountsOf(from) != *accountsOf(to):
+		return "identity.accounts.refresh_idle"
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -66,6 +67,9 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		Explained:  cfg.Token.Refusals == config.Explained,
 		Strict:     cfg.Audit == config.Strict,
 	}
+	if usesAccounts(cfg) {
+		g.live.Refresh = own{a}.refresh
+	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = &issuer.Registry{
 			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm, Lifetime: r.Lifetime,
@@ -82,6 +86,9 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 	var sources []identity.Source
 	for _, s := range cfg.Identity {
 		switch {
+		case s.Accounts != nil:
+			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Run(ctx) })
+			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: own{a}, Kinds: accounts.Kinds()})
 		case s.Anyone != nil:
 			sources = append(sources, identity.Source{
 				Name:          "anyone",

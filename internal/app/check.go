@@ -48,6 +48,8 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 
 func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	switch {
+	case s.Accounts != nil:
+		return stored{cfg}, nil
 	case s.Anyone != nil:
 		return identity.Anyone{}, nil
 	case s.HTPasswd != nil:

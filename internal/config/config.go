@@ -121,6 +121,7 @@ type Notifications struct {
 
 // Source is one entry of identity. One field is set.
 type Source struct {
+	Accounts *Accounts
 	Anyone   *Anyone
 	HTPasswd *HTPasswd
 	LDAP     *LDAP

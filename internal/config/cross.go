@@ -222,6 +222,8 @@ func (x cross) identity() {
 	for i, s := range x.c.Identity {
 		n := x.at("identity", i)
 		switch {
+		case s.Accounts != nil:
+			x.accounts(i, names)
 		case s.Anyone != nil:
 			x.d.warn(value(n, "anyone"), "anyone is let in with any name and any password: for demonstrations only")
 			if i+1 < len(x.c.Identity) {

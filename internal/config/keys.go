@@ -44,8 +44,9 @@ func configKeys() []key[written] {
 			shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
 		on("state", state(), func(w *written, v string) { w.State = v }).
 			or("sqlite:data/state.db").
-			says("Where the journal and all else that must last is kept: `sqlite:` and the path of a file, or `sqlite::memory:` to keep nothing. The file and its folder are made where they are missing; they must be on a disk of this machine.").
-			shows("state: sqlite:/var/lib/tidewaiter/state.db\n"),
+			says("Where the journal and all else that must last is kept. `sqlite:` and the path of a file: the file and its folder are made where they are missing, and must be on a disk of this machine. `sqlite::memory:` keeps nothing. `postgres://USER@HOST/DATABASE` is for several replicas; its password stands in a file of its own (`password_file`). docs/state.md says more.").
+			shows("state: sqlite:/var/lib/tidewaiter/state.db\n").
+			shows("state: postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state\n"),
 		on("audit", one(BestEffort, Strict), func(w *written, v Audit) { w.Audit = v }).
 			or("best-effort").
 			says("What happens to a token request whose decision cannot be written to the journal. `best-effort`: it is answered, and the loss is counted and logged. `strict`: it is answered only when its decision is on disk.").
@@ -220,6 +221,8 @@ func notificationsKeys() []key[Notifications] {
 
 func sourceKeys() []key[Source] {
 	return []key[Source]{
+		on("accounts", pointer(section(accountsKeys())), func(s *Source, v *Accounts) { s.Accounts = v }).
+			says("Tidewaiter's own users, groups and robots, which `tidewaiter user`, `group` and `robot` look after, and the tokens that stand for a password, of whomever: write `accounts: {}`. The page [Accounts](accounts.md) shows how."),
 		on("htpasswd", pointer(section(htpasswdKeys(), checkHTPasswd)), func(s *Source, v *HTPasswd) { s.HTPasswd = v }).
 			says("Names with hashed passwords."),
 		on("ldap", pointer(section(ldapKeys(), checkLDAP)), func(s *Source, v *LDAP) { s.LDAP = v }).
