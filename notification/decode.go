@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -33,13 +34,13 @@ func Decode(body []byte) (events []Event, bad []Bad, err error) {
 	if json.Unmarshal(body, &envelope) != nil {
 		return nil, nil, ErrNotEnvelope
 	}
-	var list []json.RawMessage
-	if json.Unmarshal(envelope["events"], &list) != nil || list == nil {
+	list, all, ok := elements(envelope["events"], MaxEvents+1)
+	if !ok {
 		return nil, nil, ErrNotEnvelope
 	}
 	for i, element := range list {
 		if i == MaxEvents {
-			why := fmt.Sprintf("the envelope has %d events: this one and those after it were not read", len(list))
+			why := fmt.Sprintf("the envelope has %d events: this one and those after it were not read", all)
 			bad = append(bad, newBad(i, why, element))
 			break
 		}
@@ -110,12 +111,9 @@ func decodeEvent(element []byte) (event Event, why string) {
 
 // references reads what a manifest refers to, as far as it can be read.
 func references(value json.RawMessage) []Descriptor {
-	var list []json.RawMessage
-	if value == nil || json.Unmarshal(value, &list) != nil {
-		return nil
-	}
+	list, _, _ := elements(value, MaxReferences)
 	var found []Descriptor
-	for _, element := range list[:min(len(list), MaxReferences)] {
+	for _, element := range list {
 		fields := object(element)
 		d := Descriptor{
 			MediaType: name(fields["mediaType"]),
@@ -127,6 +125,45 @@ func references(value json.RawMessage) []Descriptor {
 		}
 	}
 	return found
+}
+
+// elements returns the first elements of a JSON list, at most so many of them, and how many there are in all;
+// those that are not returned cost no memory. It is not ok if value is no list. value is valid JSON, since
+// it is a part of what was read before: so quotes and brackets say where an element ends.
+func elements(value json.RawMessage, most int) (list []json.RawMessage, all int, ok bool) {
+	value = bytes.TrimSpace(value)
+	if len(value) == 0 || value[0] != '[' {
+		return nil, 0, false
+	}
+	begin, depth, quoted := 1, 0, false
+	for i := 1; i < len(value); i++ {
+		c := value[i]
+		switch {
+		case quoted:
+			switch c {
+			case '\\':
+				i++
+			case '"':
+				quoted = false
+			}
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			depth++
+		case depth > 0:
+			if c == '}' || c == ']' {
+				depth--
+			}
+		case c == ',' || c == ']':
+			if element := bytes.TrimSpace(value[begin:i]); len(element) > 0 { // only [] has an empty one
+				if all++; all <= most {
+					list = append(list, element)
+				}
+			}
+			begin = i + 1
+		}
+	}
+	return list, all, true
 }
 
 // object returns the fields of a JSON object, or nil for anything else. Reading from nil finds nothing.

@@ -43,7 +43,16 @@ const (
 func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
 	var f form
 	f.scopes = f.room[:0]
-	var inBody [len(f.seen)]bool
+	if len(r.URL.RawQuery) > maxQuery {
+		return issuer.Request{}, problem(http.StatusRequestURITooLong, codeTooMany, "the query is longer than %d bytes", maxQuery)
+	}
+	if err := f.read(r.URL.RawQuery); err != nil {
+		return issuer.Request{}, err
+	}
+	if f.seen[seenPassword] || f.seen[seenRefreshToken] {
+		// It would stand in every log on the way, even if the form has it, too.
+		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
+	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPost:
@@ -54,20 +63,9 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		if err := f.read(body); err != nil {
 			return issuer.Request{}, err
 		}
-		inBody = f.seen
 	default:
 		return issuer.Request{}, problem(http.StatusMethodNotAllowed, codeUnsupported,
 			"%s is not understood here: use GET, or POST with a form", r.Method).with("Allow", "GET, HEAD, POST")
-	}
-	if len(r.URL.RawQuery) > maxQuery {
-		return issuer.Request{}, problem(http.StatusRequestURITooLong, codeTooMany, "the query is longer than %d bytes", maxQuery)
-	}
-	if err := f.read(r.URL.RawQuery); err != nil {
-		return issuer.Request{}, err
-	}
-	if f.seen[seenPassword] && !inBody[seenPassword] || f.seen[seenRefreshToken] && !inBody[seenRefreshToken] {
-		// It would stand in every log on the way.
-		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
 	}
 	if f.service == "" {
 		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported,

@@ -77,6 +77,7 @@ func TestPostIsAnsweredLikeGet(t *testing.T) {
 	}{
 		{"containerd", "/token", form("grant_type", "password", "service", "a.example.com", "client_id", "containerd-client", "username", "ann", "password", annPassword, "scope", "repository:team/app:pull repository:team/app:pull,push"), 200, ""},
 		{"a realm's query that is repeated in the body", "/token?service=a.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 200, ""},
+		{"a password in the address", "/token?password=" + url.QueryEscape(annPassword), form("grant_type", "password", "service", "a.example.com", "username", "ann"), 400, "does not belong into a query"},
 		{"nothing shown", "/token", form("grant_type", "password", "service", "a.example.com", "username", "", "password", ""), 200, ""},
 		{"a wrong password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", "wrong"), 401, `"error":"invalid_grant"`},
 		{"an unknown grant_type", "/token", form("grant_type", "authorization_code", "service", "a.example.com"), 400, `"error":"unsupported_grant_type"`},
@@ -122,6 +123,7 @@ func TestBadInputIsAClearError(t *testing.T) {
 		{"no colon", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic YW5u"}, 400, "colon"},
 		{"another scheme", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Bearer abc"}, 400, "Basic"},
 		{"two Authorizations", "GET", "/token?service=a.example.com", "", []string{"Authorization", ann, "Authorization", basic("bob", bobPassword)}, 400, "twice"},
+		{"a password in the query and in the form", "POST", "/token?password=" + annPassword, "grant_type=password&service=a.example.com&username=ann&password=" + annPassword, []string{"Content-Type", formType}, 400, "query"},
 		{"a password in the query", "GET", "/token?service=a.example.com&username=ann&password=x", "", nil, 400, "query"},
 		{"a broken escape", "GET", "/token?service=%zz", "", nil, 400, "escape"},
 		{"2,000 scopes", "GET", "/token?service=a.example.com" + manyScopes(1000), "", nil, 400, "TOOMANYREQUESTS"},

@@ -1,0 +1,25 @@
+package notification_test
+
+import (
+	"bytes"
+	"runtime"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/notification"
+)
+
+// An envelope of millions of elements that are no events costs no more than those that are looked at:
+// 4 MB of them took 180 MB.
+func TestAListOfNothingTakesLittleMemory(t *testing.T) {
+	body := append(append([]byte(`{"events":[0`), bytes.Repeat([]byte(",0"), 2<<20)...), "]}"...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	events, bad, err := notification.Decode(body)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(events) != 0 || len(bad) == 0 {
+		t.Fatalf("%d events, %d bad, %v", len(events), len(bad), err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
+		t.Errorf("%d MB for a body of %d", took>>20, len(body)>>20)
+	}
+}
