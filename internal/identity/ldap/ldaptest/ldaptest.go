@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -51,10 +50,10 @@ type OpenLDAP struct {
 	Secure  string // host:port where TLS is spoken at once
 	folder  string
 	process *exec.Cmd
-	output  bytes.Buffer
+	ended   <-chan error
 }
 
-// Need is nil where a directory can be started; else it ends the test for want of it: skipped on
+// Need ends the test where no directory can be started: skipped on
 // somebody's machine, failed where CI=true.
 func Need(t testing.TB) {
 	t.Helper()
@@ -105,21 +104,15 @@ func Start() (_ *OpenLDAP, err error) {
 			o.Stop()
 		}
 	}()
-	for _, a := range []*string{&o.Address, &o.Secure} {
-		if *a, err = freeAddress(); err != nil {
-			return nil, err
-		}
-	}
 	if err := errors.Join(os.Mkdir(o.File("data"), 0o700), o.writeCertificates(), o.writeConfig()); err != nil {
 		return nil, err
 	}
-	o.process = exec.Command(slapd, "-d", "0", "-f", o.File("slapd.conf"), "-h", fmt.Sprintf("ldap://%s ldaps://%s", o.Address, o.Secure))
-	o.process.Stdout, o.process.Stderr = &o.output, &o.output
-	o.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // when the test binary itself is killed
-	if err := o.process.Start(); err != nil {
-		return nil, err
+	for range 3 { // somebody else may take a port between finding and using it
+		if err = o.run(slapd); err == nil {
+			break
+		}
 	}
-	if err := o.await(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword, "-f", o.File("company.ldif"))
@@ -181,26 +174,51 @@ func (o *OpenLDAP) writeCertificates() error {
 	return errors.Join(write(CAFile, "CERTIFICATE", caDER), write("server.pem", "CERTIFICATE", serverDER), write("server.key", "PRIVATE KEY", keyDER))
 }
 
-// await waits until the directory answers.
-func (o *OpenLDAP) await() error {
-	var err error
-	for range 400 {
-		var c *ldap.Conn
-		if c, err = ldap.DialURL("ldap://" + o.Address); err == nil {
+// run runs slapd on free ports, until it answers.
+func (o *OpenLDAP) run(slapd string) (err error) {
+	for _, a := range []*string{&o.Address, &o.Secure} {
+		if *a, err = freeAddress(); err != nil {
+			return err
+		}
+	}
+	var output bytes.Buffer
+	o.process = exec.Command(slapd, "-d", "0", "-f", o.File("slapd.conf"), "-h", fmt.Sprintf("ldap://%s ldaps://%s", o.Address, o.Secure))
+	o.process.Stdout, o.process.Stderr = &output, &output
+	endWithParent(o.process)
+	if err := o.process.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	o.ended = ended
+	go func(p *exec.Cmd) { ended <- p.Wait() }(o.process)
+	for range 2400 { // a minute: only something broken takes as long
+		c, err := ldap.DialURL("ldap://" + o.Address)
+		if err == nil {
 			return c.Close()
 		}
-		time.Sleep(25 * time.Millisecond) // it cannot say when it listens
+		select {
+		case err := <-ended:
+			o.process = nil
+			return fmt.Errorf("slapd ended: %w\n%s", err, output.String())
+		case <-time.After(25 * time.Millisecond): // it cannot say when it listens
+		}
 	}
-	return fmt.Errorf("slapd does not answer: %w\n%s", err, o.output.String())
+	o.kill()
+	return fmt.Errorf("slapd does not answer at %s\n%s", o.Address, output.String())
 }
 
 // Stop ends the directory, and removes what it had.
 func (o *OpenLDAP) Stop() {
+	o.kill()
+	_ = os.RemoveAll(o.folder)
+}
+
+func (o *OpenLDAP) kill() {
 	if o.process != nil && o.process.Process != nil {
 		_ = o.process.Process.Kill()
-		_ = o.process.Wait()
+		<-o.ended
+		o.process = nil
 	}
-	_ = os.RemoveAll(o.folder)
 }
 
 // Admin returns a connection that may do everything, until the test ends.
