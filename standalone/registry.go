@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"syscall"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
@@ -29,7 +30,7 @@ type registryOptions struct {
 
 // openRegistry returns a registry (distribution 3) that asks for our tokens and posts its events to us.
 func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err error) {
-	log, err := os.OpenFile(o.Log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(o.Log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry's log: %w", err)
 	}

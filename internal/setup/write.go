@@ -33,6 +33,9 @@ type writer struct {
 // account comes last: its password is known to nobody until Write returns, and a crash before that must not
 // leave an account that nobody can use.
 func (w *writer) write() error {
+	if err := w.alone(); err != nil {
+		return err
+	}
 	if err := w.root(); err != nil {
 		return err
 	}
@@ -50,6 +53,19 @@ func (w *writer) write() error {
 		}
 	}
 	return w.users()
+}
+
+// alone refuses a folder in which everybody may write: whoever got there first could have left a root of
+// their own, or a link.
+func (w *writer) alone() error {
+	info, err := os.Stat(w.dir)
+	if err != nil {
+		return nil // it is made, for its owner alone
+	}
+	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("everybody may write there: choose another folder, or chmod o-w %s", w.dir)
+	}
+	return nil
 }
 
 // root makes the pair that signs, unless it is there. Half a pair is nothing to complete: whichever
