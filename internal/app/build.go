@@ -67,6 +67,9 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		Explained:  cfg.Token.Refusals == config.Explained,
 		Strict:     cfg.Audit == config.Strict,
 	}
+	if usesAccounts(cfg) {
+		g.live.Refresh = own{a}.refresh
+	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = &issuer.Registry{
 			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm, Lifetime: r.Lifetime,
