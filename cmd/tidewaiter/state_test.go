@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// command runs a command line, and returns what it wrote.
+func command(t *testing.T, args ...string) (exit int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	exit = run(t.Context(), args, strings.NewReader(""), &o, &e)
+	return exit, o.String(), e.String()
+}
+
+func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
+	dir := t.TempDir()
+	postgres := storetest.PostgreSQL().New(t)
+	t.Chdir(dir)
+	succeeds := func(args ...string) (out, errs string) {
+		t.Helper()
+		exit, out, errs := command(t, args...)
+		if exit != 0 {
+			t.Fatalf("tidewaiter %s: exit %d\n%s", strings.Join(args, " "), exit, errs)
+		}
+		return out, errs
+	}
+	succeeds("init", "--service", "r.example.com", "--public-url", "https://auth.example.com")
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join("data", "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := j.Append(t.Context(), journal.Entry{Text: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := succeeds("journal", "verify")
+
+	out, errs := succeeds("state", "move", "--to", postgres)
+	if !strings.Contains(out, "3 entries of the journal, whose chain is whole") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
+		t.Errorf("move says %s%s", out, errs)
+	}
+	written, err := os.ReadFile("tidewaiter.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := "state: " + postgres + "\n"
+	for line := range strings.Lines(string(written)) {
+		if !strings.HasPrefix(line, "state:") {
+			moved += line
+		}
+	}
+	if err := os.WriteFile("tidewaiter.yaml", []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := succeeds("journal", "verify"); after != before {
+		t.Errorf("the journal was %s and is %s", before, after)
+	}
+	if out, _ := succeeds("state", "backup", "all.db"); !strings.Contains(out, "the backup is in all.db: ") {
+		t.Errorf("backup says %s", out)
+	}
+	if out, _ := succeeds("state", "move", "--to", "sqlite:back.db", "--output", "json"); !strings.Contains(out, `"entries": 3`) {
+		t.Errorf("moving back says %s", out)
+	}
+
+	for _, tt := range []struct {
+		exit int
+		says string
+		args []string
+	}{
+		{1, "all.db: there is a file already", []string{"state", "backup", "all.db"}},
+		{1, "it is not empty", []string{"state", "restore", "all.db"}},
+		{1, "no such file", []string{"state", "restore", "none.db"}},
+		{1, "unknown scheme", []string{"state", "move", "--to", "mysql://x"}},
+		{2, "--to is missing", []string{"state", "move"}},
+		{2, "1 arg", []string{"state", "backup"}},
+	} {
+		if exit, _, errs := command(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
+			t.Errorf("tidewaiter %s: exit %d, %s", strings.Join(tt.args, " "), exit, errs)
+		}
+	}
+}
+
+// A backup whose journal was changed is no backup.
+func TestABrokenJournalIsNotRestored(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if exit, _, errs := command(t, "init", "--service", "r.example.com", "--public-url", "https://auth.example.com"); exit != 0 {
+		t.Fatal(errs)
+	}
+	db, err := store.Open(t.Context(), "sqlite:backup.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(t.Context(), journal.Entry{Text: []byte("as it was")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("backup.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.ReplaceAll(text, []byte(`"YXMgaXQgd2Fz"`), []byte(`"YXMgaXQgaXMh"`)) // base64
+	if bytes.Equal(changed, text) {
+		t.Fatal("the text is not there")
+	}
+	if err := os.WriteFile("backup.db", changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exit, out, errs := command(t, "state", "restore", "backup.db")
+	if exit != 1 || out != "" || !strings.Contains(errs, "it was changed after it was written") {
+		t.Errorf("exit %d, %s%s", exit, out, errs)
+	}
+	if exit, out, errs := command(t, "journal", "verify"); exit != 0 || !strings.Contains(out, "the journal is empty") {
+		t.Errorf("what was restored is still there: %s%s", out, errs)
+	}
+}
