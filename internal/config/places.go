@@ -166,8 +166,10 @@ func state() shape[string] {
 		switch {
 		case !found:
 			d.suggest(n, "sqlite:"+s, "the state has no scheme")
+		case scheme == "postgres" || scheme == "postgresql":
+			return serverState(d, n, s)
 		case scheme != "sqlite":
-			d.problem(n, "state is kept in SQLite: sqlite:FILE, or sqlite::memory: to keep nothing")
+			d.problem(n, "state is kept in SQLite (sqlite:FILE, or sqlite::memory: to keep nothing) or PostgreSQL (postgres://USER@HOST/DATABASE)")
 		case rest == ":memory:":
 			return s, true
 		case slashes && !strings.HasPrefix(file, "/"):
@@ -179,4 +181,50 @@ func state() shape[string] {
 		}
 		return "", false
 	})
+}
+
+// serverState is a database of PostgreSQL. A password does not belong into it: a config is shown, copied and compared.
+func serverState(d *decoder, n *yaml.Node, s string) (string, bool) {
+	beside, query, _ := strings.Cut(s, "?")
+	_, rest, slashes := strings.Cut(beside, "://")
+	authority, database, _ := strings.Cut(rest, "/")
+	user := ""
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user = authority[:i]
+	}
+	options, err := url.ParseQuery(query)
+	switch {
+	// A password with a slash or a question mark in it ends the host too early, and leaves its @ behind.
+	case strings.ContainsAny(user, ":") || strings.Contains(database+query, "@") || options.Has("password") || options.Has("sslpassword"):
+		d.problem(n, "the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database")
+		return "", false
+	case err != nil || !slashes || strings.ContainsFunc(s, unicode.IsControl) || strings.Contains(s, "#"):
+		d.problem(n, "the state is no URL like postgres://user@host/database")
+		return "", false
+	case database == "" && !options.Has("dbname"):
+		d.problem(n, "the state names no database: postgres://USER@HOST/DATABASE is wanted")
+		return "", false
+	}
+	changed := false
+	for _, key := range []string{"password_file", "passfile", "sslrootcert", "sslcert", "sslkey"} {
+		file := options.Get(key)
+		if file == "" || file == "system" { // the word for the system's own roots
+			continue
+		}
+		file = d.path(file)
+		open, err := d.disk.look(file)
+		if err != nil {
+			d.problem(n, "%s: %v", key, err)
+			return "", false
+		}
+		for _, warning := range open.warnings(file, key != "sslrootcert" && key != "sslcert") {
+			d.warn(n, "%s", warning)
+		}
+		options.Set(key, file)
+		changed = true
+	}
+	if changed {
+		return beside + "?" + options.Encode(), true
+	}
+	return s, true
 }

@@ -125,7 +125,15 @@ func TestProblems(t *testing.T) {
 		{"state with a host", "state: sqlite://data/state.db", []string{
 			`2:8: two slashes begin a host, and a file has none (did you mean "sqlite:data/state.db"?)`}},
 		{"state elsewhere, whose password is not repeated", "state: postgres://me:hunter2@db/x", []string{
-			`2:8: state is kept in SQLite: sqlite:FILE, or sqlite::memory: to keep nothing`}},
+			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
+		{"state with a password that ends the host", "state: postgres://me:hun/ter2@db/x", []string{
+			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
+		{"state with a password behind the database", "state: postgres://me@db/x?password=hunter2", []string{
+			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
+		{"state without a database", "state: postgres://me@db", []string{
+			`2:8: the state names no database: postgres://USER@HOST/DATABASE is wanted`}},
+		{"state of another kind", "state: mysql://me:hunter2@db/x", []string{
+			`2:8: state is kept in SQLite (sqlite:FILE, or sqlite::memory: to keep nothing) or PostgreSQL (postgres://USER@HOST/DATABASE)`}},
 
 		// TLS and the root.
 		{"TLS of nothing", `listen: [ { address: "127.0.0.1:1", tls: {} } ]`, []string{
