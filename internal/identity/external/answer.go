@@ -1,0 +1,80 @@
+package external
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Question is what a service is asked about somebody who signs in.
+type Question struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	Registry string `json:"registry"` // service name
+	Address  string `json:"address"`
+	Client   string `json:"client"`
+}
+
+// What an Answer says.
+const (
+	Accepted = "accepted"
+	Rejected = "rejected" // the password is wrong, or the account is closed: nobody else is asked
+	Unknown  = "unknown"  // the next source may know the name
+)
+
+// Answer is what it says. All but Answer is for Accepted alone.
+type Answer struct {
+	Answer string         `json:"answer"`
+	Name   string         `json:"name"`   // in its one spelling, whatever was typed
+	ID     string         `json:"id"`     // never given to anybody else; "": the name
+	Groups []string       `json:"groups"` // all of them, each time
+	Claims map[string]any `json:"claims"` // for rules: ${claims.x}, and conditions
+}
+
+// maxItems bounds groups, claims, and the values of one claim.
+const maxItems = 1000
+
+var errUnclear = errors.New("its answer is not of the documented form")
+
+// check says whether the answer is one.
+func (a *Answer) check() error {
+	switch a.Answer {
+	case Rejected, Unknown:
+		if a.Name != "" || a.ID != "" || len(a.Groups) > 0 || len(a.Claims) > 0 {
+			return errUnclear // it says no and names somebody
+		}
+		return nil
+	case Accepted:
+	default:
+		return errUnclear
+	}
+	if a.Name == "" || len(a.Name) > identity.MaxName || !plain(a.Name) || len(a.ID) > identity.MaxName || !plain(a.ID) {
+		return errUnclear
+	}
+	if len(a.Groups) > maxItems || len(a.Claims) > maxItems {
+		return errUnclear
+	}
+	for _, g := range a.Groups {
+		if g == "" || len(g) > identity.MaxName || !plain(g) {
+			return errUnclear
+		}
+	}
+	return nil
+}
+
+// plain says whether s is text on one line.
+func plain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func (a *Answer) principal(source string) *policy.Principal {
+	id := a.ID
+	if id == "" {
+		id = a.Name
+	}
+	return &policy.Principal{Kind: policy.User, Name: a.Name, Source: source, ID: id, Groups: a.Groups, Claims: a.Claims}
+}

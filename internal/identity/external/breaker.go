@@ -1,0 +1,72 @@
+package external
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// The breaker: after so many failures in a row nobody is asked for a while; then one question tries.
+const (
+	mostFailures = 5
+	restFor      = 10 * time.Second
+)
+
+var errResting = errors.New("not asked again yet")
+
+// breaker keeps everybody from waiting for what is down.
+type breaker struct {
+	now func() time.Time
+	log *slog.Logger
+
+	mu       sync.Mutex
+	failures int // in a row
+	rests    time.Time
+	trying   bool // one question tries whether it is back
+	last     error
+}
+
+// allow says whether to ask: nil, or why not. Whoever was allowed calls ended or abandoned.
+func (b *breaker) allow() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures < mostFailures {
+		return nil
+	}
+	if b.trying || b.now().Before(b.rests) {
+		return fmt.Errorf("%w, after %d failures: %w", errResting, b.failures, b.last)
+	}
+	b.trying = true
+	return nil
+}
+
+// ended notes how a question ended: with an answer, whatever it is, if err is nil.
+func (b *breaker) ended(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.trying = false
+	if err == nil {
+		if b.failures >= mostFailures {
+			b.log.Info("it answers again")
+		}
+		b.failures, b.last = 0, nil
+		return
+	}
+	b.failures++
+	b.last = err
+	if b.failures >= mostFailures {
+		b.rests = b.now().Add(restFor)
+	}
+	if b.failures == mostFailures {
+		b.log.Warn("it does not answer, and is left alone for a while", "failures", b.failures, "error", err)
+	}
+}
+
+// abandoned notes that nobody waited for the answer.
+func (b *breaker) abandoned() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.trying = false
+}

@@ -1,0 +1,195 @@
+package external
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// DecisionQuestion is what a service is asked about a request, after the policy.
+type DecisionQuestion struct {
+	Principal Principal    `json:"principal"`
+	Registry  string       `json:"registry"` // service name
+	Address   string       `json:"address"`
+	Client    string       `json:"client"`
+	Scopes    []AskedScope `json:"scopes"`
+}
+
+// Principal is who asks.
+type Principal struct {
+	Kind   string         `json:"kind"` // anonymous, user, robot, workload
+	Name   string         `json:"name"`
+	Source string         `json:"source"`
+	ID     string         `json:"id"`
+	Groups []string       `json:"groups"`
+	Claims map[string]any `json:"claims"`
+}
+
+// AskedScope is one scope of a request.
+type AskedScope struct {
+	Type  string   `json:"type"`
+	Class string   `json:"class,omitempty"`
+	Name  string   `json:"name"`
+	Asked []string `json:"asked"` // by the client
+	Open  []string `json:"open"`  // and can be granted: no more than these
+}
+
+// DecisionAnswer is what it says. A scope that is not in it is granted nothing.
+type DecisionAnswer struct {
+	Scopes []DecidedScope `json:"scopes"`
+}
+
+// DecidedScope is what is granted of one scope.
+type DecidedScope struct {
+	Type    string   `json:"type"`
+	Class   string   `json:"class,omitempty"`
+	Name    string   `json:"name"`
+	Granted []string `json:"granted"` // of those that are open; "*": all of them
+}
+
+// Decide asks what of a request is to be granted, after the policy has decided it as d. Without Replace it
+// is asked about what the policy grants, and can only take away. With Replace it is asked about all that no
+// rule denies, and that the credential's limits leave. Results it decided bear a cause with its name.
+// If nothing is open, it is not asked. An error is an outage: nothing is to be granted then.
+func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
+	open := make([]scope.Actions, len(d.Results))
+	for i := range d.Results {
+		open[i] = d.Results[i].Granted
+	}
+	if e.replace {
+		for i, all := range e.open.Decide(r).Results {
+			open[i] = all.Granted &^ denied(&d.Results[i])
+		}
+	}
+	if !slices.ContainsFunc(open, func(a scope.Actions) bool { return a != 0 }) {
+		return d, nil
+	}
+	q := e.question(r, d.Results, open)
+	var answer DecisionAnswer
+	err := e.ask(ctx, func(ctx context.Context) (err error) {
+		if answer, err = e.asked.decide(ctx, q); err != nil {
+			return err
+		}
+		return answer.check(&q)
+	})
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	decided := policy.Decision{Results: make([]policy.Result, len(d.Results)), Lifetime: d.Lifetime}
+	for i := range d.Results {
+		decided.Results[i] = e.decide(&d.Results[i], open[i], answer.granted(&q.Scopes[i]))
+	}
+	return decided, nil
+}
+
+// denied are the actions that a rule denies.
+func denied(r *policy.Result) (actions scope.Actions) {
+	for _, c := range r.Causes {
+		if c.Reason == policy.Denied {
+			actions |= c.Actions
+		}
+	}
+	return actions
+}
+
+// decide makes a result of what the policy said, what was open, and what was granted of it. What was not
+// open keeps the policy's cause.
+func (e *External) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
+	granted &= open & r.Asked.Actions
+	decided := policy.Result{Asked: r.Asked, Granted: granted}
+	own := open // whose cause is ours
+	if !e.replace {
+		own = open &^ granted // what is left is the rule's
+	}
+	for _, c := range r.Causes {
+		if c.Actions &^= own; c.Actions != 0 {
+			decided.Causes = append(decided.Causes, c)
+		}
+	}
+	if yes := own & granted; yes != 0 {
+		decided.Causes = append(decided.Causes, policy.Cause{Actions: yes, Reason: policy.Allowed, Rule: e.rule})
+	}
+	if no := own &^ granted; no != 0 {
+		decided.Causes = append(decided.Causes, policy.Cause{Actions: no, Reason: policy.Denied, Rule: e.rule})
+	}
+	return decided
+}
+
+func (e *External) question(r *policy.Request, results []policy.Result, open []scope.Actions) DecisionQuestion {
+	q := DecisionQuestion{Registry: r.Registry, Client: r.Client, Principal: Principal{Kind: "anonymous"}}
+	if p := r.Principal; p != nil {
+		q.Principal = Principal{Kind: kind(p.Kind), Name: p.Name, Source: p.Source, ID: p.ID, Groups: p.Groups, Claims: p.Claims}
+	}
+	if r.IP.IsValid() {
+		q.Address = r.IP.String()
+	}
+	for i := range results {
+		a := results[i].Asked
+		q.Scopes = append(q.Scopes, AskedScope{Type: a.Type, Class: a.Class, Name: a.Name, Asked: names(a.Actions), Open: names(open[i])})
+	}
+	return q
+}
+
+func kind(k policy.Kind) string {
+	switch k {
+	case policy.User:
+		return "user"
+	case policy.Robot:
+		return "robot"
+	case policy.Workload:
+		return "workload"
+	}
+	return "anonymous"
+}
+
+// check says whether the answer is one to q: about what was asked, each scope once, in known actions.
+func (a *DecisionAnswer) check(q *DecisionQuestion) error {
+	if a.Scopes == nil {
+		return errUnclear // {} may be anything
+	}
+	for i, s := range a.Scopes {
+		same := func(o DecidedScope) bool { return o.Type == s.Type && o.Class == s.Class && o.Name == s.Name }
+		if slices.ContainsFunc(a.Scopes[:i], same) ||
+			!slices.ContainsFunc(q.Scopes, func(o AskedScope) bool { return same(DecidedScope{o.Type, o.Class, o.Name, nil}) }) {
+			return errUnclear
+		}
+		for _, name := range s.Granted {
+			if _, ok := scope.ParseAction(name); !ok {
+				return errUnclear
+			}
+		}
+	}
+	return nil
+}
+
+// granted are the actions that the answer has for a scope.
+func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
+	for _, d := range a.Scopes {
+		if d.Type != s.Type || d.Class != s.Class || d.Name != s.Name {
+			continue
+		}
+		for _, name := range d.Granted {
+			one, _ := scope.ParseAction(name)
+			if one == scope.All {
+				one = ^scope.Actions(0) // all that is open
+			}
+			actions |= one
+		}
+	}
+	return actions
+}
+
+// everything is a policy that grants all that a registry knows. A credential's limits narrow it, like any other.
+func everything(name string) (*policy.Policy, error) {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: name, Subjects: []string{"anyone"}, Type: scope.TypeRepository, Names: []string{"**"}, Actions: scope.Repository},
+		{Name: name + " catalog", Subjects: []string{"anyone"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
+	}})
+	if err != nil {
+		return nil, errors.Join(errors.New("making a policy that grants everything"), err)
+	}
+	return p, nil
+}

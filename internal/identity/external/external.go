@@ -1,0 +1,183 @@
+// Package external answers who is asking, and what they may do, by asking something of the user's own: a
+// service over HTTPS, or a program. So a product can build its registry into itself.
+//
+// A service gets JSON and answers JSON (Question and Answer, DecisionQuestion and DecisionAnswer). A program gets a
+// few words on its standard input and answers by its exit code, in the protocol of docker_auth's ext_auth
+// and ext_authz.
+//
+// Both are bounded in time, in number and in what they may answer. After some failures in a row they are
+// left alone for a while, so that nobody waits for what is down. What is down, slow, broken or unclear is an
+// outage, and never a refusal or a grant. A password goes to the service in the body of a request, and to a program on
+// its standard input: never into an argument, an environment, an error or a log.
+package external
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Options are the settings of an External. Name, and URL or Command, are needed.
+type Options struct {
+	Name    string   // principals bear it behind "external:"
+	URL     string   // of a service; http for this machine alone
+	Command []string // or a program, by its absolute path, with its arguments; no shell reads them
+
+	CA               string // PEM file: who signed the service's certificate; "": those of the system
+	Certificate, Key string // PEM files to be known by; "": none
+	BearerFile       string // a secret that is sent as Authorization: Bearer; read for each question
+
+	Timeout time.Duration // for one question, waiting for a turn included; 0: 5 s
+	Most    int           // questions at once; 0: 16
+	Replace bool          // Decide may grant what no rule allows; else it can only take away
+
+	Log *slog.Logger     // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
+}
+
+// External is a service or a program that is asked. Its methods may be called from any goroutine.
+type External struct {
+	source  string // external:NAME
+	asked   peer
+	timeout time.Duration
+	turns   chan struct{}
+	breaker breaker
+	replace bool
+	rule    *policy.Rule   // which the journal names where it decided
+	open    *policy.Policy // what there is to grant, if it may grant
+}
+
+// peer is a service or a program. Errors are outages, and bear nothing of what was asked or answered.
+type peer interface {
+	authenticate(ctx context.Context, q Question) (Answer, error)
+	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
+}
+
+// Problem is a mistake in Options.
+type Problem struct {
+	Field string // as the config calls it
+	Text  string
+}
+
+// Problems is the error of New: all mistakes at once.
+type Problems []Problem
+
+// Error returns one line for each.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = fmt.Sprintf("external: %s: %s", p.Field, p.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// New returns an External, or Problems. It asks nothing, and has nothing to close.
+func New(o Options) (*External, error) {
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Second
+	}
+	if o.Most <= 0 {
+		o.Most = 16
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &External{
+		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), replace: o.Replace,
+	}
+	e.breaker = breaker{now: o.Now, log: o.Log.With("source", e.source)}
+	e.rule = &policy.Rule{Name: e.source}
+	var problems Problems
+	if o.Name == "" {
+		problems = append(problems, Problem{"name", "it is missing"})
+	}
+	switch {
+	case (o.URL == "") == (len(o.Command) == 0):
+		problems = append(problems, Problem{"url", "either url or command is wanted"})
+	case o.URL != "":
+		s, wrong := newService(o)
+		e.asked, problems = s, append(problems, wrong...)
+	default:
+		p, wrong := newProgram(o)
+		e.asked, problems = p, append(problems, wrong...)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	var err error
+	if e.open, err = everything(e.rule.Name); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Authenticate asks about a name and a password. An empty password is never asked about, nor one that a
+// program could read as another.
+func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	if c.Kind != identity.Password {
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	secret := c.Secret.Reveal()
+	if c.Name == "" || secret == "" || strings.IndexByte(secret, 0) >= 0 || strings.ContainsFunc(c.Name, unicode.IsControl) {
+		return identity.Verified{}, identity.ErrRejected
+	}
+	q := Question{Name: c.Name, Password: secret, Registry: c.Registry, Client: c.Client}
+	if c.Remote.IsValid() {
+		q.Address = c.Remote.String()
+	}
+	var answer Answer
+	err := e.ask(ctx, func(ctx context.Context) (err error) {
+		answer, err = e.asked.authenticate(ctx, q)
+		return err
+	})
+	switch {
+	case err != nil:
+		return identity.Verified{}, err
+	case answer.Answer == Rejected:
+		return identity.Verified{}, identity.ErrRejected
+	case answer.Answer == Unknown:
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	return identity.Verified{Principal: answer.principal(e.source), Credential: "password"}, nil
+}
+
+// ask asks when it is its turn, within the time limit, unless the peer is left alone.
+func (e *External) ask(ctx context.Context, question func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	within, done := context.WithTimeout(ctx, e.timeout)
+	defer done()
+	select {
+	case e.turns <- struct{}{}:
+		defer func() { <-e.turns }()
+	case <-within.Done():
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return errBusy
+	}
+	if err := e.breaker.allow(); err != nil {
+		return err
+	}
+	err := question(within)
+	if gone := ctx.Err(); err != nil && gone != nil {
+		e.breaker.abandoned()
+		return gone
+	}
+	e.breaker.ended(err)
+	return err
+}
+
+// errBusy means that there was no turn in time.
+var errBusy = errors.New("too many questions at once")

@@ -1,0 +1,405 @@
+package external_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+const canary = "canary-7f3a91"
+
+// start starts a service over TLS, and returns an External that asks it and what it logs.
+func start(t *testing.T, handler http.HandlerFunc, change func(*external.Options)) (*external.External, *bytes.Buffer) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = nil
+	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	log := &bytes.Buffer{}
+	o := external.Options{
+		Name: "shop", URL: server.URL + "/sign-in", CA: ca, BearerFile: write(t, "bearer", "bearer-secret\n"),
+		Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
+	if change != nil {
+		change(&o)
+	}
+	e, err := external.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, log
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// shop knows ann, in any case.
+func shop(w http.ResponseWriter, r *http.Request) {
+	var q external.Question
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer bearer-secret" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	answer := external.Answer{Answer: external.Unknown}
+	if strings.EqualFold(q.Name, "ann") {
+		answer.Answer = external.Rejected
+		if q.Password == "wonderland" {
+			answer = external.Answer{
+				Answer: external.Accepted, Name: "ann", ID: "42", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
+			}
+		}
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func TestAServiceIsASource(t *testing.T) {
+	var down atomic.Bool
+	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		shop(w, r)
+	}, nil)
+	identitytest.Run(t, identitytest.Subject{
+		Source: e, Kind: identity.Password, Name: "ann", Secret: "wonderland", Unknown: "nobody",
+		Break: func() { down.Store(true) },
+	})
+}
+
+func TestAServiceNamesWholeItAccepts(t *testing.T) {
+	e, _ := start(t, shop, nil)
+	v, err := e.Authenticate(t.Context(), identity.NewCredentials("ANN", "wonderland"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := identity.Verified{Credential: "password", Principal: &policy.Principal{
+		Kind: policy.User, Name: "ann", ID: "42", Source: "external:shop", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
+	}}
+	if diff := cmp.Diff(want, v); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// An outage is no refusal, and no grant: not where the answer is odd, either.
+func TestWhatIsNotClearIsAnOutage(t *testing.T) {
+	say := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+	}
+	for what, handler := range map[string]http.HandlerFunc{
+		"nothing":                     say(""),
+		"an empty object":             say("{}"),
+		"no JSON":                     say("<html>sign in here</html>"),
+		"an accepted nobody":          say(`{"answer":"accepted"}`),
+		"another word":                say(`{"answer":"ok","name":"ann"}`),
+		"a misspelt key":              say(`{"answer":"accepted","name":"ann","group":["dev"]}`),
+		"two answers":                 say(`{"answer":"accepted","name":"ann"}{"answer":"rejected"}`),
+		"yes and no":                  say(`{"answer":"rejected","name":"ann"}`),
+		"a name of two lines":         say(`{"answer":"accepted","name":"ann\nroot"}`),
+		"an empty group":              say(`{"answer":"accepted","name":"ann","groups":[""]}`),
+		"too much":                    say(`{"answer":"accepted","name":"ann","id":"` + strings.Repeat("x", 70_000) + `"}`),
+		"too much without an end":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 10<<20)) },
+		"the status 401":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"the status 204":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"a cut connection":            func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"an answer that breaks off":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "100") },
+		"no answer in the time limit": func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			e, log := start(t, handler, func(o *external.Options) { o.Timeout = 500 * time.Millisecond })
+			_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+			if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) {
+				t.Errorf("%v, want an outage", err)
+			}
+			if strings.Contains(fmt.Sprint(err, log), canary) {
+				t.Errorf("the password is in %v or %s", err, log)
+			}
+		})
+	}
+}
+
+// A password is sent to the service that the config names, and to no other.
+func TestARedirectIsNotFollowed(t *testing.T) {
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer other.Close()
+	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		e, _ := start(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, status) }, nil)
+		if _, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary)); err == nil || errors.Is(err, identity.ErrRejected) {
+			t.Errorf("%d: %v, want an outage", status, err)
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("the other was asked %d times", n)
+	}
+}
+
+func TestAServiceWithAnotherCertificateIsNotAsked(t *testing.T) {
+	var asked atomic.Int32
+	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, func(o *external.Options) { o.CA = "" })
+	if _, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary)); err == nil || asked.Load() != 0 {
+		t.Errorf("%v, and it was asked %d times", err, asked.Load())
+	}
+}
+
+func TestWhatIsDownIsLeftAlone(t *testing.T) {
+	var asked atomic.Int32
+	var up atomic.Bool
+	now := time.Unix(1_800_000_000, 0)
+	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if !up.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		shop(w, r)
+	}, func(o *external.Options) { o.Now = func() time.Time { return now } })
+	ann := identity.NewCredentials("ann", "wonderland")
+	for range 20 {
+		if _, err := e.Authenticate(t.Context(), ann); err == nil || errors.Is(err, identity.ErrRejected) {
+			t.Fatal(err)
+		}
+	}
+	if n := asked.Load(); n != 5 {
+		t.Errorf("asked %d times, want 5", n)
+	}
+	up.Store(true)
+	now = now.Add(11 * time.Second)
+	for range 2 {
+		if _, err := e.Authenticate(t.Context(), ann); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+	}
+}
+
+func TestQuestionsAreBoundedInNumber(t *testing.T) {
+	began, release := make(chan struct{}, 10), make(chan struct{})
+	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		began <- struct{}{}
+		<-release
+		shop(w, r)
+	}, func(o *external.Options) { o.Most, o.Timeout = 2, time.Minute })
+	answers := make(chan error, 10)
+	for range 2 {
+		go func() {
+			_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+			answers <- err
+		}()
+		<-began
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	third := make(chan error)
+	go func() {
+		_, err := e.Authenticate(ctx, identity.NewCredentials("ann", "wonderland"))
+		third <- err
+	}()
+	cancel()
+	if err := <-third; !errors.Is(err, context.Canceled) {
+		t.Errorf("who went away while he waited: %v", err)
+	}
+	if len(began) != 0 {
+		t.Error("a third question was asked beside two")
+	}
+	close(release)
+	for range 2 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMistakesInOptions(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		o    external.Options
+		want string
+	}{
+		{external.Options{}, "external: name: it is missing\nexternal: url: either url or command is wanted"},
+		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "external: url: either url or command is wanted"},
+		{external.Options{Name: "a", URL: "http://auth.example.com"}, "external: url: passwords would travel unencrypted: https:// is wanted, or an address of this machine"},
+		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "external: url: it has a name or a password in it: bearer_file is the place for a secret"},
+		{external.Options{Name: "a", URL: "auth.example.com"}, "external: url: it is no URL like https://auth.example.com/sign-in"},
+		{external.Options{Name: "a", Command: []string{"true"}}, "external: command: the program's absolute path is wanted"},
+		{external.Options{Name: "a", Command: []string{dir}}, "external: command: " + dir + " is no program"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "external: ca: it is for a url"},
+	} {
+		if _, err := external.New(tt.o); err == nil || err.Error() != tt.want {
+			t.Errorf("%v\nwant %s", err, tt.want)
+		}
+	}
+	for _, url := range []string{"http://127.0.0.1:8000/", "http://localhost/", "http://[::1]:1/"} {
+		if _, err := external.New(external.Options{Name: "a", URL: url}); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// request asks to pull and push, and who asks may pull.
+func request(t *testing.T, p *policy.Principal) (*policy.Request, policy.Decision) {
+	t.Helper()
+	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "read", Subjects: []string{"anyone"}, Names: []string{"team/*"}, Actions: scope.Pull},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/frozen"}, Actions: scope.Push},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, _, err := scope.Parse([]string{"repository:team/app:pull,push repository:team/frozen:push repository:other:pull"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &policy.Request{Principal: p, Registry: "r", Scopes: asked, IP: netip.MustParseAddr("192.0.2.1"), Client: "docker"}
+	return r, rules.Decide(r)
+}
+
+// granted is what was granted of each scope, and by whom.
+func granted(d policy.Decision) (lines []string) {
+	for _, r := range d.Results {
+		line := fmt.Sprintf("%s %s", r.Asked.Name, r.Granted)
+		var all scope.Actions
+		for _, c := range r.Causes {
+			all |= c.Actions
+			rule := "none"
+			if c.Rule != nil {
+				rule = c.Rule.Name
+			}
+			line += fmt.Sprintf("; %s %d %s", c.Actions, c.Reason, rule)
+		}
+		if all != r.Asked.Actions {
+			line += "; and nobody said why not the rest"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestAServiceDecides(t *testing.T) {
+	const (
+		everything = `{"scopes":[{"type":"repository","name":"team/app","granted":["*"]},` +
+			`{"type":"repository","name":"team/frozen","granted":["*"]},{"type":"repository","name":"other","granted":["*"]}]}`
+		tooMuch = `{"scopes":[{"type":"repository","name":"team/app","granted":["pull","push","delete"]},` +
+			`{"type":"repository","name":"other","granted":["push"]}]}`
+	)
+	ann := &policy.Principal{Kind: policy.User, Name: "ann", Source: "htpasswd", ID: "ann"}
+	narrowed := &policy.Principal{
+		Kind: policy.User, Name: "ann", Source: "htpasswd", ID: "ann",
+		Limits: []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull}},
+	}
+	for _, tt := range []struct {
+		what    string
+		replace bool
+		who     *policy.Principal
+		says    string
+		want    []string
+	}{
+		{"it takes nothing away", false, ann, everything, []string{
+			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+		{"it takes all away", false, ann, `{"scopes":[]}`, []string{
+			"team/app ; push 0 none; pull 2 external:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+		{"it cannot grant more than the policy", false, ann, tooMuch, []string{
+			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+		{"it grants, but not what a rule denies", true, ann, everything, []string{
+			"team/app pull,push; pull,push 1 external:shop", "team/frozen ; push 2 freeze", "other pull; pull 1 external:shop"}},
+		{"it grants no more than was asked", true, ann, tooMuch, []string{
+			"team/app pull,push; pull,push 1 external:shop", "team/frozen ; push 2 freeze", "other ; pull 2 external:shop"}},
+		{"it grants no more than a credential's limits leave", true, narrowed, everything, []string{
+			"team/app pull; push 0 none; pull 1 external:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tt.says) },
+				func(o *external.Options) { o.Replace = tt.replace })
+			r, d := request(t, tt.who)
+			decided, err := e.Decide(t.Context(), r, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, granted(decided)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestADecidingServiceIsTold(t *testing.T) {
+	var q external.DecisionQuestion
+	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&q)
+		_, _ = io.WriteString(w, `{"scopes":[]}`)
+	}, func(o *external.Options) { o.Replace = true })
+	r, d := request(t, &policy.Principal{Kind: policy.Robot, Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}})
+	if _, err := e.Decide(t.Context(), r, d); err != nil {
+		t.Fatal(err)
+	}
+	want := external.DecisionQuestion{
+		Principal: external.Principal{Kind: "robot", Name: "ci", Source: "accounts", ID: "7", Groups: []string{"g"}, Claims: map[string]any{"x": "y"}},
+		Registry:  "r", Address: "192.0.2.1", Client: "docker",
+		Scopes: []external.AskedScope{
+			{Type: "repository", Name: "team/app", Asked: []string{"pull", "push"}, Open: []string{"pull", "push"}},
+			{Type: "repository", Name: "team/frozen", Asked: []string{"push"}, Open: []string{}},
+			{Type: "repository", Name: "other", Asked: []string{"pull"}, Open: []string{"pull"}},
+		},
+	}
+	if diff := cmp.Diff(want, q); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestAnUnclearDecisionIsAnOutage(t *testing.T) {
+	for what, says := range map[string]string{
+		"an empty object":    `{}`,
+		"nothing":            ``,
+		"a scope not asked":  `{"scopes":[{"type":"repository","name":"team/*","granted":["pull"]}]}`,
+		"a scope twice":      `{"scopes":[{"type":"repository","name":"other","granted":[]},{"type":"repository","name":"other","granted":["pull"]}]}`,
+		"an unknown action":  `{"scopes":[{"type":"repository","name":"other","granted":["pul"]}]}`,
+		"an unknown key":     `{"allow":true}`,
+		"scopes that are no": `{"scopes":null}`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, says) }, nil)
+			r, d := request(t, nil)
+			decided, err := e.Decide(t.Context(), r, d)
+			if err == nil || decided.Results != nil {
+				t.Errorf("%v, %v", granted(decided), err)
+			}
+		})
+	}
+}
+
+func TestWhereNothingIsOpenNobodyIsAsked(t *testing.T) {
+	var asked atomic.Int32
+	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, nil)
+	r, d := request(t, nil)
+	r.Scopes, d.Results = r.Scopes[1:], d.Results[1:]
+	decided, err := e.Decide(t.Context(), r, d)
+	if diff := cmp.Diff(d, decided); err != nil || diff != "" || asked.Load() != 0 {
+		t.Errorf("%v, asked %d times %s", err, asked.Load(), diff)
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package external
+
+import "os/exec"
+
+// group does nothing: there are no process groups.
+func group(*exec.Cmd) {}
+
+func endGroup(c *exec.Cmd) {
+	if c.Process != nil {
+		_ = c.Process.Kill()
+	}
+}

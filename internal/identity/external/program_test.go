@@ -1,0 +1,211 @@
+//go:build unix
+
+package external_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// The test's own program is the program that is asked, when its first argument says so.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "be" {
+		os.Exit(be(os.Args[2], os.Args[3:]))
+	}
+	os.Exit(m.Run())
+}
+
+func be(what string, args []string) int {
+	input, _ := io.ReadAll(os.Stdin)
+	switch what {
+	case "source": // as one written for docker_auth
+		switch name, password, _ := strings.Cut(string(input), " "); {
+		case name != "ann":
+			return 2
+		case password != "wonder land":
+			return 1
+		}
+		fmt.Println(`{"labels": {"team": ["red", "blue"], "groups": ["dev"]}}`)
+		return 0
+	case "decider":
+		var r struct{ Account, Type, Name, Service, IP string }
+		if json.Unmarshal(input, &r) != nil || r.Account != "ann" || r.Service != "r" || r.IP != "192.0.2.1" {
+			return 9
+		}
+		if r.Name == "team/app" {
+			return 0
+		}
+		return 1
+	case "code":
+		n, _ := strconv.Atoi(args[0])
+		return n
+	case "says":
+		fmt.Print(args[0])
+	case "shouts":
+		for {
+			if _, err := os.Stdout.WriteString(strings.Repeat("x", 1<<16)); err != nil {
+				return 0
+			}
+		}
+	case "slow": // and so is its child, which holds on to its output
+		child := exec.Command("/bin/sh", "-c", "sleep 600")
+		child.Stdout = os.Stdout
+		if child.Start() != nil {
+			return 9
+		}
+		_ = os.WriteFile(args[0], []byte(strconv.Itoa(child.Process.Pid)), 0o600)
+		time.Sleep(10 * time.Minute)
+	case "tells":
+		text := strings.Join(os.Args, "\n") + strings.Join(os.Environ(), "\n")
+		dir, _ := os.Getwd()
+		_ = os.WriteFile(args[0], []byte(text+"\ndir="+dir), 0o600)
+		fmt.Fprintln(os.Stderr, "the password is "+string(input))
+		return 3
+	}
+	return 0
+}
+
+func program(t *testing.T, change func(*external.Options), args ...string) *external.External {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := external.Options{Name: "script", Command: append([]string{self, "be"}, args...), Timeout: time.Minute}
+	if change != nil {
+		change(&o)
+	}
+	e, err := external.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestAProgramIsASource(t *testing.T) {
+	identitytest.Run(t, identitytest.Subject{
+		Source: program(t, nil, "source"), Kind: identity.Password, Name: "ann", Secret: "wonder land", Unknown: "nobody",
+	})
+}
+
+func TestLabelsOfAProgramAreClaims(t *testing.T) {
+	v, err := program(t, nil, "source").Authenticate(t.Context(), identity.NewCredentials("ann", "wonder land"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &policy.Principal{
+		Kind: policy.User, Name: "ann", ID: "ann", Source: "external:script", Groups: []string{"dev"},
+		Claims: map[string]any{"team": []string{"red", "blue"}, "groups": []string{"dev"}},
+	}
+	if diff := cmp.Diff(want, v.Principal); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestAProgramAnswersByItsExitCode(t *testing.T) {
+	for code, want := range []error{nil, identity.ErrRejected, identity.ErrUnknown} {
+		_, err := program(t, nil, "code", strconv.Itoa(code)).Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+		if !errors.Is(err, want) {
+			t.Errorf("%d: %v, want %v", code, err, want)
+		}
+	}
+	for _, args := range [][]string{{"code", "3"}, {"code", "127"}, {"says", "yes"}, {"says", `{"labels":["dev"]}`}, {"says", `{"labels":{"groups":[""]}}`}} {
+		_, err := program(t, nil, args...).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+		if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) || strings.Contains(err.Error(), canary) {
+			t.Errorf("%q: %v, want an outage", args, err)
+		}
+	}
+}
+
+func TestAProgramThatShoutsIsNotHeardOut(t *testing.T) {
+	_, err := program(t, nil, "shouts").Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+	if err == nil || err.Error() != "the program says more than 65536 bytes" {
+		t.Errorf("%v", err)
+	}
+}
+
+// "ann x" with "y" would reach the program as ann with "x y".
+func TestANameWithASpaceIsNotSpliced(t *testing.T) {
+	e := program(t, nil, "source")
+	for _, tt := range []struct{ name, secret string }{{"ann wonder", "land"}, {"ann", "wonder land\nx"}, {"ann", "wonder land\r"}} {
+		if _, err := e.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.secret)); !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
+			t.Errorf("%q with %q: %v", tt.name, tt.secret, err)
+		}
+	}
+}
+
+// A secret in the arguments or the environment of a process can be read by others on the machine.
+func TestAProgramGetsThePasswordOnItsInputAlone(t *testing.T) {
+	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
+	file := filepath.Join(t.TempDir(), "told")
+	_, err := program(t, nil, "tells", file).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	if err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("what it wrote to its standard error is in the error: %v", err)
+	}
+	told, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(told), canary) || strings.Contains(string(told), "of-our-environment") || !strings.HasSuffix(string(told), "\ndir=/") {
+		t.Errorf("the program sees\n%s", told)
+	}
+}
+
+func TestASlowProgramEndsWithItsChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "child")
+	e := program(t, func(o *external.Options) { o.Timeout = 3 * time.Second }, "slow", file)
+	_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "took too long") {
+		t.Fatalf("%v, want an outage", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("the child did not start within the time limit: %v", err)
+	}
+	pid, err := strconv.Atoi(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Killed, it waits for whoever adopts it to notice: then it is a zombie, or gone.
+	for range 1000 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil && !errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") || syscall.Kill(pid, 0) != nil {
+			return
+		}
+	}
+	t.Errorf("the child %d lives on", pid)
+}
+
+func TestAProgramDecides(t *testing.T) {
+	r, d := request(t, &policy.Principal{Kind: policy.User, Name: "ann", Source: "s", ID: "1"})
+	e := program(t, func(o *external.Options) { o.Replace = true }, "decider")
+	decided, err := e.Decide(t.Context(), r, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"team/app pull,push; pull,push 1 external:script", "team/frozen ; push 2 freeze", "other ; pull 2 external:script"}
+	if diff := cmp.Diff(want, granted(decided)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	r.Principal = &policy.Principal{Kind: policy.User, Name: "bob", Source: "s", ID: "2"}
+	if decided, err := e.Decide(t.Context(), r, d); err == nil || decided.Results != nil {
+		t.Errorf("another exit code: %v, %v", granted(decided), err)
+	}
+}

@@ -1,0 +1,182 @@
+package external
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// The bounds of what a service may send, in bytes.
+const (
+	maxAnswer = 64 << 10
+	maxHeader = 16 << 10
+	maxBearer = 16 << 10
+)
+
+// service is asked over HTTPS.
+type service struct {
+	url    string
+	bearer string // file
+	client *http.Client
+}
+
+func newService(o Options) (*service, Problems) {
+	var problems Problems
+	wrong := func(field, format string, args ...any) {
+		problems = append(problems, Problem{field, fmt.Sprintf(format, args...)})
+	}
+	u, err := url.Parse(o.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		wrong("url", "it is no URL like https://auth.example.com/sign-in")
+	case u.User != nil:
+		wrong("url", "it has a name or a password in it: bearer_file is the place for a secret")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		wrong("url", "passwords would travel unencrypted: https:// is wanted, or an address of this machine")
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.CA != "" {
+		text, err := os.ReadFile(o.CA)
+		if err != nil {
+			wrong("ca", "%v", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) && err == nil {
+			wrong("ca", "%s holds no certificate", o.CA)
+		}
+	}
+	if o.Certificate != "" || o.Key != "" {
+		pair, err := tls.LoadX509KeyPair(o.Certificate, o.Key)
+		if err != nil {
+			wrong("certificate", "%v", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	s := &service{url: o.URL, bearer: o.BearerFile}
+	if o.BearerFile != "" {
+		if _, err := s.readBearer(); err != nil {
+			wrong("bearer_file", "%v", err)
+		}
+	}
+	s.client = &http.Client{
+		Transport: &http.Transport{ // no proxy of the environment: passwords go where the config says
+			DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
+			TLSClientConfig:        config,
+			TLSHandshakeTimeout:    o.Timeout,
+			MaxConnsPerHost:        o.Most,
+			MaxIdleConnsPerHost:    o.Most,
+			IdleConnTimeout:        time.Minute,
+			MaxResponseHeaderBytes: maxHeader,
+			DisableCompression:     true, // what is bounded is what was sent
+			ForceAttemptHTTP2:      true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return s, problems
+}
+
+// loopback says whether host is this machine.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) {
+	var a Answer
+	if err := s.post(ctx, q, &a); err != nil {
+		return Answer{}, err
+	}
+	if err := a.check(); err != nil {
+		return Answer{}, err
+	}
+	return a, nil
+}
+
+func (s *service) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
+	err = s.post(ctx, q, &a)
+	return a, err
+}
+
+// post sends one question and reads one answer. Its errors hold nothing of either.
+func (s *service) post(ctx context.Context, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return errors.New("the question cannot be written as JSON")
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("asking: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", "tidewaiter")
+	if s.bearer != "" {
+		secret, err := s.readBearer()
+		if err != nil {
+			return fmt.Errorf("reading the bearer file: %w", err)
+		}
+		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	response, err := s.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("asking: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers with the status %d", response.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading its answer: %w", err)
+	case len(text) > maxAnswer:
+		return fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+	}
+	return decode(text, answer)
+}
+
+// decode reads one JSON object, strictly: what is misspelt must not be missing silently.
+func decode(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if d.Decode(into) != nil {
+		return errUnclear
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errUnclear
+	}
+	return nil
+}
+
+// readBearer reads the secret anew, since whoever rotates it writes the file.
+func (s *service) readBearer() (string, error) {
+	f, err := os.Open(s.bearer)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, maxBearer+1))
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" || len(text) > maxBearer || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", fmt.Errorf("%s holds no secret on one line", s.bearer)
+	}
+	return secret, nil
+}
