@@ -135,6 +135,32 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 
 func ask(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, 5)
+	status, text := answer(ts, args)
+	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
+	if status != args[0] {
+		ts.Fatalf("the status is %s, not %s: %s", status, args[0], text)
+	}
+}
+
+// askUntil asks again until the answer has the status that is wanted.
+func askUntil(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 3, 5)
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(patience); ; <-again.C {
+		status, text := answer(ts, args)
+		if status == args[0] {
+			_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("the status is still %s, not %s: %s", status, args[0], text)
+		}
+	}
+}
+
+// answer asks once.
+func answer(ts *testscript.TestScript, args []string) (status string, text []byte) {
 	var body io.Reader
 	if len(args) == 5 {
 		body = strings.NewReader(ts.ReadFile(args[4]))
@@ -156,12 +182,9 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 	}}
 	answer, err := client.Do(request)
 	ts.Check(err)
-	text, err := io.ReadAll(answer.Body)
+	text, err = io.ReadAll(answer.Body)
 	ts.Check(errors.Join(err, answer.Body.Close()))
-	_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
-	if strconv.Itoa(answer.StatusCode) != args[0] {
-		ts.Fatalf("the status is %s, not %s: %s", answer.Status, args[0], text)
-	}
+	return strconv.Itoa(answer.StatusCode), text
 }
 
 func writeFile(ts *testscript.TestScript, name, text string) {

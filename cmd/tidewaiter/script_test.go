@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	signal NAME SIGNAL               TERM, HUP, KILL …
 //	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
 //	http STATUS METHOD URL           ask, with [name:password] and what stands in the file [body]; stdout is the answer
+//	soon STATUS METHOD URL           the same, again and again until it has the status
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"signal":  sendSignal,
 			"ended":   ended,
 			"http":    ask,
+			"soon":    askUntil,
 
 			"certificate": certificate,
 		},

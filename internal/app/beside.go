@@ -20,10 +20,7 @@ import (
 // within two seconds. The state is made where it is missing, so that there can be an administrator before the
 // first start. closing ends it.
 func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	if strings.HasPrefix(cfg.State, "sqlite::memory:") {
-		return nil, nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program can change it", cfg.State)
-	}
-	db, err := store.Open(ctx, cfg.State)
+	db, err := openState(ctx, cfg, store.Open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,7 +38,7 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 
 // ReadAccounts is OpenAccounts for looking only: it makes and changes nothing.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	db, err := store.OpenReadOnly(ctx, cfg.State)
+	db, err := openState(ctx, cfg, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,6 +47,14 @@ func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	return a, db.Close, nil
+}
+
+// openState opens what the service has open, too.
+func openState(ctx context.Context, cfg *config.Config, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
+	if strings.HasPrefix(cfg.State, "sqlite::memory:") {
+		return nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program sees it", cfg.State)
+	}
+	return open(ctx, cfg.State)
 }
 
 func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {

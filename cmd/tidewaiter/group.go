@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+func newGroup() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "group",
+		Short: "Look after groups of users and robots",
+	}
+	cmd.AddCommand(newGroupAdd(), newGroupList(), newGroupMembers(), newGroupDelete())
+	return cmd
+}
+
+// groupJSON is a group for programs.
+type groupJSON struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Size    int       `json:"size"`
+	Members []string  `json:"members,omitempty"`
+	Version int64     `json:"version"`
+}
+
+func groupForPrograms(g *accounts.Group) groupJSON {
+	return groupJSON{ID: g.ID, Name: g.Name, Created: utc(g.Created), Size: g.Size, Version: g.Version}
+}
+
+func newGroupAdd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "add NAME",
+		Short:   "Add a group",
+		Long:    "Add a group, without members. Rules of the policy name it as group:NAME.",
+		Example: "  tidewaiter group add developers",
+		Args:    cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return k.change(cmd, func(ctx context.Context, d desk) error {
+			g, err := d.AddGroup(ctx, d.by, args[0])
+			if err != nil {
+				return err
+			}
+			return k.groupDone(cmd, "added", &g)
+		})
+	}
+	return cmd
+}
+
+func (k keeping) groupDone(cmd *cobra.Command, verb string, g *accounts.Group) error {
+	if *k.output == asJSON {
+		return writeJSON(cmd.OutOrStdout(), groupForPrograms(g))
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s group %s\n", verb, g.Name)
+	return err
+}
+
+func newGroupDelete() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "delete NAME",
+		Short:   "Delete a group",
+		Long:    "Delete a group. Its members lose what it gave them, within two seconds, and stay what else they are.",
+		Example: "  tidewaiter group delete developers",
+		Args:    cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return k.change(cmd, func(ctx context.Context, d desk) error {
+			g, err := d.Group(ctx, d.by, args[0])
+			if err != nil {
+				return err
+			}
+			if err := d.DeleteGroup(ctx, d.by, args[0], g.Version); err != nil {
+				return err
+			}
+			return k.groupDone(cmd, "deleted", &g)
+		})
+	}
+	return cmd
+}
+
+func newGroupList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the groups",
+		Example: "  tidewaiter group list",
+	}
+	k := keepingFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return k.read(cmd, func(ctx context.Context, d desk) error {
+			list, err := all(func(p accounts.Page) ([]accounts.Group, string, error) { return d.Groups(ctx, d.by, p) })
+			if err != nil {
+				return err
+			}
+			if *k.output == asJSON {
+				found := make([]groupJSON, len(list))
+				for i := range list {
+					found[i] = groupForPrograms(&list[i])
+				}
+				return writeJSON(cmd.OutOrStdout(), found)
+			}
+			rows := [][]string{{"NAME", "MEMBERS", "CREATED"}}
+			for _, g := range list {
+				rows = append(rows, []string{g.Name, strconv.Itoa(g.Size), minute(g.Created)})
+			}
+			return table(cmd.OutOrStdout(), rows)
+		})
+	}
+	return cmd
+}
+
+func newGroupMembers() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "members NAME",
+		Short: "Show, add and remove the members of a group",
+		Long: `Show the members of a group, after adding and removing those that are named. A robot called ci is named
+robot+ci. Whoever is a member already, or is none, stays it.`,
+		Example: `  tidewaiter group members developers
+  tidewaiter group members developers --add alice --add robot+ci --remove bob`,
+		Args: cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	added := cmd.Flags().StringArray("add", nil, "the `login` of an account to add (may be repeated)")
+	removed := cmd.Flags().StringArray("remove", nil, "the `login` of a member to remove (may be repeated)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		open := k.read
+		if len(*added)+len(*removed) > 0 {
+			open = k.change
+		}
+		return open(cmd, func(ctx context.Context, d desk) error {
+			for _, login := range *added {
+				if _, err := d.Join(ctx, d.by, args[0], login, 0); err != nil {
+					return err
+				}
+			}
+			for _, login := range *removed {
+				if _, err := d.Leave(ctx, d.by, args[0], login, 0); err != nil {
+					return err
+				}
+			}
+			g, err := d.Group(ctx, d.by, args[0])
+			if err != nil {
+				return err
+			}
+			members, err := all(func(p accounts.Page) ([]string, string, error) { return d.Members(ctx, d.by, args[0], p) })
+			if err != nil {
+				return err
+			}
+			if *k.output == asJSON {
+				found := groupForPrograms(&g)
+				found.Members = members
+				return writeJSON(cmd.OutOrStdout(), found)
+			}
+			for _, login := range members {
+				fmt.Fprintln(cmd.OutOrStdout(), login)
+			}
+			return nil
+		})
+	}
+	return cmd
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+func newUser() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "user",
+		Short: "Look after users of Tidewaiter's own accounts",
+	}
+	cmd.AddCommand(newUserAdd(), newAccountList(policy.User), newAccountShow(policy.User), newUserPassword(),
+		newAccountDisable(policy.User), newAccountEnable(policy.User), newAccountExpire(policy.User), newAccountDelete(policy.User))
+	return cmd
+}
+
+func newUserAdd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add a user",
+		Long: `Add a user. The password is asked for, or read from standard input with --password-stdin: one line, whose end
+is no part of it. It is never taken from the command line, which others see. --generate makes one, and prints it
+once.
+
+With --admin the user may change everything in Tidewaiter. It works before the first start of the service, too.`,
+		Example: `  tidewaiter user add alice --group developers
+  tidewaiter user add --admin root
+  printf %s "$PASSWORD" | tidewaiter user add bob --password-stdin`,
+		Args: cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	password := passwordFlags(cmd)
+	none := cmd.Flags().Bool("no-password", false, "the user signs in with tokens only")
+	hash := cmd.Flags().Bool("hash-stdin", false, "read the hash of a password, bcrypt or argon2id, as an htpasswd file has it")
+	admin := cmd.Flags().Bool("admin", false, "make the user an administrator of Tidewaiter")
+	auditor := cmd.Flags().Bool("auditor", false, "let the user see everything in Tidewaiter")
+	groups := cmd.Flags().StringArray("group", nil, "a `group` that the user is in (may be repeated)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := oneOf(cmd, "password-stdin", "generate", "no-password", "hash-stdin"); err != nil {
+			return err
+		}
+		if err := hasKind(cmd, policy.User, args[0]); err != nil {
+			return err
+		}
+		u := accounts.NewUser{Name: args[0], Groups: *groups}
+		if *admin {
+			u.Groups = append(u.Groups, accounts.Administrators)
+		}
+		if *auditor {
+			u.Groups = append(u.Groups, accounts.Auditors)
+		}
+		var made identity.Secret
+		var err error
+		switch {
+		case *none:
+		case *hash:
+			u.Hash, err = readPassword(cmd.InOrStdin())
+		default:
+			u.Password, made, err = password.ask(cmd)
+		}
+		if err != nil {
+			return err
+		}
+		return k.change(cmd, func(ctx context.Context, d desk) error {
+			a, err := d.AddUser(ctx, d.by, u)
+			if err != nil {
+				return err
+			}
+			return k.doneWith(cmd, "added", &a, made)
+		})
+	}
+	return cmd
+}
+
+// oneOf refuses flags that say different things of one.
+func oneOf(cmd *cobra.Command, names ...string) error {
+	first := ""
+	for _, name := range names {
+		switch {
+		case !cmd.Flags().Changed(name):
+		case first == "":
+			first = name
+		default:
+			return misused(cmd, "--%s and --%s exclude each other", first, name)
+		}
+	}
+	return nil
+}
+
+// doneWith is done for what may have come with a password that was made here.
+func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, made identity.Secret) error {
+	switch {
+	case made.Reveal() == "":
+		return k.done(cmd, verb, a)
+	case *k.output == asJSON:
+		return writeJSON(cmd.OutOrStdout(), accountForPrograms(a, made))
+	}
+	return showSecret(cmd, made.Reveal(), "%s %s %s; the password is shown this once:", verb, a.Kind, a.Name)
+}
+
+func newUserPassword() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "password NAME",
+		Short: "Set a user's password",
+		Long: `Set a user's password. It is asked for, or read from standard input with --password-stdin: one line, whose end
+is no part of it. --generate makes one, and prints it once. Refresh tokens, which docker and others keep in place
+of a password, are void then.`,
+		Example: `  tidewaiter user password alice
+  tidewaiter user password alice --generate`,
+		Args: cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	password := passwordFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := oneOf(cmd, "password-stdin", "generate"); err != nil {
+			return err
+		}
+		if err := hasKind(cmd, policy.User, args[0]); err != nil {
+			return err
+		}
+		secret, made, err := password.ask(cmd)
+		if err != nil {
+			return err
+		}
+		return k.change(cmd, func(ctx context.Context, d desk) error {
+			a, err := d.SetPassword(ctx, d.by, args[0], secret, 0)
+			if err != nil {
+				return err
+			}
+			return k.doneWith(cmd, "changed", &a, made)
+		})
+	}
+	return cmd
+}
+
+// asking says where a password is from.
+type asking struct{ stdin, generate bool }
+
+func passwordFlags(cmd *cobra.Command) *asking {
+	a := new(asking)
+	cmd.Flags().BoolVar(&a.stdin, "password-stdin", false, "read the password from standard input")
+	cmd.Flags().BoolVar(&a.generate, "generate", false, "make a password, and print it once")
+	return a
+}
+
+// ask returns the password, and again as made if it is one that nobody knows yet.
+func (a *asking) ask(cmd *cobra.Command) (secret, made identity.Secret, err error) {
+	switch {
+	case a.generate:
+		made = identity.NewSecret(rand.Text()) // 128 bits
+		return made, made, nil
+	case a.stdin:
+		secret, err = readPassword(cmd.InOrStdin())
+	case !isTerminal(cmd.InOrStdin()):
+		return secret, made, misused(cmd, "nobody can be asked for the password here: --password-stdin reads it from standard input, --generate makes one")
+	default:
+		secret, err = askPassword(cmd)
+	}
+	if err != nil {
+		return identity.Secret{}, identity.Secret{}, err
+	}
+	return secret, identity.Secret{}, nil
+}
