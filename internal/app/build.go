@@ -70,6 +70,11 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	if usesAccounts(cfg) {
 		g.live.Refresh = own{a}.refresh
 	}
+	if cfg.Decider != nil {
+		if g.live.Decider, err = newExternal(cfg, cfg.Decider, a.log.Logger, a.now); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = &issuer.Registry{
 			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm, Lifetime: r.Lifetime,
@@ -112,6 +117,12 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			}
 			g.runs = append(g.runs, directory.Run)
 			sources = append(sources, identity.Source{Name: "ldap:" + s.LDAP.Name, Authenticator: directory, Remote: true})
+		case s.External != nil:
+			asked, err := newExternal(cfg, s.External, a.log.Logger, a.now)
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, identity.Source{Name: "external:" + s.External.Name, Authenticator: asked, Remote: true})
 		case s.OIDC != nil:
 			provider, err := newProvider(cfg, s.OIDC, a.log.Logger, a.now)
 			if err != nil {

@@ -28,6 +28,7 @@ type Config struct {
 	Notifications  Notifications
 	Identity       []Source
 	Policy         *policy.Policy
+	Decider        *External     // nil: the policy decides alone
 	Rules          policy.Source // what Policy was compiled from
 	Limits         Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
@@ -126,6 +127,7 @@ type Source struct {
 	HTPasswd *HTPasswd
 	LDAP     *LDAP
 	OIDC     *OIDC
+	External *External
 	Line     int // where it is written
 }
 

@@ -80,6 +80,9 @@ func (x cross) services() []string {
 }
 
 func (x cross) check() {
+	if x.c.Decider != nil {
+		x.external(x.at("decider"), x.c.Decider)
+	}
 	x.publicURL()
 	x.listeners()
 	x.signing()
@@ -254,6 +257,14 @@ func (x cross) identity() {
 			}
 			names[name] = i
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
+		case s.External != nil:
+			n := value(n, "external")
+			name := "external:" + s.External.Name
+			if first, taken := names[name]; taken && s.External.Name != "" {
+				x.d.problem(value(n, "name"), "another external is called %s, in line %d", quoted(s.External.Name), x.at("identity", first).Line)
+			}
+			names[name] = i
+			x.external(n, s.External)
 		}
 	}
 }

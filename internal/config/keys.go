@@ -95,6 +95,9 @@ func configKeys() []key[written] {
     - { name: catalog, subjects: ["group:operators"], catalog: true }
     - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete] }
 `),
+		on("decider", pointer(section(deciderKeys(), checkExternal)), func(w *written, v *External) { w.Decider = v }).
+			says("A service or a program of your own that is asked about each request after the policy. When it does not answer, nothing is granted: 503. The page [A service of your own](external.md) shows how.").
+			shows("decider: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			or("{}").
 			says("How long who guesses passwords waits. The page [Guarding the door](guarding.md) says more.").
@@ -228,6 +231,8 @@ func sourceKeys() []key[Source] {
 			says("A directory: OpenLDAP, Active Directory, 389, FreeIPA and others. The page [LDAP](ldap.md) shows how."),
 		on("oidc", pointer(section(oidcKeys(), checkOIDC)), func(s *Source, v *OIDC) { s.OIDC = v }).
 			says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes, and any other that signs for its jobs. They show such a token as their password, with any name. The pages below [keyless](keyless/README.md) show how."),
+		on("external", pointer(section(externalKeys(), checkExternal)), func(s *Source, v *External) { s.External = v }).
+			says("A service or a program of your own. The page [A service of your own](external.md) shows how."),
 		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).
 			says("Any name with any password: write `anyone: {}`. For demonstrations. It knows every name, so that it can only be the last."),
 	}

@@ -2,7 +2,7 @@
 //
 //	1  is the registry known?              no: ErrUnknownRegistry
 //	2  who is asking?                      the chain of sources
-//	3  what may they do?                   the policy, which is pure
+//	3  what may they do?                   the policy, which is pure; and a Decider, if there is one
 //	4  the papers for it                   signed, or a fresh token for the same answer
 //	5  what happened                       into the journal, without delaying the answer
 //
@@ -36,9 +36,18 @@ var (
 	// ErrDenied means that not enough was granted for what the client is about to do, and that it shows
 	// its user a refusal's text; the error that wraps it is a *DeniedError.
 	ErrDenied = errors.New("denied")
+	// ErrUndecided means that the Decider gave no answer: nothing is granted, and nothing refused.
+	ErrUndecided = errors.New("what is asked for cannot be decided")
 	// ErrNotKept means that an answer was withheld because its decision could not be kept (audit: strict).
 	ErrNotKept = errors.New("the decision could not be written to the journal")
 )
+
+// Decider is asked what of a request is to be granted, after the policy has decided it as d. It returns
+// results for the same scopes in the same order; what it grants beyond what was asked is not granted.
+// An error is an outage.
+type Decider interface {
+	Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error)
+}
 
 // Registry is a registry that trusts us, and what its tokens are like.
 type Registry struct {
@@ -53,6 +62,7 @@ type Live struct {
 	Registries map[string]*Registry // by service name
 	Chain      *identity.Chain
 	Policy     *policy.Policy
+	Decider    Decider // asked after the policy; nil: the policy decides alone
 	Keys       *keyring.Keyring
 	Name       string // the tokens' iss
 	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
@@ -136,7 +146,7 @@ type Answer struct {
 }
 
 // Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
-// identity.ErrThrottled, identity.ErrUnavailable, ErrNotKept, the context's, and anything else is a fault of ours.
+// identity.ErrThrottled, identity.ErrUnavailable, ErrUndecided, ErrNotKept, the context's, and anything else is a fault of ours.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
@@ -160,14 +170,21 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		return Answer{}, err
 	}
 
-	decision := live.Policy.Decide(&policy.Request{
+	request := policy.Request{
 		Principal: who.Principal,
 		Registry:  registry.Service,
 		Scopes:    r.Scopes,
 		IP:        r.Credentials.Remote,
 		Client:    r.Credentials.Client,
 		Now:       now,
-	})
+	}
+	decision := live.Policy.Decide(&request)
+	if live.Decider != nil {
+		if decision, err = decide(ctx, live.Decider, request, decision); err != nil {
+			i.refused(r, now, refusal(err))
+			return Answer{}, err
+		}
+	}
 
 	answer := Answer{ID: journal.NewID(now), Decision: decision}
 	var paper paper
@@ -282,6 +299,26 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 		live.tokens.keep(key, p)
 	}
 	return p, nil
+}
+
+// decide asks the decider about what the policy said. A grant is asked & allowed, whoever decides. The
+// request is a copy, so that it is on the heap only where there is a decider.
+func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision) (policy.Decision, error) {
+	decided, err := by.Decide(ctx, &r, d)
+	if err != nil {
+		return policy.Decision{}, fmt.Errorf("%w: %w", ErrUndecided, err)
+	}
+	if len(decided.Results) != len(r.Scopes) {
+		return policy.Decision{}, fmt.Errorf("%w: %d scopes were asked about, %d answered", ErrUndecided, len(r.Scopes), len(decided.Results))
+	}
+	for n := range decided.Results {
+		result := &decided.Results[n]
+		if result.Asked != r.Scopes[n] {
+			return policy.Decision{}, fmt.Errorf("%w: another scope was answered than was asked about", ErrUndecided)
+		}
+		result.Granted &= result.Asked.Actions
+	}
+	return decided, nil
 }
 
 const (

@@ -1,0 +1,30 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+)
+
+// newExternal makes what a config says of a service or a program. What is wrong with it is
+// config.Problems, each where it is written.
+func newExternal(cfg *config.Config, e *config.External, log *slog.Logger, now func() time.Time) (*external.External, error) {
+	made, err := external.New(external.Options{
+		Name: e.Name, URL: e.URL, Command: e.Command,
+		CA: e.CA, Certificate: e.Certificate, Key: e.Key, BearerFile: e.BearerFile,
+		Timeout: e.Timeout, Most: e.Most, Replace: e.Replace, Log: log, Now: now,
+	})
+	problems, ok := errors.AsType[external.Problems](err)
+	if !ok {
+		return made, err
+	}
+	placed := make(config.Problems, len(problems))
+	for i, p := range problems {
+		placed[i] = config.Problem{File: cfg.File, Text: p.Field + ": " + p.Text}
+		placed[i].Line, placed[i].Column = e.Place(p.Field)
+	}
+	return nil, placed
+}

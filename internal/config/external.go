@@ -1,0 +1,83 @@
+package config
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// External is a service or a program that is asked. Place says where a setting of it is written.
+type External struct {
+	Name    string   // principals bear it behind "external:"
+	URL     string   // of a service …
+	Command []string // … or a program and its arguments
+
+	CA               string // PEM files; "": none
+	Certificate, Key string
+	BearerFile       string
+
+	Timeout time.Duration // default 5s
+	Most    int           // questions at once; default 16
+	Replace bool          // of a decider: it may grant what no rule denies
+
+	node *yaml.Node
+}
+
+// Place returns line and column of a setting. One that is not written is where it would be.
+func (e *External) Place(setting string) (line, column int) {
+	if e.node == nil {
+		return 0, 0
+	}
+	n := value(e.node, setting)
+	return n.Line, n.Column
+}
+
+func externalKeys() []key[External] {
+	return []key[External]{
+		on("name", sourceName(), func(e *External, v string) { e.Name = v }).must().
+			says("What it is called, in the log and the journal: behind `external:`."),
+		on("url", webAddress(), func(e *External, v string) { e.URL = v }).
+			says("The address of a service; `https://`, unless it is on this machine."),
+		on("command", list(line()), func(e *External, v []string) { e.Command = v }).
+			says("In its place: a program, by its absolute path, and its arguments. It is started for each question, without a shell and with an empty environment."),
+		on("ca", filePath("file"), func(e *External, v string) { e.CA = v }).
+			says("A PEM file with the certificates that the service's is under. The default is those of the system."),
+		on("certificate", filePath("file"), func(e *External, v string) { e.Certificate = v }).
+			says("A PEM file with the certificate that Tidewaiter shows to the service."),
+		on("key", filePath("file"), func(e *External, v string) { e.Key = v }).
+			says("A PEM file with its private key."),
+		on("bearer_file", filePath("file"), func(e *External, v string) { e.BearerFile = v }).
+			says("A file with a secret that the service is sent as `Authorization: Bearer`. It is read again for each question."),
+		on("timeout", duration(100*time.Millisecond, time.Minute), func(e *External, v time.Duration) { e.Timeout = v }).or("5s").
+			says("How long a question may take, waiting for its turn included. Then it is answered with 503."),
+		on("most", count(1, 1000), func(e *External, v int) { e.Most = v }).or("16").
+			says("How many questions are asked at once, at most."),
+	}
+}
+
+// The ways of a decider.
+const (
+	narrow  = "narrow"
+	replace = "replace"
+)
+
+func deciderKeys() []key[External] {
+	return append(externalKeys(),
+		on("grants", one(narrow, replace), func(e *External, v string) { e.Replace = v == replace }).or(narrow).
+			says("`narrow`: it is asked about what the policy grants, and can only take away. `replace`: it is asked about all that no rule denies, and grants what it likes of that."))
+}
+
+// checkExternal notes where all is written. What it says is checked by who asks.
+func checkExternal(_ *decoder, n *yaml.Node, e *External) { e.node = n }
+
+// external looks at the files of a service.
+func (x cross) external(n *yaml.Node, e *External) {
+	for _, f := range []struct {
+		key, file string
+		secret    bool
+	}{{"ca", e.CA, false}, {"certificate", e.Certificate, false}, {"key", e.Key, true}, {"bearer_file", e.BearerFile, true}} {
+		if f.file != "" {
+			x.readable(value(n, f.key), f.file, f.secret)
+		}
+	}
+}

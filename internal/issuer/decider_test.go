@@ -1,0 +1,75 @@
+package issuer_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+type decider func(*policy.Request, policy.Decision) (policy.Decision, error)
+
+func (f decider) Decide(_ context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
+	return f(r, d)
+}
+
+// A grant is asked & allowed, whoever decides.
+func TestADeciderNeverGrantsMoreThanWasAsked(t *testing.T) {
+	b := newBench(t, func(l *issuer.Live) {
+		l.Decider = decider(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+			d.Results[0].Granted = ^scope.Actions(0)
+			return d, nil
+		})
+	})
+	a := b.issue(request("ann", "repository:a:pull"))
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
+	if err != nil || !strings.Contains(string(claims), `"actions":["pull"]`) || a.Decision.Results[0].Granted != scope.Pull {
+		t.Errorf("%s %v", claims, err)
+	}
+}
+
+func TestTheJournalSaysThatTheDeciderDecided(t *testing.T) {
+	rule := &policy.Rule{Name: "external:shop"}
+	b := newBench(t, func(l *issuer.Live) {
+		l.Decider = decider(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+			return policy.Decision{Results: []policy.Result{{
+				Asked: d.Results[0].Asked, Causes: []policy.Cause{{Actions: scope.Pull, Reason: policy.Denied, Rule: rule}},
+			}}}, nil
+		})
+	})
+	b.issue(request("ann", "repository:a:pull"))
+	kept := b.entries()[0].Decision.Results[0]
+	if kept.Granted != 0 || len(kept.Causes) != 1 || kept.Causes[0].Rule.Name != rule.Name || kept.Causes[0].Reason != policy.Denied {
+		t.Errorf("%+v", kept)
+	}
+}
+
+// An outage of who decides is no refusal, and never a grant.
+func TestADeciderThatGivesNoAnswerGrantsNothing(t *testing.T) {
+	down := errors.New("connection refused")
+	for what, decide := range map[string]decider{
+		"it is down":          func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down },
+		"down, and it grants": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { return d, down },
+		"one scope too few":   func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, nil },
+		"another scope": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+			d.Results[0].Asked.Name = "b"
+			return d, nil
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t, func(l *issuer.Live) { l.Decider = decide })
+			a, err := b.Issue(t.Context(), request("ann", "repository:a:pull"))
+			if !errors.Is(err, issuer.ErrUndecided) || a.Token != nil {
+				t.Errorf("%v, token %q", err, a.Token)
+			}
+			if kept := b.entries()[0].Decision; !strings.HasPrefix(kept.Refused, "unavailable") {
+				t.Errorf("kept %+v", kept)
+			}
+		})
+	}
+}
