@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
+	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -16,20 +18,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// databases are what each test runs on: a name, and the URL of an empty one.
-func databases(t testing.TB) map[string]string {
-	return map[string]string{"sqlite": "sqlite://" + filepath.Join(t.TempDir(), "state.db")}
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
 // each runs a test on each database.
 func each(t *testing.T, f func(*testing.T, *house)) {
-	for name, url := range databases(t) {
-		t.Run(name, func(t *testing.T) { f(t, newHouse(t, url)) })
-	}
+	all := t // whose name is one for a folder, also where a test calls each more than once
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.New(all))) })
 }
 
 // clock is a time that tests move.

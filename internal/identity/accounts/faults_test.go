@@ -1,0 +1,383 @@
+package accounts_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+var errFault = errors.New("on purpose")
+
+// rows is all that accounts keep, as text.
+func (h *house) rows() []string {
+	h.t.Helper()
+	var all []string
+	for _, query := range []string{
+		"SELECT 'account', id, name, version, expires, disabled, hash FROM accounts ORDER BY id",
+		"SELECT 'group', id, name, version, 0, 0, '' FROM account_groups ORDER BY id",
+		"SELECT 'member', group_id, account_id, 0, 0, 0, '' FROM account_members ORDER BY group_id, account_id",
+		"SELECT 'token', id, owner_id, expires, 0, 0, purpose FROM account_tokens ORDER BY id",
+		"SELECT 'setup', '', '', expires, 0, 0, '' FROM account_setup ORDER BY hash",
+	} {
+		rows, err := h.db.Read().Query(query)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for rows.Next() {
+			var kind, id, name, hash string
+			var a, b, c int64
+			if err := rows.Scan(&kind, &id, &name, &a, &b, &c, &hash); err != nil {
+				h.t.Fatal(err)
+			}
+			all = append(all, fmt.Sprint(kind, " ", id, " ", name, " ", a, b, c, hash))
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// writes are all ways to change something.
+func (h *house) writes() map[string]func() error {
+	ctx, secret := h.t.Context(), identity.NewSecret("correct horse battery")
+	token, laptop := h.token("ann", "laptop")
+	ann := h.as(shown("ann", secretOf("ann")))
+	offered, _, err := h.SetupSecret(ctx)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	verified, err := h.chain.Authenticate(ctx, shown("ann", laptop))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return map[string]func() error{
+		"AddUser": func() error {
+			_, err := h.AddUser(ctx, operator, accounts.NewUser{Name: "eve", Groups: []string{"dev"}})
+			return err
+		},
+		"AddRobot": func() error {
+			_, _, err := h.AddRobot(ctx, operator, accounts.NewRobot{Name: "eve", Groups: []string{"dev"}})
+			return err
+		},
+		"SetPassword": func() error { _, err := h.SetPassword(ctx, operator, "ann", secret, 0); return err },
+		"ChangePassword": func() error {
+			_, err := h.ChangePassword(ctx, ann, identity.NewSecret(secretOf("ann")), secret)
+			return err
+		},
+		"SetExpiry":   func() error { _, err := h.SetExpiry(ctx, operator, "ann", h.clock.Now().Add(time.Hour), 0); return err },
+		"Disable":     func() error { _, err := h.Disable(ctx, operator, "ann", 0); return err },
+		"Enable":      func() error { _, err := h.Enable(ctx, operator, "ann", 0); return err },
+		"Delete":      func() error { return h.Delete(ctx, operator, "ann", 0) },
+		"Rotate":      func() error { _, _, err := h.Rotate(ctx, operator, "robot+ci", time.Hour); return err },
+		"AddGroup":    func() error { _, err := h.AddGroup(ctx, operator, "new"); return err },
+		"Join":        func() error { _, err := h.Join(ctx, operator, accounts.Auditors, "ann", 0); return err },
+		"Leave":       func() error { _, err := h.Leave(ctx, operator, "dev", "ann", 0); return err },
+		"DeleteGroup": func() error { return h.DeleteGroup(ctx, operator, "dev", 0) },
+		"AddToken": func() error {
+			_, _, err := h.AddToken(ctx, operator, accounts.NewToken{Owner: accounts.Owner{Name: "ann"}, Name: "new"})
+			return err
+		},
+		"Revoke":       func() error { return h.Revoke(ctx, operator, token.ID) },
+		"RevokeAll":    func() error { _, err := h.RevokeAll(ctx, operator, accounts.Owner{Name: "ann"}, ""); return err },
+		"IssueRefresh": func() error { _, err := h.IssueRefresh(ctx, shown("ann", laptop), verified); return err },
+		"SetupSecret":  func() error { _, _, err := h.SetupSecret(ctx); return err },
+		"SetUp": func() error {
+			_, err := h.SetUp(ctx, offered, accounts.NewUser{Name: "eve", Password: secret}, ann.Remote)
+			return err
+		},
+	}
+}
+
+// Faults in pairs: the write failed; the write failed and was kept. Either all of a change is there with its entry in the journal,
+// or nothing is, and what is warm agrees with what is there.
+func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.Tend(t.Context())
+		h.user("ann", "dev")
+		h.robot("ci")
+		var kept, failing bool
+		h.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				switch {
+				case !failing:
+					return real(ctx, topic, f)
+				case kept:
+					return errors.Join(errFault, real(ctx, topic, f))
+				}
+				return real(ctx, topic, func(tx *sql.Tx) error { return errors.Join(f(tx), errFault) })
+			}
+		})
+		for what, write := range h.writes() {
+			if what == "Delete" || what == "DeleteGroup" || what == "SetUp" || what == "Revoke" || what == "RevokeAll" || what == "ChangePassword" || what == "SetPassword" {
+				defer func() { // last: the others need what these take away; not kept here
+					kept, failing = false, true
+					before, entries := h.rows(), h.changes()
+					is(t, what, write(), errFault)
+					if diff := cmp.Diff(before, h.rows()); diff != "" || len(h.changes()) != len(entries) {
+						t.Errorf("%s failed, and something of it was kept (-before +after):\n%s", what, diff)
+					}
+				}()
+				continue
+			}
+			for _, kept = range []bool{false, true} {
+				failing = true
+				before, entries := h.rows(), h.changes()
+				err := write()
+				failing = false
+				is(t, what, err, errFault)
+				diff, n := cmp.Diff(before, h.rows()), len(h.changes())-len(entries)
+				if !kept && (diff != "" || n != 0) {
+					t.Errorf("%s failed, with %d entries, and something of it was kept (-before +after):\n%s", what, n, diff)
+				}
+				if kept && (diff == "" || n != 1) {
+					t.Errorf("%s was kept, with %d entries:\n%s", what, n, diff)
+				}
+			}
+			switch what { // so that the next ones find ann as she was
+			case "Disable", "SetExpiry":
+				_, err := h.Enable(t.Context(), operator, "ann", 0)
+				_, err2 := h.SetExpiry(t.Context(), operator, "ann", time.Time{}, 0)
+				is(t, "undoing", errors.Join(err, err2), nil)
+			case "Leave":
+				_, err := h.Join(t.Context(), operator, "dev", "ann", 0)
+				is(t, "undoing", err, nil)
+			}
+		}
+	})
+}
+
+// What fails to commit and is kept all the same, is forgotten all the same.
+func TestAnUnclearWriteIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.Tend(t.Context())
+		h.user("ann")
+		ways := h.ways()
+		h.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				return errors.Join(errFault, real(ctx, topic, f))
+			}
+		})
+		_, err := h.Disable(t.Context(), operator, "ann", 0)
+		is(t, "disabling", err, errFault)
+		h.all(ways, "rejected")
+	})
+}
+
+// kill -9 during each write: all or nothing. A second process changes accounts without end, until it is killed.
+func TestAKilledProcessLeavesWholeChanges(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.db")
+	for round := range 5 {
+		command := exec.Command(os.Args[0], "-test.run=^TestChild$")
+		command.Env = append(os.Environ(), "ACCOUNTS_TEST_CHILD="+file)
+		out, err := command.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for read := 0; read < 40+17*round; { // a byte for each change
+			n, err := out.Read(make([]byte, 16))
+			if err != nil {
+				t.Fatal(err)
+			}
+			read += n
+		}
+		if err := command.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = command.Wait() // killed
+		h := newHouse(t, "sqlite://"+file)
+		users, robots, secrets := 0, 0, 0
+		for _, change := range h.changes() {
+			switch change[:len("operator:child robot.add")] {
+			case "operator:child user.add ":
+				users++
+			case "operator:child robot.add":
+				robots, secrets = robots+1, secrets+1
+			case "operator:child user.dele":
+				users--
+			}
+		}
+		var gotUsers, gotRobots, gotSecrets, gotMembers int
+		err = h.db.Read().QueryRow(`SELECT (SELECT count(*) FROM accounts WHERE kind = 'user'), (SELECT count(*) FROM accounts WHERE kind = 'robot'),
+			(SELECT count(*) FROM account_tokens), (SELECT count(*) FROM account_members)`).Scan(&gotUsers, &gotRobots, &gotSecrets, &gotMembers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []int{users, robots, secrets, users + robots}
+		if diff := cmp.Diff(want, []int{gotUsers, gotRobots, gotSecrets, gotMembers}); diff != "" || robots == 0 {
+			t.Errorf("round %d: users, robots, secrets, members (-journal +tables):\n%s", round, diff)
+		}
+	}
+}
+
+// TestChild is the process that is killed.
+func TestChild(t *testing.T) {
+	file := os.Getenv("ACCOUNTS_TEST_CHILD")
+	if file == "" {
+		return
+	}
+	h := newHouse(t, "sqlite://"+file)
+	by := accounts.Operator("child")
+	_, _ = h.AddGroup(t.Context(), by, "dev")
+	for {
+		name := "x" + journal.NewID(time.Now()).String()
+		_, _, err := h.AddRobot(t.Context(), by, accounts.NewRobot{Name: name, Groups: []string{"dev"}})
+		if err == nil {
+			_, err = h.AddUser(t.Context(), by, accounts.NewUser{Name: name, Groups: []string{"dev"}})
+		}
+		if err == nil {
+			_, err = h.AddUser(t.Context(), by, accounts.NewUser{Name: name + "y", Groups: []string{"dev"}})
+		}
+		if err == nil {
+			err = h.Delete(t.Context(), by, name, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString("....")
+	}
+}
+
+// A known password, token or refresh token costs neither a query nor a hash: it works while the database is gone. What is not
+// known is an outage, and no refusal.
+func TestWhatIsWarmNeedsNobody(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.Tend(t.Context())
+		h.user("ann")
+		ways := h.ways()
+		_, cold := h.token("ann", "cold")
+		before := h.hashing.Stats()
+		h.all(ways, "user:ann")
+		if after := h.hashing.Stats(); after != before {
+			t.Errorf("hashing: %+v, and before %+v", after, before)
+		}
+		h.db.Close()
+		for range 3 {
+			h.all(ways, "user:ann")
+		}
+		for _, c := range []identity.Credentials{shown("ann", "wrong password"), shown("ann", cold), shown("nobody", "wrong password")} {
+			if _, err := h.chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrUnavailable) {
+				t.Errorf("what is not known, while the database is gone: %v, want %v", err, identity.ErrUnavailable)
+			}
+		}
+		// A typing mistake is one without asking.
+		if got := h.enters(shown("ann", cold[:len(cold)-1]+"_")); got != "rejected" {
+			t.Errorf("a mistyped token: %s", got)
+		}
+	})
+}
+
+// What one process changes, another forgets when it looks: each second.
+func TestOthersForgetWhatIsChanged(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tend := other.Tend(t.Context())
+		h.user("ann")
+		_, laptop := h.token("ann", "laptop")
+		enters := func(want error) {
+			t.Helper()
+			for _, c := range []identity.Credentials{shown("ann", secretOf("ann")), shown("ann", laptop)} {
+				_, err := other.Authenticate(t.Context(), c)
+				is(t, c.Name, err, want)
+			}
+		}
+		enters(nil)
+		if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob"}); err != nil {
+			t.Fatal(err)
+		}
+		tend()
+		if other.Warm() != 2 {
+			t.Errorf("%d are warm after somebody was added, want 2", other.Warm())
+		}
+		if _, err := h.Disable(t.Context(), operator, "ann", 0); err != nil {
+			t.Fatal(err)
+		}
+		tend()
+		enters(identity.ErrRejected)
+	})
+}
+
+// Without Run nothing is remembered: nobody would forget it.
+func TestWithoutRunNothingIsWarm(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.user("ann")
+	h.enters(shown("ann", secretOf("ann")))
+	if h.Warm() != 0 {
+		t.Errorf("%d are warm", h.Warm())
+	}
+}
+
+func TestRunEndsWithItsContextAndNotesUses(t *testing.T) {
+	h := newHouse(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	h.user("ann")
+	token, laptop := h.token("ann", "laptop")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	h.enters(shown("ann", laptop))
+	cancel()
+	running.Wait()
+	token, err := h.Token(t.Context(), operator, token.ID)
+	if err != nil || !token.Used.Equal(h.clock.Now()) || token.From != shown("", "").Remote {
+		t.Errorf("%+v, %v", token, err)
+	}
+}
+
+// Harbor: a failed-login map keyed by attacker's names never shrank. Nothing grows with what is tried, nor over its bound with what is good.
+func TestMemoryIsBounded(t *testing.T) {
+	h := newHouse(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+	h.Tend(t.Context())
+	for i := range 2000 {
+		h.enters(shown(fmt.Sprintf("nobody%d", i), "x"))
+		h.enters(shown("", accounts.Secret('a').Reveal()))
+	}
+	if h.Warm() != 0 {
+		t.Errorf("%d are warm after refusals alone", h.Warm())
+	}
+}
+
+// BenchmarkWarm is what a known credential costs.
+func BenchmarkWarm(b *testing.B) {
+	h := newHouse(b, "sqlite::memory:")
+	h.hashing = password.New(password.Options{})
+	h.Tend(b.Context())
+	h.user("ann")
+	_, laptop := h.token("ann", "laptop", policy.Limit{Names: []string{"team/**"}, Actions: 1})
+	for what, c := range map[string]identity.Credentials{
+		"password": shown("ann", secretOf("ann")), "token": shown("ann", laptop), "refresh": refreshing(h.refresh("ann", laptop)),
+	} {
+		b.Run(what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := h.Authenticate(b.Context(), c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
