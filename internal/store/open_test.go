@@ -100,7 +100,11 @@ func TestOpenMakesFolderAndFileForTheirOwnerAlone(t *testing.T) {
 }
 
 func TestWhatWasWrittenIsThereAfterReopening(t *testing.T) {
-	url := "sqlite://" + filepath.Join(t.TempDir(), "state.db")
+	storetest.Each(t, testWhatWasWrittenIsThereAfterReopening)
+}
+
+func testWhatWasWrittenIsThereAfterReopening(t *testing.T, d storetest.Database) {
+	url := d.New(t)
 	for want := 1; want <= 3; want++ {
 		db, err := store.Open(t.Context(), url)
 		if err != nil {
@@ -228,7 +232,11 @@ func TestAnInterruptedMigrationGoesOn(t *testing.T) {
 }
 
 func TestProcessesThatOpenANewDatabaseAtOnceAllGetIt(t *testing.T) {
-	url := "sqlite://" + filepath.Join(t.TempDir(), "state.db")
+	storetest.Each(t, testProcessesThatOpenANewDatabaseAtOnceAllGetIt)
+}
+
+func testProcessesThatOpenANewDatabaseAtOnceAllGetIt(t *testing.T, d storetest.Database) {
+	url := d.New(t)
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
@@ -249,8 +257,10 @@ func TestProcessesThatOpenANewDatabaseAtOnceAllGetIt(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesShareADatabase(t *testing.T) {
-	url := "sqlite://" + filepath.Join(t.TempDir(), "state.db")
+func TestTwoProcessesShareADatabase(t *testing.T) { storetest.Each(t, testTwoProcessesShareADatabase) }
+
+func testTwoProcessesShareADatabase(t *testing.T, d storetest.Database) {
+	url := d.New(t)
 	end := startChild(t, url)
 	db := open(t, url)
 	if err := db.Write(t.Context(), "child", func(*sql.Tx) error { return nil }); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 func open(t testing.TB, url string) *store.DB {
@@ -35,8 +36,10 @@ func counter(t testing.TB, db *store.DB, topic string) (n int) {
 	return n
 }
 
-func TestWriteCountsChangesOfATopic(t *testing.T) {
-	for _, url := range []string{"sqlite::memory:", "sqlite://" + filepath.Join(t.TempDir(), "a b%20c", "state.db")} {
+func TestWriteCountsChangesOfATopic(t *testing.T) { storetest.Each(t, testWriteCountsChangesOfATopic) }
+
+func testWriteCountsChangesOfATopic(t *testing.T, d storetest.Database) {
+	for _, url := range []string{d.Ready(t), d.New(t)} {
 		db := open(t, url)
 		for range 2 {
 			if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
@@ -52,8 +55,10 @@ func TestWriteCountsChangesOfATopic(t *testing.T) {
 	}
 }
 
-func TestAFailedWriteKeepsNothing(t *testing.T) {
-	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+func TestAFailedWriteKeepsNothing(t *testing.T) { storetest.Each(t, testAFailedWriteKeepsNothing) }
+
+func testAFailedWriteKeepsNothing(t *testing.T, d storetest.Database) {
+	db := open(t, d.New(t))
 	failure := errors.New("on purpose")
 	err := db.Write(t.Context(), "policy", func(tx *sql.Tx) error {
 		if _, err := tx.Exec("INSERT INTO changes (topic, counter) VALUES ('other', 1)"); err != nil {
@@ -73,7 +78,11 @@ func TestAFailedWriteKeepsNothing(t *testing.T) {
 }
 
 func TestAPanicInAWriteLeavesTheDatabaseUsable(t *testing.T) {
-	db := open(t, "sqlite::memory:")
+	storetest.Each(t, testAPanicInAWriteLeavesTheDatabaseUsable)
+}
+
+func testAPanicInAWriteLeavesTheDatabaseUsable(t *testing.T, d storetest.Database) {
+	db := open(t, d.Ready(t))
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -110,7 +119,11 @@ func TestAFullDiskIsCalledThat(t *testing.T) {
 }
 
 func TestReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T) {
-	for _, url := range []string{"sqlite::memory:", "sqlite://" + filepath.Join(t.TempDir(), "state.db")} {
+	storetest.Each(t, testReadersRefuseToWriteAndSeeWhatIsCommitted)
+}
+
+func testReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T, d storetest.Database) {
+	for _, url := range []string{d.Ready(t), d.New(t)} {
 		db := open(t, url)
 		if _, err := db.Read().Exec("DELETE FROM changes"); err == nil {
 			t.Errorf("%s: a reader wrote", url)
@@ -126,8 +139,10 @@ func TestReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T) {
 	}
 }
 
-func TestReadersWaitForNobody(t *testing.T) {
-	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
+func TestReadersWaitForNobody(t *testing.T) { storetest.Each(t, testReadersWaitForNobody) }
+
+func testReadersWaitForNobody(t *testing.T, d storetest.Database) {
+	db := open(t, d.New(t))
 	err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
 		if got := counter(t, db, "policy"); got != 0 { // while the write is under way
 			t.Errorf("a reader sees %d before the commit", got)
@@ -140,7 +155,11 @@ func TestReadersWaitForNobody(t *testing.T) {
 }
 
 func TestWritesOfManyGoroutinesTakeTurns(t *testing.T) {
-	for _, url := range []string{"sqlite::memory:", "sqlite://" + filepath.Join(t.TempDir(), "state.db")} {
+	storetest.Each(t, testWritesOfManyGoroutinesTakeTurns)
+}
+
+func testWritesOfManyGoroutinesTakeTurns(t *testing.T, d storetest.Database) {
+	for _, url := range []string{d.Ready(t), d.New(t)} {
 		db := open(t, url)
 		var group sync.WaitGroup
 		for range 16 {
@@ -167,8 +186,10 @@ func TestWritesOfManyGoroutinesTakeTurns(t *testing.T) {
 	}
 }
 
-func TestAWriteEndsWithItsContext(t *testing.T) {
-	db := open(t, "sqlite::memory:")
+func TestAWriteEndsWithItsContext(t *testing.T) { storetest.Each(t, testAWriteEndsWithItsContext) }
+
+func testAWriteEndsWithItsContext(t *testing.T, d storetest.Database) {
+	db := open(t, d.Ready(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	err := db.Write(ctx, "policy", func(*sql.Tx) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
