@@ -1,0 +1,87 @@
+package accounts_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Scanners find every secret, Classify knows it, and each typing mistake of one character, or of two that changed places, is
+// one without asking the database.
+func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
+	shape := regexp.MustCompile(`^twp_[abrs][0-9A-Za-z]{38}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		letter := rapid.SampledFrom([]byte("abrs")).Draw(t, "letter")
+		secret := accounts.Secret(letter).Reveal()
+		if got, ok := accounts.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != identity.AccessToken {
+			t.Fatalf("%q is no secret", secret)
+		}
+		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")
+		for _, c := range "0aZ_ \x00é" {
+			if wrong := secret[:at] + string(c) + secret[at+1:]; wrong != secret && strings.TrimSpace(wrong) == wrong {
+				if _, ok := accounts.Parse(wrong); ok {
+					t.Fatalf("%q is taken for a secret", wrong)
+				}
+			}
+		}
+		if at > 0 && secret[at] != secret[at-1] {
+			if _, ok := accounts.Parse(secret[:at-1] + secret[at:at+1] + secret[at-1:at] + secret[at+1:]); ok {
+				t.Fatalf("two characters of %q can change places", secret)
+			}
+		}
+	})
+}
+
+// A name is what a repository's path part can be, so that ${user} can match, and never a robot's login.
+func TestNamesArePathParts(t *testing.T) {
+	part := regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`) // distribution/reference
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(
+			rapid.StringMatching(`[a-c._\-]{0,8}`), rapid.StringMatching(`[a-zA-Z0-9._+/@ -]{0,12}`), rapid.String(),
+		).Draw(t, "name")
+		want := len(name) <= 64 && part.MatchString(name)
+		if err := accounts.CheckName(name); (err == nil) != want {
+			t.Fatalf("%q: %v", name, err)
+		}
+	})
+}
+
+// What covers a pattern matches all that the pattern matches: else a narrowed token could make a wider one.
+func TestCoversIsSound(t *testing.T) {
+	everything, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	matches := func(pattern, name string) bool {
+		who := &policy.Principal{Kind: policy.User, Name: "ann", Limits: []policy.Limit{{Names: []string{pattern}, Actions: scope.Pull}}}
+		r := everything.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}})
+		return r.Results[0].Granted != 0
+	}
+	parts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "ann", "*", "**", "a*", "${user}"}), 1, 4)
+	names := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "ann", "ab"}), 1, 5)
+	covered := 0
+	rapid.Check(t, func(t *rapid.T) {
+		wide, pattern := strings.Join(parts.Draw(t, "wide"), "/"), strings.Join(parts.Draw(t, "pattern"), "/")
+		if (policy.Limit{Names: []string{wide, pattern}, Actions: scope.Pull}).Check() != nil || !accounts.Covers(wide, pattern) {
+			return
+		}
+		covered++
+		for range 20 {
+			if name := strings.Join(names.Draw(t, "name"), "/"); matches(pattern, name) && !matches(wide, name) {
+				t.Fatalf("%q matches %s, which %q does not", pattern, name, wide)
+			}
+		}
+	})
+	if covered == 0 {
+		t.Error("nothing was covered")
+	}
+}
