@@ -132,14 +132,14 @@ const pushWeb = "repository:acme/app/web:pull,push"
 
 // basic is what docker login and an imagePullSecret make of an ID token; form is what containerd does.
 func basic(name, password string) *http.Request {
-	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope="+pushWeb, nil)
+	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
 	return r
 }
 
 func form(name, password string) *http.Request {
 	v := url.Values{"grant_type": {"password"}, "service": {"r.example.com"}, "client_id": {"x"}, "scope": {pushWeb}, "username": {name}, "password": {password}}
-	r := httptest.NewRequest("POST", "/token", strings.NewReader(v.Encode()))
+	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(v.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return r
 }

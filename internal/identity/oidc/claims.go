@@ -37,24 +37,22 @@ func parseClaim(text string) (claim, error) {
 	return claim{text, path}, nil
 }
 
-// of returns the claim's value.
-func (c claim) of(claims map[string]any) (any, bool) {
+// of returns the claim's value; nil if it is not there.
+func (c claim) of(claims map[string]any) any {
 	var v any = claims
 	for _, step := range c.path {
 		object, ok := v.(map[string]any)
 		if !ok {
-			return nil, false
+			return nil
 		}
-		if v, ok = object[step]; !ok {
-			return nil, false
-		}
+		v = object[step]
 	}
-	return v, v != nil
+	return v
 }
 
 // texts returns a claim's value as texts: one, or those of a list. Objects are none.
 func (c claim) texts(claims map[string]any) (texts []string, list bool) {
-	v, _ := c.of(claims)
+	v := c.of(claims)
 	many, list := v.([]any)
 	if !list {
 		many = []any{v}
@@ -174,10 +172,8 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 func (p *Provider) identify(claims map[string]any, subject string) string {
 	id := p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text != "" {
-		if v, _ := p.number.of(claims); v != nil {
-			if text, ok := asText(v); ok && readable(text) {
-				id += "#" + text
-			}
+		if text, ok := asText(p.number.of(claims)); ok && readable(text) {
+			id += "#" + text
 		}
 	}
 	return id

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -190,7 +191,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	}
 	candidates, err := p.keys.find(ctx, t.kid, t.alg)
 	if err != nil {
-		if refused, ok := err.(*refusal); ok {
+		if refused, ok := errors.AsType[*refusal](err); ok {
 			return t.no(refused.reason)
 		}
 		return err
