@@ -134,7 +134,7 @@ func TestOnlyTheWiringSeesConfig(t *testing.T) {
 
 func TestOnlyTheServerAnswersHTTP(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains(speaksHTTP, s.room) || strings.HasPrefix(s.room, "bench") {
+		if slices.Contains(speaksHTTP, s.room) || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -174,7 +174,7 @@ func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
 
 func TestNobodyPanicsOrExits(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.room == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.room, "bench") {
+		if s.room == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {

@@ -22,6 +22,7 @@ func TestExamplesLoad(t *testing.T) {
 		{example: "home", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
 		{example: "team", made: []string{"keys/cert.pem", "keys/privatekey.pem", "tls/cert.pem", "tls/key.pem",
 			"people.htpasswd", "programs.htpasswd", "secrets/registry"}},
+		{example: "external", made: []string{"keys/cert.pem", "keys/privatekey.pem", "secret"}},
 		{example: "dockerauth", made: []string{"keys/cert.pem", "keys/privatekey.pem"}, warnings: []string{
 			"clients cannot know a self-signed certificate: for testing only",
 			"anybody can post events, and the journal says what they want it to: for demonstrations only",
@@ -73,7 +74,7 @@ func TestEveryExampleIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(found, " "); got != "dockerauth home minimal team" {
+	if got := strings.Join(found, " "); got != "dockerauth external home minimal team" {
 		t.Errorf("examples/ has %s: add what is new to TestExamplesLoad", got)
 	}
 }
