@@ -1,0 +1,202 @@
+package oidc_test
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+)
+
+// Keys that were read anew from a file are newer than those that were handed over.
+func TestAFileThatIsReadAnewIsNotOverruled(t *testing.T) {
+	i, second := newIssuer(t), newKey(t, "two")
+	path := filepath.Join(t.TempDir(), "keys.json")
+	inFile := func(o *oidc.Options) { o.JWKSFile = path }
+	publish := func(key signing) {
+		text, _ := json.Marshal(claims{"keys": []any{key.public("sig")}})
+		write(t, path, string(text))
+	}
+	publish(i.key)
+	first := i.provider(inFile)
+	publish(second)
+	next := i.provider(inFile)
+	next.Inherit(first)
+	want(t, "a token of the new key", taken(t, next, second.sign(t, i.claims())), "taken")
+	want(t, "a token of the old key", taken(t, next, i.token()), "refused")
+}
+
+// Whoever can change what comes by http could sign tokens, even if the document came by https.
+func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
+	i := newIssuer(t)
+	var url string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(claims{"issuer": url, "jwks_uri": i.url + "/keys"})
+	}))
+	defer server.Close()
+	url = server.URL
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	p := i.provider(func(o *oidc.Options) { o.Issuer, o.CA = url, ca })
+	if _, err := show(t, p, i.token(claims{"iss": url})); err == nil || !strings.Contains(err.Error(), "jwks_uri") {
+		t.Errorf("%v, want that its jwks_uri is no https URL", err)
+	}
+	if len(i.fetched) > 0 {
+		t.Errorf("they were fetched: %v", i.fetched)
+	}
+}
+
+// An issuer's name is what it is, with a slash at its end or escapes in it.
+func TestAnIssuerIsNamedExactly(t *testing.T) {
+	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
+		i := newIssuer(t)
+		i.does(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.EscapedPath() != strings.TrimSuffix(path, "/")+"/.well-known/openid-configuration" {
+				return false
+			}
+			_ = json.NewEncoder(w).Encode(claims{"issuer": i.url + path, "jwks_uri": i.url + "/keys"})
+			return true
+		})
+		p := i.provider(func(o *oidc.Options) { o.Issuer = i.url + path })
+		want(t, "the issuer "+path, taken(t, p, i.token(claims{"iss": i.url + path})), "taken")
+		want(t, "the issuer "+path+" with more", taken(t, p, i.token(claims{"iss": i.url + path + "/"})), "unknown")
+	}
+}
+
+// A Kubernetes-shaped issuer: its certificate is under a CA of its own, it wants a bearer token, and
+// its discovery document names an address inside.
+func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
+	i := newIssuer(t)
+	const bearer = "canary-bearer-token"
+	var inside []string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+bearer {
+			http.Error(w, `{"kind":"Status","code":401}`, http.StatusUnauthorized)
+			return
+		}
+		inside = append(inside, r.URL.Path)
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		_ = json.NewEncoder(w).Encode(claims{"keys": []any{i.key.public("sig")}})
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	ca, token := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token")
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	write(t, token, bearer+"\n")
+	log := &logText{}
+	o := oidc.Options{
+		Name: "cluster", Preset: oidc.Kubernetes, Issuer: "https://kubernetes.default.svc.cluster.local", Audience: []string{"https://auth.example.com"},
+		JWKSURL: server.URL + "/openid/v1/jwks", CA: ca, TokenFile: token, Now: i.now, Log: slog.New(slog.NewTextHandler(log, nil)),
+	}
+	pod := func(more claims) string {
+		return i.key.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}).with(more))
+	}
+	p := newProvider(t, o)
+	want(t, "a pod's token", taken(t, p, pod(nil)), "taken")
+	if got := sprint(inside); got != "[/openid/v1/jwks]" {
+		t.Errorf("asked for %s", got)
+	}
+
+	write(t, token, "other\n") // read at each fetch
+	i.pass(10 * time.Second)
+	next := newKey(t, "two")
+	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
+	want(t, "with a bearer token that is not taken", taken(t, p, unknown), "down")
+	write(t, token, bearer)
+	i.pass(time.Minute)
+	want(t, "with one that is taken again", taken(t, p, unknown), "refused")
+
+	o.CA = ""
+	want(t, "without its CA", taken(t, newProvider(t, o), pod(nil)), "down")
+	if strings.Contains(log.String(), bearer) {
+		t.Errorf("the bearer token is in the log:\n%s", log)
+	}
+}
+
+// Our bearer token is for the host that the config names, not for one that a document names.
+func TestABearerTokenGoesToNobodyElse(t *testing.T) {
+	i, keys := newIssuer(t), newIssuer(t)
+	keys.publishes(i.key.public("sig"))
+	token := filepath.Join(t.TempDir(), "token")
+	write(t, token, "canary-bearer-token")
+	i.does(func(w http.ResponseWriter, r *http.Request) bool {
+		_ = json.NewEncoder(w).Encode(claims{"issuer": i.url, "jwks_uri": keys.url + "/keys"})
+		return true
+	})
+	want(t, "a good token", taken(t, i.provider(func(o *oidc.Options) { o.TokenFile = token }), i.token()), "taken")
+	if got := sprint(i.bearers); got != "[Bearer canary-bearer-token]" {
+		t.Errorf("the issuer was sent %s", got)
+	}
+	if got := sprint(keys.bearers); got != "[]" {
+		t.Errorf("another host was sent %s", got)
+	}
+}
+
+// Without a network, the keys are in a file.
+func TestKeysInAFileAreReadAgain(t *testing.T) {
+	i := newIssuer(t)
+	path := filepath.Join(t.TempDir(), "keys.json")
+	publish := func(keys ...any) {
+		text, err := json.Marshal(claims{"keys": keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, string(text))
+	}
+	inFile := func(o *oidc.Options) { o.Issuer, o.JWKSFile = "https://air.gap.example.com", path }
+	token := func(key signing) string {
+		return key.sign(t, i.claims().with(claims{"iss": "https://air.gap.example.com"}))
+	}
+	o := i.options()
+	inFile(&o)
+	for _, text := range []string{"", "{", `{"keys":[]}`, strings.Repeat(" ", 600<<10)} {
+		write(t, path, text)
+		if problemOf(o, "jwks_file") == "" {
+			t.Errorf("a file with %.10q is taken", text)
+		}
+	}
+	publish(i.key.public("sig"))
+	p := i.provider(inFile)
+	want(t, "a good token", taken(t, p, token(i.key)), "taken")
+	second := newKey(t, "two")
+	publish(second.public("sig"))
+	i.pass(10 * time.Second)
+	want(t, "a token of the new key", taken(t, p, token(second)), "taken")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	i.pass(time.Hour)
+	want(t, "a token while the file is gone", taken(t, p, token(second)), "taken")
+	if n := len(i.fetched); n != 0 {
+		t.Errorf("something was fetched: %v", i.fetched)
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func podClaims() claims {
+	return claims{
+		"iss": "https://kubernetes.default.svc.cluster.local",
+		"sub": "system:serviceaccount:ci:builder",
+		"jti": "ea28ed49-2e11-4280-9ec5-bc3d1d84661a",
+		"kubernetes.io": claims{
+			"namespace":      "ci",
+			"node":           claims{"name": "node-1", "uid": "58456cb0-dd00-45ed-b797-5578fdceaced"},
+			"pod":            claims{"name": "build-1", "uid": "778a530c-b3f4-47c0-9cd5-ab018fb64f33"},
+			"serviceaccount": claims{"name": "builder", "uid": "a087d5a0-e1dd-43ec-93ac-f13d89cd13af"},
+			"warnafter":      1700081020,
+		},
+	}
+}
