@@ -259,6 +259,8 @@ func TestWarnings(t *testing.T) {
 			`2:30: everybody on this machine can change c`},
 		{"a policy for everybody to change", "policy: {files: [d]}",
 			`d: everybody on this machine can change it`},
+		{"rights over Tidewaiter for everybody", "policy: {rules: [{name: x, subjects: [signed-in], tidewaiter: [accounts], actions: [write]}]}",
+			`2:39: rule "x" gives everybody who can sign in rights over Tidewaiter itself`},
 		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",
 			`2:76: rule "x" lets people change repositories, or list them all, who have not signed in`},
 		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},

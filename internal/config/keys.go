@@ -293,10 +293,12 @@ func ruleKeys() []key[writtenRule] {
 			says("Patterns of repositories. `*` is anything within one part of the path, `**` any number of parts, `${user}` the name of who asks."),
 		on("catalog", set(), func(r *writtenRule, v bool) { r.catalog = v }).
 			says("In place of repositories: the registry's catalog, the list of all its repositories."),
+		on("tidewaiter", list(right()), func(r *writtenRule, v []string) { r.rights = v }).
+			says("In place of repositories: rights over Tidewaiter itself. `accounts`: users, robots, groups and tokens. `administrators`: those of them that are administrators. `journal`: what happened. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read all; a rule can deny it."),
 		on("role", line(), func(r *writtenRule, v string) { r.Role = v }).
 			says("A role, for its actions."),
 		on("actions", actions(), func(r *writtenRule, v scope.Actions) { r.Actions = v }).
-			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push."),
+			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push. Rights over Tidewaiter have `read` and `write`."),
 		on("lifetime", duration(minToken, maxToken), func(r *writtenRule, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens with a grant by this rule are good for at most."),
 		on("comment", prose(), func(*writtenRule, string) {}).

@@ -185,7 +185,20 @@ func TestProblems(t *testing.T) {
 			`2:75: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
 			`2:88: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
 		{"a rule of no resource", "policy: { rules: [ { name: a, subjects: [anyone], actions: [pull] } ] }", []string{
-			`2:20: repositories is missing, or catalog: true`}},
+			`2:20: repositories is missing, or catalog: true, or tidewaiter`}},
+		{"a rule of Tidewaiter and of repositories", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], tidewaiter: [accounts], actions: [read] } ] }", []string{
+			`2:85: a rule is for what registries have or for Tidewaiter itself; write two`}},
+		{"a right that is misspelt", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [acounts], actions: [read] } ] }", []string{
+			`2:67: "acounts" is no right over Tidewaiter: there is accounts, administrators, journal, or "**" for all (did you mean "accounts"?)`}},
+		{"rights without actions", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [journal] } ] }", []string{
+			`2:20: actions is missing: read, write, or both`}},
+		{"rights with actions of registries", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [journal], actions: [pull] } ] }", []string{
+			`2:86: the type tidewaiter has no action pull, it has read,write`}},
+		{"repositories with actions of Tidewaiter", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], actions: [read] } ] }", []string{
+			`2:82: the type repository has no action read, it has pull,push,delete`}},
+		{"rights at a registry, for a while", "policy: { rules: [ { name: a, subjects: [\"group:a\"], registries: [r], tidewaiter: [journal], actions: [read], lifetime: 5m } ] }", []string{
+			`2:66: registries is about registries, and the rule about Tidewaiter itself`,
+			`2:121: lifetime is about registries, and the rule about Tidewaiter itself`}},
 		{"a rule of both", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], catalog: true, actions: [pull] } ] }", []string{
 			`2:79: a rule is for repositories or for the catalog; write two`}},
 		{"a rule of no action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a] } ] }", []string{
@@ -197,7 +210,7 @@ func TestProblems(t *testing.T) {
 		{"a deny with a lifetime", "policy: { rules: [ { name: a, effect: deny, repositories: [a], actions: [push], lifetime: 2m } ] }", []string{
 			`2:91: a deny grants nothing that could have a lifetime`}},
 		{"an unknown action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull, puhs, pull] } ] }", []string{
-			`2:86: "puhs" is none of pull, push, delete, * (did you mean "push"?)`,
+			`2:86: "puhs" is none of pull, push, delete, read, write, * (did you mean "push"?)`,
 			`2:92: pull is listed twice`}},
 		{"an unknown registry", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [r.exmaple.com] } ] }", []string{
 			`2:100: no registry has the service "r.exmaple.com" (did you mean "r.example.com"?)`}},
@@ -218,7 +231,7 @@ func TestProblems(t *testing.T) {
 		{"a role without a name that can be seen", "policy: { roles: { \"a\u200b\": [pull] } }", []string{
 			`2:20: the role needs a name that can be seen`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
-			`2:24: "pul" is none of pull, push, delete, * (did you mean "pull"?)`}},
+			`2:24: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`}},
 		{"a file that is not there, patterns without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"[u]ser?.yml\", \"c[\", \"*/x\"] }", []string{
 			`2:19: opening a.yaml: file does not exist`,
 			`2:27: opening b: file does not exist`,

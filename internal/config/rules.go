@@ -29,6 +29,7 @@ type writtenPolicy struct {
 type writtenRule struct {
 	policy.Rule
 	catalog bool
+	rights  []string // over Tidewaiter itself
 	from    *decoder
 	node    *yaml.Node // nil if the rule has a problem
 }
@@ -36,7 +37,7 @@ type writtenRule struct {
 // actions is a list of actions. "*" is all that can be done with a repository; a rule of the catalog,
 // whose one action is called so too, looks at the list itself.
 func actions() shape[scope.Actions] {
-	words := list(one("pull", "push", "delete", "*"))
+	words := list(one("pull", "push", "delete", "read", "write", "*"))
 	return shape[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (set scope.Actions, ok bool) {
 		names, ok := words.read(d, n)
 		for i, name := range names {
@@ -81,10 +82,14 @@ func (r *writtenRule) complete(d *decoder, n *yaml.Node) {
 	switch {
 	case r.catalog && len(r.Names) > 0:
 		d.problem(value(n, "catalog"), "a rule is for repositories or for the catalog; write two")
+	case len(r.rights) > 0 && (r.catalog || len(r.Names) > 0):
+		d.problem(value(n, "tidewaiter"), "a rule is for what registries have or for Tidewaiter itself; write two")
+	case len(r.rights) > 0:
+		r.completeRights(d, n)
 	case r.catalog:
 		r.completeCatalog(d, n)
 	case len(r.Names) == 0:
-		d.problem(n, "repositories is missing, or catalog: true")
+		d.problem(n, "repositories is missing, or catalog: true, or tidewaiter")
 	case r.Role == "" && r.Actions == 0:
 		d.problem(n, "actions is missing, or role")
 	}
@@ -99,6 +104,33 @@ func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
 		d.suggest(at, `["*"]`, "the catalog has one action")
 	}
 	r.Type, r.Names, r.Actions = scope.TypeRegistry, []string{"catalog"}, scope.All
+}
+
+// rights are the names of rights over Tidewaiter.
+var rights = []string{"accounts", "administrators", "journal"}
+
+// right is the name of a right over Tidewaiter, or ** for all. A pattern that matches none is a mistake, too.
+func right() shape[string] {
+	return scalar("right", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		if s == "**" || slices.Contains(rights, s) {
+			return s, true
+		}
+		d.suggest(n, d.nearest(s, rights), "%s is no right over Tidewaiter: there is accounts, administrators, journal, or \"**\" for all", quoted(s))
+		return "", false
+	})
+}
+
+// completeRights makes the rule one of rights over Tidewaiter, which no registry and no token has to do with.
+func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
+	for _, key := range []string{"registries", "lifetime"} {
+		if at := value(n, key); at != n {
+			d.problem(at, "%s is about registries, and the rule about Tidewaiter itself", key)
+		}
+	}
+	if r.Role == "" && r.Actions == 0 {
+		d.problem(n, "actions is missing: read, write, or both")
+	}
+	r.Type, r.Names = scope.TypeTidewaiter, r.rights
 }
 
 // compile makes one policy of what all files say. services are the names of the registries.
@@ -158,6 +190,9 @@ func (r *writtenRule) tell(p policy.Problem) {
 	if other, ok := yamlKeys[name]; ok {
 		name = other
 	}
+	if name == "repositories" && r.Type == scope.TypeTidewaiter {
+		name = "tidewaiter"
+	}
 	r.from.suggest(item(value(r.node, name), p.Item), p.Suggestion, "%s", p.Text)
 }
 
@@ -169,6 +204,15 @@ func (r *writtenRule) check(services []string, roles map[string]scope.Actions) {
 		}
 	}
 	if r.Deny || (r.Actions|roles[r.Role])&^scope.Pull == 0 {
+		return
+	}
+	if r.Type == scope.TypeTidewaiter {
+		for i, subject := range r.Subjects {
+			if subject == "anyone" || subject == "signed-in" {
+				r.from.warn(item(value(r.node, "subjects"), i), "rule %s gives everybody who can sign in rights over Tidewaiter itself", quoted(r.Name))
+				return
+			}
+		}
 		return
 	}
 	for i, subject := range r.Subjects {
