@@ -1,0 +1,195 @@
+package journal_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// Two replicas append at once, and the commit of one is held back: nobody sees what the other has appended until the
+// first is there, so that no reader, who goes on after what he saw last, skips it.
+func TestNoReaderSkipsACommitThatIsHeldBack(t *testing.T) {
+	url := storetest.PostgreSQL().Ready(t)
+	slow, slowDB := open(t, url, journal.Options{})
+	fast, _ := open(t, url, journal.Options{})
+	reader, watching := open(t, url, journal.Options{})
+
+	if err := fast.Append(t.Context(), push("before")); err != nil {
+		t.Fatal(err)
+	}
+	appended := make(chan error, 1)
+	err := slowDB.Write(t.Context(), "", func(tx *sql.Tx) error {
+		held := journal.Entry{Change: &journal.Change{Actor: "root", Action: "test", Target: "held back"}}
+		if err := slow.AppendTx(t.Context(), tx, held); err != nil {
+			return err
+		}
+		go func() { appended <- fast.Append(context.Background(), push("after")) }()
+		awaitLock(t, watching) // the other replica stands in line
+		select {
+		case err := <-appended:
+			t.Errorf("an entry behind one that is not committed was acknowledged (%v)", err)
+		default:
+		}
+		if got := summaries(t, reader, 0); len(got) != 1 {
+			t.Errorf("before the commit a reader sees %q", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-appended; err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"2 change test of \"held back\" by root", "3 event push team/app:v1 by alice at registry.example.com"}
+	if diff := cmp.Diff(want, summaries(t, reader, 1)); diff != "" { // goes on after what was seen
+		t.Error(diff)
+	}
+	if v, err := reader.Verify(t.Context(), 0); err != nil || v.Entries != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// A commit that is held back and then given up leaves no gap.
+func TestACommitThatIsGivenUpLeavesNoGap(t *testing.T) {
+	url := storetest.PostgreSQL().Ready(t)
+	slow, slowDB := open(t, url, journal.Options{})
+	fast, _ := open(t, url, journal.Options{})
+	failure := errors.New("on purpose")
+	err := slowDB.Write(t.Context(), "", func(tx *sql.Tx) error {
+		if err := slow.AppendTx(t.Context(), tx, push("given up")); err != nil {
+			return err
+		}
+		return failure
+	})
+	if !errors.Is(err, failure) {
+		t.Fatal(err)
+	}
+	if err := fast.Append(t.Context(), push("given up")); err != nil { // and it is no repeat
+		t.Fatal(err)
+	}
+	if got := summaries(t, fast, 0); len(got) != 1 || got[0][0] != '1' {
+		t.Errorf("%q", got)
+	}
+}
+
+func summaries(t *testing.T, j *journal.Journal, after journal.Position) (list []string) {
+	t.Helper()
+	for _, entry := range read(t, j, after) {
+		list = append(list, fmt.Sprint(entry.Position, " ", entry.Summary()))
+	}
+	return list
+}
+
+// awaitLock returns when a session waits for a lock.
+func awaitLock(t *testing.T, db *store.DB) {
+	t.Helper()
+	for waiting := 0; waiting == 0; {
+		err := db.Read().QueryRowContext(t.Context(), `
+			SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// PostgreSQL stops under load, and comes back: what was acknowledged is there, once; what could not be kept failed with an error
+// that says so, or is counted; and all is well afterwards.
+func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
+	server := storetest.NewServer(t)
+	j, db := open(t, server.Database(t, "template0"), journal.Options{MaxEntries: 100, Linger: -1})
+
+	const workers = 4
+	type outcome struct {
+		kept   []string
+		failed int
+		wrong  error
+	}
+	down, back := make(chan struct{}), make(chan struct{})
+	outcomes := make(chan outcome)
+	for worker := range workers {
+		go func() {
+			var o outcome
+			// Until it has seen the outage, and ten more successes after it.
+			for i, after := 0, 0; after < 10 && o.wrong == nil; i++ {
+				if i == 20 {
+					down <- struct{}{}
+				}
+				id := fmt.Sprintf("%d-%d", worker, i)
+				_ = j.Record(journal.Entry{Decision: decision(alice)}) // taken, or counted
+				switch err := j.Append(context.Background(), push(id)); {
+				case err == nil:
+					o.kept = append(o.kept, id)
+					if o.failed > 0 {
+						after++
+					}
+				case store.Unavailable(err):
+					if o.failed++; o.failed == 3 {
+						back <- struct{}{}
+					}
+					if err := j.Append(context.Background(), push(id)); err == nil { // as a registry does
+						o.kept = append(o.kept, id)
+					}
+				default:
+					o.wrong = err
+				}
+			}
+			outcomes <- o
+		}()
+	}
+	for range workers {
+		<-down
+	}
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range workers {
+		<-back
+	}
+	if err := j.Stats().LastError; !errors.Is(err, store.ErrDown) {
+		t.Errorf("the last error is %v", err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kept := make(map[string]int)
+	for range workers {
+		o := <-outcomes
+		if o.wrong != nil {
+			t.Errorf("during the outage Append failed with %v", o.wrong)
+		}
+		for _, id := range o.kept {
+			kept[id] = 0
+		}
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := j.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range read(t, j, 0) {
+		if entry.Event != nil {
+			kept[entry.Event.ID]++
+		}
+	}
+	for id, n := range kept {
+		if n != 1 {
+			t.Errorf("the event %s is there %d times", id, n)
+		}
+	}
+	if s := j.Stats(); s.Lost == 0 || s.LastError != nil {
+		t.Errorf("%+v", s)
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
