@@ -1,0 +1,61 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Who guesses is told to wait, in a form that docker shows and others wait for; the journal has one entry of it.
+func TestWhoGuessesIsToldToWait(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
+		people := &identitytest.Fake{People: map[string]string{"ann": annPassword}}
+		l.Chain = identity.NewChain(identity.Options{
+			Sources:  []identity.Source{{Name: "fake", Authenticator: people}},
+			Throttle: identity.NewThrottle(identity.ThrottleOptions{PerName: 3, Now: func() time.Time { return at }}),
+		})
+	})
+	guess := func(i int) reply {
+		return h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", fmt.Sprint("guess ", i)))
+	}
+	for i := range 3 {
+		if got := guess(i); got.Status != 401 {
+			t.Fatalf("guess %d: %d", i, got.Status)
+		}
+	}
+	at = at.Add(100 * time.Millisecond)
+	for i := range 20 {
+		got := guess(10 + i)
+		if got.Status != 429 || got.Header.Get("Retry-After") != "1" || got.Header.Get("WWW-Authenticate") != "" ||
+			!strings.Contains(got.Body, `{"code":"TOOMANYREQUESTS","message":"too many failed attempts: try again in 1s"}`) {
+			t.Fatalf("%d %v %s", got.Status, got.Header, got.Body)
+		}
+	}
+	if n := len(h.entries()); n != 4 {
+		t.Errorf("%d entries for three wrong passwords and one delay", n)
+	}
+}
+
+type undecided struct{}
+
+func (undecided) Decide(context.Context, *policy.Request, policy.Decision) (policy.Decision, error) {
+	return policy.Decision{}, errors.New("connection refused at 10.1.2.3")
+}
+
+func TestADeciderThatIsDownIsNoRefusal(t *testing.T) {
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Decider = undecided{} })
+	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
+	if got.Status != 503 || got.Header.Get("Retry-After") == "" || strings.Contains(got.Body, "10.1.2.3") {
+		t.Errorf("%d %v %s", got.Status, got.Header, got.Body)
+	}
+}
