@@ -348,6 +348,51 @@ func TestRunEndsWithItsContextAndNotesUses(t *testing.T) {
 	}
 }
 
+// What has ended is removed, and nothing else; how long an unused refresh token lasts counts from its last use, wherever that was.
+func TestWhatHasEndedIsSwept(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		tend := h.Tend(t.Context())
+		h.user("ann")
+		add := func(name string, ends time.Duration) string {
+			t.Helper()
+			_, secret, err := h.AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: "ann"}, Name: name, Expires: h.clock.Now().Add(ends)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return secret.Reveal()
+		}
+		add("soon", time.Hour)
+		add("later", 80*24*time.Hour)
+		h.token("ann", "lasting")
+		used, unused := h.refresh("ann", secretOf("ann")), h.refresh("ann", secretOf("ann"))
+		names := func(want ...string) {
+			t.Helper()
+			tend()
+			list, _, err := h.Tokens(t.Context(), operator, accounts.Owner{Name: "ann"}, accounts.Page{})
+			var got []string
+			for _, token := range list {
+				got = append(got, string(token.Use)+" "+token.Name)
+			}
+			if diff := cmp.Diff(sorted(want), sorted(got)); err != nil || diff != "" {
+				t.Errorf("the tokens: %v (-want +got):\n%s", err, diff)
+			}
+		}
+		names("access soon", "access later", "access lasting", "refresh ", "refresh ")
+		h.clock.add(60 * 24 * time.Hour)
+		if got := h.enters(refreshing(used)); got != "user:ann" {
+			t.Errorf("the token that is used: %s", got)
+		}
+		names("access later", "access lasting", "refresh ", "refresh ")
+		h.clock.add(31 * 24 * time.Hour)
+		names("access later", "access lasting", "refresh ")
+		for token, want := range map[string]string{used: "user:ann", unused: "rejected"} {
+			if got := h.enters(refreshing(token)); got != want {
+				t.Errorf("a refresh token: %s, want %s", got, want)
+			}
+		}
+	})
+}
+
 // Harbor: a failed-login map keyed by attacker's names never shrank. Nothing grows with what is tried, nor over its bound with what is good.
 func TestMemoryIsBounded(t *testing.T) {
 	h := newHouse(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))

@@ -91,7 +91,8 @@ func (a *Accounts) owner(ctx context.Context, q querier, who Owner) (*policy.Pri
 	return r.principal(), nil
 }
 
-func ownerOf(p *policy.Principal) Owner {
+// OwnerOf returns a principal as the owner of tokens.
+func OwnerOf(p *policy.Principal) Owner {
 	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
 }
 

@@ -38,7 +38,7 @@ func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials,
 	}
 	var compared string // the hash that the password was found to be of
 	if p.Source != Source {
-		if _, err := a.elsewhere(ctx, ownerOf(p)); errors.Is(err, identity.ErrUnknown) {
+		if _, err := a.elsewhere(ctx, OwnerOf(p)); errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, nil
 		} else if err != nil {
 			return identity.Secret{}, err
@@ -54,7 +54,7 @@ func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials,
 		compared = r.hash
 	}
 	t := Token{
-		Use: Refresh, Owner: ownerOf(p), Limits: p.Limits, Registry: shown.Registry,
+		Use: Refresh, Owner: OwnerOf(p), Limits: p.Limits, Registry: shown.Registry,
 		Client: clean(shown.Client), Expires: who.Until,
 	}
 	secret, d := newSecret(letterRefresh)

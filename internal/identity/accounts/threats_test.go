@@ -108,6 +108,9 @@ func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
 		if list, _, err := h.Tokens(t.Context(), operator, accounts.Owner{Name: "ann"}, accounts.Page{}); len(list) != 0 || err != nil {
 			t.Errorf("the namesake has tokens: %v, %v", list, err)
 		}
+		if list, _, err := h.Tokens(t.Context(), operator, accounts.Owner{}, accounts.Page{}); len(list) != 1 || err != nil {
+			t.Errorf("the tokens of all are %v, %v, want the new robot's secret", list, err)
+		}
 	})
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann", "dev")

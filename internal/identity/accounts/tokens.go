@@ -41,10 +41,10 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 		if err := a.mayChange(by, owner); err != nil {
 			return Token{}, identity.Secret{}, err
 		}
-		n.Owner = ownerOf(owner)
+		n.Owner = OwnerOf(owner)
 		own = by.is(n.Owner)
 	} else if by.Principal != nil {
-		n.Owner = ownerOf(by.Principal)
+		n.Owner = OwnerOf(by.Principal)
 	}
 	switch n.Owner.Kind {
 	case policy.User:
@@ -195,8 +195,8 @@ func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error
 	return t, nil
 }
 
-// Tokens returns the tokens of an owner, or with the zero Owner of everybody, in the order that they were made, and
-// where the next page begins.
+// Tokens returns the tokens of an owner, or with the zero Owner of everybody, in the order that they were made (to the
+// millisecond), and where the next page begins.
 func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
 	if err := a.mayRead(by); err != nil && (by.narrowed() || !by.is(owner)) {
 		return nil, "", err
@@ -230,7 +230,7 @@ func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 	if err != nil {
 		return Owner{}, err
 	}
-	return ownerOf(p), nil
+	return OwnerOf(p), nil
 }
 
 // Revoke voids a token, and those that were made with it. Everybody may revoke what is his own, and a credential itself. One of
