@@ -116,30 +116,6 @@ func TestAFloodWaitsForItself(t *testing.T) {
 }
 
 func TestOneNameHasAPartOfTheQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLane(need{threads: 1, memory: 100}, 32, time.Minute)
-		var busy, in int
-		for i := range 100 {
-			go func() {
-				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
-				if err := l.enter(t.Context(), Asker{Name: "ann", Address: from}, need{threads: 1}); errors.Is(err, ErrBusy) {
-					busy++
-					return
-				}
-				in++
-				l.leave(need{threads: 1})
-			}()
-		}
-		if err := l.enter(t.Context(), Asker{Name: "bob"}, need{threads: 1}); err != nil {
-			t.Errorf("bob: %v", err)
-		}
-		synctest.Wait()
-		l.leave(need{threads: 1})
-		synctest.Wait()
-		if busy+in != 100 || l.waiting() != 0 {
-			t.Errorf("%d were refused, %d got in, %d wait", busy, in, l.waiting())
-		}
-	})
 	l := newLane(need{threads: 1}, 32, time.Minute)
 	for i := range 5 {
 		who := Asker{Name: "ann", Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}

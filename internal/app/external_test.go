@@ -1,0 +1,119 @@
+package app_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
+	var down atomic.Bool
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case down.Load():
+			w.WriteHeader(http.StatusBadGateway)
+		case r.URL.Path == "/decide":
+			_, _ = io.WriteString(w, `{"scopes":[{"type":"repository","name":"b","granted":["pull"]}]}`)
+		case strings.Contains(string(body), `"password":"wonderland"`):
+			_, _ = io.WriteString(w, `{"answer":"accepted","name":"carol","id":"1"}`)
+		default:
+			_, _ = io.WriteString(w, `{"answer":"rejected"}`)
+		}
+	}))
+	defer shop.Close()
+	f := newFolder(t)
+	settings := fmt.Sprintf("identity: [{ external: { name: shop, url: %q } }]\ndecider: { name: shop, url: %q, grants: replace }\n", shop.URL+"/in", shop.URL+"/decide")
+	cfg := f.loadWith(settings + anyPort + rule("a"))
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	ask := func(password string) (int, string) {
+		r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil)
+		r.SetBasicAuth("carol", password)
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	if code, body := ask("wonderland"); code != 200 || !strings.Contains(body, `"scope":"repository:b:pull"`) {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, _ := ask("guess"); code != 401 {
+		t.Errorf("a wrong password: %d", code)
+	}
+	down.Store(true)
+	if code, _ := ask("wonderland"); code != 503 {
+		t.Errorf("when it is down: %d", code)
+	}
+}
+
+// What is wrong with a service is said where it is written.
+func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.loadWith("identity: [{ external: { name: shop, url: \"http://shop.example.com/in\" } }]\n" + anyPort + rule("a"))
+	_, err := app.New(t.Context(), cfg, app.Options{})
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok || len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Text, "unencrypted") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A reload must not be what who guesses waits for.
+func TestAReloadForgetsNoFailures(t *testing.T) {
+	f := newFolder(t)
+	limits := "limits: { failures_per_name: 2, longest_delay: 1h }\n"
+	a, err := app.New(t.Context(), f.load(limits+anyPort+rule("a")), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	guess := func(password string) int {
+		r := httptest.NewRequest("GET", "/token?service=r.example.com", nil)
+		r.SetBasicAuth("ann", password)
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	var codes []int
+	for i := range 12 { // the delays double: they outlast a slow machine
+		codes = append(codes, guess(fmt.Sprint("guess ", i)))
+	}
+	if codes[0] != 401 || codes[11] != 429 {
+		t.Fatalf("%v", codes)
+	}
+	before := a.Throttled()
+	if err := a.Reload(t.Context(), f.load(limits+anyPort+rule("b"))); err != nil {
+		t.Fatal(err)
+	}
+	if after := a.Throttled(); after == nil || after != before {
+		t.Error("a reload with the same limits counts anew")
+	}
+	if err := a.Reload(t.Context(), f.load("limits: { throttle: false }\n"+anyPort+rule("b"))); err != nil {
+		t.Fatal(err)
+	}
+	if code := guess("another"); code != 401 || a.Throttled() != nil {
+		t.Errorf("without a throttle: %d", code)
+	}
+}
+
+// loadWith reads a config that has its own identity.
+func (f *folder) loadWith(more string) *config.Config {
+	f.Helper()
+	f.write("external.yaml", "state: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)
+	cfg, err := config.Load(f.dir+string(os.PathSeparator)+"external.yaml", config.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return cfg
+}
