@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // The codes of a registry's errors that clients know and show.
@@ -88,6 +89,9 @@ func known(err error) *requestError {
 	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotTaken), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
+	case store.Unavailable(err):
+		return problem(http.StatusServiceUnavailable, codeUnavailable,
+			"the database cannot be reached at the moment: try again").with("Retry-After", "5")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, codeUnavailable, "this took too long: try again").with("Retry-After", "5")
 	}
