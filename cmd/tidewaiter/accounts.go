@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
 	"os/user"
 	"slices"
 	"strconv"
@@ -76,7 +78,7 @@ func operator() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
-	return "unknown"
+	return "uid-" + strconv.Itoa(os.Getuid()) // in a container, most are nobody in particular
 }
 
 // all gathers the pages of a list.
@@ -149,7 +151,7 @@ func parseDuration(s string) (time.Duration, error) {
 		unit = 7 * day
 	}
 	if ok {
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil && time.Duration(n) <= math.MaxInt64/unit {
 			return time.Duration(n) * unit, nil
 		}
 	}
@@ -212,7 +214,7 @@ func minute(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04")
 }
 
-// or is a text, or another where it is empty.
+// or returns a text, or another where it is empty.
 func or(text, other string) string {
 	if text == "" {
 		return other

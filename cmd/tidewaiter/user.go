@@ -156,13 +156,10 @@ func (a *asking) ask(cmd *cobra.Command) (secret, made identity.Secret, err erro
 	case a.generate:
 		made = identity.NewSecret(rand.Text()) // 128 bits
 		return made, made, nil
-	case a.stdin:
-		secret, err = readPassword(cmd.InOrStdin())
-	case !isTerminal(cmd.InOrStdin()):
+	case !a.stdin && !isTerminal(cmd.InOrStdin()):
 		return secret, made, misused(cmd, "nobody can be asked for the password here: --password-stdin reads it from standard input, --generate makes one")
-	default:
-		secret, err = askPassword(cmd)
 	}
+	secret, err = askPassword(cmd) // a terminal shows nothing of it, whatever was said
 	if err != nil {
 		return identity.Secret{}, identity.Secret{}, err
 	}
