@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"os"
@@ -141,34 +140,40 @@ func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 
 // Writes of one topic take turns on PostgreSQL, too: whoever looks first and writes then is not overtaken.
 func TestWritesOfATopicAreNotOvertaken(t *testing.T) {
-	storetest.Each(t, testWritesOfATopicAreNotOvertaken)
-}
-
-func testWritesOfATopicAreNotOvertaken(t *testing.T, d storetest.Database) {
-	url := d.New(t)
-	replicas := []*store.DB{open(t, url), open(t, url)}
-	made := make(chan error)
-	first := func(tx *sql.Tx) error {
-		var n int
-		if err := tx.QueryRow("SELECT count(*) FROM account_groups").Scan(&n); err != nil || n > 0 {
-			return err
-		}
-		_, err := tx.Exec("INSERT INTO account_groups (id, name, version, created) VALUES ($1, $1, 1, 0)", rand.Text())
-		return err
+	url := storetest.PostgreSQL().Ready(t)
+	one, other := open(t, url), open(t, url)
+	if err := one.Write(t.Context(), "accounts", func(*sql.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
 	}
-	for _, db := range replicas {
-		for range 8 {
-			go func() { made <- db.Write(t.Context(), "accounts", first) }()
+	looked, done := make(chan struct{}), make(chan error, 1)
+	err := one.Write(t.Context(), "accounts", func(*sql.Tx) error {
+		go func() {
+			done <- other.Write(context.Background(), "accounts", func(tx *sql.Tx) error {
+				close(looked)
+				return nil
+			})
+		}()
+		// The other replica either looks now, or stands in line.
+		for waiting := 0; waiting == 0; {
+			select {
+			case <-looked:
+				t.Error("a write looked at what another one of its topic was about to change")
+				return nil
+			default:
+			}
+			err := one.Read().QueryRowContext(t.Context(), `
+				SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&waiting)
+			if err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err := errors.Join(err, <-done); err != nil {
+		t.Error(err)
 	}
-	for range 16 {
-		if err := <-made; err != nil {
-			t.Error(err)
-		}
-	}
-	var n int
-	if err := replicas[0].Read().QueryRow("SELECT count(*) FROM account_groups").Scan(&n); err != nil || n != 1 {
-		t.Errorf("%d were first, %v", n, err)
+	if got := counter(t, one, "accounts"); got != 3 {
+		t.Errorf("the counter is %d after 3 writes", got)
 	}
 }
 

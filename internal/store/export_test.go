@@ -1,0 +1,4 @@
+package store
+
+// Patient makes connections whose server has so long for each answer.
+var Patient = patient
