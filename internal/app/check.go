@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -34,6 +35,9 @@ func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 // It is identity.ErrUnknown where none knows the name.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	for _, s := range cfg.Identity {
+		if s.Accounts == nil && strings.HasPrefix(name, accounts.RobotPrefix) {
+			continue // robots are known to the accounts alone
+		}
 		finder, err := finder(cfg, s)
 		if err != nil {
 			return nil, err
@@ -61,6 +65,9 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 		return newDirectory(cfg, s.LDAP, nil, nil, nil)
 	case s.OIDC != nil:
 		_, err := newProvider(cfg, s.OIDC, nil, nil)
+		return showsToBeKnown{}, err
+	case s.External != nil:
+		_, err := newExternal(cfg, s.External, nil, nil)
 		return showsToBeKnown{}, err
 	}
 	return nil, fmt.Errorf("the source in line %d cannot be looked into", s.Line)
@@ -143,8 +150,14 @@ func sharing(p token.Problem) bool {
 	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }
 
-// sources reads files of passwords as New would.
+// sources reads files of passwords as New would, and looks at who else is asked.
 func (c *checking) sources() {
+	if c.cfg.Decider != nil {
+		if _, err := newExternal(c.cfg, c.cfg.Decider, nil, nil); err != nil {
+			placed, _ := errors.AsType[config.Problems](err)
+			c.wrong = append(c.wrong, placed...)
+		}
+	}
 	for _, s := range c.cfg.Identity {
 		_, err := finder(c.cfg, s)
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -66,6 +67,18 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	problems, ok := errors.AsType[config.Problems](err)
 	if !ok || len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Text, "unencrypted") {
 		t.Errorf("%v", err)
+	}
+	if wrong, _ := app.Check(cfg, time.Now()); len(wrong) != 1 || wrong[0] != problems[0] {
+		t.Errorf("a check says %v", wrong)
+	}
+	good := f.loadWith("identity: [{ external: { name: shop, url: \"https://shop.example.com/in\" } }]\n" +
+		"decider: { name: shop, url: \"https://shop.example.com/decide\" }\n" + anyPort + rule("a"))
+	if wrong, _ := app.Check(good, time.Now()); len(wrong) != 0 {
+		t.Errorf("a check of a good one says %v", wrong)
+	}
+	bad := f.loadWith("decider: { name: shop, command: [decide] }\n" + anyPort + rule("a"))
+	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "absolute path") {
+		t.Errorf("a check of a decider says %v", wrong)
 	}
 }
 
