@@ -24,9 +24,9 @@ func newExplain() *cobra.Command {
 		Use:   "explain {--user NAME | --robot NAME | --workload NAME | --anonymous} SCOPE... | ID",
 		Short: "Say what somebody may do, and which rule says so",
 		Long: `Say what somebody may do, which rule says so, and which rules came near. A scope is what registries ask
-for: repository:team/app:pull,push or registry:catalog:*. A user is looked up in the config's sources, so that
-their groups are the real ones; --group adds others, and --claim claims. A workload is known by its ID token
-alone: say what it has with --group and --claim.
+for: repository:team/app:pull,push or registry:catalog:*. A user or a robot is looked up in the config's
+sources, so that their groups are the real ones; --group adds others, and --claim claims. A workload is known by
+its ID token alone: say what it has with --group and --claim.
 
 With the id of a decision, from the log or the journal, say how that request was decided, and how it
 would be now.`,
@@ -126,14 +126,16 @@ func (a asker) principal(ctx context.Context, cfg *config.Config) (who *policy.P
 	switch {
 	case a.anonymous:
 		return &policy.Principal{}, true, nil
-	case a.robot != "":
-		return &policy.Principal{Kind: policy.Robot, Name: a.robot, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
 	case a.workload != "":
 		return &policy.Principal{Kind: policy.Workload, Name: a.workload, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
 	}
-	who, err = app.Find(ctx, cfg, a.user)
+	asks := policy.Principal{Kind: policy.User, Name: a.user, Groups: a.groups, Claims: a.claimed(nil)}
+	if a.robot != "" {
+		asks.Kind, asks.Name = policy.Robot, strings.TrimPrefix(a.robot, identity.RobotPrefix)
+	}
+	who, err = app.Find(ctx, cfg, identity.Login(&asks))
 	if errors.Is(err, identity.ErrUnknown) {
-		return &policy.Principal{Kind: policy.User, Name: a.user, Groups: a.groups, Claims: a.claimed(nil)}, false, nil
+		return &asks, false, nil
 	}
 	if err != nil {
 		return nil, false, err
