@@ -49,7 +49,7 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 func (a *Accounts) alter(ctx context.Context, by Actor, login string, version int64, f func(*sql.Tx, *record) (*journal.Change, error)) (Account, error) {
 	var result Account
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
-		r, err := find(ctx, tx, login)
+		r, err := findHeld(ctx, tx, login)
 		if err != nil {
 			return nil, err
 		}

@@ -95,6 +95,9 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 	if t.Owner.Source != Source {
 		return nil
 	}
+	if err := hold(ctx, tx, t.Owner.ID); err != nil {
+		return err
+	}
 	r, err := findID(ctx, tx, t.Owner.ID)
 	if err == nil && (!r.live(a.o.Now()) || compared != "" && r.hash != compared) {
 		err = ErrChanged

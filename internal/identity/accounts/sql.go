@@ -74,6 +74,26 @@ func findID(ctx context.Context, q querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
+// hold keeps others from changing or deleting an account until the transaction ends, so that what is read next is
+// still so when it commits: on PostgreSQL, where transactions run beside each other. Whoever voids an account's tokens holds
+// it first, and so does whoever makes one.
+func hold(ctx context.Context, tx *sql.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
+	return err
+}
+
+// findHeld is find of an account that is then held.
+func findHeld(ctx context.Context, tx *sql.Tx, login string) (record, error) {
+	r, err := find(ctx, tx, login)
+	if err != nil {
+		return record{}, err
+	}
+	if err := hold(ctx, tx, r.ID); err != nil {
+		return record{}, err
+	}
+	return findID(ctx, tx, r.ID)
+}
+
 func withGroups(ctx context.Context, q querier) func(record, error) (record, error) {
 	return func(r record, err error) (record, error) {
 		if err != nil {

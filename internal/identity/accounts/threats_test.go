@@ -2,6 +2,8 @@ package accounts_test
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -543,6 +545,44 @@ func TestASetUpSecretIsUsedOnce(t *testing.T) {
 		list, _, err := h.List(t.Context(), operator, policy.User, accounts.Page{})
 		if err != nil || made.Load() != 1 || len(list) != 1 {
 			t.Errorf("%d were made, %d are there: %v", made.Load(), len(list), err)
+		}
+	})
+}
+
+// Nor does one whose refresh token is being written at that very moment.
+func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.user("ann")
+		c := shown("ann", secretOf("ann"))
+		v, err := h.chain.Authenticate(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changing sync.WaitGroup
+		h.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				return real(ctx, topic, func(tx *sql.Tx) error {
+					err := f(tx)
+					changing.Go(func() { // it has to wait for the transaction that is under way
+						if _, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("a whole new password"), 0); err != nil {
+							t.Error(err)
+						}
+					})
+					return err
+				})
+			}
+		})
+		secret, err := h.IssueRefresh(t.Context(), c, v)
+		changing.Wait()
+		if err != nil || secret.Reveal() == "" {
+			t.Fatalf("no refresh token: %v", err)
+		}
+		if got := h.enters(refreshing(secret.Reveal())); got != "rejected" {
+			t.Errorf("the refresh token of the old password: %s", got)
 		}
 	})
 }

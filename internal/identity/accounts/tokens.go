@@ -75,6 +75,9 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 			}
 		}
 		if t.Owner.Source == Source { // it may have been deleted meanwhile
+			if err := hold(ctx, tx, t.Owner.ID); err != nil {
+				return nil, err
+			}
 			if r, err := findID(ctx, tx, t.Owner.ID); err != nil || !r.live(a.o.Now()) && own {
 				return nil, fmt.Errorf("owner: %w", errors.Join(err, ErrNotFound))
 			}

@@ -277,7 +277,7 @@ func (a *Accounts) Delete(ctx context.Context, by Actor, login string, version i
 }
 
 func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login string, version int64) (*journal.Change, error) {
-	r, err := find(ctx, tx, login)
+	r, err := findHeld(ctx, tx, login)
 	if err != nil {
 		return nil, err
 	}
