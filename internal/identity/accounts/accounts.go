@@ -95,7 +95,7 @@ var (
 // InvalidError means that what was given for a field cannot be taken. Text is for people, and never
 // shows a secret.
 type InvalidError struct {
-	Field string // "name", "password", "hash", "limits", "expires", "owner", "current", "kind"
+	Field string // "name", "password", "hash", "limits", "expires", "owner", "current", "overlap", "login"
 	Text  string // "it must have at least 8 bytes"
 }
 
