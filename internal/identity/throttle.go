@@ -6,8 +6,12 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrThrottled means that too many attempts failed, and that this one was not looked at: neither is it
@@ -159,15 +163,13 @@ func (t *Throttle) begin(c *Credentials) (a attempt, err error) {
 		a.source = t.sourceKey(c)
 		return a, t.refused(&t.byAddress, t.sources.delay(a.source, now))
 	}
-	a.name = mix(1, maphash.String(t.nameSeed, c.Name), 0)
-	a.secret = mix(2, a.name, maphash.String(t.secretSeed, c.Secret.Reveal()))
+	a.secret = mix(2, maphash.String(t.nameSeed, c.Name), maphash.String(t.secretSeed, c.Secret.Reveal()))
 	if m, ok := t.proven.get(a.secret); ok && m.fresh(now, provenFor) {
 		t.known.Add(1)
 		a.known, a.lately = true, m.fresh(now, provenAgain)
 		return a, nil
 	}
-	a.source = t.sourceKey(c)
-	a.pair = mix(3, a.name, a.source)
+	t.locate(c, &a)
 	if m, ok := t.tries.get(a.secret); ok && m.fresh(now, sameAttempt) && m.count <= sameTimes {
 		return a, nil
 	}
@@ -227,8 +229,7 @@ func (t *Throttle) endWrong(c *Credentials, a attempt) {
 	}
 	if a.known { // no more
 		t.proven.forget(a.secret)
-		a.source = t.sourceKey(c)
-		a.pair = mix(3, a.name, a.source)
+		t.locate(c, &a)
 	}
 	if a.charged {
 		t.sources.add(a.source, now)
@@ -239,6 +240,25 @@ func (t *Throttle) endWrong(c *Credentials, a attempt) {
 		t.names.add(a.name, now)
 		t.sources.add(a.source, now)
 	}
+}
+
+// locate sets the keys by which a password's attempt is counted.
+func (t *Throttle) locate(c *Credentials, a *attempt) {
+	a.source = t.sourceKey(c)
+	a.name = mix(1, maphash.String(t.nameSeed, fold(c.Name)), 0)
+	a.pair = mix(3, a.name, a.source)
+}
+
+// fold makes one of all that a directory may take for the same name: case, spaces, widths, characters
+// that cannot be seen. Else each spelling would be good for as many guesses again. That other names fall together, too,
+// means that they are counted together, and nothing else.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, norm.NFKD.String(name))
 }
 
 // refused makes an error of a delay, and counts it.

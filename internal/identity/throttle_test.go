@@ -183,6 +183,17 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 	}
 }
 
+// docker_auth: ALICE and "alice " are alice to a directory.
+func TestASpellingIsNoNewName(t *testing.T) {
+	for _, name := range []string{"ANN", "Ann", " ann ", "a nn", "ａｎｎ", "a\u00adnn", "a\u200bnn", "ánn"} {
+		d := newDoor(identity.ThrottleOptions{PerName: 3})
+		d.guess(3, "ann", here)
+		if got := d.guess(1, name, here); got != "1s" {
+			t.Errorf("%q after ann: %s, want a delay", name, got)
+		}
+	}
+}
+
 // containerd and docker build post a password, and get with the same one when that is refused.
 func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 	d := newDoor(identity.ThrottleOptions{PerName: 3})
