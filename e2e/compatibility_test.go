@@ -48,6 +48,7 @@ type compatibility struct {
 	mu       sync.Mutex
 	cells    map[cell]string
 	refusals map[cell]string
+	shown    map[way]string
 }
 
 type cell struct {
@@ -76,6 +77,24 @@ func (c *compatibility) refusal(j journey, o operation, err error) {
 		c.refusals = map[cell]string{}
 	}
 	c.refusals[cell{j.registry.Version, j.kind.Name, o}] = plain(err, j.registry.Host)
+}
+
+// way is a cell of the second table.
+type way struct {
+	client string
+	credential
+}
+
+// show keeps the worst of what was said of a credential with a client.
+func (c *compatibility) show(k client.Kind, what credential, how string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shown == nil {
+		c.shown = map[way]string{}
+	}
+	if at := (way{k.Name, what}); c.shown[at] != fails {
+		c.shown[at] = how
+	}
 }
 
 // check compares the committed table with what was seen, or writes it. Rows of clients that could not be
@@ -109,6 +128,23 @@ func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []regi
 			}
 		}
 	}
+	for _, k := range kinds {
+		if _, ran := c.shown[way{k.Name, password}]; !ran {
+			continue
+		}
+		if row := c.ways(k); !committed[row] {
+			t.Errorf("docs/compatibility.md has no row\n%s\nIf that is as it should be: cd e2e && go test -run TestCompatibility -update", row)
+		}
+	}
+}
+
+// ways is a row of the second table.
+func (c *compatibility) ways(k client.Kind) string {
+	cells := []string{k.Name}
+	for _, what := range credentials {
+		cells = append(cells, c.shown[way{k.Name, what}])
+	}
+	return "| " + strings.Join(cells, " | ") + " |"
 }
 
 func (c *compatibility) row(v registry.Version, k client.Kind) string {

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// TestCompatibility holds every client against every registry, with one Tidewaiter before all of them,
-// and then docs/compatibility.md against what was seen.
+// TestCompatibility holds every client against every registry, with one Tidewaiter before all of them, and
+// against every credential, and then docs/compatibility.md against what was seen.
 func TestCompatibility(t *testing.T) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	kinds := []client.Kind{
@@ -49,6 +49,7 @@ func TestCompatibility(t *testing.T) {
 			})
 		}
 	})
+	t.Run("showing", func(t *testing.T) { showCredentials(t, kinds, seen) })
 	seen.check(t, kinds, versions)
 }
 
@@ -169,9 +170,11 @@ func (j journey) run(t *testing.T) {
 	}
 }
 
+func (j journey) format() image.Format { return format(j.kind) }
+
 // format: each client pushes one of the two, so that both are seen.
-func (j journey) format() image.Format {
-	if j.kind.Name == client.Crane.Name || j.kind.Name == client.Regctl.Name {
+func format(k client.Kind) image.Format {
+	if k.Name == client.Crane.Name || k.Name == client.Regctl.Name {
 		return image.Schema2
 	}
 	return image.OCI

@@ -38,6 +38,25 @@ The tests that make this page are in ` + "`e2e/`" + `, and they fail when a row 
 - *denied push*: somebody who may only pull tries to push: it is refused, and nothing of it reaches the registry.
 - *anonymous pull*: without a login, what is open to everybody is pulled, and what is not is refused.
 
+## Credentials
+
+What people and programs show, with which client, before registry 3.1. Each signed in, pushed and pulled, and the registry's
+event of the push had the name of whom it was.
+
+| client |{{range .Credentials}} {{.}} |{{end}}
+|---|{{range .Credentials}}---|{{end}}
+{{range .Ways}}{{.}}
+{{end}}
+- *access token narrowed to pull*: it pulls, and its push is refused, though its user may push.
+- *refresh token*: docker login asks for one, and keeps it in place of the password. All others find it in the config file that
+  docker leaves (` + "`identitytoken`" + `), but for containerd, which is given it as the secret of an empty name.
+- *secret before the last*: ` + "`tidewaiter robot rotate`" + ` leaves the secret before good for a day.
+- *directory*: an OpenLDAP, over TLS.
+- *ID token*: as the password, with any name, of an issuer that makes tokens as GitHub Actions and Kubernetes do. The issuer
+  changed its key meanwhile.
+- After ` + "`tidewaiter token revoke`, `user disable` and `robot disable`" + `, beside the running service, each client was refused
+  with what it still remembered.
+
 ## What was used
 
 | | version |
@@ -73,12 +92,18 @@ func (c *compatibility) page(t *testing.T, kinds []client.Kind, versions []regis
 		Rows       []string
 		Versions   []named
 		Refusals   []refusal
+
+		Credentials []credential
+		Ways        []string
 	}
-	data.Operations = operations
+	data.Operations, data.Credentials = operations, credentials
 	for _, k := range kinds {
 		for _, v := range versions {
 			data.Rows = append(data.Rows, c.row(v, k))
 		}
+	}
+	for _, k := range kinds {
+		data.Ways = append(data.Ways, c.ways(k))
 	}
 	for _, v := range versions {
 		data.Versions = append(data.Versions, named{"registry " + string(v), registry.VersionText(t, v)})

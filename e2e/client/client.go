@@ -22,6 +22,9 @@ type Client interface {
 	// Login shows a name and a password, and remembers them. Some clients only find out later
 	// whether they are right.
 	Login(ctx context.Context, host, name, password string) error
+	// Keep remembers a refresh token in place of a password, as a config file that docker login has
+	// written makes this client do. It asks nobody.
+	Keep(host, name, refreshToken string) error
 	// Push pushes an image, and returns the digest of the manifest that it made of it.
 	Push(ctx context.Context, to Ref, img *image.Image) (digest string, err error)
 	// Pull fetches a manifest and all that it refers to, and returns the manifest's digest.
@@ -34,6 +37,12 @@ type Client interface {
 	Delete(ctx context.Context, what Ref) error
 	// Catalog lists the repositories of a registry.
 	Catalog(ctx context.Context, host string) ([]string, error)
+}
+
+// Keeper is a client whose login may get a refresh token, and then remembers that alone.
+type Keeper interface {
+	// Kept returns what Login remembers; "" if it is a password.
+	Kept(host string) (refreshToken string, err error)
 }
 
 // Ref names an image in a registry, by tag or by digest.

@@ -35,6 +35,12 @@ func (c *containerdClient) Login(_ context.Context, _, name, password string) er
 	return nil
 }
 
+// Keep: without a name, a secret is a refresh token.
+func (c *containerdClient) Keep(_, _, refreshToken string) error {
+	c.name, c.password = "", refreshToken
+	return nil
+}
+
 func (c *containerdClient) resolver() remotes.Resolver {
 	return docker.NewResolver(docker.ResolverOptions{
 		Hosts: docker.ConfigureDefaultRegistries(

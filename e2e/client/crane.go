@@ -27,6 +27,11 @@ func (c *craneClient) Login(_ context.Context, _, name, password string) error {
 	return nil
 }
 
+func (c *craneClient) Keep(_, _, refreshToken string) error {
+	c.auth = authn.FromConfig(authn.AuthConfig{IdentityToken: refreshToken})
+	return nil
+}
+
 func (c *craneClient) options(ctx context.Context) []crane.Option {
 	return []crane.Option{crane.WithContext(ctx), crane.WithAuth(c.auth)}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,6 +46,15 @@ func (d *dockerClient) run(ctx context.Context, stdin []byte, args ...string) (s
 func (d *dockerClient) Login(ctx context.Context, host, name, password string) error {
 	_, err := d.run(ctx, []byte(password), "login", "--username", name, "--password-stdin", host)
 	return err
+}
+
+func (d *dockerClient) Keep(host, name, refreshToken string) error {
+	return keep(filepath.Join(d.config, "config.json"), host, name, refreshToken)
+}
+
+// Kept looks into the file that docker login wrote.
+func (d *dockerClient) Kept(host string) (string, error) {
+	return kept(filepath.Join(d.config, "config.json"), host)
 }
 
 // Push leaves nothing of the image in the Engine, so that a later pull really pulls.

@@ -42,6 +42,10 @@ func (h *helmClient) Login(_ context.Context, host, name, password string) error
 	return c.Login(host, registry.LoginOptBasicAuth(name, password), registry.LoginOptPlainText(true))
 }
 
+func (h *helmClient) Keep(host, name, refreshToken string) error {
+	return keep(h.credentials, host, name, refreshToken)
+}
+
 func (h *helmClient) Push(_ context.Context, to Ref, img *image.Image) (string, error) {
 	c, err := h.client()
 	if err != nil {

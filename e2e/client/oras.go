@@ -58,6 +58,10 @@ func (o *orasClient) Login(ctx context.Context, host, name, password string) err
 	return credentials.Login(ctx, o.store, r, auth.Credential{Username: name, Password: password})
 }
 
+func (o *orasClient) Keep(host, _, refreshToken string) error {
+	return o.store.Put(context.Background(), host, auth.Credential{RefreshToken: refreshToken})
+}
+
 func (o *orasClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	layout, err := oci.New(img.Layout)
 	if err != nil {

@@ -61,6 +61,10 @@ func (p *podmanClient) Login(ctx context.Context, host, name, password string) e
 	return err
 }
 
+func (p *podmanClient) Keep(host, name, refreshToken string) error {
+	return keep(p.auth(), host, name, refreshToken)
+}
+
 func (p *podmanClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	if _, err := p.run(ctx, img.RootFS, "import", "-", to.String()); err != nil {
 		return "", err

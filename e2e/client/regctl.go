@@ -20,13 +20,13 @@ var Regctl = Kind{
 }
 
 type regctlClient struct {
-	scratch        string // where it pulls to
-	name, password string
+	scratch               string // where it pulls to
+	name, password, token string
 }
 
 func (r *regctlClient) client(host string) *regclient.RegClient {
 	return regclient.New(
-		regclient.WithConfigHost(config.Host{Name: host, TLS: config.TLSDisabled, User: r.name, Pass: r.password}),
+		regclient.WithConfigHost(config.Host{Name: host, TLS: config.TLSDisabled, User: r.name, Pass: r.password, Token: r.token}),
 		regclient.WithUserAgent("regclient/regctl"),
 		regclient.WithRetryDelay(10*time.Millisecond, time.Second),
 	)
@@ -41,6 +41,11 @@ func (r *regctlClient) Login(ctx context.Context, host, name, password string) e
 	}
 	_, err = r.client(host).Ping(ctx, h)
 	return err
+}
+
+func (r *regctlClient) Keep(_, name, refreshToken string) error {
+	r.name, r.token = name, refreshToken
+	return nil
 }
 
 func (r *regctlClient) copy(ctx context.Context, host, from, to string) (string, error) {

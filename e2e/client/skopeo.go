@@ -48,6 +48,10 @@ func (s *skopeoClient) Login(ctx context.Context, host, name, password string) e
 	return err
 }
 
+func (s *skopeoClient) Keep(host, name, refreshToken string) error {
+	return keep(filepath.Join(s.folder, "auth.json"), host, name, refreshToken)
+}
+
 func (s *skopeoClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	return s.copy(ctx, "oci:"+img.Layout+":"+image.Tag, "docker://"+to.String())
 }

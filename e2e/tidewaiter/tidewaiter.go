@@ -55,6 +55,24 @@ func Program(t testing.TB) string {
 // Start starts a Tidewaiter for registries with these service names, and waits until it is ready.
 func Start(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
+	var people strings.Builder
+	for _, name := range []string{"alice", "bob", "admin"} {
+		hash, err := bcrypt.GenerateFromPassword([]byte(Password(name)), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&people, "%s:%s\n", name, hash)
+	}
+	htpasswd := filepath.Join(t.TempDir(), "users.htpasswd")
+	write(t, htpasswd, []byte(people.String()))
+	return StartWith(t, fmt.Sprintf(`identity:
+  - htpasswd: { file: %q, groups: { administrators: [admin] } }
+policy:%s`, htpasswd, policy), services...)
+}
+
+// StartWith is Start with the end of the config, `identity` and `policy`, as it is given.
+func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
+	t.Helper()
 	folder := t.TempDir()
 	port := part.Port(t)
 	url, config, roots := fmt.Sprintf("http://localhost:%d", port), filepath.Join(folder, "tidewaiter.yaml"), filepath.Join(folder, "cert.pem")
@@ -71,16 +89,6 @@ func Start(t testing.TB, services ...string) *Tidewaiter {
 	write(t, roots, root.Bundle())
 	write(t, filepath.Join(folder, "privatekey.pem"), key)
 
-	var people strings.Builder
-	for _, name := range []string{"alice", "bob", "admin"} {
-		hash, err := bcrypt.GenerateFromPassword([]byte(Password(name)), bcrypt.MinCost)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&people, "%s:%s\n", name, hash)
-	}
-	write(t, filepath.Join(folder, "users.htpasswd"), []byte(people.String()))
-
 	var registries strings.Builder
 	for _, s := range services {
 		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q } }\n", s, secret(s))
@@ -90,10 +98,9 @@ listen: [{ address: "127.0.0.1:%d" }]
 state: "sqlite:state.db"
 signing: { root: { folder: "." } }
 token: { issuer: %q }
+limits: { failures_per_name: 1000, failures_per_address: 1000 } # all clients are at one address here
 registries:
-%sidentity:
-  - htpasswd: { file: users.htpasswd, groups: { administrators: [admin] } }
-policy:%s`, url, port, Issuer, registries.String(), policy))
+%s%s`, url, port, Issuer, registries.String(), end))
 
 	tw := Serve(t, config, url)
 	tw.Roots = roots

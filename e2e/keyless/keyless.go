@@ -1,0 +1,143 @@
+// Package keyless answers: who vouches for a job?
+//
+// Start runs a small issuer of ID tokens: what GitHub Actions and Kubernetes are to those who check their
+// tokens, with the claims that theirs have. It changes its key while it is used, as they do.
+package keyless
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Issuer issues ID tokens until the test ends. It may be used from parallel tests.
+type Issuer struct {
+	URL string // the tokens' iss
+
+	mu   sync.Mutex
+	made int
+	keys []jose.JSONWebKey // the last one signs
+}
+
+// Claims are what a token says beside iss, aud and its times.
+type Claims map[string]any
+
+// GitHub are the claims of a workflow on the main branch of acme/app.
+func GitHub() Claims {
+	return Claims{
+		"sub":        "repo:acme/app:ref:refs/heads/main",
+		"repository": "acme/app", "repository_id": "74", "repository_owner": "acme", "repository_owner_id": "65",
+		"repository_visibility": "private", "ref": "refs/heads/main", "ref_type": "branch", "ref_protected": "true",
+		"sha": "f1ea37bfa0c04c1b5ab9ba5d4f6ba9ab6e0e2b7e", "run_id": "12", "run_number": "10", "run_attempt": "1",
+		"actor": "octocat", "actor_id": "12", "workflow": "image", "event_name": "push", "runner_environment": "github-hosted",
+		"workflow_ref":     "acme/app/.github/workflows/image.yml@refs/heads/main",
+		"job_workflow_ref": "acme/app/.github/workflows/image.yml@refs/heads/main",
+	}
+}
+
+// Kubernetes are the claims of a pod of the service account builder in the namespace ci.
+func Kubernetes() Claims {
+	return Claims{
+		"sub": "system:serviceaccount:ci:builder",
+		"kubernetes.io": map[string]any{
+			"namespace":      "ci",
+			"serviceaccount": map[string]string{"name": "builder", "uid": "5a0a5b38-4f1e-4b4c-9d7c-0f3b1f9f2c11"},
+			"pod":            map[string]string{"name": "builder-7c9d", "uid": "0b7cbb5e-2f0c-4d9d-8a86-2d4c3a3f6a10"},
+			"node":           map[string]string{"name": "node-1", "uid": "6c0d5a5f-1b7b-43b9-9c7e-4a7f3b1a2e55"},
+		},
+	}
+}
+
+// Start starts an issuer.
+func Start(t testing.TB) *Issuer {
+	t.Helper()
+	i := &Issuer{}
+	if err := i.rotate(); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys",
+			"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"},
+			"id_token_signing_alg_values_supported": []string{"ES256"},
+		})
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		var set jose.JSONWebKeySet
+		for _, k := range i.keys {
+			set.Keys = append(set.Keys, k.Public())
+		}
+		answer(w, set)
+	})
+	server := httptest.NewServer(mux) // plain http is for loopback only
+	t.Cleanup(server.Close)
+	i.URL = server.URL
+	return i
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // nobody is there to be told
+}
+
+// rotationAfter is how many tokens a key signs: few, so that a run of a few clients sees a change.
+const rotationAfter = 4
+
+// Token makes an ID token for an audience. From time to time it is the first under a new key; the key
+// before stays published, since tokens under it are still good.
+func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
+	t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.made++; i.made == rotationAfter+1 {
+		if err := i.rotate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	all := maps.Clone(c)
+	maps.Copy(all, Claims{
+		"iss": i.URL, "aud": audience, "jti": rand.Text(),
+		"iat": now.Unix(), "nbf": now.Add(-time.Minute).Unix(), "exp": now.Add(10 * time.Minute).Unix(),
+	})
+	payload, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.keys[len(i.keys)-1]}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// rotate needs the lock, or that nobody else knows i yet.
+func (i *Issuer) rotate() error {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	i.keys = append(i.keys, jose.JSONWebKey{Key: private, KeyID: fmt.Sprintf("key-%d", len(i.keys)+1), Algorithm: "ES256", Use: "sig"})
+	return nil
+}
