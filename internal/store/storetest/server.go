@@ -108,10 +108,12 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 
 // keep is what a keeper does: it ends the server with this process, also where that is killed, and then
 // removes its folder. SIGQUIT ends a server with all its processes at once. It is told to leave the folder alone
-// by a file.
+// by a file. What ends the test by its keyboard does not end the keeper, who still has this to do.
 const keep = `folder=$1; shift
+rm -f "$folder/stay"
+trap : INT TERM HUP
 "$@" & server=$!
-read -r _
+while read -r _; do :; done
 kill -QUIT $server 2>/dev/null
 wait $server
 [ -e "$folder/stay" ] || rm -rf "$folder"`
