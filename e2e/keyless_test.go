@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +27,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/part"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
-	"github.com/tidewaiter/tidewaiter/token"
 )
 
 // provider is zitadel's OpenID provider, with keys that the test changes.
@@ -159,38 +156,12 @@ func (p *provider) idToken(t *testing.T, audience string) string {
 // startKeyless starts a Tidewaiter that trusts the provider.
 func startKeyless(t *testing.T, p *provider, service string) *tidewaiter.Tidewaiter {
 	t.Helper()
-	folder, port := t.TempDir(), part.Port(t)
-	root, err := token.NewRoot("a root for tests", token.ES256, time.Now().Add(-time.Hour), time.Now().Add(48*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := root.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := fmt.Sprintf("http://localhost:%d", port)
-	for name, text := range map[string]string{
-		"cert.pem": string(root.Bundle()), "privatekey.pem": string(key),
-		"tidewaiter.yaml": fmt.Sprintf(`public_url: %q
-listen: [{ address: "127.0.0.1:%d" }]
-state: "sqlite:state.db"
-signing: { root: { folder: "." } }
-token: { issuer: %q }
-registries: [{ service: %q, notifications: { secret: the-secret-of-%s } }]
-identity:
+	return tidewaiter.StartWith(t, fmt.Sprintf(`identity:
   - oidc: { name: sso, issuer: %q, audience: registry, principal: "sso:{sub}" }
 policy:
   rules:
     - { name: the team writes, subjects: ["workload:sso:id2"], repositories: ["team/**"], actions: [pull, push] }
-`, at, port, tidewaiter.Issuer, service, service, p.URL),
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tw := tidewaiter.Serve(t, filepath.Join(folder, "tidewaiter.yaml"), at)
-	tw.Roots = filepath.Join(folder, "cert.pem")
-	return tw
+`, p.URL), service)
 }
 
 // TestKeyless lets every client push and pull with an ID token of a real OpenID provider as its password,

@@ -2,19 +2,14 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
-	"github.com/tidewaiter/tidewaiter/token"
 )
 
 // TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry: alice and bob
@@ -70,7 +65,7 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 	}
 	stranger := k.New(t)
 	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland") // a name for each: who fails often has to wait
-	if err == nil { // this client does not look before it needs to
+	if err == nil {                                                        // this client does not look before it needs to
 		_, err = stranger.Pull(ctx, app)
 	}
 	if err == nil || !refusal.MatchString(err.Error()) {
@@ -81,28 +76,11 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 // withDirectory starts a Tidewaiter whose people are in a directory.
 func withDirectory(t *testing.T, o *ldaptest.OpenLDAP, versions []registry.Version) *tidewaiter.Tidewaiter {
 	t.Helper()
-	folder, port := t.TempDir(), part.Port(t)
-	url := fmt.Sprintf("http://localhost:%d", port)
-	now := time.Now()
-	root, err := token.NewRoot("a root for tests", token.ES256, now.Add(-time.Hour), now.Add(48*time.Hour))
-	if err != nil {
-		t.Fatal(err)
+	services := make([]string, len(versions))
+	for i, v := range versions {
+		services[i] = "registry-" + string(v)
 	}
-	key, err := root.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var registries string
-	for _, v := range versions {
-		registries += fmt.Sprintf("  - { service: registry-%s, notifications: { secret: the-secret-of-registry-%s } }\n", v, v)
-	}
-	config := fmt.Sprintf(`public_url: %q
-listen: [{ address: "127.0.0.1:%d" }]
-state: "sqlite:state.db"
-signing: { root: { folder: "." } }
-token: { issuer: %q }
-registries:
-%sidentity:
+	return tidewaiter.StartWith(t, fmt.Sprintf(`identity:
   - ldap:
       name: corp
       servers: ["ldaps://%s"]
@@ -114,13 +92,5 @@ registries:
 policy:
   rules:
     - { name: developers, subjects: ["group:dev"], repositories: ["developers/**"], actions: [pull, push] }
-`, url, port, tidewaiter.Issuer, registries, o.Secure, o.File(ldaptest.CAFile), ldaptest.Reader, o.File(ldaptest.ReaderFile), ldaptest.People, ldaptest.Groups)
-	for name, text := range map[string][]byte{"cert.pem": root.Bundle(), "privatekey.pem": key, "tidewaiter.yaml": []byte(config)} {
-		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tw := tidewaiter.Serve(t, filepath.Join(folder, "tidewaiter.yaml"), url)
-	tw.Roots = filepath.Join(folder, "cert.pem")
-	return tw
+`, o.Secure, o.File(ldaptest.CAFile), ldaptest.Reader, o.File(ldaptest.ReaderFile), ldaptest.People, ldaptest.Groups), services...)
 }
