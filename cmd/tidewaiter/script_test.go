@@ -32,9 +32,12 @@ func TestMain(m *testing.M) {
 //	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
 //	http STATUS METHOD URL           ask, with [name:password] and what stands in the file [body]; stdout is the answer
 //	soon STATUS METHOD URL           the same, again and again until it has the status
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
+
+// scripts runs those of a folder, with what they have of their own.
+func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
+	p := testscript.Params{
+		Dir:                 folder,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
@@ -57,7 +60,11 @@ func TestScripts(t *testing.T) {
 
 			"certificate": certificate,
 		},
-	})
+	}
+	if own != nil {
+		own(&p)
+	}
+	testscript.Run(t, p)
 }
 
 // wants checks the arguments of a command of the scripts.
