@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -79,6 +80,10 @@ type deployment struct {
 	name  string
 	reuse bool
 	rules int
+
+	accounts bool   // it knows accounts, before the user of the htpasswd file
+	proxied  bool   // it believes what this machine says in X-Forwarded-For
+	state    string // URL; "": SQLite, in the deployment's folder
 }
 
 // config is a whole tidewaiter.yaml. Beside what is measured, all is as it is by default: the journal is
@@ -86,11 +91,18 @@ type deployment struct {
 func (d deployment) config(k keys, state, address, metrics string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "listen:\n  - { address: %q }\n  - { address: %q, serve: [metrics] }\n", address, metrics)
-	fmt.Fprintf(&b, "state: %q\n", "sqlite:"+state)
+	fmt.Fprintf(&b, "state: %q\n", cmp.Or(d.state, "sqlite:"+state))
 	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
 	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
 	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q }\n", service, "https://"+service)
-	fmt.Fprintf(&b, "identity:\n  - htpasswd: { file: %q }\n", k.htpasswd)
+	if d.proxied {
+		b.WriteString("trusted_proxies: [127.0.0.1]\n")
+	}
+	b.WriteString("identity:\n")
+	if d.accounts {
+		b.WriteString("  - accounts: {}\n")
+	}
+	fmt.Fprintf(&b, "  - htpasswd: { file: %q }\n", k.htpasswd)
 	b.WriteString("policy:\n  roles: { reader: [pull], writer: [pull, push] }\n  rules:\n")
 	// The rule that decides stands in the middle of the others.
 	for i := range d.rules {

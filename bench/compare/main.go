@@ -18,6 +18,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,6 +39,8 @@ type settings struct {
 	rest        time.Duration
 	starts      int
 	rules       int
+	accounts    int
+	groups      []string
 	write       func(io.Writer, []bar) error
 }
 
@@ -72,7 +76,7 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 
 func parse(arguments []string, problems io.Writer) (settings, error) {
 	var s settings
-	var output string
+	var output, groups string
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.SetOutput(problems)
 	flags.StringVar(&s.tidewaiter, "tidewaiter", "", "`program` to measure (default: built from this tree)")
@@ -82,21 +86,26 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.DurationVar(&s.rest, "rest", 300*time.Millisecond, "quiet before each turn, so that nobody pays for the last one's work")
 	flags.IntVar(&s.starts, "starts", 10, "how often each server is started to time it")
 	flags.IntVar(&s.rules, "rules", 10_000, "rules of the large policy")
+	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large state")
+	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas")
 	flags.StringVar(&output, "output", "text", "text, json or markdown")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
+	s.groups = strings.Split(groups, ",")
 	var known bool
 	s.write, known = map[string]func(io.Writer, []bar) error{"text": writeTable, "json": writeJSON, "markdown": writeMarkdown}[output]
 	switch {
 	case !known:
 		return s, fmt.Errorf("--output %q: neither text nor json nor markdown", output)
+	case slices.ContainsFunc(s.groups, func(name string) bool { return steps(name) == nil }):
+		return s, fmt.Errorf("--groups %q: there are tokens, accounts, flood, names and replicas", groups)
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.slice <= 0 || s.duration < s.slice:
 		return s, errors.New("--slice has to be positive and at most --duration")
-	case s.starts < 1 || s.rules < 1 || s.connections < 1 || s.rest < 0:
-		return s, errors.New("--starts, --rules and --connections have to be positive, --rest not negative")
+	case s.starts < 1 || s.rules < 1 || s.accounts < 1 || s.connections < 1 || s.rest < 0:
+		return s, errors.New("--starts, --rules, --accounts and --connections have to be positive, --rest not negative")
 	}
 	return s, nil
 }
@@ -124,10 +133,23 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 	if m.keys, err = newKeys(folder); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{m.size, m.starting, m.load} {
-		if err := step(ctx); err != nil {
-			return nil, err
+	for _, name := range s.groups {
+		for _, step := range steps(name) {
+			if err := step(m, ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return m.bars, nil
+}
+
+// steps are those of a group; nil: there is no such group.
+func steps(group string) []func(*measurement, context.Context) error {
+	return map[string][]func(*measurement, context.Context) error{
+		"tokens":   {(*measurement).size, (*measurement).starting, (*measurement).load},
+		"accounts": {(*measurement).known},
+		"flood":    {(*measurement).flood},
+		"names":    {(*measurement).names},
+		"replicas": {(*measurement).replicas},
+	}[group]
 }

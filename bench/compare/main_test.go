@@ -58,6 +58,44 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 	}
 }
 
+// All that people and robots show, to a server with some accounts more than theirs.
+func TestAccountsAnswerUnderLoad(t *testing.T) {
+	folder := t.TempDir()
+	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
+	if err := build(t.Context(), "./cmd/tidewaiter", p.tidewaiter); err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKeys(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &measurement{programs: p, folder: folder, keys: k}
+	d := deployment{name: "accounts", rules: 1, accounts: true, proxied: true}
+	c, err := m.people(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(t.Context(), "sqlite:"+filepath.Join(folder, d.name, "state.db"), 100); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startTidewaiter(t.Context(), p.tidewaiter, folder, d, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stopped(t, s)
+	refresh, err := refreshToken(t.Context(), s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range c.shown(s, refresh) {
+		load(t, o)
+	}
+	people, err := s.tell(t.Context(), "", "user", "list", "--output", "json")
+	if err != nil || !strings.Contains(people, `"person-100"`) {
+		t.Errorf("people: %s: %v", people, err)
+	}
+}
+
 func load(t *testing.T, o drive.TargetOptions) {
 	t.Helper()
 	target, err := drive.NewTarget(t.Context(), o)
@@ -147,7 +185,7 @@ func TestOutputsForPagesAndPrograms(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for _, arguments := range [][]string{
-		{"more"}, {"--output", "xml"}, {"--slice", "1m"}, {"--starts", "0"}, {"--rules", "-1"}, {"--no-such-flag"},
+		{"more"}, {"--output", "xml"}, {"--slice", "1m"}, {"--starts", "0"}, {"--rules", "-1"}, {"--no-such-flag"}, {"--groups", "everything"}, {"--accounts", "0"},
 	} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), arguments, &out, &problems); code != 2 || problems.Len() == 0 {

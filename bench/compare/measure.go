@@ -52,31 +52,34 @@ func (m *measurement) starting(ctx context.Context) error {
 		{deployment{name: "start-1", reuse: true, rules: 1}, 50},
 		{deployment{name: "start-many", reuse: true, rules: m.rules}, 200},
 	} {
-		fmt.Fprintf(m.progress, "starting with %d rules, %d times …\n", one.rules, m.starts)
-		var took []float64
-		var first float64
-		for i := range m.starts + 1 {
-			s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, one.deployment, m.keys)
-			if err != nil {
-				return err
-			}
-			ms := float64(s.took) / float64(time.Millisecond)
-			if i == 0 {
-				first = ms // it makes the state, too
-			} else {
-				took = append(took, ms)
-			}
-			if err := s.stop(); err != nil {
-				return err
-			}
+		what := fmt.Sprintf("%d %s", one.rules, plural(one.rules, "rule"))
+		if err := m.startOf(ctx, one.deployment, what, one.most, "the very first, with a new state"); err != nil {
+			return err
 		}
-		spread := drive.SpreadOf(took)
-		m.add(bar{
-			What: fmt.Sprintf("start to listening, %d %s", one.rules, plural(one.rules, "rule")), Unit: "ms",
-			Value: spread.Median, Spread: spread, AtMost: number(one.most), decimals: 0,
-			Beside: fmt.Sprintf("the very first, with a new state: %.0f ms", first),
-		})
 	}
+	return nil
+}
+
+// startOf times the starts of a deployment, but for the first one, of which first says what it is.
+func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
+	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
+	var took []float64
+	for range m.starts + 1 {
+		s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
+		if err != nil {
+			return err
+		}
+		took = append(took, float64(s.took)/float64(time.Millisecond))
+		if err := s.stop(); err != nil {
+			return err
+		}
+	}
+	spread := drive.SpreadOf(took[1:])
+	m.add(bar{
+		What: "start to listening, " + what, Unit: "ms",
+		Value: spread.Median, Spread: spread, AtMost: number(most), decimals: 0,
+		Beside: fmt.Sprintf("%s: %.0f ms", first, took[0]),
+	})
 	return nil
 }
 

@@ -43,6 +43,7 @@ type server struct {
 	address string        // http://127.0.0.1:…
 	metrics string        // the same, for /metrics; "" if it has none
 	took    time.Duration // from its start until it listened
+	config  string        // its config file; "" if it has none
 	command *exec.Cmd
 	log     string // file of what it writes
 	ended   chan error
@@ -79,8 +80,20 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	if err != nil {
 		return nil, err
 	}
-	s.metrics = "http://" + metrics
+	s.metrics, s.config = "http://"+metrics, config
 	return s, nil
+}
+
+// tell runs a command of Tidewaiter's beside the server, and returns what it prints.
+func (s *server) tell(ctx context.Context, input string, arguments ...string) (string, error) {
+	command := exec.CommandContext(ctx, s.command.Path, append(arguments, "--config", s.config)...)
+	var errs bytes.Buffer
+	command.Stdin, command.Stderr = strings.NewReader(input), &errs
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("tidewaiter %s: %w\n%s", strings.Join(arguments, " "), err, errs.Bytes())
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // free is an address that nobody listens at.

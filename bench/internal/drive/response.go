@@ -247,7 +247,7 @@ func (r *reader) rest() (int64, error) {
 		total += int64(r.end - r.start)
 		r.use(r.end - r.start)
 		err := r.fill()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
 		if err != nil {
@@ -267,7 +267,7 @@ func (r *reader) use(n int) {
 // more is fill where an end of the connection breaks the answer off.
 func (r *reader) more() error {
 	err := r.fill()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

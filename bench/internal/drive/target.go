@@ -27,6 +27,8 @@ type TargetOptions struct {
 	Post     bool     // send the query as a form, with grant_type=password
 	Process  int      // id of the process that answers, to know the processor time it takes; 0: not known
 	Vary     int      // ask for so many different repositories in turn, by appending -0, -1 … to the scopes' names
+	Names    int      // show so many names in turn, by appending -0, -1 … to User
+	Apart    bool     // say in X-Forwarded-For that each of these requests comes from an address of its own
 }
 
 // Target is one token endpoint, and the requests that it gets, ready to be written to a connection.
@@ -125,8 +127,10 @@ func (t *Target) dial(ctx context.Context) (net.Conn, error) {
 
 // requests are the bytes to be sent, one for each repository that is asked for.
 func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
-	if o.Vary < 0 || o.Vary > maxVary {
-		return nil, fmt.Errorf("%d scopes: there can be up to %d", o.Vary, maxVary)
+	for what, n := range map[string]int{"scopes": o.Vary, "names": o.Names} {
+		if n < 0 || n > maxVary {
+			return nil, fmt.Errorf("%d %s: there can be up to %d", n, what, maxVary)
+		}
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -140,24 +144,33 @@ func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
 		}
 		fmt.Fprintf(&headers, "%s: %s\r\n", name, strings.TrimSpace(value))
 	}
-	if o.User != "" && !o.Post {
-		basic := base64.StdEncoding.EncodeToString([]byte(o.User + ":" + o.Password))
-		fmt.Fprintf(&headers, "Authorization: Basic %s\r\n", basic)
-	}
-
-	made := make([][]byte, max(o.Vary, 1))
+	made := make([][]byte, max(o.Vary, o.Names, 1))
 	for i := range made {
-		asked := query
+		asked, one, head := query, o, headers.String()
 		if o.Vary > 0 {
-			asked = vary(query, i)
+			asked = vary(query, i%o.Vary)
+		}
+		if o.Names > 0 {
+			one.User += "-" + strconv.Itoa(i%o.Names)
+		}
+		if o.Apart {
+			head += fmt.Sprintf("X-Forwarded-For: 10.%d.%d.%d\r\n", i>>16, i>>8&0xff, i&0xff)
 		}
 		if o.Post {
-			made[i] = post(u, asked, o, headers.String())
+			made[i] = post(u, asked, one, head)
 		} else {
-			made[i] = get(u, asked, headers.String())
+			made[i] = get(u, asked, head+basic(one))
 		}
 	}
 	return made, nil
+}
+
+// basic is the header that shows a name and a password, if there is a name.
+func basic(o TargetOptions) string {
+	if o.User == "" {
+		return ""
+	}
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(o.User+":"+o.Password)) + "\r\n"
 }
 
 func get(u *url.URL, query url.Values, headers string) []byte {

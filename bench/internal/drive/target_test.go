@@ -74,6 +74,9 @@ func sent(t *testing.T, o TargetOptions) []string {
 		if value := r.Header.Get("X-Trace"); value != "" {
 			words = append(words, value)
 		}
+		if value := r.Header.Get("X-Forwarded-For"); value != "" {
+			words = append(words, "from "+value)
+		}
 		all = append(all, strings.Join(words, " "))
 	}
 	return all
@@ -101,6 +104,14 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 				"GET 127.0.0.1:5001 /token scope=repository%3Aa%2Fb-0%3Apull%2Cpush&scope=repository%3Ah%3A5000%2Fc-0%3Apull&service=r.example",
 				"GET 127.0.0.1:5001 /token scope=repository%3Aa%2Fb-1%3Apull%2Cpush&scope=repository%3Ah%3A5000%2Fc-1%3Apull&service=r.example",
 			},
+		},
+		{
+			"several names", TargetOptions{URL: "http://127.0.0.1/", User: "ann", Password: "wrong", Names: 2},
+			[]string{"GET 127.0.0.1 /  ann-0 with wrong", "GET 127.0.0.1 /  ann-1 with wrong"},
+		},
+		{
+			"several names, each from elsewhere", TargetOptions{URL: "http://127.0.0.1/", User: "ann", Password: "wrong", Names: 2, Apart: true},
+			[]string{"GET 127.0.0.1 /  ann-0 with wrong from 10.0.0.0", "GET 127.0.0.1 /  ann-1 with wrong from 10.0.0.1"},
 		},
 	} {
 		if diff := cmp.Diff(tt.want, sent(t, tt.o)); diff != "" {

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+)
+
+// replicas measures two servers on one PostgreSQL: how soon both notice what is taken away, and what becomes
+// of those who ask while the database is gone.
+func (m *measurement) replicas(ctx context.Context) (err error) {
+	p, err := newPostgres(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.remove()) }()
+	var both []*server
+	for _, name := range []string{"replica-1", "replica-2"} {
+		d := deployment{name: name, reuse: true, rules: 1, accounts: true, state: p.url()}
+		s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.stop()) }()
+		both = append(both, s)
+	}
+	var c credentials
+	if err := c.make(ctx, both[0]); err != nil {
+		return err
+	}
+	if err := m.taking(ctx, both); err != nil {
+		return err
+	}
+	return m.outage(ctx, p, both, c)
+}
+
+// taking takes tokens and people away, again and again, and times the last token that either server gave.
+func (m *measurement) taking(ctx context.Context, both []*server) error {
+	for what, do := range map[string]func(who, token string) []string{
+		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },
+		"disabling": func(who, token string) []string { return []string{"user", "disable", who} },
+	} {
+		fmt.Fprintf(m.progress, "%s, with two replicas …\n", what)
+		var took []float64
+		for i := range 10 {
+			who := fmt.Sprintf("%s-%d", what, i)
+			if _, err := both[0].tell(ctx, "", "user", "add", who, "--no-password"); err != nil {
+				return err
+			}
+			token, err := both[0].tell(ctx, "", "token", "create", "--user", who, "--name", "laptop")
+			if err != nil {
+				return err
+			}
+			for _, s := range both { // warm
+				if _, err := get(ctx, s.address+asked, who, token); err != nil {
+					return err
+				}
+			}
+			begin := time.Now() // before the command has begun: it is never too good
+			if _, err := both[i%2].tell(ctx, "", do(who, token)...); err != nil {
+				return err
+			}
+			for _, s := range both {
+				if err := refused(ctx, s.address, who, token, http.StatusUnauthorized); err != nil {
+					return err
+				}
+			}
+			took = append(took, time.Since(begin).Seconds())
+		}
+		spread := drive.SpreadOf(took)
+		m.add(bar{
+			What: what + ", until no replica gives a token", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
+			Beside: "from the start of the command on; ten times, the longest",
+		})
+	}
+	return nil
+}
+
+// refused asks until there is another answer than 200, which has to be the one that is wanted.
+func refused(ctx context.Context, address, who, secret string, want int) error {
+	for {
+		status, _, err := asking(ctx, address, who, secret)
+		if err != nil {
+			return err
+		}
+		if status != http.StatusOK {
+			if status != want {
+				return fmt.Errorf("%s is answered %d, not %d", who, status, want)
+			}
+			return nil
+		}
+		if err := rest(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// asking asks once, and returns the status and Retry-After.
+func asking(ctx context.Context, address, who, secret string) (status int, after string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+asked, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	request.SetBasicAuth(who, secret)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode, answer.Header.Get("Retry-After"), errors.Join(err, answer.Body.Close())
+}
+
+// away is how long the database is gone.
+const away = 30 * time.Second
+
+// outage takes the database away from servers under load.
+func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
+	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", away)
+	// ann is warm, the robot is not.
+	warm, cold := both[0].address, both[1].address
+	target, err := drive.NewTarget(ctx, drive.TargetOptions{URL: warm + asked, User: user, Password: c.token})
+	if err != nil {
+		return err
+	}
+	if _, err := get(ctx, warm+asked, user, c.token); err != nil {
+		return err
+	}
+	if err := rest(ctx, 2*time.Second); err != nil { // what was changed last is noticed, and ann asks again
+		return err
+	}
+	load := make(chan *drive.Result, 1)
+	var failed error
+	go func() {
+		var r *drive.Result
+		r, failed = drive.Run(ctx, target, drive.Options{Connections: m.connections, Settle: time.Second, Duration: away + 12*time.Second})
+		load <- r
+	}()
+	if err := rest(ctx, 3*time.Second); err != nil {
+		return err
+	}
+	if err := p.stop(ctx); err != nil {
+		return err
+	}
+	answers := make(map[string]int) // of who is not warm
+	var longest time.Duration
+	for end := time.Now().Add(away); time.Now().Before(end); {
+		for _, one := range []struct{ who, secret string }{{c.robot, c.secret}, {user, "a wrong password"}, {user, password}} {
+			begin := time.Now()
+			status, after, err := asking(ctx, cold, one.who, one.secret)
+			if err != nil {
+				return err
+			}
+			longest = max(longest, time.Since(begin))
+			if status == http.StatusServiceUnavailable && after != "" {
+				answers["503 with Retry-After"]++
+			} else {
+				answers[fmt.Sprintf("%d to %s", status, one.who)]++
+			}
+		}
+		if err := rest(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	back := time.Now()
+	var well time.Duration
+	for {
+		status, _, err := asking(ctx, cold, c.robot, c.secret)
+		if err != nil {
+			return err
+		}
+		if status == http.StatusOK {
+			well = time.Since(back)
+			break
+		}
+		if time.Since(back) > patience {
+			return fmt.Errorf("a robot is still answered %d, %s after the database was back", status, patience)
+		}
+		if err := rest(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	for _, one := range []struct {
+		who, secret string
+		want        int
+	}{{user, password, 200}, {user, c.token, 200}, {c.robot, c.secret, 200}, {user, "a wrong password", 401}, {c.robot, c.token, 401}} {
+		for _, s := range both {
+			if status, _, err := asking(ctx, s.address, one.who, one.secret); err != nil || status != one.want {
+				return fmt.Errorf("after the outage %s is answered %d, not %d: %w", one.who, status, one.want, err)
+			}
+		}
+	}
+	r := <-load
+	if failed != nil {
+		return failed
+	}
+	lost, err := both[0].count(ctx, "tidewaiter_journal_lost_total")
+	if err != nil {
+		return err
+	}
+	others := 0
+	for answer, n := range answers {
+		if answer != "503 with Retry-After" {
+			others += n
+		}
+	}
+	m.add(bar{
+		What: fmt.Sprintf("PostgreSQL gone for %s: warm requests that failed", away), Value: float64(r.Failed()), AtMost: number(0),
+		Beside: fmt.Sprintf("%.0f/s; p99 %.0f µs; answered %v; %.0f decisions lost, and counted", r.Rate(), drive.P99(r), r.Status, lost),
+	})
+	m.add(bar{
+		What: "the others: not answered 503 with Retry-After", Value: float64(others), AtMost: number(0),
+		Beside: fmt.Sprintf("%v; the longest took %s", answers, longest.Round(time.Millisecond)),
+	})
+	m.add(bar{What: "from its return until a robot that is not warm has a token", Unit: "s", Value: well.Seconds(), decimals: 2})
+	return nil
+}
