@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,10 +38,14 @@ func strict(cmd *cobra.Command) {
 		}
 	} else if args := cmd.Args; args != nil {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
-			if err := args(cmd, given); err != nil {
-				return misused(cmd, "%v", err)
+			if args(cmd, given) == nil {
+				return nil
 			}
-			return nil
+			wanted := strings.Fields(cmd.Use)[1:]
+			if len(given) < len(wanted) {
+				return misused(cmd, "%s is missing: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
+			}
+			return misused(cmd, "%q is one too many", given[len(wanted)])
 		}
 	} else {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -59,6 +64,11 @@ func strict(cmd *cobra.Command) {
 func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
+	}
+	if _, ok := errors.AsType[*strconv.NumError](err); ok {
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			return misused(cmd, "--%s: a number is wanted, and %q is none", bad.GetFlag().Name, bad.GetValue())
+		}
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
