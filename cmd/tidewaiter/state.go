@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,6 +83,9 @@ nothing. What was kept stays where it is: change the config's state, then start.
 		if *to == "" {
 			return store.Copied{}, "", misused(cmd, "--to is missing: where is the state to go?")
 		}
+		if showsPassword(*to) {
+			return store.Copied{}, "", misused(cmd, "--to has a password in it, and others on this machine see command lines: write it into a file of its own, and ?password_file=FILE after the database")
+		}
 		cfg, err := source.load()
 		if err != nil {
 			return store.Copied{}, "", err
@@ -90,6 +94,16 @@ nothing. What was kept stays where it is: change the config's state, then start.
 		return copied, "the state is copied; now change `state` in " + cfg.File, err
 	})
 	return cmd
+}
+
+// showsPassword tells whether a state's URL has a password in it, as a config's must not either.
+func showsPassword(state string) bool {
+	u, err := url.Parse(state)
+	if err != nil {
+		return false // what is no URL opens nothing
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
 // copying makes cmd a copy of everything, that looks through the journal at its destination before it counts.

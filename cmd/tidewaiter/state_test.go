@@ -91,7 +91,9 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		{1, "no such file", []string{"state", "restore", "none.db"}},
 		{1, "unknown scheme", []string{"state", "move", "--to", "mysql://x"}},
 		{2, "--to is missing", []string{"state", "move"}},
-		{2, "1 arg", []string{"state", "backup"}},
+		{2, "--to has a password in it", []string{"state", "move", "--to", "postgres://u:p@localhost/x"}},
+		{2, "--to has a password in it", []string{"state", "move", "--to", "postgres://u@localhost/x?password=p"}},
+		{2, "FILE is missing", []string{"state", "backup"}},
 	} {
 		if exit, _, errs := command(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
 			t.Errorf("tidewaiter %s: exit %d, %s", strings.Join(tt.args, " "), exit, errs)
