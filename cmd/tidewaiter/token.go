@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -106,7 +108,13 @@ func (o *owning) owner() accounts.Owner {
 
 // hint names the way to other sources where the accounts don't know a user.
 func (o *owning) hint(err error, d desk) error {
-	if !errors.Is(err, accounts.ErrNotFound) || o.user == "" || o.source != accounts.Source {
+	if !errors.Is(err, accounts.ErrNotFound) || o.user == "" {
+		return err
+	}
+	if o.source != accounts.Source {
+		if !slices.ContainsFunc(d.cfg.Identity, func(s config.Source) bool { return s.Name() == o.source }) {
+			return fmt.Errorf("%w; the config has no source %q", err, o.source)
+		}
 		return err
 	}
 	var others []string
