@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -59,7 +61,11 @@ func (l *loader) load(file string) *Config {
 	l.report.files = []string{file}
 	f := l.open(file)
 	if f.err != nil {
-		l.report.problem(Problem{Text: f.err.Error()})
+		text := f.err.Error()
+		if errors.Is(f.err, fs.ErrNotExist) {
+			text += "; --config names another, and tidewaiter init makes one"
+		}
+		l.report.problem(Problem{Text: text})
 		return nil
 	}
 	d, ok := l.take(f)
