@@ -93,7 +93,8 @@ func (r *Rule) String() string {
 
 // String returns the cause as a sentence: `push: denied by "freeze" (policy.yaml:14)`.
 func (c Cause) String() string {
-	switch c.Reason {
+	switch c.Reason { //exhaustive:enforce
+	case NoRule:
 	case Allowed:
 		return fmt.Sprintf("%s: allowed by %s", c.Actions, c.Rule)
 	case Denied:

@@ -164,7 +164,6 @@ func checkPart(part string) string {
 // checkHost reports whether s is a lower-case host with a port, or an IPv6 address in brackets with
 // or without one.
 func checkHost(s string) bool {
-	host, port := s, ""
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {
 		address, rest, closed := strings.Cut(bracketed, "]")
 		if !closed || address == "" || strings.Trim(address, "0123456789abcdef:") != "" {
@@ -173,10 +172,10 @@ func checkHost(s string) bool {
 		if rest == "" {
 			return true
 		}
-		host, port, _ = strings.Cut(rest, ":")
+		host, port, _ := strings.Cut(rest, ":")
 		return host == "" && digits(port)
 	}
-	host, port, _ = strings.Cut(s, ":")
+	host, port, _ := strings.Cut(s, ":")
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || !lower(label[0]) || !lower(label[len(label)-1]) {
 			return false

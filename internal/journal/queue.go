@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -82,11 +83,11 @@ func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error,
 		}
 		q.mu.Unlock()
 
-		switch err {
-		case nil:
+		if err == nil {
 			signal(q.urgent)
 			return answer, nil
-		case ErrClosed:
+		}
+		if errors.Is(err, ErrClosed) {
 			return nil, err
 		}
 		select {
