@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
@@ -48,47 +50,86 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 		return err
 	}
 
-	const settle = 300 * time.Millisecond
-	c := &drive.Comparison{Targets: make([]drive.Compared, 2)}
-	var all drive.Result
+	// What any other work of the kind would do to the same requests: a program that keeps one core busy, as a hash does,
+	// and as many requests more, of those who guess nothing.
+	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) }
+	turns := []func(context.Context) (*drive.Result, error){
+		quietTurn: nil, busyTurn: busy, crowdTurn: m.beside(anonymous), guessTurn: m.beside(guesses),
+	}
+	c := &drive.Comparison{Targets: make([]drive.Compared, len(turns))}
+	var guessed drive.Result
 	for range int(m.duration / m.slice) {
-		for i := range c.Targets {
-			var guessed chan *drive.Result
-			var failed error
-			if i == 1 {
-				guessed = make(chan *drive.Result, 1)
-				go func() {
-					var r *drive.Result
-					r, failed = drive.Run(ctx, guesses, drive.Options{Connections: 16, Duration: m.slice + settle})
-					guessed <- r
-				}()
-			}
-			result, err := drive.Run(ctx, anonymous, drive.Options{Connections: connections, Duration: m.slice, Settle: settle})
-			if guessed != nil {
-				if r := <-guessed; r != nil {
-					all.Add(r)
-				}
-			}
-			if err := errors.Join(err, failed); err != nil {
+		for i, beside := range turns {
+			result, other, err := m.turn(ctx, anonymous, connections, beside)
+			if err != nil {
 				return err
+			}
+			if i == guessTurn {
+				guessed.Add(other)
 			}
 			c.Targets[i].Slice = append(c.Targets[i].Slice, result)
 			c.Targets[i].All.Add(result)
 		}
 	}
 	for i := range c.Targets {
-		if failed := c.Targets[i].All.Failed(); failed > 0 {
-			return fmt.Errorf("%s: %d anonymous requests failed: status %v, errors %v", what, failed, c.Targets[i].All.Status, c.Targets[i].All.Errors)
+		if all := &c.Targets[i].All; all.Failed() > 0 {
+			return fmt.Errorf("%s: %d anonymous requests failed: status %v, errors %v", what, all.Failed(), all.Status, all.Errors)
 		}
 	}
-	for name, f := range map[string]drive.Figure{"p50": drive.P50, "p99": drive.P99} {
-		spread := c.Ratio(1, 0, f)
+	for _, figure := range []struct {
+		name string
+		of   drive.Figure
+	}{{"p50", drive.P50}, {"p99", drive.P99}} {
+		spread := c.Ratio(guessTurn, quietTurn, figure.of)
 		m.add(bar{
-			What: what + ", " + name + " of quiet", Unit: "times", Value: spread.Median, Spread: spread, AtMost: number(2), decimals: 2,
-			Beside: fmt.Sprintf("%.0f µs of %.0f µs; guesses were answered %v", c.Spread(1, f).Median, c.Spread(0, f).Median, all.Status),
+			What: what + ", " + figure.name + " of quiet", Unit: "times", Value: spread.Median, Spread: spread, AtMost: number(2), decimals: 2,
+			Beside: fmt.Sprintf("%.0f µs of %.0f µs; with a busy core instead %.2f times, with 16 more anonymous connections %.2f times; guesses were answered %v",
+				c.Spread(guessTurn, figure.of).Median, c.Spread(quietTurn, figure.of).Median, c.Ratio(busyTurn, quietTurn, figure.of).Median,
+				c.Ratio(crowdTurn, quietTurn, figure.of).Median, guessed.Status),
 		})
 	}
 	return nil
+}
+
+// The turns of a round, in this order.
+const (
+	quietTurn = iota
+	busyTurn
+	crowdTurn
+	guessTurn
+)
+
+// settle is how long what runs beside a turn has, before it counts.
+const settle = 300 * time.Millisecond
+
+// beside puts a target under the load of 16 connections, for as long as a turn takes.
+func (m *measurement) beside(t *drive.Target) func(context.Context) (*drive.Result, error) {
+	return func(ctx context.Context) (*drive.Result, error) {
+		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settle})
+	}
+}
+
+// turn measures the target while beside runs, which may be nil, and returns when both have ended.
+func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, beside func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
+	var failed error
+	var both sync.WaitGroup
+	if beside != nil {
+		both.Go(func() { other, failed = beside(ctx) })
+	}
+	result, err = drive.Run(ctx, t, drive.Options{Connections: connections, Duration: m.slice, Settle: settle})
+	both.Wait()
+	return result, other, errors.Join(err, failed)
+}
+
+// occupy keeps one core busy for a time, in a process of its own.
+func occupy(ctx context.Context, d time.Duration) error {
+	busy, done := context.WithTimeout(ctx, d)
+	defer done()
+	err := exec.CommandContext(busy, "sh", "-c", "while :; do :; done").Run()
+	if busy.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("keeping a core busy: %w", err)
 }
 
 // names measures what a million names leave behind.
