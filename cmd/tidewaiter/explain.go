@@ -185,7 +185,7 @@ func explainScopes(cmd *cobra.Command, source *source, who asker, registry strin
 		return nil, err
 	}
 	switch {
-	case !e.known && e.who.Kind == policy.User:
+	case !e.known && e.who.Kind != policy.Workload:
 		e.note = "no source of the config knows this name: judged by it, and by the groups that were given"
 	case who.anonymous && !cfg.Token.Anonymous:
 		e.note = "whoever shows nothing gets no token, but is asked to sign in (token.anonymous is false)"
