@@ -13,6 +13,7 @@ help: ## this list
 
 .PHONY: up
 up: ## Tidewaiter and a registry at localhost:5000 (PORT=, DATA=), until Ctrl-C
+	@case '$(PORT)' in ''|*[!0-9]*) echo "PORT=$(PORT) is no number" >&2; exit 2;; esac
 	@./scripts/build-with-progress standalone bin/standalone
 	@./bin/standalone -port '$(PORT)' -data '$(DATA)'
 

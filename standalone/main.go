@@ -20,6 +20,10 @@ func main() {
 	port := flag.Int("port", 5000, "port of the registry, on this machine only")
 	data := flag.String("data", "data", "folder for all that is kept")
 	flag.Parse()
+	if *port < 0 || *port > 65535 {
+		fmt.Fprintf(os.Stderr, "the port %d is none: ports are numbers up to 65535\n", *port)
+		os.Exit(2)
+	}
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "unexpected %q: see -help\n", flag.Arg(0))
 		os.Exit(2)

@@ -43,6 +43,7 @@ type Standalone struct {
 	inner    net.Listener   // for the registry's events: it closes last
 	registry http.Handler
 	log      *app.Log
+	lock     *os.File // of the folder: two of us would write to one registry's storage
 }
 
 // Open makes the folder if there is none, and listens. Nothing is answered before Serve.
@@ -63,6 +64,9 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
 	url := "http://" + s.address
 	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url}); err != nil {
+		return nil, err
+	}
+	if s.lock, err = lock(s.setup.Path("lock")); err != nil {
 		return nil, err
 	}
 	cfg, err := config.Load(s.setup.Path(setup.Config), config.Options{})
@@ -117,6 +121,19 @@ func taken(port int) error {
 		hint = " (on a Mac it may be AirPlay)"
 	}
 	return fmt.Errorf("port %d is taken by another program%s: choose another one with\n\n\tPORT=%d make up\n", port, hint, port+1)
+}
+
+// lock takes a folder for this process; the system gives it back when the process ends, however it ends.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another `make up` uses the folder %s: stop it, or choose another folder with\n\n\tDATA=other make up\n", filepath.Dir(path))
+	}
+	return f, nil
 }
 
 // Serve answers until ctx ends: clients first, and the registry's last events after them.
@@ -187,6 +204,9 @@ func (s *Standalone) Close() error {
 		ctx, done := context.WithTimeout(context.Background(), grace)
 		defer done()
 		err = errors.Join(err, s.app.Close(ctx))
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
 	}
 	return err
 }

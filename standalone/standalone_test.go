@@ -221,6 +221,18 @@ func TestATakenPortIsSaid(t *testing.T) {
 	}
 }
 
+func TestAFolderIsForOneAtATime(t *testing.T) {
+	data := t.TempDir()
+	_, down := up(t, data, new(lines))
+	_, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(io.Discard, "", "")})
+	if err == nil || !strings.Contains(err.Error(), "another `make up`") {
+		t.Errorf("got %v", err)
+	}
+	down()
+	_, down = up(t, data, new(lines))
+	down()
+}
+
 // Events are for the registry's own listener: whoever reaches the port of the clients cannot post any.
 func TestClientsCannotPostEvents(t *testing.T) {
 	s, down := up(t, t.TempDir(), new(lines))
