@@ -82,16 +82,25 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	if topic != "" {
 		// First: on PostgreSQL the counter's row is what writes of the topic stand in line for.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.at.explain(err))
+			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.at.explain(ended(ctx, err)))
 		}
 	}
 	if err := f(tx); err != nil {
-		return db.at.explain(err)
+		return db.at.explain(ended(ctx, err))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("writing state: %w", db.at.explain(err))
+		return fmt.Errorf("writing state: %w", db.at.explain(ended(ctx, err)))
 	}
 	return nil
+}
+
+// ended says why a transaction is over. database/sql rolls it back by itself when its context ends, and whoever
+// uses it a moment later is told only that it is over.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // begin begins a transaction. Connections that ended since they were used last are passed over.

@@ -190,10 +190,18 @@ func TestAWriteEndsWithItsContext(t *testing.T) { storetest.Each(t, testAWriteEn
 
 func testAWriteEndsWithItsContext(t *testing.T, d storetest.Database) {
 	db := open(t, d.Ready(t))
-	ctx, cancel := context.WithCancel(t.Context())
-	err := db.Write(ctx, "policy", func(*sql.Tx) error { cancel(); return nil })
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Write with a context that ended: %v", err)
+	for _, rolledBack := range []bool{false, true} { // database/sql does so by itself, some time after the end
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Write(ctx, "policy", func(tx *sql.Tx) error {
+			cancel()
+			if rolledBack {
+				_ = tx.Rollback() // or it was, a moment ago
+			}
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Write with a context that ended, rolled back: %t: %v", rolledBack, err)
+		}
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
 		t.Errorf("the write after it: %v", err)
