@@ -201,7 +201,9 @@ func testALongOutageIsLoggedNowAndThen(t *testing.T, d storetest.Database) {
 	if err := j.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "failures_not_logged=48") {
+	// The caller knows of a failure before the log does: the clock may move on before the 49th is told of.
+	counted := strings.Contains(log.String(), "failures_not_logged=48") || strings.Contains(log.String(), "failures_not_logged=47")
+	if n := strings.Count(log.String(), "\n"); n != 2 || !counted {
 		t.Errorf("the log has %d lines:\n%s", n, &log)
 	}
 }
