@@ -14,6 +14,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 )
 
 // DB is a handle to the database. All methods may be called from any goroutine.
@@ -42,7 +44,19 @@ type DB struct {
 // It fails with ErrNewer, ErrForeign, ErrBusy, ErrNoSpace or ErrDown, or what the system said, wrapped with the
 // name of the database.
 func Open(ctx context.Context, url string) (*DB, error) {
-	return opened(ctx, url, location.open)
+	// Of several that open a new SQLite file at the same moment, each may keep the others from making its
+	// tables: who gave up lets go of the file, and comes back when the others had a chance to be done.
+	for tries := 3; ; tries-- {
+		db, err := opened(ctx, url, location.open)
+		if err == nil || tries == 1 || !errors.Is(err, ErrBusy) {
+			return db, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(rand.N(time.Second)):
+		}
+	}
 }
 
 // OpenReadOnly opens the database at url beside a process that writes to it. It makes and changes
