@@ -107,6 +107,7 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	cmd := exec.Command(program, "serve", file)
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // registry 3 would look for a collector
 	cmd.Env = append(cmd.Env, environment...)
+	cmd.Env = append(cmd.Env, fmt.Sprintf("REGISTRY_HTTP_ADDR=127.0.0.1:%d", port)) // the last one counts
 	r.Process = part.Start(t, cmd)
 	t.Cleanup(r.Kill) // registry 3 takes a second over a SIGTERM
 	r.Await(t, "registry "+string(v), func(ctx context.Context) error {

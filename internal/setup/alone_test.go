@@ -21,3 +21,28 @@ func TestAFolderInWhichEverybodyMayWriteIsRefused(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
+
+// A newcomer who chose another port than 5000 signs in where the registry listens.
+func TestTheRegistryListensWhereItsServiceIs(t *testing.T) {
+	for service, want := range map[string]string{
+		"localhost:5610": ":5610", "127.0.0.1:5611": ":5611", "localhost:5000": ":5000",
+		"registry.example.com": ":5000", "registry.example.com:8443": ":5000", "standalone": ":5000",
+	} {
+		made, err := setup.Write(t.TempDir(), setup.Options{Service: service})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, line := range map[string]string{
+			setup.RegistryConfig: "http: { addr: \"" + want + "\" }",
+			setup.RegistryEnv:    "REGISTRY_HTTP_ADDR=" + want + "\n",
+		} {
+			text, err := os.ReadFile(made.Path(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), line) {
+				t.Errorf("%s: %s has no %q", service, name, line)
+			}
+		}
+	}
+}

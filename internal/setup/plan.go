@@ -34,6 +34,7 @@ type plan struct {
 	Listen         string
 	State          string
 	Realm, Events  string
+	RegistryListen string // where the registry listens
 	TLSCertificate string
 	TLSKey         string
 	Admin, Issuer  string
@@ -85,6 +86,7 @@ func (o Options) plan() (plan, error) {
 		return plan{}, err
 	}
 	p.PublicURL = strings.TrimSuffix(base.String(), "/")
+	p.RegistryListen = registryListen(p.Service)
 	p.Realm = p.PublicURL + tokenPath
 	p.Events = p.PublicURL + notificationsPath
 	if p.Listen == "" {
@@ -121,6 +123,19 @@ func listen(u *url.URL) string {
 		return defaultListen
 	}
 	return u.Host
+}
+
+// registryListen returns where the registry of a service listens: at the service's port if it is on this
+// machine, and else at 5000, as the registry's own image does, for a proxy in front.
+func registryListen(service string) string {
+	host, port, err := net.SplitHostPort(service)
+	if err != nil || port == "" {
+		return ":5000"
+	}
+	if address, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !address.IsLoopback()) {
+		return ":5000"
+	}
+	return ":" + port
 }
 
 // plain refuses what does not belong in one line of a config.
