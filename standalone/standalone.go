@@ -218,7 +218,7 @@ func (s *Standalone) Welcome() string {
 	if password := s.setup.Password.Reveal(); password != "" {
 		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown this once; only its hash is kept)\n\n", setup.Admin, password)
 	} else {
-		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: tidewaiter hash-password --name %s >> %s\n\n",
+		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: make build && bin/tidewaiter hash-password --name %s >> %s\n\n",
 			short(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, short(s.setup.Path(setup.Users)))
 	}
 	fmt.Fprintf(&b, `In another terminal:

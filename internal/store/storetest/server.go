@@ -137,11 +137,13 @@ func (s *Server) Start() error {
 	if err := s.keeper.Start(); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
+	look := time.NewTicker(25 * time.Millisecond) // it cannot say when it listens
+	defer look.Stop()
 	for range 600 {
 		if err = s.command("pg_isready", "-q", "-h", s.folder).Run(); err == nil {
 			return nil
 		}
-		time.Sleep(25 * time.Millisecond) // it cannot say when it listens
+		<-look.C
 	}
 	said, _ := os.ReadFile(log.Name())
 	return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said)
