@@ -89,7 +89,7 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 	if err != nil {
 		return Verified{}, err
 	}
-	v, err := c.ask(ctx, shown)
+	v, err := c.ask(ctx, shown) // not by Try: a closure would cost each request memory
 	c.throttle.end(&shown, a, outcomeOf(err))
 	return v, err
 }

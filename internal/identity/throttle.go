@@ -150,6 +150,18 @@ const (
 	unasked         // a source was down, or the client has gone
 )
 
+// Try lets somebody show a secret elsewhere than at sign-in, as for changing a password, and counts it as if it were there.
+// ask says ErrRejected of one that is wrong; other errors count nothing. The error is a *ThrottledError, or ask's.
+func (t *Throttle) Try(c Credentials, ask func() error) error {
+	a, err := t.begin(&c)
+	if err != nil {
+		return err
+	}
+	err = ask()
+	t.end(&c, a, outcomeOf(err))
+	return err
+}
+
 // begin says whether an attempt may be made; the error is a *ThrottledError. A new password is counted
 // as a failure now, and not when it has failed, so that a thousand that come at once are not a thousand
 // guesses for the price of none.

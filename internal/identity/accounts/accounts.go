@@ -111,6 +111,8 @@ type Options struct {
 	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision
+	// Throttle is what makes who guesses wait at sign-in: ChangePassword and SetUp count with it. nil, or what returns nil: nobody waits.
+	Throttle func() *identity.Throttle
 
 	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
 	OwnerFor    time.Duration    // what Find said is good for as long; 0: 10 s; negative: not at all
@@ -256,6 +258,9 @@ func Open(o Options) (*Accounts, error) {
 	}
 	if o.Judge == nil {
 		o.Judge = new(policy.Policy).Decide
+	}
+	if o.Throttle == nil {
+		o.Throttle = func() *identity.Throttle { return nil }
 	}
 	o.RefreshIdle = cmp.Or(o.RefreshIdle, 90*24*time.Hour)
 	o.OwnerFor = cmp.Or(o.OwnerFor, 10*time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -54,7 +55,8 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 	return secret, expires, nil
 }
 
-// SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden.
+// SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden, and counts as
+// a wrong token at sign-in does: whoever shows many gets an identity.ThrottledError.
 func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
 	account, err := a.setUp(ctx, secret, u, remote)
 	if err != nil {
@@ -65,14 +67,19 @@ func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser,
 
 func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
 	letter, d, ok := parseSecret(secret.Reveal())
-	if !ok || letter != letterSetup {
-		return Account{}, ErrForbidden
-	}
 	// Before the hash, which is dear; the transaction looks again.
-	if offered, err := texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now())); err != nil {
+	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: remote}
+	err := a.o.Throttle().Try(shown, func() error {
+		if !ok || letter != letterSetup {
+			return identity.ErrRejected
+		}
+		return a.offered(ctx, d)
+	})
+	if errors.Is(err, identity.ErrRejected) {
+		err = ErrForbidden
+	}
+	if err != nil {
 		return Account{}, err
-	} else if len(offered) == 0 {
-		return Account{}, ErrForbidden
 	}
 	if err := checkName(u.Name); err != nil {
 		return Account{}, err
@@ -97,6 +104,15 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 		return a.create(ctx, tx, &r)
 	})
 	return r.Account, err
+}
+
+// offered is identity.ErrRejected unless a secret is one that is offered.
+func (a *Accounts) offered(ctx context.Context, d digest) error {
+	found, err := texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now()))
+	if err == nil && len(found) == 0 {
+		err = identity.ErrRejected
+	}
+	return err
 }
 
 // takeOffer takes all offers away, of which d must be one. Whoever comes at the same moment waits for the rows, and

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -157,7 +156,7 @@ func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*jour
 }
 
 // ChangePassword sets the actor's own password, which needs the present one: a token does not do. A wrong one is
-// an InvalidError of the field "current".
+// an InvalidError of the field "current", and counts as one at sign-in: whoever guesses gets an identity.ThrottledError.
 func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	account, err := a.changePassword(ctx, by, current, secret)
 	if err != nil {
@@ -178,8 +177,15 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 		}
 		return Account{}, err
 	}
-	switch err := a.o.Hashing.Compare(ctx, r.hash, current.Reveal()); {
-	case errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
+	// Whoever found a session must not find the password with it, nor keep the hashing lane busy.
+	shown := identity.Credentials{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
+	switch err := a.o.Throttle().Try(shown, func() error {
+		if err := a.o.Hashing.CompareFor(ctx, asker(shown), r.hash, current.Reveal()); err != nil {
+			return refused(err)
+		}
+		return nil
+	}); {
+	case errors.Is(err, identity.ErrRejected):
 		return Account{}, &InvalidError{Field: "current", Text: "this is not the present password"}
 	case err != nil:
 		return Account{}, err

@@ -1,0 +1,111 @@
+package accounts_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+// guarded is a house whose accounts count with a throttle, which its chain shares.
+func (h *house) guarded(o identity.ThrottleOptions) *identity.Throttle {
+	h.t.Helper()
+	o.Now = h.clock.Now
+	throttle := identity.NewThrottle(o)
+	h.options.Throttle = func() *identity.Throttle { return throttle }
+	var err error
+	if h.Accounts, err = accounts.Open(h.options); err != nil {
+		h.t.Fatal(err)
+	}
+	h.chain = identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+		{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
+	}})
+	return throttle
+}
+
+// Whoever found a session guesses at the password no faster than at the door, and keeps no hashing lane busy.
+func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.guarded(identity.ThrottleOptions{PerName: 3})
+		h.user("ann")
+		ann := h.as(shown("ann", secretOf("ann")))
+		change := func(current string) error {
+			_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret(current), identity.NewSecret("a whole new password"))
+			return err
+		}
+		for i := range 3 {
+			invalid(t, "a guess", change(fmt.Sprint("guess ", i)), "current")
+		}
+		before := h.hashing.Stats()
+		is(t, "one guess more", change("another guess"), identity.ErrThrottled)
+		if after := h.hashing.Stats(); after != before {
+			t.Errorf("a guess that has to wait was hashed: %+v, and before %+v", after, before)
+		}
+		if _, err := h.chain.Authenticate(t.Context(), shown("ann", "yet another")); !errors.Is(err, identity.ErrThrottled) {
+			t.Errorf("the next guess, at the door: %v", err)
+		}
+		// A password that was right is always looked at, so that nobody keeps ann from changing hers.
+		is(t, "the present password", change(secretOf("ann")), nil)
+		h.clock.add(time.Minute)
+		invalid(t, "the old password", change(secretOf("ann")), "current")
+	})
+}
+
+// Nor does it matter at which of the two doors the guesses were made.
+func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.guarded(identity.ThrottleOptions{PerName: 3})
+	h.user("ann")
+	_, laptop := h.token("ann", "laptop")
+	ann := h.as(shown("ann", laptop)) // so that her password was never right here
+	for i := range 3 {
+		h.enters(shown("ann", fmt.Sprint("guess ", i)))
+	}
+	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("another guess"), identity.NewSecret("a whole new password"))
+	is(t, "the next guess, where it is changed", err, identity.ErrThrottled)
+}
+
+// An outage is no guess.
+func TestAnOutageIsNoWrongPassword(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	throttle := h.guarded(identity.ThrottleOptions{})
+	h.user("ann")
+	ann := h.as(shown("ann", secretOf("ann")))
+	h.db.Close()
+	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("wrong"), identity.NewSecret("a whole new password"))
+	if _, again := h.SetUp(t.Context(), accounts.Secret('s'), accounts.NewUser{}, ann.Remote); err == nil || again == nil || errors.Is(again, accounts.ErrForbidden) {
+		t.Errorf("while the database is gone: %v, %v", err, again)
+	}
+	if s := throttle.Stats(); s.Failed != 0 {
+		t.Errorf("%d failures were counted", s.Failed)
+	}
+}
+
+func TestWhoGuessesAtSetUpWaits(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.guarded(identity.ThrottleOptions{PerAddress: 5})
+		secret, _, err := h.SetupSecret(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		remote := netip.MustParseAddr("192.0.2.66")
+		setUp := func(secret identity.Secret, remote netip.Addr) error {
+			_, err := h.SetUp(t.Context(), secret, accounts.NewUser{Name: "ann", Password: identity.NewSecret(secretOf("ann"))}, remote)
+			return err
+		}
+		for i := range 5 {
+			guess := accounts.Secret('s')
+			if i == 0 {
+				guess = identity.NewSecret("password")
+			}
+			is(t, "a guess", setUp(guess, remote), accounts.ErrForbidden)
+		}
+		is(t, "one guess more", setUp(accounts.Secret('s'), remote), identity.ErrThrottled)
+		is(t, "the secret, from there", setUp(secret, remote), identity.ErrThrottled)
+		is(t, "the secret, from elsewhere", setUp(secret, shown("", "").Remote), nil)
+	})
+}
