@@ -4,7 +4,7 @@
 // each has a room:
 //
 //	who is asking?              internal/identity, and a folder in it for each source
-//	what may they do, and why?  policy, over what scope reads from a request
+//	what may they do, and why?  policy, over what scope reads from a request; internal/rulebook has the rules
 //	which papers prove it?      token, with keys that internal/keyring renews
 //	what happened?              internal/journal, which also takes what notification decodes
 //

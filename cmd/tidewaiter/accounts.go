@@ -19,6 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
 // keeping is what commands share that look after accounts. They open the state that the service has open.
@@ -70,7 +71,7 @@ func (k keeping) open(cmd *cobra.Command, open opening, do func(context.Context,
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	return do(ctx, desk{a, accounts.Operator(operator()), cfg})
+	return do(ctx, desk{a, rulebook.Operator(operator()), cfg})
 }
 
 // operator is who types, for the journal. Nothing is decided by it.

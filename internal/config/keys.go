@@ -294,7 +294,7 @@ func ruleKeys() []key[writtenRule] {
 		on("catalog", set(), func(r *writtenRule, v bool) { r.catalog = v }).
 			says("In place of repositories: the registry's catalog, the list of all its repositories."),
 		on("tidewaiter", list(right()), func(r *writtenRule, v []string) { r.rights = v }).
-			says("In place of repositories: rights over Tidewaiter itself. `accounts`: users, robots, groups and tokens. `administrators`: those of them that are administrators. `journal`: what happened. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read all; a rule can deny it."),
+			says("In place of repositories: rights over Tidewaiter itself. `accounts`: users, robots, groups and tokens. `administrators`: those of them that are administrators. `journal`: what happened. `policy`: roles and rules in the database, and asking what others may do. `namespaces`: which namespaces there are. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read all; a rule can deny it."),
 		on("role", line(), func(r *writtenRule, v string) { r.Role = v }).
 			says("A role, for its actions."),
 		on("actions", actions(), func(r *writtenRule, v scope.Actions) { r.Actions = v }).

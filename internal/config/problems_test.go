@@ -189,7 +189,12 @@ func TestProblems(t *testing.T) {
 		{"a rule of Tidewaiter and of repositories", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], tidewaiter: [accounts], actions: [read] } ] }", []string{
 			`2:85: a rule is for what registries have or for Tidewaiter itself; write two`}},
 		{"a right that is misspelt", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [acounts], actions: [read] } ] }", []string{
-			`2:67: "acounts" is no right over Tidewaiter: there is accounts, administrators, journal, or "**" for all (did you mean "accounts"?)`}},
+			`2:67: "acounts" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "accounts"?)`}},
+		{"rights over namespaces that can be none", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [namespace, namespace/Team, namespace/a//b], actions: [read] } ] }", []string{
+			`2:67: "namespace" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "namespace/**"?)`,
+			`2:78: namespaces are written in lower case (did you mean "namespace/team"?)`}},
+		{"rights over a namespace without a name", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [namespace/a//b], actions: [read] } ] }", []string{
+			`2:67: the pattern "namespace/a//b" has an empty path part (did you mean "namespace/a/b"?)`}},
 		{"rights without actions", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [journal] } ] }", []string{
 			`2:20: actions is missing: read, write, or both`}},
 		{"rights with actions of registries", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [journal], actions: [pull] } ] }", []string{

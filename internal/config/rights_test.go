@@ -19,6 +19,7 @@ policy:
   rules:
     - { name: keepers, subjects: ["group:keepers"], tidewaiter: [accounts], role: keeper }
     - { name: readers, subjects: ["group:readers"], tidewaiter: ["**"], actions: [read] }
+    - { name: team leads, subjects: ["group:leads"], tidewaiter: [policy, namespaces, "namespace/team-*", namespace/shop/web], actions: [write] }
     - { name: not eve, effect: deny, subjects: ["user:eve"], tidewaiter: ["**"], actions: [read, write] }
 `}.withKeys())
 	if err != nil {
@@ -32,6 +33,12 @@ policy:
 		{"bob", "readers", "tidewaiter:journal:read", "read"},
 		{"bob", "readers", "repository:a:pull", ""},
 		{"eve", "keepers", "tidewaiter:accounts:read", ""},
+		{"dan", "leads", "tidewaiter:policy:read,write", "write"},
+		{"dan", "leads", "tidewaiter:namespaces:write", "write"},
+		{"dan", "leads", "tidewaiter:namespace/team-a:write", "write"},
+		{"dan", "leads", "tidewaiter:namespace/team-a/b:write", ""},
+		{"dan", "leads", "tidewaiter:namespace/shop/web:write", "write"},
+		{"dan", "leads", "tidewaiter:namespace/shop:write", ""},
 		{"carl", "", "tidewaiter:accounts:read", ""},
 	} {
 		asked, _, err := scope.Parse([]string{tt.asks})

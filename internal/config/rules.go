@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -106,16 +107,30 @@ func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
 	r.Type, r.Names, r.Actions = scope.TypeRegistry, []string{"catalog"}, scope.All
 }
 
-// rights are the names of rights over Tidewaiter.
-var rights = []string{"accounts", "administrators", "journal"}
+// rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name behind namespaceRight.
+var rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
 
-// right is the name of a right over Tidewaiter, or ** for all. A pattern that matches none is a mistake, too.
+const namespaceRight = "namespace/"
+
+// right is the name of a right over Tidewaiter, a pattern of namespaces, or ** for all. A pattern that can match none is a
+// mistake, too.
 func right() shape[string] {
 	return scalar("right", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if s == "**" || slices.Contains(rights, s) {
 			return s, true
 		}
-		d.suggest(n, d.nearest(s, rights), "%s is no right over Tidewaiter: there is accounts, administrators, journal, or \"**\" for all", quoted(s))
+		if name, ok := strings.CutPrefix(s, namespaceRight); ok && name != "" {
+			if lower := strings.ToLower(name); lower != name && !strings.Contains(name, "${") {
+				d.suggest(n, namespaceRight+lower, "namespaces are written in lower case")
+				return "", false
+			}
+			return s, true // the rest is said of it as of any pattern
+		}
+		near := d.nearest(s, rights)
+		if s == "namespace" || s == namespaceRight {
+			near = namespaceRight + "**"
+		}
+		d.suggest(n, near, "%s is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or \"**\" for all", quoted(s))
 		return "", false
 	})
 }

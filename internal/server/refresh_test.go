@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -61,7 +62,7 @@ func (h *harness) refreshToken(r reply) string {
 // docker login asks by GET, containerd by POST; then all of them post what they got, and keep it.
 func TestARefreshTokenGoesRound(t *testing.T) {
 	h, own := withAccounts(t)
-	operator := accounts.Operator("root")
+	operator := rulebook.Operator("root")
 	if _, err := own.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Password: identity.NewSecret("own ann's password")}); err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -75,31 +76,28 @@ const (
 	Source = "accounts"
 	// RobotPrefix begins the login of a robot.
 	RobotPrefix = identity.RobotPrefix
-	// Administrators is the group whose members have all rights over Tidewaiter.
-	Administrators = "tidewaiter-admins"
-	// Auditors is the group whose members may read everything in Tidewaiter.
-	Auditors = "tidewaiter-auditors"
 )
 
+// What accounts have in common with all else that is kept in the database.
+type (
+	Actor        = rulebook.Actor
+	Page         = rulebook.Page
+	InvalidError = rulebook.InvalidError // fields: "name", "password", "hash", "limits", "expires", "owner", "current", "overlap", "login"
+)
+
+// ErrExists is also what SetUp and SetupSecret fail with when there is an administrator.
 var (
-	// ErrExists means that the name is taken; of SetUp and SetupSecret, that there is an administrator.
-	ErrExists = errors.New("it exists already")
-	// ErrNotFound means that there is no such thing, or that the actor may not know of it.
-	ErrNotFound = errors.New("there is no such thing")
-	// ErrChanged means that the version is not the present one: somebody else was faster.
-	ErrChanged = errors.New("it has been changed meanwhile")
-	// ErrForbidden means that the actor has no right to it.
-	ErrForbidden = errors.New("the right to do that is missing")
+	ErrExists    = rulebook.ErrExists
+	ErrNotFound  = rulebook.ErrNotFound
+	ErrChanged   = rulebook.ErrChanged
+	ErrForbidden = rulebook.ErrForbidden
 )
 
-// InvalidError means that what was given for a field cannot be taken. Text is for people, and never
-// shows a secret.
-type InvalidError struct {
-	Field string // "name", "password", "hash", "limits", "expires", "owner", "current", "overlap", "login"
-	Text  string // "it must have at least 8 bytes"
-}
-
-func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
+// The groups that have rights over Tidewaiter without a rule.
+const (
+	Administrators = rulebook.Administrators
+	Auditors       = rulebook.Auditors
+)
 
 // Options are the settings of Accounts. DB and Hashing are needed, and a Journal to change anything.
 type Options struct {
@@ -119,26 +117,6 @@ type Options struct {
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: nothing is logged
 	Every       time.Duration    // how often Run looks for changes by others; 0: 1 s
-}
-
-// Actor is who does something, and with what.
-type Actor struct {
-	Principal  *policy.Principal // nil: nobody, who has no rights
-	Remote     netip.Addr
-	Credential string    // identity.Verified.Credential
-	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
-
-	operator string
-}
-
-// Operator is somebody with a command line and the database itself, who therefore may do everything. The
-// name is for the journal.
-func Operator(name string) Actor { return Actor{operator: name} }
-
-// Page is which part of a list is wanted.
-type Page struct {
-	After string // what the last call returned as next; "": from the beginning
-	Limit int    // at most so many; 0: 100; never more than 1,000
 }
 
 // Account is a user or a robot.
@@ -234,12 +212,12 @@ type NewToken struct {
 // Accounts is our own users and robots, and the credentials that we handed out. Its methods may be called
 // from any goroutine.
 type Accounts struct {
-	o       Options
-	write   func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write; tests put faults here
-	builtIn *policy.Policy
-	macs    *macs
-	warm    *cache
-	owners  *owners
+	o      Options
+	write  func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write; tests put faults here
+	rights *rulebook.Rights
+	macs   *macs
+	warm   *cache
+	owners *owners
 
 	mu      sync.Mutex
 	touched map[string]touch // by token id: what is not yet written
@@ -256,9 +234,6 @@ func Open(o Options) (*Accounts, error) {
 			return nil, identity.ErrUnknown
 		}
 	}
-	if o.Judge == nil {
-		o.Judge = new(policy.Policy).Decide
-	}
 	if o.Throttle == nil {
 		o.Throttle = func() *identity.Throttle { return nil }
 	}
@@ -271,12 +246,12 @@ func Open(o Options) (*Accounts, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	builtIn, err := builtIn()
+	rights, err := rulebook.NewRights(o.Judge, o.Now)
 	if err != nil {
 		return nil, fmt.Errorf("opening accounts: %w", err)
 	}
 	return &Accounts{
-		o: o, write: o.DB.Write, builtIn: builtIn,
+		o: o, write: o.DB.Write, rights: rights,
 		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm),
 		touched: make(map[string]touch),
 	}, nil

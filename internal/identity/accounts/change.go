@@ -1,7 +1,6 @@
 package accounts
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -34,8 +33,8 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 		if err != nil || note == nil {
 			return err
 		}
-		note.Actor = by.name()
-		if via := by.via(); via != "" {
+		note.Actor = by.String()
+		if via := by.Via(Source); via != "" {
 			if note.To == nil {
 				note.To = make(map[string]any)
 			}
@@ -97,9 +96,6 @@ func (a *Accounts) future(t time.Time) (time.Time, error) {
 	}
 	return at(t.UnixMilli()), nil
 }
-
-// size is how many items a page has at most.
-func (p Page) size() int { return min(max(cmp.Or(p.Limit, 100), 1), 1000) }
 
 // cut takes a page from a list that was read one longer than it, and says where the next one begins.
 func cut[T any](list []T, size int, name func(*T) string) ([]T, string) {

@@ -18,6 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -235,7 +236,7 @@ func TestChild(t *testing.T) {
 		return
 	}
 	h := newHouse(t, "sqlite://"+file)
-	by := accounts.Operator("child")
+	by := rulebook.Operator("child")
 	_, _ = h.AddGroup(t.Context(), by, "dev")
 	for {
 		name := "x" + journal.NewID(time.Now()).String()

@@ -47,11 +47,11 @@ func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Grou
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
-	list, err = collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.size()+1)
+	list, err = collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing groups: %w", err)
 	}
-	list, next = cut(list, page.size(), func(g *Group) string { return g.Name })
+	list, next = cut(list, page.Size(), func(g *Group) string { return g.Name })
 	return list, next, nil
 }
 
@@ -75,11 +75,11 @@ func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Pag
 	logins, err = collect(ctx, a.o.DB.Read(), login, `
 		SELECT a.kind, a.name FROM account_members m JOIN accounts a ON a.id = m.account_id
 		WHERE m.group_id = $1 AND (a.name > $2 OR a.name = $2 AND a.kind > $3) ORDER BY a.name, a.kind LIMIT $4`,
-		g.ID, name, kind.String(), page.size()+1)
+		g.ID, name, kind.String(), page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
 	}
-	logins, next = cut(logins, page.size(), func(login *string) string { return *login })
+	logins, next = cut(logins, page.Size(), func(login *string) string { return *login })
 	return logins, next, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -66,7 +67,7 @@ type house struct {
 	options   accounts.Options
 }
 
-var operator = accounts.Operator("root")
+var operator = rulebook.Operator("root")
 
 func newHouse(t testing.TB, url string) *house {
 	h := &house{

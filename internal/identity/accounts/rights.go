@@ -15,75 +15,15 @@ const (
 	rightAdministrators = "administrators"
 )
 
-// builtIn are the rules that need not be written.
-func builtIn() (*policy.Policy, error) {
-	return policy.Compile(policy.Source{Rules: []policy.Rule{
-		{Name: Administrators, Subjects: []string{"group:" + Administrators}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read | scope.Write},
-		{Name: Auditors, Subjects: []string{"group:" + Auditors}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read},
-	}})
-}
-
 // May says whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
 func (a *Accounts) May(by Actor, name string, actions scope.Actions) bool {
-	if by.operator != "" {
-		return true
-	}
-	if by.Principal == nil || by.Principal.Kind == policy.Anonymous || actions == 0 {
-		return false
-	}
-	request := &policy.Request{
-		Principal: by.Principal,
-		Scopes:    []scope.Scope{{Type: scope.TypeTidewaiter, Name: name, Actions: actions}},
-		IP:        by.Remote,
-		Now:       a.o.Now(),
-	}
-	var granted, denied scope.Actions
-	for _, p := range []func(*policy.Request) policy.Decision{a.o.Judge, a.builtIn.Decide} {
-		for _, result := range p(request).Results {
-			granted |= result.Granted
-			for _, cause := range result.Causes {
-				if cause.Reason == policy.Denied {
-					denied |= cause.Actions
-				}
-			}
-		}
-	}
-	return (granted &^ denied).Has(actions)
+	return a.rights.May(by, name, actions)
 }
-
-// narrowed says whether the actor's credential is narrower than its owner's rights.
-func (by Actor) narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
 // is says whether the actor is that owner.
-func (by Actor) is(o Owner) bool {
+func (o Owner) is(by Actor) bool {
 	p := by.Principal
 	return p != nil && o.ID != "" && p.Kind == o.Kind && p.Source == o.Source && p.ID == o.ID
-}
-
-// name is the actor in the journal.
-func (by Actor) name() string {
-	switch {
-	case by.operator != "":
-		return "operator:" + by.operator
-	case by.Principal == nil:
-		return "nobody"
-	}
-	return by.Principal.String()
-}
-
-// via is how the actor came, for the journal.
-func (by Actor) via() string {
-	var parts []string
-	if by.Principal != nil && by.Principal.Source != Source {
-		parts = append(parts, by.Principal.Source)
-	}
-	if by.Credential != "" {
-		parts = append(parts, by.Credential)
-	}
-	if by.Remote.IsValid() {
-		parts = append(parts, by.Remote.String())
-	}
-	return strings.Join(parts, " ")
 }
 
 // mayRead is an error unless the actor may see accounts.
@@ -97,7 +37,7 @@ func (a *Accounts) mayRead(by Actor) error {
 // mayWrite is an error unless the actor may change accounts. A narrowed credential may not, whatever it is
 // narrowed to: with a password that it set it could become somebody who is not.
 func (a *Accounts) mayWrite(by Actor) error {
-	if by.narrowed() || !a.May(by, rightAccounts, scope.Write) {
+	if by.Narrowed() || !a.May(by, rightAccounts, scope.Write) {
 		return ErrForbidden
 	}
 	return nil

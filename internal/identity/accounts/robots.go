@@ -121,15 +121,15 @@ func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap ti
 
 // mayRotate lets those who may change accounts, and the robot itself with its present secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
-	if !by.is(r.owner()) {
+	if !r.owner().is(by) {
 		return a.mayChange(by, r.principal())
 	}
 	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
-	if !ok || by.narrowed() || !r.live(a.o.Now()) {
+	if !ok || by.Narrowed() || !r.live(a.o.Now()) {
 		return ErrForbidden
 	}
 	shown, err := findToken(ctx, tx, id)
-	if err != nil || !by.is(shown.Owner) || !shown.Expires.IsZero() {
+	if err != nil || !shown.Owner.is(by) || !shown.Expires.IsZero() {
 		return fmt.Errorf("%w: this secret is not the present one", ErrForbidden)
 	}
 	return nil

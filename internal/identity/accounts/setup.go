@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -39,7 +40,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 	secret, d := newSecret(letterSetup)
 	now := a.now()
 	expires = now.Add(setupLife)
-	err = a.change(ctx, added, Operator("setup"), func(tx *sql.Tx) (*journal.Change, error) {
+	err = a.change(ctx, added, rulebook.Operator("setup"), func(tx *sql.Tx) (*journal.Change, error) {
 		if there, err := administered(ctx, tx); there || err != nil {
 			return nil, orExists(err)
 		}
@@ -92,7 +93,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 		return Account{}, err
 	}
 	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, Administrators))}, hash: hash}
-	by := Operator("setup")
+	by := rulebook.Operator("setup")
 	by.Remote = remote
 	err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := takeOffer(ctx, tx, d, a.now()); err != nil {

@@ -29,7 +29,7 @@ func (a *Accounts) AddToken(ctx context.Context, by Actor, n NewToken) (Token, i
 }
 
 func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
-	own := n.Owner == Owner{} || by.is(n.Owner)
+	own := n.Owner == Owner{} || n.Owner.is(by)
 	if !own {
 		if err := a.mayWrite(by); err != nil {
 			return Token{}, identity.Secret{}, err
@@ -42,7 +42,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 			return Token{}, identity.Secret{}, err
 		}
 		n.Owner = OwnerOf(owner)
-		own = by.is(n.Owner)
+		own = n.Owner.is(by)
 	} else if by.Principal != nil {
 		n.Owner = OwnerOf(by.Principal)
 	}
@@ -141,7 +141,7 @@ func parent(ctx context.Context, tx *sql.Tx, by Actor) (string, error) {
 	for _, prefix := range []string{credentialRefresh, credentialRobot} {
 		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
 			t, err := findToken(ctx, tx, id)
-			if err == nil && !by.is(t.Owner) || errors.Is(err, ErrNotFound) {
+			if err == nil && !t.Owner.is(by) || errors.Is(err, ErrNotFound) {
 				err = ErrForbidden
 			}
 			return id, err
@@ -189,7 +189,7 @@ func noted(t *Token) map[string]any {
 // Token returns a token by its id. One of somebody else is ErrNotFound to those who may not see accounts.
 func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
 	t, err := findToken(ctx, a.o.DB.Read(), id)
-	if err == nil && a.mayRead(by) != nil && (by.narrowed() || !by.is(t.Owner)) {
+	if err == nil && a.mayRead(by) != nil && (by.Narrowed() || !t.Owner.is(by)) {
 		err = ErrNotFound
 	}
 	if err != nil {
@@ -201,10 +201,10 @@ func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error
 // Tokens returns the tokens of an owner, or with the zero Owner of everybody, in the order that they were made (to the
 // millisecond), and where the next page begins.
 func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
-	if err := a.mayRead(by); err != nil && (by.narrowed() || !by.is(owner)) {
+	if err := a.mayRead(by); err != nil && (by.Narrowed() || !owner.is(by)) {
 		return nil, "", err
 	}
-	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any{page.After, page.size() + 1}
+	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any{page.After, page.Size() + 1}
 	if owner != (Owner{}) {
 		if owner, err = a.known(ctx, owner); err != nil {
 			return nil, "", fmt.Errorf("listing tokens: owner: %w", err)
@@ -217,7 +217,7 @@ func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing tokens: %w", err)
 	}
-	list, next = cut(list, page.size(), func(t *Token) string { return t.ID })
+	list, next = cut(list, page.Size(), func(t *Token) string { return t.ID })
 	return list, next, nil
 }
 
@@ -265,10 +265,10 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 	if a.mayWrite(by) == nil {
 		return nil
 	}
-	if !by.is(t.Owner) {
+	if !t.Owner.is(by) {
 		return ErrNotFound
 	}
-	if by.narrowed() {
+	if by.Narrowed() {
 		if shown, err := parent(ctx, tx, by); err != nil || shown != t.ID {
 			return ErrForbidden
 		}
@@ -280,7 +280,7 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use) (int, error) {
 	var n int
 	err := a.mayWrite(by)
-	if err != nil && by.is(owner) && !by.narrowed() {
+	if err != nil && owner.is(by) && !by.Narrowed() {
 		err = nil
 	}
 	if err == nil {

@@ -79,11 +79,11 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 // Account returns a user or a robot. Each may see itself.
 func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
 	forbidden := a.mayRead(by)
-	if forbidden != nil && (by.narrowed() || by.Principal == nil) {
+	if forbidden != nil && (by.Narrowed() || by.Principal == nil) {
 		return Account{}, forbidden
 	}
 	r, err := find(ctx, a.o.DB.Read(), login)
-	if forbidden != nil && (err != nil || !by.is(r.owner())) {
+	if forbidden != nil && (err != nil || !r.owner().is(by)) {
 		return Account{}, forbidden // whether there is such an account or not
 	}
 	if err != nil {
@@ -98,11 +98,11 @@ func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Pa
 		return nil, "", err
 	}
 	records, err := collect(ctx, a.o.DB.Read(), scanAccount,
-		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3", kind.String(), page.After, page.size()+1)
+		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3", kind.String(), page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing accounts: %w", err)
 	}
-	records, next = cut(records, page.size(), func(r *record) string { return r.Name })
+	records, next = cut(records, page.Size(), func(r *record) string { return r.Name })
 	for _, r := range records {
 		if r, err = withGroups(ctx, a.o.DB.Read())(r, nil); err != nil {
 			return nil, "", fmt.Errorf("listing accounts: %w", err)
@@ -134,7 +134,7 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 		return Account{}, err
 	}
 	return a.alter(ctx, by, name, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if by.is(r.owner()) {
+		if r.owner().is(by) {
 			return nil, fmt.Errorf("%w: your own password is changed by showing it", ErrForbidden)
 		}
 		if err := a.mayChange(by, r.principal()); err != nil {
@@ -167,11 +167,11 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret
 
 func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	p := by.Principal
-	if p == nil || p.Kind != policy.User || p.Source != Source || by.narrowed() {
+	if p == nil || p.Kind != policy.User || p.Source != Source || by.Narrowed() {
 		return Account{}, ErrForbidden
 	}
 	r, err := find(ctx, a.o.DB.Read(), p.Name)
-	if err != nil || !by.is(r.owner()) || r.hash == "" || !r.live(a.o.Now()) {
+	if err != nil || !r.owner().is(by) || r.hash == "" || !r.live(a.o.Now()) {
 		if err == nil || errors.Is(err, ErrNotFound) {
 			err = ErrForbidden
 		}
@@ -196,7 +196,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	}
 	compared := r.hash
 	return a.alter(ctx, by, p.Name, 0, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if !by.is(r.owner()) || r.hash != compared || !r.live(a.o.Now()) {
+		if !r.owner().is(by) || r.hash != compared || !r.live(a.o.Now()) {
 			return nil, ErrChanged
 		}
 		return replaceHash(ctx, tx, r, hash)

@@ -1,0 +1,53 @@
+package rulebook
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Actor is who does something, and with what.
+type Actor struct {
+	Principal  *policy.Principal // nil: nobody, who has no rights
+	Remote     netip.Addr
+	Credential string    // identity.Verified.Credential
+	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
+
+	operator string
+}
+
+// Operator is somebody with a command line and the database itself, who therefore may do everything. The
+// name is for the journal.
+func Operator(name string) Actor { return Actor{operator: name} }
+
+// Narrowed says whether the actor's credential is narrower than its owner's rights.
+func (by Actor) Narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
+
+// String is the actor in the journal: "user:ann", "operator:root", "nobody".
+func (by Actor) String() string {
+	switch {
+	case by.operator != "":
+		return "operator:" + by.operator
+	case by.Principal == nil:
+		return "nobody"
+	}
+	return by.Principal.String()
+}
+
+// Via is how the actor came, for the journal: the source that knows him if it is not home, the credential and
+// the address.
+func (by Actor) Via(home string) string {
+	var parts []string
+	if by.Principal != nil && by.Principal.Source != home {
+		parts = append(parts, by.Principal.Source)
+	}
+	if by.Credential != "" {
+		parts = append(parts, by.Credential)
+	}
+	if by.Remote.IsValid() {
+		parts = append(parts, by.Remote.String())
+	}
+	return strings.Join(parts, " ")
+}
