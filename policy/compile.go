@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -16,7 +15,6 @@ type Policy struct {
 	rules    []Rule
 	compiled []rule // in the same order
 
-	seed       maphash.Seed // of the hashes of subjects
 	tree       tree
 	everywhere map[string]*node            // the rules of all registries, by type
 	registries map[string]map[string]*node // by registry and type
@@ -29,36 +27,20 @@ type rule struct {
 	actions  scope.Actions // of its role and its own, as far as its type has them
 	deny     bool
 	plain    bool // it has neither condition nor lifetime: the source need not be read
-	subjects []hashed
-}
-
-// hashed is a subject with its hash. Subjects are found by hash and then compared.
-type hashed struct {
-	hash uint64
-	subject
-}
-
-// hash returns the hash of a subject.
-func hash(seed maphash.Seed, s subject) uint64 {
-	const odd = 0x9e3779b97f4a7c15 // spreads the few kinds over all bits
-	if s.kind < user {
-		return uint64(s.kind)
-	}
-	return maphash.String(seed, s.name) + uint64(s.kind)*odd
+	subjects []subject
 }
 
 // Compile checks a source and builds the index over its rules. The error is Problems, with all that
 // is wrong. The policy keeps the slices in the rules, which must not be changed any more.
 func Compile(source Source) (*Policy, error) {
-	rules, seed := slices.Clone(source.Rules), maphash.MakeSeed()
+	rules := slices.Clone(source.Rules)
 	c := compiler{
 		roles: source.Roles,
 		policy: &Policy{
 			rules:      rules,
 			everywhere: map[string]*node{},
 			registries: map[string]map[string]*node{},
-			seed:       seed,
-			tree:       tree{edges: newEdges(seed, len(rules)), globs: map[affix][]globEdge{}},
+			tree:       tree{edges: newEdges(len(rules)), globs: map[affix][]globEdge{}},
 		},
 		names:     make(map[string]int, len(rules)),
 		suggested: map[string]string{},
@@ -99,8 +81,8 @@ type compiler struct {
 	names     map[string]int // of rules, with their place in the source
 	suggested map[string]string
 	compiled  []rule
-	subjects  []hashed // room for those of the next rules
-	parts     pattern  // room for one pattern
+	subjects  []subject // room for those of the next rules
+	parts     pattern   // room for one pattern
 }
 
 func (c *compiler) problem(rule int, field string, item int, bad flaw) {
@@ -167,13 +149,13 @@ func (c *compiler) root(types map[string]*node, kind string) *node {
 }
 
 // parseSubjects returns the subjects of a rule. Those of all rules lie one behind the other.
-func (c *compiler) parseSubjects(i int) []hashed {
+func (c *compiler) parseSubjects(i int) []subject {
 	source := &c.policy.rules[i]
 	if len(source.Subjects) == 0 {
 		c.problem(i, "subjects", -1, flaw{text: "the rule has no subjects; for everybody write anyone"})
 	}
 	if cap(c.subjects)-len(c.subjects) < len(source.Subjects) {
-		c.subjects = make([]hashed, 0, max(1024, len(source.Subjects)))
+		c.subjects = make([]subject, 0, max(1024, len(source.Subjects)))
 	}
 	begin := len(c.subjects)
 	for k, text := range source.Subjects {
@@ -182,7 +164,7 @@ func (c *compiler) parseSubjects(i int) []hashed {
 			c.problem(i, "subjects", k, *bad)
 			continue
 		}
-		c.subjects = append(c.subjects, hashed{hash(c.policy.seed, s), s})
+		c.subjects = append(c.subjects, s)
 	}
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }

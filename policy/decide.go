@@ -8,8 +8,8 @@ import (
 )
 
 // Decide judges a request. It reads nothing but the policy and the request, and allocates the
-// results and their causes, nothing else, unless the principal has more than some 60 groups. A request
-// without a principal is one of somebody anonymous.
+// results and their causes, nothing else, unless the principal has more than some 40 groups and is not
+// Indexed. A request without a principal is one of somebody anonymous.
 //
 // Where several rules decide an action alike, the first of them in the source is named.
 func (p *Policy) Decide(r *Request) Decision {
@@ -44,10 +44,11 @@ type judge struct {
 	path  path
 	found verdict // on asked
 
-	// The hashes of the subjects that who has, made when the first rule needs them.
-	few  [64]uint64
-	many []uint64 // instead, if there are more
-	held int
+	// The subjects that who has, known when the first rule needs them.
+	known  *held // if they are indexed, or too many for what follows
+	count  int
+	hashes [48]uint32
+	places [64]uint32
 }
 
 // actionBits is the number of actions that a scope.Actions has room for.
@@ -97,7 +98,7 @@ func (j *judge) walk(root *node) {
 	now, next := enter(room[0][:0], root, 0), room[1][:0]
 	for at := range j.path.parts {
 		part := j.path.part(at)
-		hash := j.policy.tree.edges.hash(part)
+		hash := hashOf(part)
 		for _, s := range now {
 			if s.at > at { // a claim with several parts led beyond
 				next = add(next, s.node, s.at)
@@ -186,63 +187,60 @@ func add(states []state, n *node, at int) []state {
 
 // weighAll weighs the rules at a place that speak of somebody whom the principal is.
 func (j *judge) weighAll(p *posting) {
-	held := j.hashes()
-	if p.bySubject == nil {
-		for _, r := range p.rules {
-			if j.concerns(r, held) {
-				j.weigh(r)
-			}
+	held := j.held()
+	if p.buckets == nil || len(p.mentions) <= len(held.hashes) {
+		for i := range p.mentions {
+			j.lookUp(&p.mentions[i], &held)
 		}
 		return
 	}
-	for i, h := range held {
-		for _, r := range p.bySubject[h] {
-			if r.names(h, j.who, i) {
-				j.weigh(r)
+	for i, hash := range held.hashes {
+		for k, mentions := 0, p.bucket(hash); k < len(mentions); k++ {
+			if mentions[k].hash == hash {
+				j.compare(&mentions[k], i)
 			}
 		}
 	}
 }
 
-// hashes returns the hashes of the principal's subjects, in the order of Principal.subject.
-func (j *judge) hashes() []uint64 {
-	if j.held == 0 {
-		j.held = j.who.count()
-		if j.held > len(j.few) {
-			j.many = make([]uint64, j.held)
-		}
-		to := j.many
-		if to == nil {
-			to = j.few[:j.held]
-		}
-		for i := range to {
-			to[i] = hash(j.policy.seed, j.who.subject(i))
+// held returns the subjects that the principal has.
+func (j *judge) held() held {
+	if j.known == nil && j.count == 0 {
+		j.count = j.who.count()
+		switch {
+		case j.who.index.fits(j.who):
+			j.known = &j.who.index.held
+		case j.count > len(j.hashes):
+			j.known = newHeld(j.who)
+		default:
+			fill(j.who, j.hashes[:j.count], j.places[:])
 		}
 	}
-	if j.many != nil {
-		return j.many
+	if j.known != nil {
+		return *j.known
 	}
-	return j.few[:j.held]
+	return held{j.hashes[:j.count], j.places[:]}
 }
 
-// concerns reports whether the principal has a subject of the rule.
-func (j *judge) concerns(r *rule, held []uint64) bool {
-	for i, h := range held {
-		if r.names(h, j.who, i) {
-			return true
+// lookUp weighs the rule of a mention if the principal has the subject.
+func (j *judge) lookUp(m *mention, held *held) {
+	for at := m.hash; ; at++ {
+		place := held.places[at&uint32(len(held.places)-1)]
+		if place == 0 || held.hashes[place-1] == m.hash && j.compare(m, int(place-1)) {
+			return
 		}
 	}
-	return false
 }
 
-// names reports whether one of the rule's subjects is the i-th of the principal, which has the hash h.
-func (r *rule) names(h uint64, who *Principal, i int) bool {
-	for k := range r.subjects {
-		if r.subjects[k].hash == h && r.subjects[k].subject == who.subject(i) {
-			return true
-		}
+// compare weighs the rule of a mention if the subject is the i-th of the principal, which has the same
+// hash.
+func (j *judge) compare(m *mention, i int) bool {
+	r := &j.policy.compiled[m.rule-1]
+	if r.subjects[m.nth] != j.who.subject(i) {
+		return false
 	}
-	return false
+	j.weigh(r)
+	return true
 }
 
 // weigh adds what a rule says to what was found. Rules come in any order, and some come twice.

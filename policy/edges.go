@@ -7,7 +7,6 @@ import "hash/maphash"
 // and what it is compared with lies in the node that is read next anyhow. A map keyed by node and text
 // has more places to wait for (see BenchmarkDecideAllOver).
 type edges struct {
-	seed  maphash.Seed
 	slots []slot // a power of two; at least half of them are free
 	used  int
 }
@@ -17,16 +16,16 @@ type slot struct {
 	to  *node // nil: free
 }
 
-func newEdges(seed maphash.Seed, expected int) edges {
+func newEdges(expected int) edges {
 	size := 8
 	for size < 2*expected {
 		size *= 2
 	}
-	return edges{seed: seed, slots: make([]slot, size)}
+	return edges{slots: make([]slot, size)}
 }
 
-// hash returns the hash of a part, for find.
-func (e *edges) hash(part string) uint64 { return maphash.String(e.seed, part) }
+// hashOf returns the hash of a part, for find.
+func hashOf(part string) uint64 { return maphash.String(seed, part) }
 
 func key(from *node, hash uint64) uint64 {
 	return hash + uint64(from.number)*0x9e3779b97f4a7c15

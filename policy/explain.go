@@ -140,7 +140,7 @@ func (j *judge) distance(r *rule, open, granted scope.Actions) int {
 
 func (j *judge) subjectHeld(r *rule) bool {
 	for _, s := range r.subjects {
-		if j.who.has(s.subject) {
+		if j.who.has(s) {
 			return true
 		}
 	}

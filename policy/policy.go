@@ -116,6 +116,8 @@ type Principal struct {
 	Groups []string       // replaced at each authentication, never merged
 	Claims map[string]any // what an ID token or a directory said
 	Limits []Limit        // what the credential narrows its owner's rights to; empty: nothing
+
+	index *index // of Kind, Name and Groups, if it was made (see Indexed)
 }
 
 // Limit narrows: with limits, an action is granted only where one of them has it.

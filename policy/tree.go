@@ -60,16 +60,6 @@ type claimEdge struct {
 
 type shape struct{ before, after uint16 }
 
-// posting is the rules at a place. Many of them are found by subject.
-type posting struct {
-	rules     []*rule
-	bySubject map[uint64][]*rule // nil for few rules
-	one       [1]*rule           // room for what most places have
-}
-
-// few is up to how many rules of a posting are tried one by one.
-const few = 8
-
 func (t *tree) grow() *node {
 	if len(t.lately) == 0 {
 		t.lately = make([]node, 256)
@@ -84,8 +74,16 @@ func (t *tree) grow() *node {
 // planter adds rules to a tree.
 type planter struct {
 	*tree
-	globbed map[globKey]*node
-	large   []*posting
+	globbed  map[globKey]*node
+	plants   []plant
+	postings []posting // room for the next
+	mentions int       // how many all plants have
+}
+
+// plant is a rule at a place.
+type plant struct {
+	at   *posting
+	rule *rule
 }
 
 // globKey is a glob by its whole text, so that each leads to one node.
@@ -107,28 +105,29 @@ func (t *planter) plant(root *node, p pattern, r *rule) {
 	t.post(&n.ends, r)
 }
 
+// post notes that the rule is at a place. The mentions are made when all are known.
 func (t *planter) post(at **posting, r *rule) {
 	if *at == nil {
-		p := &posting{one: [1]*rule{r}}
-		p.rules = p.one[:]
-		*at = p
-		return
+		if len(t.postings) == 0 {
+			t.postings = make([]posting, 256)
+		}
+		*at, t.postings = &t.postings[0], t.postings[1:]
 	}
 	p := *at
-	if p.rules[len(p.rules)-1] == r {
+	if p.latest == r.number {
 		return // the rule has the same pattern twice
 	}
-	p.rules = append(p.rules, r)
-	if len(p.rules) == few+1 {
-		t.large = append(t.large, p)
-	}
+	p.latest = r.number
+	p.expected += len(r.subjects)
+	t.mentions += len(r.subjects)
+	t.plants = append(t.plants, plant{p, r})
 }
 
 // child returns the node that the part leads to from n, and makes it if there is none.
 func (t *planter) child(n *node, p part) *node {
 	switch p.kind {
 	case literal:
-		hash := t.edges.hash(p.text)
+		hash := hashOf(p.text)
 		to := t.edges.find(n, p.text, hash)
 		if to == nil {
 			to = t.grow()
@@ -192,16 +191,19 @@ func (t *planter) globChild(n *node, p part) *node {
 	return to
 }
 
-// finish indexes the postings that have grown large.
+// finish makes the mentions at each place, all in one array.
 func (t *planter) finish() {
-	for _, p := range t.large {
-		p.bySubject = make(map[uint64][]*rule, len(p.rules))
-		for _, r := range p.rules {
-			for _, s := range r.subjects {
-				if rules := p.bySubject[s.hash]; len(rules) == 0 || rules[len(rules)-1] != r {
-					p.bySubject[s.hash] = append(rules, r)
-				}
-			}
+	room := make([]mention, t.mentions)
+	for _, plant := range t.plants {
+		p, r := plant.at, plant.rule
+		if p.mentions == nil {
+			p.mentions, room = room[:0:p.expected], room[p.expected:]
+		}
+		for i := range r.subjects {
+			p.mentions = append(p.mentions, mention{r.subjects[i].hash(), r.number, uint32(i)})
+		}
+		if len(p.mentions) == p.expected && len(p.mentions) > few {
+			p.order()
 		}
 	}
 }

@@ -25,7 +25,8 @@ type record struct {
 }
 
 func (r *record) principal() *policy.Principal {
-	return &policy.Principal{Kind: r.Kind, Name: r.Name, Source: Source, ID: r.ID, Groups: r.Groups}
+	who := policy.Principal{Kind: r.Kind, Name: r.Name, Source: Source, ID: r.ID, Groups: r.Groups}
+	return who.Indexed()
 }
 
 func (r *record) owner() Owner {

@@ -154,9 +154,8 @@ func (p *parser) line(at place, file string, raw []byte) {
 		return
 	}
 	p.order = append(p.order, hash)
-	p.named[name] = entry{hash: hash, principal: &policy.Principal{
-		Kind: policy.User, Name: name, Source: p.source, ID: name, Groups: p.memberOf[name],
-	}}
+	who := policy.Principal{Kind: policy.User, Name: name, Source: p.source, ID: name, Groups: p.memberOf[name]}
+	p.named[name] = entry{hash: hash, principal: who.Indexed()}
 }
 
 func (p place) String() string {

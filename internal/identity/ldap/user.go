@@ -147,9 +147,10 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("searching groups of %s: %w", u.entry.DN, err)
 	}
-	return &policy.Principal{
+	who := policy.Principal{
 		Kind: policy.User, Name: u.name, Source: d.source, ID: u.id, Groups: groups, Claims: d.claims(u.entry),
-	}, nil
+	}
+	return who.Indexed(), nil
 }
 
 // Bounds of a claim: it travels with each decision, into the journal too.

@@ -164,7 +164,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	}
 	slices.Sort(who.Groups)
 	who.Groups = slices.Compact(who.Groups)
-	return who, nil
+	return who.Indexed(), nil
 }
 
 // identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives away

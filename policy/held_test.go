@@ -1,0 +1,72 @@
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// A copy of an indexed principal that was given other groups, another name or another kind is decided
+// upon as what it is now: a deny that is for the new group must not be missed.
+func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
+	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
+		{Name: "all", Subjects: []string{"group:dev", "group:late", "user:bob", "robot:ann"}, Names: []string{"**"}, Actions: scope.Pull},
+		{Name: "not", Deny: true, Subjects: []string{"group:leavers"}, Names: []string{"**"}, Actions: scope.Pull},
+	}})
+	groups := []string{"staff", "dev", "x"}
+	ann := (&policy.Principal{Kind: policy.User, Name: "ann", Groups: groups}).Indexed()
+	groups[1] = "leavers" // the list was copied
+	for _, tt := range []struct {
+		what   string
+		change func(*policy.Principal)
+		want   string
+	}{
+		{"nothing", func(*policy.Principal) {}, "pull"},
+		{"limits", func(who *policy.Principal) {
+			who.Limits = []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}
+		}, "pull"},
+		{"no groups", func(who *policy.Principal) { who.Groups = nil }, ""},
+		{"fewer groups", func(who *policy.Principal) { who.Groups = who.Groups[:1] }, ""},
+		{"the last groups", func(who *policy.Principal) { who.Groups = who.Groups[2:] }, ""},
+		{"one more group", func(who *policy.Principal) { who.Groups = append(who.Groups, "leavers") }, ""},
+		{"as many other groups", func(who *policy.Principal) { who.Groups = []string{"staff", "leavers", "x"} }, ""},
+		{"a group that allows", func(who *policy.Principal) { who.Groups = []string{"late"} }, "pull"},
+		{"another name", func(who *policy.Principal) { who.Name, who.Groups = "bob", nil }, "pull"},
+		{"another kind", func(who *policy.Principal) { who.Kind, who.Groups = policy.Robot, nil }, "pull"},
+		{"nobody", func(who *policy.Principal) { who.Kind = policy.Anonymous }, ""},
+	} {
+		who := *ann
+		tt.change(&who)
+		if got := p.Decide(&policy.Request{Principal: &who, Scopes: ask(t, "repository:a:pull")}).Results[0].Granted.String(); got != tt.want {
+			t.Errorf("with %s: %q, want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
+func TestEqualIgnoresTheIndex(t *testing.T) {
+	ann := policy.Principal{
+		Kind: policy.User, Name: "ann", Source: "test", ID: "1", Groups: []string{"a", "b"},
+		Claims: map[string]any{"team": []any{"x"}}, Limits: []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}},
+	}
+	if diff := cmp.Diff(&ann, ann.Indexed()); diff != "" {
+		t.Error(diff)
+	}
+	for what, change := range map[string]func(*policy.Principal){
+		"kind":   func(who *policy.Principal) { who.Kind = policy.Robot },
+		"name":   func(who *policy.Principal) { who.Name = "bob" },
+		"source": func(who *policy.Principal) { who.Source = "" },
+		"id":     func(who *policy.Principal) { who.ID = "2" },
+		"groups": func(who *policy.Principal) { who.Groups = []string{"b", "a"} },
+		"claims": func(who *policy.Principal) { who.Claims = map[string]any{"team": []string{"x"}} },
+		"limits": func(who *policy.Principal) { who.Limits = nil },
+	} {
+		other := *ann.Indexed()
+		change(&other)
+		if ann.Equal(other) {
+			t.Errorf("another %s is equal", what)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package policy_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// namespaces is the policy of a large company: ten rules for each of n namespaces, for its groups, its
+// lead, its robots and its neighbours. All but the freeze share their roles, and when, which may be nil,
+// is the condition of those who push.
+func namespaces(n int, when policy.Condition) policy.Source {
+	source := policy.Source{
+		Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Pull | scope.Push, "maintainer": scope.Repository},
+		Rules: make([]policy.Rule, 0, 10*n),
+	}
+	for i := range n {
+		team := fmt.Sprintf("team-%d", i)
+		all := []string{team + "/**"}
+		for _, r := range []policy.Rule{
+			{Name: "owners", Subjects: []string{"group:" + team + "-owners", "user:lead-" + team}, Names: all, Role: "maintainer"},
+			{Name: "writers", Subjects: []string{"group:" + team + "-dev", "group:" + team + "-ops", "user:lead-" + team}, Names: all, Role: "writer", When: when},
+			{Name: "readers", Subjects: []string{"group:" + team + "-guests", "group:" + team + "-audit", "group:auditors"}, Names: all, Role: "reader"},
+			{Name: "internal", Subjects: []string{"group:everybody"}, Names: []string{team + "/shared/*"}, Role: "reader"},
+			{Name: "public", Subjects: []string{"anyone"}, Names: []string{team + "/public/**"}, Role: "reader"},
+			{Name: "builds", Subjects: []string{"robot:" + team + "-ci", "workload:ci/" + team}, Names: []string{team + "/app", team + "/build-*"}, Role: "writer", When: when},
+			{Name: "deploys", Subjects: []string{"robot:" + team + "-cd", "workload:cluster/" + team}, Names: all, Role: "reader"},
+			{Name: "neighbours", Subjects: []string{fmt.Sprintf("group:team-%d-dev", (i+1)%n), fmt.Sprintf("group:team-%d-dev", (i+2)%n)}, Names: []string{team + "/base/**"}, Role: "reader"},
+			{Name: "own", Subjects: []string{"group:" + team + "-dev"}, Names: []string{team + "/home/${user}/**"}, Role: "maintainer"},
+			{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{team + "/prod/**"}, Actions: scope.Push | scope.Delete, When: when},
+		} {
+			r.Name = team + " " + r.Name
+			r.Origin = policy.Origin{File: "namespaces.yaml", Line: len(source.Rules) + 1}
+			source.Rules = append(source.Rules, r)
+		}
+	}
+	return source
+}
+
+// member is somebody in so many groups, one of them the developers of a team.
+func member(groups, team int) *policy.Principal {
+	who := &policy.Principal{Kind: policy.User, Name: "ann"}
+	for i := range groups - 2 {
+		who.Groups = append(who.Groups, fmt.Sprintf("department-%d-list", i))
+	}
+	who.Groups = append(who.Groups, "everybody", fmt.Sprintf("team-%d-dev", team))
+	return who.Indexed()
+}
+
+// Somebody in many groups before many namespaces; "all over" asks for one namespace after the other.
+func BenchmarkDecideNamespaces(b *testing.B) {
+	for _, way := range []struct {
+		name string
+		when policy.Condition
+	}{{"plain", nil}, {"condition", fixed{true, nil}}} {
+		p := mustCompile(b, namespaces(10_000, way.when))
+		for _, groups := range []int{5, 20, 200} {
+			for _, spread := range []struct {
+				name string
+				n    int
+			}{{"one", 1}, {"all-over", 4096}} {
+				requests := make([]*policy.Request, spread.n)
+				for k := range requests {
+					team := (9000 + k*7919) % 10_000
+					requests[k] = &policy.Request{
+						Principal: member(groups, team),
+						Scopes:    []scope.Scope{{Type: "repository", Name: fmt.Sprintf("team-%d/app", team), Actions: scope.Pull | scope.Push}},
+					}
+				}
+				b.Run(fmt.Sprintf("%s/%d-groups/%s", way.name, groups, spread.name), func(b *testing.B) {
+					for _, r := range requests {
+						if granted := p.Decide(r).Results[0].Granted; granted != scope.Pull|scope.Push {
+							b.Fatal(granted)
+						}
+					}
+					b.ReportAllocs()
+					for k := 0; b.Loop(); k++ {
+						p.Decide(requests[k%len(requests)])
+					}
+				})
+			}
+		}
+	}
+}
+
+func BenchmarkCompileNamespaces(b *testing.B) {
+	for _, way := range []struct {
+		name string
+		when policy.Condition
+	}{{"plain", nil}, {"condition", fixed{true, nil}}} {
+		source := namespaces(10_000, way.when)
+		b.Run(way.name, func(b *testing.B) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			kept := mustCompile(b, source)
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportAllocs()
+			for b.Loop() {
+				mustCompile(b, source)
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(kept.Len()), "B/rule")
+			runtime.KeepAlive(kept)
+		})
+	}
+}
