@@ -79,7 +79,9 @@
 //     differ in which parts are wildcards, and for ** each place that it may reach;
 //   - globs at one place: the different lengths of the text around their * are tried one after the
 //     other, and so are those with the same text around and more between, such as *a* and *b*;
-//   - the groups of the principal, and the values of its claims where a pattern speaks of them;
+//   - the groups of the principal: not with their number if it is Indexed and few of them are spoken of at the
+//     places that the name leads to, else one look or one hash for each;
+//   - the values of its claims where a pattern speaks of them;
 //   - the patterns of a credential's limits.
 //
 // Names have at most 63 parts and 512 bytes to match anything; a pattern has as many, and at most 8 parts that
