@@ -201,3 +201,29 @@ func shown(text string) string {
 	}
 	return text
 }
+
+// String names the grantee: "group:dev", "user:prod in group:dev", "signed-in with the claim project = acme".
+func (g Grantee) String() string {
+	var text strings.Builder
+	for i, who := range g.Who {
+		if i > 0 {
+			text.WriteString(" in ")
+		}
+		text.WriteString(shown(who))
+	}
+	switch {
+	case len(g.Claims) == 1:
+		text.WriteString(" with the claim ")
+	case len(g.Claims) > 1:
+		text.WriteString(" with the claims ")
+	}
+	held := make([]string, len(g.Claims))
+	for i, h := range g.Claims {
+		held[i] = shown(h.Claim) + " = " + shown(h.Value)
+	}
+	text.WriteString(list(held, "and"))
+	if g.Pattern != "" {
+		fmt.Fprintf(&text, " whose claims make %s match", shown(g.Pattern))
+	}
+	return text.String()
+}

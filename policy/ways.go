@@ -1,0 +1,124 @@
+package policy
+
+import (
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// need is what a principal must be, and have, for a pattern to match a name. The zero need asks for nothing.
+type need struct {
+	user   string // it is the user of this name; "": whoever
+	claims []Held // it has all of these, in order and each once
+}
+
+// Held is a claim and a text that it holds: as itself, or as one of its list.
+type Held struct{ Claim, Value string }
+
+// maxNeeds bounds the needs of one pattern. Two claims and a ** between them may meet in a long name in
+// very many ways, of which nobody would read more.
+const maxNeeds = 64
+
+// needs returns the ways in which the pattern matches the name, by what its placeholders would have to stand
+// for: none if it cannot match at all. Ok is false if there are more ways than anybody would read.
+func (p pattern) needs(name *path) (ways []need, ok bool) {
+	var open [maxParts + 1]uint64 // bit i of open[k]: the parts from k on may match the name from place i on
+	end := uint64(1) << name.parts
+	open[len(p)] = end
+	for k := len(p) - 1; k >= 0; k-- {
+		for i := range name.parts + 1 {
+			if p.leads(k, name, i)&open[k+1] != 0 {
+				open[k] |= 1 << i
+			}
+		}
+		if open[k] == 0 {
+			return nil, true
+		}
+	}
+	if open[0]&1 == 0 {
+		return nil, true
+	}
+	at := map[int][]need{0: {{}}}
+	for k := range p {
+		next := make(map[int][]need, len(at))
+		for i, ways := range at {
+			for rest := p.leads(k, name, i) & open[k+1]; rest != 0; rest &= rest - 1 {
+				to := bits.TrailingZeros64(rest)
+				for _, way := range ways {
+					way, possible := way.and(p[k], name, i, to)
+					if possible && !slices.ContainsFunc(next[to], way.equal) {
+						next[to] = append(next[to], way)
+					}
+				}
+				if len(next[to]) > maxNeeds {
+					return nil, false
+				}
+			}
+		}
+		at = next
+	}
+	return at[name.parts], true
+}
+
+// leads returns the set of places to which part k may lead from place i, whoever asks.
+func (p pattern) leads(k int, name *path, i int) (places uint64) {
+	end := uint64(1) << name.parts
+	switch part := p[k]; {
+	case part.kind == deep:
+		places = -(uint64(1) << i) & (end<<1 - 1)
+		if k == len(p)-1 {
+			places &^= 1 << i
+		}
+	case i == name.parts:
+	case part.kind == person:
+		if legalPart(name.part(i)) {
+			return 1 << (i + 1)
+		}
+	case part.kind == claim:
+		for to := i; to < name.parts && legalPart(name.part(to)); to++ {
+			places |= 1 << (to + 1)
+		}
+	default:
+		return part.from(name, i, nil)
+	}
+	return places
+}
+
+// and returns the need with that of a part that leads from one place to another. It is not possible if a
+// placeholder would have to stand for two names at once.
+func (n need) and(p part, name *path, from, to int) (_ need, possible bool) {
+	switch p.kind {
+	case person:
+		user := name.part(from)
+		if n.user != "" && n.user != user {
+			return n, false
+		}
+		n.user = user
+	case claim:
+		held := Held{p.text, name.name[name.starts[from] : name.starts[to]-1]}
+		if at, there := slices.BinarySearchFunc(n.claims, held, Held.compare); !there {
+			n.claims = slices.Insert(slices.Clone(n.claims), at, held)
+		}
+	}
+	return n, true
+}
+
+func (n need) nothing() bool { return n.user == "" && len(n.claims) == 0 }
+
+func (n need) equal(other need) bool {
+	return n.user == other.user && slices.Equal(n.claims, other.claims)
+}
+
+func (n need) compare(other need) int {
+	if by := strings.Compare(n.user, other.user); by != 0 {
+		return by
+	}
+	return slices.CompareFunc(n.claims, other.claims, Held.compare)
+}
+
+func (h Held) compare(other Held) int {
+	if by := strings.Compare(h.Claim, other.Claim); by != 0 {
+		return by
+	}
+	return strings.Compare(h.Value, other.Value)
+}

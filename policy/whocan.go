@@ -1,0 +1,236 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Answer is who may do one thing: everybody in Through who is not in Except. What a credential narrows its
+// owner's rights to is not part of it.
+type Answer struct {
+	Registry string
+	Asked    scope.Scope // with one action
+	Through  []Grantee   // whom a rule allows it, if its condition holds
+	Except   []Grantee   // of those, whom another denies it, unless its condition does not hold
+	Barred   []Barred    // whom a rule would allow it, if another did not deny it to all of them
+}
+
+// Grantee is whom a rule reaches: everybody who has all that is asked for here.
+type Grantee struct {
+	Rule    *Rule
+	Who     []string // subjects, of which he has all: "user:prod" and "group:dev"
+	Claims  []Held   // what his claims hold
+	Pattern string   // or one of the rule's, which his claims must make match: in more ways than can be listed
+
+	subjects []subject // Who, parsed
+}
+
+// Barred is a grantee of a rule who has nothing of it.
+type Barred struct {
+	Grantee
+	By *Rule
+}
+
+// maxGrantees is how many grantees of one rule are told apart, for its subjects times the ways to match a name.
+const maxGrantees = 10_000
+
+// WhoCan turns the question around: who may do this, and through which rule? There is an answer for each
+// action that is asked for. It is for people who wait for it: its time grows with the policy.
+func (p *Policy) WhoCan(registry string, asked scope.Scope) []Answer {
+	var answers []Answer
+	for a := range each(asked.Actions) {
+		one := asked
+		one.Actions = 1 << a
+		answers = append(answers, p.whoCan(registry, one))
+	}
+	return answers
+}
+
+func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
+	answer := Answer{Registry: registry, Asked: asked}
+	j := judge{policy: p, request: &Request{Registry: registry}, asked: &asked}
+	if !j.path.cut(asked.Name) {
+		return answer
+	}
+	var allowed, denied []Grantee
+	for i := range p.compiled {
+		r := &p.compiled[i]
+		switch {
+		case r.actions&asked.Actions == 0 || kindOf(r.source.Type) != kindOf(asked.Type) || !j.registryMatches(r):
+		case r.deny:
+			denied = j.grantees(denied, r)
+		default:
+			allowed = j.grantees(allowed, r)
+		}
+	}
+	sure := barriers(denied)
+	for _, g := range allowed {
+		if by := sure.before(&g); by != nil {
+			answer.Barred = append(answer.Barred, Barred{g, by})
+		} else {
+			answer.Through = append(answer.Through, g)
+		}
+	}
+	among := everybodyOf(answer.Through)
+	for _, g := range denied {
+		if among.mayMeet(&g) {
+			answer.Except = append(answer.Except, g)
+		}
+	}
+	return answer
+}
+
+// grantees appends those whom the rule reaches with the name that is asked about.
+func (j *judge) grantees(to []Grantee, r *rule) []Grantee {
+	var room [maxParts]part
+	var ways []need
+	listed := true
+	for _, text := range r.source.Names {
+		parsed, bad := parsePattern(room[:0], text)
+		if bad != nil {
+			continue
+		}
+		found, ok := parsed.needs(&j.path)
+		listed = listed && ok
+		for _, way := range found {
+			if way.nothing() { // then nothing else matters
+				for _, s := range r.subjects {
+					to = append(to, grantee(r.source, s.subject))
+				}
+				return to
+			}
+			if !slices.ContainsFunc(ways, way.equal) {
+				ways = append(ways, way)
+			}
+		}
+	}
+	if !listed || len(ways)*len(r.subjects) > maxGrantees {
+		return j.unlisted(to, r)
+	}
+	slices.SortFunc(ways, need.compare)
+	begin := len(to)
+	for _, s := range r.subjects {
+		for _, way := range ways {
+			if g, possible := s.with(way); possible {
+				g.Rule = r.source
+				to = append(to, g)
+			}
+		}
+	}
+	return to[:begin+len(widest(to[begin:]))]
+}
+
+// widest leaves out those of a rule's grantees who are all among others of them. Of very many, all stay.
+func widest(all []Grantee) []Grantee {
+	const many = 64
+	if len(all) > many {
+		return all
+	}
+	kept := all[:0]
+	for i := range all {
+		redundant := slices.ContainsFunc(kept, func(g Grantee) bool { return g.contains(&all[i]) })
+		for k := i + 1; k < len(all) && !redundant; k++ {
+			redundant = all[k].contains(&all[i]) && !all[i].contains(&all[k])
+		}
+		if !redundant {
+			kept = append(kept, all[i])
+		}
+	}
+	return kept
+}
+
+// unlisted appends those whom the rule reaches, by its patterns and not by what these match.
+func (j *judge) unlisted(to []Grantee, r *rule) []Grantee {
+	for _, text := range r.source.Names {
+		parsed, _ := parsePattern(nil, text)
+		if ways, ok := parsed.needs(&j.path); ok && len(ways) == 0 {
+			continue
+		}
+		for _, s := range r.subjects {
+			g := grantee(r.source, s.subject)
+			g.Pattern = text
+			to = append(to, g)
+		}
+	}
+	return to
+}
+
+func grantee(r *Rule, all ...subject) Grantee {
+	g := Grantee{Rule: r, subjects: all}
+	for _, s := range all {
+		g.Who = append(g.Who, s.String())
+	}
+	return g
+}
+
+// with returns who has the subject and what is needed besides, if anybody can have both.
+func (s subject) with(n need) (_ Grantee, possible bool) {
+	all := []subject{s}
+	switch who := (subject{user, n.user}); {
+	case n.user != "" && (s.kind == anyone || s.kind == signedIn || s == who):
+		all[0] = who
+	case n.user != "" && s.kind == group:
+		all = []subject{who, s}
+	case n.user != "" || s.kind == anonymous:
+		return Grantee{}, false
+	case s.kind == anyone: // only those who signed in have claims
+		all[0] = subject{kind: signedIn}
+	}
+	g := grantee(nil, all...)
+	g.Claims = n.claims
+	return g, true
+}
+
+// Covers reports whether the principal of a request may do it, with the conditions as they are for that
+// request. It agrees with Decide on a principal without limits.
+func (a *Answer) Covers(r *Request) bool {
+	who := r.Principal
+	if who == nil {
+		who = &Principal{}
+	}
+	covers := func(g *Grantee) bool {
+		if !g.Is(who, a.Asked.Name) {
+			return false
+		}
+		if g.Rule.When == nil {
+			return true
+		}
+		holds, err := g.Rule.When.Holds(r)
+		return g.Rule.Deny && (holds || err != nil) || !g.Rule.Deny && holds && err == nil
+	}
+	if !slices.ContainsFunc(a.Through, func(g Grantee) bool { return covers(&g) }) {
+		return false
+	}
+	return !slices.ContainsFunc(a.Except, func(g Grantee) bool { return covers(&g) })
+}
+
+// Is reports whether a principal is one of those whom the rule reaches with the name, whatever its condition.
+func (g *Grantee) Is(who *Principal, name string) bool {
+	for _, s := range g.subjects {
+		if !who.has(s) {
+			return false
+		}
+	}
+	for _, held := range g.Claims {
+		if !who.holds(held) {
+			return false
+		}
+	}
+	if g.Pattern == "" {
+		return true
+	}
+	var room [maxParts]part
+	var path path
+	parsed, bad := parsePattern(room[:0], g.Pattern)
+	return bad == nil && path.cut(name) && parsed.match(&path, who)
+}
+
+func (who *Principal) holds(held Held) bool {
+	for k := 0; ; k++ {
+		value, ok := who.claim(held.Claim, k)
+		if !ok || value == held.Value {
+			return ok
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Whoever is said to may do something is whom Decide lets do it, and nobody else.
+func TestWhoCanAgreesWithDecide(t *testing.T) {
+	covered, refused := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := policy.Compile(drawSource(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			r := drawRequest(t)
+			for _, asked := range r.Scopes {
+				for _, answer := range p.WhoCan(r.Registry, asked) {
+					for range 6 {
+						r := &policy.Request{Principal: drawPrincipal(t), Registry: r.Registry, Scopes: []scope.Scope{answer.Asked}}
+						want := p.Decide(r).Results[0].Granted != 0
+						if got := answer.Covers(r); got != want {
+							t.Errorf("%v of %+v: the answer covers him: %v, and Decide grants it: %v\n%v", answer.Asked, r.Principal, got, want, sentences(answer))
+						}
+						if want {
+							covered++
+						} else {
+							refused++
+						}
+					}
+				}
+			}
+		}
+	})
+	if covered == 0 || refused == 0 {
+		t.Errorf("%d were covered and %d refused: the test says little", covered, refused)
+	}
+}
+
+// Nobody whom Decide lets do it is barred, and nobody in Except has no part in Through.
+func TestWhoIsBarredMayNot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := policy.Compile(drawSource(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := scope.Scope{Type: "repository", Name: drawName(t), Actions: scope.Pull}
+		for _, barred := range p.WhoCan("r1", asked)[0].Barred {
+			for range 6 {
+				r := &policy.Request{Principal: drawPrincipal(t), Registry: "r1", Scopes: []scope.Scope{asked}}
+				if barred.Is(r.Principal, asked.Name) && p.Decide(r).Results[0].Granted != 0 {
+					t.Errorf("%+v may, and is barred as %v by %v", r.Principal, barred, barred.By)
+				}
+			}
+		}
+	})
+}
+
+func sentences(a policy.Answer) string {
+	var b strings.Builder
+	for _, g := range a.Through {
+		fmt.Fprintf(&b, "%s: %s\n", g, g.Rule.Name)
+	}
+	for _, g := range a.Except {
+		fmt.Fprintf(&b, "but not %s: %s\n", g, g.Rule.Name)
+	}
+	for _, g := range a.Barred {
+		fmt.Fprintf(&b, "barred %s: %s by %s\n", g.Grantee, g.Rule.Name, g.By.Name)
+	}
+	return b.String()
+}
+
+func TestWhoCan(t *testing.T) {
+	const a, d = false, true
+	rule := func(deny bool, subjects string, names ...string) policy.Rule {
+		return policy.Rule{Deny: deny, Subjects: strings.Fields(subjects), Names: names, Actions: scope.Push}
+	}
+	for _, tt := range []struct {
+		name  string
+		rules []policy.Rule
+		want  string
+	}{
+		{"prod/app", []policy.Rule{rule(a, "group:ops robot:ci", "prod/**")}, `
+group:ops: 0
+robot:ci: 0
+`},
+		{"prod/app", []policy.Rule{rule(a, "group:ops", "dev/**")}, "\n"},
+
+		// ${user} is somebody by name
+		{"prod/app", []policy.Rule{rule(a, "signed-in", "${user}/**")}, `
+user:prod: 0
+`},
+		{"prod/app", []policy.Rule{rule(a, "group:ops", "${user}/**")}, `
+user:prod in group:ops: 0
+`},
+		{"prod/app", []policy.Rule{rule(a, "signed-in group:ops", "${user}/**", "**/${user}")}, `
+user:app: 0
+user:prod: 0
+`},
+		{"a/b", []policy.Rule{rule(a, "signed-in", "${user}/${user}")}, "\n"},
+		{"a/a", []policy.Rule{rule(a, "signed-in", "${user}/${user}")}, "\nuser:a: 0\n"},
+		{"localhost:5000/a", []policy.Rule{rule(a, "signed-in", "${user}/a", "${claims.x}/a")}, "\n"}, // no user is called so
+
+		// claims are what a token says
+		{"acme/app/web", []policy.Rule{rule(a, "group:github", "${claims.project}/**")}, `
+group:github with the claim project = acme: 0
+group:github with the claim project = acme/app: 0
+`},
+		{"a/b", []policy.Rule{rule(a, "anyone", "${claims.x}/${claims.y}")}, `
+signed-in with the claims x = a and y = b: 0
+`},
+		{"a/b", []policy.Rule{rule(a, "signed-in", "${user}/${claims.x}")}, `
+user:a with the claim x = b: 0
+`},
+
+		// what a deny takes out, it takes out in part, or whole
+		{"prod/app", []policy.Rule{rule(a, "group:ops", "prod/**"), rule(d, "group:guests user:eve", "prod/**")}, `
+group:ops: 0
+but not group:guests: 1
+but not user:eve: 1
+`},
+		{"prod/app", []policy.Rule{rule(a, "group:ops", "prod/**"), rule(d, "anyone", "**")}, `
+barred group:ops: 0 by 1
+`},
+		{"prod/app", []policy.Rule{rule(a, "user:ann robot:ci", "prod/**"), rule(d, "user:ann user:bob anonymous", "**")}, `
+robot:ci: 0
+barred user:ann: 0 by 1
+`},
+		{"prod/app", []policy.Rule{rule(a, "user:prod group:x", "prod/**"), rule(d, "signed-in", "${user}/**")}, `
+group:x: 0
+but not user:prod: 1
+barred user:prod: 0 by 1
+`},
+	} {
+		source := policy.Source{Rules: tt.rules}
+		for i := range source.Rules {
+			source.Rules[i].Name = fmt.Sprint(i)
+		}
+		p, err := policy.Compile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := p.WhoCan("r", scope.Scope{Type: "repository", Name: tt.name, Actions: scope.Push})
+		if len(answers) != 1 {
+			t.Fatalf("%d answers", len(answers))
+		}
+		if diff := cmp.Diff(tt.want, "\n"+sentences(answers[0])); diff != "" {
+			t.Errorf("%s, by %+v (-want +got):\n%s", tt.name, tt.rules, diff)
+		}
+	}
+}
+
+// A condition is no obstacle by itself: it may hold.
+func TestWhoCanUnderAConditionIsSaid(t *testing.T) {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: fixed{holds: false}},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Push, When: fixed{holds: false}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := p.WhoCan("r", scope.Scope{Type: "repository", Name: "a", Actions: scope.Push})[0]
+	if want := "group:dev: team\nbut not anyone: freeze\n"; sentences(got) != want {
+		t.Errorf("%s", sentences(got))
+	}
+}
+
+// Two claims with ** between them meet a long name in more ways than anybody would read: then the pattern is
+// told in their place.
+func TestWhoCanIsBounded(t *testing.T) {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
+		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := scope.Scope{Type: "repository", Name: strings.Repeat("a/", 60) + "b", Actions: scope.Push}
+	answer := p.WhoCan("r", asked)[0]
+	if want := "signed-in whose claims make **/${claims.a}/**/${claims.b}/**/${claims.c}/** match: wild\n"; sentences(answer) != want {
+		t.Errorf("%.1000s", sentences(answer))
+	}
+	for claim, want := range map[string]bool{"a": true, "c": false} {
+		who := &policy.Principal{Kind: policy.Workload, Name: "w", Claims: map[string]any{"a": "a/a", "b": "a", "c": claim}}
+		if answer.Covers(&policy.Request{Principal: who}) != want {
+			t.Errorf("the claim %s: covered: %v", claim, !want)
+		}
+	}
+}
+
+func BenchmarkWhoCan(b *testing.B) {
+	for _, shape := range []string{"all", "own", "apart"} {
+		b.Run(shape, func(b *testing.B) {
+			source := policy.Source{}
+			for i := range 100_000 {
+				names := map[string]string{"all": "**", "own": "${user}/**", "apart": fmt.Sprintf("team-%d/**", i)}
+				source.Rules = append(source.Rules, policy.Rule{
+					Name: fmt.Sprint(i), Deny: i%10 == 0, Subjects: []string{fmt.Sprintf("group:g%d", i)}, Names: []string{names[shape]}, Actions: scope.Push,
+				})
+			}
+			p, err := policy.Compile(source)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.WhoCan("r", scope.Scope{Type: "repository", Name: "team-7/app/web", Actions: scope.Push})
+			}
+		})
+	}
+}
