@@ -1,25 +1,32 @@
 package policy
 
-// barrier is whom denies without a condition reach, by a subject that they must have.
-type barrier map[subject][]*Grantee
+// barrier is whom denies without a condition reach, by the rarest subject that they must have.
+type barrier struct {
+	bars map[subject][]*Grantee
+	left int // comparisons; whoever is not found to be barred in so many is in Except all the same
+}
 
 func barriers(denied []Grantee) barrier {
-	b := make(barrier)
+	b := barrier{make(map[subject][]*Grantee), 10_000_000}
 	for i := range denied {
 		if g := &denied[i]; g.Rule.When == nil && g.Pattern == "" {
-			b[g.subjects[0]] = append(b[g.subjects[0]], g)
+			rarest := g.subjects[len(g.subjects)-1]
+			b.bars[rarest] = append(b.bars[rarest], g)
 		}
 	}
 	return b
 }
 
-// before returns a rule that denies it to all who are g; nil if there is none.
-func (b barrier) before(g *Grantee) *Rule {
-	if len(b) == 0 {
+// before returns a rule that denies it to all who are g; nil if none is found.
+func (b *barrier) before(g *Grantee) *Rule {
+	if len(b.bars) == 0 {
 		return nil
 	}
 	try := func(s subject) *Rule {
-		for _, bar := range b[s] {
+		for _, bar := range b.bars[s] {
+			if b.left--; b.left < 0 {
+				return nil
+			}
 			if bar.contains(g) {
 				return bar.Rule
 			}

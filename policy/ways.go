@@ -12,6 +12,11 @@ type need struct {
 	claims []Held // it has all of these, in order and each once
 }
 
+var noNeed = []need{{}}
+
+// asks reports whether the part looks at who asks.
+func (p part) asks() bool { return p.kind == person || p.kind == claim }
+
 // Held is a claim and a text that it holds: as itself, or as one of its list.
 type Held struct{ Claim, Value string }
 
@@ -22,6 +27,12 @@ const maxNeeds = 64
 // needs returns the ways in which the pattern matches the name, by what its placeholders would have to stand
 // for: none if it cannot match at all. Ok is false if there are more ways than anybody would read.
 func (p pattern) needs(name *path) (ways []need, ok bool) {
+	if !slices.ContainsFunc(p, part.asks) {
+		if p.match(name, nil) {
+			return noNeed, true
+		}
+		return nil, true
+	}
 	var open [maxParts + 1]uint64 // bit i of open[k]: the parts from k on may match the name from place i on
 	end := uint64(1) << name.parts
 	open[len(p)] = end

@@ -65,11 +65,12 @@ func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
 		}
 	}
 	sure := barriers(denied)
-	for _, g := range allowed {
-		if by := sure.before(&g); by != nil {
-			answer.Barred = append(answer.Barred, Barred{g, by})
+	answer.Through = allowed[:0]
+	for i := range allowed {
+		if by := sure.before(&allowed[i]); by != nil {
+			answer.Barred = append(answer.Barred, Barred{allowed[i], by})
 		} else {
-			answer.Through = append(answer.Through, g)
+			answer.Through = append(answer.Through, allowed[i])
 		}
 	}
 	among := everybodyOf(answer.Through)
@@ -95,8 +96,8 @@ func (j *judge) grantees(to []Grantee, r *rule) []Grantee {
 		listed = listed && ok
 		for _, way := range found {
 			if way.nothing() { // then nothing else matters
-				for _, s := range r.subjects {
-					to = append(to, grantee(r.source, s.subject))
+				for i := range r.subjects {
+					to = append(to, r.grantee(i))
 				}
 				return to
 			}
@@ -147,8 +148,8 @@ func (j *judge) unlisted(to []Grantee, r *rule) []Grantee {
 		if ways, ok := parsed.needs(&j.path); ok && len(ways) == 0 {
 			continue
 		}
-		for _, s := range r.subjects {
-			g := grantee(r.source, s.subject)
+		for i := range r.subjects {
+			g := r.grantee(i)
 			g.Pattern = text
 			to = append(to, g)
 		}
@@ -156,12 +157,9 @@ func (j *judge) unlisted(to []Grantee, r *rule) []Grantee {
 	return to
 }
 
-func grantee(r *Rule, all ...subject) Grantee {
-	g := Grantee{Rule: r, subjects: all}
-	for _, s := range all {
-		g.Who = append(g.Who, s.String())
-	}
-	return g
+// grantee is everybody who has the rule's i-th subject.
+func (r *rule) grantee(i int) Grantee {
+	return Grantee{Rule: r.source, Who: r.source.Subjects[i : i+1 : i+1], subjects: []subject{r.subjects[i].subject}}
 }
 
 // with returns who has the subject and what is needed besides, if anybody can have both.
@@ -177,8 +175,10 @@ func (s subject) with(n need) (_ Grantee, possible bool) {
 	case s.kind == anyone: // only those who signed in have claims
 		all[0] = subject{kind: signedIn}
 	}
-	g := grantee(nil, all...)
-	g.Claims = n.claims
+	g := Grantee{Claims: n.claims, subjects: all}
+	for _, s := range all {
+		g.Who = append(g.Who, s.String())
+	}
 	return g, true
 }
 
