@@ -200,17 +200,9 @@ func checkRepository(text string, parsed pattern) *flaw {
 func lowerCase(parsed pattern) string {
 	words := make([]string, len(parsed))
 	for i, p := range parsed {
-		switch p.kind {
-		case literal, glob:
+		words[i] = p.String()
+		if p.kind == literal || p.kind == glob {
 			words[i] = strings.ToLower(p.text)
-		case star:
-			words[i] = "*"
-		case deep:
-			words[i] = "**"
-		case person:
-			words[i] = "${user}"
-		case claim:
-			words[i] = "${claims." + p.text + "}"
 		}
 	}
 	return strings.Join(words, "/")

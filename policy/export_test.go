@@ -12,3 +12,13 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 }
 
 var LegalPart = legalPart
+
+// Relate says what two patterns have to do with each other. Ok is false if one has a mistake in it.
+func Relate(outer, inner string) (contains, meets, ok bool) {
+	p, bad := parsePattern(nil, outer)
+	q, worse := parsePattern(nil, inner)
+	if bad != nil || worse != nil {
+		return false, false, false
+	}
+	return p.contains(q), p.meets(q), true
+}

@@ -36,6 +36,21 @@ const (
 	claim                   // ${claims.x}
 )
 
+// String returns the part as it is written.
+func (p part) String() string {
+	switch p.kind {
+	case star:
+		return "*"
+	case deep:
+		return "**"
+	case person:
+		return "${user}"
+	case claim:
+		return "${claims." + p.text + "}"
+	}
+	return p.text
+}
+
 // flaw says what is wrong with a piece of text, and what might have been meant.
 type flaw struct{ text, suggestion string }
 

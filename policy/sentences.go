@@ -227,3 +227,11 @@ func (g Grantee) String() string {
 	}
 	return text.String()
 }
+
+// String returns the right: "pull,push of team/**".
+func (a Right) String() string {
+	if a.Type != scope.TypeRepository {
+		return fmt.Sprintf("%s of the %s %s", a.Actions, shown(a.Type), list(a.Names, "and"))
+	}
+	return fmt.Sprintf("%s of %s", a.Actions, list(a.Names, "and"))
+}

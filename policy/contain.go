@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// deniers are what is denied to somebody, to be held against what is allowed.
+type deniers struct {
+	all      []Right
+	registry string // "": all
+	left     int    // comparisons; past them nothing is said to be barred, and everything to take something out
+}
+
+// take returns what is left of a right's actions when those are taken away that a rule without a condition
+// denies wherever the right goes; and such a rule.
+func (ds *deniers) take(from *Right) (left scope.Actions, by *Rule) {
+	left = from.Actions
+	for i := range ds.all {
+		d := &ds.all[i]
+		if d.Actions&left == 0 || d.Rule.When != nil || d.Type != from.Type || !d.everywhere(from, ds.registry) {
+			continue
+		}
+		if ds.left--; ds.left < 0 {
+			break
+		}
+		if d.contains(from) {
+			left &^= d.Actions
+			by = d.Rule
+		}
+	}
+	return left, by
+}
+
+// of returns those that may take something out of some of the rights.
+func (ds *deniers) of(rights []Right) (some []Right) {
+	for i := range ds.all {
+		d := &ds.all[i]
+		for k := range rights {
+			if ds.left--; ds.left < 0 || d.meets(&rights[k]) {
+				some = append(some, *d)
+				break
+			}
+		}
+	}
+	return some
+}
+
+// everywhere reports whether the right holds at each registry at which another does.
+func (a *Right) everywhere(other *Right, registry string) bool {
+	if registry != "" || len(a.Rule.Registries) == 0 {
+		return true
+	}
+	elsewhere := func(service string) bool { return !slices.Contains(a.Rule.Registries, service) }
+	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, elsewhere)
+}
+
+// contains reports whether each name that the other right is about is one of this one's. It may miss it where
+// several patterns are it together; it never says it where it is not so.
+func (a *Right) contains(other *Right) bool {
+	var room, otherRoom [maxParts]part
+	for _, text := range other.Names {
+		inner, _ := parsePattern(otherRoom[:0], text)
+		found := false
+		for _, text := range a.Names {
+			outer, _ := parsePattern(room[:0], text)
+			if found = outer.contains(inner); found {
+				break
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// meets reports whether there may be a name, a registry and an action that both rights are about. It says so in
+// doubt.
+func (a *Right) meets(other *Right) bool {
+	if a.Actions&other.Actions == 0 || a.Type != other.Type {
+		return false
+	}
+	at := func(service string) bool { return slices.Contains(a.Rule.Registries, service) }
+	if len(a.Rule.Registries) > 0 && len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, at) {
+		return false
+	}
+	var room, otherRoom [maxParts]part
+	for _, text := range a.Names {
+		left, _ := parsePattern(room[:0], text)
+		for _, text := range other.Names {
+			right, _ := parsePattern(otherRoom[:0], text)
+			if left.meets(right) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// contains reports whether each name that inner matches is matched by p too. What it cannot see at the parts one
+// by one, it denies.
+func (p pattern) contains(inner pattern) bool {
+	var now [maxParts + 1]bool // now[j]: the parts of p so far match whatever the first j of inner do
+	now[0] = true
+	for k, part := range p {
+		var next [maxParts + 1]bool
+		for j := range inner {
+			switch {
+			case !now[j]:
+			case part.kind != deep:
+				next[j+1] = next[j+1] || part.contains(inner[j])
+			default:
+				for to := j + 1; to <= len(inner); to++ {
+					next[to] = true
+				}
+			}
+		}
+		if part.kind == deep && k < len(p)-1 { // it may stand for nothing
+			for j := range now {
+				next[j] = next[j] || now[j]
+			}
+		}
+		now = next
+	}
+	return now[len(inner)]
+}
+
+// meets reports whether there may be a name that both match.
+func (p pattern) meets(other pattern) bool {
+	var row [maxParts + 1]bool // row[j]: what is left of p may match what the parts of other from j on do
+	row[len(other)] = true
+	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {
+		row[j] = true
+	}
+	for k := len(p) - 1; k >= 0; k-- {
+		var above [maxParts + 1]bool // with part k
+		above[len(other)] = p[k].wide() && row[len(other)]
+		for j := len(other) - 1; j >= 0; j-- {
+			if p[k].wide() || other[j].wide() {
+				above[j] = row[j] || above[j+1]
+			} else {
+				above[j] = row[j+1] && p[k].meets(other[j])
+			}
+		}
+		row = above
+	}
+	return row[0]
+}
+
+// wide reports whether the part may stand for several.
+func (p part) wide() bool { return p.kind == deep || p.kind == claim }
+
+// contains reports whether the part matches all that the other one does.
+func (p part) contains(other part) bool {
+	switch {
+	case other.kind == deep:
+		return false
+	case p == other:
+		return true
+	case p.kind == star:
+		return other.kind != claim // which may be several parts
+	case p.kind == glob && other.kind == literal:
+		return matchGlob(p.text, other.text)
+	}
+	return false
+}
+
+// meets reports whether there may be a part that both match.
+func (p part) meets(other part) bool {
+	switch {
+	case p.kind == literal && other.kind == literal:
+		return p.text == other.text
+	case p.kind == glob && other.kind == literal:
+		return matchGlob(p.text, other.text)
+	case p.kind == literal && other.kind == glob:
+		return matchGlob(other.text, p.text)
+	case p.kind == glob && other.kind == glob:
+		before, after, _ := cutGlob(p.text)
+		otherBefore, otherAfter, _ := cutGlob(other.text)
+		return (strings.HasPrefix(before, otherBefore) || strings.HasPrefix(otherBefore, before)) &&
+			(strings.HasSuffix(after, otherAfter) || strings.HasSuffix(otherAfter, after))
+	}
+	return true
+}

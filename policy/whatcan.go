@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Rights is all that a principal may do: what is in Allowed and not in Except, as far as Limits go.
+type Rights struct {
+	Principal *Principal
+	Registry  string  // "": at all of them
+	Allowed   []Right // by a rule, if its condition holds
+	Except    []Right // of that, what another rule denies, unless its condition does not hold
+	Barred    []Bar   // what a rule would allow, if others did not deny all of it
+	Void      []Void  // what is for him and about nothing
+	Limits    []Limit // what the credential leaves of it; empty: all
+}
+
+// Right is what a rule says of a principal.
+type Right struct {
+	Rule    *Rule
+	Type    string        // of the resources
+	Names   []string      // patterns, in which placeholders are what they stand for with him
+	Actions scope.Actions // without those that others deny everywhere
+}
+
+// Bar is a right that is none.
+type Bar struct {
+	Right
+	By *Rule // one of those that deny it
+}
+
+// Void is a rule for a principal whose patterns match nothing, since their placeholders stand for nothing.
+type Void struct {
+	Rule *Rule
+	Why  string // "${user} is the name of a user, and this is robot:ci"
+}
+
+// maxFilled is how many patterns may come of one whose claims have several values. If there were more, it stays
+// as it is written.
+const maxFilled = 64
+
+// WhatCan says what a principal may do at a registry, or at all of them if it is "", and through which rule. It is
+// for people who wait for it: its time grows with the policy.
+func (p *Policy) WhatCan(who *Principal, registry string) Rights {
+	if who == nil {
+		who = &Principal{}
+	}
+	rights := Rights{Principal: who, Registry: registry, Limits: who.Limits}
+	j := judge{policy: p, who: who, request: &Request{Principal: who, Registry: registry}}
+	var allowed, denied []Right
+	for i := range p.compiled {
+		r := &p.compiled[i]
+		if r.actions == 0 || !j.subjectHeld(r) || registry != "" && !j.registryMatches(r) {
+			continue
+		}
+		right := Right{Rule: r.source, Type: kindOf(r.source.Type), Names: j.filled(r), Actions: r.actions}
+		switch {
+		case len(right.Names) == 0:
+			rights.Void = append(rights.Void, Void{r.source, j.placeholders(r)})
+		case r.deny:
+			denied = append(denied, right)
+		default:
+			allowed = append(allowed, right)
+		}
+	}
+	ds := deniers{denied, registry, 400_000}
+	for i := range allowed {
+		right := &allowed[i]
+		left, by := ds.take(right)
+		if left == 0 {
+			rights.Barred = append(rights.Barred, Bar{*right, by})
+			continue
+		}
+		right.Actions = left
+		rights.Allowed = append(rights.Allowed, *right)
+	}
+	ds.left = 400_000
+	rights.Except = ds.of(rights.Allowed)
+	return rights
+}
+
+// filled returns the patterns of a rule, with what placeholders stand for in their place. It has only letters,
+// digits, separators and slashes in it, so that it is the same in a pattern. Those that match nothing are left out.
+func (j *judge) filled(r *rule) []string {
+	var names []string
+	var room [maxParts]part
+	for i, text := range r.source.Names {
+		parsed, bad := parsePattern(room[:0], text)
+		switch {
+		case bad != nil:
+		case !slices.ContainsFunc(parsed, part.asks):
+			if names == nil && i == len(r.source.Names)-1 {
+				return r.source.Names[i:] // what most rules have
+			}
+			names = append(names, text)
+		default:
+			for _, name := range j.fill(text, parsed) {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// fill returns what becomes of a pattern.
+func (j *judge) fill(text string, parsed pattern) []string {
+	filled := []string{""}
+	for i, p := range parsed {
+		values := j.values(p)
+		if len(values)*len(filled) > maxFilled {
+			return []string{text}
+		}
+		var next []string
+		for _, begin := range filled {
+			for _, value := range values {
+				if i > 0 {
+					value = begin + "/" + value
+				}
+				next = append(next, value)
+			}
+		}
+		filled = next
+	}
+	return slices.DeleteFunc(filled, func(name string) bool { // what is too long matches no name either
+		_, bad := parsePattern(nil, name)
+		return bad != nil
+	})
+}
+
+// values returns what a part may be, written as a pattern.
+func (j *judge) values(p part) (values []string) {
+	switch p.kind {
+	case person:
+		if user, ok := j.who.person(); ok {
+			values = append(values, user)
+		}
+	case claim:
+		for k := 0; ; k++ {
+			value, ok := j.who.claim(p.text, k)
+			if !ok {
+				break
+			}
+			if legalPath(value) && !slices.Contains(values, value) {
+				values = append(values, value)
+			}
+		}
+	default:
+		values = append(values, p.String())
+	}
+	return values
+}
+
+// Allows returns what of a scope the principal of a request is said to may do, with the conditions as they are for
+// that request. It agrees with Decide.
+func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
+	var path path
+	if !path.cut(asked.Name) || w.Registry != "" && w.Registry != r.Registry {
+		return 0
+	}
+	says := func(right *Right) bool {
+		if right.Type != kindOf(asked.Type) || right.Actions&asked.Actions == 0 {
+			return false
+		}
+		if at := right.Rule.Registries; len(at) > 0 && !slices.Contains(at, r.Registry) {
+			return false
+		}
+		if !matchesAny(right.Names, &path, w.Principal) {
+			return false
+		}
+		if right.Rule.When == nil {
+			return true
+		}
+		holds, err := right.Rule.When.Holds(r)
+		return right.Rule.Deny && (holds || err != nil) || !right.Rule.Deny && holds && err == nil
+	}
+	var allowed scope.Actions
+	for i := range w.Allowed {
+		if says(&w.Allowed[i]) {
+			allowed |= w.Allowed[i].Actions
+		}
+	}
+	for i := range w.Except {
+		if says(&w.Except[i]) {
+			allowed &^= w.Except[i].Actions
+		}
+	}
+	j := judge{who: w.Principal, asked: &asked, path: path}
+	return allowed & asked.Actions & j.within()
+}
+
+func matchesAny(patterns []string, name *path, who *Principal) bool {
+	var room [maxParts]part
+	for _, text := range patterns {
+		if parsed, bad := parsePattern(room[:0], text); bad == nil && parsed.match(name, who) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,217 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// sample returns a name that a pattern matches.
+func sample(t *rapid.T, pattern string) string {
+	parts := strings.Split(pattern, "/")
+	for i, p := range parts {
+		switch {
+		case p == "**":
+			parts[i] = oneOf(t, "deep", "a", "b", "ann", "a/b", "b/ann/a")
+		case strings.HasPrefix(p, "${"):
+			parts[i] = oneOf(t, "placeholder", "a", "b", "ann", "a/b")
+		default:
+			parts[i] = strings.ReplaceAll(p, "*", oneOf(t, "star", "a", "b", "nn"))
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// What somebody is said to may do is what Decide lets him do, for every name.
+func TestWhatCanAgreesWithDecide(t *testing.T) {
+	allowed, refused := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := policy.Compile(drawSource(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			r := drawRequest(t)
+			rights := p.WhatCan(r.Principal, oneOf(t, "asked of", "", "", r.Registry))
+			asked := r.Scopes
+			for _, right := range append(rights.Allowed, rights.Except...) {
+				asked = append(asked, scope.Scope{Type: right.Type, Name: sample(t, oneOf(t, "pattern", right.Names...)), Actions: 63})
+			}
+			for _, asked := range asked {
+				r := &policy.Request{Principal: r.Principal, Registry: r.Registry, Scopes: []scope.Scope{asked}}
+				want := p.Decide(r).Results[0].Granted
+				if got := rights.Allows(r, asked); got != want {
+					t.Errorf("%v of %+v: said to may %q, and is granted %q\n%s", asked, r.Principal, got, want, rightsAsText(rights))
+				}
+				if want != 0 {
+					allowed++
+				} else {
+					refused++
+				}
+			}
+		}
+	})
+	if allowed == 0 || refused == 0 {
+		t.Errorf("%d were allowed and %d refused: the test says little", allowed, refused)
+	}
+}
+
+// A right that is barred is none at any name.
+func TestWhatIsBarredIsNotGranted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := policy.Compile(drawSource(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		who := drawPrincipal(t)
+		for _, barred := range p.WhatCan(who, "r1").Barred {
+			asked := scope.Scope{Type: barred.Type, Name: sample(t, oneOf(t, "pattern", barred.Names...)), Actions: barred.Actions}
+			d := p.Decide(&policy.Request{Principal: who, Registry: "r1", Scopes: []scope.Scope{asked}})
+			if granted := d.Results[0].Granted; granted != 0 {
+				t.Errorf("%v is barred by %v and granted %v", asked, barred.By, granted)
+			}
+		}
+	})
+}
+
+func rightsAsText(w policy.Rights) string {
+	var b strings.Builder
+	for _, r := range w.Allowed {
+		fmt.Fprintf(&b, "%s: %s\n", r, r.Rule.Name)
+	}
+	for _, r := range w.Except {
+		fmt.Fprintf(&b, "but not %s: %s\n", r, r.Rule.Name)
+	}
+	for _, r := range w.Barred {
+		fmt.Fprintf(&b, "barred %s: %s by %s\n", r.Right, r.Rule.Name, r.By.Name)
+	}
+	for _, v := range w.Void {
+		fmt.Fprintf(&b, "void: %s: %s\n", v.Rule.Name, v.Why)
+	}
+	return b.String()
+}
+
+func TestWhatCan(t *testing.T) {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"team/**", "shared"}, Actions: scope.Pull | scope.Push},
+		{Name: "jobs", Subjects: []string{"workload:job"}, Names: []string{"${claims.project}/${claims.env}"}, Actions: scope.Push},
+		{Name: "catalog", Subjects: []string{"group:dev"}, Type: "registry", Names: []string{"catalog"}, Actions: scope.All},
+		{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"team/prod/**", "elsewhere/**"}, Actions: scope.Push},
+		{Name: "elsewhere", Deny: true, Subjects: []string{"anyone"}, Names: []string{"elsewhere/**"}, Actions: scope.Repository},
+		{Name: "nothing is deleted", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Delete},
+		{Name: "old", Subjects: []string{"group:dev"}, Names: []string{"elsewhere/old/*"}, Actions: scope.Pull},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		who  *policy.Principal
+		want string
+	}{
+		{&policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}, `
+pull,push of ann/**: own
+pull,push of team/** and shared: team
+* of the registry catalog: catalog
+but not push of team/prod/** and elsewhere/**: freeze
+barred pull of elsewhere/old/*: old by elsewhere
+`},
+		{&policy.Principal{Kind: policy.User, Name: "Ann@example.com"}, `
+void: own: ${user} matches nothing, since Ann@example.com can be no path part of a repository
+`},
+		{&policy.Principal{Kind: policy.Workload, Name: "job", Claims: map[string]any{"project": []string{"acme/app", "acme/web", "*"}, "env": "prod"}}, `
+push of acme/app/prod and acme/web/prod: jobs
+void: own: ${user} is the name of a user, and this is workload:job
+`},
+		{&policy.Principal{}, "\n"},
+	} {
+		if diff := cmp.Diff(tt.want, "\n"+rightsAsText(p.WhatCan(tt.who, ""))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.who, diff)
+		}
+	}
+}
+
+// What patterns have to do with each other is right for every name.
+func TestPatternsContainAndMeet(t *testing.T) {
+	contained, apart := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			p, q, name, who := drawPattern(t), drawPattern(t), drawName(t), drawPrincipal(t)
+			if rapid.Bool().Draw(t, "made") {
+				name = sample(t, q)
+			}
+			contains, meets, ok := policy.Relate(p, q)
+			if !ok {
+				continue
+			}
+			inP, _ := policy.Match(p, name, who)
+			inQ, _ := policy.Match(q, name, who)
+			if contains && inQ && !inP {
+				t.Errorf("%s is said to contain %s, and only the second matches %s", p, q, name)
+			}
+			if !meets && inP && inQ {
+				t.Errorf("%s and %s are said not to meet, and both match %s", p, q, name)
+			}
+			if contains && p != q {
+				contained++
+			}
+			if !meets {
+				apart++
+			}
+		}
+	})
+	if contained == 0 || apart == 0 {
+		t.Errorf("%d contain another, %d do not meet: the test says little", contained, apart)
+	}
+}
+
+func TestPatternsContain(t *testing.T) {
+	for _, tt := range []struct {
+		outer, inner    string
+		contains, meets bool
+	}{
+		{"**", "a/b", true, true},
+		{"**", "**", true, true},
+		{"a/**", "a", false, true}, // which is said in doubt
+		{"a/**", "a/b", true, true},
+		{"a/**", "a/*/b", true, true},
+		{"a/**", "a/**/b", true, true},
+		{"a/*", "a/**", false, true},
+		{"a/*", "a/${user}", true, true},
+		{"*/app", "team-*/app", true, true},
+		{"team-*", "team-a*", false, true},
+		{"team-*", "dev-*", false, false},
+		{"a/**/b", "a/b", true, true},
+		{"a/**/b", "a/x/y/b", true, true},
+		{"**/b", "a/**", false, true},
+		{"${claims.x}/b", "a/c/b", false, true},
+	} {
+		contains, meets, ok := policy.Relate(tt.outer, tt.inner)
+		if !ok || contains != tt.contains || meets != tt.meets {
+			t.Errorf("%s and %s: contains %v, want %v; meets %v, want %v", tt.outer, tt.inner, contains, tt.contains, meets, tt.meets)
+		}
+	}
+}
+
+func BenchmarkWhatCan(b *testing.B) {
+	source := policy.Source{}
+	for i := range 100_000 {
+		source.Rules = append(source.Rules, policy.Rule{
+			Name: fmt.Sprint(i), Deny: i%10 == 0, Subjects: []string{"group:g"}, Names: []string{fmt.Sprintf("team-%d/**", i)}, Actions: scope.Push,
+		})
+	}
+	p, err := policy.Compile(source)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.WhatCan(&policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"g"}}, "r")
+	}
+}
