@@ -139,6 +139,7 @@ group:x: 0
 but not user:prod: 1
 barred user:prod: 0 by 1
 `},
+		{"prod/app", []policy.Rule{rule(a, "anonymous", "prod/**"), rule(d, "signed-in", "**")}, "\nanonymous: 0\n"},
 	} {
 		source := policy.Source{Rules: tt.rules}
 		for i := range source.Rules {
