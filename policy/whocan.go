@@ -159,7 +159,7 @@ func (j *judge) unlisted(to []Grantee, r *rule) []Grantee {
 
 // grantee is everybody who has the rule's i-th subject.
 func (r *rule) grantee(i int) Grantee {
-	return Grantee{Rule: r.source, Who: r.source.Subjects[i : i+1 : i+1], subjects: []subject{r.subjects[i].subject}}
+	return Grantee{Rule: r.source, Who: r.source.Subjects[i : i+1 : i+1], subjects: []subject{r.subjects[i]}}
 }
 
 // with returns who has the subject and what is needed besides, if anybody can have both.
