@@ -78,11 +78,24 @@ func handler(s shop, secret string) http.Handler {
 	})
 }
 
-// signIn says whether this is one of our customers.
+// signIn says whether this is one of our customers, and who somebody is who is not there to be asked: whose refresh token
+// or access token was shown.
 func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
-	var question struct{ Name, Password string }
+	var question struct {
+		Name, Password string
+		Find           *struct{ Name, ID string }
+	}
 	if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
 		http.Error(w, "no JSON", http.StatusBadRequest)
+		return
+	}
+	if f := question.Find; f != nil {
+		c, known := s[f.Name]
+		if !known || f.ID != "" && f.ID != c.id {
+			reply(w, map[string]any{"answer": "unknown"})
+			return
+		}
+		reply(w, c.accepted(f.Name))
 		return
 	}
 	name := strings.ToLower(question.Name) // one spelling, whatever is typed
@@ -95,11 +108,15 @@ func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
 		reply(w, map[string]any{"answer": "rejected"})
 		return
 	}
+	reply(w, c.accepted(name))
+}
+
+func (c customer) accepted(name string) map[string]any {
 	groups := []string{c.team}
 	if c.paid {
 		groups = append(groups, "paying")
 	}
-	reply(w, map[string]any{"answer": "accepted", "name": name, "id": c.id, "groups": groups, "claims": map[string]any{"team": c.team}})
+	return map[string]any{"answer": "accepted", "name": name, "id": c.id, "groups": groups, "claims": map[string]any{"team": c.team}}
 }
 
 // resource is a scope that is asked about, and what can be granted of it.

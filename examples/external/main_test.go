@@ -25,7 +25,7 @@ func ask(t *testing.T, path, secret string) *external.External {
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := external.New(external.Options{Name: "shop", URL: server.URL + path, BearerFile: file})
+	e, err := external.New(external.Options{Name: "shop", URL: server.URL + path, BearerFile: file, Find: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,8 +67,11 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 		_, err := newProvider(cfg, s.OIDC, nil, nil)
 		return showsToBeKnown{}, err
 	case s.External != nil:
-		_, err := newExternal(cfg, s.External, nil, nil)
-		return showsToBeKnown{}, err
+		asked, err := newExternal(cfg, s.External, nil, nil)
+		if err != nil || !s.External.Find {
+			return showsToBeKnown{}, err
+		}
+		return asked, nil
 	}
 	return nil, fmt.Errorf("the source in line %d cannot be looked into", s.Line)
 }

@@ -1,11 +1,13 @@
 package app_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -56,6 +58,57 @@ func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
 	down.Store(true)
 	if code, _ := ask("wonderland"); code != 503 {
 		t.Errorf("when it is down: %d", code)
+	}
+}
+
+// The people of a service that finds them have refresh tokens, until it closes their accounts.
+func TestPeopleOfAServiceHaveRefreshTokens(t *testing.T) {
+	var closedThere atomic.Bool
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		accepted := strings.Contains(string(body), `"password":"wonderland"`) || strings.Contains(string(body), `{"find":{"name":"carol","id":"1"}}`)
+		if accepted && !closedThere.Load() {
+			_, _ = io.WriteString(w, `{"answer":"accepted","name":"carol","id":"1","groups":["paying"]}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"answer":"unknown"}`)
+	}))
+	defer shop.Close()
+	for _, find := range []bool{false, true} {
+		f := newFolder(t)
+		cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { external: { name: shop, url: %q, find: %t } }]\n", shop.URL, find) + anyPort + rule("a"))
+		a, err := app.New(t.Context(), cfg, app.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closed(t, a)
+		post := func(form url.Values) (int, string) {
+			form.Set("service", "r.example.com")
+			form.Set("client_id", "docker")
+			r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			a.Handler().ServeHTTP(w, r)
+			var answer struct {
+				Refresh string `json:"refresh_token"`
+			}
+			_ = json.Unmarshal(w.Body.Bytes(), &answer)
+			return w.Code, answer.Refresh
+		}
+		code, refresh := post(url.Values{"grant_type": {"password"}, "username": {"carol"}, "password": {"wonderland"}, "access_type": {"offline"}})
+		if code != 200 || (refresh != "") != find {
+			t.Fatalf("find: %t: %d, with a refresh token: %t", find, code, refresh != "")
+		}
+		if !find {
+			continue
+		}
+		if code, _ := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 200 {
+			t.Errorf("the refresh token: %d", code)
+		}
+		closedThere.Store(true)
+		if code, _ := post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}); code != 401 {
+			t.Errorf("the refresh token of a closed account: %d", code)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type External struct {
 
 	Timeout time.Duration // default 5s
 	Most    int           // questions at once; default 16
+	Find    bool          // of a source: it can be asked for a name without a password
 	Replace bool          // of a decider: it may grant what no rule denies
 
 	node *yaml.Node
@@ -53,6 +54,12 @@ func externalKeys() []key[External] {
 		on("most", count(1, 1000), func(e *External, v int) { e.Most = v }).or("16").
 			says("How many questions are asked at once, at most."),
 	}
+}
+
+func externalSourceKeys() []key[External] {
+	return append(externalKeys(),
+		on("find", boolean(), func(e *External, v bool) { e.Find = v }).or("false").
+			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#who-is-not-there-to-be-asked)."))
 }
 
 // The ways of a decider.

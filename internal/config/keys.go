@@ -231,7 +231,7 @@ func sourceKeys() []key[Source] {
 			says("A directory: OpenLDAP, Active Directory, 389, FreeIPA and others. The page [LDAP](ldap.md) shows how."),
 		on("oidc", pointer(section(oidcKeys(), checkOIDC)), func(s *Source, v *OIDC) { s.OIDC = v }).
 			says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes, and any other that signs for its jobs. They show such a token as their password, with any name. The pages below [keyless](keyless/README.md) show how."),
-		on("external", pointer(section(externalKeys(), checkExternal)), func(s *Source, v *External) { s.External = v }).
+		on("external", pointer(section(externalSourceKeys(), checkExternal)), func(s *Source, v *External) { s.External = v }).
 			says("A service or a program of your own. The page [A service of your own](external.md) shows how."),
 		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).
 			says("Any name with any password: write `anyone: {}`. For demonstrations. It knows every name, so that it can only be the last."),

@@ -1,7 +1,7 @@
 // Package external answers who is asking, and what they may do, by asking something of the user's own: a
 // service over HTTPS, or a program. So a product can build its registry into itself.
 //
-// A service gets JSON and answers JSON (Question and Answer, DecisionQuestion and DecisionAnswer). A program gets a
+// A service gets JSON and answers JSON (Question, FindQuestion and Answer, DecisionQuestion and DecisionAnswer). A program gets a
 // few words on its standard input and answers by its exit code, in the protocol of docker_auth's ext_auth
 // and ext_authz.
 //
@@ -36,6 +36,7 @@ type Options struct {
 
 	Timeout time.Duration // for one question, waiting for a turn included; 0: 5 s
 	Most    int           // questions at once; 0: 16
+	Find    bool          // the service knows FindQuestion; a program cannot
 	Replace bool          // Decide may grant what no rule allows; else it can only take away
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -49,6 +50,7 @@ type External struct {
 	timeout time.Duration
 	turns   chan struct{}
 	breaker breaker
+	finds   bool
 	replace bool
 	rule    *policy.Rule   // which the journal names where it decided
 	open    *policy.Policy // what there is to grant, if it may grant
@@ -57,6 +59,7 @@ type External struct {
 // peer is a service or a program. Errors are outages, and bear nothing of what was asked or answered.
 type peer interface {
 	authenticate(ctx context.Context, q Question) (Answer, error)
+	find(ctx context.Context, q FindQuestion) (Answer, error)
 	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
 }
 
@@ -93,7 +96,7 @@ func New(o Options) (*External, error) {
 		o.Now = time.Now
 	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), replace: o.Replace,
+		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, replace: o.Replace,
 	}
 	e.breaker = breaker{now: o.Now, log: o.Log.With("source", e.source)}
 	e.rule = &policy.Rule{Name: e.source}

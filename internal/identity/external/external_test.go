@@ -63,18 +63,25 @@ func write(t *testing.T, name, text string) string {
 
 // shop knows ann, in any case.
 func shop(w http.ResponseWriter, r *http.Request) {
-	var q external.Question
+	var q struct {
+		external.Question
+		Find *external.Sought
+	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer bearer-secret" {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	answer := external.Answer{Answer: external.Unknown}
-	if strings.EqualFold(q.Name, "ann") {
+	ann := external.Answer{
+		Answer: external.Accepted, Name: "ann", ID: "42", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
+	}
+	switch {
+	case q.Find != nil && q.Find.Name == "ann" && (q.Find.ID == "42" || q.Find.ID == ""):
+		answer = ann
+	case q.Find == nil && strings.EqualFold(q.Name, "ann"):
 		answer.Answer = external.Rejected
 		if q.Password == "wonderland" {
-			answer = external.Answer{
-				Answer: external.Accepted, Name: "ann", ID: "42", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
-			}
+			answer = ann
 		}
 	}
 	_ = json.NewEncoder(w).Encode(answer)
@@ -88,11 +95,44 @@ func TestAServiceIsASource(t *testing.T) {
 			return
 		}
 		shop(w, r)
-	}, nil)
+	}, func(o *external.Options) { o.Find = true })
 	identitytest.Run(t, identitytest.Subject{
 		Source: e, Kind: identity.Password, Name: "ann", Secret: "wonderland", Unknown: "nobody",
 		Break: func() { down.Store(true) },
 	})
+	if _, err := e.Find(t.Context(), "ann", "42"); err == nil || errors.Is(err, identity.ErrUnknown) {
+		t.Errorf("finding while it is down: %v, want an outage", err)
+	}
+}
+
+// A service that was written before there was this question is never asked it.
+func TestAServiceThatDoesNotSayThatItFindsIsNotAsked(t *testing.T) {
+	var asked atomic.Int32
+	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		shop(w, r)
+	}, nil)
+	if _, err := e.Find(t.Context(), "ann", "42"); !errors.Is(err, identity.ErrUnknown) || asked.Load() != 0 {
+		t.Errorf("%v, and it was asked %d times", err, asked.Load())
+	}
+}
+
+// Whatever a service says to who is looked for: nobody inherits what was handed out to another.
+func TestWhoIsFoundIsWhoWasSought(t *testing.T) {
+	for what, answer := range map[string]external.Answer{
+		"another id":       {Answer: external.Accepted, Name: "ann", ID: "43"},
+		"no id":            {Answer: external.Accepted, Name: "ann"},
+		"another name":     {Answer: external.Accepted, Name: "bob", ID: "42"},
+		"another spelling": {Answer: external.Accepted, Name: "Ann", ID: "42"},
+		"a closed account": {Answer: external.Rejected},
+		"an unknown one":   {Answer: external.Unknown},
+	} {
+		e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) },
+			func(o *external.Options) { o.Find = true })
+		if p, err := e.Find(t.Context(), "ann", "42"); !errors.Is(err, identity.ErrUnknown) {
+			t.Errorf("%s: %v, %v, want %v", what, p, err, identity.ErrUnknown)
+		}
+	}
 }
 
 func TestAServiceNamesWholeItAccepts(t *testing.T) {
@@ -249,6 +289,7 @@ func TestMistakesInOptions(t *testing.T) {
 		{external.Options{Name: "a", URL: "auth.example.com"}, "external: url: it is no URL like https://auth.example.com/sign-in"},
 		{external.Options{Name: "a", Command: []string{"true"}}, "external: command: the program's absolute path is wanted"},
 		{external.Options{Name: "a", Command: []string{dir}}, "external: command: " + dir + " is no program"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "external: find: it is for a url: a program is asked about names with passwords only"},
 		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "external: ca: it is for a url"},
 	} {
 		if _, err := external.New(tt.o); err == nil || err.Error() != tt.want {

@@ -44,6 +44,9 @@ func newProgram(o Options) (*program, Problems) {
 			problems = append(problems, Problem{field, "it is for a url"})
 		}
 	}
+	if o.Find {
+		problems = append(problems, Problem{"find", "it is for a url: a program is asked about names with passwords only"})
+	}
 	return &program{path, o.Command[1:]}, problems
 }
 
@@ -85,6 +88,11 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 		return Answer{}, err
 	}
 	return a, nil
+}
+
+// find is never asked: New refuses it. A password that is left out would be an empty one to a program.
+func (p *program) find(context.Context, FindQuestion) (Answer, error) {
+	return Answer{Answer: Unknown}, nil
 }
 
 // request is what docker_auth's ext_authz gets.

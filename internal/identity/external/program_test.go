@@ -101,7 +101,7 @@ func program(t *testing.T, change func(*external.Options), args ...string) *exte
 
 func TestAProgramIsASource(t *testing.T) {
 	identitytest.Run(t, identitytest.Subject{
-		Source: program(t, nil, "source"), Kind: identity.Password, Name: "ann", Secret: "wonder land", Unknown: "nobody",
+		Source: program(t, nil, "source"), Kind: identity.Password, Name: "ann", Secret: "wonder land", Unknown: "nobody", Hidden: true,
 	})
 }
 

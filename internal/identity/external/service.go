@@ -96,7 +96,12 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) {
+func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) { return s.who(ctx, q) }
+
+func (s *service) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.who(ctx, q) }
+
+// who asks a question that an Answer answers.
+func (s *service) who(ctx context.Context, q any) (Answer, error) {
 	var a Answer
 	if err := s.post(ctx, q, &a); err != nil {
 		return Answer{}, err

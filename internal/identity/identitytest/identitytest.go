@@ -23,6 +23,7 @@ type Subject struct {
 	Name    string          // somebody it knows …
 	Secret  string          // … with a secret that holds
 	Unknown string          // a name that it does not know; "": it knows every name, and takes every secret
+	Hidden  bool            // it finds nobody without a secret
 	Break   func()          // from then on it cannot answer; nil: it always can. It is called last
 }
 
@@ -166,6 +167,14 @@ func refuse(t *testing.T, s Subject) {
 
 // find holds a Finder to finding whom Authenticate lets in, and nobody else.
 func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Finder) {
+	if s.Hidden {
+		t.Run("nobody is found", func(t *testing.T) {
+			if p, err := finder.Find(t.Context(), known.Name, known.ID); !errors.Is(err, identity.ErrUnknown) {
+				t.Errorf("Find(%q): %v, %v, want %v", known.Name, p, err, identity.ErrUnknown)
+			}
+		})
+		return
+	}
 	t.Run("who was let in is found", func(t *testing.T) {
 		for _, id := range []string{known.ID, ""} {
 			found, err := finder.Find(t.Context(), known.Name, id)

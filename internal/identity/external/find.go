@@ -1,0 +1,47 @@
+package external
+
+import (
+	"context"
+	"strings"
+	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// FindQuestion is what a service is asked about somebody who is not there: whose refresh token or access token
+// was shown, or who is asked about on the command line. It is answered by an Answer, as a sign-in is. A
+// service that does not know this question finds neither name nor password in it, and so must let nobody in.
+type FindQuestion struct {
+	Find Sought `json:"find"`
+}
+
+// Sought is who is looked for.
+type Sought struct {
+	Name string `json:"name"`
+	ID   string `json:"id"` // "": whoever has that name now
+}
+
+// Find asks the service for somebody by name, and by id unless it is empty. Who is closed is unknown, and so is everybody where
+// Options.Find is off: no token is handed out to whom nobody could find again.
+func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	if !e.finds || name == "" || strings.ContainsFunc(name, unicode.IsControl) {
+		return nil, identity.ErrUnknown
+	}
+	var answer Answer
+	err := e.ask(ctx, func(ctx context.Context) (err error) {
+		answer, err = e.asked.find(ctx, FindQuestion{Sought{name, id}})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if answer.Answer != Accepted {
+		return nil, identity.ErrUnknown
+	}
+	p := answer.principal(e.source)
+	if id != "" && (p.ID != id || p.Name != name) { // somebody else, whatever the service thinks of it
+		return nil, identity.ErrUnknown
+	}
+	return p, nil
+}
