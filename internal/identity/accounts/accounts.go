@@ -113,7 +113,7 @@ type Options struct {
 	Throttle func() *identity.Throttle
 
 	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
-	OwnerFor    time.Duration    // what Find said is good for as long; 0: 10 s; negative: not at all
+	OwnerFor    time.Duration    // what Find said is good for as long, for access tokens; 0: 10 s; negative: not at all
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: nothing is logged
 	Every       time.Duration    // how often Run looks for changes by others; 0: 1 s

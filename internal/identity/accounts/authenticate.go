@@ -79,7 +79,11 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 	}
 	v := w.verified
 	if v.Principal == nil {
-		p, err := a.elsewhere(ctx, w.owner)
+		find := a.elsewhere
+		if w.refresh { // it may be months since the source last said who that is
+			find = a.afresh
+		}
+		p, err := find(ctx, w.owner)
 		switch {
 		case errors.Is(err, identity.ErrUnknown):
 			return identity.Verified{}, identity.ErrRejected

@@ -50,18 +50,32 @@ func (o *owners) put(who Owner, p *policy.Principal, now time.Time) {
 	o.seen[who] = sighting{p, now.Add(o.keep)}
 }
 
-// elsewhere finds an owner in another source. The error is identity.ErrUnknown, or an outage.
+func (o *owners) drop(who Owner) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.seen, who)
+}
+
+// elsewhere finds an owner in another source, as he was a short while ago at most. The error is identity.ErrUnknown, or an outage.
 func (a *Accounts) elsewhere(ctx context.Context, who Owner) (*policy.Principal, error) {
-	now := a.o.Now()
-	if p := a.owners.get(who, now); p != nil {
+	if p := a.owners.get(who, a.o.Now()); p != nil {
 		return p, nil
 	}
+	return a.afresh(ctx, who)
+}
+
+// afresh is elsewhere as the source says it now. Somebody who is not there any more loses at once what was remembered of him.
+func (a *Accounts) afresh(ctx context.Context, who Owner) (*policy.Principal, error) {
+	now := a.o.Now()
 	p, err := a.o.Find(ctx, who.Source, who.Name, who.ID)
+	if err == nil && (p == nil || p.Source != who.Source || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
+		err = identity.ErrUnknown
+	}
+	if errors.Is(err, identity.ErrUnknown) {
+		a.owners.drop(who)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if p == nil || p.Source != who.Source || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind) {
-		return nil, identity.ErrUnknown
 	}
 	a.owners.put(who, p, now)
 	return p, nil

@@ -401,6 +401,50 @@ func TestADroppedGroupIsGone(t *testing.T) {
 	})
 }
 
+// What is remembered of a directory's people is for access tokens, and for seconds. A refresh looks again, and whom it does not
+// find is gone at once.
+func TestARefreshAsksTheSourceAgain(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.options.OwnerFor = 0
+		var err error
+		if h.Accounts, err = accounts.Open(h.options); err != nil {
+			t.Fatal(err)
+		}
+		h.Tend(t.Context())
+		_, token, err := h.AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Source: "ldap:corp", Name: "dora"}, Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := refreshing(h.refresh("dora", "directory password"))
+		groups := func(c identity.Credentials) string {
+			t.Helper()
+			v, err := h.Authenticate(t.Context(), c)
+			if err != nil {
+				return err.Error()
+			}
+			return fmt.Sprint(v.Principal.Groups)
+		}
+		laptop := shown("dora", token.Reveal())
+		see := func(what string, c identity.Credentials, want string) {
+			t.Helper()
+			if got := groups(c); got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		see("the token", laptop, "[dev]")
+		h.directory.Groups = []string{"sales"}
+		see("the token, at once", laptop, "[dev]")
+		h.clock.add(10 * time.Second)
+		see("the token, ten seconds later", laptop, "[sales]")
+		h.directory.Groups = nil
+		see("the refresh token, at once", kept, "[]")
+		delete(h.directory.People, "dora")
+		see("the token of who left", laptop, "[]")
+		see("the refresh token of who left", kept, identity.ErrRejected.Error())
+		see("the token, now that it is known", laptop, identity.ErrRejected.Error())
+	})
+}
+
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit, API. None is in the database or an error.
 func TestSecretsAreNowhere(t *testing.T) {
 	h := newHouse(t, "sqlite://"+t.TempDir()+"/state.db")
