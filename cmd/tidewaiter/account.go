@@ -157,7 +157,7 @@ func sample(kind policy.Kind) string {
 }
 
 // newAccountChange makes a command that does one thing to one account.
-func newAccountChange(kind policy.Kind, verb, done, long string, do func(desk, context.Context, string) (accounts.Account, error)) *cobra.Command {
+func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cobra.Command) keeping, do func(desk, context.Context, string) (accounts.Account, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   fmt.Sprintf("%s a %s", strings.ToUpper(verb[:1])+verb[1:], kind),
@@ -165,7 +165,7 @@ func newAccountChange(kind policy.Kind, verb, done, long string, do func(desk, c
 		Example: fmt.Sprintf("  tidewaiter %s %s %s", kind, verb, sample(kind)),
 		Args:    cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := hasKind(cmd, kind, args[0]); err != nil {
 			return err
@@ -184,14 +184,14 @@ func newAccountChange(kind policy.Kind, verb, done, long string, do func(desk, c
 func newAccountDisable(kind policy.Kind) *cobra.Command {
 	return newAccountChange(kind, "disable", "disabled", `Keep somebody from signing in, in any way, beginning within two seconds. Registry tokens that were handed
 out before are good for the rest of their short life. Refresh tokens, which docker and others keep in place of
-a password, are void for ever; other tokens rest until the account is enabled.`,
+a password, are void for ever; other tokens rest until the account is enabled.`, takingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Disable(ctx, d.by, login, 0)
 		})
 }
 
 func newAccountEnable(kind policy.Kind) *cobra.Command {
-	return newAccountChange(kind, "enable", "enabled", "Undo disable: the account signs in again with the password or the tokens that it had.",
+	return newAccountChange(kind, "enable", "enabled", "Undo disable: the account signs in again with the password or the tokens that it had.", keepingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Enable(ctx, d.by, login, 0)
 		})
@@ -199,7 +199,7 @@ func newAccountEnable(kind policy.Kind) *cobra.Command {
 
 func newAccountDelete(kind policy.Kind) *cobra.Command {
 	return newAccountChange(kind, "delete", "deleted", `Delete an account with all that is its own: password, tokens, memberships. It cannot be undone, and somebody
-who is added later under the name has nothing of it. To take rights away for a while, disable it.`,
+who is added later under the name has nothing of it. To take rights away for a while, disable it.`, takingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			a, err := d.Account(ctx, d.by, login)
 			if err != nil {
@@ -218,7 +218,7 @@ and another duration lets it in again.`,
 		Example: fmt.Sprintf("  tidewaiter %[1]s expire %[2]s 90d\n  tidewaiter %[1]s expire %[2]s never", kind, sample(kind)),
 		Args:    cobra.ExactArgs(2),
 	}
-	k := keepingFlags(cmd)
+	k := takingFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var life lifetime
 		if err := life.Set(args[1]); err != nil {

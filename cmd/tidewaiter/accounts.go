@@ -26,10 +26,18 @@ import (
 type keeping struct {
 	source *source
 	output *format
+	force  *bool // nil: the command takes nothing away
 }
 
 func keepingFlags(cmd *cobra.Command) keeping {
-	return keeping{configFlags(cmd), outputFlag(cmd)}
+	return keeping{source: configFlags(cmd), output: outputFlag(cmd)}
+}
+
+// takingFlags is keepingFlags for a command that could take the last administrator away.
+func takingFlags(cmd *cobra.Command) keeping {
+	k := keepingFlags(cmd)
+	k.force = cmd.Flags().Bool("force", false, "do it even if nobody is left who is an administrator")
+	return k
 }
 
 // desk is where accounts are looked after.
@@ -42,7 +50,14 @@ type desk struct {
 // change opens accounts for a command that changes them.
 func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error) error {
 	return k.open(cmd, app.OpenAccounts, func(ctx context.Context, d desk) error {
-		if err := do(ctx, d); err != nil {
+		if k.force != nil && *k.force {
+			d.by = d.by.Forcing()
+		}
+		err := do(ctx, d)
+		if errors.Is(err, accounts.ErrLast) {
+			return fmt.Errorf("%w; tidewaiter user add --admin NAME makes another, and --force does it all the same", err)
+		}
+		if err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(d.cfg.Identity, func(s config.Source) bool { return s.Accounts != nil }) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Say all that is wrong with a config and its policy",
 		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
-each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is touched.`,
+each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed.`,
 		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
 	}
 	source := configFlags(cmd)
@@ -28,7 +29,7 @@ each mistake with its place. It exits 1 if there is one. Nothing is opened to an
 		switch {
 		case err == nil:
 			wrong, warnings = app.Check(cfg, time.Now())
-			warnings = append(cfg.Warnings, warnings...)
+			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg))
 		case !errors.As(err, &wrong):
 			return err
 		}

@@ -71,7 +71,7 @@ func newGroupDelete() *cobra.Command {
 		Example: "  tidewaiter group delete developers",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := takingFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return k.change(cmd, func(ctx context.Context, d desk) error {
 			g, err := d.Group(ctx, d.by, args[0])
@@ -127,7 +127,7 @@ robot+ci. Whoever is a member already, or is none, stays it.`,
   tidewaiter group members developers --add alice --add robot+ci --remove bob`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := takingFlags(cmd)
 	added := cmd.Flags().StringArray("add", nil, "the `login` of an account to add (may be repeated)")
 	removed := cmd.Flags().StringArray("remove", nil, "the `login` of a member to remove (may be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

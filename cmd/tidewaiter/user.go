@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -72,6 +75,15 @@ With --admin the user may change everything in Tidewaiter. It works before the f
 			a, err := d.AddUser(ctx, d.by, u)
 			if err != nil {
 				return err
+			}
+			namesakes, err := app.Namesakes(d.cfg, func(names []string) ([]string, error) {
+				return slices.DeleteFunc(names, func(name string) bool { return name != a.Name }), nil
+			})
+			if err != nil {
+				return err
+			}
+			for _, n := range namesakes {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", n.Text)
 			}
 			return k.doneWith(cmd, "added", &a, made)
 		})

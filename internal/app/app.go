@@ -88,6 +88,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.generation = next
 	a.generation.start()
 	a.welcome(ctx, cfg)
+	a.warnOfNamesakes(ctx, cfg)
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.String())
 	}
@@ -127,6 +128,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.String())
 	}
+	a.warnOfNamesakes(ctx, cfg)
 	a.config = cfg
 	return nil
 }

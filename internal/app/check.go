@@ -12,7 +12,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
-	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -57,10 +56,7 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	case s.Anyone != nil:
 		return identity.Anyone{}, nil
 	case s.HTPasswd != nil:
-		return htpasswd.New(htpasswd.Options{
-			Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
-			Hashing: password.New(password.Options{}),
-		})
+		return newHTPasswd(s.HTPasswd)
 	case s.LDAP != nil:
 		return newDirectory(cfg, s.LDAP, nil, nil, nil)
 	case s.OIDC != nil:

@@ -16,11 +16,21 @@ type Actor struct {
 	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
 
 	operator string
+	forces   bool
 }
 
 // Operator is somebody with a command line and the database itself, who therefore may do everything. The
 // name is for the journal.
 func Operator(name string) Actor { return Actor{operator: name} }
+
+// Forcing is an operator who means it: what is refused to everybody as a likely mistake is done. Others force nothing.
+func (by Actor) Forcing() Actor {
+	by.forces = by.operator != ""
+	return by
+}
+
+// Forces says whether the actor is Forcing.
+func (by Actor) Forces() bool { return by.forces }
 
 // Narrowed says whether the actor's credential is narrower than its owner's rights.
 func (by Actor) Narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }

@@ -27,6 +27,8 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 	if kind == altered {
 		// Also after an error, since what failed to commit may have been kept all the same.
 		defer a.warm.forget()
+		change := f
+		f = func(tx *sql.Tx) (*journal.Change, error) { return keeping(ctx, by, tx, change) }
 	}
 	return a.write(ctx, kind, func(tx *sql.Tx) error {
 		note, err := f(tx)

@@ -133,6 +133,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
 		h.user("admin", accounts.Administrators)
+		h.user("another", accounts.Administrators)
 		h.user("help", "helpdesk")
 		h.user("ann")
 		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {

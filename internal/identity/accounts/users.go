@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -111,6 +113,30 @@ func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Pa
 	}
 	return list, next, nil
 }
+
+// Users returns which of the names are those of users, for who compares them with another source's.
+func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known []string, err error) {
+	if err := a.mayRead(by); err != nil {
+		return nil, err
+	}
+	for some := range slices.Chunk(names, maxCompared) {
+		args := []any{policy.User.String()}
+		places := make([]string, len(some))
+		for i, name := range some {
+			args = append(args, name)
+			places[i] = "$" + strconv.Itoa(i+2)
+		}
+		found, err := texts(ctx, a.o.DB.Read(), "SELECT name FROM accounts WHERE kind = $1 AND name IN ("+strings.Join(places, ", ")+") ORDER BY name", args...)
+		if err != nil {
+			return nil, fmt.Errorf("comparing names: %w", err)
+		}
+		known = append(known, found...)
+	}
+	return known, nil
+}
+
+// maxCompared is how many names are compared in one query.
+const maxCompared = 500
 
 // SetPassword sets the password of another user, and voids the user's refresh tokens. For one's own there is
 // ChangePassword: whoever found a token must not make a password of it.

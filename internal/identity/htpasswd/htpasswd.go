@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,6 +140,9 @@ func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, erro
 
 // Len returns the number of entries.
 func (f *File) Len() int { return len(f.entries.Load().named) }
+
+// Names returns the names of all entries, sorted.
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries.Load().named)) }
 
 func asker(c identity.Credentials) password.Asker {
 	return password.Asker{Name: c.Name, Address: c.Remote}
