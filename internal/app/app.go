@@ -44,7 +44,9 @@ type App struct {
 	metrics  *prometheus.Registry
 	counts   *server.Metrics
 
-	server   atomic.Pointer[server.Server]
+	server      atomic.Pointer[server.Server]
+	connections counted // of what Run listens at
+
 	writable answered // whether the state is, while it may not be
 
 	mu         sync.Mutex // held by Reload and Close
@@ -176,6 +178,8 @@ func needsRestart(from, to *config.Config) string {
 		return "state"
 	case fmt.Sprintf("%+v", listeners(from)) != fmt.Sprintf("%+v", listeners(to)):
 		return "listen"
+	case from.Limits.Connections != to.Limits.Connections:
+		return "limits.connections"
 	case from.Log != to.Log:
 		return "log"
 	case accountsOf(from) != nil && accountsOf(to) != nil && *accountsOf(from) != *accountsOf(to):

@@ -40,6 +40,12 @@ func newMetrics(a *App) *prometheus.Registry {
 		throttled(func(s identity.ThrottleStats) uint64 { return s.ByName }))
 	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were not looked at for the failures of their address.",
 		throttled(func(s identity.ThrottleStats) uint64 { return s.ByAddress }))
+	gauge("tidewaiter_connections_open", "Connections that are open.",
+		func() float64 { return float64(a.connections.stats().Open) })
+	counter("tidewaiter_connections_closed_total", "Connections that were closed while nobody was being answered on them, to make room for others.",
+		func() float64 { return float64(a.connections.stats().Closed) })
+	counter("tidewaiter_connections_refused_total", "Connections that were refused, because too many were open.",
+		func() float64 { return float64(a.connections.stats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
 	return r

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +39,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 			var at net.Listener
 			if at, err = listen(l.Address); err == nil {
 				s := server.HTTP(a.Handler(faces(l.Serve)...), certificates, a.log.Logger)
-				servers = append(servers, running{s, at})
+				servers = append(servers, running{s, a.bound(s, at)})
 				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", join(l.Serve))
 				continue
 			}
@@ -83,6 +84,38 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		}
 	}
 	return err
+}
+
+// bound bounds how many connections a listener has open.
+func (a *App) bound(s *http.Server, l net.Listener) net.Listener {
+	c := server.NewConnections(server.ConnectionsOptions{
+		Most: a.config.Limits.Connections, TrustedProxies: func() []netip.Prefix { return a.server.Load().TrustedProxies },
+	})
+	c.Watch(s)
+	a.connections.add(c)
+	return c.Bound(l)
+}
+
+// counted are the connections of all listeners, for the metrics.
+type counted struct {
+	mu  sync.Mutex
+	all []*server.Connections
+}
+
+func (c *counted) add(one *server.Connections) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, one)
+}
+
+func (c *counted) stats() (sum server.ConnectionsStats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.all {
+		s := one.Stats()
+		sum.Open, sum.Closed, sum.Refused = sum.Open+s.Open, sum.Closed+s.Closed, sum.Refused+s.Refused
+	}
+	return sum
 }
 
 func (a *App) certificates(t *config.TLS) (*tls.Config, error) {

@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explained},
 		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute}},
-		Limits:     Limits{Throttle: true, FailuresPerName: 10, FailuresPerAddress: 100, LongestDelay: 5 * time.Minute},
+		Limits:     Limits{Throttle: true, FailuresPerName: 10, FailuresPerAddress: 100, LongestDelay: 5 * time.Minute, Connections: 4000},
 		Log:        Log{Level: "info", Format: "text"},
 		Rules:      policy.Source{Roles: map[string]scope.Actions{}, Rules: []policy.Rule{}},
 		Warnings: Problems{
@@ -117,7 +117,7 @@ policy:
     - { name: two, effect: deny, repositories: ["**"], actions: [delete] }
     - { name: three, subjects: ["user:ann"], catalog: true }
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
-limits: { throttle: false, failures_per_name: 3, failures_per_address: 30, longest_delay: 1m }
+limits: { throttle: false, failures_per_name: 3, failures_per_address: 30, longest_delay: 1m, connections: 500 }
 log: { level: debug, format: json }
 `
 
@@ -181,7 +181,7 @@ func TestEveryKey(t *testing.T) {
 			},
 		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
-		Limits:         Limits{Throttle: false, FailuresPerName: 3, FailuresPerAddress: 30, LongestDelay: time.Minute},
+		Limits:         Limits{Throttle: false, FailuresPerName: 3, FailuresPerAddress: 30, LongestDelay: time.Minute, Connections: 500},
 		Log:            Log{Level: "debug", Format: "json"},
 		Warnings: Problems{
 			{File: main, Line: 7, Column: 50, Text: "clients cannot know a self-signed certificate: for testing only"},

@@ -53,6 +53,9 @@ func problem(status int, code, format string, args ...any) *requestError {
 	return &requestError{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// errCrowded means that a request came on a connection that is one too many.
+var errCrowded = errors.New("too many connections are open")
+
 // panicked makes an error of what a handler panicked with. The stack goes to the log alone.
 func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
 
@@ -89,6 +92,8 @@ func known(err error) *requestError {
 	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotTaken), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
+	case errors.Is(err, errCrowded):
+		return problem(http.StatusServiceUnavailable, codeUnavailable, "%s: try again", err).with("Retry-After", "5")
 	case store.Unavailable(err):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"the database cannot be reached at the moment: try again").with("Retry-After", "5")

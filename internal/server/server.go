@@ -121,6 +121,11 @@ func (s *Server) handle(h handler) http.Handler {
 				s.fail(w, r, panicked(p))
 			}
 		}()
+		if surplus(r) {
+			w.Header().Set("Connection", "close")
+			s.fail(w, r, errCrowded)
+			return
+		}
 		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}

@@ -1,0 +1,255 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// hall is a server behind a listener that is bounded. Its connections are pipes, whose addresses tests choose.
+type hall struct {
+	*testing.T
+	connections *server.Connections
+	arriving    chan net.Conn
+	answering   chan struct{} // a request at /readyz has begun
+	release     chan struct{} // and may end
+	closing     sync.Once
+}
+
+func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
+	h := &hall{
+		T: t, connections: server.NewConnections(o), arriving: make(chan net.Conn),
+		answering: make(chan struct{}, 1000), release: make(chan struct{}),
+	}
+	s := server.New(server.Options{Ready: []server.Check{{Name: "slow", Ready: func(context.Context) error {
+		h.answering <- struct{}{}
+		<-h.release
+		return nil
+	}}}})
+	front := server.HTTP(s.Handler(server.Health), nil, slog.New(slog.DiscardHandler))
+	h.connections.Watch(front)
+	ended := make(chan error)
+	go func() { ended <- front.Serve(h.connections.Bound(h)) }()
+	t.Cleanup(func() {
+		_ = front.Close()
+		<-ended
+		synctest.Wait()
+		if s := h.connections.Stats(); s.Open != 0 {
+			t.Errorf("%d are still counted when all are closed", s.Open)
+		}
+	})
+	return h
+}
+
+// Accept, Close and Addr make it the listener.
+func (h *hall) Accept() (net.Conn, error) {
+	if c, ok := <-h.arriving; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (h *hall) Close() error   { h.closing.Do(func() { close(h.arriving) }); return nil }
+func (h *hall) Addr() net.Addr { return &net.TCPAddr{} }
+
+// at is a connection with an address.
+type at struct {
+	net.Conn
+	from string
+}
+
+func (a at) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from)) }
+
+// dial opens a connection.
+func (h *hall) dial(from string) net.Conn {
+	h.Helper()
+	client, end := net.Pipe()
+	h.Cleanup(func() { _ = client.Close() })
+	h.arriving <- at{end, from}
+	synctest.Wait()
+	return client
+}
+
+// get is ask, and waits until the server is done with it.
+func get(c net.Conn, path string) string {
+	defer synctest.Wait()
+	return ask(c, path)
+}
+
+// ask asks for a path on a connection, and says what was answered: a status, or "closed".
+func ask(c net.Conn, path string) string {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+		return "closed"
+	}
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return "closed"
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	text := response.Status[:3]
+	if after := response.Header.Get("Retry-After"); after != "" {
+		text += ", again after " + after
+	}
+	if response.Close {
+		text += ", closing"
+	}
+	return text
+}
+
+func (h *hall) want(what, got, want string) {
+	h.Helper()
+	if got != want {
+		h.Errorf("%s: %s, want %s", what, got, want)
+	}
+}
+
+// docker_auth: an open header held its connection for 35 s, and there was no limit to their number. Whoever opens many takes
+// the places of nobody else, and makes room.
+func TestAFloodOfOpenHeadersKeepsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 8})
+		kept := h.dial("192.0.2.1:1000")
+		h.want("somebody", get(kept, "/healthz"), "200")
+		for port := range 40 { // of two addresses: one alone has half of the places
+			c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
+			if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := h.connections.Stats(); s.Open != 8 {
+			t.Errorf("%d are open, want 8", s.Open)
+		}
+		h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
+		h.want("who was there before", get(kept, "/healthz"), "200")
+	})
+}
+
+// A connection that is kept for a next request makes room: the one that was not used for the longest time.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 3})
+		var kept []net.Conn
+		for i := range 3 {
+			kept = append(kept, h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1)))
+			h.want("one of three", get(kept[i], "/healthz"), "200")
+		}
+		h.want("the first, again", get(kept[0], "/healthz"), "200")
+		h.want("a fourth", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
+		var now []string
+		for _, c := range kept {
+			now = append(now, get(c, "/healthz"))
+		}
+		if diff := cmp.Diff([]string{"200", "closed", "200"}, now); diff != "" {
+			t.Errorf("the three (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Nobody who is being answered is cut off: the newcomer is told to come back.
+func TestWhoIsOneTooManyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 2})
+		answers := make(chan string)
+		for i := range 2 {
+			c := h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1))
+			go func() { answers <- ask(c, "/readyz") }()
+			<-h.answering
+		}
+		for range 3 {
+			h.want("one too many", get(h.dial("192.0.2.9:1000"), "/healthz"), "503, again after 5, closing")
+		}
+		// Even that has an end: who does not even ask is not waited for.
+		for range 100 {
+			h.dial("192.0.2.9:1000")
+		}
+		h.want("beyond all bounds", get(h.dial("192.0.2.9:1000"), "/healthz"), "closed")
+		close(h.release)
+		h.want("the first", <-answers, "200")
+		h.want("the second", <-answers, "200")
+		if s := h.connections.Stats(); s.Refused != 104 {
+			t.Errorf("%d were refused, want 104", s.Refused)
+		}
+		time.Sleep(time.Minute) // of the bubble: who did not ask is gone
+		synctest.Wait()
+		h.want("afterwards", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
+	})
+}
+
+// One address, or one /64, has half of the places at most; a proxy is many.
+func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
+	for _, tt := range []struct {
+		what, from string
+		want       int
+	}{
+		{"an address", "192.0.2.1:%d", 5},
+		{"a /64 of IPv6", "[2001:db8::%d]:1000", 5},
+		{"this machine", "127.0.0.1:%d", 10},
+		{"a trusted proxy", "10.1.2.3:%d", 10},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t, server.ConnectionsOptions{
+					Most: 10, TrustedProxies: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+				})
+				for i := range 30 {
+					h.dial(fmt.Sprintf(tt.from, 1000+i))
+				}
+				if got := h.connections.Stats().Open; got != tt.want {
+					t.Errorf("%d are open, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A TLS connection is one of ours, too.
+func TestConnectionsWithTLSAreBounded(t *testing.T) {
+	certificates, err := server.SelfSigned(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := server.NewConnections(server.ConnectionsOptions{Most: 1})
+	front := server.HTTP(server.New(server.Options{}).Handler(server.Health), certificates, slog.New(slog.DiscardHandler))
+	c.Watch(front)
+	ended := make(chan error)
+	go func() { ended <- front.ServeTLS(c.Bound(l), "", "") }()
+	for range 3 {
+		conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // of this test
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") && !strings.HasPrefix(line, "HTTP/1.1 503") {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	if s := c.Stats(); s.Open > 1 || s.Closed+s.Refused != 2 {
+		t.Errorf("%+v: one place, and three that came", s)
+	}
+	if err := front.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
