@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -30,11 +31,17 @@ func (e *explanation) print(w io.Writer) {
 			return
 		}
 	}
+	for _, r := range e.results {
+		fmt.Fprintln(w, p.verdict(e.who, r))
+	}
+	if len(e.results) > 0 {
+		fmt.Fprintln(w)
+	}
 	fmt.Fprintf(w, "%s at %s\n", describe(e.who), e.registry)
 	if e.note != "" {
 		fmt.Fprintln(w, p.faint(e.note))
 	}
-	printResults(w, p, e.results, e.near)
+	printResults(w, p, e.request, e.results, e.near)
 	for _, i := range e.ignored {
 		fmt.Fprintf(w, "\nignored %s: %s\n", i.Text, i.Reason)
 	}
@@ -47,27 +54,104 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintln(w, "\nThe policy is another one today, and grants the same.")
 	default:
 		fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
-		printResults(w, p, e.today.Results, e.today.Near)
+		printResults(w, p, e.today.Request, e.today.Results, e.today.Near)
 	}
 }
 
-func printResults(w io.Writer, p paint, results []policy.Result, near []policy.Nearby) {
-	for i, r := range results {
-		fmt.Fprintf(w, "\n%s\n", p.bold(resource(r.Asked)))
+// verdict says what became of a scope in one sentence: "refused: user:alice may pull team/app, and may not push it".
+func (p paint) verdict(who *policy.Principal, r policy.Result) string {
+	name := who.String()
+	if who.Kind == policy.Anonymous {
+		name = "somebody anonymous"
+	}
+	what, left := shortly(r.Asked), r.Asked.Actions&^r.Granted
+	switch {
+	case left == 0:
+		return p.green("allowed:") + fmt.Sprintf(" %s may %s %s", name, verbs(r.Granted, "and"), what)
+	case r.Granted == 0:
+		return p.red("refused:") + fmt.Sprintf(" %s may not %s %s", name, verbs(left, "or"), what)
+	}
+	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(left, "or"))
+}
+
+// shortly names a resource; a repository by its name alone.
+func shortly(s scope.Scope) string {
+	switch s.Type {
+	case scope.TypeRepository:
+		return plain(s.Name)
+	case scope.TypeRegistry:
+		return "the " + plain(s.Name)
+	}
+	return plain(s.Type) + ":" + plain(s.Name)
+}
+
+// verbs joins actions for a sentence. What is done with a catalog is to list it.
+func verbs(a scope.Actions, conjunction string) string {
+	names := a.Names()
+	for i, name := range names {
+		if name == "*" {
+			names[i] = "list"
+		}
+	}
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " " + conjunction + " " + names[last]
+}
+
+func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Result, near []policy.Nearby) {
+	for i, result := range results {
+		fmt.Fprintf(w, "\n%s\n", p.bold(resource(result.Asked)))
 		width := 0
-		for _, c := range r.Causes {
+		for _, c := range result.Causes {
 			width = max(width, len(c.Actions.String()))
 		}
-		for _, c := range r.Causes {
+		for _, c := range result.Causes {
 			verdict := p.red("refused")
 			if c.Reason == policy.Allowed {
 				verdict = p.green("granted")
 			}
-			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(c))
+			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(r, c))
+			if c.Rule != nil && c.Rule.When != nil && r != nil {
+				indent := strings.Repeat(" ", width+len("  granted  ")+2)
+				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(holds(c.Rule.When, r)), plain(c.Rule.When.String()))
+				printValues(w, indent+"  ", c.Rule.When.Explain(r))
+			}
+			if c.Reason == policy.Narrowed && r != nil && r.Principal != nil {
+				for _, l := range r.Principal.Limits {
+					fmt.Fprintf(w, "%s it is limited to %s\n", strings.Repeat(" ", width+len("  granted  ")+2), l)
+				}
+			}
 		}
 		if i < len(near) {
 			printNear(w, p, near[i])
 		}
+	}
+}
+
+// holds says what became of a condition.
+func holds(when policy.Condition, r *policy.Request) string {
+	switch holds, err := when.Holds(r); {
+	case err != nil:
+		return "its condition fails (" + plain(err.Error()) + ")"
+	case holds:
+		return "its condition holds"
+	}
+	return "its condition is false"
+}
+
+// printValues writes what the parts of a condition came to, as columns.
+func printValues(w io.Writer, indent string, values []policy.Value) {
+	const most = 48
+	width := 0
+	for _, v := range values {
+		if n := utf8.RuneCountInString(plain(v.Expression)); n <= most {
+			width = max(width, n)
+		}
+	}
+	for _, v := range values {
+		fmt.Fprintf(w, "%s%-*s  is %s\n", indent, width, plain(v.Expression), plain(v.Value))
 	}
 }
 
@@ -76,12 +160,12 @@ func sameGrants(a, b []policy.Result) bool {
 }
 
 // because says why, as the rest of a sentence.
-func because(c policy.Cause) string {
+func because(r *policy.Request, c policy.Cause) string {
 	switch c.Reason {
 	case policy.Allowed:
-		return "by " + c.Rule.String()
+		return "by " + c.Rule.String() + as(r, c.Rule)
 	case policy.Denied:
-		return "denied by " + c.Rule.String()
+		return "denied by " + c.Rule.String() + as(r, c.Rule)
 	case policy.Narrowed:
 		return "allowed by " + c.Rule.String() + ", but outside the limits of the credential"
 	case policy.ConditionFailed:
@@ -89,6 +173,19 @@ func because(c policy.Cause) string {
 	case policy.NoRule:
 	}
 	return "no rule allows it"
+}
+
+// as says which of a rule's subjects somebody is that he is not just by name.
+func as(r *policy.Request, rule *policy.Rule) string {
+	if r == nil || r.Principal == nil {
+		return ""
+	}
+	for _, g := range r.Principal.Groups {
+		if group := "group:" + g; slices.Contains(rule.Subjects, group) {
+			return ", as " + plain(group)
+		}
+	}
+	return ""
 }
 
 func printNear(w io.Writer, p paint, n policy.Nearby) {
@@ -103,11 +200,11 @@ func printNear(w io.Writer, p paint, n policy.Nearby) {
 		obstacles := make([]string, len(near.Obstacles))
 		for i, o := range near.Obstacles {
 			obstacles[i] = o.Text
-			for _, v := range o.Values {
-				obstacles[i] += fmt.Sprintf(" (%s is %s)", v.Expression, v.Value)
-			}
 		}
 		fmt.Fprintf(w, "    %s %s %s, but %s\n", near.Rule, verb, near.Actions, strings.Join(obstacles, ", and "))
+		for _, o := range near.Obstacles {
+			printValues(w, "      ", o.Values)
+		}
 	}
 	if n.More > 0 {
 		fmt.Fprintf(w, "    and %s\n", count(n.More, "other rule", "other rules"))
@@ -148,117 +245,4 @@ func plain(s string) string {
 		return quoted
 	}
 	return s
-}
-
-// The forms of an explanation for programs.
-type (
-	explanationJSON struct {
-		ID        string        `json:"id,omitempty"`
-		Time      *time.Time    `json:"time,omitempty"`
-		Registry  string        `json:"registry"`
-		Principal principalJSON `json:"principal"`
-		Known     bool          `json:"known"` // to a source
-		Note      string        `json:"note,omitempty"`
-		Refused   string        `json:"refused,omitempty"`
-		Scopes    []resultJSON  `json:"scopes"`
-		Today     []resultJSON  `json:"today,omitempty"` // by another policy than the decision's
-		Ignored   []ignoredJSON `json:"ignored,omitempty"`
-	}
-	principalJSON struct {
-		Kind   string   `json:"kind"`
-		Name   string   `json:"name,omitempty"`
-		Source string   `json:"source,omitempty"`
-		Groups []string `json:"groups,omitempty"`
-	}
-	resultJSON struct {
-		Type    string      `json:"type"`
-		Name    string      `json:"name"`
-		Asked   []string    `json:"asked"`
-		Granted []string    `json:"granted"`
-		Causes  []causeJSON `json:"causes"`
-		Near    []nearJSON  `json:"near,omitempty"`
-		More    int         `json:"more,omitempty"`
-	}
-	causeJSON struct {
-		Actions []string `json:"actions"`
-		Reason  string   `json:"reason"`
-		ruleJSON
-	}
-	nearJSON struct {
-		Effect    string   `json:"effect"`
-		Actions   []string `json:"actions"`
-		Obstacles []string `json:"obstacles"`
-		ruleJSON
-	}
-	ruleJSON struct {
-		Rule string `json:"rule,omitempty"`
-		File string `json:"file,omitempty"`
-		Line int    `json:"line,omitempty"`
-	}
-	ignoredJSON struct {
-		Text   string `json:"text"`
-		Reason string `json:"reason"`
-	}
-)
-
-func (e *explanation) forPrograms() explanationJSON {
-	j := explanationJSON{Registry: e.registry, Known: e.known, Note: e.note, Scopes: results(e.results, e.near)}
-	if e.today != nil {
-		j.Today = results(e.today.Results, e.today.Near)
-	}
-	if e.who != nil {
-		j.Principal = principalJSON{e.who.Kind.String(), e.who.Name, e.who.Source, e.who.Groups}
-	}
-	if e.entry != nil {
-		j.ID, j.Time, j.Refused = e.entry.ID.String(), &e.entry.Time, e.entry.Decision.Refused
-		if e.who == nil {
-			j.Principal = principalJSON{Kind: policy.Anonymous.String(), Name: e.entry.Decision.Name}
-			j.Known = false
-		}
-	}
-	for _, i := range e.ignored {
-		j.Ignored = append(j.Ignored, ignoredJSON(i))
-	}
-	return j
-}
-
-func results(from []policy.Result, near []policy.Nearby) []resultJSON {
-	list := make([]resultJSON, len(from))
-	for i, r := range from {
-		list[i] = resultJSON{Type: r.Asked.Type, Name: r.Asked.Name, Asked: words(r.Asked.Actions), Granted: words(r.Granted)}
-		for _, c := range r.Causes {
-			list[i].Causes = append(list[i].Causes, causeJSON{words(c.Actions), c.Reason.String(), rule(c.Rule)})
-		}
-		if i >= len(near) {
-			continue
-		}
-		list[i].More = near[i].More
-		for _, n := range near[i].Rules {
-			effect := "allow"
-			if n.Rule.Deny {
-				effect = "deny"
-			}
-			j := nearJSON{Effect: effect, Actions: words(n.Actions), ruleJSON: rule(n.Rule)}
-			for _, o := range n.Obstacles {
-				j.Obstacles = append(j.Obstacles, o.Text)
-			}
-			list[i].Near = append(list[i].Near, j)
-		}
-	}
-	return list
-}
-
-func rule(r *policy.Rule) ruleJSON {
-	if r == nil {
-		return ruleJSON{}
-	}
-	return ruleJSON{r.Name, r.Origin.File, r.Origin.Line}
-}
-
-// words are the names of actions, never null in JSON.
-func words(a scope.Actions) []string {
-	if names := a.Names(); names != nil {
-		return names
-	}
-	return []string{}
 }

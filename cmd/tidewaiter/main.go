@@ -66,7 +66,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 		Example: `  tidewaiter init                         # a config, a root, an account, and the registry's config
   tidewaiter check                        # say all that is wrong with it
   tidewaiter serve                        # run
-  tidewaiter explain --user admin repository:team/app:push`,
+  tidewaiter explain --as user:admin push team/app`,
 		SilenceErrors: true, // run tells them
 		SilenceUsage:  true,
 	}

@@ -59,11 +59,8 @@ type limitJSON struct {
 func tokenForPrograms(t *accounts.Token, secret identity.Secret) tokenJSON {
 	j := tokenJSON{
 		ID: t.ID, Use: t.Use, Owner: ownerJSON{t.Owner.Kind, or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
-		Limits: []limitJSON{}, Registry: t.Registry, Client: t.Client, Parent: t.Parent,
+		Limits: append([]limitJSON{}, limitsForPrograms(t.Limits)...), Registry: t.Registry, Client: t.Client, Parent: t.Parent,
 		Created: utc(t.Created), Expires: utc(t.Expires), Used: utc(t.Used), Secret: secret.Reveal(),
-	}
-	for _, l := range t.Limits {
-		j.Limits = append(j.Limits, limitJSON{or(l.Type, scope.TypeRepository), l.Names, words(l.Actions)})
 	}
 	if t.From.IsValid() {
 		j.From = t.From.String()

@@ -293,8 +293,8 @@ func TestKeylessPagesAreTrue(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(string(text)) {
-			if rest, ok := strings.CutPrefix(line, "tidewaiter explain --workload "); ok && !strings.HasSuffix(page, "README.md") {
-				explain(t, page, first, strings.Fields("--workload "+rest))
+			if rest, ok := strings.CutPrefix(line, "tidewaiter explain --as workload:"); ok && !strings.HasSuffix(page, "README.md") {
+				explain(t, page, first, strings.Fields("--as workload:"+rest))
 			}
 		}
 	}
@@ -306,8 +306,8 @@ func explain(t *testing.T, page string, cfg *config.Config, args []string) {
 	var asked []string
 	for len(args) > 0 {
 		switch args[0] {
-		case "--workload":
-			who.Name = args[1]
+		case "--as":
+			who.Name = strings.TrimPrefix(args[1], "workload:")
 			args = args[2:]
 		case "--group":
 			who.Groups = append(who.Groups, args[1])
@@ -316,9 +316,9 @@ func explain(t *testing.T, page string, cfg *config.Config, args []string) {
 			name, v, _ := strings.Cut(args[1], "=")
 			who.Claims[name] = v
 			args = args[2:]
-		default:
-			asked = append(asked, args[0])
-			args = args[1:]
+		default: // push NAME
+			asked = append(asked, "repository:"+args[1]+":"+args[0])
+			args = args[2:]
 		}
 	}
 	scopes, _, err := scope.Parse(asked)

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// asker is who is said to ask.
+type asker struct {
+	as             string // a subject
+	groups, claims []string
+
+	// Other words for as.
+	user, robot, workload string
+	anonymous             bool
+}
+
+// mayHave gives cmd the flags of what is said of somebody.
+func (a *asker) mayHave(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "a `group` beside those that sources know (may be repeated)")
+	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim, as `NAME=TEXT` or NAME:=JSON (may be repeated)")
+}
+
+// flags gives cmd the flags that say who asks.
+func (a *asker) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.as, "as", "", "who asks: user:NAME, robot:NAME, workload:NAME or anonymous, as `WHO`")
+	a.mayHave(cmd)
+	cmd.Flags().StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
+	cmd.Flags().StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
+	cmd.Flags().StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
+	cmd.Flags().BoolVar(&a.anonymous, "anonymous", false, "the same as --as anonymous")
+	for _, other := range []string{"user", "robot", "workload", "anonymous"} {
+		_ = cmd.Flags().MarkHidden(other) // fails only for a flag that is not there
+	}
+}
+
+// given lists what was said of who asks, as subjects.
+func (a *asker) given() []string {
+	var all []string
+	for _, one := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
+		if one.name != "" {
+			all = append(all, one.kind+one.name)
+		}
+	}
+	if a.anonymous {
+		all = append(all, "anonymous")
+	}
+	return all
+}
+
+// read returns who asks, as far as the command line says it. The error is one of usage.
+func (a *asker) read(cmd *cobra.Command) (*policy.Principal, error) {
+	switch given := a.given(); len(given) {
+	case 0:
+		return nil, misused(cmd, "who is asking? --as says it: user:NAME, robot:NAME, workload:NAME or anonymous")
+	case 1:
+		return a.principal(cmd, given[0])
+	}
+	return nil, misused(cmd, "one asks at a time: --as says who")
+}
+
+// principal is somebody who is named as rules name him.
+func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
+	who := policy.Principal{Groups: a.groups}
+	kind, name, named := strings.Cut(subject, ":")
+	switch {
+	case subject == "anonymous":
+		if len(a.groups)+len(a.claims) > 0 {
+			return nil, misused(cmd, "nobody has groups or claims without a name: --group and --claim go with a user, a robot or a workload")
+		}
+		return &who, nil
+	case kind == "group" && named:
+		return nil, misused(cmd, "a group does not ask, somebody in it does: user:NAME with --group %s", name)
+	case kind == "anyone" || kind == "signed-in":
+		return nil, misused(cmd, "%s is many: name one of them, as in user:NAME", kind)
+	case !named:
+		return nil, misused(cmd, "is %q a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", subject, subject, subject, subject)
+	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
+		return nil, misused(cmd, "%q is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", subject)
+	}
+	if who.Kind == policy.Robot {
+		name = strings.TrimPrefix(name, identity.RobotPrefix)
+	}
+	if who.Name = name; name == "" {
+		return nil, misused(cmd, "%q names nobody", subject)
+	}
+	var err error
+	who.Claims, err = readClaims(a.claims)
+	if err != nil {
+		return nil, misused(cmd, "%v", err)
+	}
+	return &who, nil
+}
+
+// readClaims reads NAME=TEXT and NAME:=JSON.
+func readClaims(written []string) (map[string]any, error) {
+	if len(written) == 0 {
+		return nil, nil
+	}
+	claims := make(map[string]any, len(written))
+	for _, text := range written {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" || name == ":" {
+			return nil, fmt.Errorf("a claim is NAME=TEXT, as in --claim repository=acme/app, or NAME:=JSON; %q is none", text)
+		}
+		name, isJSON := strings.CutSuffix(name, ":")
+		if !isJSON {
+			claims[name] = value
+			continue
+		}
+		var v any
+		if err := json.Unmarshal([]byte(value), &v); err != nil {
+			return nil, fmt.Errorf("the claim %s: %q is no JSON: %w", name, value, err)
+		}
+		claims[name] = v
+	}
+	return claims, nil
+}
+
+// find returns who would be judged: as a source of the config knows him, with the groups and claims that were given
+// beside. Somebody whom no source knows is judged by what was said of him, and known is false.
+func find(ctx context.Context, cfg *config.Config, said *policy.Principal) (who *policy.Principal, known bool, err error) {
+	switch said.Kind {
+	case policy.Anonymous:
+		return said, true, nil
+	case policy.Workload:
+		return said, false, nil
+	}
+	found, err := app.Find(ctx, cfg, identity.Login(said))
+	if errors.Is(err, identity.ErrUnknown) {
+		return said, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	more := *found // a principal is shared, and never changed
+	if len(said.Claims) > 0 {
+		more.Claims = maps.Clone(found.Claims)
+		if more.Claims == nil {
+			more.Claims = make(map[string]any)
+		}
+		maps.Copy(more.Claims, said.Claims)
+	}
+	for _, g := range said.Groups {
+		if !slices.Contains(more.Groups, g) {
+			more.Groups = append(more.Groups[:len(more.Groups):len(more.Groups)], g)
+		}
+	}
+	return &more, true, nil
+}
+
+// unknown is what there is to say of somebody whom no source knows; "" of one who needs none.
+func unknown(who *policy.Principal, known bool) string {
+	if known || who.Kind == policy.Workload {
+		return ""
+	}
+	return "no source of the config knows this name: judged by it, and by the groups that were given"
+}

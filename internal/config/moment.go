@@ -1,0 +1,53 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	_ "time/tzdata" // containers have no zones of their own
+)
+
+// ParseTime reads a time as people write it: 2026-11-28T23:00:00Z, 2026-11-28 23:00, 2026-11-28, and the last two with
+// a zone behind them, as in 2026-11-28 23:00 Europe/Paris. What has no zone is in the given one.
+func ParseTime(text string, zone *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	day, rest, _ := strings.Cut(text, " ")
+	clock, name, both := strings.Cut(rest, " ")
+	if !both && rest != "" && (rest[0] < '0' || rest[0] > '9') {
+		clock, name = "", rest
+	}
+	if name != "" {
+		var err error
+		if zone, err = parseZone(name); err != nil {
+			return time.Time{}, err
+		}
+	}
+	written := strings.TrimSuffix(day+" "+clock, " ")
+	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		t, err := time.ParseInLocation(layout, written, zone)
+		if err != nil {
+			continue
+		}
+		if t.Format(layout) != written {
+			return time.Time{}, fmt.Errorf("%s is left out in %s, where clocks are put forward then", quoted(written), zone)
+		}
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf(`%s is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, quoted(text))
+}
+
+// parseZone reads a zone: a name, or hours and minutes.
+func parseZone(name string) (*time.Location, error) {
+	if t, err := time.Parse("-07:00", name); err == nil {
+		_, offset := t.Zone()
+		return time.FixedZone(name, offset), nil
+	}
+	if name != "Local" { // which is another one on each machine
+		if zone, err := time.LoadLocation(name); err == nil {
+			return zone, nil
+		}
+	}
+	return nil, fmt.Errorf("%s is no time zone like Europe/Paris, UTC or +02:00", quoted(name))
+}

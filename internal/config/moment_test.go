@@ -1,0 +1,43 @@
+package config
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"2026-11-28T23:00:00Z", "2026-11-28T23:00:00Z"},
+		{"2026-11-28T23:00:00+05:00", "2026-11-28T18:00:00Z"},
+		{"2026-11-28 23:00 Europe/Paris", "2026-11-28T22:00:00Z"},
+		{"2026-07-28 23:00:30 Europe/Paris", "2026-07-28T21:00:30Z"},
+		{"2026-11-28 Europe/Paris", "2026-11-27T23:00:00Z"},
+		{"2026-11-28 UTC", "2026-11-28T00:00:00Z"},
+		{"2026-11-28 23:00 +02:00", "2026-11-28T21:00:00Z"},
+		{"2026-11-28T23:00", "2026-11-28T22:00:00Z"},
+		{"2026-11-28 23:00", "2026-11-28T22:00:00Z"}, // where no zone is written, it is the one that was given
+		{"2026-11-28", "2026-11-27T23:00:00Z"},
+		{"2026-03-29 03:30 Europe/Paris", "2026-03-29T01:30:00Z"},
+
+		{"2026-03-29 02:30 Europe/Paris", `"2026-03-29 02:30" is left out in Europe/Paris, where clocks are put forward then`},
+		{"2026-11-28 23:00 Europe/Pari", `"Europe/Pari" is no time zone like Europe/Paris, UTC or +02:00`},
+		{"2026-11-28 23:00 Local", `"Local" is no time zone like Europe/Paris, UTC or +02:00`},
+		{"28.11.2026", `"28.11.2026" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
+		{"2026-02-30", `"2026-02-30" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
+		{"", `"" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`},
+	} {
+		got := ""
+		if at, err := ParseTime(tt.text, paris); err != nil {
+			got = err.Error()
+		} else {
+			got = at.UTC().Format(time.RFC3339)
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
