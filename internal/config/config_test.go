@@ -263,6 +263,8 @@ func TestWarnings(t *testing.T) {
 			`2:39: rule "x" gives everybody who can sign in rights over Tidewaiter itself`},
 		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",
 			`2:76: rule "x" lets people change repositories, or list them all, who have not signed in`},
+		{"a condition that is none", "policy: {rules: [{name: x, subjects: [signed-in], repositories: [x], actions: [pull], when: true}]}",
+			`2:93: the condition is always true: it asks about nothing`},
 		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},
 	} {
 		t.Run(tt.about, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
 // shape is one kind of value: what the reference calls it, and how a T is read from YAML.
@@ -72,11 +74,14 @@ func (k key[S]) or(standard string) key[S] {
 // decoder reads the nodes of one file.
 type decoder struct {
 	file  string // as problems name it
+	src   []byte // its text
 	dir   string // what its relative paths count from
 	open  access
 	env   func(string) (string, bool)
 	disk  disk
 	tells *report
+
+	conditions *when.Compiler // shared by all files, so that equal conditions are compiled once
 }
 
 // problem tells of a mistake at n.

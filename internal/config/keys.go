@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -93,7 +94,8 @@ func configKeys() []key[written] {
     - { name: public images, subjects: [anyone], repositories: ["library/**"], role: reader }
     - { name: own images, subjects: [signed-in], repositories: ["${user}/**"], role: writer, actions: [delete] }
     - { name: catalog, subjects: ["group:operators"], catalog: true }
-    - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete] }
+    - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete],
+        when: 'now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]' }
 `),
 		on("decider", pointer(section(deciderKeys(), checkExternal)), func(w *written, v *External) { w.Decider = v }).
 			says("A service or a program of your own that is asked about each request after the policy. When it does not answer, nothing is granted: 503. The page [A service of your own](external.md) shows how.").
@@ -299,6 +301,8 @@ func ruleKeys() []key[writtenRule] {
 			says("A role, for its actions."),
 		on("actions", actions(), func(r *writtenRule, v scope.Actions) { r.Actions = v }).
 			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push. Rights over Tidewaiter have `read` and `write`."),
+		on("when", condition(), func(r *writtenRule, v policy.Condition) { r.When = v }).
+			says("A condition that must hold for the rule to match: an expression in CEL over `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. The page [Policy](policy.md#conditions) shows how. If it cannot be evaluated, say for want of a claim, an allow does not match, and a deny does."),
 		on("lifetime", duration(minToken, maxToken), func(r *writtenRule, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens with a grant by this rule are good for at most."),
 		on("comment", prose(), func(*writtenRule, string) {}).

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
 // Options are what a config does not say of itself. The zero value is good.
@@ -35,7 +37,7 @@ func load(file string, o Options, disk disk) (*Config, error) {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	l := loader{options: o, disk: disk, report: &report{}}
+	l := loader{options: o, disk: disk, report: &report{}, conditions: when.NewCompiler()}
 	c := l.load(file)
 	if err := l.report.err(); err != nil {
 		return nil, err
@@ -49,6 +51,8 @@ type loader struct {
 	options Options
 	disk    disk
 	report  *report
+
+	conditions *when.Compiler
 }
 
 // written is a config as its file has it.
@@ -166,6 +170,7 @@ func (l *loader) matches(pattern filesPattern) ([]string, error) {
 // opened is a file that was read and parsed, by whatever goroutine.
 type opened struct {
 	file   string
+	src    []byte
 	open   access
 	node   *yaml.Node // nil if it could not be parsed
 	report report
@@ -174,7 +179,7 @@ type opened struct {
 
 func (l *loader) open(file string) opened {
 	src, open, err := l.disk.read(file, maxFile)
-	f := opened{file: file, open: open, err: err}
+	f := opened{file: file, src: src, open: open, err: err}
 	if err == nil {
 		f.node = parse(file, src, &f.report)
 	}
@@ -189,6 +194,9 @@ func (l *loader) take(f opened) (*decoder, bool) {
 	for _, warning := range f.open.warnings("it", false) {
 		l.report.warn(Problem{File: f.file, Text: warning})
 	}
-	d := &decoder{file: f.file, dir: filepath.Dir(f.file), open: f.open, env: l.options.Env, disk: l.disk, tells: l.report}
+	d := &decoder{
+		file: f.file, src: f.src, dir: filepath.Dir(f.file), open: f.open,
+		env: l.options.Env, disk: l.disk, tells: l.report, conditions: l.conditions,
+	}
 	return d, f.node != nil
 }

@@ -1,0 +1,115 @@
+package when
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/interpreter"
+)
+
+// failure is why a condition could not be evaluated. It is put into words when somebody reads it: an allow
+// whose claim is missing fails for everybody who has no such claim.
+type failure struct {
+	condition *condition
+	err       error
+}
+
+// Error says it in words: `the claim "ref" is missing`.
+func (f *failure) Error() string { return f.condition.why(f.err) }
+
+// Unwrap returns what CEL said.
+func (f *failure) Unwrap() error { return f.err }
+
+// why puts an error of an evaluation into words.
+func (c *condition) why(err error) string {
+	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
+		return "it takes too long: the claims or groups are too large for it"
+	}
+	text := err.Error()
+	failed, _ := errors.AsType[*types.Err](err)
+	var at ast.Expr
+	if failed != nil {
+		at = find(c.ast.Expr(), failed.NodeID())
+	}
+	if key, missing := strings.CutPrefix(text, "no such key: "); missing {
+		if chain := claimOf(at, key); chain != "" {
+			return fmt.Sprintf("the claim %.100q is missing", chain)
+		}
+		return fmt.Sprintf("there is no %.100q", key)
+	}
+	in := ""
+	if at != nil {
+		in = " in " + c.textOf(at)
+	}
+	switch {
+	case text == "no such overload":
+		return fmt.Sprintf("the values do not go together%s", in)
+	case strings.HasPrefix(text, "index out of bounds: "):
+		return fmt.Sprintf("the list is too short%s", in)
+	case strings.HasPrefix(text, "type conversion error"):
+		return fmt.Sprintf("the value cannot be converted%s", in)
+	case text == "division by zero" || text == "modulus by zero":
+		return fmt.Sprintf("a division by zero%s", in)
+	}
+	return fmt.Sprintf("%.200s", text)
+}
+
+// find returns the part of an expression that has an id, or nil.
+func find(e ast.Expr, id int64) ast.Expr {
+	if e.ID() == id {
+		return e
+	}
+	for _, child := range children(e) {
+		if found := find(child, id); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// pathOf returns the dotted path that an expression is: claims.ref, request.ip.
+func pathOf(e ast.Expr) (string, bool) {
+	names, ok := steps(e)
+	return strings.Join(names, "."), ok
+}
+
+// steps returns the names on the way to a value: claims, a, b for claims.a["b"].
+func steps(e ast.Expr) ([]string, bool) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return []string{e.AsIdent()}, true
+	case ast.SelectKind:
+		before, ok := steps(e.AsSelect().Operand())
+		return append(before, e.AsSelect().FieldName()), ok
+	case ast.CallKind:
+		call := e.AsCall()
+		if name := call.FunctionName(); (name == operators.Index || name == operators.OptIndex || name == operators.OptSelect) && len(call.Args()) == 2 {
+			before, ok := steps(call.Args()[0])
+			if step := call.Args()[1]; step.Kind() == ast.LiteralKind {
+				return append(before, fmt.Sprint(step.AsLiteral().Value())), ok
+			}
+		}
+	}
+	return nil, false
+}
+
+// claimOf returns the claim whose part is missing: "ref", or "deep.ref" for one in another.
+func claimOf(e ast.Expr, key string) string {
+	if e == nil {
+		return ""
+	}
+	names, ok := steps(e)
+	if !ok || names[0] != varClaims {
+		return ""
+	}
+	for i, name := range names[1:] {
+		if name == key {
+			return strings.Join(names[1:i+2], ".")
+		}
+	}
+	return ""
+}

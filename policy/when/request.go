@@ -1,0 +1,94 @@
+package when
+
+import (
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/ext"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// The names that a condition may ask about.
+const (
+	varIP       = "request.ip"
+	varNow      = "now"
+	varUser     = "user"
+	varGroups   = "groups"
+	varClaims   = "claims"
+	varClient   = "client"
+	varRegistry = "registry"
+)
+
+// variables declares them.
+func variables() []cel.EnvOption {
+	return []cel.EnvOption{
+		cel.Variable(varIP, ext.IPType),
+		cel.Variable(varNow, cel.TimestampType),
+		cel.Variable(varUser, cel.StringType),
+		cel.Variable(varGroups, cel.ListType(cel.StringType)),
+		cel.Variable(varClaims, cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable(varClient, cel.StringType),
+		cel.Variable(varRegistry, cel.StringType),
+	}
+}
+
+// errNoAddress is what request.ip is where the address is not known.
+const errNoAddress = "the client's address is not known"
+
+// request is what CEL sees of a policy.Request. Whatever a condition does not name is not looked at.
+type request struct{ *policy.Request }
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// Parent is part of cel.Activation.
+func (r *request) Parent() cel.Activation { return nil }
+
+// ResolveName is part of cel.Activation.
+func (r *request) ResolveName(name string) (any, bool) {
+	switch name {
+	case varClaims:
+		return r.claims(), true
+	case varGroups:
+		return r.groups(), true
+	case varUser:
+		return types.String(r.user()), true
+	case varIP:
+		if !r.IP.IsValid() {
+			return types.NewErr(errNoAddress).(*types.Err), true
+		}
+		return ext.IP{Addr: r.IP.Unmap().WithZone("")}, true
+	case varNow:
+		return types.Timestamp{Time: r.Now.UTC()}, true
+	case varClient:
+		return types.String(r.Client), true
+	case varRegistry:
+		return types.String(r.Registry), true
+	}
+	return nil, false
+}
+
+// claims are those of who asks. Nobody anonymous has any.
+func (r *request) claims() map[string]any {
+	if r.Principal == nil || r.Principal.Kind == policy.Anonymous {
+		return nil
+	}
+	return r.Principal.Claims
+}
+
+func (r *request) groups() []string {
+	if r.Principal == nil {
+		return nil
+	}
+	return r.Principal.Groups
+}
+
+// user is the name of a user. A robot and a workload have none, as they have no ${user}: whoever may
+// name a robot could else name it after a user.
+func (r *request) user() string {
+	if r.Principal == nil || r.Principal.Kind != policy.User {
+		return ""
+	}
+	return r.Principal.Name
+}

@@ -1,0 +1,147 @@
+// Package when turns the text of a condition into a policy.Condition.
+//
+// A condition is one expression in CEL (https://cel.dev) that is true or false. The rule that has it
+// matches only where it is true:
+//
+//	now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]
+//	cidr("10.0.0.0/8").containsIP(request.ip)
+//	claims.ref == "refs/heads/main" && claims.environment == "production"
+//	groups.exists(g, g.startsWith("team-")) && client.startsWith("docker/")
+//
+// # What it can ask about
+//
+//	request.ip   the address of the client; containsIP, isLoopback, family … (IPv4 in IPv6 is IPv4)
+//	now          the time of the request; getHours("Europe/Paris"), timestamp("2026-12-24T00:00:00Z")
+//	user         the name of the user who asks; "" for a robot, a workload, and nobody
+//	groups       the groups of who asks, a list of texts
+//	claims       what an ID token or a directory says of who asks: claims.ref, claims["a-b"]
+//	client       what the client calls itself (User-Agent); anybody can write anything there
+//	registry     the service that is asked for
+//
+// # What it can do with them
+//
+// Compare (== != < <= > >= in), join (&& || !), choose (a ? b : c), calculate (+ - * / %), look into
+// texts (startsWith, endsWith, contains, matches with an RE2 pattern, size), into lists (in, all,
+// exists, exists_one, filter, size, sets.contains, sets.intersects, sets.equivalent), into networks (ip,
+// cidr, containsIP, containsCIDR) and times (getFullYear, getMonth, getDate, getDayOfWeek, getHours,
+// getMinutes …, each of UTC, of a zone like "Europe/Paris", or of an offset like "+02:00"). Days and
+// months are counted from 0, so that they have names: SUNDAY to SATURDAY, JANUARY to DECEMBER.
+//
+// # A claim that may be missing
+//
+// To read a claim that is not there is an error, and a condition with an error opens nothing: an allow
+// does not match, a deny does. Ask first, or say what holds instead:
+//
+//	has(claims.environment) && claims.environment == "production"
+//	claims[?"environment"].orValue("none") == "production"
+//
+// # What it cannot do
+//
+// It reads no disk, no environment and no clock; it keeps nothing from one request for the next. Its
+// text, its depth and the work of one evaluation are bounded: a condition that would take more than
+// about a millisecond over what a request says is an error, whoever wrote the claims. Patterns and zones of
+// people who ask become neither pattern nor zone: a pattern stands in the text.
+//
+// All that can be found wrong is found by Compile, with line and column: syntax, names, types, zones,
+// networks, patterns, and a result that is not true or false.
+package when
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Compiler compiles conditions. Equal texts share one program, however many rules have them. It may be
+// used from any goroutine.
+type Compiler struct {
+	language func() (*language, error) // made when the first condition is compiled
+
+	mu       sync.Mutex
+	compiled map[string]result
+}
+
+// result is what became of a text.
+type result struct {
+	condition policy.Condition
+	err       error
+}
+
+// NewCompiler returns a Compiler that has compiled nothing yet.
+func NewCompiler() *Compiler {
+	return &Compiler{language: sync.OnceValues(newLanguage), compiled: map[string]result{}}
+}
+
+// Compile checks the text of a condition and makes it ready to be evaluated. What is wrong with the text is
+// Errors, with all that can be told at once.
+func (c *Compiler) Compile(text string) (policy.Condition, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.compiled[text]
+	if !ok {
+		known.condition, known.err = c.compile(text)
+		c.compiled[text] = known
+	}
+	return known.condition, known.err
+}
+
+func (c *Compiler) compile(text string) (policy.Condition, error) {
+	l, err := c.language()
+	if err != nil {
+		return nil, fmt.Errorf("preparing conditions: %w", err)
+	}
+	compiled, err := l.compile(text)
+	if err != nil {
+		return nil, err
+	}
+	return compiled, nil
+}
+
+// Constant returns what a condition comes to if it is the same for every request: it asks about nothing.
+func Constant(c policy.Condition) (value, constant bool) {
+	own, ok := c.(*condition)
+	if !ok || !own.constant {
+		return false, false
+	}
+	value, err := own.Holds(&policy.Request{})
+	return value, err == nil
+}
+
+// Error is a mistake in the text of a condition.
+type Error struct {
+	Line, Column int    // in the text, from 1, in characters
+	Text         string // `unknown name "grops"`
+	Suggestion   string // "groups"; "" if there is none
+}
+
+// Error returns `1:36: unknown name "grops" (did you mean "groups"?)`.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Text)
+	if e.Suggestion != "" {
+		text += fmt.Sprintf(" (did you mean %q?)", e.Suggestion)
+	}
+	return text
+}
+
+// Errors are all mistakes in the text of a condition, in the order of their places.
+type Errors []*Error
+
+// Error returns one line for each.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns each of them.
+func (es Errors) Unwrap() []error {
+	errs := make([]error, len(es))
+	for i, e := range es {
+		errs[i] = e
+	}
+	return errs
+}

@@ -1,0 +1,99 @@
+package when
+
+import (
+	_ "embed"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	_ "time/tzdata" // zones where a container has no files of them
+)
+
+// zoneNames are the names of all zones, one in a line, as time/tzdata has them.
+//
+//go:generate go test . -run TestZonesAreThoseOfGo -update
+//go:embed zones.txt
+var zoneNames string
+
+// zones finds zones by name. A zone is loaded once, by the compilation of the first condition that names it:
+// what time.LoadLocation does takes 10 µs and reads the disk. Whoever asks can neither add a name nor
+// misspell one, since the names are these.
+type zones struct {
+	names  func() []string // in order
+	loaded sync.Map        // name -> *time.Location
+}
+
+func newZones() *zones {
+	return &zones{names: sync.OnceValue(func() []string {
+		return strings.Split(strings.TrimSuffix(zoneNames, "\n"), "\n")
+	})}
+}
+
+// load makes a zone ready, and reports whether there is one of this name.
+func (z *zones) load(name string) bool {
+	if _, ok := z.find(name); ok {
+		return true
+	}
+	if _, known := slices.BinarySearch(z.names(), name); !known {
+		return false
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return false
+	}
+	z.loaded.Store(name, location)
+	return true
+}
+
+// loadAll makes every zone ready, for a condition that takes the zone's name from a request. It takes
+// some milliseconds and 1 MB, once.
+func (z *zones) loadAll() {
+	for _, name := range z.names() {
+		z.load(name)
+	}
+}
+
+// find returns a zone that was loaded, or an offset like +02:00.
+func (z *zones) find(name string) (*time.Location, bool) {
+	if location, ok := z.loaded.Load(name); ok {
+		return location.(*time.Location), true
+	}
+	offset, ok := parseOffset(name)
+	if !ok {
+		return nil, false
+	}
+	return time.FixedZone(name, offset), true
+}
+
+// parseOffset returns the seconds of an offset from UTC: "+02:00", "-09:30". A sign is wanted, since
+// "02:00" is a time of the day.
+func parseOffset(text string) (seconds int, ok bool) {
+	if len(text) != len("+02:00") || text[3] != ':' || text[0] != '+' && text[0] != '-' {
+		return 0, false
+	}
+	hours, err1 := strconv.ParseUint(text[1:3], 10, 8)
+	minutes, err2 := strconv.ParseUint(text[4:6], 10, 8)
+	if err1 != nil || err2 != nil || hours > 14 || minutes > 59 {
+		return 0, false
+	}
+	seconds = int(hours*60+minutes) * 60
+	if text[0] == '-' {
+		seconds = -seconds
+	}
+	return seconds, true
+}
+
+// suggest returns the zone that was meant: "Paris" and "Europe/pariss" are Europe/Paris.
+func (z *zones) suggest(name string) string {
+	if name == "" {
+		return ""
+	}
+	for _, known := range z.names() {
+		_, city, _ := strings.Cut(known, "/")
+		if strings.EqualFold(known, name) || strings.EqualFold(city, name) {
+			return known
+		}
+	}
+	return nearest(name, z.names())
+}
