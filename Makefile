@@ -34,7 +34,7 @@ bench: build ## measure against the limit beside it; writes bench/RESULTS.md
 	go run ./bench/compare --tidewaiter bin/tidewaiter
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 30s)
+fuzz: ## every fuzz target and property for FUZZTIME (default 30s)
 	@./scripts/fuzz
 
 .PHONY: generate

@@ -145,11 +145,17 @@ func naiveSubjects(who *policy.Principal) []string {
 
 func naiveAny(patterns []string, name string, who *policy.Principal) bool {
 	for _, p := range patterns {
-		if naiveMatch(strings.Split(p, "/"), strings.Split(name, "/"), who) {
+		if naiveName(p, name, who) {
 			return true
 		}
 	}
 	return false
+}
+
+// naiveName holds a pattern against a name. No name has an empty part.
+func naiveName(pattern, name string, who *policy.Principal) bool {
+	parts := strings.Split(name, "/")
+	return !naiveIn(parts, "") && naiveMatch(strings.Split(pattern, "/"), parts, who)
 }
 
 // naiveMatch holds a pattern against a name part by part, and tries everything that ** and a claim

@@ -1,0 +1,103 @@
+package policy_test
+
+import (
+	"math/rand/v2"
+	"strings"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// renaming puts another letter for each letter, always the same, and so leaves what is equal equal, what is
+// different different, and the text around a * around it.
+type renaming struct{ letters [26]byte }
+
+func drawRenaming(t *rapid.T) *renaming {
+	r := new(renaming)
+	for i, k := range rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "renaming"), 0)).Perm(26) {
+		r.letters[i] = 'a' + byte(k)
+	}
+	return r
+}
+
+func (n *renaming) text(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			return rune(n.letters[r-'a'])
+		}
+		return r
+	}, s)
+}
+
+// pattern leaves placeholders as they are.
+func (n *renaming) pattern(s string) string {
+	parts := strings.Split(s, "/")
+	for i, part := range parts {
+		if !strings.HasPrefix(part, "${") {
+			parts[i] = n.text(part)
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// subject leaves the word before the colon as it is.
+func (n *renaming) subject(s string) string {
+	word, name, named := strings.Cut(s, ":")
+	if !named {
+		return s
+	}
+	return word + ":" + n.text(name)
+}
+
+func (n *renaming) texts(list []string) []string    { return each(list, n.text) }
+func (n *renaming) patterns(list []string) []string { return each(list, n.pattern) }
+func (n *renaming) subjects(list []string) []string { return each(list, n.subject) }
+
+func each(list []string, f func(string) string) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, f(s))
+	}
+	return out
+}
+
+// claim leaves what is no text as it is.
+func (n *renaming) claim(value any) any {
+	switch v := value.(type) {
+	case string:
+		return n.text(v)
+	case []string:
+		return n.texts(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = n.claim(v[i])
+		}
+		return out
+	}
+	return value
+}
+
+func (n *renaming) request(r *policy.Request) *policy.Request {
+	other, who := *r, *r.Principal
+	who.Name, who.Groups = n.text(who.Name), n.texts(who.Groups)
+	who.Claims = map[string]any{}
+	for name, value := range r.Principal.Claims {
+		who.Claims[name] = n.claim(value)
+	}
+	who.Limits = nil
+	for _, l := range r.Principal.Limits {
+		l.Names = n.patterns(l.Names)
+		who.Limits = append(who.Limits, l)
+	}
+	other.Principal, other.Registry = &who, n.text(r.Registry)
+	other.Scopes = nil
+	for _, s := range r.Scopes {
+		if s.Type != "registry" {
+			s.Name = n.text(s.Name)
+		}
+		other.Scopes = append(other.Scopes, s)
+	}
+	return &other
+}
