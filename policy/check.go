@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -44,15 +45,39 @@ func (c *compiler) checkName(i int) {
 		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
 		return
 	}
-	if first, taken := c.names[name]; taken {
+	if first := c.names.take(c.policy.rules, i); first != i {
 		where := fmt.Sprintf("rule %d", first+1)
 		if origin := c.policy.rules[first].Origin; origin != (Origin{}) {
 			where = "the rule at " + origin.String()
 		}
 		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
-		return
 	}
-	c.names[name] = i
+}
+
+// names is the set of the names of rules that were seen: 1 + the place of each in the source, in a table
+// of a power of two, at least half of which is free.
+type names []int32
+
+func newNames(rules int) names {
+	size := 8
+	for size < 2*rules {
+		size *= 2
+	}
+	return make(names, size)
+}
+
+// take returns the first of the rules that has the name of the i-th: i, if there was none before.
+func (n names) take(rules []Rule, i int) int {
+	for at := maphash.String(seed, rules[i].Name); ; at++ {
+		place := &n[at&uint64(len(n)-1)]
+		if *place == 0 {
+			*place = int32(i + 1)
+			return i
+		}
+		if first := int(*place - 1); rules[first].Name == rules[i].Name {
+			return first
+		}
+	}
 }
 
 // checkType returns the type of a rule's resources.

@@ -42,12 +42,12 @@ func Compile(source Source) (*Policy, error) {
 			registries: map[string]map[string]*node{},
 			tree:       tree{edges: newEdges(len(rules)), globs: map[affix][]globEdge{}},
 		},
-		names:     make(map[string]int, len(rules)),
+		names:     newNames(len(rules)),
 		suggested: map[string]string{},
 		compiled:  make([]rule, len(rules)),
 		parts:     make(pattern, 0, maxParts),
 	}
-	c.planter = planter{tree: &c.policy.tree, globbed: map[globKey]*node{}}
+	c.planter = planter{tree: &c.policy.tree, globbed: map[globKey]*node{}, plants: make([]plant, 0, len(rules))}
 	c.checkRoles()
 	for i := range rules {
 		c.rule(i)
@@ -78,7 +78,7 @@ type compiler struct {
 	roles    map[string]scope.Actions
 	problems Problems
 
-	names     map[string]int // of rules, with their place in the source
+	names     names
 	suggested map[string]string
 	compiled  []rule
 	subjects  []subject // room for those of the next rules

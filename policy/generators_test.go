@@ -160,8 +160,12 @@ func drawRequest(t *rapid.T) *policy.Request {
 			}
 		})
 	}
-	if oneOf(t, "indexed", true, false) {
+	switch oneOf(t, "indexed", "", "", "as it is", "as it is", "as it was") {
+	case "as it is":
 		who = who.Indexed()
+	case "as it was": // when it was in other groups
+		who = who.Indexed()
+		who.Groups = drawGroups(t)
 	}
 	return &policy.Request{
 		Principal: who,

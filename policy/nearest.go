@@ -46,6 +46,13 @@ func distance(a, b string) int {
 
 // printable reports whether s can be shown in one line without hiding anything.
 func printable(s string) bool {
+	plain := true
+	for i := range len(s) {
+		plain = plain && ' ' <= s[i] && s[i] <= '~'
+	}
+	if plain {
+		return true
+	}
 	for _, r := range s {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return false

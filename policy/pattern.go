@@ -140,6 +140,8 @@ func wordPart(text, word string) (part, *flaw) {
 		return part{kind: star}, nil
 	case word == "**":
 		return part{kind: deep}, nil
+	case strings.IndexByte(word, '*') < 0 && strings.IndexByte(word, '$') < 0:
+		return part{literal, word}, nil
 	case strings.Contains(word, "${"):
 		return part{}, &flaw{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
 	case strings.Contains(word, "**"):
