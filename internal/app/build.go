@@ -102,7 +102,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			})
 		case s.HTPasswd != nil:
 			file, err := htpasswd.New(htpasswd.Options{
-				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups,
+				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups, Claims: s.HTPasswd.Claims,
 				Hashing: a.hashing, Log: a.log.Logger, Now: a.now,
 			})
 			if err != nil {

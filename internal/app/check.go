@@ -174,6 +174,8 @@ func (c *checking) sources() {
 		for _, p := range problems {
 			at := config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion}
 			switch {
+			case p.Claims != "":
+				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("the claims of %q: %s", p.Claims, p.Text)
 			case p.Group != "":
 				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("the group %q: %s", p.Group, p.Text)
 			case p.File == "":

@@ -61,7 +61,7 @@ func sentence(names []string, source string, hidden bool) string {
 // newHTPasswd reads an htpasswd source, to look at it.
 func newHTPasswd(h *config.HTPasswd) (*htpasswd.File, error) {
 	return htpasswd.New(htpasswd.Options{
-		Name: h.Name, File: h.File, Entries: h.Entries, Groups: h.Groups, Hashing: password.New(password.Options{}),
+		Name: h.Name, File: h.File, Entries: h.Entries, Groups: h.Groups, Claims: h.Claims, Hashing: password.New(password.Options{}),
 	})
 }
 

@@ -135,4 +135,10 @@ func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 			}
 		}
 	}
+	claims := value(n, "claims")
+	for i := 0; claims != n && i+1 < len(claims.Content); i += 2 {
+		if who := claims.Content[i]; !names[who.Value] {
+			d.suggest(who, d.nearest(who.Value, known), "there is no entry of %s", quoted(who.Value))
+		}
+	}
 }

@@ -138,8 +138,9 @@ type Anyone struct{}
 type HTPasswd struct {
 	Name    string // default "htpasswd"
 	File    string
-	Entries []string            // "name:hash"
-	Groups  map[string][]string // group -> names
+	Entries []string                       // "name:hash"
+	Groups  map[string][]string            // group -> names
+	Claims  map[string]map[string][]string // name -> claim -> values
 }
 
 // Log is how the log is written.

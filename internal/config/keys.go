@@ -241,6 +241,8 @@ func sourceKeys() []key[Source] {
 }
 
 func htpasswdKeys() []key[HTPasswd] {
+	claims := dictionary(dictionary(list(line())))
+	claims.kind = "names, each with claims, each with a list of text"
 	return []key[HTPasswd]{
 		on("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).or("htpasswd").
 			says("What this source is called, in the log and for a second one."),
@@ -254,6 +256,15 @@ func htpasswdKeys() []key[HTPasswd] {
 				h.Groups[group.name] = group.value
 			}
 		}).says("Groups, each with the names that are in it. Rules name them as `group:NAME`."),
+		on("claims", claims, func(h *HTPasswd, v []named[[]named[[]string]]) {
+			h.Claims = make(map[string]map[string][]string, len(v))
+			for _, who := range v {
+				h.Claims[who.name] = make(map[string][]string, len(who.value))
+				for _, claim := range who.value {
+					h.Claims[who.name][claim.name] = claim.value
+				}
+			}
+		}).says("What there is to say of somebody beside the groups. Rules use them as `${claims.NAME}`, and conditions as `claims.NAME`."),
 	}
 }
 

@@ -175,6 +175,8 @@ func TestProblems(t *testing.T) {
 		{"an entry twice, and a group of a stranger", "identity: [ { htpasswd: { entries: [\"ann:$2y$a\", \"ann:$2y$b\"], groups: { g: [anne] } } } ]", []string{
 			`2:50: there is another entry of "ann"`,
 			`2:78: there is no entry of "anne" (did you mean "ann"?)`}},
+		{"claims of a stranger", "identity: [ { htpasswd: { entries: [\"ann:$2y$a\"], claims: { anne: { team: [red] } } } } ]", []string{
+			`2:61: there is no entry of "anne" (did you mean "ann"?)`}},
 
 		// Policy.
 		{"an allow for nobody", "policy: { rules: [ { name: a, repositories: [a], actions: [pull] } ] }", []string{

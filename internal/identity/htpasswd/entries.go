@@ -38,6 +38,7 @@ type Problem struct {
 	File       string // "" for the entries and the groups of the config
 	Line       int    // of the file, or the entry's number, from 1; 0 for a group
 	Group      string // the group that names somebody unknown
+	Claims     string // the name whose claims they are, if nobody has it
 	Text       string // "\"ann\" is already on line 3"; never a hash
 	Suggestion string // the nearest name, for a group; "" if there is none
 }
@@ -46,6 +47,8 @@ type Problem struct {
 func (p Problem) String() string {
 	var where string
 	switch {
+	case p.Claims != "":
+		where = fmt.Sprintf("claims of %q", p.Claims)
 	case p.Line == 0:
 		where = fmt.Sprintf("group %q", p.Group)
 	case p.File == "":
@@ -75,6 +78,7 @@ func (p Problems) Error() string {
 type parser struct {
 	source   string
 	memberOf map[string][]string // name -> groups, sorted
+	claims   map[string]map[string]any
 	named    map[string]entry
 	order    []string         // hashes
 	lineOf   map[string]place // good or bad
@@ -91,7 +95,7 @@ type place struct {
 // that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
 // removed from the file.
 func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
-	p := &parser{source: f.name, memberOf: make(map[string][]string)}
+	p := &parser{source: f.name, memberOf: make(map[string][]string), claims: f.claims}
 	for group, names := range f.groups {
 		for _, name := range names {
 			if !slices.Contains(p.memberOf[name], group) {
@@ -154,7 +158,7 @@ func (p *parser) line(at place, file string, raw []byte) {
 		return
 	}
 	p.order = append(p.order, hash)
-	who := policy.Principal{Kind: policy.User, Name: name, Source: p.source, ID: name, Groups: p.memberOf[name]}
+	who := policy.Principal{Kind: policy.User, Name: name, Source: p.source, ID: name, Groups: p.memberOf[name], Claims: p.claims[name]}
 	p.named[name] = entry{hash: hash, principal: who.Indexed()}
 }
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// strangers returns a problem for each member of a group that has no line.
+// strangers returns a problem for each member of a group, and each name with claims, that has no line.
 func (f *File) strangers(named map[string]place) Problems {
 	var problems Problems
 	for _, group := range slices.Sorted(maps.Keys(f.groups)) {
@@ -17,6 +17,11 @@ func (f *File) strangers(named map[string]place) Problems {
 			problems = append(problems, Problem{
 				Group: group, Text: fmt.Sprintf("there is no entry for its member %q", name), Suggestion: nearest(name, named),
 			})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.claims)) {
+		if _, ok := named[name]; !ok && len(problems) < maxProblems {
+			problems = append(problems, Problem{Claims: name, Text: "there is no entry for it", Suggestion: nearest(name, named)})
 		}
 	}
 	return problems

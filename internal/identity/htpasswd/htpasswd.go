@@ -29,10 +29,11 @@ import (
 
 // Options are the settings of a File. Hashing, and File or Entries, are needed.
 type Options struct {
-	Name    string              // as principals bear it; "": "htpasswd"
-	File    string              // path; "": there is none
-	Entries []string            // "name:hash", beside the file or in its place
-	Groups  map[string][]string // group -> names of its members
+	Name    string                         // as principals bear it; "": "htpasswd"
+	File    string                         // path; "": there is none
+	Entries []string                       // "name:hash", beside the file or in its place
+	Groups  map[string][]string            // group -> names of its members
+	Claims  map[string]map[string][]string // name -> claim -> values
 	Hashing *password.Hashing
 	Every   time.Duration    // how often Run looks whether the file has changed; 0: 1 s
 	Log     *slog.Logger     // nil: nothing is logged
@@ -46,6 +47,7 @@ type File struct {
 	path    string
 	lines   []identity.Secret // of the config: hashes are not for the log
 	groups  map[string][]string
+	claims  map[string]map[string]any
 	hashing *password.Hashing
 	every   time.Duration
 	log     *slog.Logger
@@ -81,7 +83,7 @@ func New(o Options) (*File, error) {
 		return nil, errors.New("opening htpasswd: no Hashing was given")
 	}
 	f := &File{
-		name: o.Name, path: o.File, groups: o.Groups, hashing: o.Hashing,
+		name: o.Name, path: o.File, groups: o.Groups, claims: claimsOf(o.Claims), hashing: o.Hashing,
 		every: o.Every, log: o.Log.With("source", o.Name), now: o.Now, seed: maphash.MakeSeed(),
 	}
 	for _, line := range o.Entries {

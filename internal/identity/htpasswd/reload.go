@@ -149,6 +149,10 @@ func (f *File) loadLocked() error {
 	}
 	f.use(e, r.digest)
 	for _, s := range strangers {
+		if s.Claims != "" {
+			f.log.Warn("htpasswd: there are claims of somebody without an entry; the next start will refuse them", "name", s.Claims)
+			continue
+		}
 		f.log.Warn("htpasswd: a group has a member without an entry; the next start will refuse it", "group", s.Group, "problem", s.Text)
 	}
 	return nil
