@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -79,4 +81,9 @@ func chooseRegistry(cmd *cobra.Command, cfg *config.Config, named string) (strin
 
 func registryFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one there is)")
+}
+
+// inForce returns the policy that a service with this config decides by.
+func inForce(_ context.Context, cfg *config.Config) (*policy.Policy, error) {
+	return cfg.Policy, nil
 }

@@ -160,7 +160,11 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if e.who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
 		e.note = "whoever shows nothing gets no token, but is asked to sign in (token.anonymous is false)"
 	}
-	x := cfg.Policy.Explain(r)
+	p, err := inForce(cmd.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	x := p.Explain(r)
 	e.results, e.near = x.Results, x.Near
 	return e, nil
 }
@@ -198,10 +202,14 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	for i, r := range d.Results {
 		asked[i] = r.Asked
 	}
-	x := cfg.Policy.Explain(&policy.Request{
+	p, err := inForce(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	x := p.Explain(&policy.Request{
 		Principal: d.Principal, Registry: entry.Registry, Scopes: asked, IP: d.Remote, Client: d.Client, Now: entry.Time,
 	})
-	if d.Policy == cfg.Policy.ID() {
+	if d.Policy == p.ID() {
 		e.near, e.request = x.Near, x.Request
 		e.results = withRules(d.Results, x.Results)
 	} else {

@@ -82,7 +82,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 		}
 	}
 	add("run", newInit(), newCheck(), newServe())
-	add("ask", newExplain(), newJournal(), newHealth())
+	add("ask", newExplain(), newWhoCan(), newWhatCan(), newJournal(), newHealth())
 	add("keep", newUser(), newGroup(), newRobot(), newToken(), newHashPassword(), newKey(), newState())
 	root.AddCommand(newVersion())
 	root.InitDefaultCompletionCmd()

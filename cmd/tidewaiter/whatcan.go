@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func newWhatCan() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "what-can WHO",
+		Short: "Say all that somebody may do, and through which rules",
+		Long: `Say all that somebody may do, through which rules, and what other rules take out again. WHO is user:NAME,
+robot:NAME, workload:NAME or anonymous. A user or a robot is looked up in the config's sources, so that their groups are the
+real ones. What ${user} and ${claims.NAME} stand for is filled in. A condition is said, and not judged: explain does
+that for one request.`,
+		Example: `  tidewaiter what-can user:alice
+  tidewaiter what-can user:alice --group developers --registry registry.example.com
+  tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json
+  tidewaiter what-can anonymous`,
+		Args: cobra.ExactArgs(1),
+	}
+	source := configFlags(cmd)
+	var who asker
+	who.mayHave(cmd)
+	registry := cmd.Flags().String("registry", "", "only at the registry of this service `name` (default: at all)")
+	most := cmd.Flags().Uint("most", 1000, "at most so `many` of each list are shown (--output json has all)")
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		said, err := who.principal(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		cfg, err := source.load()
+		if err != nil {
+			return err
+		}
+		if *registry != "" {
+			if _, err := chooseRegistry(cmd, cfg, *registry); err != nil {
+				return err
+			}
+		}
+		principal, known, err := find(cmd.Context(), cfg, said)
+		if err != nil {
+			return err
+		}
+		p, err := inForce(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		r := rights{p.WhatCan(principal, *registry), known, unknown(principal, known)}
+		if *output == asJSON {
+			return writeJSON(cmd.OutOrStdout(), r.forPrograms())
+		}
+		return r.print(cmd.OutOrStdout(), int(*most))
+	}
+	return cmd
+}
+
+// rights is what somebody may do, as it is printed.
+type rights struct {
+	policy.Rights
+	known bool
+	note  string
+}
+
+// print writes the rights for people.
+func (r *rights) print(w io.Writer, most int) error {
+	p := painted(w)
+	at := "at all registries"
+	if r.Registry != "" {
+		at = "at " + plain(r.Registry)
+	}
+	who := describe(r.Principal)
+	if len(r.Allowed) > 0 {
+		fmt.Fprintf(w, "%s may, %s:\n", who, at)
+	} else {
+		fmt.Fprintf(w, "%s may do %s, %s\n", who, p.red("nothing"), at)
+	}
+	if err := r.table(w, p, r.Allowed, most); err != nil {
+		return err
+	}
+	if len(r.Except) > 0 {
+		fmt.Fprintln(w, "but not, of this:")
+	}
+	if err := r.table(w, p, r.Except, most); err != nil {
+		return err
+	}
+	if len(r.Limits) > 0 {
+		fmt.Fprintln(w, "and of that only, with this credential:")
+		for _, l := range r.Limits {
+			fmt.Fprintf(w, "  %s\n", l)
+		}
+	}
+	if len(r.Barred) > 0 {
+		fmt.Fprintln(w, "denied altogether:")
+	}
+	var rows [][]string
+	for _, b := range bounded(r.Barred, most) {
+		row := r.row(p, &b.Right)
+		row[2] = b.Rule.String() + " allows it, and " + b.By.String() + " denies it"
+		rows = append(rows, row)
+	}
+	if err := short(w, rows, len(r.Barred)-most); err != nil {
+		return err
+	}
+	if len(r.Void) > 0 {
+		fmt.Fprintln(w, "these rules are for them, and about nothing:")
+	}
+	for _, v := range bounded(r.Void, most) {
+		fmt.Fprintf(w, "  %s: %s\n", v.Rule, v.Why)
+	}
+	if r.note != "" {
+		fmt.Fprintln(w, p.faint(r.note))
+	}
+	return nil
+}
+
+func (r *rights) table(w io.Writer, p paint, list []policy.Right, most int) error {
+	var rows [][]string
+	for i := range bounded(list, most) {
+		rows = append(rows, r.row(p, &list[i]))
+	}
+	return short(w, rows, len(list)-most)
+}
+
+// row is actions, names and the rule.
+func (r *rights) row(p paint, right *policy.Right) []string {
+	names := make([]string, len(right.Names))
+	for i, name := range right.Names {
+		names[i] = shortly(scope.Scope{Type: right.Type, Name: name})
+	}
+	by := p.faint("by ") + right.Rule.String()
+	if at := right.Rule.Registries; r.Registry == "" && len(at) > 0 {
+		by += ", at " + strings.Join(at, ", ")
+	}
+	return []string{"  " + verbs(right.Actions, "and"), strings.Join(names, ", "), by + ifHolds(right.Rule)}
+}
+
+// The forms of rights for programs.
+type (
+	rightsJSON struct {
+		Principal principalJSON `json:"principal"`
+		Known     bool          `json:"known"` // to a source
+		Registry  string        `json:"registry,omitempty"`
+		Note      string        `json:"note,omitempty"`
+		Allowed   []rightJSON   `json:"allowed"`
+		Except    []rightJSON   `json:"except,omitempty"`
+		Barred    []rightJSON   `json:"barred,omitempty"`
+		Void      []voidJSON    `json:"void,omitempty"`
+	}
+	rightJSON struct {
+		Type       string   `json:"type"`
+		Names      []string `json:"names"` // patterns
+		Actions    []string `json:"actions"`
+		Registries []string `json:"registries,omitempty"`
+		ruleJSON
+		By *ruleJSON `json:"by,omitempty"` // the rule that denies it, of what is barred
+	}
+	voidJSON struct {
+		Why string `json:"why"`
+		ruleJSON
+	}
+)
+
+func (r *rights) forPrograms() rightsJSON {
+	j := rightsJSON{Principal: principalForPrograms(r.Principal), Known: r.known, Registry: r.Registry, Note: r.note, Allowed: []rightJSON{}}
+	for i := range r.Allowed {
+		j.Allowed = append(j.Allowed, rightForPrograms(&r.Allowed[i]))
+	}
+	for i := range r.Except {
+		j.Except = append(j.Except, rightForPrograms(&r.Except[i]))
+	}
+	for i := range r.Barred {
+		barred := rightForPrograms(&r.Barred[i].Right)
+		by := rule(r.Barred[i].By)
+		barred.By = &by
+		j.Barred = append(j.Barred, barred)
+	}
+	for _, v := range r.Void {
+		j.Void = append(j.Void, voidJSON{v.Why, rule(v.Rule)})
+	}
+	return j
+}
+
+func rightForPrograms(r *policy.Right) rightJSON {
+	return rightJSON{Type: r.Type, Names: r.Names, Actions: words(r.Actions), Registries: r.Rule.Registries, ruleJSON: rule(r.Rule)}
+}

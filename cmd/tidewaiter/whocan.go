@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+func newWhoCan() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "who-can {ACTION NAME... | SCOPE...}",
+		Short: "Say who may do a thing, and through which rule",
+		Long: `Say who may do a thing, through which rule, and whom another rule takes out again. What placeholders stand
+for is worked out: where ${user}/** is a pattern, it is the user prod who may push prod/app. A condition is said, and not
+judged: explain does that for one who asks. What a credential narrows its owner's rights to is not part of the answer.
+
+--members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.`,
+		Example: `  tidewaiter who-can push prod/app
+  tidewaiter who-can pull,push prod/app --members
+  tidewaiter who-can registry:catalog:*
+  tidewaiter who-can write tidewaiter:accounts --output json`,
+		Args: cobra.ArbitraryArgs,
+	}
+	k := keepingFlags(cmd)
+	registry := registryFlag(cmd)
+	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the state")
+	most := cmd.Flags().Uint("most", 100, "at most so `many` of each list are shown (--output json has all but members)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return misused(cmd, "who can what? An action and a repository are wanted, as in push team/app, or a scope")
+		}
+		asked, ignored, err := readAsked(cmd, args)
+		if err != nil {
+			return err
+		}
+		if len(ignored) > 0 {
+			return misused(cmd, "%s: %s", ignored[0].Text, ignored[0].Reason)
+		}
+		cfg, err := k.source.load()
+		if err != nil {
+			return err
+		}
+		at, err := chooseRegistry(cmd, cfg, *registry)
+		if err != nil {
+			return err
+		}
+		p, err := inForce(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		var answers []holders
+		for _, s := range asked {
+			for _, a := range p.WhoCan(at, s) {
+				answers = append(answers, holders{Answer: a})
+			}
+		}
+		if *members {
+			err = k.read(cmd, func(ctx context.Context, d desk) error {
+				for i := range answers {
+					if err := answers[i].expand(ctx, d, int(*most)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if *k.output == asJSON {
+			list := make([]answerJSON, len(answers))
+			for i := range answers {
+				list[i] = answers[i].forPrograms()
+			}
+			return writeJSON(cmd.OutOrStdout(), list)
+		}
+		for i := range answers {
+			if i > 0 {
+				fmt.Fprintln(cmd.OutOrStdout())
+			}
+			if err := answers[i].print(cmd.OutOrStdout(), int(*most)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// holders is who can do one thing, with what our accounts have to say to it.
+type holders struct {
+	policy.Answer
+	expanded bool
+	people   []people // of Through, if it is expanded
+}
+
+// people are the accounts that a grantee stands for.
+type people struct {
+	names   []string // as subjects
+	more    bool     // there may be others
+	missing bool     // it is for a user or a robot by name, and there is no such account
+}
+
+// mostLooked bounds the members of a group that are looked at for those who do get it.
+const mostLooked = 10_000
+
+// expand looks up the accounts of those who are named, and of those in groups.
+func (a *holders) expand(ctx context.Context, d desk, most int) error {
+	a.expanded, a.people = true, make([]people, len(a.Through))
+	for i := range a.Through {
+		g := &a.Through[i]
+		login, group := accountsOf(g)
+		switch {
+		case login != "":
+			_, err := d.Account(ctx, d.by, login)
+			switch {
+			case errors.Is(err, accounts.ErrNotFound):
+				a.people[i].missing = true
+			case err != nil:
+				return err
+			}
+		case group != "":
+			found, err := a.membersOf(ctx, d, g, group, most)
+			if err != nil {
+				return err
+			}
+			a.people[i] = found
+		}
+	}
+	return nil
+}
+
+// accountsOf returns the login of the account that a grantee names, or the group that it is for.
+func accountsOf(g *policy.Grantee) (login, group string) {
+	for _, who := range g.Who {
+		switch kind, name, _ := strings.Cut(who, ":"); kind {
+		case "user":
+			return name, ""
+		case "robot":
+			return identity.RobotPrefix + name, ""
+		case "group":
+			group = name
+		}
+	}
+	return "", group
+}
+
+// membersOf returns the accounts in a group that do get it: who is not taken out again for sure.
+func (a *holders) membersOf(ctx context.Context, d desk, g *policy.Grantee, group string, most int) (people, error) {
+	var found people
+	looked, now := 0, time.Now()
+	for page := (accounts.Page{Limit: 1000}); ; {
+		logins, next, err := d.Members(ctx, d.by, group, page)
+		if errors.Is(err, accounts.ErrNotFound) {
+			return found, nil // it is a group of another source
+		}
+		if err != nil {
+			return found, err
+		}
+		for _, login := range logins {
+			if looked++; looked > mostLooked || len(found.names) == most {
+				found.more = true
+				return found, nil
+			}
+			account, err := d.Account(ctx, d.by, login)
+			if err != nil {
+				return found, err
+			}
+			if account.Disabled || !account.Expires.IsZero() && !now.Before(account.Expires) {
+				continue
+			}
+			who := &policy.Principal{Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups}
+			out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(who, a.Asked.Name) }
+			if g.Is(who, a.Asked.Name) && !slices.ContainsFunc(a.Except, out) {
+				found.names = append(found.names, who.String())
+			}
+		}
+		if next == "" {
+			return found, nil
+		}
+		page.After = next
+	}
+}
+
+// print writes the answer for people.
+func (a *holders) print(w io.Writer, most int) error {
+	p := painted(w)
+	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortly(a.Asked), plain(a.Registry))
+	switch {
+	case len(a.Through) > 0:
+		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)
+	case len(a.Barred) > 0:
+		fmt.Fprintf(w, "%s may %s: other rules deny what rules allow\n", p.red("nobody"), what)
+	default:
+		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
+	}
+	var rows [][]string
+	for i, g := range bounded(a.Through, most) {
+		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
+		if a.expanded {
+			rows = append(rows, a.people[i].rows()...)
+		}
+	}
+	if err := short(w, rows, len(a.Through)-most); err != nil {
+		return err
+	}
+	rows = nil
+	for _, g := range bounded(a.Except, most) {
+		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w, "but not, of these:")
+	}
+	if err := short(w, rows, len(a.Except)-most); err != nil {
+		return err
+	}
+	rows = nil
+	for _, b := range bounded(a.Barred, most) {
+		rows = append(rows, []string{"  " + b.Grantee.String(), b.Rule.String() + " allows it, and " + b.By.String() + " denies it"})
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(w, "denied altogether:")
+	}
+	return short(w, rows, len(a.Barred)-most)
+}
+
+// rows are what follows a grantee.
+func (p people) rows() [][]string {
+	var rows [][]string
+	for _, name := range p.names {
+		rows = append(rows, []string{"    " + plain(name)})
+	}
+	if p.more {
+		rows = append(rows, []string{"    and more"})
+	}
+	if p.missing {
+		rows = append(rows, []string{"    (no account of ours has this name)"})
+	}
+	return rows
+}
+
+// short writes a table, and how many rows are not in it.
+func short(w io.Writer, rows [][]string, more int) error {
+	if more > 0 {
+		rows = append(rows, []string{"  and " + fmt.Sprint(more) + " more"})
+	}
+	return table(w, rows)
+}
+
+func bounded[T any](list []T, most int) []T { return list[:min(len(list), most)] }
+
+// ifHolds says on what a rule hangs; "" if on nothing.
+func ifHolds(r *policy.Rule) string {
+	switch {
+	case r.When == nil:
+		return ""
+	case r.Deny:
+		return ", unless this is false: " + plain(r.When.String())
+	}
+	return ", if " + plain(r.When.String())
+}
+
+// The forms of an answer for programs.
+type (
+	answerJSON struct {
+		Registry string        `json:"registry"`
+		Type     string        `json:"type"`
+		Name     string        `json:"name"`
+		Action   string        `json:"action"`
+		Through  []granteeJSON `json:"through"`
+		Except   []granteeJSON `json:"except,omitempty"`
+		Barred   []granteeJSON `json:"barred,omitempty"`
+	}
+	granteeJSON struct {
+		Who     []string  `json:"who"` // subjects, all of which are needed
+		Claims  []claimIs `json:"claims,omitempty"`
+		Pattern string    `json:"pattern,omitempty"` // what claims must make match, in too many ways to list
+		ruleJSON
+		By      *ruleJSON `json:"by,omitempty"` // the rule that denies it, of those who are barred
+		Members []string  `json:"members,omitempty"`
+		More    bool      `json:"more,omitempty"`    // there may be other members
+		Missing bool      `json:"missing,omitempty"` // no account of ours has the name
+	}
+	claimIs struct {
+		Claim string `json:"claim"`
+		Value string `json:"value"`
+	}
+)
+
+func (a *holders) forPrograms() answerJSON {
+	j := answerJSON{Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Through: []granteeJSON{}}
+	for i := range a.Through {
+		g := granteeForPrograms(&a.Through[i])
+		if a.expanded {
+			g.Members, g.More, g.Missing = a.people[i].names, a.people[i].more, a.people[i].missing
+		}
+		j.Through = append(j.Through, g)
+	}
+	for i := range a.Except {
+		j.Except = append(j.Except, granteeForPrograms(&a.Except[i]))
+	}
+	for i := range a.Barred {
+		g := granteeForPrograms(&a.Barred[i].Grantee)
+		by := rule(a.Barred[i].By)
+		g.By = &by
+		j.Barred = append(j.Barred, g)
+	}
+	return j
+}
+
+func granteeForPrograms(g *policy.Grantee) granteeJSON {
+	j := granteeJSON{Who: g.Who, Pattern: g.Pattern, ruleJSON: rule(g.Rule)}
+	for _, h := range g.Claims {
+		j.Claims = append(j.Claims, claimIs(h))
+	}
+	return j
+}
