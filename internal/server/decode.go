@@ -89,18 +89,9 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	credentials.Client = client[:min(len(client), maxName)]
 	return issuer.Request{
 		Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials,
-		ShowsText: r.Method == http.MethodGet && showsText(f.clientID, r.UserAgent()),
+		ShowsText: showsText(f.clientID, r.UserAgent()),
 		Offline:   f.offlineToken == "true" || f.accessType == "offline",
 	}, nil
-}
-
-// showsText says whether a client is known to show its user the text of a 403. Docker with its own
-// store, go-containerregistry (crane, cosign, ko, kaniko) and oras do; to podman, skopeo, regctl and
-// containerd a 403 is worse than a token that is not enough, so whoever is not known gets the token.
-func showsText(clientID, agent string) bool {
-	return clientID == "docker" && strings.HasPrefix(agent, "docker/") ||
-		strings.Contains(agent, "go-containerregistry/") ||
-		strings.HasPrefix(agent, "oras/") || strings.HasPrefix(agent, "oras-go")
 }
 
 // readForm reads the body of a POST, bounded.
