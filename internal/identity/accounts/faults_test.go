@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -16,9 +14,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
-	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -178,83 +174,6 @@ func TestAnUnclearWriteIsForgotten(t *testing.T) {
 		is(t, "disabling", err, errFault)
 		h.all(ways, "rejected")
 	})
-}
-
-// kill -9 during each write: all or nothing. A second process changes accounts without end, until it is killed.
-func TestAKilledProcessLeavesWholeChanges(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state.db")
-	for round := range 5 {
-		command := exec.Command(os.Args[0], "-test.run=^TestChild$")
-		command.Env = append(os.Environ(), "ACCOUNTS_TEST_CHILD="+file)
-		out, err := command.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for read := 0; read < 40+17*round; { // a byte for each change
-			n, err := out.Read(make([]byte, 16))
-			if err != nil {
-				t.Fatal(err)
-			}
-			read += n
-		}
-		if err := command.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = command.Wait() // killed
-		h := newHouse(t, "sqlite://"+file)
-		users, robots, secrets := 0, 0, 0
-		for _, change := range h.changes() {
-			switch change[:len("operator:child robot.add")] {
-			case "operator:child user.add ":
-				users++
-			case "operator:child robot.add":
-				robots, secrets = robots+1, secrets+1
-			case "operator:child user.dele":
-				users--
-			}
-		}
-		var gotUsers, gotRobots, gotSecrets, gotMembers int
-		err = h.db.Read().QueryRow(`SELECT (SELECT count(*) FROM accounts WHERE kind = 'user'), (SELECT count(*) FROM accounts WHERE kind = 'robot'),
-			(SELECT count(*) FROM account_tokens), (SELECT count(*) FROM account_members)`).Scan(&gotUsers, &gotRobots, &gotSecrets, &gotMembers)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := []int{users, robots, secrets, users + robots}
-		if diff := cmp.Diff(want, []int{gotUsers, gotRobots, gotSecrets, gotMembers}); diff != "" || robots == 0 {
-			t.Errorf("round %d: users, robots, secrets, members (-journal +tables):\n%s", round, diff)
-		}
-	}
-}
-
-// TestChild is the process that is killed.
-func TestChild(t *testing.T) {
-	file := os.Getenv("ACCOUNTS_TEST_CHILD")
-	if file == "" {
-		return
-	}
-	h := newHouse(t, "sqlite://"+file)
-	by := rulebook.Operator("child")
-	_, _ = h.AddGroup(t.Context(), by, "dev")
-	for {
-		name := "x" + journal.NewID(time.Now()).String()
-		_, _, err := h.AddRobot(t.Context(), by, accounts.NewRobot{Name: name, Groups: []string{"dev"}})
-		if err == nil {
-			_, err = h.AddUser(t.Context(), by, accounts.NewUser{Name: name, Groups: []string{"dev"}})
-		}
-		if err == nil {
-			_, err = h.AddUser(t.Context(), by, accounts.NewUser{Name: name + "y", Groups: []string{"dev"}})
-		}
-		if err == nil {
-			err = h.Delete(t.Context(), by, name, 0)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		os.Stdout.WriteString("....")
-	}
 }
 
 // A known password, token or refresh token costs neither a query nor a hash: it works while the database is gone. What is not

@@ -1,0 +1,397 @@
+package accounts_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// kills is how often a process is killed: ACCOUNTS_TEST_KILLS=200 for as long as there is time.
+func kills(t *testing.T) int {
+	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
+	if err != nil || n < 1 {
+		t.Fatalf("ACCOUNTS_TEST_KILLS: %v", err)
+	}
+	return n
+}
+
+func cmpOr(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// kill -9 during each write of accounts: all or nothing. A process makes every kind of write there is, and is killed during
+// one. Each write that it saw acknowledged is there with its entry in the journal; the one under way is there with its
+// entry, or there is nothing of it; and the tables are what the journal tells.
+func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		url := d.New(t)
+		acknowledged := make(map[string][]string) // by worker
+		lives := kills(t)
+		order := rand.Perm(len(kinds))
+		for life := range lives {
+			during := kinds[order[life%len(kinds)]]
+			live(t, url, life, during, acknowledged)
+			h := newHouse(t, url)
+			// Behind whatever a database still does for who is dead: all writes of accounts stand in line for the journal's head.
+			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
+				t.Fatal(err)
+			}
+			h.settled(fmt.Sprintf("life %d, killed during %s", life, during), acknowledged)
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// live starts a process and kills it a moment after it has begun a kind of write. It notes what was acknowledged.
+func live(t *testing.T, url string, life int, during string, acknowledged map[string][]string) {
+	t.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
+	command.Stderr = os.Stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begun, killed := 1+rand.IntN(3), false // the first, second or third time that one is begun, by any worker
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil { // what it had written is read; a line without an end was not acknowledged in full
+			break
+		}
+		sign, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		worker, kind, ok := strings.Cut(rest, " ")
+		switch {
+		case !ok:
+			t.Fatalf("the process said %q", line)
+		case sign == "!":
+			acknowledged[worker] = append(acknowledged[worker], kind)
+		case sign == "?" && kind == during && !killed:
+			if begun--; begun > 0 {
+				continue
+			}
+			killed = true
+			time.AfterFunc(time.Duration(rand.Int64N(int64(8*time.Millisecond))), func() { _ = command.Process.Kill() })
+		}
+	}
+	_ = command.Wait()
+	if !killed {
+		t.Fatalf("life %d ended before anybody killed it", life)
+	}
+}
+
+var worker = regexp.MustCompile(`l\d+w\d+`)
+
+// settled compares what was acknowledged with the journal, and the journal with the tables.
+func (h *house) settled(when string, acknowledged map[string][]string) {
+	h.t.Helper()
+	kept := make(map[string][]string)
+	told := story{accounts: map[string]*person{}, groups: map[string]*circle{}, tokens: map[string]*paper{}}
+	setter := "l0w0" // who offers set-up: the first worker of the life, which has made a group before
+	for entry, err := range h.journal.Read(h.t.Context(), 0) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		who := worker.FindString(entry.Change.Actor)
+		if who == "" {
+			who = worker.FindString(entry.Change.Target)
+		}
+		if strings.HasSuffix(who, "w0") {
+			setter = who
+		}
+		if entry.Change.Action == "setup.offer" {
+			who = setter
+		}
+		if who != "" {
+			kept[who] = append(kept[who], entry.Change.Action)
+		}
+		told.tell(h.t, entry.Change)
+	}
+	for who, list := range kept {
+		if n := len(acknowledged[who]); len(list) > n+1 || len(list) < n {
+			h.t.Errorf("%s: %s has %d entries, and saw %d writes acknowledged", when, who, len(list), n)
+			continue
+		}
+		if diff := cmp.Diff(acknowledged[who], list[:len(acknowledged[who])]); diff != "" {
+			h.t.Errorf("%s: %s (-acknowledged +kept):\n%s", when, who, diff)
+		}
+	}
+	for who, list := range acknowledged {
+		if kept[who] == nil {
+			h.t.Errorf("%s: nothing is kept of %d writes of %s", when, len(list), who)
+		}
+	}
+	if diff := cmp.Diff(told.lines(), h.lines()); diff != "" {
+		h.t.Errorf("%s: what is there (-as the journal tells +as the tables say):\n%s", when, diff)
+	}
+	if _, err := h.journal.Verify(h.t.Context(), 0); err != nil {
+		h.t.Errorf("%s: %v", when, err)
+	}
+}
+
+// lines is what the tables say, in the words of a story. Times are told to the second.
+func (h *house) lines() []string {
+	var all []string
+	end := func(ms int64) string {
+		if ms == 0 {
+			return "never"
+		}
+		return time.UnixMilli(ms).UTC().Format(time.RFC3339)
+	}
+	for query, line := range map[string]func(*sql.Rows) (string, error){
+		"SELECT id, kind, name, disabled, expires, hash FROM accounts": func(r *sql.Rows) (string, error) {
+			var id, kind, name, hash string
+			var disabled, expires int64
+			err := r.Scan(&id, &kind, &name, &disabled, &expires, &hash)
+			switch {
+			case strings.HasPrefix(hash, "$argon2id$"):
+				hash = "argon2id"
+			case hash != "":
+				hash = "bcrypt"
+			}
+			if kind == "robot" {
+				name = "robot+" + name
+			}
+			return fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, name, disabled != 0, end(expires), hash), err
+		},
+		"SELECT g.name FROM account_groups g": func(r *sql.Rows) (name string, err error) {
+			err = r.Scan(&name)
+			return "group " + name, err
+		},
+		"SELECT g.name, m.account_id FROM account_members m LEFT JOIN account_groups g ON g.id = m.group_id": func(r *sql.Rows) (string, error) {
+			var group, id string // a member of a group that is not there fails to be read
+			err := r.Scan(&group, &id)
+			return fmt.Sprintf("member %s %s", group, id), err
+		},
+		"SELECT id, purpose, owner_id, parent, expires FROM account_tokens": func(r *sql.Rows) (string, error) {
+			var id, use, owner, parent string
+			var expires int64
+			err := r.Scan(&id, &use, &owner, &parent, &expires)
+			return fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, use, owner, parent, end(expires)), err
+		},
+		"SELECT expires FROM account_setup": func(r *sql.Rows) (string, error) {
+			var expires int64
+			err := r.Scan(&expires)
+			return "offer ends:" + end(expires), err
+		},
+	} {
+		rows, err := h.db.Read().QueryContext(context.Background(), query)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for rows.Next() {
+			text, err := line(rows)
+			if err != nil {
+				h.t.Fatalf("%s: %v", query, err)
+			}
+			all = append(all, text)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return sorted(all)
+}
+
+// story is what the journal tells of accounts: every table could be written anew from it.
+type story struct {
+	accounts map[string]*person // by id
+	groups   map[string]*circle // by name
+	tokens   map[string]*paper  // by id
+	offers   []string
+	ids      []string // given so far
+}
+
+type person struct {
+	login, hash, ends string
+	disabled          bool
+}
+
+type circle struct{ members []string }
+
+type paper struct{ use, owner, parent, ends string }
+
+func (s *story) lines() []string {
+	var all []string
+	for id, p := range s.accounts {
+		all = append(all, fmt.Sprintf("account %s %s disabled:%t ends:%s %s", id, p.login, p.disabled, p.ends, p.hash))
+	}
+	for name, g := range s.groups {
+		all = append(all, "group "+name)
+		for _, id := range g.members {
+			all = append(all, fmt.Sprintf("member %s %s", name, id))
+		}
+	}
+	for id, p := range s.tokens {
+		all = append(all, fmt.Sprintf("token %s %s of:%s with:%s ends:%s", id, p.use, p.owner, p.parent, p.ends))
+	}
+	for _, ends := range s.offers {
+		all = append(all, "offer ends:"+ends)
+	}
+	return sorted(all)
+}
+
+// tell takes one change into the story.
+func (s *story) tell(t testing.TB, c *journal.Change) {
+	t.Helper()
+	to := func(field string) string { return text(c.To[field]) }
+	from := func(field string) string { return text(c.From[field]) }
+	given := func(id string) string {
+		if id == "" || slices.Contains(s.ids, id) {
+			t.Fatalf("%s of %s: the id %q was given before", c.Action, c.Target, id)
+		}
+		s.ids = append(s.ids, id)
+		return id
+	}
+	id, who := s.find(c.Target)
+	switch kind, action, _ := strings.Cut(c.Action, "."); {
+	case action == "add" && (kind == "user" || kind == "robot"):
+		id := given(to("id"))
+		s.accounts[id] = &person{login: c.Target, hash: to("password"), ends: cmpOr(to("expires"), "never")}
+		groups, _ := c.To["groups"].([]any)
+		for _, name := range groups {
+			s.join(text(name), id)
+		}
+		if kind == "robot" {
+			s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+		}
+		if strings.HasPrefix(c.Actor, "operator:setup") {
+			s.offers = nil
+		}
+	case c.Action == "setup.offer":
+		s.offers = append(s.offers, to("expires"))
+	case c.Action == "group.add":
+		given(to("id"))
+		s.groups[c.Target] = &circle{}
+	case c.Action == "group.join":
+		s.join(c.Target, to("id"))
+	case c.Action == "group.leave":
+		g := s.groups[c.Target]
+		g.members = slices.DeleteFunc(g.members, func(id string) bool { return id == to("id") })
+	case c.Action == "group.delete":
+		if n := len(s.groups[c.Target].members); text(c.From["members"]) != strconv.Itoa(n) {
+			t.Errorf("deleting %s: %v members, want %d", c.Target, c.From["members"], n)
+		}
+		delete(s.groups, c.Target)
+	case action == "rehash":
+		who.hash = to("password")
+	case action == "password":
+		who.hash = to("password")
+		s.void(id, "refresh")
+	case action == "expiry":
+		who.ends = to("expires")
+	case action == "disable":
+		who.disabled = true
+		s.void(id, "refresh")
+	case action == "enable":
+		who.disabled = false
+	case action == "delete":
+		delete(s.accounts, id)
+		s.void(id, "")
+		for _, g := range s.groups {
+			g.members = slices.DeleteFunc(g.members, func(member string) bool { return member == id })
+		}
+	case action == "rotate":
+		for secret, p := range s.tokens {
+			switch {
+			case p.use != "robot" || p.owner != id:
+			case secret == from("secret"):
+				s.end(secret, to("until"))
+			default:
+				s.revoke(secret)
+			}
+		}
+		s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
+	case c.Action == "token.add", c.Action == "refresh.add":
+		use := map[string]string{"token": "access", "refresh": "refresh"}[kind]
+		s.tokens[given(to("id"))] = &paper{use: use, owner: to("owner_id"), parent: to("parent"), ends: cmpOr(to("expires"), "never")}
+	case action == "revoke":
+		s.revoke(from("id"))
+	case action == "revoke-all":
+		id, _ := s.find(strings.TrimPrefix(c.Target, "user:"))
+		s.void(id, from("use"))
+	default:
+		t.Fatalf("the journal tells of %q, which this test does not know", c.Action)
+	}
+}
+
+func text(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func (s *story) find(login string) (string, *person) {
+	for id, p := range s.accounts {
+		if p.login == login {
+			return id, p
+		}
+	}
+	return "", nil
+}
+
+// join makes somebody a member. The groups that Tidewaiter knows itself need not be added.
+func (s *story) join(group, id string) {
+	g := s.groups[group]
+	if g == nil {
+		g = &circle{}
+		s.groups[group] = g
+	}
+	g.members = append(g.members, id)
+}
+
+// void takes away the tokens of an owner: those of a use, or all.
+func (s *story) void(owner, use string) {
+	for id, p := range s.tokens {
+		if p.owner == owner && (use == "" || p.use == use) {
+			delete(s.tokens, id)
+		}
+	}
+}
+
+// revoke takes away a token, and those that were made with it.
+func (s *story) revoke(id string) {
+	delete(s.tokens, id)
+	for child, p := range s.tokens {
+		if p.parent == id {
+			s.revoke(child)
+		}
+	}
+}
+
+// end lets a token, and those that were made with it, end at a time or before.
+func (s *story) end(id, when string) {
+	if p := s.tokens[id]; p.ends == "never" || p.ends > when {
+		p.ends = when
+	}
+	for child, p := range s.tokens {
+		if p.parent == id {
+			s.end(child, when)
+		}
+	}
+}
