@@ -76,7 +76,11 @@ func findIn(ctx context.Context, cfg *config.Config, source, name, id string) (*
 		if err != nil {
 			return nil, err
 		}
-		return finder.Find(ctx, name, id)
+		who, err := finder.Find(ctx, name, id)
+		if errors.Is(err, identity.ErrRejected) {
+			err = identity.ErrUnknown
+		}
+		return who, err
 	}
 	return nil, identity.ErrUnknown
 }

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,9 @@ func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 // Find looks somebody up in the sources of a config, in their order, as a token request would find them.
 // It is identity.ErrUnknown where none knows the name.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
-	for _, s := range cfg.Identity {
+	sources := slices.Clone(cfg.Identity)
+	slices.SortStableFunc(sources, func(a, b config.Source) int { return cmp.Compare(distance(a), distance(b)) })
+	for _, s := range sources {
 		if s.Accounts == nil && strings.HasPrefix(name, accounts.RobotPrefix) {
 			continue // robots are known to the accounts alone
 		}
@@ -42,11 +46,22 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 			return nil, err
 		}
 		who, err := finder.Find(ctx, name, "")
+		if errors.Is(err, identity.ErrRejected) {
+			break
+		}
 		if !errors.Is(err, identity.ErrUnknown) {
 			return who, err
 		}
 	}
 	return nil, identity.ErrUnknown
+}
+
+// distance is 1 for a source that is asked only when no local one knows a name.
+func distance(s config.Source) int {
+	if s.LDAP != nil || s.OIDC != nil || s.External != nil {
+		return 1
+	}
+	return 0
 }
 
 func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {

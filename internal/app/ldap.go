@@ -60,7 +60,7 @@ func takenBefore(sources *[]identity.Source, source string) taken {
 				continue
 			}
 			switch _, err := finder.Find(ctx, name, ""); {
-			case err == nil:
+			case err == nil, errors.Is(err, identity.ErrRejected):
 				return true, nil
 			case !errors.Is(err, identity.ErrUnknown):
 				return false, fmt.Errorf("asking %s: %w", s.Name, err)

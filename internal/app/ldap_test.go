@@ -15,7 +15,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
 // with reads a config with a directory behind the file of passwords.
@@ -114,6 +116,51 @@ func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
 		if w := ask(a.Handler(), tt.name, tt.password); w.Code != tt.status {
 			t.Errorf("%s: %d %s, want %d", tt.name, w.Code, w.Body, tt.status)
 		}
+	}
+}
+
+// Gitea CVE-2026-58422, -55987: another way in re-enabled a disabled account. A name stays that of the account that is disabled: who has it
+// in the directory, and is found there by another spelling, does not become him.
+func TestADisabledAccountIsNoNameForANamesake(t *testing.T) {
+	o := ldaptest.New(t)
+	f := newFolder(t)
+	f.write("tidewaiter.yaml", `
+public_url: http://localhost
+state: sqlite:state.db
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+listen: [{ address: "127.0.0.1:0" }]
+identity:
+  - ldap: { name: corp, servers: ["ldap://`+o.Address+`"], bind_dn: "`+ldaptest.Reader+`", bind_password_file: `+o.File(ldaptest.ReaderFile)+
+		`, user: { base: "`+ldaptest.People+`" }, groups: { base: "`+ldaptest.Groups+`" } }
+  - accounts: {}
+`)
+	cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	if w := ask(a.Handler(), "ALICE", "wonderland"); w.Code != 200 {
+		t.Fatalf("alice of the directory: %d %s", w.Code, w.Body)
+	}
+	by := rulebook.Operator("test")
+	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a password of bob's own")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Accounts().Disable(t.Context(), by, "bob", 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"bob", "BOB"} {
+		if w := ask(a.Handler(), name, "can he fix it"); w.Code != 401 {
+			t.Errorf("%s, whose account is disabled, by the directory's password: %d", name, w.Code)
+		}
+	}
+	if who, err := app.Find(t.Context(), cfg, "bob"); !errors.Is(err, identity.ErrUnknown) {
+		t.Errorf("explain finds %v, %v", who, err)
 	}
 }
 

@@ -146,7 +146,8 @@ func (c *Chain) reject(ctx context.Context, shown Credentials) error {
 	return ErrRejected
 }
 
-// Find asks the sources, in order, for a principal by name, and by id unless it is empty. Ids are
+// Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is ErrUnknown if there is
+// nobody of that name, or nobody who can sign in. Ids are
 // unique within a source: who has stored one asks FindIn.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	return c.find(ctx, func(*Source) bool { return true }, name, id)
@@ -172,6 +173,8 @@ func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id str
 		switch {
 		case err == nil:
 			return p, nil
+		case errors.Is(err, ErrRejected):
+			return nil, ErrUnknown
 		case !errors.Is(err, ErrUnknown):
 			return nil, unavailable(s.Name, err)
 		}

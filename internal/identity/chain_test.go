@@ -328,6 +328,33 @@ func TestFindKeepsToTheSourceThatItIsAskedFor(t *testing.T) {
 	}
 }
 
+// shut knows ann, who is disabled.
+type shut struct{ identity.Authenticator }
+
+func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
+	if name == "ann" {
+		return nil, identity.ErrRejected
+	}
+	return nil, identity.ErrUnknown
+}
+
+// A name stays that of who is disabled: a namesake in a later source is not found in his place.
+func TestWhoIsDisabledIsNotFoundElsewhere(t *testing.T) {
+	later := &identitytest.Fake{Name: "later", People: map[string]string{"ann": "x", "bob": "y"}}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "first", Authenticator: shut{&identitytest.Fake{}}}, {Name: "later", Authenticator: later},
+	}})
+	if p, err := chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
+		t.Errorf("ann: %v, %v, want %v", p, err, identity.ErrUnknown)
+	}
+	if _, err := chain.FindIn(t.Context(), "first", "ann", "1"); !errors.Is(err, identity.ErrUnknown) {
+		t.Errorf("ann by id: %v, want %v", err, identity.ErrUnknown)
+	}
+	if p, err := chain.Find(t.Context(), "bob", ""); err != nil || p.Source != "later" {
+		t.Errorf("bob: %v, %v", p, err)
+	}
+}
+
 func BenchmarkChainFourSources(b *testing.B) {
 	var sources []identity.Source
 	for range 3 {

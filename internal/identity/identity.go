@@ -64,7 +64,9 @@ type Authenticator interface {
 }
 
 // Finder looks a principal up without a credential: for refresh tokens and explain. ErrUnknown means
-// that there is none (any more).
+// that there is none (any more), and the next source may be asked. ErrRejected means that the name is one of its
+// own, of somebody who cannot sign in: nobody else is asked, as with Authenticate, so that a namesake
+// elsewhere does not become who was disabled here.
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }

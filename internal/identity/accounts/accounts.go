@@ -105,7 +105,7 @@ type Options struct {
 	Journal *journal.Journal
 	Hashing *password.Hashing
 
-	// Find looks up the owner of a token in another source (identity.Chain.FindIn). nil: there is no other source.
+	// Find looks up the owner of a token in another source (identity.Chain.FindIn): identity.ErrUnknown if there is none. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision

@@ -243,7 +243,7 @@ func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
 	return err
 }
 
-// Find returns the principal of a login, or of a name and an id. Who is disabled or expired is unknown.
+// Find returns the principal of a login, or of a name and an id. Who is disabled or expired is identity.ErrRejected.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	var r record
 	var err error
@@ -256,8 +256,10 @@ func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal
 		r, err = find(ctx, a.o.DB.Read(), name)
 	}
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && !r.live(a.o.Now()):
+	case errors.Is(err, ErrNotFound):
 		return nil, identity.ErrUnknown
+	case err == nil && !r.live(a.o.Now()):
+		return nil, identity.ErrRejected
 	case err != nil:
 		return nil, fmt.Errorf("looking up an account: %w", err)
 	}

@@ -129,8 +129,12 @@ func TestWhoIsFoundIsWhoWasSought(t *testing.T) {
 	} {
 		e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) },
 			func(o *external.Options) { o.Find = true })
-		if p, err := e.Find(t.Context(), "ann", "42"); !errors.Is(err, identity.ErrUnknown) {
-			t.Errorf("%s: %v, %v, want %v", what, p, err, identity.ErrUnknown)
+		want := identity.ErrUnknown
+		if answer.Answer == external.Rejected {
+			want = identity.ErrRejected
+		}
+		if p, err := e.Find(t.Context(), "ann", "42"); !errors.Is(err, want) {
+			t.Errorf("%s: %v, %v, want %v", what, p, err, want)
 		}
 	}
 }

@@ -22,8 +22,8 @@ type Sought struct {
 	ID   string `json:"id"` // "": whoever has that name now
 }
 
-// Find asks the service for somebody by name, and by id unless it is empty. Who is closed is unknown, and so is everybody where
-// Options.Find is off: no token is handed out to whom nobody could find again.
+// Find asks the service for somebody by name, and by id unless it is empty. Everybody is unknown where Options.Find is off: no token is
+// handed out to whom nobody could find again.
 func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	if !e.finds || name == "" || strings.ContainsFunc(name, unicode.IsControl) {
 		return nil, identity.ErrUnknown
@@ -36,7 +36,10 @@ func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal
 	if err != nil {
 		return nil, err
 	}
-	if answer.Answer != Accepted {
+	switch answer.Answer {
+	case Rejected:
+		return nil, identity.ErrRejected
+	case Unknown:
 		return nil, identity.ErrUnknown
 	}
 	p := answer.principal(e.source)

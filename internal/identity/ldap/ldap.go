@@ -16,7 +16,6 @@ package ldap
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -188,7 +187,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 }
 
 // Find looks somebody up without a password, by the service account, as he is in the directory now: groups
-// too. Who is disabled or expired there, as far as an entry shows it, is not found.
+// too. Who is disabled or expired there, as far as an entry shows it, is ErrRejected, and so is a name that is ambiguous.
 func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Principal, err error) {
 	if !plausible(name) {
 		return nil, identity.ErrUnknown
@@ -206,8 +205,5 @@ func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Prin
 		who, err = d.principal(c, u)
 		return err
 	})
-	if errors.Is(err, identity.ErrRejected) {
-		err = identity.ErrUnknown // disabled, or ambiguous: nobody who could be let in
-	}
 	return who, err
 }

@@ -241,7 +241,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); err != identity.ErrRejected {
 		t.Errorf("the right password: %v, want %v", err, identity.ErrRejected)
 	}
-	if _, err := d.Find(t.Context(), "locked", ""); err != identity.ErrUnknown {
-		t.Errorf("without a password: %v, want %v", err, identity.ErrUnknown)
+	if _, err := d.Find(t.Context(), "locked", ""); err != identity.ErrRejected {
+		t.Errorf("without a password: %v, want %v", err, identity.ErrRejected)
 	}
 }
