@@ -196,6 +196,57 @@ func TestNobodyPanicsOrExits(t *testing.T) {
 	}
 }
 
+// Harbor CVE-2023-20902: a secret was compared byte by byte, and the time told how many were right. Where secrets meet, they are
+// compared by subtle.ConstantTimeCompare, or by the password's hash; only whether there is one may be asked.
+func TestSecretsAreComparedInConstantTime(t *testing.T) {
+	comparing := map[string][]string{"bytes": {"Equal", "Compare"}, "strings": {"EqualFold", "Compare"}, "slices": {"Equal", "Compare"}}
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.room, "bench") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BinaryExpr:
+				if (n.Op == token.EQL || n.Op == token.NEQ) && (reveals(n.X) && !isEmptyText(n.Y) || reveals(n.Y) && !isEmptyText(n.X)) {
+					t.Errorf("%s: a secret is compared by %s", s.set.Position(n.Pos()), n.Op)
+				}
+			case *ast.CallExpr:
+				sel, ok := n.Fun.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				for room, funcs := range comparing {
+					if isIdent(sel.X, room) && slices.Contains(funcs, sel.Sel.Name) && slices.ContainsFunc(n.Args, reveals) {
+						t.Errorf("%s: a secret is compared by %s.%s", s.set.Position(n.Pos()), room, sel.Sel.Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+// reveals says whether an expression has the text of a secret for its value.
+func reveals(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return reveals(e.X)
+	case *ast.CallExpr:
+		if sel, ok := e.Fun.(*ast.SelectorExpr); ok {
+			return sel.Sel.Name == "Reveal"
+		}
+		if _, conversion := e.Fun.(*ast.ArrayType); conversion || isIdent(e.Fun, "string") {
+			return len(e.Args) == 1 && reveals(e.Args[0])
+		}
+	}
+	return false
+}
+
+func isEmptyText(e ast.Expr) bool {
+	text, ok := e.(*ast.BasicLit)
+	return ok && text.Value == `""`
+}
+
 func isIdent(e ast.Expr, name string) bool {
 	id, ok := e.(*ast.Ident)
 	return ok && id.Name == name

@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +177,28 @@ func TestKnownPasswordsAreRefused(t *testing.T) {
 		}
 		if got := h.enters(shown("bob", long[:72])); got != "rejected" {
 			t.Errorf("the first 72 bytes of a password: %s", got)
+		}
+	})
+}
+
+// Quay CVE-2024-9683: bcrypt reads 72 bytes. A longer password is refused, and never cut: not even where the hash was made of its beginning.
+func TestABcryptHashTakesNoLongerPassword(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		long := strings.Repeat("x", 72)
+		hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Hash: identity.NewSecret(string(hash))}); err != nil {
+			t.Fatal(err)
+		}
+		for _, more := range []string{"y", "x", "\n", strings.Repeat("x", 72)} {
+			if got := h.enters(shown("ann", long+more)); got != "rejected" {
+				t.Errorf("72 bytes and %d more: %s", len(more), got)
+			}
+		}
+		if got := h.enters(shown("ann", long)); got != "user:ann" {
+			t.Errorf("72 bytes: %s", got)
 		}
 	})
 }

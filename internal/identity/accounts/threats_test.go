@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -62,6 +65,11 @@ func TestDisabledStaysDisabled(t *testing.T) {
 		}
 		for range 2 {
 			h.all(ways, "rejected")
+		}
+		// Nor does a namesake in another source let him in: the name belongs to the first that knows it.
+		h.directory.People["ann"] = "directory password"
+		if got := h.enters(shown("ann", "directory password")); got != "rejected" {
+			t.Errorf("the password of a namesake: %s", got)
 		}
 		if _, err := h.chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
 			t.Errorf("finding who is disabled: %v", err)
@@ -448,36 +456,88 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 
 // Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit, API. None is in the database or an error.
 func TestSecretsAreNowhere(t *testing.T) {
-	h := newHouse(t, "sqlite://"+t.TempDir()+"/state.db")
-	h.user("ann")
-	_, laptop := h.token("ann", "laptop")
-	_, ci := h.robot("ci")
-	setup, _, err := h.SetupSecret(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	secrets := []string{secretOf("ann"), laptop, ci, setup.Reveal(), h.refresh("ann", laptop), "canary-7f1e"}
-	_, err = h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Hash: identity.NewSecret("canary-7f1e")})
-	text := []string{fmt.Sprint(err), strings.Join(h.changes(), "\n")}
-	_, err = h.SetUp(t.Context(), identity.NewSecret("canary-7f1e"), accounts.NewUser{Name: "bob"}, shown("", "").Remote)
-	text = append(text, fmt.Sprint(err))
-	for e, err := range h.journal.Read(t.Context(), 0) {
-		text = append(text, fmt.Sprintf("%+v %+v %v", e, e.Change, err))
-	}
-	for _, name := range []string{"", "-wal"} {
-		file, err := os.ReadFile(strings.TrimPrefix(h.url, "sqlite://") + name)
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		h := newHouse(t, d.New(t))
+		var log bytes.Buffer
+		h.options.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		h.guarded(identity.ThrottleOptions{PerName: 2})
+		tend := h.Tend(t.Context())
+		h.user("ann")
+		_, laptop := h.token("ann", "laptop")
+		_, ci := h.robot("ci")
+		setup, _, err := h.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = append(text, string(file))
-	}
-	for i, where := range text {
-		for _, secret := range secrets {
-			if strings.Contains(where, secret) || bytes.Contains([]byte(where), []byte(secret[5:])) {
-				t.Errorf("text %d shows the secret %s", i, secret)
+		secrets := []string{secretOf("ann"), laptop, ci, setup.Reveal(), h.refresh("ann", laptop), "canary-7f1e"}
+		canary := identity.NewSecret(secrets[len(secrets)-1])
+		var text []string
+		says := func(_ any, err error) { text = append(text, fmt.Sprintf("%v %+v", err, err)) }
+		says(h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Hash: canary}))
+		says(h.SetUp(t.Context(), canary, accounts.NewUser{Name: "bob"}, shown("", "").Remote))
+		ann := h.as(shown("ann", laptop))
+		for range 4 { // and then it has to wait
+			says(h.ChangePassword(t.Context(), ann, canary, canary))
+			says(h.chain.Authenticate(t.Context(), shown("ann", canary.Reveal()+"0")))
+			says(h.chain.Authenticate(t.Context(), shown("twp_"+canary.Reveal(), canary.Reveal()+"1")))
+			says(h.chain.Authenticate(t.Context(), refreshing(canary.Reveal())))
+		}
+		says(h.SetPassword(t.Context(), operator, "nobody", canary, 0))
+		tend()
+		text = append(text, strings.Join(h.changes(), "\n"))
+		for e, err := range h.journal.Read(t.Context(), 0) {
+			text = append(text, fmt.Sprintf("%+v %+v %v", e, e.Change, err))
+		}
+		text = append(text, h.everything()...)
+		h.db.Close()
+		says(h.chain.Authenticate(t.Context(), shown("eve", canary.Reveal())))
+		tend()
+		text = append(text, log.String())
+		if log.Len() == 0 {
+			t.Error("nothing was logged of a database that is gone")
+		}
+		for _, where := range text {
+			for _, secret := range secrets {
+				if strings.Contains(where, secret) || strings.Contains(where, secret[5:]) || strings.Contains(where, hex.EncodeToString([]byte(secret))) {
+					t.Errorf("the secret %s is in: %.200s", secret, where)
+				}
 			}
 		}
+	})
+}
+
+// everything is all that the database holds: files, or the rows of all tables.
+func (h *house) everything() (text []string) {
+	h.t.Helper()
+	if path, ok := strings.CutPrefix(h.url, "sqlite:"); ok {
+		for _, name := range []string{"", "-wal"} {
+			file, err := os.ReadFile(path + name)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			text = append(text, string(file))
+		}
+		return text
 	}
+	column := func(query string) (list []string) {
+		rows, err := h.db.Read().Query(query)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var one string
+			if err := rows.Scan(&one); err != nil {
+				h.t.Fatal(err)
+			}
+			list = append(list, one)
+		}
+		return list
+	}
+	for _, table := range column("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") {
+		text = append(text, column("SELECT t::text FROM "+table+" t")...)
+	}
+	return text
 }
 
 // artifact-keeper: rotating docker's refresh token broke every pull. The same one works from two places until it is revoked.
