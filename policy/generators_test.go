@@ -157,7 +157,7 @@ func drawRequest(t *rapid.T) *policy.Request {
 			return policy.Limit{
 				Type:    oneOf(t, "limit type", "", "repository", "registry", "tidewaiter"),
 				Names:   some(t, "limit names", 2, drawPattern),
-				Actions: oneOf(t, "limit actions", scope.Pull, scope.Pull|scope.Push, scope.Repository|scope.All|scope.Read),
+				Actions: oneOf(t, "limit actions", scope.Pull, scope.Push, scope.Pull|scope.Delete, scope.Repository|scope.All|scope.Read),
 			}
 		})
 	}

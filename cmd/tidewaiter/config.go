@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,11 @@ func configFlags(cmd *cobra.Command) *source {
 // load reads the config. The error is config.Problems.
 func (s *source) load() (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys})
+}
+
+// loadBeside is load while requests are answered: it leaves them half of the cores.
+func (s *source) loadBeside() (*config.Config, error) {
+	return config.Load(s.file, config.Options{Keys: s.keys, Parallel: max(1, runtime.GOMAXPROCS(0)/2)})
 }
 
 // tell writes problems, one a line; to a terminal, with the line of the file that each is in.

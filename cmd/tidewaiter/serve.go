@@ -72,7 +72,7 @@ func collectLater() {
 
 // reload reads the config again. What is wrong with it goes to the log, a line each, and changes nothing.
 func reload(ctx context.Context, a *app.App, source *source, log *app.Log) {
-	cfg, err := source.load()
+	cfg, err := source.loadBeside()
 	if err == nil {
 		err = a.Reload(ctx, cfg)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -43,7 +44,7 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var r report
-		if parse("x", text, &r) == nil {
+		if parse("x", text, runtime.GOMAXPROCS(0), &r) == nil {
 			b.Fatal(r.err())
 		}
 	}

@@ -18,6 +18,8 @@ import (
 type Options struct {
 	Keys string                      // a folder with cert.pem and privatekey.pem: the signing root, whatever the config says
 	Env  func(string) (string, bool) // nil: os.LookupEnv
+
+	Parallel int // how many cores parsing may take; 0: all
 }
 
 // defaultKeys is the folder of the signing root where nobody names one.
@@ -36,6 +38,9 @@ func Load(file string, o Options) (*Config, error) {
 func load(file string, o Options, disk disk) (*Config, error) {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = runtime.GOMAXPROCS(0)
 	}
 	l := loader{options: o, disk: disk, report: &report{}, conditions: when.NewCompiler()}
 	c := l.load(file)
@@ -125,7 +130,7 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 
 	opened := make([]opened, len(files))
 	var wait sync.WaitGroup
-	lane := make(chan struct{}, runtime.GOMAXPROCS(0))
+	lane := make(chan struct{}, l.options.Parallel)
 	for i, file := range files {
 		wait.Go(func() {
 			lane <- struct{}{}
@@ -181,7 +186,7 @@ func (l *loader) open(file string) opened {
 	src, open, err := l.disk.read(file, maxFile)
 	f := opened{file: file, src: src, open: open, err: err}
 	if err == nil {
-		f.node = parse(file, src, &f.report)
+		f.node = parse(file, src, l.options.Parallel, &f.report)
 	}
 	return f
 }

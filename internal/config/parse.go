@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -22,7 +21,7 @@ const (
 //
 // It refuses what could make a file mean something else than a reader sees: several documents, other
 // encodings than UTF-8, and control characters. The decoder refuses aliases, tags and repeated keys.
-func parse(file string, src []byte, r *report) *yaml.Node {
+func parse(file string, src []byte, parallel int, r *report) *yaml.Node {
 	tell := func(line, column int, format string, args ...any) *yaml.Node {
 		r.problem(Problem{File: file, Line: line, Column: column, Text: fmt.Sprintf(format, args...)})
 		return nil
@@ -43,7 +42,7 @@ func parse(file string, src []byte, r *report) *yaml.Node {
 		return tell(line, column, "the control character %U has no place in a config", odd)
 	}
 
-	if root := parseSplit(src, runtime.GOMAXPROCS(0), minPiece); root != nil {
+	if root := parseSplit(src, parallel, minPiece); root != nil {
 		return root
 	}
 	root, err := parseWhole(src)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -116,10 +117,20 @@ func (i *Issuer) Swap(f func(Live) Live) {
 			next.Live = old.Live
 		}
 		next.Live = f(next.Live)
+		if old != nil && sameTokens(&old.Live, &next.Live) {
+			next.tokens = old.tokens
+		}
 		if i.live.CompareAndSwap(old, next) {
 			return
 		}
 	}
+}
+
+// sameTokens reports whether one generation would sign for the same grants as the other. The policy has no part in
+// it: what is granted is decided for each request, and the tokens of a policy that was swapped go on being
+// reused by those to whom the next one grants the same.
+func sameTokens(a, b *Live) bool {
+	return a.Keys == b.Keys && a.Name == b.Name && maps.Equal(a.Registries, b.Registries)
 }
 
 // Live returns what answers are made from at this moment.

@@ -313,6 +313,38 @@ func TestStrictAuditWithholdsWhatCannotBeKept(t *testing.T) {
 	}
 }
 
+// A swap of the policy alone must not cost a signature for everybody who comes next.
+func TestATokenIsReusedAfterASwapThatLeavesItAsItIs(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		swap   func(*issuer.Live)
+		reused bool
+	}{
+		{"of nothing", func(*issuer.Live) {}, true},
+		{"of the policy, which grants the same", func(l *issuer.Live) {
+			l.Policy = compile(t, policy.Rule{Name: "other", Subjects: []string{"user:ann"}, Names: []string{"a"}, Actions: scope.Pull})
+		}, true},
+		{"of the policy, which grants less", func(l *issuer.Live) {
+			l.Policy = compile(t, policy.Rule{Name: "other", Subjects: []string{"user:bob"}, Names: []string{"a"}, Actions: scope.Pull})
+		}, false},
+		{"of the name", func(l *issuer.Live) { l.Name = "another" }, false},
+		{"of the keys", func(l *issuer.Live) { l.Keys = newBench(t, nil).Live().Keys }, false},
+		{"of the registries", func(l *issuer.Live) {
+			l.Registries = map[string]*issuer.Registry{"r": {Service: "r", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute}}
+		}, false},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			b := newBench(t, nil)
+			first := b.issue(request("ann", "repository:a:pull"))
+			b.Swap(func(l issuer.Live) issuer.Live { tt.swap(&l); return l })
+			second := b.issue(request("ann", "repository:a:pull"))
+			if second.Reused != tt.reused || tt.reused != (string(first.Token) == string(second.Token)) {
+				t.Errorf("reused %t", second.Reused)
+			}
+		})
+	}
+}
+
 // A request is answered with one generation: a policy never signs with the name of another.
 func TestASwapIsSeenWhole(t *testing.T) {
 	b := newBench(t, nil)

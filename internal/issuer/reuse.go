@@ -57,8 +57,8 @@ func (r *reused) keep(key []byte, p paper) {
 }
 
 // appendKey appends what makes two answers identical: registry, principal (a source's ids are never
-// reused), lifetime and grants. The policy and the keys are those of the generation. Each part carries
-// its length, so that no part can pose as two.
+// reused), lifetime and grants. Whatever else a token says is the same for all that are held
+// (sameTokens). Each part carries its length, so that no part can pose as two.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))
