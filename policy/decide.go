@@ -137,11 +137,7 @@ func (j *judge) walkMore(next []state, n *node, at int, part string) []state {
 		}
 	}
 	for _, c := range n.more.claims {
-		for k := 0; ; k++ {
-			value, ok := j.who.claim(c.name, k)
-			if !ok {
-				break
-			}
+		for value := range j.who.claim(c.name) {
 			if parts := j.path.follows(at, value); parts > 0 {
 				next = enter(next, c.to, at+parts)
 			}

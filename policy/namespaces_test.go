@@ -108,3 +108,24 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 		})
 	}
 }
+
+// A claim that lists all groups, before places that each of them has.
+func BenchmarkDecideClaims(b *testing.B) {
+	p := mustCompile(b, policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${claims.groups}/**", "teams/${claims.groups}/*"}, Actions: scope.Pull},
+	}})
+	for _, n := range []int{1, 20, 200} {
+		who := member(n+2, 0)
+		who.Claims = map[string]any{"groups": who.Groups}
+		r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: "team-0-dev/app", Actions: scope.Pull}}}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			if p.Decide(r).Results[0].Granted == 0 {
+				b.Fatal("refused")
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Decide(r)
+			}
+		})
+	}
+}

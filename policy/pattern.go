@@ -224,11 +224,7 @@ func (p part) from(name *path, i int, who *Principal) (places uint64) {
 			return 1 << (i + 1)
 		}
 	case claim:
-		for k := 0; ; k++ {
-			value, ok := who.claim(p.text, k)
-			if !ok {
-				return places
-			}
+		for value := range who.claim(p.text) {
 			if n := name.follows(i, value); n > 0 {
 				places |= 1 << (i + n)
 			}

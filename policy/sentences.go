@@ -74,22 +74,21 @@ func (who *Principal) noPerson() string {
 
 func (who *Principal) noClaim(name string) string {
 	bad := ""
-	for k := 0; ; k++ {
-		value, ok := who.claim(name, k)
-		switch {
-		case !ok && k == 0:
-			if _, is := who.Claims[name]; is && who.Kind != Anonymous {
-				return fmt.Sprintf("${claims.%s} matches nothing, since the claim holds no text", name)
-			}
-			return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, who)
-		case !ok:
-			return bad
-		case legalPath(value):
+	for value := range who.claim(name) {
+		if legalPath(value) {
 			return ""
-		case bad == "":
+		}
+		if bad == "" {
 			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s can be no path part of a repository", name, shown(value))
 		}
 	}
+	if bad != "" {
+		return bad
+	}
+	if _, is := who.Claims[name]; is && who.Kind != Anonymous {
+		return fmt.Sprintf("${claims.%s} matches nothing, since the claim holds no text", name)
+	}
+	return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, who)
 }
 
 // String names the principal as a subject: "user:ann", "anonymous".

@@ -99,26 +99,30 @@ func (who *Principal) person() (string, bool) {
 	return who.Name, who.Kind == User && legalPart(who.Name)
 }
 
-// claim returns the k-th value of a claim, and false behind the last. A claim is text or a list of
-// texts; anything else in it is no path, and so matches nothing.
-func (who *Principal) claim(name string, k int) (string, bool) {
-	if who.Kind == Anonymous {
-		return "", false
-	}
-	switch c := who.Claims[name].(type) {
-	case string:
-		return c, k == 0
-	case []string:
-		if k < len(c) {
-			return c[k], true
+// claim yields the values of a claim. A claim is text or a list of texts; anything else in it is no path,
+// and so matches nothing.
+func (who *Principal) claim(name string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		if who.Kind == Anonymous {
+			return
 		}
-	case []any:
-		if k < len(c) {
-			text, _ := c[k].(string)
-			return text, true
+		switch c := who.Claims[name].(type) {
+		case string:
+			yield(c)
+		case []string:
+			for _, text := range c {
+				if !yield(text) {
+					return
+				}
+			}
+		case []any:
+			for _, value := range c {
+				if text, ok := value.(string); ok && !yield(text) {
+					return
+				}
+			}
 		}
 	}
-	return "", false
 }
 
 // parseSubject reads a subject as a rule has it.

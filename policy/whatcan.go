@@ -139,11 +139,7 @@ func (j *judge) values(p part) (values []string) {
 			values = append(values, user)
 		}
 	case claim:
-		for k := 0; ; k++ {
-			value, ok := j.who.claim(p.text, k)
-			if !ok {
-				break
-			}
+		for value := range j.who.claim(p.text) {
 			if legalPath(value) && !slices.Contains(values, value) {
 				values = append(values, value)
 			}

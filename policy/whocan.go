@@ -227,10 +227,10 @@ func (g *Grantee) Is(who *Principal, name string) bool {
 }
 
 func (who *Principal) holds(held Held) bool {
-	for k := 0; ; k++ {
-		value, ok := who.claim(held.Claim, k)
-		if !ok || value == held.Value {
-			return ok
+	for value := range who.claim(held.Claim) {
+		if value == held.Value {
+			return true
 		}
 	}
+	return false
 }
