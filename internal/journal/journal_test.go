@@ -281,6 +281,9 @@ func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
 			walk(typ.Elem())
 		case reflect.Struct:
 			for field := range typ.Fields() {
+				if !field.IsExported() { // of another room, which can't be written
+					continue
+				}
 				name := typ.Name() + "." + field.Name
 				if suspicious.MatchString(field.Name) && allowed[name] != field.Type.Kind() {
 					t.Errorf("what is kept in %s?", name)
