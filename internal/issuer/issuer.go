@@ -223,6 +223,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 			Ignored:    r.Ignored,
 			Policy:     live.Policy.ID(),
 			Token:      paper.id,
+			Expires:    paper.expires,
 		},
 	}
 	if denied != nil {

@@ -208,6 +208,29 @@ func TestAReusedTokenIsStillFresh(t *testing.T) {
 	}
 }
 
+// Who looks into a leak wants to know until when a token was good, whichever answer it was made for.
+func TestTheJournalSaysWhenATokenEnds(t *testing.T) {
+	b := newBench(t, nil)
+	end := b.clock.now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
+	b.clock.pass(10 * time.Second)
+	b.issue(request("ann", "repository:a:pull"))
+	b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, identity.ErrRejected }
+	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); err == nil {
+		t.Fatal("it was not refused")
+	}
+	var ends []int64
+	for _, e := range b.entries() {
+		if e.Decision.Expires.IsZero() {
+			ends = append(ends, 0)
+			continue
+		}
+		ends = append(ends, e.Decision.Expires.Unix())
+	}
+	if diff := cmp.Diff([]int64{end, end, 0}, ends); diff != "" {
+		t.Errorf("the ends in the journal (-want +got)\n%s", diff)
+	}
+}
+
 func TestATokenOfAMinuteIsNotReused(t *testing.T) {
 	b := newBench(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = time.Minute })
 	b.issue(request("ann", "repository:a:pull"))

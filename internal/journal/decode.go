@@ -55,6 +55,7 @@ type (
 		} `json:"ignored"`
 		Policy  string `json:"policy"`
 		Token   *ID    `json:"token"`
+		Life    *int64 `json:"life"`
 		Refused string `json:"refused"`
 	}
 	resultLine struct {
@@ -151,7 +152,7 @@ func (d *decoder) entry(ctx context.Context, o *openBlock, line []byte, position
 		Text:     l.Text,
 	}
 	if l.Decision != nil {
-		decision, err := d.decision(ctx, o, l.Decision, l.ID)
+		decision, err := d.decision(ctx, o, l.Decision, l.ID, entry.Time.Unix())
 		if err != nil {
 			return Entry{}, fmt.Errorf("reading entry %d: %w", position, err)
 		}
@@ -160,7 +161,7 @@ func (d *decoder) entry(ctx context.Context, o *openBlock, line []byte, position
 	return entry, nil
 }
 
-func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, id ID) (*Decision, error) {
+func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, id ID, at int64) (*Decision, error) {
 	decision := &Decision{
 		Name:       l.Name,
 		Credential: l.Credential,
@@ -172,6 +173,9 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 	}
 	if l.Token != nil {
 		decision.Token = *l.Token
+	}
+	if l.Life != nil {
+		decision.Expires = time.Unix(at+*l.Life, 0).UTC()
 	}
 	if n := l.Principal; n != nil {
 		if *n < 0 || *n >= len(o.principals) {

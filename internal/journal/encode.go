@@ -23,7 +23,8 @@ import (
 //	{"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}}
 //
 // "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their constants: those
-// must never change. A type that is left out is "repository"; a token that is left out is the entry's id.
+// must never change. A type that is left out is "repository"; a token that is left out is the entry's id. "life" is in
+// seconds from "at", rounded down, to the end of the token.
 // It is written by hand because a decision is written for every token that is asked for.
 
 // maxBuffer bounds what is held for the next block, in bytes.
@@ -109,7 +110,7 @@ func (e *encoder) add(entry *Entry) {
 	switch {
 	case entry.Decision != nil:
 		b = append(b, `,"decision":`...)
-		b = e.decision(b, entry.Decision, entry.ID)
+		b = e.decision(b, entry.Decision, entry.ID, entry.Time.Unix())
 	case entry.Event != nil:
 		b = append(b, `,"event":`...)
 		event := *entry.Event
@@ -136,7 +137,7 @@ func (e *encoder) add(entry *Entry) {
 	e.lines = append(b, "}\n"...)
 }
 
-func (e *encoder) decision(b []byte, d *Decision, id ID) []byte {
+func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	b = append(b, `{"credential":`...)
 	b = appendString(b, d.Credential)
 	if d.Principal != nil {
@@ -170,6 +171,10 @@ func (e *encoder) decision(b []byte, d *Decision, id ID) []byte {
 		b = append(b, `,"token":"`...)
 		b = d.Token.append(b)
 		b = append(b, '"')
+	}
+	if !d.Expires.IsZero() {
+		b = append(b, `,"life":`...)
+		b = strconv.AppendInt(b, d.Expires.Unix()-at, 10)
 	}
 	b = appendField(b, `,"refused":`, d.Refused)
 	return append(b, '}')

@@ -65,9 +65,10 @@ type Decision struct {
 	Client     string
 	Results    []policy.Result // read back, a rule has only its Name and Origin
 	Ignored    []scope.Ignored
-	Policy     string // policy.Policy.ID
-	Token      ID     // jti of the token that was handed out: this entry's id, or an earlier one's
-	Refused    string // why there was no token: "unknown or wrong", "unavailable: …"; "" if there was
+	Policy     string    // policy.Policy.ID
+	Token      ID        // jti of the token that was handed out: this entry's id, or an earlier one's
+	Expires    time.Time // of that token, in whole seconds; zero: there was none, or it is not known
+	Refused    string    // why there was no token: "unknown or wrong", "unavailable: …"; "" if there was
 }
 
 // Change is what an administrator altered.

@@ -32,6 +32,7 @@ type (
 		Ignored    []ignoredJSON  `json:"ignored,omitempty"`
 		Policy     string         `json:"policy,omitempty"`
 		Token      ID             `json:"token,omitzero"`
+		Expires    time.Time      `json:"expires,omitzero"`
 		Refused    string         `json:"refused,omitempty"`
 	}
 	principalJSON struct {
@@ -102,6 +103,7 @@ func newDecisionJSON(d *Decision) *decisionJSON {
 		Results:    []resultJSON{},
 		Policy:     d.Policy,
 		Token:      d.Token,
+		Expires:    d.Expires,
 		Refused:    d.Refused,
 	}
 	if d.Remote.IsValid() {

@@ -107,6 +107,14 @@ func drawTime(t *rapid.T) time.Time {
 	return time.UnixMicro(rapid.Int64Range(0, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()).Draw(t, "time")).UTC()
 }
 
+// drawExpires draws the end of a token, which need not be after the decision: clocks are set.
+func drawExpires(t *rapid.T) time.Time {
+	if rapid.Bool().Draw(t, "no token") {
+		return time.Time{}
+	}
+	return drawTime(t).Truncate(time.Second)
+}
+
 func drawID(t *rapid.T) (id journal.ID) {
 	copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	id[15] |= 1 // not zero
@@ -145,6 +153,7 @@ func drawDecision(t *rapid.T, rules []*policy.Rule, principals []*policy.Princip
 		Client:     text.Draw(t, "client"),
 		Policy:     text.Draw(t, "policy"),
 		Token:      drawID(t),
+		Expires:    drawExpires(t),
 		Refused:    text.Draw(t, "refused"),
 		Remote: rapid.SampledFrom([]netip.Addr{
 			{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:10.0.0.1"),

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,7 +94,7 @@ func TestTheJSONOfEntriesIsStable(t *testing.T) {
 		entries[i].Time = noon
 		entries[i].ID = journal.ID{0: 1, 6: 0x70, 8: 0x80, 15: byte(i)}
 	}
-	entries[0].Decision.Token = entries[0].ID
+	entries[0].Decision.Token, entries[0].Decision.Expires = entries[0].ID, noon.Add(5*time.Minute).Truncate(time.Second)
 	got, err := json.MarshalIndent(entries, "", "  ")
 	if err != nil {
 		t.Fatal(err)
