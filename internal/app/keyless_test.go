@@ -56,6 +56,12 @@ func newIssuer(t *testing.T) *issuer {
 // token makes one for repository, with an end as far away as it says.
 func (i *issuer) token(t *testing.T, audience, repository string, life time.Duration) string {
 	t.Helper()
+	return i.tokenOf(t, audience, repository, "refs/heads/main", life)
+}
+
+// tokenOf makes one for a job that was started for a ref.
+func (i *issuer) tokenOf(t *testing.T, audience, repository, ref string, life time.Duration) string {
+	t.Helper()
 	o := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key}, o)
 	if err != nil {
@@ -64,7 +70,7 @@ func (i *issuer) token(t *testing.T, audience, repository string, life time.Dura
 	now := time.Now()
 	payload, _ := json.Marshal(map[string]any{
 		"iss": i.URL, "aud": audience, "sub": "repo:" + repository, "repository": repository, "repository_owner": "acme",
-		"ref": "refs/heads/main", "iat": now.Add(-10 * time.Minute).Unix(), "exp": now.Add(life).Unix(),
+		"ref": ref, "iat": now.Add(-10 * time.Minute).Unix(), "exp": now.Add(life).Unix(),
 	})
 	signed, err := signer.Sign(payload)
 	if err != nil {
@@ -177,6 +183,49 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 	// What is signed for a token that is about to end lives no longer than any other.
 	if got := granted(t, h, basic("oidc", i.token(t, "us", "acme/app", -30*time.Second))); got != "github:acme/app pull,push" {
 		t.Errorf("a token within the leeway: %q", got)
+	}
+}
+
+// What is built from main is pushed, and what a branch builds may only be pulled; who has no ref pushes nothing.
+func TestOnlyMainPushes(t *testing.T) {
+	i, f := newIssuer(t), newFolder(t)
+	f.trusting(i)
+	f.write("tidewaiter.yaml", `
+state: sqlite:state.db
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+identity:
+  - oidc: { name: ci, preset: github-actions, issuer: "`+i.URL+`", audience: us, require: { repository_owner: acme } }
+  - htpasswd: { file: users }
+policy:
+  rules:
+    - { name: pulls, subjects: [signed-in], repositories: ["acme/**"], actions: [pull] }
+    - { name: main pushes, subjects: [signed-in], repositories: ["acme/**"], actions: [push],
+        when: 'claims.ref == "refs/heads/main"' }
+`)
+	cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close(t.Context())
+	for _, tt := range []struct {
+		who  string
+		r    *http.Request
+		want string
+	}{
+		{"main", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/main", time.Minute)), "github:acme/app pull,push"},
+		{"a branch", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/dev", time.Minute)), "github:acme/app pull"},
+		{"a branch that is called so", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/heads/refs/heads/main", time.Minute)), "github:acme/app pull"},
+		{"a tag that is called so", basic("oidc", i.tokenOf(t, "us", "acme/app", "refs/tags/main", time.Minute)), "github:acme/app pull"},
+		{"a person, who has no ref", basic("ann", "ann-password"), "ann pull"},
+	} {
+		if got := granted(t, a.Handler(), tt.r); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.who, got, tt.want)
+		}
 	}
 }
 

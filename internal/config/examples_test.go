@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -59,6 +60,27 @@ func TestExamplesLoad(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The policies of docs/policy.md are as good as they say.
+func TestThePageOfPolicyLoads(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) < 2 || !strings.Contains(string(page), "## Conditions") {
+		t.Fatalf("the page has %d policies", len(blocks))
+	}
+	for _, b := range blocks {
+		_, err := loadText(t, files{
+			"tidewaiter.yaml":  base + b[1],
+			"policy/more.yaml": "roles: { other: [pull] }\n",
+		}.withKeys())
+		if err != nil {
+			t.Errorf("%s\n%v", b[1], err)
+		}
 	}
 }
 

@@ -7,21 +7,9 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-)
-
-// maxCost is the most that one evaluation may cost, in CEL's units: a step is one, and so are ten characters
-// of a text that is looked through. It is about a millisecond.
-const maxCost = 10_000
-
-// What a condition is taken to be asked about when its cost is estimated. A request with more is counted
-// while it is evaluated.
-const (
-	usualGroups = 500
-	usualText   = 512 // bytes of a name, a client, a registry
 )
 
 // condition is a compiled text. It never changes, and may be used from any goroutine.
@@ -49,10 +37,10 @@ func (l *language) program(text string, checked *cel.Ast) (*condition, error) {
 	c := &condition{text: text, ast: checked.NativeRep()}
 	c.constant = asksNothing(c.ast)
 	c.counted = sync.OnceValues(func() (cel.Program, error) {
-		return l.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+		return l.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
 	c.traced = sync.OnceValues(func() (cel.Program, error) {
-		return l.env.Program(checked, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState), cel.CostLimit(maxCost))
+		return l.env.Program(checked, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
 	if estimate.Max <= maxCost {
 		c.quick, err = l.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
@@ -115,32 +103,3 @@ var errNoTruth = errors.New("the condition is neither true nor false")
 
 // String returns the condition as it was written.
 func (c *condition) String() string { return c.text }
-
-// isUsual reports whether the request is within what costs were estimated for.
-func isUsual(r *policy.Request) bool {
-	p := r.Principal
-	return len(r.Client) <= usualText && len(r.Registry) <= usualText &&
-		(p == nil || len(p.Groups) <= usualGroups && len(p.Name) <= usualText)
-}
-
-// usual estimates what a request is at most, as isUsual has it. Of claims nothing is known: what looks
-// through them is counted.
-type usual struct{}
-
-// EstimateSize is part of cost.Estimator.
-func (usual) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
-	if path := node.Path(); len(path) == 1 {
-		switch path[0] {
-		case varGroups:
-			return &cost.SizeEstimate{Min: 0, Max: usualGroups}
-		case varUser, varClient, varRegistry:
-			return &cost.SizeEstimate{Min: 0, Max: usualText}
-		}
-	}
-	return nil
-}
-
-// EstimateCallCost is part of cost.Estimator.
-func (usual) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
-}

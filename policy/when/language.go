@@ -34,7 +34,6 @@ func newLanguage() (*language, error) {
 	l := &language{zones: newZones()}
 	options := []cel.EnvOption{
 		ext.Network(),
-		ext.Sets(),
 		cel.OptionalTypes(),
 		cel.CrossTypeNumericComparisons(true), // numbers in claims are doubles, those in a text are mostly not
 		cel.EnableMacroCallTracking(),         // Explain shows a macro as it was written

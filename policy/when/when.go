@@ -21,11 +21,11 @@
 // # What it can do with them
 //
 // Compare (== != < <= > >= in), join (&& || !), choose (a ? b : c), calculate (+ - * / %), look into
-// texts (startsWith, endsWith, contains, matches with an RE2 pattern, size), into lists (in, all,
-// exists, exists_one, filter, size, sets.contains, sets.intersects, sets.equivalent), into networks (ip,
-// cidr, containsIP, containsCIDR) and times (getFullYear, getMonth, getDate, getDayOfWeek, getHours,
-// getMinutes …, each of UTC, of a zone like "Europe/Paris", or of an offset like "+02:00"). Days and
-// months are counted from 0, so that they have names: SUNDAY to SATURDAY, JANUARY to DECEMBER.
+// texts (startsWith, endsWith, contains, matches with an RE2 pattern, size), into lists (in, all, exists,
+// exists_one, filter, size), into networks (ip, cidr, containsIP, containsCIDR) and times (getFullYear,
+// getMonth, getDate, getDayOfWeek, getHours, getMinutes …, each of UTC, of a zone like "Europe/Paris", or of
+// an offset like "+02:00"). Days and months are counted from 0, so that they have names: SUNDAY to SATURDAY,
+// JANUARY to DECEMBER.
 //
 // # A claim that may be missing
 //

@@ -68,7 +68,7 @@ func TestConditions(t *testing.T) {
 		{`"dev" in groups`, job, false, ""},
 		{`groups.exists(g, g.startsWith("team-"))`, ann, true, ""},
 		{`groups.all(g, g != "ops") && groups.exists_one(g, g == "dev") && groups.filter(g, g == "dev").size() == 1`, ann, true, ""},
-		{`sets.intersects(groups, ["ops", "dev"]) && sets.contains(groups, ["dev"])`, ann, true, ""},
+		{`groups.exists(g, g in ["ops", "dev"])`, ann, true, ""},
 		{`registry == "registry.example.com" && client.startsWith("docker/")`, ann, true, ""},
 
 		// Claims.

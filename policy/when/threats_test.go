@@ -1,0 +1,114 @@
+package when_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
+)
+
+// hostile is somebody whose claims are as large as anybody could make them.
+func hostile() *policy.Request {
+	groups := make([]string, 20_000)
+	for i := range groups {
+		groups[i] = fmt.Sprintf("group-%d-%s", i, strings.Repeat("x", 100))
+	}
+	many := make([]any, 20_000)
+	for i := range many {
+		many[i] = groups[i]
+	}
+	deep := any("end")
+	for range 5000 {
+		deep = []any{deep}
+	}
+	return &policy.Request{
+		Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: groups, Claims: map[string]any{
+			"long": strings.Repeat("a", 1<<20), "many": many, "deep": deep, "zone": "../../etc/passwd", "pattern": "(a*)*$",
+		}},
+		Registry: "r.example.com", Client: strings.Repeat("docker/", 1000), Now: wednesday,
+	}
+}
+
+// ReDoS; linear matching: no condition stalls on what somebody else wrote. It ends, with an answer or with
+// an error, and what it takes does not grow with the claims.
+func TestWhatSomebodyElseWroteStallsNothing(t *testing.T) {
+	r := hostile()
+	for _, text := range []string{
+		`claims.long.matches("^(a*)*$")`,
+		`claims.long.matches("^(a|aa)+b$") || claims.long.matches("(x+x+)+y")`,
+		`claims.many.all(a, claims.many.all(b, a != b || a == b))`,
+		`groups.all(a, groups.all(b, a.startsWith("group") && b.endsWith("x")))`,
+		`groups.exists(a, claims.long.contains(a))`,
+		`claims.many.exists(a, a + claims.long == "x")`,
+		`groups.all(g, client.contains(g + g + g) || true)`,
+		`[claims.long + claims.long].exists(a, [a + a + a + a].exists(b, b + b + b + b == "x"))`,
+		`claims.deep == [[[[[[]]]]]]`,
+		`claims.deep == claims.deep && claims.many == claims.many`,
+		`groups.exists(g, g + claims.long == "x")`,
+		`groups.exists(g, claims.many == claims.many)`,
+		`groups.exists(g, claims.deep == claims.deep)`,
+		`claims.many.exists(a, claims.many == claims.many)`,
+		`groups.all(g, g in groups)`,
+		`groups.all(g, groups == groups)`,
+		`now.getHours(claims.zone) == 1`,
+		`groups.exists(g, now.getHours(g) == 1)`,
+		`size(claims.long) > 3 && claims.long > claims.long + "a"`,
+		`claims.many.filter(a, a in claims.many).size() > 3`,
+	} {
+		condition := compile(t, text)
+		begin := time.Now()
+		_, _ = condition.Holds(r)
+		explained := condition.Explain(r)
+		if took := time.Since(begin); took > 2*time.Second { // some milliseconds; this is what no slow machine takes
+			t.Errorf("%s took %s", text, took)
+		}
+		for _, v := range explained {
+			if len(v.Expression) > 210 || len(v.Value) > 220 {
+				t.Errorf("%s is explained with %d and %d bytes", text, len(v.Expression), len(v.Value))
+			}
+		}
+	}
+}
+
+// A value cannot be made to grow: what is written within each other is bounded, and there is no map.
+func TestAConditionCannotBuildWithoutBounds(t *testing.T) {
+	for text, want := range map[string]string{
+		`[["a","a"]].exists(a, [[a,a]].exists(b, [[b,b]].exists(c, c == c)))`: `all, exists, exists_one and filter stand within each other 3 times; the limit is 2`,
+		`groups.map(g, [g, g]) == []`:                                         `unknown function "map"`,
+		`optional.of([user]).optMap(a, [a, a]) == optional.none()`:            `unknown function "optMap"`,
+		`user.matches(claims.pattern)`:                                        `a pattern must be written out, and never comes from a request`,
+		`user.matches("^" + user + "$")`:                                      `a pattern must be written out, and never comes from a request`,
+		`matches(client, client)`:                                             `a pattern must be written out, and never comes from a request`,
+		`user.matches("((a{100}){100}){100}")`:                                `this is no RE2 pattern: invalid repeat count: ` + "`{100}`",
+		strings.Repeat("(", 60) + "true" + strings.Repeat(")", 60):            `the condition is nested too deeply; the limit is 50`,
+		strings.Repeat("!", 4000) + "true":                                    ``,
+		`user == "` + strings.Repeat("a", 4096) + `"`:                         `the condition has 4106 characters; the limit is 4096`,
+		strings.Repeat(`user == "a" || `, 250) + "true":                       ``,
+		"user == \"\xff\"":                                                    `the condition is not UTF-8`,
+	} {
+		_, err := when.NewCompiler().Compile(text)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%.80s: %v", text, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80s: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// Names never become patterns or zones, and an expression of a condition is never read from a request.
+func TestWhatIsAskedNeverBecomesAPattern(t *testing.T) {
+	for _, name := range []string{"*", ".*", "${user}", "a||true", `" || true || "`, "claims.ref"} {
+		r := ann()
+		r.Principal = &policy.Principal{Kind: policy.User, Name: name, Groups: []string{name}, Claims: map[string]any{"x": name}}
+		if holds, err := compile(t, `user == "ann" || "dev" in groups || claims.x == "ann" || claims.x.startsWith("ann")`).Holds(r); holds || err != nil {
+			t.Errorf("%s: %t, %v", name, holds, err)
+		}
+	}
+}
