@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -115,7 +116,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 			fmt.Fprintf(w, "  %-*s  %s  %s\n", width, c.Actions, verdict, because(r, c))
 			if c.Rule != nil && c.Rule.When != nil && r != nil {
 				indent := strings.Repeat(" ", width+len("  granted  ")+2)
-				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(holds(c.Rule.When, r)), plain(c.Rule.When.String()))
+				fmt.Fprintf(w, "%s%s: %s\n", indent, p.faint(holds(c.Rule.When, r)), written(c.Rule.When.String()))
 				printValues(w, indent+"  ", c.Rule.When.Explain(r))
 			}
 			if c.Reason == policy.Narrowed && r != nil && r.Principal != nil {
@@ -134,7 +135,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 func holds(when policy.Condition, r *policy.Request) string {
 	switch holds, err := when.Holds(r); {
 	case err != nil:
-		return "its condition fails (" + plain(err.Error()) + ")"
+		return "its condition fails (" + written(err.Error()) + ")"
 	case holds:
 		return "its condition holds"
 	}
@@ -146,12 +147,12 @@ func printValues(w io.Writer, indent string, values []policy.Value) {
 	const most = 48
 	width := 0
 	for _, v := range values {
-		if n := utf8.RuneCountInString(plain(v.Expression)); n <= most {
+		if n := utf8.RuneCountInString(written(v.Expression)); n <= most {
 			width = max(width, n)
 		}
 	}
 	for _, v := range values {
-		fmt.Fprintf(w, "%s%-*s  is %s\n", indent, width, plain(v.Expression), plain(v.Value))
+		fmt.Fprintf(w, "%s%-*s  is %s\n", indent, width, written(v.Expression), written(v.Value))
 	}
 }
 
@@ -238,6 +239,16 @@ func describe(who *policy.Principal) string {
 }
 
 func resource(s scope.Scope) string { return plain(s.Type) + " " + plain(s.Name) }
+
+// written keeps a part of a condition or its value in one line. It has quotes of its own, and stays as it is
+// unless something in it could not be seen.
+func written(s string) string {
+	s = strings.Join(strings.Fields(s), " ") // a block of several lines
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return strconv.QuoteToGraphic(s)
+	}
+	return s
+}
 
 // plain keeps a word that others chose from breaking a line or moving a terminal's cursor.
 func plain(s string) string {
