@@ -38,6 +38,7 @@ var house = map[string][]string{
 	"internal/config":                 {"policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/store", "notification", "policy", "scope"},
+	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/journal", "internal/rulebook", "internal/server", "internal/store", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},
@@ -55,7 +56,7 @@ var public = []string{"scope", "policy", "token", "notification"}
 var seesConfig = []string{"internal/app", "cmd/tidewaiter"}
 
 // speaksHTTP are the rooms that may answer HTTP.
-var speaksHTTP = []string{"internal/server"}
+var speaksHTTP = []string{"internal/server", "internal/api"}
 
 // source is a Go file of a room, tests left out.
 type source struct {

@@ -8,46 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // What users and robots have in common: each command of this file is made for both.
-
-// accountJSON is a user or a robot for programs.
-type accountJSON struct {
-	ID       string      `json:"id"`
-	Kind     policy.Kind `json:"kind"`
-	Name     string      `json:"name"`
-	Login    string      `json:"login"`
-	Disabled bool        `json:"disabled"`
-	Created  time.Time   `json:"created"`
-	Changed  time.Time   `json:"changed"`
-	Expires  time.Time   `json:"expires,omitzero"`
-	Password string      `json:"password,omitempty"` // the kind of its hash
-	Groups   []string    `json:"groups"`
-	Version  int64       `json:"version"`
-	Secret   string      `json:"secret,omitempty"` // shown once
-}
-
-func accountForPrograms(a *accounts.Account, secret identity.Secret) accountJSON {
-	groups := a.Groups
-	if groups == nil {
-		groups = []string{}
-	}
-	return accountJSON{
-		a.ID, a.Kind, a.Name, a.Login(), a.Disabled, a.Created.UTC(), a.Changed.UTC(), utc(a.Expires), a.Hash, groups, a.Version,
-		secret.Reveal(),
-	}
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC()
-}
 
 // login is what a kind of account called name signs in as.
 func login(kind policy.Kind, name string) string {
@@ -79,7 +46,7 @@ func state(a *accounts.Account, now time.Time) string {
 // done says what was done to an account: a line for people, or the account for programs.
 func (k keeping) done(cmd *cobra.Command, verb string, a *accounts.Account) error {
 	if *k.output == asJSON {
-		return writeJSON(cmd.OutOrStdout(), accountForPrograms(a, identity.Secret{}))
+		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, identity.Secret{}))
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n", verb, a.Kind, a.Name)
 	return err
@@ -99,9 +66,9 @@ func newAccountList(kind policy.Kind) *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]accountJSON, len(list))
+				found := make([]api.Account, len(list))
 				for i := range list {
-					found[i] = accountForPrograms(&list[i], identity.Secret{})
+					found[i] = api.NewAccount(&list[i], identity.Secret{})
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -134,7 +101,7 @@ func newAccountShow(kind policy.Kind) *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				return writeJSON(cmd.OutOrStdout(), accountForPrograms(&a, identity.Secret{}))
+				return writeJSON(cmd.OutOrStdout(), api.NewAccount(&a, identity.Secret{}))
 			}
 			password := ""
 			if a.Kind == policy.User {

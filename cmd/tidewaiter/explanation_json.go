@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -32,7 +33,7 @@ type (
 		Groups []string `json:"groups,omitempty"`
 
 		Claims map[string]any `json:"claims,omitempty"`
-		Limits []limitJSON    `json:"limits,omitempty"`
+		Limits []api.Limit    `json:"limits,omitempty"`
 	}
 	resultJSON struct {
 		Type    string      `json:"type"`
@@ -109,15 +110,7 @@ func (e *explanation) forPrograms() explanationJSON {
 }
 
 func principalForPrograms(who *policy.Principal) principalJSON {
-	return principalJSON{who.Kind.String(), who.Name, who.Source, who.Groups, who.Claims, limitsForPrograms(who.Limits)}
-}
-
-func limitsForPrograms(from []policy.Limit) []limitJSON {
-	var list []limitJSON
-	for _, l := range from {
-		list = append(list, limitJSON{or(l.Type, scope.TypeRepository), l.Names, words(l.Actions)})
-	}
-	return list
+	return principalJSON{who.Kind.String(), who.Name, who.Source, who.Groups, who.Claims, api.NewLimits(who.Limits)}
 }
 
 func results(r *policy.Request, from []policy.Result, near []policy.Nearby) []resultJSON {

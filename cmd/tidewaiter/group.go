@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
@@ -18,20 +18,6 @@ func newGroup() *cobra.Command {
 	}
 	cmd.AddCommand(newGroupAdd(), newGroupList(), newGroupMembers(), newGroupDelete())
 	return cmd
-}
-
-// groupJSON is a group for programs.
-type groupJSON struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Created time.Time `json:"created"`
-	Size    int       `json:"size"`
-	Members []string  `json:"members,omitempty"`
-	Version int64     `json:"version"`
-}
-
-func groupForPrograms(g *accounts.Group) groupJSON {
-	return groupJSON{ID: g.ID, Name: g.Name, Created: utc(g.Created), Size: g.Size, Version: g.Version}
 }
 
 func newGroupAdd() *cobra.Command {
@@ -57,7 +43,7 @@ func newGroupAdd() *cobra.Command {
 
 func (k keeping) groupDone(cmd *cobra.Command, verb string, g *accounts.Group) error {
 	if *k.output == asJSON {
-		return writeJSON(cmd.OutOrStdout(), groupForPrograms(g))
+		return writeJSON(cmd.OutOrStdout(), api.NewGroup(g))
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s group %s\n", verb, g.Name)
 	return err
@@ -101,9 +87,9 @@ func newGroupList() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]groupJSON, len(list))
+				found := make([]api.Group, len(list))
 				for i := range list {
-					found[i] = groupForPrograms(&list[i])
+					found[i] = api.NewGroup(&list[i])
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -155,7 +141,7 @@ robot+ci. Whoever is a member already, or is none, stays it.`,
 				return err
 			}
 			if *k.output == asJSON {
-				found := groupForPrograms(&g)
+				found := api.NewGroup(&g)
 				found.Members = members
 				return writeJSON(cmd.OutOrStdout(), found)
 			}

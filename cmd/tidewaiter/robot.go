@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -50,7 +51,7 @@ call it robot:ci. Standard output has the secret and nothing else.`,
 // robotSecret shows the secret of a robot.
 func (k keeping) robotSecret(cmd *cobra.Command, a *accounts.Account, secret identity.Secret, verb, more string) error {
 	if *k.output == asJSON {
-		return writeJSON(cmd.OutOrStdout(), accountForPrograms(a, secret))
+		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, secret))
 	}
 	return showSecret(cmd, secret.Reveal(), "%s robot %s, which signs in as %s%s; the secret is shown this once:", verb, a.Name, a.Login(), more)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -24,48 +25,6 @@ func newToken() *cobra.Command {
 	}
 	cmd.AddCommand(newTokenCreate(), newTokenList(), newTokenRevoke())
 	return cmd
-}
-
-// tokenJSON is a token for programs.
-type tokenJSON struct {
-	ID       string       `json:"id"`
-	Use      accounts.Use `json:"use"`
-	Owner    ownerJSON    `json:"owner"`
-	Name     string       `json:"name,omitempty"`
-	Limits   []limitJSON  `json:"limits"`
-	Registry string       `json:"registry,omitempty"`
-	Client   string       `json:"client,omitempty"`
-	Parent   string       `json:"parent,omitempty"`
-	Created  time.Time    `json:"created"`
-	Expires  time.Time    `json:"expires,omitzero"`
-	Used     time.Time    `json:"used,omitzero"`
-	From     string       `json:"from,omitempty"`
-	Secret   string       `json:"secret,omitempty"` // shown once
-}
-
-type ownerJSON struct {
-	Kind   policy.Kind `json:"kind"`
-	Source string      `json:"source"`
-	Name   string      `json:"name"`
-	ID     string      `json:"id,omitempty"`
-}
-
-type limitJSON struct {
-	Type    string   `json:"type"`
-	Names   []string `json:"names"`
-	Actions []string `json:"actions"`
-}
-
-func tokenForPrograms(t *accounts.Token, secret identity.Secret) tokenJSON {
-	j := tokenJSON{
-		ID: t.ID, Use: t.Use, Owner: ownerJSON{t.Owner.Kind, or(t.Owner.Source, accounts.Source), t.Owner.Name, t.Owner.ID}, Name: t.Name,
-		Limits: append([]limitJSON{}, limitsForPrograms(t.Limits)...), Registry: t.Registry, Client: t.Client, Parent: t.Parent,
-		Created: utc(t.Created), Expires: utc(t.Expires), Used: utc(t.Used), Secret: secret.Reveal(),
-	}
-	if t.From.IsValid() {
-		j.From = t.From.String()
-	}
-	return j
 }
 
 // owning says whose tokens are meant.
@@ -165,7 +124,7 @@ them that is named. Patterns are those of rules: * is anything within one part o
 				return who.hint(err, d)
 			}
 			if *k.output == asJSON {
-				return writeJSON(cmd.OutOrStdout(), tokenForPrograms(&t, secret))
+				return writeJSON(cmd.OutOrStdout(), api.NewToken(&t, secret))
 			}
 			return showSecret(cmd, secret.Reveal(), "made token %s of %s for %s, until %s; it is shown this once:",
 				t.Name, plain(t.Owner.String()), leaves(t.Limits), or(minute(t.Expires), "it is revoked"))
@@ -204,7 +163,7 @@ func newTokenList() *cobra.Command {
 		Use:   "list",
 		Short: "List tokens: whose, for what, when last used",
 		Long: `List the tokens that were handed out, without their secrets: personal access tokens (access), robots' secrets
-(robot), and what docker and others keep in place of a password (refresh).`,
+(robot), and what docker and others (refresh) and browsers (session) keep in place of a password.`,
 		Example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,
 	}
@@ -220,9 +179,9 @@ func newTokenList() *cobra.Command {
 				return who.hint(err, d)
 			}
 			if *k.output == asJSON {
-				found := make([]tokenJSON, len(list))
+				found := make([]api.Token, len(list))
 				for i := range list {
-					found[i] = tokenForPrograms(&list[i], identity.Secret{})
+					found[i] = api.NewToken(&list[i], identity.Secret{})
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -265,15 +224,15 @@ func newTokenRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke {ID... | --user NAME | --robot NAME}",
 		Short: "Revoke tokens, for ever",
-		Long: `Revoke tokens by their ids, or all of an owner, or those of one use: access, robot or refresh. Within two seconds
-nobody signs in with them any more. It cannot be undone.`,
+		Long: `Revoke tokens by their ids, or all of an owner, or those of one use: access, robot, refresh or session.
+Within two seconds nobody signs in with them any more. It cannot be undone.`,
 		Example: `  tidewaiter token revoke 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b
   tidewaiter token revoke --user alice --use refresh`,
 		Args: cobra.ArbitraryArgs,
 	}
 	k := keepingFlags(cmd)
 	who := ownerFlags(cmd, true)
-	use := newChoice("", []accounts.Use{accounts.Access, accounts.Robot, accounts.Refresh})
+	use := newChoice("", []accounts.Use{accounts.Access, accounts.Robot, accounts.Refresh, accounts.Session})
 	cmd.Flags().Var(use, "use", "only those of one use (default all)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		owner := who.owner()

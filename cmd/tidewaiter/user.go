@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -112,7 +113,7 @@ func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, 
 	case made.Reveal() == "":
 		return k.done(cmd, verb, a)
 	case *k.output == asJSON:
-		return writeJSON(cmd.OutOrStdout(), accountForPrograms(a, made))
+		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, made))
 	}
 	return showSecret(cmd, made.Reveal(), "%s %s %s; the password is shown this once:", verb, a.Kind, a.Name)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -43,6 +44,7 @@ type App struct {
 	issuer   *issuer.Issuer
 	metrics  *prometheus.Registry
 	counts   *server.Metrics
+	api      *api.API
 
 	server      atomic.Pointer[server.Server]
 	connections counted // of what Run listens at
@@ -86,6 +88,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	}
 	a.metrics = newMetrics(a)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
+	a.api, err = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Journal: a.journal, Now: o.Now})
+	if err != nil {
+		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
+	}
 	a.server.Store(a.newServer(cfg))
 	a.generation = next
 	a.generation.start()
@@ -100,7 +106,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 // Handler answers some faces; without any, all but metrics. It follows Reload.
 func (a *App) Handler(faces ...server.Face) http.Handler {
 	if len(faces) == 0 {
-		faces = []server.Face{server.Token, server.Notifications, server.Keys, server.Health}
+		faces = []server.Face{server.Token, server.Notifications, server.Keys, server.Health, server.API}
 	}
 	return server.Follow(a.server.Load, faces...)
 }
@@ -166,6 +172,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
 		Metrics:           a.counts,
 		Gather:            gather(a.metrics),
+		API:               a.api,
 		Now:               a.now,
 		Log:               a.log.Logger,
 	})

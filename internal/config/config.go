@@ -54,6 +54,7 @@ const (
 	FaceKeys          Face = "keys"
 	FaceHealth        Face = "health"
 	FaceMetrics       Face = "metrics"
+	FaceAPI           Face = "api"
 )
 
 // TLS is where a listener's certificate is from.

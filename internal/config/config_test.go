@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 		Files: []string{"tidewaiter.yaml"},
 		Listen: []Listener{{
 			Address: "127.0.0.1:8080", // nobody from elsewhere
-			Serve:   []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth},
+			Serve:   []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI},
 		}},
 		Paths: Paths{Token: "/token", Notifications: "/notifications"},
 		State: "sqlite:" + filepath.FromSlash("data/state.db"),
@@ -143,7 +143,7 @@ func TestEveryKey(t *testing.T) {
 		PublicURL: "https://auth.example.com",
 		Listen: []Listener{
 			{Address: ":8443", TLS: &TLS{Certificate: path("etc/tls/cert.pem"), Key: path("/tls/key.pem")}, Serve: []Face{FaceToken}},
-			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth}},
+			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI}},
 			{Address: "localhost:9090", Serve: []Face{FaceMetrics, FaceHealth}},
 		},
 		Paths: Paths{Token: "/auth", Notifications: "/events"},

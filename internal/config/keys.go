@@ -120,9 +120,9 @@ func listenKeys() []key[Listener] {
 			says("A port, after a host name or an IP address, or after nothing for all addresses of the machine."),
 		on("tls", pointer(section(tlsKeys(), checkTLS)), func(l *Listener, v *TLS) { l.TLS = v }).
 			says("The certificate. Without it, plain HTTP is spoken: for this machine alone, or behind a proxy that speaks TLS, since passwords travel here."),
-		on("serve", list(one(FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceMetrics)), func(l *Listener, v []Face) { l.Serve = v }).
-			or("[token, notifications, keys, health]").
-			says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `metrics`: `/metrics`, which names registries and is for your monitoring only."),
+		on("serve", list(one(FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI, FaceMetrics)), func(l *Listener, v []Face) { l.Serve = v }).
+			or("[token, notifications, keys, health, api]").
+			says("What is served at this address. `token`: the token endpoint. `notifications`: the receiver of events. `keys`: the public keys, as JWKS. `health`: `/healthz` and `/readyz`. `api`: the [admin API](api.md), for whoever signs in and has the rights. `metrics`: `/metrics`, which names registries and is for your monitoring only."),
 	}
 }
 

@@ -34,6 +34,12 @@ func NewRefresh(token string) Credentials {
 	return Credentials{Kind: RefreshToken, Secret: NewSecret(token)}
 }
 
+// NewSession takes the secret of a session. Its kind is known by where it stands, too: a session that somebody shows as a
+// password or a token is none.
+func NewSession(secret string) Credentials {
+	return Credentials{Kind: Session, Secret: NewSecret(secret)}
+}
+
 // Classify says by its shape what a name and a secret are. A name without a secret is a password that
 // is empty, and so refused: only who shows nothing at all is anonymous.
 //

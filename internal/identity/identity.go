@@ -38,6 +38,7 @@ const (
 	IDToken                  // a JWT in place of the password: never offered to a directory
 	AccessToken              // a secret that Tidewaiter handed out: never offered to a directory
 	RefreshToken             // grant_type=refresh_token
+	Session                  // the cookie of somebody who signed in with a browser
 )
 
 // Credentials is what a client showed, and from where.

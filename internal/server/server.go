@@ -30,6 +30,7 @@ type Options struct {
 	Ready   []Check // what /readyz asks
 	Metrics *Metrics
 	Gather  http.Handler // answers /metrics
+	API     http.Handler // answers /api/ and /openapi.json; nil: they are not served
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -58,6 +59,7 @@ const (
 	Keys          Face = "keys"
 	Health        Face = "health"
 	Metric        Face = "metrics"
+	API           Face = "api"
 )
 
 // Server answers.
@@ -103,6 +105,11 @@ func (s *Server) Handler(faces ...Face) http.Handler {
 		case Metric:
 			if s.Gather != nil {
 				mux.Handle("GET /metrics", s.Gather)
+			}
+		case API:
+			if s.API != nil {
+				mux.Handle("/api/", s.API)
+				mux.Handle("GET /openapi.json", s.API)
 			}
 		}
 	}

@@ -1,7 +1,8 @@
 // Package accounts answers: is this one of our own users or robots, or a credential that we handed out?
 //
-// It keeps users, robots and groups, and hands out three kinds of credentials: personal access tokens,
-// for users of any source (a directory's as well as our own), robots' secrets, and refresh tokens. It is a
+// It keeps users, robots and groups, and hands out four kinds of credentials: personal access tokens,
+// for users of any source (a directory's as well as our own), robots' secrets, refresh tokens, and the sessions of those who
+// sign in with a browser. It is a
 // source of identity under the name "accounts".
 //
 // # Names
@@ -112,6 +113,8 @@ type Options struct {
 	// Throttle is what makes who guesses wait at sign-in: ChangePassword and SetUp count with it. nil, or what returns nil: nobody waits.
 	Throttle func() *identity.Throttle
 
+	SessionIdle time.Duration    // a session that was not used for as long is over; 0: 1 h
+	SessionLife time.Duration    // a session is over after as long; 0: 12 h
 	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
 	OwnerFor    time.Duration    // what Find said is good for as long, for access tokens; 0: 10 s; negative: not at all
 	Now         func() time.Time // nil: time.Now
@@ -173,6 +176,7 @@ const (
 	Access  Use = "access"  // a personal access token, in place of a password
 	Robot   Use = "robot"   // a robot's secret
 	Refresh Use = "refresh" // what docker and others keep in place of a password
+	Session Use = "session" // what a browser keeps in place of a password
 )
 
 // Owner is whom a token stands for.
@@ -191,7 +195,7 @@ type Token struct {
 	Name     string         // of an access token: "laptop"
 	Limits   []policy.Limit // empty: as wide as its owner's rights
 	Registry string         // of a refresh token: the one that it is good for
-	Client   string         // of a refresh token: which asked for it
+	Client   string         // of a refresh token and a session: which asked for it
 	Parent   string         // id of the token that it was made with; "": none
 	Created  time.Time
 	Expires  time.Time  // zero: never
@@ -238,6 +242,8 @@ func Open(o Options) (*Accounts, error) {
 		o.Throttle = func() *identity.Throttle { return nil }
 	}
 	o.RefreshIdle = cmp.Or(o.RefreshIdle, 90*24*time.Hour)
+	o.SessionIdle = cmp.Or(o.SessionIdle, time.Hour)
+	o.SessionLife = cmp.Or(o.SessionLife, 12*time.Hour)
 	o.OwnerFor = cmp.Or(o.OwnerFor, 10*time.Second)
 	o.Every = cmp.Or(o.Every, time.Second)
 	if o.Now == nil {

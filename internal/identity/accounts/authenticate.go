@@ -16,10 +16,10 @@ import (
 
 // Kinds are the kinds of credentials that Accounts is to be offered.
 func Kinds() []identity.Kind {
-	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken}
+	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken, identity.Session}
 }
 
-// Authenticate takes passwords, access tokens, robots' secrets and refresh tokens. A token can be shown with the login
+// Authenticate takes passwords, access tokens, robots' secrets, refresh tokens and sessions. A token can be shown with the login
 // of its owner, or without a name; what looks like one and is none is rejected, and so are all logins of robots that
 // are none, so that nobody else is asked about them.
 //
@@ -33,7 +33,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 		if !validName(c.Name) {
 			return identity.Verified{}, identity.ErrUnknown
 		}
-	case identity.AccessToken, identity.RefreshToken:
+	case identity.AccessToken, identity.RefreshToken, identity.Session:
 	default:
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -69,18 +69,16 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 	if past(w.ends, now) {
 		return identity.Verified{}, errStale // refused, as slowly as a wrong one
 	}
-	if w.refresh {
-		if w.registry != c.Registry {
-			return identity.Verified{}, identity.ErrRejected
-		}
-		if now.UnixMilli()-max(w.used.Load(), w.created) > a.o.RefreshIdle.Milliseconds() {
-			return identity.Verified{}, errStale // unless it was used elsewhere
-		}
+	if w.use == Refresh && w.registry != c.Registry {
+		return identity.Verified{}, identity.ErrRejected
+	}
+	if idle := a.idle(w.use); idle > 0 && now.UnixMilli()-max(w.used.Load(), w.created) > idle.Milliseconds() {
+		return identity.Verified{}, errStale // unless it was used elsewhere
 	}
 	v := w.verified
 	if v.Principal == nil {
 		find := a.elsewhere
-		if w.refresh { // it may be months since the source last said who that is
+		if w.use == Refresh { // it may be months since the source last said who that is
 			find = a.afresh
 		}
 		p, err := find(ctx, w.owner)
@@ -161,7 +159,7 @@ func refused(err error) error {
 
 func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm, error) {
 	letter, d, ok := parseSecret(c.Secret.Reveal())
-	if !ok || (letter == letterRefresh) != (c.Kind == identity.RefreshToken) {
+	if !ok || shownAs(letter) != c.Kind {
 		return nil, identity.ErrRejected
 	}
 	t, err := findSecret(ctx, a.o.DB.Read(), d)
@@ -173,11 +171,11 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	}
 	w := &warm{
 		verified: identity.Verified{Credential: credential(&t), Until: t.Expires},
-		ends:     t.Expires, token: t.ID, registry: t.Registry, refresh: t.Use == Refresh,
+		ends:     t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
 		created: ms(t.Created), owner: t.Owner, limits: t.Limits,
 	}
 	w.used.Store(max(ms(t.Used), a.lastTouch(t.ID)))
-	if w.refresh != (letter == letterRefresh) || (t.Use == Robot) != (letter == letterRobot) {
+	if letter != letterOf(t.Use) {
 		return nil, identity.ErrRejected
 	}
 	if t.Owner.Source != Source {
@@ -212,6 +210,8 @@ func credential(t *Token) string {
 		return credentialRobot + t.ID
 	case Refresh:
 		return credentialRefresh + t.ID
+	case Session:
+		return credentialSession + t.ID
 	}
 	return credentialAccess + t.Name
 }

@@ -55,7 +55,7 @@ type warm struct {
 	ends     time.Time      // zero: never
 	token    string         // id; "" for a password
 	registry string         // of a refresh token
-	refresh  bool
+	use      Use
 	created  int64        // milliseconds
 	used     atomic.Int64 // when it was last noted that it was used: milliseconds; 0: never
 }

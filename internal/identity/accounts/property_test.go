@@ -16,9 +16,9 @@ import (
 // Scanners find every secret, Classify knows it, and each typing mistake of one character, or of two that changed places, is
 // one without asking the database.
 func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
-	shape := regexp.MustCompile(`^twp_[abrs][0-9A-Za-z]{38}$`)
+	shape := regexp.MustCompile(`^twp_[abcrs][0-9A-Za-z]{38}$`)
 	rapid.Check(t, func(t *rapid.T) {
-		letter := rapid.SampledFrom([]byte("abrs")).Draw(t, "letter")
+		letter := rapid.SampledFrom([]byte("abcrs")).Draw(t, "letter")
 		secret := accounts.Secret(letter).Reveal()
 		if got, ok := accounts.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != identity.AccessToken {
 			t.Fatalf("%q is no secret", secret)

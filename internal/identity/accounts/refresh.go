@@ -32,14 +32,30 @@ func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials,
 
 func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
-	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || shown.Registry == "" ||
-		shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
+	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || shown.Registry == "" {
 		return identity.Secret{}, nil
+	}
+	t := Token{Use: Refresh, Registry: shown.Registry, Client: clean(shown.Client), Expires: who.Until}
+	secret, err := a.exchange(ctx, &t, shown, who)
+	if errors.Is(err, errNoExchange) {
+		return identity.Secret{}, nil
+	}
+	return secret, err
+}
+
+// errNoExchange means that nothing can be had for what was shown, or not any more.
+var errNoExchange = errors.New("there is nothing to be had for this credential")
+
+// exchange makes a token that stands for a password or a token that was found to be right, as narrow as that, and void when that is.
+func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+	p := who.Principal
+	if shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
+		return identity.Secret{}, errNoExchange
 	}
 	var compared string // the hash that the password was found to be of
 	if p.Source != Source {
 		if _, err := a.elsewhere(ctx, OwnerOf(p)); errors.Is(err, identity.ErrUnknown) {
-			return identity.Secret{}, nil
+			return identity.Secret{}, errNoExchange
 		} else if err != nil {
 			return identity.Secret{}, err
 		}
@@ -53,25 +69,22 @@ func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials,
 		}
 		compared = r.hash
 	}
-	t := Token{
-		Use: Refresh, Owner: OwnerOf(p), Limits: p.Limits, Registry: shown.Registry,
-		Client: clean(shown.Client), Expires: who.Until,
-	}
-	secret, d := newSecret(letterRefresh)
+	t.Owner, t.Limits = OwnerOf(p), p.Limits
+	secret, d := newSecret(letterOf(t.Use))
 	by := Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
 	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
 		t.ID, t.Created = a.newID(), a.now()
-		if err := a.stillGood(ctx, tx, &t, shown, compared); err != nil {
+		if err := a.stillGood(ctx, tx, t, shown, compared); err != nil {
 			return nil, err
 		}
-		if err := a.makeRoom(ctx, tx, t.Owner); err != nil {
+		if err := a.makeRoom(ctx, tx, t.Owner, t.Use); err != nil {
 			return nil, err
 		}
-		return &journal.Change{Action: "refresh.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+		return &journal.Change{Action: string(t.Use) + ".add", Target: t.Owner.String(), To: noted(t)}, insertToken(ctx, tx, t, d)
 	})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged): // taken away while we looked, or a token of another source's
-		return identity.Secret{}, nil
+		return identity.Secret{}, errNoExchange
 	case err != nil:
 		return identity.Secret{}, err
 	}
@@ -107,8 +120,8 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 
 // makeRoom removes the token that was not used for the longest time, where there are as many as one can have:
 // a machine that signs in for each build leaves one each time.
-func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner) error {
-	n, err := count(ctx, tx, o, Refresh)
+func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
+	n, err := count(ctx, tx, o, use)
 	if err != nil || n < maxTokens {
 		return err
 	}
@@ -116,7 +129,7 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner) error {
 		DELETE FROM account_tokens WHERE id IN (
 			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END LIMIT $4)`,
-		o.Source, o.ID, string(Refresh), n-maxTokens+1)
+		o.Source, o.ID, string(use), n-maxTokens+1)
 	return err
 }
 

@@ -21,6 +21,7 @@ const (
 	credentialAccess   = "token:"
 	credentialRobot    = "secret:"
 	credentialRefresh  = "refresh:"
+	credentialSession  = "session:"
 )
 
 // AddRobot adds a robot, and returns its first secret.

@@ -149,14 +149,29 @@ func (a *Accounts) lastTouch(id string) int64 {
 	return a.touched[id].at
 }
 
-// sweep removes tokens that ended long ago, and refresh tokens that nobody uses. They were void before.
+// idle is how long a token of that use may rest before it is void; 0: as long as it likes.
+func (a *Accounts) idle(use Use) time.Duration {
+	switch use {
+	case Refresh:
+		return a.o.RefreshIdle
+	case Session:
+		return a.o.SessionIdle
+	}
+	return 0
+}
+
+// sweep removes tokens that ended long ago, and refresh tokens and sessions that nobody uses. They were void before.
 func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
 	for {
 		ids, err := texts(ctx, a.o.DB.Read(), `
 			SELECT id FROM account_tokens
-			WHERE expires <> 0 AND expires < $1 OR purpose = $2 AND (expires <> 0 AND expires < $3 OR used < $4 AND created < $4) LIMIT $5`,
-			ms(now.Add(-keepEnded)), string(Refresh), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), maxSwept)
+			WHERE expires <> 0 AND expires < $1
+				OR purpose IN ($2, $3) AND expires <> 0 AND expires < $4
+				OR purpose = $2 AND used < $5 AND created < $5
+				OR purpose = $3 AND used < $6 AND created < $6 LIMIT $7`,
+			ms(now.Add(-keepEnded)), string(Refresh), string(Session), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)),
+			ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept)
 		if err != nil {
 			return fmt.Errorf("looking for ended tokens: %w", err)
 		}

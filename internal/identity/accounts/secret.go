@@ -11,7 +11,7 @@ import (
 
 // A secret is the prefix, a letter that says what it is, 32 random characters (190 bits), and 6 that
 // are the CRC-32 of all before: "twp_a…". Letters and digits alone, so that a double click takes all of
-// it, and a scanner finds it by twp_[abrs][0-9A-Za-z]{38}.
+// it, and a scanner finds it by twp_[abcrs][0-9A-Za-z]{38}.
 const (
 	letters      = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	randomLength = 32
@@ -23,9 +23,36 @@ const (
 const (
 	letterAccess  byte = 'a'
 	letterRobot   byte = 'b'
+	letterSession byte = 'c' // of the console
 	letterRefresh byte = 'r'
 	letterSetup   byte = 's'
 )
+
+// letterOf is the letter of a token's secret.
+func letterOf(use Use) byte {
+	switch use {
+	case Robot:
+		return letterRobot
+	case Refresh:
+		return letterRefresh
+	case Session:
+		return letterSession
+	}
+	return letterAccess
+}
+
+// shownAs is the kind of credential that a secret with a letter may be shown as.
+func shownAs(letter byte) identity.Kind {
+	switch letter {
+	case letterAccess, letterRobot:
+		return identity.AccessToken
+	case letterRefresh:
+		return identity.RefreshToken
+	case letterSession:
+		return identity.Session
+	}
+	return identity.None
+}
 
 // digest is what is kept of a secret. It is not salted or slow: there are too many secrets to guess one.
 type digest [sha256.Size]byte

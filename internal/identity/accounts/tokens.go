@@ -126,7 +126,7 @@ func checkToken(n NewToken) error {
 }
 
 // parent returns the id of the token that the actor shows; "" if it is none.
-func parent(ctx context.Context, tx *sql.Tx, by Actor) (string, error) {
+func parent(ctx context.Context, tx querier, by Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
 		ids, err := texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access))
@@ -138,7 +138,7 @@ func parent(ctx context.Context, tx *sql.Tx, by Actor) (string, error) {
 		}
 		return ids[0], nil
 	}
-	for _, prefix := range []string{credentialRefresh, credentialRobot} {
+	for _, prefix := range []string{credentialRefresh, credentialRobot, credentialSession} {
 		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
 			t, err := findToken(ctx, tx, id)
 			if err == nil && !t.Owner.is(by) || errors.Is(err, ErrNotFound) {

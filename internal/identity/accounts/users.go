@@ -138,7 +138,7 @@ func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known [
 // maxCompared is how many names are compared in one query.
 const maxCompared = 500
 
-// SetPassword sets the password of another user, and voids the user's refresh tokens. For one's own there is
+// SetPassword sets the password of another user, and voids the user's refresh tokens and sessions. For one's own there is
 // ChangePassword: whoever found a token must not make a password of it.
 func (a *Accounts) SetPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
 	account, err := a.setPassword(ctx, by, name, secret, version)
@@ -172,13 +172,28 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 
 // replaceHash sets another password; what was made with the old one is void.
 func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*journal.Change, error) {
-	n, err := deleteTokens(ctx, tx, r.owner(), Refresh)
-	if err != nil {
+	note := &journal.Change{Action: "password", From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}
+	if err := signOut(ctx, tx, r, note); err != nil {
 		return nil, err
 	}
-	from := map[string]any{"password": r.Hash}
 	r.hash = hash
-	return &journal.Change{Action: "password", From: from, To: map[string]any{"password": kindOfHash(hash), "refresh_revoked": n}}, nil
+	return note, nil
+}
+
+// signOut voids what stands for an account's password: refresh tokens and sessions.
+func signOut(ctx context.Context, tx *sql.Tx, r *record, note *journal.Change) error {
+	refresh, err := deleteTokens(ctx, tx, r.owner(), Refresh)
+	if err != nil {
+		return err
+	}
+	sessions, err := deleteTokens(ctx, tx, r.owner(), Session)
+	if err != nil {
+		return err
+	}
+	if note.To["refresh_revoked"] = refresh; sessions > 0 {
+		note.To["sessions_ended"] = sessions
+	}
+	return nil
 }
 
 // ChangePassword sets the actor's own password, which needs the present one: a token does not do. A wrong one is
@@ -256,7 +271,7 @@ func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end ti
 	})
 }
 
-// Disable keeps an account from signing in, in any way, and voids its refresh tokens. Its access tokens and secrets
+// Disable keeps an account from signing in, in any way, and voids its refresh tokens and sessions. Its access tokens and secrets
 // rest until it is enabled.
 func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
 	account, err := a.able(ctx, by, login, version, true)
@@ -285,11 +300,10 @@ func (a *Accounts) able(ctx context.Context, by Actor, login string, version int
 		}
 		note := &journal.Change{Action: "enable", From: map[string]any{"disabled": r.Disabled}, To: map[string]any{"disabled": disabled}}
 		if disabled {
-			n, err := deleteTokens(ctx, tx, r.owner(), Refresh)
-			if err != nil {
+			note.Action = "disable"
+			if err := signOut(ctx, tx, r, note); err != nil {
 				return nil, err
 			}
-			note.Action, note.To["refresh_revoked"] = "disable", n
 		}
 		r.Disabled = disabled
 		return note, nil

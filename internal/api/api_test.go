@@ -1,0 +1,66 @@
+package api_test
+
+import (
+	"flag"
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+var update = flag.Bool("update", false, "write docs/openapi.json anew")
+
+func TestUsersAreLookedAfterOverHTTP(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.user("root", accounts.Administrators)
+		root := with("root")
+		r := h.must(201, root, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})
+		if got := r.Header.Get("Location"); got != "/api/v1/users/ann" {
+			t.Errorf("Location: %s", got)
+		}
+		ann := h.read(r)
+		tag := r.Header.Get("ETag")
+		if got := h.read(h.must(200, root, "GET", "/users/ann", nil)); cmp.Diff(ann, got) != "" {
+			t.Errorf("added, and shown: %s", cmp.Diff(ann, got))
+		}
+		h.must(409, root, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})
+		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", tag))
+		h.must(412, root, "POST", "/users/ann/enable", nil, header("If-Match", tag))
+		h.must(401, with("ann"), "GET", "/whoami", nil)
+		h.must(200, root, "POST", "/users/ann/enable", nil)
+		h.must(200, with("ann"), "GET", "/whoami", nil)
+		h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2026-11-24T12:00:00Z"})
+		h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": nil})
+		h.must(204, root, "DELETE", "/users/ann", nil)
+		h.must(404, root, "GET", "/users/ann", nil)
+	})
+}
+
+// docs/openapi.json is written from the code, so that it cannot say otherwise than it does.
+func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	const file = "../../docs/openapi.json"
+	if *update {
+		if err := os.WriteFile(file, h.api.Description(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(written), string(h.api.Description())); diff != "" {
+		t.Errorf("docs/openapi.json is not what the code says: make generate (-file +code):\n%s", diff)
+	}
+	answer, err := http.Get(h.at + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		t.Errorf("/openapi.json: %s", answer.Status)
+	}
+}

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxQuery is how long a query may be, in bytes.
+const maxQuery = 8 << 10
+
+// plainQuery refuses a query that two readers may read in two ways.
+func plainQuery(r *http.Request) error {
+	if len(r.URL.RawQuery) > maxQuery {
+		return refuse(http.StatusRequestURITooLong, "the query is longer than %d bytes", maxQuery)
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "the query holds an invalid escape, or a semicolon")
+	}
+	for name, list := range values {
+		if len(list) > 1 {
+			return mistaken("query."+brief(name), "it is there twice")
+		}
+	}
+	return nil
+}
+
+// maxDepth is how deep the JSON of a body may be nested. Ours has four levels.
+const maxDepth = 32
+
+var (
+	errTwice = errors.New("a key is there twice")
+	errDeep  = errors.New("it is nested too deep")
+)
+
+// oneOfEach refuses JSON in which an object has a key twice, in whatever case: encoding/json takes the last one, and others the
+// first.
+func oneOfEach(data []byte) error {
+	type level struct {
+		keys  map[string]bool // nil: an array
+		value bool            // what comes next is the value of a key
+	}
+	var levels []level
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil //nolint:nilerr // it is the end, or no JSON, which json.Unmarshal says better
+		}
+		if delimiter, ok := token.(json.Delim); ok && (delimiter == '}' || delimiter == ']') {
+			levels = levels[:len(levels)-1]
+			continue
+		}
+		if n := len(levels) - 1; n >= 0 && levels[n].keys != nil {
+			if name, isKey := token.(string); isKey && !levels[n].value {
+				folded := strings.ToLower(name)
+				if levels[n].keys[folded] {
+					return errTwice
+				}
+				levels[n].keys[folded], levels[n].value = true, true
+				continue
+			}
+			levels[n].value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			levels = append(levels, level{keys: map[string]bool{}})
+		case json.Delim('['):
+			levels = append(levels, level{})
+		}
+		if len(levels) > maxDepth {
+			return errDeep
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
+}
+
+// house is an API over real HTTP, with the rooms that it stands on.
+type house struct {
+	testing.TB
+	at       string // http://127.0.0.1:…
+	accounts *accounts.Accounts
+	journal  *journal.Journal
+	db       *store.DB
+	issuer   *issuer.Issuer
+	server   *server.Server
+	api      *api.API
+	clock    *clock
+	log      *text
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// text is a log.
+type text struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+var operator = rulebook.Operator("root")
+
+// each runs a test on each database.
+func each(t *testing.T, f func(*testing.T, *house)) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.Ready(t))) })
+}
+
+// newHouse opens a house. The rules let the group helpdesk look after accounts, and dora of the directory see them.
+func newHouse(t testing.TB, url string) *house {
+	t.Helper()
+	h := &house{TB: t, clock: &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, log: new(text)}
+	log := slog.New(slog.NewTextHandler(h.log, nil))
+	var err error
+	check := func(e error) {
+		t.Helper()
+		if e != nil {
+			t.Fatal(e)
+		}
+	}
+	h.db, err = store.Open(t.Context(), url)
+	check(err)
+	h.journal, err = journal.New(h.db, journal.Options{Now: h.clock.Now})
+	check(err)
+	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "helpdesk", Subjects: []string{"group:helpdesk"}, Type: scope.TypeTidewaiter, Names: []string{"accounts"}, Actions: scope.Read | scope.Write},
+		{Name: "team", Subjects: []string{"user:ann"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
+	}})
+	check(err)
+	root, err := token.NewRoot("Tidewaiter test root", token.ES256, h.clock.Now().Add(-time.Hour), h.clock.Now().AddDate(1, 0, 0))
+	check(err)
+	keys, err := keyring.New(keyring.Options{Root: root, Now: h.clock.Now})
+	check(err)
+	throttle := identity.NewThrottle(identity.ThrottleOptions{Now: h.clock.Now})
+	h.accounts, err = accounts.Open(accounts.Options{
+		DB: h.db, Journal: h.journal, Hashing: password.New(password.Options{Now: h.clock.Now}), Now: h.clock.Now, OwnerFor: -1, Log: log,
+		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
+			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
+		},
+		Judge:    func(r *policy.Request) policy.Decision { return h.issuer.Live().Policy.Decide(r) },
+		Throttle: func() *identity.Throttle { return throttle },
+	})
+	check(err)
+	directory := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"dora": "directory password"}, Groups: []string{accounts.Auditors}}
+	h.issuer = issuer.New(issuer.Live{
+		Registries: map[string]*issuer.Registry{"r.example.com": {Service: "r.example.com"}},
+		Chain: identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+			{Name: accounts.Source, Authenticator: h.accounts, Kinds: accounts.Kinds()},
+			{Name: "ldap:corp", Authenticator: directory, Remote: true},
+		}}),
+		Policy: rules, Keys: keys,
+	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
+	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Journal: h.journal, Now: h.clock.Now})
+	check(err)
+	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log})
+	over := httptest.NewServer(h.server.Handler(server.API, server.Token))
+	h.at = over.URL
+	t.Cleanup(func() {
+		over.Close()
+		http.DefaultClient.CloseIdleConnections()
+		if err := errors.Join(h.journal.Close(context.Background()), h.db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// secretOf is a password that nobody would refuse.
+func secretOf(name string) string { return "correct horse of " + name }
+
+// user adds a user with a password, and the groups.
+func (h *house) user(name string, groups ...string) accounts.Account {
+	h.Helper()
+	for _, g := range groups {
+		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, accounts.ErrExists) {
+			h.Fatal(err)
+		}
+	}
+	u, err := h.accounts.AddUser(h.Context(), operator, accounts.NewUser{Name: name, Password: identity.NewSecret(secretOf(name)), Groups: groups})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return u
+}
+
+// token makes an access token for a user of ours.
+func (h *house) token(owner, name string, limits ...policy.Limit) (accounts.Token, string) {
+	h.Helper()
+	t, secret, err := h.accounts.AddToken(h.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: owner}, Name: name, Limits: limits})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return t, secret.Reveal()
+}
+
+// reply is what came back.
+type reply struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// as is what a request shows.
+type as func(*http.Request)
+
+func nobody(*http.Request) {}
+
+func bearer(secret string) as {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+secret) }
+}
+
+func with(name string) as { return func(r *http.Request) { r.SetBasicAuth(name, secretOf(name)) } }
+
+func cookie(secret string) as {
+	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: server.SessionCookie, Value: secret}) }
+}
+
+func header(name, value string) as { return func(r *http.Request) { r.Header.Set(name, value) } }
+
+// ask sends a request to a path under /api/v1. A body of nil is none, a text is sent as it is, all else as JSON.
+func (h *house) ask(who as, method, path string, body any, more ...as) reply {
+	h.Helper()
+	var sent io.Reader
+	switch body := body.(type) {
+	case nil:
+	case string:
+		sent = strings.NewReader(body)
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			h.Fatal(err)
+		}
+		sent = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(h.Context(), method, h.at+api.Prefix+path, sent)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if sent != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	who(r)
+	for _, m := range more {
+		m(r)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return reply{answer.StatusCode, answer.Header, string(text)}
+}
+
+// fields is JSON.
+type fields = map[string]any
+
+// read reads the JSON of a reply.
+func (h *house) read(r reply) fields {
+	h.Helper()
+	var f fields
+	if err := json.Unmarshal([]byte(r.Body), &f); err != nil {
+		h.Fatalf("%d %s: %v", r.Status, r.Body, err)
+	}
+	return f
+}
+
+// must asks, and wants a status.
+func (h *house) must(status int, who as, method, path string, body any, more ...as) reply {
+	h.Helper()
+	r := h.ask(who, method, path, body, more...)
+	if r.Status != status {
+		h.Fatalf("%s %s: %d, want %d: %s", method, path, r.Status, status, r.Body)
+	}
+	return r
+}

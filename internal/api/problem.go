@@ -1,0 +1,160 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+)
+
+// Problem is what went wrong (RFC 9457). It shows nothing of what was sent but the names of its fields.
+type Problem struct {
+	Type     string    `json:"type" doc:"Always about:blank: the status says the kind" example:"about:blank"`
+	Title    string    `json:"title" doc:"The status in words" example:"Unprocessable Entity"`
+	Status   int       `json:"status" doc:"The HTTP status" example:"422"`
+	Detail   string    `json:"detail" doc:"What went wrong, for people" example:"what was sent cannot be taken"`
+	Instance string    `json:"instance" format:"uri" doc:"The id of the request, which the log has, too" example:"urn:uuid:019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	Errors   []Mistake `json:"errors,omitempty" nullable:"false" doc:"Each mistake in what was sent"`
+
+	header http.Header
+}
+
+// Mistake is what is wrong with a part of a request.
+type Mistake struct {
+	Location string `json:"location" doc:"Where it is" example:"body.name"`
+	Detail   string `json:"detail" doc:"What is wrong with it" example:"it is empty"`
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus, GetHeaders and ContentType are what huma asks of an error.
+func (p *Problem) GetStatus() int              { return p.Status }
+func (p *Problem) GetHeaders() http.Header     { return p.header }
+func (p *Problem) ContentType(_ string) string { return problemJSON }
+
+const problemJSON = "application/problem+json"
+
+// refuse makes a Problem.
+func refuse(status int, format string, args ...any) *Problem {
+	return &Problem{Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// mistaken makes a Problem of a part of a request.
+func mistaken(location, format string, args ...any) *Problem {
+	p := refuse(http.StatusUnprocessableEntity, "what was sent cannot be taken")
+	p.Errors = []Mistake{{location, fmt.Sprintf(format, args...)}}
+	return p
+}
+
+// problem says what a client is told of an error. Errors of accounts and rules name what was to be done and with whom, and
+// never a secret.
+func (a *API) problem(c *call, err error) *Problem {
+	var p *Problem
+	invalid, isInvalid := errors.AsType[*rulebook.InvalidError](err)
+	switch {
+	case errors.As(err, &p):
+		own := *p
+		p = &own
+	case isInvalid:
+		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
+	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):
+		p = refuse(http.StatusNotFound, "%s", err)
+	case errors.Is(err, rulebook.ErrForbidden):
+		p = refuse(http.StatusForbidden, "%s", err)
+	case errors.Is(err, rulebook.ErrExists):
+		p = refuse(http.StatusConflict, "%s", err)
+	case errors.Is(err, rulebook.ErrChanged):
+		p = refuse(http.StatusPreconditionFailed, "%s", err)
+	default:
+		f := c.server.Failure(c.request, c.id, err)
+		p = refuse(f.Status, "%s", f.Text)
+		if f.RetryAfter != "" {
+			p.header = http.Header{"Retry-After": {f.RetryAfter}}
+		}
+	}
+	if p.Status == http.StatusUnauthorized {
+		// Not Basic: a browser would ask its user for a password, and show it with each request from then on.
+		p.header = http.Header{"Www-Authenticate": {`Bearer realm="tidewaiter"`}}
+	}
+	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), "urn:uuid:"+c.id
+	return p
+}
+
+// fail answers with what went wrong where no route has answered.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(calling(r.Context()), err)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(p) != nil {
+		return // text always encodes
+	}
+	header := w.Header()
+	for name, values := range p.header {
+		header[name] = values
+	}
+	header.Set("Content-Type", problemJSON)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(b.Bytes()) // the client is gone: nothing to be done
+}
+
+// strip takes away from huma's own errors what was sent: they show the value at each mistake, which for a key too many is the whole
+// body, with its secrets.
+func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
+	theirs, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := refuse(theirs.Status, "what was sent cannot be taken")
+	switch theirs.Status {
+	case http.StatusUnprocessableEntity:
+	case http.StatusBadRequest:
+		p.Detail = "the body is no JSON, or there is none"
+	case http.StatusUnsupportedMediaType:
+		p.Detail = "JSON is wanted (Content-Type: application/json)"
+	case http.StatusRequestEntityTooLarge:
+		p.Detail = fmt.Sprintf("the body is longer than %d bytes", maxBody-1)
+	case http.StatusRequestTimeout:
+		p.Detail = "the body took too long"
+	default:
+		p.Detail = "the request could not be read"
+	}
+	for _, e := range theirs.Errors {
+		if e == nil || e.Location == "" || e.Location == "body" && theirs.Status != http.StatusUnprocessableEntity {
+			continue
+		}
+		text := e.Message
+		if e.Location == "body" && !fromValidation(text) {
+			text = "it cannot be read: a value is of another form than it should be" // what the decoder says shows the value
+		}
+		p.Errors = append(p.Errors, Mistake{brief(e.Location), brief(text)})
+	}
+	return a.problem(calling(ctx.Context()), p), nil
+}
+
+// fromValidation says whether a text is one that names keys, and no values.
+func fromValidation(text string) bool {
+	return strings.HasPrefix(text, "expected required property ") || strings.HasPrefix(text, "expected object")
+}
+
+// brief bounds and cleans what a stranger sent before it is shown.
+func brief(s string) string {
+	const most = 200
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
