@@ -10,16 +10,19 @@ import (
 // minPiece is the least that a piece of a list has, in bytes: below, splitting costs more than it saves.
 const minPiece = 32 << 10
 
-// parseSplit parses a text that ends with a long list of rules in several pieces at once, since parsing
-// is most of what loading a large policy costs. It returns nil for any other text, and for one that has
+// parseSplit parses a text that ends with a long list of rules in pieces, as many at once as parallel says, since
+// parsing is most of what loading a large policy costs. It returns nil for any other text, and for one that has
 // a mistake: parseWhole then finds where.
+//
+// A piece is small: between two of them, whoever waits for the core has it. Requests are answered while a policy
+// is read again, and would else wait the ten milliseconds after which Go takes a core away.
 //
 // A list is cut before lines that begin an item of it. The pieces mean what the whole means, because
 // each is parsed to its end alone: a quoted text or a bracket that is open at a cut is a mistake of its
 // piece, and whatever else may be open there ends at a line with less indentation than its own.
 func parseSplit(src []byte, parallel, least int) *yaml.Node {
 	begin, indent, ok := findRules(src)
-	if parallel < 2 || !ok || len(src)-begin < 2*least {
+	if !ok || len(src)-begin < 2*least {
 		return nil
 	}
 	starts, ok := items(src, begin, indent)
@@ -29,30 +32,33 @@ func parseSplit(src []byte, parallel, least int) *yaml.Node {
 
 	// cuts are places in src: where the first piece ends, and the others begin and end.
 	var cuts, counts []int // counts: items of the pieces
-	size, first := max(least, (len(src)-begin)/parallel+1), 0
+	first := 0
 	for i, start := range starts {
-		if start-starts[first] >= size {
+		if start-starts[first] >= least {
 			cuts, counts, first = append(cuts, start), append(counts, i-first), i
 		}
 	}
 	cuts, counts = append(cuts, len(src)), append(counts, len(starts)-first)
 
 	roots := make([]*yaml.Node, len(cuts))
+	lane := make(chan struct{}, parallel)
 	var wait sync.WaitGroup
-	from := 0
+	from, lines := 0, 0
 	for i, to := range cuts {
-		piece, before := src[from:to], src[:from]
+		piece, above := src[from:to], lines
+		lane <- struct{}{}
 		wait.Go(func() {
+			defer func() { <-lane }()
 			root, err := parseWhole(piece)
 			if err != nil {
 				return
 			}
 			roots[i] = root
 			if i > 0 {
-				moveDown(root, bytes.Count(before, []byte("\n")))
+				moveDown(root, above)
 			}
 		})
-		from = to
+		from, lines = to, lines+bytes.Count(piece, []byte("\n"))
 	}
 	wait.Wait()
 
