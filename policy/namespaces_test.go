@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -50,12 +52,22 @@ func member(groups, team int) *policy.Principal {
 	return who.Indexed()
 }
 
+// workdays is a condition that has to look at the clock of a place.
+func workdays(t testing.TB) policy.Condition {
+	t.Helper()
+	c, err := when.NewCompiler().Compile(`!(now.getDayOfWeek("Europe/Paris") in [0, 6])`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // Somebody in many groups before many namespaces; "all over" asks for one namespace after the other.
 func BenchmarkDecideNamespaces(b *testing.B) {
 	for _, way := range []struct {
 		name string
 		when policy.Condition
-	}{{"plain", nil}, {"condition", fixed{true, nil}}} {
+	}{{"plain", nil}, {"condition", workdays(b)}} {
 		p := mustCompile(b, namespaces(10_000, way.when))
 		for _, groups := range []int{5, 20, 200} {
 			for _, spread := range []struct {
@@ -66,8 +78,8 @@ func BenchmarkDecideNamespaces(b *testing.B) {
 				for k := range requests {
 					team := (9000 + k*7919) % 10_000
 					requests[k] = &policy.Request{
-						Principal: member(groups, team),
-						Scopes:    []scope.Scope{{Type: "repository", Name: fmt.Sprintf("team-%d/app", team), Actions: scope.Pull | scope.Push}},
+						Principal: member(groups, team), Now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC),
+						Scopes: []scope.Scope{{Type: "repository", Name: fmt.Sprintf("team-%d/app", team), Actions: scope.Pull | scope.Push}},
 					}
 				}
 				b.Run(fmt.Sprintf("%s/%d-groups/%s", way.name, groups, spread.name), func(b *testing.B) {
@@ -90,7 +102,7 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 	for _, way := range []struct {
 		name string
 		when policy.Condition
-	}{{"plain", nil}, {"condition", fixed{true, nil}}} {
+	}{{"plain", nil}, {"condition", workdays(b)}} {
 		source := namespaces(10_000, way.when)
 		b.Run(way.name, func(b *testing.B) {
 			var before, after runtime.MemStats
