@@ -226,9 +226,9 @@ func BenchmarkCompileMistakes(b *testing.B) {
 	source := sourceOf(10_000, func(i int) policy.Rule {
 		return policy.Rule{Subjects: []string{"usr:ann"}, Names: []string{"team//app"}, Role: fmt.Sprintf("raeder%d", i)}
 	})
-	source.Roles = map[string]scope.Actions{}
+	source.Roles = map[string]policy.Role{}
 	for i := range 1_000 {
-		source.Roles[fmt.Sprintf("reader%d", i)] = scope.Pull
+		source.Roles[fmt.Sprintf("reader%d", i)] = policy.Role{Actions: scope.Pull}
 	}
 	for b.Loop() {
 		_, err := policy.Compile(source)

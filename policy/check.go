@@ -21,13 +21,16 @@ const everyAction = scope.Repository | scope.All | scope.Read | scope.Write
 
 func (c *compiler) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
-		switch actions := c.roles[name]; {
+		switch actions := c.roles[name].Actions; {
 		case name == "" || !printable(name):
 			c.problem(InRoles, name, -1, flaw{text: "the role needs a name that can be seen"})
 		case actions == 0:
 			c.problem(InRoles, name, -1, flaw{text: "the role has no actions"})
 		case actions&^everyAction != 0:
 			c.problem(InRoles, name, -1, flaw{text: "the role has an unknown action"})
+		}
+		if lifetime := c.roles[name].Lifetime; lifetime < 0 {
+			c.problem(InRoles, name, -1, flaw{text: fmt.Sprintf("the lifetime %s is negative", lifetime)})
 		}
 	}
 }
@@ -136,7 +139,8 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 		}
 		return source.Actions & possible
 	}
-	role, known := c.roles[source.Role]
+	named, known := c.roles[source.Role]
+	role := named.Actions
 	switch {
 	case !known:
 		c.problem(i, "role", -1, flaw{fmt.Sprintf("there is no role %q", source.Role), c.nearestRole(source.Role)})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -26,7 +27,8 @@ type rule struct {
 	number   int32         // from 1, by place in the source
 	actions  scope.Actions // of its role and its own, as far as its type has them
 	deny     bool
-	plain    bool // it has neither condition nor lifetime: the source need not be read
+	lifetime time.Duration // the shorter of its own and its role's; 0: neither has one
+	plain    bool          // it has neither condition nor lifetime
 	subjects []subject
 }
 
@@ -75,7 +77,7 @@ func (p *Policy) Rules() []Rule { return slices.Clone(p.rules) }
 type compiler struct {
 	policy   *Policy
 	planter  planter
-	roles    map[string]scope.Actions
+	roles    map[string]Role
 	problems Problems
 
 	names     names
@@ -93,7 +95,8 @@ func (c *compiler) rule(i int) {
 	source := &c.policy.rules[i]
 	r := &c.compiled[i]
 	r.source, r.number, r.deny = source, int32(i+1), source.Deny
-	r.plain = source.When == nil && source.Lifetime == 0
+	r.lifetime = shorter(source.Lifetime, c.roles[source.Role].Lifetime)
+	r.plain = source.When == nil && r.lifetime == 0
 
 	c.checkName(i)
 	kind := c.checkType(i)

@@ -160,7 +160,7 @@ func TestMistakesInRules(t *testing.T) {
 		tt.want.Rule = 1
 		t.Run(tt.want.Field+" "+tt.want.Text, func(t *testing.T) {
 			_, err := policy.Compile(policy.Source{
-				Roles: map[string]scope.Actions{"reader": scope.Pull, "cataloguer": scope.All},
+				Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "cataloguer": {Actions: scope.All}},
 				Rules: []policy.Rule{
 					good(func(r *policy.Rule) { r.Name, r.Origin = "first", policy.Origin{File: "policy.yaml", Line: 7} }),
 					good(tt.change),
@@ -183,11 +183,12 @@ func TestMistakesInRules(t *testing.T) {
 }
 
 func TestMistakesInRoles(t *testing.T) {
-	_, err := policy.Compile(policy.Source{Roles: map[string]scope.Actions{"": scope.Pull, "idle": 0, "odd": 1 << 6, "fine": scope.Pull}})
+	_, err := policy.Compile(policy.Source{Roles: map[string]policy.Role{"": {Actions: scope.Pull}, "idle": {Actions: 0}, "odd": {Actions: 1 << 6}, "past": {Actions: scope.Pull, Lifetime: -time.Hour}, "fine": {Actions: scope.Pull}}})
 	want := policy.Problems{
 		{Rule: policy.InRoles, Field: "", Item: -1, Text: "the role needs a name that can be seen"},
 		{Rule: policy.InRoles, Field: "idle", Item: -1, Text: "the role has no actions"},
 		{Rule: policy.InRoles, Field: "odd", Item: -1, Text: "the role has an unknown action"},
+		{Rule: policy.InRoles, Field: "past", Item: -1, Text: "the lifetime -1h0m0s is negative"},
 	}
 	if diff := cmp.Diff(want, problemsOf(t, err)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
@@ -196,7 +197,7 @@ func TestMistakesInRoles(t *testing.T) {
 
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	_, err := policy.Compile(policy.Source{
-		Roles: map[string]scope.Actions{"idle": 0},
+		Roles: map[string]policy.Role{"idle": {Actions: 0}},
 		Rules: []policy.Rule{
 			{Name: "a", Subjects: []string{"usr:ann"}, Names: []string{"team//app", "x"}, Role: "raeder"},
 			{},
@@ -230,7 +231,7 @@ limit: names: the limit has no names; for everything write **`
 
 func TestARoleMayHaveActionsOfSeveralTypes(t *testing.T) {
 	p := mustCompile(t, policy.Source{
-		Roles: map[string]scope.Actions{"owner": scope.Repository | scope.All},
+		Roles: map[string]policy.Role{"owner": {Actions: scope.Repository | scope.All}},
 		Rules: []policy.Rule{
 			{Name: "team", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Role: "owner"},
 			{Name: "catalog", Subjects: []string{"anyone"}, Type: "registry", Names: []string{"catalog"}, Role: "owner"},
@@ -250,7 +251,7 @@ func TestARoleMayHaveActionsOfSeveralTypes(t *testing.T) {
 
 func TestID(t *testing.T) {
 	source := func() policy.Source {
-		return policy.Source{Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Push}, Rules: []policy.Rule{
+		return policy.Source{Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Push}}, Rules: []policy.Rule{
 			{Name: "a", Subjects: []string{"anyone", "user:a"}, Names: []string{"x"}, Role: "reader", When: fixed{true, nil}, Lifetime: time.Minute},
 			{Name: "b", Subjects: []string{"user:a"}, Registries: []string{"r"}, Names: []string{"y"}, Actions: scope.Pull, Origin: policy.Origin{File: "f", Line: 3}},
 		}}
@@ -280,17 +281,18 @@ func TestID(t *testing.T) {
 	}
 	seen := map[string]string{id: "nothing"}
 	for what, change := range map[string]func(*policy.Source){
-		"role":       func(s *policy.Source) { s.Roles["reader"] = scope.Push },
-		"name":       func(s *policy.Source) { s.Rules[0].Name = "c" },
-		"effect":     func(s *policy.Source) { s.Rules[0].Deny = true },
-		"subjects":   func(s *policy.Source) { s.Rules[0].Subjects = []string{"anyone"} },
-		"registries": func(s *policy.Source) { s.Rules[1].Registries = nil },
-		"names":      func(s *policy.Source) { s.Rules[1].Names = []string{"r", "y"} },
-		"role used":  func(s *policy.Source) { s.Rules[0].Role = "writer" },
-		"actions":    func(s *policy.Source) { s.Rules[0].Actions = scope.Push },
-		"condition":  func(s *policy.Source) { s.Rules[0].When = fixed{false, nil} },
-		"none":       func(s *policy.Source) { s.Rules[0].When = nil },
-		"lifetime":   func(s *policy.Source) { s.Rules[0].Lifetime = time.Hour },
+		"role":        func(s *policy.Source) { s.Roles["reader"] = policy.Role{Actions: scope.Push} },
+		"role's life": func(s *policy.Source) { s.Roles["reader"] = policy.Role{Actions: scope.Pull, Lifetime: time.Hour} },
+		"name":        func(s *policy.Source) { s.Rules[0].Name = "c" },
+		"effect":      func(s *policy.Source) { s.Rules[0].Deny = true },
+		"subjects":    func(s *policy.Source) { s.Rules[0].Subjects = []string{"anyone"} },
+		"registries":  func(s *policy.Source) { s.Rules[1].Registries = nil },
+		"names":       func(s *policy.Source) { s.Rules[1].Names = []string{"r", "y"} },
+		"role used":   func(s *policy.Source) { s.Rules[0].Role = "writer" },
+		"actions":     func(s *policy.Source) { s.Rules[0].Actions = scope.Push },
+		"condition":   func(s *policy.Source) { s.Rules[0].When = fixed{false, nil} },
+		"none":        func(s *policy.Source) { s.Rules[0].When = nil },
+		"lifetime":    func(s *policy.Source) { s.Rules[0].Lifetime = time.Hour },
 	} {
 		other := source()
 		change(&other)

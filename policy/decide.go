@@ -245,10 +245,6 @@ func (j *judge) weigh(r *rule) {
 	if !j.found.open(r, actions) {
 		return
 	}
-	var lifetime time.Duration
-	if !r.plain {
-		lifetime = r.source.Lifetime
-	}
 	if !r.plain && r.source.When != nil {
 		holds, err := r.source.When.Holds(j.request)
 		if r.deny && !holds && err == nil {
@@ -267,7 +263,7 @@ func (j *judge) weigh(r *rule) {
 			continue
 		}
 		first(&j.found.allowed[a], r.number)
-		j.found.lifetime[a] = shorter(j.found.lifetime[a], lifetime)
+		j.found.lifetime[a] = shorter(j.found.lifetime[a], r.lifetime)
 	}
 }
 
@@ -281,7 +277,7 @@ func (v *verdict) open(r *rule, actions scope.Actions) bool {
 				return true
 			}
 		case v.denied[a] != 0:
-		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, !r.plain && shorter(v.lifetime[a], r.source.Lifetime) != v.lifetime[a]:
+		case v.allowed[a] == 0 && r.number != v.failed[a], v.allowed[a] > r.number, shorter(v.lifetime[a], r.lifetime) != v.lifetime[a]:
 			return true
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-var roles = map[string]scope.Actions{
-	"reader":     scope.Pull,
-	"writer":     scope.Pull | scope.Push,
-	"maintainer": scope.Repository,
+var roles = map[string]policy.Role{
+	"reader":     {Actions: scope.Pull},
+	"writer":     {Actions: scope.Pull | scope.Push},
+	"maintainer": {Actions: scope.Repository},
 }
 
 // ask parses a scope as a client writes it.

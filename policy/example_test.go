@@ -9,9 +9,9 @@ import (
 
 func Example() {
 	p, err := policy.Compile(policy.Source{
-		Roles: map[string]scope.Actions{
-			"reader": scope.Pull,
-			"writer": scope.Pull | scope.Push,
+		Roles: map[string]policy.Role{
+			"reader": {Actions: scope.Pull},
+			"writer": {Actions: scope.Pull | scope.Push},
 		},
 		Rules: []policy.Rule{
 			{Name: "public images", Subjects: []string{"anyone"}, Names: []string{"library/**"}, Role: "reader"},
@@ -38,7 +38,7 @@ func Example() {
 // All mistakes are told at once, each with its place.
 func ExampleCompile_mistakes() {
 	_, err := policy.Compile(policy.Source{
-		Roles: map[string]scope.Actions{"reader": scope.Pull},
+		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}},
 		Rules: []policy.Rule{
 			{Name: "team", Subjects: []string{"gruop:dev"}, Names: []string{"team//**"}, Role: "raeder"},
 			{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${usr}/**"}, Role: "reader"},

@@ -98,8 +98,8 @@ func drawRule(t *rapid.T, pattern func(*rapid.T) string) policy.Rule {
 }
 
 func drawSource(t *rapid.T) policy.Source {
-	source := policy.Source{Roles: map[string]scope.Actions{
-		"reader": scope.Pull, "writer": scope.Pull | scope.Push, "all": scope.Repository | scope.All | scope.Read,
+	source := policy.Source{Roles: map[string]policy.Role{
+		"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push, Lifetime: 10 * time.Minute}, "all": {Actions: scope.Repository | scope.All | scope.Read},
 	}}
 	pattern := drawPattern
 	if rapid.Bool().Draw(t, "dense") { // many rules at few places

@@ -14,11 +14,12 @@ import (
 func identify(source Source) string {
 	digest := sha256.New()
 	b := make([]byte, 0, 4096)
-	b = append(b, "tidewaiter policy 1\n"...)
+	b = append(b, "tidewaiter policy 2\n"...)
 	b = binary.AppendUvarint(b, uint64(len(source.Roles)))
 	for _, name := range slices.Sorted(maps.Keys(source.Roles)) {
 		b = appendText(b, name)
-		b = append(b, byte(source.Roles[name]))
+		b = append(b, byte(source.Roles[name].Actions))
+		b = binary.AppendVarint(b, int64(source.Roles[name].Lifetime))
 	}
 	for i := range source.Rules {
 		r := &source.Rules[i]

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -32,14 +33,15 @@ func naiveDecide(source policy.Source, r *policy.Request, asked scope.Scope) nai
 	}
 	for _, rule := range source.Rules {
 		parts := answer.Granted & naiveActions(source, rule)
-		if rule.Deny || parts == 0 || rule.Lifetime == 0 || !naiveMatches(rule, r, asked) {
+		lifetimes := slices.DeleteFunc([]time.Duration{rule.Lifetime, source.Roles[rule.Role].Lifetime}, func(d time.Duration) bool { return d == 0 })
+		if rule.Deny || parts == 0 || len(lifetimes) == 0 || !naiveMatches(rule, r, asked) {
 			continue
 		}
 		if holds, err := naiveHolds(rule, r); !holds || err != nil {
 			continue
 		}
-		if answer.Lifetime == 0 || rule.Lifetime < answer.Lifetime {
-			answer.Lifetime = rule.Lifetime
+		if lifetime := slices.Min(lifetimes); answer.Lifetime == 0 || lifetime < answer.Lifetime {
+			answer.Lifetime = lifetime
 		}
 	}
 	return answer
@@ -83,7 +85,7 @@ func naiveAction(source policy.Source, r *policy.Request, asked scope.Scope, act
 }
 
 func naiveActions(source policy.Source, rule policy.Rule) scope.Actions {
-	all := rule.Actions | source.Roles[rule.Role]
+	all := rule.Actions | source.Roles[rule.Role].Actions
 	switch naiveType(rule.Type) {
 	case "repository":
 		return all & (scope.Pull | scope.Push | scope.Delete)

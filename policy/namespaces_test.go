@@ -16,7 +16,7 @@ import (
 // is the condition of those who push.
 func namespaces(n int, when policy.Condition) policy.Source {
 	source := policy.Source{
-		Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Pull | scope.Push, "maintainer": scope.Repository},
+		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},
 		Rules: make([]policy.Rule, 0, 10*n),
 	}
 	for i := range n {

@@ -160,7 +160,7 @@ func FuzzCompile(f *testing.F) {
 	f.Add("${claims.a/b}/x", "group:a b", "", "other", "x")
 	f.Fuzz(func(t *testing.T, pattern, subject, role, kind, name string) {
 		source := policy.Source{
-			Roles: map[string]scope.Actions{"reader": scope.Pull, "writer": scope.Pull | scope.Push},
+			Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}},
 			Rules: []policy.Rule{{Name: "a", Subjects: []string{subject}, Names: []string{pattern}, Role: role, Type: kind}},
 		}
 		p, err := policy.Compile(source)

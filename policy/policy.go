@@ -140,7 +140,7 @@ type Rule struct {
 	Role       string        // a named set of actions …
 	Actions    scope.Actions // … and more of them
 	When       Condition     // nil: always
-	Lifetime   time.Duration // of tokens with a grant by this rule, at most; 0: no say
+	Lifetime   time.Duration // of tokens with a grant by this rule, at most; 0: no say beside its role's
 	Origin     Origin
 }
 
@@ -166,8 +166,15 @@ type Value struct {
 
 // Source is what a policy is compiled from.
 type Source struct {
-	Roles map[string]scope.Actions
+	Roles map[string]Role
 	Rules []Rule
+}
+
+// Role is a named set of actions, and how long tokens with a grant by it live at most. Of the lifetimes of a
+// rule and its role the shorter counts.
+type Role struct {
+	Actions  scope.Actions
+	Lifetime time.Duration // 0: no say
 }
 
 // Problem is a mistake in a Source.

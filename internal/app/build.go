@@ -18,6 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -64,8 +65,10 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		Name:       cfg.Token.Issuer,
 		Anonymous:  cfg.Token.Anonymous,
 		Reuse:      cfg.Token.Reuse,
-		Explained:  cfg.Token.Refusals == config.Explained,
 		Strict:     cfg.Audit == config.Strict,
+		ShowRules:  cfg.Token.ShowRules,
+		Hint:       cfg.Token.Hint,
+		AtMost:     limits(cfg.Token.AtMost),
 	}
 	if usesAccounts(cfg) {
 		g.live.Refresh = own{a}.refresh
@@ -77,7 +80,8 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = &issuer.Registry{
-			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm, Lifetime: r.Lifetime,
+			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm,
+			Lifetime: r.Lifetime, PushLifetime: r.PushLifetime, Explained: r.Refusals == config.Explain,
 		}
 		// A key that does not fit is found now, not at the first request.
 		if _, err := keys.Signer(r.KeyID, r.Algorithm); err != nil {
@@ -161,7 +165,7 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	var longest time.Duration
 	uses := make([]keyring.Use, 0, len(cfg.Registries))
 	for _, r := range cfg.Registries {
-		longest = max(longest, r.Lifetime)
+		longest = max(longest, r.Lifetime, r.PushLifetime)
 		uses = append(uses, keyring.Use{KeyID: r.KeyID, Algorithm: r.Algorithm})
 	}
 	keys, err := keyring.New(keyring.Options{
@@ -190,6 +194,13 @@ func readRoot(cfg *config.Config) (*token.Root, error) {
 		return nil, fmt.Errorf("reading the root %s and %s: %w", cfg.Signing.Certificate, cfg.Signing.Key, err)
 	}
 	return root, nil
+}
+
+// limits are how long tokens live at most.
+func limits(c config.AtMost) issuer.Limits {
+	return issuer.Limits{Delete: c.Delete, Kinds: [...]time.Duration{
+		policy.Anonymous: c.Anonymous, policy.User: c.User, policy.Robot: c.Robot, policy.Workload: c.Workload,
+	}}
 }
 
 // senders are the registries that may post events.

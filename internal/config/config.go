@@ -93,8 +93,19 @@ type Token struct {
 	Lifetime time.Duration // default 5m; 1m to 24h
 	Reuse    bool          // default true: identical fresh answers share a signature
 
+	PushLifetime time.Duration // default 15m, or Lifetime where that is written
+	AtMost       AtMost
+
 	Anonymous bool     // default true: the policy judges who shows no name; false: they are asked to sign in
-	Refusals  Refusals // default explained
+	Refusals  Refusals // default explain
+	ShowRules bool     // whether a refusal names the rule
+	Hint      string   // how a refusal ends
+}
+
+// AtMost is how long tokens live at most, whatever else is said of them; 0 is no say.
+type AtMost struct {
+	Anonymous, User, Robot, Workload time.Duration // by who has them
+	Delete                           time.Duration // those that can delete
 }
 
 // Refusals says what a client gets that is granted less than it needs.
@@ -102,8 +113,8 @@ type Refusals string
 
 // The kinds of refusals.
 const (
-	Explained Refusals = "explained" // a 403 with the reason, if the client is known to show it
-	Partial   Refusals = "partial"   // the token, always
+	Explain       Refusals = "explain"       // a 403 with the reason, if the client is known to show it
+	Specification Refusals = "specification" // the token, always
 )
 
 // Registry is a registry that trusts us.
@@ -113,6 +124,8 @@ type Registry struct {
 	KeyID         token.KeyID     // default x5c
 	Algorithm     token.Algorithm // default Signing.Algorithm
 	Lifetime      time.Duration   // default Token.Lifetime
+	PushLifetime  time.Duration   // default Token.PushLifetime, or Lifetime where that is written
+	Refusals      Refusals        // default Token.Refusals
 	Notifications Secret          // nil: only loopback may post its events
 }
 

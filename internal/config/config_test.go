@@ -46,11 +46,11 @@ func TestDefaults(t *testing.T) {
 			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
 			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour,
 		},
-		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explained},
-		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute}},
+		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explain},
+		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Refusals: Explain}},
 		Limits:     Limits{Throttle: true, FailuresPerName: 10, FailuresPerAddress: 100, LongestDelay: 5 * time.Minute, Connections: 4000},
 		Log:        Log{Level: "info", Format: "text"},
-		Rules:      policy.Source{Roles: map[string]scope.Actions{}, Rules: []policy.Rule{}},
+		Rules:      policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
 		Warnings: Problems{
 			{File: "tidewaiter.yaml", Text: "there is no identity, so that nobody can sign in"},
 			{File: "tidewaiter.yaml", Text: "there are no rules, so that nothing is granted to anybody"},
@@ -81,7 +81,7 @@ signing:
   algorithm: RS256
   direct: true
   shared_root: true
-token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: partial }
+token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: specification, show_rules: true, refusal_hint: "ask in #registry", at_most: { robot: 10m, delete: 2m } }
 registries:
   - service: 0777
     url: http://localhost:5000/
@@ -89,7 +89,7 @@ registries:
     algorithm: EdDSA
     lifetime: 1m
     notifications: { secret_file: secret }
-  - { service: Docker registry, notifications: { secret_env: NOTIFY } }
+  - { service: Docker registry, refusals: explain, notifications: { secret_env: NOTIFY } }
   - { service: on, notifications: { secret: "0123456789abcdef" } }
   - { service: "null" }
 notifications: { open: true }
@@ -153,12 +153,15 @@ func TestEveryKey(t *testing.T) {
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true,
 			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour
 		},
-		Token: Token{Issuer: "auth.example.com", Lifetime: 20 * time.Hour, Refusals: Partial},
+		Token: Token{
+			Issuer: "auth.example.com", Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, AtMost: AtMost{Robot: 10 * time.Minute, Delete: 2 * time.Minute},
+			Refusals: Specification, ShowRules: true, Hint: "ask in #registry",
+		},
 		Registries: []Registry{
-			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, Notifications: secret("file-secret-0123456789")},
-			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, Notifications: secret("environment-secret")},
-			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, Notifications: secret("0123456789abcdef")},
-			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour},
+			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: time.Minute, Refusals: Specification, Notifications: secret("file-secret-0123456789")},
+			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: secret("environment-secret")},
+			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("0123456789abcdef")},
+			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification},
 		},
 		Notifications: Notifications{Open: true},
 		Identity: []Source{
@@ -170,7 +173,7 @@ func TestEveryKey(t *testing.T) {
 			{Line: 35, Anyone: &Anyone{}},
 		},
 		Rules: policy.Source{
-			Roles: map[string]scope.Actions{"reader": scope.Pull, "owner": scope.Repository, "pusher": scope.Pull | scope.Push},
+			Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "owner": {Actions: scope.Repository}, "pusher": {Actions: scope.Pull | scope.Push}},
 			Rules: []policy.Rule{
 				{Name: "one", Subjects: []string{"signed-in", "group:dev"}, Registries: []string{"on", "0777"}, Names: []string{"${user}/**", "x"},
 					Role: "reader", Actions: scope.Push, Lifetime: 2 * time.Minute, Origin: policy.Origin{File: main, Line: 40}},

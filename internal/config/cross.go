@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"net/url"
@@ -45,16 +46,28 @@ func (x cross) fill() {
 	} else if !has(x.at("signing"), "root") {
 		s.Certificate, s.Key = root{folder: defaultKeys}.files()
 	}
-	longest := x.c.Token.Lifetime
+	t := &x.c.Token
+	if t.PushLifetime == 0 {
+		t.PushLifetime = defaultPush
+		if has(x.at("token"), "lifetime") {
+			t.PushLifetime = t.Lifetime
+		}
+	}
+	longest := max(t.Lifetime, t.PushLifetime)
 	for i := range x.c.Registries {
 		r := &x.c.Registries[i]
 		if r.Algorithm == "" {
 			r.Algorithm = s.Algorithm
 		}
-		if r.Lifetime == 0 {
-			r.Lifetime = x.c.Token.Lifetime
+		switch {
+		case r.PushLifetime == 0 && r.Lifetime > 0:
+			r.PushLifetime = r.Lifetime
+		case r.PushLifetime == 0:
+			r.PushLifetime = t.PushLifetime
 		}
-		longest = max(longest, r.Lifetime)
+		r.Lifetime = cmp.Or(r.Lifetime, t.Lifetime)
+		r.Refusals = cmp.Or(r.Refusals, t.Refusals)
+		longest = max(longest, r.Lifetime, r.PushLifetime)
 	}
 	least := 2*longest + leafMargin
 	switch {

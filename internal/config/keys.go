@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -22,6 +24,11 @@ const (
 	// A leaf is renewed at half its life. What it signed last must end before it does, with the minute
 	// that registries allow, and with time for a renewal that fails at first.
 	leafMargin = time.Hour
+
+	// defaultPush is the life of a token that can push, where no lifetime is written: some 10 GB at 100 Mbit/s.
+	defaultPush = 15 * time.Minute
+
+	maxHint = 200 // bytes at the end of a refusal, which is one line on a terminal
 )
 
 func configKeys() []key[written] {
@@ -179,12 +186,50 @@ func tokenKeys() []key[Token] {
 			says("Who made the token. Registries demand exactly what their own `issuer` says."),
 		on("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).or("5m").
 			says("How long a token is good for. A token cannot be taken back: this is how long a right outlives its end."),
+		on("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
+			says("How long a token is good for that can push: as long as the largest layer takes. The default is `15m`, and where `lifetime` is written, that."),
+		on("at_most", section(atMostKeys()), func(t *Token, v AtMost) { t.AtMost = v }).or("{}").
+			says("How long tokens live at most, whatever else says more. Roles and rules have limits of their own."),
 		on("reuse", boolean(), func(t *Token, v bool) { t.Reuse = v }).or("true").
 			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
 		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
-		on("refusals", one(Explained, Partial), func(t *Token, v Refusals) { t.Refusals = v }).or("explained").
-			says("What a client gets that is granted less than it needs. `explained`: a 403 that says why, if the client is one that shows it (docker, crane, oras), else the token. `partial`: the token, always, and the registry refuses."),
+		on("refusals", refusals(), func(t *Token, v Refusals) { t.Refusals = v }).or("explain").
+			says("What a client gets that is granted less than it needs. `explain`: a 403 that says why, if the client is one that shows it (docker, crane, oras), else the token. `specification`: the token, always, and the registry refuses."),
+		on("show_rules", boolean(), func(t *Token, v bool) { t.ShowRules = v }).or("false").
+			says("Let a refusal name the rule, to those who may pull from the repository. `explain` and the journal name it always."),
+		on("refusal_hint", hint(), func(t *Token, v string) { t.Hint = v }).
+			says("How a refusal ends: what to do about it, or whom to ask. At most 200 bytes."),
+	}
+}
+
+func refusals() shape[Refusals] { return one(Explain, Specification) }
+
+// hint is a line that is not too long.
+func hint() shape[string] {
+	text := line()
+	return scalar("text", func(d *decoder, n *yaml.Node, _ string) (string, bool) {
+		if len(n.Value) > maxHint {
+			d.problem(n, "the text has %d bytes, the limit is %d", len(n.Value), maxHint)
+			return "", false
+		}
+		return text.read(d, n)
+	})
+}
+
+func atMostKeys() []key[AtMost] {
+	limit := duration(minToken, maxToken)
+	return []key[AtMost]{
+		on("anonymous", limit, func(a *AtMost, v time.Duration) { a.Anonymous = v }).
+			says("Tokens of those who showed nothing."),
+		on("user", limit, func(a *AtMost, v time.Duration) { a.User = v }).
+			says("Those of people."),
+		on("robot", limit, func(a *AtMost, v time.Duration) { a.Robot = v }).
+			says("Those of robots."),
+		on("workload", limit, func(a *AtMost, v time.Duration) { a.Workload = v }).
+			says("Those of CI jobs and pods with an ID token."),
+		on("delete", limit, func(a *AtMost, v time.Duration) { a.Delete = v }).
+			says("Those that can delete, of anybody."),
 	}
 }
 
@@ -200,6 +245,10 @@ func registryKeys() []key[Registry] {
 			says("How tokens for this registry are signed. The default is `signing.algorithm`."),
 		on("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens for this registry are good for. The default is `token.lifetime`."),
+		on("push_lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.PushLifetime = v }).
+			says("How long those are that can push. The default is `token.push_lifetime`, and where `lifetime` is written here, that."),
+		on("refusals", refusals(), func(r *Registry, v Refusals) { r.Refusals = v }).
+			says("What a client of this registry gets that is granted less than it needs. The default is `token.refusals`."),
 		on("notifications", section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
 			says("The secret that the registry sends with its events, by which it is known: at least 16 characters, without spaces, from one of the three places. It is for one registry alone. Without one, its events are taken from this machine only."),
 	}
@@ -285,10 +334,19 @@ func policyKeys() []key[writtenPolicy] {
 
 func policyFileKeys() []key[writtenPolicy] {
 	return []key[writtenPolicy]{
-		on("roles", dictionary(actions()), func(p *writtenPolicy, v []named[scope.Actions]) { p.roles = v }).
-			says("Names for sets of actions, for all files together."),
+		on("roles", dictionary(role()), func(p *writtenPolicy, v []named[policy.Role]) { p.roles = v }).
+			says("Names for sets of actions, for all files together: `reader: [pull]`, or with a lifetime `writer: { actions: [pull, push], lifetime: 30m }`."),
 		on("rules", rules(), func(p *writtenPolicy, v []writtenRule) { p.rules = v }).
 			says("The rules."),
+	}
+}
+
+func roleKeys() []key[policy.Role] {
+	return []key[policy.Role]{
+		on("actions", actions(), func(r *policy.Role, v scope.Actions) { r.Actions = v }).must().
+			says("What the role may do: `pull`, `push`, `delete`, or `\"*\"` for all."),
+		on("lifetime", duration(minToken, maxToken), func(r *policy.Role, v time.Duration) { r.Lifetime = v }).
+			says("How long tokens with a grant by this role are good for at most. A rule's own counts where it is shorter."),
 	}
 }
 

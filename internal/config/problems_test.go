@@ -237,6 +237,16 @@ func TestProblems(t *testing.T) {
 			`9:11: the pattern "team//app" has an empty path part (did you mean "team/app"?)`}},
 		{"a role without a name that can be seen", "policy: { roles: { \"a\u200b\": [pull] } }", []string{
 			`2:20: the role needs a name that can be seen`}},
+		{"a role without actions", "policy: { roles: { r: { lifetime: 5m } } }", []string{
+			`2:23: actions is missing`}},
+		{"a role with a lifetime that no client heeds", "policy: { roles: { r: { actions: [pull], lifetime: 5s } } }", []string{
+			`2:52: "5s" is not between 1m and 24h`}},
+		{"what tokens are not", "token: { refusals: partial, refusal_hint: \"" + strings.Repeat("x", 201) + "\", push_lifetime: 2d, at_most: { robots: 5m, user: 10s } }", []string{
+			`2:20: "partial" is none of explain, specification`,
+			`2:43: the text has 201 bytes, the limit is 200`,
+			`2:263: "2d" is no duration like 90s, 5m or 24h (did you mean "48h"?)`,
+			`2:278: unknown key "robots" (did you mean "robot"?)`,
+			`2:296: "10s" is not between 1m and 24h`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
 			`2:24: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`}},
 		{"a file that is not there, patterns without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"[u]ser?.yml\", \"c[\", \"*/x\"] }", []string{

@@ -21,7 +21,7 @@ const (
 
 // writtenPolicy is what one file says of policy.
 type writtenPolicy struct {
-	roles []named[scope.Actions]
+	roles []named[policy.Role]
 	rules []writtenRule
 	files []filesPattern // only in the config itself
 }
@@ -53,6 +53,18 @@ func actions() shape[scope.Actions] {
 			}
 		}
 		return set, ok
+	}}
+}
+
+// role is a list of actions, or a section with them and a lifetime.
+func role() shape[policy.Role] {
+	list, long := actions(), section(roleKeys())
+	return shape[policy.Role]{kind: list.kind + ", or section", keys: long.keys, read: func(d *decoder, n *yaml.Node) (policy.Role, bool) {
+		if n.Kind == yaml.MappingNode {
+			return long.read(d, n)
+		}
+		set, ok := list.read(d, n)
+		return policy.Role{Actions: set}, ok
 	}}
 }
 
@@ -151,8 +163,8 @@ func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
 // compile makes one policy of what all files say. services are the names of the registries.
 // There is always a policy or a problem.
 func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy) {
-	source := policy.Source{Roles: make(map[string]scope.Actions)}
-	roles := make(map[string]named[scope.Actions])
+	source := policy.Source{Roles: make(map[string]policy.Role)}
+	roles := make(map[string]named[policy.Role])
 	var rules []*writtenRule // without those that have problems already
 	for _, file := range files {
 		for _, role := range file.roles {
@@ -161,11 +173,10 @@ func compile(files []writtenPolicy, services []string, tells *report) (policy.So
 				continue
 			}
 			roles[role.name] = role
-			if role.value != 0 { // else its problem has been told
-				source.Roles[role.name] = role.value
-			} else {
-				source.Roles[role.name] = scope.Repository
+			if role.value.Actions == 0 { // its problem has been told
+				role.value.Actions = scope.Repository
 			}
+			source.Roles[role.name] = role.value
 		}
 		for i := range file.rules {
 			if file.rules[i].node != nil { // else its problems have been told
@@ -212,13 +223,13 @@ func (r *writtenRule) tell(p policy.Problem) {
 }
 
 // check finds what only the config knows to be wrong with a rule, or doubtful.
-func (r *writtenRule) check(services []string, roles map[string]scope.Actions) {
+func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	for i, name := range r.Registries {
 		if !slices.Contains(services, name) {
 			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s", quoted(name))
 		}
 	}
-	if r.Deny || (r.Actions|roles[r.Role])&^scope.Pull == 0 {
+	if r.Deny || (r.Actions|roles[r.Role].Actions)&^scope.Pull == 0 {
 		return
 	}
 	if r.Type == scope.TypeTidewaiter {

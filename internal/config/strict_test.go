@@ -42,8 +42,11 @@ func (m *misspeller) walk(path, begin, end string, rows []row) {
 			}
 		}
 		open, close := "{", "}"
-		if strings.HasPrefix(r.kind, "list of ") {
+		switch {
+		case strings.HasPrefix(r.kind, "list of "):
 			open, close = "[{", "}]"
+		case strings.HasPrefix(r.kind, "names, each with "):
+			open, close = "{any: {", "}}"
 		}
 		m.walk(path+r.name+".", begin+r.name+": "+open, close+end, r.keys)
 	}

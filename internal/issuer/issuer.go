@@ -55,7 +55,10 @@ type Registry struct {
 	Service   string // the token's audience
 	KeyID     token.KeyID
 	Algorithm token.Algorithm
-	Lifetime  time.Duration // at least a minute: clients count on that
+	Lifetime  time.Duration // of tokens; at least a minute: clients count on that
+
+	PushLifetime time.Duration // of tokens that can push; 0: Lifetime
+	Explained    bool          // whether a client that shows a refusal's text gets one, in place of a token that is not enough
 }
 
 // Live is all that an answer depends on. It is never changed, only replaced.
@@ -68,8 +71,10 @@ type Live struct {
 	Name       string // the tokens' iss
 	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
 	Reuse      bool   // whether identical fresh answers share a signature
-	Explained  bool   // whether a client that shows a refusal's text gets one, in place of a token that is not enough
 	Strict     bool   // whether an answer waits until its decision is on disk
+	ShowRules  bool   // whether a refusal names the rule
+	Hint       string // how a refusal ends: what to do, in the administrator's words
+	AtMost     Limits // how long tokens live at most
 
 	// Refresh makes a refresh token for who was verified by what was shown. The zero Secret: there is none for
 	// such a credential. nil: there are none at all.
@@ -200,8 +205,8 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	answer := Answer{ID: journal.NewID(now), Decision: decision}
 	var paper paper
 	var denied *DeniedError
-	if live.Explained && r.ShowsText && futile(decision.Results) {
-		denied = &DeniedError{ID: answer.ID, Principal: who.Principal, Result: decision.Results[0]}
+	if registry.Explained && r.ShowsText && futile(who.Principal, decision.Results) {
+		denied = &DeniedError{ID: answer.ID, Principal: who.Principal, Result: decision.Results[0], ShowRules: live.ShowRules, Hint: live.Hint}
 	} else {
 		if paper, err = live.paper(registry, who, &answer, now); err != nil {
 			return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
@@ -266,10 +271,7 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 
 // paper finds or signs the token for an answer.
 func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
-	lifetime := registry.Lifetime
-	if limit := answer.Decision.Lifetime; limit > 0 && limit < lifetime {
-		lifetime = max(limit, shortest)
-	}
+	lifetime := registry.lifetime(who.Principal, &answer.Decision, &live.AtMost)
 	var key []byte
 	if live.Reuse {
 		var room [256]byte
@@ -334,8 +336,6 @@ func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision
 }
 
 const (
-	// shortest is the life that clients assume at least, whatever they are told (docker, containers/image).
-	shortest = time.Minute
 	// backdate is how far a token's nbf lies back: the clocks of registries and ours differ. Registries
 	// allow 60 s of their own; clients that look at nbf do not.
 	backdate = 10 * time.Second

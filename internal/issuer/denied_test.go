@@ -1,0 +1,178 @@
+package issuer_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// denied asks as a client that shows a refusal's text, and returns it without the decision's id; "" if there
+// was a token.
+func (b *bench) denied(r *issuer.Request) string {
+	b.Helper()
+	r.ShowsText = true
+	_, err := b.Issue(b.Context(), r)
+	var denied *issuer.DeniedError
+	if errors.As(err, &denied) {
+		return strings.ReplaceAll(err.Error(), denied.ID.String(), "ID")
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return ""
+}
+
+func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
+	b := newBench(t, func(l *issuer.Live) {
+		l.Registries["r"].Explained = true
+		l.Policy = compile(t,
+			policy.Rule{Name: "readers", Subjects: []string{"signed-in"}, Names: []string{"pub/**", "prod/**", "night/**"}, Actions: scope.Pull},
+			policy.Rule{Name: "writers", Subjects: []string{"group:dev"}, Names: []string{"pub/**", "prod/**"}, Actions: scope.Push},
+			policy.Rule{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"prod/**", "secret/frozen"}, Actions: scope.Push},
+			policy.Rule{Name: "by day", Subjects: []string{"signed-in"}, Names: []string{"night/**", "secret/late"}, Actions: scope.Push, When: never{}},
+			policy.Rule{Name: "cleaners", Subjects: []string{"user:cleo"}, Names: []string{"pub/**"}, Actions: scope.Delete},
+		)
+	})
+	narrow := []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}
+	b.source = func(c identity.Credentials) (identity.Verified, error) {
+		p := &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}
+		switch c.Name {
+		case "dan":
+			p.Groups = []string{"dev"}
+		case "eve":
+			p.Groups, p.Limits = []string{"dev"}, narrow
+		case "robot+ci":
+			p.Kind, p.Name = policy.Robot, "ci"
+		}
+		return identity.Verified{Principal: p}, nil
+	}
+	for _, tt := range []struct{ who, asks, text string }{
+		{"bob", "repository:pub/app:pull,push", "bob may not push to pub/app: no rule allows it (decision ID)"},
+		{"dan", "repository:prod/app:pull,push", "dan may not push to prod/app: a rule denies it (decision ID)"},
+		{"dan", "repository:night/app:pull,push", "dan may not push to night/app: the condition of a rule does not hold (decision ID)"},
+		{"eve", "repository:pub/app:pull,push", "eve may not push to pub/app: what was shown to sign in is narrowed to less (decision ID)"},
+		{"robot+ci", "repository:pub/app:pull,push", "robot+ci may not push to pub/app: no rule allows it (decision ID)"},
+
+		// Whoever may not pull learns nothing of what is there, nor of the rules about it.
+		{"bob", "repository:secret/app:pull", "bob may not pull secret/app, or there is no such repository (decision ID)"},
+		{"bob", "repository:secret/app:pull,push", "bob may not pull from or push to secret/app, or there is no such repository (decision ID)"},
+		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID)"},
+		{"bob", "repository:secret/late:pull,push", "bob may not pull from or push to secret/late, or there is no such repository (decision ID)"},
+
+		// A deletion takes delete alone, whatever else is asked for.
+		{"bob", "repository:pub/app:pull,push,delete", "bob may not delete in pub/app: no rule allows it (decision ID)"},
+		{"bob", "repository:pub/app:delete", "bob may not delete in pub/app, or there is no such repository (decision ID)"},
+		{"cleo", "repository:pub/app:pull,push,delete", ""},
+		{"cleo", "repository:pub/app:delete", ""},
+
+		// What is enough is answered.
+		{"bob", "repository:pub/app:pull", ""},
+		{"dan", "repository:pub/app:pull,push", ""},
+		// A mount works without its source, and a catalog is not a repository.
+		{"bob", "repository:pub/app:pull repository:secret/app:pull", ""},
+		{"bob", "registry:catalog:*", ""},
+		{"bob", "", ""},
+	} {
+		if got := b.denied(request(tt.who, strings.Fields(tt.asks)...)); got != tt.text {
+			t.Errorf("%s asks for %q\n got %q\nwant %q", tt.who, tt.asks, got, tt.text)
+		}
+	}
+
+	// A rule's name is shown if the config says so, and only to whoever may pull.
+	b.Swap(func(l issuer.Live) issuer.Live { l.ShowRules, l.Hint = true, "ask in #registry"; return l })
+	for _, tt := range []struct{ who, asks, text string }{
+		{"dan", "repository:prod/app:pull,push", `dan may not push to prod/app: rule "freeze" denies it (decision ID); ask in #registry`},
+		{"dan", "repository:night/app:pull,push", `dan may not push to night/app: the condition of rule "by day" does not hold (decision ID); ask in #registry`},
+		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID); ask in #registry"},
+	} {
+		if got := b.denied(request(tt.who, tt.asks)); got != tt.text {
+			t.Errorf("%s asks for %q\n got %q\nwant %q", tt.who, tt.asks, got, tt.text)
+		}
+	}
+}
+
+// Who is not signed in, whose client does not show it, and whoever asks of a registry that wants it so, is
+// answered as the specification prefers.
+func TestATokenThatIsNotEnoughIsTheRule(t *testing.T) {
+	b := newBench(t, func(l *issuer.Live) {
+		l.Policy, l.Anonymous = compile(t), true
+		l.Registries["r"].Explained = true
+	})
+	ask := func() *issuer.Request { r := request("bob", "repository:a/b:pull"); r.ShowsText = true; return r }
+	nobody, silent := ask(), ask()
+	nobody.Credentials, silent.ShowsText = identity.Credentials{}, false
+	for what, r := range map[string]*issuer.Request{"nobody": nobody, "a client that does not show it": silent} {
+		if a := b.issue(r); a.Decision.Results[0].Granted != 0 {
+			t.Errorf("%s: %v is granted", what, a.Decision.Results)
+		}
+	}
+	if b.denied(ask()) == "" {
+		t.Error("somebody who is signed in is not told why")
+	}
+	b.Swap(func(l issuer.Live) issuer.Live {
+		plain := *l.Registries["r"]
+		plain.Explained = false
+		l.Registries = map[string]*issuer.Registry{"r": &plain}
+		return l
+	})
+	if text := b.denied(ask()); text != "" {
+		t.Errorf("the registry wants the specification, and got %q", text)
+	}
+}
+
+// Gitea, Harbor and others told by their answers which private repositories there are. Whatever the rules, all
+// refusals to somebody who may do nothing with a repository read alike.
+func TestARefusalDoesNotTellWhatIsThere(t *testing.T) {
+	b := newBench(t, nil)
+	rapid.Check(t, func(t *rapid.T) {
+		var rules []policy.Rule
+		for i := range rapid.IntRange(0, 6).Draw(t, "rules") {
+			r := policy.Rule{
+				Name:     fmt.Sprint("rule ", i),
+				Deny:     rapid.Bool().Draw(t, "deny"),
+				Subjects: []string{rapid.SampledFrom([]string{"anyone", "user:bob", "group:dev"}).Draw(t, "subject")},
+				Names:    []string{rapid.SampledFrom([]string{"a/b", "a/*", "**", "c/d", "${user}/**"}).Draw(t, "name")},
+				Actions:  rapid.SampledFrom([]scope.Actions{scope.Push, scope.Delete, scope.Push | scope.Delete, scope.Pull, scope.Repository}).Draw(t, "actions"),
+			}
+			if rapid.Bool().Draw(t, "conditional") {
+				r.When = never{}
+			}
+			rules = append(rules, r)
+		}
+		b.Swap(func(l issuer.Live) issuer.Live {
+			l.Policy = compile(b, rules...)
+			l.ShowRules = rapid.Bool().Draw(t, "show rules")
+			l.Registries = map[string]*issuer.Registry{"r": {Service: "r", Lifetime: l.Registries["r"].Lifetime, Explained: true}}
+			return l
+		})
+		for _, actions := range []string{"pull", "push", "pull,push", "pull,push,delete"} {
+			r := request("bob", "repository:a/b:"+actions)
+			d := b.Live().Policy.Decide(&policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "bob"}, Registry: "r", Scopes: r.Scopes})
+			text := b.denied(r)
+			if d.Results[0].Granted != 0 {
+				continue
+			}
+			b.Swap(func(l issuer.Live) issuer.Live { l.Policy = compile(b); return l })
+			plain := b.denied(request("bob", "repository:a/b:"+actions))
+			if text == "" || text != plain {
+				t.Fatalf("asked for %s, the text is %q, and without rules %q", actions, text, plain)
+			}
+			b.Swap(func(l issuer.Live) issuer.Live { l.Policy = compile(b, rules...); return l })
+		}
+	})
+}
+
+// never is a condition that does not hold.
+type never struct{}
+
+func (never) Holds(*policy.Request) (bool, error)    { return false, nil }
+func (never) Explain(*policy.Request) []policy.Value { return nil }
+func (never) String() string                         { return "false" }
