@@ -223,8 +223,12 @@ func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
 		t.Error("bob asked for more and was granted the same: the answers are identical, the tokens were not")
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { return l })
+	if ask(ann, pull) != first {
+		t.Error("the same grant under the same keys got another token after a swap")
+	}
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Name = "another issuer"; return l })
 	if ask(ann, pull) == first {
-		t.Error("a token outlived a swap of the policy")
+		t.Error("a token outlived its issuer's name")
 	}
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Reuse = false; return l })
 	if again, last := ask(ann, pull), ask(ann, pull); again == last {
