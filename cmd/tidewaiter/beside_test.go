@@ -176,6 +176,9 @@ func answer(ts *testscript.TestScript, args []string) (status string, text []byt
 			request.SetBasicAuth(name, secret)
 		}
 	}
+	if agent := ts.Getenv("agent"); agent != "" { // the client that a script poses as
+		request.Header.Set("User-Agent", agent)
+	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // self-signed

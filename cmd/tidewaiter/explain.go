@@ -195,7 +195,7 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 		entry: &entry, who: d.Principal, known: true, registry: entry.Registry,
 		ignored: d.Ignored, results: d.Results,
 	}
-	if d.Refused != "" || d.Principal == nil {
+	if d.Principal == nil { // nobody was let in
 		return e, nil
 	}
 	asked := make([]scope.Scope, len(d.Results))

@@ -27,9 +27,14 @@ func (e *explanation) print(w io.Writer) {
 			fmt.Fprintf(w, " with %s", plain(d.Client))
 		}
 		fmt.Fprintln(w)
-		if d.Refused != "" {
+		switch {
+		case d.Principal == nil: // nobody was let in
 			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), plain(d.Name), plain(e.registry), plain(d.Refused))
 			return
+		case d.Refused != "":
+			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), plain(d.Refused))
+		case !d.Expires.IsZero():
+			fmt.Fprintf(w, "a token until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
 	for _, r := range e.results {

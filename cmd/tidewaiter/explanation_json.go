@@ -22,6 +22,7 @@ type (
 		Client    string        `json:"client,omitempty"`
 		Note      string        `json:"note,omitempty"`
 		Refused   string        `json:"refused,omitempty"`
+		Expires   *time.Time    `json:"expires,omitempty"` // of the token
 		Scopes    []resultJSON  `json:"scopes"`
 		Today     []resultJSON  `json:"today,omitempty"` // by another policy than the decision's
 		Ignored   []ignoredJSON `json:"ignored,omitempty"`
@@ -98,6 +99,9 @@ func (e *explanation) forPrograms() explanationJSON {
 	}
 	if e.entry != nil {
 		j.ID, j.Time, j.Refused = e.entry.ID.String(), &e.entry.Time, e.entry.Decision.Refused
+		if end := e.entry.Decision.Expires; !end.IsZero() {
+			j.Expires = &end
+		}
 		if e.who == nil {
 			j.Principal = principalJSON{Kind: policy.Anonymous.String(), Name: e.entry.Decision.Name}
 			j.Known = false
