@@ -195,7 +195,7 @@ func tokenKeys() []key[Token] {
 		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
 		on("refusals", refusals(), func(t *Token, v Refusals) { t.Refusals = v }).or("explain").
-			says("What a client gets that is granted less than it needs. `explain`: a 403 that says why, if the client is one that shows it (docker, crane, oras), else the token. `specification`: the token, always, and the registry refuses."),
+			says("What a client gets that is granted less than it needs. `explain`: a 403 that says why, if the client is one that shows it (docker, crane, oras, helm), else the token. `specification`: the token, always, and the registry refuses."),
 		on("show_rules", boolean(), func(t *Token, v bool) { t.ShowRules = v }).or("false").
 			says("Let a refusal name the rule, to those who may pull from the repository. `explain` and the journal name it always."),
 		on("refusal_hint", hint(), func(t *Token, v string) { t.Hint = v }).

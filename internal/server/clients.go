@@ -11,6 +11,7 @@ import "strings"
 //	crane/0.22 go-containerregistry/v0.22.1   crane, cosign, ko, kaniko; without a version where it was built
 //	                                          without one
 //	oras/1.3.6, oras-go                       oras, and what is made of its library
+//	Helm/4.3.1                                Helm, which is, too
 //
 // docker with containerd's store goes by the same name, and loses the text: it signs in as "containerd-client", and
 // only who shows nothing is without a client_id. podman, skopeo, regctl and containerd lose it, too.
@@ -21,5 +22,5 @@ func showsText(clientID, agent string) bool {
 	case strings.Contains(agent, "go-containerregistry"):
 		return true
 	}
-	return strings.HasPrefix(agent, "oras/") || strings.HasPrefix(agent, "oras-go")
+	return strings.HasPrefix(agent, "oras/") || strings.HasPrefix(agent, "oras-go") || strings.HasPrefix(agent, "Helm/")
 }

@@ -24,6 +24,7 @@ func TestClientsThatShowARefusalsText(t *testing.T) {
 		{"oras", "", "oras/1.3.6", true},
 		{"oras with a refresh token", "oras-go", "oras/1.3.6", true},
 		{"a program on its library", "", "oras-go", true},
+		{"helm", "", "Helm/4.3.1", true},
 		{"podman", "", "containers/5.23.1 (github.com/containers/image)", false},
 		{"skopeo", "containers/image", "skopeo/1.9.3", false},
 		{"regctl", "regclient/regctl", "regclient/regctl", false},
