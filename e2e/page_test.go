@@ -69,8 +69,9 @@ other kinds are held against the registries' own verifiers: versions 2.8.3, 3.0.
 ## What a refusal looks like
 
 As registry 3.1 and the client have it. Where Tidewaiter refuses a password, its own words come through, in clients that
-show them. Where it grants less than was asked, the registry refuses, and the words are the registry's or the client's: clients
-need a token with what is granted, so a partial grant is not an error.
+show them. Where it grants somebody less than was asked, docker, crane, oras and helm are told why, with the id of the decision. All
+others, and whoever is not signed in, get a token with what is granted, since for them a partial grant is no error; the registry
+refuses then, and the words are the registry's or the client's.
 {{range .Refusals}}
 ### {{.Operation}}
 
@@ -144,6 +145,7 @@ func plain(err error, host string) string {
 	for _, r := range []struct{ find, put string }{
 		{`localhost:\d+`, "auth.example.com"},
 		{`sha256:[0-9a-f]{64}`, "sha256:…"},
+		{decisionID.String(), "…"},
 		{`time="[^"]*" `, ""},
 		{`\\n`, " "},
 		{`\\"`, `"`},

@@ -12,8 +12,23 @@ import (
 
 // Entry is an entry of the journal, as far as tests look at it.
 type Entry struct {
+	ID       string              `json:"id"`
 	Registry string              `json:"registry"`
 	Event    *notification.Event `json:"event"`
+	Decision *Decision           `json:"decision"`
+}
+
+// Decision is what was decided for somebody.
+type Decision struct {
+	Principal struct {
+		Name string `json:"name"`
+	} `json:"principal"`
+	Results []struct {
+		Name    string   `json:"name"`
+		Asked   []string `json:"asked"`
+		Granted []string `json:"granted"`
+	} `json:"results"`
+	Refused string `json:"refused"` // why there was no token
 }
 
 // Journal reads along with the journal while the service runs, by the command that people have for it.

@@ -55,6 +55,12 @@ func Program(t testing.TB) string {
 // Start starts a Tidewaiter for registries with these service names, and waits until it is ready.
 func Start(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
+	return StartWith(t, Identity(t)+"policy:"+policy, services...)
+}
+
+// Identity is the part of the config by which alice, bob and admin are known.
+func Identity(t testing.TB) string {
+	t.Helper()
 	var people strings.Builder
 	for _, name := range []string{"alice", "bob", "admin"} {
 		hash, err := bcrypt.GenerateFromPassword([]byte(Password(name)), bcrypt.MinCost)
@@ -65,9 +71,7 @@ func Start(t testing.TB, services ...string) *Tidewaiter {
 	}
 	htpasswd := filepath.Join(t.TempDir(), "users.htpasswd")
 	write(t, htpasswd, []byte(people.String()))
-	return StartWith(t, fmt.Sprintf(`identity:
-  - htpasswd: { file: %q, groups: { administrators: [admin] } }
-policy:%s`, htpasswd, policy), services...)
+	return fmt.Sprintf("identity:\n  - htpasswd: { file: %q, groups: { administrators: [admin] } }\n", htpasswd)
 }
 
 // StartWith is Start with the end of the config, `identity` and `policy`, as it is given.
