@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -66,6 +67,10 @@ func TestRefusalsThatHelp(t *testing.T) {
 			}
 			if p.Touched(to.Repository) {
 				t.Error("the registry has something of it")
+			}
+			explained, runErr := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "explain", e.ID, "--config", tw.Config))
+			if runErr != nil || !strings.Contains(explained, "refused: user:bob may pull "+to.Repository+", and may not push it") {
+				t.Errorf("explain %s: %v\n%s", e.ID, runErr, explained)
 			}
 		})
 		t.Run(k.Name+" tells nobody what there is", func(t *testing.T) {
