@@ -3,14 +3,18 @@ package accounts
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
 // ErrLast means that the change would leave nobody who is an administrator for good: enabled, without an end, and in the group
-// Administrators here. An operator who is Forcing may do it all the same, since he can make another.
-var ErrLast = errors.New("nobody would be left who is an administrator")
+// Administrators here. It is an ErrForbidden, to whomever. An operator who is Forcing may do it all the same, since he can make another.
+var ErrLast error = lastError{}
+
+type lastError struct{}
+
+func (lastError) Error() string        { return "nobody would be left who is an administrator" }
+func (lastError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // as errors.Is wants it
 
 // lasting says whether there is an administrator for good. Those of other sources are not seen: who they are
 // is known only when they sign in.

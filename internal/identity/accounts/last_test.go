@@ -42,6 +42,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 		for what, do := range ways {
 			is(t, what+" as an operator", do(operator), accounts.ErrLast)
 			is(t, what+" as root", do(root), accounts.ErrLast)
+			is(t, what+" as root", do(root), accounts.ErrForbidden)
 			is(t, what+" as root, forcing", do(root.Forcing()), accounts.ErrLast)
 		}
 		if diff := cmp.Diff(before, h.rows()); diff != "" || len(h.changes()) != entries {
