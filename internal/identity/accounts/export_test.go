@@ -40,6 +40,9 @@ func Covers(wide, pattern string) bool { return covers(wide, pattern) }
 // Within says whether limits leave nothing that somebody's own do not.
 func Within(who *policy.Principal, limits []policy.Limit) bool { return within(who, limits) }
 
+// SweepQuery finds what has ended.
+const SweepQuery = sweepQuery
+
 // Warm is how many credentials are warm.
 func (a *Accounts) Warm() int {
 	a.warm.mu.RLock()

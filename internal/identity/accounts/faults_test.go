@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -309,6 +310,49 @@ func TestWhatHasEndedIsSwept(t *testing.T) {
 			if got := h.enters(refreshing(token)); got != want {
 				t.Errorf("a refresh token: %s, want %s", got, want)
 			}
+		}
+	})
+}
+
+// A million tokens are not read each hour to find the few that have ended.
+func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		var plan []string
+		err := h.db.Write(t.Context(), "", func(tx *sql.Tx) error {
+			explain := "EXPLAIN QUERY PLAN "
+			if !strings.HasPrefix(h.url, "sqlite:") {
+				explain = "EXPLAIN " // of a table that is empty, it would be read whole
+				if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil {
+					return err
+				}
+			}
+			rows, err := tx.QueryContext(t.Context(), explain+accounts.SweepQuery, 1, 1, 1, 1, 500)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			columns, err := rows.Columns()
+			for rows.Next() {
+				var text string
+				into := make([]any, len(columns))
+				for i := range into {
+					into[i] = new(any)
+				}
+				into[len(into)-1] = &text
+				if err := rows.Scan(into...); err != nil {
+					return err
+				}
+				plan = append(plan, text)
+			}
+			return errors.Join(err, rows.Err())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(plan, "\n")
+		if strings.Contains(text, "SCAN account_tokens") || strings.Contains(text, "Seq Scan") ||
+			strings.Count(text, "account_tokens_by_") != 4 || !strings.Contains(text, "account_tokens_by_end") || !strings.Contains(text, "account_tokens_by_age") {
+			t.Errorf("the plan:\n%s", text)
 		}
 	})
 }

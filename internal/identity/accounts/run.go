@@ -160,18 +160,21 @@ func (a *Accounts) idle(use Use) time.Duration {
 	return 0
 }
 
+// sweepQuery reads ids of what is to be removed, some perhaps twice. Each part is one that an index answers: conditions
+// on the whole would read every token there is.
+const sweepQuery = `
+	SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $1
+	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'refresh' AND created < $3 AND used < $3
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'session' AND created < $4 AND used < $4
+	LIMIT $5`
+
 // sweep removes tokens that ended long ago, and refresh tokens and sessions that nobody uses. They were void before.
 func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
 	for {
-		ids, err := texts(ctx, a.o.DB.Read(), `
-			SELECT id FROM account_tokens
-			WHERE expires <> 0 AND expires < $1
-				OR purpose IN ($2, $3) AND expires <> 0 AND expires < $4
-				OR purpose = $2 AND used < $5 AND created < $5
-				OR purpose = $3 AND used < $6 AND created < $6 LIMIT $7`,
-			ms(now.Add(-keepEnded)), string(Refresh), string(Session), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)),
-			ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept)
+		ids, err := texts(ctx, a.o.DB.Read(), sweepQuery,
+			ms(now.Add(-keepEnded)), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept)
 		if err != nil {
 			return fmt.Errorf("looking for ended tokens: %w", err)
 		}
