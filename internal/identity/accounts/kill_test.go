@@ -302,11 +302,13 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 	case action == "password":
 		who.hash = to("password")
 		s.void(id, "refresh")
+		s.void(id, "session")
 	case action == "expiry":
 		who.ends = to("expires")
 	case action == "disable":
 		who.disabled = true
 		s.void(id, "refresh")
+		s.void(id, "session")
 	case action == "enable":
 		who.disabled = false
 	case action == "delete":
@@ -326,8 +328,11 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 			}
 		}
 		s.tokens[given(to("secret"))] = &paper{use: "robot", owner: id, ends: "never"}
-	case c.Action == "token.add", c.Action == "refresh.add":
-		use := map[string]string{"token": "access", "refresh": "refresh"}[kind]
+	case action == "add": // token, refresh, session
+		use := kind
+		if kind == "token" {
+			use = "access"
+		}
 		s.tokens[given(to("id"))] = &paper{use: use, owner: to("owner_id"), parent: to("parent"), ends: cmpOr(to("expires"), "never")}
 	case action == "revoke":
 		s.revoke(from("id"))

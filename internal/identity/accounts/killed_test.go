@@ -24,7 +24,7 @@ var kinds = []string{
 	"group.add", "group.join", "group.leave", "group.delete",
 	"user.add", "user.rehash", "user.password", "user.expiry", "user.disable", "user.enable", "user.delete",
 	"robot.add", "robot.rotate", "robot.expiry", "robot.disable", "robot.delete",
-	"token.add", "refresh.add", "access.revoke", "robot.revoke", "refresh.revoke", "token.revoke-all",
+	"token.add", "refresh.add", "session.add", "access.revoke", "robot.revoke", "refresh.revoke", "session.revoke", "token.revoke-all",
 	"setup.offer",
 }
 
@@ -175,7 +175,10 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	if self.Principal != nil {
 		made(accounts.Actor{Principal: self.Principal, Credential: "token:laptop"}, accounts.Owner{}, "made")
 	}
+	w.session(ctx, shown(name, secretText(&laptop)))
 	w.revokeOne(ctx, accounts.Owner{Name: name}, accounts.Refresh)
+	w.session(ctx, shown(name, phrase))
+	w.revokeOne(ctx, accounts.Owner{Name: name}, accounts.Session)
 	w.refresh(ctx, shown(name, phrase))
 	w.revokeOne(ctx, accounts.Owner{Name: name}, accounts.Access)
 	made(w.by, accounts.Owner{Name: name}, "again")
@@ -183,6 +186,7 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	w.write("token.revoke-all", func() error { _, err := w.RevokeAll(ctx, w.by, accounts.Owner{Name: name}, ""); return err })
 
 	made(w.by, accounts.Owner{Name: name}, "resting")
+	w.session(ctx, shown(name, phrase))
 	w.refresh(ctx, shown(name, phrase))
 	w.write("user.password", func() error {
 		by := accounts.Actor{Principal: self.Principal}
@@ -226,6 +230,18 @@ func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 		if err == nil && secret.Reveal() == "" {
 			err = errors.New("there is none for this")
 		}
+		return err
+	})
+}
+
+// session begins a session with what is shown.
+func (w *laborer) session(ctx context.Context, c identity.Credentials) {
+	w.write("session.add", func() error {
+		v, err := w.chain.Authenticate(ctx, c)
+		if err != nil {
+			return err
+		}
+		_, _, err = w.StartSession(ctx, c, v)
 		return err
 	})
 }
