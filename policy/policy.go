@@ -146,8 +146,9 @@ type Rule struct {
 
 // Origin is where a rule was written.
 type Origin struct {
-	File string // "" for the database
-	Line int    // from 1; 0: unknown
+	File      string // "" for the database
+	Line      int    // from 1; 0: unknown
+	Namespace string // in the database: the namespace that it is a rule of; "": of none
 }
 
 // Condition is what a rule needs to hold. An allow whose condition fails with an error does not

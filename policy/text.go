@@ -75,9 +75,11 @@ func (r *Reason) UnmarshalText(text []byte) error {
 	return fmt.Errorf("reading reason: unknown %.40q", text)
 }
 
-// String returns where a rule was written: "policy.yaml:14", or "the database".
+// String returns where a rule was written: "policy.yaml:14", "namespace team", or "the database".
 func (o Origin) String() string {
 	switch {
+	case o.File == "" && o.Namespace != "":
+		return "namespace " + o.Namespace
 	case o.File == "":
 		return "the database"
 	case o.Line == 0:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -83,7 +84,7 @@ func registryFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one there is)")
 }
 
-// inForce returns the policy that a service with this config decides by.
-func inForce(_ context.Context, cfg *config.Config) (*policy.Policy, error) {
-	return cfg.Policy, nil
+// inForce returns the policy that a service with this config decides by: of files, database and namespaces.
+func inForce(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
+	return app.Policy(ctx, cfg)
 }

@@ -18,11 +18,13 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Say all that is wrong with a config and its policy",
 		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
-each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed.`,
+each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed; with
+--state, the rules in the database are read as well, and it is said where files contradict them.`,
 		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
 	}
 	source := configFlags(cmd)
 	output := outputFlag(cmd)
+	state := cmd.Flags().Bool("state", false, "read the rules in the database as well, and say where files contradict them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := source.load()
 		var wrong, warnings config.Problems
@@ -30,6 +32,13 @@ each mistake with its place. It exits 1 if there is one. Nothing is opened to an
 		case err == nil:
 			wrong, warnings = app.Check(cfg, time.Now())
 			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg))
+			if *state {
+				contradictions, err := app.CheckState(cmd.Context(), cfg)
+				if err != nil {
+					return err
+				}
+				wrong = append(wrong, contradictions...)
+			}
 		case !errors.As(err, &wrong):
 			return err
 		}

@@ -30,9 +30,9 @@ func (s *source) load() (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys})
 }
 
-// loadBeside is load while requests are answered: it leaves them half of the cores.
-func (s *source) loadBeside() (*config.Config, error) {
-	return config.Load(s.file, config.Options{Keys: s.keys, Parallel: max(1, runtime.GOMAXPROCS(0)/2)})
+// loadBeside is load while requests are answered: it leaves them half of the cores. It tells which files it looks at.
+func (s *source) loadBeside(seen func(folder, name string)) (*config.Config, error) {
+	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, runtime.GOMAXPROCS(0)/2)})
 }
 
 // tell writes problems, one a line; to a terminal, with the line of the file that each is in.

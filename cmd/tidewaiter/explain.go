@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -169,7 +171,8 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	return e, nil
 }
 
-// explainDecision finds a decision in the journal, and judges its request again by the policy of today.
+// explainDecision finds a decision in the journal, and judges its request again: by the policy that made it, for what came near, and by
+// the one of today.
 func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *explanation, err error) {
 	cfg, err := source.load()
 	if err != nil {
@@ -202,20 +205,44 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	for i, r := range d.Results {
 		asked[i] = r.Asked
 	}
-	p, err := inForce(ctx, cfg)
+	request := &policy.Request{
+		Principal: d.Principal, Registry: entry.Registry, Scopes: asked, IP: d.Remote, Client: d.Client, Now: entry.Time,
+	}
+	then, today, err := policies(ctx, cfg, d.Policy)
 	if err != nil {
 		return nil, err
 	}
-	x := p.Explain(&policy.Request{
-		Principal: d.Principal, Registry: entry.Registry, Scopes: asked, IP: d.Remote, Client: d.Client, Now: entry.Time,
-	})
-	if d.Policy == p.ID() {
+	if then != nil {
+		x := then.Explain(request)
 		e.near, e.request = x.Near, x.Request
 		e.results = withRules(d.Results, x.Results)
-	} else {
+	}
+	if then != today {
+		x := today.Explain(request)
 		e.today = &x
 	}
 	return e, nil
+}
+
+// policies are the one of an id, nil if it is not kept, and the one of today.
+func policies(ctx context.Context, cfg *config.Config, id string) (then, today *policy.Policy, err error) {
+	b, closing, err := app.LoadRulebook(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, closing()) }()
+	today = b.Policy()
+	if id == today.ID() {
+		return today, today, nil
+	}
+	source, err := b.Version(ctx, id)
+	if errors.Is(err, rulebook.ErrNotFound) {
+		return nil, today, nil
+	}
+	if err == nil {
+		then, err = policy.Compile(source)
+	}
+	return then, today, err
 }
 
 // withRules returns results with rules that are whole in place of what the journal keeps of them.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,7 +21,9 @@ func newServe() *cobra.Command {
 		Long: `Run the service until it is asked to stop (SIGTERM, Ctrl-C): requests under way are finished, and what
 happened is written to the journal, before it ends. A second signal ends it at once.
 
-On SIGHUP the config and its policy are read again. All of it takes effect, or, if anything is wrong, none.`,
+When the config or a policy file changes, and on SIGHUP, all of them are read again. All of it takes effect, or, if
+anything is wrong, none: the log says what, and the last good policy stays in force. Rules, roles and namespaces in
+the database take effect by themselves.`,
 		Example: `  tidewaiter serve --config tidewaiter.yaml
   tidewaiter serve --config tidewaiter.yaml --keys ./signingkey`,
 	}
@@ -44,18 +46,13 @@ On SIGHUP the config and its policy are read again. All of it takes effect, or, 
 		if err != nil {
 			return err
 		}
+		var following sync.WaitGroup
+		defer following.Wait()
+		ctx, end := context.WithCancel(ctx)
+		defer end()
 		return a.Run(ctx, func() {
-			log.Info("serving", "version", built().Version, "config", source.file, "registries", services(cfg), "rules", cfg.Policy.Len())
-			go func() {
-				for {
-					select {
-					case <-ctx.Done():
-						return
-					case <-again:
-						reload(ctx, a, source, log)
-					}
-				}
-			}()
+			log.Info("serving", "version", built().Version, "config", source.file, "registries", services(cfg), "rules", a.Rulebook().Policy().Len())
+			following.Go(func() { a.Follow(ctx, source.loadBeside, asked(ctx, again)) })
 		})
 	}
 	return cmd
@@ -70,26 +67,24 @@ func collectLater() {
 	}
 }
 
-// reload reads the config again. What is wrong with it goes to the log, a line each, and changes nothing.
-func reload(ctx context.Context, a *app.App, source *source, log *app.Log) {
-	cfg, err := source.loadBeside()
-	if err == nil {
-		err = a.Reload(ctx, cfg)
-	}
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
-		for _, p := range problems {
-			log.Error("reloading: " + p.String())
+// asked passes on that somebody sent a signal.
+func asked(ctx context.Context, signals <-chan os.Signal) <-chan struct{} {
+	again := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case again <- struct{}{}:
+			}
 		}
-	case err != nil:
-		log.Error("reloading: " + err.Error())
-	}
-	if err != nil {
-		log.Error("nothing is reloaded: all stays as it was", "config", source.file)
-		return
-	}
-	log.Info("reloaded", "config", source.file, "registries", services(cfg), "rules", cfg.Policy.Len())
+	}()
+	return again
 }
 
 func services(cfg *config.Config) []string {

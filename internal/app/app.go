@@ -23,8 +23,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // Options is what an App is told beside its Config.
@@ -41,6 +43,7 @@ type App struct {
 	journal  *journal.Journal
 	hashing  *password.Hashing
 	accounts *accounts.Accounts
+	rulebook *rulebook.Rulebook
 	issuer   *issuer.Issuer
 	metrics  *prometheus.Registry
 	counts   *server.Metrics
@@ -49,7 +52,8 @@ type App struct {
 	server      atomic.Pointer[server.Server]
 	connections counted // of what Run listens at
 
-	writable answered // whether the state is, while it may not be
+	writable  answered // whether the state is, while it may not be
+	reloading atomic.Pointer[reloading]
 
 	mu         sync.Mutex // held by Reload and Close
 	config     *config.Config
@@ -82,10 +86,14 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
-	a.accounts, err = a.newAccounts(cfg)
+	a.rulebook, err = a.newRulebook(ctx, cfg)
+	if err == nil {
+		a.accounts, err = a.newAccounts(cfg)
+	}
 	if err != nil {
 		return nil, errors.Join(err, a.journal.Close(ctx), a.db.Close())
 	}
+	next.live.Policy = a.rulebook.Policy()
 	a.metrics = newMetrics(a)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
 	a.api, err = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Journal: a.journal, Now: o.Now})
@@ -121,10 +129,16 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 		return errors.New("reloading: already closed")
 	}
 	next, err := a.build(ctx, cfg)
+	if err == nil {
+		err = a.rulebook.Reload(ctx, filesOf(cfg), func(p *policy.Policy) {
+			next.live.Policy = p
+			a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
+		})
+	}
+	a.reloading.Store(&reloading{err, a.now()})
 	if err != nil {
 		return err
 	}
-	a.issuer.Swap(func(issuer.Live) issuer.Live { return next.live })
 	a.server.Store(a.newServer(cfg))
 	last := a.generation
 	a.generation = next
@@ -170,6 +184,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Open:              cfg.Notifications.Open,
 		TrustedProxies:    cfg.TrustedProxies,
 		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
+		Notes:             a.notes,
 		Metrics:           a.counts,
 		Gather:            gather(a.metrics),
 		API:               a.api,

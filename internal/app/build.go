@@ -46,9 +46,10 @@ func (g *generation) stop() {
 	g.running.Wait()
 }
 
-// build makes everything that answers depend on. It starts nothing and touches nothing that runs.
+// build makes everything that answers depend on but the policy, which is the rulebook's. It starts nothing and touches nothing that runs.
 func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
 	g := &generation{}
+	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) })
 	chain, err := a.buildChain(cfg, g)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,6 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	g.live = issuer.Live{
 		Registries: make(map[string]*issuer.Registry, len(cfg.Registries)),
 		Chain:      chain,
-		Policy:     cfg.Policy,
 		Keys:       keys,
 		Name:       cfg.Token.Issuer,
 		Anonymous:  cfg.Token.Anonymous,

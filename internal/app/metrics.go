@@ -48,7 +48,28 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.connections.stats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
+	gauge("tidewaiter_policy_last_reload_successful", "Whether what files and database say now is in force: 1, or 0 while the last good policy is.",
+		func() float64 {
+			if a.problem() != nil {
+				return 0
+			}
+			return 1
+		})
+	gauge("tidewaiter_policy_load_time_seconds", "When the policy in force was loaded, in seconds since 1970.",
+		func() float64 { return float64(a.rulebook.Status().Loaded.UnixMilli()) / 1000 })
+	r.MustRegister(policyInfo{a})
 	return r
+}
+
+var policyInfoDesc = prometheus.NewDesc("tidewaiter_policy_info", "The version of the policy in force.", []string{"version"}, nil)
+
+// policyInfo tells the version of the policy in force, and only that one.
+type policyInfo struct{ app *App }
+
+func (policyInfo) Describe(to chan<- *prometheus.Desc) { to <- policyInfoDesc }
+
+func (p policyInfo) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(policyInfoDesc, prometheus.GaugeValue, 1, p.app.rulebook.Policy().ID())
 }
 
 func gather(r *prometheus.Registry) http.Handler {

@@ -18,7 +18,7 @@ const (
 // written again: nobody sends requests, and so entries, to who is not ready.
 func (a *App) ready(ctx context.Context) error {
 	if a.journal.Stats().LastError == nil {
-		return a.db.Read().PingContext(ctx)
+		return a.db.Ping(ctx)
 	}
 	return a.writable.ask(a.now, func() error {
 		ctx, end := context.WithTimeout(context.WithoutCancel(ctx), writingTakes)

@@ -33,6 +33,7 @@ type Config struct {
 	Limits         Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Log            Log
+	Watch          bool     // whether the files are read again when they change
 	Files          []string // all YAML files that were read, the config itself first
 	Warnings       Problems // what is allowed, and probably not meant
 }

@@ -50,6 +50,7 @@ func TestDefaults(t *testing.T) {
 		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Refusals: Explain}},
 		Limits:     Limits{Throttle: true, FailuresPerName: 10, FailuresPerAddress: 100, LongestDelay: 5 * time.Minute, Connections: 4000},
 		Log:        Log{Level: "info", Format: "text"},
+		Watch:      true,
 		Rules:      policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
 		Warnings: Problems{
 			{File: "tidewaiter.yaml", Text: "there is no identity, so that nobody can sign in"},
@@ -116,6 +117,7 @@ policy:
         and no more.
     - { name: two, effect: deny, repositories: ["**"], actions: [delete] }
     - { name: three, subjects: ["user:ann"], catalog: true }
+  watch: false
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
 limits: { throttle: false, failures_per_name: 3, failures_per_address: 30, longest_delay: 1m, connections: 500 }
 log: { level: debug, format: json }

@@ -329,7 +329,9 @@ func logKeys() []key[Log] {
 func policyKeys() []key[writtenPolicy] {
 	return append(policyFileKeys(),
 		on("files", list(filePattern()), func(p *writtenPolicy, v []filesPattern) { p.files = v }).
-			says("More files with `roles` and `rules` at their top. The last part of a path may be a pattern: `policy/*.yaml` names all files that it matches, in the order of their names, but those that begin with a dot. Each must match at least one."))
+			says("More files with `roles` and `rules` at their top. The last part of a path may be a pattern: `policy/*.yaml` names all files that it matches, in the order of their names, but those that begin with a dot. Each must match at least one."),
+		on("watch", boolean(), func(p *writtenPolicy, v bool) { p.rests = !v }).or("true").
+			says("Read this file and the policy files again when they change. All of it takes effect, or, if anything is wrong, none. `false`: only on SIGHUP."))
 }
 
 func policyFileKeys() []key[writtenPolicy] {

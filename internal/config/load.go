@@ -20,6 +20,9 @@ type Options struct {
 	Env  func(string) (string, bool) // nil: os.LookupEnv
 
 	Parallel int // how many cores parsing may take; 0: all
+
+	// Seen is told each YAML file that is looked for, and each pattern of them, also if the config is wrong. nil: nobody is.
+	Seen func(folder, name string)
 }
 
 // defaultKeys is the folder of the signing root where nobody names one.
@@ -41,6 +44,9 @@ func load(file string, o Options, disk disk) (*Config, error) {
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if o.Seen == nil {
+		o.Seen = func(string, string) {}
 	}
 	l := loader{options: o, disk: disk, report: &report{}, conditions: when.NewCompiler()}
 	c := l.load(file)
@@ -68,6 +74,7 @@ type written struct {
 
 func (l *loader) load(file string) *Config {
 	l.report.files = []string{file}
+	l.options.Seen(filepath.Dir(file), filepath.Base(file))
 	f := l.open(file)
 	if f.err != nil {
 		text := f.err.Error()
@@ -93,7 +100,7 @@ func (l *loader) load(file string) *Config {
 	if len(c.Rules.Rules) == 0 {
 		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
 	}
-	c.Files = l.report.files
+	c.Files, c.Watch = l.report.files, !w.policy.rests
 	return c
 }
 
@@ -107,6 +114,7 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 		if pattern.name == "" {
 			continue // its problem has been told
 		}
+		l.options.Seen(pattern.folder, pattern.name)
 		matches := []string{filepath.Join(pattern.folder, pattern.name)}
 		if pattern.isPattern() {
 			var err error

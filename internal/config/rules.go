@@ -24,6 +24,7 @@ type writtenPolicy struct {
 	roles []named[policy.Role]
 	rules []writtenRule
 	files []filesPattern // only in the config itself
+	rests bool           // it is not read again when it changes; only in the config itself
 }
 
 // writtenRule is a rule, and where its parts are.

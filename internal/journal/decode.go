@@ -32,6 +32,8 @@ type (
 		Name string `json:"name"`
 		File string `json:"file"`
 		Line int    `json:"line"`
+
+		Namespace string `json:"namespace"`
 	}
 	entryLine struct {
 		ID       ID                  `json:"id"`
@@ -131,7 +133,7 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.principals = append(o.principals, principalRef{p.Number, hash(raw)})
 	}
 	for _, r := range head.Rules {
-		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: policy.Origin{File: r.File, Line: r.Line}})
+		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace}})
 	}
 	return o, nil
 }

@@ -83,6 +83,10 @@ func (e *encoder) content(dst []byte) []byte {
 			dst = append(dst, `,"line":`...)
 			dst = strconv.AppendInt(dst, int64(rule.Origin.Line), 10)
 		}
+		if rule.Origin.Namespace != "" {
+			dst = append(dst, `,"namespace":`...)
+			dst = appendString(dst, rule.Origin.Namespace)
+		}
 		dst = append(dst, '}')
 	}
 	if len(e.rules) > 0 {

@@ -63,6 +63,8 @@ type (
 		Rule    string   `json:"rule,omitempty"`
 		File    string   `json:"file,omitempty"`
 		Line    int      `json:"line,omitempty"`
+
+		Namespace string `json:"namespace,omitempty"`
 	}
 	ignoredJSON struct {
 		Text   string `json:"text"`
@@ -131,6 +133,7 @@ func newDecisionJSON(d *Decision) *decisionJSON {
 			cause := causeJSON{Actions: actionWords(c.Actions), Reason: reasonWord(c.Reason)}
 			if c.Rule != nil {
 				cause.Rule, cause.File, cause.Line = c.Rule.Name, c.Rule.Origin.File, c.Rule.Origin.Line
+				cause.Namespace = c.Rule.Origin.Namespace
 			}
 			result.Causes = append(result.Causes, cause)
 		}

@@ -75,8 +75,9 @@ var actions = rapid.Map(rapid.Uint8(), func(n uint8) scope.Actions { return scop
 
 func drawRule(t *rapid.T) *policy.Rule {
 	return &policy.Rule{
-		Name:   rapid.String().Draw(t, "name"),
-		Origin: policy.Origin{File: rapid.String().Draw(t, "file"), Line: rapid.IntRange(0, math.MaxInt32).Draw(t, "line")},
+		Name: rapid.String().Draw(t, "name"),
+		Origin: policy.Origin{File: rapid.String().Draw(t, "file"), Line: rapid.IntRange(0, math.MaxInt32).Draw(t, "line"),
+			Namespace: rapid.String().Draw(t, "namespace")},
 	}
 }
 

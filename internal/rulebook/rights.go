@@ -8,6 +8,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
+// The names of rights that are judged here.
+const (
+	RightPolicy     = "policy"     // roles and rules of the database
+	RightNamespaces = "namespaces" // which namespaces there are
+	RightNamespace  = "namespace/" // and its name: one of them
+
+	rightAdministrators = "administrators"
+)
+
 // The groups that have rights over Tidewaiter without a rule.
 const (
 	// Administrators is the group whose members have all rights over Tidewaiter.

@@ -13,7 +13,8 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readyz says whether requests may be sent here: everything that an answer needs works.
+// readyz says whether requests may be sent here: everything that an answer needs works. What somebody should look at, while answers go
+// on to be right, is said beside that.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -24,6 +25,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
-	_, _ = w.Write([]byte("ready\n"))
+	text := "ready\n"
+	if s.Notes != nil {
+		for _, note := range s.Notes() {
+			text += note + "\n"
+		}
+	}
+	_, _ = w.Write([]byte(text))
 	return nil
 }

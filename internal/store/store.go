@@ -117,6 +117,28 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
+// Bump raises the counter of one more topic in a transaction of Write. Whoever writes several topics names them in the same order as
+// all others do: on PostgreSQL each is a line to stand in.
+func (db *DB) Bump(ctx context.Context, tx *sql.Tx, topic string) error {
+	if err := bump(ctx, tx, topic); err != nil {
+		return fmt.Errorf("noting a change of %s: %w", topic, err)
+	}
+	return nil
+}
+
+// Snapshot runs f in one transaction for reading: all that f reads is as it was at one moment.
+func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := db.reader.BeginTx(ctx, db.at.snapshot())
+	if err != nil {
+		return fmt.Errorf("reading state: %w", db.at.explain(err))
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return fmt.Errorf("reading state: %w", db.at.explain(ended(ctx, err)))
+	}
+	return nil
+}
+
 // begin begins a transaction. Connections that ended since they were used last are passed over.
 func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
 	for range 2 * writers {
@@ -132,10 +154,14 @@ func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
 // write-ahead log from being emptied: read, close, then work.
 func (db *DB) Read() *sql.DB { return db.reader }
 
-// Ping says whether the database can be read.
+// Ping says whether the database can be read. Connections that ended since they were used last are passed over.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	if err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+	err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	for tries := 0; tries < 2*readers && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
+		err = db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	}
+	if err != nil {
 		return fmt.Errorf("reading state: %w", db.at.explain(err))
 	}
 	return nil

@@ -2,7 +2,6 @@ package htpasswd
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,16 +95,6 @@ type place struct {
 // that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
 // removed from the file.
 func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
-	p := f.parser(text)
-	strangers = f.strangers(p.lineOf)
-	if len(p.problems) > 0 {
-		return nil, nil, append(p.problems, strangers...)
-	}
-	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
-}
-
-// parser has read the file's text and the config's lines.
-func (f *File) parser(text []byte) *parser {
 	p := &parser{source: f.name, memberOf: make(map[string][]string), claims: f.claims}
 	for group, names := range f.groups {
 		for _, name := range names {
@@ -128,30 +117,11 @@ func (f *File) parser(text []byte) *parser {
 	for i, line := range f.lines {
 		p.line(place{line: i + 1}, "", []byte(line.Reveal()))
 	}
-	return p
-}
-
-// Line is one entry of a file, for who takes it elsewhere.
-type Line struct {
-	Number int // from 1
-	Name   string
-	Hash   identity.Secret
-}
-
-// Read reads the text of a file, in the order of its lines. The error is Problems, with all that is wrong with it; the
-// lines without a mistake are returned all the same.
-func Read(file string, text []byte) ([]Line, error) {
-	f := &File{path: file}
-	p := f.parser(text)
-	lines := make([]Line, 0, len(p.named))
-	for name, e := range p.named {
-		lines = append(lines, Line{p.lineOf[name].line, name, identity.NewSecret(e.hash)})
-	}
-	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.Number, b.Number) })
+	strangers = f.strangers(p.lineOf)
 	if len(p.problems) > 0 {
-		return lines, p.problems
+		return nil, nil, append(p.problems, strangers...)
 	}
-	return lines, nil
+	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
 }
 
 // line reads one line.

@@ -1,0 +1,170 @@
+package rulebook_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
+}
+
+// each runs a test on each database.
+func each(t *testing.T, f func(*testing.T, *desk)) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newDesk(t, d.New(t))) })
+}
+
+// desk is a rulebook over a database and a file.
+type desk struct {
+	*rulebook.Rulebook
+	t       testing.TB
+	url     string
+	db      *store.DB
+	journal *journal.Journal
+
+	mu      sync.Mutex
+	changed int // policies that came into force because the database changed
+}
+
+var operator = rulebook.Operator("root")
+
+// file is what a file says where a test does not say otherwise.
+func file() rulebook.Files {
+	return rulebook.Files{
+		Services: []string{"registry.example.com"},
+		Source: policy.Source{
+			Roles: map[string]policy.Role{"publisher": {Actions: scope.Pull | scope.Push}},
+			Rules: []policy.Rule{
+				{Name: "public images", Subjects: []string{"anyone"}, Names: []string{"library/**"}, Actions: scope.Pull, Origin: policy.Origin{File: "tidewaiter.yaml", Line: 7}},
+				{Name: "policy makers", Subjects: []string{"group:policy"}, Type: scope.TypeTidewaiter, Names: []string{"policy", "namespaces"}, Actions: scope.Read | scope.Write, Origin: policy.Origin{File: "tidewaiter.yaml", Line: 8}},
+			},
+		},
+	}
+}
+
+func newDesk(t testing.TB, url string) *desk {
+	t.Helper()
+	d := openDesk(t, url, file())
+	if err := d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func openDesk(t testing.TB, url string, files rulebook.Files) *desk {
+	t.Helper()
+	d := &desk{t: t, url: url}
+	var err error
+	if d.db, err = store.Open(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	if d.journal, err = journal.New(d.db, journal.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	d.Rulebook, err = rulebook.New(rulebook.Options{DB: d.db, Journal: d.journal, Changed: func(*policy.Policy) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.changed++
+	}}, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(d.journal.Close(context.Background()), d.db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// run lets the desk notice what others do until the test ends.
+func (d *desk) run() {
+	ctx, stop := context.WithCancel(d.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = d.Run(ctx)
+	}()
+	d.t.Cleanup(func() { stop(); <-done })
+}
+
+// soon waits until something holds, and fails if it does not within a time that no machine needs.
+func soon(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never came: %s", what)
+		}
+	}
+}
+
+func user(name string, groups ...string) *policy.Principal {
+	return &policy.Principal{Kind: policy.User, Name: name, Source: "accounts", ID: "id-of-" + name, Groups: groups}
+}
+
+func actor(name string, groups ...string) rulebook.Actor {
+	return rulebook.Actor{Principal: user(name, groups...)}
+}
+
+// may says what somebody is granted of a scope, and which rule says so.
+func (d *desk) may(who *policy.Principal, asks string) (granted, rule string) {
+	d.t.Helper()
+	asked, _, err := scope.Parse([]string{asks})
+	if err != nil || len(asked) != 1 {
+		d.t.Fatalf("%q is no scope: %v", asks, err)
+	}
+	result := d.Policy().Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: asked, Now: time.Unix(0, 0)}).Results[0]
+	for _, c := range result.Causes {
+		if c.Rule != nil {
+			rule = c.Rule.String()
+		}
+	}
+	return result.Granted.String(), rule
+}
+
+// grants holds what somebody is granted against what is wanted.
+func (d *desk) grants(who *policy.Principal, asks, want string) {
+	d.t.Helper()
+	if got, rule := d.may(who, asks); got != want {
+		d.t.Errorf("%s asks for %s and gets %q by %s, wanted %q", who, asks, got, rule, want)
+	}
+}
+
+// ok fails the test if something failed.
+func ok[T any](t testing.TB) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func wants(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, wanted %v", err, want)
+	}
+}
+
+// invalid holds an InvalidError against the field that it is about.
+func invalid(t testing.TB, err error, field string) {
+	t.Helper()
+	if bad, ok := errors.AsType[*rulebook.InvalidError](err); !ok || bad.Field != field {
+		t.Errorf("got %v, wanted something wrong with %q", err, field)
+	}
+}

@@ -1,0 +1,117 @@
+package rulebook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Members returns the members of a namespace in the order of their subjects, and where the next page begins.
+func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page Page) (list []Member, next string, err error) {
+	n, err := b.Namespace(ctx, by, namespace)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err = collect(ctx, b.o.DB.Read(), scanMember, memberQuery+" WHERE namespace_id = $1 AND subject > $2 ORDER BY subject LIMIT $3", n.ID, page.After, page.Size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing the members of %.130q: %w", namespace, err)
+	}
+	list, next = cut(list, page.Size(), func(m *Member) string { return m.Subject })
+	return list, next, nil
+}
+
+// SetMember gives somebody a role in a namespace, in place of the one that they may have. Having it already is success.
+func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, role string, version int64) (Namespace, error) {
+	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
+		if err := b.mayBeMember(by, subject, n.Name); err != nil {
+			return nil, err
+		}
+		if err := hasRole(ctx, tx, n, role); err != nil {
+			return nil, err
+		}
+		note := &journal.Change{Action: "namespace.member.set", Target: n.Name, To: map[string]any{"member": subject, "role": role}}
+		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
+		switch {
+		case errors.Is(err, ErrNotFound) && n.Size >= maxMembers:
+			return nil, &InvalidError{"subject", fmt.Sprintf("the namespace has %d members, and that is the limit; make a group a member", n.Size)}
+		case errors.Is(err, ErrNotFound):
+			n.Size++
+			_, err = tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4)", n.ID, subject, role, ms(b.now()))
+			return note, err
+		case err != nil || was.Role == role:
+			return nil, err
+		}
+		note.From = map[string]any{"role": was.Role}
+		_, err = tx.ExecContext(ctx, "UPDATE namespace_members SET role = $1 WHERE namespace_id = $2 AND subject = $3", role, n.ID, subject)
+		return note, err
+	})
+	if err != nil {
+		return Namespace{}, fmt.Errorf("making %.80q a member of %.130q: %w", subject, namespace, err)
+	}
+	return n, nil
+}
+
+// RemoveMember ends a membership. Not being a member is success.
+func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subject string, version int64) (Namespace, error) {
+	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
+		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		n.Size--
+		_, err = tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE namespace_id = $1 AND subject = $2", n.ID, subject)
+		return &journal.Change{Action: "namespace.member.remove", Target: n.Name, From: map[string]any{"member": subject, "role": was.Role}}, err
+	})
+	if err != nil {
+		return Namespace{}, fmt.Errorf("removing %.80q from %.130q: %w", subject, namespace, err)
+	}
+	return n, nil
+}
+
+// mayBeMember is an error for subjects that the actor cannot make members. The robots of another namespace come and go with
+// it, and one that is made later may have the same name: so only who looks after all namespaces can invite them.
+func (b *Rulebook) mayBeMember(by Actor, subject, namespace string) error {
+	if err := checkSubject(subject); err != nil {
+		return err
+	}
+	robot, ok := strings.CutPrefix(subject, "robot:")
+	if !ok {
+		return nil
+	}
+	if in, _, ok := RobotIn(robot); ok && in != namespace && !b.May(by, RightNamespaces, scope.Write) {
+		return &InvalidError{"subject", fmt.Sprintf("%s is for robots of the namespace %s", subject, in)}
+	}
+	return nil
+}
+
+// hasRole is an error unless a member can have the role.
+func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
+	if builtInRole(role) != 0 {
+		return nil
+	}
+	for _, in := range []string{n.ID, ""} {
+		r, err := findRole(ctx, tx, in, role)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil && r.Actions&scope.Repository == 0 {
+			err = &InvalidError{"role", fmt.Sprintf("the role %s does nothing with repositories", role)}
+		}
+		return err
+	}
+	own, err := collect(ctx, tx, text, "SELECT name FROM rulebook_roles WHERE namespace_id = $1 OR namespace_id = '' ORDER BY name LIMIT 10", n.ID)
+	if err != nil {
+		return err
+	}
+	return &InvalidError{"role", fmt.Sprintf("there is no role %.80q: there are %s", role,
+		strings.Join(slices.Compact(append([]string{Owner, Maintainer, Writer, Reader}, own...)), ", "))}
+}

@@ -1,0 +1,76 @@
+package rulebook
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Conflicts is why files and database together are no policy, a sentence each.
+type Conflicts []string
+
+func (c Conflicts) Error() string {
+	return "files and database contradict each other: " + strings.Join(c, "; ")
+}
+
+// merge puts together what files and the database say: the rules of files first, in their order, then those of the
+// database by their names, then those of namespaces. So all replicas with the same files have the same policy.
+func merge(files policy.Source, c *contents) (policy.Source, error) {
+	var wrong Conflicts
+	source := policy.Source{
+		Roles: maps.Clone(files.Roles),
+		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaced)),
+	}
+	if source.Roles == nil {
+		source.Roles = make(roles)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
+		if _, taken := files.Roles[name]; taken {
+			wrong = append(wrong, fmt.Sprintf("the role %q is defined in the files, and in the database as well", name))
+			continue
+		}
+		source.Roles[name] = c.roles[name]
+	}
+	taken := make(map[string]*policy.Rule, cap(source.Rules))
+	for i := range files.Rules {
+		taken[files.Rules[i].Name] = &files.Rules[i]
+	}
+	source.Rules = append(source.Rules, files.Rules...)
+	for i := range c.rules {
+		r := &c.rules[i]
+		if other, ok := taken[r.Name]; ok {
+			wrong = append(wrong, fmt.Sprintf("%s: the rule %q is in the database as well", other.Origin, r.Name))
+			continue
+		}
+		taken[r.Name] = r
+		source.Rules = append(source.Rules, *r)
+	}
+	if len(wrong) > 0 {
+		return policy.Source{}, wrong
+	}
+	for _, r := range c.namespaced {
+		// Nothing that an owner writes may keep the policy from being made: their rules give way.
+		for name, n := r.Name, 2; taken[r.Name] != nil; n++ {
+			r.Name = fmt.Sprintf("%s (%d)", name, n)
+		}
+		source.Rules = append(source.Rules, r)
+	}
+	return source, nil
+}
+
+// conflictsOf says what policy said of rules, with where they are.
+func conflictsOf(source policy.Source, problems policy.Problems) error {
+	wrong := make(Conflicts, len(problems))
+	for i, p := range problems {
+		if p.Rule < 0 || p.Rule >= len(source.Rules) {
+			wrong[i] = p.String()
+			continue
+		}
+		r := &source.Rules[p.Rule]
+		wrong[i] = fmt.Sprintf("%s: rule %q: %s", r.Origin, r.Name, p.Text)
+	}
+	return wrong
+}

@@ -1,0 +1,114 @@
+package rulebook
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Visibility says who may pull from a namespace without being a member.
+type Visibility string
+
+// The visibilities.
+const (
+	Private  Visibility = "private"  // nobody
+	Internal Visibility = "internal" // who is signed in
+	Public   Visibility = "public"   // anyone
+)
+
+// Namespace is all repositories below a name, and whose they are.
+type Namespace struct {
+	ID         string
+	Version    int64 // raised by each change of it, of its members and of its roles
+	Created    time.Time
+	Changed    time.Time
+	Name       string // "team", "shop/web"
+	Visibility Visibility
+	Size       int // members
+}
+
+// NewNamespace is a namespace to make.
+type NewNamespace struct {
+	Name       string
+	Visibility Visibility // "": Private
+	Owners     []string   // subjects; without any, only who may write all namespaces looks after it
+}
+
+// Member is who has a role in a namespace.
+type Member struct {
+	Subject string // user:NAME, group:NAME, robot:NAME or workload:NAME
+	Role    string
+	Created time.Time
+}
+
+// Bounds of a namespace.
+const (
+	maxNamespace = 128 // bytes of its name
+	maxMembers   = 1000
+	maxRoles     = 100
+)
+
+// checkNamespace says what is wrong with the name of a namespace. It is one or more path parts. They have no dots: the dot is
+// what stands for the slash in the names of a namespace's robots, so that no two namespaces could have a robot of one name.
+func checkNamespace(name string) error {
+	invalid := func(format string, args ...any) error { return &InvalidError{"name", fmt.Sprintf(format, args...)} }
+	if len(name) > maxNamespace {
+		return invalid("it has %d bytes, the limit is %d", len(name), maxNamespace)
+	}
+	plain := strings.TrimSuffix(strings.TrimSuffix(name, "/**"), "/")
+	if plain != name && plain != "" {
+		return invalid("%q is written without what follows the last part (did you mean %q?)", name, plain)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if !validPart(part, "-_") {
+			return invalid("%q is no name of a namespace: it is path parts of lower-case letters and digits, with single \"-\" or \"_\" between them", name)
+		}
+	}
+	return nil
+}
+
+func (v Visibility) check() error {
+	if !slices.Contains([]Visibility{Private, Internal, Public}, v) {
+		return &InvalidError{"visibility", fmt.Sprintf("%.40q is none of private, internal, public", string(v))}
+	}
+	return nil
+}
+
+// RobotIn takes the name of a robot that belongs to a namespace apart: "shop.web.ci" is ci of shop/web. It is false for robots that can belong
+// to none.
+func RobotIn(robot string) (namespace, name string, ok bool) {
+	dot := strings.LastIndexByte(robot, '.')
+	if dot < 0 {
+		return "", "", false
+	}
+	namespace, name = strings.ReplaceAll(robot[:dot], ".", "/"), robot[dot+1:]
+	return namespace, name, checkNamespace(namespace) == nil && validPart(name, "-_")
+}
+
+// checkSubject says what is wrong with the subject of a member.
+func checkSubject(subject string) error {
+	kind, name, _ := strings.Cut(subject, ":")
+	if !slices.Contains([]string{"user", "group", "robot", "workload"}, kind) {
+		return &InvalidError{"subject", fmt.Sprintf("%.80q can be no member: there are user:NAME, group:NAME, robot:NAME and workload:NAME", subject)}
+	}
+	if plain, ok := strings.CutPrefix(name, "robot+"); ok && kind == "robot" {
+		return &InvalidError{"subject", fmt.Sprintf("the robot is written without what it signs in with (did you mean %q?)", "robot:"+plain)}
+	}
+	if len(subject) > 512 {
+		return &InvalidError{"subject", "it is too long"}
+	}
+	probe := policy.Rule{Name: "member", Subjects: []string{subject}, Names: []string{"a/**"}, Actions: scope.Pull}
+	if problems, ok := check(probe, nil, nil).(Problems); ok {
+		return &InvalidError{"subject", problems[0].Text}
+	}
+	return nil
+}
+
+// overlap says whether one of two namespaces is inside the other.
+func overlap(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+}

@@ -1,0 +1,220 @@
+package rulebook
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// AddNamespace makes a namespace. The error is ErrExists where there is one of that name, and InvalidError where there is one
+// inside it or around it.
+func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (Namespace, error) {
+	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
+	err := b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.need(by, RightNamespaces, scope.Write); err != nil {
+			return nil, err
+		}
+		if err := cmp.Or(checkNamespace(n.Name), made.Visibility.check()); err != nil {
+			return nil, err
+		}
+		if err := apart(ctx, tx, n.Name); err != nil {
+			return nil, err
+		}
+		made.ID, made.Created = b.newID(), b.now()
+		made.Changed = made.Created
+		if err := insertNamespace(ctx, tx, &made); err != nil {
+			return nil, err
+		}
+		for _, subject := range n.Owners {
+			err := checkSubject(subject)
+			if err == nil {
+				err = inserted(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+					made.ID, subject, Owner, ms(made.Created)))
+			}
+			if invalid, ok := errors.AsType[*InvalidError](err); ok {
+				return nil, &InvalidError{"owners", invalid.Text}
+			}
+			if errors.Is(err, ErrExists) {
+				return nil, &InvalidError{"owners", fmt.Sprintf("%s is listed twice", subject)}
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		return &journal.Change{Action: "namespace.add", Target: n.Name, To: map[string]any{"id": made.ID, "visibility": string(made.Visibility), "owners": n.Owners}}, nil
+	})
+	if err != nil {
+		return Namespace{}, fmt.Errorf("adding namespace %.130q: %w", n.Name, err)
+	}
+	return made, nil
+}
+
+// apart is an error if a namespace would be inside another, or around one.
+func apart(ctx context.Context, tx *sql.Tx, name string) error {
+	names, err := collect(ctx, tx, text, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
+	for outer := name; err == nil && len(names) == 0; {
+		cut := strings.LastIndexByte(outer, '/')
+		if cut < 0 {
+			return nil
+		}
+		outer = outer[:cut]
+		names, err = collect(ctx, tx, text, "SELECT name FROM namespaces WHERE name = $1", outer)
+	}
+	switch {
+	case err != nil:
+		return err
+	case names[0] == name:
+		return ErrExists
+	}
+	return &InvalidError{"name", fmt.Sprintf("there is the namespace %s, and one cannot be inside another", names[0])}
+}
+
+// Namespace returns a namespace.
+func (b *Rulebook) Namespace(ctx context.Context, by Actor, name string) (Namespace, error) {
+	err := b.maySee(by, name)
+	var n Namespace
+	if err == nil {
+		n, err = findNamespace(ctx, b.o.DB.Read(), name)
+	}
+	if err != nil {
+		return Namespace{}, fmt.Errorf("looking up namespace %.130q: %w", name, err)
+	}
+	return n, nil
+}
+
+// maySee lets see a namespace who may see all of them, or it.
+func (b *Rulebook) maySee(by Actor, name string) error {
+	if b.May(by, RightNamespaces, scope.Read) {
+		return nil
+	}
+	return b.need(by, RightNamespace+name, scope.Read)
+}
+
+// Namespaces returns the namespaces that the actor may see, in the order of their names, and where the next page begins.
+func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []Namespace, next string, err error) {
+	all := b.May(by, RightNamespaces, scope.Read)
+	for after := page.After; ; {
+		more, err := collect(ctx, b.o.DB.Read(), scanNamespace, namespaceQuery+" WHERE n.name > $1 ORDER BY n.name LIMIT $2", after, page.Size()+1)
+		if err != nil {
+			return nil, "", fmt.Errorf("listing namespaces: %w", err)
+		}
+		for _, n := range more {
+			after = n.Name
+			if all || b.May(by, RightNamespace+n.Name, scope.Read) {
+				list = append(list, n)
+			}
+		}
+		if len(list) > page.Size() || len(more) <= page.Size() {
+			list, next = cut(list, page.Size(), func(n *Namespace) string { return n.Name })
+			return list, next, nil
+		}
+	}
+}
+
+// SetVisibility says who else may pull from a namespace.
+func (b *Rulebook) SetVisibility(ctx context.Context, by Actor, name string, v Visibility, version int64) (Namespace, error) {
+	n, err := b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {
+		if err := v.check(); err != nil {
+			return nil, err
+		}
+		if n.Visibility == v {
+			return nil, nil
+		}
+		note := &journal.Change{Action: "namespace.set", Target: name, From: map[string]any{"visibility": string(n.Visibility)}, To: map[string]any{"visibility": string(v)}}
+		n.Visibility = v
+		return note, nil
+	})
+	if err != nil {
+		return Namespace{}, fmt.Errorf("changing namespace %.130q: %w", name, err)
+	}
+	return n, nil
+}
+
+// changeNamespace changes a namespace or what is in it, for whoever may. f says what to note; nil: it changed nothing.
+func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
+	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.need(by, RightNamespace+name, scope.Write); err != nil {
+			return nil, err
+		}
+		if n, err = findNamespace(ctx, tx, name); err != nil {
+			return nil, err
+		}
+		if version != 0 && version != n.Version {
+			return nil, ErrChanged
+		}
+		note, err := f(tx, &n)
+		if err != nil || note == nil {
+			return nil, err
+		}
+		n.Version++
+		n.Changed = b.now()
+		return note, updateNamespace(ctx, tx, &n)
+	})
+	return n, err
+}
+
+// DeleteNamespace removes a namespace with its members, roles and robots. What is in the registry stays there.
+func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, version int64) error {
+	// Accounts come first, as wherever both change.
+	write := func(ctx context.Context, f func(*sql.Tx) error) error {
+		return b.write(ctx, "accounts", func(tx *sql.Tx) error {
+			if err := b.o.DB.Bump(ctx, tx, topic); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+	}
+	err := b.changeWith(ctx, by, write, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.need(by, RightNamespaces, scope.Write); err != nil {
+			return nil, err
+		}
+		n, err := findNamespace(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		if version != 0 && version != n.Version {
+			return nil, ErrChanged
+		}
+		for _, query := range []string{
+			"DELETE FROM namespaces WHERE id = $1",
+			"DELETE FROM namespace_members WHERE namespace_id = $1",
+			"DELETE FROM rulebook_roles WHERE namespace_id = $1",
+		} {
+			if _, err := tx.ExecContext(ctx, query, n.ID); err != nil {
+				return nil, err
+			}
+		}
+		if err := forgetRobots(ctx, tx, name); err != nil {
+			return nil, err
+		}
+		if b.o.Released != nil {
+			if err := b.o.Released(ctx, tx, n.ID); err != nil {
+				return nil, err
+			}
+		}
+		return &journal.Change{Action: "namespace.delete", Target: name, From: map[string]any{"id": n.ID, "visibility": string(n.Visibility), "members": n.Size}}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("deleting namespace %.130q: %w", name, err)
+	}
+	return nil
+}
+
+// forgetRobots ends the memberships in other namespaces of the robots that a namespace has had: another of its name could have robots
+// of their names.
+func forgetRobots(ctx context.Context, tx *sql.Tx, namespace string) error {
+	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
+	subjects, err := collect(ctx, tx, text, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)
+	for _, subject := range subjects {
+		if in, _, ok := RobotIn(strings.TrimPrefix(subject, "robot:")); err == nil && ok && in == namespace {
+			_, err = Forget(ctx, tx, subject)
+		}
+	}
+	return err
+}

@@ -1,0 +1,246 @@
+package rulebook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// AddRole adds a role: one for all if namespace is "", else one of that namespace. The error is ErrExists where the database or, for all, a
+// file has one of that name.
+func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role Role) (Role, error) {
+	r := Role{Version: 1, Name: role.Name, Actions: role.Actions, Lifetime: role.Lifetime}
+	err := b.changeRole(ctx, by, namespace, &r, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+		if err := checkRole(&r, namespace != ""); err != nil {
+			return nil, err
+		}
+		if _, taken := b.filesNow().Source.Roles[r.Name]; taken && namespace == "" {
+			return nil, fmt.Errorf("%w, in the files", ErrExists)
+		}
+		if namespace != "" {
+			var n int
+			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM rulebook_roles WHERE namespace_id = $1", in.ID).Scan(&n); err != nil {
+				return nil, err
+			}
+			if n >= maxRoles {
+				return nil, &InvalidError{"name", fmt.Sprintf("the namespace has %d roles, and that is the limit", n)}
+			}
+		}
+		r.ID, r.Created = b.newID(), b.now()
+		r.Changed = r.Created
+		return &journal.Change{Action: "role.add", To: r.journaled()}, insertRole(ctx, tx, in.ID, &r)
+	})
+	if err != nil {
+		return Role{}, fmt.Errorf("adding role %.80q: %w", role.Name, err)
+	}
+	return r, nil
+}
+
+// SetRole changes what a role can do. What names it changes with it, and must be right afterwards as well.
+func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role Role, version int64) (r Role, err error) {
+	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+		if err := checkRole(&role, namespace != ""); err != nil {
+			return nil, err
+		}
+		if r, err = b.roleToChange(ctx, tx, by, in, role.Name, version); err != nil {
+			return nil, err
+		}
+		from := r.journaled()
+		r.Actions, r.Lifetime, r.Changed = role.Actions, role.Lifetime, b.now()
+		r.Version++
+		if err := updateRole(ctx, tx, &r); err != nil {
+			return nil, err
+		}
+		if namespace == "" {
+			err = b.checkUses(ctx, tx, &r)
+		}
+		return &journal.Change{Action: "role.set", From: from, To: r.journaled()}, err
+	})
+	if err != nil {
+		return Role{}, fmt.Errorf("changing role %.80q: %w", role.Name, err)
+	}
+	return r, nil
+}
+
+// DeleteRole removes a role that nothing names.
+func (b *Rulebook) DeleteRole(ctx context.Context, by Actor, namespace, name string, version int64) error {
+	err := b.changeRole(ctx, by, namespace, &Role{Name: name}, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+		r, err := b.roleToChange(ctx, tx, by, in, name, version)
+		if err != nil {
+			return nil, err
+		}
+		users, err := usersOf(ctx, tx, in, name)
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > 0 {
+			return nil, &InvalidError{"name", fmt.Sprintf("%s has the role: take it away first", strings.Join(users, ", "))}
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_roles WHERE id = $1", r.ID)
+		return &journal.Change{Action: "role.delete", From: r.journaled()}, err
+	})
+	if err != nil {
+		return fmt.Errorf("deleting role %.80q: %w", name, err)
+	}
+	return nil
+}
+
+// Role returns a role for all, or of a namespace.
+func (b *Rulebook) Role(ctx context.Context, by Actor, namespace, name string) (Role, error) {
+	in, err := b.rolesOf(ctx, by, namespace)
+	if err != nil {
+		return Role{}, err
+	}
+	r, err := findRole(ctx, b.o.DB.Read(), in, name)
+	if err != nil {
+		return Role{}, fmt.Errorf("looking up role %.80q: %w", name, err)
+	}
+	return r, nil
+}
+
+// Roles returns roles for all, or of a namespace, in the order of their names, and where the next page begins.
+func (b *Rulebook) Roles(ctx context.Context, by Actor, namespace string, page Page) (list []Role, next string, err error) {
+	in, err := b.rolesOf(ctx, by, namespace)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err = collect(ctx, b.o.DB.Read(), scanRole, roleQuery+" WHERE namespace_id = $1 AND name > $2 ORDER BY name LIMIT $3", in, page.After, page.Size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("listing roles: %w", err)
+	}
+	list, next = cut(list, page.Size(), func(r *Role) string { return r.Name })
+	return list, next, nil
+}
+
+// rolesOf returns the id of the namespace whose roles are looked at; "" for those for all.
+func (b *Rulebook) rolesOf(ctx context.Context, by Actor, namespace string) (string, error) {
+	if namespace == "" {
+		return "", b.need(by, RightPolicy, scope.Read)
+	}
+	n, err := b.Namespace(ctx, by, namespace)
+	return n.ID, err
+}
+
+// changeRole changes a role for all, or one of a namespace, which has another version then.
+func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
+	if namespace != "" {
+		_, err := b.changeNamespace(ctx, by, namespace, 0, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
+			note, err := f(tx, in)
+			if note != nil {
+				note.Action, note.Target = "namespace."+note.Action, in.Name
+			}
+			return note, err
+		})
+		return err
+	}
+	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
+		if err := b.need(by, RightPolicy, scope.Write); err != nil {
+			return nil, err
+		}
+		if err := b.mayGive(by, r.Actions); err != nil {
+			return nil, err
+		}
+		note, err := f(tx, new(Namespace))
+		if note != nil {
+			note.Target = r.Name
+		}
+		return note, err
+	})
+}
+
+// mayGive lets only administrators write roles that give rights over Tidewaiter.
+func (b *Rulebook) mayGive(by Actor, actions scope.Actions) error {
+	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, rightAdministrators, scope.Write) {
+		return fmt.Errorf("%w: roles with rights over Tidewaiter itself are for administrators", ErrForbidden)
+	}
+	return nil
+}
+
+func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by Actor, in *Namespace, name string, version int64) (Role, error) {
+	r, err := findRole(ctx, tx, in.ID, name)
+	if err != nil {
+		return Role{}, err
+	}
+	if version != 0 && version != r.Version {
+		return Role{}, ErrChanged
+	}
+	return r, b.mayGive(by, r.Actions)
+}
+
+// checkUses compiles the rules that name a role, and looks whether members of namespaces can have it.
+func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
+	known, err := rolesNow(ctx, tx, b.filesNow())
+	if err != nil {
+		return err
+	}
+	rules, err := collect(ctx, tx, scanRule, ruleQuery+" WHERE role = $1 ORDER BY name", r.Name)
+	if err != nil {
+		return err
+	}
+	for i := range rules {
+		compiled, err := rules[i].rule(b.o.When)
+		if err == nil {
+			err = check(compiled, known, compiled.Registries)
+		}
+		if problems, ok := errors.AsType[Problems](err); ok {
+			return &InvalidError{"actions", fmt.Sprintf("the rule %q, which names it, would be a mistake: %s", rules[i].Name, problems[0].Text)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.Actions&scope.Repository == 0 {
+		members, err := membersWith(ctx, tx, r.Name)
+		if err == nil && len(members) > 0 {
+			err = &InvalidError{"actions", fmt.Sprintf("%s has the role, and could do nothing with it", strings.Join(members, ", "))}
+		}
+		return err
+	}
+	return nil
+}
+
+// usersOf names what has a role, at most some.
+func usersOf(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
+	if in.ID != "" {
+		// One for all of the same name would take its place, unasked.
+		return collect(ctx, tx, text, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", in.ID, role)
+	}
+	rules, err := collect(ctx, tx, text, "SELECT name FROM rulebook_rules WHERE role = $1 ORDER BY name LIMIT 5", role)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range rules {
+		users = append(users, fmt.Sprintf("the rule %q", name))
+	}
+	members, err := membersWith(ctx, tx, role)
+	return append(users, members...), err
+}
+
+// membersWith names members of namespaces that have a role for all, at most some.
+func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error) {
+	if builtInRole(role) != 0 {
+		return nil, nil // theirs is another
+	}
+	return collect(ctx, tx, func(row scanner) (string, error) {
+		var subject, namespace string
+		err := row.Scan(&subject, &namespace)
+		return subject + " in the namespace " + namespace, err
+	}, `
+		SELECT m.subject, n.name FROM namespace_members m JOIN namespaces n ON n.id = m.namespace_id
+		WHERE m.role = $1 AND NOT EXISTS (SELECT 1 FROM rulebook_roles r WHERE r.namespace_id = m.namespace_id AND r.name = m.role)
+		ORDER BY n.name, m.subject LIMIT 5`, role)
+}
+
+// journaled is what a role says as the journal keeps it.
+func (r *Role) journaled() map[string]any {
+	words := map[string]any{"id": r.ID, "role": r.Name, "actions": r.Actions.String()}
+	if r.Lifetime > 0 {
+		words["lifetime"] = r.Lifetime.String()
+	}
+	return words
+}

@@ -1,0 +1,302 @@
+package rulebook_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func freeze() rulebook.Content {
+	return rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"library/**"}, Actions: []string{"pull"}}
+}
+
+// A deny of the database beats an allow of a file, and says that it is of the database.
+func TestADenyWinsAcrossBothPlaces(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		d.grants(user("ann"), "repository:library/app:pull", "pull")
+		made := ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		got, rule := d.may(user("ann"), "repository:library/app:pull")
+		if got != "" || rule != `"freeze" (the database)` {
+			t.Errorf("got %q by %s", got, rule)
+		}
+		changed := freeze()
+		changed.Repositories = []string{"library/old/**"}
+		set := ok[rulebook.Rule](t)(d.SetRule(ctx, operator, "freeze", changed, made.Version))
+		d.grants(user("ann"), "repository:library/app:pull", "pull")
+		d.grants(user("ann"), "repository:library/old/app:pull", "")
+
+		_, err := d.SetRule(ctx, operator, "freeze", freeze(), made.Version)
+		wants(t, err, rulebook.ErrChanged)
+		wants(t, d.DeleteRule(ctx, operator, "freeze", made.Version), rulebook.ErrChanged)
+		if found := ok[rulebook.Rule](t)(d.Rule(ctx, operator, "freeze")); !cmp.Equal(found, set) {
+			t.Error(cmp.Diff(set, found))
+		}
+		if err := d.DeleteRule(ctx, operator, "freeze", set.Version); err != nil {
+			t.Fatal(err)
+		}
+		d.grants(user("ann"), "repository:library/old/app:pull", "pull")
+		wants(t, d.DeleteRule(ctx, operator, "freeze", 0), rulebook.ErrNotFound)
+	})
+}
+
+// What would not compile is refused when it is written, with all that is wrong and the fields that it is in.
+func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		for _, tt := range []struct {
+			name string
+			rule rulebook.Content
+			want []string
+		}{
+			{"nothing", rulebook.Content{}, []string{
+				"actions: it is missing, or role",
+				"repositories: it is missing, or catalog: true, or tidewaiter",
+				"subjects: an allow must say whom it is for",
+			}},
+			{"a pattern, a subject, a registry", rulebook.Content{
+				Name: "a", Subjects: []string{"usr:ann"}, Repositories: []string{"a", "team//app"}, Actions: []string{"pull"}, Registries: []string{"other"},
+			}, []string{
+				`subjects: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
+				`repositories: the pattern "team//app" has an empty path part (did you mean "team/app"?)`,
+				`registries: no registry has the service "other"`,
+			}},
+			{"a right that is none", rulebook.Content{
+				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: time.Minute,
+			}, []string{
+				"lifetime: this is about registries, and the rule about Tidewaiter itself",
+				`tidewaiter: "policies" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
+			}},
+			{"a role that is not there", rulebook.Content{
+				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Role: "publishr",
+			}, []string{`role: there is no role "publishr" (did you mean "publisher"?)`}},
+			{"actions", rulebook.Content{
+				Name: "a", Effect: "permit", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull", "pull", "pul"},
+			}, []string{
+				"actions: pull is listed twice",
+				`actions: "pul" is no action: there are pull, push, delete, read, write, and * for all`,
+				`effect: "permit" is none of allow, deny`,
+			}},
+			{"a condition", rulebook.Content{
+				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull"}, When: "true",
+			}, []string{"when: conditions are not known here"}},
+		} {
+			_, err := d.AddRule(ctx, operator, tt.rule)
+			problems, _ := errors.AsType[rulebook.Problems](err)
+			var got []string
+			for _, p := range problems {
+				got = append(got, p.String())
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s\n%v", tt.name, diff, err)
+			}
+		}
+		taken := freeze()
+		taken.Name = "public images"
+		_, err := d.AddRule(ctx, operator, taken)
+		wants(t, err, rulebook.ErrExists)
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		_, err = d.AddRule(ctx, operator, freeze())
+		wants(t, err, rulebook.ErrExists)
+		if n := d.Policy().Len(); n != 3 {
+			t.Errorf("%d rules", n)
+		}
+	})
+}
+
+// Roles of the database are for its rules. One that is named cannot go, nor become what would make a mistake of the rule.
+func TestRolesHoldWhatNamesThem(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
+		wants(t, err, rulebook.ErrExists) // in the file
+		role := ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull | scope.Delete}))
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "clean", Subjects: []string{"robot:broom"}, Repositories: []string{"**"}, Role: "cleaner"}))
+		broom := &policy.Principal{Kind: policy.Robot, Name: "broom", ID: "1"}
+		d.grants(broom, "repository:a/b:pull,delete", "pull,delete")
+
+		invalid(t, d.DeleteRole(ctx, operator, "", "cleaner", 0), "name")
+		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Read}, 0)
+		invalid(t, err, "actions")
+		ok[rulebook.Role](t)(d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}, role.Version))
+		d.grants(broom, "repository:a/b:pull,delete", "delete")
+		_, err = d.SetRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, role.Version)
+		wants(t, err, rulebook.ErrChanged)
+
+		if err := d.DeleteRule(ctx, operator, "clean", 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.DeleteRole(ctx, operator, "", "cleaner", 0); err != nil {
+			t.Fatal(err)
+		}
+		list, next, err := d.Roles(ctx, operator, "", rulebook.Page{})
+		if err != nil || len(list) != 0 || next != "" {
+			t.Errorf("got %v, %q, %v", list, next, err)
+		}
+	})
+}
+
+// Whoever may write rules is not therefore an administrator, nor can become one.
+func TestNobodyPromotesHimselfByARule(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx, pat := t.Context(), actor("pat", "policy")
+		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
+		own := rulebook.Content{Name: "own", Subjects: []string{"user:pat"}, Tidewaiter: []string{"**"}, Actions: []string{"read", "write"}}
+		_, err := d.AddRule(ctx, pat, own)
+		wants(t, err, rulebook.ErrForbidden)
+		_, err = d.SetRule(ctx, pat, "freeze", own, 0)
+		wants(t, err, rulebook.ErrForbidden)
+		_, err = d.AddRole(ctx, pat, "", rulebook.Role{Name: "keeper", Actions: scope.Write})
+		wants(t, err, rulebook.ErrForbidden)
+
+		admin := actor("root", rulebook.Administrators)
+		ok[rulebook.Rule](t)(d.AddRule(ctx, admin, rulebook.Content{Name: "not eve", Effect: rulebook.Deny, Subjects: []string{"user:eve"}, Tidewaiter: []string{"**"}, Actions: []string{"*"}}))
+		wants(t, d.DeleteRule(ctx, pat, "not eve", 0), rulebook.ErrForbidden)
+		_, err = d.AddRule(ctx, actor("eve", rulebook.Administrators), own)
+		wants(t, err, rulebook.ErrForbidden)
+		for name, by := range map[string]rulebook.Actor{"nobody": {}, "an auditor": actor("aud", rulebook.Auditors), "a user": actor("ann")} {
+			_, err := d.AddRule(ctx, by, own)
+			if !errors.Is(err, rulebook.ErrForbidden) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		narrowed := actor("root", rulebook.Administrators)
+		narrowed.Principal.Limits = []policy.Limit{{Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read | scope.Write}}
+		wants(t, d.DeleteRule(ctx, narrowed, "freeze", 0), rulebook.ErrForbidden)
+	})
+}
+
+// A file that contradicts the database changes nothing; when it is mended, or the database is, all is well.
+func TestTheLastGoodPolicyStays(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "publish", Subjects: []string{"user:ann"}, Repositories: []string{"a/**"}, Role: "publisher"}))
+		before := d.Policy()
+
+		broken := file()
+		broken.Source.Rules[0].Name = "freeze"
+		broken.Source.Roles = nil
+		swap := func(*policy.Policy) { t.Error("a policy that is none came into force") }
+		err := d.Reload(ctx, broken, swap)
+		conflicts, _ := errors.AsType[rulebook.Conflicts](err)
+		if diff := cmp.Diff(rulebook.Conflicts{`tidewaiter.yaml:7: the rule "freeze" is in the database as well`}, conflicts); diff != "" {
+			t.Error(diff, err)
+		}
+		broken.Source.Rules[0].Name = "public images"
+		err = d.Reload(ctx, broken, swap)
+		conflicts, _ = errors.AsType[rulebook.Conflicts](err)
+		if diff := cmp.Diff(rulebook.Conflicts{`the database: rule "publish": there is no role "publisher"`}, conflicts); diff != "" {
+			t.Error(diff, err)
+		}
+		if d.Policy() != before {
+			t.Error("the policy is another one")
+		}
+		mended := file()
+		mended.Source.Rules = mended.Source.Rules[:1]
+		swapped := 0
+		if err := d.Reload(ctx, mended, func(*policy.Policy) { swapped++ }); err != nil || swapped != 1 || d.Policy().Len() != 3 {
+			t.Errorf("%v, %d, %d rules", err, swapped, d.Policy().Len())
+		}
+	})
+}
+
+// Two processes have different files for a while: what one writes is a contradiction for the other, until it is taken away.
+func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		other := openDesk(t, d.url, rulebook.Files{Source: policy.Source{Rules: []policy.Rule{
+			{Name: "freeze", Subjects: []string{"anyone"}, Names: []string{"b/**"}, Actions: scope.Pull},
+		}}})
+		if err := other.Load(ctx); err != nil {
+			t.Fatal(err)
+		}
+		other.run()
+		before := other.Policy()
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		soon(t, "the contradiction", func() bool { return other.Status().Problem != nil })
+		if other.Policy() != before {
+			t.Error("the policy is another one")
+		}
+		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "the end of it", func() bool { return other.Status().Problem == nil })
+	})
+}
+
+// What one process writes is in force in another that runs.
+func TestReplicasNotice(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		other := openDesk(t, d.url, file())
+		if err := other.Load(ctx); err != nil {
+			t.Fatal(err)
+		}
+		other.run()
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		begin := time.Now()
+		soon(t, "the freeze", func() bool { got, _ := other.may(user("ann"), "repository:library/app:pull"); return got == "" })
+		t.Logf("after %s", time.Since(begin).Round(time.Millisecond))
+		if d.Policy().ID() != other.Policy().ID() {
+			t.Error("two replicas with the same files and database have different policies")
+		}
+	})
+}
+
+// Who cannot read the database has no policy; who has read it keeps what it said.
+func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		fresh := openDesk(t, d.url, file())
+		for _, one := range []*desk{fresh, d} {
+			if err := one.db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := fresh.Load(ctx); err == nil {
+			t.Error("loaded without a database")
+		}
+		if err := fresh.Reload(ctx, file(), func(*policy.Policy) { t.Error("a policy without the database") }); err == nil {
+			t.Error("reloaded without a database that was ever read")
+		}
+		fresh.grants(user("ann"), "repository:library/app:pull", "") // there is no policy at all
+		if err := d.Reload(ctx, file(), func(*policy.Policy) {}); err != nil {
+			t.Error(err)
+		}
+		d.grants(user("ann"), "repository:library/app:pull", "")
+	})
+}
+
+// The source of a policy that was in force is kept, and compiles to the same one.
+func TestVersionsAreKept(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		d.run()
+		id := d.Policy().ID()
+		var source policy.Source
+		soon(t, "the version", func() bool {
+			var err error
+			source, err = d.Version(ctx, id)
+			return err == nil
+		})
+		again, err := policy.Compile(source)
+		if err != nil || again.ID() != id {
+			t.Errorf("got %v, %v; wanted %s", again, err, id)
+		}
+		if diff := cmp.Diff(d.Policy().Rules(), again.Rules()); diff != "" {
+			t.Error(diff)
+		}
+		_, err = d.Version(ctx, "0123456789abcdef")
+		wants(t, err, rulebook.ErrNotFound)
+	})
+}

@@ -1,0 +1,273 @@
+package rulebook
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// querier is a transaction, or connections for reading.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+type scanner interface{ Scan(...any) error }
+
+// collect reads rows.
+func collect[T any](ctx context.Context, q querier, read func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		one, err := read(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return list, rows.Err()
+}
+
+// found is ErrNotFound where there is no row.
+func found[T any](one T, err error) (T, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return one, err
+}
+
+func text(row scanner) (s string, err error) { return s, row.Scan(&s) }
+
+// counter is how often something was changed.
+func counter(ctx context.Context, q querier) (n int64, err error) {
+	return n, q.QueryRowContext(ctx, "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n)
+}
+
+// read reads all that the database holds, if it has changed since known was read.
+func read(ctx context.Context, db *store.DB, known *contents) (*contents, error) {
+	if known != nil {
+		n, err := counter(ctx, db.Read())
+		if err != nil || n == known.counter {
+			return known, err
+		}
+	}
+	c := new(contents)
+	err := db.Snapshot(ctx, func(tx *sql.Tx) (err error) {
+		if c.counter, err = counter(ctx, tx); err != nil {
+			return err
+		}
+		if c.named, err = collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
+			return err
+		}
+		if c.written, err = collect(ctx, tx, scanRule, ruleQuery+" ORDER BY name"); err != nil {
+			return err
+		}
+		return c.readNamespaces(ctx, tx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
+	byID := make(map[string]*namespace)
+	c.namespaces, err = collect(ctx, tx, func(row scanner) (*namespace, error) {
+		n := new(namespace)
+		err := row.Scan(&n.id, &n.name, &n.visibility)
+		byID[n.id] = n
+		return n, err
+	}, "SELECT id, name, visibility FROM namespaces ORDER BY name")
+	if err != nil {
+		return err
+	}
+	_, err = collect(ctx, tx, func(row scanner) (none struct{}, err error) {
+		var id string
+		r, err := scanRole(prefixed{row, &id})
+		if n := byID[id]; n != nil {
+			n.roles = append(n.roles, r)
+		}
+		return none, err
+	}, "SELECT namespace_id, "+roleColumns+" FROM rulebook_roles WHERE namespace_id <> '' ORDER BY name")
+	if err != nil {
+		return err
+	}
+	_, err = collect(ctx, tx, func(row scanner) (none struct{}, err error) {
+		var id string
+		var m Member
+		err = row.Scan(&id, &m.Subject, &m.Role)
+		if n := byID[id]; n != nil {
+			n.members = append(n.members, m)
+		}
+		return none, err
+	}, "SELECT namespace_id, subject, role FROM namespace_members ORDER BY subject")
+	return err
+}
+
+// prefixed is a row with one more column before those that are asked for.
+type prefixed struct {
+	scanner
+	first *string
+}
+
+func (p prefixed) Scan(places ...any) error {
+	return p.scanner.Scan(append([]any{p.first}, places...)...)
+}
+
+const (
+	roleColumns = "id, name, version, created, changed, actions, lifetime"
+	roleQuery   = "SELECT " + roleColumns + " FROM rulebook_roles"
+)
+
+func scanRole(row scanner) (r Role, err error) {
+	var created, changed, lifetime int64
+	var actions string
+	if err := row.Scan(&r.ID, &r.Name, &r.Version, &created, &changed, &actions, &lifetime); err != nil {
+		return Role{}, err
+	}
+	r.Created, r.Changed, r.Lifetime = at(created), at(changed), time.Duration(lifetime)*time.Millisecond
+	return r, r.Actions.UnmarshalText([]byte(actions))
+}
+
+func findRole(ctx context.Context, q querier, namespaceID, name string) (Role, error) {
+	return found(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
+}
+
+func insertRole(ctx context.Context, tx *sql.Tx, namespaceID string, r *Role) error {
+	return inserted(tx.ExecContext(ctx, `
+		INSERT INTO rulebook_roles (namespace_id, `+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+		namespaceID, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
+}
+
+func updateRole(ctx context.Context, tx *sql.Tx, r *Role) error {
+	return altered(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
+		r.Version, ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
+}
+
+const ruleQuery = "SELECT id, name, version, created, changed, content FROM rulebook_rules"
+
+func scanRule(row scanner) (r Rule, err error) {
+	var created, changed int64
+	var name, content string
+	if err := row.Scan(&r.ID, &name, &r.Version, &created, &changed, &content); err != nil {
+		return Rule{}, err
+	}
+	r.Created, r.Changed = at(created), at(changed)
+	err = r.Content.unmarshal(content)
+	r.Name = name
+	return r, err
+}
+
+func findRule(ctx context.Context, q querier, name string) (Rule, error) {
+	return found(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
+}
+
+func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
+	content, err := json.Marshal(&r.Content)
+	if err != nil {
+		return err
+	}
+	return inserted(tx.ExecContext(ctx, `
+		INSERT INTO rulebook_rules (id, name, version, created, changed, role, content) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Role, string(content)))
+}
+
+func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
+	content, err := json.Marshal(&r.Content)
+	if err != nil {
+		return err
+	}
+	return altered(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
+		r.Name, r.Version, ms(r.Changed), r.Role, string(content), r.ID, r.Version-1))
+}
+
+const namespaceQuery = `
+	SELECT n.id, n.name, n.version, n.created, n.changed, n.visibility,
+		(SELECT count(*) FROM namespace_members m WHERE m.namespace_id = n.id)
+	FROM namespaces n`
+
+func scanNamespace(row scanner) (n Namespace, err error) {
+	var created, changed int64
+	err = row.Scan(&n.ID, &n.Name, &n.Version, &created, &changed, &n.Visibility, &n.Size)
+	n.Created, n.Changed = at(created), at(changed)
+	return n, err
+}
+
+func findNamespace(ctx context.Context, q querier, name string) (Namespace, error) {
+	return found(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
+}
+
+func insertNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
+	return inserted(tx.ExecContext(ctx, `
+		INSERT INTO namespaces (id, name, version, created, changed, visibility) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		n.ID, n.Name, n.Version, ms(n.Created), ms(n.Changed), string(n.Visibility)))
+}
+
+func updateNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
+	return altered(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
+		n.Version, ms(n.Changed), string(n.Visibility), n.ID, n.Version-1))
+}
+
+const memberQuery = "SELECT subject, role, created FROM namespace_members"
+
+func scanMember(row scanner) (m Member, err error) {
+	var created int64
+	err = row.Scan(&m.Subject, &m.Role, &created)
+	m.Created = at(created)
+	return m, err
+}
+
+// Hold finds a namespace for who makes something that belongs to it, in a transaction: it is not deleted before that ends.
+func Hold(ctx context.Context, tx *sql.Tx, namespace string) (id string, err error) {
+	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
+		return "", err
+	}
+	return found(text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+}
+
+// Forget ends the memberships of a subject that is no more, in the transaction that removes it: a namesake has
+// none of them. It says whether there was one.
+func Forget(ctx context.Context, tx *sql.Tx, subject string) (bool, error) {
+	result, err := tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject)
+	n, err := affected(result, err)
+	return n > 0, err
+}
+
+// inserted is ErrExists where a row of that name was there.
+func inserted(result sql.Result, err error) error {
+	n, err := affected(result, err)
+	if err == nil && n == 0 {
+		err = ErrExists
+	}
+	return err
+}
+
+// altered is ErrChanged where the row is not what it was.
+func altered(result sql.Result, err error) error {
+	n, err := affected(result, err)
+	if err == nil && n == 0 {
+		err = ErrChanged
+	}
+	return err
+}
+
+func affected(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// ms is a time as it is kept: milliseconds since 1970.
+func ms(t time.Time) int64 { return t.UnixMilli() }
+
+func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -1,0 +1,198 @@
+package rulebook
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Bounds of the versions that are kept. What was in force for less than keepEvery may be missing, so that a thousand
+// changes of a large rulebook are not a thousand copies of it.
+const (
+	keepEvery       = 10 * time.Second
+	maxVersions     = 1000
+	maxVersionBytes = 64 << 20  // of all of them, compressed
+	maxVersionSize  = 256 << 20 // of one, as it is read
+)
+
+// Version returns the source of a policy that was in force, by its ID. It is ErrNotFound for what was not kept, or not for so long.
+func (b *Rulebook) Version(ctx context.Context, id string) (policy.Source, error) {
+	source, err := b.version(ctx, id)
+	if err != nil {
+		return policy.Source{}, fmt.Errorf("looking up policy %.40q: %w", id, err)
+	}
+	return source, nil
+}
+
+func (b *Rulebook) version(ctx context.Context, id string) (policy.Source, error) {
+	if b.o.DB == nil {
+		return policy.Source{}, ErrNotFound
+	}
+	var packed []byte
+	_, err := found(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
+	if err != nil {
+		return policy.Source{}, err
+	}
+	return b.unpack(packed)
+}
+
+// keepVersions keeps the source of each policy that is in force for a while, until ctx ends.
+func (b *Rulebook) keepVersions(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last time.Time
+	failing := false
+	for {
+		if now := time.Now(); last.IsZero() || now.Sub(last) >= keepEvery {
+			kept, err := b.keepVersion(ctx)
+			switch {
+			case err != nil && ctx.Err() == nil && !failing:
+				b.o.Log.Warn("the policy's version is not kept; decisions by it cannot be explained in full", "error", err)
+			case kept:
+				last = now
+			}
+			failing = err != nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// keepVersion keeps the policy in force, if it is not the one that was kept last.
+func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
+	b.mu.Lock()
+	p, source, before := b.Policy(), b.source, b.kept
+	b.mu.Unlock()
+	if p.ID() == "" || p.ID() == before {
+		return false, nil
+	}
+	now := ms(b.o.Now())
+	n := 0
+	err = b.write(ctx, "", func(tx *sql.Tx) error {
+		n, err = affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))
+		return err
+	})
+	if err == nil && n == 0 {
+		var packed []byte
+		if packed, err = pack(source); err == nil {
+			err = b.write(ctx, "", func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", p.ID(), now, packed)
+				return errors.Join(err, forgetVersions(ctx, tx))
+			})
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	b.kept = p.ID()
+	b.mu.Unlock()
+	return true, nil
+}
+
+// forgetVersions removes the versions that were not in force for the longest time, beyond the bounds.
+func forgetVersions(ctx context.Context, tx *sql.Tx) error {
+	type version struct {
+		id   string
+		size int
+	}
+	all, err := collect(ctx, tx, func(row scanner) (v version, err error) { return v, row.Scan(&v.id, &v.size) },
+		"SELECT id, length(source) FROM rulebook_versions ORDER BY used DESC, id")
+	size := 0
+	for i, v := range all {
+		size += v.size
+		if err == nil && i > 0 && (i >= maxVersions || size > maxVersionBytes) {
+			_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_versions WHERE id = $1", v.id)
+		}
+	}
+	return err
+}
+
+// keptSource is a policy's source as it is kept. Names are short, since there may be 100,000 rules.
+type keptSource struct {
+	Roles map[string]keptRole `json:"roles"`
+	Rules []keptRule          `json:"rules"`
+}
+
+type keptRole struct {
+	Actions  scope.Actions `json:"a"`
+	Lifetime time.Duration `json:"l,omitempty"`
+}
+
+type keptRule struct {
+	Name       string        `json:"n"`
+	Deny       bool          `json:"d,omitempty"`
+	Subjects   []string      `json:"s,omitempty"`
+	Registries []string      `json:"g,omitempty"`
+	Type       string        `json:"t,omitempty"`
+	Names      []string      `json:"p,omitempty"`
+	Role       string        `json:"r,omitempty"`
+	Actions    scope.Actions `json:"a"`
+	When       string        `json:"w,omitempty"`
+	Lifetime   time.Duration `json:"l,omitempty"`
+	File       string        `json:"f,omitempty"`
+	Line       int           `json:"i,omitempty"`
+	Namespace  string        `json:"m,omitempty"`
+}
+
+func pack(source policy.Source) ([]byte, error) {
+	kept := keptSource{Roles: make(map[string]keptRole, len(source.Roles)), Rules: make([]keptRule, len(source.Rules))}
+	for name, role := range source.Roles {
+		kept.Roles[name] = keptRole(role)
+	}
+	for i := range source.Rules {
+		r := &source.Rules[i]
+		kept.Rules[i] = keptRule{r.Name, r.Deny, r.Subjects, r.Registries, r.Type, r.Names, r.Role, r.Actions, "", r.Lifetime, r.Origin.File, r.Origin.Line, r.Origin.Namespace}
+		if r.When != nil {
+			kept.Rules[i].When = r.When.String()
+		}
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	err := errors.Join(json.NewEncoder(z).Encode(kept), z.Close()) // which writes the rest
+	return packed.Bytes(), err
+}
+
+func (b *Rulebook) unpack(packed []byte) (policy.Source, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return policy.Source{}, err
+	}
+	var kept keptSource
+	if err := json.NewDecoder(io.LimitReader(z, maxVersionSize)).Decode(&kept); err != nil {
+		return policy.Source{}, err
+	}
+	source := policy.Source{Roles: make(roles, len(kept.Roles)), Rules: make([]policy.Rule, len(kept.Rules))}
+	for name, role := range kept.Roles {
+		source.Roles[name] = policy.Role(role)
+	}
+	for i, r := range kept.Rules {
+		source.Rules[i] = policy.Rule{
+			Name: r.Name, Deny: r.Deny, Subjects: r.Subjects, Registries: r.Registries, Type: r.Type, Names: r.Names,
+			Role: r.Role, Actions: r.Actions, Lifetime: r.Lifetime,
+			Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace},
+		}
+		if r.When == "" {
+			continue
+		}
+		if b.o.When == nil {
+			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not known here", r.Name)
+		}
+		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
+			return policy.Source{}, fmt.Errorf("the condition of the rule %q: %w", r.Name, err)
+		}
+	}
+	return source, nil
+}
