@@ -113,8 +113,8 @@ func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
 		failed int
 		wrong  error
 	}
-	down, back := make(chan struct{}), make(chan struct{})
-	outcomes := make(chan outcome)
+	down, back := make(chan struct{}, 2*workers), make(chan struct{}, 2*workers)
+	outcomes := make(chan outcome, workers)
 	for worker := range workers {
 		go func() {
 			var o outcome
@@ -142,6 +142,9 @@ func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
 					o.wrong = err
 				}
 			}
+			// Whoever ended early has not said so yet, and is waited for.
+			down <- struct{}{}
+			back <- struct{}{}
 			outcomes <- o
 		}()
 	}

@@ -120,7 +120,8 @@ func (s server) explain(err error) error {
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	_, network := errors.AsType[net.Error](err) // its time limits, too
-	if connecting || network || isBroken(err) {
+	closed := errors.Is(err, pgconn.ErrConnClosed) // seen before this statement was sent
+	if connecting || network || closed || isBroken(err) {
 		return unreachable(err)
 	}
 	return err
