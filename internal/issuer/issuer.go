@@ -271,7 +271,7 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 
 // paper finds or signs the token for an answer.
 func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
-	lifetime := registry.lifetime(who.Principal, &answer.Decision, &live.AtMost)
+	lifetime := registry.lifetime(who, &answer.Decision, &live.AtMost, now)
 	var key []byte
 	if live.Reuse {
 		var room [256]byte

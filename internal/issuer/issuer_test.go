@@ -214,7 +214,9 @@ func TestTheJournalSaysWhenATokenEnds(t *testing.T) {
 	end := b.clock.now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
 	b.clock.pass(10 * time.Second)
 	b.issue(request("ann", "repository:a:pull"))
-	b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, identity.ErrRejected }
+	b.source = func(identity.Credentials) (identity.Verified, error) {
+		return identity.Verified{}, identity.ErrRejected
+	}
 	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); err == nil {
 		t.Fatal("it was not refused")
 	}

@@ -3,6 +3,7 @@ package issuer
 import (
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -20,8 +21,9 @@ type Limits struct {
 // lifetime returns how long a token with what was decided lives. A push takes as long as its largest
 // layer, a pull asks again for each image: so who may push has more time. A token cannot be taken back:
 // so whatever limits it counts, the principal's kind, the rules and the roles of the grants, and what it
-// can destroy. It is at least the minute that clients count on.
-func (r *Registry) lifetime(who *policy.Principal, d *policy.Decision, limits *Limits) time.Duration {
+// can destroy. What was shown to sign in may end, as an ID token does: a token outlives it by no more than one for a pull
+// lives. It is at least the minute that clients count on.
+func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) time.Duration {
 	var granted scope.Actions
 	for i := range d.Results {
 		granted |= d.Results[i].Granted
@@ -31,8 +33,8 @@ func (r *Registry) lifetime(who *policy.Principal, d *policy.Decision, limits *L
 		life = r.PushLifetime
 	}
 	most := [...]time.Duration{d.Lifetime, 0, 0}
-	if int(who.Kind) < len(limits.Kinds) {
-		most[1] = limits.Kinds[who.Kind]
+	if kind := who.Principal.Kind; int(kind) < len(limits.Kinds) {
+		most[1] = limits.Kinds[kind]
 	}
 	if granted.Has(scope.Delete) {
 		most[2] = limits.Delete
@@ -41,6 +43,9 @@ func (r *Registry) lifetime(who *policy.Principal, d *policy.Decision, limits *L
 		if limit > 0 {
 			life = min(life, limit)
 		}
+	}
+	if !who.Until.IsZero() {
+		life = min(life, max(r.Lifetime, who.Until.Sub(now)))
 	}
 	return max(life, shortest)
 }

@@ -23,9 +23,16 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 			policy.Rule{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"team/brief"}, Actions: scope.Push, Lifetime: 4 * time.Minute},
 		)
 	})
-	kinds := map[string]policy.Kind{"ann": policy.User, "ci": policy.Robot, "job": policy.Workload}
+	kinds := map[string]policy.Kind{"ann": policy.User, "ci": policy.Robot, "job": policy.Workload, "ends soon": policy.Workload, "ends later": policy.Workload}
 	b.source = func(c identity.Credentials) (identity.Verified, error) {
-		return identity.Verified{Principal: &policy.Principal{Kind: kinds[c.Name], Name: c.Name, ID: c.Name, Source: "test"}}, nil
+		who := identity.Verified{Principal: &policy.Principal{Kind: kinds[c.Name], Name: c.Name, ID: c.Name, Source: "test"}}
+		switch c.Name {
+		case "ends soon":
+			who.Until = b.clock.now().Add(time.Minute)
+		case "ends later":
+			who.Until = b.clock.now().Add(20 * time.Minute)
+		}
+		return who, nil
 	}
 	for _, tt := range []struct {
 		who, asks string
@@ -40,6 +47,8 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "robots have at most so much"},
 		{"ci", "repository:team/app:pull", 5 * time.Minute, "and what is shorter stays"},
 		{"job", "repository:team/app:pull,push", 30 * time.Minute, "nothing is said of workloads"},
+		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "an ID token is outlived by a pull's life at most"},
+		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "or not at all"},
 		{"", "repository:public/app:pull", 2 * time.Minute, "who shows nothing has at most so much"},
 	} {
 		r := request(tt.who, tt.asks)

@@ -119,7 +119,7 @@ func (s server) explain(err error) error {
 		return fmt.Errorf("%w (if the way there can be trusted, say so in its URL: sslmode=disable)", unreachable(err))
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	_, network := errors.AsType[net.Error](err) // its time limits, too
+	_, network := errors.AsType[net.Error](err)    // its time limits, too
 	closed := errors.Is(err, pgconn.ErrConnClosed) // seen before this statement was sent
 	if connecting || network || closed || isBroken(err) {
 		return unreachable(err)
