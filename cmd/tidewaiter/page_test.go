@@ -11,7 +11,20 @@ import (
 // Whoever types the commands of docs/accounts.md one after the other, under the configs of that page, gets
 // what it says.
 func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
-	page, err := os.ReadFile("../../docs/accounts.md")
+	follow(t, "../../docs/accounts.md", 20)
+	secret, err := os.ReadFile("deploy.secret")
+	if err != nil || !strings.HasPrefix(string(secret), "twp_") || strings.Count(string(secret), "\n") != 1 {
+		t.Errorf("the file that a secret was sent to has %d bytes (%v)", len(secret), err)
+	}
+}
+
+// And so with docs/namespaces.md.
+func TestThePageOfNamespacesCanBeFollowed(t *testing.T) { follow(t, "../../docs/namespaces.md", 18) }
+
+// follow types the commands of a page, of which there are so many at least, in a folder of their own.
+func follow(t *testing.T, file string, least int) {
+	t.Helper()
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +42,12 @@ func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
 			text += b.text
 		case "sh":
 			script += b.text
+		case "text":
 		default:
 			t.Errorf("a block of the page is neither yaml nor sh: %s", b.text)
 		}
 	}
-	if n := strings.Count(script, "tidewaiter "); n < 20 {
+	if n := strings.Count(script, "tidewaiter "); n < least {
 		t.Fatalf("the page has %d commands only", n)
 	}
 	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {
@@ -45,9 +59,5 @@ func TestThePageOfAccountsCanBeFollowed(t *testing.T) {
 	}
 	if !strings.Contains(string(out), "tidewaiter.yaml is good") {
 		t.Errorf("the configs of the page: %s", out)
-	}
-	secret, err := os.ReadFile("deploy.secret")
-	if err != nil || !strings.HasPrefix(string(secret), "twp_") || strings.Count(string(secret), "\n") != 1 {
-		t.Errorf("the file that a secret was sent to has %d bytes (%v)", len(secret), err)
 	}
 }
