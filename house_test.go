@@ -36,6 +36,7 @@ var house = map[string][]string{
 	"internal/rulebook":               {"internal/journal", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "policy", "scope", "token"},
 	"internal/config":                 {"policy", "policy/when", "scope", "token"},
+	"internal/dockerauth":             {"internal/config", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/store", "notification", "policy", "scope"},
 	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/journal", "internal/rulebook", "internal/server", "internal/store", "policy", "scope"},
@@ -53,7 +54,7 @@ var all = []string{"*"}
 var public = []string{"scope", "policy", "token", "notification"}
 
 // seesConfig are the rooms that may know what a configuration looks like.
-var seesConfig = []string{"internal/app", "cmd/tidewaiter"}
+var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter"}
 
 // speaksHTTP are the rooms that may answer HTTP.
 var speaksHTTP = []string{"internal/server", "internal/api"}

@@ -81,7 +81,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", newInit(), newCheck(), newServe())
+	add("run", newInit(), newImport(), newCheck(), newServe())
 	add("ask", newExplain(), newWhoCan(), newWhatCan(), newJournal(), newHealth())
 	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newState())
 	root.AddCommand(newVersion())

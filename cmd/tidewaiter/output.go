@@ -32,10 +32,13 @@ func (f *format) Set(s string) error {
 }
 
 // outputFlag gives cmd the flag --output.
-func outputFlag(cmd *cobra.Command) *format {
+func outputFlag(cmd *cobra.Command) *format { return formatFlag(cmd, "output", "o") }
+
+// formatFlag is outputFlag where -o is taken.
+func formatFlag(cmd *cobra.Command, name, short string) *format {
 	f := asText
-	cmd.Flags().VarP(&f, "output", "o", "for people, or for programs")
-	_ = cmd.RegisterFlagCompletionFunc("output", // fails only for a flag that is not there
+	cmd.Flags().VarP(&f, name, short, "for people, or for programs")
+	_ = cmd.RegisterFlagCompletionFunc(name, // fails only for a flag that is not there
 		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return &f
 }

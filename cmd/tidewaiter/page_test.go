@@ -61,3 +61,42 @@ func follow(t *testing.T, file string, least int) {
 		t.Errorf("the configs of the page: %s", out)
 	}
 }
+
+// Whoever has the config of docs/import.md, and types its commands, gets what it says.
+func TestThePageOfImportCanBeFollowed(t *testing.T) {
+	page, err := os.ReadFile("../../docs/import.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	script := "set -eu\ntidewaiter key new --dir keys\n"
+	for _, found := range regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		switch found[1] {
+		case "yaml":
+			if err := os.WriteFile("auth_config.yml", []byte(found[2]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		case "sh":
+			for line := range strings.Lines(found[2]) {
+				if refused, ok := strings.CutPrefix(line, "! "); ok { // sh -e does not look at what follows !
+					line = "if " + strings.TrimSpace(refused) + "; then exit 3; fi\n"
+				}
+				script += line
+			}
+		default:
+			t.Errorf("a block of the page is neither yaml nor sh: %s", found[2])
+		}
+	}
+	if n := strings.Count(script, "tidewaiter "); n < 10 {
+		t.Fatalf("the page has %d commands only", n)
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"tidewaiter.yaml is good", "it would be: 1 user added", "1 user added, 1 group added", "bcrypt"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+}

@@ -34,9 +34,6 @@ func Parse(text string) (letter byte, ok bool) {
 	return letter, ok
 }
 
-// CheckName says what is wrong with a name.
-func CheckName(name string) error { return checkName(name) }
-
 // Covers says whether one pattern matches all that another does.
 func Covers(wide, pattern string) bool { return covers(wide, pattern) }
 

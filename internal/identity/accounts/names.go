@@ -10,6 +10,9 @@ import (
 // maxName is how long a name may be, in bytes. Sixty-four is a label of DNS, and one more.
 const maxName = 64
 
+// CheckName says whether a user, a robot or a group can have a name. The error is an InvalidError.
+func CheckName(name string) error { return checkName(name) }
+
 // checkName says what is wrong with a name that somebody wants to give. The grammar is that of a path
 // part of a repository's name (distribution/reference: path-component).
 func checkName(name string) error {

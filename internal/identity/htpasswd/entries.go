@@ -2,6 +2,7 @@ package htpasswd
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,6 +96,16 @@ type place struct {
 // that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
 // removed from the file.
 func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
+	p := f.parser(text)
+	strangers = f.strangers(p.lineOf)
+	if len(p.problems) > 0 {
+		return nil, nil, append(p.problems, strangers...)
+	}
+	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
+}
+
+// parser has read the file's text and the config's lines.
+func (f *File) parser(text []byte) *parser {
 	p := &parser{source: f.name, memberOf: make(map[string][]string), claims: f.claims}
 	for group, names := range f.groups {
 		for _, name := range names {
@@ -117,11 +128,30 @@ func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
 	for i, line := range f.lines {
 		p.line(place{line: i + 1}, "", []byte(line.Reveal()))
 	}
-	strangers = f.strangers(p.lineOf)
-	if len(p.problems) > 0 {
-		return nil, nil, append(p.problems, strangers...)
+	return p
+}
+
+// Line is one entry of a file, for who takes it elsewhere.
+type Line struct {
+	Number int // from 1
+	Name   string
+	Hash   identity.Secret
+}
+
+// Read reads the text of a file, in the order of its lines. The error is Problems, with all that is wrong with it; the
+// lines without a mistake are returned all the same.
+func Read(file string, text []byte) ([]Line, error) {
+	f := &File{path: file}
+	p := f.parser(text)
+	lines := make([]Line, 0, len(p.named))
+	for name, e := range p.named {
+		lines = append(lines, Line{p.lineOf[name].line, name, identity.NewSecret(e.hash)})
 	}
-	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
+	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.Number, b.Number) })
+	if len(p.problems) > 0 {
+		return lines, p.problems
+	}
+	return lines, nil
 }
 
 // line reads one line.

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+)
+
+func newImportHTPasswd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "htpasswd FILE",
+		Short: "Take the users of an htpasswd file into Tidewaiter's own accounts",
+		Long: `Take the users of an htpasswd file into Tidewaiter's own accounts, with the hashes of their passwords (bcrypt, argon2id).
+Everything is looked through first: with a line that cannot be taken, nothing is changed, unless --skip-bad leaves
+such lines out. Users that are there already stay as they are. Each user is added, and journaled, by itself: a command
+that is interrupted can be given again. It works beside a running service.
+
+With --groups, a file of lines "group: name name …" says which groups the new users are in; groups that are not
+there are added.`,
+		Example: `  tidewaiter import htpasswd users.htpasswd --dry-run
+  tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
+		Args: cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	groups := cmd.Flags().String("groups", "", "a `file` of groups, as Apache's AuthGroupFile")
+	dry := cmd.Flags().Bool("dry-run", false, "say what would be done, and change nothing")
+	skip := cmd.Flags().Bool("skip-bad", false, "leave out lines that cannot be taken")
+	_ = cmd.MarkFlagFilename("groups") // fails only for a flag that is not there
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		users, bad, err := readUsers(args[0], *groups)
+		if err != nil {
+			return err
+		}
+		if len(bad) > 0 && !*skip {
+			tell(cmd.ErrOrStderr(), bad)
+			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing is changed. --skip-bad leaves these lines out.")
+			return errTold
+		}
+		open := k.change
+		if *dry {
+			open = k.read
+		}
+		var t taken
+		err = open(cmd, func(ctx context.Context, d desk) (err error) {
+			t, err = take(ctx, d, users, *dry)
+			return err
+		})
+		switch {
+		case *dry && errors.Is(err, fs.ErrNotExist): // no state, and so nobody in it
+			t = everybody(users)
+		case err != nil && len(t.added) > 0:
+			return fmt.Errorf("%s, and then: %w", t, err)
+		case err != nil:
+			return err
+		}
+		return t.report(cmd, *k.output, bad, *dry)
+	}
+	return cmd
+}
+
+// report says what became of the users: that it would be so, if nothing was changed.
+func (t taken) report(cmd *cobra.Command, output format, bad config.Problems, dry bool) error {
+	if output == asJSON {
+		return writeJSON(cmd.OutOrStdout(), t.forPrograms(bad, dry))
+	}
+	tell(cmd.ErrOrStderr(), bad)
+	for _, name := range t.kept {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s is there already, and stays as it is\n", name)
+	}
+	would := ""
+	if dry {
+		would = "it would be: "
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s%s\n", would, t)
+	return err
+}
+
+// everybody is what becomes of users where there are none.
+func everybody(users []accounts.NewUser) (t taken) {
+	for _, u := range users {
+		t.added = append(t.added, u.Name)
+		for _, g := range u.Groups {
+			if !slices.Contains(t.groups, g) {
+				t.groups = append(t.groups, g)
+			}
+		}
+	}
+	return t
+}
+
+// readUsers reads users with their groups. bad is what cannot be taken.
+func readUsers(file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the users: %w", err)
+	}
+	entries, err := htpasswd.Read(file, text)
+	problems, ok := errors.AsType[htpasswd.Problems](err)
+	if err != nil && !ok {
+		return nil, nil, err
+	}
+	for _, p := range problems {
+		bad = append(bad, config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion})
+	}
+	memberOf, wrong, err := readGroups(groupFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		if err := accounts.CheckName(e.Name); err != nil {
+			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: reason(err)})
+			continue
+		}
+		users = append(users, accounts.NewUser{Name: e.Name, Hash: e.Hash, Groups: memberOf[e.Name]})
+	}
+	slices.SortStableFunc(bad, func(a, b config.Problem) int { return a.Line - b.Line })
+	return users, append(bad, wrong...), nil
+}
+
+// readGroups reads lines of a group, a colon and names. No file has none.
+func readGroups(file string) (memberOf map[string][]string, bad config.Problems, err error) {
+	memberOf = make(map[string][]string)
+	if file == "" {
+		return memberOf, nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the groups: %w", err)
+	}
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		group, names, ok := strings.Cut(line, ":")
+		group = strings.TrimSpace(group)
+		if !ok {
+			bad = append(bad, config.Problem{File: file, Line: number, Text: "no colon between a group and its members"})
+			continue
+		}
+		if err := accounts.CheckName(group); err != nil {
+			bad = append(bad, config.Problem{File: file, Line: number, Text: reason(err)})
+			continue
+		}
+		for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
+			if !slices.Contains(memberOf[name], group) {
+				memberOf[name] = append(memberOf[name], group)
+			}
+		}
+	}
+	return memberOf, bad, nil
+}
+
+// reason is what is wrong with a name.
+func reason(err error) string {
+	if invalid, ok := errors.AsType[*accounts.InvalidError](err); ok {
+		return "the name cannot be one of an account: " + invalid.Text
+	}
+	return err.Error()
+}
+
+// taken is what became of users.
+type taken struct{ added, kept, groups []string }
+
+func (t taken) String() string {
+	text := count(len(t.added), "user", "users") + " added"
+	if len(t.groups) > 0 {
+		text += ", " + count(len(t.groups), "group", "groups") + " added"
+	}
+	if len(t.kept) > 0 {
+		text += ", " + count(len(t.kept), "user", "users") + " there already"
+	}
+	return text
+}
+
+func (t taken) forPrograms(bad config.Problems, dry bool) any {
+	list := func(names []string) []string { return append([]string{}, names...) }
+	wrong := make([]found, len(bad))
+	for i, p := range bad {
+		wrong[i] = found(p)
+	}
+	return struct {
+		Added   []string `json:"added"`
+		There   []string `json:"there"`
+		Groups  []string `json:"groups_added"`
+		Skipped []found  `json:"skipped"`
+		DryRun  bool     `json:"dry_run"`
+	}{list(t.added), list(t.kept), list(t.groups), wrong, dry}
+}
+
+// take adds users and the groups that they need. Who or what is there already stays as it is, so that it can
+// be done again.
+func take(ctx context.Context, d desk, users []accounts.NewUser, dry bool) (t taken, err error) {
+	names := make([]string, len(users))
+	for i, u := range users {
+		names[i] = u.Name
+	}
+	known, err := d.Users(ctx, d.by, names)
+	if err != nil {
+		return t, err
+	}
+	there := make(map[string]bool, len(known))
+	for _, name := range known {
+		there[name] = true
+	}
+	for _, u := range users {
+		if there[u.Name] {
+			t.kept = append(t.kept, u.Name)
+			continue
+		}
+		for _, g := range u.Groups {
+			if slices.Contains(t.groups, g) {
+				continue
+			}
+			_, err := d.Group(ctx, d.by, g)
+			if err == nil {
+				continue
+			}
+			if errors.Is(err, accounts.ErrNotFound) && !dry {
+				_, err = d.AddGroup(ctx, d.by, g)
+			}
+			switch {
+			case err == nil, dry && errors.Is(err, accounts.ErrNotFound):
+				t.groups = append(t.groups, g)
+			case !errors.Is(err, accounts.ErrExists): // somebody was faster
+				return t, err
+			}
+		}
+		if !dry {
+			_, err := d.AddUser(ctx, d.by, u)
+			if errors.Is(err, accounts.ErrExists) {
+				t.kept = append(t.kept, u.Name)
+				continue
+			}
+			if err != nil {
+				return t, err
+			}
+		}
+		t.added = append(t.added, u.Name)
+	}
+	return t, nil
+}

@@ -1,0 +1,358 @@
+package dockerauth
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// match is what an entry of the list says of a request; nil where it says nothing.
+type match struct {
+	account, kind, name, service, ip *string
+	labels                           map[string]string
+}
+
+// conditions turns what a match says, but for the name, into literals. never says that it cannot hold; unclear
+// that something of it was left out.
+func (m *match) conditions() (all []literal, never bool, unclear string) {
+	add := func(text string, a atom) {
+		l, always, no, why := compared(text, a)
+		switch {
+		case why != "":
+			unclear = cmp.Or(unclear, why)
+		case no:
+			never = true
+		case !always:
+			all = append(all, l)
+		}
+	}
+	if m.account != nil {
+		add(*m.account, atom{kind: account})
+	}
+	if m.service != nil {
+		add(*m.service, atom{kind: service})
+	}
+	if m.ip != nil {
+		if prefix, err := network(*m.ip); err == nil {
+			all = append(all, is(atom{kind: address, form: inside, text: prefix.String()}))
+		}
+	}
+	for _, key := range sortedKeys(m.labels) {
+		add(m.labels[key], atom{kind: label, key: key})
+	}
+	return all, never || contradictory(all), unclear
+}
+
+// network reads an address or a network as docker_auth does.
+func network(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("%q is neither an address nor a network", text)
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}
+
+// compared turns a pattern into a literal about an atom, which has everything but its form and text.
+func compared(text string, a atom) (l literal, always, never bool, unclear string) {
+	if a.kind == label && text == "${account}" {
+		a.form = accounts
+		return is(a), false, false, ""
+	}
+	m, unclear := mark(text, "")
+	if unclear == "" && strings.ContainsFunc(m.text, func(r rune) bool { return r >= markAccount && r <= markLast }) {
+		unclear = fmt.Sprintf("%q has a variable; in a rule there are variables in names only", text)
+	}
+	if unclear != "" {
+		return l, false, false, unclear
+	}
+	source, isExpression := expression(text)
+	if !isExpression {
+		if _, err := path.Match(text, ""); err != nil {
+			return l, false, true, ""
+		}
+		if literal, ok := literally(text); ok {
+			a.text = literal
+			return is(a), false, false, ""
+		}
+		source = globSource(text)
+	}
+	re, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return l, false, true, ""
+	}
+	re = re.Simplify()
+	switch values, ok := whole(re); {
+	case ok && len(values) == 0:
+		return l, false, true, ""
+	case ok:
+		a.text = strings.Join(values, "\x00")
+		return is(a), false, false, ""
+	case a.kind != label && nonEmpty(re):
+		a.form = present
+		return is(a), false, false, ""
+	case a.kind != label && alwaysMatches(re):
+		return l, true, false, ""
+	}
+	a.form, a.text = like, source
+	return is(a), false, false, ""
+}
+
+// literally returns what a glob without special characters is compared with.
+func literally(glob string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(glob); i++ {
+		switch glob[i] {
+		case '*', '?', '[':
+			return "", false
+		case '\\':
+			i++
+		}
+		b.WriteByte(glob[i])
+	}
+	return b.String(), true
+}
+
+// globSource returns a regular expression that matches what a glob does.
+func globSource(glob string) string {
+	var b strings.Builder
+	b.WriteString(`(?s)^`)
+	for glob != "" {
+		switch c := glob[0]; c {
+		case '*':
+			b.WriteString(`[^/]*`)
+			glob = strings.TrimLeft(glob, "*")
+			continue
+		case '?':
+			b.WriteString(`[^/]`)
+		case '[':
+			end := classEnd(glob)
+			b.WriteString(globClass(glob[:end]))
+			glob = glob[end:]
+			continue
+		case '\\':
+			glob = glob[1:]
+			fallthrough
+		default:
+			r := []rune(glob)[0]
+			b.WriteString(regexp.QuoteMeta(string(r)))
+			glob = glob[len(string(r)):]
+			continue
+		}
+		glob = glob[1:]
+	}
+	return b.String() + `$`
+}
+
+// globClass writes a class of a glob as one of a regular expression.
+func globClass(class string) string {
+	inner := class[1 : len(class)-1]
+	var b strings.Builder
+	b.WriteByte('[')
+	if strings.HasPrefix(inner, "^") {
+		b.WriteByte('^')
+		inner = inner[1:]
+	}
+	escaped := false
+	for _, r := range inner {
+		switch {
+		case escaped:
+			fmt.Fprintf(&b, `\x{%x}`, r)
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '-':
+			b.WriteByte('-')
+		default:
+			fmt.Fprintf(&b, `\x{%x}`, r)
+		}
+	}
+	return b.String() + "]"
+}
+
+// whole returns the few texts that an expression matches, where it is anchored at both ends.
+func whole(re *syntax.Regexp) ([]string, bool) {
+	pieces, ok := literals(re)
+	if !ok || len(pieces) > mostNames {
+		return nil, false
+	}
+	var values []string
+	for _, p := range pieces {
+		if !p.begins || !p.ends {
+			return nil, false
+		}
+		if !slices.Contains(values, p.text) {
+			values = append(values, p.text)
+		}
+	}
+	slices.Sort(values)
+	return values, true
+}
+
+// literals is flatten for texts of any characters: it knows no classes and no repetitions.
+func literals(re *syntax.Regexp) ([]piece, bool) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			return nil, false
+		}
+		return []piece{{text: string(re.Rune)}}, true
+	case syntax.OpEmptyMatch:
+		return []piece{{}}, true
+	case syntax.OpBeginText:
+		return []piece{{begins: true}}, true
+	case syntax.OpEndText:
+		return []piece{{ends: true}}, true
+	case syntax.OpCapture:
+		return literals(re.Sub[0])
+	case syntax.OpCharClass:
+		n := 0
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			n += int(re.Rune[i+1]-re.Rune[i]) + 1
+		}
+		if n > 10 {
+			return nil, false
+		}
+		var all []piece
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
+				all = append(all, piece{text: string(r)})
+			}
+		}
+		return all, true
+	case syntax.OpQuest:
+		some, ok := literals(re.Sub[0])
+		return append([]piece{{}}, some...), ok
+	case syntax.OpAlternate:
+		var all []piece
+		for _, sub := range re.Sub {
+			some, ok := literals(sub)
+			if !ok || len(all) > mostNames {
+				return nil, false
+			}
+			all = append(all, some...)
+		}
+		return all, true
+	case syntax.OpConcat:
+		all := []piece{{}}
+		for _, sub := range re.Sub {
+			some, ok := literals(sub)
+			if !ok || len(all)*len(some) > mostNames {
+				return nil, false
+			}
+			var next []piece
+			for _, h := range all {
+				for _, t := range some {
+					if t.begins && h.text != "" || h.ends && t.text != "" {
+						continue
+					}
+					next = append(next, piece{h.text + t.text, h.begins || t.begins, h.ends || t.ends})
+				}
+			}
+			all = next
+		}
+		return all, true
+	}
+	return nil, false
+}
+
+// nonEmpty reports whether an expression matches every text but the empty one: .+ or ^.+$ or a single dot.
+// Names of accounts and services have no line ends.
+func nonEmpty(re *syntax.Regexp) bool {
+	return around(re, syntax.OpPlus, syntax.OpAnyChar, syntax.OpAnyCharNotNL)
+}
+
+// alwaysMatches reports whether an expression matches every text.
+func alwaysMatches(re *syntax.Regexp) bool { return around(re, syntax.OpStar) }
+
+// around looks for a repetition of any character, bare or in groups and anchors.
+func around(re *syntax.Regexp, ops ...syntax.Op) bool {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op == syntax.OpConcat {
+		subs := slices.Clone(re.Sub)
+		subs = slices.DeleteFunc(subs, func(s *syntax.Regexp) bool { return s.Op == syntax.OpBeginText || s.Op == syntax.OpEndText })
+		anchored := len(subs) < len(re.Sub)
+		if len(subs) != 1 {
+			return false
+		}
+		if anchored && (subs[0].Op == syntax.OpAnyChar || subs[0].Op == syntax.OpAnyCharNotNL) {
+			return false // ^.$ is one character
+		}
+		return around(subs[0], ops...)
+	}
+	if !slices.Contains(ops, re.Op) {
+		return false
+	}
+	if len(re.Sub) == 0 {
+		return true
+	}
+	sub := re.Sub[0]
+	for sub.Op == syntax.OpCapture {
+		sub = sub.Sub[0]
+	}
+	return sub.Op == syntax.OpAnyChar || sub.Op == syntax.OpAnyCharNotNL
+}
+
+// typed says whether the pattern of a type takes a type.
+func (m *match) typed(kind string) bool {
+	return m.kind == nil || plainMatch(strings.ReplaceAll(*m.kind, "${type}", kind), kind)
+}
+
+// catalog is the one name of the type registry.
+var catalog = pattern{{word, "catalog"}}
+
+// areas returns the names of a type that a match is about.
+func (m *match) areas(kind string) (areas []area, unclear string) {
+	if !m.typed(kind) {
+		return nil, ""
+	}
+	all := []area{{pattern: everything}}
+	if m.name != nil {
+		all, unclear = names(*m.name, kind)
+	}
+	if kind == scope.TypeRepository {
+		return all, unclear
+	}
+	for _, a := range all {
+		common, ok := meet(a.pattern, catalog)
+		if !ok {
+			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether the catalog is among its names depends on labels")
+		}
+		areas = append(areas, before([]area{{when: a.when}}, common)...)
+	}
+	return areas, unclear
+}
+
+// plainMatch matches as docker_auth does, for a text without variables.
+func plainMatch(pattern, s string) bool {
+	if inner, ok := expression(pattern); ok {
+		re, err := regexp.Compile(inner)
+		return err == nil && re.MatchString(s)
+	}
+	ok, err := path.Match(pattern, s)
+	return ok && err == nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,176 @@
+package dockerauth
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// labelled says how labels of docker_auth are known to Tidewaiter.
+type labelled struct {
+	groups bool // as groups, not as a claim
+	plain  bool // a claim with one value may be a text, not a list
+	lower  bool // docker_auth has it in lower case
+}
+
+// said is a condition as a rule has it.
+type said struct {
+	subjects, registries []string
+	text                 string
+}
+
+// say finds subjects and registries in a condition, and writes the rest in CEL.
+func say(w condition, labels map[string]labelled) said {
+	s := said{subjects: []string{"anyone"}}
+	var terms []string
+	chosen := -1
+	for i, l := range w.all { // the narrowest account that subjects can be
+		if names, ok := subjects(l, labels); ok && (chosen < 0 || l.form == oneOf) {
+			chosen, s.subjects = i, names
+		}
+	}
+	if chosen < 0 && slices.ContainsFunc(w.all, func(l literal) bool { return contradictory([]literal{l, not(signedIn)}) }) {
+		s.subjects = []string{"signed-in"}
+	}
+	for i, l := range w.all {
+		switch {
+		case i == chosen:
+		case l.kind == service && l.form == oneOf && !l.not && s.registries == nil && l.text != "":
+			s.registries = l.values()
+		case l == is(signedIn) && s.subjects[0] != "anyone":
+		default:
+			terms = append(terms, cel(l, labels, len(w.all)+len(w.none) > 1))
+		}
+	}
+	for _, list := range w.none {
+		var inner []string
+		for _, l := range list {
+			inner = append(inner, cel(l, labels, len(list) > 1))
+		}
+		terms = append(terms, "!("+strings.Join(inner, " && ")+")")
+	}
+	s.text = strings.Join(terms, " && ")
+	return s
+}
+
+// subjects returns the subjects that say what a literal does.
+func subjects(l literal, labels map[string]labelled) ([]string, bool) {
+	switch {
+	case l.kind == account && l.form == present && l.not:
+		return []string{"anonymous"}, true
+	case l.kind == account && l.form == present:
+		return []string{"signed-in"}, true
+	case l.not || l.form != oneOf || l.kind == label && !labels[l.key].groups || l.kind != account && l.kind != label:
+		return nil, false
+	}
+	var names []string
+	for _, v := range l.values() {
+		name := "user:" + v
+		switch {
+		case l.kind == label:
+			name = "group:" + v
+		case v == "":
+			name = "anonymous"
+		}
+		r := policy.Rule{Name: "x", Subjects: []string{name}, Names: []string{"x"}, Actions: scope.Pull}
+		if _, err := policy.Compile(policy.Source{Rules: []policy.Rule{r}}); err != nil {
+			return nil, false // a name that subjects cannot have, such as *
+		}
+		names = append(names, name)
+	}
+	return names, true
+}
+
+// cel writes a literal. Beside is whether it stands beside others.
+func cel(l literal, labels map[string]labelled, beside bool) string {
+	var text string
+	switch l.kind {
+	case account:
+		text = celText("user", l)
+	case service:
+		text = celText("registry", l)
+	case address:
+		text = `cidr(` + quoted(l.text) + `).containsIP(request.ip)`
+		if single, ok := strings.CutSuffix(l.text, "/32"); ok {
+			text = `request.ip == ip(` + quoted(single) + `)`
+		} else if single, ok := strings.CutSuffix(l.text, "/128"); ok {
+			text = `request.ip == ip(` + quoted(single) + `)`
+		}
+		if l.not {
+			return "!(" + text + ")"
+		}
+		return text
+	case label:
+		text = celLabel(l, labels[l.key])
+		if l.not {
+			return "!(" + text + ")"
+		}
+		if beside {
+			return "(" + text + ")"
+		}
+		return text
+	}
+	return text
+}
+
+// celText compares a text.
+func celText(name string, l literal) string {
+	equals, notTo := " == ", ""
+	if l.not {
+		equals, notTo = " != ", "!"
+	}
+	switch l.form {
+	case present:
+		if l.not {
+			return name + ` == ""`
+		}
+		return name + ` != ""`
+	case like:
+		return notTo + name + ".matches(" + quoted(l.text) + ")"
+	case accounts:
+		return name + equals + "user"
+	}
+	if values := l.values(); len(values) > 1 {
+		return celIn(notTo, name, values)
+	}
+	return name + equals + quoted(l.text)
+}
+
+func celIn(notTo, name string, values []string) string {
+	var list []string
+	for _, v := range values {
+		list = append(list, quoted(v))
+	}
+	text := name + " in [" + strings.Join(list, ", ") + "]"
+	if notTo != "" {
+		return "!(" + text + ")"
+	}
+	return text
+}
+
+// celLabel asks whether one of the values of a label is as is wanted.
+func celLabel(l literal, known labelled) string {
+	l.not = false
+	if known.groups {
+		if l.form == oneOf && len(l.values()) == 1 {
+			return quoted(l.text) + " in groups"
+		}
+		return "groups.exists(v, " + celText("v", l) + ")"
+	}
+	claim := "claims[" + quoted(l.key) + "]"
+	there := quoted(l.key) + " in claims"
+	some := claim + ".exists(v, " + celText("v", l) + ")"
+	if l.form == oneOf && len(l.values()) == 1 {
+		some = quoted(l.text) + " in " + claim
+	}
+	if known.plain {
+		some = "(type(" + claim + ") == string ? " + celText("string("+claim+")", l) + " : " + some + ")"
+	}
+	return there + " && " + some
+}
+
+// quoted writes a text as CEL has it.
+func quoted(s string) string { return strconv.Quote(s) }

@@ -1,0 +1,255 @@
+package dockerauth
+
+import (
+	"cmp"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// atom is one question about a request, apart from the name it is about: who asks, from where, for
+// which registry, with which labels. Atoms are compared with ==.
+type atom struct {
+	kind atomKind
+	key  string // of a label
+	form form
+	text string // what it is compared with, as its form says
+}
+
+type atomKind uint8
+
+const (
+	account atomKind = iota // "" for who has not signed in
+	label                   // one of the values of key
+	service
+	address
+)
+
+type form uint8
+
+const (
+	oneOf    form = iota // text holds one or more values, separated by NUL
+	present              // it is not empty
+	like                 // text is a regular expression that matches somewhere
+	inside               // text is a prefix
+	accounts             // a label that is the account's name
+)
+
+// literal is an atom, or its opposite.
+type literal struct {
+	atom
+	not bool
+}
+
+func is(a atom) literal  { return literal{atom: a}.normal() }
+func not(a atom) literal { return literal{a, true}.normal() }
+
+// normal leaves one way to say that nobody has signed in.
+func (l literal) normal() literal {
+	if l.form == oneOf && l.text == "" && l.kind == account {
+		return literal{signedIn, !l.not}
+	}
+	return l
+}
+
+func (l literal) opposite() literal { return literal{l.atom, !l.not}.normal() }
+
+var signedIn = atom{kind: account, form: present}
+
+// named is the account of that name.
+func named(name string) atom { return atom{kind: account, form: oneOf, text: name} }
+
+// namedLike is an account whose name a glob of one part matches.
+func namedLike(glob string) atom {
+	text := "^" + strings.ReplaceAll(regexp.QuoteMeta(glob), `\*`, "[^/]*") + "$"
+	return atom{kind: account, form: like, text: text}
+}
+
+// claimed is a label with that value.
+func claimed(key, value string) atom { return atom{kind: label, key: key, form: oneOf, text: value} }
+
+// values are those of oneOf.
+func (a atom) values() []string { return strings.Split(a.text, "\x00") }
+
+// matches says whether a text is as the atom asks.
+func (a atom) matches(s string) bool {
+	switch a.form {
+	case oneOf:
+		return slices.Contains(a.values(), s)
+	case present:
+		return s != ""
+	case like:
+		re, err := regexp.Compile(a.text)
+		return err == nil && re.MatchString(s)
+	}
+	return false
+}
+
+// condition is what must hold: all of these, and for none of those lists all of it.
+type condition struct {
+	all  []literal
+	none [][]literal
+}
+
+// contradictory reports whether the literals cannot hold together. It says no where it cannot tell.
+func contradictory(all []literal) bool {
+	for i, l := range all {
+		if slices.Contains(all[i+1:], l.opposite()) {
+			return true
+		}
+	}
+	return impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
+}
+
+// impossibleText looks for a text that is as all literals of the kind want it.
+func impossibleText(all []literal, kind atomKind) bool {
+	var own []literal
+	var candidates []string
+	listed := false
+	for _, l := range all {
+		switch {
+		case l.kind == label && !l.not && kind == account:
+			own = append(own, is(signedIn)) // who has not signed in has no labels
+		case l.kind != kind:
+		default:
+			own = append(own, l)
+		}
+	}
+	for _, l := range own {
+		switch {
+		case l.form == oneOf && !l.not:
+			if listed {
+				candidates = slices.DeleteFunc(candidates, func(c string) bool { return !l.matches(c) })
+			} else {
+				candidates, listed = l.values(), true
+			}
+		case l.form == present && l.not:
+			if listed {
+				candidates = slices.DeleteFunc(candidates, func(c string) bool { return c != "" })
+			} else {
+				candidates, listed = []string{""}, true
+			}
+		}
+	}
+	if !listed {
+		return false
+	}
+	return !slices.ContainsFunc(candidates, func(c string) bool {
+		return !slices.ContainsFunc(own, func(l literal) bool { return l.matches(c) == l.not })
+	})
+}
+
+// impossibleAddress compares networks.
+func impossibleAddress(all []literal) bool {
+	for _, l := range all {
+		if l.kind != address || l.not {
+			continue
+		}
+		prefix := netip.MustParsePrefix(l.text)
+		for _, m := range all {
+			if m.kind != address {
+				continue
+			}
+			other := netip.MustParsePrefix(m.text)
+			if !m.not && !prefix.Overlaps(other) || m.not && other.Bits() <= prefix.Bits() && other.Overlaps(prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// possible reports whether a condition can hold. It says yes where looking would take too long.
+func (w condition) possible() bool {
+	steps := 0
+	var try func(all []literal, none [][]literal) bool
+	try = func(all []literal, none [][]literal) bool {
+		if steps++; steps > 2000 {
+			return true
+		}
+		if contradictory(all) {
+			return false
+		}
+		if len(none) == 0 {
+			return true
+		}
+		for _, l := range none[0] {
+			if try(append(slices.Clip(all), l.opposite()), none[1:]) {
+				return true
+			}
+		}
+		return false
+	}
+	return try(w.all, w.none)
+}
+
+// simple returns the condition without what says nothing more. One that cannot hold is not possible.
+func (w condition) simple() (condition, bool) {
+	if !w.possible() {
+		return w, false
+	}
+	all, none := distinct(w.all), w.none
+	for changed := true; changed; {
+		changed = false
+		var kept [][]literal
+		for _, list := range none {
+			if contradictory(slices.Concat(all, list)) {
+				continue
+			}
+			var rest []literal
+			for _, l := range list {
+				if !contradictory(append(slices.Clip(all), l.opposite())) {
+					rest = append(rest, l) // else it holds anyway
+				}
+			}
+			if len(rest) == 1 {
+				all, changed = append(slices.Clip(all), rest[0].opposite()), true
+				continue
+			}
+			kept = append(kept, rest)
+		}
+		none = kept
+	}
+	for i := 0; i < len(all); i++ {
+		others := slices.Delete(slices.Clone(all), i, i+1)
+		if contradictory(append(others, all[i].opposite())) {
+			all = slices.Delete(slices.Clone(all), i, i+1)
+			i--
+		}
+	}
+	var kept [][]literal
+	for i, list := range none { // one that is in another list says all that the other does
+		wider := func(o []literal) bool {
+			return !slices.ContainsFunc(o, func(l literal) bool { return !slices.Contains(list, l) })
+		}
+		if slices.ContainsFunc(none[:i], wider) || slices.ContainsFunc(none[i+1:], func(o []literal) bool { return wider(o) && len(o) < len(list) }) {
+			continue
+		}
+		kept = append(kept, list)
+	}
+	return condition{all, kept}, true
+}
+
+// key is equal for equal conditions.
+func (w condition) key() string {
+	text := func(list []literal) string {
+		list = slices.Clone(list)
+		slices.SortFunc(list, compare)
+		var b strings.Builder
+		for _, l := range list {
+			b.WriteString(strings.Join([]string{string(rune('a' + l.kind)), l.key, string(rune('a' + l.form)), l.text, map[bool]string{true: "!"}[l.not], ""}, "\x01"))
+		}
+		return b.String()
+	}
+	parts := make([]string, 0, len(w.none))
+	for _, list := range w.none {
+		parts = append(parts, text(list))
+	}
+	slices.Sort(parts)
+	return text(w.all) + "\x02" + strings.Join(parts, "\x02")
+}
+
+func compare(a, b literal) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key), cmp.Compare(a.form, b.form), cmp.Compare(a.text, b.text))
+}

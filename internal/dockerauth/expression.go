@@ -1,0 +1,253 @@
+package dockerauth
+
+import (
+	"regexp/syntax"
+	"strings"
+)
+
+// A regular expression of docker_auth matches somewhere in a name. What names it matches can often be written
+// as a few patterns: alternatives, "anything", and the characters that a class has. Else translate fails.
+
+// Inside of texts on their way to a pattern:
+const (
+	anything  = "\x01" // any text, slashes included
+	something = "\x02" // behind anything or *: not the empty text
+)
+
+// piece is one text that an expression matches, and whether it must begin or end the name.
+type piece struct {
+	text         string
+	begins, ends bool
+}
+
+// translate turns an expression into texts that match whole names: * is any text within a part, and
+// \x00 as a part any number of parts.
+func translate(expression string) ([]string, bool) {
+	re, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return nil, false
+	}
+	pieces, ok := flatten(re.Simplify())
+	if !ok {
+		return nil, false
+	}
+	var texts []string
+	for _, p := range pieces {
+		if !p.begins {
+			p.text = anything + p.text
+		}
+		if !p.ends {
+			p.text += anything
+		}
+		some, ok := filled(p.text)
+		if !ok {
+			return nil, false
+		}
+		for _, text := range some {
+			texts = append(texts, parted(text)...)
+		}
+	}
+	return texts, len(texts) <= 50*mostNames
+}
+
+// flatten lists what an expression matches.
+func flatten(re *syntax.Regexp) ([]piece, bool) {
+	switch re.Op {
+	case syntax.OpNoMatch:
+		return nil, true
+	case syntax.OpEmptyMatch:
+		return []piece{{}}, true
+	case syntax.OpLiteral:
+		text := string(re.Rune)
+		if re.Flags&syntax.FoldCase != 0 {
+			text = strings.ToLower(text) // names have no upper case
+		}
+		if strings.ContainsAny(text, "*\x00\x01\x02") {
+			return nil, true // nor these
+		}
+		return []piece{{text: text}}, true
+	case syntax.OpCharClass:
+		return class(re)
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return chars(func(rune) bool { return true }), true
+	case syntax.OpBeginText, syntax.OpBeginLine:
+		return []piece{{begins: true}}, true
+	case syntax.OpEndText, syntax.OpEndLine:
+		return []piece{{ends: true}}, true
+	case syntax.OpCapture:
+		return flatten(re.Sub[0])
+	case syntax.OpStar, syntax.OpPlus:
+		return repeated(re)
+	case syntax.OpQuest:
+		some, ok := flatten(re.Sub[0])
+		return append([]piece{{}}, some...), ok
+	case syntax.OpAlternate:
+		var all []piece
+		for _, sub := range re.Sub {
+			some, ok := flatten(sub)
+			if !ok || len(all) > 50*mostNames {
+				return nil, false
+			}
+			all = append(all, some...)
+		}
+		return all, true
+	case syntax.OpConcat:
+		all := []piece{{}}
+		for _, sub := range re.Sub {
+			some, ok := flatten(sub)
+			if !ok || len(all)*len(some) > 50*mostNames {
+				return nil, false
+			}
+			all = joined(all, some)
+		}
+		return all, true
+	}
+	return nil, false // word boundaries
+}
+
+// joined puts texts one behind the other.
+func joined(heads, tails []piece) (all []piece) {
+	for _, h := range heads {
+		for _, t := range tails {
+			ok := true
+			if t.begins { // nothing may stand before it
+				h.text, ok = emptied(h.text)
+			}
+			if h.ends && ok {
+				t.text, ok = emptied(t.text)
+			}
+			if ok {
+				all = append(all, piece{h.text + t.text, h.begins || t.begins, h.ends || t.ends})
+			}
+		}
+	}
+	return all
+}
+
+// emptied returns the empty text, if the text can be empty.
+func emptied(text string) (string, bool) { return "", strings.Trim(text, anything+"*") == "" }
+
+// repeated reads .* and [^/]*, and these with +.
+func repeated(re *syntax.Regexp) ([]piece, bool) {
+	sub := re.Sub[0]
+	for sub.Op == syntax.OpCapture {
+		sub = sub.Sub[0]
+	}
+	what := anything
+	switch sub.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+	case syntax.OpCharClass:
+		for _, r := range letters + ":" {
+			if !inClass(sub, r) {
+				return nil, false
+			}
+		}
+		if !inClass(sub, '/') {
+			what = "*"
+		}
+	default:
+		return nil, false
+	}
+	if re.Op == syntax.OpPlus {
+		what += something
+	}
+	return []piece{{text: what}}, true
+}
+
+func inClass(re *syntax.Regexp, r rune) bool {
+	for i := 0; i+1 < len(re.Rune); i += 2 {
+		if re.Rune[i] <= r && r <= re.Rune[i+1] {
+			return true
+		}
+	}
+	return false
+}
+
+// class lists the characters of a class that names can have. A variable in it means nothing that could
+// be said.
+func class(re *syntax.Regexp) ([]piece, bool) {
+	for r := markAccount; r < markAccount+16; r++ {
+		if inClass(re, r) != inClass(re, markLast) {
+			return nil, false
+		}
+	}
+	return chars(func(r rune) bool { return inClass(re, r) }), true
+}
+
+func chars(ok func(rune) bool) (all []piece) {
+	for _, r := range letters + ":/" {
+		if ok(r) {
+			all = append(all, piece{text: string(r)})
+		}
+	}
+	return all
+}
+
+// filled writes out what must not be empty, where the name could be one without it.
+func filled(text string) ([]string, bool) {
+	done, work := []string(nil), []string{text}
+	for len(work) > 0 {
+		text, work = work[len(work)-1], work[:len(work)-1]
+		at := strings.Index(text, something)
+		if at < 0 {
+			done = append(done, text)
+			continue
+		}
+		if len(work)+len(done) > 50*mostNames {
+			return nil, false
+		}
+		head, what, tail := text[:at-1], text[at-1:at], text[at+1:]
+		if !couldBe(head + tail) {
+			work = append(work, head+what+tail)
+			continue
+		}
+		for _, c := range letters + ":/" {
+			if c != '/' || what == anything {
+				work = append(work, head+string(c)+what+tail)
+			}
+		}
+	}
+	return done, true
+}
+
+// couldBe reports whether some name could be as a text says.
+func couldBe(text string) bool {
+	for _, t := range parted(strings.ReplaceAll(text, something, "")) {
+		p, _ := marked{labels: make([]string, 16)}.pattern(strings.Map(func(r rune) rune {
+			if r > markAccount && r <= markLast {
+				return markAccount
+			}
+			return r
+		}, t))
+		if p.possible() {
+			return true
+		}
+	}
+	return false
+}
+
+// parted replaces each "anything" by what it can be: text in a part, or the end of one, any parts and the
+// beginning of another.
+func parted(text string) []string {
+	for strings.Contains(text, anything+anything) {
+		text = strings.ReplaceAll(text, anything+anything, anything)
+	}
+	head, tail, found := strings.Cut(text, anything)
+	if !found {
+		return []string{text}
+	}
+	left := head == "" || strings.HasSuffix(head, "/")
+	right := tail == "" || strings.HasPrefix(tail, "/")
+	var all []string
+	for _, rest := range parted(tail) {
+		switch {
+		case right:
+			all = append(all, head+"*/\x00"+rest)
+		case left:
+			all = append(all, head+"\x00/*"+rest)
+		default:
+			all = append(all, head+"*"+rest, head+"*/\x00/*"+rest)
+		}
+	}
+	return all
+}

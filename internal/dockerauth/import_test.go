@@ -1,0 +1,339 @@
+package dockerauth_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+const hash = "$2y$04$wfOhxvfgVDPSrMGUOpKrQe4SWOFUA6vgHVnl0Hhh1RWWg8FtUtbpq"
+
+// What a person would have written is what is written.
+func TestCommonListsReadWell(t *testing.T) {
+	for _, tt := range []struct{ list, rules string }{
+		{`
+acl:
+  - match: {account: admin}
+    actions: ["*"]
+    comment: Admins may do everything.
+  - match: {account: "/.+/", type: registry, name: catalog}
+    actions: ["*"]
+    comment: the catalog
+  - match: {account: "/.+/", name: "${account}/*"}
+    actions: ["*"]
+    comment: own namespace
+  - match: {name: "public/*"}
+    actions: [pull]
+    comment: public
+  - match: {}
+    actions: []
+`, `
+    - name: "Admins may do everything" # line 3
+      subjects: ["user:admin"]
+      repositories: ["**"]
+      actions: ["*"]
+    - name: "Admins may do everything: the catalog" # line 3
+      subjects: ["user:admin"]
+      catalog: true
+    - name: "the catalog" # line 6
+      subjects: [signed-in]
+      catalog: true
+    - name: "own namespace" # line 9
+      subjects: [signed-in]
+      repositories: ["${user}/*"]
+      actions: ["*"]
+    - name: public # line 12
+      subjects: [anyone]
+      repositories: ["public/*"]
+      actions: [pull]
+`}, {`
+acl:
+  - {match: {account: mallory}, actions: [], comment: out}
+  - {match: {account: admin}, actions: ["*"]}
+  - {match: {name: "secret/*"}, actions: [], comment: secrets}
+  - {match: {account: "/.+/"}, actions: [pull]}
+`, `
+    - name: out # line 3
+      effect: deny
+      subjects: ["user:mallory"]
+      repositories: ["**"]
+      actions: [pull]
+    - name: "line 4" # line 4
+      subjects: ["user:admin"]
+      repositories: ["**"]
+      actions: ["*"]
+    - name: "line 4: the catalog" # line 4
+      subjects: ["user:admin"]
+      catalog: true
+    - name: secrets # line 5
+      effect: deny
+      subjects: [anyone]
+      repositories: ["secret/*"]
+      actions: [pull]
+      when: 'user != "admin"'
+    - name: "line 6" # line 6
+      subjects: [signed-in]
+      repositories: ["**"]
+      actions: [pull]
+`}, { // what nothing comes after need not be refused
+			`
+acl:
+  - {match: {account: ann, name: "a/b"}, actions: [pull]}
+  - {match: {name: "a/*"}, actions: []}
+  - {match: {name: "*"}, actions: [pull]}
+`, `
+    - name: "line 3" # line 3
+      subjects: ["user:ann"]
+      repositories: [a/b]
+      actions: [pull]
+    - name: "line 5" # line 5
+      subjects: [anyone]
+      repositories: ["*"]
+      actions: [pull]
+`},
+	} {
+		result, err := dockerauth.Import("config.yml", []byte(tt.list), dockerauth.Options{})
+		if err != nil {
+			t.Errorf("%v%s", err, tt.list)
+			continue
+		}
+		_, rules, _ := strings.Cut(string(result.Text), "  rules:")
+		if !strings.HasPrefix(rules, tt.rules) {
+			t.Errorf("%s(-want +got):\n%s", tt.list, cmp.Diff(tt.rules, rules))
+		}
+	}
+}
+
+// What cannot be said exactly is told with its place, all at once, and nothing is made.
+func TestWhatCannotBeSaidIsRefused(t *testing.T) {
+	for _, tt := range []struct{ why, src, problem string }{
+		{"a variable amid a part", `acl: [{match: {name: "${account}-*"}, actions: [pull]}]`,
+			`config.yml:1:7: this entry cannot be said exactly: in "${account}-*", a variable is only a piece of a path part; in a rule it can only be a whole one`},
+		{"trap 5: what an account's expression captures", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
+			`config.yml:1:7: this entry cannot be said exactly: ${account:1} in "${account:1}/*" has no counterpart in a rule`},
+		{"an expression that is no few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
+			`config.yml:1:7: this entry cannot be said exactly: the regular expression "/^[a-z]+$/" cannot be written as patterns of names`},
+		{"trap 1: a condition that docker_auth does not know", `acl: [{match: {team: "infrastructure"}, actions: [push]}]`,
+			`config.yml:1:16: trap: docker_auth ignores "team" in match, and an entry without the conditions that were meant matches everybody: correct the key or remove it`},
+		{"an expression that is none", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
+			"config.yml:1:25: the regular expression is none: error parsing regexp: missing closing ): `(`"},
+		{"an address that is none", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network`},
+		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth ends when it comes to this entry; for everybody it is written match: {}`},
+		{"addresses from anybody", `
+server: {addr: ":5001", real_ip_header: X-Real-IP}
+acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
+			`config.yml:2:41: docker_auth believes X-Real-IP from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows. acl has entries with ip, so say which they are: --trusted-proxy 10.0.0.0/8`},
+		{"no YAML", "acl: [", `config.yml:2:1: this is not YAML: did not find expected node content`},
+		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration is a number of seconds, and \"soon\" is none\n" +
+			`config.yml:2:22: who has not signed in has no labels in Tidewaiter: write entries with account: "" in their place`},
+	} {
+		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
+		problems, ok := errors.AsType[config.Problems](err)
+		if !ok || result != nil || problems.Error() != tt.problem {
+			t.Errorf("%s: %v\nwant %s", tt.why, err, tt.problem)
+		}
+	}
+}
+
+// Each trap is told with its line.
+func TestTrapsAreTold(t *testing.T) {
+	for _, tt := range []struct{ trap, src, note string }{
+		{"2: expressions without ends", `acl: [{match: {account: "/admin/"}, actions: ["*"]}]`, `line 1: trap: the regular expression "/admin/" is not anchored`},
+		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: it opens to 127.0.0.0/8, whoever asks`},
+		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice when it is asked for ALICE`},
+		{"5: captures, never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
+			`line 3: left out: it never decides: the entries before it match whatever it does; what an account's regular expression captures would be a pattern there`},
+		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: docker_auth has served plain HTTP with it since 1.9.0`},
+		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: label_claims is what docker_auth's documentation says`},
+		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused`},
+		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is good for`},
+		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so that docker_auth takes any: it is not carried over`},
+		{"** is *", `acl: [{match: {name: "a/**"}, actions: [pull]}]`, `line 1: trap: ** is no more than * in docker_auth`},
+		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, which docker_auth takes for any`},
+		{"a key that is none", "tokn: {issuer: x}", `line 1: left out: docker_auth does not know the key "tokn" and ignores it (did you mean "token"?)`},
+		{"casbin", "casbin_authz: {model_path: x}", `line 1: left out: casbin_authz: casbin is not carried over: write its policy as rules`},
+		{"plugins", "plugin_authn: {plugin_path: x}", `line 1: left out: plugin_authn: Go plugins are not carried over`},
+	} {
+		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", tt.trap, err)
+			continue
+		}
+		var notes strings.Builder
+		for _, n := range result.Notes {
+			notes.WriteString(n.String() + "\n")
+		}
+		if !strings.Contains(notes.String(), tt.note) {
+			t.Errorf("%s: want %q in\n%s", tt.trap, tt.note, notes.String())
+		}
+		if !strings.Contains(tt.note, "kept") && strings.HasPrefix(tt.note, "line") && !bytes.Contains(result.Text, []byte("#   "+tt.note)) {
+			t.Errorf("%s: the written file does not say it:\n%s", tt.trap, result.Text)
+		}
+	}
+}
+
+// The certificate that signed goes on signing, with what has to be said of it.
+func TestTheCertificateIsLookedAt(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "auth"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{
+		"/c": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "/k": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}),
+	}
+	result, err := dockerauth.Import("config.yml", []byte("token: {issuer: x, certificate: /c, key: /k, disable_legacy_key_id: true}"), dockerauth.Options{
+		Read: func(path string) ([]byte, error) {
+			if text, ok := files[path]; ok {
+				return text, nil
+			}
+			return nil, os.ErrNotExist
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"to do: the certificate expired on",
+		"trap: with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid",
+		"shared_root: true",
+		"root: { certificate: /c, key: /k }",
+	} {
+		if !bytes.Contains(result.Text, []byte(want)) {
+			t.Errorf("want %q in\n%s", want, result.Text)
+		}
+	}
+	if bytes.Contains(result.Text, []byte("PRIVATE")) {
+		t.Error("the key is in the written file")
+	}
+}
+
+// Whatever a name, a comment or a path holds, what is written is read as it was meant.
+func TestTextsAreQuoted(t *testing.T) {
+	src := []byte(`
+token: {issuer: "a: b # c 'd' \"e\" \\f"}
+users:
+  "it's #1": {password: "` + hash + `", labels: {"a b": ["x: y", "'", "\"", "true", "01"]}}
+acl:
+  - match: {account: "it's #1", labels: {"a b": "x: y"}}
+    actions: [pull]
+    comment: "# \u0007 two\nlines: 'quoted' \"twice\" \\ and more than there is room for in the name of a rule, so that it has to be cut somewhere, at a letter"
+`)
+	result, err := dockerauth.Import("config.yml", src, dockerauth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := newBench(t).load(t, result.Text)
+	if cfg.Token.Issuer != `a: b # c 'd' "e" \f` {
+		t.Errorf("the issuer is %q", cfg.Token.Issuer)
+	}
+	who := cfg.Identity[0].HTPasswd
+	if diff := cmp.Diff(map[string]map[string][]string{"it's #1": {"a b": {"x: y", "'", `"`, "true", "01"}}}, who.Claims); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+	if who.Entries[0] != "it's #1:"+hash {
+		t.Errorf("the entry is %q", who.Entries[0])
+	}
+	if r := cfg.Policy.Rules()[0]; r.Subjects[0] != "user:it's #1" || r.When == nil {
+		t.Errorf("the rule is %+v", r)
+	}
+}
+
+// A directory has attributes with one value as text, and with several as a list; labels in lower case are compared so.
+func TestLabelsOfADirectoryAreAskedForAsTheyAre(t *testing.T) {
+	src := []byte(`
+ldap_auth:
+  addr: "ldap.example.com:636"
+  tls: always
+  base: o=x
+  filter: (uid=${account})
+  labels:
+    title: {attribute: title}
+    unit: {attribute: ou, lower_case: true}
+    groups: {attribute: memberOf, parse_cn: true, lower_case: true}
+acl:
+  - {match: {name: a, labels: {title: Developer}}, actions: [pull]}
+  - {match: {name: b, labels: {title: "/^(Lead|Boss)$/"}}, actions: [pull]}
+  - {match: {name: c, labels: {unit: sales}}, actions: [pull]}
+  - {match: {name: d, labels: {groups: admins}}, actions: [pull]}
+  - {match: {name: e, labels: {groups: Admins}}, actions: [pull]}
+  - {match: {name: a, labels: {unit: "/^(x|y)$/"}}, actions: [pull]}
+`)
+	result, err := dockerauth.Import("config.yml", src, dockerauth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newBench(t).load(t, result.Text).Policy
+	for _, tt := range []struct {
+		claims map[string]any
+		groups []string
+		name   string
+		gets   scope.Actions
+	}{
+		{map[string]any{"title": "Developer"}, nil, "a", scope.Pull},
+		{map[string]any{"title": []string{"Lead", "Developer"}}, nil, "a", scope.Pull},
+		{map[string]any{"title": "developer"}, nil, "a", 0},
+		{nil, nil, "a", 0},
+		{map[string]any{"title": "Boss"}, nil, "b", scope.Pull},
+		{map[string]any{"title": []string{"x", "Boss"}}, nil, "b", scope.Pull},
+		{map[string]any{"title": "Bosses"}, nil, "b", 0},
+		{map[string]any{"unit": "Sales"}, nil, "c", scope.Pull},
+		{map[string]any{"unit": []string{"IT", "SALES"}}, nil, "c", scope.Pull},
+		{map[string]any{"unit": "Presales"}, nil, "c", 0},
+		{nil, []string{"Admins"}, "d", scope.Pull},
+		{nil, []string{"admin"}, "d", 0},
+		{nil, []string{"Admins"}, "e", 0}, // lower_case leaves no Admins
+		{map[string]any{"unit": "Y"}, nil, "a", scope.Pull},
+	} {
+		who := &policy.Principal{Kind: policy.User, Name: "ann", Claims: tt.claims, Groups: tt.groups}
+		d := p.Decide(&policy.Request{Principal: who, Registry: "r", Scopes: []scope.Scope{{Type: "repository", Name: tt.name, Actions: scope.Pull}}})
+		if got := d.Results[0].Granted; got != tt.gets {
+			t.Errorf("%v in %v is granted %q on %s, want %q\n%s", tt.claims, tt.groups, got, tt.name, tt.gets, result.Text)
+		}
+	}
+}
+
+// A configuration is text from anywhere: none ends the importer, and what it writes can be loaded.
+func FuzzImport(f *testing.F) {
+	example, err := os.ReadFile("testdata/example.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	f.Add([]byte(`acl: [{match: {name: "/^(a|b)\\/[^\\/]+$/", account: "[a-c]?*"}, actions: [pull]}, {match: {}, actions: []}]`))
+	f.Add([]byte("a: &x {b: *x}"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		result, err := dockerauth.Import("config.yml", src, dockerauth.Options{Read: func(string) ([]byte, error) { return nil, os.ErrNotExist }})
+		if (err == nil) != (result != nil) {
+			t.Fatalf("%v and %v", result, err)
+		}
+	})
+}

@@ -1,0 +1,388 @@
+package dockerauth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// A pattern is a set of repository names, part by part, as Tidewaiter's rules can say it. Sets are
+// intersected, compared and subtracted here: a list of entries of which the first decides becomes rules
+// without an order by that alone.
+//
+// Some of what follows depends on who asks: ${user}/app and ann/app have a name in common if ann asks.
+// So operations return areas: a pattern, under conditions.
+type pattern []part
+
+type part struct {
+	kind partKind
+	text string // of a word and a glob: as written; of a claim: its name
+}
+
+type partKind uint8
+
+const (
+	word  partKind = iota // team
+	glob                  // app-*: at least one * beside other text
+	star                  // *: any one part
+	deep                  // any number of parts, also none
+	user                  // ${user}
+	claim                 // ${claims.x}: one or more parts
+)
+
+// everything is every name: one part, and any number more.
+var everything = pattern{{kind: star}, {kind: deep}}
+
+// area is a pattern under conditions, which must all hold.
+type area struct {
+	pattern pattern
+	when    []literal
+}
+
+// mostPieces bounds how many patterns one operation may make of two.
+const mostPieces = 400
+
+// textPart reads one part that may hold *.
+func textPart(text string) part {
+	for strings.Contains(text, "**") {
+		text = strings.ReplaceAll(text, "**", "*")
+	}
+	switch {
+	case text == "*":
+		return part{kind: star}
+	case strings.Contains(text, "*"):
+		return part{glob, text}
+	}
+	return part{word, text}
+}
+
+// normal puts a * before the ** beside it, so that there is one way to write "at least n parts", and
+// makes one ** of two.
+func (p pattern) normal() pattern {
+	n := make(pattern, 0, len(p))
+	for i := 0; i < len(p); {
+		if p[i].kind != star && p[i].kind != deep {
+			n = append(n, p[i])
+			i++
+			continue
+		}
+		open := false
+		for ; i < len(p) && (p[i].kind == star || p[i].kind == deep); i++ {
+			if p[i].kind == deep {
+				open = true
+			} else {
+				n = append(n, p[i])
+			}
+		}
+		if open {
+			n = append(n, part{kind: deep})
+		}
+	}
+	return n
+}
+
+func (p pattern) equal(q pattern) bool { return slices.Equal(p, q) }
+
+func (p pattern) has(kind partKind) bool {
+	return slices.ContainsFunc(p, func(q part) bool { return q.kind == kind })
+}
+
+// texts returns the pattern as rules have it. It takes two where nothing may follow: team and team/**.
+func (p pattern) texts() []string {
+	words := make([]string, 0, len(p))
+	for i, q := range p {
+		switch q.kind {
+		case word, glob:
+			words = append(words, q.text)
+		case star:
+			if i == len(p)-2 && p[i+1].kind == deep {
+				return []string{strings.Join(append(words, "**"), "/")}
+			}
+			words = append(words, "*")
+		case user:
+			words = append(words, "${user}")
+		case claim:
+			words = append(words, "${claims."+q.text+"}")
+		case deep:
+			if i == len(p)-1 {
+				return []string{strings.Join(words, "/"), strings.Join(append(words, "**"), "/")}
+			}
+			words = append(words, "**")
+		}
+	}
+	return []string{strings.Join(words, "/")}
+}
+
+// possible reports whether some repository could have a name of the pattern.
+func (p pattern) possible() bool {
+	for _, text := range p.texts() {
+		if text != "" && (policy.Limit{Names: []string{text}, Actions: scope.Pull}).Check() == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether every name of p is one of q. It may say no where it is so: then more is
+// written than is needed.
+func (p pattern) within(q pattern) bool {
+	switch {
+	case len(q) == 0:
+		return len(p) == 0
+	case q[0].kind == deep:
+		if p.within(q[1:]) {
+			return true
+		}
+		return len(p) > 0 && p[1:].within(q)
+	case len(p) == 0:
+		return false
+	case p[0].kind == claim && q[0].kind == star && len(q) > 1 && q[1].kind == deep:
+		return p[1:].within(q[1:])
+	}
+	return p[0].within(q[0]) && p[1:].within(q[1:])
+}
+
+// within compares single parts.
+func (p part) within(q part) bool {
+	switch {
+	case p == q:
+		return true
+	case p.kind == deep || p.kind == claim:
+		return false
+	case q.kind == star:
+		return true
+	case q.kind == glob && (p.kind == word || p.kind == glob):
+		return globbed(q.text, p.text)
+	}
+	return false
+}
+
+// globbed reports whether a glob matches a text. A * in the text is only matched by a * of the glob, so
+// that it also says whether a glob has all that another has.
+func globbed(glob, text string) bool {
+	if glob == "" {
+		return text == ""
+	}
+	if glob[0] == '*' {
+		return globbed(glob[1:], text) || text != "" && globbed(glob, text[1:])
+	}
+	return text != "" && glob[0] == text[0] && globbed(glob[1:], text[1:])
+}
+
+// meet returns the names that p and q have in common. It fails where that cannot be told.
+func meet(p, q pattern) ([]area, bool) {
+	switch {
+	case p.within(q):
+		return []area{{pattern: p}}, true
+	case q.within(p):
+		return []area{{pattern: q}}, true
+	}
+	if p.has(claim) || q.has(claim) {
+		return meetClaims(p, q)
+	}
+	areas, ok := meetParts(p, q)
+	if !ok {
+		return nil, false
+	}
+	for i := range areas {
+		areas[i].pattern = areas[i].pattern.normal()
+	}
+	return tidy(areas), len(areas) <= mostPieces
+}
+
+func meetParts(p, q pattern) ([]area, bool) {
+	switch {
+	case len(p) == 0 && len(q) == 0:
+		return []area{{}}, true
+	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
+		// What both skip, and then one of them goes on first.
+		one, ok1 := meetParts(p[1:], q)
+		two, ok2 := meetParts(p, q[1:])
+		return before([]area{{pattern: pattern{p[0]}}}, append(one, two...)), ok1 && ok2
+	case len(p) > 0 && p[0].kind == deep:
+		return meetDeep(p, q)
+	case len(q) > 0 && q[0].kind == deep:
+		return meetDeep(q, p)
+	case len(p) == 0 || len(q) == 0:
+		return nil, true
+	}
+	heads, ok := p[0].meet(q[0])
+	if !ok || len(heads) == 0 {
+		return nil, ok
+	}
+	rests, ok := meetParts(p[1:], q[1:])
+	all := before(heads, rests)
+	return all, ok && len(all) <= mostPieces
+}
+
+// meetDeep intersects a pattern that begins with ** with one that does not.
+func meetDeep(p, q pattern) ([]area, bool) {
+	none, ok1 := meetParts(p[1:], q)
+	if len(q) == 0 {
+		return none, ok1
+	}
+	more, ok2 := meetParts(p, q[1:])
+	all := append(none, before([]area{{pattern: pattern{q[0]}}}, more)...)
+	return all, ok1 && ok2 && len(all) <= mostPieces
+}
+
+// before puts each head before each rest.
+func before(heads, rests []area) []area {
+	var all []area
+	for _, h := range heads {
+		for _, r := range rests {
+			all = append(all, area{slices.Concat(h.pattern, r.pattern), slices.Concat(h.when, r.when)})
+		}
+	}
+	return all
+}
+
+// meet intersects single parts, neither of which is ** or a claim.
+func (p part) meet(q part) ([]area, bool) {
+	switch {
+	case p.within(q):
+		return []area{{pattern: pattern{p}}}, true
+	case q.within(p):
+		return []area{{pattern: pattern{q}}}, true
+	case q.kind == user:
+		p, q = q, p
+		fallthrough
+	case p.kind == user:
+		switch q.kind {
+		case word: // ${user} and ann: ann, if it is ann who asks
+			return []area{{pattern{q}, []literal{is(named(q.text))}}}, true
+		case glob:
+			return []area{{pattern{p}, []literal{is(namedLike(q.text))}}}, true
+		}
+		return nil, false
+	case p.kind == glob && q.kind == glob:
+		var areas []area
+		texts, ok := meetGlobs(p.text, q.text)
+		for _, text := range texts {
+			areas = append(areas, area{pattern: pattern{textPart(text)}})
+		}
+		return areas, ok
+	}
+	return nil, true
+}
+
+// meetGlobs intersects two globs of one part.
+func meetGlobs(p, q string) ([]string, bool) {
+	steps := 0
+	var meet func(p, q string) []string
+	meet = func(p, q string) []string {
+		if steps++; steps > 20_000 {
+			return nil
+		}
+		switch {
+		case p == "" && q == "":
+			return []string{""}
+		case p != "" && q != "" && p[0] == '*' && q[0] == '*':
+			return prefixed("*", append(meet(p[1:], q), meet(p, q[1:])...))
+		case q != "" && q[0] == '*':
+			p, q = q, p
+			fallthrough
+		case p != "" && p[0] == '*':
+			texts := meet(p[1:], q)
+			if q != "" {
+				texts = append(texts, prefixed(q[:1], meet(p, q[1:]))...)
+			}
+			return texts
+		case p == "" || q == "" || p[0] != q[0]:
+			return nil
+		}
+		return prefixed(p[:1], meet(p[1:], q[1:]))
+	}
+	var kept []string
+	for _, text := range meet(p, q) {
+		if !slices.ContainsFunc(kept, func(k string) bool { return globbed(k, text) }) {
+			kept = append(slices.DeleteFunc(kept, func(k string) bool { return globbed(text, k) }), text)
+		}
+	}
+	return kept, steps <= 20_000 && len(kept) <= mostPieces
+}
+
+func prefixed(head string, texts []string) []string {
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		if all[i] = head + text; head == "*" && strings.HasPrefix(text, "*") {
+			all[i] = text
+		}
+	}
+	return all
+}
+
+// meetClaims intersects where a claim takes part. How many parts it stands for is known where neither
+// pattern has **, and only one of them a claim; what it stands for, where the other has words there.
+func meetClaims(p, q pattern) ([]area, bool) {
+	if q.has(claim) {
+		p, q = q, p
+	}
+	if q.has(claim) {
+		return nil, false
+	}
+	at := slices.IndexFunc(p, func(x part) bool { return x.kind == claim })
+	head, tail := p[:at], p[at+1:]
+	if tail.has(claim) {
+		return nil, false
+	}
+	// What stands before the claim may already tell them apart.
+	for i := range min(len(head), len(q)) {
+		if head[i].kind == deep || q[i].kind == deep {
+			break
+		}
+		if heads, ok := head[i].meet(q[i]); ok && len(heads) == 0 {
+			return nil, true
+		}
+	}
+	if p.has(deep) || q.has(deep) {
+		return nil, false
+	}
+	width := len(q) - len(head) - len(tail)
+	if width < 1 {
+		return nil, true
+	}
+	var words []string
+	for _, x := range q[at : at+width] {
+		if x.kind != word {
+			return nil, false
+		}
+		words = append(words, x.text)
+	}
+	one, ok1 := meetParts(head, q[:at])
+	two, ok2 := meetParts(tail, q[at+width:])
+	middle := area{q[at : at+width], []literal{is(claimed(p[at].text, strings.Join(words, "/")))}}
+	return tidy(before(before(one, []area{middle}), two)), ok1 && ok2
+}
+
+// tidy leaves out areas that nothing can be in, and those that are in others.
+func tidy(areas []area) []area {
+	var kept []area
+	for _, a := range areas {
+		inside := func(b area) bool {
+			return a.pattern.within(b.pattern) && !slices.ContainsFunc(b.when, func(l literal) bool { return !slices.Contains(a.when, l) })
+		}
+		a.when = distinct(a.when)
+		if contradictory(a.when) || slices.ContainsFunc(kept, inside) || !a.pattern.possible() {
+			continue
+		}
+		kept = slices.DeleteFunc(kept, func(b area) bool {
+			return b.pattern.within(a.pattern) && !slices.ContainsFunc(a.when, func(l literal) bool { return !slices.Contains(b.when, l) })
+		})
+		kept = append(kept, a)
+	}
+	return kept
+}
+
+// distinct leaves out repeated literals.
+func distinct(when []literal) []literal {
+	var kept []literal
+	for _, l := range when {
+		if !slices.Contains(kept, l) {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}

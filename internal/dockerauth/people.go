@@ -1,0 +1,174 @@
+package dockerauth
+
+import (
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// bcrypt is what docker_auth compares passwords with.
+var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+
+// users reads the users of the file.
+func (i *importer) users(n *yaml.Node) {
+	for _, e := range i.pairs(n) {
+		keys := map[string]*yaml.Node{}
+		if !empty(e.value) {
+			keys = i.section(e.value, "password", "labels")
+		}
+		hash := i.text(keys["password"])
+		switch {
+		case e.name == "" && keys["labels"] != nil && !empty(keys["labels"]):
+			i.problem(keys["labels"], "who has not signed in has no labels in Tidewaiter: write entries with account: \"\" in their place")
+		case e.name == "" && !empty(keys["password"]):
+			i.problem(keys["password"], "who has not signed in has no password")
+		case e.name == "":
+			i.out.anonymous = true
+			i.note(Kept, e.key, "who shows no name is judged by the rules (token.anonymous)")
+			continue
+		case empty(keys["password"]):
+			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is not carried over", e.name)
+			continue
+		case !bcrypt.MatchString(hash):
+			i.note(Left, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in", e.name)
+			continue
+		case strings.TrimSpace(e.name) != e.name || strings.ContainsFunc(e.name, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }):
+			i.problem(e.key, "nobody can sign in with the name %q: it has a colon, a control character, or white space at its ends", e.name)
+			continue
+		}
+		i.out.users = append(i.out.users, credential{e.name, hash})
+		if keys["labels"] != nil {
+			i.userLabels(e.name, keys["labels"])
+		}
+	}
+	if len(i.out.users) > 0 {
+		i.note(Kept, n, "%d users keep their names and the hashes of their passwords; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", len(i.out.users))
+	}
+}
+
+func (i *importer) userLabels(name string, n *yaml.Node) {
+	for _, l := range i.pairs(n) {
+		values := i.texts(l.value)
+		if len(values) == 0 {
+			continue
+		}
+		if !i.labels[l.name].groups {
+			i.out.claims = append(i.out.claims, listing{name, l.name, values})
+			continue
+		}
+		for _, v := range values {
+			at := slices.IndexFunc(i.out.groups, func(g listing) bool { return g.name == v })
+			if at < 0 {
+				i.out.groups = append(i.out.groups, listing{name: v})
+				at = len(i.out.groups) - 1
+			}
+			i.out.groups[at].values = append(i.out.groups[at].values, name)
+		}
+	}
+}
+
+// directory is an LDAP directory.
+type directory struct {
+	server                     string
+	startTLS, plain            bool
+	ca, bindDN, bindFile       string
+	dn, base, filter, nameFrom string
+	attributes                 []listing // attribute, claim
+	memberOf                   bool
+}
+
+// ldapLabels says which labels of the directory are groups, and which are taken in lower case.
+func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
+	if n == nil || empty(n) {
+		return nil, false
+	}
+	for _, e := range i.pairs(n) {
+		if e.name != "labels" || empty(e.value) {
+			continue
+		}
+		for _, l := range i.pairs(e.value) {
+			keys := i.section(l.value, "attribute", "parse_cn", "lower_case")
+			attribute := i.text(keys["attribute"])
+			known := labelled{lower: i.yes(keys["lower_case"]), plain: true}
+			switch {
+			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]):
+				known.groups, memberOf = true, true
+			case i.yes(keys["parse_cn"]):
+				i.problem(keys["parse_cn"], "parse_cn is carried over for memberOf alone, as groups")
+			default:
+				attributes = append(attributes, listing{of: attribute, name: l.name})
+			}
+			i.labels[l.name] = known
+		}
+	}
+	return attributes, memberOf
+}
+
+// ofAccount finds the attribute that a filter compares with the name.
+var ofAccount = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\$\{account\}\)`)
+
+// ldap reads the directory.
+func (i *importer) ldap(n *yaml.Node) {
+	keys := i.section(n, "addr", "tls", "insecure_tls_skip_verify", "ca_certificate", "base", "filter", "bind_dn", "bind_password_file", "initial_bind_as_user", "labels")
+	d := &directory{}
+	i.out.directory = d
+	d.attributes, d.memberOf = i.ldapLabels(n)
+	address := i.text(keys["addr"])
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host, port = address, ""
+	}
+	if host == "" {
+		i.problem(n, "addr is missing: where the directory is")
+		return
+	}
+	scheme := "ldap://"
+	switch i.text(keys["tls"]) {
+	case "always":
+		scheme = "ldaps://"
+		if port == "636" {
+			port = ""
+		}
+	case "starttls":
+		d.startTLS = true
+	default:
+		if a := net.ParseIP(host); host != "localhost" && (a == nil || !a.IsLoopback()) {
+			d.plain = true
+			i.note(Trap, n, "passwords travel to the directory unencrypted, as they did (plain: true); tls: always or starttls would keep them from whoever is between")
+		}
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	d.server = scheme + host
+	if port != "" && !(scheme == "ldap://" && port == "389") {
+		d.server += ":" + port
+	}
+	if i.yes(keys["insecure_tls_skip_verify"]) {
+		i.note(Changed, keys["insecure_tls_skip_verify"], "the directory's certificate is always verified: name the certificates that it is under (ca)")
+	}
+	d.ca, d.bindDN, d.bindFile = i.text(keys["ca_certificate"]), i.text(keys["bind_dn"]), i.text(keys["bind_password_file"])
+	i.absolute(keys["ca_certificate"], d.ca)
+	i.absolute(keys["bind_password_file"], d.bindFile)
+	d.base, d.filter = i.text(keys["base"]), i.text(keys["filter"])
+	found := ofAccount.FindAllStringSubmatch(d.filter, -1)
+	if i.yes(keys["initial_bind_as_user"]) {
+		if !strings.Contains(d.bindDN, "=${account}") {
+			i.problem(keys["initial_bind_as_user"], "Tidewaiter binds as the person with a DN, as uid=${account},ou=people,…: give a service account (bind_dn, bind_password_file) in place of it")
+			return
+		}
+		d.dn, d.base, d.filter, d.bindDN, d.bindFile = strings.ReplaceAll(d.bindDN, "${account}", "{name}"), "", "", "", ""
+		d.nameFrom, _, _ = strings.Cut(d.dn, "=")
+	} else {
+		if len(found) == 0 {
+			i.problem(n, "filter compares no attribute with the name: (uid=${account}) is wanted in it")
+			return
+		}
+		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
+	}
+	i.note(Trap, n, "a directory finds alice when it is asked for ALICE, and docker_auth goes on with ALICE, whom no entry of the list knows: here the name is what the directory has as %s", d.nameFrom)
+	i.note(Kept, n, "people of the directory are from the source ldap:directory; their labels are claims, and those of memberOf with parse_cn groups")
+}

@@ -1,0 +1,194 @@
+package dockerauth
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// Bounds of a configuration.
+const (
+	maxFile  = 8 << 20 // bytes
+	maxDepth = 24
+)
+
+// reader reads YAML as docker_auth does, which ignores keys that it does not know; but it tells of them.
+type reader struct {
+	file     string
+	problems config.Problems
+	notes    []Note
+}
+
+func (r *reader) problem(n *yaml.Node, format string, args ...any) {
+	r.problems = append(r.problems, config.Problem{File: r.file, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {
+	note := Note{Kind: kind, Text: fmt.Sprintf(format, args...)}
+	if n != nil {
+		note.Line, note.Column = n.Line, n.Column
+	}
+	if !slices.Contains(r.notes, note) {
+		r.notes = append(r.notes, note)
+	}
+}
+
+// parse returns the root of a document; nil after telling a problem.
+func (r *reader) parse(src []byte) *yaml.Node {
+	at := &yaml.Node{Line: 1, Column: 1}
+	if len(src) > maxFile {
+		r.problem(at, "the file is larger than %d MiB", maxFile>>20)
+		return nil
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(src), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	var document yaml.Node
+	if err == nil {
+		err = loader.Load(&document)
+	}
+	var e *yaml.LoadError
+	switch {
+	case errors.Is(err, io.EOF):
+		r.problem(at, "the file is empty")
+	case errors.As(err, &e):
+		r.problem(&yaml.Node{Line: e.Mark.Line, Column: e.Mark.Column}, "this is not YAML: %s", e.Message)
+	case err != nil:
+		r.problem(at, "reading YAML: %v", err)
+	case len(document.Content) != 1:
+		r.problem(at, "the file is empty")
+	default:
+		return document.Content[0]
+	}
+	return nil
+}
+
+// entryOf is a key with its value.
+type entryOf struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// pairs returns the keys of a section.
+func (r *reader) pairs(n *yaml.Node) (all []entryOf) {
+	n = resolved(n)
+	if n.Kind == yaml.ScalarNode && empty(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		r.problem(n, "keys with values are wanted here")
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], resolved(n.Content[i+1])
+		if key.Value == "<<" && key.Style == 0 {
+			r.problem(key, "merge keys are not read; write out what is merged")
+			continue
+		}
+		if slices.ContainsFunc(all, func(e entryOf) bool { return e.name == key.Value }) {
+			r.problem(key, "the key %q is written twice", key.Value)
+			continue
+		}
+		all = append(all, entryOf{key.Value, key, value})
+	}
+	return all
+}
+
+// section reads a section with known keys. The others are told of, as ignored.
+func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
+	found := make(map[string]*yaml.Node)
+	for _, e := range r.pairs(n) {
+		if !slices.Contains(known, e.name) {
+			r.note(Left, e.key, "docker_auth does not know the key %q and ignores it%s", e.name, meant(e.name, known))
+			continue
+		}
+		found[e.name] = e.value
+	}
+	return found
+}
+
+func resolved(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	return n
+}
+
+// empty reports whether nothing is written there. A quoted empty text is something.
+func empty(n *yaml.Node) bool {
+	return n == nil || n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 &&
+		slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)
+}
+
+// text returns a value; "" if there is none.
+func (r *reader) text(n *yaml.Node) string {
+	if empty(n) {
+		return ""
+	}
+	if n.Kind != yaml.ScalarNode {
+		r.problem(n, "a text is wanted here")
+		return ""
+	}
+	return n.Value
+}
+
+// texts returns a list of texts.
+func (r *reader) texts(n *yaml.Node) []string {
+	if empty(n) {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.problem(n, "a list is wanted here")
+		return nil
+	}
+	all := []string{}
+	for _, item := range n.Content {
+		all = append(all, r.text(resolved(item)))
+	}
+	return all
+}
+
+func (r *reader) yes(n *yaml.Node) bool {
+	return n != nil && slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.Value))
+}
+
+// meant says which key was probably meant.
+func meant(name string, known []string) string {
+	best, least := "", max(1, len(name)/3)+1
+	for _, k := range known {
+		if d := distance(name, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// distance is how many bytes are to be inserted, deleted or replaced (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

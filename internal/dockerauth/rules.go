@@ -1,0 +1,433 @@
+package dockerauth
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// entry is one entry of the list. It matches where its conditions hold and the name is in one of its areas.
+type entry struct {
+	line    int
+	when    []literal
+	areas   []area
+	actions scope.Actions
+	unclear string // why it cannot be said exactly; its areas are then at least what it matches
+}
+
+// region is a part of what an entry matches.
+type region struct {
+	entry   int
+	pattern pattern
+	when    []literal
+	wide    bool // it has more than the entry matches, and only refuses
+}
+
+// rule is one rule that says a part of an entry.
+type rule struct {
+	entry    int
+	deny     bool
+	patterns []pattern
+	actions  scope.Actions
+	when     condition
+}
+
+// A list of entries, of which the first that matches decides, becomes rules of which a deny wins, and else
+// an allow. For one action, each entry either allows or refuses. So
+//
+//	what is granted is what some entry allows, and none refuses that stands before it.
+//
+// Each allow therefore excludes the refusals before it, in one of these ways:
+//
+//   - the refusal becomes a deny, if no allow stands before it that it would take something from; or if all
+//     those cover its whole pattern, for then their conditions can be excluded;
+//   - the refusal covers the allow's whole pattern: then its conditions are excluded from the allow's;
+//   - they have names in common, and others not: then a deny is written for the common ones alone, or the
+//     allow is written for the others alone.
+//
+// Each deny that is written holds only where the first entry that matches refuses, and each allow leaves
+// out only what such an entry refuses: so neither can be wrong, whatever else is written.
+type ordering struct {
+	entries  []entry
+	action   scope.Actions
+	regions  []region // in the order of the list, without those that are never reached
+	problems map[int]string
+
+	allows []rule
+	denies []rule
+	denied map[int]bool // regions, by place, for which a deny is written
+}
+
+// order turns the list into rules. problems says of entries why that is not possible.
+func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
+	problems = make(map[int]string)
+	regions, reached := reachable(entries)
+	for i, r := range reached {
+		if r && entries[i].unclear != "" {
+			problems[i] = entries[i].unclear
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems, reached
+	}
+	regions = widened(regions)
+	var all []rule
+	for rest := uint8(of); rest != 0; rest &= rest - 1 {
+		o := &ordering{
+			entries: entries, action: scope.Actions(1) << bits.TrailingZeros8(rest), regions: regions,
+			problems: problems, denied: make(map[int]bool),
+		}
+		o.order()
+		all = append(all, o.denies...)
+		all = append(all, o.allows...)
+	}
+	return merge(all), problems, reached
+}
+
+// reachable leaves out what entries before always decide.
+func reachable(entries []entry) (regions []region, reached []bool) {
+	reached = make([]bool, len(entries))
+	for i, e := range entries {
+		for _, a := range e.areas {
+			r := region{entry: i, pattern: a.pattern, when: distinct(slices.Concat(e.when, a.when))}
+			w := condition{all: r.when}
+			for _, before := range regions {
+				if before.entry == i || entries[before.entry].unclear != "" {
+					continue
+				}
+				w.none = append(w.none, covering(before, r)...)
+			}
+			if w.possible() {
+				regions = append(regions, r)
+				reached[i] = true
+			}
+		}
+	}
+	return regions, reached
+}
+
+// widened adds what stands for ${user} where an account's name has a slash in it: in rules it stands for nothing then.
+// So that nobody gets more by such a name, an entry that refuses is taken to refuse all of these names.
+func widened(regions []region) []region {
+	all := make([]region, 0, len(regions))
+	for _, r := range regions {
+		all = append(all, r)
+		if !r.pattern.has(user) {
+			continue
+		}
+		var p pattern
+		for _, q := range r.pattern {
+			if q.kind == user {
+				p = append(p, everything...)
+				continue
+			}
+			p = append(p, q)
+		}
+		r.pattern, r.wide = p.normal(), true
+		r.when = append(slices.Clip(r.when), is(atom{kind: account, form: like, text: "/"}))
+		if !contradictory(r.when) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// covering returns the conditions under which one region has all names of another.
+func covering(wide, r region) (conditions [][]literal) {
+	areas, ok := meet(wide.pattern, r.pattern)
+	if !ok {
+		return nil
+	}
+	for _, a := range areas {
+		if a.pattern.equal(r.pattern) {
+			conditions = append(conditions, distinct(slices.Concat(wide.when, a.when)))
+		}
+	}
+	return conditions
+}
+
+func (o *ordering) allowing(r region) bool {
+	return o.entries[r.entry].actions.Has(o.action) && !r.wide
+}
+
+func (o *ordering) refusing(r region) bool { return !o.entries[r.entry].actions.Has(o.action) }
+
+func (o *ordering) problem(i int, format string, args ...any) {
+	if _, told := o.problems[i]; !told {
+		o.problems[i] = fmt.Sprintf(format, args...)
+	}
+}
+
+func (o *ordering) order() {
+	for j, r := range o.regions {
+		if o.refusing(r) {
+			o.refuse(j)
+		}
+	}
+	for i, r := range o.regions {
+		if o.allowing(r) {
+			o.allow(i)
+		}
+	}
+}
+
+// refuse writes a deny for all of a region where that is right, and better than conditions in what comes
+// after.
+func (o *ordering) refuse(j int) {
+	r := o.regions[j]
+	later, covered := false, true
+	for _, after := range o.regions[j+1:] {
+		if after.entry == r.entry || !o.allowing(after) {
+			continue
+		}
+		areas, ok := meet(after.pattern, r.pattern)
+		if !ok {
+			later, covered = true, false
+			continue
+		}
+		for _, a := range areas {
+			if !contradictory(slices.Concat(after.when, r.when, a.when)) {
+				later = true
+				covered = covered && a.pattern.equal(after.pattern)
+			}
+		}
+	}
+	if !later {
+		return // nothing comes after that it could refuse
+	}
+	w := condition{all: r.when}
+	for _, before := range o.regions[:j] {
+		if before.entry == r.entry || !o.allowing(before) {
+			continue
+		}
+		areas, ok := meet(before.pattern, r.pattern)
+		if !ok {
+			if contradictory(slices.Concat(before.when, r.when)) {
+				continue
+			}
+			return
+		}
+		for _, a := range areas {
+			both := slices.Concat(before.when, a.when)
+			switch {
+			case contradictory(slices.Concat(r.when, both)):
+			case a.pattern.equal(r.pattern):
+				w.none = append(w.none, distinct(both))
+			default:
+				return
+			}
+		}
+	}
+	simple, possible := w.simple()
+	switch {
+	case !possible:
+		o.denied[j] = true // what it would refuse is all allowed before
+	case covered && len(w.none) > 0 && !sameLength(simple, w):
+	default:
+		o.deny(j, r.pattern, simple)
+		o.denied[j] = true
+	}
+}
+
+// sameLength reports whether all that was to be excluded went away as it was simplified.
+func sameLength(simple, w condition) bool {
+	return len(simple.none) == 0 && len(simple.all) <= len(w.all)
+}
+
+func (o *ordering) deny(j int, p pattern, w condition) {
+	o.denies = append(o.denies, rule{o.regions[j].entry, true, []pattern{p}, o.action, w})
+}
+
+// allowed is a part of an allow that is held against the refusals before it, one after the other.
+type allowed struct {
+	pattern pattern
+	when    condition
+	next    int // region to be held against
+}
+
+// allow writes what a region allows.
+func (o *ordering) allow(i int) {
+	r := o.regions[i]
+	work := []allowed{{r.pattern, condition{all: r.when}, 0}}
+	for len(work) > 0 {
+		a := work[len(work)-1]
+		work = work[:len(work)-1]
+		if len(work) > mostPieces {
+			o.problem(r.entry, "what it leaves of the entries before it has more than %d parts", mostPieces)
+			return
+		}
+		if a.next == i || o.regions[a.next].entry == r.entry {
+			if simple, possible := a.when.simple(); possible {
+				o.allows = append(o.allows, rule{r.entry, false, []pattern{a.pattern}, o.action, simple})
+			}
+			continue
+		}
+		j := a.next
+		a.next++
+		refusal := o.regions[j]
+		if !o.refusing(refusal) || o.denied[j] {
+			work = append(work, a)
+			continue
+		}
+		work = append(work, o.against(i, j, a)...)
+	}
+}
+
+// against returns what is left of an allow when a refusal has been looked at.
+func (o *ordering) against(i, j int, a allowed) []allowed {
+	refusal := o.regions[j]
+	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
+		return []allowed{a}
+	}
+	areas, ok := meet(a.pattern, refusal.pattern)
+	if !ok {
+		o.problem(o.regions[i].entry, "which of its names are also those of line %d depends on labels in a way that rules cannot say", o.entries[refusal.entry].line)
+		return nil
+	}
+	var common []area
+	for _, c := range areas {
+		both := slices.Concat(refusal.when, c.when)
+		switch {
+		case contradictory(slices.Concat(a.when.all, both)):
+		case c.pattern.equal(a.pattern):
+			a.when.none = append(slices.Clip(a.when.none), distinct(both))
+		default:
+			common = append(common, c)
+		}
+	}
+	if len(common) == 0 {
+		return []allowed{a}
+	}
+	// A few patterns for what is left over read better than a deny with exceptions.
+	if left, ok := minus(a.pattern, refusal.pattern); ok && len(left) <= 3 {
+		var parts []allowed
+		for _, l := range left {
+			parts = append(parts, allowed{l.pattern, condition{slices.Concat(a.when.all, l.when), a.when.none}, a.next})
+		}
+		for _, c := range areas {
+			w := condition{slices.Concat(a.when.all, c.when), append(slices.Clip(a.when.none), refusal.when)}
+			parts = append(parts, allowed{c.pattern, w, a.next})
+		}
+		return parts
+	}
+	for _, c := range common {
+		o.refuseWithin(i, j, c)
+	}
+	return []allowed{a}
+}
+
+// refuseWithin writes a deny for the names that a refusal has in common with a later allow, but for what
+// is allowed before the refusal.
+func (o *ordering) refuseWithin(i, j int, common area) {
+	refusal, later := o.regions[j], o.regions[i]
+	pieces := []refused{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
+	for _, k := range o.regions[:j] {
+		if k.entry == refusal.entry || !o.allowing(k) {
+			continue
+		}
+		var next []refused
+		for _, piece := range pieces {
+			split, ok := piece.except(k, later.when)
+			if !ok || len(next) > mostPieces {
+				o.problem(refusal.entry, "it refuses a part of what line %d allows, and line %d allows a part of that again, before it: such a rest cannot be written as patterns",
+					o.entries[later.entry].line, o.entries[k.entry].line)
+				return
+			}
+			next = append(next, split...)
+		}
+		pieces = next
+	}
+	for _, piece := range pieces {
+		if simple, possible := piece.when.simple(); possible {
+			o.deny(j, piece.pattern, simple)
+		}
+	}
+}
+
+// refused is a part of a deny.
+type refused struct {
+	pattern pattern
+	when    condition
+}
+
+// except returns what is left of a deny for what is allowed before. later is the condition of what the
+// deny is there for: it need not hold where that does not.
+func (p refused) except(before region, later []literal) ([]refused, bool) {
+	areas, ok := meet(before.pattern, p.pattern)
+	if !ok {
+		switch {
+		case contradictory(slices.Concat(p.when.all, before.when)):
+			return []refused{p}, true
+		case contradictory(slices.Concat(p.when.all, before.when, later)):
+			p.when.all = slices.Concat(p.when.all, later)
+			return []refused{p}, true
+		}
+		return nil, false
+	}
+	partly, narrowed := false, false
+	for _, c := range areas {
+		both := slices.Concat(before.when, c.when)
+		switch {
+		case !(condition{slices.Concat(p.when.all, both), p.when.none}).possible():
+		case c.pattern.equal(p.pattern):
+			p.when.none = append(slices.Clip(p.when.none), distinct(both))
+		case !(condition{slices.Concat(p.when.all, both, later), p.when.none}).possible():
+			narrowed = true
+		default:
+			partly = true
+		}
+	}
+	if narrowed {
+		p.when.all = slices.Concat(p.when.all, later)
+	}
+	if !partly {
+		return []refused{p}, true
+	}
+	left, ok := minus(p.pattern, before.pattern)
+	if !ok {
+		return nil, false
+	}
+	var parts []refused
+	for _, l := range left {
+		parts = append(parts, refused{l.pattern, condition{slices.Concat(p.when.all, l.when), p.when.none}})
+	}
+	for _, c := range areas {
+		parts = append(parts, refused{c.pattern, condition{slices.Concat(p.when.all, c.when), append(slices.Clip(p.when.none), before.when)}})
+	}
+	return parts, true
+}
+
+// merge makes one rule of those of an entry that differ in actions or patterns alone.
+func merge(rules []rule) []rule {
+	var merged []rule
+	for _, r := range rules { // one pattern each
+		same := func(m rule) bool {
+			return m.entry == r.entry && m.deny == r.deny && m.patterns[0].equal(r.patterns[0]) && m.when.key() == r.when.key()
+		}
+		if i := slices.IndexFunc(merged, same); i >= 0 {
+			merged[i].actions |= r.actions
+			continue
+		}
+		merged = append(merged, r)
+	}
+	var joined []rule
+	for _, r := range merged {
+		same := func(m rule) bool {
+			return m.entry == r.entry && m.deny == r.deny && m.actions == r.actions && m.when.key() == r.when.key()
+		}
+		i := slices.IndexFunc(joined, same)
+		if i < 0 {
+			joined = append(joined, r)
+			continue
+		}
+		p := r.patterns[0]
+		if slices.ContainsFunc(joined[i].patterns, func(q pattern) bool { return p.within(q) }) {
+			continue
+		}
+		joined[i].patterns = append(slices.DeleteFunc(slices.Clone(joined[i].patterns), func(q pattern) bool { return q.within(p) }), p)
+	}
+	slices.SortStableFunc(joined, func(a, b rule) int { return a.entry - b.entry })
+	return joined
+}

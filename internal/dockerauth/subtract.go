@@ -1,0 +1,173 @@
+package dockerauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// What is left of a pattern when another is taken away. There is no "but not" in a pattern: so
+// the rest is written out, character by character where it must be: all but test-* is what begins with
+// another letter than t, with t and another than e, and so on. That is long, and exact; it is the last
+// resort.
+
+// letters are what parts of names are made of. Only a first part can have a colon: host:5000/app.
+const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
+
+// minus returns the names of p that are not in q. It fails where that cannot be written.
+func minus(p, q pattern) ([]area, bool) {
+	if p.within(q) {
+		return nil, true
+	}
+	if both, ok := meet(p, q); ok && len(both) == 0 {
+		return []area{{pattern: p}}, true
+	}
+	if p.has(claim) || q.has(claim) {
+		return nil, false
+	}
+	head, open, ok := ending(p)
+	taken, takenOpen, ok2 := ending(q)
+	if !ok || !ok2 {
+		return nil, false
+	}
+	var areas []area
+	// Names are told apart by their number of parts first.
+	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
+		areas = append(areas, area{pattern: lengthen(head, n)})
+	}
+	if !takenOpen && open {
+		longer := append(lengthen(head, max(len(head), len(taken)+1)), part{kind: deep})
+		areas = append(areas, area{pattern: longer})
+	}
+	if !takenOpen && !open && len(head) != len(taken) || !open && len(head) < len(taken) {
+		return tidy(areas), true
+	}
+	if !takenOpen && len(head) > len(taken) {
+		return tidy(areas), true
+	}
+	from := lengthen(head, max(len(head), len(taken)))
+	rest := pattern(nil)
+	if takenOpen {
+		if open {
+			rest = pattern{{kind: deep}}
+		}
+	}
+	done := []area{{}} // what is common of the parts before
+	for i := range taken {
+		left, ok := from[i].minus(taken[i], i == 0)
+		if !ok {
+			return nil, false
+		}
+		after := area{pattern: slices.Concat(from[i+1:], rest)}
+		areas = append(areas, before(before(done, left), []area{after})...)
+		common, ok := from[i].meet(taken[i])
+		if !ok || len(areas) > 4*mostPieces {
+			return nil, false
+		}
+		done = before(done, common)
+	}
+	for i := range areas {
+		areas[i].pattern = areas[i].pattern.normal()
+	}
+	areas = tidy(areas)
+	return areas, len(areas) <= mostPieces
+}
+
+// ending cuts the ** off a pattern that has one at its end alone. It fails where there is another.
+func ending(p pattern) (head pattern, open, ok bool) {
+	at := slices.IndexFunc(p, func(x part) bool { return x.kind == deep })
+	switch at {
+	case -1:
+		return p, false, true
+	case len(p) - 1:
+		return p[:at], true, true
+	}
+	return nil, false, false
+}
+
+// lengthen appends any parts up to n.
+func lengthen(p pattern, n int) pattern {
+	longer := slices.Clone(p)
+	for len(longer) < n {
+		longer = append(longer, part{kind: star})
+	}
+	return longer
+}
+
+// minus subtracts single parts.
+func (p part) minus(q part, first bool) ([]area, bool) {
+	if p.within(q) {
+		return nil, true
+	}
+	switch common, ok := p.meet(q); {
+	case !ok:
+		return nil, false
+	case len(common) == 0:
+		return []area{{pattern: pattern{p}}}, true
+	case p.kind == user: // all but ann: ${user}, if it is not ann who asks
+		return []area{{pattern{p}, []literal{not(common[0].when[0].atom)}}}, true
+	case q.kind == user && p.kind == word:
+		return []area{{pattern{p}, []literal{not(named(p.text))}}}, true
+	case q.kind == user:
+		return nil, false
+	}
+	others, ok := complement(q.text, first)
+	if !ok {
+		return nil, false
+	}
+	var areas []area
+	for _, text := range others {
+		some, ok := p.meet(textPart(text))
+		if !ok {
+			return nil, false
+		}
+		areas = append(areas, some...)
+	}
+	return areas, true
+}
+
+// complement returns globs for all parts that a word, or a glob with one *, does not match.
+func complement(text string, first bool) ([]string, bool) {
+	head, tail, globbed := strings.Cut(text, "*")
+	if strings.Contains(tail, "*") {
+		return nil, false
+	}
+	alphabet := letters
+	if first {
+		alphabet += ":"
+	}
+	var others []string
+	for i := range len(head) { // another letter at this place, or an end
+		for _, c := range alphabet {
+			if byte(c) != head[i] {
+				others = append(others, head[:i]+string(c)+"*")
+			}
+		}
+		if i > 0 {
+			others = append(others, head[:i])
+		}
+	}
+	if !globbed {
+		for _, c := range alphabet {
+			others = append(others, head+string(c)+"*")
+		}
+		return others, true
+	}
+	for i := range len(tail) { // the same from the end
+		from := len(tail) - i
+		for _, c := range alphabet {
+			if byte(c) != tail[from-1] {
+				others = append(others, "*"+string(c)+tail[from:])
+			}
+		}
+		if i > 0 {
+			others = append(others, tail[from:])
+		}
+	}
+	// Both, but one over the other: ab*bc does not match abc.
+	for over := 1; over <= min(len(head), len(tail)); over++ {
+		if strings.HasSuffix(head, tail[:over]) {
+			others = append(others, head+tail[over:])
+		}
+	}
+	return others, true
+}

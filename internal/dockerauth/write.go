@@ -1,0 +1,235 @@
+package dockerauth
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// write returns tidewaiter.yaml, with the report at its top.
+func (i *importer) write() []byte {
+	var b bytes.Buffer
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Made from %s, a configuration of docker_auth. What became of it:", comment(i.file))
+	for _, n := range i.notes {
+		if n.Kind != Kept {
+			line("#   %s", comment(n.String()))
+		}
+	}
+	line("")
+	line("listen:")
+	line("  - address: %s", quote(i.out.address))
+	if i.out.certificate != "" {
+		line("    tls: { certificate: %s, key: %s }", quote(i.out.certificate), quote(i.out.key))
+	}
+	if i.out.path != "" {
+		line("paths: { token: %s }", quote(i.out.path))
+	}
+	if len(i.TrustedProxies) > 0 {
+		line("trusted_proxies: %s", quoteAll(i.TrustedProxies))
+	}
+	if i.out.rootCertificate != "" {
+		line("signing:")
+		line("  root: { certificate: %s, key: %s }", quote(i.out.rootCertificate), quote(i.out.rootKey))
+		if i.out.algorithm != "" {
+			line("  algorithm: %s", i.out.algorithm)
+		}
+		if i.out.shared {
+			line("  shared_root: true # its certificate is for TLS servers as well")
+		}
+	}
+	line("token:")
+	if i.out.issuer != "" {
+		line("  issuer: %s", quote(i.out.issuer))
+	}
+	if i.out.lifetime > 0 {
+		line("  lifetime: %s", life(i.out.lifetime))
+	}
+	line("  anonymous: %t", i.out.anonymous)
+	line("registries:")
+	for _, s := range i.out.services {
+		line("  - service: %s", quote(s))
+	}
+	i.writeIdentity(line)
+	if len(i.out.rules) > 0 {
+		line("policy:")
+		line("  rules:")
+		for _, r := range i.out.rules {
+			i.writeRule(line, r)
+		}
+	}
+	if i.out.decider != nil {
+		mark := ""
+		if i.out.deciderBeside {
+			mark = "# "
+		}
+		line("%sdecider: { name: ext-authz, command: %s, grants: replace }", mark, quoteAll(i.out.decider))
+	}
+	return b.Bytes()
+}
+
+func (i *importer) writeIdentity(line func(string, ...any)) {
+	if len(i.out.users) == 0 && i.out.directory == nil && i.out.source == nil {
+		return
+	}
+	line("identity:")
+	if len(i.out.users) > 0 {
+		line("  - htpasswd:")
+		line("      name: users")
+		line("      entries:")
+		for _, u := range i.out.users {
+			line("        - %s", quote(u.name+":"+u.hash))
+		}
+		if len(i.out.groups) > 0 {
+			line("      groups:")
+			for _, g := range i.out.groups {
+				line("        %s: %s", quote(g.name), quoteAll(g.values))
+			}
+		}
+		if len(i.out.claims) > 0 {
+			line("      claims:")
+			last := ""
+			for _, c := range i.out.claims {
+				if c.of != last {
+					line("        %s:", quote(c.of))
+					last = c.of
+				}
+				line("          %s: %s", quote(c.name), quoteAll(c.values))
+			}
+		}
+	}
+	if i.out.source != nil {
+		line("  - external: { name: ext-auth, command: %s }", quoteAll(i.out.source))
+	}
+	if d := i.out.directory; d != nil {
+		i.writeDirectory(line, d)
+	}
+}
+
+func (i *importer) writeDirectory(line func(string, ...any), d *directory) {
+	line("  - ldap:")
+	line("      name: directory")
+	line("      servers: %s", quoteAll([]string{d.server}))
+	if d.startTLS {
+		line("      start_tls: true")
+	}
+	if d.plain {
+		line("      plain: true")
+	}
+	for _, s := range []struct{ key, value string }{{"ca", d.ca}, {"bind_dn", d.bindDN}, {"bind_password_file", d.bindFile}} {
+		if s.value != "" {
+			line("      %s: %s", s.key, quote(s.value))
+		}
+	}
+	line("      user:")
+	for _, s := range []struct{ key, value string }{{"dn", d.dn}, {"base", d.base}, {"filter", d.filter}, {"name_attribute", d.nameFrom}} {
+		if s.value != "" {
+			line("        %s: %s", s.key, quote(s.value))
+		}
+	}
+	if len(d.attributes) > 0 {
+		line("        attributes:")
+		for _, a := range d.attributes {
+			line("          %s: %s", quote(a.of), quote(a.name))
+		}
+	}
+	if d.memberOf {
+		line("      groups: { member_of: true }")
+	}
+}
+
+func (i *importer) writeRule(line func(string, ...any), r outRule) {
+	line("    - name: %s # line %d", quote(r.name), r.line)
+	if r.deny {
+		line("      effect: deny")
+	}
+	line("      subjects: %s", quoteAll(r.subjects))
+	if len(r.registries) > 0 {
+		line("      registries: %s", quoteAll(r.registries))
+	}
+	if r.kind == scope.TypeRegistry {
+		line("      catalog: true")
+	} else {
+		line("      repositories: %s", quoteAll(r.texts()))
+		actions := []string{"*"}
+		if r.actions != scope.Repository {
+			actions = r.actions.Names()
+		}
+		line("      actions: %s", quoteAll(actions))
+	}
+	if r.text != "" {
+		line("      when: %s", quote(r.text))
+	}
+}
+
+// texts are the patterns of a rule that some repository's name could match.
+func (r rule) texts() (texts []string) {
+	for _, p := range r.patterns {
+		for _, text := range p.texts() {
+			if (policy.Limit{Names: []string{text}, Actions: scope.Pull}).Check() == nil && !slices.Contains(texts, text) {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
+}
+
+// life writes seconds as a duration.
+func life(seconds int) string {
+	d := time.Duration(seconds) * time.Second
+	switch {
+	case d%time.Hour == 0:
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	case d%time.Minute == 0:
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	}
+	return strconv.Itoa(seconds) + "s"
+}
+
+// plain is what needs no quotes in YAML.
+var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
+
+// quote writes a text as YAML has it.
+func quote(s string) string {
+	switch strings.ToLower(s) {
+	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
+		return "'" + s + "'"
+	}
+	switch {
+	case plain.MatchString(s):
+		return s
+	case strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff
+	}):
+		return strconv.QuoteToASCII(s)
+	case strings.ContainsAny(s, `"\`) || !strings.Contains(s, "'"):
+		if !strings.ContainsAny(s, `"\`) {
+			return `"` + s + `"`
+		}
+		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	}
+	return `"` + s + `"`
+}
+
+func quoteAll(texts []string) string {
+	quoted := make([]string, len(texts))
+	for k, s := range texts {
+		quoted[k] = quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// comment makes one line of a text.
+func comment(s string) string { return strings.Join(strings.Fields(readableAll(s)), " ") }
+
+func readableAll(s string) string {
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
+}
