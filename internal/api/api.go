@@ -25,8 +25,9 @@
 // # What all routes have in common
 //
 // Who calls is said by server.Caller, as at the token endpoint. Errors are problem details (RFC 9457), made in problem.go
-// alone: they show no value that was sent, since it may be a secret. Lists are pages (page.go), and changes can be made
-// conditional on what was seen (tag.go). Browsers of other origins are refused. A request has a megabyte and half a minute.
+// alone: they show no value that was sent, since it may be a secret. Lists are pages (page.go), changes can be made
+// conditional on what was seen (tag.go), and creations can be repeated (made.go). Browsers of other origins are refused. A
+// request has a megabyte and half a minute.
 package api
 
 import (

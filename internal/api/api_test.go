@@ -1,17 +1,12 @@
 package api_test
 
 import (
-	"flag"
-	"net/http"
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
-
-var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
 func TestUsersAreLookedAfterOverHTTP(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -37,30 +32,4 @@ func TestUsersAreLookedAfterOverHTTP(t *testing.T) {
 		h.must(204, root, "DELETE", "/users/ann", nil)
 		h.must(404, root, "GET", "/users/ann", nil)
 	})
-}
-
-// docs/openapi.json is written from the code, so that it cannot say otherwise than it does.
-func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
-	h := newHouse(t, "sqlite::memory:")
-	const file = "../../docs/openapi.json"
-	if *update {
-		if err := os.WriteFile(file, h.api.Description(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	written, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(written), string(h.api.Description())); diff != "" {
-		t.Errorf("docs/openapi.json is not what the code says: make generate (-file +code):\n%s", diff)
-	}
-	answer, err := http.Get(h.at + "/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != 200 {
-		t.Errorf("/openapi.json: %s", answer.Status)
-	}
 }

@@ -9,6 +9,7 @@ import (
 
 // newGroup is a group to add.
 type newGroup struct {
+	Repeatable
 	Body struct {
 		Name string `json:"name" maxLength:"64" doc:"Lower-case letters and digits, with single separators between them" example:"developers"`
 	}
@@ -45,7 +46,7 @@ func (a *API) groupRoutes() {
 		OperationID: "add-group", Method: http.MethodPost, Path: "/groups", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Add a group", Description: "Without members. Rules of the policy name it as group:NAME.",
 	}, func(ctx context.Context, by Actor, in *newGroup) (*made[Group], error) {
-		g, err := a.Accounts.AddGroup(ctx, by, in.Body.Name)
+		g, err := a.Accounts.AddGroup(ctx, in.by(by), in.Body.Name)
 		return created("/groups/"+g.Name, g.ID, g.Version, NewGroup(&g), err)
 	})
 	route(a, huma.Operation{

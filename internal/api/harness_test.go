@@ -50,6 +50,8 @@ type house struct {
 	api      *api.API
 	clock    *clock
 	log      *text
+	close    func()
+	count    int
 }
 
 // clock is a time that tests move.
@@ -144,13 +146,14 @@ func newHouse(t testing.TB, url string) *house {
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))
 	h.at = over.URL
-	t.Cleanup(func() {
+	h.close = sync.OnceFunc(func() {
 		over.Close()
 		http.DefaultClient.CloseIdleConnections()
 		if err := errors.Join(h.journal.Close(context.Background()), h.db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(h.close)
 	return h
 }
 
@@ -170,6 +173,25 @@ func (h *house) user(name string, groups ...string) accounts.Account {
 		h.Fatal(err)
 	}
 	return u
+}
+
+// member adds a user without a password, and the groups.
+func (h *house) member(name string, groups ...string) {
+	h.Helper()
+	for _, g := range groups {
+		if _, err := h.accounts.AddGroup(h.Context(), operator, g); err != nil && !errors.Is(err, accounts.ErrExists) {
+			h.Fatal(err)
+		}
+	}
+	if _, err := h.accounts.AddUser(h.Context(), operator, accounts.NewUser{Name: name, Groups: groups}); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// next counts.
+func (h *house) next() int {
+	h.count++
+	return h.count
 }
 
 // token makes an access token for a user of ours.
@@ -206,6 +228,16 @@ func cookie(secret string) as {
 
 func header(name, value string) as { return func(r *http.Request) { r.Header.Set(name, value) } }
 
+// get asks for an address as nobody.
+func (h *house) get(path string) reply {
+	h.Helper()
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.at+path, nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return h.send(r)
+}
+
 // ask sends a request to a path under /api/v1. A body of nil is none, a text is sent as it is, all else as JSON.
 func (h *house) ask(who as, method, path string, body any, more ...as) reply {
 	h.Helper()
@@ -232,6 +264,11 @@ func (h *house) ask(who as, method, path string, body any, more ...as) reply {
 	for _, m := range more {
 		m(r)
 	}
+	return h.send(r)
+}
+
+func (h *house) send(r *http.Request) reply {
+	h.Helper()
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		h.Fatal(err)

@@ -1,5 +1,16 @@
 package api
 
+// Repeatable is what creations take that may be tried again after an answer was lost.
+type Repeatable struct {
+	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Chosen by the client, random: whoever gets no answer sends the same request with the same key again, within a day, and what it makes is made once. A secret is then another one than that of the lost answer; if that was used, the answer is 409"`
+}
+
+// by is the caller with the key.
+func (r Repeatable) by(by Actor) Actor {
+	by.Key = r.Key
+	return by
+}
+
 // made is an object that was created, as it is answered.
 type made[T any] struct {
 	Location string `header:"Location" doc:"Where it is"`

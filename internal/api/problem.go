@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
@@ -63,10 +64,14 @@ func (a *API) problem(c *call, err error) *Problem {
 	case errors.As(err, &p):
 		own := *p
 		p = &own
+	case isInvalid && invalid.Field == "key":
+		p = mistaken("header.Idempotency-Key", "%s", invalid.Text)
 	case isInvalid:
 		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
 	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = refuse(http.StatusNotFound, "%s", err)
+	case errors.Is(err, accounts.ErrLast): // which is a refusal, too
+		p = refuse(http.StatusConflict, "%s", err)
 	case errors.Is(err, rulebook.ErrForbidden):
 		p = refuse(http.StatusForbidden, "%s", err)
 	case errors.Is(err, rulebook.ErrExists):

@@ -14,6 +14,7 @@ import (
 
 // newRobot is a robot to add.
 type newRobot struct {
+	Repeatable
 	Body struct {
 		Name    string    `json:"name" maxLength:"70" doc:"Lower-case letters and digits, with single separators between them" example:"ci"`
 		Expires time.Time `json:"expires,omitzero" doc:"When it ends; left out: never" example:"2027-01-31T12:00:00Z"`
@@ -35,7 +36,7 @@ func (a *API) robotRoutes() {
 		OperationID: "add-robot", Method: http.MethodPost, Path: "/robots", Tags: []string{tagRobots}, DefaultStatus: http.StatusCreated,
 		Summary: "Add a robot", Description: "The answer has its secret, which is shown this once.",
 	}, func(ctx context.Context, by Actor, in *newRobot) (*made[Account], error) {
-		r, secret, err := a.Accounts.AddRobot(ctx, by, accounts.NewRobot{Name: in.Body.Name, Expires: in.Body.Expires, Groups: in.Body.Groups})
+		r, secret, err := a.Accounts.AddRobot(ctx, in.by(by), accounts.NewRobot{Name: in.Body.Name, Expires: in.Body.Expires, Groups: in.Body.Groups})
 		if errors.Is(err, accounts.ErrNotFound) {
 			return nil, mistaken("body.groups", "%s", err)
 		}

@@ -36,6 +36,7 @@ type identified struct {
 
 // newToken is an access token to make.
 type newToken struct {
+	Repeatable
 	Body struct {
 		Name     string    `json:"name" maxLength:"64" doc:"What it is called: no two of one owner have the same" example:"laptop"`
 		User     string    `json:"user,omitempty" maxLength:"256" doc:"The user that it is for; left out: who calls" example:"alice"`
@@ -161,7 +162,7 @@ func (a *API) makeToken(ctx context.Context, by Actor, in *newToken) (*made[Toke
 			return nil, err
 		}
 	}
-	t, secret, err := a.Accounts.AddToken(ctx, by, accounts.NewToken{Owner: owner, Name: in.Body.Name, Limits: limits, Expires: in.Body.Expires})
+	t, secret, err := a.Accounts.AddToken(ctx, in.by(by), accounts.NewToken{Owner: owner, Name: in.Body.Name, Limits: limits, Expires: in.Body.Expires})
 	if errors.Is(err, accounts.ErrNotFound) {
 		return nil, mistaken("body.user", "%s", err)
 	}

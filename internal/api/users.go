@@ -15,6 +15,7 @@ import (
 
 // newUser is a user to add.
 type newUser struct {
+	Repeatable
 	Body struct {
 		Name     string   `json:"name" maxLength:"64" doc:"Lower-case letters and digits, with single separators between them" example:"alice"`
 		Password string   `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"At least 8 bytes, none of the commonest. Without it, and without hash, the user signs in with tokens only"`
@@ -39,7 +40,7 @@ func (a *API) userRoutes() {
 		OperationID: "add-user", Method: http.MethodPost, Path: "/users", Tags: []string{tagUsers}, DefaultStatus: http.StatusCreated,
 		Summary: "Add a user",
 	}, func(ctx context.Context, by Actor, in *newUser) (*made[Account], error) {
-		u, err := a.Accounts.AddUser(ctx, by, accounts.NewUser{
+		u, err := a.Accounts.AddUser(ctx, in.by(by), accounts.NewUser{
 			Name: in.Body.Name, Password: identity.NewSecret(in.Body.Password), Hash: identity.NewSecret(in.Body.Hash), Groups: in.Body.Groups,
 		})
 		if errors.Is(err, accounts.ErrNotFound) {

@@ -14,6 +14,9 @@ type Actor struct {
 	Remote     netip.Addr
 	Credential string    // identity.Verified.Credential
 	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
+	// Key makes creations repeatable: whoever lost the answer to one tries it again with the same key, and gets what was made. Chosen by
+	// the caller, at most 200 bytes; "": there is none.
+	Key string
 
 	operator string
 	forces   bool

@@ -20,8 +20,15 @@ func (a *Accounts) AddGroup(ctx context.Context, by Actor, name string) (Group, 
 	}
 	if err == nil {
 		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
-			g.ID, g.Created = a.newID(), a.now()
-			return &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
+			return a.once(ctx, tx, by, "group.add", name, func() (string, *journal.Change, error) {
+				g.ID, g.Created = a.newID(), a.now()
+				return g.ID, &journal.Change{Action: "group.add", Target: name, To: map[string]any{"id": g.ID}}, insertGroup(ctx, tx, &g)
+			}, func(id string) (_ *journal.Change, err error) {
+				if g, err = findGroup(ctx, tx, name); err == nil && g.ID != id {
+					err = ErrNotFound
+				}
+				return nil, err
+			})
 		})
 	}
 	if err != nil {

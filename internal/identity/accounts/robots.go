@@ -50,14 +50,28 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 		return Account{}, identity.Secret{}, err
 	}
 	secret, d := newSecret(letterRobot)
-	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
-		note, err := a.create(ctx, tx, &r)
-		if err != nil {
-			return nil, err
-		}
-		t := a.robotSecret(&r)
-		note.To["secret"] = t.ID
-		return note, insertToken(ctx, tx, &t, d)
+	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
+		return a.once(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
+			note, err := a.create(ctx, tx, &r)
+			if err != nil {
+				return "", nil, err
+			}
+			t := a.robotSecret(&r)
+			note.To["secret"] = t.ID
+			return r.ID, note, insertToken(ctx, tx, &t, d)
+		}, func(id string) (_ *journal.Change, err error) {
+			if r, err = a.createdBefore(ctx, tx, by, id); err != nil {
+				return nil, err
+			}
+			secrets, err := robotSecrets(ctx, tx, id)
+			if err != nil {
+				return nil, err
+			}
+			if len(secrets) != 1 {
+				return nil, errUsed // or replaced
+			}
+			return a.again(ctx, tx, kind, &secrets[0], d)
+		})
 	})
 	return r.Account, secret, err
 }
@@ -96,8 +110,7 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 
 func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap time.Duration, d digest) (*journal.Change, error) {
 	now := a.now()
-	secrets, err := collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
-		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, r.ID, string(Robot))
+	secrets, err := robotSecrets(ctx, tx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +131,12 @@ func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap ti
 	t := a.robotSecret(r)
 	to["secret"] = t.ID
 	return &journal.Change{Action: "rotate", From: from, To: to}, insertToken(ctx, tx, &t, d)
+}
+
+// robotSecrets are the secrets of a robot, the present one first.
+func robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
+	return collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
+		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, id, string(Robot))
 }
 
 // mayRotate lets those who may change accounts, and the robot itself with its present secret.

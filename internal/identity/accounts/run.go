@@ -76,7 +76,9 @@ func (a *Accounts) tend(ctx context.Context, t *tending) {
 		err, t.noted = a.note(ctx), now
 	}
 	if err == nil && now.Sub(t.swept) >= sweepEvery {
-		err, t.swept = a.sweep(ctx), now
+		if err, t.swept = a.sweep(ctx), now; err == nil {
+			err = a.sweepKeys(ctx)
+		}
 	}
 	switch {
 	case ctx.Err() != nil:

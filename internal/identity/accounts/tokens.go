@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -67,7 +68,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	}
 	secret, d := newSecret(letterAccess)
 	t := Token{Use: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
-	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		t.ID, t.Created = a.newID(), a.now()
 		if own {
 			if t.Parent, err = parent(ctx, tx, by); err != nil {
@@ -82,10 +83,22 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 				return nil, fmt.Errorf("owner: %w", errors.Join(err, ErrNotFound))
 			}
 		}
-		if err := room(ctx, tx, t.Owner, Access); err != nil {
-			return nil, err
-		}
-		return &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+		asked := t
+		return a.once(ctx, tx, by, "token.add", t.Owner.String()+" "+n.Name, func() (string, *journal.Change, error) {
+			if err := room(ctx, tx, t.Owner, Access); err != nil {
+				return "", nil, err
+			}
+			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+		}, func(id string) (_ *journal.Change, err error) {
+			if t, err = findToken(ctx, tx, id); err != nil {
+				return nil, err
+			}
+			// What this credential could not make now, it does not get either.
+			if t.Parent != asked.Parent || !t.Expires.Equal(asked.Expires) || !slices.EqualFunc(t.Limits, asked.Limits, sameLimit) {
+				return nil, errOther
+			}
+			return a.again(ctx, tx, kind, &t, d)
+		})
 	})
 	return t, secret, err
 }
@@ -107,6 +120,10 @@ func narrow(by Actor, n *NewToken) error {
 		return fmt.Errorf("%w: the token would outlive the credential that it is made with", ErrForbidden)
 	}
 	return nil
+}
+
+func sameLimit(a, b policy.Limit) bool {
+	return typeOf(a.Type) == typeOf(b.Type) && a.Actions == b.Actions && slices.Equal(a.Names, b.Names)
 }
 
 func checkToken(n NewToken) error {

@@ -39,8 +39,25 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	if err := a.mayChange(by, r.principal()); err != nil {
 		return Account{}, err
 	}
-	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) { return a.create(ctx, tx, &r) })
+	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+		return a.once(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
+			note, err := a.create(ctx, tx, &r)
+			return r.ID, note, err
+		}, func(id string) (_ *journal.Change, err error) {
+			r, err = a.createdBefore(ctx, tx, by, id)
+			return nil, err
+		})
+	})
 	return r.Account, err
+}
+
+// createdBefore finds what an actor added with a key, and may still change: rights may be others by now.
+func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id string) (record, error) {
+	r, err := findID(ctx, tx, id)
+	if err == nil {
+		err = a.mayChange(by, r.principal())
+	}
+	return r, err
 }
 
 // create adds an account with its memberships.

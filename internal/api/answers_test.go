@@ -1,0 +1,262 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+func TestErrorsAreProblemDetails(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.member("root", accounts.Administrators)
+	_, secret := h.token("root", "t")
+	root := bearer(secret)
+	type mistake = map[string]any
+	for _, tt := range []struct {
+		who          as
+		method, path string
+		body         any
+		status       int
+		detail       string
+		errors       []any
+	}{
+		{nobody, "GET", "/users", nil, 401, "who is asking? Sign in with a token, a name and a password, or a session", nil},
+		{root, "GET", "/nothing", nil, 404, "nothing is here: /openapi.json says what there is", nil},
+		{root, "PATCH", "/users", nil, 405, "this method is not understood here", nil},
+		{root, "GET", "/users/none", nil, 404, `looking up "none": there is no such thing`, nil},
+		{root, "DELETE", "/users/root", nil, 409, `deleting "root": nobody would be left who is an administrator`, nil},
+		{root, "POST", "/users", fields{"name": "Ann"}, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "body.name", "detail": `"Ann" has a capital letter: names are written in lower case ("ann")`}}},
+		{root, "POST", "/users", fields{"name": "ann", "password": "12345678"}, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "body.password", "detail": "it is one of the commonest passwords, which are tried first"}}},
+		{root, "POST", "/users", fields{"name": "ann", "groups": []string{"none"}}, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "body.groups", "detail": `adding user "ann": group "none": there is no such thing`}}},
+		{root, "POST", "/users", fields{"name": "ann", "admin": true}, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "body.admin", "detail": "unexpected property"}}},
+		{root, "POST", "/users", fields{}, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "body", "detail": "expected required property name to be present"}}},
+		{root, "POST", "/users", `{`, 400, "the body is no JSON, or there is none", nil},
+		{root, "POST", "/users", nil, 400, "the body is no JSON, or there is none", nil},
+		{root, "GET", "/users?limit=many", nil, 422, "what was sent cannot be taken",
+			[]any{mistake{"location": "query.limit", "detail": "invalid integer"}}},
+		{root, "GET", "/users?limit=%zz", nil, 400, "the query holds an invalid escape, or a semicolon", nil},
+	} {
+		r := h.ask(tt.who, tt.method, tt.path, tt.body)
+		got := h.read(r)
+		id := r.Header.Get("X-Request-Id")
+		want := fields{
+			"type": "about:blank", "title": http.StatusText(tt.status), "status": float64(tt.status), "detail": tt.detail, "instance": "urn:uuid:" + id,
+		}
+		if tt.errors != nil {
+			want["errors"] = tt.errors
+		}
+		if diff := cmp.Diff(want, got); diff != "" || r.Status != tt.status || r.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d %s: %s", tt.method, tt.path, r.Status, r.Header.Get("Content-Type"), diff)
+		}
+		if (r.Header.Get("Www-Authenticate") != "") != (tt.status == 401) {
+			t.Errorf("%s %s: Www-Authenticate: %s", tt.method, tt.path, r.Header.Get("Www-Authenticate"))
+		}
+	}
+	if got := h.ask(root, "PATCH", "/users", nil).Header["Allow"]; cmp.Diff([]string{"GET", "POST"}, got) != "" {
+		t.Errorf("Allow: %v", got)
+	}
+	if got := h.ask(root, "POST", "/users", `{"name":"`+strings.Repeat("x", 1<<20)+`"}`).Status; got != 413 {
+		t.Errorf("a megabyte and more: %d", got)
+	}
+	if got := h.ask(root, "POST", "/users", strings.Repeat("[", 100_000)).Status; got != 400 {
+		t.Errorf("deep JSON: %d", got)
+	}
+	if got := h.ask(root, "POST", "/users", `{"name":"x"}`, header("Content-Type", "text/html")).Status; got != 415 {
+		t.Errorf("no JSON: %d", got)
+	}
+}
+
+func TestAnOutageIsNoRefusal(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.member("root", accounts.Administrators)
+	_, secret := h.token("root", "t")
+	h.db.Close()
+	for _, r := range routes {
+		if strings.Contains(r.path, "{") || r.id == "set-up" { // whose secret is seen to be none
+			continue
+		}
+		got := h.ask(bearer(secret), r.method, r.path, r.body)
+		if got.Status != 503 || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: %d %s", r.method, r.path, got.Status, got.Body)
+		}
+	}
+}
+
+func TestListsArePages(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		for _, name := range []string{"ann", "bob", "carl", "dora"} {
+			h.member(name)
+		}
+		var names []string
+		path := "/users?limit=2"
+		for pages := 0; path != ""; pages++ {
+			if pages > 5 {
+				t.Fatal("there is no end")
+			}
+			r := h.must(200, bearer(secret), "GET", path, nil)
+			page := h.read(r)
+			for _, item := range page["items"].([]any) {
+				names = append(names, item.(fields)["name"].(string))
+			}
+			link := r.Header.Get("Link")
+			if (page["next"] == nil) != (link == "") {
+				t.Errorf("next %v, and Link %s", page["next"], link)
+			}
+			path = ""
+			if target, ok := strings.CutPrefix(link, "</api/v1"); ok {
+				path, _, _ = strings.Cut(target, ">")
+			}
+		}
+		if diff := cmp.Diff([]string{"ann", "bob", "carl", "dora", "root"}, names); diff != "" {
+			t.Error(diff)
+		}
+		// An empty list is one, too.
+		if r := h.must(200, bearer(secret), "GET", "/robots", nil); r.Body != `{"items":[]}`+"\n" {
+			t.Errorf("no robots: %s", r.Body)
+		}
+	})
+}
+
+func TestChangesDependOnWhatWasSeen(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		root := bearer(secret)
+		tag := h.must(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
+		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": nil}, header("If-Match", tag)).Header.Get("ETag")
+		for _, path := range []string{"/users/ann/disable", "/users/ann/enable"} {
+			h.must(412, root, "POST", path, nil, header("If-Match", tag))
+		}
+		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", tag))
+		h.must(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", tag))
+		h.must(412, root, "POST", "/users/ann/disable", nil, header("If-Match", "nonsense"))
+		h.must(404, root, "POST", "/users/none/disable", nil, header("If-Match", "*"))
+		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", `"other", `+next))
+		h.must(200, root, "POST", "/users/ann/enable", nil, header("If-Match", "*"))
+		// A namesake is another, also with the same version.
+		h.must(204, root, "DELETE", "/users/ann", nil)
+		h.must(201, root, "POST", "/users", fields{"name": "ann"})
+		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", tag))
+
+		group := h.must(201, root, "POST", "/groups", fields{"name": "dev"}).Header.Get("ETag")
+		h.must(200, root, "PUT", "/groups/dev/members/ann", nil, header("If-Match", group))
+		h.must(412, root, "DELETE", "/groups/dev/members/ann", nil, header("If-Match", group))
+		h.must(412, root, "DELETE", "/groups/dev", nil, header("If-Match", group))
+		h.must(204, root, "DELETE", "/groups/dev", nil)
+	})
+}
+
+// Whoever lost an answer sends the same request again.
+func TestCreationsCanBeRepeated(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		root, key := bearer(secret), header("Idempotency-Key", "6f1f7a52")
+		first := h.must(201, root, "POST", "/robots", fields{"name": "ci"}, key)
+		second := h.must(201, root, "POST", "/robots", fields{"name": "ci"}, key)
+		a, b := h.read(first), h.read(second)
+		h.must(401, bearer(a["secret"].(string)), "GET", "/whoami", nil)
+		h.must(200, bearer(b["secret"].(string)), "GET", "/whoami", nil)
+		delete(a, "secret")
+		delete(b, "secret")
+		if diff := cmp.Diff(a, b); diff != "" || first.Header.Get("ETag") != second.Header.Get("ETag") {
+			t.Errorf("made once: %s", diff)
+		}
+		h.must(409, root, "POST", "/robots", fields{"name": "ci"}, key)
+		r := h.must(422, root, "POST", "/robots", fields{"name": "other"}, key)
+		if !strings.Contains(r.Body, `"location":"header.Idempotency-Key"`) {
+			t.Errorf("the key for something else: %s", r.Body)
+		}
+		for _, one := range []struct {
+			path string
+			body fields
+		}{{"/users", fields{"name": "ann"}}, {"/groups", fields{"name": "dev"}}, {"/tokens", fields{"name": "laptop"}}} {
+			key := header("Idempotency-Key", "key of "+one.path)
+			a, b := h.must(201, root, "POST", one.path, one.body, key), h.must(201, root, "POST", one.path, one.body, key)
+			if a.Header.Get("Location") != b.Header.Get("Location") {
+				t.Errorf("%s: %s and %s", one.path, a.Body, b.Body)
+			}
+		}
+	})
+}
+
+func TestTheJournalIsRead(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		root := bearer(secret)
+		for _, name := range []string{"ann", "bob"} {
+			h.must(201, root, "POST", "/users", fields{"name": name})
+		}
+		read := func(path string) (found []string, next any) {
+			t.Helper()
+			page := h.read(h.must(200, root, "GET", path, nil))
+			for _, item := range page["items"].([]any) {
+				c := item.(fields)["change"].(fields)
+				found = append(found, c["actor"].(string)+" "+c["action"].(string)+" "+c["target"].(string))
+			}
+			return found, page["next"]
+		}
+		for path, want := range map[string][]string{
+			"/journal?principal=user:root":         {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?action=token.add":            {"operator:root token.add user:root"},
+			"/journal?last=1":                      {"user:root user.add bob"},
+			"/journal?kind=change&last=1":          {"user:root user.add bob"},
+			"/journal?kind=event":                  nil,
+			"/journal?registry=r.example.com":      nil,
+			"/journal?principal=user:ann&limit=10": nil,
+		} {
+			if got, _ := read(path); cmp.Diff(want, got) != "" {
+				t.Errorf("%s: %s", path, cmp.Diff(want, got))
+			}
+		}
+		got, next := read("/journal?principal=user:root&limit=1")
+		more, last := read("/journal?principal=user:root&limit=1&after=" + next.(string))
+		if diff := cmp.Diff([]string{"user:root user.add ann", "user:root user.add bob"}, append(got, more...)); diff != "" || last != nil {
+			t.Errorf("%v: %s", last, diff)
+		}
+		item := h.read(h.must(200, root, "GET", "/journal?last=1", nil))["items"].([]any)[0].(fields)
+		if one := h.read(h.must(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
+			t.Error(cmp.Diff(item, one))
+		}
+		// How the actor came is journaled.
+		if to := item["change"].(fields)["to"].(fields); to["via"] != "token:t 127.0.0.1" {
+			t.Errorf("via: %v", to["via"])
+		}
+		h.must(404, root, "GET", "/journal/none", nil)
+		h.must(422, root, "GET", "/journal?last=1&after=1", nil)
+	})
+}
+
+func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		secret, _, err := h.accounts.SetupSecret(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := fields{"secret": secret.Reveal(), "name": "root", "password": secretOf("root")}
+		h.must(403, nobody, "POST", "/setup", fields{"secret": noSecret, "name": "root", "password": secretOf("root")})
+		h.must(422, nobody, "POST", "/setup", fields{"secret": secret.Reveal(), "name": "root", "password": "password"})
+		h.must(201, nobody, "POST", "/setup", body)
+		h.must(403, nobody, "POST", "/setup", body)
+		who := h.read(h.must(200, with("root"), "GET", "/whoami", nil))
+		want := []any{}
+		for _, name := range []string{"accounts", "administrators", "journal", "policy", "namespaces"} {
+			want = append(want, fields{"name": name, "actions": []any{"read", "write"}})
+		}
+		if diff := cmp.Diff(want, who["rights"]); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -1,0 +1,280 @@
+package api_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+var update = flag.Bool("update", false, "write docs/openapi.json and the golden files anew")
+
+// callers are all kinds of those who may call, in the order of the table.
+var callers = []string{"nobody", "ann", "her token", "her narrow token", "robot", "helpdesk", "auditor", "root's narrow token", "root"}
+
+// cast adds the people of the table to a house, and returns what each shows. Only ann has a password: hashes take time.
+func cast(h *house) map[string]as {
+	h.user("ann")
+	for name, groups := range map[string][]string{
+		"bob": nil, "hank": {"helpdesk"}, "root": {accounts.Administrators}, "second": {accounts.Administrators}, "carol": {accounts.Auditors},
+	} {
+		h.member(name, groups...)
+	}
+	limit := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
+	show := func(name string, limits ...policy.Limit) as {
+		_, secret := h.token(name, fmt.Sprintf("t%d", len(limits)), limits...)
+		return bearer(secret)
+	}
+	if _, err := h.accounts.AddGroup(h.Context(), operator, "dev"); err != nil {
+		h.Fatal(err)
+	}
+	_, robot, err := h.accounts.AddRobot(h.Context(), operator, accounts.NewRobot{Name: "ci"})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return map[string]as{
+		"nobody": nobody, "ann": with("ann"), "her token": show("ann"), "her narrow token": show("ann", limit),
+		"robot": bearer(robot.Reveal()), "helpdesk": show("hank"), "auditor": show("carol"),
+		"root's narrow token": show("root", limit), "root": show("root"),
+	}
+}
+
+// routes are all routes, each with a request that could be right. The operation's id finds them in the description.
+var routes = []struct {
+	id, method, path string
+	body             any
+}{
+	{"set-up", "POST", "/setup", fields{"secret": noSecret, "name": "first", "password": secretOf("first")}},
+	{"sign-in", "POST", "/session", fields{"name": "ann", "password": secretOf("ann")}},
+	{"get-session", "GET", "/session", nil},
+	{"sign-out", "DELETE", "/session", nil},
+	{"whoami", "GET", "/whoami", nil},
+	{"list-users", "GET", "/users", nil},
+	{"add-user", "POST", "/users", fields{"name": "zoe", "password": secretOf("zoe")}},
+	{"get-user", "GET", "/users/ann", nil},
+	{"get-user", "GET", "/users/bob", nil},
+	{"get-user", "GET", "/users/none", nil},
+	{"set-password", "PUT", "/users/ann/password", fields{"password": "a wholly new one", "current": secretOf("ann")}},
+	{"set-password", "PUT", "/users/bob/password", fields{"password": "a wholly new one"}},
+	{"set-password", "PUT", "/users/second/password", fields{"password": "a wholly new one"}},
+	{"disable-user", "POST", "/users/bob/disable", nil},
+	{"disable-user", "POST", "/users/second/disable", nil},
+	{"enable-user", "POST", "/users/bob/enable", nil},
+	{"expire-user", "PUT", "/users/bob/expiry", fields{"expires": nil}},
+	{"delete-user", "DELETE", "/users/bob", nil},
+	{"delete-user", "DELETE", "/users/second", nil},
+	{"list-robots", "GET", "/robots", nil},
+	{"add-robot", "POST", "/robots", fields{"name": "new"}},
+	{"get-robot", "GET", "/robots/ci", nil},
+	{"rotate-robot", "POST", "/robots/ci/rotate", fields{"overlap": 3600}},
+	{"disable-robot", "POST", "/robots/ci/disable", nil},
+	{"enable-robot", "POST", "/robots/ci/enable", nil},
+	{"expire-robot", "PUT", "/robots/ci/expiry", fields{"expires": nil}},
+	{"delete-robot", "DELETE", "/robots/ci", nil},
+	{"list-groups", "GET", "/groups", nil},
+	{"add-group", "POST", "/groups", fields{"name": "ops"}},
+	{"get-group", "GET", "/groups/dev", nil},
+	{"list-members", "GET", "/groups/dev/members", nil},
+	{"add-member", "PUT", "/groups/dev/members/bob", nil},
+	{"add-member", "PUT", "/groups/tidewaiter-admins/members/bob", nil},
+	{"remove-member", "DELETE", "/groups/dev/members/bob", nil},
+	{"delete-group", "DELETE", "/groups/dev", nil},
+	{"delete-group", "DELETE", "/groups/tidewaiter-admins", nil},
+	{"list-tokens", "GET", "/tokens", nil},
+	{"list-tokens", "GET", "/tokens?mine=true", nil},
+	{"list-tokens", "GET", "/tokens?user=ann", nil},
+	{"list-tokens", "GET", "/tokens?user=bob", nil},
+	{"get-token", "GET", "/tokens/{ann's}", nil},
+	{"get-token", "GET", "/tokens/{bob's}", nil},
+	{"make-token", "POST", "/tokens", fields{"name": "new"}},
+	{"make-token", "POST", "/tokens", fields{"name": "new", "limits": []fields{{"names": []string{"**"}, "actions": []string{"push"}}}}},
+	{"make-token", "POST", "/tokens", fields{"name": "new", "user": "bob"}},
+	{"make-token", "POST", "/tokens", fields{"name": "new", "user": "second"}},
+	{"revoke-token", "DELETE", "/tokens/{ann's}", nil},
+	{"revoke-token", "DELETE", "/tokens/{bob's}", nil},
+	{"revoke-tokens", "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}},
+	{"revoke-tokens", "POST", "/tokens/revoke", fields{"user": "bob"}},
+	{"list-entries", "GET", "/journal?last=10", nil},
+	{"get-entry", "GET", "/journal/{entry}", nil},
+	{"list-registries", "GET", "/registries", nil},
+	{"list-keys", "GET", "/keys", nil},
+}
+
+// Who may do what: each route for each kind of caller, as a table that is read and compared whole.
+func TestWhoMayDoWhat(t *testing.T) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-62s %s\n", "", strings.Join(callers, ", "))
+	var h *house
+	var shows map[string]as
+	for _, r := range routes {
+		name := r.method + " " + r.path
+		if r.body != nil {
+			text, err := json.Marshal(r.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name += " " + redacted(string(text))
+		}
+		fmt.Fprintf(&b, "%-62s", name)
+		for _, caller := range callers {
+			if h == nil {
+				h = newHouse(t, "sqlite::memory:")
+				shows = cast(h)
+			}
+			got := h.ask(shows[caller], r.method, h.places(r.path), r.body)
+			if got.Status < 300 && r.method != http.MethodGet {
+				h.close() // the next one is to meet what this one has changed as it was
+				h = nil
+			}
+			if got.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s %s is for caches", r.method, r.path)
+			}
+			fmt.Fprintf(&b, " %d", got.Status)
+		}
+		b.WriteString("\n")
+	}
+	const file = "testdata/contract.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("who may do what has changed (-%s +now):\n%s", file, diff)
+	}
+}
+
+// redacted leaves out what is another each time.
+func redacted(text string) string {
+	var f fields
+	if json.Unmarshal([]byte(text), &f) != nil {
+		return text
+	}
+	for _, name := range []string{"password", "current", "secret"} {
+		if _, ok := f[name]; ok {
+			f[name] = "…"
+		}
+	}
+	short, _ := json.Marshal(f)
+	return string(short)
+}
+
+// places puts ids in the place of what a path calls by a name.
+func (h *house) places(path string) string {
+	h.Helper()
+	if name, _, ok := strings.Cut(path[strings.LastIndex(path, "/")+1:], "'s}"); ok {
+		t, _ := h.token(strings.TrimPrefix(name, "{"), fmt.Sprint("theirs", h.next()))
+		return path[:strings.LastIndex(path, "/")+1] + t.ID
+	}
+	if before, ok := strings.CutSuffix(path, "{entry}"); ok {
+		for e, err := range h.journal.Read(h.Context(), 0) {
+			if err != nil {
+				h.Fatal(err)
+			}
+			return before + e.ID.String()
+		}
+	}
+	return path
+}
+
+// Every route is in the table, and described: with an id that stays, in words, with each part of its path, and with who may
+// call it.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID          string
+			Summary, Description string
+			Tags                 []string
+			Security             []map[string][]string
+			Parameters           []struct{ Name, In, Description string }
+			Responses            map[string]struct{ Content map[string]any }
+		}
+	}
+	if err := json.Unmarshal(h.api.Description(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var ids, tried, public []string
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			ids = append(ids, op.OperationID)
+			if op.Summary == "" || len(op.Tags) != 1 || op.Security == nil {
+				t.Errorf("%s %s: %+v", method, path, op)
+			}
+			if len(op.Security) == 0 {
+				public = append(public, op.OperationID)
+			}
+			for part := range strings.SplitSeq(path, "/") {
+				if name, ok := strings.CutPrefix(part, "{"); ok && !slices.ContainsFunc(op.Parameters, func(p struct{ Name, In, Description string }) bool {
+					return p.In == "path" && p.Name+"}" == name
+				}) {
+					t.Errorf("%s %s: %s is no parameter", method, path, part)
+				}
+			}
+			for _, p := range op.Parameters {
+				if p.Description == "" {
+					t.Errorf("%s %s: %s is not described", method, path, p.Name)
+				}
+			}
+			if op.Responses["default"].Content["application/problem+json"] == nil {
+				t.Errorf("%s %s: what may go wrong is not described", method, path)
+			}
+		}
+	}
+	for _, r := range routes {
+		tried = append(tried, r.id)
+	}
+	slices.Sort(ids)
+	slices.Sort(tried)
+	slices.Sort(public)
+	if diff := cmp.Diff(ids, slices.Compact(tried)); diff != "" {
+		t.Errorf("the routes (-described +in the table):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"set-up", "sign-in"}, public); diff != "" {
+		t.Errorf("routes for everybody: %s", diff)
+	}
+}
+
+// noSecret looks like one.
+var noSecret = "twp_s" + strings.Repeat("x", 38)
+
+// docs/openapi.json is written from the code, so that it cannot say otherwise than it does.
+func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	const file = "../../docs/openapi.json"
+	if *update {
+		if err := os.WriteFile(file, h.api.Description(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(written), string(h.api.Description())); diff != "" {
+		t.Errorf("docs/openapi.json is not what the code says: make generate (-file +code):\n%s", diff)
+	}
+	got := h.get("/openapi.json")
+	if got.Status != 200 || got.Body != string(written) || got.Header.Get("Content-Type") != "application/openapi+json" {
+		t.Errorf("/openapi.json: %d %s", got.Status, got.Header.Get("Content-Type"))
+	}
+	for _, path := range []string{"/docs", "/api/v1/docs", "/api/v1/openapi.json", "/api/v1/openapi.yaml", "/api/v1/schemas/Account.json", "/api/", "/api/v2"} {
+		if got := h.get(path); got.Status != 404 {
+			t.Errorf("%s: %d", path, got.Status)
+		}
+	}
+}

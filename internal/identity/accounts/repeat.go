@@ -1,0 +1,124 @@
+package accounts
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// Whoever lost the answer to a creation may try it again with the same Actor.Key: it is made once, and the second answer shows what there
+// is. A secret is not there to be shown again, so that another one is made in its place, unless the lost one was used, and so was
+// not lost.
+//
+// Keys are each caller's own, and kept as hashes for a day. One is good for one thing: with another name or another kind it is an
+// InvalidError of the field "key".
+
+// keepKeys is how long a key is known.
+const keepKeys = 24 * time.Hour
+
+// maxKey is how long a key may be, in bytes.
+const maxKey = 200
+
+// errUsed means that the secret whose answer is said to be lost was used.
+var errUsed = fmt.Errorf("%w, and its secret was used, so that it was not lost", ErrExists)
+
+// keyDigest is what is kept of a key: it is the caller's, so that nobody finds what another made.
+func keyDigest(by Actor) digest {
+	var who string
+	if by.Principal != nil {
+		who = by.Principal.Source + "\x00" + by.Principal.ID
+	}
+	text := binary.BigEndian.AppendUint32(nil, uint32(len(who)))
+	return sha256.Sum256(append(append(text, who...), by.Key...))
+}
+
+// once makes something unless it was made with the actor's key before: then found is given its id, and nothing else is done. Whoever
+// comes with the same key at the same moment waits.
+func (a *Accounts) once(ctx context.Context, tx *sql.Tx, by Actor, action, target string,
+	make func() (id string, _ *journal.Change, _ error), found func(id string) (*journal.Change, error),
+) (*journal.Change, error) {
+	if by.Key == "" {
+		_, note, err := make()
+		return note, err
+	}
+	if len(by.Key) > maxKey {
+		return nil, &InvalidError{Field: "key", Text: fmt.Sprintf("it has %d bytes, the limit is %d", len(by.Key), maxKey)}
+	}
+	d := keyDigest(by)
+	if _, err := tx.ExecContext(ctx, "DELETE FROM account_keys WHERE hash = $1 AND created <= $2", d[:], ms(a.now().Add(-keepKeys))); err != nil {
+		return nil, err
+	}
+	err := inserted(tx.ExecContext(ctx, `
+		INSERT INTO account_keys (hash, action, target, made, created) VALUES ($1, $2, $3, '', $4) ON CONFLICT DO NOTHING`,
+		d[:], action, target, ms(a.now())))
+	switch {
+	case err == nil:
+		id, note, err := make()
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "UPDATE account_keys SET made = $1 WHERE hash = $2", id, d[:])
+		}
+		return note, err
+	case !errors.Is(err, ErrExists):
+		return nil, err
+	}
+	var was, of, id string
+	if err := tx.QueryRowContext(ctx, "SELECT action, target, made FROM account_keys WHERE hash = $1", d[:]).Scan(&was, &of, &id); err != nil {
+		return nil, err
+	}
+	if was != action || of != target {
+		return nil, errOther
+	}
+	note, err := found(id)
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: it was made with this key, and is gone", ErrExists)
+	}
+	return note, err
+}
+
+// errOther means that a key was used for something else.
+var errOther = &InvalidError{Field: "key", Text: "it was used for something else"}
+
+// sweepKeys removes the keys that are known no more.
+func (a *Accounts) sweepKeys(ctx context.Context) error {
+	err := a.write(ctx, "", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM account_keys WHERE created <= $1", ms(a.now().Add(-keepKeys)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing the keys of creations: %w", err)
+	}
+	return nil
+}
+
+// handOut is change for what has a secret: a second one is a change after which others have to forget the first.
+func (a *Accounts) handOut(ctx context.Context, by Actor, f func(_ *sql.Tx, kind string) (*journal.Change, error)) error {
+	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, added) })
+	if errors.Is(err, errAgain) {
+		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, altered) })
+	}
+	return err
+}
+
+// errAgain means that a secret is to be replaced.
+var errAgain = errors.New("its secret was handed out before")
+
+// again gives a token whose answer was lost another secret, unless the first was used.
+func (a *Accounts) again(ctx context.Context, tx *sql.Tx, kind string, t *Token, d digest) (*journal.Change, error) {
+	if kind != altered {
+		return nil, errAgain
+	}
+	if a.lastTouch(t.ID) != 0 {
+		return nil, errUsed // which is not yet written
+	}
+	n, err := affected(tx.ExecContext(ctx, "UPDATE account_tokens SET hash = $1 WHERE id = $2 AND used = 0", d[:], t.ID))
+	if err == nil && n == 0 {
+		err = errUsed
+	}
+	return &journal.Change{Action: string(t.Use) + ".again", Target: t.Owner.String(), To: noted(t)}, err
+}

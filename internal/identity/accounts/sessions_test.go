@@ -1,0 +1,168 @@
+package accounts_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// session signs in and returns the session.
+func (h *house) session(name, secret string) (accounts.Token, string) {
+	h.t.Helper()
+	c := shown(name, secret)
+	v, err := h.chain.Authenticate(h.t.Context(), c)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	t, s, err := h.StartSession(h.t.Context(), c, v)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return t, s.Reveal()
+}
+
+func inSession(secret string) identity.Credentials {
+	c := identity.NewSession(secret)
+	c.Remote = shown("", "").Remote
+	return c
+}
+
+func TestSessionsEnd(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.user("ann")
+		h.user("root", accounts.Administrators)
+		root := h.as(shown("root", secretOf("root")))
+		in := func(what, secret, want string) {
+			t.Helper()
+			if got := h.enters(inSession(secret)); got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		_, s := h.session("ann", secretOf("ann"))
+		in("a session", s, "user:ann")
+		for range 4 {
+			h.clock.add(50 * time.Minute)
+			in("with requests in between", s, "user:ann")
+		}
+		h.clock.add(61 * time.Minute)
+		in("after an hour without a request", s, "rejected")
+
+		_, s = h.session("ann", secretOf("ann"))
+		for range 14 {
+			h.clock.add(50 * time.Minute)
+			h.enters(inSession(s))
+		}
+		in("just before twelve hours", s, "user:ann")
+		h.clock.add(21 * time.Minute)
+		in("after twelve hours", s, "rejected")
+
+		session, s := h.session("ann", secretOf("ann"))
+		is(t, "it is revoked", h.Revoke(ctx, h.as(inSession(s)), session.ID), nil)
+		in("after it was revoked", s, "rejected")
+
+		_, s = h.session("ann", secretOf("ann"))
+		_, err := h.ChangePassword(ctx, h.as(inSession(s)), identity.NewSecret(secretOf("ann")), identity.NewSecret(secretOf("new ann")))
+		is(t, "the password is changed in a session", err, nil)
+		in("after the password was changed", s, "rejected")
+
+		_, s = h.session("ann", secretOf("new ann"))
+		_, err = h.SetPassword(ctx, root, "ann", identity.NewSecret(secretOf("ann")), 0)
+		is(t, "the password is set", err, nil)
+		in("after the password was set", s, "rejected")
+
+		_, s = h.session("ann", secretOf("ann"))
+		_, err = h.Disable(ctx, root, "ann", 0)
+		is(t, "ann is disabled", err, nil)
+		in("while she is disabled", s, "rejected")
+		_, err = h.Enable(ctx, root, "ann", 0)
+		is(t, "ann is enabled", err, nil)
+		in("when she is enabled", s, "rejected")
+	})
+}
+
+// Gitea CVE-2026-28699 and kin: a session is as narrow as what it was begun with, and void when that is.
+func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.user("ann")
+		pull := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
+		token, secret := h.token("ann", "narrow", pull)
+		session, s := h.session("ann", secret)
+		by := h.as(inSession(s))
+		if !by.Narrowed() || session.Parent != token.ID {
+			t.Errorf("a session of a narrowed token: %+v, of the token %s", by.Principal.Limits, session.Parent)
+		}
+		is(t, "the token is revoked", h.Revoke(t.Context(), operator, token.ID), nil)
+		if got := h.enters(inSession(s)); got != "rejected" {
+			t.Errorf("the session then: %s", got)
+		}
+		// What a session makes is void with it.
+		session, s = h.session("ann", secretOf("ann"))
+		made, secret2, err := h.AddToken(t.Context(), h.as(inSession(s)), accounts.NewToken{Name: "laptop"})
+		is(t, "a token by a session", err, nil)
+		if made.Parent != session.ID || !made.Expires.Equal(session.Expires) {
+			t.Errorf("the token: %+v, of the session %+v", made, session)
+		}
+		is(t, "the session ends", h.Revoke(t.Context(), operator, session.ID), nil)
+		if got := h.enters(shown("", secret2.Reveal())); got != "rejected" {
+			t.Errorf("a token that was made in it: %s", got)
+		}
+	})
+}
+
+// A cookie is no password, and a token no cookie.
+func TestASessionIsShownAsASessionOnly(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.user("ann")
+	_, s := h.session("ann", secretOf("ann"))
+	_, token := h.token("ann", "laptop")
+	for what, c := range map[string]identity.Credentials{
+		"a session as a password": shown("ann", s), "a session as a token": shown("", s), "a session as a refresh token": refreshing(s),
+		"a token as a session": inSession(token), "a password as a session": inSession(secretOf("ann")), "nothing as a session": inSession(""),
+	} {
+		if got := h.enters(c); got != "rejected" {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+	// Nor is a session begun with one.
+	v, err := h.chain.Authenticate(t.Context(), inSession(s))
+	is(t, "the session", err, nil)
+	_, _, err = h.StartSession(t.Context(), inSession(s), v)
+	is(t, "a session of a session", err, accounts.ErrForbidden)
+	_, robot := h.robot("ci")
+	v, err = h.chain.Authenticate(t.Context(), shown("", robot))
+	is(t, "a robot", err, nil)
+	_, _, err = h.StartSession(t.Context(), shown("", robot), v)
+	is(t, "a session of a robot", err, accounts.ErrForbidden)
+}
+
+func TestPeopleOfADirectoryHaveSessions(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	_, s := h.session("dora", "directory password")
+	if got := h.enters(inSession(s)); got != "user:dora" {
+		t.Errorf("a session of dora: %s", got)
+	}
+	if p := h.as(inSession(s)).Principal; p.Source != "ldap:corp" || len(p.Groups) != 1 {
+		t.Errorf("dora in her session: %+v", p)
+	}
+	h.directory.People = nil
+	if got := h.enters(inSession(s)); got != "rejected" {
+		t.Errorf("when the directory knows her no more: %s", got)
+	}
+}
+
+func TestEndedSessionsAreRemoved(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.user("ann")
+	session, _ := h.session("ann", secretOf("ann"))
+	h.clock.add(24 * time.Hour)
+	h.Tend(t.Context())
+	if _, err := h.Token(t.Context(), operator, session.ID); !errors.Is(err, accounts.ErrNotFound) {
+		t.Errorf("a session of yesterday: %v", err)
+	}
+}
