@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// swaps measures what anonymous requests notice of a large policy that is read again each second: the whole config,
-// by SIGHUP.
+// swaps measures what anonymous requests notice of a large policy that is swapped each second: because a rule of the
+// database changed, beside which the files are as they were, and because the whole config is read again, by SIGHUP.
 func (m *measurement) swaps(ctx context.Context) (err error) {
 	d := deployment{name: "swapped", reuse: true, rules: m.swapped}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -21,20 +25,33 @@ func (m *measurement) swaps(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	p, err := newSwapper(s, m.swapped)
+	book, err := openBook(ctx, filepath.Join(filepath.Dir(s.config), "state.db"))
 	if err != nil {
 		return err
 	}
-	for _, connections := range []int{1, m.connections} {
-		if err := m.swapping(ctx, s, p, connections); err != nil {
-			return err
+	defer func() { err = errors.Join(err, book.close()) }()
+	changing := &swapper{server: s, what: "a rule of the database changed", rules: m.swapped, change: book.change}
+	reading, err := newReader(s, m.swapped)
+	if err != nil {
+		return err
+	}
+	for _, p := range []*swapper{changing, reading} {
+		for _, connections := range []int{1, m.connections} {
+			if err := m.swapping(ctx, s, p, connections); err != nil {
+				return err
+			}
+		}
+		spread := drive.SpreadOf(p.took)
+		m.add(bar{
+			What: fmt.Sprintf("%s beside %d rules under load, until it is in force", p.what, m.swapped), Unit: "s",
+			Value: spread.Median, Spread: spread, decimals: 2, Beside: fmt.Sprintf("%d times", len(p.took)),
+		})
+		if len(p.took)%2 == 1 { // back to what it began with
+			if err := p.swap(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	spread := drive.SpreadOf(p.took)
-	m.add(bar{
-		What: fmt.Sprintf("reading %d rules again under load, until they are in force", m.swapped), Unit: "s",
-		Value: spread.Median, Spread: spread, decimals: 2, Beside: fmt.Sprintf("%d times", len(p.took)),
-	})
 	if err := rest(ctx, quiet); err != nil {
 		return err
 	}
@@ -42,7 +59,7 @@ func (m *measurement) swaps(ctx context.Context) (err error) {
 }
 
 func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, connections int) error {
-	what := fmt.Sprintf("%d rules read again each second, %d %s", m.swapped, connections, plural(connections, "connection"))
+	what := fmt.Sprintf("%d rules, %s each second, %d %s", m.swapped, p.what, connections, plural(connections, "connection"))
 	fmt.Fprintf(m.progress, "%s …\n", what)
 	target, err := drive.NewTarget(ctx, drive.TargetOptions{Name: "anonymous", URL: s.address + asked, Process: s.process()})
 	if err != nil {
@@ -91,18 +108,76 @@ func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, conne
 // swapper gives a server two policies in turn, the second of which has one rule more.
 type swapper struct {
 	*server
-	versions [2][]byte
-	rules    int
-	swaps    int
-	took     []float64 // seconds, from the signal until the policy was in force
+	what   string
+	change func(ctx context.Context, more bool) error // brings the rule, or takes it away
+	rules  int
+	swaps  int
+	took   []float64 // seconds, from the change until the policy was in force
 }
 
-func newSwapper(s *server, rules int) (*swapper, error) {
+// newReader swaps by a config that is read again.
+func newReader(s *server, rules int) (*swapper, error) {
 	text, err := os.ReadFile(s.config)
 	if err != nil {
 		return nil, fmt.Errorf("reading the config again: %w", err)
 	}
-	return &swapper{server: s, rules: rules, versions: [2][]byte{text, append(slices.Clone(text), other(4*rules)...)}}, nil
+	longer := append(slices.Clone(text), other(4*rules)...)
+	change := func(_ context.Context, more bool) error {
+		next, written := text, s.config+".new"
+		if more {
+			next = longer
+		}
+		if err := os.WriteFile(written, next, 0o600); err != nil {
+			return fmt.Errorf("writing the next policy: %w", err)
+		}
+		if err := os.Rename(written, s.config); err != nil {
+			return fmt.Errorf("writing the next policy: %w", err)
+		}
+		if err := s.command.Process.Signal(syscall.SIGHUP); err != nil {
+			return fmt.Errorf("asking the server to read its config again: %w", err)
+		}
+		return nil
+	}
+	return &swapper{server: s, what: "the config read again", rules: rules, change: change}, nil
+}
+
+// book is the rulebook of a server's state, opened beside it.
+type book struct {
+	db       *store.DB
+	journal  *journal.Journal
+	rulebook *rulebook.Rulebook
+}
+
+func openBook(ctx context.Context, state string) (*book, error) {
+	db, err := store.Open(ctx, "sqlite:"+state)
+	if err != nil {
+		return nil, err
+	}
+	j, err := journal.New(db, journal.Options{Now: time.Now})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	b := &book{db: db, journal: j}
+	b.rulebook, err = rulebook.New(rulebook.Options{DB: db, Journal: j}, rulebook.Files{})
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func (b *book) close() error {
+	return errors.Join(b.journal.Close(context.Background()), b.db.Close())
+}
+
+func (b *book) change(ctx context.Context, more bool) error {
+	by, name := rulebook.Operator("bench"), "one more"
+	if !more {
+		return b.rulebook.DeleteRule(ctx, by, name, 0)
+	}
+	_, err := b.rulebook.AddRule(ctx, by, rulebook.Content{
+		Name: name, Subjects: []string{"group:one-more"}, Repositories: []string{"one-more/**"}, Actions: []string{"pull"},
+	})
+	return err
 }
 
 // run swaps at each full second, or as soon as the last one is in force if that takes longer.
@@ -125,16 +200,9 @@ func (p *swapper) run(ctx context.Context, d time.Duration) error {
 func (p *swapper) swap(ctx context.Context) error {
 	p.swaps++
 	version := p.swaps % 2
-	written := p.config + ".new"
-	if err := os.WriteFile(written, p.versions[version], 0o600); err != nil {
-		return fmt.Errorf("writing the next policy: %w", err)
-	}
-	if err := os.Rename(written, p.config); err != nil {
-		return fmt.Errorf("writing the next policy: %w", err)
-	}
 	begin := time.Now()
-	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
-		return fmt.Errorf("asking the server to read its config again: %w", err)
+	if err := p.change(ctx, version == 1); err != nil {
+		return err
 	}
 	for {
 		rules, err := p.count(ctx, "tidewaiter_policy_rules")
