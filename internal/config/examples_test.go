@@ -23,6 +23,7 @@ func TestExamplesLoad(t *testing.T) {
 		{example: "home", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
 		{example: "team", made: []string{"keys/cert.pem", "keys/privatekey.pem", "tls/cert.pem", "tls/key.pem",
 			"people.htpasswd", "programs.htpasswd", "secrets/registry"}},
+		{example: "teams", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
 		{example: "external", made: []string{"keys/cert.pem", "keys/privatekey.pem", "secret"}},
 		{example: "dockerauth", made: []string{"keys/cert.pem", "keys/privatekey.pem"}, warnings: []string{
 			"clients cannot know a self-signed certificate: for testing only",
@@ -96,7 +97,7 @@ func TestEveryExampleIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(found, " "); got != "dockerauth external home minimal team" {
+	if got := strings.Join(found, " "); got != "dockerauth external home minimal team teams" {
 		t.Errorf("examples/ has %s: add what is new to TestExamplesLoad", got)
 	}
 }

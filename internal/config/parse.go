@@ -84,36 +84,6 @@ func parseWhole(src []byte) (*yaml.Node, error) {
 	return document.Content[0], nil
 }
 
-// syntax returns where a file is not YAML, and why.
-func syntax(src []byte, err error) (line, column int, format string, text any) {
-	var e *yaml.LoadError
-	if !errors.As(err, &e) {
-		return 0, 0, "reading YAML: %v", err
-	}
-	line, column = e.Mark.Line, e.Mark.Column
-	message := e.Message
-	switch {
-	case e.ContextMsg == "while scanning for the next token" && indentedByTab(src, line, column):
-		message = "a tab; YAML is indented by spaces only"
-	case e.ContextMsg != "" && e.ContextMark.Line > 0 && e.ContextMark != e.Mark:
-		message += fmt.Sprintf(" %s that begins at %d:%d", e.ContextMsg, e.ContextMark.Line, e.ContextMark.Column)
-	case e.ContextMsg != "":
-		message += " " + e.ContextMsg
-	}
-	return line, column, "this is not YAML: %s", message
-}
-
-// indentedByTab reports whether the place is a tab.
-func indentedByTab(src []byte, line, column int) bool {
-	text, _ := lineOf(src, line)
-	for i, r := range []rune(text) {
-		if i == column-1 {
-			return r == '\t'
-		}
-	}
-	return false
-}
-
 // firstOdd returns the place of the first byte that is not UTF-8, or begins a control character that is
 // neither a tab nor a line's end; -1 if there is none. C1 characters and the marks that turn the order of
 // text around are odd too: they would show a reader another file than is read.

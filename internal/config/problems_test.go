@@ -329,15 +329,43 @@ func TestProblemsOfText(t *testing.T) {
 		{"a tab", base + "log:\n\tlevel: info\n", []string{
 			"3:1: this is not YAML: a tab; YAML is indented by spaces only"}},
 		{"two values", "registries: a: b\n", []string{
-			"1:14: this is not YAML: mapping values are not allowed in this context"}},
+			"1:14: this is not YAML: a colon with a space behind it, in a text; put the text into quotes"}},
 		{"an open bracket", "log: { level: info\nstate: x\n", []string{
-			"2:6: this is not YAML: did not find expected ',' or '}' while parsing a flow mapping that begins at 1:6"}},
+			"1:6: this is not YAML: the brace that begins here does not end, or a comma is missing in it"}},
 		{"an open quote", "state: \"sqlite\n", []string{
-			"2:1: this is not YAML: found unexpected end of stream while scanning a quoted scalar that begins at 1:8"}},
+			"1:8: this is not YAML: the quote that begins here does not end"}},
+		{"a tab behind a text", base + "policy:\n  rules:\n    - name: a\n\tsubjects: [anyone]\n", []string{
+			"5:1: this is not YAML: a tab; YAML is indented by spaces only"}},
+		{"a pattern without quotes", "a: [\"x\", **]\n", []string{
+			"1:10: this is not YAML: a text that begins with * must be in quotes"}},
+		{"a star alone", "a: [*]\n", []string{
+			"1:5: this is not YAML: a text that begins with * must be in quotes"}},
+		{"an at sign", "a: [@payments]\n", []string{
+			"1:5: this is not YAML: a text that begins with @ must be in quotes"}},
+		{"a backslash in double quotes", "when: \"claims.ref.matches('v\\d')\"\n", []string{
+			"1:29: this is not YAML: a backslash in double quotes must be written twice, or the text be in single quotes"}},
+		{"a condition with a colon", "when: a ? b : c\n", []string{
+			"1:13: this is not YAML: a colon with a space behind it, in a text; put the text into quotes"}},
+		{"a line too deep", "rules:\n  - name: a\n      subjects: [anyone]\n", []string{
+			"3:7: this is not YAML: the line is indented more than the one above, which it goes on with"}},
+		{"a line not deep enough, in a list", "rules:\n  - name: a\n   subjects: [anyone]\n", []string{
+			"3:4: this is not YAML: the line is indented otherwise than what it belongs to, the list that begins at 2:3"}},
+		{"a line not deep enough, in a section", "a:\n    b: 1\n  c: 2\n", []string{
+			"3:3: this is not YAML: the line is indented otherwise than what it belongs to, the section that begins at 1:1"}},
+		{"a key without a colon", "log:\n  level info\n  format: json\n", []string{
+			"2:3: this is not YAML: a colon is missing in this line"}},
+		{"a last key without a colon", "log:\n  level: info\n  format json\naudit: strict\n", []string{
+			"3:3: this is not YAML: a colon is missing behind this key"}},
+		{"a dash amid a line", "rules: - a\n", []string{
+			"1:8: this is not YAML: a dash begins an item only at the beginning of a line"}},
+		{"a comma is missing", "a: [\"b\" \"c\"]\n", []string{
+			"1:9: this is not YAML: a comma or a ] is missing before this"}},
+		{"an open bracket above", "a: [\"b\"\nc: d\n", []string{
+			"1:4: this is not YAML: the bracket that begins here does not end, or a comma is missing in it"}},
 		{"two documents", base + "---\nstate: sqlite:b\n", []string{
 			"2:1: a second document begins here; a file holds one"}},
 		{"an alias of nothing", "state: *x\n", []string{
-			"1:8: this is not YAML: unknown anchor 'x' referenced"}},
+			"1:8: this is not YAML: a text that begins with * must be in quotes"}},
 		{"another encoding", "state: sqlite:\xe9\n", []string{"1:15: the byte 0xe9 is not UTF-8"}},
 		{"UTF-16", "\xff\xfes\x00", []string{"1: the file is UTF-16; save it as UTF-8"}},
 		{"a NUL", "state: \x00\n", []string{"1:8: the control character U+0000 has no place in a config"}},

@@ -102,7 +102,7 @@ func TestLargeListIsSplit(t *testing.T) {
 func TestProblemInLargeList(t *testing.T) {
 	for _, tt := range []struct{ line, tells string }{
 		{"    - { name: x, subject: [anyone], repositories: [x], role: writer }\n", `tidewaiter.yaml:3005:18: unknown key "subject" (did you mean "subjects"?)`},
-		{"    - { name: x, subjects: [anyone\n", `tidewaiter.yaml:3006:7: this is not YAML: `},
+		{"    - { name: x, subjects: [anyone\n", `tidewaiter.yaml:3005:28: this is not YAML: the bracket that begins here does not end`},
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": base + manyRules(3000) + tt.line + "    - { name: y }\n"}.withKeys())
 		if err == nil || !strings.Contains(err.Error(), tt.tells) {

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// syntax returns where a file is not YAML, and why: as somebody would say it who sees the file, where the slip is
+// a common one, and else as the parser has it.
+func syntax(src []byte, err error) (line, column int, format string, text any) {
+	var e *yaml.LoadError
+	if !errors.As(err, &e) {
+		return 0, 0, "reading YAML: %v", err
+	}
+	s := slip{src: src, line: e.Mark.Line, column: e.Mark.Column, message: e.Message, context: e.ContextMsg}
+	if e.ContextMark.Line > 0 && e.ContextMark != e.Mark {
+		s.fromLine, s.fromColumn = e.ContextMark.Line, e.ContextMark.Column
+	}
+	for _, common := range []func(*slip) string{tabs, unquoted, colons, indentation, unclosed} {
+		if told := common(&s); told != "" {
+			return s.line, s.column, "this is not YAML: %s", told
+		}
+	}
+	message := s.message
+	switch {
+	case s.context != "" && s.fromLine > 0:
+		message += fmt.Sprintf(" %s that begins at %d:%d", s.context, s.fromLine, s.fromColumn)
+	case s.context != "":
+		message += " " + s.context
+	}
+	return s.line, s.column, "this is not YAML: %s", message
+}
+
+// slip is what the parser says of a file that is not YAML. Whoever knows better where it is, moves it there.
+type slip struct {
+	src                  []byte
+	line, column         int
+	message, context     string // "did not find expected ',' or ']'", "while parsing a flow sequence"
+	fromLine, fromColumn int    // where that begins; 0: at the place itself
+}
+
+// back moves the slip to where what was being read begins.
+func (s *slip) back() {
+	if s.fromLine > 0 {
+		s.line, s.column = s.fromLine, s.fromColumn
+	}
+}
+
+// halves returns the line of the slip, before and from its column on.
+func (s *slip) halves() (before, after string) {
+	text, _ := lineOf(s.src, s.line)
+	runes := []rune(text)
+	at := min(max(s.column-1, 0), len(runes))
+	return string(runes[:at]), string(runes[at:])
+}
+
+// above returns the last line above the slip that is not blank, and by how much it is indented, a dash counting
+// as a space; 0, -1 if there is none.
+func (s *slip) above() (line, indent int) {
+	for line = s.line - 1; line > 0; line-- {
+		text, _ := lineOf(s.src, line)
+		if begins := strings.TrimLeft(text, " -"); begins != "" {
+			return line, len(text) - len(begins)
+		}
+	}
+	return 0, -1
+}
+
+func tabs(s *slip) string {
+	if before, after := s.halves(); strings.HasPrefix(after, "\t") && strings.Trim(before, " \t") == "" {
+		return "a tab; YAML is indented by spaces only"
+	}
+	return ""
+}
+
+// unquoted is a text that begins with what means something to YAML: a pattern like **, mostly.
+func unquoted(s *slip) string {
+	_, after := s.halves()
+	switch {
+	case strings.HasPrefix(s.message, "unknown anchor "), s.context == "while scanning an alias":
+		if text, _ := lineOf(s.src, s.fromLine); s.fromLine > 0 && s.context != "" && text != "" {
+			s.back()
+		}
+		return "a text that begins with * must be in quotes"
+	case s.context == "while scanning an anchor":
+		s.back()
+		return "a text that begins with & must be in quotes"
+	case s.message == "found character that cannot start any token" && after != "":
+		return fmt.Sprintf("a text that begins with %.1s must be in quotes", after)
+	case strings.HasPrefix(s.message, "found unknown escape character"):
+		return "a backslash in double quotes must be written twice, or the text be in single quotes"
+	}
+	return ""
+}
+
+// colons are a second one in a line, and one that is missing.
+func colons(s *slip) string {
+	switch s.message {
+	case "mapping values are not allowed in this context":
+		before, _ := s.halves()
+		key := strings.TrimLeft(before, " -")
+		if strings.Contains(key, ": ") {
+			return "a colon with a space behind it, in a text; put the text into quotes"
+		}
+		s.column -= len([]rune(key))
+		if above, indent := s.above(); indent >= s.column-1 {
+			s.line, s.column = above, indent+1
+			return "a colon is missing in this line"
+		}
+		return "the line is indented more than the one above, which it goes on with"
+	case "could not find expected ':'":
+		s.back()
+		return "a colon is missing behind this key"
+	case "block sequence entries are not allowed in this context":
+		return "a dash begins an item only at the beginning of a line"
+	}
+	return ""
+}
+
+// indentation is a line that stands at a column of its own.
+func indentation(s *slip) string {
+	what := map[string]string{"while parsing a block collection": "list", "while parsing a block mapping": "section"}[s.context]
+	if what == "" || s.fromLine == 0 || s.message != "did not find expected '-' indicator" && s.message != "did not find expected key" {
+		return ""
+	}
+	if before, _ := s.halves(); strings.TrimLeft(before, " ") != "" {
+		return "" // it is amid the line
+	}
+	return fmt.Sprintf("the line is indented otherwise than what it belongs to, the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
+}
+
+// unclosed is a bracket or a quote without its other half. Where that is missing nobody knows but by where it begins.
+func unclosed(s *slip) string {
+	switch {
+	case s.fromLine == 0:
+		return ""
+	case s.context == "while scanning a quoted scalar":
+		s.back()
+		return "the quote that begins here does not end"
+	case s.context != "while parsing a flow sequence" && s.context != "while parsing a flow mapping":
+		return ""
+	}
+	open, end := "bracket", "]"
+	if s.context == "while parsing a flow mapping" {
+		open, end = "brace", "}"
+	}
+	if s.line == s.fromLine {
+		return fmt.Sprintf("a comma or a %s is missing before this", end)
+	}
+	s.back()
+	return fmt.Sprintf("the %s that begins here does not end, or a comma is missing in it", open)
+}
