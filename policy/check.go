@@ -126,6 +126,10 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 		switch {
 		case kind == scope.TypeRepository && extra == scope.All:
 			bad.suggestion = possible.String()
+		case kind == scope.TypeRepository && extra == scope.Read:
+			bad.suggestion = scope.Pull.String()
+		case kind == scope.TypeRepository && extra == scope.Write:
+			bad.suggestion = scope.Push.String()
 		case kind == scope.TypeRegistry:
 			bad.suggestion = "*"
 		}
@@ -143,11 +147,24 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	role := named.Actions
 	switch {
 	case !known:
-		c.problem(i, "role", -1, flaw{fmt.Sprintf("there is no role %q", source.Role), c.nearestRole(source.Role)})
+		c.problem(i, "role", -1, c.noRole(source.Role))
 	case role != 0 && role&possible == 0:
 		c.problem(i, "role", -1, flaw{text: fmt.Sprintf("the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)})
 	}
 	return (role | source.Actions) & possible
+}
+
+// noRole says that there is no such role, and, if none is near, which there are.
+func (c *compiler) noRole(name string) flaw {
+	bad := flaw{fmt.Sprintf("there is no role %q", name), c.nearestRole(name)}
+	switch n := len(c.roles); {
+	case bad.suggestion != "" || n == 0 || n > 8:
+	case n == 1:
+		bad.text += "; there is " + slices.Collect(maps.Keys(c.roles))[0]
+	default:
+		bad.text += "; there are " + strings.Join(slices.Sorted(maps.Keys(c.roles)), ", ")
+	}
+	return bad
 }
 
 // nearestRole remembers what it found: one role may be misspelt in thousands of rules.

@@ -125,6 +125,9 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Subjects = []string{"signed_in"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "signed-in"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"everybody"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"*"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"team:dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"@dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"github:acme/app"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "workload:github:acme/app"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"alice"} }, policy.Problem{Field: "subjects", Text: "is no subject"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:"} }, policy.Problem{Field: "subjects", Text: "names nobody"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "is no pattern", Suggestion: "signed-in"}},
@@ -141,10 +144,10 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Actions = 0 }, policy.Problem{Field: "actions", Item: -1, Text: "neither a role nor actions"}},
 		{func(r *policy.Rule) { r.Actions, r.Deny = 0, true }, policy.Problem{Field: "actions", Item: -1, Text: "neither a role nor actions"}},
 		{func(r *policy.Rule) { r.Actions = scope.All }, policy.Problem{Field: "actions", Item: -1, Text: "the type repository has no action *", Suggestion: "pull,push,delete"}},
-		{func(r *policy.Rule) { r.Actions = scope.Pull | scope.Read }, policy.Problem{Field: "actions", Item: -1, Text: "the type repository has no action read"}},
+		{func(r *policy.Rule) { r.Actions = scope.Pull | scope.Read }, policy.Problem{Field: "actions", Item: -1, Text: "the type repository has no action read", Suggestion: "pull"}},
 		{func(r *policy.Rule) { r.Actions = 1 << 7 }, policy.Problem{Field: "actions", Item: -1, Text: "unknown action"}},
 		{func(r *policy.Rule) { r.Role = "raeder" }, policy.Problem{Field: "role", Item: -1, Text: `no role "raeder"`, Suggestion: "reader"}},
-		{func(r *policy.Rule) { r.Role = "owner" }, policy.Problem{Field: "role", Item: -1, Text: `no role "owner"`}},
+		{func(r *policy.Rule) { r.Role = "owner" }, policy.Problem{Field: "role", Item: -1, Text: `no role "owner"; there are `}},
 		{func(r *policy.Rule) { r.Role = "cataloguer" }, policy.Problem{Field: "role", Item: -1, Text: `the role "cataloguer" has *, and the type repository only pull,push,delete`}},
 
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"**"}, scope.All }, policy.Problem{Field: "names", Text: "is catalog", Suggestion: "catalog"}},
@@ -204,7 +207,7 @@ func TestAllMistakesAreToldAtOnce(t *testing.T) {
 		},
 	})
 	want := `compiling policy: role "idle": the role has no actions
-rule 1: role: there is no role "raeder"
+rule 1: role: there is no role "raeder"; there is idle
 rule 1: subjects[0]: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)
 rule 1: names[0]: the pattern "team//app" has an empty path part (did you mean "team/app"?)
 rule 2: name: the rule has no name; decisions name the rule that made them

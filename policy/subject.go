@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -166,6 +167,17 @@ func parseSubject(text string) (subject, *flaw) {
 	return subject{kind, name}, nil
 }
 
+// otherKinds are what others call the kinds of subjects.
+var otherKinds = map[string]string{
+	"team": "group", "teams": "group", "role": "group", "org": "group", "organization": "group", "member": "group", "members": "group",
+	"person": "user", "people": "user", "account": "user", "login": "user",
+	"bot": "robot", "service": "robot", "serviceaccount": "robot", "sa": "robot",
+	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
+}
+
+// issuers are what the names of workloads begin with, which may have been taken for a kind.
+var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
+
 func unknownSubject(text, word, name string, named bool) *flaw {
 	if text == "" {
 		return &flaw{text: "the subject is empty; for everybody write anyone"}
@@ -174,7 +186,15 @@ func unknownSubject(text, word, name string, named bool) *flaw {
 	if named {
 		if meant, ok := nearest(word, "user", "group", "robot", "workload"); ok && name != "" {
 			bad.suggestion = meant + ":" + name
+		} else if ours := otherKinds[strings.ToLower(word)]; ours != "" && name != "" {
+			bad.suggestion = ours + ":" + name
+		} else if slices.Contains(issuers, word) && name != "" {
+			bad.suggestion = "workload:" + text
 		}
+		return bad
+	}
+	if name, ok := strings.CutPrefix(text, "@"); ok && name != "" {
+		bad.suggestion = "group:" + name
 		return bad
 	}
 	switch strings.ToLower(word) {

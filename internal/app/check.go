@@ -190,11 +190,14 @@ func (c *checking) sources() {
 			at := config.Problem{File: p.File, Line: p.Line, Text: p.Text, Suggestion: p.Suggestion}
 			switch {
 			case p.Claims != "":
-				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("the claims of %q: %s", p.Claims, p.Text)
+				at.File, at.Text = c.cfg.File, fmt.Sprintf("the claims of %q: %s", p.Claims, p.Text)
+				at.Line, at.Column = s.HTPasswd.PlaceOfClaims(p.Claims)
 			case p.Group != "":
-				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("the group %q: %s", p.Group, p.Text)
+				at.File, at.Text = c.cfg.File, fmt.Sprintf("the group %q: %s", p.Group, p.Text)
+				at.Line, at.Column = s.HTPasswd.PlaceOfMember(p.Group, p.Member)
 			case p.File == "":
-				at.File, at.Line, at.Text = c.cfg.File, s.Line, fmt.Sprintf("entry %d: %s", p.Line, p.Text)
+				at.File, at.Text = c.cfg.File, fmt.Sprintf("entry %d: %s", p.Line, p.Text)
+				at.Line, at.Column = s.HTPasswd.PlaceOfEntry(p.Line - 1)
 			}
 			c.wrong = append(c.wrong, at)
 		}

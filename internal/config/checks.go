@@ -111,6 +111,7 @@ func passwordEntry() shape[string] {
 }
 
 func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
+	h.node = n
 	if h.File == "" && len(h.Entries) == 0 {
 		d.problem(n, "file or entries is wanted")
 		return

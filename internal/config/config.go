@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -156,6 +158,8 @@ type HTPasswd struct {
 	Entries []string                       // "name:hash"
 	Groups  map[string][]string            // group -> names
 	Claims  map[string]map[string][]string // name -> claim -> values
+
+	node *yaml.Node
 }
 
 // Log is how the log is written.

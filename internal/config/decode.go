@@ -125,7 +125,7 @@ func (d *decoder) is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	case n.Tag == "!!null" && n.Value == "null":
 		d.problem(n, "%s is wanted, and null is nothing; put it into quotes to mean the word", wanted)
 	case n.Tag == "!!null":
-		d.problem(n, "%s is wanted, and nothing is written; leave out the key to have the default", wanted)
+		d.problem(n, "%s is wanted, and nothing is written; write it, or leave out the key", wanted)
 	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
 		d.problem(n, "a list is wanted, not a text; put it into brackets")
 	default:
@@ -232,7 +232,7 @@ func list[T any](of shape[T]) shape[[]T] {
 			return nil, false
 		}
 		if len(n.Content) == 0 {
-			d.problem(n, "the list is empty, which could be meant as none or as all; leave out the key to have the default")
+			d.problem(n, "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key")
 			return nil, false
 		}
 		vs, ok := make([]T, 0, len(n.Content)), true

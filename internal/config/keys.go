@@ -358,7 +358,7 @@ func ruleKeys() []key[writtenRule] {
 			says("What the rule is called: answers, the journal and `explain` name it. No two have the same."),
 		on("effect", one(allow, deny), func(r *writtenRule, v effect) { r.Deny = v == deny }).or("allow").
 			says("Whether it allows or denies."),
-		on("subjects", list(line()), func(r *writtenRule, v []string) { r.Subjects = v }).
+		on("subjects", list(subject()), func(r *writtenRule, v []string) { r.Subjects = v }).
 			says("Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. An allow must say it; a deny that does not is for anyone."),
 		on("registries", list(line()), func(r *writtenRule, v []string) { r.Registries = v }).
 			says("The `service` of registries that it is for. The default is all."),

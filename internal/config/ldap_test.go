@@ -101,7 +101,7 @@ func TestProblemsOfLDAP(t *testing.T) {
 	whole := "name: corp, servers: [ldaps://a], user: {base: o=x}"
 	for _, tt := range []struct{ what, text, want string }{
 		{"nothing", "", "name is missing|servers is missing|user is missing"},
-		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could be meant as none or as all; leave out the key to have the default"},
+		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key"},
 		{"an odd name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is no name of a source: up to 63 letters, digits, - and _ are`},
 		{"an odd number", whole + ", pool: many", `"many" is no number from 1 to 1000`},
 		{"too few", whole + ", pool: 0", `"0" is no number from 1 to 1000`},

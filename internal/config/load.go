@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.yaml.in/yaml/v4"
@@ -121,7 +122,7 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 			if matches, err = l.matches(pattern); err != nil {
 				d.problem(item(names, i), "%v", err)
 			} else if len(matches) == 0 {
-				d.problem(item(names, i), "no file in %s matches %s", pattern.folder, pattern.name)
+				d.suggest(item(names, i), l.otherEnding(pattern, item(names, i).Value), "no file in %s matches %s", pattern.folder, pattern.name)
 			}
 		}
 		for _, file := range matches {
@@ -152,7 +153,11 @@ func (l *loader) policies(d *decoder, root *yaml.Node, patterns []filesPattern) 
 	policies := make([]writtenPolicy, 0, len(files))
 	for i, f := range opened {
 		if f.err != nil {
-			d.problem(places[i], "%v", f.err)
+			meant := ""
+			if errors.Is(f.err, errFolder) {
+				meant = strings.TrimSuffix(places[i].Value, "/") + "/*.yaml"
+			}
+			d.suggest(places[i], meant, "%v", f.err)
 			continue
 		}
 		if from, ok := l.take(f); ok {
@@ -178,6 +183,20 @@ func (l *loader) matches(pattern filesPattern) ([]string, error) {
 		}
 	}
 	return files, nil
+}
+
+// otherEnding returns what is written as a pattern with .yaml for .yml, or the reverse, if that matches a file.
+func (l *loader) otherEnding(pattern filesPattern, written string) string {
+	for ending, other := range map[string]string{".yaml": ".yml", ".yml": ".yaml"} {
+		name, ok := strings.CutSuffix(pattern.name, ending)
+		if !ok {
+			continue
+		}
+		if files, err := l.matches(filesPattern{pattern.folder, name + other}); err == nil && len(files) > 0 {
+			return strings.TrimSuffix(written, ending) + other
+		}
+	}
+	return ""
 }
 
 // opened is a file that was read and parsed, by whatever goroutine.

@@ -49,9 +49,9 @@ func TestProblems(t *testing.T) {
 		{"a list for a section", "token: [5m]", []string{
 			`2:8: a section is wanted, not a list`}},
 		{"nothing for a section", "policy:", []string{
-			`2:8: a section is wanted, and nothing is written; leave out the key to have the default`}},
+			`2:8: a section is wanted, and nothing is written; write it, or leave out the key`}},
 		{"nothing for a text", "public_url: ~", []string{
-			`2:13: a URL is wanted, and nothing is written; leave out the key to have the default`}},
+			`2:13: a URL is wanted, and nothing is written; write it, or leave out the key`}},
 		{"null for a text", "token: { issuer: null }", []string{
 			`2:18: a text is wanted, and null is nothing; put it into quotes to mean the word`}},
 		{"escapes that would reach a terminal", `signing: { root: { folder: "a\u202e\nb" } }`, []string{
@@ -59,7 +59,7 @@ func TestProblems(t *testing.T) {
 		{"the same in a name of a file", `identity: [ { htpasswd: { file: "a\u202e" } } ]`, []string{
 			`2:33: opening a\u202e: file does not exist`}},
 		{"an empty list", "trusted_proxies: []", []string{
-			`2:18: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+			`2:18: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
 		{"another word for true", "token: { reuse: yes, anonymous: \"false\" }\nnotifications: { open: on }", []string{
 			`2:17: true or false is wanted, not "yes" (did you mean "true"?)`,
 			`2:33: true or false is wanted, not "false" (did you mean "false"?)`,
@@ -182,10 +182,10 @@ func TestProblems(t *testing.T) {
 		{"an allow for nobody", "policy: { rules: [ { name: a, repositories: [a], actions: [pull] } ] }", []string{
 			`2:20: subjects is missing: an allow must say whom it is for`}},
 		{"a match of nothing", "policy: { rules: [ { name: a, subjects: [], repositories: [], registries: [], actions: [] } ] }", []string{
-			`2:41: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
-			`2:59: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
-			`2:75: the list is empty, which could be meant as none or as all; leave out the key to have the default`,
-			`2:88: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+			`2:41: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
+			`2:59: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
+			`2:75: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
+			`2:88: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
 		{"a rule of no resource", "policy: { rules: [ { name: a, subjects: [anyone], actions: [pull] } ] }", []string{
 			`2:20: repositories is missing, or catalog: true, or tidewaiter`}},
 		{"a rule of Tidewaiter and of repositories", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], tidewaiter: [accounts], actions: [read] } ] }", []string{
@@ -202,7 +202,7 @@ func TestProblems(t *testing.T) {
 		{"rights with actions of registries", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [journal], actions: [pull] } ] }", []string{
 			`2:86: the type tidewaiter has no action pull, it has read,write`}},
 		{"repositories with actions of Tidewaiter", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], actions: [read] } ] }", []string{
-			`2:82: the type repository has no action read, it has pull,push,delete`}},
+			`2:82: the type repository has no action read, it has pull,push,delete (did you mean "pull"?)`}},
 		{"rights at a registry, for a while", "policy: { rules: [ { name: a, subjects: [\"group:a\"], registries: [r], tidewaiter: [journal], actions: [read], lifetime: 5m } ] }", []string{
 			`2:66: registries is about registries, and the rule about Tidewaiter itself`,
 			`2:121: lifetime is about registries, and the rule about Tidewaiter itself`}},
@@ -219,6 +219,15 @@ func TestProblems(t *testing.T) {
 		{"an unknown action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull, puhs, pull] } ] }", []string{
 			`2:86: "puhs" is none of pull, push, delete, read, write, * (did you mean "push"?)`,
 			`2:92: pull is listed twice`}},
+		{"words of others", "policy: { rules: [ { name: a, effect: forbid, repositories: [a], actions: [remove] } ] }", []string{
+			`2:39: "forbid" is none of allow, deny (did you mean "deny"?)`,
+			`2:76: "remove" is none of pull, push, delete, read, write, * (did you mean "delete"?)`}},
+		{"a subject with a space", "policy: { rules: [ { name: a, subjects: [group: dev], repositories: [a], actions: [pull] } ] }", []string{
+			`2:42: a subject has no space behind its colon (did you mean "group:dev"?)`}},
+		{"a section for a subject", "policy: { rules: [ { name: a, subjects: [{ groups: dev }], repositories: [a], actions: [pull] } ] }", []string{
+			`2:42: a text is wanted, not a section`}},
+		{"a registry like none", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [hub] } ] }", []string{
+			`2:100: no registry has the service "hub"; there is r.example.com`}},
 		{"an unknown registry", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [r.exmaple.com] } ] }", []string{
 			`2:100: no registry has the service "r.exmaple.com" (did you mean "r.example.com"?)`}},
 		{"what the policy itself finds, where it is written", `policy:
@@ -279,7 +288,7 @@ func TestProblemsOfRegistries(t *testing.T) {
 	}{
 		{"none", "state: sqlite:a", []string{`1:1: registries is missing`}},
 		{"an empty list of them", "registries: []", []string{
-			`1:13: the list is empty, which could be meant as none or as all; leave out the key to have the default`}},
+			`1:13: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
 		{"one without a name", "registries: [{url: https://a.example.com}]", []string{`1:14: service is missing`}},
 		{"two of one name", "registries: [{service: a}, {service: b}, {service: a}]", []string{
 			`1:52: another registry has the service "a", in line 1`}},

@@ -69,6 +69,23 @@ func role() shape[policy.Role] {
 	}}
 }
 
+// subject is the text of a subject. With a space behind its colon it is a section, to YAML.
+func subject() shape[string] {
+	text := line()
+	inner := text.read
+	text.read = func(d *decoder, n *yaml.Node) (string, bool) {
+		if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+			kind, name := n.Content[0].Value, n.Content[1].Value
+			if name != "" && slices.Contains([]string{"user", "group", "robot", "workload"}, kind) {
+				d.suggest(n, kind+":"+name, "a subject has no space behind its colon")
+				return "", false
+			}
+		}
+		return inner(d, n)
+	}
+	return text
+}
+
 // rules is a list of rules.
 func rules() shape[[]writtenRule] { return list(section(ruleKeys(), checkRule)) }
 
@@ -227,9 +244,10 @@ func (r *writtenRule) tell(p policy.Problem) {
 func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	for i, name := range r.Registries {
 		if !slices.Contains(services, name) {
-			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s", quoted(name))
+			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s%s", quoted(name), r.thereAre(name, services))
 		}
 	}
+	r.doubtPatterns(services)
 	if r.Deny || (r.Actions|roles[r.Role].Actions)&^scope.Pull == 0 {
 		return
 	}
@@ -246,6 +264,31 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 		if subject == "anyone" || subject == "anonymous" {
 			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets people change repositories, or list them all, who have not signed in", quoted(r.Name))
 			return
+		}
+	}
+}
+
+// thereAre goes on with a problem about a word that is none of those that are known, and near to none.
+func (r *writtenRule) thereAre(word string, known []string) string {
+	if len(known) == 0 || len(known) > 8 || r.from.nearest(word, known) != "" {
+		return ""
+	}
+	if len(known) == 1 {
+		return "; there is " + known[0]
+	}
+	return "; there are " + strings.Join(known, ", ")
+}
+
+// doubtPatterns warns of a pattern that begins with a registry's name, as images have it for docker. It is about no
+// repository then: registries do not know what they are called.
+func (r *writtenRule) doubtPatterns(services []string) {
+	if r.Type == scope.TypeTidewaiter {
+		return
+	}
+	for i, pattern := range r.Names {
+		host, rest, ok := strings.Cut(pattern, "/")
+		if ok && slices.Contains(services, host) {
+			r.from.warn(item(value(r.node, "repositories"), i), "the pattern begins with the registry's name, which no repository there does: write %s, and the registry under registries", quoted(rest))
 		}
 	}
 }

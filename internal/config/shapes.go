@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -104,7 +105,7 @@ func one[T ~string](of ...T) shape[T] {
 				return w, true
 			}
 		}
-		d.suggest(n, d.nearest(s, words), "%s is none of %s", quoted(s), strings.Join(words, ", "))
+		d.suggest(n, cmp.Or(d.nearest(s, words), synonym(s, words)), "%s is none of %s", quoted(s), strings.Join(words, ", "))
 		return "", false
 	})
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -91,4 +92,19 @@ func quoted(text string) string {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return strconv.Quote(text)
+}
+
+// synonyms are words that others have for ours.
+var synonyms = map[string]string{
+	"forbid": "deny", "block": "deny", "refuse": "deny", "reject": "deny",
+	"permit": "allow", "grant": "allow", "accept": "allow",
+	"remove": "delete", "upload": "push", "download": "pull",
+}
+
+// synonym returns the one of the known words that says the same; "" if there is none.
+func synonym(word string, known []string) string {
+	if ours := synonyms[strings.ToLower(word)]; slices.Contains(known, ours) {
+		return ours
+	}
+	return ""
 }

@@ -39,6 +39,7 @@ type Problem struct {
 	File       string // "" for the entries and the groups of the config
 	Line       int    // of the file, or the entry's number, from 1; 0 for a group
 	Group      string // the group that names somebody unknown
+	Member     string // whom it names
 	Claims     string // the name whose claims they are, if nobody has it
 	Text       string // "\"ann\" is already on line 3"; never a hash
 	Suggestion string // the nearest name, for a group; "" if there is none

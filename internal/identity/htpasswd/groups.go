@@ -15,7 +15,7 @@ func (f *File) strangers(named map[string]place) Problems {
 				continue
 			}
 			problems = append(problems, Problem{
-				Group: group, Text: fmt.Sprintf("there is no entry for its member %q", name), Suggestion: nearest(name, named),
+				Group: group, Member: name, Text: fmt.Sprintf("there is no entry for its member %q", name), Suggestion: nearest(name, named),
 			})
 		}
 	}

@@ -245,9 +245,9 @@ func TestEachMistakeIsToldAtOnceWithItsLine(t *testing.T) {
 		{Line: 2, Text: `"ann" is already on line 2`},
 		{Line: 3, Text: `"kay" is already entry 1`},
 		{Line: 4, Text: "no colon between a name and a hash"},
-		{Group: "dev", Text: `there is no entry for its member "annn"`, Suggestion: "ann"},
-		{Group: "dev", Text: `there is no entry for its member "nobody whatever"`},
-		{Group: "ops", Text: `there is no entry for its member "kai"`, Suggestion: "kay"},
+		{Group: "dev", Member: "annn", Text: `there is no entry for its member "annn"`, Suggestion: "ann"},
+		{Group: "dev", Member: "nobody whatever", Text: `there is no entry for its member "nobody whatever"`},
+		{Group: "ops", Member: "kai", Text: `there is no entry for its member "kai"`, Suggestion: "kay"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
