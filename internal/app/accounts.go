@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -39,14 +43,27 @@ func accountsOf(cfg *config.Config) *config.Accounts {
 	return nil
 }
 
-// welcome says what is to be done first where accounts are used, and nobody may change them yet.
+// welcome says what is to be done first where accounts are used, and nobody may change them yet. Where the admin API is served, a
+// secret is shown with which it makes an administrator, once: in the log, where only who runs the service looks.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if !usesAccounts(cfg) {
 		return
 	}
-	if there, err := a.accounts.Administered(ctx); err == nil && !there {
-		a.log.Info("there is no administrator of accounts yet: tidewaiter user add --admin NAME makes one")
+	if there, err := a.accounts.Administered(ctx); err != nil || there {
+		return
 	}
+	const first = "there is no administrator of accounts yet: tidewaiter user add --admin NAME makes one"
+	if !slices.ContainsFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceAPI) }) {
+		a.log.Info(first)
+		return
+	}
+	secret, until, err := a.accounts.SetupSecret(ctx)
+	if err != nil {
+		a.log.Info(first)
+		return
+	}
+	a.log.Info(first+"; or POST "+strings.TrimSuffix(cfg.PublicURL, "/")+api.Prefix+"/setup with this secret, once",
+		"secret", secret.Reveal(), "until", until.UTC().Format(time.RFC3339))
 }
 
 // own is the accounts as a source. They are opened after the chain that asks them is built: a mistake in a

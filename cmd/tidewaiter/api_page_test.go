@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Whoever types the commands of docs/api.md one after the other, under the configs of that page, gets what it says.
+func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
+	for _, name := range []string{"curl", "jq"} {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatal(err)
+			}
+			t.Skipf("%v: apt-get install %s", err, name)
+		}
+	}
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	text := "registries: [{ service: registry.example.com }]\nsigning: { root: { folder: keys } }\nstate: sqlite:state.db\n"
+	script := "set -eu\nexec 2>&1\ntidewaiter key new --dir keys\n"
+	for _, found := range regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		switch found[1] {
+		case "yaml":
+			text += found[2]
+		case "sh":
+			script += found[2]
+		default:
+			t.Errorf("a block of the page is neither yaml nor sh: %s", found[2])
+		}
+	}
+	if n := strings.Count(script, "curl "); n < 12 {
+		t.Fatalf("the page has %d requests only", n)
+	}
+	api := freePort(t)
+	text = strings.ReplaceAll(strings.ReplaceAll(text, ":8080", "127.0.0.1:0"), ":8081", ":"+api)
+	script = strings.ReplaceAll(script, ":8081", ":"+api)
+	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The service ends with the script.
+	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		log, _ := os.ReadFile("serve.log")
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	for _, want := range []string{`"login":"root"`, `"administrators"`, "robot+ci\n", `"disabled":true`, "root\n", "robot.again of robot:ci"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the walk does not show %q:\n%s", want, out)
+		}
+	}
+}
+
+// freePort is a port that nobody listens at.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
