@@ -130,7 +130,10 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner, use Use) e
 			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END LIMIT $4)`,
 		o.Source, o.ID, string(use), n-maxTokens+1)
-	return err
+	if err != nil {
+		return err
+	}
+	return deleteOrphans(ctx, tx, o)
 }
 
 // unkeepable says whether a limit would not be the same after it was written down and read.

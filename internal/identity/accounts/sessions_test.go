@@ -166,3 +166,56 @@ func TestEndedSessionsAreRemoved(t *testing.T) {
 		t.Errorf("a session of yesterday: %v", err)
 	}
 }
+
+// Gitea CVE-2026-56654: what was made with a session, and what was made with that, is void when the session is, whatever ends it:
+// whoever found a browser open has nothing left once its user has changed the password.
+func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		ends := map[string]func(ann accounts.Account, session accounts.Token) error{
+			"the password is changed": func(accounts.Account, accounts.Token) error {
+				_, err := h.ChangePassword(ctx, h.as(shown("ann", secretOf("ann"))), identity.NewSecret(secretOf("ann")), identity.NewSecret(secretOf("ann")+"!"))
+				if err == nil {
+					_, err = h.SetPassword(ctx, operator, "ann", identity.NewSecret(secretOf("ann")), 0)
+				}
+				return err
+			},
+			"sessions are revoked": func(ann accounts.Account, _ accounts.Token) error {
+				_, err := h.RevokeAll(ctx, operator, accounts.Owner{Kind: policy.User, Name: ann.Name}, accounts.Session)
+				return err
+			},
+			"the user is disabled for a while": func(accounts.Account, accounts.Token) error {
+				_, err := h.Disable(ctx, operator, "ann", 0)
+				if err == nil {
+					_, err = h.Enable(ctx, operator, "ann", 0)
+				}
+				return err
+			},
+			"it is revoked": func(_ accounts.Account, s accounts.Token) error { return h.Revoke(ctx, operator, s.ID) },
+		}
+		ann := h.user("ann")
+		_, own := h.token("ann", "laptop")
+		for what, end := range ends {
+			s, secret := h.session("ann", secretOf("ann"))
+			made := []string{}
+			for i, by := 0, h.as(inSession(secret)); i < 3; i++ {
+				_, next, err := h.AddToken(ctx, by, accounts.NewToken{Name: "found-" + string(rune('a'+i))})
+				if err != nil {
+					t.Fatal(err)
+				}
+				made, by = append(made, next.Reveal()), h.as(shown("", next.Reveal()))
+			}
+			if err := end(ann, s); err != nil {
+				t.Fatal(err)
+			}
+			for i, token := range made {
+				if got := h.enters(shown("", token)); got != "rejected" {
+					t.Errorf("%s: what was made in step %d: %s", what, i+1, got)
+				}
+			}
+			if got := h.enters(shown("", own)); got != "user:ann" {
+				t.Errorf("%s: what was made elsewhere: %s", what, got)
+			}
+		}
+	})
+}

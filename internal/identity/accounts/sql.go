@@ -269,10 +269,27 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	return err
 }
 
-// deleteTokens removes the tokens of an owner: those of a use, or all if it is "".
+// deleteTokens removes the tokens of an owner: those of a use, or all if it is "". What was made with them goes, too, and is not
+// counted.
 func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
-	return affected(tx.ExecContext(ctx,
+	n, err := affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND ($3 = '' OR purpose = $3)", o.Source, o.ID, string(use)))
+	if err == nil && n > 0 && use != "" {
+		err = deleteOrphans(ctx, tx, o)
+	}
+	return n, err
+}
+
+// deleteOrphans removes the tokens of an owner whose parent is gone, and all that was made with them, and with that. What somebody
+// makes with his token is his.
+func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH RECURSIVE family (id) AS (
+			SELECT t.id FROM account_tokens t WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.parent <> ''
+				AND NOT EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent)
+			UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)
+		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID)
+	return err
 }
 
 // inserted is ErrExists where a row of that name was there.
