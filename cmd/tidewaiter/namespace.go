@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
@@ -23,21 +23,6 @@ console or by the API; here, whoever runs Tidewaiter does.`,
 	rolesOfNamespace.addTo(role)
 	cmd.AddCommand(newNamespaceAdd(), newNamespaceList(), newNamespaceShow(), newNamespaceSet(), newNamespaceDelete(), member, role)
 	return cmd
-}
-
-// namespaceJSON is a namespace for programs.
-type namespaceJSON struct {
-	ID         string              `json:"id"`
-	Name       string              `json:"name"`
-	Visibility rulebook.Visibility `json:"visibility"`
-	Members    int                 `json:"members"`
-	Created    time.Time           `json:"created"`
-	Changed    time.Time           `json:"changed"`
-	Version    int64               `json:"version"`
-}
-
-func namespaceForPrograms(n *rulebook.Namespace) namespaceJSON {
-	return namespaceJSON{n.ID, n.Name, n.Visibility, n.Size, n.Created, n.Changed, n.Version}
 }
 
 // visibilityFlag is a flag: who may pull without being a member.
@@ -74,7 +59,7 @@ around one.`,
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, namespaceForPrograms(&n), "added namespace %s, which is %s", n.Name, n.Visibility)
+			return k.says(cmd, api.NewNamespace(&n), "added namespace %s, which is %s", n.Name, n.Visibility)
 		})
 	}
 	return cmd
@@ -94,9 +79,9 @@ func newNamespaceList() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]namespaceJSON, len(list))
+				found := make([]api.Namespace, len(list))
 				for i := range list {
-					found[i] = namespaceForPrograms(&list[i])
+					found[i] = api.NewNamespace(&list[i])
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -126,7 +111,7 @@ func newNamespaceShow() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				return writeJSON(cmd.OutOrStdout(), namespaceForPrograms(&n))
+				return writeJSON(cmd.OutOrStdout(), api.NewNamespace(&n))
 			}
 			return fields(cmd.OutOrStdout(), "name", n.Name, "visibility", string(n.Visibility), "members", strconv.Itoa(n.Size),
 				"created", minute(n.Created), "changed", minute(n.Changed), "id", n.ID)
@@ -150,7 +135,7 @@ func newNamespaceSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, namespaceForPrograms(&n), "changed namespace %s, which is %s", n.Name, n.Visibility)
+			return k.says(cmd, api.NewNamespace(&n), "changed namespace %s, which is %s", n.Name, n.Visibility)
 		})
 	}
 	return cmd
@@ -177,13 +162,6 @@ nothing of it. What is in the registry stays there.`,
 	return cmd
 }
 
-// memberJSON is a member for programs.
-type memberJSON struct {
-	Subject string    `json:"subject"`
-	Role    string    `json:"role"`
-	Created time.Time `json:"created"`
-}
-
 func newMemberAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAMESPACE WHO ROLE",
@@ -201,7 +179,7 @@ writer and reader; beside them there are its own, and those of the database for 
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, namespaceForPrograms(&n), "%s is %s of %s", args[1], args[2], n.Name)
+			return k.says(cmd, api.NewNamespace(&n), "%s is %s of %s", args[1], args[2], n.Name)
 		})
 	}
 	return cmd
@@ -221,7 +199,7 @@ func newMemberRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, namespaceForPrograms(&n), "%s is no member of %s", args[1], n.Name)
+			return k.says(cmd, api.NewNamespace(&n), "%s is no member of %s", args[1], n.Name)
 		})
 	}
 	return cmd
@@ -242,9 +220,9 @@ func newMemberList() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]memberJSON, len(list))
+				found := make([]api.NamespaceMember, len(list))
 				for i, m := range list {
-					found[i] = memberJSON{m.Subject, m.Role, m.Created}
+					found[i] = api.NewNamespaceMember(&m)
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}

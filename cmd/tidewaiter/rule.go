@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -24,24 +24,6 @@ in which a deny wins wherever it stands. A service that runs beside this notices
 	}
 	cmd.AddCommand(newRuleAdd(), newRuleSet(), newRuleList(), newRuleShow(), newRuleDelete())
 	return cmd
-}
-
-// keptRuleJSON is a rule for programs, in the words of tidewaiter.yaml.
-type keptRuleJSON struct {
-	ID string `json:"id"`
-	rulebook.Content
-	Lifetime string    `json:"lifetime,omitempty"` // in place of Content's
-	Created  time.Time `json:"created"`
-	Changed  time.Time `json:"changed"`
-	Version  int64     `json:"version"`
-}
-
-func ruleForPrograms(r *rulebook.Rule) keptRuleJSON {
-	j := keptRuleJSON{ID: r.ID, Content: r.Content, Created: r.Created, Changed: r.Changed, Version: r.Version}
-	if r.Lifetime > 0 {
-		j.Lifetime = r.Lifetime.String()
-	}
-	return j
 }
 
 // contentFlags are the flags that say what a rule says.
@@ -106,7 +88,7 @@ is refused, with all that is wrong; and no two rules have one name, in files and
 			if err != nil {
 				return toldRule(cmd, err)
 			}
-			return k.says(cmd, ruleForPrograms(&r), "added rule %s", r.Name)
+			return k.says(cmd, api.NewRule(&r), "added rule %s", r.Name)
 		})
 	}
 	return cmd
@@ -127,7 +109,7 @@ func newRuleSet() *cobra.Command {
 			if err != nil {
 				return toldRule(cmd, err)
 			}
-			return k.says(cmd, ruleForPrograms(&r), "changed rule %s", r.Name)
+			return k.says(cmd, api.NewRule(&r), "changed rule %s", r.Name)
 		})
 	}
 	return cmd
@@ -148,9 +130,9 @@ func newRuleList() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]keptRuleJSON, len(list))
+				found := make([]api.Rule, len(list))
 				for i := range list {
-					found[i] = ruleForPrograms(&list[i])
+					found[i] = api.NewRule(&list[i])
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}
@@ -202,7 +184,7 @@ func newRuleShow() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				return writeJSON(cmd.OutOrStdout(), ruleForPrograms(&r))
+				return writeJSON(cmd.OutOrStdout(), api.NewRule(&r))
 			}
 			life := ""
 			if r.Lifetime > 0 {

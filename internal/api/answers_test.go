@@ -260,3 +260,32 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestMistakesOfARuleAreToldAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		root := bearer(secret)
+		r := h.read(h.must(422, root, "POST", "/rules", fields{"name": "r", "subjects": []string{"usr:ann", "user:bob"}, "repositories": []string{"team//app"}, "actions": []string{"pull"}}))
+		var at []string
+		for _, m := range r["errors"].([]any) {
+			at = append(at, m.(fields)["location"].(string))
+		}
+		if diff := cmp.Diff([]string{"body.subjects[0]", "body.repositories[0]"}, at); diff != "" {
+			t.Errorf("%s in %v", diff, r)
+		}
+		tag := h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
+		if got := tag.Header.Get("Location"); got != "/api/v1/namespaces/shop%2Fweb" {
+			t.Errorf("Location: %s", got)
+		}
+		h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "reader"}, header("If-Match", tag.Header.Get("ETag")))
+		h.must(412, root, "DELETE", "/namespaces/shop%2Fweb", nil, header("If-Match", tag.Header.Get("ETag")))
+		h.must(204, root, "DELETE", "/namespaces/shop%2Fweb", nil)
+		before := h.read(h.must(200, root, "GET", "/policy", nil))["version"]
+		h.must(201, root, "POST", "/rules", fields{"name": "two words", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}, "lifetime": "5m"})
+		rule := h.read(h.must(200, root, "GET", "/rules/two%20words", nil))
+		if after := h.read(h.must(200, root, "GET", "/policy", nil))["version"]; rule["lifetime"] != "5m0s" || after == before {
+			t.Errorf("a rule: %v, and the policy is %v", rule, after)
+		}
+	})
+}

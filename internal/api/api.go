@@ -61,6 +61,7 @@ type Actor = rulebook.Actor
 type Options struct {
 	Server   func() *server.Server // the present one: a reload makes another
 	Accounts *accounts.Accounts
+	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
 
 	Now func() time.Time // nil: time.Now
@@ -105,6 +106,8 @@ func (a *API) routes() {
 	a.robotRoutes()
 	a.groupRoutes()
 	a.tokenRoutes()
+	a.namespaceRoutes()
+	a.ruleRoutes()
 	a.journalRoutes()
 	a.registryRoutes()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -20,13 +21,13 @@ import (
 var update = flag.Bool("update", false, "write docs/openapi.json and the golden files anew")
 
 // callers are all kinds of those who may call, in the order of the table.
-var callers = []string{"nobody", "ann", "her token", "her narrow token", "robot", "helpdesk", "auditor", "root's narrow token", "root"}
+var callers = []string{"nobody", "ann", "her token", "her narrow token", "robot", "helpdesk", "owner of team", "auditor", "root's narrow token", "root"}
 
 // cast adds the people of the table to a house, and returns what each shows. Only ann has a password: hashes take time.
 func cast(h *house) map[string]as {
 	h.user("ann")
 	for name, groups := range map[string][]string{
-		"bob": nil, "hank": {"helpdesk"}, "root": {accounts.Administrators}, "second": {accounts.Administrators}, "carol": {accounts.Auditors},
+		"bob": nil, "hank": {"helpdesk"}, "olga": nil, "root": {accounts.Administrators}, "second": {accounts.Administrators}, "carol": {accounts.Auditors},
 	} {
 		h.member(name, groups...)
 	}
@@ -38,13 +39,21 @@ func cast(h *house) map[string]as {
 	if _, err := h.accounts.AddGroup(h.Context(), operator, "dev"); err != nil {
 		h.Fatal(err)
 	}
+	for name, owner := range map[string]string{"team": "user:olga", "secret": "user:second"} {
+		if _, err := h.rulebook.AddNamespace(h.Context(), operator, rulebook.NewNamespace{Name: name, Owners: []string{owner}}); err != nil {
+			h.Fatal(err)
+		}
+	}
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"prod/**"}, Actions: []string{"push"}}); err != nil {
+		h.Fatal(err)
+	}
 	_, robot, err := h.accounts.AddRobot(h.Context(), operator, accounts.NewRobot{Name: "ci"})
 	if err != nil {
 		h.Fatal(err)
 	}
 	return map[string]as{
 		"nobody": nobody, "ann": with("ann"), "her token": show("ann"), "her narrow token": show("ann", limit),
-		"robot": bearer(robot.Reveal()), "helpdesk": show("hank"), "auditor": show("carol"),
+		"robot": bearer(robot.Reveal()), "helpdesk": show("hank"), "owner of team": show("olga"), "auditor": show("carol"),
 		"root's narrow token": show("root", limit), "root": show("root"),
 	}
 }
@@ -104,6 +113,27 @@ var routes = []struct {
 	{"revoke-token", "DELETE", "/tokens/{bob's}", nil},
 	{"revoke-tokens", "POST", "/tokens/revoke", fields{"mine": true, "use": "refresh"}},
 	{"revoke-tokens", "POST", "/tokens/revoke", fields{"user": "bob"}},
+	{"list-namespaces", "GET", "/namespaces", nil},
+	{"add-namespace", "POST", "/namespaces", fields{"name": "other", "owners": []string{"user:bob"}}},
+	{"get-namespace", "GET", "/namespaces/team", nil},
+	{"get-namespace", "GET", "/namespaces/secret", nil},
+	{"get-namespace", "GET", "/namespaces/none", nil},
+	{"set-visibility", "PUT", "/namespaces/team/visibility", fields{"visibility": "public"}},
+	{"set-visibility", "PUT", "/namespaces/secret/visibility", fields{"visibility": "public"}},
+	{"list-namespace-members", "GET", "/namespaces/team/members", nil},
+	{"list-namespace-members", "GET", "/namespaces/secret/members", nil},
+	{"set-namespace-member", "PUT", "/namespaces/team/members/user:bob", fields{"role": "writer"}},
+	{"set-namespace-member", "PUT", "/namespaces/secret/members/user:bob", fields{"role": "writer"}},
+	{"remove-namespace-member", "DELETE", "/namespaces/team/members/user:bob", nil},
+	{"remove-namespace-member", "DELETE", "/namespaces/secret/members/user:bob", nil},
+	{"delete-namespace", "DELETE", "/namespaces/team", nil},
+	{"get-policy", "GET", "/policy", nil},
+	{"list-rules", "GET", "/rules", nil},
+	{"add-rule", "POST", "/rules", fields{"name": "new", "subjects": []string{"anyone"}, "repositories": []string{"public/**"}, "actions": []string{"pull"}}},
+	{"add-rule", "POST", "/rules", fields{"name": "new", "subjects": []string{"user:ann"}, "tidewaiter": []string{"**"}, "actions": []string{"write"}}},
+	{"get-rule", "GET", "/rules/freeze", nil},
+	{"set-rule", "PUT", "/rules/freeze", fields{"name": "freeze", "effect": "deny", "repositories": []string{"prod/**"}, "actions": []string{"delete"}}},
+	{"delete-rule", "DELETE", "/rules/freeze", nil},
 	{"list-entries", "GET", "/journal?last=10", nil},
 	{"get-entry", "GET", "/journal/{entry}", nil},
 	{"list-registries", "GET", "/registries", nil},

@@ -40,6 +40,8 @@ func (a *API) described() huma.Config {
 				{Name: tagRobots, Description: "Accounts for programs"},
 				{Name: tagGroups, Description: "Groups of users and robots"},
 				{Name: tagTokens, Description: "What was handed out: personal access tokens, robots' secrets, refresh tokens, sessions"},
+				{Name: tagNamespaces, Description: "What teams own: repositories, members and their roles"},
+				{Name: tagPolicy, Description: "The policy in force, and the rules of the database"},
 				{Name: tagJournal, Description: "What happened"},
 				{Name: tagRegistries, Description: "The registries that trust Tidewaiter, and what they trust it by"},
 			},
@@ -57,6 +59,8 @@ const (
 	tagRobots     = "Robots"
 	tagGroups     = "Groups"
 	tagTokens     = "Tokens"
+	tagNamespaces = "Namespaces"
+	tagPolicy     = "Policy"
 	tagJournal    = "Journal"
 	tagRegistries = "Registries"
 )

@@ -43,6 +43,7 @@ type house struct {
 	testing.TB
 	at       string // http://127.0.0.1:…
 	accounts *accounts.Accounts
+	rulebook *rulebook.Rulebook
 	journal  *journal.Journal
 	db       *store.DB
 	issuer   *issuer.Issuer
@@ -113,11 +114,15 @@ func newHouse(t testing.TB, url string) *house {
 	check(err)
 	h.journal, err = journal.New(h.db, journal.Options{Now: h.clock.Now})
 	check(err)
-	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+	h.rulebook, err = rulebook.New(rulebook.Options{
+		DB: h.db, Journal: h.journal, Now: h.clock.Now, Log: log,
+		Changed: func(p *policy.Policy) { h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Policy = p; return l }) },
+	}, rulebook.Files{Services: []string{"r.example.com"}, Source: policy.Source{Rules: []policy.Rule{
 		{Name: "helpdesk", Subjects: []string{"group:helpdesk"}, Type: scope.TypeTidewaiter, Names: []string{"accounts"}, Actions: scope.Read | scope.Write},
 		{Name: "team", Subjects: []string{"user:ann"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
-	}})
+	}}})
 	check(err)
+	check(h.rulebook.Load(t.Context()))
 	root, err := token.NewRoot("Tidewaiter test root", token.ES256, h.clock.Now().Add(-time.Hour), h.clock.Now().AddDate(1, 0, 0))
 	check(err)
 	keys, err := keyring.New(keyring.Options{Root: root, Now: h.clock.Now})
@@ -139,9 +144,9 @@ func newHouse(t testing.TB, url string) *house {
 			{Name: accounts.Source, Authenticator: h.accounts, Kinds: accounts.Kinds()},
 			{Name: "ldap:corp", Authenticator: directory, Remote: true},
 		}}),
-		Policy: rules, Keys: keys,
+		Policy: h.rulebook.Policy(), Keys: keys,
 	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
-	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Journal: h.journal, Now: h.clock.Now})
+	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now})
 	check(err)
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))

@@ -1,5 +1,7 @@
 package api
 
+import "net/url"
+
 // Repeatable is what creations take that may be tried again after an answer was lost.
 type Repeatable struct {
 	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Chosen by the client, random: whoever gets no answer sends the same request with the same key again, within a day, and what it makes is made once. A secret is then another one than that of the lost answer; if that was used, the answer is 409"`
@@ -25,3 +27,6 @@ func created[T any](path, id string, version int64, body T, err error) (*made[T]
 	}
 	return &made[T]{Prefix + path, tag(id, version), body}, nil
 }
+
+// segment is a name as one part of a path.
+func segment(name string) string { return url.PathEscape(name) }

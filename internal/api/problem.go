@@ -59,6 +59,8 @@ func mistaken(location, format string, args ...any) *Problem {
 // never a secret.
 func (a *API) problem(c *call, err error) *Problem {
 	var p *Problem
+	problems, isPolicy := errors.AsType[rulebook.Problems](err)
+	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
 	invalid, isInvalid := errors.AsType[*rulebook.InvalidError](err)
 	switch {
 	case errors.As(err, &p):
@@ -66,6 +68,18 @@ func (a *API) problem(c *call, err error) *Problem {
 		p = &own
 	case isInvalid && invalid.Field == "key":
 		p = mistaken("header.Idempotency-Key", "%s", invalid.Text)
+	case isPolicy:
+		p = refuse(http.StatusUnprocessableEntity, "what was sent cannot be taken")
+		for _, one := range problems {
+			at := "body." + one.Field
+			if one.Item >= 0 {
+				at += fmt.Sprintf("[%d]", one.Item)
+			}
+			one.Field = ""
+			p.Errors = append(p.Errors, Mistake{at, strings.TrimPrefix(one.String(), ": ")})
+		}
+	case isConflict:
+		p = refuse(http.StatusConflict, "%s", conflicts)
 	case isInvalid:
 		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
 	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):

@@ -102,7 +102,10 @@ func TestFieldsThatAreNotThereAreRefused(t *testing.T) {
 			for name, v := range body {
 				more[name] = v
 			}
-			if got := h.ask(bearer(secret), r.method, h.places(r.path), more); field != "source" && got.Status != 422 && got.Status != 400 {
+			if own := map[string]string{"make-token": "source", "revoke-tokens": "source", "set-namespace-member": "role", "add-rule": "role", "set-rule": "role"}; own[r.id] == field {
+				continue
+			}
+			if got := h.ask(bearer(secret), r.method, h.places(r.path), more); got.Status != 422 && got.Status != 400 {
 				t.Errorf("%s %s with %q: %d %s", r.method, r.path, field, got.Status, got.Body)
 			}
 		}

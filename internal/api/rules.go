@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// RuleContent is what a rule says, in the words of tidewaiter.yaml.
+type RuleContent struct {
+	Name         string          `json:"name" maxLength:"200" doc:"No two rules have the same, of files and database together" example:"freeze"`
+	Effect       rulebook.Effect `json:"effect,omitempty" enum:"allow,deny" doc:"Left out: allow. A deny beats any allow"`
+	Subjects     []string        `json:"subjects,omitempty" nullable:"false" maxItems:"1000" doc:"Who; a deny without any is for anyone" example:"[\"group:developers\"]"`
+	Registries   []string        `json:"registries,omitempty" nullable:"false" maxItems:"1000" doc:"At which registries; left out: at all"`
+	Repositories []string        `json:"repositories,omitempty" nullable:"false" maxItems:"1000" doc:"Patterns of repositories: this, or catalog, or tidewaiter" example:"[\"prod/**\"]"`
+	Catalog      bool            `json:"catalog,omitempty" doc:"The catalog of a registry"`
+	Tidewaiter   []string        `json:"tidewaiter,omitempty" nullable:"false" maxItems:"1000" doc:"Rights over Tidewaiter itself" example:"[\"accounts\"]"`
+	Role         string          `json:"role,omitempty" maxLength:"64" doc:"A role, in place of actions" example:"writer"`
+	Actions      []string        `json:"actions,omitempty" nullable:"false" maxItems:"6" enum:"pull,push,delete,read,write,*" doc:"What; * is all" example:"[\"push\",\"delete\"]"`
+	When         string          `json:"when,omitempty" maxLength:"10000" doc:"A condition that has to hold, in CEL"`
+	Comment      string          `json:"comment,omitempty" maxLength:"4096" doc:"Why, for people"`
+	Lifetime     string          `json:"lifetime,omitempty" maxLength:"30" doc:"Of tokens with a grant by it, at most" example:"5m0s"`
+}
+
+// Rule is a rule of the database.
+type Rule struct {
+	ID string `json:"id" doc:"Never given to another" example:"019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b"`
+	RuleContent
+	Created time.Time `json:"created" doc:"When it was added"`
+	Changed time.Time `json:"changed" doc:"When it was last changed"`
+	Version int64     `json:"version" doc:"Raised by each change" example:"1"`
+}
+
+// NewRule is the form of a rule.
+func NewRule(r *rulebook.Rule) Rule {
+	c := RuleContent{
+		Name: r.Name, Effect: r.Effect, Subjects: r.Subjects, Registries: r.Registries, Repositories: r.Repositories, Catalog: r.Catalog,
+		Tidewaiter: r.Tidewaiter, Role: r.Role, Actions: r.Actions, When: r.When, Comment: r.Comment,
+	}
+	if r.Lifetime > 0 {
+		c.Lifetime = r.Lifetime.String()
+	}
+	return Rule{r.ID, c, r.Created, r.Changed, r.Version}
+}
+
+// content is what a form says.
+func (c *RuleContent) content() (rulebook.Content, error) {
+	var lifetime time.Duration
+	if c.Lifetime != "" {
+		var err error
+		if lifetime, err = time.ParseDuration(c.Lifetime); err != nil {
+			return rulebook.Content{}, mistaken("body.lifetime", "a duration is wanted, as 5m or 1h30m")
+		}
+	}
+	return rulebook.Content{
+		Name: c.Name, Effect: c.Effect, Subjects: c.Subjects, Registries: c.Registries, Repositories: c.Repositories, Catalog: c.Catalog,
+		Tidewaiter: c.Tidewaiter, Role: c.Role, Actions: c.Actions, When: c.When, Lifetime: lifetime, Comment: c.Comment,
+	}, nil
+}
+
+// OfRule is a rule in the path.
+type OfRule struct {
+	Name string `path:"name" maxLength:"200" doc:"The name; a slash in it is written %2F, and a space %20" example:"freeze"`
+}
+
+// changedRule is a rule to delete.
+type changedRule struct {
+	OfRule
+	Conditional
+}
+
+// newRule is a rule to add.
+type newRule struct{ Body RuleContent }
+
+// replacing is a rule to replace.
+type replacing struct {
+	OfRule
+	Conditional
+	Body RuleContent
+}
+
+// Policy is what is in force.
+type Policy struct {
+	Version string    `json:"version" doc:"Its hash, which decisions bear"`
+	Rules   int       `json:"rules" doc:"How many rules it has, of files, database and namespaces"`
+	Loaded  time.Time `json:"loaded" doc:"When it came into force here"`
+	Problem string    `json:"problem,omitempty" doc:"Why what files and database say now is not in force; left out if it is"`
+}
+
+func (a *API) ruleRoutes() {
+	tags := []string{tagPolicy}
+	answer := func(r rulebook.Rule, err error) (*one[Rule], error) { return tagged(r.ID, r.Version, NewRule(&r), err) }
+	seen := func(ctx context.Context, by Actor, name string) func() (string, int64, error) {
+		return func() (string, int64, error) {
+			r, err := a.Rulebook.Rule(ctx, by, name)
+			return r.ID, r.Version, err
+		}
+	}
+	route(a, huma.Operation{
+		OperationID: "get-policy", Method: http.MethodGet, Path: "/policy", Tags: tags, Summary: "Show which policy is in force",
+	}, func(_ context.Context, by Actor, _ *struct{}) (*body[Policy], error) {
+		if !a.Rulebook.May(by, rulebook.RightPolicy, scope.Read) {
+			return nil, rulebook.ErrForbidden
+		}
+		s := a.Rulebook.Status()
+		out := Policy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}
+		if s.Problem != nil {
+			out.Problem = s.Problem.Error()
+		}
+		return &body[Policy]{out}, nil
+	})
+	route(a, huma.Operation{
+		OperationID: "list-rules", Method: http.MethodGet, Path: "/rules", Tags: tags,
+		Summary: "List the rules of the database", Description: "In the order of their names. Those of files are in the files.",
+	}, func(ctx context.Context, by Actor, in *Paged) (*list[Rule], error) {
+		found, next, err := a.Rulebook.Rules(ctx, by, in.page())
+		return listed(ctx, found, next, NewRule, err)
+	})
+	route(a, huma.Operation{
+		OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: tags, DefaultStatus: http.StatusCreated,
+		Summary: "Add a rule", Description: "It is in force when it is answered, and on other replicas within two seconds. All mistakes are told at once.",
+	}, func(ctx context.Context, by Actor, in *newRule) (*made[Rule], error) {
+		c, err := in.Body.content()
+		if err != nil {
+			return nil, err
+		}
+		r, err := a.Rulebook.AddRule(ctx, by, c)
+		return created("/rules/"+segment(r.Name), r.ID, r.Version, NewRule(&r), err)
+	})
+	route(a, huma.Operation{
+		OperationID: "get-rule", Method: http.MethodGet, Path: "/rules/{name}", Tags: tags, Summary: "Show a rule of the database",
+	}, func(ctx context.Context, by Actor, in *OfRule) (*one[Rule], error) {
+		return answer(a.Rulebook.Rule(ctx, by, in.Name))
+	})
+	route(a, huma.Operation{
+		OperationID: "set-rule", Method: http.MethodPut, Path: "/rules/{name}", Tags: tags,
+		Summary: "Replace what a rule says", Description: "It may have another name then.",
+	}, func(ctx context.Context, by Actor, in *replacing) (*one[Rule], error) {
+		c, err := in.Body.content()
+		if err != nil {
+			return nil, err
+		}
+		version, err := in.version(seen(ctx, by, in.Name))
+		if err != nil {
+			return nil, err
+		}
+		return answer(a.Rulebook.SetRule(ctx, by, in.Name, c, version))
+	})
+	route(a, huma.Operation{
+		OperationID: "delete-rule", Method: http.MethodDelete, Path: "/rules/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
+		Summary: "Delete a rule of the database",
+	}, func(ctx context.Context, by Actor, in *changedRule) (*struct{}, error) {
+		version, err := in.version(seen(ctx, by, in.Name))
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.Rulebook.DeleteRule(ctx, by, in.Name, version)
+	})
+}
