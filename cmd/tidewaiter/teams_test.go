@@ -60,6 +60,15 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 		{config, `payments: [ann, ben]`, `payments: [ann, bem]`,
 			`tidewaiter.yaml:29:25: the group "payments": there is no entry for its member "bem" (did you mean "ben"?)`},
 
+		{payments, `group:payments`, `group:paymnts`,
+			`policy/payments.yaml:4: warning: rule "payments": no source puts anybody into the group "paymnts" (did you mean "payments"?)`},
+		{payments, `workload:github:acme/payments`, `workload:acme/payments`,
+			`policy/payments.yaml:9: warning: rule "payments is built": no source makes a workload called "acme/payments" (did you mean "workload:github:acme/payments"?)`},
+		{search, `group:github:acme`, `group:acme`,
+			`policy/search.yaml:9: warning: rule "search is built": no source puts anybody into the group "acme" (did you mean "github:acme"?)`},
+		{payments, `group:payments`, `robot:payments`,
+			`policy/payments.yaml:4: warning: rule "payments": there is no robot "payments", since accounts is not among the sources`},
+
 		// Patterns.
 		{payments, `"prod/payments/**"`, `"Prod/payments/**"`,
 			`policy/payments.yaml:6:35: the pattern "Prod/payments/**" has the upper-case letter 'P', which no repository's name has (did you mean "prod/payments/**"?)`},
@@ -75,6 +84,12 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 			`policy/payments.yaml:13:11: claims.ref could be anything, and a condition must be true or false: compare it (did you mean "claims.ref == \"…\""?)`},
 		{base, `now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]`, `now.getDayOfWeek("Europe/Paris")`,
 			`policy/base.yaml:28:11: the condition is a number; it must be true or false`},
+		{base, `[SATURDAY, SUNDAY]`, `["Saturday", "Sunday"]`,
+			`policy/base.yaml:28:44: in does not go with a number and a list: days have the names SUNDAY to SATURDAY, without quotes`},
+		{base, `now.get`, `now().get`,
+			`policy/base.yaml:28:11: now is no function: leave out the parentheses`},
+		{base, `now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]`, `request.ip == "10.1.2.3"`,
+			`policy/base.yaml:28:22: == does not go with an address and a text: write cidr("10.0.0.0/8").containsIP(request.ip)`},
 		{base, `Europe/Paris`, `Europe/Pariss`,
 			`policy/base.yaml:28:28: unknown time zone "Europe/Pariss" (did you mean "Europe/Paris"?)`},
 

@@ -26,6 +26,7 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 	c.certificates()
 	c.root()
 	c.sources()
+	c.subjects()
 	return c.wrong, c.warnings
 }
 

@@ -108,3 +108,6 @@ func synonym(word string, known []string) string {
 	}
 	return ""
 }
+
+// Nearest returns the one of the names that was most likely meant by a misspelt one; "" if none is near.
+func Nearest(name string, names []string) string { return nearest(name, names) }

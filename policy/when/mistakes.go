@@ -72,6 +72,9 @@ func (l *language) mistake(text string, f *common.Error) *Error {
 		e.Suggestion = found[2]
 		if strings.HasPrefix(strings.TrimLeft(after(line, e.Column+utf8.RuneCountInString(found[1])), " "), "(") {
 			say("unknown function %.60q", found[1])
+			if slices.Contains(l.words, found[1]) {
+				say("%s is no function: leave out the parentheses", found[1])
+			}
 			break
 		}
 		if e.Suggestion == "" {
@@ -84,7 +87,7 @@ func (l *language) mistake(text string, f *common.Error) *Error {
 	case sayOverload.MatchString(m):
 		found := sayOverload.FindStringSubmatch(m)
 		e.Column = begin(line, e.Column, found[1])
-		say("%s", overload(found[1], found[2]))
+		say("%s%s", overload(found[1], found[2]), instead(text, found[1], found[2]))
 	case sayUnexpected.MatchString(m) || sayNoViable.MatchString(m):
 		found := sayUnexpected.FindStringSubmatch(m)
 		if found == nil {
@@ -183,6 +186,22 @@ func overload(function, types string) string {
 		return fmt.Sprintf("%s does not go with %s", operator, given)
 	}
 	return fmt.Sprintf("%s does not take %s", operator, given)
+}
+
+// instead says what is mostly meant by whoever compares a day with its name, or an address with a text.
+func instead(text, function, types string) string {
+	if function != "@in" && function != "_==_" && function != "_!=_" || !strings.Contains(types, "string") {
+		return ""
+	}
+	switch {
+	case strings.Contains(types, "net.IP"):
+		return `: write cidr("10.0.0.0/8").containsIP(request.ip)`
+	case strings.Contains(types, "int") && strings.Contains(text, ".getDayOfWeek("):
+		return ": days have the names SUNDAY to SATURDAY, without quotes"
+	case strings.Contains(types, "int") && strings.Contains(text, ".getMonth("):
+		return ": months have the names JANUARY to DECEMBER, without quotes"
+	}
+	return ""
 }
 
 // typeInWords names a type as a person would.
