@@ -60,11 +60,26 @@ func NewRights(judge func(*policy.Request) policy.Decision, now func() time.Time
 // May says whether the actor has a right: actions on tidewaiter:name. A rule that denies it beats those that
 // need not be written.
 func (r *Rights) May(by Actor, name string, actions scope.Actions) bool {
+	w := r.weigh(by, name, actions)
+	return (w.granted &^ w.denied).Has(actions)
+}
+
+// Might is May at another time, from another address, or as somebody with other claims: a condition that a rule has does not
+// keep anybody from it for good. It says yes where it cannot tell.
+func (r *Rights) Might(by Actor, name string, actions scope.Actions) bool {
+	w := r.weigh(by, name, actions)
+	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)
+}
+
+// weighed is what the rules say of actions: a rule grants or denies them, and another answer depends on a condition.
+type weighed struct{ granted, denied, depends scope.Actions }
+
+func (r *Rights) weigh(by Actor, name string, actions scope.Actions) (w weighed) {
 	if by.operator != "" {
-		return true
+		return weighed{granted: actions}
 	}
 	if by.Principal == nil || by.Principal.Kind == policy.Anonymous || actions == 0 {
-		return false
+		return weighed{}
 	}
 	request := &policy.Request{
 		Principal: by.Principal,
@@ -72,16 +87,21 @@ func (r *Rights) May(by Actor, name string, actions scope.Actions) bool {
 		IP:        by.Remote,
 		Now:       r.now(),
 	}
-	var granted, denied scope.Actions
 	for _, judge := range []func(*policy.Request) policy.Decision{r.judge, r.builtIn.Decide} {
 		for _, result := range judge(request).Results {
-			granted |= result.Granted
+			w.granted |= result.Granted
 			for _, cause := range result.Causes {
-				if cause.Reason == policy.Denied {
-					denied |= cause.Actions
+				switch {
+				case cause.Reason == policy.ConditionFailed:
+					w.depends |= cause.Actions
+				case cause.Reason == policy.Denied:
+					w.denied |= cause.Actions
+					if cause.Rule != nil && cause.Rule.When != nil {
+						w.depends |= cause.Actions
+					}
 				}
 			}
 		}
 	}
-	return (granted &^ denied).Has(actions)
+	return w
 }

@@ -44,7 +44,7 @@ func (a *Accounts) mayWrite(by Actor) error {
 }
 
 // mayChange is an error unless the actor may change the principal that somebody is or becomes: who may
-// change accounts is not therefore an administrator, nor can become one.
+// change accounts is not therefore an administrator, nor can become one, also not one of office hours in the night.
 func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	if err := a.mayWrite(by); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	plain := *target
 	plain.Limits = nil
 	as := Actor{Principal: &plain, Remote: by.Remote}
-	if privileged(plain.Groups...) || a.May(as, rightAdministrators, scope.Write) {
+	if privileged(plain.Groups...) || a.rights.Might(as, rightAdministrators, scope.Write) {
 		return fmt.Errorf("%w: that is for administrators", ErrForbidden)
 	}
 	return nil

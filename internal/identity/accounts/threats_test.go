@@ -286,6 +286,55 @@ func TestNobodyPromotesHimself(t *testing.T) {
 	})
 }
 
+// at holds, or denies, at some hours only.
+type at struct{ from, to int }
+
+func (c at) Holds(r *policy.Request) (bool, error) {
+	return r.Now.Hour() >= c.from && r.Now.Hour() < c.to, nil
+}
+func (at) Explain(*policy.Request) []policy.Value { return nil }
+func (at) String() string                         { return "office hours" }
+
+// Gitea CVE-2026-56654, again: who is an administrator at some hours only is one for whoever could set his password at the others.
+func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.user("help", "helpdesk")
+		h.user("day", "day")
+		h.user("night", "night")
+		h.user("never", "never")
+		h.user("ann")
+		allowed := rule("by day", "group:day", []string{"**"}, scope.Read|scope.Write)
+		allowed.When = at{8, 18}
+		denied := rule("by night", "group:night", []string{"**"}, scope.Read|scope.Write)
+		denied.Deny, denied.When = true, at{6, 20}
+		forbidden := rule("never", "group:never", []string{"administrators"}, scope.Read|scope.Write)
+		forbidden.Deny = true
+		h.policy = compile(t, allowed, denied, forbidden,
+			rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
+			rule("also by night", "group:night", []string{"**"}, scope.Read|scope.Write),
+			rule("if it were not denied", "group:never", []string{"**"}, scope.Read|scope.Write))
+		help := h.as(shown("help", secretOf("help")))
+		for range 2 { // at noon, and at midnight
+			for name, want := range map[string]error{"day": accounts.ErrForbidden, "night": accounts.ErrForbidden, "never": nil, "ann": nil} {
+				at := h.clock.Now().Format("15:04")
+				_, err := h.SetPassword(ctx, help, name, identity.NewSecret(secretOf(name)), 0)
+				is(t, at+": setting the password of "+name, err, want)
+				_, _, err = h.AddToken(ctx, help, accounts.NewToken{Owner: accounts.Owner{Name: name}, Name: "found-" + h.clock.Now().Format("15")})
+				is(t, at+": a token for "+name, err, want)
+				if name == "ann" {
+					continue
+				}
+				_, err = h.Join(ctx, help, name, "ann", 0)
+				is(t, at+": joining "+name, err, want)
+				_, err = h.Leave(ctx, operator, name, "ann", 0)
+				is(t, "leaving", err, nil)
+			}
+			h.clock.add(12 * time.Hour)
+		}
+	})
+}
+
 // Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. What is another's is not there.
 func TestForeignIDsAreNotFound(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
