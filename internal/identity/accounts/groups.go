@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -129,6 +130,9 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		if err := a.mayChange(by, as); err != nil {
 			return nil, err
 		}
+		if err := a.mayRelease(by, r, group); err != nil {
+			return nil, err
+		}
 		note := &journal.Change{Action: "group.join", Target: group, To: map[string]any{"member": r.Login(), "id": r.ID}}
 		var changed bool
 		if in {
@@ -151,6 +155,32 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		return note, raiseGroup(ctx, tx, &g)
 	})
 	return g, err
+}
+
+// mayRelease is an error unless the actor may change who an account is without a group: by a rule that denies, it may be what
+// keeps somebody from being an administrator.
+func (a *Accounts) mayRelease(by Actor, r record, group string) error {
+	as := r.principal()
+	as.Groups = slices.DeleteFunc(slices.Clone(as.Groups), func(g string) bool { return g == group })
+	return a.mayChange(by, as)
+}
+
+// mayReleaseAll is mayRelease for all members.
+func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *Group) error {
+	if a.May(by, rightAdministrators, scope.Write) {
+		return nil
+	}
+	members, err := texts(ctx, tx, "SELECT account_id FROM account_members WHERE group_id = $1", g.ID)
+	for _, id := range members {
+		if err != nil {
+			break
+		}
+		var r record
+		if r, err = findID(ctx, tx, id); err == nil {
+			err = a.mayRelease(by, r, g.Name)
+		}
+	}
+	return err
 }
 
 // groupOrPrivileged finds a group; those that Tidewaiter knows itself are made when somebody joins.
@@ -181,6 +211,9 @@ func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, versi
 			}
 			if version != 0 && version != g.Version {
 				return nil, ErrChanged
+			}
+			if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
+				return nil, err
 			}
 			n, err := affected(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
 			if err == nil && n == 0 {

@@ -335,6 +335,34 @@ func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
 	})
 }
 
+// Gitea CVE-2026-56654, again: a group by which somebody is kept from being an administrator is left with the consent of one only.
+func TestNobodyPromotesHimselfByLeaving(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.user("help", "helpdesk")
+		h.user("ann", "contractors")
+		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		denied := rule("contractors", "group:contractors", []string{"administrators"}, scope.Read|scope.Write)
+		denied.Deny = true
+		h.policy = compile(t, denied,
+			rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
+			rule("administrators", "group:ops", []string{"**"}, scope.Read|scope.Write))
+		help := h.as(shown("help", secretOf("help")))
+		_, err := h.Leave(ctx, help, "contractors", "ann", 0)
+		is(t, "leaving, for nothing", err, nil)
+		_, err = h.Join(ctx, help, "contractors", "ann", 0)
+		is(t, "joining again", err, nil)
+		_, err = h.Join(ctx, operator, "ops", "ann", 0)
+		is(t, "joining the administrators", err, nil)
+		_, err = h.Leave(ctx, help, "contractors", "ann", 0)
+		is(t, "leaving", err, accounts.ErrForbidden)
+		is(t, "ending the group", h.DeleteGroup(ctx, help, "contractors", 0), accounts.ErrForbidden)
+		is(t, "ending it as an operator", h.DeleteGroup(ctx, operator, "contractors", 0), nil)
+	})
+}
+
 // Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. What is another's is not there.
 func TestForeignIDsAreNotFound(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
