@@ -36,12 +36,13 @@ func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
 		T: t, connections: server.NewConnections(o), arriving: make(chan net.Conn),
 		answering: make(chan struct{}, 1000), release: make(chan struct{}),
 	}
-	s := server.New(server.Options{Ready: []server.Check{{Name: "slow", Ready: func(context.Context) error {
+	there := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	s := server.New(server.Options{API: there, Gather: there, Ready: []server.Check{{Name: "slow", Ready: func(context.Context) error {
 		h.answering <- struct{}{}
 		<-h.release
 		return nil
 	}}}})
-	front := server.HTTP(s.Handler(server.Health), nil, slog.New(slog.DiscardHandler))
+	front := server.HTTP(s.Handler(server.Health, server.API, server.Metric), nil, slog.New(slog.DiscardHandler))
 	h.connections.Watch(front)
 	ended := make(chan error)
 	go func() { ended <- front.Serve(h.connections.Bound(h)) }()
@@ -169,8 +170,8 @@ func TestWhoIsOneTooManyIsTold(t *testing.T) {
 			go func() { answers <- ask(c, "/readyz") }()
 			<-h.answering
 		}
-		for range 3 {
-			h.want("one too many", get(h.dial("192.0.2.9:1000"), "/healthz"), "503, again after 5, closing")
+		for _, path := range []string{"/healthz", "/api/v1/whoami", "/openapi.json", "/metrics"} {
+			h.want("one too many, at "+path, get(h.dial("192.0.2.9:1000"), path), "503, again after 5, closing")
 		}
 		// Even that has an end: who does not even ask is not waited for.
 		for range 100 {
@@ -180,8 +181,8 @@ func TestWhoIsOneTooManyIsTold(t *testing.T) {
 		close(h.release)
 		h.want("the first", <-answers, "200")
 		h.want("the second", <-answers, "200")
-		if s := h.connections.Stats(); s.Refused != 104 {
-			t.Errorf("%d were refused, want 104", s.Refused)
+		if s := h.connections.Stats(); s.Refused != 105 {
+			t.Errorf("%d were refused, want 105", s.Refused)
 		}
 		time.Sleep(time.Minute) // of the bubble: who did not ask is gone
 		synctest.Wait()

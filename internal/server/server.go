@@ -105,12 +105,12 @@ func (s *Server) Handler(faces ...Face) http.Handler {
 			mux.Handle("GET /readyz", s.handle(s.readyz))
 		case Metric:
 			if s.Gather != nil {
-				mux.Handle("GET /metrics", s.Gather)
+				mux.Handle("GET /metrics", s.handle(served(s.Gather)))
 			}
 		case API:
 			if s.API != nil {
-				mux.Handle("/api/", s.API)
-				mux.Handle("GET /openapi.json", s.API)
+				mux.Handle("/api/", s.handle(served(s.API)))
+				mux.Handle("GET /openapi.json", s.handle(served(s.API)))
 			}
 		}
 	}
@@ -120,6 +120,14 @@ func (s *Server) Handler(faces ...Face) http.Handler {
 
 // handler returns what went wrong; nothing was written then.
 type handler func(http.ResponseWriter, *http.Request) error
+
+// served is a handler of another room, which writes itself what went wrong.
+func served(h http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
 
 // handle turns a handler into one of net/http: it maps errors, and keeps a panic to its own request.
 func (s *Server) handle(h handler) http.Handler {
