@@ -201,14 +201,18 @@ func (a *App) written() string {
 	return a.config.Policy.ID()
 }
 
-// notes is what there is to say to who asks whether we are ready, though we are.
-func (a *App) notes() []string {
+// notes is what there is to say to who asks whether we are ready, though we are. In full it names files, and what is in them.
+func (a *App) notes(inFull bool) []string {
 	err := a.problem()
 	if err == nil {
 		return nil
 	}
+	text := "policy: last good version " + a.rulebook.Policy().ID()
+	if !inFull {
+		return []string{text}
+	}
 	wrong := lines(err)
-	text := fmt.Sprintf("policy: last good version %s, %s", a.rulebook.Policy().ID(), wrong[0])
+	text += ", " + wrong[0]
 	if more := len(wrong) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}

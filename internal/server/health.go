@@ -14,7 +14,7 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // readyz says whether requests may be sent here: everything that an answer needs works. What somebody should look at, while answers go
-// on to be right, is said beside that.
+// on to be right, is said beside that: what it is, to programs of this machine alone, since it may name files and rules.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -27,7 +27,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	text := "ready\n"
 	if s.Notes != nil {
-		for _, note := range s.Notes() {
+		for _, note := range s.Notes(s.local(r)) {
 			text += note + "\n"
 		}
 	}

@@ -27,8 +27,8 @@ type Options struct {
 	Open           bool           // anybody may post events
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 
-	Ready   []Check         // what /readyz asks
-	Notes   func() []string // what /readyz says beside that it is ready; nil: nothing
+	Ready   []Check                    // what /readyz asks
+	Notes   func(inFull bool) []string // what /readyz says beside that it is ready, in full to who may see all; nil: nothing
 	Metrics *Metrics
 	Gather  http.Handler // answers /metrics
 	API     http.Handler // answers /api/ and /openapi.json; nil: they are not served

@@ -1,0 +1,36 @@
+package server_test
+
+import (
+	"net/http/httptest"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// Harbor GHSA-prh4-vhfh-24mj and kin: what is wrong may name files, rules and what stands in them. Strangers who ask whether we
+// are ready are told that, and no more.
+func TestStrangersAreNotToldWhatIsWrong(t *testing.T) {
+	h := server.New(server.Options{Notes: func(inFull bool) []string {
+		if inFull {
+			return []string{"policy: last good version, rules.yaml:3: who may see the secret project"}
+		}
+		return []string{"policy: last good version"}
+	}}).Handler(server.Health)
+	for _, tt := range []struct{ from, host, forwarded, want string }{
+		{"127.0.0.1:1000", "localhost:8080", "", "ready\npolicy: last good version, rules.yaml:3: who may see the secret project\n"},
+		{"192.0.2.7:1000", "localhost:8080", "", "ready\npolicy: last good version\n"},
+		{"127.0.0.1:1000", "auth.example.com", "", "ready\npolicy: last good version\n"},
+		{"127.0.0.1:1000", "localhost:8080", "192.0.2.7", "ready\npolicy: last good version\n"},
+	} {
+		r := httptest.NewRequest("GET", "/readyz", nil)
+		r.RemoteAddr, r.Host = tt.from, tt.host
+		if tt.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", tt.forwarded)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 || w.Body.String() != tt.want {
+			t.Errorf("from %s for %s (%q): %d %q, want %q", tt.from, tt.host, tt.forwarded, w.Code, w.Body, tt.want)
+		}
+	}
+}
