@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // maxQuery is how long a query may be, in bytes.
@@ -58,7 +59,7 @@ func oneOfEach(data []byte) error {
 		}
 		if n := len(levels) - 1; n >= 0 && levels[n].keys != nil {
 			if name, isKey := token.(string); isKey && !levels[n].value {
-				folded := strings.ToLower(name)
+				folded := foldCase(name)
 				if levels[n].keys[folded] {
 					return errTwice
 				}
@@ -77,4 +78,16 @@ func oneOfEach(data []byte) error {
 			return errDeep
 		}
 	}
+}
+
+// foldCase returns what is the same for two keys that encoding/json takes for one: for it, "ſ" is an s, and the sign of the Kelvin
+// a k.
+func foldCase(key string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, key)
 }

@@ -120,6 +120,21 @@ func TestFieldsThatAreNotThereAreRefused(t *testing.T) {
 	}
 }
 
+// A key that is there twice is refused also where only the decoder takes the two for one: whoever looks at a request before it
+// comes here may read the other.
+func TestKeysThatAreReadAsOneAreRefused(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.member("hank", "helpdesk")
+	_, secret := h.token("hank", "t")
+	for i, twice := range []string{`"name":"zoe"`, `"NAME":"zoe"`, `"paſſword":"` + secretOf("eve") + `"`, `"PAſSWORD":"` + secretOf("eve") + `"`} {
+		body := fmt.Sprintf(`{"name":"ann%d","password":%q,%s}`, i, secretOf("ann"), twice)
+		if got := h.ask(bearer(secret), "POST", "/users", body); got.Status != 400 && got.Status != 422 {
+			t.Errorf("%s: %d %s", body, got.Status, got.Body)
+		}
+	}
+	h.must(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
+}
+
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Whoever may not see accounts learns from no route whether there
 // is one; whoever signs in wrongly, not whether there is somebody of that name.
 func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {
