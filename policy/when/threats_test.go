@@ -2,6 +2,7 @@ package when_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,34 @@ func TestAConditionCannotBuildWithoutBounds(t *testing.T) {
 			t.Errorf("%.80s: %v; want %s", text, err, want)
 		}
 	}
+}
+
+// Harbor: a map that was keyed by what strangers sent never shrank. Whoever may write rules writes a million mistakes, and rules that he
+// takes back: nothing of them is kept.
+func TestWhatNoRuleHasIsForgotten(t *testing.T) {
+	c := when.NewCompiler()
+	kept, err := c.Compile(`user == "ann"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		if _, err := c.Compile(fmt.Sprintf(`user == grops%d`, i)); err == nil {
+			t.Fatal("a mistake is taken")
+		}
+		if _, err := c.Compile(fmt.Sprintf(`user == "ann%d"`, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for begin := time.Now(); c.Kept() > 1 && time.Since(begin) < time.Minute; time.Sleep(time.Millisecond) {
+		runtime.GC()
+	}
+	if n := c.Kept(); n != 1 {
+		t.Errorf("something is kept of %d texts, want that of the one that is in use", n)
+	}
+	if again, err := c.Compile(`user == "ann"`); err != nil || again != kept {
+		t.Errorf("it is another one now (%v)", err)
+	}
+	runtime.KeepAlive(kept)
 }
 
 // Names never become patterns or zones, and an expression of a condition is never read from a request.

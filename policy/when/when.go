@@ -48,30 +48,26 @@ package when
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
+	"weak"
 
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Compiler compiles conditions. Equal texts share one program, however many rules have them. It may be
-// used from any goroutine.
+// Compiler compiles conditions. Equal texts share one program, however many rules have them, while any of them is in use: nothing is
+// kept of a text that was a mistake, or that no rule has any more. It may be used from any goroutine.
 type Compiler struct {
 	language func() (*language, error) // made when the first condition is compiled
 
 	mu       sync.Mutex
-	compiled map[string]result
-}
-
-// result is what became of a text.
-type result struct {
-	condition policy.Condition
-	err       error
+	compiled map[string]weak.Pointer[condition]
 }
 
 // NewCompiler returns a Compiler that has compiled nothing yet.
 func NewCompiler() *Compiler {
-	return &Compiler{language: sync.OnceValues(newLanguage), compiled: map[string]result{}}
+	return &Compiler{language: sync.OnceValues(newLanguage), compiled: map[string]weak.Pointer[condition]{}}
 }
 
 // Compile checks the text of a condition and makes it ready to be evaluated. What is wrong with the text is
@@ -79,24 +75,33 @@ func NewCompiler() *Compiler {
 func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known, ok := c.compiled[text]
-	if !ok {
-		known.condition, known.err = c.compile(text)
-		c.compiled[text] = known
+	if known := c.compiled[text].Value(); known != nil {
+		return known, nil
 	}
-	return known.condition, known.err
+	made, err := c.compile(text)
+	if err != nil {
+		return nil, err
+	}
+	c.compiled[text] = weak.Make(made)
+	runtime.AddCleanup(made, c.forget, text)
+	return made, nil
 }
 
-func (c *Compiler) compile(text string) (policy.Condition, error) {
+// forget is told that a condition is in use no more. Its text may have been compiled anew.
+func (c *Compiler) forget(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.compiled[text].Value() == nil {
+		delete(c.compiled, text)
+	}
+}
+
+func (c *Compiler) compile(text string) (*condition, error) {
 	l, err := c.language()
 	if err != nil {
 		return nil, fmt.Errorf("preparing conditions: %w", err)
 	}
-	compiled, err := l.compile(text)
-	if err != nil {
-		return nil, err
-	}
-	return compiled, nil
+	return l.compile(text)
 }
 
 // Constant returns what a condition comes to if it is the same for every request: it asks about nothing.
