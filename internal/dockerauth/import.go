@@ -15,6 +15,7 @@ type importer struct {
 	compiler *when.Compiler
 	labels   map[string]labelled
 	closed   bool // no request gets past the list
+	further  bool // whoever is not among the users is asked about elsewhere
 	out      output
 }
 
@@ -62,6 +63,11 @@ func (i *importer) all(root *yaml.Node) {
 		i.out.address = "127.0.0.1:5001"
 	}
 	i.token(top["token"], server)
+	for _, name := range []string{"ldap_auth", "ext_auth"} {
+		if _, ok := at(name); ok {
+			i.further = true
+		}
+	}
 	if n, ok := at("users"); ok {
 		i.ldapLabels(top["ldap_auth"]) // which labels are groups
 		i.users(n)

@@ -135,6 +135,9 @@ func TestWhatCannotBeSaidIsRefused(t *testing.T) {
 		{"an expression that is none", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
 			"config.yml:1:25: the regular expression is none: error parsing regexp: missing closing ): `(`"},
 		{"an address that is none", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network`},
+		{"a user whose password keeps out whom the directory knows", "users: {ann: {password: disabled}}\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}",
+			`config.yml:1:25: the user "ann" could never sign in, and kept everybody of that name out, whom ldap_auth or ext_auth knows: if they may sign in, remove the user; else write the bcrypt hash of a password that nobody knows`},
+		{"a user whose password keeps out whom a program knows", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `config.yml:1:25: the user "ann" could never sign in, and kept everybody of that name out, whom ldap_auth or ext_auth knows: if they may sign in, remove the user; else write the bcrypt hash of a password that nobody knows`},
 		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth ends when it comes to this entry; for everybody it is written match: {}`},
 		{"addresses from anybody", `
 server: {addr: ":5001", real_ip_header: X-Real-IP}

@@ -32,6 +32,8 @@ func (i *importer) users(n *yaml.Node) {
 		case empty(keys["password"]):
 			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is not carried over", e.name)
 			continue
+		case !bcrypt.MatchString(hash) && i.further:
+			i.problem(keys["password"], "the user %q could never sign in, and kept everybody of that name out, whom ldap_auth or ext_auth knows: if they may sign in, remove the user; else write the bcrypt hash of a password that nobody knows", e.name)
 		case !bcrypt.MatchString(hash):
 			i.note(Left, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in", e.name)
 			continue
