@@ -73,6 +73,9 @@ func (p *Policy) Len() int { return len(p.rules) }
 // Rules returns the rules as they were given to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(p.rules) }
 
+// RuleActions returns the actions of the i-th rule: of its role and its own, as far as its type has them.
+func (p *Policy) RuleActions(i int) scope.Actions { return p.compiled[i].actions }
+
 // compiler turns rules into the tree, and collects what is wrong with them.
 type compiler struct {
 	policy   *Policy

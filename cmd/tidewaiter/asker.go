@@ -73,30 +73,20 @@ func (a *asker) read(cmd *cobra.Command) (*policy.Principal, error) {
 
 // principal is somebody who is named as rules name him.
 func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
-	who := policy.Principal{Groups: a.groups}
-	kind, name, named := strings.Cut(subject, ":")
-	switch {
-	case subject == "anonymous":
-		if len(a.groups)+len(a.claims) > 0 {
-			return nil, misused(cmd, "nobody has groups or claims without a name: --group and --claim go with a user, a robot or a workload")
-		}
-		return &who, nil
-	case kind == "group" && named:
+	if name, group := strings.CutPrefix(subject, "group:"); group {
 		return nil, misused(cmd, "a group does not ask, somebody in it does: user:NAME with --group %s", name)
-	case kind == "anyone" || kind == "signed-in":
-		return nil, misused(cmd, "%s is many: name one of them, as in user:NAME", kind)
-	case !named:
-		return nil, misused(cmd, "is %q a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", subject, subject, subject, subject)
-	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
-		return nil, misused(cmd, "%q is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", subject)
+	}
+	who, err := config.ParseWho(subject)
+	if err != nil {
+		return nil, misused(cmd, "%v", err)
+	}
+	if who.Kind == policy.Anonymous && len(a.groups)+len(a.claims) > 0 {
+		return nil, misused(cmd, "nobody has groups or claims without a name: --group and --claim go with a user, a robot or a workload")
 	}
 	if who.Kind == policy.Robot {
-		name = strings.TrimPrefix(name, identity.RobotPrefix)
+		who.Name = strings.TrimPrefix(who.Name, identity.RobotPrefix)
 	}
-	if who.Name = name; name == "" {
-		return nil, misused(cmd, "%q names nobody", subject)
-	}
-	var err error
+	who.Groups = a.groups
 	who.Claims, err = readClaims(a.claims)
 	if err != nil {
 		return nil, misused(cmd, "%v", err)

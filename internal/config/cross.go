@@ -81,7 +81,7 @@ func (x cross) fill() {
 
 // services returns the names of the registries, those with mistakes elsewhere too.
 func (x cross) services() []string {
-	var names []string
+	names := []string{}
 	if list := x.at("registries"); list.Kind == yaml.SequenceNode {
 		for _, registry := range list.Content {
 			if has(registry, "service") {

@@ -40,6 +40,16 @@ func Load(file string, o Options) (*Config, error) {
 }
 
 func load(file string, o Options, disk disk) (*Config, error) {
+	l := newLoader(o, disk)
+	c := l.load(file)
+	if err := l.report.err(); err != nil {
+		return nil, err
+	}
+	c.Warnings = l.report.sorted(l.report.warnings)
+	return c, nil
+}
+
+func newLoader(o Options, disk disk) *loader {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
@@ -49,13 +59,7 @@ func load(file string, o Options, disk disk) (*Config, error) {
 	if o.Seen == nil {
 		o.Seen = func(string, string) {}
 	}
-	l := loader{options: o, disk: disk, report: &report{}, conditions: when.NewCompiler()}
-	c := l.load(file)
-	if err := l.report.err(); err != nil {
-		return nil, err
-	}
-	c.Warnings = l.report.sorted(l.report.warnings)
-	return c, nil
+	return &loader{options: o, disk: disk, report: &report{}, conditions: when.NewCompiler()}
 }
 
 // loader is one Load.

@@ -23,8 +23,21 @@ func Reference() string {
 		}
 		describe(&b, r.name, r.keys)
 	}
+	tests := testFileKeys()[0].row
+	fmt.Fprintf(&b, referenceOfTests, tests.means)
+	describe(&b, tests.name, tests.keys)
 	return b.String()
 }
+
+const referenceOfTests = `
+# Files of tests
+
+What ` + "`tidewaiter policy test`" + ` reads; the page [Policy](policy.md#tests) shows how. At the top of a file is one key, ` + "`tests`" + `, a list.
+
+## ` + "`tests`" + `
+
+%s
+`
 
 const referenceIntroduction = `<!-- Made from the tables in internal/config/keys.go by "make generate". Change it there. -->
 

@@ -41,6 +41,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			walk(path+r.name+".", r.keys)
 		}
 	}
+	walk("", rowsOf(testFileKeys()))
 	for _, k := range configKeys() {
 		walk("", []row{k.row})
 		if k.example == "" {

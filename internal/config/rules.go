@@ -178,7 +178,8 @@ func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
 	r.Type, r.Names = scope.TypeTidewaiter, r.rights
 }
 
-// compile makes one policy of what all files say. services are the names of the registries.
+// compile makes one policy of what all files say. services are the names of the registries; nil if it is not known
+// which there are.
 // There is always a policy or a problem.
 func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy) {
 	source := policy.Source{Roles: make(map[string]policy.Role)}
@@ -243,7 +244,7 @@ func (r *writtenRule) tell(p policy.Problem) {
 // check finds what only the config knows to be wrong with a rule, or doubtful.
 func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	for i, name := range r.Registries {
-		if !slices.Contains(services, name) {
+		if services != nil && !slices.Contains(services, name) {
 			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s%s", quoted(name), r.thereAre(name, services))
 		}
 	}

@@ -1,0 +1,355 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Test is an expectation of a policy, and where it is written.
+type Test struct {
+	policy.Expectation
+	Name         string // "" if it has none
+	File         string
+	Line, Column int
+	Places       []Place // of each of Request.Scopes
+}
+
+// Place is where something is in a file.
+type Place struct{ Line, Column int }
+
+// LoadTests reads files of expectations of a policy. What has no time is of the given one. The error is Problems.
+func LoadTests(files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
+	return loadTests(thisMachine{}, files, of, now)
+}
+
+func loadTests(disk disk, files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
+	l := newLoader(Options{}, disk)
+	l.report.files = files
+	var tests []Test
+	for _, file := range files {
+		f := l.open(file)
+		if f.err != nil {
+			l.report.problem(Problem{Text: f.err.Error()})
+			continue
+		}
+		d, ok := l.take(f)
+		if !ok {
+			continue
+		}
+		written, _ := section(testFileKeys()).read(d, f.node)
+		for i := range written.tests {
+			if w := &written.tests[i]; w.node != nil {
+				tests = append(tests, w.test(d, of, now))
+			}
+		}
+	}
+	return tests, l.report.err()
+}
+
+// writtenTests is a file of expectations.
+type writtenTests struct{ tests []writtenTest }
+
+// writtenTest is an expectation as its file has it.
+type writtenTest struct {
+	name            string
+	who             policy.Principal
+	claims          map[string]any
+	groups          []string
+	registry        string
+	ip              netip.Addr
+	at              time.Time
+	client, because string
+	may, mayNot     scope.Actions
+	repositories    []string
+	catalog         bool
+	rights          []string
+	node            *yaml.Node // nil if it has a problem
+}
+
+func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
+	before := d.tells.told
+	kinds := 0
+	for _, key := range []string{"repositories", "catalog", "tidewaiter"} {
+		if has(n, key) {
+			kinds++
+		}
+	}
+	switch {
+	case t.may|t.mayNot == 0:
+		d.problem(n, "may is missing, or may_not, or both")
+	case t.may&t.mayNot != 0:
+		d.problem(value(n, "may_not"), "%s is in may as well", t.may&t.mayNot)
+	case t.may != 0 && t.mayNot != 0 && t.because != "":
+		d.problem(value(n, "because"), "one rule cannot both allow and deny; write two tests")
+	}
+	switch {
+	case kinds == 0:
+		d.problem(n, "repositories is missing, or catalog: true, or tidewaiter")
+	case kinds > 1:
+		d.problem(n, "a test is of repositories, of the catalog, or of Tidewaiter itself; write two")
+	case t.catalog && t.may|t.mayNot == scope.Repository: // "*"
+		t.may, t.mayNot = starOf(t.may), starOf(t.mayNot)
+	case t.catalog:
+		d.suggest(actionsOf(n), `["*"]`, "the catalog has one action")
+	case len(t.rights) > 0 && (t.may|t.mayNot)&^(scope.Read|scope.Write) != 0:
+		d.problem(actionsOf(n), "rights over Tidewaiter have the actions read and write")
+	case len(t.repositories) > 0 && (t.may|t.mayNot)&^scope.Repository != 0:
+		d.problem(actionsOf(n), "repositories have the actions pull, push and delete")
+	}
+	if t.who.Kind == policy.Anonymous && len(t.groups)+len(t.claims) > 0 {
+		d.problem(value(n, "as"), "nobody has groups or claims without a name")
+	}
+	if d.tells.told == before {
+		t.node = n
+	}
+}
+
+// actionsOf returns what is written as may, or as may_not.
+func actionsOf(n *yaml.Node) *yaml.Node {
+	if has(n, "may") {
+		return value(n, "may")
+	}
+	return value(n, "may_not")
+}
+
+// starOf returns the catalog's one action, where all of a repository's were written as "*".
+func starOf(a scope.Actions) scope.Actions {
+	if a == 0 {
+		return 0
+	}
+	return scope.All
+}
+
+// test looks at what only the policy knows to be wrong.
+func (w *writtenTest) test(d *decoder, of *OnlyPolicy, now time.Time) Test {
+	if w.registry == "" && len(of.Services) == 1 {
+		w.registry = of.Services[0]
+	}
+	switch {
+	case of.Services == nil:
+	case w.registry == "":
+		d.problem(w.node, "registry is missing: there are %s", strings.Join(of.Services, ", "))
+	case !slices.Contains(of.Services, w.registry):
+		d.suggest(value(w.node, "registry"), d.nearest(w.registry, of.Services), "no registry has the service %s", quoted(w.registry))
+	}
+	if w.because != "" && !slices.ContainsFunc(of.Rules.Rules, func(r policy.Rule) bool { return r.Name == w.because }) {
+		names := make([]string, len(of.Rules.Rules))
+		for i, r := range of.Rules.Rules {
+			names[i] = r.Name
+		}
+		d.suggest(value(w.node, "because"), d.nearest(w.because, names), "there is no rule %s", quoted(w.because))
+	}
+	if w.at.IsZero() {
+		w.at = now
+	}
+	who := w.who
+	who.Groups, who.Claims = w.groups, w.claims
+	t := Test{Name: w.name, File: d.file, Line: w.node.Line, Column: w.node.Column}
+	t.May, t.MayNot, t.Because = w.may, w.mayNot, w.because
+	t.Request = &policy.Request{Principal: &who, Registry: w.registry, IP: w.ip, Client: w.client, Now: w.at}
+	about := func(kind, key string, names []string) {
+		for i, name := range names {
+			at := item(value(w.node, key), i)
+			t.Request.Scopes = append(t.Request.Scopes, scope.Scope{Type: kind, Name: name})
+			t.Places = append(t.Places, Place{at.Line, at.Column})
+		}
+	}
+	about(scope.TypeRepository, "repositories", w.repositories)
+	about(scope.TypeTidewaiter, "tidewaiter", w.rights)
+	if w.catalog {
+		about(scope.TypeRegistry, "catalog", []string{"catalog"})
+	}
+	return t
+}
+
+// ParseWho reads who asks, as rules name somebody: user:NAME, robot:NAME, workload:NAME or anonymous.
+func ParseWho(text string) (policy.Principal, error) {
+	var who policy.Principal
+	kind, name, named := strings.Cut(text, ":")
+	switch {
+	case text == "anonymous":
+		return who, nil
+	case kind == "group" && named:
+		return who, fmt.Errorf("a group does not ask, somebody in it does: write user:NAME, and %s as a group", name)
+	case kind == "anyone" || kind == "signed-in":
+		return who, fmt.Errorf("%s is many: name one of them, as in user:NAME", kind)
+	case !named:
+		return who, fmt.Errorf("is %s a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", quoted(text), text, text, text)
+	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
+		return policy.Principal{}, fmt.Errorf("%s is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", quoted(text))
+	case name == "":
+		return policy.Principal{}, fmt.Errorf("%s names nobody", quoted(text))
+	}
+	who.Name = name
+	return who, nil
+}
+
+// who is somebody who asks.
+func who() shape[policy.Principal] {
+	return scalar("who", func(d *decoder, n *yaml.Node, s string) (policy.Principal, bool) {
+		p, err := ParseWho(s)
+		if err != nil {
+			kind, name, named := strings.Cut(s, ":")
+			meant := d.nearest(kind, []string{"user", "robot", "workload"})
+			if meant != "" && named && name != "" {
+				meant += ":" + name
+			} else {
+				meant = d.nearest(s, []string{"anonymous"})
+			}
+			d.suggest(n, meant, "%v", err)
+			return p, false
+		}
+		return p, true
+	})
+}
+
+// moment is a time. Without a zone it is UTC, so that it is the same on each machine.
+func moment() shape[time.Time] {
+	return scalar("time", func(d *decoder, n *yaml.Node, s string) (time.Time, bool) {
+		t, err := ParseTime(s, time.UTC)
+		if err != nil {
+			d.problem(n, "%v", err)
+			return t, false
+		}
+		return t, true
+	})
+}
+
+// ipAddress is an IP address.
+func ipAddress() shape[netip.Addr] {
+	return scalar("IP address", func(d *decoder, n *yaml.Node, s string) (netip.Addr, bool) {
+		ip, err := netip.ParseAddr(s)
+		if err != nil {
+			d.problem(n, "%s is no IP address", quoted(s))
+		}
+		return ip, err == nil
+	})
+}
+
+// repository is the name of one repository. It is no pattern.
+func repository() shape[string] {
+	return scalar("repository", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		if strings.ContainsAny(s, "*$") {
+			d.problem(n, "%s is a pattern; here the name of one repository is wanted", quoted(s))
+			return "", false
+		}
+		asked, ignored, err := scope.Parse([]string{scope.TypeRepository + ":" + s + ":pull"})
+		switch {
+		case err != nil:
+			d.problem(n, "%s is no name of a repository: %v", quoted(s), err)
+		case len(ignored) > 0:
+			d.problem(n, "%s is no name of a repository: %s", quoted(s), ignored[0].Reason)
+		case len(asked) != 1 || asked[0].Name != s:
+			d.problem(n, "%s is no name of a repository", quoted(s))
+		default:
+			return s, true
+		}
+		return "", false
+	})
+}
+
+// jsonValue is any value as a token has it. Numbers, true, false and null are what they look like; what is in quotes is text.
+func jsonValue() shape[any] {
+	var read func(d *decoder, n *yaml.Node) (any, bool)
+	read = func(d *decoder, n *yaml.Node) (any, bool) {
+		switch n.Kind {
+		case yaml.SequenceNode:
+			if !d.is(n, yaml.SequenceNode, "a list") {
+				return nil, false
+			}
+			values, ok := make([]any, len(n.Content)), true
+			for i, item := range n.Content {
+				v, good := read(d, item)
+				values[i], ok = v, ok && good
+			}
+			return values, ok
+		case yaml.MappingNode:
+			if !d.is(n, yaml.MappingNode, "a section") {
+				return nil, false
+			}
+			values, ok := make(map[string]any, len(n.Content)/2), true
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				name := n.Content[i]
+				if !d.is(name, yaml.ScalarNode, "a key") {
+					return nil, false
+				}
+				if _, twice := values[name.Value]; twice {
+					d.problem(name, "the key %s is written twice", quoted(name.Value))
+					ok = false
+				}
+				v, good := read(d, n.Content[i+1])
+				values[name.Value], ok = v, ok && good
+			}
+			return values, ok
+		}
+		if !d.is(n, yaml.ScalarNode, "a value") {
+			return nil, false
+		}
+		if n.Style == 0 {
+			switch n.Value {
+			case "true", "false":
+				return n.Value == "true", true
+			}
+			if f, err := strconv.ParseFloat(n.Value, 64); err == nil && strings.Trim(n.Value, "-.0123456789eE+") == "" {
+				return f, true // as a token's JSON is read
+			}
+		}
+		return n.Value, true
+	}
+	return shape[any]{kind: "value", read: read}
+}
+
+func testFileKeys() []key[writtenTests] {
+	return []key[writtenTests]{
+		on("tests", list(section(testKeys(), checkTest)), func(t *writtenTests, v []writtenTest) { t.tests = v }).must().
+			says("What is expected of the policy. Each test is somebody who asks for something."),
+	}
+}
+
+func testKeys() []key[writtenTest] {
+	return []key[writtenTest]{
+		on("name", line(), func(t *writtenTest, v string) { t.name = v }).
+			says("What the test is called, in reports."),
+		on("as", who(), func(t *writtenTest, v policy.Principal) { t.who = v }).must().
+			says("Who asks: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. No source is asked: they have the groups and claims that are written here."),
+		on("groups", list(line()), func(t *writtenTest, v []string) { t.groups = v }).
+			says("The groups that they are in."),
+		on("claims", dictionary(jsonValue()), func(t *writtenTest, v []named[any]) {
+			t.claims = make(map[string]any, len(v))
+			for _, claim := range v {
+				t.claims[claim.name] = claim.value
+			}
+		}).says("What their token says of them: text, numbers, true or false, lists and sections of these. What is in quotes is text."),
+		on("registry", line(), func(t *writtenTest, v string) { t.registry = v }).
+			says("The `service` of the registry. The default is the only one that there is."),
+		on("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).
+			says("The IP address that they ask from."),
+		on("at", moment(), func(t *writtenTest, v time.Time) { t.at = v }).
+			says("When: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris`, `2026-11-28`. Without a zone it is UTC. The default is when the test runs, so write it where a condition looks at `now`."),
+		on("client", line(), func(t *writtenTest, v string) { t.client = v }).
+			says("The client's name, as its User-Agent has it."),
+		on("may", actions(), func(t *writtenTest, v scope.Actions) { t.may = v }).
+			says("Actions, each of which is to be allowed with each of the repositories."),
+		on("may_not", actions(), func(t *writtenTest, v scope.Actions) { t.mayNot = v }).
+			says("Actions, each of which is to be refused with each of them."),
+		on("repositories", list(repository()), func(t *writtenTest, v []string) { t.repositories = v }).
+			says("The repositories that it is about, by name. Patterns are for rules."),
+		on("catalog", set(), func(t *writtenTest, v bool) { t.catalog = v }).
+			says("In place of repositories: the list of all. Its one action is `\"*\"`."),
+		on("tidewaiter", list(line()), func(t *writtenTest, v []string) { t.rights = v }).
+			says("In place of repositories: rights over Tidewaiter itself, by name. Their actions are `read` and `write`."),
+		on("because", line(), func(t *writtenTest, v string) { t.because = v }).
+			says("The name of the rule that is to decide it."),
+		on("comment", prose(), func(*writtenTest, string) {}).
+			says("Whatever there is to say of it."),
+	}
+}

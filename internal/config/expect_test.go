@@ -1,0 +1,163 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func testsOf(t *testing.T, services []string, text string) ([]Test, []string) {
+	t.Helper()
+	of := &OnlyPolicy{Services: services, Rules: policy.Source{Rules: []policy.Rule{{Name: "the team"}, {Name: "freeze"}}}}
+	tests, err := loadTests(files{"tests.yaml": text}, []string{"tests.yaml"}, of, time.Unix(0, 0))
+	problems, ok := errors.AsType[Problems](err)
+	if err != nil && !ok {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, p := range problems {
+		told = append(told, strings.TrimPrefix(p.String(), "tests.yaml:"))
+	}
+	return tests, told
+}
+
+func TestExpectationsAreRead(t *testing.T) {
+	tests, problems := testsOf(t, []string{"r"}, `
+tests:
+  - name: the team pushes
+    as: user:ann
+    groups: [dev]
+    claims: { level: 3, project: acme/app, build: "7", tags: [a, true], user: { id: 1.5 } }
+    ip: 10.1.2.3
+    at: 2026-11-28 23:00 Europe/Paris
+    client: docker/27
+    may: [pull, push]
+    may_not: [delete]
+    repositories:
+      - team/app
+      - team/web
+  - { as: anonymous, may_not: ["*"], catalog: true, because: freeze }
+  - { as: "robot:ci", may: [read], tidewaiter: [accounts] }
+`)
+	if len(problems) > 0 {
+		t.Fatalf("%q", problems)
+	}
+	want := []Test{
+		{
+			Expectation: policy.Expectation{
+				Request: &policy.Request{
+					Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}, Claims: map[string]any{
+						"level": 3.0, "project": "acme/app", "build": "7", "tags": []any{"a", true}, "user": map[string]any{"id": 1.5}}},
+					Registry: "r", IP: tests[0].Request.IP, Client: "docker/27", Now: tests[0].Request.Now,
+					Scopes: []scope.Scope{{Type: "repository", Name: "team/app"}, {Type: "repository", Name: "team/web"}},
+				},
+				May: scope.Pull | scope.Push, MayNot: scope.Delete,
+			},
+			Name: "the team pushes", File: "tests.yaml", Line: 3, Column: 5, Places: []Place{{13, 9}, {14, 9}},
+		},
+		{
+			Expectation: policy.Expectation{
+				Request: &policy.Request{Principal: &policy.Principal{}, Registry: "r", Now: time.Unix(0, 0),
+					Scopes: []scope.Scope{{Type: "registry", Name: "catalog"}}},
+				MayNot: scope.All, Because: "freeze",
+			},
+			File: "tests.yaml", Line: 15, Column: 5, Places: []Place{{15, 47}},
+		},
+		{
+			Expectation: policy.Expectation{
+				Request: &policy.Request{Principal: &policy.Principal{Kind: policy.Robot, Name: "ci"}, Registry: "r", Now: time.Unix(0, 0),
+					Scopes: []scope.Scope{{Type: "tidewaiter", Name: "accounts"}}},
+				May: scope.Read,
+			},
+			File: "tests.yaml", Line: 16, Column: 5, Places: []Place{{16, 49}},
+		},
+	}
+	if diff := cmp.Diff(want, tests, cmp.Comparer(func(a, b policy.Principal) bool {
+		return cmp.Equal(a.Kind, b.Kind) && a.Name == b.Name && cmp.Equal(a.Groups, b.Groups) && cmp.Equal(a.Claims, b.Claims)
+	}), cmp.Comparer(func(a, b policy.Request) bool {
+		return cmp.Equal(a.Principal.Claims, b.Principal.Claims) && a.Principal.Name == b.Principal.Name && a.IP == b.IP && a.Now.Equal(b.Now) &&
+			a.Registry == b.Registry && a.Client == b.Client && cmp.Equal(a.Scopes, b.Scopes)
+	})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if r := tests[0].Request; r.IP.String() != "10.1.2.3" || r.Now.UTC().Format(time.RFC3339) != "2026-11-28T22:00:00Z" {
+		t.Errorf("from %s at %s", r.IP, r.Now)
+	}
+}
+
+func TestMistakesInExpectations(t *testing.T) {
+	const ann = `as: "user:ann", `
+	for _, tt := range []struct {
+		text  string // of one test, from 1:11 on
+		tells []string
+	}{
+		{ann + `may: [push], repositories: [a]`, nil},
+		{`may: [push], repositories: [a]`, []string{`1:10: as is missing`}},
+		{ann + `repositories: [a]`, []string{`1:10: may is missing, or may_not, or both`}},
+		{ann + `may: [push]`, []string{`1:10: repositories is missing, or catalog: true, or tidewaiter`}},
+		{ann + `may: [push], may_not: [push], repositories: [a]`, []string{`1:50: push is in may as well`}},
+		{ann + `may: [psuh], repositories: [a]`, []string{`1:34: "psuh" is none of pull, push, delete, read, write, * (did you mean "push"?)`}},
+		{ann + `mya: [push], repositories: [a]`, []string{`1:28: unknown key "mya" (did you mean "may"?)`}},
+		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; here the name of one repository is wanted`}},
+		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is no name of a repository: the name has an upper-case letter`}},
+		{ann + `may: [read], repositories: [a]`, []string{`1:33: repositories have the actions pull, push and delete`}},
+		{ann + `may: [pull], catalog: true`, []string{`1:33: the catalog has one action (did you mean "[\"*\"]"?)`}},
+		{ann + `may: [pull], tidewaiter: [accounts]`, []string{`1:33: rights over Tidewaiter have the actions read and write`}},
+		{ann + `may: [pull], repositories: [a], catalog: true`, []string{`1:10: a test is of repositories, of the catalog, or of Tidewaiter itself; write two`}},
+		{ann + `may: [pull], repositories: [a], because: the taem`, []string{`1:69: there is no rule "the taem" (did you mean "the team"?)`}},
+		{ann + `may: [pull], may_not: [push], because: freeze, repositories: [a]`, []string{`1:67: one rule cannot both allow and deny; write two tests`}},
+		{ann + `may: [pull], repositories: [a], registry: s`, []string{`1:70: no registry has the service "s" (did you mean "r"?)`}},
+		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is no IP address`}},
+		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
+		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not read here`}},
+		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},
+		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous (did you mean "user:ann"?)`}},
+		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group does not ask, somebody in it does: write user:NAME, and dev as a group`}},
+		{`as: anonymous, groups: [a], may: [pull], repositories: [a]`, []string{`1:16: nobody has groups or claims without a name`}},
+	} {
+		_, problems := testsOf(t, []string{"r"}, "tests: [ { "+tt.text+" } ]")
+		if diff := cmp.Diff(tt.tells, problems); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.text, diff)
+		}
+	}
+	_, problems := testsOf(t, []string{"r", "s"}, "tests: [ { "+ann+"may: [pull], repositories: [a] } ]")
+	if diff := cmp.Diff([]string{"1:10: registry is missing: there are r, s"}, problems); diff != "" {
+		t.Error(diff)
+	}
+	if tests, problems := testsOf(t, nil, "tests: [ { "+ann+"may: [pull], repositories: [a], registry: any } ]"); len(problems) > 0 || tests[0].Request.Registry != "any" {
+		t.Errorf("where no registries are known: %v %v", tests, problems)
+	}
+}
+
+// A policy is read without all else that the config needs.
+func TestOnlyThePolicyIsRead(t *testing.T) {
+	disk := files{
+		"tidewaiter.yaml": "registries: [ { service: r, notifications: { secret_file: nowhere } } ]\npolicy: { files: [p.yaml], rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull] } ] }",
+		"p.yaml":          "rules: [ { name: b, subjects: [anyone], repositories: [b], role: w } ]\nroles: { w: [push] }",
+	}
+	p, err := loadPolicy(disk, policyOf("tidewaiter.yaml"))
+	if err != nil || p.Policy.Len() != 2 || !cmp.Equal(p.Services, []string{"r"}) || len(p.Files) != 2 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}))
+	if err != nil || p.Policy.Len() != 1 || p.Services != nil {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for file, want := range map[string]string{
+		"p.yaml":       `p.yaml:1:1: the config has no policy; for a file with roles and rules at its top, there is --policy`,
+		"nowhere.yaml": `opening nowhere.yaml: file does not exist; --config names another, and --policy a file of rules alone`,
+	} {
+		if _, err := loadPolicy(disk, policyOf(file)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if _, err := loadPolicy(disk, rulesOf([]string{"tidewaiter.yaml"})); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:1:1: this is a config") {
+		t.Errorf("a config as a file of rules: %v", err)
+	}
+}

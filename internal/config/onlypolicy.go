@@ -1,0 +1,83 @@
+package config
+
+import (
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// OnlyPolicy is what files say of policy, without all else that a service needs: no key, secret, state or source of
+// identity is looked at.
+type OnlyPolicy struct {
+	Policy   *policy.Policy
+	Rules    policy.Source // what Policy was compiled from
+	Services []string      // the names of registries; nil: it is not said which there are
+	Files    []string      // all YAML files that were read
+}
+
+// LoadPolicy reads the policy of a config, and of the files that it names. The error is Problems.
+func LoadPolicy(file string) (*OnlyPolicy, error) { return loadPolicy(thisMachine{}, policyOf(file)) }
+
+// LoadRules reads files with roles and rules at their top, which are one policy. The error is Problems.
+func LoadRules(files []string) (*OnlyPolicy, error) { return loadPolicy(thisMachine{}, rulesOf(files)) }
+
+func policyOf(file string) func(*loader) *OnlyPolicy {
+	return func(l *loader) *OnlyPolicy {
+		l.report.files = []string{file}
+		f := l.open(file)
+		if f.err != nil {
+			l.report.problem(Problem{Text: f.err.Error() + "; --config names another, and --policy a file of rules alone"})
+			return nil
+		}
+		d, ok := l.take(f)
+		if !ok || !d.is(f.node, yaml.MappingNode, "a section") {
+			return nil
+		}
+		if !has(f.node, "policy") {
+			d.problem(f.node, "the config has no policy; for a file with roles and rules at its top, there is --policy")
+			return nil
+		}
+		p, _ := section(policyKeys()).read(d, value(f.node, "policy"))
+		policies := append([]writtenPolicy{p}, l.policies(d, f.node, p.files)...)
+		return l.only(policies, cross{d: d, root: f.node}.services())
+	}
+}
+
+func rulesOf(files []string) func(*loader) *OnlyPolicy {
+	return func(l *loader) *OnlyPolicy {
+		l.report.files = files
+		var policies []writtenPolicy
+		for _, file := range files {
+			f := l.open(file)
+			if f.err != nil {
+				l.report.problem(Problem{Text: f.err.Error()})
+				continue
+			}
+			d, ok := l.take(f)
+			switch {
+			case !ok:
+			case has(f.node, "policy"):
+				d.problem(f.node, "this is a config: --config takes it, and --policy files with roles and rules at their top")
+			default:
+				p, _ := section(policyFileKeys()).read(d, f.node)
+				policies = append(policies, p)
+			}
+		}
+		return l.only(policies, nil)
+	}
+}
+
+func loadPolicy(disk disk, read func(*loader) *OnlyPolicy) (*OnlyPolicy, error) {
+	l := newLoader(Options{}, disk)
+	p := read(l)
+	if err := l.report.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (l *loader) only(policies []writtenPolicy, services []string) *OnlyPolicy {
+	p := &OnlyPolicy{Services: services, Files: l.report.files}
+	p.Rules, p.Policy = compile(policies, services, l.report)
+	return p
+}

@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Expectation is what somebody expects of a policy for one request: of each of its scopes, the actions in May are
+// granted and those in MayNot are not.
+type Expectation struct {
+	Request     *Request
+	May, MayNot scope.Actions
+	Because     string // the name of the rule that decides; "": whichever
+}
+
+// Surprise is where a policy does otherwise than was expected.
+type Surprise struct {
+	Scope    int // index into Request.Scopes
+	Who      *Principal
+	Asked    scope.Scope // with those actions that were decided otherwise
+	Granted  bool
+	Cause    Cause
+	Values   []Value // what the parts of the cause's condition came to
+	Near     *Near   // the rule that came nearest to allow it; nil if none did
+	Expected string  // the rule that was expected to decide, if nothing else is wrong
+}
+
+// Test decides a request and holds the decision against what is expected of it.
+func (p *Policy) Test(e *Expectation) []Surprise {
+	r := *e.Request
+	r.Scopes = make([]scope.Scope, len(e.Request.Scopes))
+	for i, s := range e.Request.Scopes {
+		s.Actions = e.May | e.MayNot
+		r.Scopes[i] = s
+	}
+	var surprises []Surprise
+	x := p.Decide(&r)
+	for i, result := range x.Results {
+		wrong := e.May&^result.Granted | e.MayNot&result.Granted
+		for _, c := range result.Causes {
+			s := Surprise{Scope: i, Who: r.Principal, Asked: result.Asked, Granted: c.Reason == Allowed, Cause: c}
+			s.Asked.Actions = c.Actions & wrong
+			if s.Asked.Actions == 0 && e.Because != "" && (c.Rule == nil || c.Rule.Name != e.Because) {
+				s.Asked.Actions, s.Expected = c.Actions, e.Because
+			}
+			if s.Asked.Actions != 0 {
+				surprises = append(surprises, p.illustrate(&r, s))
+			}
+		}
+	}
+	return surprises
+}
+
+// illustrate adds what helps to see why.
+func (p *Policy) illustrate(r *Request, s Surprise) Surprise {
+	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
+		s.Values = s.Cause.Rule.When.Explain(r)
+	}
+	if s.Cause.Reason == NoRule {
+		one := *r
+		one.Scopes = []scope.Scope{s.Asked}
+		for _, near := range p.Explain(&one).Near[0].Rules {
+			if !near.Rule.Deny {
+				s.Near = &near
+				break
+			}
+		}
+	}
+	return s
+}
+
+// String says it in a sentence: `user:ann may push prod/app, and was expected not to: "the team" (policy.yaml:7)
+// allows it`.
+func (s Surprise) String() string {
+	who, not, otherwise := s.Who, " not", "to"
+	if who == nil {
+		who = &Principal{}
+	}
+	if s.Granted {
+		not, otherwise = "", "not to"
+	}
+	what := shown(s.Asked.Name)
+	if s.Asked.Type != scope.TypeRepository {
+		what = shown(s.Asked.Type) + ":" + what
+	}
+	expected := "and was expected " + otherwise
+	if s.Expected != "" {
+		expected = "as expected, but not by " + shown(fmt.Sprintf("%q", s.Expected))
+	}
+	text := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, s.Cause.because())
+	for i, v := range s.Values {
+		link := ", "
+		if i == 0 {
+			link = ", where "
+		}
+		text += fmt.Sprintf("%s%s is %s", link, shown(v.Expression), shown(v.Value))
+	}
+	if s.Near != nil {
+		text += "; " + s.Near.Why()
+	}
+	return text
+}
+
+// because is the end of a sentence about the actions of the cause.
+func (c Cause) because() string {
+	switch c.Reason {
+	case Allowed:
+		return fmt.Sprintf("%s allows it", c.Rule)
+	case Denied:
+		return fmt.Sprintf("%s denies it", c.Rule)
+	case Narrowed:
+		return fmt.Sprintf("%s allows it, but the credential is limited to less", c.Rule)
+	case ConditionFailed:
+		return fmt.Sprintf("%s would allow it, but its condition does not hold", c.Rule)
+	case NoRule:
+	}
+	return "no rule allows it"
+}
