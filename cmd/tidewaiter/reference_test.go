@@ -125,6 +125,9 @@ func unindent(example string) string {
 // substituted is what a shell puts a word in place of.
 var substituted = regexp.MustCompile(`\$\([^)]*\)`)
 
+// shellWord is what a shell takes for a word.
+var shellWord = regexp.MustCompile(`'[^']*'|\S+`)
+
 // Whoever types an example of the help must not be told that it is wrong.
 func TestExamplesAreUnderstood(t *testing.T) {
 	var check func(c *cobra.Command)
@@ -142,7 +145,7 @@ func TestExamplesAreUnderstood(t *testing.T) {
 				line, _, _ = strings.Cut(line, end)
 			}
 			root := newRoot()
-			cmd, rest, err := root.Find(strings.Fields(line))
+			cmd, rest, err := root.Find(shellWord.FindAllString(line, -1))
 			if err != nil {
 				t.Errorf("%s: %v", line, err)
 				continue
