@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Whoever types the commands of docs/api.md one after the other, under the configs of that page, gets what it says.
@@ -48,7 +51,13 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	}
 	// The service ends with the script.
 	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	// A service that does not come up must not be waited for without end; what the script began goes with it.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	walk := exec.CommandContext(ctx, "sh", "-c", script)
+	walk.Cancel = func() error { return walk.Process.Signal(syscall.SIGTERM) }
+	walk.WaitDelay = 10 * time.Second
+	out, err := walk.CombinedOutput()
 	if err != nil {
 		log, _ := os.ReadFile("serve.log")
 		t.Fatalf("%v\n%s\n%s", err, out, log)
