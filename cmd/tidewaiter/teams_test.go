@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // Whoever writes a policy makes mistakes. Each of these is put into the policy of examples/teams, and check finds it
@@ -129,6 +132,21 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What docs/teams.md says of a push that is refused is what its client is sent.
+func TestAPushInATeamThatIsRefused(t *testing.T) {
+	scripts(t, "testdata/teams", func(p *testscript.Params) {
+		setup := p.Setup
+		p.Setup = func(e *testscript.Env) error {
+			page, err := os.ReadFile("../../docs/teams.md")
+			if err != nil {
+				return err
+			}
+			return errors.Join(setup(e), os.CopyFS(e.WorkDir, os.DirFS("../../examples/teams")),
+				os.WriteFile(filepath.Join(e.WorkDir, "teams.md"), page, 0o600))
+		}
+	})
 }
 
 // teams makes a folder with examples/teams, and with what its reader makes.
