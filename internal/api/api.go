@@ -127,7 +127,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.fail(w, r, server.Panicked(p))
 		}
 	}()
-	if p := plainQuery(r); p != nil {
+	if p := plain(r); p != nil {
 		a.fail(w, r, p)
 		return
 	}

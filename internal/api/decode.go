@@ -8,13 +8,17 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxQuery is how long a query may be, in bytes.
 const maxQuery = 8 << 10
 
-// plainQuery refuses a query that two readers may read in two ways.
-func plainQuery(r *http.Request) error {
+// plain refuses an address that two readers may read in two ways, or that no database can be asked about.
+func plain(r *http.Request) error {
+	if !isText(r.URL.Path) {
+		return refuse(http.StatusBadRequest, "the path holds what is no text")
+	}
 	if len(r.URL.RawQuery) > maxQuery {
 		return refuse(http.StatusRequestURITooLong, "the query is longer than %d bytes", maxQuery)
 	}
@@ -26,9 +30,15 @@ func plainQuery(r *http.Request) error {
 		if len(list) > 1 {
 			return mistaken("query."+brief(name), "it is there twice")
 		}
+		if !isText(name) || !isText(list[0]) {
+			return refuse(http.StatusBadRequest, "the query holds what is no text")
+		}
 	}
 	return nil
 }
+
+// isText says whether a text is one: PostgreSQL takes none that is not UTF-8, nor one with a NUL.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // maxDepth is how deep the JSON of a body may be nested. Ours has four levels.
 const maxDepth = 32
@@ -36,9 +46,10 @@ const maxDepth = 32
 var (
 	errTwice = errors.New("a key is there twice")
 	errDeep  = errors.New("it is nested too deep")
+	errNUL   = errors.New("a text holds a NUL")
 )
 
-// oneOfEach refuses JSON in which an object has a key twice, in whatever case: encoding/json takes the last one, and others the
+// oneOfEach refuses JSON with a NUL in a text, and JSON in which an object has a key twice, in whatever case: encoding/json takes the last one, and others the
 // first.
 func oneOfEach(data []byte) error {
 	type level struct {
@@ -52,6 +63,9 @@ func oneOfEach(data []byte) error {
 		token, err := decoder.Token()
 		if err != nil {
 			return nil //nolint:nilerr // it is the end, or no JSON, which json.Unmarshal says better
+		}
+		if text, ok := token.(string); ok && !isText(text) {
+			return errNUL // what is not UTF-8 is replaced by the decoder
 		}
 		if delimiter, ok := token.(json.Delim); ok && (delimiter == '}' || delimiter == ']') {
 			levels = levels[:len(levels)-1]

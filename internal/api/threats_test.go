@@ -207,10 +207,12 @@ func TestQueriesAreNoSQL(t *testing.T) {
 		for _, text := range []string{
 			"' OR 1=1 --", `" OR ""="`, "x'; DROP TABLE accounts; --", "%' UNION SELECT hash FROM accounts --", "\\", "%00", "$1", "*", "%", "_",
 			strings.Repeat("x", 150), "é", "\u2028", "🂡",
+			"\x00", "a\x00b", "\xff", "\xed\xa0\x80", // PostgreSQL takes none of them
 		} {
 			for _, path := range []string{
 				"/users?after=", "/robots?after=", "/groups?after=", "/groups/dev/members?after=", "/tokens?after=", "/tokens?user=", "/tokens?robot=",
 				"/journal?registry=", "/journal?principal=", "/journal?action=", "/users/", "/groups/", "/tokens/", "/journal/", "/robots/",
+				"/namespaces?after=", "/namespaces/", "/rules?after=", "/rules/", "/tokens?source=ldap:corp&user=",
 			} {
 				escaped := url.QueryEscape(text)
 				if strings.HasSuffix(path, "/") {
@@ -219,6 +221,11 @@ func TestQueriesAreNoSQL(t *testing.T) {
 				if got := h.ask(bearer(secret), "GET", path+escaped, nil); got.Status >= 500 || strings.Contains(got.Body, "$argon2id$") {
 					t.Errorf("%s%s: %d %s", path, text, got.Status, got.Body)
 				}
+			}
+		}
+		for _, body := range []string{`{"user":"a\u0000b","source":"ldap:corp"}`, `{"user":"\u0000"}`, `{"robot":"\u0000"}`} {
+			if got := h.ask(bearer(secret), "POST", "/tokens/revoke", body); got.Status >= 500 || got.Status < 400 {
+				t.Errorf("%s: %d %s", body, got.Status, got.Body)
 			}
 		}
 		h.must(200, bearer(secret), "GET", "/users", nil)
