@@ -145,7 +145,7 @@ func newNamespaceDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a namespace",
-		Long: `Delete a namespace with its members and roles. It cannot be undone, and another that is made later under the name has
+		Long: `Delete a namespace with its members, roles and robots. It cannot be undone, and another that is made later under the name has
 nothing of it. What is in the registry stays there.`,
 		Example: "  tidewaiter namespace delete team",
 		Args:    cobra.ExactArgs(1),

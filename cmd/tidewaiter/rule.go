@@ -77,7 +77,7 @@ func newRuleAdd() *cobra.Command {
 		Long: `Add a rule. It takes effect at once, in a service that runs beside this too. What could not be a rule in a file
 is refused, with all that is wrong; and no two rules have one name, in files and database together.`,
 		Example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
-  tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment 'until the audit is over'
+  tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
   tidewaiter rule add watchers --subject group:security --right journal --actions read`,
 		Args: cobra.ExactArgs(1),
 	}

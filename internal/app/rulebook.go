@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -34,7 +35,7 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 }
 
 func rulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
-	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile}
+	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, Released: accounts.Release}
 }
 
 // filesOf is what a config and its policy files say.

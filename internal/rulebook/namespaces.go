@@ -195,7 +195,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 				return nil, err
 			}
 		}
-		if err := forgetRobots(ctx, tx, name); err != nil {
+		if err := b.forgetRobots(ctx, tx, name); err != nil {
 			return nil, err
 		}
 		if b.o.Released != nil {
@@ -213,12 +213,12 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 
 // forgetRobots ends the memberships in other namespaces of the robots that a namespace has had: another of its name could have robots
 // of their names.
-func forgetRobots(ctx context.Context, tx *sql.Tx, namespace string) error {
+func (b *Rulebook) forgetRobots(ctx context.Context, tx *sql.Tx, namespace string) error {
 	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
 	subjects, err := collect(ctx, tx, text, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)
 	for _, subject := range subjects {
 		if in, _, ok := RobotIn(strings.TrimPrefix(subject, "robot:")); err == nil && ok && in == namespace {
-			_, err = Forget(ctx, tx, subject)
+			err = Forget(ctx, b.o.DB, tx, subject)
 		}
 	}
 	return err

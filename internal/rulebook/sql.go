@@ -234,11 +234,13 @@ func Hold(ctx context.Context, tx *sql.Tx, namespace string) (id string, err err
 }
 
 // Forget ends the memberships of a subject that is no more, in the transaction that removes it: a namesake has
-// none of them. It says whether there was one.
-func Forget(ctx context.Context, tx *sql.Tx, subject string) (bool, error) {
-	result, err := tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject)
-	n, err := affected(result, err)
-	return n > 0, err
+// none of them. If it was a member, that is a change of the rulebook: whoever writes other topics names them before.
+func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
+	n, err := affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
+	if err == nil && n > 0 {
+		err = db.Bump(ctx, tx, topic)
+	}
+	return err
 }
 
 // inserted is ErrExists where a row of that name was there.

@@ -34,10 +34,10 @@ func (a *Accounts) AddRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 }
 
 func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
-	if err := a.mayWrite(by); err != nil {
+	n.Name = strings.TrimPrefix(n.Name, RobotPrefix)
+	if err := a.mayKeepSome(by, RobotPrefix+n.Name); err != nil {
 		return Account{}, identity.Secret{}, err
 	}
-	n.Name = strings.TrimPrefix(n.Name, RobotPrefix)
 	if err := checkName(n.Name); err != nil {
 		return Account{}, identity.Secret{}, err
 	}
@@ -46,12 +46,12 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 		return Account{}, identity.Secret{}, err
 	}
 	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups)}}
-	if err := a.mayChange(by, r.principal()); err != nil {
-		return Account{}, identity.Secret{}, err
-	}
 	secret, d := newSecret(letterRobot)
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		return a.once(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
+			if err := a.settle(ctx, tx, by, &r); err != nil {
+				return "", nil, err
+			}
 			note, err := a.create(ctx, tx, &r)
 			if err != nil {
 				return "", nil, err
@@ -88,7 +88,7 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 		return Account{}, identity.Secret{}, &InvalidError{Field: "overlap", Text: fmt.Sprintf("it must be between 0 and %s", maxOverlap)}
 	}
 	if p := by.Principal; p == nil || p.Kind != policy.Robot || login != RobotPrefix+p.Name {
-		if err := a.mayWrite(by); err != nil {
+		if err := a.mayKeepSome(by, login); err != nil {
 			return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)
 		}
 	}
@@ -139,10 +139,10 @@ func robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
 		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, id, string(Robot))
 }
 
-// mayRotate lets those who may change accounts, and the robot itself with its present secret.
+// mayRotate lets those who may change the robot, and the robot itself with its present secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
 	if !r.owner().is(by) {
-		return a.mayChange(by, r.principal())
+		return a.mayKeep(ctx, tx, by, r)
 	}
 	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
 	if !ok || by.Narrowed() || !r.live(a.o.Now()) {

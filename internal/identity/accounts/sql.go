@@ -21,7 +21,8 @@ type querier interface {
 // record is a row of accounts with its groups.
 type record struct {
 	Account
-	hash string
+	hash      string
+	namespace string // id of the one that a robot belongs to; "": none
 }
 
 func (r *record) principal() *policy.Principal {
@@ -39,14 +40,14 @@ func (r *record) live(now time.Time) bool { return !r.Disabled && !past(r.Expire
 // past says whether a time is over; the zero time never is.
 func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
-const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash"
+const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace"
 
 type scanner interface{ Scan(...any) error }
 
 func scanAccount(row scanner) (r record, err error) {
 	var kind string
 	var created, changed, expires, disabled int64
-	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash); err != nil {
+	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash, &r.namespace); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
 			err = ErrNotFound
 		}
@@ -133,9 +134,9 @@ func collect[T any](ctx context.Context, q querier, read func(scanner) (T, error
 // insertAccount adds a row; the error is ErrExists where the name is taken.
 func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	return inserted(tx.ExecContext(ctx, `
-		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT DO NOTHING`,
-		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash))
+		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.namespace))
 }
 
 // updateAccount writes what can change and raises the version; the error is ErrChanged where somebody else has.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -55,7 +56,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id string) (record, error) {
 	r, err := findID(ctx, tx, id)
 	if err == nil {
-		err = a.mayChange(by, r.principal())
+		err = a.mayKeep(ctx, tx, by, &r)
 	}
 	return r, err
 }
@@ -95,14 +96,14 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	return &journal.Change{Action: r.Kind.String() + ".add", Target: r.Login(), To: to}, nil
 }
 
-// Account returns a user or a robot. Each may see itself.
+// Account returns a user or a robot. Each may see itself, and owners of namespaces their robots.
 func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
 	forbidden := a.mayRead(by)
 	if forbidden != nil && (by.Narrowed() || by.Principal == nil) {
 		return Account{}, forbidden
 	}
 	r, err := find(ctx, a.o.DB.Read(), login)
-	if forbidden != nil && (err != nil || !r.owner().is(by)) {
+	if forbidden != nil && (err != nil || !r.owner().is(by) && (r.namespace == "" || !a.owns(by, login))) {
 		return Account{}, forbidden // whether there is such an account or not
 	}
 	if err != nil {
@@ -271,15 +272,15 @@ func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end ti
 }
 
 func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
-	if err := a.mayWrite(by); err != nil {
+	if err := a.mayKeepSome(by, login); err != nil {
 		return Account{}, err
 	}
 	end, err := a.future(end)
 	if err != nil {
 		return Account{}, err
 	}
-	return a.alter(ctx, by, login, version, func(_ *sql.Tx, r *record) (*journal.Change, error) {
-		if err := a.mayChange(by, r.principal()); err != nil {
+	return a.alter(ctx, by, login, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
+		if err := a.mayKeep(ctx, tx, by, r); err != nil {
 			return nil, err
 		}
 		from := map[string]any{"expires": when(r.Expires)}
@@ -308,11 +309,11 @@ func (a *Accounts) Enable(ctx context.Context, by Actor, login string, version i
 }
 
 func (a *Accounts) able(ctx context.Context, by Actor, login string, version int64, disabled bool) (Account, error) {
-	if err := a.mayWrite(by); err != nil {
+	if err := a.mayKeepSome(by, login); err != nil {
 		return Account{}, err
 	}
 	return a.alter(ctx, by, login, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if err := a.mayChange(by, r.principal()); err != nil {
+		if err := a.mayKeep(ctx, tx, by, r); err != nil {
 			return nil, err
 		}
 		note := &journal.Change{Action: "enable", From: map[string]any{"disabled": r.Disabled}, To: map[string]any{"disabled": disabled}}
@@ -329,7 +330,7 @@ func (a *Accounts) able(ctx context.Context, by Actor, login string, version int
 
 // Delete removes an account, with all that was its own.
 func (a *Accounts) Delete(ctx context.Context, by Actor, login string, version int64) error {
-	err := a.mayWrite(by)
+	err := a.mayKeepSome(by, login)
 	if err == nil {
 		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return a.delete(ctx, tx, by, login, version) })
 	}
@@ -347,7 +348,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if version != 0 && version != r.Version {
 		return nil, ErrChanged
 	}
-	if err := a.mayChange(by, r.principal()); err != nil {
+	if err := a.mayKeep(ctx, tx, by, &r); err != nil {
 		return nil, err
 	}
 	n, err := affected(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version))
@@ -358,6 +359,10 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 		return nil, err
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM account_members WHERE account_id = $1", r.ID); err != nil {
+		return nil, err
+	}
+	// A namesake is no member of the namespaces that this one was.
+	if err := rulebook.Forget(ctx, a.o.DB, tx, r.Kind.String()+":"+r.Name); err != nil {
 		return nil, err
 	}
 	tokens, err := deleteTokens(ctx, tx, r.owner(), "")
