@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -47,10 +48,11 @@ func (a *Accounts) mayKeepSome(by Actor, login string) error {
 }
 
 // mayKeep is an error unless the actor may change this account: as mayChange says, or as an owner of the robot's namespace. One that is in
-// a group has rights from elsewhere, and is not for owners.
+// a group, or that may do something with Tidewaiter by a rule, has rights from elsewhere, and is not for owners: with its secret they
+// would have them, too.
 func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
 	err := a.mayChange(by, r.principal())
-	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) {
+	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.trusted(by, r.principal()) {
 		return err
 	}
 	namespace, _, _ := rulebook.RobotIn(r.Name)
@@ -62,6 +64,14 @@ func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record)
 		return held
 	}
 	return nil
+}
+
+// trusted says whether somebody has, or at another time has, a right over Tidewaiter other than one over a namespace.
+func (a *Accounts) trusted(by Actor, who *policy.Principal) bool {
+	as := Actor{Principal: who, Remote: by.Remote}
+	return slices.ContainsFunc([]string{rightAccounts, rightAdministrators, rightJournal, rulebook.RightPolicy, rulebook.RightNamespaces}, func(right string) bool {
+		return a.rights.Might(as, right, scope.Read) || a.rights.Might(as, right, scope.Write)
+	})
 }
 
 // owns says whether the actor owns the namespace that a robot of that login would belong to.

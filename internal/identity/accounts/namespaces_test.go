@@ -157,3 +157,26 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 
 func second[T any](_ T, err error) error        { return err }
 func third[A, B any](_ A, _ B, err error) error { return err }
+
+// Gitea CVE-2026-56654, again: a robot that looks after accounts is not for the owners of its namespace, who would do so with its secret.
+func TestOwnersDoNotBecomeTheirRobots(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx, olga := t.Context(), owner("olga")
+		_, err := h.withNamespaces().AddRule(ctx, operator, rulebook.Content{
+			Name: "robots that help", Subjects: []string{"robot:team.help"}, Tidewaiter: []string{"accounts"}, Actions: []string{"read", "write"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.help"})
+		is(t, "adding it", err, accounts.ErrForbidden)
+		if _, _, err = h.AddRobot(ctx, operator, accounts.NewRobot{Name: "team.help"}); err != nil {
+			t.Fatal(err)
+		}
+		is(t, "replacing its secret", third(h.Rotate(ctx, olga, "robot+team.help", 0)), accounts.ErrForbidden)
+		is(t, "letting it in again", second(h.Enable(ctx, olga, "robot+team.help", 0)), accounts.ErrForbidden)
+		is(t, "deleting it", h.Delete(ctx, olga, "robot+team.help", 0), accounts.ErrForbidden)
+		_, _, err = h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.ci"})
+		is(t, "adding another", err, nil)
+	})
+}

@@ -13,6 +13,7 @@ import (
 const (
 	rightAccounts       = "accounts"
 	rightAdministrators = "administrators"
+	rightJournal        = "journal"
 )
 
 // May says whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
