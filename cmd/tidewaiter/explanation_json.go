@@ -71,7 +71,9 @@ type (
 		Rule string `json:"rule,omitempty"`
 		File string `json:"file,omitempty"`
 		Line int    `json:"line,omitempty"`
-		When string `json:"when,omitempty"` // its condition
+
+		Namespace string `json:"namespace,omitempty"` // in the database: whose rule it is
+		When      string `json:"when,omitempty"`      // its condition
 	}
 	ignoredJSON struct {
 		Text   string `json:"text"`
@@ -154,7 +156,7 @@ func rule(r *policy.Rule) ruleJSON {
 	if r == nil {
 		return ruleJSON{}
 	}
-	j := ruleJSON{Rule: r.Name, File: r.Origin.File, Line: r.Origin.Line}
+	j := ruleJSON{Rule: r.Name, File: r.Origin.File, Line: r.Origin.Line, Namespace: r.Origin.Namespace}
 	if r.When != nil {
 		j.When = r.When.String()
 	}
