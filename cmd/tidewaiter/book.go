@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -88,26 +88,6 @@ func (a *actionsFlag) Set(s string) error {
 	return nil
 }
 
-// roleJSON is a role for programs.
-type roleJSON struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Namespace string    `json:"namespace,omitempty"`
-	Actions   []string  `json:"actions"`
-	Lifetime  string    `json:"lifetime,omitempty"`
-	Created   time.Time `json:"created"`
-	Changed   time.Time `json:"changed"`
-	Version   int64     `json:"version"`
-}
-
-func roleForPrograms(r *rulebook.Role, namespace string) roleJSON {
-	j := roleJSON{r.ID, r.Name, namespace, words(r.Actions), "", r.Created, r.Changed, r.Version}
-	if r.Lifetime > 0 {
-		j.Lifetime = r.Lifetime.String()
-	}
-	return j
-}
-
 // roleCommands are set, list and delete, of roles for all, or of those of a namespace, which is their first argument then.
 type roleCommands struct {
 	path             string // "role", "namespace role"
@@ -160,7 +140,7 @@ refused.`,
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, roleForPrograms(&r, namespace), "%s role %s: %s", verb, r.Name, r.Actions)
+			return k.says(cmd, api.NewRole(&r, namespace), "%s role %s: %s", verb, r.Name, r.Actions)
 		})
 	}
 	return cmd
@@ -186,9 +166,9 @@ func (o roleCommands) newList() *cobra.Command {
 				return err
 			}
 			if *k.output == asJSON {
-				found := make([]roleJSON, len(list))
+				found := make([]api.Role, len(list))
 				for i := range list {
-					found[i] = roleForPrograms(&list[i], namespace)
+					found[i] = api.NewRole(&list[i], namespace)
 				}
 				return writeJSON(cmd.OutOrStdout(), found)
 			}

@@ -289,3 +289,45 @@ func TestMistakesOfARuleAreToldAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A role for all and one of a namespace go the same way.
+func TestRolesAreLookedAfter(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		_, secret := h.token("root", "t")
+		root := bearer(secret)
+		h.must(201, root, "POST", "/namespaces", fields{"name": "shop/web"})
+		for _, at := range []string{"/roles", "/namespaces/shop%2Fweb/roles"} {
+			made := h.must(201, root, "POST", at, fields{"name": "cleaner", "actions": []string{"delete", "pull"}, "lifetime": "5m"})
+			role, tag := made.Header.Get("Location"), made.Header.Get("ETag")
+			if role != "/api/v1"+at+"/cleaner" {
+				t.Fatalf("Location: %s", role)
+			}
+			role = strings.TrimPrefix(role, "/api/v1")
+			seen := h.must(200, root, "GET", role, nil)
+			if diff := cmp.Diff(h.read(made), h.read(seen)); diff != "" || seen.Header.Get("ETag") != tag {
+				t.Errorf("as it was made: %s", diff)
+			}
+			if got := h.read(seen); got["lifetime"] != "5m0s" || cmp.Diff([]any{"pull", "delete"}, got["actions"]) != "" {
+				t.Errorf("%s: %v", role, got)
+			}
+			h.must(409, root, "POST", at, fields{"name": "cleaner", "actions": []string{"pull"}})
+			h.must(422, root, "POST", at, fields{"name": "Cleaner", "actions": []string{"pull"}})
+			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{}})
+			h.must(422, root, "POST", at, fields{"name": "other", "actions": []string{"pull"}, "lifetime": "soon"})
+			set := h.must(200, root, "PUT", role, fields{"actions": []string{"pull"}}, header("If-Match", tag))
+			h.must(412, root, "PUT", role, fields{"actions": []string{"push"}}, header("If-Match", tag))
+			h.must(412, root, "DELETE", role, nil, header("If-Match", tag))
+			if found := h.read(h.must(200, root, "GET", at, nil))["items"]; cmp.Diff([]any{h.read(set)}, found) != "" {
+				t.Errorf("the list of %s: %v", at, found)
+			}
+			h.must(200, root, "PUT", "/namespaces/shop%2Fweb/members/group:dev", fields{"role": "cleaner"})
+			if r := h.must(422, root, "DELETE", role, nil); !strings.Contains(r.Body, "group:dev") {
+				t.Errorf("a role that somebody has: %s", r.Body)
+			}
+			h.must(200, root, "DELETE", "/namespaces/shop%2Fweb/members/group:dev", nil)
+			h.must(204, root, "DELETE", role, nil, header("If-Match", set.Header.Get("ETag")))
+			h.must(404, root, "DELETE", role, nil)
+		}
+	})
+}

@@ -107,7 +107,9 @@ func (a *API) routes() {
 	a.groupRoutes()
 	a.tokenRoutes()
 	a.namespaceRoutes()
+	a.namespaceRoleRoutes()
 	a.ruleRoutes()
+	a.roleRoutes()
 	a.journalRoutes()
 	a.registryRoutes()
 }

@@ -47,6 +47,11 @@ func cast(h *house) map[string]as {
 	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"prod/**"}, Actions: []string{"push"}}); err != nil {
 		h.Fatal(err)
 	}
+	for _, namespace := range []string{"", "team"} {
+		if _, err := h.rulebook.AddRole(h.Context(), operator, namespace, rulebook.Role{Name: "cleaner", Actions: scope.Delete}); err != nil {
+			h.Fatal(err)
+		}
+	}
 	_, robot, err := h.accounts.AddRobot(h.Context(), operator, accounts.NewRobot{Name: "ci"})
 	if err != nil {
 		h.Fatal(err)
@@ -126,6 +131,14 @@ var routes = []struct {
 	{"set-namespace-member", "PUT", "/namespaces/secret/members/user:bob", fields{"role": "writer"}},
 	{"remove-namespace-member", "DELETE", "/namespaces/team/members/user:bob", nil},
 	{"remove-namespace-member", "DELETE", "/namespaces/secret/members/user:bob", nil},
+	{"list-namespace-roles", "GET", "/namespaces/team/roles", nil},
+	{"list-namespace-roles", "GET", "/namespaces/secret/roles", nil},
+	{"add-namespace-role", "POST", "/namespaces/team/roles", fields{"name": "new", "actions": []string{"pull"}}},
+	{"add-namespace-role", "POST", "/namespaces/secret/roles", fields{"name": "new", "actions": []string{"pull"}}},
+	{"get-namespace-role", "GET", "/namespaces/team/roles/cleaner", nil},
+	{"set-namespace-role", "PUT", "/namespaces/team/roles/cleaner", fields{"actions": []string{"pull", "delete"}}},
+	{"set-namespace-role", "PUT", "/namespaces/team/roles/cleaner", fields{"actions": []string{"write"}}},
+	{"delete-namespace-role", "DELETE", "/namespaces/team/roles/cleaner", nil},
 	{"delete-namespace", "DELETE", "/namespaces/team", nil},
 	{"get-policy", "GET", "/policy", nil},
 	{"list-rules", "GET", "/rules", nil},
@@ -134,6 +147,13 @@ var routes = []struct {
 	{"get-rule", "GET", "/rules/freeze", nil},
 	{"set-rule", "PUT", "/rules/freeze", fields{"name": "freeze", "effect": "deny", "repositories": []string{"prod/**"}, "actions": []string{"delete"}}},
 	{"delete-rule", "DELETE", "/rules/freeze", nil},
+	{"list-roles", "GET", "/roles", nil},
+	{"add-role", "POST", "/roles", fields{"name": "new", "actions": []string{"pull"}}},
+	{"add-role", "POST", "/roles", fields{"name": "new", "actions": []string{"read", "write"}}},
+	{"get-role", "GET", "/roles/cleaner", nil},
+	{"set-role", "PUT", "/roles/cleaner", fields{"actions": []string{"pull", "delete"}}},
+	{"set-role", "PUT", "/roles/cleaner", fields{"actions": []string{"write"}}},
+	{"delete-role", "DELETE", "/roles/cleaner", nil},
 	{"list-entries", "GET", "/journal?last=10", nil},
 	{"get-entry", "GET", "/journal/{entry}", nil},
 	{"list-registries", "GET", "/registries", nil},

@@ -50,17 +50,11 @@ func NewRule(r *rulebook.Rule) Rule {
 
 // content is what a form says.
 func (c *RuleContent) content() (rulebook.Content, error) {
-	var lifetime time.Duration
-	if c.Lifetime != "" {
-		var err error
-		if lifetime, err = time.ParseDuration(c.Lifetime); err != nil {
-			return rulebook.Content{}, mistaken("body.lifetime", "a duration is wanted, as 5m or 1h30m")
-		}
-	}
+	life, err := lifetime(c.Lifetime)
 	return rulebook.Content{
 		Name: c.Name, Effect: c.Effect, Subjects: c.Subjects, Registries: c.Registries, Repositories: c.Repositories, Catalog: c.Catalog,
-		Tidewaiter: c.Tidewaiter, Role: c.Role, Actions: c.Actions, When: c.When, Lifetime: lifetime, Comment: c.Comment,
-	}, nil
+		Tidewaiter: c.Tidewaiter, Role: c.Role, Actions: c.Actions, When: c.When, Lifetime: life, Comment: c.Comment,
+	}, err
 }
 
 // OfRule is a rule in the path.
