@@ -131,7 +131,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 			}
 		}
 		if i < len(near) {
-			printNear(w, p, near[i])
+			printNear(w, p, besides(near[i], result.Causes))
 		}
 	}
 }
@@ -192,6 +192,17 @@ func as(r *policy.Request, rule *policy.Rule) string {
 		}
 	}
 	return ""
+}
+
+// besides returns what came near without the rules that stand among the causes, for their condition alone: all there is to
+// say of them has been said.
+func besides(n policy.Nearby, causes []policy.Cause) policy.Nearby {
+	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near policy.Near) bool {
+		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {
+			return c.Reason == policy.ConditionFailed && c.Rule != nil && c.Rule.Name == near.Rule.Name
+		})
+	})
+	return n
 }
 
 func printNear(w io.Writer, p paint, n policy.Nearby) {
