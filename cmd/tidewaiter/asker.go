@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -119,42 +117,7 @@ func readClaims(written []string) (map[string]any, error) {
 	return claims, nil
 }
 
-// find returns who would be judged: as a source of the config knows him, with the groups and claims that were given
-// beside. Somebody whom no source knows is judged by what was said of him, and known is false.
+// find returns who would be judged, and whether a source of the config knows him.
 func find(ctx context.Context, cfg *config.Config, said *policy.Principal) (who *policy.Principal, known bool, err error) {
-	switch said.Kind {
-	case policy.Anonymous:
-		return said, true, nil
-	case policy.Workload:
-		return said, false, nil
-	}
-	found, err := app.Find(ctx, cfg, identity.Login(said))
-	if errors.Is(err, identity.ErrUnknown) {
-		return said, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	more := *found // a principal is shared, and never changed
-	if len(said.Claims) > 0 {
-		more.Claims = maps.Clone(found.Claims)
-		if more.Claims == nil {
-			more.Claims = make(map[string]any)
-		}
-		maps.Copy(more.Claims, said.Claims)
-	}
-	for _, g := range said.Groups {
-		if !slices.Contains(more.Groups, g) {
-			more.Groups = append(more.Groups[:len(more.Groups):len(more.Groups)], g)
-		}
-	}
-	return &more, true, nil
-}
-
-// unknown is what there is to say of somebody whom no source knows; "" of one who needs none.
-func unknown(who *policy.Principal, known bool) string {
-	if known || who.Kind == policy.Workload {
-		return ""
-	}
-	return "no source of the config knows this name: judged by it, and by the groups that were given"
+	return api.Known(ctx, said, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, cfg, login) })
 }

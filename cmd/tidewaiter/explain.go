@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -158,9 +159,9 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if r.Principal, e.known, err = find(cmd.Context(), cfg, said); err != nil {
 		return nil, err
 	}
-	e.who, e.registry, e.note = r.Principal, r.Registry, unknown(r.Principal, e.known)
+	e.who, e.registry, e.note = r.Principal, r.Registry, api.Note(r.Principal, e.known)
 	if e.who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
-		e.note = "whoever shows nothing gets no token, but is asked to sign in (token.anonymous is false)"
+		e.note = api.NoteAnonymous
 	}
 	p, err := inForce(cmd.Context(), cfg)
 	if err != nil {

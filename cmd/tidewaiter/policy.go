@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -80,7 +81,7 @@ type policyJSON struct {
 
 // wholeRow is a rule with all that it says.
 type wholeRow struct {
-	ruleJSON
+	api.RuleName
 	Effect     string   `json:"effect"`
 	Subjects   []string `json:"subjects"`
 	Registries []string `json:"registries,omitempty"`
@@ -94,7 +95,7 @@ func policyForPrograms(p *config.OnlyPolicy) policyJSON {
 	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Rules: []wholeRow{}}
 	for i, r := range p.Policy.Rules() {
 		row := wholeRow{
-			ruleJSON: rule(&r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
+			RuleName: api.NewRuleName(&r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
 			Type: or(r.Type, scope.TypeRepository), Names: r.Names, Actions: words(p.Policy.RuleActions(i)),
 		}
 		if r.Deny {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -151,16 +152,16 @@ type (
 		Surprises []surpriseJSON `json:"surprises,omitempty"`
 	}
 	surpriseJSON struct {
-		Line     int       `json:"line"`
-		Column   int       `json:"column"`
-		Text     string    `json:"text"`
-		Type     string    `json:"type"`
-		Resource string    `json:"resource"`
-		Actions  []string  `json:"actions"`
-		Granted  bool      `json:"granted"`
-		Reason   string    `json:"reason"`
-		By       *ruleJSON `json:"by,omitempty"`       // the rule that decided
-		Expected string    `json:"expected,omitempty"` // the rule that was expected to
+		Line     int        `json:"line"`
+		Column   int        `json:"column"`
+		Text     string     `json:"text"`
+		Type     string     `json:"type"`
+		Resource string     `json:"resource"`
+		Actions  []string   `json:"actions"`
+		Granted  bool       `json:"granted"`
+		Reason   string     `json:"reason"`
+		By       *api.RuleName `json:"by,omitempty"`       // the rule that decided
+		Expected string     `json:"expected,omitempty"` // the rule that was expected to
 	}
 )
 
@@ -176,7 +177,7 @@ func testsForPrograms(results []tested, failed int) testsJSON {
 				Actions: words(s.Asked.Actions), Granted: s.Granted, Reason: s.Cause.Reason.String(), Expected: s.Expected,
 			}
 			if s.Cause.Rule != nil {
-				by := rule(s.Cause.Rule)
+				by := api.NewRuleName(s.Cause.Rule)
 				found.By = &by
 			}
 			one.Surprises = append(one.Surprises, found)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -53,9 +54,9 @@ that for one request.`,
 		if err != nil {
 			return err
 		}
-		r := rights{p.WhatCan(principal, *registry), known, unknown(principal, known)}
+		r := rights{p.WhatCan(principal, *registry), api.Note(principal, known)}
 		if *output == asJSON {
-			return writeJSON(cmd.OutOrStdout(), r.forPrograms())
+			return writeJSON(cmd.OutOrStdout(), api.NewRights(&r.Rights, known, r.note))
 		}
 		return r.print(cmd.OutOrStdout(), int(*most))
 	}
@@ -65,8 +66,7 @@ that for one request.`,
 // rights is what somebody may do, as it is printed.
 type rights struct {
 	policy.Rights
-	known bool
-	note  string
+	note string
 }
 
 // print writes the rights for people.
@@ -140,54 +140,4 @@ func (r *rights) row(p paint, right *policy.Right) []string {
 		by += ", at " + strings.Join(at, ", ")
 	}
 	return []string{"  " + verbs(right.Actions, "and"), strings.Join(names, ", "), by + ifHolds(right.Rule)}
-}
-
-// The forms of rights for programs.
-type (
-	rightsJSON struct {
-		Principal principalJSON `json:"principal"`
-		Known     bool          `json:"known"` // to a source
-		Registry  string        `json:"registry,omitempty"`
-		Note      string        `json:"note,omitempty"`
-		Allowed   []rightJSON   `json:"allowed"`
-		Except    []rightJSON   `json:"except,omitempty"`
-		Barred    []rightJSON   `json:"barred,omitempty"`
-		Void      []voidJSON    `json:"void,omitempty"`
-	}
-	rightJSON struct {
-		Type       string   `json:"type"`
-		Names      []string `json:"names"` // patterns
-		Actions    []string `json:"actions"`
-		Registries []string `json:"registries,omitempty"`
-		ruleJSON
-		By *ruleJSON `json:"by,omitempty"` // the rule that denies it, of what is barred
-	}
-	voidJSON struct {
-		Why string `json:"why"`
-		ruleJSON
-	}
-)
-
-func (r *rights) forPrograms() rightsJSON {
-	j := rightsJSON{Principal: principalForPrograms(r.Principal), Known: r.known, Registry: r.Registry, Note: r.note, Allowed: []rightJSON{}}
-	for i := range r.Allowed {
-		j.Allowed = append(j.Allowed, rightForPrograms(&r.Allowed[i]))
-	}
-	for i := range r.Except {
-		j.Except = append(j.Except, rightForPrograms(&r.Except[i]))
-	}
-	for i := range r.Barred {
-		barred := rightForPrograms(&r.Barred[i].Right)
-		by := rule(r.Barred[i].By)
-		barred.By = &by
-		j.Barred = append(j.Barred, barred)
-	}
-	for _, v := range r.Void {
-		j.Void = append(j.Void, voidJSON{v.Why, rule(v.Rule)})
-	}
-	return j
-}
-
-func rightForPrograms(r *policy.Right) rightJSON {
-	return rightJSON{Type: r.Type, Names: r.Names, Actions: words(r.Actions), Registries: r.Rule.Registries, ruleJSON: rule(r.Rule)}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -78,7 +79,7 @@ judged: explain does that for one who asks. What a credential narrows its owner'
 			}
 		}
 		if *k.output == asJSON {
-			list := make([]answerJSON, len(answers))
+			list := make([]api.Holders, len(answers))
 			for i := range answers {
 				list[i] = answers[i].forPrograms()
 			}
@@ -270,58 +271,12 @@ func ifHolds(r *policy.Rule) string {
 	return ", if " + plain(r.When.String())
 }
 
-// The forms of an answer for programs.
-type (
-	answerJSON struct {
-		Registry string        `json:"registry"`
-		Type     string        `json:"type"`
-		Name     string        `json:"name"`
-		Action   string        `json:"action"`
-		Through  []granteeJSON `json:"through"`
-		Except   []granteeJSON `json:"except,omitempty"`
-		Barred   []granteeJSON `json:"barred,omitempty"`
+// forPrograms is the answer in the form that the API has for it, with the accounts.
+func (a *holders) forPrograms() api.Holders {
+	form := api.NewHolders(&a.Answer)
+	for i, p := range a.people {
+		g := &form.Through[i]
+		g.Members, g.More, g.Missing = p.names, p.more, p.missing
 	}
-	granteeJSON struct {
-		Who     []string  `json:"who"` // subjects, all of which are needed
-		Claims  []claimIs `json:"claims,omitempty"`
-		Pattern string    `json:"pattern,omitempty"` // what claims must make match, in too many ways to list
-		ruleJSON
-		By      *ruleJSON `json:"by,omitempty"` // the rule that denies it, of those who are barred
-		Members []string  `json:"members,omitempty"`
-		More    bool      `json:"more,omitempty"`    // there may be other members
-		Missing bool      `json:"missing,omitempty"` // no account of ours has the name
-	}
-	claimIs struct {
-		Claim string `json:"claim"`
-		Value string `json:"value"`
-	}
-)
-
-func (a *holders) forPrograms() answerJSON {
-	j := answerJSON{Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Through: []granteeJSON{}}
-	for i := range a.Through {
-		g := granteeForPrograms(&a.Through[i])
-		if a.expanded {
-			g.Members, g.More, g.Missing = a.people[i].names, a.people[i].more, a.people[i].missing
-		}
-		j.Through = append(j.Through, g)
-	}
-	for i := range a.Except {
-		j.Except = append(j.Except, granteeForPrograms(&a.Except[i]))
-	}
-	for i := range a.Barred {
-		g := granteeForPrograms(&a.Barred[i].Grantee)
-		by := rule(a.Barred[i].By)
-		g.By = &by
-		j.Barred = append(j.Barred, g)
-	}
-	return j
-}
-
-func granteeForPrograms(g *policy.Grantee) granteeJSON {
-	j := granteeJSON{Who: g.Who, Pattern: g.Pattern, ruleJSON: rule(g.Rule)}
-	for _, h := range g.Claims {
-		j.Claims = append(j.Claims, claimIs(h))
-	}
-	return j
+	return form
 }

@@ -43,6 +43,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // Prefix is what the paths of the API begin with.
@@ -63,6 +64,9 @@ type Options struct {
 	Accounts *accounts.Accounts
 	Rulebook *rulebook.Rulebook
 	Journal  *journal.Journal
+
+	// Find looks up who signs in with a name, in the order of the sources. It is identity.ErrUnknown for who is unknown.
+	Find func(ctx context.Context, login string) (*policy.Principal, error)
 
 	Now func() time.Time // nil: time.Now
 
@@ -110,6 +114,7 @@ func (a *API) routes() {
 	a.namespaceRoleRoutes()
 	a.ruleRoutes()
 	a.roleRoutes()
+	a.questionRoutes()
 	a.journalRoutes()
 	a.registryRoutes()
 }

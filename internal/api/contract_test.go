@@ -154,6 +154,13 @@ var routes = []struct {
 	{"set-role", "PUT", "/roles/cleaner", fields{"actions": []string{"pull", "delete"}}},
 	{"set-role", "PUT", "/roles/cleaner", fields{"actions": []string{"write"}}},
 	{"delete-role", "DELETE", "/roles/cleaner", nil},
+	{"explain", "POST", "/explain", fields{"actions": []string{"push"}, "repository": "team/app"}},
+	{"explain", "POST", "/explain", fields{"as": "user:ann", "actions": []string{"push"}, "repository": "team/app"}},
+	{"explain", "POST", "/explain", fields{"groups": []string{"dev"}, "as": "user:ann", "scopes": []string{"repository:team/app:push"}}},
+	{"explain", "POST", "/explain", fields{"as": "anonymous", "scopes": []string{"repository:team/app:pull"}}},
+	{"who-can", "POST", "/who-can", fields{"actions": []string{"push"}, "repository": "team/app"}},
+	{"what-can", "POST", "/what-can", fields{}},
+	{"what-can", "POST", "/what-can", fields{"as": "user:ann"}},
 	{"list-entries", "GET", "/journal?last=10", nil},
 	{"get-entry", "GET", "/journal/{entry}", nil},
 	{"list-registries", "GET", "/registries", nil},
@@ -182,7 +189,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 				shows = cast(h)
 			}
 			got := h.ask(shows[caller], r.method, h.places(r.path), r.body)
-			if got.Status < 300 && r.method != http.MethodGet {
+			if questions := []string{"explain", "who-can", "what-can"}; got.Status < 300 && r.method != http.MethodGet && !slices.Contains(questions, r.id) {
 				h.close() // the next one is to meet what this one has changed as it was
 				h = nil
 			}

@@ -41,7 +41,7 @@ func (a *API) described() huma.Config {
 				{Name: tagGroups, Description: "Groups of users and robots"},
 				{Name: tagTokens, Description: "What was handed out: personal access tokens, robots' secrets, refresh tokens, sessions"},
 				{Name: tagNamespaces, Description: "What teams own: repositories, members and their roles"},
-				{Name: tagPolicy, Description: "The policy in force, and the rules and roles of the database"},
+				{Name: tagPolicy, Description: "The policy in force, questions to it, and the rules and roles of the database"},
 				{Name: tagJournal, Description: "What happened"},
 				{Name: tagRegistries, Description: "The registries that trust Tidewaiter, and what they trust it by"},
 			},

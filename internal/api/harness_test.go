@@ -146,7 +146,10 @@ func newHouse(t testing.TB, url string) *house {
 		}}),
 		Policy: h.rulebook.Policy(), Keys: keys,
 	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
-	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now})
+	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
+		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
+			return h.issuer.Live().Chain.Find(ctx, login, "")
+		}})
 	check(err)
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))

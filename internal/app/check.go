@@ -57,6 +57,15 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	return nil, identity.ErrUnknown
 }
 
+// find is Find in the sources that are asked now.
+func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) {
+	chain := a.issuer.Live().Chain
+	if strings.HasPrefix(name, accounts.RobotPrefix) {
+		return chain.FindIn(ctx, accounts.Source, name, "") // robots are known to the accounts alone
+	}
+	return chain.Find(ctx, name, "")
+}
+
 // distance is 1 for a source that is asked only when no local one knows a name.
 func distance(s config.Source) int {
 	if s.LDAP != nil || s.OIDC != nil || s.External != nil {

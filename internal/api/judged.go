@@ -1,0 +1,54 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Known returns who would be judged: as a source knows him, with the groups and claims that are said of him beside. Somebody
+// whom no source knows is judged by what is said of him, and known is false. find is identity.ErrUnknown for who is unknown.
+func Known(ctx context.Context, said *policy.Principal, find func(ctx context.Context, login string) (*policy.Principal, error)) (who *policy.Principal, known bool, err error) {
+	switch said.Kind {
+	case policy.Anonymous:
+		return said, true, nil
+	case policy.Workload:
+		return said, false, nil
+	}
+	found, err := find(ctx, identity.Login(said))
+	if errors.Is(err, identity.ErrUnknown) {
+		return said, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	more := *found // a principal is shared, and never changed
+	if len(said.Claims) > 0 {
+		more.Claims = maps.Clone(found.Claims)
+		if more.Claims == nil {
+			more.Claims = make(map[string]any)
+		}
+		maps.Copy(more.Claims, said.Claims)
+	}
+	for _, g := range said.Groups {
+		if !slices.Contains(more.Groups, g) {
+			more.Groups = append(more.Groups[:len(more.Groups):len(more.Groups)], g)
+		}
+	}
+	return &more, true, nil
+}
+
+// Note is what there is to say of somebody whom no source knows; "" of one who needs none.
+func Note(who *policy.Principal, known bool) string {
+	if known || who.Kind == policy.Workload {
+		return ""
+	}
+	return "no source of the config knows this name: judged by it, and by the groups that were given"
+}
+
+// NoteAnonymous is what there is to say of who shows nothing where that gets no token.
+const NoteAnonymous = "whoever shows nothing gets no token, but is asked to sign in (token.anonymous is false)"

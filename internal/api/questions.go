@@ -1,0 +1,260 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Judged is who a question is about.
+type Judged struct {
+	As     string         `json:"as,omitempty" maxLength:"300" doc:"Who, as rules name them, or anonymous; left out: the caller, with what the credential narrows his rights to" example:"user:alice"`
+	Groups []string       `json:"groups,omitempty" nullable:"false" maxItems:"1000" maxLength:"300" doc:"Groups beside those that sources know"`
+	Claims map[string]any `json:"claims,omitempty" doc:"Claims beside those that sources know"`
+}
+
+// Asked is what a question is about.
+type Asked struct {
+	Registry   string   `json:"registry,omitempty" maxLength:"256" doc:"The registry's service name; left out: the only one there is" example:"registry.example.com"`
+	Actions    []string `json:"actions,omitempty" nullable:"false" maxItems:"4" enum:"pull,push,delete,*" doc:"What is to be done with the repository" example:"[\"push\"]"`
+	Repository string   `json:"repository,omitempty" maxLength:"256" doc:"The repository's name" example:"team/app"`
+	Scopes     []string `json:"scopes,omitempty" nullable:"false" maxItems:"10" maxLength:"500" doc:"In place of actions and repository: scopes, as registries have them" example:"[\"registry:catalog:*\"]"`
+}
+
+// Circumstances are what conditions may look at beside.
+type Circumstances struct {
+	IP     string    `json:"ip,omitempty" maxLength:"64" doc:"Where the request is from; left out: nowhere, or where the caller is, of himself" example:"192.0.2.7"`
+	At     time.Time `json:"at,omitzero" doc:"When it is made; left out: now"`
+	Client string    `json:"client,omitempty" maxLength:"300" doc:"The client's name, as its User-Agent has it" example:"docker/27"`
+}
+
+// The questions.
+type (
+	whether struct {
+		Body struct {
+			Judged
+			Asked
+			Circumstances
+		}
+	}
+	whoCan  struct{ Body Asked }
+	whatCan struct {
+		Body struct {
+			Judged
+			Registry string `json:"registry,omitempty" maxLength:"256" doc:"The registry's service name; left out: all of them" example:"registry.example.com"`
+		}
+	}
+)
+
+func (a *API) questionRoutes() {
+	tags := []string{tagPolicy}
+	const others = " About others asks who may read tidewaiter:policy. Who may not is told of himself which actions are granted and why not, and " +
+		"which rules said so if token.show_rules is set."
+	route(a, huma.Operation{
+		OperationID: "explain", Method: http.MethodPost, Path: "/explain", Tags: tags,
+		Summary: "Ask whether somebody may do a thing, and why", Description: "Nothing is granted by it, and nothing journaled." + others,
+	}, a.explain)
+	route(a, huma.Operation{
+		OperationID: "who-can", Method: http.MethodPost, Path: "/who-can", Tags: tags,
+		Summary:     "Ask who may do a thing, and through which rule",
+		Description: "An answer for each action. A condition is said, and not judged. It takes the right to read tidewaiter:policy.",
+	}, a.whoCan)
+	route(a, huma.Operation{
+		OperationID: "what-can", Method: http.MethodPost, Path: "/what-can", Tags: tags,
+		Summary: "Ask what somebody may do, and through which rules", Description: "A condition is said, and not judged." + others,
+	}, a.whatCan)
+}
+
+func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explanation], error) {
+	scopes, ignored, err := in.Body.scopes()
+	if err != nil {
+		return nil, err
+	}
+	who, known, err := a.judged(ctx, by, &in.Body.Judged)
+	if err != nil {
+		return nil, err
+	}
+	r := &policy.Request{Principal: who, Scopes: scopes, Client: in.Body.Client, Now: in.Body.At}
+	if r.Registry, err = a.registry(ctx, in.Body.Registry); err != nil {
+		return nil, err
+	}
+	if r.Now.IsZero() {
+		r.Now = a.Now()
+	}
+	switch {
+	case in.Body.IP != "":
+		if r.IP, err = netip.ParseAddr(in.Body.IP); err != nil {
+			return nil, mistaken("body.ip", "it is no IP address")
+		}
+	case who == by.Principal:
+		r.IP = by.Remote
+	}
+	e := &Explained{Who: who, Known: known, Note: Note(who, known), Registry: r.Registry, Ignored: ignored, Request: r}
+	if who.Kind == policy.Anonymous && !calling(ctx).server.Issuer.Live().Anonymous {
+		e.Note = NoteAnonymous
+	}
+	// Others' rules are among those that came near, with the names of namespaces that the caller may not know of.
+	if p := a.Rulebook.Policy(); a.mayAsk(by) {
+		x := p.Explain(r)
+		e.Results, e.Near = x.Results, x.Near
+	} else if e.Results = p.Decide(r).Results; !a.showsRules(ctx) {
+		e.Results = withoutRules(e.Results)
+	}
+	return &body[Explanation]{NewExplanation(e)}, nil
+}
+
+func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders], error) {
+	if !a.mayAsk(by) {
+		return nil, fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
+	}
+	scopes, ignored, err := in.Body.scopes()
+	if err != nil {
+		return nil, err
+	}
+	if len(ignored) > 0 {
+		return nil, mistaken(in.Body.location(), "%s", ignored[0].Reason)
+	}
+	at, err := a.registry(ctx, in.Body.Registry)
+	if err != nil {
+		return nil, err
+	}
+	p, out := a.Rulebook.Policy(), []Holders{}
+	for _, s := range scopes {
+		answers := p.WhoCan(at, s)
+		for i := range answers {
+			out = append(out, NewHolders(&answers[i]))
+		}
+	}
+	return &body[[]Holders]{out}, nil
+}
+
+func (a *API) whatCan(ctx context.Context, by Actor, in *whatCan) (*body[Rights], error) {
+	who, known, err := a.judged(ctx, by, &in.Body.Judged)
+	if err != nil {
+		return nil, err
+	}
+	at := in.Body.Registry
+	if at != "" {
+		if at, err = a.registry(ctx, at); err != nil {
+			return nil, err
+		}
+	}
+	r := a.Rulebook.Policy().WhatCan(who, at)
+	out := NewRights(&r, known, Note(who, known))
+	if !a.mayAsk(by) && !a.showsRules(ctx) {
+		out.Barred, out.Void = nil, nil
+		for _, list := range [][]RuleRight{out.Allowed, out.Except} {
+			for i := range list {
+				list[i].RuleName = RuleName{}
+			}
+		}
+	}
+	return &body[Rights]{out}, nil
+}
+
+// mayAsk says whether the actor may ask about others.
+func (a *API) mayAsk(by Actor) bool { return a.Rulebook.May(by, rulebook.RightPolicy, scope.Read) }
+
+// showsRules says whether everybody may know which rule decided on him.
+func (a *API) showsRules(ctx context.Context) bool {
+	return calling(ctx).server.Issuer.Live().ShowRules
+}
+
+// withoutRules returns results that do not say which rules they are by.
+func withoutRules(results []policy.Result) []policy.Result {
+	results = slices.Clone(results)
+	for i := range results {
+		causes := slices.Clone(results[i].Causes)
+		for k := range causes {
+			causes[k].Rule = nil
+		}
+		results[i].Causes = causes
+	}
+	return results
+}
+
+// judged returns who a question is about: the caller as he is, or somebody of whom only some may ask.
+func (a *API) judged(ctx context.Context, by Actor, said *Judged) (who *policy.Principal, known bool, err error) {
+	more := len(said.Groups)+len(said.Claims) > 0
+	if !more && (said.As == "" || said.As == by.Principal.String()) {
+		return by.Principal, true, nil
+	}
+	if !a.mayAsk(by) {
+		return nil, false, fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
+	}
+	if said.As == "" {
+		return nil, false, mistaken("body.as", "groups and claims are said of somebody: who?")
+	}
+	p := &policy.Principal{Groups: said.Groups, Claims: said.Claims}
+	kind, name, _ := strings.Cut(said.As, ":")
+	switch err := p.Kind.UnmarshalText([]byte(kind)); {
+	case err != nil || (p.Kind == policy.Anonymous) != (said.As == "anonymous") || (name == "") != (p.Kind == policy.Anonymous):
+		return nil, false, mistaken("body.as", "user:NAME, robot:NAME, workload:NAME or anonymous is wanted")
+	case p.Kind == policy.Anonymous && more:
+		return nil, false, mistaken("body.as", "nobody has groups or claims without a name")
+	}
+	p.Name = name
+	if p.Kind == policy.Robot {
+		p.Name = strings.TrimPrefix(name, identity.RobotPrefix)
+	}
+	return Known(ctx, p, a.Find)
+}
+
+// registry returns the service name of a registry; "" stands for the only one there is.
+func (a *API) registry(ctx context.Context, named string) (string, error) {
+	names := slices.Sorted(maps.Keys(calling(ctx).server.Issuer.Live().Registries))
+	switch {
+	case named == "" && len(names) == 1:
+		return names[0], nil
+	case named == "":
+		return "", mistaken("body.registry", "which one? There are several: GET /registries lists them")
+	case !slices.Contains(names, named):
+		return "", mistaken("body.registry", "no registry has this service name: GET /registries lists them")
+	}
+	return named, nil
+}
+
+// location is which part of the request says what is asked for.
+func (q *Asked) location() string {
+	if len(q.Scopes) > 0 {
+		return "body.scopes"
+	}
+	return "body.repository"
+}
+
+// scopes reads what is asked for.
+func (q *Asked) scopes() ([]scope.Scope, []scope.Ignored, error) {
+	texts := q.Scopes
+	switch named := q.Repository != "" || len(q.Actions) > 0; {
+	case named && len(texts) > 0:
+		return nil, nil, mistaken("body.scopes", "they are in place of actions and repository")
+	case q.Repository == "" && named:
+		return nil, nil, mistaken("body.repository", "which one?")
+	case named && len(q.Actions) == 0:
+		return nil, nil, mistaken("body.actions", "what is to be done with it?")
+	case named:
+		texts = []string{scope.TypeRepository + ":" + q.Repository + ":" + strings.Join(q.Actions, ",")}
+	case len(texts) == 0:
+		return nil, nil, mistaken("body.repository", "actions and a repository are wanted, or scopes")
+	}
+	asked, ignored, err := scope.Parse(texts)
+	if err != nil {
+		return nil, nil, mistaken(q.location(), "%v", err)
+	}
+	if len(asked) == 0 {
+		return nil, nil, mistaken(q.location(), "%s", ignored[0].Reason)
+	}
+	return asked, ignored, nil
+}

@@ -1,0 +1,113 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The policy is asked as on the command line, by whoever may read it; of himself by anybody, who is told no more than a refusal tells.
+func TestThePolicyIsAsked(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	for name, group := range map[string]string{"ann": "dev", "carol": accounts.Auditors} {
+		h.member(name, group)
+	}
+	if _, err := h.rulebook.AddNamespace(h.Context(), operator, rulebook.NewNamespace{Name: "secret", Owners: []string{"user:olga"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/prod"}, Actions: []string{"push"}}); err != nil {
+		t.Fatal(err)
+	}
+	show := func(name string, limits ...policy.Limit) as {
+		_, secret := h.token(name, string(rune('a'+h.next())), limits...)
+		return bearer(secret)
+	}
+	ann, carol, narrow := show("ann"), show("carol"), show("ann", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	explain := func(who as, body fields) string { t.Helper(); return h.must(200, who, "POST", "/explain", body).Body }
+	has := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %s in %s", w, text)
+			}
+		}
+	}
+	hides := func(text string, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if strings.Contains(text, name) {
+				t.Errorf("%s in %s", name, text)
+			}
+		}
+	}
+	push := func(name string) fields { return fields{"actions": []string{"push"}, "repository": name} }
+
+	of := push("team/app")
+	of["as"] = "user:ann"
+	has(explain(carol, of), `"allowed":true`, `"rule":"team"`, `"known":true`, `"groups":["dev"]`)
+	has(explain(ann, push("team/app")), `"allowed":true`, `"reason":"allowed"`, `"ip":"127.0.0.1"`)
+	has(explain(ann, of), `"allowed":true`)
+	has(explain(narrow, push("team/app")), `"allowed":false`, `"reason":"narrowed"`)
+	has(explain(narrow, of), `"allowed":false`) // he is no other for being named
+
+	denied := explain(ann, push("team/prod"))
+	has(denied, `"allowed":false`, `"reason":"denied"`)
+	hides(denied, "freeze")
+	hides(explain(ann, push("secret/app")), "namespace", "olga", `"near"`)
+	asAnn := push("secret/app")
+	asAnn["as"] = "user:ann"
+	has(explain(carol, asAnn), `"near"`, `"namespace":"secret"`, "user:olga")
+	mine := h.must(200, ann, "POST", "/what-can", fields{}).Body
+	has(mine, `"names":["team/**"]`)
+	hides(mine, "freeze", `"rule"`)
+	has(h.must(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
+	has(h.must(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
+
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.ShowRules = true; return l })
+	has(explain(ann, push("team/prod")), `"rule":"freeze"`)
+	hides(explain(ann, push("secret/app")), "olga")
+
+	// Who is unknown is judged by what is said of him.
+	has(explain(carol, fields{"as": "robot:none", "groups": []string{"helpdesk"}, "scopes": []string{"tidewaiter:accounts:read"}}),
+		`"known":false`, `"allowed":true`, "no source of the config knows this name")
+	has(explain(carol, fields{"as": "anonymous", "ip": "192.0.2.7", "at": "2026-11-28T23:00:00Z", "client": "docker/27", "scopes": []string{"repository:a/b:pull"}}),
+		`"ip":"192.0.2.7"`, `"at":"2026-11-28T23:00:00Z"`, `"client":"docker/27"`, "token.anonymous")
+
+	for _, tt := range []struct {
+		path, at string
+		body     fields
+	}{
+		{"/explain", "body.repository", fields{}},
+		{"/explain", "body.actions", fields{"repository": "a/b"}},
+		{"/explain", "body.repository", fields{"actions": []string{"pull"}}},
+		{"/explain", "body.scopes", fields{"actions": []string{"pull"}, "repository": "a/b", "scopes": []string{"repository:a/b:pull"}}},
+		{"/explain", "body.repository", fields{"actions": []string{"pull"}, "repository": "A//b"}},
+		{"/explain", "body.ip", fields{"actions": []string{"pull"}, "repository": "a/b", "ip": "here"}},
+		{"/explain", "body.as", fields{"actions": []string{"pull"}, "repository": "a/b", "as": "alice"}},
+		{"/explain", "body.as", fields{"actions": []string{"pull"}, "repository": "a/b", "as": "group:dev"}},
+		{"/explain", "body.as", fields{"actions": []string{"pull"}, "repository": "a/b", "as": "anonymous:x"}},
+		{"/explain", "body.as", fields{"actions": []string{"pull"}, "repository": "a/b", "as": "anonymous", "groups": []string{"dev"}}},
+		{"/explain", "body.as", fields{"actions": []string{"pull"}, "repository": "a/b", "groups": []string{"dev"}}},
+		{"/explain", "body.registry", fields{"actions": []string{"pull"}, "repository": "a/b", "registry": "none"}},
+		{"/who-can", "body.scopes", fields{"scopes": []string{"repository:a/b:pull,eat"}}},
+		{"/what-can", "body.registry", fields{"registry": "none"}},
+	} {
+		got := []string{}
+		errors, _ := h.read(h.must(422, carol, "POST", tt.path, tt.body))["errors"].([]any)
+		for _, m := range errors {
+			got = append(got, m.(fields)["location"].(string))
+		}
+		if diff := cmp.Diff([]string{tt.at}, got); diff != "" {
+			t.Errorf("%s %v: %s", tt.path, tt.body, diff)
+		}
+	}
+	h.must(403, ann, "POST", "/who-can", push("team/app"))
+	h.must(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
+}
