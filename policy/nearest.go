@@ -3,6 +3,8 @@ package policy
 import (
 	"strings"
 	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // nearest returns the one of words that text is most likely a misspelling of: by edit distance, with
@@ -14,34 +16,11 @@ func nearest(text string, words ...string) (string, bool) {
 		if d := len(text) - len(word); d > least || -d > least {
 			continue
 		}
-		if d := distance(strings.ToLower(text), strings.ToLower(word)); d < least || d == least && best != "" && word < best {
+		if d := spelling.Distance(strings.ToLower(text), strings.ToLower(word)); d < least || d == least && best != "" && word < best {
 			best, least = word, d
 		}
 	}
 	return best, best != ""
-}
-
-// distance is the optimal string alignment distance of a and b, in bytes.
-func distance(a, b string) int {
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next[0] = i + 1
-		for j := range len(b) {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			next[j+1] = min(row[j]+change, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }
 
 // printable reports whether s can be shown in one line without hiding anything.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -57,7 +58,7 @@ func areActions(cmd *cobra.Command, word string) error {
 		}
 		suggestion := ""
 		for _, action := range []string{"pull", "push", "delete", "read", "write"} {
-			if distance(name, action) <= 2 && len(name) > 2 {
+			if spelling.Distance(name, action) <= 2 && len(name) > 2 {
 				suggestion = fmt.Sprintf(" (did you mean %q?)", action)
 				break
 			}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // usageError is a command line that means nothing: exit 2.
@@ -80,8 +82,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	near := ""
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden && (distance(typed, f.Name) <= 2 || strings.HasPrefix(f.Name, typed)) {
-			if near == "" || distance(typed, f.Name) < distance(typed, near) {
+		if !f.Hidden && (spelling.Distance(typed, f.Name) <= 2 || strings.HasPrefix(f.Name, typed)) {
+			if near == "" || spelling.Distance(typed, f.Name) < spelling.Distance(typed, near) {
 				near = f.Name
 			}
 		}
@@ -98,25 +100,4 @@ func meant(names []string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %q?)", names[0])
-}
-
-// distance is how many bytes are to be inserted, deleted or replaced (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

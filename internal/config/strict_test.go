@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // A service that ignores keys it does not know lets a misspelt match grant everything to everybody.
@@ -73,7 +75,7 @@ func (m *misspeller) try(path, text, wrong, right string) {
 
 // asNear reports whether other may have been meant as well as right: rles is roles or rules.
 func asNear(wrong, other, right string) bool {
-	return other != "" && (distance(wrong, other) <= distance(wrong, right) ||
+	return other != "" && (spelling.Distance(wrong, other) <= spelling.Distance(wrong, right) ||
 		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u
 }
 

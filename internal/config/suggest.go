@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // nearest returns the known word that was most likely meant by word; "" if none is near. A word in
@@ -33,7 +35,10 @@ func nearest(word string, known []string) string {
 	}
 	best, least := "", 1+max(1, len(plain)/3)
 	for _, k := range known {
-		if d := distance(plain, simplify(k)); d < least {
+		if len(k) > 64 {
+			continue
+		}
+		if d := spelling.Distance(plain, simplify(k)); d < least {
 			best, least = k, d
 		}
 	}
@@ -52,33 +57,6 @@ func simplify(word string) string {
 		}
 		return unicode.ToLower(r)
 	}, word)
-}
-
-// distance is the least number of mistakes that make a into b: a letter left out, added, changed, or
-// swapped with its neighbour (optimal string alignment).
-func distance(a, b string) int {
-	if len(b) > 64 {
-		return len(b)
-	}
-	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			changed := above[j-1]
-			if a[i-1] != b[j-1] {
-				changed++
-			}
-			row[j] = min(changed, above[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, above, row = above, row, before
-	}
-	return above[len(b)]
 }
 
 // isPrint reports whether r can be shown as it is. Format characters are not: some turn the order of

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // strangers returns a problem for each member of a group, and each name with claims, that has no line.
@@ -38,30 +40,9 @@ func nearest(name string, named map[string]place) string {
 		if len(candidate)-len(name) > least || len(name)-len(candidate) > least { // at least as many edits
 			continue
 		}
-		if d := distance(name, candidate); d < least || d == least && best != "" && candidate < best {
+		if d := spelling.Distance(name, candidate); d < least || d == least && best != "" && candidate < best {
 			best, least = candidate, d
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's: how many bytes to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

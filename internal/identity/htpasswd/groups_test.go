@@ -1,10 +1,6 @@
 package htpasswd
 
-import (
-	"testing"
-
-	"pgregory.net/rapid"
-)
+import "testing"
 
 func TestTheNearestNameIsSuggested(t *testing.T) {
 	for _, tt := range []struct {
@@ -31,20 +27,4 @@ func TestTheNearestNameIsSuggested(t *testing.T) {
 			}
 		}
 	}
-}
-
-// Distance is a metric, and one edit is one.
-func TestDistanceIsAMetric(t *testing.T) {
-	word := rapid.StringMatching(`[abc]{0,6}`)
-	rapid.Check(t, func(t *rapid.T) {
-		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
-		ab, ba, bc, ac := distance(a, b), distance(b, a), distance(b, c), distance(a, c)
-		if ab != ba || (ab == 0) != (a == b) || ac > ab+bc {
-			t.Errorf("%q %q %q: %d %d %d %d", a, b, c, ab, ba, bc, ac)
-		}
-		i := rapid.IntRange(0, len(a)).Draw(t, "i")
-		if d := distance(a, a[:i]+"x"+a[i:]); d != 1 {
-			t.Errorf("one more letter in %q: %d", a, d)
-		}
-	})
 }
