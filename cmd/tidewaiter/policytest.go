@@ -152,16 +152,16 @@ type (
 		Surprises []surpriseJSON `json:"surprises,omitempty"`
 	}
 	surpriseJSON struct {
-		Line     int        `json:"line"`
-		Column   int        `json:"column"`
-		Text     string     `json:"text"`
-		Type     string     `json:"type"`
-		Resource string     `json:"resource"`
-		Actions  []string   `json:"actions"`
-		Granted  bool       `json:"granted"`
-		Reason   string     `json:"reason"`
+		Line     int           `json:"line"`
+		Column   int           `json:"column"`
+		Text     string        `json:"text"`
+		Type     string        `json:"type"`
+		Resource string        `json:"resource"`
+		Actions  []string      `json:"actions"`
+		Granted  bool          `json:"granted"`
+		Reason   string        `json:"reason"`
 		By       *api.RuleName `json:"by,omitempty"`       // the rule that decided
-		Expected string     `json:"expected,omitempty"` // the rule that was expected to
+		Expected string        `json:"expected,omitempty"` // the rule that was expected to
 	}
 )
 
