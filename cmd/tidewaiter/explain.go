@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -195,75 +193,17 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	if d == nil {
 		return nil, fmt.Errorf("the entry %s is no decision: %s", id, entry.Summary())
 	}
-	e := &explanation{
-		entry: &entry, who: d.Principal, known: true, registry: entry.Registry,
-		ignored: d.Ignored, results: d.Results,
-	}
-	if d.Principal == nil { // nobody was let in
-		return e, nil
-	}
-	asked := make([]scope.Scope, len(d.Results))
-	for i, r := range d.Results {
-		asked[i] = r.Asked
-	}
-	request := &policy.Request{
-		Principal: d.Principal, Registry: entry.Registry, Scopes: asked, IP: d.Remote, Client: d.Client, Now: entry.Time,
-	}
-	then, today, err := policies(ctx, cfg, d.Policy)
+	b, done, err := app.LoadRulebook(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if then != nil {
-		x := then.Explain(request)
-		e.near, e.request = x.Near, x.Request
-		e.results = withRules(d.Results, x.Results)
-	}
-	if then != today {
-		x := today.Explain(request)
-		e.today = &x
-	}
-	return e, nil
-}
-
-// policies are the one of an id, nil if it is not kept, and the one of today.
-func policies(ctx context.Context, cfg *config.Config, id string) (then, today *policy.Policy, err error) {
-	b, closing, err := app.LoadRulebook(ctx, cfg)
+	defer func() { err = errors.Join(err, done()) }()
+	x, err := api.NewExplained(ctx, &entry, b)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, closing()) }()
-	today = b.Policy()
-	if id == today.ID() {
-		return today, today, nil
-	}
-	source, err := b.Version(ctx, id)
-	if errors.Is(err, rulebook.ErrNotFound) {
-		return nil, today, nil
-	}
-	if err == nil {
-		then, err = policy.Compile(source)
-	}
-	return then, today, err
-}
-
-// withRules returns results with rules that are whole in place of what the journal keeps of them.
-func withRules(results, judged []policy.Result) []policy.Result {
-	whole := make(map[string]*policy.Rule)
-	for _, r := range judged {
-		for _, c := range r.Causes {
-			if c.Rule != nil {
-				whole[c.Rule.Name] = c.Rule
-			}
-		}
-	}
-	results = slices.Clone(results)
-	for i := range results {
-		results[i].Causes = slices.Clone(results[i].Causes)
-		for k, c := range results[i].Causes {
-			if c.Rule != nil && whole[c.Rule.Name] != nil {
-				results[i].Causes[k].Rule = whole[c.Rule.Name]
-			}
-		}
-	}
-	return results
+	return &explanation{
+		entry: x.Entry, who: x.Who, known: x.Known, registry: x.Registry, ignored: x.Ignored, results: x.Results, near: x.Near,
+		request: x.Request, today: x.Today,
+	}, nil
 }

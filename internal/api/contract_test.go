@@ -163,6 +163,7 @@ var routes = []struct {
 	{"what-can", "POST", "/what-can", fields{"as": "user:ann"}},
 	{"list-entries", "GET", "/journal?last=10", nil},
 	{"get-entry", "GET", "/journal/{entry}", nil},
+	{"explain-entry", "GET", "/journal/none/explanation", nil},
 	{"list-registries", "GET", "/registries", nil},
 	{"list-keys", "GET", "/keys", nil},
 }

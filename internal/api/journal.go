@@ -111,6 +111,37 @@ func (a *API) journalRoutes() {
 		}
 		return &body[Entry]{Entry{e}}, nil
 	})
+	route(a, huma.Operation{
+		OperationID: "explain-entry", Method: http.MethodGet, Path: "/journal/{id}/explanation", Tags: tags,
+		Summary:     "Explain a decision",
+		Description: "How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy.",
+	}, a.explainEntry)
+}
+
+// explainEntry says of a decision how it was made, and how it would be today.
+func (a *API) explainEntry(ctx context.Context, by Actor, in *identified) (*body[Explanation], error) {
+	if err := a.mayReadJournal(by); err != nil {
+		return nil, err
+	}
+	id, err := journal.ParseID(in.ID)
+	if err != nil {
+		return nil, journal.ErrNotFound
+	}
+	entry, err := a.Journal.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Decision == nil {
+		return nil, refuse(http.StatusConflict, "the entry is no decision: there is nothing to explain")
+	}
+	e, err := NewExplained(ctx, &entry, a.Rulebook)
+	if err != nil {
+		return nil, err
+	}
+	if !a.mayAsk(by) { // what is journaled, and nothing more of the rules
+		e.Results, e.Near, e.Request, e.Today = entry.Decision.Results, nil, nil, nil
+	}
+	return &body[Explanation]{NewExplanation(e)}, nil
 }
 
 func (a *API) mayReadJournal(by Actor) error {

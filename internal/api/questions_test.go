@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -110,4 +111,50 @@ func TestThePolicyIsAsked(t *testing.T) {
 	}
 	h.must(403, ann, "POST", "/who-can", push("team/app"))
 	h.must(403, ann, "POST", "/explain", fields{"as": "user:ann", "groups": []string{"ops"}, "actions": []string{"pull"}, "repository": "a/b"})
+}
+
+// A decision is explained to who may read the journal; what else the policy says, to who may read that, too.
+func TestADecisionIsExplained(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.Strict = true; return l }) // the decision is journaled before it is answered
+	h.user("ann")
+	h.member("carol", accounts.Auditors)
+	h.member("jane", "readers")
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "readers", Subjects: []string{"group:readers"}, Tidewaiter: []string{"journal"}, Actions: []string{"read"}}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.at+"/token?service=r.example.com&scope=repository:team/app:push&scope=repository:prod/app:push", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with("ann")(r)
+	if got := h.send(r); got.Status != 200 {
+		t.Fatalf("no token: %d %s", got.Status, got.Body)
+	}
+	if _, err := h.rulebook.AddRule(h.Context(), operator, rulebook.Content{Name: "freeze", Effect: rulebook.Deny, Repositories: []string{"team/**"}, Actions: []string{"push"}}); err != nil {
+		t.Fatal(err)
+	}
+	show := func(name string) as { _, secret := h.token(name, "t"); return bearer(secret) }
+	carol := show("carol")
+	items := h.read(h.must(200, carol, "GET", "/journal?kind=decision", nil))["items"].([]any)
+	if len(items) != 1 {
+		t.Fatalf("decisions: %v", items)
+	}
+	path := "/journal/" + items[0].(fields)["id"].(string) + "/explanation"
+	whole := h.must(200, carol, "GET", path, nil).Body
+	part := h.must(200, show("jane"), "GET", path, nil).Body
+	for _, want := range []string{`"allowed":false`, `"name":"ann"`, `"rule":"team"`} {
+		if !strings.Contains(whole, want) || !strings.Contains(part, want) {
+			t.Errorf("%s is not in both\n%s\n%s", want, whole, part)
+		}
+	}
+	for _, more := range []string{`"today"`, `"freeze"`} {
+		if !strings.Contains(whole, more) || strings.Contains(part, more) {
+			t.Errorf("%s is not in the first alone\n%s\n%s", more, whole, part)
+		}
+	}
+	h.must(403, with("ann"), "GET", path, nil)
+	h.must(404, carol, "GET", "/journal/none/explanation", nil)
+	change := h.read(h.must(200, carol, "GET", "/journal?kind=change&limit=1", nil))["items"].([]any)[0].(fields)["id"].(string)
+	h.must(409, carol, "GET", "/journal/"+change+"/explanation", nil)
 }
