@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
 func main() {
@@ -28,6 +29,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "unexpected %q: see -help\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	password.MakeRoom()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *data, *port); err != nil {

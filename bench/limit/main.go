@@ -4,7 +4,7 @@
 //	/write  with --bytes bytes
 //
 // and knows no policy, no password, no journal. What a real token endpoint reaches is read against it,
-// in the same run on the same machine.
+// in the same run on the same machine, and on as many threads.
 package main
 
 import (
@@ -21,12 +21,15 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:5010", "loopback address and port; port 0: a free one")
 	bytes := flag.Int("bytes", 2300, "length of an answer's body, in bytes")
 	flag.Parse()
+	password.MakeRoom() // as Tidewaiter does
 	if err := serve(*listen, *bytes); err != nil {
 		fmt.Fprintln(os.Stderr, "limit:", err)
 		os.Exit(1)

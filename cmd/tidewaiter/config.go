@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
@@ -32,7 +32,7 @@ func (s *source) load() (*config.Config, error) {
 
 // loadBeside is load while requests are answered: it leaves them half of the cores. It tells which files it looks at.
 func (s *source) loadBeside(seen func(folder, name string)) (*config.Config, error) {
-	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, runtime.GOMAXPROCS(0)/2)})
+	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }
 
 // tell writes problems, one a line; to a terminal, with the line of the file that each is in.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
 func newServe() *cobra.Command {
@@ -41,6 +42,7 @@ the database take effect by themselves.`,
 			return err
 		}
 		collectLater()
+		password.MakeRoom()
 		log := app.NewLog(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
 		a, err := app.New(ctx, cfg, app.Options{Log: log})
 		if err != nil {

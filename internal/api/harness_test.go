@@ -151,7 +151,7 @@ func newHouse(t testing.TB, url string) *house {
 			return h.issuer.Live().Chain.Find(ctx, login, "")
 		}})
 	check(err)
-	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log})
+	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log, Pause: -1})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))
 	h.at = over.URL
 	h.close = sync.OnceFunc(func() {

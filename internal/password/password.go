@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -40,7 +39,7 @@ const MinLength = 8
 
 // Options are the settings of a Hashing. The zero value is good.
 type Options struct {
-	Parallel   int              // threads that hash at once; 0: half of GOMAXPROCS, at least 1, so that signing and serving keep theirs
+	Parallel   int              // threads that hash at once; 0: half of the processors, at least 1, so that signing and serving keep theirs
 	Memory     int64            // bytes that argon2id may hold at once; 0: 64 MiB. A hash that needs more runs alone
 	Queue      int              // hashes that may wait for a thread; 0: 256. One more is ErrBusy
 	Wait       time.Duration    // how long one may wait; 0: 10 s. Longer is ErrBusy
@@ -65,7 +64,7 @@ type Hashing struct {
 // New returns a Hashing. It has nothing to close: what it starts ends by itself.
 func New(o Options) *Hashing {
 	if o.Parallel <= 0 {
-		o.Parallel = max(1, runtime.GOMAXPROCS(0)/2)
+		o.Parallel = threads()
 	}
 	if o.Memory <= 0 {
 		o.Memory = 64 << 20

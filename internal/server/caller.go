@@ -99,8 +99,10 @@ type Failure struct {
 	RetryAfter string // of the header; "": not said
 }
 
-// Failure says what a client is told of an error. What nobody foresaw is logged under id, and not shown.
+// Failure says what a client is told of an error, and waits for a moment before it says that somebody is throttled. What nobody
+// foresaw is logged under id, and not shown.
 func (s *Server) Failure(r *http.Request, id string, err error) Failure {
+	s.pauses.before(r.Context(), err)
 	e := known(err)
 	switch {
 	case e == nil:

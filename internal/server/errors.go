@@ -106,6 +106,7 @@ func known(err error) *requestError {
 // fail answers with what went wrong: in the form of a registry's errors, which every client shows, and
 // for a POST also in that of RFC 6749. What nobody foresaw is logged under a number and not shown.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	s.pauses.before(r.Context(), err)
 	e := known(err)
 	switch {
 	case e == nil:

@@ -107,7 +107,7 @@ func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harne
 		Reuse:     true,
 	}
 	options := server.Options{
-		Journal: h.journal, Log: logger, Now: now,
+		Journal: h.journal, Log: logger, Now: now, Pause: -1,
 		Senders: []server.Sender{
 			{Service: "a.example.com", Secret: identity.NewSecret(eventSecret)},
 			{Service: "b.example.com", Host: "b.example.com"},

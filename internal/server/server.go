@@ -26,6 +26,7 @@ type Options struct {
 	Senders        []Sender       // registries that may post events
 	Open           bool           // anybody may post events
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	Pause          time.Duration  // before somebody is told to be throttled; 0: DefaultPause; negative: none
 
 	Ready   []Check                    // what /readyz asks
 	Notes   func(inFull bool) []string // what /readyz says beside that it is ready, in full to who may see all; nil: nothing
@@ -67,6 +68,7 @@ const (
 type Server struct {
 	Options
 	senders []sender
+	pauses  *pauses
 }
 
 // New returns a Server. It starts nothing.
@@ -86,7 +88,7 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
-	return &Server{Options: o, senders: hideSenders(o.Senders)}
+	return &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause)}
 }
 
 // Handler returns a handler of some faces. What is not among them is not found there.

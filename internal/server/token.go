@@ -33,14 +33,16 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// bodies are buffers for answers: about 2 kB, since the token stands in them twice.
-var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer may make one longer.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytes); return &b }}
+
+const bufferBytes = 4096
 
 // writeAnswer writes what clients read: token for GET, access_token for POST, both always, because
 // some know only one. There is no issued_at: with it, clients compare our clock to theirs, and one
 // that is late caches the token forever (buildkit). A token is [A-Za-z0-9._-], so it needs no escaping.
 func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
-	buffer := bodies.Get().(*[]byte)
+	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)
 	b = append(b, a.Token...)
 	b = append(b, `","access_token":"`...)
@@ -61,8 +63,7 @@ func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
 	b = append(b, '"')
 	if secret := a.Refresh.Reveal(); secret != "" {
 		b = append(b, `,"refresh_token":`...)
-		text, _ := json.Marshal(strings.TrimSpace(secret)) // strings always encode
-		b = append(b, text...)
+		b = appendString(b, strings.TrimSpace(secret))
 	}
 	b = append(b, "}\n"...)
 
@@ -72,5 +73,18 @@ func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
 	header["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b) // the client is gone: nothing to be done
 	*buffer = b
-	bodies.Put(buffer)
+	buffers.Put(buffer)
+}
+
+// appendString writes a JSON string. What we make ourselves holds nothing to escape, and is copied.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			text, _ := json.Marshal(s) // strings always encode
+			return append(b, text...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }

@@ -1,0 +1,37 @@
+package password
+
+import (
+	"runtime"
+	"testing"
+)
+
+func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	n := runtime.NumCPU()
+	for _, tt := range []struct {
+		what, variable string
+		have, want     int
+	}{
+		{"all processors", "", n, n + max(1, n/2)},
+		{"somebody has said how many", "3", n, n},
+		{"a quota leaves fewer", "", max(1, n-1), max(1, n-1)},
+		{"called before", "", n + max(1, n/2), n + max(1, n/2)},
+	} {
+		if n == 1 && tt.what == "a quota leaves fewer" {
+			continue // none is left to be fewer
+		}
+		t.Run(tt.what, func(t *testing.T) {
+			t.Setenv("GOMAXPROCS", tt.variable)
+			runtime.GOMAXPROCS(tt.have)
+			lane := threads()
+			MakeRoom()
+			if got := runtime.GOMAXPROCS(0); got != tt.want {
+				t.Errorf("GOMAXPROCS is %d, want %d", got, tt.want)
+			}
+			if threads() != lane || Processors() > n {
+				t.Errorf("%d hashes at once on %d processors, and %d before", threads(), Processors(), lane)
+			}
+		})
+	}
+}
