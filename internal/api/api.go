@@ -34,6 +34,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -72,33 +73,37 @@ type Options struct {
 
 }
 
-// API is the admin API: a handler of Prefix and /openapi.json.
+// API is the admin API: a handler of Prefix and /openapi.json. It is made when it is first asked for something, and its
+// description when somebody wants that: a service that starts has clients waiting, and they want tokens.
 type API struct {
 	Options
+	made   sync.Once
 	mux    *http.ServeMux
 	huma   huma.API
 	guard  *http.CrossOriginProtection
-	openly []byte // /openapi.json
+	openly func() ([]byte, error) // /openapi.json
 }
 
 // New returns an API. It starts nothing.
-func New(o Options) (*API, error) {
+func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), guard: http.NewCrossOriginProtection()}
+	return &API{Options: o}
+}
+
+// make takes some 10 ms: huma looks at the forms of all that a route takes and gives.
+func (a *API) make() {
+	a.mux = http.NewServeMux()
 	a.huma = humago.NewWithPrefix(a.mux, Prefix, a.described())
 	a.huma.UseMiddleware(a.door)
 	a.routes()
-	a.mux.Handle("/", http.HandlerFunc(a.elsewhere))
-	var err error
-	a.openly, err = a.describe()
-	if err != nil {
-		return nil, err
-	}
 	a.mux.Handle("GET /openapi.json", http.HandlerFunc(a.openAPI))
+	a.mux.Handle("/", http.HandlerFunc(a.elsewhere))
+	a.describe()
+	a.openly = sync.OnceValues(a.write)
+	a.guard = http.NewCrossOriginProtection()
 	a.guard.SetDenyHandler(http.HandlerFunc(a.foreign))
-	return a, nil
 }
 
 // routes is all that there is.
@@ -121,6 +126,7 @@ func (a *API) routes() {
 
 // ServeHTTP answers a request. Nothing of an answer is for caches, and a panic stays with its request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.made.Do(a.make)
 	c := &call{server: a.Server(), id: journal.NewID(a.Now()).String(), request: r}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), maxTime)
 	defer cancel()
@@ -142,10 +148,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // openAPI answers with the description of the API.
-func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
+func (a *API) openAPI(w http.ResponseWriter, r *http.Request) {
+	text, err := a.openly()
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	w.Header().Set("Cache-Control", "max-age=300")
-	_, _ = w.Write(a.openly) // the client is gone: nothing to be done
+	_, _ = w.Write(text) // the client is gone: nothing to be done
 }
 
 // elsewhere answers what is no route.

@@ -263,7 +263,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 			Responses            map[string]struct{ Content map[string]any }
 		}
 	}
-	if err := json.Unmarshal(h.api.Description(), &doc); err != nil {
+	if err := json.Unmarshal(h.description(), &doc); err != nil {
 		t.Fatal(err)
 	}
 	var ids, tried, public []string
@@ -315,7 +315,7 @@ func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
 	const file = "../../docs/openapi.json"
 	if *update {
-		if err := os.WriteFile(file, h.api.Description(), 0o644); err != nil {
+		if err := os.WriteFile(file, h.description(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -323,7 +323,7 @@ func TestTheDescriptionIsWrittenFromTheCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(written), string(h.api.Description())); diff != "" {
+	if diff := cmp.Diff(string(written), string(h.description())); diff != "" {
 		t.Errorf("docs/openapi.json is not what the code says: make generate (-file +code):\n%s", diff)
 	}
 	got := h.get("/openapi.json")

@@ -67,8 +67,8 @@ const (
 
 //go:generate go test . -run TestTheDescriptionIsWrittenFromTheCode -update
 
-// describe returns /openapi.json, in which each route answers with a Problem where huma would have one of its own.
-func (a *API) describe() ([]byte, error) {
+// describe lets each route answer with a Problem where huma would describe one of its own.
+func (a *API) describe() {
 	doc := a.huma.OpenAPI()
 	forms := doc.Components.Schemas
 	refused := map[string]*huma.MediaType{problemJSON: {Schema: forms.Schema(reflect.TypeFor[Problem](), true, "Problem")}}
@@ -90,7 +90,11 @@ func (a *API) describe() ([]byte, error) {
 	}
 	delete(forms.Map(), "ErrorModel")
 	delete(forms.Map(), "ErrorDetail")
-	text, err := json.MarshalIndent(doc, "", "  ")
+}
+
+// write returns /openapi.json.
+func (a *API) write() ([]byte, error) {
+	text, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("describing the API: %w", err)
 	}
@@ -98,4 +102,7 @@ func (a *API) describe() ([]byte, error) {
 }
 
 // Description is the API in the form of OpenAPI 3.1.
-func (a *API) Description() []byte { return a.openly }
+func (a *API) Description() ([]byte, error) {
+	a.made.Do(a.make)
+	return a.openly()
+}

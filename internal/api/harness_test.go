@@ -146,11 +146,10 @@ func newHouse(t testing.TB, url string) *house {
 		}}),
 		Policy: h.rulebook.Policy(), Keys: keys,
 	}, issuer.Options{Journal: h.journal, Now: h.clock.Now})
-	h.api, err = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
+	h.api = api.New(api.Options{Server: func() *server.Server { return h.server }, Accounts: h.accounts, Rulebook: h.rulebook, Journal: h.journal, Now: h.clock.Now,
 		Find: func(ctx context.Context, login string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.Find(ctx, login, "")
 		}})
-	check(err)
 	h.server = server.New(server.Options{Issuer: h.issuer, Journal: h.journal, API: h.api, Now: h.clock.Now, Log: log, Pause: -1})
 	over := httptest.NewServer(h.server.Handler(server.API, server.Token))
 	h.at = over.URL
@@ -310,4 +309,14 @@ func (h *house) must(status int, who as, method, path string, body any, more ...
 		h.Fatalf("%s %s: %d, want %d: %s", method, path, r.Status, status, r.Body)
 	}
 	return r
+}
+
+// description is the API's own.
+func (h *house) description() []byte {
+	h.Helper()
+	text, err := h.api.Description()
+	if err != nil {
+		h.Fatal(err)
+	}
+	return text
 }
