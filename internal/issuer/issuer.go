@@ -19,7 +19,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -269,52 +268,6 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 	return secret
 }
 
-// paper finds or signs the token for an answer.
-func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
-	lifetime := registry.lifetime(who, &answer.Decision, &live.AtMost, now)
-	var key []byte
-	if live.Reuse {
-		var room [256]byte
-		key = appendKey(room[:0], registry, who.Principal, lifetime, answer.Decision.Results)
-		if p, ok := live.tokens.find(key, now); ok {
-			answer.Reused = true
-			return p, nil
-		}
-	}
-	signer, err := live.Keys.Signer(registry.KeyID, registry.Algorithm)
-	if err != nil {
-		return paper{}, err
-	}
-	// Claims count whole seconds: rounded up, so that a client that is told of a minute has one.
-	p := paper{
-		id:      answer.ID,
-		expires: now.Add(lifetime + time.Second - 1).Truncate(time.Second),
-		reuse:   now.Add(window(lifetime)),
-	}
-	if until := signer.Until(); !until.IsZero() && p.expires.After(until) && until.Sub(now) >= shortest {
-		p.expires = until.Truncate(time.Second) // the last minutes of a root
-	}
-	claims := token.Claims{
-		Issuer:    live.Name,
-		Subject:   identity.Login(who.Principal),
-		Audience:  registry.Service,
-		ID:        answer.ID.String(),
-		IssuedAt:  now,
-		NotBefore: now.Add(-backdate),
-		Expires:   p.expires,
-	}
-	var grants [4]scope.Scope
-	claims.Access = appendGrants(grants[:0], answer.Decision.Results)
-	p.token, err = signer.Append(make([]byte, 0, tokenBytes), &claims)
-	if err != nil {
-		return paper{}, err
-	}
-	if live.Reuse {
-		live.tokens.keep(key, p)
-	}
-	return p, nil
-}
-
 // decide asks the decider about what the policy said. A grant is asked & allowed, whoever decides. The
 // request is a copy, so that it is on the heap only where there is a decider.
 func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision) (policy.Decision, error) {
@@ -335,27 +288,6 @@ func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision
 	return decided, nil
 }
 
-const (
-	// backdate is how far a token's nbf lies back: the clocks of registries and ours differ. Registries
-	// allow 60 s of their own; clients that look at nbf do not.
-	backdate = 10 * time.Second
-	// tokenBytes is room for an ES256 token with a leaf's certificate and one repository (seen: 1,000).
-	tokenBytes = 1280
-)
-
-// appendGrants appends what was granted, leaving out scopes of which nothing was.
-func appendGrants(dst []scope.Scope, results []policy.Result) []scope.Scope {
-	for i := range results {
-		if results[i].Granted == 0 {
-			continue
-		}
-		s := results[i].Asked
-		s.Actions = results[i].Granted
-		dst = append(dst, s)
-	}
-	return dst
-}
-
 // withhold takes scopes over Tidewaiter itself out of a request: they are judged by the same policy
 // elsewhere, and a registry's token never carries them.
 func (r *Request) withhold() {
@@ -372,54 +304,4 @@ func (r *Request) withhold() {
 		kept = append(kept, s)
 	}
 	r.Scopes = kept
-}
-
-// refused keeps that there was no token, and why.
-func (i *Issuer) refused(r *Request, now time.Time, why string) {
-	_ = i.journal.Record(journal.Entry{
-		Time:     now,
-		Registry: r.Credentials.Registry,
-		Decision: &journal.Decision{
-			Name:    nameOf(r.Credentials),
-			Remote:  r.Credentials.Remote,
-			Client:  r.Credentials.Client,
-			Ignored: r.Ignored,
-			Refused: why,
-		},
-	})
-}
-
-// nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
-// services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
-func nameOf(c identity.Credentials) string {
-	switch identity.Classify(c.Name, c.Name) {
-	case identity.AccessToken, identity.IDToken:
-		return "[secret]"
-	}
-	return shorten(c.Name, identity.MaxName)
-}
-
-// refusal says in the journal's words why somebody was not let in.
-func refusal(err error) string {
-	switch {
-	case errors.Is(err, identity.ErrRejected):
-		return "unknown or wrong"
-	case errors.Is(err, identity.ErrThrottled):
-		return "not looked at: " + err.Error()
-	}
-	return "unavailable: " + err.Error()
-}
-
-// mostShown is how much is shown of what a stranger sent, in bytes.
-const mostShown = 100
-
-// shorten bounds what a stranger sent, in bytes, before it is shown or kept.
-func shorten(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
 }

@@ -5,17 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
-
-// paper is a signed token.
-type paper struct {
-	id      journal.ID // its jti
-	token   []byte
-	expires time.Time
-	reuse   time.Time // until then it may answer again
-}
 
 // window is how long a token may answer again: a tenth of its life and at most half a minute, and not
 // at all where it would then have less than the minute that clients count on.

@@ -1,0 +1,60 @@
+package issuer
+
+import (
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// refused keeps that there was no token, and why.
+func (i *Issuer) refused(r *Request, now time.Time, why string) {
+	_ = i.journal.Record(journal.Entry{
+		Time:     now,
+		Registry: r.Credentials.Registry,
+		Decision: &journal.Decision{
+			Name:    nameOf(r.Credentials),
+			Remote:  r.Credentials.Remote,
+			Client:  r.Credentials.Client,
+			Ignored: r.Ignored,
+			Refused: why,
+		},
+	})
+}
+
+// nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
+// services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
+func nameOf(c identity.Credentials) string {
+	switch identity.Classify(c.Name, c.Name) {
+	case identity.AccessToken, identity.IDToken:
+		return "[secret]"
+	}
+	return shorten(c.Name, identity.MaxName)
+}
+
+// refusal says in the journal's words why somebody was not let in.
+func refusal(err error) string {
+	switch {
+	case errors.Is(err, identity.ErrRejected):
+		return "unknown or wrong"
+	case errors.Is(err, identity.ErrThrottled):
+		return "not looked at: " + err.Error()
+	}
+	return "unavailable: " + err.Error()
+}
+
+// mostShown is how much is shown of what a stranger sent, in bytes.
+const mostShown = 100
+
+// shorten bounds what a stranger sent, in bytes, before it is shown or kept.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + "…"
+}
