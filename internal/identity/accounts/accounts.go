@@ -222,6 +222,7 @@ type Accounts struct {
 	macs   *macs
 	warm   *cache
 	owners *owners
+	most   int // tokens of one use that one owner can have
 
 	mu      sync.Mutex
 	touched map[string]touch // by token id: what is not yet written
@@ -258,7 +259,7 @@ func Open(o Options) (*Accounts, error) {
 	}
 	return &Accounts{
 		o: o, write: o.DB.Write, rights: rights,
-		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm),
+		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm), most: maxTokens,
 		touched: make(map[string]touch),
 	}, nil
 }

@@ -14,6 +14,9 @@ type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) erro
 // SetWrite puts a misbehaving database before the real one.
 func (a *Accounts) SetWrite(wrap func(real Write) Write) { a.write = wrap(a.write) }
 
+// SetMost says how many tokens of one use an owner can have.
+func (a *Accounts) SetMost(most int) { a.most = most }
+
 // Tend does what Run does, without its clock, and keeps what is good warm from then on.
 func (a *Accounts) Tend(ctx context.Context) func() {
 	t := &tending{counter: -1}

@@ -72,15 +72,20 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 	t.Owner, t.Limits = OwnerOf(p), p.Limits
 	secret, d := newSecret(letterOf(t.Use))
 	by := Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
-	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
+	err := a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		t.ID, t.Created = a.newID(), a.now()
 		if err := a.stillGood(ctx, tx, t, shown, compared); err != nil {
 			return nil, err
 		}
-		if err := a.makeRoom(ctx, tx, t.Owner, t.Use); err != nil {
+		note := &journal.Change{Action: string(t.Use) + ".add", Target: t.Owner.String(), To: noted(t)}
+		gone, err := a.makeRoom(ctx, tx, kind, t.Owner, t.Use)
+		if err != nil {
 			return nil, err
 		}
-		return &journal.Change{Action: string(t.Use) + ".add", Target: t.Owner.String(), To: noted(t)}, insertToken(ctx, tx, t, d)
+		if gone > 0 {
+			note.From = map[string]any{"revoked": gone}
+		}
+		return note, insertToken(ctx, tx, t, d)
 	})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged): // taken away while we looked, or a token of another source's
@@ -118,22 +123,26 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 	return err
 }
 
-// makeRoom removes the token that was not used for the longest time, where there are as many as one can have:
-// a machine that signs in for each build leaves one each time.
-func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
+// makeRoom removes tokens that were not used for the longest time, where there are as many as one can have: a machine that signs in for
+// each build leaves one each time. It returns how many. All processes forget what is warm then, so it removes a tenth of them: whoever
+// signs in without end must not let everybody be cold each time.
+func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owner, use Use) (int, error) {
 	n, err := count(ctx, tx, o, use)
-	if err != nil || n < maxTokens {
-		return err
+	if err != nil || n < a.most {
+		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `
+	if kind != altered {
+		return 0, errVoids
+	}
+	gone, err := affected(tx.ExecContext(ctx, `
 		DELETE FROM account_tokens WHERE id IN (
 			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
-			ORDER BY CASE WHEN used > created THEN used ELSE created END LIMIT $4)`,
-		o.Source, o.ID, string(use), n-maxTokens+1)
+			ORDER BY CASE WHEN used > created THEN used ELSE created END, id LIMIT $4)`,
+		o.Source, o.ID, string(use), n-a.most+max(1, a.most/10)))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return deleteOrphans(ctx, tx, o)
+	return gone, deleteOrphans(ctx, tx, o)
 }
 
 // unkeepable says whether a limit would not be the same after it was written down and read.

@@ -96,22 +96,23 @@ func (a *Accounts) sweepKeys(ctx context.Context) error {
 	return nil
 }
 
-// handOut is change for what has a secret: a second one is a change after which others have to forget the first.
+// handOut is change for what has a secret. Mostly something is added, and nobody has to forget anything. Where another secret is void by
+// it, f is begun anew as a change after which others have to.
 func (a *Accounts) handOut(ctx context.Context, by Actor, f func(_ *sql.Tx, kind string) (*journal.Change, error)) error {
 	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, added) })
-	if errors.Is(err, errAgain) {
+	if errors.Is(err, errVoids) {
 		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, altered) })
 	}
 	return err
 }
 
-// errAgain means that a secret is to be replaced.
-var errAgain = errors.New("its secret was handed out before")
+// errVoids means that a secret that was handed out before is void by the change.
+var errVoids = errors.New("a secret that was handed out is void by it")
 
 // again gives a token whose answer was lost another secret, unless the first was used.
 func (a *Accounts) again(ctx context.Context, tx *sql.Tx, kind string, t *Token, d digest) (*journal.Change, error) {
 	if kind != altered {
-		return nil, errAgain
+		return nil, errVoids
 	}
 	if a.lastTouch(t.ID) != 0 {
 		return nil, errUsed // which is not yet written

@@ -15,7 +15,7 @@ import (
 
 // Bounds of what one owner can have.
 const (
-	maxTokens = 1000 // of one use
+	maxTokens = 1000 // of one use; tests have fewer
 	maxLimits = 50   // of a token
 	maxNames  = 200  // of all limits of a token together
 )
@@ -85,7 +85,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 		}
 		asked := t
 		return a.once(ctx, tx, by, "token.add", t.Owner.String()+" "+n.Name, func() (string, *journal.Change, error) {
-			if err := room(ctx, tx, t.Owner, Access); err != nil {
+			if err := a.room(ctx, tx, t.Owner, Access); err != nil {
 				return "", nil, err
 			}
 			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
@@ -168,9 +168,9 @@ func parent(ctx context.Context, tx querier, by Actor) (string, error) {
 }
 
 // room is an error if an owner has as many tokens as one can have.
-func room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
+func (a *Accounts) room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
 	n, err := count(ctx, tx, o, use)
-	if err == nil && n >= maxTokens {
+	if err == nil && n >= a.most {
 		err = &InvalidError{Field: "owner", Text: fmt.Sprintf("there are %d tokens already: revoke some", n)}
 	}
 	return err

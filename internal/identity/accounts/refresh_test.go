@@ -1,0 +1,72 @@
+package accounts_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+// Where one has as many tokens as one can have, those that were not used for the longest time make room. They are void at once, though they
+// were good a moment ago, and in other processes when they look. A sign-in that removes nothing lets nobody be cold.
+func TestWhatMakesRoomIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const most = 5
+		h.SetMost(most)
+		h.Tend(t.Context())
+		tend := other.Tend(t.Context())
+		h.user("ann")
+		var made []identity.Credentials
+		for range most {
+			h.clock.add(time.Second)
+			c := refreshing(h.refresh("ann", secretOf("ann")))
+			for what, a := range map[string]*accounts.Accounts{"here": h.Accounts, "elsewhere": other} {
+				_, err := a.Authenticate(t.Context(), c)
+				is(t, what, err, nil)
+			}
+			made = append(made, c)
+		}
+		tend()
+		if h.Warm() != most+1 || other.Warm() != most {
+			t.Fatalf("%d and %d are warm, want the password and %d tokens, and the tokens", h.Warm(), other.Warm(), most)
+		}
+		newest := refreshing(h.refresh("ann", secretOf("ann")))
+		if got := h.enters(made[0]); got != "rejected" {
+			t.Errorf("the one that made room: %s", got)
+		}
+		for _, c := range append(made[1:], newest) {
+			if got := h.enters(c); got != "user:ann" {
+				t.Errorf("another: %s", got)
+			}
+		}
+		tend()
+		_, err = other.Authenticate(t.Context(), made[0])
+		is(t, "the one that made room, elsewhere", err, identity.ErrRejected)
+	})
+}
+
+// What a token that makes room was exchanged for is void with it.
+func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.SetMost(1)
+		h.Tend(t.Context())
+		h.user("ann")
+		_, s := h.session("ann", secretOf("ann"))
+		_, made, err := h.AddToken(t.Context(), h.as(inSession(s)), accounts.NewToken{Name: "laptop"})
+		is(t, "a token by a session", err, nil)
+		if got := h.enters(shown("", made.Reveal())); got != "user:ann" {
+			t.Fatalf("the token: %s", got)
+		}
+		h.session("ann", secretOf("ann"))
+		for what, c := range map[string]identity.Credentials{"the session": inSession(s), "its token": shown("", made.Reveal())} {
+			if got := h.enters(c); got != "rejected" {
+				t.Errorf("%s, after another session took its place: %s", what, got)
+			}
+		}
+	})
+}
