@@ -44,7 +44,7 @@
 //
 // Nobody promotes himself. A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
 // those that it makes are at most as wide; one that ends makes none that ends later; and what was made with a token is void when that
-// token is.
+// token is: revoked, ended, or idle.
 //
 // # Changes
 //

@@ -69,6 +69,9 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 	if past(w.ends, now) {
 		return identity.Verified{}, errStale // refused, as slowly as a wrong one
 	}
+	if past(w.rests, now) {
+		return identity.Verified{}, errStale // unless what it was made with was used meanwhile
+	}
 	if w.use == Refresh && w.registry != c.Registry {
 		return identity.Verified{}, identity.ErrRejected
 	}
@@ -178,6 +181,9 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	if letter != letterOf(t.Use) {
 		return nil, identity.ErrRejected
 	}
+	if w.rests, err = a.rests(ctx, a.o.DB.Read(), &t); err != nil {
+		return nil, fmt.Errorf("looking up what a token was made with: %w", err)
+	}
 	if t.Owner.Source != Source {
 		return w, nil
 	}
@@ -193,6 +199,19 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	w.ends = sooner(t.Expires, r.Expires)
 	w.verified.Principal, w.verified.Until = narrowed(r.principal(), t.Limits), w.ends
 	return w, nil
+}
+
+// rests returns when a token is void because one that it was made with, or that with, is over: has ended, or was not used for too long.
+// It is later when that is used again; zero: never. Being used does not keep what it was made with.
+func (a *Accounts) rests(ctx context.Context, q querier, t *Token) (end time.Time, err error) {
+	made, err := above(ctx, q, t)
+	for _, m := range made {
+		end = sooner(end, m.Expires)
+		if idle := a.idle(m.Use); idle > 0 {
+			end = sooner(end, at(max(ms(m.Used), ms(m.Created), a.lastTouch(m.ID))).Add(idle+time.Millisecond))
+		}
+	}
+	return end, err
 }
 
 // sooner returns the earlier of two times, of which zero is never.

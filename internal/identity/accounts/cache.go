@@ -53,6 +53,7 @@ type warm struct {
 	owner    Owner          // asked for at each use if it is of another source; verified is then without a principal
 	limits   []policy.Limit // of that owner
 	ends     time.Time      // zero: never
+	rests    time.Time      // when one that it was made with is over, unless that is used; zero: never
 	token    string         // id; "" for a password
 	registry string         // of a refresh token
 	use      Use

@@ -25,6 +25,9 @@ func (a *Accounts) Tend(ctx context.Context) func() {
 	return func() { a.tend(ctx, t) }
 }
 
+// Note writes when tokens were used.
+func (a *Accounts) Note(ctx context.Context) error { return a.note(ctx) }
+
 // Secret makes a secret of the kind of a letter.
 func Secret(letter byte) identity.Secret {
 	secret, _ := newSecret(letter)

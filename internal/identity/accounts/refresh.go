@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -104,6 +105,9 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 		made, err := findSecret(ctx, tx, d)
 		if err != nil {
 			return err
+		}
+		if end, err := a.rests(ctx, tx, &made); err != nil || past(end, a.o.Now()) {
+			return cmp.Or(err, ErrNotFound)
 		}
 		if made.Owner.Source != t.Owner.Source || made.Owner.ID != t.Owner.ID {
 			return ErrNotFound

@@ -13,7 +13,7 @@ import (
 // that is. A password of another source that is changed there is none of ours: such a session lasts until its end.
 //
 // It is over after Options.SessionLife, or Options.SessionIdle without a request, when it is revoked, and when the password is
-// changed or the user disabled. Like any token, it makes none that outlives it. ErrForbidden: there are none for robots and
+// changed or the user disabled. Like any token, it makes none that outlives it, also when it is over for want of requests. ErrForbidden: there are none for robots and
 // workloads, nor for people of a source that cannot find them again.
 func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials, who identity.Verified) (Token, identity.Secret, error) {
 	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.now().Add(a.o.SessionLife))}

@@ -219,3 +219,50 @@ func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
 		}
 	})
 }
+
+// Gitea CVE-2026-56654, again: a session that is over because nobody used it takes what was made with it along at that moment, warm or not,
+// and not when somebody tidies up. Using what it made does not keep it, using the session keeps both.
+func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Tend(ctx)
+		tend := other.Tend(ctx)
+		h.user("ann")
+		_, s := h.session("ann", secretOf("ann"))
+		_, laptop, err := h.AddToken(ctx, h.as(inSession(s)), accounts.NewToken{Name: "laptop"})
+		is(t, "a token by a session", err, nil)
+		_, phone, err := h.AddToken(ctx, h.as(shown("", laptop.Reveal())), accounts.NewToken{Name: "phone"})
+		is(t, "a token by that token", err, nil)
+		made := map[string]identity.Credentials{
+			"a token": shown("", laptop.Reveal()), "a token of the token": shown("", phone.Reveal()),
+			"a refresh token of that": refreshing(h.refresh("ann", phone.Reveal())),
+		}
+		see := func(when, want string) {
+			t.Helper()
+			h.all(made, want)
+			for what, c := range made {
+				_, err := other.Authenticate(ctx, c)
+				if good := want != "rejected"; good && err != nil || !good && !errors.Is(err, identity.ErrRejected) {
+					t.Errorf("%s, elsewhere, %s: %v", what, when, err)
+				}
+			}
+		}
+		for range 3 {
+			h.clock.add(40 * time.Minute)
+			h.enters(inSession(s))
+			h.Note(ctx) // so that others know
+			tend()
+			see("while the session is used", "user:ann")
+		}
+		h.clock.add(59 * time.Minute)
+		see("just before the session has been idle for an hour", "user:ann")
+		h.clock.add(2 * time.Minute)
+		see("after an hour without a request", "rejected")
+		_, _, err = h.StartSession(ctx, shown("", phone.Reveal()), identity.Verified{Principal: h.as(shown("ann", secretOf("ann"))).Principal})
+		is(t, "a session of such a token", err, accounts.ErrForbidden)
+	})
+}

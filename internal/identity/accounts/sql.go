@@ -236,6 +236,18 @@ func findSecret(ctx context.Context, q querier, d digest) (Token, error) {
 		AND (t.parent = '' OR EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent))`, d[:]))
 }
 
+// above reads the tokens that a token was made with, and that was made with.
+func above(ctx context.Context, q querier, t *Token) ([]Token, error) {
+	if t.Parent == "" {
+		return nil, nil
+	}
+	return collect(ctx, q, scanToken, `
+		WITH RECURSIVE above (id, parent) AS (
+			SELECT id, parent FROM account_tokens WHERE id = $1
+			UNION SELECT p.id, p.parent FROM account_tokens p JOIN above a ON p.id = a.parent)
+		SELECT `+tokenColumns+` FROM account_tokens t JOIN above a ON t.id = a.id`, t.Parent)
+}
+
 func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d digest) error {
 	limits := ""
 	if len(t.Limits) > 0 {
