@@ -1,15 +1,12 @@
 package accounts_test
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
@@ -45,12 +41,12 @@ func cmpOr(text, other string) string {
 func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.New(t)
-		acknowledged := make(map[string][]string) // by worker
+		acknowledged := make(storetest.Acknowledged)
 		lives := kills(t)
 		order := rand.Perm(len(kinds))
 		for life := range lives {
 			during := kinds[order[life%len(kinds)]]
-			live(t, url, life, during, acknowledged)
+			acknowledged.Kill(t, during, "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
 			h := newHouse(t, url)
 			// Behind whatever a database still does for who is dead: all writes of accounts stand in line for the journal's head.
 			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
@@ -64,51 +60,8 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	})
 }
 
-// live starts a process and kills it a moment after it has begun a kind of write. It notes what was acknowledged.
-func live(t *testing.T, url string, life int, during string, acknowledged map[string][]string) {
-	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
-	command.Stderr = os.Stderr
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	begun, killed := 1+rand.IntN(3), false // the first, second or third time that one is begun, by any worker
-	lines := bufio.NewReader(out)
-	for {
-		line, err := lines.ReadString('\n')
-		if err != nil { // what it had written is read; a line without an end was not acknowledged in full
-			break
-		}
-		sign, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		worker, kind, ok := strings.Cut(rest, " ")
-		switch {
-		case !ok:
-			t.Fatalf("the process said %q", line)
-		case sign == "!":
-			acknowledged[worker] = append(acknowledged[worker], kind)
-		case sign == "?" && kind == during && !killed:
-			if begun--; begun > 0 {
-				continue
-			}
-			killed = true
-			time.AfterFunc(time.Duration(rand.Int64N(int64(8*time.Millisecond))), func() { _ = command.Process.Kill() })
-		}
-	}
-	_ = command.Wait()
-	if !killed {
-		t.Fatalf("life %d ended before anybody killed it", life)
-	}
-}
-
-var worker = regexp.MustCompile(`l\d+w\d+`)
-
 // settled compares what was acknowledged with the journal, and the journal with the tables.
-func (h *house) settled(when string, acknowledged map[string][]string) {
+func (h *house) settled(when string, acknowledged storetest.Acknowledged) {
 	h.t.Helper()
 	kept := make(map[string][]string)
 	told := story{accounts: map[string]*person{}, groups: map[string]*circle{}, tokens: map[string]*paper{}}
@@ -117,10 +70,7 @@ func (h *house) settled(when string, acknowledged map[string][]string) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		who := worker.FindString(entry.Change.Actor)
-		if who == "" {
-			who = worker.FindString(entry.Change.Target)
-		}
+		who := storetest.WorkerOf(entry.Change.Actor, entry.Change.Target)
 		if strings.HasSuffix(who, "w0") {
 			setter = who
 		}
@@ -132,20 +82,7 @@ func (h *house) settled(when string, acknowledged map[string][]string) {
 		}
 		told.tell(h.t, entry.Change)
 	}
-	for who, list := range kept {
-		if n := len(acknowledged[who]); len(list) > n+1 || len(list) < n {
-			h.t.Errorf("%s: %s has %d entries, and saw %d writes acknowledged", when, who, len(list), n)
-			continue
-		}
-		if diff := cmp.Diff(acknowledged[who], list[:len(acknowledged[who])], cmpopts.EquateEmpty()); diff != "" {
-			h.t.Errorf("%s: %s (-acknowledged +kept):\n%s", when, who, diff)
-		}
-	}
-	for who, list := range acknowledged {
-		if kept[who] == nil {
-			h.t.Errorf("%s: nothing is kept of %d writes of %s", when, len(list), who)
-		}
-	}
+	acknowledged.Compare(h.t, when, kept)
 	if diff := cmp.Diff(told.lines(), h.lines()); diff != "" {
 		h.t.Errorf("%s: what is there (-as the journal tells +as the tables say):\n%s", when, diff)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -16,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -59,19 +59,18 @@ func work(ctx context.Context, url, life string) error {
 		return err
 	}
 	failed := make(chan error, 3)
-	var saying sync.Mutex
 	for n := range cap(failed) {
 		w := &laborer{
-			Accounts: a, name: fmt.Sprintf("l%sw%d", life, n), hash: identity.NewSecret(string(hash)), saying: &saying,
+			Worker: storetest.NewWorker(life, n), Accounts: a, hash: identity.NewSecret(string(hash)),
 			chain: identity.NewChain(identity.Options{Sources: []identity.Source{{Name: accounts.Source, Authenticator: a, Kinds: accounts.Kinds()}}}),
 		}
-		w.by = rulebook.Operator(w.name)
+		w.by = rulebook.Operator(w.Name)
 		go func() {
 			err := w.begin(ctx)
 			for i := 0; err == nil; i++ {
-				err = w.cycle(ctx, fmt.Sprintf("%s-%d", w.name, i))
+				err = w.cycle(ctx, fmt.Sprintf("%s-%d", w.Name, i))
 				if err == nil && n == 0 {
-					err = w.setUp(ctx, fmt.Sprintf("%s-%d-root", w.name, i))
+					err = w.setUp(ctx, fmt.Sprintf("%s-%d-root", w.Name, i))
 				}
 			}
 			failed <- err
@@ -84,48 +83,27 @@ const phrase = "correct horse battery"
 
 // laborer makes writes, one after the other.
 type laborer struct {
+	storetest.Worker
 	*accounts.Accounts
-	chain  *identity.Chain
-	name   string // in all names that it gives, so that its entries are known
-	by     accounts.Actor
-	hash   identity.Secret
-	saying *sync.Mutex
-	err    error
-}
-
-// write makes one write of a kind, unless one failed before.
-func (w *laborer) write(kind string, f func() error) {
-	if w.err != nil {
-		return
-	}
-	w.say("?", kind)
-	if err := f(); err != nil {
-		w.err = fmt.Errorf("%s: %s: %w", w.name, kind, err)
-		return
-	}
-	w.say("!", kind)
-}
-
-func (w *laborer) say(sign, kind string) {
-	w.saying.Lock()
-	defer w.saying.Unlock()
-	fmt.Println(sign, w.name, kind) // in one write
+	chain *identity.Chain
+	by    accounts.Actor
+	hash  identity.Secret
 }
 
 // begin removes administrators that a life before left, so that another can be set up.
 func (w *laborer) begin(ctx context.Context) error {
-	w.write("group.add", func() error { _, err := w.AddGroup(ctx, w.by, w.name+"-team"); return err })
-	if w.name[len(w.name)-1] != '0' {
-		return w.err
+	w.Write("group.add", func() error { _, err := w.AddGroup(ctx, w.by, w.Name+"-team"); return err })
+	if w.Name[len(w.Name)-1] != '0' {
+		return w.Err
 	}
 	left, _, err := w.Members(ctx, w.by, accounts.Administrators, accounts.Page{})
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return err
 	}
 	for _, login := range left {
-		w.write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), login, 0) })
+		w.Write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), login, 0) })
 	}
-	return w.err
+	return w.Err
 }
 
 // cycle makes every kind of write once at least, but for set-up.
@@ -134,37 +112,37 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	login := accounts.RobotPrefix + robot
 	one := func(_ accounts.Account, err error) error { return err }
 	group := func(_ accounts.Group, err error) error { return err }
-	w.write("group.add", func() error { return group(w.AddGroup(ctx, w.by, team)) })
-	w.write("user.add", func() error {
+	w.Write("group.add", func() error { return group(w.AddGroup(ctx, w.by, team)) })
+	w.Write("user.add", func() error {
 		return one(w.AddUser(ctx, w.by, accounts.NewUser{Name: name, Hash: w.hash, Groups: []string{team}}))
 	})
 	var self identity.Verified
-	w.write("user.rehash", func() (err error) {
+	w.Write("user.rehash", func() (err error) {
 		self, err = w.chain.Authenticate(ctx, shown(name, phrase))
 		return err
 	})
-	w.write("group.join", func() error { return group(w.Join(ctx, w.by, accounts.Auditors, name, 0)) })
-	w.write("group.leave", func() error { return group(w.Leave(ctx, w.by, team, name, 0)) })
-	w.write("user.password", func() error { return one(w.SetPassword(ctx, w.by, name, identity.NewSecret(phrase), 0)) })
+	w.Write("group.join", func() error { return group(w.Join(ctx, w.by, accounts.Auditors, name, 0)) })
+	w.Write("group.leave", func() error { return group(w.Leave(ctx, w.by, team, name, 0)) })
+	w.Write("user.password", func() error { return one(w.SetPassword(ctx, w.by, name, identity.NewSecret(phrase), 0)) })
 	var secret identity.Secret
-	w.write("robot.add", func() (err error) {
+	w.Write("robot.add", func() (err error) {
 		_, secret, err = w.AddRobot(ctx, w.by, accounts.NewRobot{Name: robot, Groups: []string{team}})
 		return err
 	})
 	w.refresh(ctx, shown(login, secretText(&secret)))
-	w.write("robot.rotate", func() (err error) {
+	w.Write("robot.rotate", func() (err error) {
 		_, secret, err = w.Rotate(ctx, w.by, login, time.Hour)
 		return err
 	})
 	w.refresh(ctx, shown(login, secretText(&secret)))
-	w.write("robot.rotate", func() (err error) { _, _, err = w.Rotate(ctx, w.by, login, 0); return err })
-	w.write("robot.expiry", func() error { return one(w.SetExpiry(ctx, w.by, login, inAnHour(), 0)) })
-	w.write("robot.disable", func() error { return one(w.Disable(ctx, w.by, login, 0)) })
+	w.Write("robot.rotate", func() (err error) { _, _, err = w.Rotate(ctx, w.by, login, 0); return err })
+	w.Write("robot.expiry", func() error { return one(w.SetExpiry(ctx, w.by, login, inAnHour(), 0)) })
+	w.Write("robot.disable", func() error { return one(w.Disable(ctx, w.by, login, 0)) })
 	w.revokeOne(ctx, accounts.Owner{Kind: policy.Robot, Name: robot}, accounts.Robot)
 
 	// Tokens that are made with tokens, and go with them.
 	made := func(by accounts.Actor, owner accounts.Owner, token string) (secret identity.Secret) {
-		w.write("token.add", func() (err error) {
+		w.Write("token.add", func() (err error) {
 			_, secret, err = w.AddToken(ctx, by, accounts.NewToken{Owner: owner, Name: token, Expires: inAnHour()})
 			return err
 		})
@@ -183,45 +161,45 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	w.revokeOne(ctx, accounts.Owner{Name: name}, accounts.Access)
 	made(w.by, accounts.Owner{Name: name}, "again")
 	w.refresh(ctx, shown(name, phrase))
-	w.write("token.revoke-all", func() error { _, err := w.RevokeAll(ctx, w.by, accounts.Owner{Name: name}, ""); return err })
+	w.Write("token.revoke-all", func() error { _, err := w.RevokeAll(ctx, w.by, accounts.Owner{Name: name}, ""); return err })
 
 	made(w.by, accounts.Owner{Name: name}, "resting")
 	w.session(ctx, shown(name, phrase))
 	w.refresh(ctx, shown(name, phrase))
-	w.write("user.password", func() error {
+	w.Write("user.password", func() error {
 		by := accounts.Actor{Principal: self.Principal}
 		return one(w.ChangePassword(ctx, by, identity.NewSecret(phrase), identity.NewSecret(phrase+" staple")))
 	})
 	w.refresh(ctx, shown(name, phrase+" staple"))
-	w.write("user.expiry", func() error { return one(w.SetExpiry(ctx, w.by, name, inAnHour(), 0)) })
-	w.write("user.disable", func() error { return one(w.Disable(ctx, w.by, name, 0)) })
-	w.write("user.enable", func() error { return one(w.Enable(ctx, w.by, name, 0)) })
+	w.Write("user.expiry", func() error { return one(w.SetExpiry(ctx, w.by, name, inAnHour(), 0)) })
+	w.Write("user.disable", func() error { return one(w.Disable(ctx, w.by, name, 0)) })
+	w.Write("user.enable", func() error { return one(w.Enable(ctx, w.by, name, 0)) })
 	if name[len(name)-1]%2 == 0 { // others stay, for what comes after
-		w.write("user.delete", func() error { return w.Delete(ctx, w.by, name, 0) })
+		w.Write("user.delete", func() error { return w.Delete(ctx, w.by, name, 0) })
 	} else {
-		w.write("robot.delete", func() error { return w.Delete(ctx, w.by, login, 0) })
+		w.Write("robot.delete", func() error { return w.Delete(ctx, w.by, login, 0) })
 	}
-	w.write("group.delete", func() error { return w.DeleteGroup(ctx, w.by, team, 0) })
-	return w.err
+	w.Write("group.delete", func() error { return w.DeleteGroup(ctx, w.by, team, 0) })
+	return w.Err
 }
 
 // setUp makes the first administrator, and removes it for the next time.
 func (w *laborer) setUp(ctx context.Context, name string) error {
 	var offer identity.Secret
 	for range 2 { // one is forgotten with the other
-		w.write("setup.offer", func() (err error) { offer, _, err = w.SetupSecret(ctx); return err })
+		w.Write("setup.offer", func() (err error) { offer, _, err = w.SetupSecret(ctx); return err })
 	}
-	w.write("user.add", func() error {
+	w.Write("user.add", func() error {
 		_, err := w.SetUp(ctx, offer, accounts.NewUser{Name: name, Password: identity.NewSecret(phrase)}, shown("", "").Remote)
 		return err
 	})
-	w.write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), name, 0) })
-	return w.err
+	w.Write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), name, 0) })
+	return w.Err
 }
 
 // refresh makes a refresh token for what is shown.
 func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
-	w.write("refresh.add", func() error {
+	w.Write("refresh.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
 			return err
@@ -236,7 +214,7 @@ func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 
 // session begins a session with what is shown.
 func (w *laborer) session(ctx context.Context, c identity.Credentials) {
-	w.write("session.add", func() error {
+	w.Write("session.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
 			return err
@@ -248,7 +226,7 @@ func (w *laborer) session(ctx context.Context, c identity.Credentials) {
 
 // revokeOne revokes the first token of a use.
 func (w *laborer) revokeOne(ctx context.Context, owner accounts.Owner, use accounts.Use) {
-	w.write(string(use)+".revoke", func() error {
+	w.Write(string(use)+".revoke", func() error {
 		list, _, err := w.Tokens(ctx, w.by, owner, accounts.Page{})
 		if err != nil {
 			return err
