@@ -19,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if killed() {
+		return
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 

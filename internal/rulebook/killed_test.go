@@ -1,0 +1,140 @@
+package rulebook_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// kinds are all kinds of writes of the rulebook, as the journal calls them. Deleting a user, which ends memberships, is one of them.
+var kinds = []string{
+	"rule.add", "rule.set", "rule.delete", "role.add", "role.set", "role.delete",
+	"namespace.add", "namespace.set", "namespace.delete", "namespace.member.set", "namespace.member.remove",
+	"namespace.role.add", "namespace.role.set", "namespace.role.delete",
+	"user.delete",
+}
+
+// killed is the process that is killed: a rulebook that runs, and workers that change it without end. It says whether this process is one.
+func killed() bool {
+	url := os.Getenv("RULEBOOK_TEST_URL")
+	if url == "" {
+		return false
+	}
+	if err := work(context.Background(), url, os.Getenv("RULEBOOK_TEST_LIFE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return true
+}
+
+func work(ctx context.Context, url, life string) error {
+	db, err := store.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		return err
+	}
+	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: password.New(password.Options{})})
+	if err != nil {
+		return err
+	}
+	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, Released: accounts.Release}, file())
+	if err != nil {
+		return err
+	}
+	if err := b.Load(ctx); err != nil {
+		return err
+	}
+	failed := make(chan error, 3)
+	go func() { failed <- b.Run(ctx) }()
+	for n := range cap(failed) - 1 {
+		w := &laborer{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
+		w.by = rulebook.Operator(w.Name)
+		if n == 1 { // who is judged by the policy
+			w.by = actor(w.Name, rulebook.Administrators)
+		}
+		go func() {
+			for i := 0; w.Err == nil; i++ {
+				w.cycle(ctx, fmt.Sprintf("%s-%d", w.Name, i))
+			}
+			failed <- w.Err
+		}()
+	}
+	return <-failed
+}
+
+// laborer makes writes, one after the other.
+type laborer struct {
+	storetest.Worker
+	*rulebook.Rulebook
+	accounts *accounts.Accounts
+	by       rulebook.Actor
+}
+
+// cycle makes every kind of write once at least, and leaves something for what comes after.
+func (w *laborer) cycle(ctx context.Context, name string) {
+	team, guests, role := name+"-team", name+"-guests", name+"-role"
+	rule := rulebook.Content{Name: name, Subjects: []string{"user:" + name}, Repositories: []string{name + "/**"}, Actions: []string{"pull"}, Lifetime: time.Minute}
+	w.Write("rule.add", func() error { return second(w.AddRule(ctx, w.by, rule)) })
+	w.Write("role.add", func() error {
+		return second(w.AddRole(ctx, w.by, "", rulebook.Role{Name: role, Actions: scope.Pull, Lifetime: time.Hour}))
+	})
+	rule.Name, rule.Role, rule.Actions, rule.Comment = name+" again", role, nil, "of "+name
+	w.Write("rule.set", func() error { return second(w.SetRule(ctx, w.by, name, rule, 0)) })
+	w.Write("role.set", func() error {
+		return second(w.SetRole(ctx, w.by, "", rulebook.Role{Name: role, Actions: scope.Pull | scope.Delete}, 0))
+	})
+	w.Write("namespace.add", func() error {
+		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: team, Owners: []string{"user:" + name, "group:dev"}}))
+	})
+	w.Write("robot.add", func() error {
+		_, _, err := w.accounts.AddRobot(ctx, w.by, accounts.NewRobot{Name: team + ".ci"})
+		return err
+	})
+	w.Write("user.add", func() error { return second(w.accounts.AddUser(ctx, w.by, accounts.NewUser{Name: name})) })
+	w.Write("namespace.add", func() error {
+		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: guests, Visibility: rulebook.Public}))
+	})
+	w.member(ctx, guests, "user:"+name, role)
+	w.member(ctx, guests, "robot:"+team+".ci", rulebook.Writer)
+	w.Write("namespace.role.add", func() error {
+		return second(w.AddRole(ctx, w.by, team, rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+	})
+	w.member(ctx, team, "user:bob", "cleaner")
+	w.Write("namespace.role.set", func() error {
+		return second(w.SetRole(ctx, w.by, team, rulebook.Role{Name: "cleaner", Actions: scope.Repository, Lifetime: time.Hour}, 0))
+	})
+	w.member(ctx, team, "user:bob", rulebook.Reader)
+	w.Write("namespace.role.delete", func() error { return w.DeleteRole(ctx, w.by, team, "cleaner", 0) })
+	w.Write("namespace.member.remove", func() error { return second(w.RemoveMember(ctx, w.by, team, "user:bob", 0)) })
+	w.Write("namespace.role.add", func() error {
+		return second(w.AddRole(ctx, w.by, team, rulebook.Role{Name: "reviewer", Actions: scope.Pull})) // it goes with the namespace
+	})
+	w.Write("namespace.set", func() error { return second(w.SetVisibility(ctx, w.by, team, rulebook.Internal, 0)) })
+	w.Write("user.delete", func() error { return w.accounts.Delete(ctx, w.by, name, 0) })      // who is a guest no more
+	w.Write("namespace.delete", func() error { return w.DeleteNamespace(ctx, w.by, team, 0) }) // whose robot is none, either
+	w.Write("rule.delete", func() error { return w.DeleteRule(ctx, w.by, rule.Name, 0) })
+	w.Write("role.delete", func() error { return w.DeleteRole(ctx, w.by, "", role, 0) })
+
+	w.Write("rule.add", func() error {
+		return second(w.AddRule(ctx, w.by, rulebook.Content{Name: name, Effect: rulebook.Deny, Repositories: []string{name}, Actions: []string{"push"}}))
+	})
+	w.Write("namespace.add", func() error { // which has nothing of the one before
+		return second(w.AddNamespace(ctx, w.by, rulebook.NewNamespace{Name: team, Owners: []string{"user:" + name}}))
+	})
+	w.member(ctx, team, "group:dev", rulebook.Writer)
+}
+
+func (w *laborer) member(ctx context.Context, namespace, subject, role string) {
+	w.Write("namespace.member.set", func() error { return second(w.SetMember(ctx, w.by, namespace, subject, role, 0)) })
+}
