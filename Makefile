@@ -2,6 +2,7 @@
 
 PORT ?= 5000
 DATA ?= data
+PREFIX ?= /usr/local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
@@ -20,6 +21,10 @@ up: ## Tidewaiter and a registry at localhost:5000 (PORT=, DATA=), until Ctrl-C
 .PHONY: build
 build: ## bin/tidewaiter, static
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/tidewaiter ./cmd/tidewaiter
+
+.PHONY: install
+install: ## after build: program, manual pages and completions, below /usr/local (PREFIX=, DESTDIR=)
+	@./scripts/install bin/tidewaiter '$(DESTDIR)$(PREFIX)'
 
 .PHONY: test
 test: ## all tests: of the house, of standalone, and against real registries and clients

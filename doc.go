@@ -15,8 +15,8 @@
 // scope, policy, token and notification do no I/O, start no goroutine and read no clock: they can be
 // used by other programs, and tested without any. Programs look after all of it through api. config reads
 // tidewaiter.yaml, and dockerauth makes one of what docker_auth's users have; app puts all rooms together;
-// cmd/tidewaiter is the command line. standalone is Tidewaiter and a registry in one process; e2e holds it
-// against real registries and clients; bench measures it.
+// cmd/tidewaiter is the command line, and manual writes its pages for man. standalone is Tidewaiter and a
+// registry in one process; e2e holds it against real registries and clients; bench measures it.
 //
 // Which room may import which is a table in house_test.go, and that test holds it.
 package tidewaiter

@@ -15,14 +15,8 @@ import (
 
 // Whoever types the commands of docs/api.md one after the other, under the configs of that page, gets what it says.
 func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
-	for _, name := range []string{"curl", "jq"} {
-		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skipf("%v: apt-get install %s", err, name)
-		}
-	}
+	need(t, "curl", "curl")
+	need(t, "jq", "jq")
 	page, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)

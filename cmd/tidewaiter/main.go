@@ -84,8 +84,8 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 	add("run", newInit(), newImport(), newCheck(), newServe())
 	add("ask", newExplain(), newWhoCan(), newWhatCan(), newPolicy(), newJournal(), newHealth())
 	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newState())
-	root.AddCommand(newVersion())
-	root.InitDefaultCompletionCmd()
+	root.AddCommand(newVersion(), newMan())
+	addCompletion(root)
 	strict(root)
 	return root
 }

@@ -9,22 +9,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 const preface = `# Commands
 
 <!-- Written from the commands themselves: make generate -->
 
-What each command of ` + "`tidewaiter`" + ` does. ` + "`tidewaiter COMMAND --help`" + ` says the same.
+What each command of ` + "`tidewaiter`" + ` does. ` + "`tidewaiter COMMAND --help`" + ` says the same, and so do the pages for
+` + "`man`" + ` that [` + "`tidewaiter man`" + `](#tidewaiter-man) writes.
 
-- Data goes to standard output, everything else to standard error. Commands that print data print it for
-  programs with ` + "`--output json`" + `.
-- The exit code is 0, or 1 if something failed, or 2 if the command line was wrong.
-- The config is ` + "`tidewaiter.yaml`" + ` in the current folder, unless ` + "`--config`" + ` names another.
-- Colours are for terminals only. [` + "`NO_COLOR`" + `](https://no-color.org) turns them off.
-
-`
+` + conventions + "\n"
 
 // docs/commands.md is written from the commands, so that it cannot say otherwise than they do.
 func TestCommandsReference(t *testing.T) {
@@ -38,12 +32,8 @@ func TestCommandsReference(t *testing.T) {
 			if c.GroupID != group.ID {
 				continue
 			}
-			leaves := c.Commands()
-			if len(leaves) == 0 {
-				leaves = []*cobra.Command{c}
-			}
-			for _, leaf := range leaves {
-				fmt.Fprintf(&b, "%s [%s](#%s)", comma, strings.TrimPrefix(leaf.CommandPath(), "tidewaiter "), anchor(leaf))
+			for _, end := range ends(c) {
+				fmt.Fprintf(&b, "%s [%s](#%s)", comma, strings.TrimPrefix(end.CommandPath(), "tidewaiter "), dashed(end))
 				comma = ","
 			}
 		}
@@ -51,14 +41,10 @@ func TestCommandsReference(t *testing.T) {
 	}
 	b.WriteString("\n")
 	for _, c := range root.Commands() {
-		if c.Name() != "completion" && c.Name() != "help" {
+		if c.Name() != "help" {
 			describeCommand(&b, c)
 		}
 	}
-	b.WriteString(`## tidewaiter completion
-
-Completions for bash, zsh, fish and PowerShell; ` + "`tidewaiter completion bash --help`" + ` says how to load them.
-`)
 	const file = "../../docs/commands.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
@@ -74,52 +60,41 @@ Completions for bash, zsh, fish and PowerShell; ` + "`tidewaiter completion bash
 	}
 }
 
-func anchor(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
+// ends returns the commands at or below c that do something themselves.
+func ends(c *cobra.Command) []*cobra.Command {
+	if !c.HasSubCommands() {
+		return []*cobra.Command{c}
+	}
+	var found []*cobra.Command
+	for _, sub := range c.Commands() {
+		found = append(found, ends(sub)...)
+	}
+	return found
+}
 
 func describeCommand(b *strings.Builder, c *cobra.Command) {
-	if !c.HasSubCommands() {
-		fmt.Fprintf(b, "## %s\n\n", c.CommandPath())
-		text := c.Long
-		if text == "" {
-			text = c.Short + "."
+	shells := c.Name() == "completion" // all on one page
+	if !c.HasSubCommands() || shells {
+		fmt.Fprintf(b, "## %s\n\n%s\n\n```\n%s\n```\n\n", c.CommandPath(), told(c), unindent(c.Example))
+		if flags := flagsOf(c); len(flags) > 0 {
+			b.WriteString("| flag | what | default |\n|---|---|---|\n")
+			for _, f := range flags {
+				name := strings.TrimSpace(f.name + " " + f.value)
+				standard := ""
+				if f.standard != "" {
+					standard = "`" + f.standard + "`"
+				}
+				fmt.Fprintf(b, "| `%s` | %s | %s |\n", strings.ReplaceAll(name, "|", `\|`), f.what, standard)
+			}
+			b.WriteString("\n")
 		}
-		fmt.Fprintf(b, "%s\n\n", text)
-		fmt.Fprintf(b, "```\n%s\n```\n\n", unindent(c.Example))
-		b.WriteString("| flag | what | default |\n|---|---|---|\n")
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if f.Name == "help" {
-				return
-			}
-			kind, what := pflag.UnquoteUsage(f)
-			name := "--" + f.Name
-			if f.Shorthand != "" {
-				name = "-" + f.Shorthand + ", " + name
-			}
-			if kind != "" {
-				name += " " + kind
-			}
-			standard := f.DefValue
-			if standard == "false" || standard == "[]" {
-				standard = ""
-			}
-			if standard != "" {
-				standard = "`" + standard + "`"
-			}
-			fmt.Fprintf(b, "| `%s` | %s | %s |\n", strings.ReplaceAll(name, "|", `\|`), what, standard)
-		})
-		b.WriteString("\n")
+	}
+	if shells {
+		return
 	}
 	for _, sub := range c.Commands() {
 		describeCommand(b, sub)
 	}
-}
-
-func unindent(example string) string {
-	lines := strings.Split(example, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimPrefix(lines[i], "  ")
-	}
-	return strings.Join(lines, "\n")
 }
 
 // substituted is what a shell puts a word in place of.

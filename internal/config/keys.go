@@ -12,7 +12,7 @@ import (
 )
 
 // The tables of this file are all keys that there are: what each is called, what it holds, what it
-// means, and what holds where it is missing. docs/configuration.md is made from them.
+// means, and what holds where it is missing. docs/configuration.md and the manual page are made from them.
 
 // Bounds of settings.
 const (

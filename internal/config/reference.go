@@ -10,40 +10,35 @@ import (
 // Reference returns the reference of all keys, in Markdown: docs/configuration.md.
 func Reference() string {
 	var b strings.Builder
-	b.WriteString(referenceIntroduction)
+	b.WriteString(referenceTop + introduction)
 	var rows []row
 	for _, k := range configKeys() {
 		rows = append(rows, k.row)
 	}
 	for _, r := range rows {
 		fmt.Fprintf(&b, "\n## `%s`\n\n%s\n\n", r.name, r.means)
-		fmt.Fprintf(&b, "%s.\n", facts(r))
+		fmt.Fprintf(&b, "Holds: %s.\n", facts(r))
 		if r.example != "" {
 			fmt.Fprintf(&b, "\n```yaml\n%s```\n", r.example)
 		}
 		describe(&b, r.name, r.keys)
 	}
 	tests := testFileKeys()[0].row
-	fmt.Fprintf(&b, referenceOfTests, tests.means)
+	fmt.Fprintf(&b, "\n# Files of tests\n\n%s\n## `%s`\n\n%s\n", aboutTests, tests.name, tests.means)
 	describe(&b, tests.name, tests.keys)
 	return b.String()
 }
 
-const referenceOfTests = `
-# Files of tests
+const aboutTests = "What `tidewaiter policy test` reads; the page [Policy](policy.md#tests) shows how. At the top of a file is one key, `tests`, a list.\n"
 
-What ` + "`tidewaiter policy test`" + ` reads; the page [Policy](policy.md#tests) shows how. At the top of a file is one key, ` + "`tests`" + `, a list.
-
-## ` + "`tests`" + `
-
-%s
-`
-
-const referenceIntroduction = `<!-- Made from the tables in internal/config/keys.go by "make generate". Change it there. -->
+const referenceTop = `<!-- Made from the tables in internal/config/keys.go by "make generate". Change it there. -->
 
 # Configuration
 
-Tidewaiter reads one file, ` + "`tidewaiter.yaml`" + `, and the policy files that it names. ` + "`tidewaiter check`" + ` says all that
+`
+
+// introduction is what the reference and the manual page begin with.
+const introduction = `Tidewaiter reads one file, ` + "`tidewaiter.yaml`" + `, and the policy files that it names. ` + "`tidewaiter check`" + ` says all that
 is wrong with them, each mistake with its line and column and what was probably meant.
 
 The smallest config that does something:
@@ -71,7 +66,7 @@ What holds for all keys:
 
 // facts returns kind, need and default of a key.
 func facts(r row) string {
-	parts := []string{"Holds: " + r.kind}
+	parts := []string{r.kind}
 	switch {
 	case r.required:
 		parts = append(parts, "required")
