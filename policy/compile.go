@@ -15,6 +15,7 @@ type Policy struct {
 	id       string
 	rules    []Rule
 	compiled []rule // in the same order
+	written  int    // of rules, those that are not built in
 
 	tree       tree
 	everywhere map[string]*node            // the rules of all registries, by type
@@ -67,8 +68,8 @@ func Compile(source Source) (*Policy, error) {
 // wherever they were written. It is 16 hexadecimal digits of a SHA-256.
 func (p *Policy) ID() string { return p.id }
 
-// Len returns the number of rules.
-func (p *Policy) Len() int { return len(p.rules) }
+// Len returns the number of rules that somebody wrote: those that are built in are not counted.
+func (p *Policy) Len() int { return p.written }
 
 // Rules returns the rules as they were given to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(p.rules) }
@@ -96,6 +97,9 @@ func (c *compiler) problem(rule int, field string, item int, bad flaw) {
 
 func (c *compiler) rule(i int) {
 	source := &c.policy.rules[i]
+	if !source.Origin.BuiltIn {
+		c.policy.written++
+	}
 	r := &c.compiled[i]
 	r.source, r.number, r.deny = source, int32(i+1), source.Deny
 	r.lifetime = shorter(source.Lifetime, c.roles[source.Role].Lifetime)

@@ -149,6 +149,7 @@ type Origin struct {
 	File      string // "" for the database
 	Line      int    // from 1; 0: unknown
 	Namespace string // in the database: the namespace that it is a rule of; "": of none
+	BuiltIn   bool   // nowhere: nobody needs to write it
 }
 
 // Condition is what a rule needs to hold. An allow whose condition fails with an error does not

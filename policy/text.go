@@ -75,9 +75,11 @@ func (r *Reason) UnmarshalText(text []byte) error {
 	return fmt.Errorf("reading reason: unknown %.40q", text)
 }
 
-// String returns where a rule was written: "policy.yaml:14", "namespace team", or "the database".
+// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database", or "built in".
 func (o Origin) String() string {
 	switch {
+	case o.BuiltIn:
+		return "built in"
 	case o.File == "" && o.Namespace != "":
 		return "namespace " + o.Namespace
 	case o.File == "":

@@ -53,6 +53,7 @@ func TestSentences(t *testing.T) {
 	}{
 		{policy.Cause{Actions: scope.Pull | scope.Push, Reason: policy.Allowed, Rule: rule}, `pull,push: allowed by "writers" (policy.yaml:9)`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze"}}, `push: denied by "freeze" (the database)`},
+		{policy.Cause{Actions: scope.Write, Reason: policy.Allowed, Rule: &policy.Rule{Name: "admins", Origin: policy.Origin{BuiltIn: true}}}, `write: allowed by "admins" (built in)`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.Narrowed, Rule: rule}, `push: allowed by "writers" (policy.yaml:9), but the credential is limited to less`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.ConditionFailed, Rule: rule}, `push: "writers" (policy.yaml:9) would allow it, but its condition does not hold`},
 		{policy.Cause{Actions: scope.Push}, `push: no rule allows it`},

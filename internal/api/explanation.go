@@ -87,6 +87,7 @@ type RuleName struct {
 	File      string `json:"file,omitempty" doc:"The file that it is written in; left out: the database" example:"tidewaiter.yaml"`
 	Line      int    `json:"line,omitempty" doc:"The line there"`
 	Namespace string `json:"namespace,omitempty" doc:"Of the database: the namespace that it is a rule of" example:"team"`
+	BuiltIn   bool   `json:"built_in,omitempty" doc:"Whether it is a rule that nobody needs to write: it is in no file and not in the database"`
 	When      string `json:"when,omitempty" doc:"The rule's condition"`
 }
 
@@ -199,7 +200,7 @@ func NewRuleName(r *policy.Rule) RuleName {
 	if r == nil {
 		return RuleName{}
 	}
-	j := RuleName{Rule: r.Name, File: r.Origin.File, Line: r.Origin.Line, Namespace: r.Origin.Namespace}
+	j := RuleName{Rule: r.Name, File: r.Origin.File, Line: r.Origin.Line, Namespace: r.Origin.Namespace, BuiltIn: r.Origin.BuiltIn}
 	if r.When != nil {
 		j.When = r.When.String()
 	}

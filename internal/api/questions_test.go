@@ -71,6 +71,13 @@ func TestThePolicyIsAsked(t *testing.T) {
 	has(h.must(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
 	has(h.must(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
 
+	// What nobody needs to write is told like any other rule.
+	write := fields{"scopes": []string{"tidewaiter:journal:write"}}
+	has(h.must(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
+	hides(h.must(200, carol, "POST", "/who-can", write).Body, "auditors")
+	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
+	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
+
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.ShowRules = true; return l })
 	has(explain(ann, push("team/prod")), `"rule":"freeze"`)
 	hides(explain(ann, push("secret/app")), "olga")

@@ -17,12 +17,14 @@ func (c Conflicts) Error() string {
 }
 
 // merge puts together what files and the database say: the rules of files first, in their order, then those of the
-// database by their names, then those of namespaces. So all replicas with the same files have the same policy.
+// database by their names, then those of namespaces, then those that are built in. So all replicas with the same files have
+// the same policy.
 func merge(files policy.Source, c *contents) (policy.Source, error) {
 	var wrong Conflicts
+	builtIn := BuiltIn()
 	source := policy.Source{
 		Roles: maps.Clone(files.Roles),
-		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaced)),
+		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaced)+len(builtIn)),
 	}
 	if source.Roles == nil {
 		source.Roles = make(roles)
@@ -51,12 +53,14 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	if len(wrong) > 0 {
 		return policy.Source{}, wrong
 	}
-	for _, r := range c.namespaced {
-		// Nothing that an owner writes may keep the policy from being made: their rules give way.
-		for name, n := r.Name, 2; taken[r.Name] != nil; n++ {
-			r.Name = fmt.Sprintf("%s (%d)", name, n)
+	// Nothing that an owner writes may keep the policy from being made, and nothing that nobody wrote: these rules give way.
+	for _, list := range [...][]policy.Rule{c.namespaced, builtIn} {
+		for _, r := range list {
+			for name, n := r.Name, 2; taken[r.Name] != nil; n++ {
+				r.Name = fmt.Sprintf("%s (%d)", name, n)
+			}
+			source.Rules = append(source.Rules, r)
 		}
-		source.Rules = append(source.Rules, r)
 	}
 	return source, nil
 }

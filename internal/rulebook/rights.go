@@ -25,12 +25,19 @@ const (
 	Auditors = "tidewaiter-auditors"
 )
 
-// builtIn are the rules that need not be written.
-func builtIn() policy.Source {
-	return policy.Source{Rules: []policy.Rule{
-		{Name: Administrators, Subjects: []string{"group:" + Administrators}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read | scope.Write},
-		{Name: Auditors, Subjects: []string{"group:" + Auditors}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read},
-	}}
+// BuiltIn are the rules that need not be written: all that is allowed without one. They are part of each policy that a
+// Rulebook makes, so that questions about it are answered as rights are judged; a rule that denies beats them.
+func BuiltIn() []policy.Rule {
+	rule := func(group string, actions scope.Actions) policy.Rule {
+		return policy.Rule{
+			Name: group, Subjects: []string{"group:" + group}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: actions,
+			Origin: policy.Origin{BuiltIn: true},
+		}
+	}
+	return []policy.Rule{
+		rule(Administrators, scope.Read|scope.Write),
+		rule(Auditors, scope.Read),
+	}
 }
 
 // Rights says who has which rights over Tidewaiter itself: by the policy in force, and by the rules that need not be written.
@@ -44,7 +51,7 @@ type Rights struct {
 // NewRights returns the rights that a policy in force gives. judge is asked anew each time; nil is a policy that says nothing. A now
 // of nil is time.Now.
 func NewRights(judge func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
-	p, err := policy.Compile(builtIn())
+	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the rules that need not be written: %w", err)
 	}

@@ -52,7 +52,8 @@
 //	tidewaiter:administrators   beside policy, to change what gives rights over Tidewaiter: nobody promotes himself
 //
 // The members of the group "tidewaiter-admins", of whichever source, have all of them without a rule, and those of
-// "tidewaiter-auditors" may read everything; a rule of the policy can deny it to them. A credential that is narrowed changes nothing.
+// "tidewaiter-auditors" may read everything; a rule of the policy can deny it to them. These are rules of the policy that nobody needs
+// to write (BuiltIn). A credential that is narrowed changes nothing.
 //
 // # Changes
 //

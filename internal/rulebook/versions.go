@@ -145,6 +145,7 @@ type keptRule struct {
 	File       string        `json:"f,omitempty"`
 	Line       int           `json:"i,omitempty"`
 	Namespace  string        `json:"m,omitempty"`
+	BuiltIn    bool          `json:"b,omitempty"`
 }
 
 func pack(source policy.Source) ([]byte, error) {
@@ -154,7 +155,7 @@ func pack(source policy.Source) ([]byte, error) {
 	}
 	for i := range source.Rules {
 		r := &source.Rules[i]
-		kept.Rules[i] = keptRule{r.Name, r.Deny, r.Subjects, r.Registries, r.Type, r.Names, r.Role, r.Actions, "", r.Lifetime, r.Origin.File, r.Origin.Line, r.Origin.Namespace}
+		kept.Rules[i] = keptRule{r.Name, r.Deny, r.Subjects, r.Registries, r.Type, r.Names, r.Role, r.Actions, "", r.Lifetime, r.Origin.File, r.Origin.Line, r.Origin.Namespace, r.Origin.BuiltIn}
 		if r.When != nil {
 			kept.Rules[i].When = r.When.String()
 		}
@@ -182,7 +183,7 @@ func (b *Rulebook) unpack(packed []byte) (policy.Source, error) {
 		source.Rules[i] = policy.Rule{
 			Name: r.Name, Deny: r.Deny, Subjects: r.Subjects, Registries: r.Registries, Type: r.Type, Names: r.Names,
 			Role: r.Role, Actions: r.Actions, Lifetime: r.Lifetime,
-			Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace},
+			Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, BuiltIn: r.BuiltIn},
 		}
 		if r.When == "" {
 			continue

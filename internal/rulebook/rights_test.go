@@ -1,0 +1,120 @@
+package rulebook_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// allRights are the names of rights that there are.
+var allRights = []string{"accounts", "administrators", "journal", "policy", "namespaces", "namespace/team", "namespace/shop/web"}
+
+// night is a condition that never holds, or fails.
+type night struct{ err error }
+
+func (n night) Holds(*policy.Request) (bool, error)  { return false, n.err }
+func (night) Explain(*policy.Request) []policy.Value { return nil }
+func (night) String() string                         { return "false" }
+
+// What who-can, what-can and explain say of a right is what May judges, with rules of all kinds beside those that are built in.
+func TestAnswersAgreeWithMay(t *testing.T) {
+	rule := func(name string, deny bool, actions scope.Actions, names []string, when policy.Condition, subjects ...string) policy.Rule {
+		return policy.Rule{Name: name, Deny: deny, Subjects: subjects, Type: scope.TypeTidewaiter, Names: names, Actions: actions, When: when, Origin: policy.Origin{File: "f", Line: 1}}
+	}
+	everything := scope.Read | scope.Write
+	for name, rules := range map[string][]policy.Rule{
+		"no rules": nil,
+		"a rule of the same name": {
+			rule(rulebook.Administrators, false, scope.Read, []string{"journal"}, nil, "user:bob"),
+		},
+		"denied to some": {
+			rule("not bob", true, scope.Write, []string{"accounts", "namespace/**"}, nil, "user:bob"),
+			rule("no auditing", true, scope.Read, []string{"journal"}, nil, "group:"+rulebook.Auditors),
+		},
+		"denied to all": {rule("nobody", true, everything, []string{"**"}, nil, "anyone")},
+		"under conditions": {
+			rule("never", true, everything, []string{"policy"}, night{}, "anyone"),
+			rule("unclear", true, everything, []string{"namespaces"}, night{policy.Problems{}}, "anyone"),
+			rule("not yet", false, everything, []string{"**"}, night{}, "user:ann"),
+		},
+		"given to others": {rule("owners", false, everything, []string{"namespace/*"}, nil, "group:shop")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := rulebook.New(rulebook.Options{}, rulebook.Files{Source: policy.Source{Rules: rules}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			narrowed := user("eve", rulebook.Administrators)
+			narrowed.Limits = []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}
+			for _, who := range []*policy.Principal{
+				user("ann"), user("ann", rulebook.Administrators), user("ann", rulebook.Auditors), user("ann", rulebook.Auditors, rulebook.Administrators),
+				user("bob"), user("bob", rulebook.Administrators), user("bob", "shop", rulebook.Auditors), narrowed,
+				{Kind: policy.Robot, Name: "ci", Groups: []string{rulebook.Administrators}},
+			} {
+				for _, right := range allRights {
+					for _, action := range []scope.Actions{scope.Read, scope.Write} {
+						agree(t, b, who, scope.Scope{Type: scope.TypeTidewaiter, Name: right, Actions: action})
+					}
+				}
+			}
+		})
+	}
+}
+
+// agree holds all that is said of a right against what is judged.
+func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scope.Scope) {
+	t.Helper()
+	may := b.May(rulebook.Actor{Principal: who}, asked.Name, asked.Actions)
+	r := &policy.Request{Principal: who, Registry: "registry.example.com", Scopes: []scope.Scope{asked}, Now: time.Unix(0, 0)}
+	p := b.Policy()
+	explained := p.Explain(r).Results[0].Granted == asked.Actions
+	rights := p.WhatCan(who, "")
+	whatCan := rights.Allows(r, asked) == asked.Actions
+	whoCan := p.WhoCan(r.Registry, asked)[0].Covers(r)
+	if len(who.Limits) > 0 {
+		whoCan = may // it is about people, whatever they sign in with
+	}
+	if explained != may || whatCan != may || whoCan != may {
+		t.Errorf("%s with the groups %v: %s: May says %t, explain %t, what-can %t, who-can %t", who, who.Groups, asked, may, explained, whatCan, whoCan)
+	}
+}
+
+// Rules that are built in are told like others, and are not counted among those that somebody wrote.
+func TestRulesThatAreBuiltIn(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		written := freeze()
+		written.Name = rulebook.Auditors // which keeps the policy from nothing
+		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))
+		var told []string
+		for _, action := range []scope.Actions{scope.Read, scope.Write} {
+			answer := d.Policy().WhoCan("registry.example.com", scope.Scope{Type: scope.TypeTidewaiter, Name: "journal", Actions: action})[0]
+			for _, g := range answer.Through {
+				told = append(told, action.String()+" "+g.String()+" by "+g.Rule.String())
+			}
+		}
+		if diff := cmp.Diff([]string{
+			`read group:tidewaiter-admins by "tidewaiter-admins" (built in)`,
+			`read group:tidewaiter-auditors by "tidewaiter-auditors (2)" (built in)`,
+			`write group:tidewaiter-admins by "tidewaiter-admins" (built in)`,
+		}, told); diff != "" {
+			t.Error(diff)
+		}
+		if d.Policy().Len() != 3 || len(d.Policy().Rules()) != 3+len(rulebook.BuiltIn()) {
+			t.Errorf("%d rules are written, of %d", d.Policy().Len(), len(d.Policy().Rules()))
+		}
+		for _, r := range rulebook.BuiltIn() {
+			if !r.Origin.BuiltIn || r.Deny || r.Type != scope.TypeTidewaiter || !strings.HasPrefix(r.Subjects[0], "group:tidewaiter-") {
+				t.Errorf("%v", r)
+			}
+		}
+	})
+}
