@@ -21,6 +21,7 @@ import (
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	o := rulebookOptions(a.db, a.journal)
 	o.Now, o.Log = a.now, a.log.Logger
+	o.Gone = func() { a.accounts.Forget() }
 	o.Changed = func(p *policy.Policy) {
 		a.issuer.Swap(func(l issuer.Live) issuer.Live {
 			l.Policy = p

@@ -166,6 +166,9 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 
 // DeleteNamespace removes a namespace with its members, roles and robots. What is in the registry stays there.
 func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, version int64) error {
+	if b.o.Gone != nil {
+		defer b.o.Gone() // also after an error, since what failed to commit may have been kept all the same
+	}
 	// Accounts come first, as wherever both change.
 	write := func(ctx context.Context, f func(*sql.Tx) error) error {
 		return b.write(ctx, "accounts", func(tx *sql.Tx) error {

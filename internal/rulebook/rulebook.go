@@ -88,6 +88,8 @@ type Options struct {
 	Changed func(*policy.Policy)
 	// Released removes what belongs to a namespace elsewhere, in the transaction that deletes it. nil: nothing does.
 	Released func(ctx context.Context, tx *sql.Tx, namespace string) error
+	// Gone is told when a namespace may have been deleted: what belonged to it elsewhere is to be forgotten. nil: nobody is.
+	Gone func()
 
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: nothing is logged

@@ -81,6 +81,9 @@ func (a *Accounts) owns(by Actor, login string) bool {
 	return ok && namespaced && kind == policy.Robot && !by.Narrowed() && a.May(by, rulebook.RightNamespace+namespace, scope.Write)
 }
 
+// Forget lets go of all that is warm: accounts were changed in a transaction of somebody else's. Other processes notice by themselves.
+func (a *Accounts) Forget() { a.warm.forget() }
+
 // settle finds the namespace that a new robot belongs to. Without one, only who may change accounts can add it.
 func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
@@ -93,7 +96,8 @@ func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) 
 	return a.mayKeep(ctx, tx, by, r)
 }
 
-// Release removes the robots of a namespace with all that is theirs, in the transaction that deletes it.
+// Release removes the robots of a namespace with all that is theirs, in the transaction that deletes it, which is one of the topic accounts. After it
+// comes Forget.
 func Release(ctx context.Context, tx *sql.Tx, namespace string) error {
 	if namespace == "" {
 		return errors.New("releasing robots: of which namespace?")

@@ -14,7 +14,7 @@ import (
 // withNamespaces lets the house's policy be that of a rulebook with the namespaces team, of olga, and other, of otto.
 func (h *house) withNamespaces() *rulebook.Rulebook {
 	h.t.Helper()
-	book, err := rulebook.New(rulebook.Options{DB: h.db, Journal: h.journal, Now: h.clock.Now, Released: accounts.Release}, rulebook.Files{})
+	book, err := rulebook.New(rulebook.Options{DB: h.db, Journal: h.journal, Now: h.clock.Now, Released: accounts.Release, Gone: func() { h.Forget() }}, rulebook.Files{})
 	if err == nil {
 		err = book.Load(h.t.Context())
 	}
@@ -124,14 +124,30 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tend := other.Tend(ctx)
+		h.Tend(ctx)
+		ci := shown("robot+team.ci", secret.Reveal())
+		for _, a := range []*accounts.Accounts{h.Accounts, other} {
+			if _, err := a.Authenticate(ctx, ci); err != nil || a.Warm() != 1 {
+				t.Errorf("the robot: %v, and %d are warm", err, a.Warm())
+			}
+		}
 		if err := book.DeleteNamespace(ctx, operator, "team", 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := book.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "team", Owners: []string{"user:olivia"}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Authenticate(ctx, identity.Credentials{Kind: identity.AccessToken, Name: "robot+team.ci", Secret: secret}); !errors.Is(err, identity.ErrRejected) {
+		if _, err := h.Authenticate(ctx, ci); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("the robot of the namespace before: %v", err)
+		}
+		tend()
+		if _, err := other.Authenticate(ctx, ci); !errors.Is(err, identity.ErrRejected) {
+			t.Errorf("elsewhere, when that process looks: %v", err)
 		}
 		if _, _, err := h.AddRobot(ctx, olga, accounts.NewRobot{Name: "team.ci"}); !errors.Is(err, accounts.ErrForbidden) {
 			t.Errorf("the owner before: %v", err)

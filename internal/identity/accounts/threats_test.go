@@ -768,3 +768,47 @@ func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
 		}
 	})
 }
+
+// Whoever finds that a token has leaked stops it, also if it is an administrator's. That gives nothing to who does it, and keeps no
+// administrator from taking the right away from who does it for fun.
+func TestTheHelpdeskStopsALeakAndLocksNobodyOut(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.Tend(ctx)
+		h.user("admin", accounts.Administrators)
+		h.user("help", "helpdesk")
+		help := h.as(shown("help", secretOf("help")))
+		leaked, secret := h.token("admin", "leaked")
+		_, s := h.session("admin", secretOf("admin"))
+		h.as(shown("", secret))
+		is(t, "revoking what has leaked", h.Revoke(ctx, help, leaked.ID), nil)
+		if got := h.enters(shown("", secret)); got != "rejected" {
+			t.Errorf("what has leaked: %s", got)
+		}
+		if got := h.enters(inSession(s)); got != "user:admin" {
+			t.Errorf("what has not: %s", got)
+		}
+		_, err := h.RevokeAll(ctx, help, leaked.Owner, "")
+		is(t, "revoking all", err, nil)
+		if got := h.enters(inSession(s)); got != "rejected" {
+			t.Errorf("the session: %s", got)
+		}
+		log := h.changes()
+		if diff := cmp.Diff([]string{"user:help access.revoke user:admin", "user:help token.revoke-all user:admin"}, log[len(log)-2:]); diff != "" {
+			t.Errorf("the journal (-want +got):\n%s", diff)
+		}
+		for what, err := range map[string]error{
+			"disabling":  second(h.Disable(ctx, help, "admin", 0)),
+			"a password": second(h.SetPassword(ctx, help, "admin", identity.NewSecret("a whole new password"), 0)),
+			"an end":     second(h.SetExpiry(ctx, help, "admin", h.clock.Now().Add(time.Hour), 0)),
+			"a token":    third(h.AddToken(ctx, help, accounts.NewToken{Owner: leaked.Owner, Name: "another"})),
+			"deleting":   h.Delete(ctx, help, "admin", 0),
+		} {
+			is(t, what, err, accounts.ErrForbidden)
+		}
+		_, err = h.Leave(ctx, h.as(shown("admin", secretOf("admin"))), "helpdesk", "help", 0)
+		is(t, "taking the right away, by the password", err, nil)
+		_, err = h.RevokeAll(ctx, h.as(shown("help", secretOf("help"))), leaked.Owner, "")
+		is(t, "once more", err, accounts.ErrForbidden)
+	})
+}

@@ -255,6 +255,10 @@ func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 
 // Revoke voids a token, and those that were made with it. Everybody may revoke what is his own, and a credential itself. One of
 // somebody else is ErrNotFound to those who may not change accounts. A robot's last secret can be revoked, too.
+//
+// Who may change accounts revokes also what is an administrator's, to whom they can do nothing else: whoever sees that a token has leaked, at
+// night, stops it. It gives them nothing, the journal has their name, and it keeps no administrator out: passwords stay, with
+// which they sign in at each request, make other tokens, and take the right away from whoever abuses it.
 func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 		t, err := findToken(ctx, tx, id)
