@@ -75,7 +75,7 @@ func (a *API) accountRoutes(kind policy.Kind) {
 			Summary: summary + " a " + word, Description: description,
 		}, func(ctx context.Context, by Actor, in *changed) (*one[Account], error) {
 			login := login(kind, in.Name)
-			version, err := in.version(a.seen(ctx, by, login))
+			by, version, err := in.based(by, a.seen(ctx, by, login))
 			if err != nil {
 				return nil, err
 			}
@@ -90,7 +90,7 @@ func (a *API) accountRoutes(kind policy.Kind) {
 		Summary: "Set when a " + word + " ends", Description: "From then on it cannot sign in; it is kept, and another end lets it in again.",
 	}, func(ctx context.Context, by Actor, in *ending) (*one[Account], error) {
 		login := login(kind, in.Name)
-		version, err := in.version(a.seen(ctx, by, login))
+		by, version, err := in.based(by, a.seen(ctx, by, login))
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +102,7 @@ func (a *API) accountRoutes(kind policy.Kind) {
 		Summary: "Delete a " + word, Description: "With all that is its own. Somebody who is added later under the name has nothing of it.",
 	}, func(ctx context.Context, by Actor, in *changed) (*struct{}, error) {
 		login := login(kind, in.Name)
-		version, err := in.version(a.seen(ctx, by, login))
+		by, version, err := in.based(by, a.seen(ctx, by, login))
 		if err != nil {
 			return nil, err
 		}

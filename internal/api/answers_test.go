@@ -140,6 +140,7 @@ func TestChangesDependOnWhatWasSeen(t *testing.T) {
 		}
 		h.must(412, root, "DELETE", "/users/ann", nil, header("If-Match", tag))
 		h.must(412, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann")}, header("If-Match", tag))
+		h.must(412, root, "PUT", "/users/root/password", fields{"current": "not looked at", "password": secretOf("root")}, header("If-Match", tag))
 		h.must(412, root, "POST", "/users/ann/disable", nil, header("If-Match", "nonsense"))
 		h.must(404, root, "POST", "/users/none/disable", nil, header("If-Match", "*"))
 		h.must(200, root, "POST", "/users/ann/disable", nil, header("If-Match", `"other", `+next))

@@ -60,7 +60,7 @@ func (a *API) groupRoutes() {
 		OperationID: "delete-group", Method: http.MethodDelete, Path: "/groups/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Delete a group", Description: "Its members lose what it gave them, and stay what else they are.",
 	}, func(ctx context.Context, by Actor, in *changed) (*struct{}, error) {
-		version, err := in.version(a.seenGroup(ctx, by, in.Name))
+		by, version, err := in.based(by, a.seenGroup(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +78,7 @@ func (a *API) groupRoutes() {
 			OperationID: id, Method: method, Path: "/groups/{name}/members/{login}", Tags: tags,
 			Summary: summary, Description: description,
 		}, func(ctx context.Context, by Actor, in *member) (*one[Group], error) {
-			version, err := in.version(a.seenGroup(ctx, by, in.Name))
+			by, version, err := in.based(by, a.seenGroup(ctx, by, in.Name))
 			if err != nil {
 				return nil, err
 			}

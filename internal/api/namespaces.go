@@ -126,7 +126,7 @@ func (a *API) namespaceRoutes() {
 	route(a, huma.Operation{
 		OperationID: "set-visibility", Method: http.MethodPut, Path: "/namespaces/{name}/visibility", Tags: tags, Summary: "Say who else may pull from a namespace",
 	}, func(ctx context.Context, by Actor, in *seeing) (*one[Namespace], error) {
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +136,7 @@ func (a *API) namespaceRoutes() {
 		OperationID: "delete-namespace", Method: http.MethodDelete, Path: "/namespaces/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Delete a namespace", Description: "With its members, roles and robots. What is in the registry stays there.",
 	}, func(ctx context.Context, by Actor, in *changedNamespace) (*struct{}, error) {
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func (a *API) namespaceRoutes() {
 		OperationID: "set-namespace-member", Method: http.MethodPut, Path: "/namespaces/{name}/members/{subject}", Tags: tags,
 		Summary: "Give somebody a role in a namespace", Description: "Its owners may, and can give no more than they have there.",
 	}, func(ctx context.Context, by Actor, in *joining) (*one[Namespace], error) {
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func (a *API) namespaceRoutes() {
 		OperationID: "remove-namespace-member", Method: http.MethodDelete, Path: "/namespaces/{name}/members/{subject}", Tags: tags,
 		Summary: "End a membership of a namespace", Description: "Not being a member is success.",
 	}, func(ctx context.Context, by Actor, in *leaving) (*one[Namespace], error) {
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}

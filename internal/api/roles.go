@@ -210,7 +210,7 @@ func (a *API) setRole(ctx context.Context, by Actor, namespace, name string, see
 	if err != nil {
 		return nil, err
 	}
-	version, err := seen.version(a.seenRole(ctx, by, namespace, name))
+	by, version, err := seen.based(by, a.seenRole(ctx, by, namespace, name))
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (a *API) setRole(ctx context.Context, by Actor, namespace, name string, see
 }
 
 func (a *API) deleteRole(ctx context.Context, by Actor, namespace, name string, seen Conditional) (*struct{}, error) {
-	version, err := seen.version(a.seenRole(ctx, by, namespace, name))
+	by, version, err := seen.based(by, a.seenRole(ctx, by, namespace, name))
 	if err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (a *API) ruleRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func (a *API) ruleRoutes() {
 		OperationID: "delete-rule", Method: http.MethodDelete, Path: "/rules/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Delete a rule of the database",
 	}, func(ctx context.Context, by Actor, in *changedRule) (*struct{}, error) {
-		version, err := in.version(seen(ctx, by, in.Name))
+		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}

@@ -28,19 +28,21 @@ type Conditional struct {
 	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag of what was seen: if it is another by now, nothing is changed, and the answer is 412. Without it, what there is is changed"`
 }
 
-// version returns the version that a change is to be made of; 0: any. seen looks at what there is.
-func (c Conditional) version(seen func() (id string, version int64, err error)) (int64, error) {
+// based returns the caller with the id of what a change is to be made of, and its version; 0: any. seen looks at what there is. What takes its place
+// between this look and the change is another, also with the same version.
+func (c Conditional) based(by Actor, seen func() (id string, version int64, err error)) (Actor, int64, error) {
 	if c.IfMatch == "" {
-		return 0, nil
+		return by, 0, nil
 	}
 	id, version, err := seen()
 	if err != nil {
-		return 0, err
+		return by, 0, err
 	}
 	for tried := range strings.SplitSeq(c.IfMatch, ",") {
 		if tried = strings.TrimSpace(tried); tried == "*" || tried == tag(id, version) {
-			return version, nil
+			by.Seen = id
+			return by, version, nil
 		}
 	}
-	return 0, rulebook.ErrChanged
+	return by, 0, rulebook.ErrChanged
 }

@@ -56,13 +56,17 @@ func (a *API) userRoutes() {
 	}, func(ctx context.Context, by Actor, in *newPassword) (*one[Account], error) {
 		secret := identity.NewSecret(in.Body.Password)
 		if p := by.Principal; p.Kind == policy.User && p.Source == accounts.Source && p.Name == in.Name {
+			by, _, err := in.based(by, a.seen(ctx, by, in.Name))
+			if err != nil {
+				return nil, err
+			}
 			u, err := a.Accounts.ChangePassword(ctx, by, identity.NewSecret(in.Body.Current), secret)
 			return tagged(u.ID, u.Version, plainAccount(&u), err)
 		}
 		if in.Body.Current != "" {
 			return nil, mistaken("body.current", "it goes with one's own password only")
 		}
-		version, err := in.version(a.seen(ctx, by, in.Name))
+		by, version, err := in.based(by, a.seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}

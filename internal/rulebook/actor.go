@@ -17,6 +17,9 @@ type Actor struct {
 	// Key makes creations repeatable: whoever lost the answer to one tries it again with the same key, and gets what was made. Chosen by
 	// the caller, at most 200 bytes; "": there is none.
 	Key string
+	// Seen is the id of what the actor has seen under a name: a change of another that has the name by now is ErrChanged. "": of whatever has
+	// it. A version alone does not say: who is deleted and added again has the first one again.
+	Seen string
 
 	operator string
 	forces   bool
@@ -34,6 +37,14 @@ func (by Actor) Forcing() Actor {
 
 // Forces says whether the actor is Forcing.
 func (by Actor) Forces() bool { return by.forces }
+
+// Finds is ErrChanged unless something is what the actor has seen, of a version that he has seen; 0: of any.
+func (by Actor) Finds(id string, version, seen int64) error {
+	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
+		return ErrChanged
+	}
+	return nil
+}
 
 // Narrowed says whether the actor's credential is narrower than its owner's rights.
 func (by Actor) Narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }

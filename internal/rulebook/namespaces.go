@@ -150,8 +150,8 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 		if n, err = findNamespace(ctx, tx, name); err != nil {
 			return nil, err
 		}
-		if version != 0 && version != n.Version {
-			return nil, ErrChanged
+		if err := by.Finds(n.ID, n.Version, version); err != nil {
+			return nil, err
 		}
 		note, err := f(tx, &n)
 		if err != nil || note == nil {
@@ -186,8 +186,8 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 		if err != nil {
 			return nil, err
 		}
-		if version != 0 && version != n.Version {
-			return nil, ErrChanged
+		if err := by.Finds(n.ID, n.Version, version); err != nil {
+			return nil, err
 		}
 		for _, query := range []string{
 			"DELETE FROM namespaces WHERE id = $1",

@@ -129,6 +129,7 @@ func (b *Rulebook) rolesOf(ctx context.Context, by Actor, namespace string) (str
 // changeRole changes a role for all, or one of a namespace, which has another version then.
 func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
 	if namespace != "" {
+		by.Seen = "" // which is a role's; f looks at it
 		_, err := b.changeNamespace(ctx, by, namespace, 0, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 			note, err := f(tx, in)
 			if note != nil {
@@ -166,8 +167,8 @@ func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by Actor, in *N
 	if err != nil {
 		return Role{}, err
 	}
-	if version != 0 && version != r.Version {
-		return Role{}, ErrChanged
+	if err := by.Finds(r.ID, r.Version, version); err != nil {
+		return Role{}, err
 	}
 	return r, b.mayGive(by, r.Actions)
 }

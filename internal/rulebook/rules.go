@@ -110,8 +110,8 @@ func (b *Rulebook) ruleToChange(ctx context.Context, tx *sql.Tx, by Actor, name 
 	if err != nil {
 		return Rule{}, err
 	}
-	if version != 0 && version != r.Version {
-		return Rule{}, ErrChanged
+	if err := by.Finds(r.ID, r.Version, version); err != nil {
+		return Rule{}, err
 	}
 	return r, b.mayWriteRule(ctx, tx, by, &r.Content)
 }

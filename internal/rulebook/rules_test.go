@@ -300,3 +300,65 @@ func TestVersionsAreKept(t *testing.T) {
 		wants(t, err, rulebook.ErrNotFound)
 	})
 }
+
+// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made of another of its name.
+func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		made := func() map[string]string {
+			cleaner := rulebook.Role{Name: "cleaner", Actions: scope.Delete}
+			return map[string]string{
+				"rule":             ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze())).ID,
+				"role":             ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", cleaner)).ID,
+				"namespace":        team(t, d, "team", "user:olga").ID,
+				"namespace's role": ok[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete})).ID,
+			}
+		}
+		changes := []struct {
+			what, of string
+			do       func(by rulebook.Actor, version int64) error
+		}{
+			{"a rule is changed", "rule", func(by rulebook.Actor, v int64) error { return second(d.SetRule(ctx, by, "freeze", freeze(), v)) }},
+			{"a role is changed", "role", func(by rulebook.Actor, v int64) error {
+				return second(d.SetRole(ctx, by, "", rulebook.Role{Name: "cleaner", Actions: scope.Pull}, v))
+			}},
+			{"a namespace's role is changed", "namespace's role", func(by rulebook.Actor, v int64) error {
+				return second(d.SetRole(ctx, by, "team", rulebook.Role{Name: "sweeper", Actions: scope.Pull}, v))
+			}},
+			{"a member is added", "namespace", func(by rulebook.Actor, v int64) error {
+				return second(d.SetMember(ctx, by, "team", "user:bob", rulebook.Reader, v))
+			}},
+			{"a member is removed", "namespace", func(by rulebook.Actor, v int64) error { return second(d.RemoveMember(ctx, by, "team", "user:bob", v)) }},
+			{"a namespace is shown", "namespace", func(by rulebook.Actor, v int64) error {
+				return second(d.SetVisibility(ctx, by, "team", rulebook.Public, v))
+			}},
+			{"a namespace's role is deleted", "namespace's role", func(by rulebook.Actor, v int64) error { return d.DeleteRole(ctx, by, "team", "sweeper", v) }},
+			{"a namespace is deleted", "namespace", func(by rulebook.Actor, v int64) error { return d.DeleteNamespace(ctx, by, "team", v) }},
+			{"a role is deleted", "role", func(by rulebook.Actor, v int64) error { return d.DeleteRole(ctx, by, "", "cleaner", v) }},
+			{"a rule is deleted", "rule", func(by rulebook.Actor, v int64) error { return d.DeleteRule(ctx, by, "freeze", v) }},
+		}
+		seen := made()
+		for _, c := range changes[len(changes)-4:] {
+			if err := c.do(operator, 0); err != nil {
+				t.Fatalf("%s: %v", c.what, err)
+			}
+		}
+		now := made()
+		for _, c := range changes {
+			by := operator
+			by.Seen = seen[c.of]
+			for _, version := range []int64{1, 0} {
+				if err := c.do(by, version); !errors.Is(err, rulebook.ErrChanged) {
+					t.Errorf("%s, and was meant for the one before: %v", c.what, err)
+				}
+			}
+		}
+		for _, c := range changes {
+			by := operator
+			by.Seen = now[c.of]
+			if err := c.do(by, 0); err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+		}
+	})
+}

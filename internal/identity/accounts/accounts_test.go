@@ -435,3 +435,36 @@ func TestFirstStart(t *testing.T) {
 		is(t, "an expired secret", err, accounts.ErrForbidden)
 	})
 }
+
+// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made of a namesake.
+func TestAChangeIsMadeOfWhoWasSeen(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		ann, dev := h.user("ann"), func() string { g, _ := h.AddGroup(ctx, operator, "dev"); return g.ID }()
+		is(t, "deleting both", errors.Join(h.Delete(ctx, operator, "ann", 0), h.DeleteGroup(ctx, operator, "dev", 0)), nil)
+		namesake := h.user("ann")
+		if _, err := h.AddGroup(ctx, operator, "dev"); err != nil || namesake.Version != ann.Version {
+			t.Fatalf("the namesakes: %+v, %v", namesake, err)
+		}
+		of := func(id string) accounts.Actor {
+			by := operator
+			by.Seen = id
+			return by
+		}
+		for _, version := range []int64{ann.Version, 0} {
+			for what, err := range map[string]error{
+				"disabling":        second(h.Disable(ctx, of(ann.ID), "ann", version)),
+				"enabling":         second(h.Enable(ctx, of(ann.ID), "ann", version)),
+				"an end":           second(h.SetExpiry(ctx, of(ann.ID), "ann", h.clock.Now().Add(time.Hour), version)),
+				"a password":       second(h.SetPassword(ctx, of(ann.ID), "ann", identity.NewSecret("a whole new password"), version)),
+				"deleting":         h.Delete(ctx, of(ann.ID), "ann", version),
+				"joining":          second(h.Join(ctx, of(dev), "dev", "ann", version)),
+				"leaving":          second(h.Leave(ctx, of(dev), "dev", "ann", version)),
+				"deleting a group": h.DeleteGroup(ctx, of(dev), "dev", version),
+			} {
+				is(t, what, err, accounts.ErrChanged)
+			}
+		}
+		is(t, "of who is there", h.Delete(ctx, of(namesake.ID), "ann", namesake.Version), nil)
+	})
+}

@@ -54,8 +54,8 @@ func (a *Accounts) alter(ctx context.Context, by Actor, login string, version in
 		if err != nil {
 			return nil, err
 		}
-		if version != 0 && version != r.Version {
-			return nil, ErrChanged
+		if err := by.Finds(r.ID, r.Version, version); err != nil {
+			return nil, err
 		}
 		note, err := f(tx, &r)
 		if err != nil {

@@ -117,8 +117,8 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		if g, err = a.groupOrPrivileged(ctx, tx, group, in); err != nil {
 			return nil, fmt.Errorf("group: %w", err)
 		}
-		if version != 0 && version != g.Version {
-			return nil, ErrChanged
+		if err := by.Finds(g.ID, g.Version, version); err != nil {
+			return nil, err
 		}
 		r, err := find(ctx, tx, login)
 		if err != nil {
@@ -209,8 +209,8 @@ func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, versi
 			if err != nil {
 				return nil, err
 			}
-			if version != 0 && version != g.Version {
-				return nil, ErrChanged
+			if err := by.Finds(g.ID, g.Version, version); err != nil {
+				return nil, err
 			}
 			if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
 				return nil, err

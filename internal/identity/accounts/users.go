@@ -345,8 +345,8 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if err != nil {
 		return nil, err
 	}
-	if version != 0 && version != r.Version {
-		return nil, ErrChanged
+	if err := by.Finds(r.ID, r.Version, version); err != nil {
+		return nil, err
 	}
 	if err := a.mayKeep(ctx, tx, by, &r); err != nil {
 		return nil, err
