@@ -85,7 +85,23 @@ func registryFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one there is)")
 }
 
-// inForce returns the policy that a service with this config decides by: of files, database and namespaces.
-func inForce(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
-	return app.Policy(ctx, cfg)
+func filesOnlyFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("files-only", false, "leave out the rules of the database, and of namespaces")
+}
+
+// inForce returns the policy that a service with this config decides by: of files, database and namespaces; or of files alone.
+func inForce(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
+	if filesOnly {
+		return app.PolicyOfFiles(ctx, cfg)
+	}
+	p, err := app.Policy(ctx, cfg)
+	return p, canBeLeftOut(err)
+}
+
+// canBeLeftOut tells how to do without a database that cannot be read, or that contradicts the files.
+func canBeLeftOut(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w (--files-only leaves the rules of the database out)", err)
 }

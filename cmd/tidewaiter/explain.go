@@ -29,7 +29,8 @@ What is asked for is an action and a repository, as in push team/app, or scopes 
 repository:team/app:pull,push or registry:catalog:*. A user or a robot is looked up in the config's
 sources, so that their groups are the real ones; --group adds others, and --claim claims. A workload is known by
 its ID token alone: say what it has with --group and --claim. --ip, --at and --client are for
-conditions: from where, when, and with what is it asked?
+conditions: from where, when, and with what is it asked? The policy is the one that the service has in force, with the
+rules of the database; --files-only leaves these out.
 
 With the id of a decision, from the log or the journal, say how that request was decided, and how it
 would be now.`,
@@ -48,6 +49,7 @@ would be now.`,
 	var where circumstances
 	where.flags(cmd)
 	registry := registryFlag(cmd)
+	filesOnly := filesOnlyFlag(cmd)
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -56,12 +58,12 @@ would be now.`,
 		var e *explanation
 		id, err := journal.ParseID(args[0])
 		if err == nil {
-			if len(args) > 1 || len(who.given()) > 0 || *registry != "" || where.given() {
+			if len(args) > 1 || len(who.given()) > 0 || *registry != "" || *filesOnly || where.given() {
 				return misused(cmd, "the id of a decision says all by itself: no other scopes and no flags of who asks go with it")
 			}
 			e, err = explainDecision(cmd.Context(), source, id)
 		} else {
-			e, err = explainAsked(cmd, source, &who, &where, *registry, args)
+			e, err = explainAsked(cmd, source, &who, &where, *registry, *filesOnly, args)
 		}
 		if err != nil {
 			return err
@@ -133,8 +135,8 @@ func (e *explanation) allowed() bool {
 	return len(e.results) > 0
 }
 
-// explainAsked judges what is asked for by the config's policy.
-func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circumstances, registry string, args []string) (*explanation, error) {
+// explainAsked judges what is asked for by the policy in force, or by that of the files.
+func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circumstances, registry string, filesOnly bool, args []string) (*explanation, error) {
 	said, err := who.read(cmd)
 	if err != nil {
 		return nil, err
@@ -161,7 +163,7 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if e.who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
 		e.note = api.NoteAnonymous
 	}
-	p, err := inForce(cmd.Context(), cfg)
+	p, err := inForce(cmd.Context(), cfg, filesOnly)
 	if err != nil {
 		return nil, err
 	}

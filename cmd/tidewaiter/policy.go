@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -22,39 +23,55 @@ func newPolicy() *cobra.Command {
 	return cmd
 }
 
-// policyFiles is where the rules are: the flags --config and --policy.
+// policyFiles is where the rules are: the flags --config, --policy and --files-only.
 type policyFiles struct {
-	config string
-	rules  []string
+	config    string
+	rules     []string
+	filesOnly *bool
+}
+
+// wholePolicy is what a service has in force.
+type wholePolicy struct {
+	*config.OnlyPolicy
+	database bool // whether there is one, and its rules are among the others
 }
 
 func policyFlags(cmd *cobra.Command) *policyFiles {
 	f := new(policyFiles)
-	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`, of which only the policy is read")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`, of which only the policy and the state are read")
 	cmd.Flags().StringArrayVar(&f.rules, "policy", nil, "a `file` with roles and rules at its top, in place of a config (may be repeated)")
+	f.filesOnly = filesOnlyFlag(cmd)
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
 	_ = cmd.MarkFlagFilename("policy", "yaml", "yml")
 	return f
 }
 
-// load reads the rules. The error is config.Problems, or one of usage.
-func (f *policyFiles) load(cmd *cobra.Command) (*config.OnlyPolicy, error) {
-	if len(f.rules) > 0 {
-		if cmd.Flags().Changed("config") {
-			return nil, misused(cmd, "--policy is in place of --config")
-		}
-		return config.LoadRules(f.rules)
+// load reads the rules. The error is config.Problems, one of usage, or that of the database.
+func (f *policyFiles) load(cmd *cobra.Command) (p wholePolicy, err error) {
+	switch {
+	case len(f.rules) == 0:
+		p.OnlyPolicy, err = config.LoadPolicy(f.config, !*f.filesOnly)
+	case cmd.Flags().Changed("config"):
+		return p, misused(cmd, "--policy is in place of --config")
+	default:
+		p.OnlyPolicy, err = config.LoadRules(f.rules)
 	}
-	return config.LoadPolicy(f.config)
+	if err == nil {
+		p.database, err = app.Complete(cmd.Context(), p.OnlyPolicy)
+		err = canBeLeftOut(err)
+	}
+	return p, err
 }
 
 func newPolicyShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Show the rules of all files together, and where each is written",
-		Long: `Show the rules of all files together, with their roles written out as actions, and where each is written.
-Neither keys nor secrets nor the state are looked at, and rules of the database are not among them.`,
+		Short: "Show all rules together, and where each is written",
+		Long: `Show all rules together, with their roles written out as actions, and where each is written: those of all files,
+those of the database and of its namespaces, and, as comments, those that are built in. Neither keys nor secrets are looked at. Before the
+first start there are the files alone; --files-only leaves the database out, and so does --policy.`,
 		Example: `  tidewaiter policy show
+  tidewaiter policy show --files-only
   tidewaiter policy show --policy policy/base.yaml --policy policy/search.yaml --output json`,
 	}
 	files := policyFlags(cmd)
@@ -74,9 +91,10 @@ Neither keys nor secrets nor the state are looked at, and rules of the database 
 
 // policyJSON is a policy for programs.
 type policyJSON struct {
-	ID    string     `json:"id"`
-	Files []string   `json:"files"`
-	Rules []wholeRow `json:"rules"`
+	ID       string     `json:"id"`
+	Files    []string   `json:"files"`
+	Database bool       `json:"database"` // whether its rules are among them
+	Rules    []wholeRow `json:"rules"`
 }
 
 // wholeRow is a rule with all that it says.
@@ -91,8 +109,8 @@ type wholeRow struct {
 	Lifetime   string   `json:"lifetime,omitempty"`
 }
 
-func policyForPrograms(p *config.OnlyPolicy) policyJSON {
-	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Rules: []wholeRow{}}
+func policyForPrograms(p wholePolicy) policyJSON {
+	j := policyJSON{ID: p.Policy.ID(), Files: p.Files, Database: p.database, Rules: []wholeRow{}}
 	for i, r := range p.Policy.Rules() {
 		row := wholeRow{
 			RuleName: api.NewRuleName(&r), Effect: "allow", Subjects: r.Subjects, Registries: r.Registries,
@@ -109,36 +127,46 @@ func policyForPrograms(p *config.OnlyPolicy) policyJSON {
 	return j
 }
 
-// showPolicy writes a policy as a file of rules.
-func showPolicy(w io.Writer, p *config.OnlyPolicy) error {
-	fmt.Fprintf(w, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), count(len(p.Files), "file", "files"))
+// showPolicy writes a policy as a file of rules. Those that are built in are comments there: whoever reads the file has them anyway.
+func showPolicy(w io.Writer, p wholePolicy) error {
+	from := count(len(p.Files), "file", "files")
+	if p.database {
+		from += " and the database"
+	}
+	fmt.Fprintf(w, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), from)
 	for i, r := range p.Policy.Rules() {
-		actions := p.Policy.RuleActions(i)
-		fmt.Fprintf(w, "  - name: %s # %s\n", quotedYAML(r.Name), r.Origin)
-		if r.Deny {
-			fmt.Fprintln(w, "    effect: deny")
+		line := func(format string, args ...any) {
+			if r.Origin.BuiltIn {
+				format = "#" + format
+			}
+			fmt.Fprintf(w, format+"\n", args...)
 		}
-		fmt.Fprintf(w, "    subjects: %s\n", listYAML(r.Subjects))
+		actions := p.Policy.RuleActions(i)
+		line("  - name: %s # %s", quotedYAML(r.Name), r.Origin)
+		if r.Deny {
+			line("    effect: deny")
+		}
+		line("    subjects: %s", listYAML(r.Subjects))
 		if len(r.Registries) > 0 {
-			fmt.Fprintf(w, "    registries: %s\n", listYAML(r.Registries))
+			line("    registries: %s", listYAML(r.Registries))
 		}
 		switch r.Type {
 		case scope.TypeRegistry:
-			fmt.Fprintln(w, "    catalog: true")
+			line("    catalog: true")
 			actions = 0
 		case scope.TypeTidewaiter:
-			fmt.Fprintf(w, "    tidewaiter: %s\n", listYAML(r.Names))
+			line("    tidewaiter: %s", listYAML(r.Names))
 		default:
-			fmt.Fprintf(w, "    repositories: %s\n", listYAML(r.Names))
+			line("    repositories: %s", listYAML(r.Names))
 		}
 		if actions != 0 {
-			fmt.Fprintf(w, "    actions: [%s]\n", strings.Join(actions.Names(), ", "))
+			line("    actions: [%s]", strings.Join(actions.Names(), ", "))
 		}
 		if r.When != nil {
-			fmt.Fprintf(w, "    when: %s\n", quotedYAML(r.When.String()))
+			line("    when: %s", quotedYAML(r.When.String()))
 		}
 		if r.Lifetime > 0 {
-			fmt.Fprintf(w, "    lifetime: %s\n", r.Lifetime)
+			line("    lifetime: %s", r.Lifetime)
 		}
 	}
 	return nil

@@ -18,11 +18,13 @@ func newPolicyTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test FILE...",
 		Short: "Hold the policy against what is expected of it",
-		Long: `Hold the policy against what is expected of it: files of tests say who may, and may not, do what. It needs no
-keys, no state and no network, so that it can run wherever a change of the policy is proposed. Rules of the
-database are not among those that are tested. It exits 0 if the policy does all that is expected, and 1 if it does not,
-or if a file has a mistake in it. docs/policy.md has an example, and docs/configuration.md all keys.`,
+		Long: `Hold the policy against what is expected of it: files of tests say who may, and may not, do what. The policy is
+the one that the service would have in force, with the rules of the database. With --files-only, or with --policy, it needs no
+keys, no state and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
+all that is expected, and 1 if it does not, or if a file has a mistake in it. docs/policy.md has an example, and
+docs/configuration.md all keys.`,
 		Example: `  tidewaiter policy test tests.yaml
+  tidewaiter policy test --files-only tests.yaml
   tidewaiter policy test --policy policy/base.yaml --policy policy/search.yaml tests/*.yaml
   tidewaiter policy test tests.yaml --output junit > report.xml`,
 		Args: cobra.MinimumNArgs(1),
@@ -34,7 +36,7 @@ or if a file has a mistake in it. docs/policy.md has an example, and docs/config
 		if err != nil {
 			return err
 		}
-		tests, err := config.LoadTests(args, p, time.Now())
+		tests, err := config.LoadTests(args, p.OnlyPolicy, time.Now())
 		if err != nil {
 			return err
 		}
@@ -48,11 +50,11 @@ or if a file has a mistake in it. docs/policy.md has an example, and docs/config
 		}
 		switch out := cmd.OutOrStdout(); *report {
 		case "json":
-			err = writeJSON(out, testsForPrograms(results, failed))
+			err = writeJSON(out, testsForPrograms(results, failed, p.database))
 		case "junit":
 			err = writeJUnit(out, args, results)
 		default:
-			printTests(out, results, failed)
+			printTests(out, results, failed, p.database)
 		}
 		if err == nil && failed > 0 {
 			err = errTold
@@ -115,7 +117,7 @@ func (t *tested) title() string {
 }
 
 // printTests writes what was found for people.
-func printTests(w io.Writer, results []tested, failed int) {
+func printTests(w io.Writer, results []tested, failed int, database bool) {
 	p := painted(w)
 	for i := range results {
 		t := &results[i]
@@ -132,16 +134,21 @@ func printTests(w io.Writer, results []tested, failed int) {
 		fmt.Fprintf(w, "%s of %s\n", p.red(fmt.Sprintf("%d failed", failed)), count(len(results), "test", "tests"))
 		return
 	}
-	fmt.Fprintf(w, "%s: the policy does all that is expected\n", p.green(count(len(results), "test", "tests")))
+	of := "the policy"
+	if database {
+		of = "the policy of files and database"
+	}
+	fmt.Fprintf(w, "%s: %s does all that is expected\n", p.green(count(len(results), "test", "tests")), of)
 }
 
 // The forms of tests for programs.
 type (
 	testsJSON struct {
-		Passed bool       `json:"passed"`
-		Tests  int        `json:"tests"`
-		Failed int        `json:"failed"`
-		List   []testJSON `json:"list"`
+		Passed   bool       `json:"passed"`
+		Database bool       `json:"database"` // whether its rules were tested with those of the files
+		Tests    int        `json:"tests"`
+		Failed   int        `json:"failed"`
+		List     []testJSON `json:"list"`
 	}
 	testJSON struct {
 		Name      string         `json:"name"`
@@ -165,8 +172,8 @@ type (
 	}
 )
 
-func testsForPrograms(results []tested, failed int) testsJSON {
-	j := testsJSON{Passed: failed == 0, Tests: len(results), Failed: failed, List: []testJSON{}}
+func testsForPrograms(results []tested, failed int, database bool) testsJSON {
+	j := testsJSON{Passed: failed == 0, Database: database, Tests: len(results), Failed: failed, List: []testJSON{}}
 	for i := range results {
 		t := &results[i]
 		one := testJSON{Name: t.title(), File: t.File, Line: t.Line, Column: t.Column, Passed: len(t.surprises) == 0}

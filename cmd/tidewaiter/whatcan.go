@@ -19,7 +19,7 @@ func newWhatCan() *cobra.Command {
 		Long: `Say all that somebody may do, through which rules, and what other rules take out again. WHO is user:NAME,
 robot:NAME, workload:NAME or anonymous. A user or a robot is looked up in the config's sources, so that their groups are the
 real ones. What ${user} and ${claims.NAME} stand for is filled in. A condition is said, and not judged: explain does
-that for one request.`,
+that for one request. The rules of the database are among those that are asked; --files-only leaves them out.`,
 		Example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com
   tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json
@@ -29,6 +29,7 @@ that for one request.`,
 	source := configFlags(cmd)
 	var who asker
 	who.mayHave(cmd)
+	filesOnly := filesOnlyFlag(cmd)
 	registry := cmd.Flags().String("registry", "", "only at the registry of this service `name` (default: at all)")
 	most := cmd.Flags().Uint("most", 1000, "at most so `many` of each list are shown (--output json has all)")
 	output := outputFlag(cmd)
@@ -50,7 +51,7 @@ that for one request.`,
 		if err != nil {
 			return err
 		}
-		p, err := inForce(cmd.Context(), cfg)
+		p, err := inForce(cmd.Context(), cfg, *filesOnly)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ func newWhoCan() *cobra.Command {
 		Long: `Say who may do a thing, through which rule, and whom another rule takes out again. What placeholders stand
 for is worked out: where ${user}/** is a pattern, it is the user prod who may push prod/app. A condition is said, and not
 judged: explain does that for one who asks. What a credential narrows its owner's rights to is not part of the answer.
+The rules of the database are among those that are asked; --files-only leaves them out.
 
 --members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.`,
 		Example: `  tidewaiter who-can push prod/app
@@ -34,6 +35,7 @@ judged: explain does that for one who asks. What a credential narrows its owner'
 	}
 	k := keepingFlags(cmd)
 	registry := registryFlag(cmd)
+	filesOnly := filesOnlyFlag(cmd)
 	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the state")
 	most := cmd.Flags().Uint("most", 100, "at most so `many` of each list are shown (--output json has all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -55,7 +57,7 @@ judged: explain does that for one who asks. What a credential narrows its owner'
 		if err != nil {
 			return err
 		}
-		p, err := inForce(cmd.Context(), cfg)
+		p, err := inForce(cmd.Context(), cfg, *filesOnly)
 		if err != nil {
 			return err
 		}

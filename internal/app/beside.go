@@ -20,7 +20,7 @@ import (
 // within two seconds. The state is made where it is missing, so that there can be an administrator before the
 // first start. closing ends it.
 func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	db, err := openState(ctx, cfg, store.Open)
+	db, err := openState(ctx, cfg.State, store.Open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +38,7 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 
 // ReadAccounts is OpenAccounts for looking only: it makes and changes nothing.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	db, err := openState(ctx, cfg, store.OpenReadOnly)
+	db, err := openState(ctx, cfg.State, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,12 +50,14 @@ func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 }
 
 // openState opens what the service has open, too.
-func openState(ctx context.Context, cfg *config.Config, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
-	if strings.HasPrefix(cfg.State, "sqlite::memory:") {
-		return nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program sees it", cfg.State)
+func openState(ctx context.Context, state string, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
+	if inMemory(state) {
+		return nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program sees it", state)
 	}
-	return open(ctx, cfg.State)
+	return open(ctx, state)
 }
+
+func inMemory(state string) bool { return strings.HasPrefix(state, "sqlite::memory:") }
 
 func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {
 	return accounts.Open(accounts.Options{

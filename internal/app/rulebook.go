@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -55,7 +54,7 @@ func (a *App) Rulebook() *rulebook.Rulebook { return a.rulebook }
 // within two seconds. It makes no policy of it, so that a contradiction between files and database can be mended. The state is made where
 // it is missing. closing ends it.
 func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	db, err := openState(ctx, cfg, store.Open)
+	db, err := openState(ctx, cfg.State, store.Open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,11 +72,15 @@ func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 
 // ReadRulebook is OpenRulebook for looking only: it makes and changes nothing.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	db, err := openState(ctx, cfg, store.OpenReadOnly)
+	return readRulebook(ctx, cfg.State, filesOf(cfg))
+}
+
+func readRulebook(ctx context.Context, state string, files rulebook.Files) (_ *rulebook.Rulebook, closing func() error, err error) {
+	db, err := openState(ctx, state, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := rulebook.New(rulebookOptions(db, nil), filesOf(cfg))
+	b, err := rulebook.New(rulebookOptions(db, nil), files)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
@@ -87,16 +90,21 @@ func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 // LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of files and database. Before the
 // first start, and where the state is in the memory of a service, there are the files alone.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
+	b, _, closing, err := loadRulebook(ctx, cfg.State, filesOf(cfg))
+	return b, closing, err
+}
+
+// loadRulebook is LoadRulebook. It says whether there is a database; a state of "" has none.
+func loadRulebook(ctx context.Context, state string, files rulebook.Files) (_ *rulebook.Rulebook, database bool, closing func() error, err error) {
 	var b *rulebook.Rulebook
-	closing = func() error { return nil }
-	if strings.HasPrefix(cfg.State, "sqlite::memory:") {
-		err = fs.ErrNotExist
-	} else {
-		b, closing, err = ReadRulebook(ctx, cfg)
+	err = fs.ErrNotExist
+	if state != "" && !inMemory(state) {
+		b, closing, err = readRulebook(ctx, state, files)
 	}
+	database = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
 		closing = func() error { return nil }
-		b, err = rulebook.New(rulebookOptions(nil, nil), filesOf(cfg))
+		b, err = rulebook.New(rulebookOptions(nil, nil), files)
 	}
 	if err == nil {
 		if err = b.Load(ctx); err != nil {
@@ -104,19 +112,42 @@ func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 		}
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	return b, closing, nil
+	return b, database, closing, nil
 }
 
 // Policy is the policy that a service with this config has in force: of files, database and namespaces.
-func Policy(ctx context.Context, cfg *config.Config) (_ *policy.Policy, err error) {
-	b, closing, err := LoadRulebook(ctx, cfg)
+func Policy(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
+	p, _, err := policyOf(ctx, cfg.State, filesOf(cfg))
+	return p, err
+}
+
+// PolicyOfFiles is what would be in force if the database had no rules.
+func PolicyOfFiles(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
+	p, _, err := policyOf(ctx, "", filesOf(cfg))
+	return p, err
+}
+
+// Complete makes what files say of policy into what a service has in force: with the rules of the database at State, unless
+// that is "", and with those that are built in. It says whether there is a database.
+func Complete(ctx context.Context, files *config.OnlyPolicy) (database bool, err error) {
+	p, database, err := policyOf(ctx, files.State, rulebook.Files{Source: files.Rules, Services: files.Services})
 	if err != nil {
-		return nil, err
+		return false, err
+	}
+	files.Policy = p
+	files.Rules.Rules = p.Rules()
+	return database, nil
+}
+
+func policyOf(ctx context.Context, state string, files rulebook.Files) (_ *policy.Policy, database bool, err error) {
+	b, database, closing, err := loadRulebook(ctx, state, files)
+	if err != nil {
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	return b.Policy(), nil
+	return b.Policy(), database, nil
 }
 
 // CheckState looks whether files and database contradict each other.

@@ -141,9 +141,24 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 		"tidewaiter.yaml": "registries: [ { service: r, notifications: { secret_file: nowhere } } ]\npolicy: { files: [p.yaml], rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull] } ] }",
 		"p.yaml":          "rules: [ { name: b, subjects: [anyone], repositories: [b], role: w } ]\nroles: { w: [push] }",
 	}
-	p, err := loadPolicy(disk, policyOf("tidewaiter.yaml"))
+	p, err := loadPolicy(disk, policyOf("tidewaiter.yaml", false))
 	if err != nil || p.Policy.Len() != 2 || !cmp.Equal(p.Services, []string{"r"}) || len(p.Files) != 2 {
 		t.Errorf("%+v, %v", p, err)
+	}
+	if p.State != "" {
+		t.Errorf("the state was not asked for: %s", p.State)
+	}
+	for text, want := range map[string]string{
+		"registries: [ { service: r } ]":                         "sqlite:data/state.db", // all rules may be in the database
+		"registries: []\npolicy: {}\nstate: sqlite:/tmp/s.db":    "sqlite:/tmp/s.db",
+		"policy: {}\nstate: postgres://ann@db/waiter": "postgres://ann@db/waiter",
+	} {
+		if p, err := loadPolicy(files{"c.yaml": text}, policyOf("c.yaml", true)); err != nil || p.State != want {
+			t.Errorf("%s: %+v, %v", text, p, err)
+		}
+	}
+	if _, err := loadPolicy(files{"c.yaml": "policy: {}\nstate: state.db"}, policyOf("c.yaml", true)); err == nil || !strings.Contains(err.Error(), `c.yaml:2:8: the state has no scheme`) {
+		t.Errorf("a state without a scheme: %v", err)
 	}
 	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}))
 	if err != nil || p.Policy.Len() != 1 || p.Services != nil {
@@ -153,7 +168,7 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 		"p.yaml":       `p.yaml:1:1: the config has no policy; for a file with roles and rules at its top, there is --policy`,
 		"nowhere.yaml": `opening nowhere.yaml: file does not exist; --config names another, and --policy a file of rules alone`,
 	} {
-		if _, err := loadPolicy(disk, policyOf(file)); err == nil || err.Error() != want {
+		if _, err := loadPolicy(disk, policyOf(file, true)); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

@@ -31,6 +31,13 @@ const (
 	maxHint = 200 // bytes at the end of a refusal, which is one line on a terminal
 )
 
+func stateKey() key[written] {
+	return on("state", state(), func(w *written, v string) { w.State = v }).
+		or("sqlite:data/state.db").
+		says("Where the journal and all else that must last is kept. `sqlite:` and the path of a file: the file and its folder are made where they are missing, and must be on a disk of this machine. `sqlite::memory:` keeps nothing. `postgres://USER@HOST/DATABASE` is for several replicas; its password stands in a file of its own (`password_file`). docs/state.md says more.").
+		shows("state: sqlite:/var/lib/tidewaiter/state.db\n")
+}
+
 func configKeys() []key[written] {
 	return []key[written]{
 		on("public_url", webAddress(), func(w *written, v string) { w.PublicURL = v }).
@@ -50,10 +57,7 @@ func configKeys() []key[written] {
 			or("{}").
 			says("The paths of addresses that can be changed.").
 			shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
-		on("state", state(), func(w *written, v string) { w.State = v }).
-			or("sqlite:data/state.db").
-			says("Where the journal and all else that must last is kept. `sqlite:` and the path of a file: the file and its folder are made where they are missing, and must be on a disk of this machine. `sqlite::memory:` keeps nothing. `postgres://USER@HOST/DATABASE` is for several replicas; its password stands in a file of its own (`password_file`). docs/state.md says more.").
-			shows("state: sqlite:/var/lib/tidewaiter/state.db\n"),
+		stateKey(),
 		on("audit", one(BestEffort, Strict), func(w *written, v Audit) { w.Audit = v }).
 			or("best-effort").
 			says("What happens to a token request whose decision cannot be written to the journal. `best-effort`: it is answered, and the loss is counted and logged. `strict`: it is answered only when its decision is on disk.").

@@ -6,22 +6,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// OnlyPolicy is what files say of policy, without all else that a service needs: no key, secret, state or source of
+// OnlyPolicy is what files say of policy, without all else that a service needs: no key, secret or source of
 // identity is looked at.
 type OnlyPolicy struct {
 	Policy   *policy.Policy
 	Rules    policy.Source // what Policy was compiled from
 	Services []string      // the names of registries; nil: it is not said which there are
 	Files    []string      // all YAML files that were read
+	State    string        // where a database may have rules beside; "": that was not asked
 }
 
-// LoadPolicy reads the policy of a config, and of the files that it names. The error is Problems.
-func LoadPolicy(file string) (*OnlyPolicy, error) { return loadPolicy(thisMachine{}, policyOf(file)) }
+// LoadPolicy reads the policy of a config, and of the files that it names; with state, where its database is, too. The
+// error is Problems.
+func LoadPolicy(file string, state bool) (*OnlyPolicy, error) {
+	return loadPolicy(thisMachine{}, policyOf(file, state))
+}
 
 // LoadRules reads files with roles and rules at their top, which are one policy. The error is Problems.
 func LoadRules(files []string) (*OnlyPolicy, error) { return loadPolicy(thisMachine{}, rulesOf(files)) }
 
-func policyOf(file string) func(*loader) *OnlyPolicy {
+func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 	return func(l *loader) *OnlyPolicy {
 		l.report.files = []string{file}
 		f := l.open(file)
@@ -33,14 +37,32 @@ func policyOf(file string) func(*loader) *OnlyPolicy {
 		if !ok || !d.is(f.node, yaml.MappingNode, "a section") {
 			return nil
 		}
-		if !has(f.node, "policy") {
+		if !has(f.node, "policy") && (!withState || has(f.node, "rules") || has(f.node, "roles")) {
 			d.problem(f.node, "the config has no policy; for a file with roles and rules at its top, there is --policy")
 			return nil
 		}
-		p, _ := section(policyKeys()).read(d, value(f.node, "policy"))
+		var p writtenPolicy
+		if has(f.node, "policy") { // else all rules are in the database
+			p, _ = section(policyKeys()).read(d, value(f.node, "policy"))
+		}
 		policies := append([]writtenPolicy{p}, l.policies(d, f.node, p.files)...)
-		return l.only(policies, cross{d: d, root: f.node}.services())
+		only := l.only(policies, cross{d: d, root: f.node}.services())
+		if withState {
+			only.State = stateOf(d, f.node)
+		}
+		return only
 	}
+}
+
+// stateOf is where a config keeps its state.
+func stateOf(d *decoder, root *yaml.Node) string {
+	k := stateKey()
+	node, into := k.fallback, written{}
+	if has(root, "state") {
+		node = value(root, "state")
+	}
+	k.read(d, node, &into)
+	return into.State
 }
 
 func rulesOf(files []string) func(*loader) *OnlyPolicy {
