@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -96,11 +97,11 @@ type (
 
 // decoder reads blocks. It remembers principals, so that those in many blocks are read once.
 type decoder struct {
-	q          querier
+	q          store.Querier
 	principals *cache[hash, *policy.Principal]
 }
 
-func newDecoder(q querier) *decoder {
+func newDecoder(q store.Querier) *decoder {
 	return &decoder{q: q, principals: newCache[hash, *policy.Principal](4096, 1<<20)}
 }
 

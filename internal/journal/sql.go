@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // head is what the next block stands on.
@@ -28,7 +30,7 @@ func moveHead(ctx context.Context, tx *sql.Tx, h head) error {
 	return err
 }
 
-func selectHead(ctx context.Context, q querier) (head, error) {
+func selectHead(ctx context.Context, q store.Querier) (head, error) {
 	return scanHead(q.QueryRowContext(ctx, `SELECT next, principal, hash FROM journal_head WHERE one = 1`))
 }
 
@@ -114,12 +116,6 @@ func deleteEvents(ctx context.Context, tx *sql.Tx, epoch int64, limit int) (int6
 	return result.RowsAffected()
 }
 
-// querier is a database, a connection or a transaction.
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
 const blockColumns = `SELECT first, entries, earliest, latest, previous, hash, content FROM journal_blocks `
 
 func scanBlock(row *sql.Row) (*block, error) {
@@ -135,18 +131,18 @@ func scanBlock(row *sql.Row) (*block, error) {
 }
 
 // selectBlockAt returns the last block that begins at position or before it; sql.ErrNoRows if there is none.
-func selectBlockAt(ctx context.Context, q querier, position Position) (*block, error) {
+func selectBlockAt(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position))
 }
 
 // selectBlockFrom returns the first block that begins at position or after it; sql.ErrNoRows if there is none.
-func selectBlockFrom(ctx context.Context, q querier, position Position) (*block, error) {
+func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
 // selectBlocksOf returns where the blocks begin that may hold an id of that millisecond, and whose latest
 // id is at most slack milliseconds younger.
-func selectBlocksOf(ctx context.Context, q querier, millisecond, slack int64) (firsts []Position, err error) {
+func selectBlocksOf(ctx context.Context, q store.Querier, millisecond, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks
 		WHERE latest >= $1 AND latest <= $2 AND earliest <= $1 ORDER BY latest`, millisecond, millisecond+slack)
@@ -165,7 +161,7 @@ func selectBlocksOf(ctx context.Context, q querier, millisecond, slack int64) (f
 }
 
 // selectPrincipals calls found with each of the numbered principals that there is.
-func selectPrincipals(ctx context.Context, q querier, numbers []int64, found func(number int64, text []byte)) error {
+func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, text []byte)) error {
 	args := make([]any, len(numbers))
 	var places strings.Builder
 	for i, number := range numbers {

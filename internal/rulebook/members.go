@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -18,7 +19,7 @@ func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page
 	if err != nil {
 		return nil, "", err
 	}
-	list, err = collect(ctx, b.o.DB.Read(), scanMember, memberQuery+" WHERE namespace_id = $1 AND subject > $2 ORDER BY subject LIMIT $3", n.ID, page.After, page.Size()+1)
+	list, err = store.Collect(ctx, b.o.DB.Read(), scanMember, memberQuery+" WHERE namespace_id = $1 AND subject > $2 ORDER BY subject LIMIT $3", n.ID, page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing the members of %.130q: %w", namespace, err)
 	}
@@ -108,7 +109,7 @@ func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 		}
 		return err
 	}
-	own, err := collect(ctx, tx, text, "SELECT name FROM rulebook_roles WHERE namespace_id = $1 OR namespace_id = '' ORDER BY name LIMIT 10", n.ID)
+	own, err := store.Texts(ctx, tx, "SELECT name FROM rulebook_roles WHERE namespace_id = $1 OR namespace_id = '' ORDER BY name LIMIT 10", n.ID)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -57,14 +58,14 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 
 // apart is an error if a namespace would be inside another, or around one.
 func apart(ctx context.Context, tx *sql.Tx, name string) error {
-	names, err := collect(ctx, tx, text, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
+	names, err := store.Texts(ctx, tx, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
 	for outer := name; err == nil && len(names) == 0; {
 		cut := strings.LastIndexByte(outer, '/')
 		if cut < 0 {
 			return nil
 		}
 		outer = outer[:cut]
-		names, err = collect(ctx, tx, text, "SELECT name FROM namespaces WHERE name = $1", outer)
+		names, err = store.Texts(ctx, tx, "SELECT name FROM namespaces WHERE name = $1", outer)
 	}
 	switch {
 	case err != nil:
@@ -105,7 +106,7 @@ func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []
 		size = max(size, 1000)
 	}
 	for after := page.After; ; {
-		more, err := collect(ctx, b.o.DB.Read(), scanNamespace, namespaceQuery+" WHERE n.name > $1 ORDER BY n.name LIMIT $2", after, size)
+		more, err := store.Collect(ctx, b.o.DB.Read(), scanNamespace, namespaceQuery+" WHERE n.name > $1 ORDER BY n.name LIMIT $2", after, size)
 		if err != nil {
 			return nil, "", fmt.Errorf("listing namespaces: %w", err)
 		}
@@ -218,7 +219,7 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 // of their names.
 func (b *Rulebook) forgetRobots(ctx context.Context, tx *sql.Tx, namespace string) error {
 	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
-	subjects, err := collect(ctx, tx, text, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)
+	subjects, err := store.Texts(ctx, tx, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)
 	for _, subject := range subjects {
 		if in, _, ok := RobotIn(strings.TrimPrefix(subject, "robot:")); err == nil && ok && in == namespace {
 			err = Forget(ctx, b.o.DB, tx, subject)

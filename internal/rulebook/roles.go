@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -109,7 +110,7 @@ func (b *Rulebook) Roles(ctx context.Context, by Actor, namespace string, page P
 	if err != nil {
 		return nil, "", err
 	}
-	list, err = collect(ctx, b.o.DB.Read(), scanRole, roleQuery+" WHERE namespace_id = $1 AND name > $2 ORDER BY name LIMIT $3", in, page.After, page.Size()+1)
+	list, err = store.Collect(ctx, b.o.DB.Read(), scanRole, roleQuery+" WHERE namespace_id = $1 AND name > $2 ORDER BY name LIMIT $3", in, page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing roles: %w", err)
 	}
@@ -179,7 +180,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	if err != nil {
 		return err
 	}
-	rules, err := collect(ctx, tx, scanRule, ruleQuery+" WHERE role = $1 ORDER BY name", r.Name)
+	rules, err := store.Collect(ctx, tx, scanRule, ruleQuery+" WHERE role = $1 ORDER BY name", r.Name)
 	if err != nil {
 		return err
 	}
@@ -209,9 +210,9 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 func usersOf(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
 	if in.ID != "" {
 		// One for all of the same name would take its place, unasked.
-		return collect(ctx, tx, text, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", in.ID, role)
+		return store.Texts(ctx, tx, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", in.ID, role)
 	}
-	rules, err := collect(ctx, tx, text, "SELECT name FROM rulebook_rules WHERE role = $1 ORDER BY name LIMIT 5", role)
+	rules, err := store.Texts(ctx, tx, "SELECT name FROM rulebook_rules WHERE role = $1 ORDER BY name LIMIT 5", role)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,7 @@ func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error)
 	if builtInRole(role) != 0 {
 		return nil, nil // theirs is another
 	}
-	return collect(ctx, tx, func(row scanner) (string, error) {
+	return store.Collect(ctx, tx, func(row store.Row) (string, error) {
 		var subject, namespace string
 		err := row.Scan(&subject, &namespace)
 		return subject + " in the namespace " + namespace, err

@@ -9,6 +9,7 @@ import (
 	"maps"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -94,7 +95,7 @@ func (b *Rulebook) Rules(ctx context.Context, by Actor, page Page) (list []Rule,
 	if err := b.need(by, RightPolicy, scope.Read); err != nil {
 		return nil, "", err
 	}
-	list, err = collect(ctx, b.o.DB.Read(), scanRule, ruleQuery+" WHERE name > $1 ORDER BY name LIMIT $2", page.After, page.Size()+1)
+	list, err = store.Collect(ctx, b.o.DB.Read(), scanRule, ruleQuery+" WHERE name > $1 ORDER BY name LIMIT $2", page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing rules: %w", err)
 	}
@@ -152,7 +153,7 @@ func (b *Rulebook) checkContent(ctx context.Context, tx *sql.Tx, c *Content) err
 
 // rolesNow are all roles that rules may name.
 func rolesNow(ctx context.Context, tx *sql.Tx, files Files) (roles, error) {
-	list, err := collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = ''")
+	list, err := store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = ''")
 	if err != nil {
 		return nil, err
 	}

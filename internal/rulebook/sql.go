@@ -10,32 +10,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// querier is a transaction, or connections for reading.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-type scanner interface{ Scan(...any) error }
-
-// collect reads rows.
-func collect[T any](ctx context.Context, q querier, read func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		one, err := read(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, one)
-	}
-	return list, rows.Err()
-}
-
 // found is ErrNotFound where there is no row.
 func found[T any](one T, err error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
@@ -44,10 +18,8 @@ func found[T any](one T, err error) (T, error) {
 	return one, err
 }
 
-func text(row scanner) (s string, err error) { return s, row.Scan(&s) }
-
 // counter is how often something was changed.
-func counter(ctx context.Context, q querier) (n int64, err error) {
+func counter(ctx context.Context, q store.Querier) (n int64, err error) {
 	return n, q.QueryRowContext(ctx, "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n)
 }
 
@@ -64,10 +36,10 @@ func read(ctx context.Context, db *store.DB, known *contents) (*contents, error)
 		if c.counter, err = counter(ctx, tx); err != nil {
 			return err
 		}
-		if c.named, err = collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
+		if c.named, err = store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
 			return err
 		}
-		if c.written, err = collect(ctx, tx, scanRule, ruleQuery+" ORDER BY name"); err != nil {
+		if c.written, err = store.Collect(ctx, tx, scanRule, ruleQuery+" ORDER BY name"); err != nil {
 			return err
 		}
 		return c.readNamespaces(ctx, tx)
@@ -80,7 +52,7 @@ func read(ctx context.Context, db *store.DB, known *contents) (*contents, error)
 
 func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	byID := make(map[string]*namespace)
-	c.namespaces, err = collect(ctx, tx, func(row scanner) (*namespace, error) {
+	c.namespaces, err = store.Collect(ctx, tx, func(row store.Row) (*namespace, error) {
 		n := new(namespace)
 		err := row.Scan(&n.id, &n.name, &n.visibility)
 		byID[n.id] = n
@@ -89,7 +61,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = collect(ctx, tx, func(row scanner) (none struct{}, err error) {
+	_, err = store.Collect(ctx, tx, func(row store.Row) (none struct{}, err error) {
 		var id string
 		r, err := scanRole(prefixed{row, &id})
 		if n := byID[id]; n != nil {
@@ -100,7 +72,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = collect(ctx, tx, func(row scanner) (none struct{}, err error) {
+	_, err = store.Collect(ctx, tx, func(row store.Row) (none struct{}, err error) {
 		var id string
 		var m Member
 		err = row.Scan(&id, &m.Subject, &m.Role)
@@ -114,12 +86,12 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 
 // prefixed is a row with one more column before those that are asked for.
 type prefixed struct {
-	scanner
+	store.Row
 	first *string
 }
 
 func (p prefixed) Scan(places ...any) error {
-	return p.scanner.Scan(append([]any{p.first}, places...)...)
+	return p.Row.Scan(append([]any{p.first}, places...)...)
 }
 
 const (
@@ -127,7 +99,7 @@ const (
 	roleQuery   = "SELECT " + roleColumns + " FROM rulebook_roles"
 )
 
-func scanRole(row scanner) (r Role, err error) {
+func scanRole(row store.Row) (r Role, err error) {
 	var created, changed, lifetime int64
 	var actions string
 	if err := row.Scan(&r.ID, &r.Name, &r.Version, &created, &changed, &actions, &lifetime); err != nil {
@@ -137,7 +109,7 @@ func scanRole(row scanner) (r Role, err error) {
 	return r, r.Actions.UnmarshalText([]byte(actions))
 }
 
-func findRole(ctx context.Context, q querier, namespaceID, name string) (Role, error) {
+func findRole(ctx context.Context, q store.Querier, namespaceID, name string) (Role, error) {
 	return found(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
 }
 
@@ -154,7 +126,7 @@ func updateRole(ctx context.Context, tx *sql.Tx, r *Role) error {
 
 const ruleQuery = "SELECT id, name, version, created, changed, content FROM rulebook_rules"
 
-func scanRule(row scanner) (r Rule, err error) {
+func scanRule(row store.Row) (r Rule, err error) {
 	var created, changed int64
 	var name, content string
 	if err := row.Scan(&r.ID, &name, &r.Version, &created, &changed, &content); err != nil {
@@ -166,7 +138,7 @@ func scanRule(row scanner) (r Rule, err error) {
 	return r, err
 }
 
-func findRule(ctx context.Context, q querier, name string) (Rule, error) {
+func findRule(ctx context.Context, q store.Querier, name string) (Rule, error) {
 	return found(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
 }
 
@@ -194,14 +166,14 @@ const namespaceQuery = `
 		(SELECT count(*) FROM namespace_members m WHERE m.namespace_id = n.id)
 	FROM namespaces n`
 
-func scanNamespace(row scanner) (n Namespace, err error) {
+func scanNamespace(row store.Row) (n Namespace, err error) {
 	var created, changed int64
 	err = row.Scan(&n.ID, &n.Name, &n.Version, &created, &changed, &n.Visibility, &n.Size)
 	n.Created, n.Changed = at(created), at(changed)
 	return n, err
 }
 
-func findNamespace(ctx context.Context, q querier, name string) (Namespace, error) {
+func findNamespace(ctx context.Context, q store.Querier, name string) (Namespace, error) {
 	return found(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
 }
 
@@ -218,7 +190,7 @@ func updateNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
 
 const memberQuery = "SELECT subject, role, created FROM namespace_members"
 
-func scanMember(row scanner) (m Member, err error) {
+func scanMember(row store.Row) (m Member, err error) {
 	var created int64
 	err = row.Scan(&m.Subject, &m.Role, &created)
 	m.Created = at(created)
@@ -230,13 +202,13 @@ func Hold(ctx context.Context, tx *sql.Tx, namespace string) (id string, err err
 	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
 		return "", err
 	}
-	return found(text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+	return found(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
 }
 
 // Forget ends the memberships of a subject that is no more, in the transaction that removes it: a namesake has
 // none of them. If it was a member, that is a change of the rulebook: whoever writes other topics names them before.
 func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
-	n, err := affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
+	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	if err == nil && n > 0 {
 		err = db.Bump(ctx, tx, topic)
 	}
@@ -245,7 +217,7 @@ func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error
 
 // inserted is ErrExists where a row of that name was there.
 func inserted(result sql.Result, err error) error {
-	n, err := affected(result, err)
+	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
 		err = ErrExists
 	}
@@ -254,19 +226,11 @@ func inserted(result sql.Result, err error) error {
 
 // altered is ErrChanged where the row is not what it was.
 func altered(result sql.Result, err error) error {
-	n, err := affected(result, err)
+	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
 		err = ErrChanged
 	}
 	return err
-}
-
-func affected(result sql.Result, err error) (int, error) {
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
 }
 
 // ms is a time as it is kept: milliseconds since 1970.

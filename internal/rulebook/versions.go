@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -81,7 +82,7 @@ func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
 	now := ms(b.o.Now())
 	n := 0
 	err = b.write(ctx, "", func(tx *sql.Tx) error {
-		n, err = affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))
+		n, err = store.Affected(tx.ExecContext(ctx, "UPDATE rulebook_versions SET used = $1 WHERE id = $2", now, p.ID()))
 		return err
 	})
 	if err == nil && n == 0 {
@@ -108,7 +109,7 @@ func forgetVersions(ctx context.Context, tx *sql.Tx) error {
 		id   string
 		size int
 	}
-	all, err := collect(ctx, tx, func(row scanner) (v version, err error) { return v, row.Scan(&v.id, &v.size) },
+	all, err := store.Collect(ctx, tx, func(row store.Row) (v version, err error) { return v, row.Scan(&v.id, &v.size) },
 		"SELECT id, length(source) FROM rulebook_versions ORDER BY used DESC, id")
 	size := 0
 	for i, v := range all {

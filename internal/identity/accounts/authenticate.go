@@ -11,6 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -203,7 +204,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 
 // rests returns when a token is void because one that it was made with, or that with, is over: has ended, or was not used for too long.
 // It is later when that is used again; zero: never. Being used does not keep what it was made with.
-func (a *Accounts) rests(ctx context.Context, q querier, t *Token) (end time.Time, err error) {
+func (a *Accounts) rests(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	made, err := above(ctx, q, t)
 	for _, m := range made {
 		end = sooner(end, m.Expires)
@@ -241,7 +242,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials
 	if err == nil {
 		by := Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
 		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
-			n, err := affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
+			n, err := store.Affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
 			if err != nil || n == 0 { // it was changed meanwhile
 				return nil, err
 			}

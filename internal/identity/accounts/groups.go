@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -55,7 +56,7 @@ func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Grou
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
-	list, err = collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.Size()+1)
+	list, err = store.Collect(ctx, a.o.DB.Read(), scanGroup, groupQuery+" WHERE g.name > $1 ORDER BY g.name LIMIT $2", page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing groups: %w", err)
 	}
@@ -73,14 +74,14 @@ func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Pag
 		return nil, "", fmt.Errorf("listing the members of %.80q: %w", group, err)
 	}
 	kind, name, _ := parseLogin(page.After)
-	login := func(row scanner) (string, error) {
+	login := func(row store.Row) (string, error) {
 		var r record
 		var kind string
 		err := row.Scan(&kind, &r.Name)
 		err = errors.Join(err, r.Kind.UnmarshalText([]byte(kind)))
 		return r.Login(), err
 	}
-	logins, err = collect(ctx, a.o.DB.Read(), login, `
+	logins, err = store.Collect(ctx, a.o.DB.Read(), login, `
 		SELECT a.kind, a.name FROM account_members m JOIN accounts a ON a.id = m.account_id
 		WHERE m.group_id = $1 AND (a.name > $2 OR a.name = $2 AND a.kind > $3) ORDER BY a.name, a.kind LIMIT $4`,
 		g.ID, name, kind.String(), page.Size()+1)
@@ -141,7 +142,7 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		} else {
 			note.Action = "group.leave"
 			var n int
-			n, err = affected(tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1 AND account_id = $2", g.ID, r.ID))
+			n, err = store.Affected(tx.ExecContext(ctx, "DELETE FROM account_members WHERE group_id = $1 AND account_id = $2", g.ID, r.ID))
 			changed = n > 0
 			g.Size--
 		}
@@ -170,7 +171,7 @@ func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *G
 	if a.May(by, rightAdministrators, scope.Write) {
 		return nil
 	}
-	members, err := texts(ctx, tx, "SELECT account_id FROM account_members WHERE group_id = $1", g.ID)
+	members, err := store.Texts(ctx, tx, "SELECT account_id FROM account_members WHERE group_id = $1", g.ID)
 	for _, id := range members {
 		if err != nil {
 			break
@@ -215,7 +216,7 @@ func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, versi
 			if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {
 				return nil, err
 			}
-			n, err := affected(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
+			n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM account_groups WHERE id = $1 AND version = $2", g.ID, g.Version))
 			if err == nil && n == 0 {
 				err = ErrChanged
 			}

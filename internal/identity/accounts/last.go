@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // ErrLast means that the change would leave nobody who is an administrator for good: enabled, without an end, and in the group
@@ -18,8 +19,8 @@ func (lastError) Is(target error) bool { return target == ErrForbidden } //nolin
 
 // lasting says whether there is an administrator for good. Those of other sources are not seen: who they are
 // is known only when they sign in.
-func lasting(ctx context.Context, q querier) (bool, error) {
-	one, err := texts(ctx, q, `
+func lasting(ctx context.Context, q store.Querier) (bool, error) {
+	one, err := store.Texts(ctx, q, `
 		SELECT a.id FROM account_groups g JOIN account_members m ON m.group_id = g.id JOIN accounts a ON a.id = m.account_id
 		WHERE g.name = $1 AND a.disabled = 0 AND a.expires = 0 LIMIT 1`, Administrators)
 	return len(one) > 0, err

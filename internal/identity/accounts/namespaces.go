@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -22,7 +23,7 @@ func (a *Accounts) Robots(ctx context.Context, by Actor, namespace string, page 
 		return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, ErrNotFound)
 	}
 	prefix := strings.ReplaceAll(namespace, "/", ".") + "."
-	records, err := collect(ctx, a.o.DB.Read(), scanAccount, "SELECT "+accountColumns+` FROM accounts
+	records, err := store.Collect(ctx, a.o.DB.Read(), scanAccount, "SELECT "+accountColumns+` FROM accounts
 		WHERE namespace <> '' AND kind = 'robot' AND substr(name, 1, $1) = $2 AND name > $3 ORDER BY name LIMIT $4`, len(prefix), prefix, page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -83,7 +84,7 @@ func (a *Accounts) afresh(ctx context.Context, who Owner) (*policy.Principal, er
 
 // owner finds the principal that a token is to be made for, or whose tokens are asked for. The error is ErrNotFound, or that
 // of the source.
-func (a *Accounts) owner(ctx context.Context, q querier, who Owner) (*policy.Principal, error) {
+func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*policy.Principal, error) {
 	if who.Source != "" && who.Source != Source {
 		p, err := a.elsewhere(ctx, who)
 		if errors.Is(err, identity.ErrUnknown) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -138,7 +139,7 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owne
 	if kind != altered {
 		return 0, errVoids
 	}
-	gone, err := affected(tx.ExecContext(ctx, `
+	gone, err := store.Affected(tx.ExecContext(ctx, `
 		DELETE FROM account_tokens WHERE id IN (
 			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END, id LIMIT $4)`,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 // Whoever lost the answer to a creation may try it again with the same Actor.Key: it is made once, and the second answer shows what there
@@ -117,7 +118,7 @@ func (a *Accounts) again(ctx context.Context, tx *sql.Tx, kind string, t *Token,
 	if a.lastTouch(t.ID) != 0 {
 		return nil, errUsed // which is not yet written
 	}
-	n, err := affected(tx.ExecContext(ctx, "UPDATE account_tokens SET hash = $1 WHERE id = $2 AND used = 0", d[:], t.ID))
+	n, err := store.Affected(tx.ExecContext(ctx, "UPDATE account_tokens SET hash = $1 WHERE id = $2 AND used = 0", d[:], t.ID))
 	if err == nil && n == 0 {
 		err = errUsed
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -135,7 +136,7 @@ func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap ti
 
 // robotSecrets are the secrets of a robot, the present one first.
 func robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
-	return collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
+	return store.Collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
 		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, id, string(Robot))
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
 const (
@@ -175,7 +177,7 @@ const sweepQuery = `
 func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
 	for {
-		ids, err := texts(ctx, a.o.DB.Read(), sweepQuery,
+		ids, err := store.Texts(ctx, a.o.DB.Read(), sweepQuery,
 			ms(now.Add(-keepEnded)), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept)
 		if err != nil {
 			return fmt.Errorf("looking for ended tokens: %w", err)

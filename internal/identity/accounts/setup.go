@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -27,8 +28,8 @@ func (a *Accounts) Administered(ctx context.Context) (bool, error) {
 	return yes, nil
 }
 
-func administered(ctx context.Context, q querier) (bool, error) {
-	one, err := texts(ctx, q, `
+func administered(ctx context.Context, q store.Querier) (bool, error) {
+	one, err := store.Texts(ctx, q, `
 		SELECT a.id FROM account_groups g JOIN account_members m ON m.group_id = g.id JOIN accounts a ON a.id = m.account_id
 		WHERE g.name = $1 LIMIT 1`, Administrators)
 	return len(one) > 0, err
@@ -109,7 +110,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 
 // offered is identity.ErrRejected unless a secret is one that is offered.
 func (a *Accounts) offered(ctx context.Context, d digest) error {
-	found, err := texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now()))
+	found, err := store.Texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now()))
 	if err == nil && len(found) == 0 {
 		err = identity.ErrRejected
 	}
@@ -123,7 +124,7 @@ func takeOffer(ctx context.Context, tx *sql.Tx, d digest, now time.Time) error {
 		hash    []byte
 		expires int64
 	}
-	offers, err := collect(ctx, tx, func(row scanner) (o offer, err error) { return o, row.Scan(&o.hash, &o.expires) },
+	offers, err := store.Collect(ctx, tx, func(row store.Row) (o offer, err error) { return o, row.Scan(&o.hash, &o.expires) },
 		"DELETE FROM account_setup RETURNING hash, expires")
 	if err != nil {
 		return err

@@ -9,14 +9,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
-
-// querier is a transaction, or connections for reading.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
 
 // record is a row of accounts with its groups.
 type record struct {
@@ -42,9 +37,7 @@ func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace"
 
-type scanner interface{ Scan(...any) error }
-
-func scanAccount(row scanner) (r record, err error) {
+func scanAccount(row store.Row) (r record, err error) {
 	var kind string
 	var created, changed, expires, disabled int64
 	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash, &r.namespace); err != nil {
@@ -62,7 +55,7 @@ func scanAccount(row scanner) (r record, err error) {
 }
 
 // find reads an account by its login. The error is ErrNotFound, or that of the database.
-func find(ctx context.Context, q querier, login string) (record, error) {
+func find(ctx context.Context, q store.Querier, login string) (record, error) {
 	kind, name, ok := parseLogin(login)
 	if !ok {
 		return record{}, ErrNotFound
@@ -72,7 +65,7 @@ func find(ctx context.Context, q querier, login string) (record, error) {
 }
 
 // findID reads an account by its id.
-func findID(ctx context.Context, q querier, id string) (record, error) {
+func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
@@ -96,39 +89,16 @@ func findHeld(ctx context.Context, tx *sql.Tx, login string) (record, error) {
 	return findID(ctx, tx, r.ID)
 }
 
-func withGroups(ctx context.Context, q querier) func(record, error) (record, error) {
+func withGroups(ctx context.Context, q store.Querier) func(record, error) (record, error) {
 	return func(r record, err error) (record, error) {
 		if err != nil {
 			return record{}, err
 		}
-		r.Groups, err = texts(ctx, q, `
+		r.Groups, err = store.Texts(ctx, q, `
 			SELECT g.name FROM account_members m JOIN account_groups g ON g.id = m.group_id
 			WHERE m.account_id = $1 ORDER BY g.name`, r.ID)
 		return r, err
 	}
-}
-
-// texts reads one column.
-func texts(ctx context.Context, q querier, query string, args ...any) (list []string, err error) {
-	return collect(ctx, q, func(row scanner) (text string, err error) { return text, row.Scan(&text) }, query, args...)
-}
-
-// collect reads rows.
-func collect[T any](ctx context.Context, q querier, read func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		one, err := read(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, one)
-	}
-	return list, rows.Err()
 }
 
 // insertAccount adds a row; the error is ErrExists where the name is taken.
@@ -141,7 +111,7 @@ func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 
 // updateAccount writes what can change and raises the version; the error is ErrChanged where somebody else has.
 func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
-	n, err := affected(tx.ExecContext(ctx, `
+	n, err := store.Affected(tx.ExecContext(ctx, `
 		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5
 		WHERE id = $6 AND version = $7`,
 		r.Version+1, ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.ID, r.Version))
@@ -152,7 +122,7 @@ func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	return err
 }
 
-func findGroup(ctx context.Context, q querier, name string) (g Group, err error) {
+func findGroup(ctx context.Context, q store.Querier, name string) (g Group, err error) {
 	g, err = scanGroup(q.QueryRowContext(ctx, groupQuery+" WHERE g.name = $1", name))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -164,7 +134,7 @@ const groupQuery = `
 	SELECT g.id, g.name, g.version, g.created, (SELECT count(*) FROM account_members m WHERE m.group_id = g.id)
 	FROM account_groups g`
 
-func scanGroup(row scanner) (g Group, err error) {
+func scanGroup(row store.Row) (g Group, err error) {
 	var created int64
 	err = row.Scan(&g.ID, &g.Name, &g.Version, &created, &g.Size)
 	g.Created = at(created)
@@ -178,7 +148,7 @@ func insertGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
 }
 
 func raiseGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
-	n, err := affected(tx.ExecContext(ctx, "UPDATE account_groups SET version = $1 WHERE id = $2 AND version = $3", g.Version+1, g.ID, g.Version))
+	n, err := store.Affected(tx.ExecContext(ctx, "UPDATE account_groups SET version = $1 WHERE id = $2 AND version = $3", g.Version+1, g.ID, g.Version))
 	if err == nil && n == 0 {
 		err = ErrChanged
 	}
@@ -187,7 +157,7 @@ func raiseGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
 }
 
 func insertMember(ctx context.Context, tx *sql.Tx, group, account string) (added bool, err error) {
-	n, err := affected(tx.ExecContext(ctx,
+	n, err := store.Affected(tx.ExecContext(ctx,
 		"INSERT INTO account_members (group_id, account_id) VALUES ($1, $2) ON CONFLICT DO NOTHING", group, account))
 	return n > 0, err
 }
@@ -195,7 +165,7 @@ func insertMember(ctx context.Context, tx *sql.Tx, group, account string) (added
 const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id, t.owner_name, t.name, t.limits,
 	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from`
 
-func scanToken(row scanner) (t Token, err error) {
+func scanToken(row store.Row) (t Token, err error) {
 	var purpose, kind, limits, from string
 	var created, expires, used int64
 	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
@@ -225,23 +195,23 @@ func scanToken(row scanner) (t Token, err error) {
 }
 
 // findToken reads a token by its id.
-func findToken(ctx context.Context, q querier, id string) (Token, error) {
+func findToken(ctx context.Context, q store.Querier, id string) (Token, error) {
 	return scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
 }
 
 // findSecret reads a token by its digest. One whose parent is gone is gone, too.
-func findSecret(ctx context.Context, q querier, d digest) (Token, error) {
+func findSecret(ctx context.Context, q store.Querier, d digest) (Token, error) {
 	return scanToken(q.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+` FROM account_tokens t WHERE t.hash = $1
 		AND (t.parent = '' OR EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent))`, d[:]))
 }
 
 // above reads the tokens that a token was made with, and that was made with.
-func above(ctx context.Context, q querier, t *Token) ([]Token, error) {
+func above(ctx context.Context, q store.Querier, t *Token) ([]Token, error) {
 	if t.Parent == "" {
 		return nil, nil
 	}
-	return collect(ctx, q, scanToken, `
+	return store.Collect(ctx, q, scanToken, `
 		WITH RECURSIVE above (id, parent) AS (
 			SELECT id, parent FROM account_tokens WHERE id = $1
 			UNION SELECT p.id, p.parent FROM account_tokens p JOIN above a ON p.id = a.parent)
@@ -272,7 +242,7 @@ const family = `
 		UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)`
 
 func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
-	return affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
+	return store.Affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
 }
 
 // endToken lets a token and what was made with it end at a time, or before.
@@ -285,7 +255,7 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 // deleteTokens removes the tokens of an owner: those of a use, or all if it is "". What was made with them goes, too, and is not
 // counted.
 func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
-	n, err := affected(tx.ExecContext(ctx,
+	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND ($3 = '' OR purpose = $3)", o.Source, o.ID, string(use)))
 	if err == nil && n > 0 && use != "" {
 		err = deleteOrphans(ctx, tx, o)
@@ -307,19 +277,11 @@ func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 
 // inserted is ErrExists where a row of that name was there.
 func inserted(result sql.Result, err error) error {
-	n, err := affected(result, err)
+	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
 		err = ErrExists
 	}
 	return err
-}
-
-func affected(result sql.Result, err error) (int, error) {
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
 }
 
 // ms is a time as it is kept: milliseconds since 1970; 0 is never.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -143,9 +144,9 @@ func checkToken(n NewToken) error {
 }
 
 // parent returns the id of the token that the actor shows; "" if it is none.
-func parent(ctx context.Context, tx querier, by Actor) (string, error) {
+func parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
-		ids, err := texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
+		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access))
 		if err == nil && len(ids) != 1 {
 			err = ErrForbidden // it has been revoked
@@ -230,7 +231,7 @@ func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page)
 			WHERE t.id > $1 AND t.owner_source = $3 AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
 		args = append(args, owner.Source, owner.ID, owner.Name)
 	}
-	list, err = collect(ctx, a.o.DB.Read(), scanToken, query, args...)
+	list, err = store.Collect(ctx, a.o.DB.Read(), scanToken, query, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing tokens: %w", err)
 	}
@@ -311,7 +312,7 @@ func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use
 		err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
 			owners := []Owner{owner}
 			if owner.ID == "" { // of another source, by name
-				owners, err = collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
+				owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
 					WHERE owner_source = $1 AND owner_name = $2`, owner.Source, owner.Name)
 			}
 			n = 0
@@ -331,7 +332,7 @@ func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use
 	return n, nil
 }
 
-func scanOwner(row scanner) (o Owner, err error) {
+func scanOwner(row store.Row) (o Owner, err error) {
 	var kind string
 	if err := row.Scan(&kind, &o.Source, &o.ID, &o.Name); err != nil {
 		return Owner{}, err

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -117,7 +118,7 @@ func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Pa
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
 	}
-	records, err := collect(ctx, a.o.DB.Read(), scanAccount,
+	records, err := store.Collect(ctx, a.o.DB.Read(), scanAccount,
 		"SELECT "+accountColumns+" FROM accounts WHERE kind = $1 AND name > $2 ORDER BY name LIMIT $3", kind.String(), page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing accounts: %w", err)
@@ -144,7 +145,7 @@ func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known [
 			args = append(args, name)
 			places[i] = "$" + strconv.Itoa(i+2)
 		}
-		found, err := texts(ctx, a.o.DB.Read(), "SELECT name FROM accounts WHERE kind = $1 AND name IN ("+strings.Join(places, ", ")+") ORDER BY name", args...)
+		found, err := store.Texts(ctx, a.o.DB.Read(), "SELECT name FROM accounts WHERE kind = $1 AND name IN ("+strings.Join(places, ", ")+") ORDER BY name", args...)
 		if err != nil {
 			return nil, fmt.Errorf("comparing names: %w", err)
 		}
@@ -351,7 +352,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if err := a.mayKeep(ctx, tx, by, &r); err != nil {
 		return nil, err
 	}
-	n, err := affected(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version))
+	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM accounts WHERE id = $1 AND version = $2", r.ID, r.Version))
 	if err == nil && n == 0 {
 		err = ErrChanged
 	}
