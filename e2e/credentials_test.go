@@ -161,8 +161,10 @@ func (s showing) use(t *testing.T, k client.Kind, c *shown, user, phrase string)
 	digest, err := c.Push(ctx, app, image.New(t, format(k)))
 	if c.credential == narrowed {
 		switch {
-		case err == nil || !refusal.MatchString(err.Error()):
-			return fmt.Errorf("pushing was not refused: %v", err)
+		case err == nil:
+			return errors.New("pushing was not refused")
+		case !refusal.MatchString(err.Error()):
+			return fmt.Errorf("pushing failed, and was not refused: %w", err)
 		case s.registry.Touched(app.Repository):
 			return errors.New("pushing was refused, but the registry has something of it")
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/config"
+	"github.com/regclient/regclient/scheme/reg"
 	"github.com/regclient/regclient/types/ref"
 
 	"github.com/tidewaiter/tidewaiter/e2e/image"
@@ -28,7 +29,7 @@ func (r *regctlClient) client(host string) *regclient.RegClient {
 	return regclient.New(
 		regclient.WithConfigHost(config.Host{Name: host, TLS: config.TLSDisabled, User: r.name, Pass: r.password, Token: r.token}),
 		regclient.WithUserAgent("regclient/regctl"),
-		regclient.WithRetryDelay(10*time.Millisecond, time.Second),
+		regclient.WithRegOpts(reg.WithDelay(10*time.Millisecond, time.Second)),
 	)
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,8 +66,10 @@ func New(t testing.TB, format Format) *Image {
 	img := &Image{Layout: t.TempDir(), RootFS: rootfs(t)}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	z.Write(img.RootFS)
-	z.Close()
+	_, err := z.Write(img.RootFS)
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
 	img.Layer = blob(types[2], packed.Bytes())
 	img.Config = blob(types[1], encode(t, map[string]any{
 		"architecture": runtime.GOARCH,
@@ -105,8 +108,8 @@ func rootfs(t testing.TB) []byte {
 	if err := w.WriteHeader(&tar.Header{Name: "cargo", Mode: 0o644, Size: int64(len(content))}); err != nil {
 		t.Fatal(err)
 	}
-	w.Write(content)
-	if err := w.Close(); err != nil {
+	_, err := w.Write(content)
+	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

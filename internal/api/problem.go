@@ -36,10 +36,14 @@ type Mistake struct {
 
 func (p *Problem) Error() string { return p.Detail }
 
-// GetStatus, GetHeaders and ContentType are what huma asks of an error.
-func (p *Problem) GetStatus() int              { return p.Status }
-func (p *Problem) GetHeaders() http.Header     { return p.header }
-func (p *Problem) ContentType(_ string) string { return problemJSON }
+// GetStatus is what huma asks of an error, as it does for the two below.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders returns what else is sent.
+func (p *Problem) GetHeaders() http.Header { return p.header }
+
+// ContentType is that of RFC 9457, whatever would be sent otherwise.
+func (p *Problem) ContentType(string) string { return problemJSON }
 
 const problemJSON = "application/problem+json"
 

@@ -149,9 +149,9 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 		t.Errorf("the state was not asked for: %s", p.State)
 	}
 	for text, want := range map[string]string{
-		"registries: [ { service: r } ]":                         "sqlite:data/state.db", // all rules may be in the database
-		"registries: []\npolicy: {}\nstate: sqlite:/tmp/s.db":    "sqlite:/tmp/s.db",
-		"policy: {}\nstate: postgres://ann@db/waiter": "postgres://ann@db/waiter",
+		"registries: [ { service: r } ]":                      "sqlite:data/state.db", // all rules may be in the database
+		"registries: []\npolicy: {}\nstate: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",
+		"policy: {}\nstate: postgres://ann@db/waiter":         "postgres://ann@db/waiter",
 	} {
 		if p, err := loadPolicy(files{"c.yaml": text}, policyOf("c.yaml", true)); err != nil || p.State != want {
 			t.Errorf("%s: %+v, %v", text, p, err)

@@ -17,10 +17,9 @@ type asker struct {
 func (a asker) holds(all []literal) bool {
 	return !slices.ContainsFunc(all, func(l literal) bool {
 		ok := false
-		switch {
-		case l.kind == account:
+		if l.kind == account {
 			ok = l.matches(a.user)
-		default:
+		} else {
 			ok = slices.ContainsFunc(a.claims, l.matches)
 		}
 		return ok == l.not

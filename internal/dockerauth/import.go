@@ -87,7 +87,7 @@ func (i *importer) all(root *yaml.Node) {
 		i.authz(n, top["acl"])
 	}
 	i.registries(top["acl"])
-	i.proxies(server, top["acl"])
+	i.proxies(server)
 }
 
 // instead says what to use in place of what is not carried over.
@@ -185,7 +185,7 @@ func (i *importer) registries(acl *yaml.Node) {
 }
 
 // proxies refuses to guess from whom the header is believed: addresses open doors in the list.
-func (i *importer) proxies(server map[string]*yaml.Node, acl *yaml.Node) {
+func (i *importer) proxies(server map[string]*yaml.Node) {
 	header := server["real_ip_header"]
 	if header == nil || empty(header) {
 		return

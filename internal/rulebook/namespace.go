@@ -1,6 +1,7 @@
 package rulebook
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,13 +103,8 @@ func checkSubject(subject string) error {
 		return &InvalidError{"subject", "it is too long"}
 	}
 	probe := policy.Rule{Name: "member", Subjects: []string{subject}, Names: []string{"a/**"}, Actions: scope.Pull}
-	if problems, ok := check(probe, nil, nil).(Problems); ok {
+	if problems, ok := errors.AsType[Problems](check(probe, nil, nil)); ok {
 		return &InvalidError{"subject", problems[0].Text}
 	}
 	return nil
-}
-
-// overlap says whether one of two namespaces is inside the other.
-func overlap(a, b string) bool {
-	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
 }

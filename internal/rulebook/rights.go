@@ -98,10 +98,10 @@ func (r *Rights) weigh(by Actor, name string, actions scope.Actions) (w weighed)
 		for _, result := range judge(request).Results {
 			w.granted |= result.Granted
 			for _, cause := range result.Causes {
-				switch {
-				case cause.Reason == policy.ConditionFailed:
+				switch cause.Reason {
+				case policy.ConditionFailed:
 					w.depends |= cause.Actions
-				case cause.Reason == policy.Denied:
+				case policy.Denied:
 					w.denied |= cause.Actions
 					if cause.Rule != nil && cause.Rule.When != nil {
 						w.depends |= cause.Actions

@@ -66,7 +66,7 @@ func testAFailedWriteKeepsNothing(t *testing.T, d storetest.Database) {
 		}
 		return failure
 	})
-	if err != failure {
+	if !errors.Is(err, failure) {
 		t.Errorf("Write returned %v, want the function's own error", err)
 	}
 	if n := counter(t, db, "policy") + counter(t, db, "other"); n != 0 {

@@ -111,7 +111,7 @@ func TestReaderReadsOneAnswerAfterTheOther(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	if _, err := r.next(); err != io.EOF {
+	if _, err := r.next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last answer: %v", err)
 	}
 }

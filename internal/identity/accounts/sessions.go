@@ -18,7 +18,7 @@ import (
 func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials, who identity.Verified) (Token, identity.Secret, error) {
 	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.now().Add(a.o.SessionLife))}
 	var secret identity.Secret
-	err := error(ErrForbidden)
+	err := ErrForbidden
 	if p := who.Principal; p != nil && p.Kind == policy.User {
 		secret, err = a.exchange(ctx, &t, shown, who)
 	}

@@ -437,7 +437,7 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 			before := h.hashing.Stats()
 			_, err := h.chain.Authenticate(t.Context(), c)
 			after := h.hashing.Stats()
-			if err != identity.ErrRejected || after.Hashed != before.Hashed+1 || after.Remembered != before.Remembered {
+			if !errors.Is(err, identity.ErrRejected) || after.Hashed != before.Hashed+1 || after.Remembered != before.Remembered {
 				t.Errorf("%s: %v after %d hashes, want %v after 1", c.Name, err, after.Hashed-before.Hashed, identity.ErrRejected)
 			}
 		}

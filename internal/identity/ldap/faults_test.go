@@ -91,7 +91,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 			if err != nil || v.Principal.Name != "alice" {
 				t.Fatalf("fault %d: %v", f, err)
 			}
-			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wrong")); err != identity.ErrRejected {
+			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wrong")); !errors.Is(err, identity.ErrRejected) {
 				t.Fatalf("fault %d: a wrong password: %v", f, err)
 			}
 		}

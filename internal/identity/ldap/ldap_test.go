@@ -1,6 +1,7 @@
 package ldap_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestATemplateWithoutAnAccountKeepsToTheContract(t *testing.T) {
 		t.Errorf("alice: %v, %v", v.Principal, err)
 	}
 	for _, c := range []identity.Credentials{identity.NewCredentials("alice", "looking-glass"), identity.NewCredentials("nobody", "wonderland")} {
-		if _, err := d.Authenticate(t.Context(), c); err != identity.ErrRejected {
+		if _, err := d.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%s: %v, want %v", c.Name, err, identity.ErrRejected)
 		}
 	}

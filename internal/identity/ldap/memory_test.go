@@ -77,7 +77,7 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	options.Cache, options.Now = time.Minute, clock.now
 	d := open(t, options)
 	for range 5 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 		t.Errorf("it was counted %d times", n)
 	}
 	clock.advance(11 * time.Second) // it may have become right
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected || f.count("bind") != 2 {
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
 		t.Errorf("%v after %d binds", err, f.count("bind"))
 	}
 }
@@ -178,7 +178,7 @@ func TestAnUnknownNameTakesAsLongAsAWrongPassword(t *testing.T) {
 	if wait := ldap.Pace(d); wait != 0 {
 		t.Errorf("before any bind, an unknown name waits %s", wait)
 	}
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); err != identity.ErrRejected {
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) {
 		t.Fatal(err)
 	}
 	wait := ldap.Pace(d)
@@ -186,7 +186,7 @@ func TestAnUnknownNameTakesAsLongAsAWrongPassword(t *testing.T) {
 		t.Errorf("after a bind, an unknown name waits %s", wait)
 	}
 	began := time.Now()
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); err != identity.ErrUnknown {
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); !errors.Is(err, identity.ErrUnknown) {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took < wait {

@@ -143,19 +143,19 @@ func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
 		d := open(t, options)
 		for _, secret := range []string{"", "\x00", "wonderland\x00", "\x00wonderland", "wonder\x00land"} {
 			_, err := d.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: "alice", Secret: identity.NewSecret(secret)})
-			if err != identity.ErrRejected {
+			if !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%q: %v, want %v", secret, err, identity.ErrRejected)
 			}
 		}
 		for _, kind := range []identity.Kind{identity.None, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
-			if _, err := d.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "alice", Secret: identity.NewSecret("wonderland")}); err != identity.ErrUnknown {
+			if _, err := d.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "alice", Secret: identity.NewSecret("wonderland")}); !errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("the kind %d: %v, want %v", kind, err, identity.ErrUnknown)
 			}
 		}
 		if n := between.connections(); n != 0 {
 			t.Errorf("the directory was asked over %d connections", n)
 		}
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", strings.Repeat("w", identity.MaxSecret))); err != identity.ErrRejected {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", strings.Repeat("w", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("a very long password: %v", err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.delete(t, "uid=carol,ou=people,dc=example,dc=com")
-	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); err != identity.ErrUnknown {
+	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("who was deleted: %v", err)
 	}
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "second")
@@ -229,7 +229,7 @@ func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
 	if first.Principal.ID == second.Principal.ID {
 		t.Error("both have one id")
 	}
-	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); err != identity.ErrUnknown {
+	if _, err := d.Find(t.Context(), "carol", first.Principal.ID); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("the first is found as the second: %v", err)
 	}
 }
@@ -238,10 +238,10 @@ func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
 // in by no password, and is not found for a refresh either.
 func TestDisabledStaysDisabled(t *testing.T) {
 	d := open(t, company(t).options())
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); err != identity.ErrRejected {
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("the right password: %v, want %v", err, identity.ErrRejected)
 	}
-	if _, err := d.Find(t.Context(), "locked", ""); err != identity.ErrRejected {
+	if _, err := d.Find(t.Context(), "locked", ""); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("without a password: %v, want %v", err, identity.ErrRejected)
 	}
 }

@@ -1,6 +1,7 @@
 package ldap_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,10 +96,10 @@ func TestAnEntryThatIsNotInUse(t *testing.T) {
 		options.Now = func() time.Time { return now }
 		d := open(t, options)
 		want := map[bool]error{false: identity.ErrRejected}[tt.good]
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != want {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !errors.Is(err, want) {
 			t.Errorf("%s: the right password: %v, want %v", tt.says, err, want)
 		}
-		if _, err := d.Find(t.Context(), "ann", "7"); err != want {
+		if _, err := d.Find(t.Context(), "ann", "7"); !errors.Is(err, want) {
 			t.Errorf("%s: looked up: %v, want %v", tt.says, err, want)
 		}
 	}
