@@ -4,18 +4,28 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// errBehind means that the database has changed since the policy was made that the actor was judged by.
-var errBehind = errors.New("the policy is not the latest")
+// Why a transaction is given up that nothing is wrong with.
+var (
+	// errBehind means that others may have rights since the policy was made that the actor would be judged by.
+	errBehind = errors.New("who has which rights is being changed")
+	// errNothing means that all is already as it is wanted: then no counter is raised, and nobody makes a new policy.
+	errNothing = errors.New("there is nothing to change")
+)
+
+// tries is how often an actor is judged anew while others change who has which rights.
+const tries = 5
 
 // change does something and journals it, all or nothing, and then brings it into force. f judges who does it, and is called
 // again if the policy that it was judged by was not the latest: who was an owner a moment ago is one no more. A note of nil
-// means that there is nothing to do.
+// means that there is nothing to do, and nothing was done.
 func (b *Rulebook) change(ctx context.Context, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	return b.changeWith(ctx, by, func(ctx context.Context, f func(*sql.Tx) error) error { return b.write(ctx, topic, f) }, f)
 }
@@ -29,46 +39,86 @@ func (b *Rulebook) changeWith(ctx context.Context, by Actor, write writing, f fu
 	if by.Narrowed() {
 		return ErrForbidden
 	}
-	const tries = 5
 	for try := 1; ; try++ {
+		var changes int64 // that the answer is true after
 		err := write(ctx, func(tx *sql.Tx) error {
-			if try < tries && b.behind(ctx, tx) {
+			now, err := count(ctx, tx) // nobody changes anything meanwhile: this transaction has raised the counter, and others wait for it
+			if err != nil {
+				return err
+			}
+			changes = now.changes - 1
+			if b.behind(by, now) {
 				return errBehind
 			}
 			note, err := f(tx)
-			if err != nil || note == nil {
+			if err != nil {
 				return err
 			}
-			note.Actor = by.String()
-			if via := by.Via("accounts"); via != "" {
-				if note.To == nil {
-					note.To = make(map[string]any)
-				}
-				note.To["via"] = via
+			if note == nil {
+				return errNothing
 			}
-			return b.o.Journal.AppendTx(ctx, tx, journal.Entry{Time: b.o.Now(), Change: note})
+			changes++
+			return b.note(ctx, tx, by, note)
 		})
 		// Also after an error, since what failed to commit may have been kept all the same.
-		if failed := b.refresh(ctx); failed != nil && ctx.Err() == nil {
+		if failed := b.refresh(ctx, changes); failed != nil && ctx.Err() == nil {
 			b.o.Log.Warn("a change is not yet in force here", "error", failed)
 		}
-		if !errors.Is(err, errBehind) {
+		switch {
+		case errors.Is(err, errNothing):
+			return nil
+		case !errors.Is(err, errBehind):
 			return err
+		case try == tries || ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", store.ErrBusy, err)
 		}
 	}
 }
 
-// behind says whether the database has changed since it was last read. Nobody changes it meanwhile: this transaction has
-// raised the counter, and others wait for it. Who never read it is never behind: such a rulebook judges nobody but operators.
-func (b *Rulebook) behind(ctx context.Context, tx *sql.Tx) bool {
-	b.mu.Lock()
-	known := b.known
-	b.mu.Unlock()
-	if known == nil {
-		return false
+// note journals a change in its transaction, and counts it.
+func (b *Rulebook) note(ctx context.Context, tx *sql.Tx, by Actor, c *journal.Change) error {
+	if altersRights(c) {
+		if err := b.o.DB.Bump(ctx, tx, rightsTopic); err != nil {
+			return err
+		}
 	}
-	n, err := counter(ctx, tx)
-	return err == nil && n-1 != known.counter
+	c.Actor = by.String()
+	if via := by.Via("accounts"); via != "" {
+		if c.To == nil {
+			c.To = make(map[string]any)
+		}
+		c.To["via"] = via
+	}
+	return b.o.Journal.AppendTx(ctx, tx, journal.Entry{Time: b.o.Now(), Change: c})
+}
+
+// behind says whether others may have rights since the policy was made that the actor is judged by. Operators are not judged; and who never
+// loaded a policy judges nobody else.
+func (b *Rulebook) behind(by Actor, now counters) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return by.operator == "" && b.known != nil && b.known.rights != now.rights
+}
+
+// altersRights says whether others may have rights over Tidewaiter after a change. What it does not know may alter them. Most of what owners do in
+// their namespaces does not, so that it keeps nobody waiting who is judged.
+func altersRights(c *journal.Change) bool {
+	switch c.Action {
+	case "namespace.set", "namespace.role.add", "namespace.role.set", "namespace.role.delete":
+		return false
+	case "namespace.member.set", "namespace.member.remove":
+		return c.From["role"] == Owner || c.To["role"] == Owner
+	case "rule.add", "rule.set", "rule.delete":
+		return aboutTidewaiter(c.From) || aboutTidewaiter(c.To)
+	}
+	return true
+}
+
+// aboutTidewaiter says whether one side of a change is a rule about Tidewaiter itself.
+func aboutTidewaiter(side map[string]any) bool {
+	rule, written := side["rule"]
+	words, known := rule.(map[string]any)
+	return written && (!known || words["tidewaiter"] != nil)
 }
 
 // now is the time as it is kept.

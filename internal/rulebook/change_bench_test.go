@@ -1,17 +1,19 @@
 package rulebook_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// BenchmarkChange is one member more in one of 10,000 namespaces with 100,000 members: what is written, read back, compiled
-// and brought into force.
-func BenchmarkChange(b *testing.B) {
+// large is a desk with 10,000 namespaces that have 100,000 members.
+func large(b *testing.B) *desk {
 	d := openDesk(b, storetest.SQLite().New(b), file())
 	err := d.db.Write(b.Context(), "rulebook", func(tx *sql.Tx) error {
 		for n := range 10_000 {
@@ -34,7 +36,13 @@ func BenchmarkChange(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(d.Policy().Len()), "rules")
+	return d
+}
+
+// BenchmarkChange is one member more: what is written, read back, compiled and brought into force. Nobody rests.
+func BenchmarkChange(b *testing.B) {
+	d := large(b)
+	d.SetWait(func(context.Context, time.Duration) error { return nil })
 	n := 0
 	for b.Loop() {
 		n++
@@ -42,4 +50,21 @@ func BenchmarkChange(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkChangesOfMany is the same by 16 owners at a time, and with rests: how many policies there are for a change.
+func BenchmarkChangesOfMany(b *testing.B) {
+	d := large(b)
+	before := d.policies()
+	var n atomic.Int64
+	b.SetParallelism(8)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			i := n.Add(1)
+			if _, err := d.SetMember(b.Context(), actor("u7"), "team-00001", fmt.Sprintf("user:new-%d", i%500), []string{rulebook.Reader, rulebook.Writer}[i/500%2], 0); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(d.policies()-before)/float64(b.N), "policies/op")
 }

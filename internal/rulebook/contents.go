@@ -11,7 +11,7 @@ import (
 
 // contents is what the database held at one moment.
 type contents struct {
-	counter int64 // of changes
+	counters // as they were
 
 	written    []Rule // by name
 	named      []Role // for all

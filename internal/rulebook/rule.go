@@ -111,7 +111,7 @@ func (c *Content) rule(when func(string) (policy.Condition, error)) (policy.Rule
 	if len(c.Comment) > maxComment {
 		bad("comment", -1, "it has %d bytes, the limit is %d", len(c.Comment), maxComment)
 	}
-	switch kinds := count(len(c.Repositories) > 0, c.Catalog, len(c.Tidewaiter) > 0); {
+	switch kinds := howMany(len(c.Repositories) > 0, c.Catalog, len(c.Tidewaiter) > 0); {
 	case kinds == 0:
 		bad("repositories", -1, "it is missing, or catalog: true, or tidewaiter")
 	case kinds > 1:
@@ -192,7 +192,7 @@ func condition(text string, when func(string) (policy.Condition, error), bad fun
 	return nil
 }
 
-func count(of ...bool) (n int) {
+func howMany(of ...bool) (n int) {
 	for _, is := range of {
 		if is {
 			n++

@@ -60,6 +60,9 @@
 // Every change is journaled in its own transaction. What is kept has a version: a call that is given another one than the present fails with
 // ErrChanged; 0 means any. A change is in force in this process when the call returns, and within two seconds in
 // all others that share the database, while they Run.
+//
+// Each change makes a new policy of everything. The first is in force at once; those that come while the process rests from that are
+// collected, and come into force together. So whoever changes something in a loop waits, and keeps nobody else from working.
 package rulebook
 
 import (
@@ -115,10 +118,11 @@ type Rulebook struct {
 	write  func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write; tests put faults here
 	rights *Rights
 	status atomic.Pointer[Status]
+	turn   turn // of making a policy
 
-	mu     sync.Mutex // held while a policy is made
+	mu     sync.Mutex // held for moments. Who writes files, known or source has the turn as well, and reads them without it
 	files  Files
-	known  *contents     // what was last read of the database; nil: nothing yet
+	known  *contents     // of the database, as it was read for the policy in force; nil: nothing yet
 	source policy.Source // of the policy in force
 	kept   string        // the version that was last kept
 }
@@ -130,7 +134,7 @@ func New(o Options, files Files) (*Rulebook, error) {
 		o.Now = time.Now
 	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	b := &Rulebook{o: o, files: files}
+	b := &Rulebook{o: o, files: files, turn: newTurn()}
 	if o.DB != nil {
 		b.write = o.DB.Write
 	}

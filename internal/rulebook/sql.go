@@ -18,22 +18,23 @@ func found[T any](one T, err error) (T, error) {
 	return one, err
 }
 
-// counter is how often something was changed.
-func counter(ctx context.Context, q store.Querier) (n int64, err error) {
-	return n, q.QueryRowContext(ctx, "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n)
+// counters are how often something was changed.
+type counters struct {
+	changes int64 // of any kind
+	rights  int64 // after which others may have rights over Tidewaiter
 }
 
-// read reads all that the database holds, if it has changed since known was read.
-func read(ctx context.Context, db *store.DB, known *contents) (*contents, error) {
-	if known != nil {
-		n, err := counter(ctx, db.Read())
-		if err != nil || n == known.counter {
-			return known, err
-		}
-	}
+func count(ctx context.Context, q store.Querier) (c counters, err error) {
+	return c, q.QueryRowContext(ctx, `
+		SELECT coalesce(max(CASE topic WHEN $1 THEN counter END), 0), coalesce(max(CASE topic WHEN $2 THEN counter END), 0)
+		FROM changes WHERE topic IN ($1, $2)`, topic, rightsTopic).Scan(&c.changes, &c.rights)
+}
+
+// read reads all that the database holds.
+func read(ctx context.Context, db *store.DB) (*contents, error) {
 	c := new(contents)
 	err := db.Snapshot(ctx, func(tx *sql.Tx) (err error) {
-		if c.counter, err = counter(ctx, tx); err != nil {
+		if c.counters, err = count(ctx, tx); err != nil {
 			return err
 		}
 		if c.named, err = store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
@@ -209,8 +210,10 @@ func Hold(ctx context.Context, tx *sql.Tx, namespace string) (id string, err err
 // none of them. If it was a member, that is a change of the rulebook: whoever writes other topics names them before.
 func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
-	if err == nil && n > 0 {
-		err = db.Bump(ctx, tx, topic)
+	for _, topic := range []string{topic, rightsTopic} {
+		if err == nil && n > 0 {
+			err = db.Bump(ctx, tx, topic)
+		}
 	}
 	return err
 }

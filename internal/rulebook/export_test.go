@@ -1,0 +1,22 @@
+package rulebook
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Write is how a transaction is written.
+type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
+
+// SetWrite puts a misbehaving database before the real one.
+func (b *Rulebook) SetWrite(wrap func(real Write) Write) { b.write = wrap(b.write) }
+
+// SetWait lets a test say how long a rest is.
+func (b *Rulebook) SetWait(f func(context.Context, time.Duration) error) { b.turn.wait = f }
+
+// RestAfter is how long nobody makes a policy after one that took so long.
+func RestAfter(took time.Duration) time.Duration { return restAfter(took) }
+
+// RightsTopic is what the database counts changes of rights under.
+const RightsTopic = rightsTopic
