@@ -41,7 +41,7 @@ var house = map[string][]string{
 	"internal/dockerauth":             {"internal/spelling", "internal/config", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/store", "notification", "policy", "scope"},
-	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/journal", "internal/rulebook", "internal/server", "internal/store", "policy", "scope"},
+	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/server", "internal/store", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},

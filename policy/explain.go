@@ -57,6 +57,38 @@ func (p *Policy) Explain(r *Request) Explanation {
 	return e
 }
 
+// Shortest returns the rule that sets the lifetime of what was decided on a request, by itself or by its role; the first, if several
+// do, and nil if none does. It is for people who wait for it, as Explain is.
+func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
+	if d.Lifetime == 0 {
+		return nil
+	}
+	j := judge{policy: p, request: r, who: r.Principal}
+	if j.who == nil {
+		j.who = &Principal{}
+	}
+	for i := range p.compiled {
+		if rule := &p.compiled[i]; rule.lifetime == d.Lifetime && !rule.deny && slices.ContainsFunc(d.Results, func(result Result) bool { return j.grants(rule, &result) }) {
+			return rule.source
+		}
+	}
+	return nil
+}
+
+// grants reports whether the rule has a part in what was granted.
+func (j *judge) grants(r *rule, result *Result) bool {
+	j.asked = &result.Asked
+	if r.actions&result.Granted == 0 || kindOf(r.source.Type) != kindOf(j.asked.Type) || !j.path.cut(j.asked.Name) ||
+		!j.subjectHeld(r) || !j.registryMatches(r) || !j.nameMatches(r) {
+		return false
+	}
+	if r.source.When == nil {
+		return true
+	}
+	holds, err := r.source.When.Holds(j.request)
+	return holds && err == nil
+}
+
 // candidate is a rule that came near, before anything is put into words.
 type candidate struct {
 	rule     *rule

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -252,4 +253,30 @@ func withoutRules(d policy.Decision) string {
 		}
 	}
 	return text.String()
+}
+
+// The rule that sets the lifetime of a decision is one that has a part in it, and without it the lifetime is another, or another rule's.
+func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source, r := drawSource(t), drawRequest(t)
+		p := mustDraw(t, source)
+		d := p.Decide(r)
+		rule := p.Shortest(r, &d)
+		if (rule == nil) != (d.Lifetime == 0) {
+			t.Fatalf("the lifetime is %s, and it is of %v", d.Lifetime, rule)
+		}
+		if rule == nil {
+			return
+		}
+		own := []time.Duration{rule.Lifetime, source.Roles[rule.Role].Lifetime}
+		if !slices.Contains(own, d.Lifetime) {
+			t.Fatalf("%s sets %v, and the lifetime is %s", rule, own, d.Lifetime)
+		}
+		source.Rules = slices.DeleteFunc(slices.Clone(source.Rules), func(other policy.Rule) bool { return other.Name == rule.Name })
+		without := mustDraw(t, source)
+		left := without.Decide(r)
+		if left.Lifetime != 0 && left.Lifetime < d.Lifetime {
+			t.Fatalf("without %s the lifetime is %s, and with it %s", rule, left.Lifetime, d.Lifetime)
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -22,8 +23,9 @@ func newExplain() *cobra.Command {
 		Use:   "explain --as WHO {ACTION NAME... | SCOPE...} | ID",
 		Short: "Say whether somebody may do a thing, and which rule says so",
 		Long: `Say whether somebody may do a thing, which rule says so, what each part of its condition came to, and for
-a refusal which rules came near, with what each of them lacked. It exits 0 if all that is asked for is allowed, and 1
-if any of it is refused, or if it could not be said, which standard error then tells.
+a refusal which rules came near, with what each of them lacked; and how long a token for what is granted would live, by which
+setting. It exits 0 if all that is asked for is allowed, and 1 if any of it is refused, or if it could not be said, which
+standard error then tells.
 
 What is asked for is an action and a repository, as in push team/app, or scopes as registries have them, as in
 repository:team/app:pull,push or registry:catalog:*. A user or a robot is looked up in the config's
@@ -121,6 +123,7 @@ type explanation struct {
 	near     []policy.Nearby
 	request  *policy.Request // what conditions look at; nil if they are not known any more
 
+	life  *issuer.Life        // of a token that would be made; nil: there would be none
 	entry *journal.Entry      // of an id; nil for scopes
 	today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
 }
@@ -169,6 +172,9 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	}
 	x := p.Explain(r)
 	e.results, e.near = x.Results, x.Near
+	if life, ok := app.Foresee(cfg, p, r); ok {
+		e.life = &life
+	}
 	return e, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -47,6 +48,9 @@ func (e *explanation) print(w io.Writer) {
 	if e.note != "" {
 		fmt.Fprintln(w, p.faint(e.note))
 	}
+	if e.life != nil {
+		fmt.Fprintln(w, lives(e.life, e.allowed()))
+	}
 	printResults(w, p, e.request, e.results, e.near)
 	for _, i := range e.ignored {
 		fmt.Fprintf(w, "\nignored %s: %s\n", i.Text, i.Reason)
@@ -62,6 +66,40 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
 		printResults(w, p, e.today.Request, e.today.Results, e.today.Near)
 	}
+}
+
+// lives says how long a token would live: "a token for this would live 15m, by the registry's push_lifetime".
+func lives(life *issuer.Life, all bool) string {
+	of := "this"
+	if !all {
+		of = "what is granted"
+	}
+	by := "token." + string(life.By)
+	switch life.By {
+	case issuer.ByLifetime, issuer.ByPushLifetime:
+		by = "the registry's " + string(life.By)
+	case issuer.ByRule:
+		by = "the lifetime of " + life.Rule.String()
+	case issuer.ByRole:
+		by = "the lifetime of the role " + plain(life.Rule.Role) + " of " + life.Rule.String()
+	case issuer.ByCredential:
+		by = "the end of the credential"
+	case issuer.ByLeast:
+		by = "the least that there is"
+	}
+	return fmt.Sprintf("a token for %s would live %s, by %s", of, briefly(life.Lasts), by)
+}
+
+// briefly writes 15m for what Go writes as 15m0s.
+func briefly(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // verdict says what became of a scope in one sentence: "refused: user:alice may pull team/app, and may not push it".

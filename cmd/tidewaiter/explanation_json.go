@@ -9,7 +9,7 @@ import (
 func (e *explanation) forPrograms() api.Explanation {
 	return api.NewExplanation(&api.Explained{
 		Who: e.who, Known: e.known, Note: e.note, Registry: e.registry, Ignored: e.ignored, Results: e.results, Near: e.near,
-		Request: e.request, Entry: e.entry, Today: e.today,
+		Request: e.request, Life: e.life, Entry: e.entry, Today: e.today,
 	})
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -24,9 +25,18 @@ type Explanation struct {
 	Note      string     `json:"note,omitempty" doc:"What else there is to say of who is judged"`
 	Refused   string     `json:"refused,omitempty" doc:"Why a decision was no token"`
 	Expires   *time.Time `json:"expires,omitempty" doc:"When its token ends"`
+	Lifetime  *Lifetime  `json:"lifetime,omitempty" doc:"How long a token with what is granted would live; left out if nothing is, and of a decision that was made"`
 	Scopes    []Result   `json:"scopes" nullable:"false" doc:"What became of each scope"`
 	Today     []Result   `json:"today,omitempty" nullable:"false" doc:"By the policy of today, if that is another one than the decision's"`
 	Ignored   []Ignored  `json:"ignored,omitempty" nullable:"false" doc:"What is no scope, and why"`
+}
+
+// Lifetime is how long a token would live, and what decides that.
+type Lifetime struct {
+	Seconds int64  `json:"seconds" doc:"How long" example:"900"`
+	By      string `json:"by" enum:"lifetime,push_lifetime,at_most.anonymous,at_most.user,at_most.robot,at_most.workload,at_most.delete,role,rule,credential,least" doc:"The setting that decides it: the registry's, one of token.at_most, a rule's or its role's; or the end of the credential, or that no token lives for less"`
+	Role    string `json:"role,omitempty" doc:"The role" example:"deployer"`
+	RuleName
 }
 
 // Principal is who is judged.
@@ -108,6 +118,7 @@ type Explained struct {
 	Near     []policy.Nearby
 	Request  *policy.Request // what conditions look at; nil if they are not known any more
 
+	Life  *issuer.Life        // of a token that would be made; nil: there would be none
 	Entry *journal.Entry      // of a decision; nil: somebody asks what would be
 	Today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
 }
@@ -141,6 +152,9 @@ func NewExplanation(e *Explained) Explanation {
 			j.At = &at
 		}
 	}
+	if e.Life != nil {
+		j.Lifetime = newLifetime(e.Life)
+	}
 	if e.Entry != nil {
 		j.ID, j.Time, j.Refused = e.Entry.ID.String(), &e.Entry.Time, e.Entry.Decision.Refused
 		if end := e.Entry.Decision.Expires; !end.IsZero() {
@@ -155,6 +169,14 @@ func NewExplanation(e *Explained) Explanation {
 		j.Ignored = append(j.Ignored, Ignored(i))
 	}
 	return j
+}
+
+func newLifetime(life *issuer.Life) *Lifetime {
+	form := &Lifetime{Seconds: int64(life.Lasts / time.Second), By: string(life.By), RuleName: NewRuleName(life.Rule)}
+	if life.By == issuer.ByRole && life.Rule != nil {
+		form.Role = life.Rule.Role
+	}
+	return form
 }
 
 // NewPrincipal is the form of who is judged.

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -105,14 +106,35 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 	if who.Kind == policy.Anonymous && !calling(ctx).server.Issuer.Live().Anonymous {
 		e.Note = NoteAnonymous
 	}
+	e.Life = a.foresee(ctx, by, r)
 	// Others' rules are among those that came near, with the names of namespaces that the caller may not know of.
 	if p := a.Rulebook.Policy(); a.mayAsk(by) {
 		x := p.Explain(r)
 		e.Results, e.Near = x.Results, x.Near
 	} else if e.Results = p.Decide(r).Results; !a.showsRules(ctx) {
 		e.Results = withoutRules(e.Results)
+		if e.Life != nil {
+			e.Life.Rule = nil
+		}
 	}
 	return &body[Explanation]{NewExplanation(e)}, nil
+}
+
+// foresee says how long a token for a request would live; nil: there would be none with a grant.
+func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.Life {
+	live := calling(ctx).server.Issuer.Live()
+	if r.Principal.Kind == policy.Anonymous && !live.Anonymous {
+		return nil
+	}
+	var until time.Time
+	if r.Principal == by.Principal {
+		until = by.Until
+	}
+	life, ok := live.Registries[r.Registry].Foresee(a.Rulebook.Policy(), r, until, &live.AtMost)
+	if !ok {
+		return nil
+	}
+	return &life
 }
 
 func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders], error) {

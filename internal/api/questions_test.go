@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -77,6 +78,15 @@ func TestThePolicyIsAsked(t *testing.T) {
 	hides(h.must(200, carol, "POST", "/who-can", write).Body, "auditors")
 	has(h.must(200, carol, "POST", "/what-can", fields{}).Body, `"type":"tidewaiter","names":["**"],"actions":["read"],"rule":"tidewaiter-auditors","built_in":true`)
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
+
+	// How long a token would live is told with the setting, and with the rule to whom rules are told.
+	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: 2 * time.Minute}
+	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
+		t.Fatal(err)
+	}
+	has(explain(carol, fields{"as": "user:ann", "actions": []string{"push"}, "repository": "brief/app"}), `"lifetime":{"seconds":120,"by":"rule","rule":"brief"}`)
+	has(explain(ann, push("brief/app")), `"lifetime":{"seconds":120,"by":"rule"}`)
+	hides(explain(ann, push("secret/app")), `"lifetime"`)
 
 	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.ShowRules = true; return l })
 	has(explain(ann, push("team/prod")), `"rule":"freeze"`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,10 +80,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		}
 	}
 	for _, r := range cfg.Registries {
-		g.live.Registries[r.Service] = &issuer.Registry{
-			Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm,
-			Lifetime: r.Lifetime, PushLifetime: r.PushLifetime, Explained: r.Refusals == config.Explain,
-		}
+		g.live.Registries[r.Service] = registry(&r)
 		// A key that does not fit is found now, not at the first request.
 		if _, err := keys.Signer(r.KeyID, r.Algorithm); err != nil {
 			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
@@ -194,6 +192,28 @@ func readRoot(cfg *config.Config) (*token.Root, error) {
 		return nil, fmt.Errorf("reading the root %s and %s: %w", cfg.Signing.Certificate, cfg.Signing.Key, err)
 	}
 	return root, nil
+}
+
+// registry is one that trusts us.
+func registry(r *config.Registry) *issuer.Registry {
+	return &issuer.Registry{
+		Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm,
+		Lifetime: r.Lifetime, PushLifetime: r.PushLifetime, Explained: r.Refusals == config.Explain,
+	}
+}
+
+// Foresee says how long a token for a request would live, by a policy under a config, and what decides that. ok is false where there would
+// be none with a grant.
+func Foresee(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Life, ok bool) {
+	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {
+		return issuer.Life{}, false
+	}
+	i := slices.IndexFunc(cfg.Registries, func(known config.Registry) bool { return known.Service == r.Registry })
+	if i < 0 {
+		return issuer.Life{}, false
+	}
+	most := limits(cfg.Token.AtMost)
+	return registry(&cfg.Registries[i]).Foresee(p, r, time.Time{}, &most)
 }
 
 // limits are how long tokens live at most.

@@ -291,17 +291,25 @@ func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision
 // withhold takes scopes over Tidewaiter itself out of a request: they are judged by the same policy
 // elsewhere, and a registry's token never carries them.
 func (r *Request) withhold() {
-	ours := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }
-	if !slices.ContainsFunc(r.Scopes, ours) {
-		return
-	}
-	kept := make([]scope.Scope, 0, len(r.Scopes))
-	for _, s := range r.Scopes {
-		if ours(s) {
-			r.Ignored = append(r.Ignored, scope.Ignored{Text: s.String(), Reason: "rights over Tidewaiter are not for registries"})
-			continue
-		}
-		kept = append(kept, s)
+	kept, ours := withoutRights(r.Scopes)
+	for _, s := range ours {
+		r.Ignored = append(r.Ignored, scope.Ignored{Text: s.String(), Reason: "rights over Tidewaiter are not for registries"})
 	}
 	r.Scopes = kept
+}
+
+// withoutRights returns the scopes that a registry's token can carry, and those over Tidewaiter itself.
+func withoutRights(scopes []scope.Scope) (kept, ours []scope.Scope) {
+	over := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }
+	if !slices.ContainsFunc(scopes, over) {
+		return scopes, nil
+	}
+	for _, s := range scopes {
+		if over(s) {
+			ours = append(ours, s)
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	return kept, ours
 }

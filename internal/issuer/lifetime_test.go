@@ -1,6 +1,7 @@
 package issuer_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -17,11 +18,18 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 		l.AtMost.Kinds[policy.Robot] = 10 * time.Minute
 		l.AtMost.Kinds[policy.Anonymous] = 2 * time.Minute
 		l.Anonymous = true
-		l.Policy = compile(t,
-			policy.Rule{Name: "all", Subjects: []string{"signed-in"}, Names: []string{"team/**"}, Actions: scope.Repository},
-			policy.Rule{Name: "public", Subjects: []string{"anyone"}, Names: []string{"public/**"}, Actions: scope.Pull},
-			policy.Rule{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"team/brief"}, Actions: scope.Push, Lifetime: 4 * time.Minute},
-		)
+		var err error
+		l.Policy, err = policy.Compile(policy.Source{Roles: map[string]policy.Role{"deployer": {Actions: scope.Repository, Lifetime: 2 * time.Minute}}, Rules: []policy.Rule{
+			{Name: "all", Subjects: []string{"signed-in"}, Names: []string{"team/**"}, Actions: scope.Repository},
+			{Name: "public", Subjects: []string{"anyone"}, Names: []string{"public/**"}, Actions: scope.Pull},
+			{Name: "brief", Subjects: []string{"signed-in"}, Names: []string{"team/brief"}, Actions: scope.Push, Lifetime: 4 * time.Minute},
+			{Name: "rolled", Subjects: []string{"user:ann"}, Names: []string{"team/role"}, Role: "deployer"},
+			{Name: "short", Subjects: []string{"user:ann"}, Names: []string{"team/short"}, Actions: scope.Pull, Lifetime: time.Second},
+			{Name: "auditing", Subjects: []string{"user:ann"}, Type: scope.TypeTidewaiter, Names: []string{"**"}, Actions: scope.Read, Lifetime: time.Minute},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
 	kinds := map[string]policy.Kind{"ann": policy.User, "ci": policy.Robot, "job": policy.Workload, "ends soon": policy.Workload, "ends later": policy.Workload}
 	b.source = func(c identity.Credentials) (identity.Verified, error) {
@@ -37,28 +45,51 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 	for _, tt := range []struct {
 		who, asks string
 		lives     time.Duration
+		by        string
 		because   string
 	}{
-		{"ann", "repository:team/app:pull", 5 * time.Minute, "a pull is short"},
-		{"ann", "repository:team/app:pull,push", 30 * time.Minute, "a push takes what its largest layer takes"},
-		{"ann", "repository:public/app:pull,push", 5 * time.Minute, "what was not granted has no say"},
-		{"ann", "repository:team/app:pull,push,delete", 3 * time.Minute, "a token that can delete is short"},
-		{"ann", "repository:team/brief:pull,push", 4 * time.Minute, "a rule limits it"},
-		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "robots have at most so much"},
-		{"ci", "repository:team/app:pull", 5 * time.Minute, "and what is shorter stays"},
-		{"job", "repository:team/app:pull,push", 30 * time.Minute, "nothing is said of workloads"},
-		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "an ID token is outlived by a pull's life at most"},
-		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "or not at all"},
-		{"", "repository:public/app:pull", 2 * time.Minute, "who shows nothing has at most so much"},
+		{"ann", "repository:team/app:pull", 5 * time.Minute, "lifetime", "a pull is short"},
+		{"ann", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "a push takes what its largest layer takes"},
+		{"ann", "repository:public/app:pull,push", 5 * time.Minute, "lifetime", "what was not granted has no say"},
+		{"ann", "repository:team/app:pull,push,delete", 3 * time.Minute, "at_most.delete", "a token that can delete is short"},
+		{"ann", "repository:team/brief:pull,push", 4 * time.Minute, "rule brief", "a rule limits it"},
+		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "at_most.robot", "robots have at most so much"},
+		{"ci", "repository:team/app:pull", 5 * time.Minute, "lifetime", "and what is shorter stays"},
+		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "nothing is said of workloads"},
+		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "credential", "an ID token is outlived by a pull's life at most"},
+		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "credential", "or not at all"},
+		{"ann", "repository:team/role:pull,push,delete", 2 * time.Minute, "role rolled", "a role limits it, and more than what it can destroy"},
+		{"ann", "repository:team/short:pull", time.Minute, "least", "clients count on a minute"},
+		{"ann", "repository:team/app:pull tidewaiter:accounts:read", 5 * time.Minute, "lifetime", "rights over Tidewaiter are in no token"},
+		{"", "repository:public/app:pull", 2 * time.Minute, "at_most.anonymous", "who shows nothing has at most so much"},
 	} {
-		r := request(tt.who, tt.asks)
+		r := request(tt.who, strings.Fields(tt.asks)...)
 		if tt.who == "" {
 			r.Credentials = identity.Credentials{}
 		}
+		asked := r.Scopes
 		a := b.issue(r)
 		// Rounded up to whole seconds: claims know no others.
 		if got := time.Duration(a.ExpiresIn) * time.Second; got != tt.lives {
 			t.Errorf("%q asks for %s: it lives %s, want %s: %s", tt.who, tt.asks, got, tt.lives, tt.because)
 		}
+		who := identity.Verified{Principal: &policy.Principal{}}
+		if tt.who != "" {
+			who, _ = b.source(identity.Credentials{Name: tt.who})
+		}
+		live := b.Live()
+		life, ok := live.Registries["r"].Foresee(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.AtMost)
+		by := string(life.By)
+		if life.Rule != nil {
+			by += " " + life.Rule.Name
+		}
+		if !ok || life.Lasts != tt.lives || by != tt.by {
+			t.Errorf("%q asks for %s: it is foreseen to live %s by %s, want %s by %s", tt.who, tt.asks, life.Lasts, by, tt.lives, tt.by)
+		}
+	}
+	live := b.Live()
+	refused := &policy.Request{Registry: "r", Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}}, Now: b.clock.now()}
+	if life, ok := live.Registries["r"].Foresee(live.Policy, refused, time.Time{}, &live.AtMost); ok {
+		t.Errorf("a token with nothing in it is foreseen to live %s", life.Lasts)
 	}
 }
