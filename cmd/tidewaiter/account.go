@@ -107,8 +107,12 @@ func newAccountShow(kind policy.Kind) *cobra.Command {
 			if a.Kind == policy.User {
 				password = or(a.Hash, "none: signs in with tokens only")
 			}
+			lent := ""
+			if a.Lent {
+				lent = "its password or secret was set by who is no administrator"
+			}
 			return fields(cmd.OutOrStdout(),
-				"name", a.Name, "signs in as", a.Login(), "state", state(&a, time.Now()), "password", password, "groups", strings.Join(a.Groups, ", "),
+				"name", a.Name, "signs in as", a.Login(), "state", state(&a, time.Now()), "password", password, "lent", lent, "groups", strings.Join(a.Groups, ", "),
 				"created", minute(a.Created), "changed", minute(a.Changed), "expires", or(minute(a.Expires), "never"), "id", a.ID)
 		})
 	}

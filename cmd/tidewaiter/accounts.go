@@ -57,6 +57,9 @@ func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error
 		if errors.Is(err, accounts.ErrLast) {
 			return fmt.Errorf("%w; tidewaiter user add --admin NAME makes another, and --force does it all the same", err)
 		}
+		if errors.Is(err, accounts.ErrLent) {
+			return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
+		}
 		if err != nil {
 			return err
 		}

@@ -332,3 +332,29 @@ func TestRolesAreLookedAfter(t *testing.T) {
 		}
 	})
 }
+
+// Whose password is known to somebody who is no administrator becomes none with it.
+func TestWhoIsLentBecomesNoAdministrator(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.member("root", accounts.Administrators)
+		h.member("hank", "helpdesk")
+		_, secret := h.token("root", "t")
+		root := bearer(secret)
+		_, secret = h.token("hank", "t")
+		hank := bearer(secret)
+		if made := h.read(h.must(201, hank, "POST", "/users", fields{"name": "ann", "password": secretOf("ann")})); made["lent"] != true {
+			t.Errorf("whom the helpdesk added: %v", made)
+		}
+		const join = "/groups/tidewaiter-admins/members/ann"
+		if r := h.must(409, root, "PUT", join, nil); !strings.Contains(r.Body, "set another first") {
+			t.Errorf("who is lent: %s", r.Body)
+		}
+		set := h.read(h.must(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))
+		if _, lent := set["lent"]; lent {
+			t.Errorf("with the password of an administrator: %v", set)
+		}
+		h.must(200, root, "PUT", join, nil)
+		h.member("bob")
+		h.must(403, hank, "POST", "/tokens", fields{"name": "over", "user": "bob", "limits": []fields{{"type": "tidewaiter", "names": []string{"**"}, "actions": []string{"read"}}}})
+	})
+}

@@ -22,6 +22,7 @@ type Account struct {
 	Changed  time.Time   `json:"changed" doc:"When it was last changed"`
 	Expires  time.Time   `json:"expires,omitzero" doc:"When it ends; left out if never"`
 	Password string      `json:"password,omitempty" enum:"argon2id,bcrypt" doc:"The kind of the password's hash; left out if there is none"`
+	Lent     bool        `json:"lent,omitempty" doc:"Somebody else has set the password or secret, who was no administrator: it becomes no administrator before one sets another"`
 	Groups   []string    `json:"groups" nullable:"false" doc:"The groups that it is in" example:"[\"developers\"]"`
 	Version  int64       `json:"version" doc:"Raised by each change of the account itself" example:"1"`
 	Secret   string      `json:"secret,omitempty" doc:"What was made for it, shown this once" example:"twp_b…"`
@@ -34,7 +35,7 @@ func NewAccount(a *accounts.Account, secret identity.Secret) Account {
 		groups = []string{}
 	}
 	return Account{
-		a.ID, a.Kind, a.Name, a.Login(), a.Disabled, a.Created.UTC(), a.Changed.UTC(), utc(a.Expires), a.Hash, groups, a.Version,
+		a.ID, a.Kind, a.Name, a.Login(), a.Disabled, a.Created.UTC(), a.Changed.UTC(), utc(a.Expires), a.Hash, a.Lent, groups, a.Version,
 		secret.Reveal(),
 	}
 }

@@ -88,7 +88,7 @@ func (a *API) problem(c *call, err error) *Problem {
 		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
 	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = refuse(http.StatusNotFound, "%s", err)
-	case errors.Is(err, accounts.ErrLast): // which is a refusal, too
+	case errors.Is(err, accounts.ErrLast), errors.Is(err, accounts.ErrLent): // which are refusals, too
 		p = refuse(http.StatusConflict, "%s", err)
 	case errors.Is(err, rulebook.ErrForbidden):
 		p = refuse(http.StatusForbidden, "%s", err)

@@ -42,7 +42,8 @@
 // their own: to change their password (by showing it), to make tokens for themselves, to see and revoke those. Robots
 // need none to change their secret.
 //
-// Nobody promotes himself. A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
+// Nobody promotes himself. What somebody sets or makes for another without being an administrator makes nobody one later: such tokens are good at registries
+// alone, and such an account does not become an administrator before one has set another password or secret (ErrLent). A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
 // those that it makes are at most as wide; one that ends makes none that ends later; and what was made with a token is void when that
 // token is: revoked, ended, or idle.
 //
@@ -133,6 +134,7 @@ type Account struct {
 	Expires  time.Time // zero: never
 	Disabled bool
 	Hash     string   // kind of the password's hash: "argon2id", "bcrypt"; "": there is no password
+	Lent     bool     // somebody else has set the password or secret, who was no administrator: it becomes none with that (ErrLent)
 	Groups   []string // sorted
 }
 

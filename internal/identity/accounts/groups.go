@@ -134,6 +134,13 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		if err := a.mayRelease(by, r, group); err != nil {
 			return nil, err
 		}
+		after := as
+		if !in {
+			after = without(&r, group)
+		}
+		if err := a.promotes(by, &r, after); err != nil {
+			return nil, err
+		}
 		note := &journal.Change{Action: "group.join", Target: group, To: map[string]any{"member": r.Login(), "id": r.ID}}
 		var changed bool
 		if in {
@@ -161,24 +168,32 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 // mayRelease is an error unless the actor may change who an account is without a group: by a rule that denies, it may be what
 // keeps somebody from being an administrator.
 func (a *Accounts) mayRelease(by Actor, r record, group string) error {
-	as := r.principal()
-	as.Groups = slices.DeleteFunc(slices.Clone(as.Groups), func(g string) bool { return g == group })
-	return a.mayChange(by, as)
+	return a.mayChange(by, without(&r, group))
 }
 
-// mayReleaseAll is mayRelease for all members.
+// without is who an account is without a group.
+func without(r *record, group string) *policy.Principal {
+	plain := *r
+	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
+	return plain.principal()
+}
+
+// mayReleaseAll is mayRelease for all members. Administrators may release whom they like, but for who is lent.
 func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *Group) error {
+	query := "SELECT account_id FROM account_members WHERE group_id = $1"
 	if a.May(by, rightAdministrators, scope.Write) {
-		return nil
+		query = "SELECT m.account_id FROM account_members m JOIN accounts a ON a.id = m.account_id WHERE m.group_id = $1 AND a.lent = 1"
 	}
-	members, err := store.Texts(ctx, tx, "SELECT account_id FROM account_members WHERE group_id = $1", g.ID)
+	members, err := store.Texts(ctx, tx, query, g.ID)
 	for _, id := range members {
 		if err != nil {
 			break
 		}
 		var r record
 		if r, err = findID(ctx, tx, id); err == nil {
-			err = a.mayRelease(by, r, g.Name)
+			if err = a.mayRelease(by, r, g.Name); err == nil {
+				err = a.promotes(by, &r, without(&r, g.Name))
+			}
 		}
 	}
 	return err

@@ -53,13 +53,18 @@ func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	if a.May(by, rightAdministrators, scope.Write) {
 		return nil
 	}
-	plain := *target
-	plain.Limits = nil
-	as := Actor{Principal: &plain, Remote: by.Remote}
-	if privileged(plain.Groups...) || a.rights.Might(as, rightAdministrators, scope.Write) {
+	if a.administers(by, target) {
 		return fmt.Errorf("%w: that is for administrators", ErrForbidden)
 	}
 	return nil
+}
+
+// administers says whether somebody is, or is at another time, whom only administrators may change.
+func (a *Accounts) administers(by Actor, who *policy.Principal) bool {
+	plain := *who
+	plain.Limits = nil
+	as := Actor{Principal: &plain, Remote: by.Remote}
+	return privileged(plain.Groups...) || a.rights.Might(as, rightAdministrators, scope.Write)
 }
 
 // privileged says whether one of the groups gives rights over Tidewaiter.

@@ -46,7 +46,7 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 	if err != nil {
 		return Account{}, identity.Secret{}, err
 	}
-	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups)}}
+	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups), Lent: a.lends(by)}}
 	secret, d := newSecret(letterRobot)
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		return a.once(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
@@ -101,7 +101,11 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 		if r.Kind != policy.Robot {
 			return nil, &InvalidError{Field: "login", Text: "a user has a password, and no secret that could be replaced"}
 		}
-		return a.rotate(ctx, tx, r, overlap, d)
+		note, err := a.rotate(ctx, tx, r, overlap, d)
+		if err == nil && !r.owner().is(by) && (overlap == 0 || !r.Lent) { // while two are good, it stays in the hands that it was in
+			err = a.settled(ctx, tx, by, r, note)
+		}
+		return note, err
 	})
 	if err != nil {
 		return Account{}, identity.Secret{}, fmt.Errorf("replacing the secret of %.80q: %w", login, err)

@@ -35,12 +35,12 @@ func (r *record) live(now time.Time) bool { return !r.Disabled && !past(r.Expire
 // past says whether a time is over; the zero time never is.
 func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
-const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace"
+const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace, lent"
 
 func scanAccount(row store.Row) (r record, err error) {
 	var kind string
-	var created, changed, expires, disabled int64
-	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash, &r.namespace); err != nil {
+	var created, changed, expires, disabled, lent int64
+	if err := row.Scan(&r.ID, &kind, &r.Name, &r.Version, &created, &changed, &expires, &disabled, &r.hash, &r.namespace, &lent); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
 			err = ErrNotFound
 		}
@@ -50,7 +50,7 @@ func scanAccount(row store.Row) (r record, err error) {
 		return record{}, fmt.Errorf("reading account %s: %w", r.ID, err)
 	}
 	r.Created, r.Changed, r.Expires = at(created), at(changed), at(expires)
-	r.Disabled, r.Hash = disabled != 0, kindOfHash(r.hash)
+	r.Disabled, r.Hash, r.Lent = disabled != 0, kindOfHash(r.hash), lent != 0
 	return r, nil
 }
 
@@ -104,17 +104,17 @@ func withGroups(ctx context.Context, q store.Querier) func(record, error) (recor
 // insertAccount adds a row; the error is ErrExists where the name is taken.
 func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	return inserted(tx.ExecContext(ctx, `
-		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT DO NOTHING`,
-		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.namespace))
+		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.namespace, bit(r.Lent)))
 }
 
 // updateAccount writes what can change and raises the version; the error is ErrChanged where somebody else has.
 func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	n, err := store.Affected(tx.ExecContext(ctx, `
-		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5
-		WHERE id = $6 AND version = $7`,
-		r.Version+1, ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.ID, r.Version))
+		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5, lent = $6
+		WHERE id = $7 AND version = $8`,
+		r.Version+1, ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, bit(r.Lent), r.ID, r.Version))
 	if err == nil && n == 0 {
 		err = ErrChanged
 	}

@@ -59,6 +59,11 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 		if err := narrow(by, &n); err != nil {
 			return Token{}, identity.Secret{}, err
 		}
+	} else if a.lends(by) {
+		var err error
+		if n.Limits, err = atRegistries(n.Limits); err != nil {
+			return Token{}, identity.Secret{}, err
+		}
 	}
 	if err := checkToken(n); err != nil {
 		return Token{}, identity.Secret{}, err

@@ -38,6 +38,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 		return Account{}, err
 	}
 	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(u.Groups)}, hash: hash}
+	r.Lent = hash != "" && a.lends(by)
 	if err := a.mayChange(by, r.principal()); err != nil {
 		return Account{}, err
 	}
@@ -90,6 +91,9 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	}
 	if len(r.Groups) > 0 {
 		to["groups"] = r.Groups
+	}
+	if r.Lent {
+		to["lent"] = true
 	}
 	if !r.Expires.IsZero() {
 		to["expires"] = when(r.Expires)
@@ -157,7 +161,8 @@ func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known [
 // maxCompared is how many names are compared in one query.
 const maxCompared = 500
 
-// SetPassword sets the password of another user, and voids the user's refresh tokens and sessions. For one's own there is
+// SetPassword sets the password of another user, and voids the user's refresh tokens and sessions; all tokens, if an administrator takes an account that was
+// lent. For one's own there is
 // ChangePassword: whoever found a token must not make a password of it.
 func (a *Accounts) SetPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
 	account, err := a.setPassword(ctx, by, name, secret, version)
@@ -185,7 +190,11 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 		if err := a.mayChange(by, r.principal()); err != nil {
 			return nil, err
 		}
-		return replaceHash(ctx, tx, r, hash)
+		note, err := replaceHash(ctx, tx, r, hash)
+		if err != nil {
+			return nil, err
+		}
+		return note, a.settled(ctx, tx, by, r, note)
 	})
 }
 

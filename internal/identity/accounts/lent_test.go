@@ -1,0 +1,176 @@
+package accounts_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Gitea CVE-2026-56654, again: who may change accounts makes a token for somebody, and waits until he is an administrator.
+func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.Tend(ctx)
+		h.user("help", "helpdesk")
+		h.user("admin", accounts.Administrators)
+		h.user("ann")
+		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		help, admin := h.as(shown("help", secretOf("help"))), h.as(shown("admin", secretOf("admin")))
+		dora := accounts.Owner{Source: "ldap:corp", Name: "dora"}
+		token := func(by accounts.Actor, of accounts.Owner, name string, limits ...policy.Limit) (accounts.Token, string, error) {
+			made, secret, err := h.AddToken(ctx, by, accounts.NewToken{Owner: of, Name: name, Limits: limits})
+			return made, secret.Reveal(), err
+		}
+		registries := []policy.Limit{
+			{Names: []string{"**"}, Actions: scope.Repository}, {Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
+		}
+		made, anns, err := token(help, accounts.Owner{Name: "ann"}, "by-help")
+		is(t, "a token by the helpdesk", err, nil)
+		if diff := cmp.Diff(registries, made.Limits); diff != "" {
+			t.Errorf("it is good for (-want +got):\n%s", diff)
+		}
+		_, doras, err := token(help, dora, "by-help")
+		is(t, "one for somebody of a directory", err, nil)
+		narrow := policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull}
+		made, _, err = token(help, accounts.Owner{Name: "ann"}, "narrow", narrow)
+		is(t, "a narrow one", err, nil)
+		if diff := cmp.Diff([]policy.Limit{narrow}, made.Limits); diff != "" {
+			t.Errorf("the narrow one is good for (-want +got):\n%s", diff)
+		}
+		_, _, err = token(help, accounts.Owner{Name: "ann"}, "over-tidewaiter", narrow, policy.Limit{Type: scope.TypeTidewaiter, Names: []string{"journal"}, Actions: scope.Read})
+		is(t, "one with rights over Tidewaiter", err, accounts.ErrForbidden)
+
+		made, admins, err := token(admin, accounts.Owner{Name: "ann"}, "by-admin")
+		is(t, "a token by an administrator", err, nil)
+		if len(made.Limits) != 0 {
+			t.Errorf("it is good for %v", made.Limits)
+		}
+		_, own, err := token(h.as(shown("ann", secretOf("ann"))), accounts.Owner{}, "own")
+		is(t, "a token of her own", err, nil)
+
+		for _, group := range []string{accounts.Administrators, "ops"} {
+			is(t, "ann joins "+group, second(h.Join(ctx, admin, group, "ann", 0)), nil)
+			h.directory.Groups = []string{group}
+			for what, tt := range map[string]struct {
+				secret string
+				may    bool
+			}{
+				"the helpdesk's token": {anns, false}, "the helpdesk's token for dora": {doras, false}, "an administrator's token": {admins, true}, "her own token": {own, true},
+			} {
+				by := h.as(shown("", tt.secret))
+				if got := h.May(by, "administrators", scope.Write) || h.May(by, "accounts", scope.Read); got != tt.may {
+					t.Errorf("%s, as a member of %s: %t, want %t", what, group, got, tt.may)
+				}
+				if tt.may {
+					continue
+				}
+				child, secret, err := token(by, accounts.Owner{}, "child")
+				is(t, "a token of "+what, err, nil)
+				if h.May(h.as(shown("", secret)), "administrators", scope.Write) {
+					t.Errorf("what was made with %s has rights over Tidewaiter", what)
+				}
+				is(t, "revoking it", h.Revoke(ctx, operator, child.ID), nil)
+			}
+			is(t, "ann leaves "+group, second(h.Leave(ctx, admin, group, "ann", 0)), nil)
+		}
+	})
+}
+
+// Gitea CVE-2026-56654, again: or sets his password, and makes tokens with it as if they were his own.
+func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.user("help", "helpdesk")
+		h.user("admin", accounts.Administrators)
+		if _, err := h.AddGroup(ctx, operator, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		h.user("ann")
+		help, admin := h.as(shown("help", secretOf("help"))), h.as(shown("admin", secretOf("admin")))
+		lent := func(when, login string, want bool) {
+			t.Helper()
+			a, err := h.Account(ctx, operator, login)
+			if err != nil || a.Lent != want {
+				t.Errorf("%s: lent is %t (%v), want %t", when, a.Lent, err, want)
+			}
+			for _, group := range []string{accounts.Administrators, "ops"} {
+				var wanted error
+				if want {
+					wanted = accounts.ErrLent
+				}
+				is(t, when+": joining "+group, second(h.Join(ctx, admin, group, login, 0)), wanted)
+				is(t, when+": leaving "+group, second(h.Leave(ctx, admin, group, login, 0)), nil)
+			}
+		}
+		lent("as an operator added her", "ann", false)
+		_, err := h.SetPassword(ctx, help, "ann", identity.NewSecret("what help has set"), 0)
+		is(t, "the helpdesk sets her password", err, nil)
+		lent("with a password of the helpdesk", "ann", true)
+		_, waiting, err := h.AddToken(ctx, h.as(shown("ann", "what help has set")), accounts.NewToken{Name: "waiting"})
+		is(t, "a token by that", err, nil)
+		_, err = h.ChangePassword(ctx, h.as(shown("ann", "what help has set")), identity.NewSecret("what help has set"), identity.NewSecret("what ann has set"))
+		is(t, "she, or the helpdesk as her, changes it", err, nil)
+		lent("with a password that anybody may have changed", "ann", true)
+		_, err = h.SetPassword(ctx, admin, "ann", identity.NewSecret("what an admin has set"), 0)
+		is(t, "an administrator sets it", err, nil)
+		if got := h.enters(shown("", waiting.Reveal())); got != "rejected" {
+			t.Errorf("the token that was made meanwhile: %s", got)
+		}
+		lent("with a password of an administrator", "ann", false)
+		_, err = h.ChangePassword(ctx, h.as(shown("ann", "what an admin has set")), identity.NewSecret("what an admin has set"), identity.NewSecret("what ann has set"))
+		is(t, "she changes it", err, nil)
+		lent("with a password of her own", "ann", false)
+
+		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "bob", Password: identity.NewSecret(secretOf("bob"))})
+		is(t, "the helpdesk adds a user", err, nil)
+		lent("as the helpdesk added him", "bob", true)
+		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "cyd"})
+		is(t, "the helpdesk adds a user without a password", err, nil)
+		lent("without a password", "cyd", false)
+
+		_, _, err = h.AddRobot(ctx, help, accounts.NewRobot{Name: "ci"})
+		is(t, "the helpdesk adds a robot", err, nil)
+		lent("as the helpdesk added it", "robot+ci", true)
+		_, secret, err := h.Rotate(ctx, admin, "robot+ci", time.Hour)
+		is(t, "another secret beside it", err, nil)
+		lent("while the first is good", "robot+ci", true)
+		is(t, "its own", third(h.Rotate(ctx, h.as(shown("", secret.Reveal())), "robot+ci", 0)), nil)
+		lent("with a secret that anybody may have made", "robot+ci", true)
+		is(t, "another secret in place of it", third(h.Rotate(ctx, admin, "robot+ci", 0)), nil)
+		lent("with a secret of an administrator", "robot+ci", false)
+		is(t, "one more by the helpdesk", third(h.Rotate(ctx, help, "robot+ci", time.Hour)), nil)
+		lent("with another of the helpdesk", "robot+ci", true)
+	})
+}
+
+// Gitea CVE-2026-56654, again: or waits until he is let go of a group that keeps him from it.
+func TestNobodyPromotesHimselfByBeingReleased(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		h.user("help", "helpdesk")
+		denied := rule("contractors", "group:contractors", []string{"administrators"}, scope.Read|scope.Write)
+		denied.Deny = true
+		h.policy = compile(t, denied,
+			rule("helpdesk", "group:helpdesk", []string{"accounts"}, scope.Read|scope.Write),
+			rule("administrators", "group:ops", []string{"**"}, scope.Read|scope.Write))
+		for _, name := range []string{"ann", "bob"} {
+			h.user(name, "contractors", "ops")
+		}
+		_, err := h.SetPassword(ctx, h.as(shown("help", secretOf("help"))), "ann", identity.NewSecret("what help has set"), 0)
+		is(t, "the helpdesk sets the password of a contractor", err, nil)
+		is(t, "who is lent leaves", second(h.Leave(ctx, operator, "contractors", "ann", 0)), accounts.ErrLent)
+		is(t, "all leave", h.DeleteGroup(ctx, operator, "contractors", 0), accounts.ErrLent)
+		is(t, "who is not, leaves", second(h.Leave(ctx, operator, "contractors", "bob", 0)), nil)
+		_, err = h.SetPassword(ctx, operator, "ann", identity.NewSecret(secretOf("ann")), 0)
+		is(t, "an operator sets it", errors.Join(err, h.DeleteGroup(ctx, operator, "contractors", 0)), nil)
+	})
+}
