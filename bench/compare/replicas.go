@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
@@ -34,6 +35,9 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 		return err
 	}
 	if err := m.taking(ctx, both); err != nil {
+		return err
+	}
+	if err := m.ruling(ctx, both); err != nil {
 		return err
 	}
 	return m.outage(ctx, p, both, c)
@@ -79,6 +83,79 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 		})
 	}
 	return nil
+}
+
+// ruling adds, changes and deletes rules by commands, beside one server and the other, and times when both have the policy of it.
+func (m *measurement) ruling(ctx context.Context, both []*server) error {
+	fmt.Fprintln(m.progress, "changing rules, with two replicas …")
+	allowing := []string{"--subject", "user:" + user, "--repository", "ruled/**", "--actions", "pull"}
+	denying := []string{"--deny", "--repository", "ruled/**", "--actions", "pull"}
+	var versions [2]string
+	for i, s := range both {
+		var err error
+		if versions[i], err = s.version(ctx); err != nil {
+			return err
+		}
+	}
+	if versions[0] != versions[1] {
+		return fmt.Errorf("two replicas with the same files have the policies %s and %s", versions[0], versions[1])
+	}
+	var took []float64
+	for i := range 10 {
+		for n, do := range [][]string{
+			append([]string{"rule", "add", "ruled"}, allowing...),
+			append([]string{"rule", "set", "ruled"}, denying...),
+			{"rule", "delete", "ruled"},
+		} {
+			before, err := both[0].version(ctx)
+			if err != nil {
+				return err
+			}
+			begin := time.Now() // before the command has begun: it is never too good
+			if _, err := both[(i+n)%2].tell(ctx, "", do...); err != nil {
+				return err
+			}
+			for _, s := range both { // which had the same one: each began when both had the one before
+				if err := s.leaves(ctx, before); err != nil {
+					return err
+				}
+			}
+			took = append(took, time.Since(begin).Seconds())
+		}
+	}
+	spread := drive.SpreadOf(took)
+	m.add(bar{
+		What: "adding, changing or deleting a rule, until it is in force at both", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
+		Beside: fmt.Sprintf("from the start of the command on; %d times, the longest", len(took)),
+	})
+	return nil
+}
+
+// leaves waits until another version of the policy is in force.
+func (s *server) leaves(ctx context.Context, version string) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if now, err := s.version(ctx); err != nil || now != version {
+			return err
+		}
+		if err := rest(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("a policy is not in force after %s", patience)
+}
+
+// version is that of the policy in force.
+func (s *server) version(ctx context.Context) (string, error) {
+	text, err := get(ctx, s.metrics+"/metrics", "", "")
+	if err != nil {
+		return "", err
+	}
+	_, rest, found := strings.Cut(string(text), `tidewaiter_policy_info{version="`)
+	version, _, ended := strings.Cut(rest, `"`)
+	if !found || !ended {
+		return "", errors.New("the metrics tell no version of the policy")
+	}
+	return version, nil
 }
 
 // refused asks until there is another answer than 200, which has to be the one that is wanted.
