@@ -1,0 +1,40 @@
+package app
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// With policy.watch: false files are read again when somebody says so, and never because they are others.
+func TestFilesThatNobodyWatchesAreReadWhenSomebodySaysSo(t *testing.T) {
+	for _, tt := range []struct {
+		watch bool
+		reads int // after a change, and two looks: the first sees it, the second that it rests
+	}{{true, 1}, {false, 0}} {
+		folder, reads := t.TempDir(), 0
+		a := &App{log: NewLog(nil, "", ""), now: time.Now, config: &config.Config{Watch: tt.watch}}
+		f := follower{app: a, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
+			reads++
+			return nil, errors.New("there is no more to it here")
+		}}
+		f.look()
+		f.taken = f.resting
+		if err := os.WriteFile(filepath.Join(folder, "tidewaiter.yaml"), []byte("policy: {}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			f.tick(t.Context())
+		}
+		if reads != tt.reads {
+			t.Errorf("watch: %t: a file that changed was read %d times, want %d", tt.watch, reads, tt.reads)
+		}
+		if f.take(t.Context()); reads != tt.reads+1 {
+			t.Errorf("watch: %t: what somebody asked for was not read", tt.watch)
+		}
+	}
+}
