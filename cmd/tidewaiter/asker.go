@@ -76,7 +76,11 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 	}
 	who, err := config.ParseWho(subject)
 	if err != nil {
-		return nil, misused(cmd, "%v", err)
+		meant := config.MeantWho(subject)
+		if meant != "" {
+			meant = fmt.Sprintf(" (did you mean %q?)", meant)
+		}
+		return nil, misused(cmd, "%v%s", err, meant)
 	}
 	if who.Kind == policy.Anonymous && len(a.groups)+len(a.claims) > 0 {
 		return nil, misused(cmd, "nobody has groups or claims without a name: --group and --claim go with a user, a robot or a workload")

@@ -49,20 +49,16 @@ func (c *checking) subjects() {
 		return
 	}
 	told := make(map[string]bool)
-	for _, rule := range c.cfg.Rules.Rules {
-		for _, subject := range rule.Subjects {
-			if told[subject] {
-				continue
-			}
-			if text, meant := w.doubt(subject); text != "" {
-				told[subject] = true
-				c.warnings = append(c.warnings, config.Problem{
-					File: rule.Origin.File, Line: rule.Origin.Line,
-					Text: fmt.Sprintf("rule %q: %s", rule.Name, text), Suggestion: meant,
-				})
-			}
+	c.cfg.Subjects(func(rule *policy.Rule, subject string, at config.Place) bool {
+		if text, meant := w.doubt(subject); text != "" && !told[subject] {
+			told[subject] = true
+			c.warnings = append(c.warnings, config.Problem{
+				File: rule.Origin.File, Line: at.Line, Column: at.Column,
+				Text: fmt.Sprintf("rule %q: %s", rule.Name, text), Suggestion: meant,
+			})
 		}
-	}
+		return true
+	})
 }
 
 // doubt says why nobody can be the subject, and who was meant; "" if somebody can.

@@ -38,6 +38,25 @@ type Config struct {
 	Watch          bool     // whether the files are read again when they change
 	Files          []string // all YAML files that were read, the config itself first
 	Warnings       Problems // what is allowed, and probably not meant
+
+	subjects []Place // of each subject of each of Rules, one after the other
+}
+
+// Subjects yields each subject of each rule of the files, with where it is written there.
+func (c *Config) Subjects(yield func(r *policy.Rule, subject string, at Place) bool) {
+	places := c.subjects
+	for i := range c.Rules.Rules {
+		r := &c.Rules.Rules[i]
+		for _, subject := range r.Subjects {
+			at := Place{Line: r.Origin.Line}
+			if len(places) > 0 { // else nobody read the rules
+				at, places = places[0], places[1:]
+			}
+			if !yield(r, subject, at) {
+				return
+			}
+		}
+	}
 }
 
 // Listener is one address that is listened at.

@@ -18,7 +18,7 @@ import (
 // likeConfig compares configs: secrets by what they hold, compiled policies not at all.
 var likeConfig = cmp.Options{
 	cmpopts.IgnoreTypes(&policy.Policy{}),
-	cmpopts.IgnoreUnexported(HTPasswd{}),
+	cmpopts.IgnoreUnexported(Config{}, HTPasswd{}),
 	cmpopts.EquateComparable(netip.Prefix{}),
 	cmp.Transformer("secret", func(s Secret) string {
 		if s == nil {

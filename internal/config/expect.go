@@ -193,17 +193,24 @@ func ParseWho(text string) (policy.Principal, error) {
 	return who, nil
 }
 
+// MeantWho returns who was most likely meant by a text that ParseWho does not take; "" if nobody is near.
+func MeantWho(text string) string {
+	if kind, name, _ := strings.Cut(text, ":"); name != "" {
+		if meant := nearest(kind, []string{"user", "robot", "workload"}); meant != "" && meant != kind {
+			return meant + ":" + name
+		}
+	}
+	return nearest(text, []string{"anonymous"})
+}
+
 // who is somebody who asks.
 func who() shape[policy.Principal] {
 	return scalar("who", func(d *decoder, n *yaml.Node, s string) (policy.Principal, bool) {
 		p, err := ParseWho(s)
 		if err != nil {
-			kind, name, named := strings.Cut(s, ":")
-			meant := d.nearest(kind, []string{"user", "robot", "workload"})
-			if meant != "" && named && name != "" {
-				meant += ":" + name
-			} else {
-				meant = d.nearest(s, []string{"anonymous"})
+			meant := ""
+			if !d.tells.full() {
+				meant = MeantWho(s)
 			}
 			d.suggest(n, meant, "%v", err)
 			return p, false

@@ -101,7 +101,7 @@ func (l *loader) load(file string) *Config {
 	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
 	x.fill()
 	x.check()
-	c.Rules, c.Policy = compile(policies, x.services(), l.report)
+	c.Rules, c.Policy, c.subjects = compile(policies, x.services(), l.report)
 	if len(c.Rules.Rules) == 0 {
 		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
 	}

@@ -181,7 +181,7 @@ func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
 // compile makes one policy of what all files say. services are the names of the registries; nil if it is not known
 // which there are.
 // There is always a policy or a problem.
-func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy) {
+func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy, []Place) {
 	source := policy.Source{Roles: make(map[string]policy.Role)}
 	roles := make(map[string]named[policy.Role])
 	var rules []*writtenRule // without those that have problems already
@@ -204,8 +204,10 @@ func compile(files []writtenPolicy, services []string, tells *report) (policy.So
 		}
 	}
 	source.Rules = make([]policy.Rule, len(rules))
+	subjects := make([]Place, 0, len(rules))
 	for i, r := range rules {
 		source.Rules[i] = r.Rule
+		subjects = r.places(subjects)
 		r.check(services, source.Roles)
 	}
 
@@ -223,7 +225,16 @@ func compile(files []writtenPolicy, services []string, tells *report) (policy.So
 			tells.problem(Problem{Text: p.String()})
 		}
 	}
-	return source, compiled
+	return source, compiled, subjects
+}
+
+// places appends where each of the rule's subjects is written.
+func (r *writtenRule) places(to []Place) []Place {
+	for i := range r.Subjects {
+		at := item(value(r.node, "subjects"), i)
+		to = append(to, Place{at.Line, at.Column})
+	}
+	return to
 }
 
 // yamlKeys are the keys in YAML of what policy calls otherwise.
