@@ -61,23 +61,13 @@ func newAccountList(kind policy.Kind) *cobra.Command {
 	k := keepingFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return k.read(cmd, func(ctx context.Context, d desk) error {
-			list, err := all(func(p accounts.Page) ([]accounts.Account, string, error) { return d.List(ctx, d.by, kind, p) })
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				found := make([]api.Account, len(list))
-				for i := range list {
-					found[i] = api.NewAccount(&list[i], identity.Secret{})
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"}}
-			for i := range list {
-				a := &list[i]
-				rows = append(rows, []string{a.Name, state(a, time.Now()), or(minute(a.Expires), "never"), minute(a.Created), strings.Join(a.Groups, ", ")})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return printList(cmd, *k.output,
+				func(p accounts.Page) ([]accounts.Account, string, error) { return d.List(ctx, d.by, kind, p) },
+				func(a *accounts.Account) api.Account { return api.NewAccount(a, identity.Secret{}) },
+				[]string{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"},
+				func(a *accounts.Account) []string {
+					return []string{a.Name, state(a, time.Now()), or(minute(a.Expires), "never"), minute(a.Created), strings.Join(a.Groups, ", ")}
+				})
 		})
 	}
 	return cmd

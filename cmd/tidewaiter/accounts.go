@@ -100,22 +100,6 @@ func operator() string {
 	return "uid-" + strconv.Itoa(os.Getuid()) // in a container, most are nobody in particular
 }
 
-// all gathers the pages of a list.
-func all[T any](list func(accounts.Page) ([]T, string, error)) ([]T, error) {
-	found := []T{} // never null in JSON
-	for page := (accounts.Page{Limit: 1000}); ; {
-		more, next, err := list(page)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, more...)
-		if next == "" {
-			return found, nil
-		}
-		page.After = next
-	}
-}
-
 // lifetime is a flag: how long from now on. Its zero value is for ever.
 type lifetime time.Duration
 

@@ -82,22 +82,11 @@ func newGroupList() *cobra.Command {
 	k := keepingFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return k.read(cmd, func(ctx context.Context, d desk) error {
-			list, err := all(func(p accounts.Page) ([]accounts.Group, string, error) { return d.Groups(ctx, d.by, p) })
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				found := make([]api.Group, len(list))
-				for i := range list {
-					found[i] = api.NewGroup(&list[i])
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"NAME", "MEMBERS", "CREATED"}}
-			for _, g := range list {
-				rows = append(rows, []string{g.Name, strconv.Itoa(g.Size), minute(g.Created)})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return printList(cmd, *k.output,
+				func(p accounts.Page) ([]accounts.Group, string, error) { return d.Groups(ctx, d.by, p) },
+				api.NewGroup,
+				[]string{"NAME", "MEMBERS", "CREATED"},
+				func(g *accounts.Group) []string { return []string{g.Name, strconv.Itoa(g.Size), minute(g.Created)} })
 		})
 	}
 	return cmd

@@ -74,23 +74,13 @@ func newNamespaceList() *cobra.Command {
 	k := bookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return k.read(cmd, func(ctx context.Context, s shelf) error {
-			list, err := all(func(p rulebook.Page) ([]rulebook.Namespace, string, error) { return s.Namespaces(ctx, s.by, p) })
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				found := make([]api.Namespace, len(list))
-				for i := range list {
-					found[i] = api.NewNamespace(&list[i])
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"NAME", "VISIBILITY", "MEMBERS", "CREATED"}}
-			for i := range list {
-				n := &list[i]
-				rows = append(rows, []string{n.Name, string(n.Visibility), strconv.Itoa(n.Size), minute(n.Created)})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return printList(cmd, *k.output,
+				func(p rulebook.Page) ([]rulebook.Namespace, string, error) { return s.Namespaces(ctx, s.by, p) },
+				api.NewNamespace,
+				[]string{"NAME", "VISIBILITY", "MEMBERS", "CREATED"},
+				func(n *rulebook.Namespace) []string {
+					return []string{n.Name, string(n.Visibility), strconv.Itoa(n.Size), minute(n.Created)}
+				})
 		})
 	}
 	return cmd
@@ -215,22 +205,11 @@ func newMemberList() *cobra.Command {
 	k := bookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return k.read(cmd, func(ctx context.Context, s shelf) error {
-			list, err := all(func(p rulebook.Page) ([]rulebook.Member, string, error) { return s.Members(ctx, s.by, args[0], p) })
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				found := make([]api.NamespaceMember, len(list))
-				for i, m := range list {
-					found[i] = api.NewNamespaceMember(&m)
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"WHO", "ROLE", "SINCE"}}
-			for _, m := range list {
-				rows = append(rows, []string{m.Subject, m.Role, minute(m.Created)})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return printList(cmd, *k.output,
+				func(p rulebook.Page) ([]rulebook.Member, string, error) { return s.Members(ctx, s.by, args[0], p) },
+				api.NewNamespaceMember,
+				[]string{"WHO", "ROLE", "SINCE"},
+				func(m *rulebook.Member) []string { return []string{m.Subject, m.Role, minute(m.Created)} })
 		})
 	}
 	return cmd

@@ -125,23 +125,14 @@ func newRuleList() *cobra.Command {
 	k := bookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return k.read(cmd, func(ctx context.Context, s shelf) error {
-			list, err := all(func(p rulebook.Page) ([]rulebook.Rule, string, error) { return s.Rules(ctx, s.by, p) })
-			if err != nil {
-				return err
-			}
-			if *k.output == asJSON {
-				found := make([]api.Rule, len(list))
-				for i := range list {
-					found[i] = api.NewRule(&list[i])
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"NAME", "EFFECT", "SUBJECTS", "WHAT", "MAY"}}
-			for i := range list {
-				c := &list[i].Content
-				rows = append(rows, []string{c.Name, effectOf(c), or(strings.Join(c.Subjects, ", "), "anyone"), about(c), may(c)})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return printList(cmd, *k.output,
+				func(p rulebook.Page) ([]rulebook.Rule, string, error) { return s.Rules(ctx, s.by, p) },
+				api.NewRule,
+				[]string{"NAME", "EFFECT", "SUBJECTS", "WHAT", "MAY"},
+				func(r *rulebook.Rule) []string {
+					c := &r.Content
+					return []string{c.Name, effectOf(c), or(strings.Join(c.Subjects, ", "), "anyone"), about(c), may(c)}
+				})
 		})
 	}
 	return cmd
@@ -186,12 +177,8 @@ func newRuleShow() *cobra.Command {
 			if *k.output == asJSON {
 				return writeJSON(cmd.OutOrStdout(), api.NewRule(&r))
 			}
-			life := ""
-			if r.Lifetime > 0 {
-				life = r.Lifetime.String()
-			}
 			return fields(cmd.OutOrStdout(), "name", r.Name, "effect", effectOf(&r.Content), "subjects", or(strings.Join(r.Subjects, ", "), "anyone"),
-				"registries", strings.Join(r.Registries, ", "), "about", about(&r.Content), "may", may(&r.Content), "when", r.When, "lifetime", life,
+				"registries", strings.Join(r.Registries, ", "), "about", about(&r.Content), "may", may(&r.Content), "when", r.When, "lifetime", life(r.Lifetime),
 				"comment", r.Comment, "created", minute(r.Created), "changed", minute(r.Changed), "id", r.ID)
 		})
 	}

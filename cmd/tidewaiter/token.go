@@ -174,38 +174,27 @@ func newTokenList() *cobra.Command {
 			return err
 		}
 		return k.read(cmd, func(ctx context.Context, d desk) error {
-			list, err := all(func(p accounts.Page) ([]accounts.Token, string, error) { return d.Tokens(ctx, d.by, who.owner(), p) })
-			if err != nil {
-				return who.hint(err, d)
-			}
-			if *k.output == asJSON {
-				found := make([]api.Token, len(list))
-				for i := range list {
-					found[i] = api.NewToken(&list[i], identity.Secret{})
-				}
-				return writeJSON(cmd.OutOrStdout(), found)
-			}
-			rows := [][]string{{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"}}
-			for _, t := range list {
-				used := "never"
-				if !t.Used.IsZero() {
-					used = minute(t.Used)
-				}
-				if t.From.IsValid() {
-					used += " from " + t.From.String()
-				}
-				what := leaves(t.Limits)
-				if t.Registry != "" {
-					what += " at " + plain(t.Registry)
-				}
-				rows = append(rows, []string{
-					t.ID, string(t.Use), plain(t.Owner.String()), plain(or(t.Name, or(t.Client, "-"))), what, or(minute(t.Expires), "never"), used,
-				})
-			}
-			return table(cmd.OutOrStdout(), rows)
+			return who.hint(printList(cmd, *k.output,
+				func(p accounts.Page) ([]accounts.Token, string, error) { return d.Tokens(ctx, d.by, who.owner(), p) },
+				func(t *accounts.Token) api.Token { return api.NewToken(t, identity.Secret{}) },
+				[]string{"ID", "USE", "OWNER", "NAME", "FOR", "EXPIRES", "LAST USED"},
+				tokenRow), d)
 		})
 	}
 	return cmd
+}
+
+// tokenRow is a token in a table.
+func tokenRow(t *accounts.Token) []string {
+	used := or(minute(t.Used), "never")
+	if t.From.IsValid() {
+		used += " from " + t.From.String()
+	}
+	what := leaves(t.Limits)
+	if t.Registry != "" {
+		what += " at " + plain(t.Registry)
+	}
+	return []string{t.ID, string(t.Use), plain(t.Owner.String()), plain(or(t.Name, or(t.Client, "-"))), what, or(minute(t.Expires), "never"), used}
 }
 
 // leaves says what limits leave.

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// roleCommands are set, list and delete, of roles for all, or of those of a namespace, which is their first argument then.
+type roleCommands struct {
+	path             string // "role", "namespace role"
+	argument, sample string // "", or "NAMESPACE " and "team "
+	more             int    // arguments before the others
+}
+
+var (
+	rolesForAll      = roleCommands{path: "role"}
+	rolesOfNamespace = roleCommands{"namespace role", "NAMESPACE ", "team ", 1}
+)
+
+func (o roleCommands) addTo(cmd *cobra.Command) {
+	cmd.AddCommand(o.newSet(), o.newList(), o.newDelete())
+}
+
+// cut takes the namespace from the arguments, if there is one.
+func (o roleCommands) cut(args []string) (namespace string, rest []string) {
+	if o.more == 0 {
+		return "", args
+	}
+	return args[0], args[1:]
+}
+
+func (o roleCommands) newSet() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "set " + o.argument + "NAME ACTIONS",
+		Short: "Add a role, or change what it can do",
+		Long: `Add a role, or change what it can do. What names the role changes with it: what would make a mistake of a rule is
+refused.`,
+		Example: "  tidewaiter " + o.path + " set " + o.sample + "cleaner pull,delete",
+		Args:    cobra.ExactArgs(2 + o.more),
+	}
+	k := bookFlags(cmd)
+	lifetime := cmd.Flags().Duration("lifetime", 0, "how long tokens with a grant by it are good for at most: 2m, 1h")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		namespace, args := o.cut(args)
+		var actions actionsFlag
+		if err := actions.Set(args[1]); err != nil {
+			return misused(cmd, "%v", err)
+		}
+		role := rulebook.Role{Name: args[0], Actions: scope.Actions(actions), Lifetime: *lifetime}
+		return k.change(cmd, func(ctx context.Context, s shelf) error {
+			r, err := s.SetRole(ctx, s.by, namespace, role, 0)
+			verb := "changed"
+			if errors.Is(err, rulebook.ErrNotFound) {
+				r, err = s.AddRole(ctx, s.by, namespace, role)
+				verb = "added"
+			}
+			if err != nil {
+				return err
+			}
+			return k.says(cmd, api.NewRole(&r, namespace), "%s role %s: %s", verb, r.Name, r.Actions)
+		})
+	}
+	return cmd
+}
+
+func (o roleCommands) newList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     strings.TrimSpace("list " + o.argument),
+		Short:   "List the roles",
+		Long:    "List the roles of the database. Those of files are in the files.",
+		Example: strings.TrimRight("  tidewaiter "+o.path+" list "+o.sample, " "),
+	}
+	if o.more > 0 {
+		cmd.Args = cobra.ExactArgs(o.more)
+		cmd.Long = "List the roles that a namespace has of its own. Beside them every namespace has owner, maintainer, writer and reader."
+	}
+	k := bookFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		namespace, _ := o.cut(args)
+		return k.read(cmd, func(ctx context.Context, s shelf) error {
+			return printList(cmd, *k.output,
+				func(p rulebook.Page) ([]rulebook.Role, string, error) { return s.Roles(ctx, s.by, namespace, p) },
+				func(r *rulebook.Role) api.Role { return api.NewRole(r, namespace) },
+				[]string{"NAME", "ACTIONS", "LIFETIME", "CHANGED"},
+				func(r *rulebook.Role) []string {
+					return []string{r.Name, r.Actions.String(), or(life(r.Lifetime), "-"), minute(r.Changed)}
+				})
+		})
+	}
+	return cmd
+}
+
+func (o roleCommands) newDelete() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "delete " + o.argument + "NAME",
+		Short:   "Delete a role that nothing names",
+		Example: "  tidewaiter " + o.path + " delete " + o.sample + "cleaner",
+		Args:    cobra.ExactArgs(1 + o.more),
+	}
+	k := bookFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		namespace, args := o.cut(args)
+		return k.change(cmd, func(ctx context.Context, s shelf) error {
+			if err := s.DeleteRole(ctx, s.by, namespace, args[0], 0); err != nil {
+				return err
+			}
+			return k.says(cmd, gone{args[0]}, "deleted role %s", args[0])
+		})
+	}
+	return cmd
+}
+
+func newRole() *cobra.Command {
+	cmd := &cobra.Command{Use: "role", Short: "Look after roles in the database: names for sets of actions"}
+	rolesForAll.addTo(cmd)
+	return cmd
+}
