@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,7 +70,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	if s.lock, err = lock(s.setup.Path("lock")); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(s.setup.Path(setup.Config), config.Options{})
+	cfg, err := s.load(nil)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration has mistakes:\n%w", err)
 	}
@@ -136,10 +137,16 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Serve answers until ctx ends: clients first, and the registry's last events after them.
+// load reads the config. It tells seen which files it looks at.
+func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error) {
+	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
+}
+
+// Serve answers until ctx ends: clients first, and the registry's last events after them. What is changed in the config takes
+// effect meanwhile.
 func (s *Standalone) Serve(ctx context.Context) error {
 	clients := http.NewServeMux()
-	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health))
+	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health, server.API))
 	clients.Handle("/v2/", s.registry)
 	outer := server.HTTP(clients, nil, s.log.Logger)
 	// Layers are large: neither reading nor writing one has a limit of time.
@@ -151,6 +158,12 @@ func (s *Standalone) Serve(ctx context.Context) error {
 		go func() { failed <- outer.Serve(l) }()
 	}
 	go func() { failed <- inner.Serve(s.inner) }()
+
+	var following sync.WaitGroup
+	defer following.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	following.Go(func() { s.app.Follow(ctx, s.load, nil) })
 
 	var err error
 	select {
@@ -227,7 +240,7 @@ func (s *Standalone) Welcome() string {
   docker tag IMAGE %[1]s/%[2]s/IMAGE
   docker push %[1]s/%[2]s/IMAGE
 
-Who may do what is in %[3]s. Below, a line for each thing that clients do; Ctrl-C stops.
+Who may do what is in %[3]s: change it, and it takes effect. Below, a line for each thing that clients do; Ctrl-C stops.
 
 `, s.address, setup.Admin, short(s.setup.Path(setup.Config)))
 	return b.String()

@@ -209,6 +209,45 @@ func TestANewcomerPushesAndFindsItAgain(t *testing.T) {
 	}
 }
 
+// Whoever changes the config, as the welcome says, need not start anything again.
+func TestAChangedConfigTakesEffect(t *testing.T) {
+	data := t.TempDir()
+	log := new(lines)
+	s, down := up(t, data, log)
+	defer down()
+	password := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(s.Welcome())[1]
+	admin := client{t, "http://" + s.address, "admin", password}
+	if got := admin.push("admin/app", "a layer"); got != http.StatusCreated {
+		t.Fatalf("push: %d", got)
+	}
+	digest := sha256.Sum256([]byte("a layer"))
+	pull := func() int {
+		return client{T: t, base: admin.base}.do("HEAD", "/v2/admin/app/blobs/sha256:"+hex.EncodeToString(digest[:]), "repository:admin/app:pull", nil).StatusCode
+	}
+	if got := pull(); got != http.StatusUnauthorized {
+		t.Fatalf("an anonymous pull of what is not open: %d", got)
+	}
+	file := filepath.Join(data, "tidewaiter.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "\n    - { name: open, subjects: [anyone], repositories: [admin/app], role: reader }\n"...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); pull() != http.StatusOK; {
+		if time.Now().After(deadline) {
+			t.Fatalf("it is not open after a minute:\n%s", log)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 func TestATakenPortIsSaid(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
