@@ -15,6 +15,7 @@ const (
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10 // bytes: room for an ID token in a header
+	maxStreams    = 100      // requests at once on a connection of HTTP/2: what RFC 9113 (6.5.2) wants at least
 )
 
 // HTTP returns a server for h with its limits set. certificates may be nil: plain HTTP.
@@ -27,6 +28,7 @@ func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Serv
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		// Handshakes that strangers break off are no news.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
