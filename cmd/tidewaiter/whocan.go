@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
-	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -104,95 +99,14 @@ The rules of the database are among those that are asked; --files-only leaves th
 type holders struct {
 	policy.Answer
 	expanded bool
-	people   []people // of Through, if it is expanded
+	people   []api.People // of Through, if it is expanded
 }
-
-// people are the accounts that a grantee stands for.
-type people struct {
-	names   []string // as subjects
-	more    bool     // there may be others
-	missing bool     // it is for a user or a robot by name, and there is no such account
-}
-
-// mostLooked bounds the members of a group that are looked at for those who do get it.
-const mostLooked = 10_000
 
 // expand looks up the accounts of those who are named, and of those in groups.
-func (a *holders) expand(ctx context.Context, d desk, most int) error {
-	a.expanded, a.people = true, make([]people, len(a.Through))
-	for i := range a.Through {
-		g := &a.Through[i]
-		login, group := accountsOf(g)
-		switch {
-		case login != "":
-			_, err := d.Account(ctx, d.by, login)
-			switch {
-			case errors.Is(err, accounts.ErrNotFound):
-				a.people[i].missing = true
-			case err != nil:
-				return err
-			}
-		case group != "":
-			found, err := a.membersOf(ctx, d, g, group, most)
-			if err != nil {
-				return err
-			}
-			a.people[i] = found
-		}
-	}
-	return nil
-}
-
-// accountsOf returns the login of the account that a grantee names, or the group that it is for.
-func accountsOf(g *policy.Grantee) (login, group string) {
-	for _, who := range g.Who {
-		switch kind, name, _ := strings.Cut(who, ":"); kind {
-		case "user":
-			return name, ""
-		case "robot":
-			return identity.RobotPrefix + name, ""
-		case "group":
-			group = name
-		}
-	}
-	return "", group
-}
-
-// membersOf returns the accounts in a group that do get it: who is not taken out again for sure.
-func (a *holders) membersOf(ctx context.Context, d desk, g *policy.Grantee, group string, most int) (people, error) {
-	var found people
-	looked, now := 0, time.Now()
-	for page := (accounts.Page{Limit: 1000}); ; {
-		logins, next, err := d.Members(ctx, d.by, group, page)
-		if errors.Is(err, accounts.ErrNotFound) {
-			return found, nil // it is a group of another source
-		}
-		if err != nil {
-			return found, err
-		}
-		for _, login := range logins {
-			if looked++; looked > mostLooked || len(found.names) == most {
-				found.more = true
-				return found, nil
-			}
-			account, err := d.Account(ctx, d.by, login)
-			if err != nil {
-				return found, err
-			}
-			if account.Disabled || !account.Expires.IsZero() && !now.Before(account.Expires) {
-				continue
-			}
-			who := &policy.Principal{Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups}
-			out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(who, a.Asked.Name) }
-			if g.Is(who, a.Asked.Name) && !slices.ContainsFunc(a.Except, out) {
-				found.names = append(found.names, who.String())
-			}
-		}
-		if next == "" {
-			return found, nil
-		}
-		page.After = next
-	}
+func (a *holders) expand(ctx context.Context, d desk, most int) (err error) {
+	a.expanded = true
+	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, time.Now())
+	return err
 }
 
 // print writes the answer for people.
@@ -211,7 +125,7 @@ func (a *holders) print(w io.Writer, most int) error {
 	for i, g := range bounded(a.Through, most) {
 		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
 		if a.expanded {
-			rows = append(rows, a.people[i].rows()...)
+			rows = append(rows, rowsOf(a.people[i])...)
 		}
 	}
 	if err := short(w, rows, len(a.Through)-most); err != nil {
@@ -237,16 +151,16 @@ func (a *holders) print(w io.Writer, most int) error {
 	return short(w, rows, len(a.Barred)-most)
 }
 
-// rows are what follows a grantee.
-func (p people) rows() [][]string {
+// rowsOf are what follows a grantee.
+func rowsOf(p api.People) [][]string {
 	var rows [][]string
-	for _, name := range p.names {
+	for _, name := range p.Names {
 		rows = append(rows, []string{"    " + plain(name)})
 	}
-	if p.more {
+	if p.More {
 		rows = append(rows, []string{"    and more"})
 	}
-	if p.missing {
+	if p.Missing {
 		rows = append(rows, []string{"    (no account of ours has this name)"})
 	}
 	return rows
@@ -275,10 +189,5 @@ func ifHolds(r *policy.Rule) string {
 
 // forPrograms is the answer in the form that the API has for it, with the accounts.
 func (a *holders) forPrograms() api.Holders {
-	form := api.NewHolders(&a.Answer)
-	for i, p := range a.people {
-		g := &form.Through[i]
-		g.Members, g.More, g.Missing = p.names, p.more, p.missing
-	}
-	return form
+	return api.NewHolders(&a.Answer, a.people)
 }

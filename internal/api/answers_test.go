@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,6 +218,11 @@ func TestTheJournalIsRead(t *testing.T) {
 			"/journal?kind=event":                  nil,
 			"/journal?registry=r.example.com":      nil,
 			"/journal?principal=user:ann&limit=10": nil,
+
+			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z": {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&last=1":                     {"user:root user.add bob"},
+			"/journal?principal=user:root&since=2998-01-01T00:00:00Z":                            nil,
+			"/journal?principal=user:root&until=2000-01-01T00:00:00%2B02:00":                     nil,
 		} {
 			if got, _ := read(path); cmp.Diff(want, got) != "" {
 				t.Errorf("%s: %s", path, cmp.Diff(want, got))
@@ -228,6 +234,13 @@ func TestTheJournalIsRead(t *testing.T) {
 			t.Errorf("%v: %s", last, diff)
 		}
 		item := h.read(h.must(200, root, "GET", "/journal?last=1", nil))["items"].([]any)[0].(fields)
+		at := item["time"].(string)
+		if got, _ := read("/journal?action=user.add&since=" + at); !slices.Contains(got, "user:root user.add bob") {
+			t.Errorf("what happened at %s is not among what happened since: %v", at, got)
+		}
+		if got, _ := read("/journal?action=user.add&until=" + at); slices.Contains(got, "user:root user.add bob") {
+			t.Errorf("what happened at %s is among what happened before: %v", at, got)
+		}
 		if one := h.read(h.must(200, root, "GET", "/journal/"+item["id"].(string), nil)); cmp.Diff(item, one) != "" {
 			t.Error(cmp.Diff(item, one))
 		}
@@ -237,6 +250,7 @@ func TestTheJournalIsRead(t *testing.T) {
 		}
 		h.must(404, root, "GET", "/journal/none", nil)
 		h.must(422, root, "GET", "/journal?last=1&after=1", nil)
+		h.must(422, root, "GET", "/journal?since=yesterday", nil)
 	})
 }
 

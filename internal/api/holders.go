@@ -20,9 +20,9 @@ type Grantee struct {
 	Pattern string   `json:"pattern,omitempty" doc:"What claims must make match, in too many ways to list"`
 	RuleName
 	By      *RuleName `json:"by,omitempty" doc:"The rule that denies it, of those who are barred"`
-	Members []string  `json:"members,omitempty" nullable:"false" hidden:"true"`
-	More    bool      `json:"more,omitempty" hidden:"true"`    // there may be other members
-	Missing bool      `json:"missing,omitempty" hidden:"true"` // no account of ours has the name
+	Members []string  `json:"members,omitempty" nullable:"false" doc:"If members are asked for: the accounts in the group that do get it" example:"[\"user:alice\"]"`
+	More    bool      `json:"more,omitempty" doc:"Whether there may be other members"`
+	Missing bool      `json:"missing,omitempty" doc:"If members are asked for: whether no account has the name"`
 }
 
 // Held is a claim and what it holds.
@@ -31,11 +31,15 @@ type Held struct {
 	Value string `json:"value" doc:"What it holds" example:"acme/app"`
 }
 
-// NewHolders is the form of who may do one thing, without members of groups.
-func NewHolders(a *policy.Answer) Holders {
+// NewHolders is the form of who may do one thing, with the accounts of a.Through if they were looked up.
+func NewHolders(a *policy.Answer, people []People) Holders {
 	form := Holders{Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Through: []Grantee{}}
 	for i := range a.Through {
 		form.Through = append(form.Through, newGrantee(&a.Through[i]))
+	}
+	for i, p := range people {
+		g := &form.Through[i]
+		g.Members, g.More, g.Missing = p.Names, p.More, p.Missing
 	}
 	for i := range a.Except {
 		form.Except = append(form.Except, newGrantee(&a.Except[i]))

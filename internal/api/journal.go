@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -18,15 +19,20 @@ import (
 // maxRead is how many entries one request looks at. Where few of them match, a page is short, and says where to go on.
 const maxRead = 20_000
 
+// skew is how much later than what follows it an entry may be, where the clocks of replicas differ.
+const skew = time.Minute
+
 // entries asks for a page of the journal.
 type entries struct {
-	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many entries a page has at most"`
-	After     int64  `query:"after" minimum:"0" doc:"A position: entries after it, the oldest first"`
-	Last      int64  `query:"last" minimum:"0" maximum:"20000" doc:"Begin so many entries before the end, in place of after"`
-	Kind      string `query:"kind" enum:"decision,event,change,text" doc:"Only those of a kind"`
-	Registry  string `query:"registry" maxLength:"256" doc:"Only those about a registry" example:"registry.example.com"`
-	Principal string `query:"principal" maxLength:"300" doc:"Only what somebody asked for, did or changed" example:"user:alice"`
-	Action    string `query:"action" maxLength:"64" doc:"Only changes and events of that name" example:"user.add"`
+	Limit     int       `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many entries a page has at most"`
+	After     int64     `query:"after" minimum:"0" doc:"A position: entries after it, the oldest first"`
+	Last      int64     `query:"last" minimum:"0" maximum:"20000" doc:"Begin so many entries before the end, in place of after"`
+	Since     time.Time `query:"since" doc:"Only what happened at this time or later" example:"2026-11-28T00:00:00Z"`
+	Until     time.Time `query:"until" doc:"Only what happened before this time" example:"2026-11-29T00:00:00Z"`
+	Kind      string    `query:"kind" enum:"decision,event,change,text" doc:"Only those of a kind"`
+	Registry  string    `query:"registry" maxLength:"256" doc:"Only those about a registry" example:"registry.example.com"`
+	Principal string    `query:"principal" maxLength:"300" doc:"Only what somebody asked for, did or changed" example:"user:alice"`
+	Action    string    `query:"action" maxLength:"64" doc:"Only changes and events of that name" example:"user.add"`
 }
 
 // Entry is one thing that happened.
@@ -75,6 +81,9 @@ func (in *entries) matches(e *journal.Entry) bool {
 	default:
 		kind = "text"
 	}
+	if e.Time.Before(in.Since) || !in.Until.IsZero() && !e.Time.Before(in.Until) {
+		return false
+	}
 	return (in.Kind == "" || in.Kind == kind) && (in.Registry == "" || in.Registry == e.Registry) &&
 		(in.Action == "" || in.Action == action) && (in.Principal == "" || who[in.Principal])
 }
@@ -113,21 +122,28 @@ func (a *API) journalRoutes() {
 	})
 	route(a, huma.Operation{
 		OperationID: "explain-entry", Method: http.MethodGet, Path: "/journal/{id}/explanation", Tags: tags,
-		Summary:     "Explain a decision",
-		Description: "How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy.",
+		Summary: "Explain a decision",
+		Description: "How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy. " +
+			"Who may not read the journal may ask about a decision on himself, with a credential that is not narrowed: rules are named then only if token.show_rules is set.",
 	}, a.explainEntry)
 }
 
 // explainEntry says of a decision how it was made, and how it would be today.
 func (a *API) explainEntry(ctx context.Context, by Actor, in *identified) (*body[Explanation], error) {
-	if err := a.mayReadJournal(by); err != nil {
-		return nil, err
+	forbidden := a.mayReadJournal(by)
+	if forbidden != nil && by.Narrowed() {
+		return nil, forbidden
 	}
 	id, err := journal.ParseID(in.ID)
+	var entry journal.Entry
 	if err != nil {
-		return nil, journal.ErrNotFound
+		err = journal.ErrNotFound
+	} else {
+		entry, err = a.Journal.Find(ctx, id)
 	}
-	entry, err := a.Journal.Find(ctx, id)
+	if forbidden != nil && (err != nil || !about(&entry, by)) {
+		return nil, forbidden // whether there is such an entry or not
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +156,20 @@ func (a *API) explainEntry(ctx context.Context, by Actor, in *identified) (*body
 	}
 	if !a.mayAsk(by) { // what is journaled, and nothing more of the rules
 		e.Results, e.Near, e.Request, e.Today = entry.Decision.Results, nil, nil, nil
+		if forbidden != nil && !a.showsRules(ctx) {
+			e.Results = withoutRules(e.Results)
+		}
 	}
 	return &body[Explanation]{NewExplanation(e)}, nil
+}
+
+// about says whether an entry is a decision on the actor. An id is never given to another; without one, it may be anybody.
+func about(e *journal.Entry, by Actor) bool {
+	if e.Decision == nil || e.Decision.Principal == nil || by.Principal == nil {
+		return false
+	}
+	on := e.Decision.Principal
+	return on.ID != "" && on.Kind == by.Principal.Kind && on.Source == by.Principal.Source && on.ID == by.Principal.ID
 }
 
 func (a *API) mayReadJournal(by Actor) error {
@@ -166,11 +194,21 @@ func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*list[Ent
 		}
 		after = max(0, end-journal.Position(in.Last))
 	}
+	if !in.Since.IsZero() {
+		before, err := a.Journal.Before(ctx, in.Since)
+		if err != nil {
+			return nil, err
+		}
+		after = max(after, before)
+	}
 	found, next := []journal.Entry{}, ""
 	read := 0
 	for e, err := range a.Journal.Read(ctx, after) {
 		if err != nil {
 			return nil, err
+		}
+		if !in.Until.IsZero() && e.Time.After(in.Until.Add(skew)) {
+			break // all that follows is later, too
 		}
 		if len(found) == in.Limit || read == maxRead {
 			next = strconv.FormatInt(int64(after), 10)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -41,6 +42,9 @@ type Circumstances struct {
 	Client string    `json:"client,omitempty" maxLength:"300" doc:"The client's name, as its User-Agent has it" example:"docker/27"`
 }
 
+// mostMembers is how many members of a group are named unless it is said.
+const mostMembers = 100
+
 // The questions.
 type (
 	whether struct {
@@ -50,7 +54,13 @@ type (
 			Circumstances
 		}
 	}
-	whoCan  struct{ Body Asked }
+	whoCan struct {
+		Body struct {
+			Asked
+			Members bool `json:"members,omitempty" doc:"Whether the accounts in groups are named; asks for the right to read tidewaiter:accounts, too"`
+			Most    int  `json:"most,omitempty" minimum:"1" maximum:"1000" doc:"At most so many of each group; left out: 100"`
+		}
+	}
 	whatCan struct {
 		Body struct {
 			Judged
@@ -70,7 +80,7 @@ func (a *API) questionRoutes() {
 	route(a, huma.Operation{
 		OperationID: "who-can", Method: http.MethodPost, Path: "/who-can", Tags: tags,
 		Summary:     "Ask who may do a thing, and through which rule",
-		Description: "An answer for each action. A condition is said, and not judged. It takes the right to read tidewaiter:policy.",
+		Description: "An answer for each action. A condition is said, and not judged. It takes the right to read tidewaiter:policy; with members, that to read tidewaiter:accounts as well.",
 	}, a.whoCan)
 	route(a, huma.Operation{
 		OperationID: "what-can", Method: http.MethodPost, Path: "/what-can", Tags: tags,
@@ -141,6 +151,9 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 	if !a.mayAsk(by) {
 		return nil, fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
 	}
+	if in.Body.Members && !a.Accounts.May(by, "accounts", scope.Read) {
+		return nil, fmt.Errorf("asking for members: %w", rulebook.ErrForbidden)
+	}
 	scopes, ignored, err := in.Body.scopes()
 	if err != nil {
 		return nil, err
@@ -156,7 +169,13 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 	for _, s := range scopes {
 		answers := p.WhoCan(at, s)
 		for i := range answers {
-			out = append(out, NewHolders(&answers[i]))
+			var people []People
+			if in.Body.Members {
+				if people, err = FindPeople(ctx, a.Accounts, by, &answers[i], cmp.Or(in.Body.Most, mostMembers), a.Now()); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, NewHolders(&answers[i], people))
 		}
 	}
 	return &body[[]Holders]{out}, nil

@@ -72,6 +72,25 @@ func TestThePolicyIsAsked(t *testing.T) {
 	has(h.must(200, carol, "POST", "/what-can", fields{"as": "user:ann"}).Body, `"rule":"team"`, `"rule":"freeze"`)
 	has(h.must(200, carol, "POST", "/who-can", push("team/app")).Body, `"who":["user:ann"]`, `"rule":"team"`)
 
+	// The accounts in a group are named to who may read accounts.
+	members := fields{"actions": []string{"push"}, "repository": "groups/app", "members": true}
+	for _, c := range []rulebook.Content{
+		{Name: "groups", Subjects: []string{"group:dev", "user:nobody"}, Repositories: []string{"groups/**"}, Actions: []string{"push"}},
+		{Name: "askers", Subjects: []string{"group:askers"}, Tidewaiter: []string{"policy"}, Actions: []string{"read"}},
+	} {
+		if _, err := h.rulebook.AddRule(h.Context(), operator, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.member("dan", "dev")
+	h.member("asker", "askers")
+	has(h.must(200, carol, "POST", "/who-can", members).Body, `"who":["group:dev"],"rule":"groups","members":["user:ann","user:dan"]`, `"missing":true`)
+	members["most"] = 1
+	has(h.must(200, carol, "POST", "/who-can", members).Body, `"members":["user:ann"],"more":true`)
+	h.must(403, show("asker"), "POST", "/who-can", members)
+	members["members"] = false
+	hides(h.must(200, show("asker"), "POST", "/who-can", members).Body, "user:ann", "missing")
+
 	// What nobody needs to write is told like any other rule.
 	write := fields{"scopes": []string{"tidewaiter:journal:write"}}
 	has(h.must(200, carol, "POST", "/who-can", write).Body, `"who":["group:tidewaiter-admins"]`, `"rule":"tidewaiter-admins"`, `"built_in":true`)
@@ -170,8 +189,28 @@ func TestADecisionIsExplained(t *testing.T) {
 			t.Errorf("%s is not in the first alone\n%s\n%s", more, whole, part)
 		}
 	}
-	h.must(403, with("ann"), "GET", path, nil)
 	h.must(404, carol, "GET", "/journal/none/explanation", nil)
+
+	// Of himself anybody may ask, and is told no more of the rules than a refusal tells. To others there is no such decision, and no other answer
+	// for one that there is not.
+	own := h.must(200, with("ann"), "GET", path, nil).Body
+	for _, hidden := range []string{`"rule"`, `"today"`, `"near"`} {
+		if strings.Contains(own, hidden) {
+			t.Errorf("%s is in %s", hidden, own)
+		}
+	}
+	if !strings.Contains(own, `"reason":"allowed"`) || !strings.Contains(own, `"reason":"no-rule"`) {
+		t.Error(own)
+	}
+	h.issuer.Swap(func(l issuer.Live) issuer.Live { l.ShowRules = true; return l })
+	if named := h.must(200, with("ann"), "GET", path, nil).Body; !strings.Contains(named, `"rule":"team"`) {
+		t.Error(named)
+	}
+	h.user("bob")
+	_, narrow := h.token("ann", "narrow", policy.Limit{Names: []string{"team/**"}, Actions: scope.Pull})
+	h.must(403, with("bob"), "GET", path, nil)
+	h.must(403, with("bob"), "GET", "/journal/none/explanation", nil)
+	h.must(403, bearer(narrow), "GET", path, nil)
 	change := h.read(h.must(200, carol, "GET", "/journal?kind=change&limit=1", nil))["items"].([]any)[0].(fields)["id"].(string)
 	h.must(409, carol, "GET", "/journal/"+change+"/explanation", nil)
 }

@@ -19,6 +19,21 @@ func (j *Journal) Last(ctx context.Context) (Position, error) {
 	return h.next - 1, nil
 }
 
+// skew is how far the clocks of those who share a journal may be apart for Before to be right.
+const skew = time.Minute
+
+// Before returns a position after which everything is that happened at a time or later, and little else.
+func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
+	first, err := selectFirstSince(ctx, j.db.Read(), t.Add(-skew).UnixMilli())
+	if errors.Is(err, sql.ErrNoRows) {
+		return j.Last(ctx)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("finding %s in the journal: %w", t.UTC().Format(time.RFC3339), err)
+	}
+	return first - 1, nil
+}
+
 // Read returns the entries after a position, in order, up to the end as it is found. An error ends it: ctx's, or that a
 // block can't be read. It holds one block in memory, and nothing open in the database while its caller works.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {

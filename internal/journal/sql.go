@@ -160,6 +160,13 @@ func selectBlocksOf(ctx context.Context, q store.Querier, millisecond, slack int
 	return firsts, rows.Err()
 }
 
+// selectFirstSince returns where the earliest block begins that has an id of that millisecond or later, or sql.ErrNoRows.
+func selectFirstSince(ctx context.Context, q store.Querier, millisecond int64) (first Position, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT first FROM journal_blocks WHERE latest >= $1 ORDER BY latest, first LIMIT 1`, millisecond).Scan(&first)
+	return first, err
+}
+
 // selectPrincipals calls found with each of the numbered principals that there is.
 func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, text []byte)) error {
 	args := make([]any, len(numbers))

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// People are the accounts that a grantee stands for.
+type People struct {
+	Names   []string // as subjects
+	More    bool     // there may be others
+	Missing bool     // it is for a user or a robot by name, and there is no such account
+}
+
+// mostLooked bounds the members of a group that are looked at for those who do get it.
+const mostLooked = 10_000
+
+// FindPeople looks up the accounts of those whom an answer reaches: of who is named, and of those in groups, at most so many of each
+// group. It returns them in the order of answer.Through.
+func FindPeople(ctx context.Context, from *accounts.Accounts, by Actor, answer *policy.Answer, most int, now time.Time) ([]People, error) {
+	all := make([]People, len(answer.Through))
+	for i := range answer.Through {
+		g := &answer.Through[i]
+		login, group := accountsOf(g)
+		switch {
+		case login != "":
+			_, err := from.Account(ctx, by, login)
+			switch {
+			case errors.Is(err, accounts.ErrNotFound):
+				all[i].Missing = true
+			case err != nil:
+				return nil, err
+			}
+		case group != "":
+			found, err := peopleIn(ctx, from, by, answer, g, group, most, now)
+			if err != nil {
+				return nil, err
+			}
+			all[i] = found
+		}
+	}
+	return all, nil
+}
+
+// accountsOf returns the login of the account that a grantee names, or the group that it is for.
+func accountsOf(g *policy.Grantee) (login, group string) {
+	for _, who := range g.Who {
+		switch kind, name, _ := strings.Cut(who, ":"); kind {
+		case "user":
+			return name, ""
+		case "robot":
+			return identity.RobotPrefix + name, ""
+		case "group":
+			group = name
+		}
+	}
+	return "", group
+}
+
+// peopleIn returns the accounts in a group that do get it: who is not taken out again for sure.
+func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *policy.Answer, g *policy.Grantee, group string, most int, now time.Time) (People, error) {
+	var found People
+	looked := 0
+	for page := (accounts.Page{Limit: 1000}); ; {
+		logins, next, err := from.Members(ctx, by, group, page)
+		if errors.Is(err, accounts.ErrNotFound) {
+			return found, nil // it is a group of another source
+		}
+		if err != nil {
+			return found, err
+		}
+		for _, login := range logins {
+			if looked++; looked > mostLooked || len(found.Names) == most {
+				found.More = true
+				return found, nil
+			}
+			account, err := from.Account(ctx, by, login)
+			if errors.Is(err, accounts.ErrNotFound) {
+				continue // it was deleted meanwhile
+			}
+			if err != nil {
+				return found, err
+			}
+			if account.Disabled || !account.Expires.IsZero() && !now.Before(account.Expires) {
+				continue
+			}
+			who := &policy.Principal{Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups}
+			out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(who, answer.Asked.Name) }
+			if g.Is(who, answer.Asked.Name) && !slices.ContainsFunc(answer.Except, out) {
+				found.Names = append(found.Names, who.String())
+			}
+		}
+		if next == "" {
+			return found, nil
+		}
+		page.After = next
+	}
+}
