@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // renaming puts another letter for each letter, always the same, and so leaves what is equal equal, what is
@@ -88,13 +89,15 @@ func (n *renaming) request(r *policy.Request) *policy.Request {
 	}
 	who.Limits = nil
 	for _, l := range r.Principal.Limits {
-		l.Names = n.patterns(l.Names)
+		if l.Type != scope.TypeRegistry { // whose one name is a word of the protocol
+			l.Names = n.patterns(l.Names)
+		}
 		who.Limits = append(who.Limits, l)
 	}
 	other.Principal, other.Registry = &who, n.text(r.Registry)
 	other.Scopes = nil
 	for _, s := range r.Scopes {
-		if s.Type != "registry" {
+		if s.Type != scope.TypeRegistry {
 			s.Name = n.text(s.Name)
 		}
 		other.Scopes = append(other.Scopes, s)
