@@ -12,10 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func newExplain() *cobra.Command {
@@ -71,11 +69,11 @@ would be now.`,
 			return err
 		}
 		if *output == asJSON {
-			err = writeJSON(cmd.OutOrStdout(), e.forPrograms())
+			err = writeJSON(cmd.OutOrStdout(), api.NewExplanation(&e.Explained))
 		} else {
 			e.print(cmd.OutOrStdout())
 		}
-		if err == nil && e.entry == nil && !e.allowed() {
+		if err == nil && e.Entry == nil && !e.Allowed() {
 			err = errTold
 		}
 		return err
@@ -113,30 +111,7 @@ func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
 }
 
 // explanation is what is printed.
-type explanation struct {
-	who      *policy.Principal
-	known    bool   // to a source
-	note     string // what else there is to say of who asks; "" if nothing
-	registry string
-	ignored  []scope.Ignored
-	results  []policy.Result
-	near     []policy.Nearby
-	request  *policy.Request // what conditions look at; nil if they are not known any more
-
-	life  *issuer.Life        // of a token that would be made; nil: there would be none
-	entry *journal.Entry      // of an id; nil for scopes
-	today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
-}
-
-// allowed reports whether all that was asked for was granted.
-func (e *explanation) allowed() bool {
-	for _, r := range e.results {
-		if !r.Granted.Has(r.Asked.Actions) {
-			return false
-		}
-	}
-	return len(e.results) > 0
-}
+type explanation struct{ api.Explained }
 
 // explainAsked judges what is asked for by the policy in force, or by that of the files.
 func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circumstances, registry string, filesOnly bool, args []string) (*explanation, error) {
@@ -148,8 +123,8 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if err := where.put(cmd, r); err != nil {
 		return nil, err
 	}
-	e := &explanation{request: r}
-	if r.Scopes, e.ignored, err = readAsked(cmd, args); err != nil {
+	e := &explanation{api.Explained{Request: r}}
+	if r.Scopes, e.Ignored, err = readAsked(cmd, args); err != nil {
 		return nil, err
 	}
 	cfg, err := source.load()
@@ -159,21 +134,21 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if r.Registry, err = chooseRegistry(cmd, cfg, registry); err != nil {
 		return nil, err
 	}
-	if r.Principal, e.known, err = find(cmd.Context(), cfg, said); err != nil {
+	if r.Principal, e.Known, err = find(cmd.Context(), cfg, said); err != nil {
 		return nil, err
 	}
-	e.who, e.registry, e.note = r.Principal, r.Registry, api.Note(r.Principal, e.known)
-	if e.who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
-		e.note = api.NoteAnonymous
+	e.Who, e.Registry, e.Note = r.Principal, r.Registry, api.Note(r.Principal, e.Known)
+	if e.Who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
+		e.Note = api.NoteAnonymous
 	}
 	p, err := inForce(cmd.Context(), cfg, filesOnly)
 	if err != nil {
 		return nil, err
 	}
 	x := p.Explain(r)
-	e.results, e.near = x.Results, x.Near
+	e.Results, e.Near = x.Results, x.Near
 	if life, ok := app.Foresee(cfg, p, r); ok {
-		e.life = &life
+		e.Life = &life
 	}
 	return e, nil
 }
@@ -210,8 +185,5 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	if err != nil {
 		return nil, err
 	}
-	return &explanation{
-		entry: x.Entry, who: x.Who, known: x.Known, registry: x.Registry, ignored: x.Ignored, results: x.Results, near: x.Near,
-		request: x.Request, today: x.Today,
-	}, nil
+	return &explanation{*x}, nil
 }

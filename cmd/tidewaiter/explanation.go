@@ -18,9 +18,9 @@ import (
 // print writes e for people.
 func (e *explanation) print(w io.Writer) {
 	p := painted(w)
-	if e.entry != nil {
-		d := e.entry.Decision
-		fmt.Fprintf(w, "decision %s of %s", e.entry.ID, e.entry.Time.Local().Format(time.DateTime))
+	if e.Entry != nil {
+		d := e.Entry.Decision
+		fmt.Fprintf(w, "decision %s of %s", e.Entry.ID, e.Entry.Time.Local().Format(time.DateTime))
 		if d.Remote.IsValid() {
 			fmt.Fprintf(w, ", from %s", d.Remote)
 		}
@@ -30,7 +30,7 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintln(w)
 		switch {
 		case d.Principal == nil: // nobody was let in
-			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), plain(d.Name), plain(e.registry), plain(d.Refused))
+			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), plain(d.Name), plain(e.Registry), plain(d.Refused))
 			return
 		case d.Refused != "":
 			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), plain(d.Refused))
@@ -38,33 +38,33 @@ func (e *explanation) print(w io.Writer) {
 			fmt.Fprintf(w, "a token until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
-	for _, r := range e.results {
-		fmt.Fprintln(w, p.verdict(e.who, r))
+	for _, r := range e.Results {
+		fmt.Fprintln(w, p.verdict(e.Who, r))
 	}
-	if len(e.results) > 0 {
+	if len(e.Results) > 0 {
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s at %s\n", describe(e.who), e.registry)
-	if e.note != "" {
-		fmt.Fprintln(w, p.faint(e.note))
+	fmt.Fprintf(w, "%s at %s\n", describe(e.Who), e.Registry)
+	if e.Note != "" {
+		fmt.Fprintln(w, p.faint(e.Note))
 	}
-	if e.life != nil {
-		fmt.Fprintln(w, lives(e.life, e.allowed()))
+	if e.Life != nil {
+		fmt.Fprintln(w, lives(e.Life, e.Allowed()))
 	}
-	printResults(w, p, e.request, e.results, e.near)
-	for _, i := range e.ignored {
+	printResults(w, p, e.Request, e.Results, e.Near)
+	for _, i := range e.Ignored {
 		fmt.Fprintf(w, "\nignored %s: %s\n", i.Text, i.Reason)
 	}
-	if len(e.results) == 0 {
+	if len(e.Results) == 0 {
 		fmt.Fprintln(w, "\nnothing was asked for")
 	}
 	switch {
-	case e.today == nil:
-	case sameGrants(e.results, e.today.Results):
+	case e.Today == nil:
+	case sameGrants(e.Results, e.Today.Results):
 		fmt.Fprintln(w, "\nThe policy is another one today, and grants the same.")
 	default:
 		fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
-		printResults(w, p, e.today.Request, e.today.Results, e.today.Near)
+		printResults(w, p, e.Today.Request, e.Today.Results, e.Today.Near)
 	}
 }
 

@@ -188,3 +188,11 @@ func listYAML(texts []string) string {
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
+
+// words are the names of actions, never null in JSON.
+func words(a scope.Actions) []string {
+	if names := a.Names(); names != nil {
+		return names
+	}
+	return []string{}
+}

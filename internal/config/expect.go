@@ -33,19 +33,9 @@ func LoadTests(files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
 
 func loadTests(disk disk, files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
 	l := newLoader(Options{}, disk)
-	l.report.files = files
 	var tests []Test
-	for _, file := range files {
-		f := l.open(file)
-		if f.err != nil {
-			l.report.problem(Problem{Text: f.err.Error()})
-			continue
-		}
-		d, ok := l.take(f)
-		if !ok {
-			continue
-		}
-		written, _ := section(testFileKeys()).read(d, f.node)
+	for d, node := range l.each(files) {
+		written, _ := section(testFileKeys()).read(d, node)
 		for i := range written.tests {
 			if w := &written.tests[i]; w.node != nil {
 				tests = append(tests, w.test(d, of, now))

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -220,6 +221,24 @@ func (l *loader) open(file string) opened {
 		f.node = parse(file, src, l.options.Parallel, &f.report)
 	}
 	return f
+}
+
+// each opens files in turn, and gives the decoder and the top of each that could be read. What is wrong with one, or that it is not
+// there, is a problem, and the next follows.
+func (l *loader) each(files []string) iter.Seq2[*decoder, *yaml.Node] {
+	l.report.files = files
+	return func(yield func(*decoder, *yaml.Node) bool) {
+		for _, file := range files {
+			f := l.open(file)
+			if f.err != nil {
+				l.report.problem(Problem{Text: f.err.Error()})
+				continue
+			}
+			if d, ok := l.take(f); ok && !yield(d, f.node) {
+				return
+			}
+		}
+	}
 }
 
 // take takes up the problems of a file, and returns the decoder for its nodes, if there are any.

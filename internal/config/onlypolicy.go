@@ -67,23 +67,14 @@ func stateOf(d *decoder, root *yaml.Node) string {
 
 func rulesOf(files []string) func(*loader) *OnlyPolicy {
 	return func(l *loader) *OnlyPolicy {
-		l.report.files = files
 		var policies []writtenPolicy
-		for _, file := range files {
-			f := l.open(file)
-			if f.err != nil {
-				l.report.problem(Problem{Text: f.err.Error()})
+		for d, node := range l.each(files) {
+			if has(node, "policy") {
+				d.problem(node, "this is a config: --config takes it, and --policy files with roles and rules at their top")
 				continue
 			}
-			d, ok := l.take(f)
-			switch {
-			case !ok:
-			case has(f.node, "policy"):
-				d.problem(f.node, "this is a config: --config takes it, and --policy files with roles and rules at their top")
-			default:
-				p, _ := section(policyFileKeys()).read(d, f.node)
-				policies = append(policies, p)
-			}
+			p, _ := section(policyFileKeys()).read(d, node)
+			policies = append(policies, p)
 		}
 		return l.only(policies, nil)
 	}
