@@ -49,6 +49,10 @@ type Credentials struct {
 	Registry string // service name
 	Remote   netip.Addr
 	Client   string
+
+	// KnownPlace means that the name has signed in from Remote before. Whoever decides about rate limits
+	// sets it, before the sources see the credentials: a password from there is checked before others.
+	KnownPlace bool
 }
 
 // Verified is who somebody proved to be.

@@ -2,12 +2,12 @@ package password
 
 import "context"
 
-// HoldLane takes the whole lane, once it is free, until release is called.
-func (h *Hashing) HoldLane() (release func()) {
-	if err := h.lane.enter(context.Background(), Asker{}, h.lane.all); err != nil {
+// HoldLimiter takes the whole limiter, once it is free, until release is called.
+func (h *Hashing) HoldLimiter() (release func()) {
+	if err := h.limiter.enter(context.Background(), Requester{}, h.limiter.all); err != nil {
 		panic(err)
 	}
-	return func() { h.lane.leave(h.lane.all) }
+	return func() { h.limiter.leave(h.limiter.all) }
 }
 
 // Flights returns how many hashes are computed or waited for.

@@ -3,7 +3,7 @@ package password
 import "context"
 
 // flight is a hash that is being computed, and those who wait for it. It ends by itself; if all
-// who wait have gone before it got into the lane, it ends at once.
+// who wait have gone before it got into the limiter, it ends at once.
 type flight struct {
 	waiters int // owned by the Hashing's mu
 	cancel  context.CancelFunc

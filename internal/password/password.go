@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ var (
 	ErrTooLong = errors.New("password longer than 72 bytes")
 	// ErrTooShort means that a new password has fewer than MinLength bytes. Compare never returns it.
 	ErrTooShort = errors.New("password shorter than 8 bytes")
-	// ErrBusy means that the lane is full, or that the wait for it took too long. It is an outage, no refusal.
+	// ErrBusy means that there is no place in the queue, or that the wait took too long. It is an outage, no refusal.
 	ErrBusy = errors.New("too many passwords are being checked")
 )
 
@@ -41,7 +42,7 @@ const MinLength = 8
 type Options struct {
 	Parallel   int              // threads that hash at once; 0: half of the processors, at least 1, so that signing and serving keep theirs
 	Memory     int64            // bytes that argon2id may hold at once; 0: 64 MiB. A hash that needs more runs alone
-	Queue      int              // hashes that may wait for a thread; 0: 256. One more is ErrBusy
+	Queue      int              // hashes that may wait for a thread; 0: 256. One more takes the place of another, which is ErrBusy
 	Wait       time.Duration    // how long one may wait; 0: 10 s. Longer is ErrBusy
 	Remember   time.Duration    // a pair is forgotten at the latest this long after its last use; 0: 5 min; negative: nothing is remembered
 	Remembered int              // pairs to remember at most; 0: 10,000
@@ -50,7 +51,7 @@ type Options struct {
 
 // Hashing compares and makes hashes. All methods may be called from any goroutine.
 type Hashing struct {
-	lane       *lane
+	limiter    *limiter
 	macs       *macs
 	remembered *remembered
 	cleaner    cleaner
@@ -85,7 +86,7 @@ func New(o Options) *Hashing {
 		o.Now = time.Now
 	}
 	return &Hashing{
-		lane:       newLane(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait),
+		limiter:    newLimiter(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait, rand.IntN),
 		macs:       newMACs(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
 		cleaner:    cleaner{free: debug.FreeOSMemory},
@@ -98,12 +99,12 @@ func New(o Options) *Hashing {
 // that matched is remembered: a wrong password costs a hash each time. Equal pairs that are compared
 // at the same moment share one hash.
 func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
-	return h.CompareFor(ctx, Asker{Name: hash}, hash, password)
+	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
 
-// CompareFor is Compare for somebody: so that one address that floods the lane waits behind itself,
+// CompareFor is Compare for somebody: so that one address that floods the queue waits behind itself,
 // and one name has an eighth of the queue at most. Compare takes the hash for the name.
-func (h *Hashing) CompareFor(ctx context.Context, who Asker, hash, password string) error {
+func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
 	k := h.macs.key(compared, hash, password)
 	if h.remembered.has(k) {
 		h.recalled.Add(1)
@@ -132,11 +133,11 @@ func (h *Hashing) CompareFor(ctx context.Context, who Asker, hash, password stri
 // would not. Nil means that the time is spent, whatever the password; else the error is ErrBusy, that of
 // ctx, or one that says why like cannot be used, as Compare would have returned them.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
-	return h.DummyFor(ctx, Asker{Name: name}, like, password)
+	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }
 
 // DummyFor is Dummy for somebody, as CompareFor is Compare.
-func (h *Hashing) DummyFor(ctx context.Context, who Asker, like, password string) error {
+func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password string) error {
 	parsed := parameters(defaultArgon2id())
 	if like != "" {
 		var err error
@@ -175,7 +176,7 @@ func (h *Hashing) HashBcrypt(ctx context.Context, password string, cost int) (st
 	return h.make(ctx, password, bcryptHash{}, func() (string, error) { return newBcrypt(password, cost) })
 }
 
-// make checks a new password and makes its hash in the lane.
+// make checks a new password and makes its hash in the limiter.
 func (h *Hashing) make(ctx context.Context, password string, p parameters, f func() (string, error)) (hash string, err error) {
 	if len(password) < MinLength {
 		return "", ErrTooShort
@@ -185,24 +186,24 @@ func (h *Hashing) make(ctx context.Context, password string, p parameters, f fun
 	} else if err != nil {
 		return "", err
 	}
-	err = h.work(ctx, Asker{}, p, func() error {
+	err = h.work(ctx, Requester{}, p, func() error {
 		hash, err = f()
 		return err
 	})
 	return hash, err
 }
 
-// work runs f in the lane.
-func (h *Hashing) work(ctx context.Context, who Asker, p parameters, f func() error) error {
+// work runs f in the limiter.
+func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func() error) error {
 	needs := p.needs()
-	if err := h.lane.enter(ctx, who, needs); err != nil {
+	if err := h.limiter.enter(ctx, who, needs); err != nil {
 		if errors.Is(err, ErrBusy) {
 			h.refused.Add(1)
 		}
 		return err
 	}
 	defer h.cleaner.used(needs.memory)
-	defer h.lane.leave(needs)
+	defer h.limiter.leave(needs)
 	h.hashed.Add(1)
 	return f()
 }
@@ -223,6 +224,6 @@ func (h *Hashing) Stats() Stats {
 		Remembered: h.recalled.Load(),
 		Shared:     h.shared.Load(),
 		Busy:       h.refused.Load(),
-		Waiting:    h.lane.waiting(),
+		Waiting:    h.limiter.waiting(),
 	}
 }

@@ -133,9 +133,9 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 	secret := c.Secret.Reveal()
 	if !r.live(a.o.Now()) || r.hash == "" {
 		// Never compared: a password that is right would be remembered, and the next refusal be faster.
-		return nil, refused(a.o.Hashing.DummyFor(ctx, asker(c), r.hash, secret))
+		return nil, refused(a.o.Hashing.DummyFor(ctx, requester(c), r.hash, secret))
 	}
-	if err := a.o.Hashing.CompareFor(ctx, asker(c), r.hash, secret); err != nil {
+	if err := a.o.Hashing.CompareFor(ctx, requester(c), r.hash, secret); err != nil {
 		return nil, refused(err)
 	}
 	if r.Hash == "bcrypt" {
@@ -147,9 +147,9 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 	}, nil
 }
 
-// asker is for whom a hash is computed: addresses take turns.
-func asker(c identity.Credentials) password.Asker {
-	return password.Asker{Name: c.Name, Address: c.Remote}
+// requester is for whom a hash is computed: addresses take turns.
+func requester(c identity.Credentials) password.Requester {
+	return password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}
 }
 
 // refused puts what a comparison said into the words of a source. What it does not know stays an outage.
@@ -256,7 +256,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials
 
 // Dummy takes as long as a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
-	err := refused(a.o.Hashing.DummyFor(ctx, asker(c), "", c.Secret.Reveal()))
+	err := refused(a.o.Hashing.DummyFor(ctx, requester(c), "", c.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
 		return nil
 	}

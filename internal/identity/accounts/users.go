@@ -249,7 +249,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	// Whoever found a session must not find the password with it, nor keep the hashing lane busy.
 	shown := identity.Credentials{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := a.o.Throttle().Try(shown, func() error {
-		if err := a.o.Hashing.CompareFor(ctx, asker(shown), r.hash, current.Reveal()); err != nil {
+		if err := a.o.Hashing.CompareFor(ctx, requester(shown), r.hash, current.Reveal()); err != nil {
 			return refused(err)
 		}
 		return nil

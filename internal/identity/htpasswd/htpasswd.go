@@ -115,7 +115,7 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	if !ok {
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	if err := answer(f.hashing.CompareFor(ctx, asker(c), e.hash, c.Secret.Reveal())); err != nil {
+	if err := answer(f.hashing.CompareFor(ctx, requester(c), e.hash, c.Secret.Reveal())); err != nil {
 		return identity.Verified{}, err
 	}
 	return identity.Verified{Principal: e.principal, Credential: "password"}, nil
@@ -128,7 +128,7 @@ func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
 	if sample := f.entries.Load().sample; len(sample) > 0 {
 		like = sample[maphash.String(f.seed, c.Name)%uint64(len(sample))]
 	}
-	return answer(f.hashing.DummyFor(ctx, asker(c), like, c.Secret.Reveal()))
+	return answer(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
 // Find returns the principal of that name. An id other than the name belongs to somebody else.
@@ -146,8 +146,8 @@ func (f *File) Len() int { return len(f.entries.Load().named) }
 // Names returns the names of all entries, sorted.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries.Load().named)) }
 
-func asker(c identity.Credentials) password.Asker {
-	return password.Asker{Name: c.Name, Address: c.Remote}
+func requester(c identity.Credentials) password.Requester {
+	return password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}
 }
 
 // answer puts what a comparison said into the words of a source. What it does not know stays an outage.

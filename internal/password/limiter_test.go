@@ -1,0 +1,359 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// enter puts one who needs n into the limiter, and his name into in when he gets there.
+func enter(ctx context.Context, l *limiter, n need, name string, in chan<- string) {
+	go func() {
+		if err := l.enter(ctx, Requester{}, n); err != nil {
+			in <- name + ": " + err.Error()
+			return
+		}
+		in <- name
+	}()
+	synctest.Wait()
+}
+
+func TestTheLimiterServesWhoComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(need{threads: 2, memory: 100}, 10, time.Minute, first)
+		in := make(chan string, 10)
+		small, big := need{threads: 1, memory: 40}, need{threads: 1, memory: 1000} // big: cut to all of it
+		enter(t.Context(), l, small, "first", in)
+		enter(t.Context(), l, big, "big", in)
+		enter(t.Context(), l, small, "small", in) // there is room, but it was not first
+		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
+			t.Errorf("in the lane: %q, want %q", got, want)
+		}
+		l.leave(small)
+		synctest.Wait()
+		if got, want := drain(in), []string{"big"}; !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		l.leave(big)
+		synctest.Wait()
+		if got, want := drain(in), []string{"small"}; !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		l.leave(small)
+		if l.free != l.all {
+			t.Errorf("free at the end: %+v, want %+v", l.free, l.all)
+		}
+	})
+}
+
+func TestTheLimiterLetsInWhomABigOneHeldUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(need{threads: 2, memory: 100}, 10, time.Minute, first)
+		in := make(chan string, 10)
+		small, big := need{threads: 1, memory: 40}, need{threads: 2, memory: 100}
+		enter(t.Context(), l, small, "first", in)
+		ctx, leave := context.WithCancel(t.Context())
+		enter(ctx, l, big, "big", in)
+		enter(t.Context(), l, small, "small", in)
+		leave()
+		synctest.Wait()
+		got := drain(in)
+		slices.Sort(got[min(1, len(got)):]) // both went on at the same moment
+		if want := []string{"first", "big: context canceled", "small"}; !cmp.Equal(got, want) {
+			t.Errorf("in the lane: %q, want %q", got, want)
+		}
+	})
+}
+
+// first is no source of random numbers: a place that is picked is the first of those that may be.
+func first(int) int { return 0 }
+
+// arrivals lets requests enter one after the other, and tells in which order they got in or were refused.
+type arrivals struct {
+	t       *testing.T
+	limiter *limiter
+	in      chan string
+}
+
+func (a *arrivals) come(label string, who Requester) {
+	go func() {
+		if err := a.limiter.enter(a.t.Context(), who, need{threads: 1}); err != nil {
+			label += ": " + err.Error()
+		}
+		a.in <- label
+	}()
+	synctest.Wait()
+}
+
+// serve finishes n hashes, one after the other.
+func (a *arrivals) serve(n int) {
+	for range n {
+		a.limiter.leave(need{threads: 1})
+		synctest.Wait()
+	}
+}
+
+func at(name, address string) Requester {
+	return Requester{Name: name, Address: netip.MustParseAddr(address)}
+}
+
+// docker_auth: bad passwords slowed everybody.
+func TestAFloodWaitsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrivals{t, newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, first), make(chan string, 100)}
+		a.come("in the limiter", at("first", "192.0.2.1"))
+		for i := range 16 { // from one party: nobody has less than a /64
+			label := fmt.Sprint("flood ", i)
+			a.come(label, at(label, fmt.Sprintf("2001:db8::%x", i+1)))
+		}
+		if got, want := drain(a.in), []string{"in the limiter"}; !cmp.Equal(got, want) {
+			t.Fatalf("at first: %q, want %q", got, want)
+		}
+		a.come("flood 16", at("flood 16", "2001:db8::1")) // makes room for itself: its own line is the longest
+		a.come("ann", at("ann", "192.0.2.7"))
+		a.come("bob", at("bob", "192.0.2.8"))
+		a.serve(4)
+		busy := ": " + ErrBusy.Error()
+		want := []string{
+			"flood 0" + busy, "flood 15" + busy, "flood 16" + busy,
+			"flood 1", "ann", "bob", "flood 2", // in turns
+		}
+		if got := drain(a.in); !cmp.Equal(got, want) {
+			t.Errorf("then: %q, want %q", got, want)
+		}
+		a.serve(14)
+	})
+}
+
+// A queue full of single places used to turn newcomers away, and so the flood that had filled it kept
+// everybody else out.
+func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		draws := []int{5, 0, 3, 0} // a line, and a place in it
+		l := newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, func(n int) int {
+			i := draws[0]
+			draws = draws[1:]
+			if i >= n {
+				t.Fatalf("drawn from %d, not from more than %d", n, i)
+			}
+			return i
+		})
+		a := &arrivals{t, l, make(chan string, 100)}
+		for i := range 17 {
+			label := fmt.Sprint("flood ", i)
+			a.come(label, at(label, fmt.Sprintf("192.0.2.%d", i)))
+		}
+		a.come("ann", at("ann", "198.51.100.1"))
+		a.come("bob", at("bob", "198.51.100.2"))
+		busy := ": " + ErrBusy.Error()
+		if got, want := drain(a.in), []string{"flood 0", "flood 6" + busy, "flood 4" + busy}; !cmp.Equal(got, want) {
+			t.Errorf("while they arrive: %q, want %q", got, want)
+		}
+		a.serve(17)
+		if got := drain(a.in); len(got) != 16 || got[14] != "ann" || got[15] != "bob" {
+			t.Errorf("then: %q, want ann and bob at the end", got)
+		}
+	})
+}
+
+func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &arrivals{t, newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, first), make(chan string, 100)}
+		known := func(name, address string) Requester {
+			who := at(name, address)
+			who.KnownPlace = true
+			return who
+		}
+		a.come("in the limiter", at("first", "192.0.2.1"))
+		for i := range 16 {
+			a.come(fmt.Sprint("other ", i), at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i+2)))
+		}
+		for i := range 5 { // each of them takes the place of another
+			a.come(fmt.Sprint("known ", i), known(fmt.Sprint("known ", i), fmt.Sprintf("198.51.100.%d", i)))
+		}
+		drain(a.in)
+		a.serve(9)
+		want := []string{
+			"known 0", "known 1", "known 2", "other 1", "known 3", "known 4", // the rest has all turns
+			"other 2", "other 3", "other 4",
+		}
+		if got := drain(a.in); !cmp.Equal(got, want) {
+			t.Errorf("in this order: %q, want %q", got, want)
+		}
+		a.serve(10)
+	})
+}
+
+func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
+	l := newLimiter(need{threads: 1}, 16, time.Minute, first)
+	for i := range 16 {
+		who := at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i))
+		who.KnownPlace = true
+		l.joinLocked(who, need{threads: 1})
+	}
+	if p := l.joinLocked(at("bob", "198.51.100.1"), need{threads: 1}); p != nil {
+		t.Error("another request took the place of one from a known place")
+	}
+	who := at("ann", "198.51.100.2")
+	who.KnownPlace = true
+	if p := l.joinLocked(who, need{threads: 1}); p == nil || l.waiting() != 16 {
+		t.Errorf("one more from a known place: %v, and %d wait; want a place and 16", p, l.waiting())
+	}
+}
+
+// Else whoever fills the part of one name keeps its owner out.
+func TestOneNameHasAPartOfEachClass(t *testing.T) {
+	l := newLimiter(need{threads: 1}, 32, time.Minute, first)
+	var places []*place
+	join := func(i int, known bool) {
+		who := at("ann", fmt.Sprintf("10.0.0.%d", i))
+		who.KnownPlace = known
+		places = append(places, l.joinLocked(who, need{threads: 1}))
+	}
+	for i := range 5 {
+		join(i, false)
+	}
+	join(5, true) // in the other class there is room for the name
+	var lost []bool
+	for _, p := range places {
+		lost = append(lost, p == nil || p.lost)
+	}
+	if want := []bool{true, false, false, false, false, false}; !cmp.Equal(lost, want) {
+		t.Errorf("without a place: %t, want %t", lost, want)
+	}
+}
+
+// Who is let in at the very moment in which he gives up must not keep his place for ever.
+func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
+	l := newLimiter(need{threads: 1, memory: 100}, 10, time.Minute, first)
+	n := need{threads: 1, memory: 40}
+	if err := l.enter(t.Context(), Requester{}, n); err != nil {
+		t.Fatal(err)
+	}
+	late := l.joinLocked(Requester{}, n)
+	l.leave(n) // lets the late one in
+	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
+		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
+	}
+}
+
+func drain(in <-chan string) (names []string) {
+	for {
+		select {
+		case name := <-in:
+			names = append(names, name)
+		default:
+			return names
+		}
+	}
+}
+
+// Whatever comes, waits, gives up and leaves: there is never more in the lane than it holds, never more
+// in the queue than it bears, and in the end all of it is free.
+func TestTheLimiterKeepsItsBounds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		requesters := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Requester {
+			return Requester{
+				Name:       rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(rt, "name"),
+				Address:    rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}).Draw(rt, "address"),
+				KnownPlace: rapid.Bool().Draw(rt, "known place"),
+			}
+		}), 40, 40).Draw(rt, "requesters")
+		all := need{threads: rapid.IntRange(1, 4).Draw(rt, "threads"), memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
+		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
+		ops := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 40).Draw(rt, "ops")
+		needs := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) need {
+			return need{threads: rapid.IntRange(1, 6).Draw(rt, "t"), memory: rapid.Int64Range(0, 150).Draw(rt, "m")}
+		}), 40, 40).Draw(rt, "needs")
+		draws := rapid.SliceOfN(rapid.IntRange(0, 1000), 10, 10).Draw(rt, "draws")
+		synctest.Test(t, func(*testing.T) {
+			drawn := 0
+			l := newLimiter(all, limit, time.Minute, func(n int) int {
+				drawn++
+				return draws[drawn%len(draws)] % n
+			})
+			type guest struct {
+				needs  need
+				leave  context.CancelFunc
+				inside bool
+				gone   bool
+			}
+			var guests []*guest
+			for i, op := range ops {
+				switch op {
+				case 0, 1: // comes
+					ctx, cancel := context.WithCancel(context.Background())
+					g := &guest{needs: needs[i], leave: cancel}
+					guests = append(guests, g)
+					go func() {
+						err := l.enter(ctx, requesters[i], g.needs)
+						g.inside, g.gone = err == nil, err != nil
+						if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, context.Canceled) {
+							rt.Errorf("entering: %v", err)
+						}
+					}()
+				case 2: // leaves the lane
+					for _, g := range guests {
+						if g.inside {
+							g.inside, g.gone = false, true
+							l.leave(g.needs)
+							break
+						}
+					}
+				case 3: // gives up
+					for _, g := range guests {
+						if !g.inside && !g.gone {
+							g.leave()
+							break
+						}
+					}
+				}
+				synctest.Wait()
+				taken := need{}
+				for _, g := range guests {
+					if g.inside {
+						taken.threads += l.fit(g.needs).threads
+						taken.memory += l.fit(g.needs).memory
+					}
+				}
+				if want := (need{all.threads - taken.threads, all.memory - taken.memory}); l.free != want || want.threads < 0 || want.memory < 0 {
+					rt.Errorf("free: %+v, want %+v", l.free, want)
+				}
+				if n := l.waiting(); n > limit {
+					rt.Errorf("%d wait, the limit is %d", n, limit)
+				}
+			}
+			for range guests { // each round lets the next in
+				for _, g := range guests {
+					if g.inside {
+						g.inside, g.gone = false, true
+						l.leave(g.needs)
+						synctest.Wait() // somebody else gets in
+					}
+				}
+			}
+			for _, g := range guests {
+				if !g.gone {
+					rt.Errorf("somebody who needs %+v never got in", g.needs)
+				}
+				g.leave()
+			}
+			for _, q := range l.classes {
+				if len(q.lines)+q.turns.Len()+len(q.names)+len(q.lengths) != 0 {
+					rt.Errorf("at the end there are %d lines, %d turns, %d names and %d lengths", len(q.lines), q.turns.Len(), len(q.names), len(q.lengths))
+				}
+			}
+			if l.free != l.all || l.waiting() != 0 {
+				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.waiting())
+			}
+		})
+	})
+}
