@@ -15,8 +15,13 @@ help: ## this list
 .PHONY: up
 up: ## Tidewaiter and a registry at localhost:5000 (PORT=, DATA=), until Ctrl-C
 	@case '$(PORT)' in ''|*[!0-9]*) echo "PORT=$(PORT) is no number" >&2; exit 2;; esac
-	@./scripts/build-with-progress standalone bin/standalone
+	@LDFLAGS='$(LDFLAGS)' ./scripts/build-with-progress
 	@./bin/standalone -port '$(PORT)' -data '$(DATA)'
+
+.PHONY: collect
+collect: ## free the disk of deleted images in DATA=, after make up was stopped
+	@LDFLAGS='$(LDFLAGS)' ./scripts/build-with-progress
+	@./bin/standalone -data '$(DATA)' -collect
 
 .PHONY: build
 build: ## bin/tidewaiter, static

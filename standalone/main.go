@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/dustin/go-humanize"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
@@ -20,6 +21,7 @@ import (
 func main() {
 	port := flag.Int("port", 5000, "port of the registry, on this machine only")
 	data := flag.String("data", "data", "folder for all that is kept")
+	garbage := flag.Bool("collect", false, "remove layers that no image uses from the folder, and exit")
 	flag.Parse()
 	if *port < 0 || *port > 65535 {
 		fmt.Fprintf(os.Stderr, "the port %d is none: ports are numbers up to 65535\n", *port)
@@ -29,16 +31,29 @@ func main() {
 		fmt.Fprintf(os.Stderr, "unexpected %q: see -help\n", flag.Arg(0))
 		os.Exit(2)
 	}
-	password.MakeRoom()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *data, *port); err != nil {
+	do := func() error { return run(ctx, *data, *port) }
+	if *garbage {
+		do = func() error { return runCollect(ctx, *data) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "tidewaiter:", err)
 		os.Exit(1)
 	}
 }
 
+func runCollect(ctx context.Context, data string) error {
+	freed, err := collect(ctx, data)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("freed %s\n", humanize.Bytes(uint64(max(freed, 0))))
+	return nil
+}
+
 func run(ctx context.Context, data string, port int) (err error) {
+	password.MakeRoom()
 	s, err := Open(ctx, Options{Data: data, Port: port, Log: app.NewLog(os.Stdout, "plain", "info")})
 	if err != nil {
 		return err

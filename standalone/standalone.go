@@ -25,6 +25,9 @@ import (
 // service is the registry's name in tokens. It holds no port, so that a folder works at any.
 const service = "standalone"
 
+// lockFile is the file whose lock says that a process uses the data folder.
+const lockFile = "lock"
+
 // grace is how long a push under way may take after the end was asked for.
 const grace = 10 * time.Second
 
@@ -67,7 +70,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url}); err != nil {
 		return nil, err
 	}
-	if s.lock, err = lock(s.setup.Path("lock")); err != nil {
+	if s.lock, err = lock(s.setup.Path(lockFile)); err != nil {
 		return nil, err
 	}
 	cfg, err := s.load(nil)
@@ -86,7 +89,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 		Issuer:      cfg.Token.Issuer,
 		Service:     service,
 		Realm:       url + cfg.Paths.Token,
-		Storage:     filepath.Join(s.setup.Dir, "registry"),
+		Storage:     filepath.Join(s.setup.Dir, storageFolder),
 		EventsURL:   "http://" + s.inner.Addr().String() + cfg.Paths.Notifications,
 		EventSecret: strings.TrimSpace(string(secret)),
 		HTTPSecret:  rand.Text(),
@@ -231,7 +234,7 @@ func (s *Standalone) Welcome() string {
 	if password := s.setup.Password.Reveal(); password != "" {
 		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown this once; only its hash is kept)\n\n", setup.Admin, password)
 	} else {
-		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: make build && bin/tidewaiter hash-password --name %s >> %s\n\n",
+		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: bin/tidewaiter hash-password --name %s >> %s\n\n",
 			short(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, short(s.setup.Path(setup.Users)))
 	}
 	fmt.Fprintf(&b, `In another terminal:
@@ -240,9 +243,13 @@ func (s *Standalone) Welcome() string {
   docker tag IMAGE %[1]s/%[2]s/IMAGE
   docker push %[1]s/%[2]s/IMAGE
 
-Who may do what is in %[3]s: change it, and it takes effect. Below, a line for each thing that clients do; Ctrl-C stops.
+A second user:       bin/tidewaiter hash-password --name ann >> %[4]s
+Who may do what:     %[3]s (a change takes effect when you save it)
+Delete an image, free disk, use it from other machines: docs/home.md
 
-`, s.address, setup.Admin, short(s.setup.Path(setup.Config)))
+Below, a line for each thing that clients do. Ctrl-C stops.
+
+`, s.address, setup.Admin, short(s.setup.Path(setup.Config)), short(s.setup.Path(setup.Users)))
 	return b.String()
 }
 

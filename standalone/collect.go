@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/distribution/distribution/v3/registry/storage"
+	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+
+	"github.com/tidewaiter/tidewaiter/internal/setup"
+)
+
+// storageFolder is where the registry stores layers and manifests, below the data folder.
+const storageFolder = "registry"
+
+// collect removes the layers that no manifest refers to, and returns how many bytes that freed. A
+// deletion alone frees nothing: registries leave layers for the garbage collector, which may not run
+// beside a push. So collect takes the folder's lock, and fails while Standalone runs.
+func collect(ctx context.Context, data string) (freed int64, err error) {
+	root := filepath.Join(data, storageFolder)
+	if _, err := os.Stat(filepath.Join(data, setup.Config)); err != nil {
+		return 0, fmt.Errorf("%s is not a folder of `make up`: name its folder with DATA=", data)
+	}
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // nothing was ever pushed
+	}
+	held, err := lock(filepath.Join(data, lockFile))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+
+	files := filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 4})
+	registry, err := storage.NewRegistry(ctx, files, storage.EnableDelete)
+	if err != nil {
+		return 0, fmt.Errorf("opening the registry's storage: %w", err)
+	}
+	before, err := size(root)
+	if err != nil {
+		return 0, err
+	}
+	err = storage.MarkAndSweep(ctx, files, registry, storage.GCOpts{Quiet: true})
+	if missing := (driver.PathNotFoundError{}); errors.As(err, &missing) {
+		return 0, nil // nothing was ever pushed
+	}
+	if err != nil {
+		return 0, fmt.Errorf("collecting garbage: %w", err)
+	}
+	after, err := size(root)
+	return before - after, err
+}
+
+// size returns how many bytes the files below a folder hold.
+func size(folder string) (total int64, err error) {
+	err = filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measuring the registry's storage: %w", err)
+	}
+	return total, nil
+}
