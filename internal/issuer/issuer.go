@@ -70,7 +70,7 @@ type Live struct {
 	Name       string // the tokens' iss
 	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
 	Reuse      bool   // whether identical fresh answers share a signature
-	Strict     bool   // whether an answer waits until its decision is on disk
+	Strict     bool   // whether an answer, a refusal too, waits until its decision is on disk
 	ShowRules  bool   // whether a refusal names the rule
 	Hint       string // how a refusal ends: what to do, in the administrator's words
 	AtMost     Limits // how long tokens live at most
@@ -174,15 +174,14 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	r.withhold()
 
 	if r.Credentials.Kind == identity.None && !live.Anonymous {
-		i.refused(r, now, "nothing was shown")
-		return Answer{}, ErrSignIn
+		return Answer{}, i.refuse(ctx, live, r, now, ErrSignIn)
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		if t := (*identity.ThrottledError)(nil); !errors.As(err, &t) || !t.Again {
-			i.refused(r, now, refusal(err)) // one entry for each delay: a flood must not fill the disk
+		if t := (*identity.ThrottledError)(nil); errors.As(err, &t) && t.Again {
+			return Answer{}, err // one entry for each delay: a flood must not fill the disk
 		}
-		return Answer{}, err
+		return Answer{}, i.refuse(ctx, live, r, now, err)
 	}
 
 	request := policy.Request{
@@ -196,8 +195,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	decision := live.Policy.Decide(&request)
 	if live.Decider != nil {
 		if decision, err = decide(ctx, live.Decider, request, decision); err != nil {
-			i.refused(r, now, refusal(err))
-			return Answer{}, err
+			return Answer{}, i.refuse(ctx, live, r, now, err)
 		}
 	}
 
@@ -233,13 +231,8 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	if denied != nil {
 		entry.Decision.Refused = "not enough is granted"
 	}
-	if live.Strict {
-		if err := i.journal.Append(ctx, entry); err != nil {
-			return Answer{}, fmt.Errorf("%w: %w", ErrNotKept, err)
-		}
-	} else {
-		// A loss is counted and logged by the journal.
-		_ = i.journal.Record(entry)
+	if err := i.keep(ctx, live, entry); err != nil {
+		return Answer{}, err
 	}
 	if denied != nil {
 		return Answer{}, denied
@@ -248,6 +241,19 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		answer.Refresh = i.refresh(ctx, live, r, who)
 	}
 	return answer, nil
+}
+
+// keep writes the entry of an answer, whether a token or a refusal, to the journal. With audit: strict it returns when
+// the entry is on disk; the error is ErrNotKept, and the answer must then be withheld.
+func (i *Issuer) keep(ctx context.Context, live *generation, entry journal.Entry) error {
+	if !live.Strict {
+		_ = i.journal.Record(entry) // a loss is counted and logged by the journal
+		return nil
+	}
+	if err := i.journal.Append(ctx, entry); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	return nil
 }
 
 // refresh returns a refresh token for a client that asks for one: the one that it shows, or a new one. It is never

@@ -338,6 +338,62 @@ func TestStrictAuditWithholdsWhatCannotBeKept(t *testing.T) {
 	}
 }
 
+// Under strict audit no answer leaves without its entry, and a refusal is an answer: who guesses passwords
+// while the disk is full must not do so unseen.
+func TestStrictAuditWithholdsRefusalsToo(t *testing.T) {
+	down := errors.New("connection refused")
+	fails := func(err error) func(identity.Credentials) (identity.Verified, error) {
+		return func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, err }
+	}
+	for _, tt := range []struct {
+		what   string
+		change func(*issuer.Live)
+		source func(identity.Credentials) (identity.Verified, error)
+		name   string
+		want   error // as long as it can be kept
+	}{
+		{"a wrong password", nil, fails(identity.ErrRejected), "ann", identity.ErrRejected},
+		{"an unknown name", nil, fails(identity.ErrUnknown), "ann", identity.ErrRejected},
+		{"a source that is down", nil, fails(down), "ann", identity.ErrUnavailable},
+		{"a name that has to wait", nil, fails(&identity.ThrottledError{After: time.Second}), "ann", identity.ErrThrottled},
+		{"nothing was shown", func(l *issuer.Live) { l.Anonymous = false }, nil, "", issuer.ErrSignIn},
+		{"a decider that is down", func(l *issuer.Live) {
+			l.Decider = decider(func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down })
+		}, nil, "ann", issuer.ErrUndecided},
+		{"not enough is granted", func(l *issuer.Live) {
+			r := *l.Registries["r"]
+			r.Explained = true
+			l.Registries, l.Policy = map[string]*issuer.Registry{"r": &r}, compile(t)
+		}, nil, "ann", issuer.ErrDenied},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			b := newBench(t, func(l *issuer.Live) {
+				l.Strict = true
+				if tt.change != nil {
+					tt.change(l)
+				}
+			})
+			if tt.source != nil {
+				b.source = tt.source
+			}
+			r := request(tt.name, "repository:a:pull")
+			r.ShowsText = true
+			if _, err := b.Issue(t.Context(), r); !errors.Is(err, tt.want) || errors.Is(err, issuer.ErrNotKept) {
+				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if n := len(b.entries()); n != 1 {
+				t.Errorf("%d entries are on disk when the refusal was given, want 1", n)
+			}
+			if err := b.journal.Close(context.Background()); err != nil { // as a full disk: nothing is kept
+				t.Fatal(err)
+			}
+			if _, err := b.Issue(t.Context(), r); !errors.Is(err, issuer.ErrNotKept) || errors.Is(err, tt.want) {
+				t.Errorf("a refusal that cannot be kept: %v, want %v alone", err, issuer.ErrNotKept)
+			}
+		})
+	}
+}
+
 // A swap of the policy alone must not cost a signature for everybody who comes next.
 func TestATokenIsReusedAfterASwapThatLeavesItAsItIs(t *testing.T) {
 	for _, tt := range []struct {

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"errors"
 	"time"
 	"unicode/utf8"
@@ -9,9 +10,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// refused keeps that there was no token, and why.
-func (i *Issuer) refused(r *Request, now time.Time, why string) {
-	_ = i.journal.Record(journal.Entry{
+// refuse keeps that there was no token, and why. It returns the refusal, or ErrNotKept in its place: with audit: strict
+// a refusal without an entry would let somebody guess passwords unseen while the disk is full.
+func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error) error {
+	err := i.keep(ctx, live, journal.Entry{
 		Time:     now,
 		Registry: r.Credentials.Registry,
 		Decision: &journal.Decision{
@@ -19,9 +21,13 @@ func (i *Issuer) refused(r *Request, now time.Time, why string) {
 			Remote:  r.Credentials.Remote,
 			Client:  r.Credentials.Client,
 			Ignored: r.Ignored,
-			Refused: why,
+			Refused: refusal(refused),
 		},
 	})
+	if err != nil {
+		return err
+	}
+	return refused
 }
 
 // nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
@@ -37,6 +43,8 @@ func nameOf(c identity.Credentials) string {
 // refusal says in the journal's words why somebody was not let in.
 func refusal(err error) string {
 	switch {
+	case errors.Is(err, ErrSignIn):
+		return "nothing was shown"
 	case errors.Is(err, identity.ErrRejected):
 		return "unknown or wrong"
 	case errors.Is(err, identity.ErrThrottled):
