@@ -29,6 +29,7 @@ type generation struct {
 	runs []func(context.Context) // until the context ends
 
 	providers []*oidc.Provider // whose keys the next generation takes over
+	files     []*htpasswd.File // which the next generation holds its own against
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -105,11 +106,12 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		case s.HTPasswd != nil:
 			file, err := htpasswd.New(htpasswd.Options{
 				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups, Claims: s.HTPasswd.Claims,
-				Hashing: a.hashing, Log: a.log.Logger, Now: a.now,
+				Hashing: a.hashing, Log: a.log.Logger, Now: a.now, Before: a.fileBefore(s.HTPasswd.File),
 			})
 			if err != nil {
 				return nil, err
 			}
+			g.files = append(g.files, file)
 			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
 			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
 		case s.LDAP != nil:
@@ -147,6 +149,19 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
 		},
 	}), nil
+}
+
+// fileBefore finds the htpasswd file that the generation before had loaded from a path; nil: none.
+func (a *App) fileBefore(path string) *htpasswd.File {
+	if a.generation == nil {
+		return nil
+	}
+	for _, f := range a.generation.files {
+		if f.Path() == path {
+			return f
+		}
+	}
+	return nil
 }
 
 func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, error) {

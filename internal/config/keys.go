@@ -300,7 +300,7 @@ func htpasswdKeys() []key[HTPasswd] {
 		on("name", sourceName(), func(h *HTPasswd, v string) { h.Name = v }).or("htpasswd").
 			says("What this source is called, in the log and for a second one."),
 		on("file", filePath("file"), func(h *HTPasswd, v string) { h.File = v }).
-			says("A file as `htpasswd -B` writes it. It is read again when it changes."),
+			says("A file as `htpasswd -B` writes it. It is read again when it changes. One that holds nothing at all is not taken after one that did: to remove everybody, write a line with `#` into it."),
 		on("entries", list(passwordEntry()), func(h *HTPasswd, v []string) { h.Entries = v }).
 			says("Lines of such a file, `name:hash`, in place of it or beside it. `tidewaiter hash-password` makes the hash."),
 		on("groups", dictionary(list(line())), func(h *HTPasswd, v []named[[]string]) {

@@ -38,7 +38,12 @@ type Options struct {
 	Every   time.Duration    // how often Run looks whether the file has changed; 0: 1 s
 	Log     *slog.Logger     // nil: nothing is logged
 	Now     func() time.Time // nil: time.Now
+	Before  *File            // which this one replaces when a config is loaded again; nil: none
 }
+
+// ErrEmpty means that a file that had entries holds nothing now: whoever writes it has only begun, or the disk was
+// full. The entries before stay. Whoever means to remove everybody leaves a comment in the file.
+var ErrEmpty = errors.New("the file is empty; to remove everybody, write a line that begins with # into it")
 
 // File is the entries of a file as it was last loaded, together with those of the config. Its methods may
 // be called from any goroutine.
@@ -55,6 +60,7 @@ type File struct {
 	seed    maphash.Seed
 
 	entries atomic.Pointer[entries]
+	filled  atomic.Bool // whether the text that entries was made from held anything
 
 	mu       sync.Mutex        // held while loading; what follows is its own
 	digest   [sha256.Size]byte // of the text that entries was made from
@@ -93,6 +99,9 @@ func New(o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Before != nil && f.path != "" && o.Before.path == f.path && o.Before.filled.Load() && blank(r.text) {
+		return nil, fmt.Errorf("reading htpasswd %s: %w", f.path, ErrEmpty)
+	}
 	e, strangers, err := f.parse(r.text)
 	if err != nil {
 		return nil, err
@@ -101,7 +110,7 @@ func New(o Options) (*File, error) {
 		return nil, strangers
 	}
 	f.last, f.seen = reading{sight: r.sight, at: r.at}, r.sight
-	f.use(e, r.digest)
+	f.use(e, r)
 	return f, nil
 }
 
@@ -139,6 +148,9 @@ func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, erro
 	}
 	return e.principal, nil
 }
+
+// Path returns the path of the file; "": there are entries of the config alone.
+func (f *File) Path() string { return f.path }
 
 // Len returns the number of entries.
 func (f *File) Len() int { return len(f.entries.Load().named) }

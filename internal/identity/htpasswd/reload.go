@@ -1,6 +1,7 @@
 package htpasswd
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -143,11 +144,14 @@ func (f *File) loadLocked() error {
 		}
 		return nil
 	}
+	if f.filled.Load() && blank(r.text) {
+		return fmt.Errorf("reading htpasswd: %w", ErrEmpty)
+	}
 	e, strangers, err := f.parse(r.text)
 	if err != nil {
 		return err
 	}
-	f.use(e, r.digest)
+	f.use(e, r)
 	for _, s := range strangers {
 		if s.Claims != "" {
 			f.log.Warn("htpasswd: there are claims of somebody without an entry; the next start will refuse them", "name", s.Claims)
@@ -158,10 +162,16 @@ func (f *File) loadLocked() error {
 	return nil
 }
 
+// blank reports whether a file says nothing at all, not even in a comment.
+func blank(text []byte) bool {
+	return len(bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))) == 0
+}
+
 // use makes e what everybody sees.
-func (f *File) use(e *entries, digest [sha256.Size]byte) {
+func (f *File) use(e *entries, r reading) {
 	f.entries.Store(e)
-	f.digest, f.bad = digest, ""
+	f.filled.Store(!blank(r.text))
+	f.digest, f.bad = r.digest, ""
 	f.log.Info("htpasswd loaded", "file", f.path, "entries", len(e.named))
 }
 

@@ -99,9 +99,60 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.look()
 	w.want("bob", 0)
 
-	w.change("")
+	w.change("# nobody\n") // on purpose
 	w.look()
 	w.want("", 1)
+}
+
+// Some editors and tools empty a file before they write it, and a full disk leaves it empty for hours. Nobody means to
+// lock everybody out that way: whoever does writes a line with # into the file.
+func TestAnEmptyFileLocksNobodyOut(t *testing.T) {
+	for what, text := range map[string]string{"empty": "", "line ends": "\n\r\n\n", "spaces": " \t\n", "a byte order mark": "\ufeff", "zeros": "\x00\x00\x00\x00"} {
+		t.Run(what, func(t *testing.T) {
+			w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
+			w.change(text)
+			w.look()
+			if log := w.log.String(); !strings.Contains(log, "empty") && what != "zeros" || !strings.Contains(log, "the entries before stay") || !strings.Contains(log, w.path) {
+				t.Errorf("the log says:\n%s", log)
+			}
+			w.want("ann", 1)
+			w.look()
+			w.look()
+			w.want("ann", 0)
+			if err := w.file.Reload(); err == nil {
+				t.Error("Reload is content with it")
+			}
+			w.change("ann:" + bcrypt4 + "\nbob:" + bcrypt4 + "\n")
+			w.look()
+			w.want("ann bob", 1)
+		})
+	}
+	t.Run("before the first entry", func(t *testing.T) {
+		w := watch(t, "", htpasswd.Options{})
+		w.change("\n")
+		w.look()
+		w.log.Reset()
+		w.change("ann:" + bcrypt4)
+		w.look()
+		w.want("ann", 1)
+	})
+	t.Run("in the next generation", func(t *testing.T) {
+		w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
+		w.change("")
+		o := htpasswd.Options{File: w.path, Hashing: password.New(password.Options{}), Before: w.file}
+		if _, err := htpasswd.New(o); !errors.Is(err, htpasswd.ErrEmpty) {
+			t.Errorf("a file that became empty: %v, want %v", err, htpasswd.ErrEmpty)
+		}
+		w.change("# nobody")
+		if _, err := htpasswd.New(o); err != nil {
+			t.Errorf("a file that was emptied on purpose: %v", err)
+		}
+		w.change("")
+		o.Before = nil
+		if _, err := htpasswd.New(o); err != nil {
+			t.Errorf("an empty file at the start: %v", err)
+		}
+	})
 }
 
 func TestAFileThatIsReplacedByRenameIsLoaded(t *testing.T) {
