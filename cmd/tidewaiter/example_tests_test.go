@@ -16,7 +16,7 @@ func TestTheTestsOfTheExample(t *testing.T) {
 	}
 	test := func(args ...string) (exit int, out string) {
 		var b bytes.Buffer
-		exit = run(t.Context(), append(append([]string{"policy", "test"}, args...), files...), strings.NewReader(""), &b, &b)
+		exit = run(t.Context(), append(append([]string{"policy", "test", "--strict"}, args...), files...), strings.NewReader(""), &b, &b)
 		return exit, b.String()
 	}
 	if exit, out := test("--config", "../../examples/team/tidewaiter.yaml"); exit != 0 || !strings.Contains(out, "the policy does all that is expected") {

@@ -22,6 +22,7 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 	r.sh("tidewaiter key new --dir keys >/dev/null; echo made")
 
 	fences := regexp.MustCompile("(?ms)^```(yaml|console)\n(.*?)^```$")
+	named := regexp.MustCompile(`\A# (\w+\.yaml)\n`)
 	head, rest, _ := strings.Cut(r.text, "\n## Asking it\n")
 	write("tidewaiter.yaml", "registries: [ { service: registry.example.com } ]\nsigning: { root: { folder: keys } }\nidentity: [ { accounts: {} } ]\nstate: sqlite:state.db\n"+
 		fences.FindStringSubmatch(head)[2])
@@ -29,6 +30,8 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 
 	page := head + "\n## Asking it\n" + fences.ReplaceAllStringFunc(rest, func(block string) string {
 		switch kind, body := fence(block); {
+		case kind == "yaml" && named.MatchString(body):
+			write(named.FindStringSubmatch(body)[1], body)
 		case kind == "console":
 			return r.console(body)
 		case strings.HasPrefix(body, "tests:"):

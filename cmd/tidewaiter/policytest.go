@@ -21,16 +21,21 @@ func newPolicyTest() *cobra.Command {
 		Long: `Hold the policy against what is expected of it: files of tests say who may, and may not, do what. The policy is
 the one that the service would have in force, with the rules of the database. With --files-only, or with --policy, it needs no
 keys, no state and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
-all that is expected, and 1 if it does not, or if a file has a mistake in it. docs/policy.md has an example, and
-docs/configuration.md all keys.`,
+all that is expected, and 1 if it does not, or if a file has a mistake in it.
+
+It warns where a result depends on something that the test does not give, such as the time, the client's address or a claim, and
+names the key to add. With --strict such a warning is a failure: what passes today passes on any day and any machine.
+
+docs/policy.md has an example, and docs/configuration.md all keys.`,
 		Example: `  tidewaiter policy test tests.yaml
-  tidewaiter policy test --files-only tests.yaml
+  tidewaiter policy test --files-only --strict tests.yaml
   tidewaiter policy test --policy policy/base.yaml --policy policy/search.yaml tests/*.yaml
   tidewaiter policy test tests.yaml --output junit > report.xml`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	files := policyFlags(cmd)
 	report := reportFlag(cmd)
+	strictly := cmd.Flags().Bool("strict", false, "exit 1 if a result depends on something that its test does not give")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		p, err := files.load(cmd)
 		if err != nil {
@@ -41,22 +46,21 @@ docs/configuration.md all keys.`,
 			return err
 		}
 		results := make([]tested, len(tests))
-		failed := 0
+		sum := testSum{database: p.database, strict: *strictly}
 		for i := range tests {
-			results[i] = tested{&tests[i], p.Policy.Test(&tests[i].Expectation)}
-			if len(results[i].surprises) > 0 {
-				failed++
-			}
+			t := &tests[i]
+			results[i] = tested{t, p.Policy.Test(&t.Expectation), p.Policy.Depends(&t.Expectation, &t.Unknown)}
+			sum.add(&results[i])
 		}
 		switch out := cmd.OutOrStdout(); *report {
 		case "json":
-			err = writeJSON(out, testsForPrograms(results, failed, p.database))
+			err = writeJSON(out, testsForPrograms(results, sum))
 		case "junit":
-			err = writeJUnit(out, args, results)
+			err = writeJUnit(out, args, results, sum)
 		default:
-			printTests(out, results, failed, p.database)
+			printTests(out, results, sum)
 		}
-		if err == nil && failed > 0 {
+		if err == nil && !sum.passed() {
 			err = errTold
 		}
 		return err
@@ -88,10 +92,49 @@ func (r *report) Set(s string) error {
 	return fmt.Errorf("text, json or junit is wanted")
 }
 
-// tested is a test and what the policy does otherwise.
+// tested is a test, what the policy does otherwise, and what that depends on and the test does not say.
 type tested struct {
 	*config.Test
 	surprises []policy.Surprise
+	depends   []policy.Dependence
+}
+
+// testSum is what came of all tests.
+type testSum struct {
+	database         bool // its rules were tested with those of the files
+	strict           bool // a warning is a failure
+	failed, warnings int
+}
+
+func (s *testSum) add(t *tested) {
+	s.warnings += len(t.depends)
+	if t.fails(s.strict) {
+		s.failed++
+	}
+}
+
+func (s *testSum) passed() bool { return s.failed == 0 }
+
+func (t *tested) fails(strict bool) bool { return len(t.surprises) > 0 || strict && len(t.depends) > 0 }
+
+// warning says what to add to a test whose result depends on something that the test does not give.
+func warning(d policy.Dependence) string {
+	add := ""
+	switch claim, isClaim := strings.CutPrefix(d.Input, "claims."); {
+	case isClaim:
+		add = fmt.Sprintf("claims: { %s: VALUE }, or without: [claims.%[1]s]", plain(claim))
+	case d.Input == "now":
+		add = "at: TIME"
+	case d.Input == "request.ip":
+		add = "ip: ADDRESS, or without: [ip]"
+	case d.Input == "client":
+		add = "client: NAME, or without: [client]"
+	case d.Input == "registry":
+		add = "registry: SERVICE"
+	default: // all claims are read
+		add = "the claims that there are, and without: [claims]"
+	}
+	return fmt.Sprintf("the result depends on %s, which %s reads and the test does not give; add %s", plain(d.Input), d.Rule, add)
 }
 
 // place is where a surprise was written to be expected otherwise.
@@ -117,28 +160,34 @@ func (t *tested) title() string {
 }
 
 // printTests writes what was found for people.
-func printTests(w io.Writer, results []tested, failed int, database bool) {
+func printTests(w io.Writer, results []tested, sum testSum) {
 	p := painted(w)
 	for i := range results {
 		t := &results[i]
+		name := ""
+		if t.Name != "" {
+			name = plain(t.Name) + ": "
+		}
 		for _, s := range t.surprises {
 			at := t.place(s)
-			name := ""
-			if t.Name != "" {
-				name = plain(t.Name) + ": "
-			}
 			fmt.Fprintf(w, "%s %s%s\n", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, at.Line, at.Column)), name, s)
 		}
+		for _, d := range t.depends {
+			fmt.Fprintf(w, "%s warning: %s%s\n", p.bold(fmt.Sprintf("%s:%d:%d:", t.File, t.Line, t.Column)), name, warning(d))
+		}
 	}
-	if failed > 0 {
-		fmt.Fprintf(w, "%s of %s\n", p.red(fmt.Sprintf("%d failed", failed)), count(len(results), "test", "tests"))
-		return
-	}
-	of := "the policy"
-	if database {
+	of, warned := "the policy", ""
+	if sum.database {
 		of = "the policy of files and database"
 	}
-	fmt.Fprintf(w, "%s: %s does all that is expected\n", p.green(count(len(results), "test", "tests")), of)
+	if sum.warnings > 0 {
+		warned = ", with " + count(sum.warnings, "warning", "warnings")
+	}
+	if !sum.passed() {
+		fmt.Fprintf(w, "%s of %s%s\n", p.red(fmt.Sprintf("%d failed", sum.failed)), count(len(results), "test", "tests"), warned)
+		return
+	}
+	fmt.Fprintf(w, "%s: %s does all that is expected%s\n", p.green(count(len(results), "test", "tests")), of, warned)
 }
 
 // The forms of tests for programs.
@@ -148,6 +197,7 @@ type (
 		Database bool       `json:"database"` // whether its rules were tested with those of the files
 		Tests    int        `json:"tests"`
 		Failed   int        `json:"failed"`
+		Warnings int        `json:"warnings"`
 		List     []testJSON `json:"list"`
 	}
 	testJSON struct {
@@ -157,6 +207,12 @@ type (
 		Column    int            `json:"column"`
 		Passed    bool           `json:"passed"`
 		Surprises []surpriseJSON `json:"surprises,omitempty"`
+		Warnings  []warningJSON  `json:"warnings,omitempty"`
+	}
+	warningJSON struct {
+		Text    string       `json:"text"`
+		Depends string       `json:"depends"` // the input, as conditions write it
+		By      api.RuleName `json:"by"`      // the rule that reads it
 	}
 	surpriseJSON struct {
 		Line     int           `json:"line"`
@@ -172,11 +228,13 @@ type (
 	}
 )
 
-func testsForPrograms(results []tested, failed int, database bool) testsJSON {
-	j := testsJSON{Passed: failed == 0, Database: database, Tests: len(results), Failed: failed, List: []testJSON{}}
+func testsForPrograms(results []tested, sum testSum) testsJSON {
+	j := testsJSON{
+		Passed: sum.passed(), Database: sum.database, Tests: len(results), Failed: sum.failed, Warnings: sum.warnings, List: []testJSON{},
+	}
 	for i := range results {
 		t := &results[i]
-		one := testJSON{Name: t.title(), File: t.File, Line: t.Line, Column: t.Column, Passed: len(t.surprises) == 0}
+		one := testJSON{Name: t.title(), File: t.File, Line: t.Line, Column: t.Column, Passed: !t.fails(sum.strict)}
 		for _, s := range t.surprises {
 			at := t.place(s)
 			found := surpriseJSON{
@@ -188,6 +246,9 @@ func testsForPrograms(results []tested, failed int, database bool) testsJSON {
 				found.By = &by
 			}
 			one.Surprises = append(one.Surprises, found)
+		}
+		for _, d := range t.depends {
+			one.Warnings = append(one.Warnings, warningJSON{warning(d), d.Input, api.NewRuleName(d.Rule)})
 		}
 		j.List = append(j.List, one)
 	}
@@ -215,6 +276,7 @@ type (
 		File    string        `xml:"file,attr"`
 		Line    int           `xml:"line,attr"`
 		Failure *junitFailure `xml:"failure,omitempty"`
+		Output  string        `xml:"system-out,omitempty"` // warnings
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -223,7 +285,7 @@ type (
 )
 
 // writeJUnit writes a suite for each file.
-func writeJUnit(w io.Writer, files []string, results []tested) error {
+func writeJUnit(w io.Writer, files []string, results []tested, sum testSum) error {
 	all := junitSuites{Tests: len(results)}
 	for _, file := range files {
 		suite := junitSuite{Name: file}
@@ -233,13 +295,24 @@ func writeJUnit(w io.Writer, files []string, results []tested) error {
 				continue
 			}
 			c := junitCase{Class: file, Name: t.title(), File: file, Line: t.Line}
-			if len(t.surprises) > 0 {
-				lines := make([]string, len(t.surprises))
-				for k, s := range t.surprises {
-					at := t.place(s)
-					lines[k] = fmt.Sprintf("%s:%d:%d: %s", file, at.Line, at.Column, s)
+			var lines, warnings []string
+			for _, s := range t.surprises {
+				at := t.place(s)
+				lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", file, at.Line, at.Column, s))
+			}
+			for _, d := range t.depends {
+				warnings = append(warnings, fmt.Sprintf("%s:%d:%d: warning: %s", file, t.Line, t.Column, warning(d)))
+			}
+			if !t.fails(sum.strict) {
+				c.Output = strings.Join(warnings, "\n")
+			} else {
+				message := ""
+				if len(t.surprises) > 0 {
+					message = t.surprises[0].String()
+				} else {
+					message = warning(t.depends[0])
 				}
-				c.Failure = &junitFailure{t.surprises[0].String(), strings.Join(lines, "\n")}
+				c.Failure = &junitFailure{message, strings.Join(append(lines, warnings...), "\n")}
 				suite.Failures++
 			}
 			suite.Cases = append(suite.Cases, c)

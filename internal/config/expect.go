@@ -20,7 +20,8 @@ type Test struct {
 	Name         string // "" if it has none
 	File         string
 	Line, Column int
-	Places       []Place // of each of Request.Scopes
+	Places       []Place        // of each of Request.Scopes
+	Unknown      policy.Unknown // what it does not say of the request
 }
 
 // Place is where something is in a file.
@@ -58,6 +59,7 @@ type writtenTest struct {
 	ip              netip.Addr
 	at              time.Time
 	client, because string
+	without         []string
 	may, mayNot     scope.Actions
 	repositories    []string
 	catalog         bool
@@ -97,6 +99,13 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 	}
 	if t.who.Kind == policy.Anonymous && len(t.groups)+len(t.claims) > 0 {
 		d.problem(value(n, "as"), "nobody has groups or claims without a name")
+	}
+	for i, input := range t.without {
+		claim, _ := strings.CutPrefix(input, "claims.")
+		_, given := t.claims[claim]
+		if (input == "ip" || input == "client") && has(n, input) || input != claim && given {
+			d.problem(item(value(n, "without"), i), "the test is without %s, and gives it", quoted(input))
+		}
 	}
 	if d.tells.told == before {
 		t.node = n
@@ -138,12 +147,22 @@ func (w *writtenTest) test(d *decoder, of *OnlyPolicy, now time.Time) Test {
 		}
 		d.suggest(value(w.node, "because"), d.nearest(w.because, names), "there is no rule %s", quoted(w.because))
 	}
+	missing := func(input string) bool { return slices.Contains(w.without, input) }
+	unknown := policy.Unknown{
+		Now: w.at.IsZero(), IP: !w.ip.IsValid() && !missing("ip"), Client: w.client == "" && !missing("client"), Registry: w.registry == "",
+		Claims: !missing("claims"),
+	}
+	for _, input := range w.without {
+		if claim, ok := strings.CutPrefix(input, "claims."); ok {
+			unknown.Except = append(unknown.Except, claim)
+		}
+	}
 	if w.at.IsZero() {
 		w.at = now
 	}
 	who := w.who
 	who.Groups, who.Claims = w.groups, w.claims
-	t := Test{Name: w.name, File: d.file, Line: w.node.Line, Column: w.node.Column}
+	t := Test{Name: w.name, File: d.file, Line: w.node.Line, Column: w.node.Column, Unknown: unknown}
 	t.May, t.MayNot, t.Because = w.may, w.mayNot, w.because
 	t.Request = &policy.Request{Principal: &who, Registry: w.registry, IP: w.ip, Client: w.client, Now: w.at}
 	about := func(kind, key string, names []string) {
@@ -229,6 +248,22 @@ func ipAddress() shape[netip.Addr] {
 			d.problem(n, "%s is no IP address", quoted(s))
 		}
 		return ip, err == nil
+	})
+}
+
+// input is what a request may be without: ip, client, claims.NAME, or all claims but those that are written.
+func input() shape[string] {
+	return scalar("input", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		claim, ok := strings.CutPrefix(s, "claims.")
+		if ok && claim != "" || s == "ip" || s == "client" || s == "claims" {
+			return s, true
+		}
+		meant := ""
+		if !d.tells.full() {
+			meant = nearest(s, []string{"ip", "client", "claims"})
+		}
+		d.suggest(n, meant, "%s is nothing that a request can be without: there are ip, client, claims.NAME, and claims", quoted(s))
+		return "", false
 	})
 }
 
@@ -331,9 +366,11 @@ func testKeys() []key[writtenTest] {
 		on("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).
 			says("The IP address that they ask from."),
 		on("at", moment(), func(t *writtenTest, v time.Time) { t.at = v }).
-			says("When: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris`, `2026-11-28`. Without a zone it is UTC. The default is when the test runs, so write it where a condition looks at `now`."),
+			says("When: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris`, `2026-11-28`. Without a zone it is UTC. The default is when the test runs, so write it where a condition reads `now`."),
 		on("client", line(), func(t *writtenTest, v string) { t.client = v }).
 			says("The client's name, as its User-Agent has it."),
+		on("without", list(input()), func(t *writtenTest, v []string) { t.without = v }).
+			says("What the request does not have, and conditions read: `ip`, `client`, `claims.NAME`; `claims` for all but those that are written. Then `policy test` does not warn that it is missing."),
 		on("may", actions(), func(t *writtenTest, v scope.Actions) { t.may = v }).
 			says("Actions, each of which is to be allowed with each of the repositories."),
 		on("may_not", actions(), func(t *writtenTest, v scope.Actions) { t.mayNot = v }).

@@ -43,7 +43,7 @@ tests:
       - team/app
       - team/web
   - { as: anonymous, may_not: ["*"], catalog: true, because: freeze }
-  - { as: "robot:ci", may: [read], tidewaiter: [accounts] }
+  - { as: "robot:ci", may: [read], without: [client, claims.ref, claims], tidewaiter: [accounts] }
 `)
 	if len(problems) > 0 {
 		t.Fatalf("%q", problems)
@@ -60,6 +60,7 @@ tests:
 				May: scope.Pull | scope.Push, MayNot: scope.Delete,
 			},
 			Name: "the team pushes", File: "tests.yaml", Line: 3, Column: 5, Places: []Place{{13, 9}, {14, 9}},
+			Unknown: policy.Unknown{Claims: true},
 		},
 		{
 			Expectation: policy.Expectation{
@@ -68,6 +69,7 @@ tests:
 				MayNot: scope.All, Because: "freeze",
 			},
 			File: "tests.yaml", Line: 15, Column: 5, Places: []Place{{15, 47}},
+			Unknown: policy.Unknown{Now: true, IP: true, Client: true, Claims: true},
 		},
 		{
 			Expectation: policy.Expectation{
@@ -75,7 +77,8 @@ tests:
 					Scopes: []scope.Scope{{Type: "tidewaiter", Name: "accounts"}}},
 				May: scope.Read,
 			},
-			File: "tests.yaml", Line: 16, Column: 5, Places: []Place{{16, 49}},
+			File: "tests.yaml", Line: 16, Column: 5, Places: []Place{{16, 88}},
+			Unknown: policy.Unknown{Now: true, IP: true, Except: []string{"ref"}},
 		},
 	}
 	if diff := cmp.Diff(want, tests, cmp.Comparer(func(a, b policy.Principal) bool {
@@ -103,6 +106,11 @@ func TestMistakesInExpectations(t *testing.T) {
 		{ann + `may: [push]`, []string{`1:10: repositories is missing, or catalog: true, or tidewaiter`}},
 		{ann + `may: [push], may_not: [push], repositories: [a]`, []string{`1:50: push is in may as well`}},
 		{ann + `may: [psuh], repositories: [a]`, []string{`1:34: "psuh" is none of pull, push, delete, read, write, * (did you mean "push"?)`}},
+		{ann + `may: [push], without: [at, claim, claims.x], claims: {x: 1}, repositories: [a]`, []string{
+			`1:51: "at" is nothing that a request can be without: there are ip, client, claims.NAME, and claims`,
+			`1:55: "claim" is nothing that a request can be without: there are ip, client, claims.NAME, and claims (did you mean "claims"?)`}},
+		{ann + `may: [push], without: [ip, claims.x], claims: {x: 1}, ip: 10.0.0.1, repositories: [a]`, []string{
+			`1:51: the test is without "ip", and gives it`, `1:55: the test is without "claims.x", and gives it`}},
 		{ann + `mya: [push], repositories: [a]`, []string{`1:28: unknown key "mya" (did you mean "may"?)`}},
 		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; here the name of one repository is wanted`}},
 		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is no name of a repository: the name has an upper-case letter`}},

@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Unknown is what is not known of a request. The zero Unknown is a request that is known completely.
+type Unknown struct {
+	Now, IP, Client, Registry bool
+
+	Claims bool     // which claims the principal has beside its own …
+	Except []string // … of these it is known that it has none
+}
+
+// Claim reports whether it is unknown if the principal has the claim. Nobody anonymous has claims.
+func (u *Unknown) Claim(who *Principal, name string) bool {
+	if !u.Claims || who == nil || who.Kind == Anonymous || slices.Contains(u.Except, name) {
+		return false
+	}
+	_, has := who.Claims[name]
+	return !has
+}
+
+// Partial is a Condition that can be evaluated while a part of the request is unknown.
+type Partial interface {
+	Condition
+	// DependsOn returns the unknown inputs that decide whether the condition holds, as conditions write them:
+	// "now", "request.ip", "client", "registry", "claims.ref"; "claims" if all of them are read. If there is none,
+	// Holds returns the same whatever they are.
+	DependsOn(*Request, *Unknown) []string
+}
+
+// Dependence is an unknown input of a request that its decision depends on.
+type Dependence struct {
+	Input string // as conditions write it
+	Scope int    // the first of Request.Scopes whose decision depends on it
+	Rule  *Rule  // the first rule that reads it there
+}
+
+// Depends returns what the outcome of a test depends on and nobody knows, each input once. It looks at every rule
+// that could match, in whatever order Decide meets them: at a deny that could refuse what is allowed, and at an
+// allow where no other rule decides. Its time grows with the policy.
+func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
+	j := judge{policy: p, request: e.Request, who: e.Request.Principal}
+	if j.who == nil {
+		j.who = &Principal{}
+	}
+	var found []Dependence
+	for i := range e.Request.Scopes {
+		s := e.Request.Scopes[i]
+		s.Actions = e.May | e.MayNot
+		j.asked = &s
+		if !j.path.cut(s.Name) {
+			continue
+		}
+		for _, d := range j.depends(u, e.Because != "") {
+			if !slices.ContainsFunc(found, func(other Dependence) bool { return other.Input == d.Input }) {
+				d.Scope = i
+				found = append(found, d)
+			}
+		}
+	}
+	return found
+}
+
+// perhaps is a rule that matches or does not, as some unknown inputs are.
+type perhaps struct {
+	rule   *rule
+	inputs []string
+	fails  bool // its condition does not hold, whatever is unknown: it could only be named for that
+}
+
+// depends returns what the decision on the asked scope depends on. If named, the rule that decides is a part of it.
+func (j *judge) depends(u *Unknown, named bool) []Dependence {
+	open := j.undecided(u)
+	if len(open) == 0 {
+		return nil
+	}
+	var denied, allowed [actionBits]int32 // the first rules that do whatever is unknown; 0 for none
+	for i := range j.policy.compiled {
+		if r := &j.policy.compiled[i]; j.couldMatch(r) && j.matches(r, open) {
+			for a := range each(r.actions & j.asked.Actions) {
+				if r.deny {
+					first(&denied[a], r.number)
+				} else {
+					first(&allowed[a], r.number)
+				}
+			}
+		}
+	}
+	var grantable scope.Actions // what some rule could allow
+	for a := range each(j.asked.Actions) {
+		if allowed[a] != 0 {
+			grantable |= 1 << a
+		}
+	}
+	for _, o := range open {
+		if !o.rule.deny && !o.fails {
+			grantable |= o.rule.actions
+		}
+	}
+	var found []Dependence
+	for _, o := range open {
+		matters := false
+		for a := range each(o.rule.actions & j.asked.Actions) {
+			earlier := func(than int32) bool { return than == 0 || named && o.rule.number < than }
+			switch {
+			case o.fails:
+				matters = matters || named && denied[a] == 0 && allowed[a] == 0
+			case o.rule.deny:
+				matters = matters || earlier(denied[a]) && (named || grantable&(1<<a) != 0)
+			case denied[a] == 0:
+				matters = matters || earlier(allowed[a])
+			}
+		}
+		for _, input := range o.inputs {
+			if matters {
+				found = append(found, Dependence{Input: input, Rule: j.policy.numbered(o.rule.number)})
+			}
+		}
+	}
+	return found
+}
+
+// couldMatch reports whether the rule is about the asked type and actions, and for the principal.
+func (j *judge) couldMatch(r *rule) bool {
+	return r.actions&j.asked.Actions != 0 && kindOf(r.source.Type) == kindOf(j.asked.Type) && j.subjectHeld(r)
+}
+
+// matches reports whether the rule matches, and is none of those for which that is unknown.
+func (j *judge) matches(r *rule, open []perhaps) bool {
+	if slices.ContainsFunc(open, func(o perhaps) bool { return o.rule == r }) || !j.registryMatches(r) || !j.nameMatches(r) {
+		return false
+	}
+	return j.holds(r)
+}
+
+// holds reports whether the rule's condition lets it match.
+func (j *judge) holds(r *rule) bool {
+	if r.source.When == nil {
+		return true
+	}
+	holds, err := r.source.When.Holds(j.request)
+	return holds && err == nil || r.deny && err != nil
+}
+
+// undecided returns the rules of which it is unknown whether they match the asked scope, in their order.
+func (j *judge) undecided(u *Unknown) []perhaps {
+	var open []perhaps
+	for i := range j.policy.compiled {
+		r := &j.policy.compiled[i]
+		if !j.couldMatch(r) {
+			continue
+		}
+		var inputs []string
+		if !j.registryMatches(r) {
+			if !u.Registry {
+				continue
+			}
+			inputs = append(inputs, "registry")
+		}
+		if !j.nameMatches(r) {
+			claims := j.claimsToMatch(r, u)
+			if len(claims) == 0 {
+				continue
+			}
+			inputs = append(inputs, claims...)
+		}
+		var on []string
+		if when, ok := r.source.When.(Partial); ok {
+			on = when.DependsOn(j.request, u)
+		}
+		fails := len(on) == 0 && !j.holds(r)
+		if inputs = append(inputs, on...); len(inputs) > 0 && !(fails && r.deny) {
+			open = append(open, perhaps{r, inputs, fails})
+		}
+	}
+	return open
+}
+
+// claimsToMatch returns the unknown claims with which one of the rule's names could match the asked one.
+func (j *judge) claimsToMatch(r *rule, u *Unknown) []string {
+	var room [maxParts]part
+	var claims []string
+	for _, text := range r.source.Names {
+		parsed, bad := parsePattern(room[:0], text)
+		if bad != nil {
+			continue
+		}
+		var wider pattern
+		var unknown []string
+		for k, p := range parsed {
+			if p.kind != claim || !u.Claim(j.who, p.text) {
+				wider = append(wider, p)
+				continue
+			}
+			unknown = append(unknown, "claims."+p.text)
+			if k < len(parsed)-1 { // a claim is one part or more, as ** is at the end
+				wider = append(wider, part{kind: star})
+			}
+			wider = append(wider, part{kind: deep})
+		}
+		if len(unknown) > 0 && wider.match(&j.path, j.who) {
+			claims = append(claims, unknown...)
+		}
+	}
+	slices.Sort(claims)
+	return slices.Compact(claims)
+}

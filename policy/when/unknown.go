@@ -1,0 +1,121 @@
+package when
+
+import (
+	"slices"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// DependsOn is part of policy.Partial. CEL itself carries what is unknown through an evaluation: false && unknown is
+// false, true && unknown is unknown. What is left unknown at the end is what the condition depends on.
+func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
+	program, err := c.counted()
+	if err != nil {
+		return nil // it fails whatever is known
+	}
+	seen := &partial{request: request{r}, unknown: u}
+	value, _, err := program.Eval(seen)
+	var on []string
+	if left, ok := value.(*types.Unknown); ok && err == nil {
+		for _, id := range left.IDs() {
+			on = append(on, seen.names[id-1])
+		}
+	}
+	if seen.whole {
+		on = append(on, varClaims)
+	}
+	slices.Sort(on)
+	return slices.Compact(on)
+}
+
+// partial is a request of which something is unknown. One evaluation has it to itself.
+type partial struct {
+	request
+	unknown *policy.Unknown
+
+	names []string // what was asked for and is unknown; each is its place, from 1, as a types.Unknown
+	whole bool     // all claims were looked through
+}
+
+// ResolveName is part of cel.Activation.
+func (p *partial) ResolveName(name string) (any, bool) {
+	u := p.unknown
+	if name == varIP && u.IP || name == varNow && u.Now || name == varClient && u.Client || name == varRegistry && u.Registry {
+		return p.missing(name), true
+	}
+	value, ok := p.request.ResolveName(name)
+	if name == varClaims && u.Claims && p.claimsUnknown() {
+		if claims, ok := types.DefaultTypeAdapter.NativeToValue(value).(traits.Mapper); ok {
+			return &someClaims{claims, p}, true
+		}
+	}
+	return value, ok
+}
+
+func (p *partial) claimsUnknown() bool {
+	return p.Principal != nil && p.Principal.Kind != policy.Anonymous
+}
+
+// missing is the value of something unknown.
+func (p *partial) missing(name string) *types.Unknown {
+	at := slices.Index(p.names, name)
+	if at < 0 {
+		at, p.names = len(p.names), append(p.names, name)
+	}
+	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
+}
+
+// someClaims are the claims that are known, beside which there may be others. Whatever looks at more than one of
+// them notes that.
+type someClaims struct {
+	traits.Mapper
+	of *partial
+}
+
+// Find is part of traits.Mapper.
+func (c *someClaims) Find(key ref.Val) (ref.Val, bool) {
+	if value, found := c.Mapper.Find(key); found {
+		return value, true
+	}
+	if name, ok := key.(types.String); ok && c.of.unknown.Claim(c.of.Principal, string(name)) {
+		return c.of.missing(varClaims + "." + string(name)), true
+	}
+	return c.Mapper.Find(key)
+}
+
+// Get is part of traits.Indexer.
+func (c *someClaims) Get(key ref.Val) ref.Val {
+	if value, found := c.Find(key); found {
+		return value
+	}
+	return c.Mapper.Get(key)
+}
+
+// Contains is part of traits.Container.
+func (c *someClaims) Contains(key ref.Val) ref.Val {
+	if value, found := c.Find(key); found && types.IsUnknown(value) {
+		return value
+	}
+	return c.Mapper.Contains(key)
+}
+
+// Iterator is part of traits.Iterable.
+func (c *someClaims) Iterator() traits.Iterator { return c.all().Iterator() }
+
+// Size is part of traits.Sizer.
+func (c *someClaims) Size() ref.Val { return c.all().Size() }
+
+// Equal is part of ref.Val.
+func (c *someClaims) Equal(other ref.Val) ref.Val { return c.all().Equal(other) }
+
+// Value is part of ref.Val.
+func (c *someClaims) Value() any { return c.all().Value() }
+
+func (c *someClaims) all() traits.Mapper {
+	c.of.whole = true
+	return c.Mapper
+}
