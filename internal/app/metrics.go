@@ -29,6 +29,12 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.journal.Stats().Queued) })
 	counter("tidewaiter_password_hashes_total", "Passwords that were hashed.",
 		func() float64 { return float64(a.hashing.Stats().Hashed) })
+	counter("tidewaiter_password_hashes_skipped_total", "Unknown names that waited for a hash while the queue was crowded, and were not hashed.",
+		func() float64 { return float64(a.hashing.Stats().Skipped) })
+	counter("tidewaiter_password_busy_total", "Passwords that were not checked because the queue was full or the wait too long.",
+		func() float64 { return float64(a.hashing.Stats().Busy) })
+	gauge("tidewaiter_password_waiting", "Passwords that wait for a hash.",
+		func() float64 { return float64(a.hashing.Stats().Waiting) })
 	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one held shortly before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
 	throttled := func(value func(identity.ThrottleStats) uint64) func() float64 {

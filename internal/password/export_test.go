@@ -7,7 +7,7 @@ func (h *Hashing) HoldLimiter() (release func()) {
 	if err := h.limiter.enter(context.Background(), Requester{}, h.limiter.all); err != nil {
 		panic(err)
 	}
-	return func() { h.limiter.leave(h.limiter.all) }
+	return func() { h.limiter.leave(h.limiter.all, 0) }
 }
 
 // Flights returns how many hashes are computed or waited for.

@@ -30,6 +30,7 @@ type parameters interface {
 	accepts(password string) error // ErrTooLong, or ErrMismatch for what no password of such a hash can be
 	matches(password string) bool  // slow, and takes the same time for each answer
 	needs() need
+	cost() cost
 }
 
 // Check says whether hash is one that Compare can use, and if not, what to do about it. The error
@@ -109,6 +110,13 @@ func (b bcryptHash) matches(password string) bool {
 
 func (b bcryptHash) needs() need { return need{threads: 1, memory: 4 << 10} }
 
+func (b bcryptHash) cost() cost {
+	if b.text == "" {
+		return cost{}
+	}
+	return cost{bcrypt: b.text[4:6]}
+}
+
 func newBcrypt(password string, cost int) (string, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 	if err != nil {
@@ -179,6 +187,10 @@ func (a argon2idHash) matches(password string) bool {
 
 func (a argon2idHash) needs() need {
 	return need{threads: int(a.threads), memory: int64(a.memory) << 10}
+}
+
+func (a argon2idHash) cost() cost {
+	return cost{memory: a.memory, passes: a.passes, threads: uint32(a.threads)}
 }
 
 func newArgon2id(password string) string {

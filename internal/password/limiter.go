@@ -21,6 +21,13 @@ type need struct {
 // occupy the queue does not keep others out of it. A known place makes room for nobody of the other class.
 // One name has at most a part of all places in a class, however many sources try it; there, too, the
 // newcomer takes a random place. A big hash whose turn it is is not overtaken by small ones of its class.
+//
+// A dummy hash is computed while a newcomer would wait for a short time only. When the queue is crowded, it
+// waits for its turn and computes nothing, so that a flood of names that nobody has costs no more than the
+// memory of those who wait. It waits where a hash would wait, and not for a time drawn from earlier waits:
+// whoever fills and empties the queue at will would tell a wait of now from one of a minute ago at once.
+// What is crowded depends on the sources that wait, and not on the places: one source that floods alone
+// delays others by one turn, and never sees a dummy that computes nothing.
 type limiter struct {
 	all     need
 	limit   int           // of the queue
@@ -31,7 +38,8 @@ type limiter struct {
 	mu      sync.Mutex
 	free    need
 	classes [2]*queue
-	streak  int // turns of the first class since the second had one, while both waited
+	streak  int           // turns of the first class since the second had one, while both waited
+	turn    time.Duration // how long the limiter is taken up by one hash, on average
 }
 
 // The classes of the queue.
@@ -43,6 +51,15 @@ const (
 const (
 	nameShare  = 8 // the part of the queue that one name may have in a class is 1/nameShare
 	knownTurns = 3 // of the first class for each one of the second
+
+	// crowdedShare: the queue is crowded if a newcomer would wait for more than 1/crowdedShare of the longest
+	// wait. By default that is a second: short for whoever waits beside a flood, and longer than any
+	// queue of people who arrive at work.
+	crowdedShare = 10
+	// dummyShare bounds the memory of dummies: so many wait for each place of the queue. A server's
+	// connections are fewer, as a rule.
+	dummyShare = 16
+	turnWeight = 16 // of earlier hashes in limiter.turn
 )
 
 func newLimiter(all need, limit int, wait time.Duration, random func(int) int) *limiter {
@@ -55,20 +72,30 @@ func newLimiter(all need, limit int, wait time.Duration, random func(int) int) *
 // enter returns when there is room, with ErrBusy if there is none in time, or with the error of ctx.
 // A nil error obliges to leave with the same needs.
 func (l *limiter) enter(ctx context.Context, who Requester, n need) error {
+	_, err := l.await(ctx, who, n, false)
+	return err
+}
+
+// enterDummy is enter for a dummy hash. If it says that nothing is to be computed, there is nothing to leave.
+func (l *limiter) enterDummy(ctx context.Context, who Requester, n need) (compute bool, err error) {
+	return l.await(ctx, who, n, true)
+}
+
+func (l *limiter) await(ctx context.Context, who Requester, n need, dummy bool) (compute bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
 	n = l.fit(n)
 	l.mu.Lock()
-	if l.lengthLocked() == 0 && l.takeLocked(n) {
+	if l.emptyLocked() && l.takeLocked(n) {
 		l.mu.Unlock()
-		return nil
+		return true, nil
 	}
-	p := l.joinLocked(who, n)
+	p := l.joinLocked(who, n, dummy && l.crowdedLocked(who.class()))
 	l.admitLocked() // a big one that held others up may have lost its place
 	l.mu.Unlock()
 	if p == nil {
-		return ErrBusy
+		return false, ErrBusy
 	}
 
 	timer := time.NewTimer(l.wait)
@@ -76,23 +103,38 @@ func (l *limiter) enter(ctx context.Context, who Requester, n need) error {
 	select {
 	case <-p.ready:
 		if p.lost {
-			return ErrBusy
+			return false, ErrBusy
 		}
-		return nil
+		return !p.dummy, nil
 	case <-timer.C:
-		return l.giveUp(p, ErrBusy)
+		return false, l.giveUp(p, ErrBusy)
 	case <-ctx.Done():
-		return l.giveUp(p, ctx.Err())
+		return false, l.giveUp(p, ctx.Err())
 	}
 }
 
+// crowdedLocked says whether a newcomer of that class would wait for long, or too many lines wait already.
+func (l *limiter) crowdedLocked(class int) bool {
+	turns := l.classes[class].active
+	if turns >= l.limit/2 {
+		return true
+	}
+	if class == otherPlaces && l.classes[knownPlaces].length > 0 {
+		turns *= knownTurns + 1
+	}
+	return turns > 0 && time.Duration(turns)*l.turn >= l.wait/crowdedShare
+}
+
 // joinLocked returns a new place for who, or nil if there is none for it.
-func (l *limiter) joinLocked(who Requester, n need) *place {
+func (l *limiter) joinLocked(who Requester, n need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
-	switch same := own.names[who.Name]; {
-	case who.Name != "" && len(same) >= l.perName:
+	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.perName {
 		own.drop(same[l.random(len(same))])
-	case l.lengthLocked() >= l.limit:
+	}
+	switch {
+	case dummy && len(own.dummies) >= l.limit*dummyShare:
+		own.drop(own.dummies[l.random(len(own.dummies))])
+	case !dummy && l.lengthLocked() >= l.limit:
 		p := l.classes[otherPlaces].victim(key, l.random)
 		if p == nil && who.KnownPlace {
 			p = own.victim(key, l.random)
@@ -100,9 +142,29 @@ func (l *limiter) joinLocked(who Requester, n need) *place {
 		if p == nil {
 			return nil
 		}
+		l.thinLocked(p)
 		p.queue.drop(p)
 	}
-	return own.add(key, who.Name, n)
+	return own.add(key, &place{needs: n, name: who.Name, dummy: dummy, ready: make(chan struct{})})
+}
+
+// thinLocked drops as great a part of the dummies as p, which is about to be dropped, is of the places: else to be
+// dropped would tell that a name exists. Where the longest line loses a place, dummies in shorter ones
+// lose none, either.
+func (l *limiter) thinLocked(p *place) {
+	q, places := p.queue, len(p.line.all)
+	if len(q.dummies) == 0 {
+		return
+	}
+	n := len(q.dummies) / q.length
+	if l.random(q.length) < len(q.dummies)%q.length {
+		n++
+	}
+	for range n {
+		if d := q.dummies[l.random(len(q.dummies))]; d.line.places.Len() >= places {
+			q.drop(d)
+		}
+	}
 }
 
 // giveUp leaves the queue with err. A place that was let in at that very moment is given back.
@@ -111,7 +173,7 @@ func (l *limiter) giveUp(p *place, err error) error {
 	defer l.mu.Unlock()
 	select {
 	case <-p.ready:
-		if !p.lost {
+		if !p.lost && !p.dummy {
 			l.giveLocked(p.needs)
 		}
 	default:
@@ -121,14 +183,21 @@ func (l *limiter) giveUp(p *place, err error) error {
 	return err
 }
 
-// leave gives back what enter took.
-func (l *limiter) leave(n need) {
+// leave gives back what enter took, for so long.
+func (l *limiter) leave(n need, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.giveLocked(l.fit(n))
+	n = l.fit(n)
+	part := max(float64(n.threads)/float64(l.all.threads), float64(n.memory)/float64(l.all.memory))
+	turn := time.Duration(part * float64(took))
+	if l.turn > 0 {
+		turn = (l.turn*(turnWeight-1) + turn) / turnWeight
+	}
+	l.turn = turn
+	l.giveLocked(n)
 }
 
-// waiting returns how many wait.
+// waiting returns how many wait for a hash.
 func (l *limiter) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,8 +213,17 @@ func (l *limiter) fit(n need) need {
 	return need{threads: min(n.threads, l.all.threads), memory: min(n.memory, l.all.memory)}
 }
 
+// emptyLocked says that nobody waits, nor any dummy.
+func (l *limiter) emptyLocked() bool {
+	return l.classes[knownPlaces].turns.Len()+l.classes[otherPlaces].turns.Len() == 0
+}
+
+func (l *limiter) roomLocked(n need) bool {
+	return n.threads <= l.free.threads && n.memory <= l.free.memory
+}
+
 func (l *limiter) takeLocked(n need) bool {
-	if n.threads > l.free.threads || n.memory > l.free.memory {
+	if !l.roomLocked(n) {
 		return false
 	}
 	l.free.threads -= n.threads
@@ -163,13 +241,18 @@ func (l *limiter) giveLocked(n need) {
 func (l *limiter) admitLocked() {
 	for q := l.turnLocked(); q != nil; q = l.turnLocked() {
 		p := q.next()
-		if !l.takeLocked(p.needs) {
+		if !l.roomLocked(p.needs) {
 			return
 		}
-		if q == l.classes[otherPlaces] {
+		switch {
+		case p.dummy: // takes nothing, not even the turn of its class
+		case q == l.classes[otherPlaces]:
 			l.streak = 0
-		} else if l.classes[otherPlaces].length > 0 {
+		case l.classes[otherPlaces].length > 0:
 			l.streak++
+		}
+		if !p.dummy {
+			l.takeLocked(p.needs)
 		}
 		q.take(p)
 		close(p.ready)
@@ -180,9 +263,9 @@ func (l *limiter) admitLocked() {
 func (l *limiter) turnLocked() *queue {
 	known, other := l.classes[knownPlaces], l.classes[otherPlaces]
 	switch {
-	case known.length > 0 && (other.length == 0 || l.streak < knownTurns):
+	case known.turns.Len() > 0 && (other.turns.Len() == 0 || l.streak < knownTurns):
 		return known
-	case other.length > 0:
+	case other.turns.Len() > 0:
 		return other
 	}
 	return nil

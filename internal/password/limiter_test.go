@@ -37,17 +37,17 @@ func TestTheLimiterServesWhoComesFirst(t *testing.T) {
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
 			t.Errorf("in the lane: %q, want %q", got, want)
 		}
-		l.leave(small)
+		l.leave(small, 0)
 		synctest.Wait()
 		if got, want := drain(in), []string{"big"}; !cmp.Equal(got, want) {
 			t.Errorf("then: %q, want %q", got, want)
 		}
-		l.leave(big)
+		l.leave(big, 0)
 		synctest.Wait()
 		if got, want := drain(in), []string{"small"}; !cmp.Equal(got, want) {
 			t.Errorf("then: %q, want %q", got, want)
 		}
-		l.leave(small)
+		l.leave(small, 0)
 		if l.free != l.all {
 			t.Errorf("free at the end: %+v, want %+v", l.free, l.all)
 		}
@@ -96,7 +96,7 @@ func (a *arrivals) come(label string, who Requester) {
 // serve finishes n hashes, one after the other.
 func (a *arrivals) serve(n int) {
 	for range n {
-		a.limiter.leave(need{threads: 1})
+		a.limiter.leave(need{threads: 1}, 0)
 		synctest.Wait()
 	}
 }
@@ -197,14 +197,14 @@ func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
 	for i := range 16 {
 		who := at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i))
 		who.KnownPlace = true
-		l.joinLocked(who, need{threads: 1})
+		l.joinLocked(who, need{threads: 1}, false)
 	}
-	if p := l.joinLocked(at("bob", "198.51.100.1"), need{threads: 1}); p != nil {
+	if p := l.joinLocked(at("bob", "198.51.100.1"), need{threads: 1}, false); p != nil {
 		t.Error("another request took the place of one from a known place")
 	}
 	who := at("ann", "198.51.100.2")
 	who.KnownPlace = true
-	if p := l.joinLocked(who, need{threads: 1}); p == nil || l.waiting() != 16 {
+	if p := l.joinLocked(who, need{threads: 1}, false); p == nil || l.waiting() != 16 {
 		t.Errorf("one more from a known place: %v, and %d wait; want a place and 16", p, l.waiting())
 	}
 }
@@ -216,7 +216,7 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	join := func(i int, known bool) {
 		who := at("ann", fmt.Sprintf("10.0.0.%d", i))
 		who.KnownPlace = known
-		places = append(places, l.joinLocked(who, need{threads: 1}))
+		places = append(places, l.joinLocked(who, need{threads: 1}, false))
 	}
 	for i := range 5 {
 		join(i, false)
@@ -238,8 +238,8 @@ func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
 	if err := l.enter(t.Context(), Requester{}, n); err != nil {
 		t.Fatal(err)
 	}
-	late := l.joinLocked(Requester{}, n)
-	l.leave(n) // lets the late one in
+	late := l.joinLocked(Requester{}, n, false)
+	l.leave(n, 0) // lets the late one in
 	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
 		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
 	}
@@ -269,7 +269,8 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 		}), 40, 40).Draw(rt, "requesters")
 		all := need{threads: rapid.IntRange(1, 4).Draw(rt, "threads"), memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
 		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
-		ops := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 40).Draw(rt, "ops")
+		ops := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 40).Draw(rt, "ops")
+		took := rapid.SampledFrom([]time.Duration{0, 10 * time.Second}).Draw(rt, "a hash takes")
 		needs := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) need {
 			return need{threads: rapid.IntRange(1, 6).Draw(rt, "t"), memory: rapid.Int64Range(0, 150).Draw(rt, "m")}
 		}), 40, 40).Draw(rt, "needs")
@@ -280,6 +281,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				drawn++
 				return draws[drawn%len(draws)] % n
 			})
+			l.turn = took
 			type guest struct {
 				needs  need
 				leave  context.CancelFunc
@@ -289,13 +291,13 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 			var guests []*guest
 			for i, op := range ops {
 				switch op {
-				case 0, 1: // comes
+				case 0, 1, 4: // comes; 4: a dummy
 					ctx, cancel := context.WithCancel(context.Background())
 					g := &guest{needs: needs[i], leave: cancel}
 					guests = append(guests, g)
 					go func() {
-						err := l.enter(ctx, requesters[i], g.needs)
-						g.inside, g.gone = err == nil, err != nil
+						compute, err := l.await(ctx, requesters[i], g.needs, op == 4)
+						g.inside, g.gone = compute, !compute
 						if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, context.Canceled) {
 							rt.Errorf("entering: %v", err)
 						}
@@ -304,7 +306,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					for _, g := range guests {
 						if g.inside {
 							g.inside, g.gone = false, true
-							l.leave(g.needs)
+							l.leave(g.needs, took)
 							break
 						}
 					}
@@ -330,12 +332,18 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				if n := l.waiting(); n > limit {
 					rt.Errorf("%d wait, the limit is %d", n, limit)
 				}
+				for _, q := range l.classes {
+					if n := len(q.dummies); n > limit*dummyShare {
+						rt.Errorf("%d dummies wait, the limit is %d", n, limit*dummyShare)
+					}
+					checkQueue(rt, q)
+				}
 			}
 			for range guests { // each round lets the next in
 				for _, g := range guests {
 					if g.inside {
 						g.inside, g.gone = false, true
-						l.leave(g.needs)
+						l.leave(g.needs, took)
 						synctest.Wait() // somebody else gets in
 					}
 				}
@@ -347,8 +355,8 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				g.leave()
 			}
 			for _, q := range l.classes {
-				if len(q.lines)+q.turns.Len()+len(q.names)+len(q.lengths) != 0 {
-					rt.Errorf("at the end there are %d lines, %d turns, %d names and %d lengths", len(q.lines), q.turns.Len(), len(q.names), len(q.lengths))
+				if len(q.lines)+q.turns.Len()+len(q.names)+len(q.lengths)+len(q.dummies)+q.active != 0 {
+					rt.Errorf("at the end there are %d lines, %d turns, %d names, %d lengths, %d dummies and %d active lines", len(q.lines), q.turns.Len(), len(q.names), len(q.lengths), len(q.dummies), q.active)
 				}
 			}
 			if l.free != l.all || l.waiting() != 0 {
@@ -356,4 +364,44 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 			}
 		})
 	})
+}
+
+// checkQueue compares what a queue knows of its places with the places themselves.
+func checkQueue(t *rapid.T, q *queue) {
+	length, active, dummies, names := 0, 0, 0, 0
+	for key, f := range q.lines {
+		if f.key != key || f.places.Len() == 0 || f.turn.Value != f {
+			t.Errorf("the line of %v has the key %v and %d places", key, f.key, f.places.Len())
+		}
+		length += len(f.all)
+		dummies += f.places.Len() - len(f.all)
+		for i, p := range f.all {
+			if p.index != i || p.line != f || p.dummy {
+				t.Errorf("place %d of a line: index %d, dummy %t", i, p.index, p.dummy)
+			}
+		}
+		if n := len(f.all); n > 0 {
+			active++
+			if q.lengths[n][f.rank] != f {
+				t.Errorf("a line of %d places is not where such lines are", n)
+			}
+		}
+	}
+	for i, p := range q.dummies {
+		if p.index != i || !p.dummy {
+			t.Errorf("dummy %d: index %d, dummy %t", i, p.index, p.dummy)
+		}
+	}
+	for name, same := range q.names {
+		for i, p := range same {
+			if p.name != name || p.nameAt != i {
+				t.Errorf("place %d of %q: %q, %d", i, name, p.name, p.nameAt)
+			}
+			names++
+		}
+	}
+	got := []int{q.length, q.active, len(q.dummies), q.turns.Len()}
+	if want := []int{length, active, dummies, len(q.lines)}; !cmp.Equal(got, want) || names > length+dummies {
+		t.Errorf("length, active lines, dummies, turns: %d, want %d; %d names", got, want, names)
+	}
 }

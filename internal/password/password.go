@@ -47,6 +47,7 @@ type Options struct {
 	Remember   time.Duration    // a pair is forgotten at the latest this long after its last use; 0: 5 min; negative: nothing is remembered
 	Remembered int              // pairs to remember at most; 0: 10,000
 	Now        func() time.Time // nil: time.Now
+	Random     func(n int) int  // from 0 up to and without n; nil: that of math/rand/v2
 }
 
 // Hashing compares and makes hashes. All methods may be called from any goroutine.
@@ -55,11 +56,13 @@ type Hashing struct {
 	macs       *macs
 	remembered *remembered
 	cleaner    cleaner
+	recent     *recent
+	random     func(int) int
 
 	mu      sync.Mutex
 	flights map[key]*flight
 
-	hashed, recalled, shared, refused atomic.Uint64
+	hashed, recalled, shared, skipped, refused atomic.Uint64
 }
 
 // New returns a Hashing. It has nothing to close: what it starts ends by itself.
@@ -85,11 +88,16 @@ func New(o Options) *Hashing {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Random == nil {
+		o.Random = rand.IntN
+	}
 	return &Hashing{
-		limiter:    newLimiter(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait, rand.IntN),
+		limiter:    newLimiter(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait, o.Random),
 		macs:       newMACs(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
 		cleaner:    cleaner{free: debug.FreeOSMemory},
+		recent:     newRecent(),
+		random:     o.Random,
 		flights:    make(map[key]*flight),
 	}
 }
@@ -150,7 +158,7 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 	}
 	k := h.macs.key(pretended, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {
-		return h.work(ctx, who, parsed, func() error {
+		return h.workDummy(ctx, who, parsed, func() error {
 			parsed.matches(password)
 			return ErrMismatch // never remembered
 		})
@@ -195,22 +203,61 @@ func (h *Hashing) make(ctx context.Context, password string, p parameters, f fun
 
 // work runs f in the limiter.
 func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func() error) error {
-	needs := p.needs()
-	if err := h.limiter.enter(ctx, who, needs); err != nil {
-		if errors.Is(err, ErrBusy) {
-			h.refused.Add(1)
-		}
+	if err := h.counted(h.limiter.enter(ctx, who, p.needs())); err != nil {
 		return err
 	}
+	return h.compute(p, f)
+}
+
+// workDummy is work for a dummy hash. While the queue is crowded, it waits for as long, and returns
+// ErrMismatch without having run f.
+func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
+	if !h.recent.has(p.cost()) {
+		return h.work(ctx, who, p, f)
+	}
+	compute, err := h.limiter.enterDummy(ctx, who, p.needs())
+	if h.counted(err) != nil {
+		return err
+	}
+	if compute {
+		return h.compute(p, f)
+	}
+	h.skipped.Add(1)
+	timer := time.NewTimer(h.recent.draw(p.cost(), h.random))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ErrMismatch
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// compute runs f, for which there is room in the limiter.
+func (h *Hashing) compute(p parameters, f func() error) error {
+	needs, began := p.needs(), time.Now() // its monotonic reading: this is no date
 	defer h.cleaner.used(needs.memory)
-	defer h.limiter.leave(needs)
+	defer func() {
+		took := time.Since(began)
+		h.recent.note(p.cost(), took)
+		h.limiter.leave(needs, took)
+	}()
 	h.hashed.Add(1)
 	return f()
+}
+
+// counted counts an ErrBusy.
+func (h *Hashing) counted(err error) error {
+	if errors.Is(err, ErrBusy) {
+		h.refused.Add(1)
+	}
+	return err
 }
 
 // Stats is what a Hashing has done since New.
 type Stats struct {
 	Hashed     uint64 // hashes computed, dummies among them
+	Skipped    uint64 // dummies that waited and computed nothing
 	Remembered uint64 // comparisons that a remembered pair answered
 	Shared     uint64 // comparisons that waited for the hash of an equal one
 	Busy       uint64 // hashes that were refused with ErrBusy
@@ -221,6 +268,7 @@ type Stats struct {
 func (h *Hashing) Stats() Stats {
 	return Stats{
 		Hashed:     h.hashed.Load(),
+		Skipped:    h.skipped.Load(),
 		Remembered: h.recalled.Load(),
 		Shared:     h.shared.Load(),
 		Busy:       h.refused.Load(),

@@ -1,0 +1,69 @@
+package password
+
+import (
+	"sync"
+	"time"
+)
+
+// cost is what decides how long a hash takes. The zero value: not known yet.
+type cost struct {
+	bcrypt                  string // its cost, as two digits
+	memory, passes, threads uint32 // of argon2id
+}
+
+// Bounds of what is measured. A config seldom has more than two costs; dummies of one that is not
+// measured are always computed.
+const (
+	measuredCosts  = 32
+	measuredHashes = 32 // of each cost
+)
+
+// recent is how long the last hashes of each cost took: as long does a dummy take that computes nothing.
+type recent struct {
+	mu   sync.Mutex
+	took map[cost]*durations
+}
+
+type durations struct {
+	last [measuredHashes]time.Duration
+	n    int // noted so far
+}
+
+func newRecent() *recent { return &recent{took: make(map[cost]*durations)} }
+
+// note keeps how long a hash took.
+func (r *recent) note(c cost, took time.Duration) {
+	if c == (cost{}) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.took[c]
+	if d == nil {
+		if len(r.took) >= measuredCosts {
+			return
+		}
+		d = new(durations)
+		r.took[c] = d
+	}
+	d.last[d.n%len(d.last)] = took
+	d.n++
+}
+
+// has says whether a hash of that cost was measured.
+func (r *recent) has(c cost) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.took[c] != nil
+}
+
+// draw returns one of the durations; 0 if there is none.
+func (r *recent) draw(c cost, random func(int) int) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.took[c]
+	if d == nil {
+		return 0
+	}
+	return d.last[random(min(d.n, len(d.last)))]
+}
