@@ -18,5 +18,7 @@
 // cmd/tidewaiter is the command line, and manual writes its pages for man. standalone is Tidewaiter and a
 // registry in one process; e2e holds it against real registries and clients; bench measures it.
 //
+// What secrets look like, so that none is sent on or kept where it does not belong, is known to internal/secret.
+//
 // Which room may import which is a table in house_test.go, and that test holds it.
 package tidewaiter

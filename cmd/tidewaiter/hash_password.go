@@ -87,8 +87,10 @@ func usable(secret identity.Secret) error {
 	switch text := secret.Reveal(); {
 	case strings.IndexByte(text, 0) >= 0:
 		return errors.New("a password with a NUL byte in it is accepted nowhere")
-	case identity.Classify("somebody", text) != identity.Password:
-		return errors.New("this looks like a token, and would be taken for one at each sign-in")
+	default:
+		if what := identity.Misused(text); what != "" {
+			return fmt.Errorf("this looks like %s, and would be taken for one at each sign-in", what)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // Problem is what went wrong (RFC 9457). It shows nothing of what was sent but the names of its fields.
@@ -69,6 +71,7 @@ func (a *API) problem(c *call, err error) *Problem {
 	switch {
 	case errors.As(err, &p):
 		own := *p
+		own.Errors = slices.Clone(p.Errors)
 		p = &own
 	case isInvalid && invalid.Field == "key":
 		p = mistaken("header.Idempotency-Key", "%s", invalid.Text)
@@ -106,6 +109,10 @@ func (a *API) problem(c *call, err error) *Problem {
 	if p.Status == http.StatusUnauthorized {
 		// Not Basic: a browser would ask its user for a password, and show it with each request from then on.
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="tidewaiter"`}}
+	}
+	p.Detail = secret.Redact(p.Detail)
+	for i, m := range p.Errors {
+		p.Errors[i] = Mistake{secret.Redact(m.Location), secret.Redact(m.Detail)}
 	}
 	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), "urn:uuid:"+c.id
 	return p
@@ -171,6 +178,7 @@ func fromValidation(text string) bool {
 // brief bounds and cleans what a stranger sent before it is shown.
 func brief(s string) string {
 	const most = 200
+	s = secret.Redact(s)
 	if len(s) > most {
 		s = s[:most] + "…"
 	}

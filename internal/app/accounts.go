@@ -63,7 +63,7 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	a.log.Info(first+"; or POST "+strings.TrimSuffix(cfg.PublicURL, "/")+api.Prefix+"/setup with this secret, once",
-		"secret", secret.Reveal(), "until", until.UTC().Format(time.RFC3339))
+		"secret", printable(secret.Reveal()), "until", until.UTC().Format(time.RFC3339))
 }
 
 // own is the accounts as a source. They are opened after the chain that asks them is built: a mistake in a

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // Log is the log: a logger, and a line for each journal entry. Entries come from the journal's writer,
@@ -29,7 +30,7 @@ func NewLog(w io.Writer, format, level string) *Log {
 	var least slog.Level
 	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // what it does not know is info
 	out := &oneAtATime{w: w}
-	options := &slog.HandlerOptions{Level: least}
+	options := &slog.HandlerOptions{Level: least, ReplaceAttr: redact}
 	switch format {
 	case "json":
 		return &Log{Logger: slog.New(slog.NewJSONHandler(out, options)), out: out, line: jsonLine}
@@ -37,6 +38,27 @@ func NewLog(w io.Writer, format, level string) *Log {
 		return &Log{Logger: slog.New(newPlain(out, least)), out: out, line: plainLine}
 	}
 	return &Log{Logger: slog.New(slog.NewTextHandler(out, options)), out: out, line: textLine}
+}
+
+// printable is a secret that is meant to be printed in the log.
+type printable string
+
+// redact takes credentials out of a line that somebody has put where they do not belong, as in a path or a name.
+func redact(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		if text := a.Value.String(); secret.Redact(text) != text {
+			a.Value = slog.StringValue(secret.Redact(text))
+		}
+	case slog.KindAny:
+		if _, meant := a.Value.Any().(printable); meant {
+			return a
+		}
+		if text := a.Value.String(); secret.Redact(text) != text {
+			a.Value = slog.StringValue(secret.Redact(text))
+		}
+	}
+	return a
 }
 
 // maxBlock is how large a buffer is kept for the next block, in bytes.

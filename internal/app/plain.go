@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // plainHandler writes lines for a person who watches: the time of day, the message, and what else
@@ -32,9 +34,9 @@ func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
 		b.WriteString(strings.ToLower(r.Level.String()))
 		b.WriteString(": ")
 	}
-	b.WriteString(oneLine(r.Message))
+	b.WriteString(oneLine(secret.Redact(r.Message)))
 	write := func(a slog.Attr) bool {
-		if a.Key != "id" {
+		if a = redact(nil, a); a.Key != "id" {
 			fmt.Fprintf(&b, " %s=%s", a.Key, oneLine(a.Value.String()))
 		}
 		return true

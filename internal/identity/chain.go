@@ -72,6 +72,8 @@ func NewChain(o Options) *Chain {
 
 // Authenticate asks the sources in order until one knows the name. It returns
 //   - the anonymous principal, always the same one, if nothing was shown;
+//   - a *MisplacedError, which is an ErrRejected, if a token stands where a password or a name belongs: no source
+//     was asked;
 //   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
 //     clock, the two are the same;
 //   - an error that wraps ErrThrottled, a *ThrottledError, if too many attempts failed before: no source
@@ -81,6 +83,9 @@ func NewChain(o Options) *Chain {
 func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
 	if shown.Kind == None && shown.Name == "" && shown.Secret.Reveal() == "" {
 		return Verified{Principal: c.anonymous}, nil
+	}
+	if err := shown.misplaced(); err != nil {
+		return Verified{}, err
 	}
 	if !shown.acceptable() {
 		return Verified{}, ErrRejected

@@ -194,10 +194,19 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	for _, c := range []identity.Credentials{
 		identity.NewCredentials("ann", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
 		identity.NewCredentials("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
-		identity.NewCredentials("ann", "twp_abc"),
-		identity.NewCredentials("", " twp_abc"),
+		identity.NewCredentials("ann", own('a')),
+		identity.NewCredentials("", " "+own('b')),
 		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewCredentials("<token>", own('r')),
+		identity.NewCredentials("ann", own('r')),
 		identity.NewCredentials("ann", "a password"),
+		// In whatever wrapping, a token is offered to nobody.
+		identity.NewCredentials("ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`),
+		identity.NewCredentials("ann", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewCredentials("ann", `{"value":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"}`),
+		identity.NewCredentials("ann", "eyJhbGciOiJFUzI1NiJ9.e30=.AAAA"),
+		identity.NewCredentials("ann", `"`+own('a')+`"`),
+		identity.NewCredentials(own('a'), "a password"),
 	} {
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v, want %v", err, identity.ErrRejected)
@@ -213,7 +222,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	want := [][]identity.Kind{
 		{identity.Password},
 		{identity.IDToken, identity.IDToken},
-		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.Password},
+		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.RefreshToken, identity.RefreshToken, identity.Password},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what was offered (-want +got):\n%s", diff)
@@ -221,6 +230,33 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	// A token is random: there is no name to guess, and no hash to spend.
 	if n := len(directory.Dummies()) + len(provider.Dummies()) + len(accounts.Dummies()); n != 1 {
 		t.Errorf("%d dummies were spent, want one, on the password", n)
+	}
+}
+
+// What is refused for its form says what it is, and a password that is merely odd goes its way.
+func TestAMisplacedTokenIsNamed(t *testing.T) {
+	directory := &identitytest.Fake{People: map[string]string{"ann": `"odd" {password}.with.dots`}}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})
+	for _, tt := range []struct{ name, secret, want string }{
+		{"ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`, "the password looks like an ID token in quotes: present the token alone"},
+		{"ann", "bearer eyJhbGciOiJub25lIn0.e30.", "the password looks like a token without a signature behind the word Bearer: present the token alone"},
+		{"ann", `{"token":"` + own('b') + `"}`, "the password looks like a robot's secret of Tidewaiter in JSON: present the token alone"},
+		{own('a'), "x-oauth-basic", "the name looks like an access token of Tidewaiter: it belongs in the password field"},
+		{"ann", `"odd" {password}.with.dots`, ""},
+	} {
+		_, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.secret))
+		got := ""
+		if misplaced, ok := errors.AsType[*identity.MisplacedError](err); ok && errors.Is(err, identity.ErrRejected) {
+			got = misplaced.Error()
+		} else if err != nil {
+			t.Errorf("%s: %v", tt.secret, err)
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.secret, got, tt.want)
+		}
+	}
+	if n := len(directory.Asked()); n != 1 {
+		t.Errorf("the directory was asked %d times, want once, about the password", n)
 	}
 }
 

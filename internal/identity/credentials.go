@@ -1,98 +1,142 @@
 package identity
 
 import (
-	"encoding/base64"
-	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// AccessTokenPrefix begins each access token that Tidewaiter hands out, so that people, secret scanners
-// and Classify know one when they see it.
-const AccessTokenPrefix = "twp_"
+// AccessTokenPrefix begins each credential that Tidewaiter hands out, so that people and secret scanners know one
+// when they see it.
+const AccessTokenPrefix = secret.Prefix
 
-// The bounds of what is shown, in bytes. More is refused before anybody looks at it.
+// The bounds of what is presented, in bytes. More is refused before anybody looks at it.
 const (
 	MaxName   = 256
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// maxHeader bounds the header of an ID token, in bytes of base64. Real ones have a hundred.
-const maxHeader = 4 << 10
-
 // NewCredentials takes a name and a secret as they came: by Basic or by a form makes no difference.
 // The caller adds registry, address and client.
+//
+// Docker and others write "<token>" for the name of whoever has a refresh token: that is no name.
 func NewCredentials(name, secret string) Credentials {
-	return Credentials{Kind: Classify(name, secret), Name: name, Secret: NewSecret(secret)}
+	kind := Classify(name, secret)
+	if kind == RefreshToken && name == tokenName {
+		name = ""
+	}
+	return Credentials{Kind: kind, Name: name, Secret: NewSecret(secret)}
 }
 
-// NewRefresh takes a refresh token. Its kind is known by where it stands (grant_type=refresh_token),
-// not by its shape; an empty one is no way to be anonymous.
+// tokenName is what docker writes in the place of a name beside a refresh token.
+const tokenName = "<token>"
+
+// NewRefresh takes a refresh token from where only one can stand (grant_type=refresh_token); an empty one is no way
+// to be anonymous.
 func NewRefresh(token string) Credentials {
 	return Credentials{Kind: RefreshToken, Secret: NewSecret(token)}
 }
 
-// NewSession takes the secret of a session. Its kind is known by where it stands, too: a session that somebody shows as a
-// password or a token is none.
+// NewSession takes the secret of a session. Its kind is known by where it stands: a session that somebody presents as
+// a password or a token is none.
 func NewSession(secret string) Credentials {
 	return Credentials{Kind: Session, Secret: NewSecret(secret)}
 }
 
-// Classify says by its shape what a name and a secret are. A name without a secret is a password that
-// is empty, and so refused: only who shows nothing at all is anonymous.
+// Classify says by its form what a name and a secret are. A name without a secret is a password that
+// is empty, and so refused: only who presents nothing at all is anonymous.
 //
-// A secret that looks like an access token or an ID token is never taken for a password, whether it is
-// valid or not, so that it is not sent to a directory. White space around it, as a shell leaves it, does not
-// hide it. It follows that a password cannot begin with AccessTokenPrefix.
-func Classify(name, secret string) Kind {
-	if name == "" && secret == "" {
+// A secret that is a token, or holds one, is never taken for a password, whether it is valid or not, so that it is
+// not sent to a directory or another service. White space around a token, as a shell leaves it, does not hide it. One
+// in quotes, in JSON or behind "Bearer" is Misplaced: it is refused with a reason, and no source is asked.
+func Classify(name, text string) Kind {
+	if name == "" && text == "" {
 		return None
 	}
-	if len(secret) > MaxToken {
+	if len(text) > MaxToken {
 		return Password // too long for anything; size first, parse later
 	}
-	switch shape := strings.TrimSpace(secret); {
-	case strings.HasPrefix(shape, AccessTokenPrefix):
-		return AccessToken
-	case looksSigned(shape):
+	f, ok := secret.Find(text)
+	switch {
+	case !ok:
+		return Password
+	case !f.Bare(text):
+		return Misplaced
+	case f.Kind != secret.Own:
 		return IDToken
+	case f.Letter == secret.Refresh:
+		return RefreshToken
 	}
-	return Password
+	return AccessToken
 }
 
-// looksSigned says whether s has the shape of a signed JWT: three parts in base64url, the first of
-// them a JSON object that names an algorithm.
-func looksSigned(s string) bool {
-	header, rest, ok := strings.Cut(s, ".")
-	if !ok || header == "" || len(header) > maxHeader || strings.Count(rest, ".") != 1 {
-		return false
+// Misused says what a text is that somebody wants for a password, "an ID token in quotes", if it is a token or holds
+// one; "" if it may be a password.
+func Misused(text string) string {
+	if f, ok := secret.Find(text); ok {
+		return f.Describe(text)
 	}
-	for i := range len(rest) {
-		if c := rest[i]; c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
+	if strings.HasPrefix(strings.TrimSpace(text), secret.Prefix) { // scanners of source code would say so, too
+		return "a token of Tidewaiter"
 	}
-	text, err := base64.RawURLEncoding.DecodeString(header)
-	if err != nil {
-		return false
+	return ""
+}
+
+// MisplacedError refuses a secret that stands where it does not belong. What it says depends on what was presented
+// alone, and so the client may be told. It is an ErrRejected.
+type MisplacedError struct {
+	Field string // "password" or "name"
+	What  string // "an ID token in quotes"
+}
+
+func (e *MisplacedError) Error() string {
+	if e.Field == "name" {
+		return fmt.Sprintf("the name looks like %s: it belongs in the password field", e.What)
 	}
-	var h struct {
-		Algorithm *string `json:"alg"`
+	return fmt.Sprintf("the password looks like %s: present the token alone", e.What)
+}
+
+// Is reports that it is an ErrRejected.
+func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
+
+// CheckPassword is a MisplacedError if a token was presented as a password. NewCredentials knows one by its kind; a
+// source that sends passwords to another service looks again, whoever made the credentials.
+func (c *Credentials) CheckPassword() error {
+	f, ok := secret.Find(c.Secret.Reveal())
+	if !ok {
+		return nil
 	}
-	return json.Unmarshal(text, &h) == nil && h.Algorithm != nil
+	return &MisplacedError{Field: "password", What: f.Describe(c.Secret.Reveal())}
+}
+
+// misplaced returns a MisplacedError for a secret that is refused for where it stands, or nil.
+func (c *Credentials) misplaced() error {
+	if c.Kind == Misplaced {
+		return c.CheckPassword()
+	}
+	if len(c.Name) > MaxName {
+		return nil
+	}
+	f, ok := secret.Find(c.Name)
+	if !ok {
+		return nil
+	}
+	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
 // acceptable says whether c is worth asking anybody about. It depends on c alone and never on who
 // exists, so that refusing at once tells nothing.
 func (c *Credentials) acceptable() bool {
-	secret := c.Secret.Reveal()
+	text := c.Secret.Reveal()
 	limit := MaxSecret
 	if c.Kind == IDToken {
 		limit = MaxToken
 	}
-	if secret == "" || len(secret) > limit || strings.IndexByte(secret, 0) >= 0 {
+	if text == "" || len(text) > limit || strings.IndexByte(text, 0) >= 0 {
 		return false
 	}
 	if c.Kind == Password && c.Name == "" {

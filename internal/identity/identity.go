@@ -37,8 +37,9 @@ const (
 	Password                 // a name and a password
 	IDToken                  // a JWT in place of the password: never offered to a directory
 	AccessToken              // a secret that Tidewaiter handed out: never offered to a directory
-	RefreshToken             // grant_type=refresh_token
+	RefreshToken             // by grant_type=refresh_token, or in place of the password
 	Session                  // the cookie of somebody who signed in with a browser
+	Misplaced                // a token inside something else, as in quotes: refused, and never offered to anybody
 )
 
 // Credentials is what a client showed, and from where.

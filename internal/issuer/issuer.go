@@ -23,6 +23,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -147,7 +148,7 @@ type Request struct {
 	Ignored     []scope.Ignored
 	Credentials identity.Credentials // Registry is set by Issue
 	ShowsText   bool                 // the client shows its user the text of a refusal
-	Offline     bool                 // the client asks for a refresh token
+	Offline     bool                 // the client asks for a refresh token, or has presented one as such
 }
 
 // Answer is what a client gets.
@@ -168,7 +169,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 
 	registry, ok := live.Registries[r.Service]
 	if !ok {
-		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(r.Service, mostShown))
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(secret.Redact(r.Service), mostShown))
 	}
 	r.Credentials.Registry = registry.Service
 	r.withhold()
@@ -237,7 +238,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	if denied != nil {
 		return Answer{}, denied
 	}
-	if r.Offline || r.Credentials.Kind == identity.RefreshToken {
+	if r.Offline {
 		answer.Refresh = i.refresh(ctx, live, r, who)
 	}
 	return answer, nil

@@ -3,11 +3,13 @@ package issuer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // refuse keeps that there was no token, and why. It returns the refusal, or ErrNotKept in its place: with audit: strict
@@ -33,18 +35,17 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 // nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
 // services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
 func nameOf(c identity.Credentials) string {
-	switch identity.Classify(c.Name, c.Name) {
-	case identity.AccessToken, identity.IDToken:
-		return "[secret]"
-	}
-	return shorten(c.Name, identity.MaxName)
+	return shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
 }
 
 // refusal says in the journal's words why somebody was not let in.
 func refusal(err error) string {
+	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	switch {
 	case errors.Is(err, ErrSignIn):
 		return "nothing was shown"
+	case isMisplaced:
+		return misplaced.Error()
 	case errors.Is(err, identity.ErrRejected):
 		return "unknown or wrong"
 	case errors.Is(err, identity.ErrThrottled):

@@ -223,7 +223,7 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	return err
 }
 
-// complete sets what the caller left open, and brings the rest to the form in which it is read back.
+// complete sets what the caller left open, takes out secrets, and brings the rest to the form in which it is read back.
 func (j *Journal) complete(entry *Entry) {
 	if entry.Time.IsZero() {
 		entry.Time = j.o.Now()
@@ -232,6 +232,7 @@ func (j *Journal) complete(entry *Entry) {
 	if entry.ID.IsZero() {
 		entry.ID = NewID(entry.Time)
 	}
+	redact(entry)
 	if len(entry.Text) > maxText {
 		entry.Text = entry.Text[:maxText:maxText]
 	}

@@ -38,8 +38,7 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 // SignIn is Caller for what was shown elsewhere in the request, as in a form.
 func (s *Server) SignIn(r *http.Request, shown identity.Credentials) (Caller, error) {
 	shown.Remote = s.remote(r)
-	client := r.UserAgent()
-	shown.Client = client[:min(len(client), maxName)]
+	shown.Client = clientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), shown)
 	if err != nil {
 		return Caller{}, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -86,12 +87,18 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		client = r.UserAgent()
 	}
 	credentials.Remote = s.remote(r)
-	credentials.Client = client[:min(len(client), maxName)]
+	credentials.Client = clientName(client)
 	return issuer.Request{
 		Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials,
 		ShowsText: showsText(f.clientID, r.UserAgent()),
-		Offline:   f.offlineToken == "true" || f.accessType == "offline",
+		Offline:   f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
 	}, nil
+}
+
+// clientName is what is kept of what a client says of itself. Some put a credential there.
+func clientName(said string) string {
+	said = secret.Redact(said)
+	return said[:min(len(said), maxName)]
 }
 
 // formType is the media type of a form. Clients write it like this; readForm knows other spellings, too.

@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -64,6 +65,7 @@ func known(err error) *requestError {
 	if e := (*requestError)(nil); errors.As(err, &e) {
 		return e
 	}
+	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
 		return problem(http.StatusBadRequest, codeUnsupported,
@@ -72,6 +74,8 @@ func known(err error) *requestError {
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
 	case errors.Is(err, issuer.ErrDenied):
 		return problem(http.StatusForbidden, codeDenied, "%s", err).oauth("invalid_scope")
+	case isMisplaced: // it depends on what was presented alone
+		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
@@ -125,9 +129,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Errors      []one  `json:"errors"`
 		Error       string `json:"error,omitempty"`
 		Description string `json:"error_description,omitempty"`
-	}{Errors: []one{{e.code, e.message}}}
+	}{Errors: []one{{e.code, secret.Redact(e.message)}}}
 	if r.Method == http.MethodPost {
-		body.Error, body.Description = e.oauth2, e.message
+		body.Error, body.Description = e.oauth2, body.Errors[0].Message
 		if body.Error == "" {
 			body.Error = oauth2Code(e.status)
 		}
@@ -184,6 +188,7 @@ func outcome(err error) string {
 // brief bounds and cleans what a stranger sent before it is shown or logged.
 func brief(s string) string {
 	const most = 100
+	s = secret.Redact(s)
 	if len(s) > most {
 		s = s[:most] + "…"
 	}

@@ -32,8 +32,9 @@ func checkPassword(name, secret string) error {
 		return invalid(fmt.Sprintf("it must have at most %d bytes", identity.MaxSecret))
 	case strings.IndexByte(secret, 0) >= 0:
 		return invalid("it must not have a NUL byte")
-	case identity.Classify(name, secret) != identity.Password:
-		return invalid("it looks like a token, which it would be taken for")
+	}
+	if what := identity.Misused(secret); what != "" {
+		return invalid("it looks like " + what + ": a token is no password")
 	}
 	folded := strings.ToLower(secret)
 	if name != "" && strings.Trim(folded, "0123456789!?.-_ ") == name {

@@ -20,7 +20,8 @@ func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letter := rapid.SampledFrom([]byte("abcrs")).Draw(t, "letter")
 		secret := accounts.Secret(letter).Reveal()
-		if got, ok := accounts.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != identity.AccessToken {
+		kind := map[bool]identity.Kind{false: identity.AccessToken, true: identity.RefreshToken}[letter == 'r']
+		if got, ok := accounts.Parse(secret); !ok || got != letter || !shape.MatchString(secret) || identity.Classify("ann", secret) != kind {
 			t.Fatalf("%q is no secret", secret)
 		}
 		at := rapid.IntRange(0, len(secret)-1).Draw(t, "at")

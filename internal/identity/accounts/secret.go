@@ -3,29 +3,19 @@ package accounts
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"hash/crc32"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// A secret is the prefix, a letter that says what it is, 32 random characters (190 bits), and 6 that
-// are the CRC-32 of all before: "twp_a…". Letters and digits alone, so that a double click takes all of
-// it, and a scanner finds it by twp_[abcrs][0-9A-Za-z]{38}.
+// The letters of kinds; package secret says what a secret is like.
 const (
-	letters      = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	randomLength = 32
-	sumLength    = 6
-	secretLength = len(identity.AccessTokenPrefix) + 1 + randomLength + sumLength
-)
-
-// The letters of kinds.
-const (
-	letterAccess  byte = 'a'
-	letterRobot   byte = 'b'
-	letterSession byte = 'c' // of the console
-	letterRefresh byte = 'r'
-	letterSetup   byte = 's'
+	letterAccess  = secret.Access
+	letterRobot   = secret.Robot
+	letterSession = secret.Session
+	letterRefresh = secret.Refresh
+	letterSetup   = secret.Setup
 )
 
 // letterOf is the letter of a token's secret.
@@ -59,19 +49,19 @@ type digest [sha256.Size]byte
 
 // newSecret makes a secret.
 func newSecret(letter byte) (identity.Secret, digest) {
-	text := make([]byte, 0, secretLength)
-	text = append(text, identity.AccessTokenPrefix...)
+	text := make([]byte, 0, secret.Length)
+	text = append(text, secret.Prefix...)
 	text = append(text, letter)
 	var random [64]byte
-	for end := len(text) + randomLength; len(text) < end; {
+	for end := len(text) + secret.RandomLength; len(text) < end; {
 		rand.Read(random[:]) // never fails: crypto/rand ends the process first
 		for _, b := range random {
-			if b < 4*byte(len(letters)) && len(text) < end { // so that each letter is as likely as the next
-				text = append(text, letters[b%byte(len(letters))])
+			if b < 4*byte(len(secret.Alphabet)) && len(text) < end { // so that each letter is as likely as the next
+				text = append(text, secret.Alphabet[b%byte(len(secret.Alphabet))])
 			}
 		}
 	}
-	text = appendSum(text)
+	text = secret.AppendSum(text)
 	return identity.NewSecret(string(text)), sha256.Sum256(text)
 }
 
@@ -79,25 +69,14 @@ func newSecret(letter byte) (identity.Secret, digest) {
 // newSecret has not made, or somebody has mistyped. White space around it, as files and shells leave it, is not a part of it.
 func parseSecret(text string) (letter byte, d digest, ok bool) {
 	text = strings.TrimSpace(text)
-	if len(text) != secretLength || !strings.HasPrefix(text, identity.AccessTokenPrefix) {
+	if len(text) != secret.Length {
 		return 0, digest{}, false
 	}
-	var room [secretLength]byte
-	begin := secretLength - sumLength
-	if string(appendSum(append(room[:0], text[:begin]...))) != text {
+	f, ok := secret.Find(text)
+	if !ok || !f.Valid || f.Begin != 0 {
 		return 0, digest{}, false
 	}
+	var room [secret.Length]byte
 	copy(room[:], text)
-	return text[len(identity.AccessTokenPrefix)], sha256.Sum256(room[:]), true
-}
-
-// appendSum appends the checksum of text.
-func appendSum(text []byte) []byte {
-	sum := crc32.ChecksumIEEE(text)
-	var digits [sumLength]byte // 62^6 is more than 2^32
-	for i := sumLength - 1; i >= 0; i-- {
-		digits[i] = letters[sum%uint32(len(letters))]
-		sum /= uint32(len(letters))
-	}
-	return append(text, digits[:]...)
+	return f.Letter, sha256.Sum256(room[:]), true
 }

@@ -643,8 +643,16 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 		if got := h.enters(elsewhere); got != "rejected" {
 			t.Errorf("at another registry: %s", got)
 		}
-		if got := h.enters(shown("ann", first)); got != "rejected" {
-			t.Errorf("as a password: %s", got)
+		// Clients that know no refresh tokens present one by Basic: with docker's "<token>", without a name, or with the owner's.
+		for name, want := range map[string]string{"<token>": "user:ann", "": "user:ann", "ann": "user:ann", "bob": "rejected", "robot+ci": "rejected"} {
+			if got := h.enters(shown(name, first)); got != want {
+				t.Errorf("as the password of %q: %s, want %s", name, got, want)
+			}
+			elsewhere := shown(name, first)
+			elsewhere.Registry = "other.example.com"
+			if got := h.enters(elsewhere); got != "rejected" {
+				t.Errorf("as the password of %q at another registry: %s", name, got)
+			}
 		}
 		if _, err := h.ChangePassword(ctx, h.as(shown("ann", secretOf("ann"))), identity.NewSecret(secretOf("ann")), identity.NewSecret("a whole new password")); err != nil {
 			t.Fatal(err)

@@ -125,7 +125,7 @@ func New(o Options) (*External, error) {
 }
 
 // Authenticate asks about a name and a password. An empty password is never asked about, nor one that a
-// program could read as another.
+// program could read as another, nor a token in whatever wrapping.
 func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
@@ -133,6 +133,9 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	secret := c.Secret.Reveal()
 	if c.Name == "" || secret == "" || strings.IndexByte(secret, 0) >= 0 || strings.ContainsFunc(c.Name, unicode.IsControl) {
 		return identity.Verified{}, identity.ErrRejected
+	}
+	if err := c.CheckPassword(); err != nil {
+		return identity.Verified{}, err
 	}
 	q := Question{Name: c.Name, Password: secret, Registry: c.Registry, Client: c.Client}
 	if c.Remote.IsValid() {

@@ -82,6 +82,14 @@ func Run(t *testing.T, s Subject) {
 			}
 		}
 	})
+	t.Run("a token is no password", func(t *testing.T) {
+		const token = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"
+		for _, secret := range []string{token, `"` + token + `"`, "Bearer " + token, `{"value":"` + token + `"}`} {
+			if _, err := authenticate(t, s.Name, secret); s.Unknown != "" && !errors.Is(err, identity.ErrRejected) {
+				t.Errorf("%s: %v, want %v", secret, err, identity.ErrRejected)
+			}
+		}
+	})
 	t.Run("what is offered by mistake is refused", func(t *testing.T) {
 		for _, kind := range []identity.Kind{identity.None, identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
 			if kind == s.Kind || slices.Contains(s.Also, kind) {

@@ -167,6 +167,9 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 	if err := ctx.Err(); err != nil {
 		return identity.Verified{}, err
 	}
+	if err := c.CheckPassword(); err != nil {
+		return identity.Verified{}, err
+	}
 	k := d.memory.key(c.Name, secret)
 	if verified, err, ok := d.memory.recall(k); ok {
 		return verified, d.linger(ctx, err)

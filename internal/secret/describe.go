@@ -1,0 +1,63 @@
+package secret
+
+import "strings"
+
+// String names the secret: "an ID token", "an access token of Tidewaiter".
+func (f *Found) String() string {
+	switch f.Kind {
+	case Signed:
+		return "an ID token"
+	case Unsigned:
+		return "a token without a signature"
+	case Encrypted:
+		return "an encrypted token"
+	}
+	name := "an access token"
+	switch f.Letter {
+	case Robot:
+		name = "a robot's secret"
+	case Session:
+		name = "a session"
+	case Refresh:
+		name = "a refresh token"
+	case Setup:
+		name = "a secret for the first administrator"
+	}
+	if name += " of Tidewaiter"; !f.Valid {
+		name += " with a typing mistake"
+	}
+	return name
+}
+
+// Describe says what stands in a text, and how: "an ID token in quotes", "a robot's secret of Tidewaiter behind the
+// word Bearer". It shows nothing of the text.
+func (f *Found) Describe(text string) string {
+	what := f.String()
+	if f.Padded {
+		what += ` with "=" in it`
+	}
+	if f.Hidden {
+		if strings.ContainsAny(strings.TrimSpace(text), "\r\n") {
+			return what + " over several lines"
+		}
+		return what + " in another form"
+	}
+	before, after := strings.TrimSpace(text[:f.Begin]), strings.TrimSpace(text[f.End:])
+	if before == "" && after == "" {
+		return what
+	}
+	scheme, _, _ := strings.Cut(strings.TrimLeft(before, quotes), " ")
+	scheme = strings.TrimRight(scheme, ":"+quotes)
+	switch {
+	case strings.ContainsAny(before, "{["):
+		return what + " in JSON"
+	case strings.EqualFold(scheme, "Bearer"), strings.EqualFold(scheme, "Basic"), strings.EqualFold(scheme, "token"):
+		return what + " behind the word " + strings.ToUpper(scheme[:1]) + strings.ToLower(scheme[1:])
+	case strings.Trim(before, quotes) == "" && strings.Trim(after, quotes) == "":
+		return what + " in quotes"
+	}
+	return what + " with other text around it"
+}
+
+// quotes are those that shells, JSON and word processors put around a text.
+const quotes = "\"'`“”‘’"

@@ -1,0 +1,179 @@
+package secret_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+)
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func own(letter byte) string {
+	return string(secret.AppendSum([]byte(secret.Prefix + string(letter) + strings.Repeat("x7", secret.RandomLength/2))))
+}
+
+var (
+	signed    = b64(`{"alg":"ES256","kid":"k"}`) + "." + b64(`{"sub":"ann","email":"ann@example.com"}`) + "." + b64("sixty-four bytes of a signature")
+	unsigned  = b64(`{"alg":"none"}`) + "." + b64(`{"sub":"ann"}`) + "."
+	encrypted = b64(`{"alg":"RSA-OAEP","enc":"A256GCM"}`) + ".a2V5.aXY.dGV4dA.dGFn"
+	padded    = base64.URLEncoding.EncodeToString([]byte(`{"alg":"ES256","a":1}`)) + ".e30=." + base64.URLEncoding.EncodeToString([]byte("s"))
+)
+
+// wrappings are how people and programs hand a token on.
+var wrappings = map[string]func(string) string{
+	"":                                func(s string) string { return s },
+	" in quotes":                      func(s string) string { return `"` + s + `"` },
+	" in quotes ":                     func(s string) string { return " '" + s + "'\n" },
+	" behind the word Bearer":         func(s string) string { return "Bearer " + s },
+	" behind the word Basic":          func(s string) string { return "basic " + s },
+	" behind the word Token":          func(s string) string { return "token " + s },
+	" behind the word Bearer ":        func(s string) string { return `"Bearer: ` + s + `"` },
+	" in JSON":                        func(s string) string { return `{"value":"` + s + `"}` },
+	" in JSON ":                       func(s string) string { return `{"count": 1, "value": {"token": "` + s + `"}}` },
+	" with other text around it":      func(s string) string { return "TOKEN=" + s },
+	" with other text around it ":     func(s string) string { return "https://host/" + s + "?x=1" },
+	" over several lines":             func(s string) string { return s[:12] + "\n" + s[12:] },
+	" in another form":                func(s string) string { return s[:12] + " " + s[12:] },
+	" in another form ":               func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:"+s)) },
+	" in another form  ":              func(s string) string { return base64.StdEncoding.EncodeToString([]byte("<token>:" + s)) },
+	" with other text around it   ":   func(s string) string { return "%22" + s + "%22" },
+	" with other text around it    ":  func(s string) string { return "eyeyey." + s + ", and more" },
+	" with other text around it     ": func(s string) string { return "docker/28.2 go/go1.24 (" + s + ")" },
+}
+
+func TestASecretIsFoundInAnyWrapping(t *testing.T) {
+	for what, s := range map[string]string{
+		"an ID token":                                         signed,
+		"a token without a signature":                         unsigned,
+		"an encrypted token":                                  encrypted,
+		`an ID token with "=" in it`:                          padded,
+		"an access token of Tidewaiter":                       own(secret.Access),
+		"a robot's secret of Tidewaiter":                      own(secret.Robot),
+		"a session of Tidewaiter":                             own(secret.Session),
+		"a refresh token of Tidewaiter":                       own(secret.Refresh),
+		"a secret for the first administrator of Tidewaiter":  own(secret.Setup),
+		"an access token of Tidewaiter with a typing mistake": own(secret.Access)[:secret.Length-3],
+	} {
+		for how, wrap := range wrappings {
+			text := wrap(s)
+			f, ok := secret.Find(text)
+			if !ok {
+				t.Errorf("%s%s is not recognised: %s", what, how, text)
+				continue
+			}
+			want := what + strings.TrimRight(how, " ")
+			if got := f.Describe(text); got != want && !(strings.HasPrefix(what, "a token without") && f.Kind == secret.Signed) {
+				t.Errorf("%s\n is called %s, want %s", text, got, want)
+			}
+			if bare := how == "" && what != `an ID token with "=" in it`; f.Bare(text) != bare {
+				t.Errorf("%s: bare is %v", text, !bare)
+			}
+			if got := secret.Redact(text); !f.Hidden && (strings.Contains(got, s) || !strings.Contains(got, secret.Mark)) {
+				t.Errorf("%s\n is redacted to %s", text, got)
+			}
+			if got := string(secret.RedactBytes([]byte(text))); got != secret.Redact(text) {
+				t.Errorf("%s\n is redacted to %s as bytes", text, got)
+			}
+		}
+	}
+}
+
+func TestEachSecretIsRedacted(t *testing.T) {
+	text := "a " + signed + ", b " + own('a') + own('b') + " and\n" + encrypted + "; c"
+	if got, want := secret.Redact(text), "a [secret], b [secret][secret] and\n[secret]; c"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWhatIsNoSecret(t *testing.T) {
+	for _, text := range []string{
+		"", "wonderland", "two.dots.here", "..", "twp_", "twp_x", "twp_answer-to-everything-is-42", "eyJ", "eyJhbGciOiJFUzI1NiJ9",
+		b64(`{"alg":"none"}`) + ".e30", b64(`{"typ":"JWT"}`) + ".e30.x", b64(`["alg"]`) + ".e30.x", "eyes.on.the.prize.eyeballs.ewe",
+		"docker/28.2.2 go/go1.24.3 git-commit/45873be kernel/6.8.0-60-generic os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2 \\(linux\\))",
+	} {
+		if f, ok := secret.Find(text); ok {
+			t.Errorf("%q is taken for %s", text, f.Describe(text))
+		}
+		if got := secret.Redact(text); got != text {
+			t.Errorf("%q is redacted to %q", text, got)
+		}
+	}
+}
+
+// Nobody is refused for a password that was made at random, of whatever can be printed.
+func TestNoRandomPasswordIsRefused(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		chars := rapid.SampledFrom([]string{
+			" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
+			secret.Alphabet, secret.Alphabet + "-_", "eyJw.=", "äöüß€日本語.eyJ ",
+		}).Draw(t, "characters")
+		password := rapid.StringOfN(rapid.SampledFrom([]rune(chars)), 8, 64, -1).Draw(t, "password")
+		if f, ok := secret.Find(password); ok {
+			t.Fatalf("%q is taken for %s", password, f.Describe(password))
+		}
+		if secret.Redact(password) != password {
+			t.Fatalf("%q is redacted", password)
+		}
+	})
+}
+
+// What a stranger sends is looked at in a time that grows with its length alone: steps are counted as allocations, of which
+// each place that is looked at closely costs some.
+func TestLookingIsBounded(t *testing.T) {
+	for what, text := range map[string]string{
+		"candidates":          strings.Repeat("eyJhbGciOiJ", 1500),
+		"candidates and dots": strings.Repeat("eyJhbGciOiJ.", 1500),
+		"objects without alg": strings.Repeat(b64(`{"a":1}`)+".e30.e30 ", 1000),
+		"prefixes":            strings.Repeat("twp_a", 3000),
+		"white space":         strings.Repeat("e y.J ", 2000),
+	} {
+		if n := testing.AllocsPerRun(5, func() { secret.Find(text); secret.Redact(text) }); n > 1000 {
+			t.Errorf("%s: %v allocations", what, n)
+		}
+	}
+}
+
+func TestAnOrdinaryPasswordCostsNoMemory(t *testing.T) {
+	for _, text := range []string{"wonderland", "correct horse battery staple", "with.some.dots and_more", strings.Repeat("x", 64), "docker/28.2.2 go/go1.24.3 git-commit/45873be os/linux"} {
+		if n := testing.AllocsPerRun(100, func() { secret.Find(text); secret.Redact(text) }); n > 0 {
+			t.Errorf("%q costs %v allocations", text, n)
+		}
+	}
+}
+
+func FuzzFind(f *testing.F) {
+	for _, s := range []string{signed, unsigned, encrypted, padded, own('a'), "wonderland", "eyJ..", `{"value":"` + signed + `"}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		found, ok := secret.Find(text)
+		if ok && !found.Hidden && (found.Begin < 0 || found.Begin >= found.End || found.End > len(text)) {
+			t.Errorf("%q: it stands at %d to %d", text, found.Begin, found.End)
+		}
+		if ok {
+			found.Describe(text)
+		}
+		redacted := secret.Redact(text)
+		if again, ok := secret.Find(redacted); ok && !again.Hidden && len(text) < 500 {
+			t.Errorf("%q is redacted to %q, with a secret in it", text, redacted)
+		}
+		if string(secret.RedactBytes([]byte(text))) != redacted {
+			t.Errorf("%q is redacted to something else as bytes", text)
+		}
+	})
+}
+
+func BenchmarkFind(b *testing.B) {
+	for what, text := range map[string]string{"password": "correct horse battery staple", "user agent": "docker/28.2.2 go/go1.24.3 git-commit/45873be kernel/6.8.0-60-generic os/linux", "token": own('a'), "JWT": signed} {
+		b.Run(what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				secret.Find(text)
+			}
+		})
+	}
+}
