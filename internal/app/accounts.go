@@ -82,6 +82,10 @@ func (o own) Dummy(ctx context.Context, c identity.Credentials) error {
 	return o.app.accounts.Dummy(ctx, c)
 }
 
+func (o own) DummyLookup(ctx context.Context, c identity.Credentials) error {
+	return o.app.accounts.DummyLookup(ctx, c)
+}
+
 func (o own) refresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	return o.app.accounts.IssueRefresh(ctx, shown, who)
 }

@@ -21,7 +21,15 @@ type Dummy interface {
 	Dummy(ctx context.Context, c Credentials) error
 }
 
-// Source is an Authenticator in a chain. It may be a Finder and a Dummy, too.
+// DummyLookup is a source that asks somebody: a database, a directory, a service. DummyLookup spends what
+// Authenticate spends on a wrong password beside the hash, and shows nobody the password: where an earlier source has
+// refused it, so that nobody learns by the clock which source knows a name. An error is an outage of this
+// source, which was not needed.
+type DummyLookup interface {
+	DummyLookup(ctx context.Context, c Credentials) error
+}
+
+// Source is an Authenticator in a chain. It may be a Finder, a Dummy and a DummyLookup, too.
 type Source struct {
 	Name string // as principals and errors bear it: "htpasswd", "ldap:corp"
 	Authenticator
@@ -130,17 +138,27 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 		case !errors.Is(err, ErrRejected):
 			return Verified{}, unavailable(s.Name, err)
 		}
-		if _, hashes := s.Authenticator.(Dummy); hashes {
-			return Verified{}, ErrRejected // it took the time of a hash
-		}
-		return Verified{}, c.reject(ctx, shown)
+		_, hashes := s.Authenticator.(Dummy)
+		return Verified{}, c.reject(ctx, shown, c.sources[i+1:], hashes)
 	}
-	return Verified{}, c.reject(ctx, shown)
+	return Verified{}, c.reject(ctx, shown, nil, false)
 }
 
-// reject spends the time of a hash, where any source would have, and returns ErrRejected.
-func (c *Chain) reject(ctx context.Context, shown Credentials) error {
-	if shown.Kind != Password || len(c.dummies) == 0 {
+// reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It spends what
+// any other refusal of this password would have cost and this one has not, and returns ErrRejected:
+// a hash, and the lookups of the sources that were not asked, as one before them knew the name.
+func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source, hashed bool) error {
+	if shown.Kind != Password {
+		return ErrRejected
+	}
+	for i := range unasked {
+		if d, ok := unasked[i].Authenticator.(DummyLookup); ok && unasked[i].takes(Password) {
+			if err := d.DummyLookup(ctx, shown); err != nil && ctx.Err() != nil {
+				return unavailable(unasked[i].Name, err)
+			}
+		}
+	}
+	if hashed || len(c.dummies) == 0 {
 		return ErrRejected
 	}
 	// One name always costs the same, as if it were known to one of the sources.

@@ -263,6 +263,17 @@ func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
 	return err
 }
 
+// DummyLookup asks the database what Authenticate asks it about a name.
+func (a *Accounts) DummyLookup(ctx context.Context, c identity.Credentials) error {
+	if c.Kind != identity.Password || strings.HasPrefix(c.Name, RobotPrefix) || !validName(c.Name) {
+		return nil
+	}
+	if _, err := find(ctx, a.o.DB.Read(), c.Name); err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("looking up a user: %w", err)
+	}
+	return nil
+}
+
 // Find returns the principal of a login, or of a name and an id. Who is disabled or expired is identity.ErrRejected.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	var r record

@@ -41,6 +41,9 @@ type Options struct {
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
+
+	// Sleep delays a refusal about which nobody was asked. nil: by a timer
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // External is a service or a program that is asked. Its methods may be called from any goroutine.
@@ -50,6 +53,8 @@ type External struct {
 	timeout time.Duration
 	turns   chan struct{}
 	breaker breaker
+	refused refusals
+	sleep   func(ctx context.Context, d time.Duration) error
 	finds   bool
 	replace bool
 	rule    *policy.Rule   // which the journal names where it decided
@@ -95,8 +100,11 @@ func New(o Options) (*External, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, replace: o.Replace,
+		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, replace: o.Replace, sleep: o.Sleep,
 	}
 	e.breaker = breaker{now: o.Now, log: o.Log.With("source", e.source)}
 	e.rule = &policy.Rule{Name: e.source}
@@ -131,7 +139,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	secret := c.Secret.Reveal()
-	if c.Name == "" || secret == "" || strings.IndexByte(secret, 0) >= 0 || strings.ContainsFunc(c.Name, unicode.IsControl) {
+	if !mayAsk(c) {
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if err := c.CheckPassword(); err != nil {
@@ -142,6 +150,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 		q.Address = c.Remote.String()
 	}
 	var answer Answer
+	began := time.Now()
 	err := e.ask(ctx, func(ctx context.Context) (err error) {
 		answer, err = e.asked.authenticate(ctx, q)
 		return err
@@ -150,11 +159,19 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	case err != nil:
 		return identity.Verified{}, err
 	case answer.Answer == Rejected:
+		e.refused.note(time.Since(began))
 		return identity.Verified{}, identity.ErrRejected
 	case answer.Answer == Unknown:
+		e.refused.note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	return identity.Verified{Principal: answer.principal(e.source), Credential: "password"}, nil
+}
+
+// mayAsk says whether a name and a password may be asked about.
+func mayAsk(c identity.Credentials) bool {
+	secret := c.Secret.Reveal()
+	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && !strings.ContainsFunc(c.Name, unicode.IsControl)
 }
 
 // ask asks when it is its turn, within the time limit, unless the peer is left alone.

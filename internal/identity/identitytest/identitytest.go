@@ -171,6 +171,22 @@ func refuse(t *testing.T, s Subject) {
 			}
 		})
 	}
+	if dummy, ok := s.Source.(identity.DummyLookup); ok {
+		t.Run("a dummy lookup refuses nobody", func(t *testing.T) {
+			for _, name := range []string{s.Name, s.Unknown, "*", " " + s.Name} {
+				c := identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(s.Secret + "x")}
+				if err := dummy.DummyLookup(t.Context(), c); err != nil {
+					t.Errorf("a dummy lookup of %q: %v, want nil", name, err)
+				}
+			}
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			c := identity.Credentials{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
+			if err := dummy.DummyLookup(gone, c); !errors.Is(err, context.Canceled) {
+				t.Errorf("a dummy lookup for who has gone: %v, want %v", err, context.Canceled)
+			}
+		})
+	}
 }
 
 // find holds a Finder to finding whom Authenticate lets in, and nobody else.

@@ -42,8 +42,8 @@ var oneProcess = newMemory(time.Minute, time.Now)
 // Key is the key of a name and a password.
 func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
 
-// Pace is how long a name that nobody has waits, as long as there was no more than one bind.
-func Pace(d *Directory) time.Duration { return d.pace.pick() }
+// RefusalsHeld is how many refusals are remembered.
+func RefusalsHeld(d *Directory) int { return d.memory.refused.Len() }
 
 // Fill puts a member into a filter.
 func Fill(filter, dn, name string) string { return fill(filter, dn, name) }

@@ -50,6 +50,9 @@ type Options struct {
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
+
+	// Sleep delays a refusal for which no password was checked. nil: by a timer
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 // User says where people are.
@@ -102,8 +105,9 @@ type Directory struct {
 	servers []*server
 	pool    *pool
 	flights flights
+	dummies flights // of names that this directory is not asked for
 	memory  *memory
-	pace    pace
+	binds   binds
 	log     *slog.Logger
 	now     func() time.Time
 }
@@ -171,10 +175,17 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		return identity.Verified{}, err
 	}
 	k := d.memory.key(c.Name, secret)
-	if verified, err, ok := d.memory.recall(k); ok {
-		return verified, d.linger(ctx, err)
+	said, refusal, remembered := d.memory.recall(k)
+	if remembered && refusal == nil {
+		return said, nil
 	}
-	verified, err := d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	return d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+		if remembered { // no directory counts it twice, and nobody learns that it was tried before
+			if err := d.dummy(ctx, c.Name); err != nil {
+				return identity.Verified{}, err
+			}
+			return identity.Verified{}, refusal
+		}
 		who, err := d.authenticate(ctx, c.Name, secret)
 		if err == nil && who.Name != c.Name {
 			err = d.free(ctx, who.Name)
@@ -186,7 +197,19 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		d.memory.keep(k, verified, err)
 		return verified, err
 	})
-	return verified, d.linger(ctx, err)
+}
+
+// DummyLookup spends what Authenticate spends on a wrong password, and shows the directory the name alone: for a password
+// that an earlier source refused. Its error is an outage.
+func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
+	secret := c.Secret.Reveal()
+	if !plausible(c.Name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
+		return nil // Authenticate asks nobody, either
+	}
+	_, err := d.dummies.share(ctx, d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+		return identity.Verified{}, d.dummy(ctx, c.Name)
+	})
+	return err
 }
 
 // Find looks somebody up without a password, by the service account, as he is in the directory now: groups

@@ -88,6 +88,9 @@ func (s *settings) fill() {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
+	if s.Sleep == nil {
+		s.Sleep = sleep
+	}
 }
 
 func (s *settings) checkServers() {

@@ -12,31 +12,61 @@ import (
 
 // authenticate asks the directory itself.
 func (d *Directory) authenticate(ctx context.Context, name, secret string) (*policy.Principal, error) {
-	if d.o.User.DN != "" && d.o.BindDN == "" {
+	if d.bindsFirst() {
 		return d.bindFirst(ctx, name, secret)
 	}
 	var u *user
+	var searched time.Duration
 	if err := d.ask(ctx, reader, func(c *conn) (err error) {
+		began := time.Now()
 		u, err = d.find(c, name)
+		searched = time.Since(began)
 		return err
 	}); err != nil {
-		return nil, err
+		return nil, d.refuse(ctx, err)
 	}
-	began := time.Now()
-	err := d.ask(ctx, binder, func(c *conn) error { return c.bind(u.entry.DN, secret) })
-	if err == nil || errors.Is(err, identity.ErrRejected) {
-		d.pace.note(time.Since(began))
-	}
-	if err != nil {
+	if err := d.ask(ctx, binder, func(c *conn) error {
+		began := time.Now()
+		err := c.bind(u.entry.DN, secret)
+		if err == nil || errors.Is(err, identity.ErrRejected) {
+			d.binds.note(time.Since(began) - searched)
+		}
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return d.admit(ctx, u)
 }
 
+// bindsFirst says whether there is nobody to look somebody up as, but himself.
+func (d *Directory) bindsFirst() bool { return d.o.User.DN != "" && d.o.BindDN == "" }
+
+// refuse returns err, the answer of a search for somebody. If it is a refusal, it spends the bind that a
+// wrong password would have needed.
+func (d *Directory) refuse(ctx context.Context, err error) error {
+	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
+		return err
+	}
+	if outage := d.dummyBind(ctx); outage != nil {
+		return outage
+	}
+	return err
+}
+
 // bindFirst binds as whom the template names, and lets him read his own entry and groups.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string) (who *policy.Principal, err error) {
 	err = d.ask(ctx, binder, func(c *conn) error {
-		if err := c.bind(d.dnOf(name), secret); err != nil {
+		began := time.Now()
+		err := c.bind(d.dnOf(name), secret)
+		if err == nil || errors.Is(err, identity.ErrRejected) {
+			d.binds.note(time.Since(began))
+		}
+		if errors.Is(err, identity.ErrRejected) { // as long as somebody who is disabled takes to read his own entry
+			if outage := c.searchNothing(); outage != nil {
+				return outage
+			}
+		}
+		if err != nil {
 			return err
 		}
 		u, err := d.find(c, name)
@@ -82,21 +112,4 @@ func (d *Directory) free(ctx context.Context, name string) error {
 		return identity.ErrRejected
 	}
 	return nil
-}
-
-// linger lets a name that nobody has take as long as a wrong password.
-func (d *Directory) linger(ctx context.Context, err error) error {
-	if !errors.Is(err, identity.ErrUnknown) {
-		return err
-	}
-	if wait := d.pace.pick(); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
 }

@@ -38,18 +38,7 @@ func (d *Directory) dnOf(name string) string {
 // that cannot be told from others.
 func (d *Directory) find(c *conn, name string) (*user, error) {
 	o := &d.o.User
-	request := &ldap.SearchRequest{
-		BaseDN: o.Base, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
-		Filter:     strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name)),
-		Attributes: d.attributes(),
-	}
-	switch {
-	case o.DN != "":
-		request.BaseDN, request.Scope, request.Filter = d.dnOf(name), ldap.ScopeBaseObject, "(objectClass=*)"
-	case o.Scope == One:
-		request.Scope = ldap.ScopeSingleLevel
-	}
-	entries, err := c.search(request)
+	entries, err := c.search(d.lookup(name))
 	switch {
 	case o.DN != "" && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
 		return nil, identity.ErrUnknown
@@ -70,6 +59,23 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 		return nil, identity.ErrRejected
 	}
 	return u, nil
+}
+
+// lookup is the search for a name.
+func (d *Directory) lookup(name string) *ldap.SearchRequest {
+	o := &d.o.User
+	request := &ldap.SearchRequest{
+		BaseDN: o.Base, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
+		Filter:     strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name)),
+		Attributes: d.attributes(),
+	}
+	switch {
+	case o.DN != "":
+		request.BaseDN, request.Scope, request.Filter = d.dnOf(name), ldap.ScopeBaseObject, "(objectClass=*)"
+	case o.Scope == One:
+		request.Scope = ldap.ScopeSingleLevel
+	}
+	return request
 }
 
 // attributes are those of people that are asked for.

@@ -1,0 +1,269 @@
+package ldap_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	client "github.com/go-ldap/ldap/v3"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/identity/external"
+	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// work is what a refusal costs.
+type work struct {
+	Searches   int // of people
+	Binds      int // or searches for nothing in their place
+	Delays     int // as many as there are searches for nothing, where a bind follows a search
+	Hashes     int // dummies among them
+	Lookups    int // in the database
+	Questions  int // to the external service, or delays in their place
+	Remembered int // by the directory
+}
+
+// staff is a directory of people who cannot sign in, each for another reason.
+func staff(t testing.TB) *fake {
+	f := staffed(t)
+	put := func(name, dn, attribute string) {
+		f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name, attribute)}
+		f.entries[dn+" base (objectClass=*)"] = f.entries["dc=corp sub (sAMAccountName="+name+")"]
+		f.binds[dn] = 0
+	}
+	put("disabled", "CN=disabled,DC=corp", "userAccountControl: 514")
+	put("expired", "CN=expired,DC=corp", "accountExpires: 1")
+	put("locked", "CN=locked,DC=corp", "description: none")
+	f.binds["CN=locked,DC=corp"] = client.LDAPResultConstraintViolation
+	put("nameless", "CN=nameless,DC=corp", "sAMAccountName: second") // two names: which one is not known
+	f.entries["dc=corp sub (sAMAccountName=twins)"] = []*client.Entry{entry("CN=a,DC=corp", "sAMAccountName: twins"), entry("CN=b,DC=corp", "sAMAccountName: twins")}
+	return f
+}
+
+// counter counts lookups of accounts.
+type counter struct {
+	*accounts.Accounts
+	n atomic.Int64
+}
+
+func (c *counter) Authenticate(ctx context.Context, shown identity.Credentials) (identity.Verified, error) {
+	c.n.Add(1)
+	return c.Accounts.Authenticate(ctx, shown)
+}
+
+func (c *counter) DummyLookup(ctx context.Context, shown identity.Credentials) error {
+	c.n.Add(1)
+	return c.Accounts.DummyLookup(ctx, shown)
+}
+
+// newAccounts returns accounts with local, gone (disabled) and old (expired), all with the password "right".
+func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts.Accounts {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	db, err := store.Open(t.Context(), storetest.SQLite().New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.New(db, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(j.Close(context.Background()), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	a, err := accounts.Open(accounts.Options{DB: db, Journal: j, Hashing: hashing, Now: func() time.Time { return now }, OwnerFor: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := rulebook.Operator("root")
+	for _, name := range []string{"local", "gone", "old"} {
+		if _, err := a.AddUser(t.Context(), operator, accounts.NewUser{Name: name, Hash: identity.NewSecret(hash)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Disable(t.Context(), operator, "gone", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.SetExpiry(t.Context(), operator, "old", now.Add(time.Hour), 0); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(2 * time.Hour)
+	return a
+}
+
+// User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): names were told by the time that a refusal
+// took. Unknown, wrong, disabled and expired, local and remote, for the first time and again: all cost the same work.
+func TestAllRefusalsCostTheSame(t *testing.T) {
+	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := string(text)
+	hashing := password.New(password.Options{})
+	var delays, questions, pauses atomic.Int64
+
+	file, err := htpasswd.New(htpasswd.Options{Entries: []string{"inline:" + hash}, Hashing: hashing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := &counter{Accounts: newAccounts(t, hashing, hash)}
+	directory := staff(t)
+	options := directory.options()
+	options.Cache = time.Minute
+	options.Sleep = func(context.Context, time.Duration) error { delays.Add(1); return nil }
+	d := open(t, options)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		questions.Add(1)
+		var q external.Question
+		answer := external.Answer{Answer: external.Unknown}
+		if err := json.NewDecoder(r.Body).Decode(&q); err == nil && q.Name == "remote" {
+			answer.Answer = external.Rejected
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(service.Close)
+	asked, err := external.New(external.Options{
+		Name: "shop", URL: service.URL,
+		Sleep: func(context.Context, time.Duration) error { pauses.Add(1); return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "htpasswd", Authenticator: file},
+		{Name: accounts.Source, Authenticator: local, Kinds: accounts.Kinds()},
+		{Name: "ldap:ad", Authenticator: d, Remote: true},
+		{Name: "external:shop", Authenticator: asked, Remote: true},
+	}})
+	now := func() work {
+		nothings := directory.count(" base ")
+		return work{
+			Searches: directory.count("dc=corp"), Binds: directory.count("bind ") + nothings,
+			Delays: nothings - int(delays.Load()), Hashes: int(hashing.Stats().Hashed), Lookups: int(local.n.Load()),
+			Questions: int(questions.Load() + pauses.Load()), Remembered: ldap.RefusalsHeld(d),
+		}
+	}
+	for _, tt := range []struct {
+		what, name, password string
+		remembers            bool
+	}{
+		{"unknown", "nobody", "wrong", true},
+		{"wrong, in the config", "inline", "wrong", false},
+		{"wrong, in the database", "local", "wrong", false},
+		{"disabled, in the database", "gone", "right", false},
+		{"disabled, in the database, and wrong", "gone", "wrong", false},
+		{"expired, in the database", "old", "right", false},
+		{"expired, in the database, and wrong", "old", "wrong", false},
+		{"wrong, in the directory", "ann", "wrong", true},
+		{"disabled, in the directory", "disabled", "right", true},
+		{"disabled, in the directory, and wrong", "disabled", "wrong", true},
+		{"expired, in the directory", "expired", "right", true},
+		{"expired, in the directory, and wrong", "expired", "wrong", true},
+		{"locked, in the directory", "locked", "right", true},
+		{"ambiguous, in the directory", "twins", "right", true},
+		{"without one name, in the directory", "nameless", "right", true},
+		{"wrong, at the service", "remote", "wrong", true},
+	} {
+		for try, first := range []bool{true, false, false} {
+			before := now()
+			if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
+				t.Errorf("%s: %v", tt.what, err)
+			}
+			after := now()
+			got := work{
+				Searches: after.Searches - before.Searches, Binds: after.Binds - before.Binds, Delays: after.Delays - before.Delays,
+				Hashes: after.Hashes - before.Hashes, Lookups: after.Lookups - before.Lookups,
+				Questions: after.Questions - before.Questions, Remembered: after.Remembered - before.Remembered,
+			}
+			want := work{Searches: 1, Binds: 1, Hashes: 1, Lookups: 1, Questions: 1}
+			if first && tt.remembers {
+				want.Remembered = 1
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, try %d (-want +got):\n%s", tt.what, try+1, diff)
+			}
+		}
+	}
+	for _, asked := range directory.heard() {
+		if asked == "bind CN=inline,DC=corp" {
+			t.Errorf("the directory was shown a password of another source: %s", asked)
+		}
+	}
+}
+
+// Without a service account there is no search to begin with: all cost a bind and a search as oneself, or as nobody.
+func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
+	f := staff(t)
+	options := f.options()
+	options.Cache = time.Minute
+	options.User = ldap.User{DN: "CN={name},DC=corp", NameAttribute: "sAMAccountName"}
+	delays := 0
+	options.Sleep = func(context.Context, time.Duration) error { delays++; return nil }
+	d := open(t, options)
+	for _, tt := range []struct{ what, name, password string }{
+		{"unknown", "nobody", "wrong"}, {"wrong", "ann", "wrong"},
+		{"disabled", "disabled", "right"}, {"expired", "expired", "right"}, {"locked", "locked", "right"},
+	} {
+		for try := range 2 {
+			requests, before := len(f.heard()), delays
+			if _, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
+				t.Errorf("%s: %v", tt.what, err)
+			}
+			if n := len(f.heard()) - requests; n != 2 || delays-before != try {
+				t.Errorf("%s, try %d: %d requests and %d delays, want 2 and %d", tt.what, try+1, n, delays-before, try)
+			}
+		}
+		if err := d.DummyLookup(t.Context(), identity.NewCredentials(tt.name, "one more")); err != nil {
+			t.Errorf("%s: a dummy: %v", tt.what, err)
+		}
+	}
+	for _, name := range []string{"ann", "disabled", "expired", "locked", "nobody"} {
+		if n := f.count("bind CN=" + name + ","); n != 1 {
+			t.Errorf("%s was bound as %d times, want once", name, n)
+		}
+	}
+}
+
+// Where another source has refused the password, an outage of the directory is none of the sign-in.
+func TestADummyLookupThatFailsRefusesAllTheSame(t *testing.T) {
+	hashing := password.New(password.Options{})
+	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := htpasswd.New(htpasswd.Options{Entries: []string{"inline:" + string(text)}, Hashing: hashing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := staff(t)
+	options := f.options()
+	_ = f.listener.Close()
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "htpasswd", Authenticator: file}, {Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
+	}})
+	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("inline", "wrong")); !errors.Is(err, identity.ErrRejected) {
+		t.Errorf("%v, want %v", err, identity.ErrRejected)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := chain.Authenticate(gone, identity.NewCredentials("inline", "wrong")); !errors.Is(err, context.Canceled) {
+		t.Errorf("for somebody who has gone: %v, want %v", err, context.Canceled)
+	}
+}
