@@ -44,6 +44,8 @@ type judge struct {
 	path  path
 	found verdict // on asked
 
+	denies bool // allows are passed over
+
 	// The subjects that who has, known when the first rule needs them.
 	known  *held // if they are indexed, or too many for what follows
 	count  int
@@ -71,11 +73,28 @@ func (j *judge) look(asked *scope.Scope) {
 	if root := j.policy.everywhere[kind]; root != nil {
 		j.walk(root)
 	}
-	if len(j.policy.registries) > 0 {
-		if root := j.policy.registries[j.request.Registry][kind]; root != nil {
+	if len(j.policy.registries) == 0 {
+		return
+	}
+	if j.request.Registry == "" {
+		j.lookEverywhere(kind)
+		return
+	}
+	if root := j.policy.registries[j.request.Registry][kind]; root != nil {
+		j.walk(root)
+	}
+}
+
+// lookEverywhere weighs the denies of all registries: it is not known which one is meant, and that must not open
+// what one of them closes.
+func (j *judge) lookEverywhere(kind string) {
+	j.denies = true
+	for _, types := range j.policy.registries {
+		if root := types[kind]; root != nil {
 			j.walk(root)
 		}
 	}
+	j.denies = false
 }
 
 // kindOf returns the resource type of a scope, a rule or a limit.
@@ -242,7 +261,7 @@ func (j *judge) compare(m *mention, i int) bool {
 // weigh adds what a rule says to what was found. Rules come in any order, and some come twice.
 func (j *judge) weigh(r *rule) {
 	actions := j.asked.Actions & r.actions
-	if !j.found.open(r, actions) {
+	if j.denies && !r.deny || !j.found.open(r, actions) {
 		return
 	}
 	if !r.plain && r.source.When != nil {

@@ -179,8 +179,11 @@ func (j *judge) subjectHeld(r *rule) bool {
 	return false
 }
 
-func (j *judge) registryMatches(r *rule) bool {
-	return len(r.source.Registries) == 0 || slices.Contains(r.source.Registries, j.request.Registry)
+func (j *judge) registryMatches(r *rule) bool { return r.source.at(j.request.Registry) }
+
+// at reports whether the rule is for a registry. If it is not known which one is meant (""), a deny is for it.
+func (r *Rule) at(registry string) bool {
+	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
 func (j *judge) nameMatches(r *rule) bool {

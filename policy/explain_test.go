@@ -80,7 +80,7 @@ func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
 		{&policy.Principal{Kind: policy.User, Name: "bob"}, "${user}/**", ``},
 		{&policy.Principal{Kind: policy.Robot, Name: "ann"}, "${user}/**", `${user} is the name of a user, and this is robot:ann`},
 		{&policy.Principal{Kind: policy.User, Name: "ann"}, "${claims.team}/**", `${claims.team} matches nothing, since user:ann has no such claim`},
-		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": 3}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim holds no text`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": nil}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim is no text, number, true or false`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* can be no path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
 	} {

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -39,7 +40,7 @@ func some[T any](t *rapid.T, label string, n int, draw func(*rapid.T) T) []T {
 
 func drawPattern(t *rapid.T) string {
 	parts := some(t, "parts", 4, func(t *rapid.T) string {
-		return oneOf(t, "part", "a", "b", "ann", "*", "**", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}")
+		return oneOf(t, "part", "a", "b", "ann", "3", "*", "**", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}")
 	})
 	text := strings.Join(parts, "/")
 	for strings.Contains(text, "**/**") {
@@ -51,7 +52,7 @@ func drawPattern(t *rapid.T) string {
 func drawName(t *rapid.T) string {
 	odd := oneOf(t, "odd", "a", "a", "a", "a", "*", "**", "a*", "${user}", "${claims.team}", "A", "")
 	return strings.Join(some(t, "name", 5, func(t *rapid.T) string {
-		return oneOf(t, "part", "a", "a", "b", "b", "ann", "aab", odd)
+		return oneOf(t, "part", "a", "a", "b", "b", "3", "ann", "aab", "true", "3.5", odd)
 	}), "/")
 }
 
@@ -144,8 +145,8 @@ func drawPrincipal(t *rapid.T) *policy.Principal {
 		Name:   oneOf(t, "who", "ann", "ann", "ann", "b", "b", "a*", "*", "**", "a/b", "Ann", "", "..", "${user}"),
 		Groups: drawGroups(t),
 		Claims: map[string]any{
-			"team":  oneOf[any](t, "team", "a", "a/b", "a/b", "b/a/b", "*", "**", "a/*", "", 3, nil),
-			"teams": oneOf[any](t, "teams", []string{"a", "a/a", "a"}, []string{"b/a", "b"}, []any{"b", 7, "b/a", "../a"}, []string{}, "a//b"),
+			"team":  oneOf[any](t, "team", "a", "a/b", "a/b", 3, "b/a/b", "*", "**", "a/*", "", "3", json.Number("3.0"), 3.5, true, json.Number("-3"), nil, map[string]any{"a": "b"}),
+			"teams": oneOf[any](t, "teams", []string{"a", "a/a", "a"}, []string{"b/a", "b"}, []any{"b", 3, "b/a", "../a"}, []string{}, []any{json.Number("30e-1"), true, []any{"a"}, nil}, "a//b"),
 		},
 	}
 }

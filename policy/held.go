@@ -2,7 +2,6 @@ package policy
 
 import (
 	"hash/maphash"
-	"reflect"
 	"slices"
 )
 
@@ -82,7 +81,7 @@ func (x *index) fits(who *Principal) bool {
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&
-		(len(who.Claims) == 0 && len(other.Claims) == 0 || reflect.DeepEqual(who.Claims, other.Claims)) &&
+		equalClaims(who.Claims, other.Claims) &&
 		slices.EqualFunc(who.Limits, other.Limits, func(a, b Limit) bool {
 			return a.Type == b.Type && a.Actions == b.Actions && slices.Equal(a.Names, b.Names)
 		})

@@ -60,7 +60,8 @@ func TestEqualIgnoresTheIndex(t *testing.T) {
 		"source": func(who *policy.Principal) { who.Source = "" },
 		"id":     func(who *policy.Principal) { who.ID = "2" },
 		"groups": func(who *policy.Principal) { who.Groups = []string{"b", "a"} },
-		"claims": func(who *policy.Principal) { who.Claims = map[string]any{"team": []string{"x"}} },
+		"claims": func(who *policy.Principal) { who.Claims = map[string]any{"team": []any{"y"}} },
+		"type":   func(who *policy.Principal) { who.Claims = map[string]any{"team": "x"} },
 		"limits": func(who *policy.Principal) { who.Limits = nil },
 	} {
 		other := *ann.Indexed()

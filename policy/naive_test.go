@@ -1,7 +1,10 @@
 package policy_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,7 +111,8 @@ func naiveMatches(rule policy.Rule, r *policy.Request, asked scope.Scope) bool {
 	if naiveType(rule.Type) != naiveType(asked.Type) {
 		return false
 	}
-	if len(rule.Registries) > 0 && !naiveIn(rule.Registries, r.Registry) {
+	unknown := r.Registry == "" && rule.Deny // what it is for, it may be about
+	if len(rule.Registries) > 0 && !naiveIn(rule.Registries, r.Registry) && !unknown {
 		return false
 	}
 	subjects := false
@@ -181,17 +185,13 @@ func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 			return false
 		}
 		claim := strings.TrimSuffix(strings.TrimPrefix(p, "${claims."), "}")
-		var values []string
+		values := naiveTexts(who.Claims[claim])
 		switch v := who.Claims[claim].(type) {
-		case string:
-			values = []string{v}
 		case []string:
 			values = v
 		case []any:
 			for _, one := range v {
-				if s, ok := one.(string); ok {
-					values = append(values, s)
-				}
+				values = append(values, naiveTexts(one)...)
 			}
 		}
 		for _, v := range values {
@@ -208,6 +208,20 @@ func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 		return who.Kind == policy.User && naiveLegal([]string{who.Name}) && name[0] == who.Name && naiveMatch(pattern[1:], name[1:], who)
 	}
 	return naivePart(pattern[0], name[0]) && naiveMatch(pattern[1:], name[1:], who)
+}
+
+// naiveTexts is the JSON of a text without its quotes, of a number that has few digits, and of true and false.
+func naiveTexts(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case bool:
+		return []string{fmt.Sprint(v)}
+	case int, json.Number, float64:
+		f, _ := strconv.ParseFloat(fmt.Sprint(v), 64)
+		return []string{fmt.Sprint(f)}
+	}
+	return nil
 }
 
 func naivePart(glob, part string) bool {

@@ -81,7 +81,7 @@ func TestPlaceholders(t *testing.T) {
 		{"${claims.c}/b", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/b", "a/b a/b/c a/b/b/b b/b"},
 		{"${claims.c}", &policy.Principal{Kind: policy.Workload, Claims: map[string]any{"c": "a/b"}}, "a/b", "a a/b/c a/bc xa/b"},
 		{"**/${claims.c}/**", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/c x/a/b/c a/b/a/b", "a/b x/a/b a/c/b"},
-		{"${claims.c}/x", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []any{"a", 3, "a/b", "A"}}}, "a/x a/b/x", "A/x b/x 3/x"},
+		{"${claims.c}/x", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []any{"a", 3, "a/b", "A", nil, []any{"b"}}}}, "a/x a/b/x 3/x", "A/x b/x 3.0/x"},
 		{"${claims.c}/${claims.c}", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []string{"a", "a/a"}}}, "a/a a/a/a a/a/a/a", "a a/a/a/a/a"},
 		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"}, // nobody anonymous has claims
 		{"${claims.c}/x", &policy.Principal{Kind: policy.User}, "", "a/x x"},

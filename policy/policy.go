@@ -42,14 +42,22 @@
 //	a/**/b          and before other parts none or more: a/b, a/x/b, a/x/y/b
 //	**              every name
 //	${user}/**      ${user} is the name of the user who asks, as one whole part
-//	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; of a list, any of its texts
+//	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; of a list, any of its items
 //	host:5000/a     the host before a name is a first part like any other
 //
 // What a placeholder stands for is compared as text and never becomes a pattern: a user called "*"
 // matches nothing. Nor does a value that could not be part of a repository's name: empty, with upper
 // case, with other characters, with a slash in ${user}. Only users have a ${user}; else whoever may
 // name a robot could name it after a user and so have the user's repositories. Claims are the
-// top-level ones, by their exact name.
+// top-level ones, by their exact name. A number, true or false stands for its JSON text, as one part: 3 for
+// 3 and for 3.0. Null, and a list or an object within a list, stand for nothing.
+//
+// # What is not known
+//
+// What a request leaves out is not known, and that is never taken for something: a condition that reads an
+// address, a time or a registry that is not known fails, and so does one that reads a claim that is not there
+// or compares values of different types. Where the registry is not known, a deny for some registries is for
+// it, and an allow for some is not.
 //
 // The type registry has the one name catalog with the one action *. Names of the type tidewaiter are
 // patterns as well; those of types that Tidewaiter does not know are compared as they are written.
@@ -116,7 +124,7 @@ type Principal struct {
 	Source string         // "accounts", "htpasswd", "ldap:corp"
 	ID     string         // within its source; never given to another
 	Groups []string       // replaced at each authentication, never merged
-	Claims map[string]any // what an ID token or a directory said
+	Claims map[string]any // what an ID token or a directory said, best as CanonicalClaims returns it
 	Limits []Limit        // what the credential narrows its owner's rights to; empty: nothing
 
 	index *index // of Kind, Name and Groups, if it was made (see Indexed)
@@ -200,11 +208,11 @@ type Problems []Problem
 // Request is what Decide judges.
 type Request struct {
 	Principal *Principal
-	Registry  string // service name
+	Registry  string // service name; "": it is not known
 	Scopes    []scope.Scope
-	IP        netip.Addr
-	Client    string // the client's name as it gave it
-	Now       time.Time
+	IP        netip.Addr // the zero Addr: it is not known
+	Client    string     // the client's name as it gave it
+	Now       time.Time  // the zero Time: it is not known
 }
 
 // Decision is the answer to a request.

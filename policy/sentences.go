@@ -86,7 +86,7 @@ func (who *Principal) noClaim(name string) string {
 		return bad
 	}
 	if _, is := who.Claims[name]; is && who.Kind != Anonymous {
-		return fmt.Sprintf("${claims.%s} matches nothing, since the claim holds no text", name)
+		return fmt.Sprintf("${claims.%s} matches nothing, since the claim is no text, number, true or false", name)
 	}
 	return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, who)
 }

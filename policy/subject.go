@@ -100,32 +100,6 @@ func (who *Principal) person() (string, bool) {
 	return who.Name, who.Kind == User && legalPart(who.Name)
 }
 
-// claim yields the values of a claim. A claim is text or a list of texts; anything else in it is no path,
-// and so matches nothing.
-func (who *Principal) claim(name string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		if who.Kind == Anonymous {
-			return
-		}
-		switch c := who.Claims[name].(type) {
-		case string:
-			yield(c)
-		case []string:
-			for _, text := range c {
-				if !yield(text) {
-					return
-				}
-			}
-		case []any:
-			for _, value := range c {
-				if text, ok := value.(string); ok && !yield(text) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // parseSubject reads a subject as a rule has it.
 func parseSubject(text string) (subject, *flaw) {
 	word, name, named := strings.Cut(text, ":")

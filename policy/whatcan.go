@@ -161,7 +161,7 @@ func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
 		if right.Type != kindOf(asked.Type) || right.Actions&asked.Actions == 0 {
 			return false
 		}
-		if at := right.Rule.Registries; len(at) > 0 && !slices.Contains(at, r.Registry) {
+		if !right.Rule.at(r.Registry) {
 			return false
 		}
 		if !matchesAny(right.Names, &path, w.Principal) {

@@ -50,6 +50,7 @@ func (c *checker) visit(e ast.Expr, nested int) {
 		}
 	case ast.CallKind:
 		c.call(e.AsCall())
+		c.compared(e)
 	}
 	for _, child := range children(e) {
 		c.visit(child, nested)

@@ -36,14 +36,15 @@ func (l *language) program(text string, checked *cel.Ast) (*condition, error) {
 	}
 	c := &condition{text: text, ast: checked.NativeRep()}
 	c.constant = asksNothing(c.ast)
+	compared := strict(c.ast)
 	c.counted = sync.OnceValues(func() (cel.Program, error) {
-		return l.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
+		return l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
 	c.traced = sync.OnceValues(func() (cel.Program, error) {
-		return l.env.Program(checked, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
+		return l.env.Program(checked, compared, cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
 	if estimate.Max <= maxCost {
-		c.quick, err = l.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
+		c.quick, err = l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize))
 	} else {
 		_, err = c.counted()
 	}

@@ -133,7 +133,7 @@ func testsOnly(e ast.Expr) bool { return e.Kind() == ast.SelectKind && e.AsSelec
 // failed says what a part is that has no value.
 func (p *parts) failed(e ast.Expr, err *types.Err) string {
 	switch text := err.Error(); {
-	case text == errNoAddress:
+	case text == errNoAddress || text == errNoTime || text == errNoRegistry:
 		return "not known"
 	case err.NodeID() != e.ID():
 		return "not known" // since a part of it is not

@@ -36,7 +36,7 @@ func TestExplain(t *testing.T) {
 		{`claims[?"zone"].orValue("z") == "y"`, job, []string{`claims[?"zone"].orValue("z") is "z"`, `claims[?"zone"] is none`}},
 		{`claims.pod == {} || claims.teams == [] || claims.none == "x"`, job, []string{
 			`claims.pod == {} is false`, `claims.pod is {"node": {"name": "n1"}}`, `claims.teams == [] is false`,
-			`claims.teams is ["a", "b"]`, `claims.none == "x" is false`, `claims.none is null`}},
+			`claims.teams is ["a", "b"]`, `claims.none == "x" is an error: null and a text cannot be compared in claims.none == "x"`, `claims.none is null`}},
 		{`int(claims.ref) > 3`, job, []string{
 			`int(claims.ref) is an error: the value cannot be converted in int(claims.ref)`, `claims.ref is "refs/heads/dev"`}},
 	} {

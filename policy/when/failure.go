@@ -45,8 +45,11 @@ func (c *condition) why(err error) string {
 	if at != nil {
 		in = " in " + c.textOf(at)
 	}
+	if pair, ok := strings.CutPrefix(text, errTypes); ok {
+		return fmt.Sprintf("%s cannot be compared%s", pair, in)
+	}
 	switch {
-	case text == "no such overload":
+	case text == "no such overload" || strings.HasPrefix(text, "no such overload: "):
 		return fmt.Sprintf("the values do not go together%s", in)
 	case strings.HasPrefix(text, "index out of bounds: "):
 		return fmt.Sprintf("the list is too short%s", in)

@@ -34,9 +34,11 @@ func newLanguage() (*language, error) {
 	l := &language{zones: newZones()}
 	options := []cel.EnvOption{
 		ext.Network(),
+		adapted,
 		cel.OptionalTypes(),
-		cel.CrossTypeNumericComparisons(true), // numbers in claims are doubles, those in a text are mostly not
-		cel.EnableMacroCallTracking(),         // Explain shows a macro as it was written
+		cel.EnableErrorOnBadPresenceTest(true), // a text has no parts: has(claims.text.part) is an error, and not false
+		cel.CrossTypeNumericComparisons(true),  // 3 and 3.0 are one number, in claims and in a text
+		cel.EnableMacroCallTracking(),          // Explain shows a macro as it was written
 
 		// map and its like are left out: with them a short text builds a value without bounds.
 		cel.ClearMacros(),

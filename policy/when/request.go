@@ -34,8 +34,13 @@ func variables() []cel.EnvOption {
 	}
 }
 
-// errNoAddress is what request.ip is where the address is not known.
-const errNoAddress = "the client's address is not known"
+// What a name is where the request does not say it. An unknown value is never taken for an empty one: the first
+// minute of the year 1 is before any time that a deny begins at.
+const (
+	errNoAddress  = "the client's address is not known"
+	errNoTime     = "the time of the request is not known"
+	errNoRegistry = "the registry is not known"
+)
 
 // request is what CEL sees of a policy.Request. Whatever a condition does not name is not looked at.
 type request struct{ *policy.Request }
@@ -56,14 +61,20 @@ func (r *request) ResolveName(name string) (any, bool) {
 		return types.String(r.user()), true
 	case varIP:
 		if !r.IP.IsValid() {
-			return types.NewErr(errNoAddress).(*types.Err), true
+			return types.NewErr(errNoAddress), true
 		}
 		return ext.IP{Addr: r.IP.Unmap().WithZone("")}, true
 	case varNow:
+		if r.Now.IsZero() {
+			return types.NewErr(errNoTime), true
+		}
 		return types.Timestamp{Time: r.Now.UTC()}, true
 	case varClient:
 		return types.String(r.Client), true
 	case varRegistry:
+		if r.Registry == "" {
+			return types.NewErr(errNoRegistry), true
+		}
 		return types.String(r.Registry), true
 	}
 	return nil, false
@@ -77,8 +88,9 @@ func (r *request) claims() map[string]any {
 	return r.Principal.Claims
 }
 
+// groups are those of who asks. Nobody anonymous is in any.
 func (r *request) groups() []string {
-	if r.Principal == nil {
+	if r.Principal == nil || r.Principal.Kind == policy.Anonymous {
 		return nil
 	}
 	return r.Principal.Groups

@@ -87,14 +87,14 @@ func TestConditions(t *testing.T) {
 		{`claims.?pod.?node.?zone.orValue("z") == "z"`, job, true, ""},
 		{`claims.none == null`, job, true, ""},
 
-		// Numbers of claims are doubles, as JSON has them.
+		// Numbers are one type, however they are written.
 		{`claims.run >= 3 && claims.run < 4 && claims.run == 3 && claims.run in [1, 2, 3] && claims.run > 2.5`, job, true, ""},
 		{`claims.run + 1.0 == 4.0 && int(claims.run) + 1 == 4`, job, true, ""},
 		{`claims.fork == false && !claims.fork`, job, true, ""},
 		{`"a" in claims.teams && claims.teams[1] == "b" && size(claims.teams) == 2`, job, true, ""},
 		{`"x" in claims.labels && claims.labels == ["x"]`, job, true, ""},
 		{`claims.teams[2] == "b"`, job, false, `the list is too short in claims.teams[2]`},
-		{`claims.ref == 3`, job, false, ""},
+		{`claims.ref == 3`, job, false, `a text and a number cannot be compared in claims.ref == 3`},
 		{`claims.ref > 3`, job, false, `the values do not go together in claims.ref > 3`},
 		{`claims.run.startsWith("r")`, job, false, `the values do not go together in claims.run.startsWith("r")`},
 		{`claims.fork && claims.ref`, job, false, ""},

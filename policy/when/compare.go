@@ -1,0 +1,312 @@
+package when
+
+import (
+	"encoding/json"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/interpreter"
+)
+
+// In CEL, values of different types are not equal, and that is no error: claims.attempt == 2 is false where the claim is the
+// text "2". A deny with that condition would be skipped in silence, and an allow with claims.attempt != 2 would apply. What
+// is known when a condition is compiled is refused there; a claim is only known when it is there. So here ==, != and in are
+// errors where what they compare has different types, as < and the like are in CEL.
+
+// Kinds is a set of the types of values, as conditions tell them apart. All numbers are of one.
+type Kinds uint16
+
+// The types that a claim can have, as JSON has them.
+const (
+	Text Kinds = 1 << iota
+	Number
+	Bool
+	Null
+	List
+	Object
+
+	otherKinds // of values that no claim has: addresses, times
+)
+
+// anyClaim is what a claim can be of which nothing is known.
+const anyClaim = Text | Number | Bool | Null | List | Object
+
+// String names the types: "a text or a number".
+func (k Kinds) String() string {
+	var names []string
+	for i, name := range []string{"a text", "a number", "true or false", "null", "a list", "an object"} {
+		if k&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return "something else"
+	case 1:
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+// kindOf returns the type of a value. Those of other kinds are told apart by name.
+func kindOf(v ref.Val) Kinds {
+	switch v.(type) {
+	case types.String:
+		return Text
+	case types.Int, types.Uint, types.Double:
+		return Number
+	case types.Bool:
+		return Bool
+	case types.Null:
+		return Null
+	case traits.Lister:
+		return List
+	case traits.Mapper:
+		return Object
+	}
+	return otherKinds
+}
+
+// errTypes begins the error of a comparison of different types.
+const errTypes = "different types: "
+
+func differ(id int64, a, b ref.Val) ref.Val {
+	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
+}
+
+// equal compares two values. Of lists and maps, one part that differs is enough to know that they do, and one that cannot be
+// compared is else an error.
+func equal(id int64, a, b ref.Val) ref.Val {
+	for _, v := range [...]ref.Val{a, b} {
+		if types.IsUnknownOrError(v) {
+			return v
+		}
+	}
+	kind := kindOf(a)
+	if kind != kindOf(b) || kind == otherKinds && a.Type().TypeName() != b.Type().TypeName() {
+		return differ(id, a, b)
+	}
+	switch a := a.(type) {
+	case types.String, types.Bool, types.Null:
+		return types.Bool(a == b)
+	case types.Int:
+		if d, ok := b.(types.Double); ok {
+			return types.Bool(sameNumber(a, d))
+		}
+	case types.Double:
+		if i, ok := b.(types.Int); ok {
+			return types.Bool(sameNumber(i, a))
+		}
+	case *types.Optional:
+		other, ok := b.(*types.Optional)
+		if !ok {
+			return differ(id, a, b)
+		}
+		if !a.HasValue() || !other.HasValue() {
+			return types.Bool(a.HasValue() == other.HasValue())
+		}
+		return equal(id, a.GetValue(), other.GetValue())
+	case traits.Mapper:
+		return equalMaps(id, a, b.(traits.Mapper))
+	case traits.Lister:
+		return equalLists(id, a, b.(traits.Lister))
+	}
+	return a.Equal(b)
+}
+
+// sameNumber compares exactly, which a conversion to a float would not.
+func sameNumber(i types.Int, d types.Double) bool {
+	return d >= -(1<<63) && d < 1<<63 && types.Double(int64(d)) == d && int64(d) == int64(i)
+}
+
+func equalLists(id int64, a, b traits.Lister) ref.Val {
+	if a.Size() != b.Size() {
+		return types.False
+	}
+	var result ref.Val = types.True
+	for i, j := a.Iterator(), b.Iterator(); i.HasNext() == types.True; {
+		switch same := equal(id, i.Next(), j.Next()); {
+		case same == types.False:
+			return types.False
+		case same != types.True:
+			result = same
+		}
+	}
+	return result
+}
+
+func equalMaps(id int64, a, b traits.Mapper) ref.Val {
+	if a.Size() != b.Size() {
+		return types.False
+	}
+	var result ref.Val = types.True
+	for it := a.Iterator(); it.HasNext() == types.True; {
+		key := it.Next()
+		other, found := b.Find(key)
+		if !found {
+			return types.False
+		}
+		switch same := equal(id, a.Get(key), other); {
+		case same == types.False:
+			return types.False
+		case same != types.True:
+			result = same
+		}
+	}
+	return result
+}
+
+// within reports whether a list has the value, or a map the key. If none equals it, one that cannot be compared with
+// it is an error.
+func within(id int64, value, all ref.Val) ref.Val {
+	switch all := all.(type) {
+	case traits.Mapper:
+		if _, found := all.Find(value); found {
+			return types.True
+		}
+		if it := all.Iterator(); it.HasNext() == types.True { // keys of one map are of one type, mostly
+			if key := it.Next(); kindOf(key) != kindOf(value) {
+				return differ(id, value, key)
+			}
+		}
+		return types.False
+	case traits.Lister:
+		var result ref.Val = types.False
+		for it := all.Iterator(); it.HasNext() == types.True; {
+			switch same := equal(id, value, it.Next()); {
+			case same == types.True:
+				return types.True
+			case same != types.False && result == types.False:
+				result = same
+			}
+		}
+		return result
+	}
+	return types.NewErrWithNodeID(id, "no such overload")
+}
+
+// comparison takes the place of CEL's ==, != and in.
+type comparison struct {
+	call        interpreter.InterpretableCall // CEL's
+	left, right interpreter.InterpretableV2
+	compare     func(id int64, left, right ref.Val) ref.Val
+	not         bool
+}
+
+// ID is part of interpreter.Interpretable.
+func (c *comparison) ID() int64 { return c.call.ID() }
+
+// Eval is part of interpreter.Interpretable.
+func (c *comparison) Eval(a interpreter.Activation) ref.Val {
+	return interpreter.EvalActivation(a, c.Exec)
+}
+
+// Exec is part of interpreter.InterpretableV2.
+func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	left := c.left.Exec(frame)
+	if types.IsUnknownOrError(left) {
+		return left
+	}
+	right := c.right.Exec(frame)
+	if types.IsUnknownOrError(right) {
+		return right
+	}
+	result := c.compare(c.call.ID(), left, right)
+	if same, ok := result.(types.Bool); ok && c.not {
+		result = !same
+	}
+	if costs := frame.CostTracker(); costs != nil {
+		costs.EvalBinary(frame, c.call.ID(), c.call, left, right, result)
+	}
+	return result
+}
+
+// strict replaces the comparisons in a plan whose operands could have different types.
+func strict(a *ast.AST) cel.ProgramOption {
+	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+		call, ok := i.(interpreter.InterpretableCall)
+		if !ok || len(call.Args()) != 2 {
+			return i, nil
+		}
+		c := &comparison{call: call, left: call.Args()[0], right: call.Args()[1], compare: equal}
+		switch call.Function() {
+		case operators.Equals:
+		case operators.NotEquals:
+			c.not = true
+		case operators.In:
+			c.compare = within
+		default:
+			return i, nil
+		}
+		if isNull(c.left) || isNull(c.right) || known(a.GetType(c.left.ID())) && known(a.GetType(c.right.ID())) {
+			return i, nil // whether it is null can be asked of anything
+		}
+		return c, nil
+	})
+}
+
+func isNull(i interpreter.Interpretable) bool {
+	constant, ok := i.(interpreter.InterpretableConst)
+	return ok && constant.Value() == types.NullValue
+}
+
+// known reports whether all of a type is known when a condition is compiled, so that CEL itself compares like with like.
+func known(t *cel.Type) bool {
+	if t.Kind() == types.DynKind || t.Kind() == types.AnyKind || t.Kind() == types.TypeParamKind {
+		return false
+	}
+	for _, p := range t.Parameters() {
+		if !known(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// adapter turns what Go has into what CEL has. Numbers of claims are json.Number: whole ones stay exact.
+type adapter struct{ types.Adapter }
+
+// adapted puts an adapter before the one that the environment has.
+func adapted(env *cel.Env) (*cel.Env, error) {
+	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
+}
+
+// NativeToValue is part of types.Adapter.
+func (a *adapter) NativeToValue(value any) ref.Val {
+	switch v := value.(type) {
+	case json.Number:
+		return numberValue(string(v))
+	case []any:
+		return types.NewDynamicList(a, v)
+	case map[string]any:
+		return types.NewStringInterfaceMap(a, v)
+	}
+	return a.Adapter.NativeToValue(value)
+}
+
+func numberValue(text string) ref.Val {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return types.Int(i)
+	}
+	if u, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return types.Uint(u)
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return types.NewErr("the number %.80s cannot be read", text)
+	}
+	if strings.Trim(text, "-0123456789") == "" {
+		exact, ok := new(big.Float).SetPrec(300).SetString(text)
+		if !ok || exact.Cmp(big.NewFloat(f)) != 0 {
+			return types.NewErr("the number %.80s is too large to be compared", text)
+		}
+	}
+	return types.Double(f)
+}

@@ -1,0 +1,248 @@
+package when
+
+import (
+	"fmt"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// anything is what a value can be of which nothing is known.
+const anything = anyClaim | otherKinds
+
+// Use is a place in a condition that needs a claim to be of some type: with a value of another type it is an error, for
+// every request.
+type Use struct {
+	Claim        string // the top-level claim
+	Kinds        Kinds  // what it may be there
+	Line, Column int    // of the claim in the text, from 1, in characters
+	Text         string // that part of the condition: `claims.attempt == 2`
+}
+
+// Uses returns the places in a condition that need a claim to be of some type, for who knows of which types claims
+// are. Those that are compared with null, or with what is not known, are left out.
+func Uses(of policy.Condition) []Use {
+	c, ok := of.(*condition)
+	if !ok {
+		return nil
+	}
+	u := users{condition: c}
+	u.visit(c.ast.Expr(), true)
+	slices.SortStableFunc(u.found, func(a, b Use) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return u.found
+}
+
+type users struct {
+	*condition
+	found []Use
+}
+
+// needs notes that the value of one expression must be of some type for another one to come to anything.
+func (u *users) needs(value ast.Expr, kinds Kinds, whole ast.Expr) {
+	path, ok := steps(value)
+	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
+		return
+	}
+	at := u.ast.SourceInfo().GetStartLocation(leftmost(value).ID())
+	u.found = append(u.found, Use{Claim: path[1], Kinds: kinds, Line: max(1, at.Line()), Column: at.Column() + 1, Text: u.textOf(whole)})
+}
+
+func isOptional(e ast.Expr) bool {
+	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
+}
+
+// leftmost returns the part with which an expression begins. Of an operator, CEL knows the place of its sign.
+func leftmost(e ast.Expr) ast.Expr {
+	for {
+		switch e.Kind() {
+		case ast.CallKind:
+			call := e.AsCall()
+			if call.IsMemberFunction() {
+				e = call.Target()
+				continue
+			}
+			if _, binary := operators.FindReverseBinaryOperator(call.FunctionName()); binary || call.FunctionName() == operators.Index {
+				e = call.Args()[0]
+				continue
+			}
+		case ast.SelectKind:
+			if !e.AsSelect().IsTestOnly() {
+				e = e.AsSelect().Operand()
+				continue
+			}
+		}
+		return e
+	}
+}
+
+// visit looks for needs. Truth is said of what must be true or false.
+func (u *users) visit(e ast.Expr, truth bool) {
+	if truth {
+		u.needs(e, Bool, e)
+	}
+	switch e.Kind() {
+	case ast.CallKind:
+		u.call(e, e.AsCall())
+		return
+	case ast.ComprehensionKind:
+		u.needs(e.AsComprehension().IterRange(), List|Object, e.AsComprehension().IterRange())
+	}
+	for _, child := range children(e) {
+		u.visit(child, false)
+	}
+}
+
+func (u *users) call(e ast.Expr, call ast.CallExpr) {
+	args, name := call.Args(), call.FunctionName()
+	joins := name == operators.LogicalAnd || name == operators.LogicalOr || name == operators.LogicalNot
+	for i, child := range args {
+		u.visit(child, joins || name == operators.Conditional && i == 0)
+	}
+	switch {
+	case call.IsMemberFunction():
+		u.visit(call.Target(), false)
+		switch name {
+		case overloads.StartsWith, overloads.EndsWith, overloads.Contains, overloads.Matches:
+			u.needs(call.Target(), Text, e)
+		case overloads.Size:
+			u.needs(call.Target(), Text|List|Object, e)
+		}
+	case len(args) == 1 && name == overloads.Size:
+		u.needs(args[0], Text|List|Object, e)
+	case len(args) != 2:
+	case name == operators.In:
+		u.needs(args[0], itemKinds(u.ast, args[1]), e)
+		u.needs(args[1], List|Object, e)
+	case isComparison(name) && !isNullLiteral(args[0]) && !isNullLiteral(args[1]):
+		u.needs(args[0], kindsOf(u.ast, args[1]), e)
+		u.needs(args[1], kindsOf(u.ast, args[0]), e)
+	}
+}
+
+func isComparison(function string) bool {
+	switch function {
+	case operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		return true
+	}
+	return false
+}
+
+func isNullLiteral(e ast.Expr) bool {
+	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
+}
+
+// kindsOf returns of which types the value of an expression can be.
+func kindsOf(a *ast.AST, e ast.Expr) Kinds {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return kindOf(e.AsLiteral())
+	case ast.ListKind:
+		return List
+	case ast.MapKind:
+		return Object
+	}
+	if path, ok := steps(e); ok && path[0] == varClaims && len(path) > 1 && !isOptionalPath(e) {
+		return anyClaim
+	}
+	return kindsOfType(a.GetType(e.ID()))
+}
+
+func isOptionalPath(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.SelectKind:
+		return isOptionalPath(e.AsSelect().Operand())
+	case ast.CallKind:
+		return isOptional(e) || isOptionalPath(e.AsCall().Args()[0])
+	}
+	return false
+}
+
+func kindsOfType(t *cel.Type) Kinds {
+	switch t.Kind() {
+	case types.StringKind:
+		return Text
+	case types.IntKind, types.UintKind, types.DoubleKind:
+		return Number
+	case types.BoolKind:
+		return Bool
+	case types.NullTypeKind:
+		return Null
+	case types.ListKind:
+		return List
+	case types.MapKind:
+		return Object
+	case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
+		return anything
+	}
+	return otherKinds
+}
+
+// itemKinds returns of which types the items of a list can be, or the keys of a map.
+func itemKinds(a *ast.AST, e ast.Expr) (kinds Kinds) {
+	switch e.Kind() {
+	case ast.ListKind:
+		for _, item := range e.AsList().Elements() {
+			kinds |= kindsOf(a, item)
+		}
+	case ast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			kinds |= kindsOf(a, entry.AsMapEntry().Key())
+		}
+	default:
+		if t := a.GetType(e.ID()); (t.Kind() == types.ListKind || t.Kind() == types.MapKind) && len(t.Parameters()) > 0 {
+			return kindsOfType(t.Parameters()[0])
+		}
+		return anything
+	}
+	if kinds == 0 {
+		return anything // of nothing
+	}
+	return kinds
+}
+
+// compared finds comparisons of what can never be of one type.
+func (c *checker) compared(e ast.Expr) {
+	call := e.AsCall()
+	args := call.Args()
+	if len(args) != 2 {
+		return
+	}
+	left, right := kindsOf(c.ast, args[0]), Kinds(0)
+	what := "are never of one type"
+	switch name := call.FunctionName(); {
+	case isComparison(name):
+		right = kindsOf(c.ast, args[1])
+	case name == operators.In:
+		right = itemKinds(c.ast, args[1])
+		what = "and what is in the list are never of one type"
+	default:
+		return
+	}
+	if left&right != 0 {
+		return
+	}
+	names := fmt.Sprintf("%s and %s", c.named(args[0]), c.named(args[1]))
+	if call.FunctionName() == operators.In {
+		names = c.named(args[0])
+	}
+	c.problem(leftmost(e).ID(), "", "%s %s, so that comparing them is an error for every request", names, what)
+}
+
+// named names a value for a person: claims.ref, or the type of a value.
+func (c *checker) named(e ast.Expr) string {
+	if path, ok := pathOf(e); ok {
+		return path
+	}
+	return typeInWords(c.ast.GetType(e.ID()))
+}
