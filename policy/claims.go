@@ -14,18 +14,25 @@ const maxDigits = 64
 // maxClaimDepth bounds how deep lists and objects of a claim may stand within each other.
 const maxClaimDepth = 16
 
-// CanonicalClaims returns the claims with each value in its canonical form (see CanonicalClaim). What has none is
-// named: whoever leaves such a claim out makes it one that is missing, and a deny that reads it could be skipped.
+// CanonicalClaims returns the claims with each value in its canonical form (see CanonicalClaim). A claim that is null
+// is one that is not there. What has no such form is named: it must not be left out, or a deny that speaks of it would
+// be skipped.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	if len(from) == 0 {
 		return nil, ""
 	}
 	claims = make(map[string]any, len(from))
 	for name, value := range from {
+		if value == nil {
+			continue
+		}
 		var ok bool
 		if claims[name], ok = CanonicalClaim(value); !ok {
 			return nil, name
 		}
+	}
+	if len(claims) == 0 {
+		return nil, ""
 	}
 	return claims, ""
 }
@@ -183,7 +190,10 @@ func (who *Principal) claim(name string) func(func(string) bool) {
 	}
 }
 
-// claimText returns the text that one value stands for in a path.
+// ClaimText returns the text that a value of a claim stands for where a text is wanted: its own, or the canonical JSON of
+// a number, true or false. Null, lists and objects stand for none.
+func ClaimText(value any) (string, bool) { return claimText(value) }
+
 func claimText(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:

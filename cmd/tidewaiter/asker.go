@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ type asker struct {
 // mayHave gives cmd the flags of what is said of somebody.
 func (a *asker) mayHave(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "a `group` beside those that sources know (may be repeated)")
-	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim, as `NAME=TEXT` or NAME:=JSON (may be repeated)")
+	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim, as `NAME=TEXT`, or NAME:=JSON where it is a number, true, false or a list (may be repeated)")
 }
 
 // flags gives cmd the flags that say who asks.
@@ -97,11 +99,11 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 }
 
 // readClaims reads NAME=TEXT and NAME:=JSON.
-func readClaims(written []string) (map[string]any, error) {
+func readClaims(written []string) (claims map[string]any, err error) {
 	if len(written) == 0 {
 		return nil, nil
 	}
-	claims := make(map[string]any, len(written))
+	claims = make(map[string]any, len(written))
 	for _, text := range written {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" || name == ":" {
@@ -112,13 +114,28 @@ func readClaims(written []string) (map[string]any, error) {
 			claims[name] = value
 			continue
 		}
-		var v any
-		if err := json.Unmarshal([]byte(value), &v); err != nil {
+		if claims[name], err = readJSON(value); err != nil {
 			return nil, fmt.Errorf("the claim %s: %q is no JSON: %w", name, value, err)
 		}
-		claims[name] = v
+	}
+	claims, bad := policy.CanonicalClaims(claims)
+	if bad != "" {
+		return nil, fmt.Errorf("the claim %s has a number that is out of range", bad)
 	}
 	return claims, nil
+}
+
+// readJSON reads one value, with numbers as they are written.
+func readJSON(text string) (v any, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something behind it")
+	}
+	return v, nil
 }
 
 // find returns who would be judged, and whether a source of the config knows him.

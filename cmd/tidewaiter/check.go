@@ -26,7 +26,7 @@ each mistake with its place. It exits 1 if there is one. Nothing is opened to an
 	output := outputFlag(cmd)
 	state := cmd.Flags().Bool("state", false, "read the rules in the database as well, and say where files contradict them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := source.load()
+		cfg, err := config.Load(source.file, config.Options{Keys: source.keys, ClaimUses: true})
 		var wrong, warnings config.Problems
 		switch {
 		case err == nil:

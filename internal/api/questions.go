@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,9 +24,33 @@ import (
 
 // Judged is who a question is about.
 type Judged struct {
-	As     string         `json:"as,omitempty" maxLength:"300" doc:"Who, as rules name them, or anonymous; left out: the caller, with what the credential narrows his rights to" example:"user:alice"`
-	Groups []string       `json:"groups,omitempty" nullable:"false" maxItems:"1000" maxLength:"300" doc:"Groups beside those that sources know"`
-	Claims map[string]any `json:"claims,omitempty" doc:"Claims beside those that sources know"`
+	As     string   `json:"as,omitempty" maxLength:"300" doc:"Who, as rules name them, or anonymous; left out: the caller, with what the credential narrows his rights to" example:"user:alice"`
+	Groups []string `json:"groups,omitempty" nullable:"false" maxItems:"1000" maxLength:"300" doc:"Groups beside those that sources know"`
+	Claims claims   `json:"claims,omitempty" doc:"Claims beside those that sources know. Each keeps its JSON type: the text \"2\" is not the number 2"`
+}
+
+// claims are claims in JSON, each with its type.
+type claims map[string]any
+
+// UnmarshalJSON reads numbers as they are written.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	var read map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&read); err != nil {
+		return err
+	}
+	known, bad := policy.CanonicalClaims(read)
+	if bad != "" {
+		return fmt.Errorf("the claim %.80q has a number that is out of range", bad)
+	}
+	*c = known
+	return nil
+}
+
+// Schema is that of an object.
+func (claims) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{}}
 }
 
 // Asked is what a question is about.

@@ -27,6 +27,7 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 	c.root()
 	c.sources()
 	c.subjects()
+	c.claims()
 	return c.wrong, c.warnings
 }
 

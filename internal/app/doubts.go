@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
 // world is whom the sources of a config can know, where that can be told from the config alone: files of passwords
@@ -59,6 +60,74 @@ func (c *checking) subjects() {
 		}
 		return true
 	})
+}
+
+// claims warns of rules that need a claim to be of a type that no source gives it, or that read one that none gives.
+// GitHub's run_attempt is the text "2", and comparing it with the number 2 is an error for every request: an allow would
+// never apply, and a deny always.
+func (c *checking) claims() {
+	if len(c.cfg.Identity) == 0 {
+		return
+	}
+	issuers, wanted := c.world().issuers, 0
+	for _, s := range c.cfg.Identity {
+		if s.OIDC != nil {
+			wanted++
+		}
+	}
+	if len(issuers) < wanted {
+		return // the mistakes of the others have been told
+	}
+	for _, use := range c.cfg.ClaimUses {
+		var can when.Kinds
+		for _, s := range c.cfg.Identity {
+			can |= kindsOf(s, use.Claim)
+		}
+		for _, p := range issuers {
+			switch kept, typ := p.Claim(use.Claim); {
+			case kept && typ == "text":
+				can |= when.Text
+			case kept && typ == "number":
+				can |= when.Number
+			case kept:
+				can |= anyKind
+			}
+		}
+		if can&use.Kinds != 0 {
+			continue
+		}
+		text := fmt.Sprintf("no source gives anybody the claim %s", use.Claim)
+		if can != 0 {
+			text = fmt.Sprintf("%s needs the claim %s to be %s, and the sources give %s", use.Text, use.Claim, use.Kinds, can)
+		}
+		c.warnings = append(c.warnings, config.Problem{
+			File: use.File, Line: use.Line, Column: use.Column, Text: fmt.Sprintf("rule %q: %s", use.Rule, text),
+		})
+	}
+}
+
+const anyKind = when.Text | when.Number | when.Bool | when.Null | when.List | when.Object
+
+// kindsOf returns of which types a claim is that principals of a source may have; none, if they have no such claim. Those of
+// issuers are known to their providers.
+func kindsOf(s config.Source, claim string) (can when.Kinds) {
+	switch {
+	case s.External != nil:
+		return anyKind
+	case s.LDAP != nil:
+		for _, name := range s.LDAP.User.Attributes {
+			if name == claim {
+				return when.Text | when.List // of one value, and of several
+			}
+		}
+	case s.HTPasswd != nil:
+		for _, claims := range s.HTPasswd.Claims {
+			if _, has := claims[claim]; has {
+				return when.List
+			}
+		}
+	}
+	return 0
 }
 
 // doubt says why nobody can be the subject, and who was meant; "" if somebody can.

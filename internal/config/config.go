@@ -39,6 +39,8 @@ type Config struct {
 	Files          []string // all YAML files that were read, the config itself first
 	Warnings       Problems // what is allowed, and probably not meant
 
+	ClaimUses []ClaimUse // where rules need claims to be of some type, if Options asked for it
+
 	subjects []Place // of each subject of each of Rules, one after the other
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -331,8 +332,14 @@ func jsonValue() shape[any] {
 			case "true", "false":
 				return n.Value == "true", true
 			}
+			if number, ok := policy.CanonicalNumber(n.Value); ok {
+				return number, true // as a token's JSON is read
+			}
 			if f, err := strconv.ParseFloat(n.Value, 64); err == nil && strings.Trim(n.Value, "-.0123456789eE+") == "" {
-				return f, true // as a token's JSON is read
+				meant, _ := policy.CanonicalClaim(f)
+				number, _ := meant.(json.Number)
+				d.suggest(n, string(number), "%s is no number as JSON has it; a text stands in quotes", quoted(n.Value))
+				return nil, false
 			}
 		}
 		return n.Value, true
@@ -360,7 +367,7 @@ func testKeys() []key[writtenTest] {
 			for _, claim := range v {
 				t.claims[claim.name] = claim.value
 			}
-		}).says("What their token says of them: text, numbers, true or false, lists and sections of these. What is in quotes is text."),
+		}).says("What their token says of them: text, numbers, true or false, lists and sections of these. What is in quotes is text, and no rule takes it for a number."),
 		on("registry", line(), func(t *writtenTest, v string) { t.registry = v }).
 			says("The `service` of the registry. The default is the only one that there is."),
 		on("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).

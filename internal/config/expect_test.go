@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ tests:
   - name: the team pushes
     as: user:ann
     groups: [dev]
-    claims: { level: 3, project: acme/app, build: "7", tags: [a, true], user: { id: 1.5 } }
+    claims: { level: 3.0, project: acme/app, build: "7", tags: [a, true], user: { id: 1.5 } }
     ip: 10.1.2.3
     at: 2026-11-28 23:00 Europe/Paris
     client: docker/27
@@ -53,7 +54,7 @@ tests:
 			Expectation: policy.Expectation{
 				Request: &policy.Request{
 					Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}, Claims: map[string]any{
-						"level": 3.0, "project": "acme/app", "build": "7", "tags": []any{"a", true}, "user": map[string]any{"id": 1.5}}},
+						"level": json.Number("3"), "project": "acme/app", "build": "7", "tags": []any{"a", true}, "user": map[string]any{"id": json.Number("1.5")}}},
 					Registry: "r", IP: tests[0].Request.IP, Client: "docker/27", Now: tests[0].Request.Now,
 					Scopes: []scope.Scope{{Type: "repository", Name: "team/app"}, {Type: "repository", Name: "team/web"}},
 				},
@@ -123,6 +124,7 @@ func TestMistakesInExpectations(t *testing.T) {
 		{ann + `may: [pull], repositories: [a], registry: s`, []string{`1:70: no registry has the service "s" (did you mean "r"?)`}},
 		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is no IP address`}},
 		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
+		{ann + `may: [pull], repositories: [a], claims: { a: 007 }`, []string{`1:73: "007" is no number as JSON has it; a text stands in quotes (did you mean "7"?)`}},
 		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not read here`}},
 		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},
 		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous (did you mean "user:ann"?)`}},

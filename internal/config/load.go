@@ -21,6 +21,8 @@ type Options struct {
 	Keys string                      // a folder with cert.pem and privatekey.pem: the signing root, whatever the config says
 	Env  func(string) (string, bool) // nil: os.LookupEnv
 
+	ClaimUses bool // whether Config says where rules need claims to be of some type: for a check
+
 	Parallel int // how many cores parsing may take; 0: all
 
 	// Seen is told each YAML file that is looked for, and each pattern of them, also if the config is wrong. nil: nobody is.
@@ -102,7 +104,11 @@ func (l *loader) load(file string) *Config {
 	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
 	x.fill()
 	x.check()
-	c.Rules, c.Policy, c.subjects = compile(policies, x.services(), l.report)
+	var uses func(*writtenRule)
+	if l.options.ClaimUses {
+		uses = func(r *writtenRule) { c.ClaimUses = r.uses(c.ClaimUses) }
+	}
+	c.Rules, c.Policy, c.subjects = compile(policies, x.services(), l.report, uses)
 	if len(c.Rules.Rules) == 0 {
 		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
 	}

@@ -91,6 +91,6 @@ func loadPolicy(disk disk, read func(*loader) *OnlyPolicy) (*OnlyPolicy, error) 
 
 func (l *loader) only(policies []writtenPolicy, services []string) *OnlyPolicy {
 	p := &OnlyPolicy{Services: services, Files: l.report.files}
-	p.Rules, p.Policy, _ = compile(policies, services, l.report)
+	p.Rules, p.Policy, _ = compile(policies, services, l.report, nil)
 	return p
 }

@@ -180,8 +180,8 @@ func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
 
 // compile makes one policy of what all files say. services are the names of the registries; nil if it is not known
 // which there are.
-// There is always a policy or a problem.
-func compile(files []writtenPolicy, services []string, tells *report) (policy.Source, *policy.Policy, []Place) {
+// There is always a policy or a problem. uses is told each rule; nil: nobody is.
+func compile(files []writtenPolicy, services []string, tells *report, uses func(*writtenRule)) (policy.Source, *policy.Policy, []Place) {
 	source := policy.Source{Roles: make(map[string]policy.Role)}
 	roles := make(map[string]named[policy.Role])
 	var rules []*writtenRule // without those that have problems already
@@ -209,6 +209,9 @@ func compile(files []writtenPolicy, services []string, tells *report) (policy.So
 		source.Rules[i] = r.Rule
 		subjects = r.places(subjects)
 		r.check(services, source.Roles)
+		if uses != nil {
+			uses(r)
+		}
 	}
 
 	compiled, err := policy.Compile(source)
@@ -242,14 +245,18 @@ var yamlKeys = map[string]string{"names": "repositories", "type": "catalog"}
 
 // tell tells a problem that the policy has with the rule where its cause is written.
 func (r *writtenRule) tell(p policy.Problem) {
-	name := p.Field
-	if other, ok := yamlKeys[name]; ok {
-		name = other
+	r.from.suggest(item(value(r.node, r.keyOf(p.Field)), p.Item), p.Suggestion, "%s", p.Text)
+}
+
+// keyOf returns the key in YAML of what policy calls otherwise, perhaps.
+func (r *writtenRule) keyOf(field string) string {
+	if field == "names" && r.Type == scope.TypeTidewaiter {
+		return "tidewaiter"
 	}
-	if name == "repositories" && r.Type == scope.TypeTidewaiter {
-		name = "tidewaiter"
+	if other, ok := yamlKeys[field]; ok {
+		return other
 	}
-	r.from.suggest(item(value(r.node, name), p.Item), p.Suggestion, "%s", p.Text)
+	return field
 }
 
 // check finds what only the config knows to be wrong with a rule, or doubtful.

@@ -265,8 +265,13 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 
 func decodePrincipal(text []byte) (*policy.Principal, error) {
 	var l principalLine
-	if err := json.Unmarshal(text, &l); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // numbers stay what they were
+	if err := decoder.Decode(&l); err != nil {
 		return nil, err
+	}
+	if claims, bad := policy.CanonicalClaims(l.Claims); bad == "" {
+		l.Claims = claims // an older entry may have a number that was not written in this form
 	}
 	p := &policy.Principal{Kind: policy.Kind(l.Kind), Name: l.Name, Source: l.Source, ID: l.ID, Groups: l.Groups, Claims: l.Claims}
 	for _, limit := range l.Limits {

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"encoding/json"
 	"math"
 	"net/netip"
 	"slices"
@@ -91,6 +92,7 @@ func drawPrincipal(t *rapid.T) *policy.Principal {
 		Claims: rapid.MapOfN(rapid.String(), rapid.OneOf(
 			rapid.Map(rapid.String(), func(s string) any { return s }),
 			rapid.Map(rapid.Float64Range(-1e300, 1e300), func(f float64) any { return f }),
+			rapid.Map(rapid.StringMatching(`-?[1-9][0-9]{0,40}(\.[0-9]{1,3})?`), func(n string) any { return json.Number(n) }),
 			rapid.Map(rapid.Bool(), func(b bool) any { return b }),
 			rapid.Map(rapid.SliceOfN(rapid.String(), 1, 2), func(l []string) any { return []any{l[0], map[string]any{"<&>": nil}} }),
 		), 0, 3).Draw(t, "claims"),

@@ -58,6 +58,10 @@ func (a *Answer) check() error {
 	if len(a.Groups) > maxItems || len(a.Claims) > maxItems {
 		return errUnclear
 	}
+	var bad string
+	if a.Claims, bad = policy.CanonicalClaims(a.Claims); bad != "" {
+		return errUnclear // a number that nothing here can hold
+	}
 	for _, g := range a.Groups {
 		if g == "" || len(g) > identity.MaxName || !plain(g) {
 			return errUnclear

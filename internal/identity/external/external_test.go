@@ -153,6 +153,25 @@ func TestAServiceNamesWholeItAccepts(t *testing.T) {
 	}
 }
 
+// Claims are what they are in the answer: a rule can tell the number 2 from the text "2".
+func TestClaimsKeepTheirTypes(t *testing.T) {
+	e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"answer": "accepted", "name": "ann", "claims": {"text": "2", "number": 2.0, "id": 12345678901234567890, "flag": true,
+			"null": null, "list": [1, "1", {"a": 1e0}], "half": 0.50}}`)
+	}, nil)
+	v, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"text": "2", "number": json.Number("2"), "id": json.Number("12345678901234567890"), "flag": true,
+		"list": []any{json.Number("1"), "1", map[string]any{"a": json.Number("1")}}, "half": json.Number("0.5"),
+	}
+	if diff := cmp.Diff(want, v.Principal.Claims); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // An outage is no refusal, and no grant: not where the answer is odd, either.
 func TestWhatIsNotClearIsAnOutage(t *testing.T) {
 	say := func(text string) http.HandlerFunc {

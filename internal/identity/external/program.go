@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -135,16 +136,13 @@ func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAns
 func labels(p Principal) map[string][]string {
 	all := make(map[string][]string, len(p.Claims)+1)
 	for name, value := range p.Claims {
-		switch value := value.(type) {
-		case string:
-			all[name] = []string{value}
-		case []string:
-			all[name] = value
-		case []any:
-			for _, v := range value {
-				if text, ok := v.(string); ok {
-					all[name] = append(all[name], text)
-				}
+		many, list := value.([]any)
+		if !list {
+			many = []any{value}
+		}
+		for _, v := range many {
+			if text, ok := policy.ClaimText(v); ok {
+				all[name] = append(all[name], text)
 			}
 		}
 	}

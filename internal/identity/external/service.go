@@ -159,6 +159,7 @@ func (s *service) post(ctx context.Context, question, answer any) error {
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
+	d.UseNumber() // a claim's large number stays what it is
 	if d.Decode(into) != nil {
 		return errUnclear
 	}

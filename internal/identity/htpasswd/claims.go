@@ -1,12 +1,14 @@
 package htpasswd
 
-// claimsOf makes the claims of principals, as ID tokens and directories have them: lists of texts.
+import "github.com/tidewaiter/tidewaiter/policy"
+
+// claimsOf makes the claims of principals: lists of texts.
 func claimsOf(written map[string]map[string][]string) map[string]map[string]any {
 	all := make(map[string]map[string]any, len(written))
 	for name, claims := range written {
 		all[name] = make(map[string]any, len(claims))
 		for claim, values := range claims {
-			all[name][claim] = values
+			all[name][claim], _ = policy.CanonicalClaim(values)
 		}
 	}
 	return all

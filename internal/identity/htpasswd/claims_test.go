@@ -25,7 +25,7 @@ func TestSomebodyHasTheClaimsThatAreWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"team": []string{"red", "blue"}, "title": []string{"Developer"}}
+	want := map[string]any{"team": []any{"red", "blue"}, "title": []any{"Developer"}}
 	if diff := cmp.Diff(want, ann.Claims); diff != "" {
 		t.Errorf("ann's claims (-want +got):\n%s", diff)
 	}

@@ -166,17 +166,15 @@ const (
 )
 
 // claims are the attributes that were asked for: text, or a list where there are several values.
-// Values that are no text, and those beyond the bounds, are left out.
+// One with a value that is no text, or beyond the bounds, is left out as a whole: a condition that reads it fails.
 func (d *Directory) claims(e *ldap.Entry) map[string]any {
 	var claims map[string]any
 	for attribute, name := range d.o.User.Attributes {
-		var values []string
-		for _, v := range e.GetEqualFoldAttributeValues(attribute) {
-			if len(v) <= maxValue && utf8.ValidString(v) && strings.IndexFunc(v, unicode.IsControl) < 0 && len(values) < maxValues {
-				values = append(values, v)
-			}
+		values := slices.Clone(e.GetEqualFoldAttributeValues(attribute))
+		unusable := func(v string) bool {
+			return len(v) > maxValue || !utf8.ValidString(v) || strings.IndexFunc(v, unicode.IsControl) >= 0
 		}
-		if len(values) == 0 {
+		if len(values) == 0 || len(values) > maxValues || slices.ContainsFunc(values, unusable) {
 			continue
 		}
 		if claims == nil {
@@ -186,7 +184,7 @@ func (d *Directory) claims(e *ldap.Entry) map[string]any {
 			claims[name] = values[0]
 		} else {
 			slices.Sort(values) // a directory returns them in any order
-			claims[name] = values
+			claims[name], _ = policy.CanonicalClaim(values)
 		}
 	}
 	return claims

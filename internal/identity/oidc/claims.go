@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -67,20 +66,8 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	return texts, list
 }
 
-func asText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case json.Number:
-		return v.String(), true
-	case bool:
-		if v {
-			return "true", true
-		}
-		return "false", true
-	}
-	return "", false
-}
+// asText is what a claim is in a name, a group or an id. Equal numbers are the same there, however they are written.
+func asText(v any) (string, bool) { return policy.ClaimText(v) }
 
 // condition is what a claim must be like.
 type condition struct {
@@ -129,6 +116,10 @@ func (p *Provider) conditions(claims map[string]any) error {
 
 // principal makes a principal of verified claims.
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
+	kept, bad := p.keep(claims)
+	if bad != "" {
+		return nil, no(claims, "its claim %s cannot be kept: a number in it is out of range", bad)
+	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" || !readable(subject) {
 		return nil, no(claims, "it has no sub that could be read")
@@ -146,7 +137,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 		}
 	}
 	who := &policy.Principal{
-		Kind: p.o.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: p.keep(claims),
+		Kind: p.o.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: kept,
 	}
 	elsewhere, _ := claims["_claim_names"].(map[string]any)
 	for _, g := range p.groups {
@@ -179,23 +170,33 @@ func (p *Provider) identify(claims map[string]any, subject string) string {
 	return id
 }
 
-// keep returns the claims that are kept: texts, and lists of texts.
-func (p *Provider) keep(claims map[string]any) map[string]any {
-	kept := make(map[string]any, len(p.kept))
+// keep returns the claims that are kept, with the types that they have in the token: a rule can tell 1 from "1". A claim
+// with a text in it that is not what the issuer wrote is not there. Bad is one that could not be kept as it is.
+func (p *Provider) keep(claims map[string]any) (kept map[string]any, bad string) {
+	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
-		texts, list := c.texts(claims)
-		switch {
-		case len(texts) == 0 || slices.ContainsFunc(texts, func(text string) bool { return !readable(text) }):
-		case list:
-			kept[name] = texts
-		default:
-			kept[name] = texts[0]
+		if v := c.of(claims); allReadable(v) {
+			found[name] = v
 		}
 	}
-	if len(kept) == 0 {
-		return nil
+	return policy.CanonicalClaims(found)
+}
+
+// allReadable says whether all texts in a value are readable.
+func allReadable(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return readable(v)
+	case []any:
+		return !slices.ContainsFunc(v, func(one any) bool { return !allReadable(one) })
+	case map[string]any:
+		for key, one := range v {
+			if !readable(key) || !allReadable(one) {
+				return false
+			}
+		}
 	}
-	return kept
+	return true
 }
 
 func no(claims map[string]any, format string, args ...any) error {

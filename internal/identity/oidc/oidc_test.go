@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -69,7 +70,7 @@ func TestATokenBecomesAPrincipal(t *testing.T) {
 		Principal: &policy.Principal{
 			Kind: policy.Workload, Name: "ci:acme/app", Source: "oidc:ci", ID: i.url + "#job:1",
 			Groups: []string{"a", "acme/app@refs/heads/main", "b", "ci"},
-			Claims: map[string]any{"project": "acme/app", "runner": "7", "protected": "true", "name": "x", "renamed": "1.5"},
+			Claims: map[string]any{"project": "acme/app", "runner": json.Number("7"), "protected": true, "name": "x", "renamed": json.Number("1.5"), "object": map[string]any{"er": map[string]any{"name": "x"}, "number": json.Number("1.5")}},
 		},
 		Credential: "ID token",
 		Until:      i.now().Add(5 * time.Minute),

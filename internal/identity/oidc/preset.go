@@ -24,7 +24,9 @@ type preset struct {
 	ca, token string // as is this
 	principal string
 	groups    []string
-	claims    []string
+	claims    []string // texts, but for those in numbers
+	texts     []string // others that the issuer is documented to write as texts, what numbers they may look like
+	numbers   []string // claims that it writes as numbers
 	maxAge    time.Duration
 	number    string // claim with the issuer's own number of what has the name
 
@@ -61,6 +63,10 @@ func presetOf(name Preset) (preset, bool) {
 				"repository", "repository_id", "repository_owner", "repository_owner_id", "ref", "ref_type", "environment",
 				"event_name", "workflow_ref", "job_workflow_ref", "actor", "sha", "run_id",
 			},
+			texts: []string{
+				"run_attempt", "run_number", "actor_id", "base_ref", "head_ref", "ref_protected", "repository_visibility",
+				"runner_environment", "workflow", "workflow_sha", "job_workflow_sha", "enterprise", "enterprise_id",
+			},
 			number: "repository_id",
 			own:    []string{"repository_owner", "repository_owner_id", "repository", "repository_id", "enterprise", "enterprise_id", "sub"},
 		}, true
@@ -78,8 +84,10 @@ func presetOf(name Preset) (preset, bool) {
 				"project_path", "project_id", "namespace_path", "namespace_id", "ref", "ref_type", "ref_path", "ref_protected",
 				"environment", "environment_protected", "pipeline_source", "user_login", "sha", "pipeline_id", "job_id",
 			},
-			number: "project_id",
-			own:    []string{"namespace_path", "namespace_id", "project_path", "project_id", "sub"},
+			texts:   []string{"user_id", "user_email", "user_access_level", "deployment_tier", "project_visibility", "runner_environment", "ci_config_sha"},
+			numbers: []string{"runner_id"},
+			number:  "project_id",
+			own:     []string{"namespace_path", "namespace_id", "project_path", "project_id", "sub"},
 		}, true
 	case Buildkite:
 		const issuer = "https://agent.buildkite.com"
@@ -94,8 +102,9 @@ func presetOf(name Preset) (preset, bool) {
 				"organization_slug", "organization_id", "pipeline_slug", "pipeline_id", "build_branch", "build_tag", "build_commit",
 				"build_number", "step_key", "job_id",
 			},
-			number: "pipeline_id",
-			own:    []string{"organization_slug", "organization_id", "pipeline_id", "sub"},
+			numbers: []string{"build_number"},
+			number:  "pipeline_id",
+			own:     []string{"organization_slug", "organization_id", "pipeline_id", "sub"},
 		}, true
 	case Kubernetes:
 		return preset{

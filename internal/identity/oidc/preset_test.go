@@ -88,7 +88,7 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 				Groups: []string{"buildkite:acme-inc", "buildkite:acme-inc/super-duper-app:branch:main"},
 				Claims: map[string]any{
 					"organization_slug": "acme-inc", "organization_id": "5fdf36c0-61b7-4e1a-8d1c-1e7e5d6a8d5d", "pipeline_slug": "super-duper-app",
-					"build_branch": "main", "build_commit": "9f3182061f1e2cca4702c368cbc039b7dc9d4485", "build_number": "1", "step_key": "build",
+					"build_branch": "main", "build_commit": "9f3182061f1e2cca4702c368cbc039b7dc9d4485", "build_number": json.Number("1"), "step_key": "build",
 					"job_id": "0184990a-477b-4fa8-9968-496074483cee",
 				},
 			},
