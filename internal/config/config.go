@@ -117,7 +117,7 @@ type Token struct {
 	Lifetime time.Duration // default 5m; 1m to 24h
 	Reuse    bool          // default true: identical fresh answers share a signature
 
-	PushLifetime time.Duration // default 15m, or Lifetime where that is written
+	PushLifetime time.Duration // default 15m, or Lifetime if that is longer
 	AtMost       AtMost
 
 	Anonymous bool     // default true: the policy judges who shows no name; false: they are asked to sign in
@@ -148,7 +148,7 @@ type Registry struct {
 	KeyID         token.KeyID     // default x5c
 	Algorithm     token.Algorithm // default Signing.Algorithm
 	Lifetime      time.Duration   // default Token.Lifetime
-	PushLifetime  time.Duration   // default Token.PushLifetime, or Lifetime where that is written
+	PushLifetime  time.Duration   // default Token.PushLifetime, or Lifetime if that is longer
 	Refusals      Refusals        // default Token.Refusals
 	Notifications Secret          // nil: only loopback may post its events
 }

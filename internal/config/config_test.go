@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,31 @@ var likeConfig = cmp.Options{
 		}
 		return s()
 	}),
+}
+
+// A key that is written with its own default changes nothing else.
+func TestADefaultDoesNotDependOnWhichKeysAreWritten(t *testing.T) {
+	const registry = "registries: [{service: r.example.com%s}]\n"
+	load := func(text string) *Config {
+		c, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	want := load(fmt.Sprintf(registry, ""))
+	for _, text := range []string{
+		fmt.Sprintf(registry, "") + "token: { lifetime: 5m }",
+		fmt.Sprintf(registry, "") + "token: { issuer: tidewaiter, reuse: true, anonymous: true, refusals: explain }",
+		fmt.Sprintf(registry, ", lifetime: 5m"),
+		fmt.Sprintf(registry, ", algorithm: ES256, key_id: x5c"),
+		fmt.Sprintf(registry, "") + "signing: { algorithm: ES256, root: { folder: /keys } }",
+		fmt.Sprintf(registry, "") + "signing: { leaf_lifetime: 24h }",
+	} {
+		if diff := cmp.Diff(want, load(text), likeConfig); diff != "" {
+			t.Errorf("%s\n(-without +with):\n%s", text, diff)
+		}
+	}
 }
 
 func TestDefaults(t *testing.T) {
@@ -161,7 +187,7 @@ func TestEveryKey(t *testing.T) {
 			Refusals: Specification, ShowRules: true, Hint: "ask in #registry",
 		},
 		Registries: []Registry{
-			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: time.Minute, Refusals: Specification, Notifications: secret("file-secret-0123456789")},
+			{Service: "0777", URL: "http://localhost:5000", KeyID: token.Libtrust, Algorithm: token.EdDSA, Lifetime: time.Minute, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("file-secret-0123456789")},
 			{Service: "Docker registry", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Explain, Notifications: secret("environment-secret")},
 			{Service: "on", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification, Notifications: secret("0123456789abcdef")},
 			{Service: "null", KeyID: token.X5C, Algorithm: token.RS256, Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, Refusals: Specification},

@@ -47,24 +47,14 @@ func (x cross) fill() {
 		s.Certificate, s.Key = root{folder: defaultKeys}.files()
 	}
 	t := &x.c.Token
-	if t.PushLifetime == 0 {
-		t.PushLifetime = defaultPush
-		if has(x.at("token"), "lifetime") {
-			t.PushLifetime = t.Lifetime
-		}
-	}
+	t.PushLifetime = cmp.Or(t.PushLifetime, max(defaultPush, t.Lifetime))
 	longest := max(t.Lifetime, t.PushLifetime)
 	for i := range x.c.Registries {
 		r := &x.c.Registries[i]
 		if r.Algorithm == "" {
 			r.Algorithm = s.Algorithm
 		}
-		switch {
-		case r.PushLifetime == 0 && r.Lifetime > 0:
-			r.PushLifetime = r.Lifetime
-		case r.PushLifetime == 0:
-			r.PushLifetime = t.PushLifetime
-		}
+		r.PushLifetime = cmp.Or(r.PushLifetime, max(t.PushLifetime, r.Lifetime))
 		r.Lifetime = cmp.Or(r.Lifetime, t.Lifetime)
 		r.Refusals = cmp.Or(r.Refusals, t.Refusals)
 		longest = max(longest, r.Lifetime, r.PushLifetime)

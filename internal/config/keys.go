@@ -25,7 +25,7 @@ const (
 	// that registries allow, and with time for a renewal that fails at first.
 	leafMargin = time.Hour
 
-	// defaultPush is the life of a token that can push, where no lifetime is written: some 10 GB at 100 Mbit/s.
+	// defaultPush is the life of a token that can push, where no push_lifetime is written: some 10 GB at 100 Mbit/s.
 	defaultPush = 15 * time.Minute
 
 	maxHint = 200 // bytes at the end of a refusal, which is one line on a terminal
@@ -191,7 +191,7 @@ func tokenKeys() []key[Token] {
 		on("lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.Lifetime = v }).or("5m").
 			says("How long a token is good for. A token cannot be taken back: this is how long a right outlives its end."),
 		on("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
-			says("How long a token is good for that can push: as long as the largest layer takes. The default is `15m`, and where `lifetime` is written, that."),
+			says("How long a token is good for that can push: as long as the largest layer takes. The default is `15m`, or `lifetime` if that is longer."),
 		on("at_most", section(atMostKeys()), func(t *Token, v AtMost) { t.AtMost = v }).or("{}").
 			says("How long tokens live at most, whatever else says more. Roles and rules have limits of their own."),
 		on("reuse", boolean(), func(t *Token, v bool) { t.Reuse = v }).or("true").
@@ -250,7 +250,7 @@ func registryKeys() []key[Registry] {
 		on("lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.Lifetime = v }).
 			says("How long tokens for this registry are good for. The default is `token.lifetime`."),
 		on("push_lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.PushLifetime = v }).
-			says("How long those are that can push. The default is `token.push_lifetime`, and where `lifetime` is written here, that."),
+			says("How long those are that can push. The default is `token.push_lifetime`, or `lifetime` if that is longer."),
 		on("refusals", refusals(), func(r *Registry, v Refusals) { r.Refusals = v }).
 			says("What a client of this registry gets that is granted less than it needs. The default is `token.refusals`."),
 		on("notifications", section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).
