@@ -38,6 +38,45 @@ func TestInit(t *testing.T) {
 	}
 }
 
+// TestInitForARegistryThatExists moves a registry with its own password file to Tidewaiter, and edits
+// nothing that init wrote: its users push as before, to where they pushed before.
+func TestInitForARegistryThatExists(t *testing.T) {
+	for _, v := range []registry.Version{registry.V28, registry.V31} {
+		t.Run("registry "+string(v), func(t *testing.T) {
+			const secret = "correct horse battery"
+			line, err := part.Run(t.Context(), exec.Command(part.Need(t, "htpasswd", "apache2-utils"), "-nbBC", "5", "bob", secret))
+			if err != nil {
+				t.Fatal(err)
+			}
+			folder := t.TempDir()
+			passwords, file := filepath.Join(folder, "htpasswd"), filepath.Join(folder, "config.yml")
+			config := fmt.Sprintf("version: 0.1\nstorage: { filesystem: { rootdirectory: %s } }\nhttp: { addr: %q }\nauth: { htpasswd: { realm: ours, path: %q } }\n",
+				registry.Storage, registry.Address, passwords)
+			for path, text := range map[string]string{passwords: strings.TrimSpace(line) + "\n", file: config} {
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := begin(t, "--registry-config", file)
+			r := registry.StartConfig(t, v, n.read(t, "registry-config.yml"))
+			oras := client.Oras.New(t)
+			if err := oras.Login(t.Context(), r.Host, "bob", secret); err != nil {
+				t.Fatal(err)
+			}
+			to := client.Ref{Host: r.Host, Repository: "team/app", Tag: image.Tag}
+			digest, err := oras.Push(t.Context(), to, image.New(t, image.OCI))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stored := r.Tag(to.Repository, to.Tag); stored != digest {
+				t.Errorf("pushed %s, the registry has %q", digest, stored)
+			}
+			n.awaitPush(t, "bob", digest)
+			n.firstPush(t, r) // the administrator, whose password init printed
+		})
+	}
+}
+
 // newcomer is somebody with a folder that init has made.
 type newcomer struct {
 	folder   string
@@ -45,12 +84,12 @@ type newcomer struct {
 	tw       *tidewaiter.Tidewaiter
 }
 
-func begin(t *testing.T) newcomer {
+func begin(t *testing.T, more ...string) newcomer {
 	t.Helper()
 	n := newcomer{folder: t.TempDir()}
 	url := fmt.Sprintf("http://localhost:%d", part.Port(t))
-	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
-		"--dir", n.folder, "--service", "registry.example.com", "--public-url", url))
+	args := []string{"init", "--output", "json", "--dir", n.folder, "--service", "registry.example.com", "--public-url", url}
+	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), append(args, more...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +129,17 @@ func (n newcomer) firstPush(t *testing.T, r *registry.Registry) {
 	if _, err := client.Oras.New(t).Pull(t.Context(), to); err != nil {
 		t.Errorf("what is below public/ is not open to everybody: %v", err)
 	}
+	n.awaitPush(t, "admin", digest)
+}
+
+// awaitPush waits for the event of a push in the journal.
+func (n newcomer) awaitPush(t *testing.T, user, digest string) {
+	t.Helper()
 	journal := n.tw.Journal(t)
 	part.Await(t, "the push in the journal", func(context.Context) error {
 		if !slices.ContainsFunc(journal.Entries(), func(e tidewaiter.Entry) bool {
 			return e.Registry == "registry.example.com" && e.Event != nil &&
-				e.Event.Action == notification.Push && e.Event.Digest == digest && e.Event.Actor == "admin"
+				e.Event.Action == notification.Push && e.Event.Digest == digest && e.Event.Actor == user
 		}) {
 			return errors.New("there is none")
 		}

@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	port := s.outer[0].Addr().(*net.TCPAddr).Port
 	s.address = net.JoinHostPort("localhost", strconv.Itoa(port))
 	url := "http://" + s.address
-	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url}); err != nil {
+	if s.setup, err = setup.Write(o.Data, setup.Options{Service: service, PublicURL: url, Private: true}); err != nil {
 		return nil, err
 	}
 	if s.lock, err = lock(s.setup.Path(lockFile)); err != nil {
@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 		return nil, fmt.Errorf("reading the secret of the registry's events: %w", err)
 	}
 	s.registry, err = openRegistry(ctx, registryOptions{
-		Root:        s.setup.Path(setup.Certificate),
+		Root:        s.setup.Path(setup.RootBundle),
 		Issuer:      cfg.Token.Issuer,
 		Service:     service,
 		Realm:       url + cfg.Paths.Token,

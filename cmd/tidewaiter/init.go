@@ -19,9 +19,14 @@ func newInit() *cobra.Command {
 		Long: `Make all that is needed to begin: a config with a policy in it, a root that signs, the account admin with a
 password that is shown once, and the config that a registry needs to trust it.
 
+For a registry that exists, --registry-config names its config file. The service name and the port come from it. If it
+has a password file (auth: htpasswd), its users come along and may do what they could. The merged config is written to
+registry-config.yml in the folder; the registry's own file is not changed.
+
 Nothing is overwritten: what is there is kept, and what is missing is made.`,
 		Example: `  tidewaiter init
-  tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com`,
+  tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com
+  tidewaiter init --dir /etc/tidewaiter --registry-config /etc/docker/registry/config.yml --public-url https://auth.example.com`,
 	}
 	var o setup.Options
 	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
@@ -30,10 +35,16 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
 	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM `file`, to speak TLS without a proxy in front")
 	cmd.Flags().StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
+	cmd.Flags().StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of a registry that exists")
+	cmd.Flags().StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the one that --registry-config names)")
+	cmd.Flags().StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
 	_ = cmd.MarkFlagDirname("dir") // fails only for a flag that is not there
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey} {
+		if o.RegistryUsers != "" && o.RegistryConfig == "" {
+			return misused(cmd, "--registry-users goes with --registry-config")
+		}
+		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey, &o.RegistryConfig, &o.RegistryUsers} {
 			if *path == "" {
 				continue
 			}
@@ -51,6 +62,7 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 			if err := agree(there, o); err != nil {
 				return err
 			}
+			there.RegistryConfig, there.RegistryUsers = o.RegistryConfig, o.RegistryUsers
 			o = there
 		}
 		result, err := setup.Write(*dir, o)
@@ -74,6 +86,7 @@ func agree(there, asked setup.Options) error {
 		{"address to listen at", there.Listen, asked.Listen},
 		{"TLS certificate", there.TLSCertificate, asked.TLSCertificate},
 		{"TLS key", there.TLSKey, asked.TLSKey},
+		{"administrator", there.Admin, asked.Admin},
 	} {
 		if s.asked != "" && s.asked != s.is {
 			return fmt.Errorf("%s is there, and its %s is %q: change it there, or name another folder (--dir)", setup.Config, s.what, s.is)
@@ -94,14 +107,16 @@ func initialized(r setup.Result) any {
 		files[i] = file{r.Path(f.Path), f.What, f.Made}
 	}
 	return struct {
-		Dir           string `json:"dir"`
-		Files         []file `json:"files"`
-		Service       string `json:"service"`
-		Realm         string `json:"realm"`
-		Notifications string `json:"notifications"`
-		Account       string `json:"account"`
-		Password      string `json:"password,omitempty"`
-	}{r.Dir, files, r.Service, r.Realm, r.Events, setup.Admin, r.Password.Reveal()}
+		Dir           string   `json:"dir"`
+		Files         []file   `json:"files"`
+		Service       string   `json:"service"`
+		Realm         string   `json:"realm"`
+		Notifications string   `json:"notifications"`
+		Account       string   `json:"account"`
+		Password      string   `json:"password,omitempty"`
+		Login         string   `json:"login"`
+		Notes         []string `json:"notes"`
+	}{r.Dir, files, r.Service, r.Realm, r.Events, r.Admin, r.Password.Reveal(), r.Login, append([]string{}, r.Notes...)}
 }
 
 // welcome says what was made, and what to type next.
@@ -116,31 +131,52 @@ func welcome(w io.Writer, r setup.Result, o setup.Options) {
 		fmt.Fprintf(w, "  %s  %-22s %s\n", state, f.Path, p.faint(f.What))
 	}
 	if password := r.Password.Reveal(); password != "" {
-		fmt.Fprintf(w, "\nThe account, shown this once; only its hash is kept:\n\n  user      %s\n  password  %s\n", setup.Admin, p.bold(password))
+		fmt.Fprintf(w, "\nThe account, shown this once; only its hash is kept:\n\n  user      %s\n  password  %s\n", r.Admin, p.bold(password))
 	} else {
-		fmt.Fprintf(w, "\nThe accounts were there already. To have a new password for %s, put the line that this prints\nin place of theirs in %s:\n\n  tidewaiter hash-password --name %s\n", setup.Admin, setup.Users, setup.Admin)
+		fmt.Fprintf(w, "\nThe accounts were there already. To have a new password for %s, put the line that this prints\nin place of theirs in %s:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "\n%s\n", note)
 	}
 	if strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "" {
-		fmt.Fprintf(w, "\nTidewaiter listens at %s without TLS: a proxy there has to pass\n%s and %s on to it.\n", r.Listen, r.Realm, r.Events)
+		passed := r.Realm
+		if strings.HasPrefix(r.Events, "https:") {
+			passed += "\nand " + r.Events
+		}
+		fmt.Fprintf(w, "\nTidewaiter listens at %s without TLS: a proxy there has to pass\n%s on to it.\n", r.Listen, passed)
 	}
-	config, root, env := shown(r.Path(setup.Config)), r.Path(setup.Certificate), shown(r.Path(setup.RegistryEnv))
-	fmt.Fprintf(w, `
-Next, start Tidewaiter, and a registry that trusts it; for a registry that you have, %s
+	config := shown(r.Path(setup.Config))
+	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)
+	if merged := shown(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
+		theirs := shell(o.RegistryConfig)
+		fmt.Fprintf(w, `
+Then give the registry the merged config, which holds a secret, and restart it. This keeps the file's
+owner and mode:
+
+  cp -p %[1]s %[1]s.before
+  cat %[2]s > %[1]s
+`, theirs, merged)
+	} else {
+		root := r.Path(setup.RootBundle)
+		fmt.Fprintf(w, `
+And a registry that trusts it; for a registry that you have, %s
 says what its config needs:
 
-  tidewaiter serve --config %s
   docker run -d --network host --env-file %s -v %s:%s:ro registry:3
-
+`, merged, shown(r.Path(setup.RegistryEnv)), shell(root), shell(root))
+	}
+	fmt.Fprintf(w, `
 Then:
 
   docker login %s -u %s
   tidewaiter journal tail --follow --config %s
-`, shown(r.Path(setup.RegistryConfig)), config, env, shell(root), shell(root), r.Service, setup.Admin, config)
+`, r.Login, shell(r.Admin), config)
 }
 
 // shown is a path as it is typed from here.
 func shown(path string) string {
-	if here, err := os.Getwd(); err == nil {
+	here, err := os.Getwd()
+	if err == nil && filepath.Dir(here) != here { // in / a relative path would look like a name
 		if short, err := filepath.Rel(here, path); err == nil && !strings.HasPrefix(short, "..") {
 			path = short
 		}

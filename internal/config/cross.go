@@ -272,7 +272,13 @@ func (x cross) identity() {
 	}
 }
 
+// proxies judges who may name the client's address. Where a proxy ends TLS, it has to be known: or all of
+// its clients share one address, and the wrong passwords of one delay everybody.
 func (x cross) proxies() {
+	direct := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { return l.TLS != nil && slices.Contains(l.Serve, FaceToken) })
+	if strings.HasPrefix(x.c.PublicURL, "https:") && !direct && len(x.c.TrustedProxies) == 0 {
+		x.d.warn(x.at("public_url"), "no listener speaks TLS, so a proxy does: name its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everybody")
+	}
 	for i, p := range x.c.TrustedProxies {
 		if p.Bits() == 0 {
 			x.d.warn(x.at("trusted_proxies", i), "anybody can say which address a request is from")

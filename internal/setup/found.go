@@ -36,6 +36,11 @@ func Found(dir string) (Options, bool, error) {
 		Signing struct {
 			Root struct{ Certificate, Key, Folder string }
 		}
+		Identity []struct {
+			HTPasswd struct {
+				Groups struct{ Administrators []string }
+			}
+		}
 		Registries []struct {
 			Service       string
 			Notifications struct {
@@ -61,6 +66,11 @@ func Found(dir string) (Options, bool, error) {
 		return Options{}, false, differs("address under paths")
 	}
 	o := Options{Service: c.Registries[0].Service, PublicURL: c.PublicURL, State: c.State}
+	for _, s := range c.Identity {
+		if names := s.HTPasswd.Groups.Administrators; len(names) > 0 && o.Admin == "" {
+			o.Admin = names[0]
+		}
+	}
 	if len(c.Listen) > 0 {
 		o.Listen = c.Listen[0].Address
 		o.TLSCertificate, o.TLSKey = c.Listen[0].TLS.Certificate, c.Listen[0].TLS.Key

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 )
 
-// place writes a file that was not there, for its owner alone. It appears under its name whole or not
+// place writes a file that was not there. It appears under its name whole or not
 // at all, and never in the place of another: the name is given by a hard link, which fails if there is
 // something, and what a crash leaves is at most a temporary file that begins with a dot.
-func place(path string, content []byte) (err error) {
+func place(path string, content []byte, mode fs.FileMode) (err error) {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
@@ -22,6 +22,9 @@ func place(path string, content []byte) (err error) {
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(content)
+	if err == nil && mode != 0o600 {
+		err = temp.Chmod(mode)
+	}
 	if err == nil {
 		err = temp.Sync()
 	}

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -38,10 +39,17 @@ type plan struct {
 	TLSCertificate string
 	TLSKey         string
 	Admin, Issuer  string
+	Login          string // the address for docker login
+
+	Proxied   bool   // a proxy ends TLS and passes requests on
+	Before    string // the role in which the registry's own users keep their rights; "" without any
+	Passwords string // the registry's password file; "" without any
 
 	// Set once they are known.
 	Root   string // absolute path of the root's certificate
 	Secret string // with which the registry posts
+
+	registry *registry // nil where there is none yet
 }
 
 // plan checks o, so that no mistake of it reaches a file.
@@ -49,7 +57,10 @@ func (o Options) plan() (plan, error) {
 	p := plan{
 		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, State: o.State,
 		TLSCertificate: o.TLSCertificate, TLSKey: o.TLSKey,
-		Admin: Admin, Issuer: Issuer,
+		Admin: cmp.Or(o.Admin, Admin), Issuer: Issuer, Passwords: o.RegistryUsers,
+	}
+	if err := p.existing(o); err != nil {
+		return plan{}, err
 	}
 	if p.Service == "" {
 		p.Service = defaultService
@@ -67,6 +78,7 @@ func (o Options) plan() (plan, error) {
 		{"state", p.State},
 		{"TLS certificate", p.TLSCertificate},
 		{"TLS key", p.TLSKey},
+		{"administrator", p.Admin},
 	} {
 		if err := plain(text.is); err != nil {
 			return plan{}, fmt.Errorf("the %s %q %w", text.what, text.is, err)
@@ -78,7 +90,7 @@ func (o Options) plan() (plan, error) {
 	if strings.Contains(p.Service, "://") {
 		return plan{}, fmt.Errorf("the service %q is an address: the name of a service is the registry's host, as in registry.example.com", p.Service)
 	}
-	if strings.ContainsAny(p.Service, " /") {
+	if strings.ContainsAny(o.Service, " /") { // a registry that exists may have any name
 		return plan{}, fmt.Errorf("the service %q has a space or a slash: the name of a service is the registry's host, as in registry.example.com", p.Service)
 	}
 	base, err := publicURL(p.PublicURL)
@@ -87,15 +99,62 @@ func (o Options) plan() (plan, error) {
 	}
 	p.PublicURL = strings.TrimSuffix(base.String(), "/")
 	p.RegistryListen = registryListen(p.Service)
+	p.Login = p.Service
 	p.Realm = p.PublicURL + tokenPath
 	p.Events = p.PublicURL + notificationsPath
 	if p.Listen == "" {
-		p.Listen = listen(base)
+		p.Listen = listen(base, p.TLSCertificate != "")
 	}
-	if _, port, err := net.SplitHostPort(p.Listen); err != nil || port == "" {
+	host, port, err := net.SplitHostPort(p.Listen)
+	if err != nil || port == "" {
 		return plan{}, fmt.Errorf("the address to listen at %q is no host:port, as in localhost:5001 or :8443", p.Listen)
 	}
+	p.Proxied = p.TLSCertificate == "" && !local(base.Hostname())
+	if p.registry != nil {
+		p.Login = p.registry.login(p.Service)
+		if p.Proxied && local(host) {
+			// The registry is on this machine: its events need neither the proxy nor its certificate.
+			p.Events = "http://" + p.Listen + notificationsPath
+		}
+	}
 	return p, nil
+}
+
+// LocalProxy reports whether the proxy can only be on this machine, so that no other is trusted.
+func (p plan) LocalProxy() bool {
+	host, _, err := net.SplitHostPort(p.Listen)
+	return err == nil && local(host)
+}
+
+// existing takes over what the config of a registry that exists says.
+func (p *plan) existing(o Options) error {
+	if o.RegistryConfig == "" {
+		return nil
+	}
+	r, err := readRegistry(o.RegistryConfig)
+	if err != nil {
+		return err
+	}
+	if p.Service == "" {
+		if p.Service, err = r.service(); err != nil {
+			return err
+		}
+	}
+	p.registry = r
+	p.Passwords = cmp.Or(p.Passwords, r.passwords())
+	if p.Passwords != "" {
+		p.Before = "writer"
+		if r.Storage.Delete.Enabled {
+			p.Before = "maintainer"
+		}
+	}
+	return nil
+}
+
+// local reports whether a host is this machine.
+func local(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 // publicURL refuses what would not be an address for clients.
@@ -115,14 +174,19 @@ func publicURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// listen returns the address for a public URL: its own if that is this machine, else one that a proxy on
-// this machine passes requests to. Nothing is opened to others unless it was asked for.
-func listen(u *url.URL) string {
-	address, err := netip.ParseAddr(u.Hostname())
-	if u.Scheme != "http" || u.Port() == "" || u.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
-		return defaultListen
+// listen returns the address for a public URL: its own if that is this machine, its port if we have the
+// certificate, else one that a proxy on this machine passes requests to. Nothing is opened to others
+// unless it was asked for.
+func listen(u *url.URL, certificate bool) string {
+	switch {
+	case certificate && u.Scheme == "https" && local(u.Hostname()):
+		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
+	case certificate && u.Scheme == "https":
+		return ":" + cmp.Or(u.Port(), "443")
+	case u.Scheme == "http" && u.Port() != "" && local(u.Hostname()):
+		return u.Host
 	}
-	return u.Host
+	return defaultListen
 }
 
 // registryListen returns where the registry of a service listens: at the service's port if it is on this
@@ -132,7 +196,7 @@ func registryListen(service string) string {
 	if err != nil || port == "" {
 		return ":5000"
 	}
-	if address, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !address.IsLoopback()) {
+	if !local(host) {
 		return ":5000"
 	}
 	return ":" + port

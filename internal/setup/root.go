@@ -45,10 +45,10 @@ func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, 
 	if err != nil {
 		return "", "", err
 	}
-	if err := place(key, secret); err != nil {
+	if err := place(key, secret, 0o600); err != nil {
 		return "", "", fmt.Errorf("making a root: %w", err)
 	}
-	if err := place(certificate, root.Bundle()); err != nil {
+	if err := place(certificate, root.Bundle(), 0o600); err != nil {
 		_ = os.Remove(key) // ours, and good for nothing: nobody has its certificate
 		return "", "", fmt.Errorf("making a root: %w", err)
 	}

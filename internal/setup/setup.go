@@ -18,13 +18,14 @@ const (
 	Config         = "tidewaiter.yaml"
 	Certificate    = "keys/" + certificateName
 	Key            = "keys/" + keyName
+	RootBundle     = "tidewaiter.pem" // a copy of Certificate that the registry's user may read
 	Users          = "users.htpasswd"
 	Notifications  = "notifications.secret"
 	RegistryConfig = "registry-config.yml"
 	RegistryEnv    = "registry.env"
 )
 
-// Admin is the name of the account that Write makes. It may do everything.
+// Admin is the default name of the administrator.
 const Admin = "admin"
 
 // Issuer is the name in tokens that the written config and the registry's agree on.
@@ -35,13 +36,25 @@ const Issuer = "tidewaiter"
 type Options struct {
 	Service   string // the registry's service name: its host, and its port if that is not 443; default localhost:5000
 	PublicURL string // where clients and the registry reach Tidewaiter; default http://localhost:5001
-	Listen    string // the address that is listened at; default: PublicURL's if it is on this machine, else localhost:5001
+	Listen    string // the address that is listened at; default: PublicURL's if it is on this machine or has a TLS certificate, else localhost:5001
+
+	// RegistryConfig is the config file of a registry that exists. Service and the users come from it where
+	// it has them, and RegistryConfig in the folder is that file, with auth and notifications set.
+	RegistryConfig string
+	// RegistryUsers is its password file; default: the one that RegistryConfig names in auth.htpasswd.
+	RegistryUsers string
+
+	Admin string // who may do everything; default "admin"
 
 	State string // where the state is kept, relative to the folder; default sqlite:data/state.db
 
 	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is plain HTTP, for
 	// a proxy that ends TLS, or for localhost.
 	TLSCertificate, TLSKey string
+
+	// Private closes a new folder to other users of the machine. Otherwise they may enter it, so that the
+	// registry's user can read RootBundle; what is secret is closed to them either way.
+	Private bool
 
 	Now func() time.Time // nil: time.Now
 }
@@ -61,7 +74,10 @@ type Result struct {
 	Listen   string // the address that is listened at
 	Realm    string // the token endpoint, as clients know it
 	Events   string // where the registry posts its events
-	Password Secret // of Admin; nil if there were users already: it is known once
+	Admin    string
+	Password Secret   // of Admin; nil if Admin was there already: it is known once
+	Login    string   // the address for docker login
+	Notes    []string // what the operator should know, each a sentence or two
 }
 
 // Secret hands out a secret text when it is called. A function prints as nothing, whoever prints it.
@@ -92,7 +108,7 @@ func Write(dir string, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}
-	w := &writer{dir: dir, plan: p, now: o.Now}
+	w := &writer{dir: dir, plan: p, now: o.Now, registry: p.registry, private: o.Private}
 	if w.now == nil {
 		w.now = time.Now
 	}
@@ -102,6 +118,6 @@ func Write(dir string, o Options) (Result, error) {
 	return Result{
 		Dir: dir, Files: w.files,
 		Service: p.Service, Listen: p.Listen, Realm: p.Realm, Events: p.Events,
-		Password: w.password,
+		Admin: p.Admin, Password: w.password, Login: p.Login, Notes: w.notes,
 	}, nil
 }

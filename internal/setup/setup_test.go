@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-var all = []string{Key, Certificate, Notifications, Config, RegistryConfig, RegistryEnv, Users}
+var all = []string{Key, Certificate, RootBundle, Notifications, Config, RegistryConfig, RegistryEnv, Users}
 
 func TestFirstTimeEverythingIsMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
@@ -43,8 +43,10 @@ func TestFirstTimeEverythingIsMade(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if open := info.Mode().Perm() & 0o077; open != 0 {
-			t.Errorf("%s can be seen by others: %v", path, info.Mode())
+		// The registry's user reads the root's certificate, and nothing else.
+		mine := map[string]fs.FileMode{dir: 0o711, r.Path(RootBundle): 0o644}
+		if open, want := info.Mode().Perm()&0o077, mine[path]&0o077; open != want {
+			t.Errorf("%s: others have %v, want %v", path, open, want)
 		}
 		if strings.HasPrefix(d.Name(), ".") {
 			t.Errorf("%s was left behind", path)
@@ -86,6 +88,7 @@ func TestConfigAndRegistryAgree(t *testing.T) {
 				Issuer   string
 				Lifetime string
 			}
+			Proxies    []string `yaml:"trusted_proxies"`
 			Registries []struct {
 				Service       string
 				Notifications struct {
@@ -110,7 +113,7 @@ func TestConfigAndRegistryAgree(t *testing.T) {
 		}
 		want := registry{
 			Realm: ours.PublicURL + "/token", Service: ours.Registries[0].Service, Issuer: ours.Token.Issuer,
-			RootCertBundle: r.Path(ours.Signing.Root.Certificate),
+			RootCertBundle: r.Path(RootBundle),
 			Endpoints: []endpoint{{
 				Name: "tidewaiter", URL: ours.PublicURL + "/notifications", Timeout: "5s", Backoff: "5s", Threshold: 5,
 				Headers: map[string][]string{"Authorization": {"Bearer " + secret}},
@@ -342,10 +345,10 @@ func TestTwoAtOnceLeaveOneSetUp(t *testing.T) {
 
 func TestPlaceNeverOverwrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := place(path, []byte("first")); err != nil {
+	if err := place(path, []byte("first"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := place(path, []byte("second")); !errors.Is(err, ErrTaken) {
+	if err := place(path, []byte("second"), 0o600); !errors.Is(err, ErrTaken) {
 		t.Errorf("placing over it: %v", err)
 	}
 	if content, _ := os.ReadFile(path); string(content) != "first" {

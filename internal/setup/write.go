@@ -6,9 +6,12 @@ import (
 	"crypto/rand"
 	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -25,7 +28,10 @@ type writer struct {
 	dir      string
 	plan     plan
 	now      func() time.Time
+	registry *registry
+	private  bool
 	files    []File
+	notes    []string
 	password Secret
 }
 
@@ -39,28 +45,90 @@ func (w *writer) write() error {
 	if err := w.root(); err != nil {
 		return err
 	}
-	w.plan.Root = w.path(Certificate)
+	if err := w.bundle(); err != nil {
+		return err
+	}
 	if err := w.secret(); err != nil {
+		return err
+	}
+	users, err := w.readUsers()
+	if err != nil {
 		return err
 	}
 	for _, f := range []struct{ name, what string }{
 		{Config, "the config and its policy"},
-		{RegistryConfig, "a config for the registry"},
+		{RegistryConfig, w.registryConfigIs()},
 		{RegistryEnv, "the same for docker run --env-file"},
 	} {
-		if err := w.file(f.name, f.what, func() ([]byte, error) { return render(f.name, w.plan) }); err != nil {
+		if f.name == RegistryEnv && w.registry != nil {
+			continue // the registry has a config
+		}
+		if err := w.file(f.name, f.what, func() ([]byte, error) { return w.render(f.name) }); err != nil {
 			return err
 		}
 	}
-	return w.users()
+	return w.users(users)
+}
+
+// registryConfigIs says in a few words what the file RegistryConfig is.
+func (w *writer) registryConfigIs() string {
+	if w.registry == nil {
+		return "a config for the registry"
+	}
+	return "the registry's config with Tidewaiter"
+}
+
+// render returns the content of a file. The config of a registry that exists stays, but for what
+// Tidewaiter needs.
+func (w *writer) render(name string) ([]byte, error) {
+	text, err := render(name, w.plan)
+	if err != nil || name != RegistryConfig || w.registry == nil {
+		return text, err
+	}
+	if kind := w.registry.auth(); kind != "" {
+		w.note("%s replaces the registry's auth: %s by Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
+	}
+	return w.registry.merge(text)
+}
+
+func (w *writer) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+// bundle writes the root's certificate where the registry's user can read it: keys/ is closed to others.
+func (w *writer) bundle() error {
+	certificate, err := os.ReadFile(w.path(Certificate))
+	if err != nil {
+		return err
+	}
+	w.plan.Root = w.path(RootBundle)
+	err = w.fileMode(RootBundle, "the root's certificate, for the registry", 0o644, func() ([]byte, error) { return certificate, nil })
+	if err != nil {
+		return err
+	}
+	there, err := os.ReadFile(w.path(RootBundle))
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may hold the next root as well
+		return fmt.Errorf("%s does not hold the certificate of %s: remove it to have it written again", RootBundle, Certificate)
+	}
+	if dir := unreadable(w.path(RootBundle)); dir != "" && w.registry != nil {
+		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, dir)
+	}
+	return nil
 }
 
 // alone refuses a folder in which everybody may write: whoever got there first could have left a root of
-// their own, or a link.
+// their own, or a link. It makes the folder where there is none.
 func (w *writer) alone() error {
 	info, err := os.Stat(w.dir)
 	if err != nil {
-		return nil // it is made, for its owner alone
+		mode := fs.FileMode(0o711)
+		if w.private {
+			mode = 0o700
+		}
+		return os.MkdirAll(w.dir, mode)
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("everybody may write there: choose another folder, or chmod o-w %s", w.dir)
@@ -131,16 +199,64 @@ func (w *writer) secret() error {
 	return nil
 }
 
-// users makes the account of the administrator.
-func (w *writer) users() error {
-	return w.file(Users, "the accounts: "+Admin+", who may do everything", func() ([]byte, error) {
+// readUsers reads who has a password already: in the folder, or in the registry's own password file. The
+// config names an administrator, so that beside a file of users one of them has to be named.
+func (w *writer) readUsers() (people, error) {
+	path := w.path(Users)
+	there, err := exists(path)
+	if err != nil {
+		return people{}, err
+	}
+	if !there {
+		if w.plan.Passwords == "" {
+			return people{}, nil
+		}
+		path = w.plan.Passwords
+	}
+	users, err := readPeople(path)
+	switch {
+	case there && errors.Is(err, fs.ErrNotExist):
+		return people{}, nil // a link that leads nowhere: it is kept, and nothing is written through it
+	case there && err != nil:
+		return people{}, fmt.Errorf("reading %s: %w", Users, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return people{}, fmt.Errorf("reading the registry's password file: %w (if that is a path in a container, name the file on this machine with --registry-users)", err)
+	case err != nil:
+		return people{}, fmt.Errorf("reading the registry's password file: %w", err)
+	}
+	if there && !slices.Contains(users.names, w.plan.Admin) {
+		configured, err := exists(w.path(Config))
+		if err != nil {
+			return people{}, err
+		}
+		if !configured {
+			return people{}, fmt.Errorf("%s has no %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, users.some())
+		}
+	}
+	return users, nil
+}
+
+// users writes the accounts: those that the registry had, and the administrator.
+func (w *writer) users(before people) error {
+	what := "the accounts: " + w.plan.Admin + ", who may do everything"
+	if len(before.names) > 0 && w.plan.Passwords != "" {
+		what = fmt.Sprintf("the %d accounts of the registry, and the administrator", len(before.names))
+	}
+	return w.file(Users, what, func() ([]byte, error) {
+		text := before.text
+		if n := len(text); n > 0 && text[n-1] != '\n' {
+			text = append(text, '\n')
+		}
+		if slices.Contains(before.names, w.plan.Admin) {
+			return text, nil
+		}
 		secret := newPassword()
 		hash, err := password.New(password.Options{}).HashBcrypt(context.Background(), secret, bcryptCost)
 		if err != nil {
 			return nil, err
 		}
 		w.password = func() string { return secret }
-		return []byte(Admin + ":" + hash + "\n"), nil
+		return append(text, w.plan.Admin+":"+hash+"\n"...), nil
 	})
 }
 
@@ -149,6 +265,10 @@ const bcryptCost = 10
 
 // file makes one file of what content returns, or notes that it is there.
 func (w *writer) file(name, what string, content func() ([]byte, error)) error {
+	return w.fileMode(name, what, 0o600, content)
+}
+
+func (w *writer) fileMode(name, what string, mode fs.FileMode, content func() ([]byte, error)) error {
 	there, err := exists(w.path(name))
 	if err != nil {
 		return err
@@ -161,7 +281,7 @@ func (w *writer) file(name, what string, content func() ([]byte, error)) error {
 	if err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}
-	if err := place(w.path(name), text); err != nil {
+	if err := place(w.path(name), text, mode); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	w.files = append(w.files, File{Path: name, What: what, Made: true})

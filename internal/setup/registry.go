@@ -1,0 +1,242 @@
+package setup
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// registry is the config file of a registry that exists.
+type registry struct {
+	path string
+	doc  yaml.Node // with comments, so that the merged file keeps them
+
+	Auth map[string]any
+	HTTP struct {
+		Addr, Host string
+		TLS        map[string]any
+	}
+	Storage struct {
+		Delete struct{ Enabled bool }
+	}
+}
+
+// maxRegistryConfig bounds the registry's config file, in bytes. Real ones have a few kilobytes.
+const maxRegistryConfig = 1 << 20
+
+// readRegistry reads the config file of a registry.
+func readRegistry(path string) (*registry, error) {
+	text, err := readBounded(path, maxRegistryConfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's config: %w", err)
+	}
+	r := &registry{path: path}
+	if err := yaml.Load(text, &r.doc); err != nil {
+		return nil, fmt.Errorf("reading the registry's config %s: %w", path, err)
+	}
+	if len(r.doc.Content) != 1 || r.doc.Content[0].Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("reading the registry's config %s: it is not a mapping of keys to values", path)
+	}
+	if err := r.doc.Load(r); err != nil {
+		return nil, fmt.Errorf("reading the registry's config %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// service returns the name of the registry in tokens: the one that a token service has used so far, or
+// the address at which clients reach it.
+func (r *registry) service() (string, error) {
+	if t, ok := r.Auth["token"].(map[string]any); ok {
+		if name, ok := t["service"].(string); ok && name != "" {
+			return name, nil
+		}
+	}
+	if host := r.host(); host != "" {
+		return host, nil
+	}
+	if len(r.HTTP.TLS) > 0 {
+		return "", fmt.Errorf("%s does not name the registry's host (http.host): give it with --service", r.path)
+	}
+	_, port, err := net.SplitHostPort(r.HTTP.Addr)
+	if err != nil || port == "" {
+		return "", fmt.Errorf("%s names neither the registry's host (http.host) nor a port (http.addr): give --service", r.path)
+	}
+	return net.JoinHostPort("localhost", port), nil
+}
+
+// host returns the host and port of http.host, "" where it is not set.
+func (r *registry) host() string {
+	if u, err := url.Parse(r.HTTP.Host); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return ""
+}
+
+// login returns the address that docker login needs for a service: with the registry's port, unless a
+// proxy stands in front of the registry.
+func (r *registry) login(service string) string {
+	if host := r.host(); host != "" {
+		return host
+	}
+	_, port, err := net.SplitHostPort(r.HTTP.Addr)
+	switch {
+	case err == nil && strings.ContainsAny(service, " /"): // a name that is not a host
+		return net.JoinHostPort("localhost", port)
+	case err != nil, port == "443", len(r.HTTP.TLS) == 0, strings.Contains(service, ":"):
+		return service
+	}
+	return net.JoinHostPort(service, port)
+}
+
+// auth returns the kind of authentication that the file configures, "" for none.
+func (r *registry) auth() string {
+	for kind := range r.Auth {
+		if kind != "none" {
+			return kind
+		}
+	}
+	return ""
+}
+
+// passwords returns the path of the registry's own password file, "" where it has none.
+func (r *registry) passwords() string {
+	h, ok := r.Auth["htpasswd"].(map[string]any)
+	if !ok {
+		return ""
+	}
+	path, _ := h["path"].(string)
+	if path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(r.path), path)
+	}
+	return path
+}
+
+// merge returns the file with its sections auth and notifications as ours is written: the part "auth"
+// replaces the registry's, and the endpoint of notifications stands beside its others.
+func (r *registry) merge(ours []byte) ([]byte, error) {
+	var part yaml.Node
+	if err := yaml.Load(ours, &part); err != nil {
+		return nil, err
+	}
+	theirs, add := r.doc.Content[0], part.Content[0]
+	set(theirs, "auth", get(add, "auth"))
+
+	endpoint := get(get(add, "notifications"), "endpoints").Content[0]
+	notifications := get(theirs, "notifications")
+	if notifications == nil || notifications.Kind != yaml.MappingNode {
+		set(theirs, "notifications", get(add, "notifications"))
+	} else if list := get(notifications, "endpoints"); list == nil || list.Kind != yaml.SequenceNode {
+		set(notifications, "endpoints", get(get(add, "notifications"), "endpoints"))
+	} else {
+		name := get(endpoint, "name").Value
+		list.Content = slices.DeleteFunc(list.Content, func(e *yaml.Node) bool {
+			n := get(e, "name")
+			return n != nil && n.Value == name
+		})
+		list.Content = append(list.Content, endpoint)
+	}
+	var b bytes.Buffer
+	dumper, err := yaml.NewDumper(&b, yaml.WithIndent(2))
+	if err != nil {
+		return nil, err
+	}
+	if err := dumper.Dump(&r.doc); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), dumper.Close()
+}
+
+// get returns the value of a key, nil where the node has none.
+func get(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// set gives a key another value, and appends the key where there is none.
+func set(n *yaml.Node, key string, value *yaml.Node) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content[i+1] = value
+			return
+		}
+	}
+	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, value)
+}
+
+// maxPasswords bounds the registry's password file, in bytes: some hundred thousand people.
+const maxPasswords = 10 << 20
+
+// people are the lines of a password file that name somebody.
+type people struct {
+	text  []byte
+	names []string
+}
+
+// readPeople reads a password file of htpasswd's form, for its names. Whether each hash can be used is
+// for the password source to judge: check reports it with its line.
+func readPeople(path string) (people, error) {
+	text, err := readBounded(path, maxPasswords)
+	if err != nil {
+		return people{}, err
+	}
+	p := people{text: text}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		name, _, ok := strings.Cut(line, ":")
+		if ok && name != "" && !strings.HasPrefix(line, "#") {
+			p.names = append(p.names, name)
+		}
+	}
+	return p, nil
+}
+
+// some names a few of the people, for messages.
+func (p people) some() string {
+	const few = 5
+	if len(p.names) <= few {
+		return strings.Join(p.names, ", ")
+	}
+	return strings.Join(p.names[:few], ", ") + ", …"
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return os.ReadFile(path)
+}
+
+// unreadable names the first folder above path that others may not enter, "" where they may enter all:
+// the registry's user has to read its root certificate.
+func unreadable(path string) string {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
+}
