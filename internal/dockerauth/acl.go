@@ -19,11 +19,11 @@ type match struct {
 	labels                           map[string]string
 }
 
-// conditions turns what a match says, but for the name, into literals. never says that it cannot hold; unclear
-// that something of it was left out.
-func (m *match) conditions() (all []literal, never bool, unclear string) {
-	add := func(text string, a atom) {
-		l, always, no, why := compared(text, a)
+// conditions turns what a variant of a match says, but for the name, into literals. never says that it cannot hold;
+// unclear that something of it was left out.
+func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
+	add := func(f filled, a atom) {
+		l, always, no, why := compared(f, a)
 		switch {
 		case why != "":
 			unclear = cmp.Or(unclear, why)
@@ -33,11 +33,14 @@ func (m *match) conditions() (all []literal, never bool, unclear string) {
 			all = append(all, l)
 		}
 	}
-	if m.account != nil {
-		add(*m.account, atom{kind: account})
+	if v.accounts != nil {
+		all = append(all, is(atom{kind: account, form: oneOf, text: strings.Join(v.accounts, "\x00")}))
 	}
-	if m.service != nil {
-		add(*m.service, atom{kind: service})
+	if v.account != nil {
+		add(*v.account, atom{kind: account})
+	}
+	if v.service != nil {
+		add(*v.service, atom{kind: service})
 	}
 	if m.ip != nil {
 		if prefix, err := network(*m.ip); err == nil {
@@ -45,7 +48,7 @@ func (m *match) conditions() (all []literal, never bool, unclear string) {
 		}
 	}
 	for _, key := range sortedKeys(m.labels) {
-		add(m.labels[key], atom{kind: label, key: key})
+		add(filled{text: m.labels[key]}, atom{kind: label, key: key})
 	}
 	return all, never || contradictory(all), unclear
 }
@@ -67,18 +70,19 @@ func network(text string) (netip.Prefix, error) {
 }
 
 // compared turns a pattern into a literal about an atom, which has everything but its form and text.
-func compared(text string, a atom) (l literal, always, never bool, unclear string) {
-	if a.kind == label && text == "${account}" {
+func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
+	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
 		return is(a), false, false, ""
 	}
-	m, unclear := mark(text, "")
-	if unclear == "" && strings.ContainsFunc(m.text, func(r rune) bool { return r >= markAccount && r <= markLast }) {
-		unclear = fmt.Sprintf("%q has a variable; in a rule there are variables in names only", text)
+	m, unclear := mark(f, "")
+	if unclear == "" && strings.ContainsFunc(m.text, isMark) {
+		unclear = fmt.Sprintf("%q has a variable; in a rule there are variables in names only: write an entry for each value", f.text)
 	}
 	if unclear != "" {
 		return l, false, false, unclear
 	}
+	text := m.text
 	source, isExpression := expression(text)
 	if !isExpression {
 		if _, err := path.Match(text, ""); err != nil {
@@ -309,21 +313,49 @@ func around(re *syntax.Regexp, ops ...syntax.Op) bool {
 }
 
 // typed says whether the pattern of a type takes a type.
-func (m *match) typed(kind string) bool {
-	return m.kind == nil || plainMatch(strings.ReplaceAll(*m.kind, "${type}", kind), kind)
+func (v variant) typed(kind string) (takes bool, unclear string) {
+	if v.kind == nil {
+		return true, ""
+	}
+	m, unclear := mark(*v.kind, kind)
+	if unclear == "" && strings.ContainsFunc(m.text, isMark) {
+		unclear = fmt.Sprintf("the type %q has a variable: write an entry for each type", v.kind.text)
+	}
+	return unclear != "" || plainMatch(m.text, kind), unclear
+}
+
+// names reports whether a match names the type, and not any.
+func (m *match) names(kind string) bool {
+	if m.kind == nil {
+		return false
+	}
+	takes, _ := variant{kind: &filled{text: *m.kind}}.typed(kind)
+	return takes
 }
 
 // catalog is the one name of the type registry.
 var catalog = pattern{{word, "catalog"}}
 
-// areas returns the names of a type that a match is about.
-func (m *match) areas(kind string) (areas []area, unclear string) {
-	if !m.typed(kind) {
+// namesOf is every name of a type.
+func namesOf(kind string) pattern {
+	if kind == scope.TypeRegistry {
+		return catalog
+	}
+	return everything
+}
+
+// areas returns the names of a type that a variant is about.
+func (v variant) areas(kind string) (areas []area, unclear string) {
+	takes, unclear := v.typed(kind)
+	if !takes {
 		return nil, ""
 	}
+	if unclear != "" {
+		return []area{{pattern: namesOf(kind)}}, unclear
+	}
 	all := []area{{pattern: everything}}
-	if m.name != nil {
-		all, unclear = names(*m.name, kind)
+	if v.name != nil {
+		all, unclear = names(*v.name, kind)
 	}
 	if kind == scope.TypeRepository {
 		return all, unclear
@@ -331,7 +363,7 @@ func (m *match) areas(kind string) (areas []area, unclear string) {
 	for _, a := range all {
 		common, ok := meet(a.pattern, catalog)
 		if !ok {
-			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether the catalog is among its names depends on labels")
+			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether the catalog is among its names depends on labels: write type: repository, and an entry of its own for the catalog")
 		}
 		areas = append(areas, before([]area{{when: a.when}}, common)...)
 	}

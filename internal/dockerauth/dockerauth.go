@@ -78,7 +78,7 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	i := &importer{Options: o, reader: reader{file: file}, compiler: when.NewCompiler(), labels: map[string]labelled{}}
+	i := &importer{Options: o, reader: reader{file: file}, compiler: when.NewCompiler(), labels: map[string]labelled{}, statics: map[string]map[string][]string{}}
 	if root := i.parse(src); root != nil {
 		i.all(root)
 	}

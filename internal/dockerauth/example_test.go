@@ -68,7 +68,7 @@ func TestTheExampleDecidesAlike(t *testing.T) {
 	p := newBench(t).loadRules(t, result.Text).Policy
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
-			r := drawListRequest(t)
+			r := drawAsked(t, world{users: map[string]map[string][]string{}}, nil, false).listRequest
 			r.service = "r1"
 			r.ip = netip.MustParseAddr(pick(t, "ip", "127.0.0.1", "192.0.2.1", "192.0.2.1", "172.17.0.1", "::1"))
 			r.account = pick(t, "account", "", "root", "trial", "ann", "ann@example.com", "*@example.com", "hello-world")

@@ -39,7 +39,7 @@ func translate(expression string) ([]string, bool) {
 		if !p.ends {
 			p.text += anything
 		}
-		some, ok := filled(p.text)
+		some, ok := spelledOut(p.text)
 		if !ok {
 			return nil, false
 		}
@@ -183,8 +183,8 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// filled writes out what must not be empty, where the name could be one without it.
-func filled(text string) ([]string, bool) {
+// spelledOut writes out what must not be empty, where the name could be one without it.
+func spelledOut(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
 		text, work = work[len(work)-1], work[:len(work)-1]

@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -55,48 +56,77 @@ func (e listEntry) matches(r listRequest) bool {
 			return false
 		}
 	}
+	vars := append([]string{
+		"${account}", regexp.QuoteMeta(r.account), "${type}", regexp.QuoteMeta(r.kind),
+		"${name}", regexp.QuoteMeta(r.name), "${service}", regexp.QuoteMeta(r.service),
+	}, e.captured(r)...)
 	for key, p := range e.labels {
-		if !slices.ContainsFunc(r.labels[key], func(v string) bool { return matchText(r.fill(p, nil), v) }) {
+		if !slices.ContainsFunc(r.labels[key], func(v string) bool { return matchText(strings.NewReplacer(vars...).Replace(p), v) }) {
 			return false
 		}
 	}
-	return r.matchesSome(e.account, r.account) && r.matchesSome(e.kind, r.kind) && r.matchesSome(e.name, r.name) && r.matchesSome(e.service, r.service)
+	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// matchesSome tries the values of the labels one after the other.
-func (r listRequest) matchesSome(p *string, s string) bool {
+// captured returns the groups of regular expressions that patterns speak of, as variables with their values. Those values are
+// not quoted.
+func (e listEntry) captured(r listRequest) (vars []string) {
+	fields := map[string]struct {
+		pattern *string
+		text    string
+	}{"Account": {e.account, r.account}, "Type": {e.kind, r.kind}, "Name": {e.name, r.name}, "Service": {e.service, r.service}}
+	for _, name := range []string{"Account", "Type", "Name", "Service"} {
+		p := fields[name].pattern
+		if p == nil {
+			continue
+		}
+		for _, found := range captureGroup.FindAllStringSubmatch(*p, -1) {
+			of, ok := fields[strings.ToUpper(found[1][:1])+found[1][1:]]
+			if !ok || of.pattern == nil || len(*of.pattern) < 2 || (*of.pattern)[0] != '/' || (*of.pattern)[len(*of.pattern)-1] != '/' {
+				continue
+			}
+			re, err := regexp.Compile((*of.pattern)[1 : len(*of.pattern)-1])
+			if err != nil {
+				continue
+			}
+			index, _ := strconv.Atoi(found[2])
+			if text := re.FindStringSubmatch(of.text); index >= 1 && index < len(text) {
+				vars = append(vars, found[0], text[index])
+			}
+		}
+	}
+	return vars
+}
+
+var captureGroup = regexp.MustCompile(`\$\{(.+?):(\d+)\}`)
+
+// matchesSome tries a pattern as it is, and then with the values of the labels, one after the other. Those are not
+// quoted either.
+func (r listRequest) matchesSome(p *string, s string, vars []string) bool {
 	if p == nil {
 		return true
 	}
-	ways := []map[string]string{{}}
+	if matchText(strings.NewReplacer(vars...).Replace(*p), s) {
+		return true
+	}
+	ways, some := [][]string{nil}, false
 	for key, values := range r.labels {
-		if !strings.Contains(*p, "${labels:"+key+"}") {
+		placeholder := "${labels:" + key + "}"
+		if !strings.Contains(*p, placeholder) {
 			continue
 		}
-		var more []map[string]string
+		some = true
+		var more [][]string
 		for _, w := range ways {
 			for _, v := range values {
-				one := map[string]string{key: v}
-				for k, o := range w {
-					one[k] = o
-				}
-				more = append(more, one)
+				more = append(more, append(slices.Clone(w), placeholder, v))
 			}
 		}
 		ways = more
 	}
-	return slices.ContainsFunc(ways, func(w map[string]string) bool { return matchText(r.fill(*p, w), s) })
-}
-
-func (r listRequest) fill(p string, labels map[string]string) string {
-	vars := []string{
-		"${account}", regexp.QuoteMeta(r.account), "${type}", regexp.QuoteMeta(r.kind),
-		"${name}", regexp.QuoteMeta(r.name), "${service}", regexp.QuoteMeta(r.service),
-	}
-	for key, v := range labels {
-		vars = append(vars, "${labels:"+key+"}", v)
-	}
-	return strings.NewReplacer(vars...).Replace(p)
+	return some && slices.ContainsFunc(ways, func(w []string) bool {
+		return matchText(strings.NewReplacer(append(slices.Clone(vars), w...)...).Replace(*p), s)
+	})
 }
 
 func matchText(p, s string) bool {

@@ -14,8 +14,10 @@ type importer struct {
 	reader
 	compiler *when.Compiler
 	labels   map[string]labelled
-	closed   bool // no request gets past the list
-	further  bool // whoever is not among the users is asked about elsewhere
+	statics  map[string]map[string][]string // labels of the users of the file, by name
+	sources  []string                       // of accounts, outside of the file
+	closed   bool                           // no request gets past the list
+	further  bool                           // whoever is not among the users is asked about elsewhere
 	out      output
 }
 
@@ -63,10 +65,14 @@ func (i *importer) all(root *yaml.Node) {
 		i.out.address = "127.0.0.1:5001"
 	}
 	i.token(top["token"], server)
-	for _, name := range []string{"ldap_auth", "ext_auth"} {
+	for _, name := range []string{"ext_auth", "google_auth", "github_auth", "oidc_auth", "gitlab_auth", "ldap_auth", "mongo_auth", "xorm_auth", "plugin_authn"} {
 		if _, ok := at(name); ok {
-			i.further = true
+			i.sources = append(i.sources, name)
+			i.further = i.further || name == "ldap_auth" || name == "ext_auth"
 		}
+	}
+	if _, ok := at("users"); !ok && len(i.sources) == 0 {
+		i.sources = []string{"a source that is not in this file"}
 	}
 	if n, ok := at("users"); ok {
 		i.ldapLabels(top["ldap_auth"]) // which labels are groups

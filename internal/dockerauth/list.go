@@ -3,6 +3,7 @@ package dockerauth
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 		i.problem(n, "the regular expression is none: %v", err)
 		return
 	}
-	l, always, never, unclear := compared(text, atom{})
+	l, always, never, unclear := compared(filled{text: text}, atom{})
 	switch {
 	case always, never && unclear == "", unclear == "" && l.form != like:
 	case strings.HasPrefix(inner, "^") && strings.HasSuffix(inner, "$"), strings.HasPrefix(inner, "(^|") && strings.HasSuffix(inner, "|$)"):
@@ -140,10 +141,49 @@ func (i *importer) list(n *yaml.Node) {
 	if len(i.problems) > 0 {
 		return
 	}
-	unsaid := make(map[int]bool)
-	reached := make([]bool, len(all))
-	matching := make([]bool, len(all))
-	var ordered []outRule
+	made := i.ordered(all, false)
+	if len(made.problems) > 0 {
+		// What placeholders cannot say may still be said of each user of the file.
+		if again := i.ordered(all, true); len(again.problems) < len(made.problems) {
+			made = again
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(made.problems)) {
+		i.problem(all[k].node, "this entry cannot be said exactly: %s", made.problems[k])
+	}
+	if len(i.problems) > 0 {
+		return
+	}
+	i.closed = made.closed
+	for k, w := range all {
+		i.local(w)
+		switch {
+		case !made.matching[k]:
+			i.note(Left, w.node, "it matches nothing that a registry asks for")
+		case !made.reached[k]:
+			i.note(Left, w.node, "it never decides: the entries before it match whatever it does%s", captures(w))
+		}
+	}
+	i.name(all, made.rules)
+	if doubts := i.doubts(all, made.reached); len(doubts) > 0 {
+		i.note(Changed, n, "the list: %d entries became %d rules. They grant nothing that docker_auth refused; they may grant less, since a rule compares as text what docker_auth reads as a pattern, by what is not in this file: %s",
+			len(all), len(i.out.rules), strings.Join(doubts, "; "))
+		return
+	}
+	i.note(Kept, n, "the list: %d entries became %d rules, which decide alike", len(all), len(i.out.rules))
+}
+
+// made is a list as rules.
+type made struct {
+	rules             []outRule
+	problems          map[int]string // by entry
+	matching, reached []bool         // by entry
+	closed            bool           // no request gets past it
+}
+
+// ordered turns the list into rules. With out, labels of the file's users are written out wherever they can be.
+func (i *importer) ordered(all []written, out bool) made {
+	m := made{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
 		entries := make([]entry, len(all))
 		of := scope.Repository
@@ -151,39 +191,64 @@ func (i *importer) list(n *yaml.Node) {
 			of = scope.All
 		}
 		for k, w := range all {
-			entries[k] = i.meaning(w, kind)
-			matching[k] = matching[k] || len(entries[k].areas) > 0
+			entries[k] = i.meaning(w, kind, out)
+			m.matching[k] = m.matching[k] || len(entries[k].areas) > 0
 		}
 		rules, problems, decide := order(entries, of)
 		for k, why := range problems {
-			if !unsaid[k] {
-				i.problem(all[k].node, "this entry cannot be said exactly: %s", why)
+			if _, told := m.problems[k]; !told {
+				m.problems[k] = why
 			}
-			unsaid[k] = true
 		}
 		for k, d := range decide {
-			reached[k] = reached[k] || d
+			m.reached[k] = m.reached[k] || d
 		}
 		for _, r := range rules {
-			ordered = append(ordered, outRule{rule: r, kind: kind})
+			m.rules = append(m.rules, outRule{rule: r, kind: kind})
 		}
-		i.closed = i.closed || closes(entries)
+		m.closed = m.closed || closes(entries)
 	}
-	if len(i.problems) > 0 {
-		return
+	slices.SortStableFunc(m.rules, func(a, b outRule) int { return cmp.Compare(a.entry, b.entry) })
+	return m
+}
+
+// doubts says what decides that is not in the file.
+func (i *importer) doubts(all []written, reached []bool) (doubts []string) {
+	add := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); !slices.Contains(doubts, text) {
+			doubts = append(doubts, text)
+		}
 	}
 	for k, w := range all {
-		i.local(w)
-		switch {
-		case !matching[k]:
-			i.note(Left, w.node, "it matches nothing that a registry asks for")
-		case !reached[k]:
-			i.note(Left, w.node, "it never decides: the entries before it match whatever it does%s", captures(w))
+		if !reached[k] {
+			continue
+		}
+		keys := append(w.match.labelsIn(), sortedKeys(w.match.labels)...)
+		for _, key := range keys {
+			if from := i.labelFrom(key); from != "" {
+				add("the label %s of %s (line %d)", key, from, w.node.Line)
+			}
+		}
+		patterns := w.match.patterns()
+		for _, key := range sortedKeys(w.match.labels) {
+			p := w.match.labels[key]
+			patterns = append(patterns, &p)
+		}
+		for _, p := range patterns {
+			if !slices.Contains(variables(p), "account") {
+				continue
+			}
+			if from := i.outside(); from != "" {
+				add("accounts of %s (line %d)", from, w.node.Line)
+			}
+			for _, u := range i.out.users {
+				if odd.matches(u.name) {
+					add("the account %s, which has no ${user} (line %d)", u.name, w.node.Line)
+				}
+			}
 		}
 	}
-	slices.SortStableFunc(ordered, func(a, b outRule) int { return cmp.Compare(a.entry, b.entry) })
-	i.name(all, ordered)
-	i.note(Kept, n, "the list: %d entries became %d rules, which decide alike", len(all), len(i.out.rules))
+	return doubts
 }
 
 // captures tells of the groups of a regular expression in a name.
@@ -204,30 +269,50 @@ func closes(entries []entry) bool {
 }
 
 // meaning is what an entry says of resources of a type.
-func (i *importer) meaning(w written, kind string) entry {
-	e := entry{line: w.node.Line}
-	all, never, unclear := w.match.conditions()
-	if !never {
-		var why string
-		e.areas, why = w.match.areas(kind)
-		unclear = cmp.Or(unclear, why)
-	}
-	for _, l := range all {
-		l, no, why := i.lowered(l)
-		unclear = cmp.Or(unclear, why)
-		if no {
-			e.areas = nil
+func (i *importer) meaning(w written, kind string, out bool) entry {
+	e := entry{line: w.node.Line, every: namesOf(kind)}
+	variants, from, unclear := i.variants(w.match, out)
+	e.unclear = unclear
+	for _, v := range variants {
+		all, never, why := w.match.conditions(v)
+		e.unclear = cmp.Or(e.unclear, why)
+		if never {
+			continue
 		}
-		e.when = append(e.when, l)
+		areas, why := v.areas(kind)
+		e.unclear = cmp.Or(e.unclear, why)
+		var when []literal
+		for _, l := range all {
+			l, no, why := i.lowered(l)
+			e.unclear = cmp.Or(e.unclear, why)
+			if no {
+				areas = nil
+			}
+			when = append(when, l)
+		}
+		if takes, _ := v.typed(kind); takes && v.accounts == nil {
+			e.from = from
+		}
+		if len(variants) == 1 {
+			e.when, when = when, nil
+		}
+		for _, a := range areas {
+			a.when = slices.Concat(when, a.when)
+			if !contradictory(a.when) {
+				e.areas = append(e.areas, a)
+			}
+		}
+	}
+	if len(variants) > 1 {
+		e.areas = tidy(e.areas)
 	}
 	for _, a := range e.areas {
 		for _, p := range a.pattern {
 			if known := i.labels[p.text]; p.kind == claim && (known.groups || known.lower) {
-				unclear = cmp.Or(unclear, fmt.Sprintf("the label %s is taken from a directory with parse_cn or lower_case, and cannot be a part of a name", p.text))
+				e.unclear = cmp.Or(e.unclear, fmt.Sprintf("the label %s is taken from a directory with parse_cn or lower_case, and cannot be a part of a name", p.text))
 			}
 		}
 	}
-	e.unclear = unclear
 	for _, name := range w.actions {
 		one, known := scope.ParseAction(name)
 		switch {
@@ -244,28 +329,41 @@ func (i *importer) meaning(w written, kind string) entry {
 
 // lowered is a literal about a label that docker_auth has in lower case, and Tidewaiter as it is written.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
-	if l.kind != label || !i.labels[l.key].lower {
+	known := i.labels[l.key]
+	if l.kind != label || known == (labelled{}) {
 		return l, false, ""
 	}
-	hasUpper := func(s string) bool { return strings.ContainsFunc(s, unicode.IsUpper) }
+	program := slices.Contains(i.sources, "ext_auth")
 	switch {
-	case l.form == oneOf:
+	case program && known.groups && l.key != "groups":
+		return l, false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here", l.key)
+	case !known.lower:
+		return l, false, ""
+	case program:
+		return l, false, fmt.Sprintf("the label %s is in lower case if it comes from ldap_auth (lower_case), and as it is if it comes from ext_auth: give one of them another name, and write an entry for each", l.key)
+	}
+	source := l.text
+	switch l.form {
+	case oneOf:
 		var values []string
 		for _, v := range l.values() {
-			if !hasUpper(v) {
+			if v == strings.ToLower(v) { // else it is in no text in lower case
 				values = append(values, regexp.QuoteMeta(v))
 			}
 		}
 		if values == nil {
-			return l, true, "" // lower_case leaves none that is equal
+			return l, true, ""
 		}
-		l.text = "^(?i:" + strings.Join(values, "|") + ")$"
-	case l.form == like && !hasUpper(l.text) && !strings.ContainsAny(l.text, `\[`):
-		l.text = "(?i)" + l.text
+		source = "(?s)^(?:" + strings.Join(values, "|") + ")$"
+	case like:
 	default:
-		return l, false, fmt.Sprintf("the label %s is taken in lower case, and what it is compared with cannot be", l.key)
+		return l, false, fmt.Sprintf("the label %s is taken in lower case, and what it is compared with cannot be: write an entry for each value", l.key)
 	}
-	l.form = like
+	text, ok := beforeLower(source)
+	if !ok {
+		return l, false, fmt.Sprintf("the label %s is taken in lower case, and %q asks where a word ends: write its values out", l.key, l.text)
+	}
+	l.form, l.text = like, text
 	return l, false, ""
 }
 
@@ -297,7 +395,7 @@ func (i *importer) name(all []written, rules []outRule) {
 		switch {
 		case r.deny && len(w.actions) > 0:
 			base += ": nothing else"
-		case r.kind == scope.TypeRegistry && !(w.match.kind != nil && w.match.typed(scope.TypeRegistry)):
+		case r.kind == scope.TypeRegistry && !w.match.names(scope.TypeRegistry):
 			base += ": the catalog"
 		}
 		r.name = base

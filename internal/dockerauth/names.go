@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -21,25 +22,46 @@ type marked struct {
 	labels []string // by mark
 }
 
-var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(?:account|name|type|service):[0-9]+)\}`)
+var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(?i:account|type|name|service|ip):[0-9]+)\}`)
 
-// mark replaces variables. It fails for those that rules have no place for.
-func mark(text, resource string) (m marked, unclear string) {
-	m.text = variable.ReplaceAllStringFunc(text, func(v string) string {
-		switch name := v[2 : len(v)-1]; {
+func isMark(r rune) bool { return r >= markAccount && r <= markLast }
+
+// reserved reports whether a character means something on the way from a text to a pattern.
+func reserved(r rune) bool { return isMark(r) || r <= '\x02' }
+
+// mark replaces variables. It fails for those that rules have no place for. resource is the type that is asked for; "" if
+// the text is compared with something else than a name.
+func mark(f filled, resource string) (m marked, unclear string) {
+	if strings.ContainsFunc(f.with(), reserved) {
+		return m, fmt.Sprintf("%q has a character that no name has: take it out", f.with())
+	}
+	m.text = variable.ReplaceAllStringFunc(f.text, func(v string) string {
+		name := v[2 : len(v)-1]
+		if value, ok := f.values[name]; ok {
+			return value
+		}
+		switch {
 		case name == "account":
 			return string(markAccount)
-		case name == "type":
+		case name == "type" && resource != "":
 			return resource
 		case strings.HasPrefix(name, "labels:"):
+			if !f.open {
+				return v // of whoever has no such label
+			}
 			key := strings.TrimPrefix(name, "labels:")
 			if slices.Contains(m.labels, key) {
-				unclear = fmt.Sprintf("%s stands twice in %q, and means the same value both times; in a rule each could be another", v, text)
+				unclear = fmt.Sprintf("%s stands twice in %q, and means the same value both times; in a rule each could be another", v, f.text)
 			}
 			m.labels = append(m.labels, key)
 			return string(markLabel + rune(len(m.labels)-1))
+		case f.values != nil && strings.HasPrefix(name, "account:"):
+			return v // a group that the expression does not have, or that found nothing
+		case strings.Contains(name, ":"):
+			unclear = fmt.Sprintf("%s in %q has no counterpart in a rule: write an entry for each account, such as {account: ann, name: \"ann/*\"}", v, f.text)
+			return ""
 		default:
-			unclear = fmt.Sprintf("%s in %q has no counterpart in a rule", v, text)
+			unclear = fmt.Sprintf("%s in %q has no counterpart in a rule: write its value out", v, f.text)
 			return ""
 		}
 	})
@@ -59,30 +81,43 @@ const mostNames = 64
 
 // names turns a pattern of names into areas. unclear says why that is not possible exactly; the areas then
 // have at least its names.
-func names(text, kind string) (areas []area, unclear string) {
-	m, unclear := mark(text, kind)
+func names(f filled, kind string) (areas []area, unclear string) {
+	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
 	if unclear != "" {
 		return all, unclear
 	}
+	written := f.with()
 	var texts []string
 	var ok bool
 	if inner, isExpression := expression(m.text); isExpression {
+		if _, err := regexp.Compile(inner); err != nil && !strings.ContainsFunc(inner, isMark) {
+			return nil, "" // it matches nothing, ever
+		}
+		if misplaced(inner) {
+			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part, or repeated; in a rule it can only be a whole one", written)
+		}
 		if texts, ok = translate(inner); !ok {
-			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names", text)
+			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: alternatives, .* and [^/]* can", written)
 		}
 	} else {
 		if _, err := path.Match(m.text, ""); err != nil {
+			if strings.ContainsFunc(m.text, isMark) {
+				return all, fmt.Sprintf("%q is no pattern", written)
+			}
 			return nil, "" // it matches nothing, ever
 		}
+		if misplacedInGlob(m.text) {
+			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part; in a rule it can only be a whole one", written)
+		}
 		if texts, ok = expand(m.text); !ok {
-			return all, fmt.Sprintf("%q would be more than %d patterns", text, mostNames)
+			return all, fmt.Sprintf("%q would be more than %d patterns", written, mostNames)
 		}
 	}
 	for _, t := range texts {
 		p, why := m.pattern(t)
 		if why != "" && p.possible() {
-			unclear = fmt.Sprintf("in %q, %s", text, why)
+			unclear = fmt.Sprintf("in %q, %s%s", written, why, insteadOf(f.text))
 		}
 		a := area{pattern: p}
 		if p.has(user) || p.has(claim) || strings.ContainsFunc(t, func(r rune) bool { return r >= markLabel && r <= markLast }) {
@@ -91,15 +126,81 @@ func names(text, kind string) (areas []area, unclear string) {
 		areas = append(areas, a)
 	}
 	if areas = tidy(areas); len(areas) > mostNames {
-		return all, fmt.Sprintf("%q would be %d patterns", text, len(areas))
+		return all, fmt.Sprintf("%q would be %d patterns", written, len(areas))
 	}
 	return areas, unclear
+}
+
+// unanchored is a regular expression that was meant to begin where a name does.
+var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
+
+// insteadOf says which form would do in place of a pattern.
+func insteadOf(text string) string {
+	if found := unanchored.FindStringSubmatch(text); found != nil {
+		return fmt.Sprintf(": it is found anywhere in a name, so that x%s/y has it as well; write \"/^%s\\/.*/\" for what begins with it", found[1], found[1])
+	}
+	return ""
+}
+
+// misplaced reports whether a variable stands in a regular expression where what it stands for would be taken apart:
+// in a class, behind a backslash, before a repetition, or where case is ignored.
+func misplaced(source string) bool {
+	if !strings.ContainsFunc(source, isMark) {
+		return false
+	}
+	alone := strings.Map(func(r rune) rune {
+		if isMark(r) {
+			return markLast
+		}
+		return r
+	}, source)
+	one, err := syntax.Parse(alone, syntax.Perl)
+	if err != nil {
+		return true
+	}
+	// A group around it changes nothing where it is text, and the meaning where it is one character among others.
+	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
+	return err != nil || one.String() != two.String() || takenApart(one)
+}
+
+func takenApart(re *syntax.Regexp) bool {
+	has := func(re *syntax.Regexp) bool { return re.Op == syntax.OpLiteral && slices.ContainsFunc(re.Rune, isMark) }
+	switch re.Op {
+	case syntax.OpLiteral:
+		return has(re) && re.Flags&syntax.FoldCase != 0
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+		if has(re.Sub[0]) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(re.Sub, takenApart)
+}
+
+// misplacedInGlob is misplaced for globs.
+func misplacedInGlob(glob string) bool {
+	for i := 0; i < len(glob); {
+		switch glob[i] {
+		case '\\':
+			if strings.IndexFunc(glob[i+1:], isMark) == 0 {
+				return true
+			}
+			i += 2
+		case '[':
+			end := i + classEnd(glob[i:])
+			if strings.ContainsFunc(glob[i:end], isMark) {
+				return true
+			}
+			i = end
+		default:
+			i++
+		}
+	}
+	return false
 }
 
 // pattern reads a text in which * stays in a part, and \x00 is any text with slashes in it.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	for word := range strings.SplitSeq(text, "/") {
-		isMark := func(r rune) bool { return r >= markAccount && r <= markLast }
 		switch first := []rune(word + " ")[0]; {
 		case word == "\x00":
 			p = append(p, part{kind: deep})

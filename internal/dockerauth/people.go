@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -42,6 +44,7 @@ func (i *importer) users(n *yaml.Node) {
 			continue
 		}
 		i.out.users = append(i.out.users, credential{e.name, hash})
+		i.statics[e.name] = map[string][]string{}
 		if keys["labels"] != nil {
 			i.userLabels(e.name, keys["labels"])
 		}
@@ -51,9 +54,27 @@ func (i *importer) users(n *yaml.Node) {
 	}
 }
 
+// oneLine reports whether a text can be a claim's name or value.
+func oneLine(s string) bool {
+	return s != "" && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s)
+}
+
 func (i *importer) userLabels(name string, n *yaml.Node) {
 	for _, l := range i.pairs(n) {
 		values := i.texts(l.value)
+		i.statics[name][l.name] = values
+		for k, v := range values {
+			lower := strings.ToLower(v)
+			switch known := i.labels[l.name]; {
+			case !oneLine(v):
+				i.problem(resolved(l.value.Content[k]), "a claim is text on one line, and %q is none: write another value in its place, here and in acl", v)
+			case known.lower && lower != v:
+				i.problem(resolved(l.value.Content[k]), "ldap_auth takes the label %s in lower case, and this user has %q: write %q here, or give the label of ldap_auth another name", l.name, v, lower)
+			}
+		}
+		if !oneLine(l.name) {
+			i.problem(l.key, "a claim's name is text on one line, and %q is none: write another, here and in acl", l.name)
+		}
 		if len(values) == 0 {
 			continue
 		}
@@ -96,6 +117,8 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 			attribute := i.text(keys["attribute"])
 			known := labelled{lower: i.yes(keys["lower_case"]), plain: true}
 			switch {
+			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]) && memberOf:
+				i.problem(l.key, "two labels are taken from memberOf with parse_cn, and groups have one name: keep one of them, here and in acl")
 			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]):
 				known.groups, memberOf = true, true
 			case i.yes(keys["parse_cn"]):

@@ -29,7 +29,10 @@ type reader struct {
 }
 
 func (r *reader) problem(n *yaml.Node, format string, args ...any) {
-	r.problems = append(r.problems, config.Problem{File: r.file, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)})
+	p := config.Problem{File: r.file, Line: n.Line, Column: n.Column, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(r.problems, p) {
+		r.problems = append(r.problems, p)
+	}
 }
 
 func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {

@@ -15,6 +15,9 @@ type entry struct {
 	areas   []area
 	actions scope.Actions
 	unclear string // why it cannot be said exactly; its areas are then at least what it matches
+
+	from  string  // the source outside of the file whose labels are in its names as patterns
+	every pattern // all names that it could be about then
 }
 
 // region is a part of what an entry matches.
@@ -23,6 +26,7 @@ type region struct {
 	pattern pattern
 	when    []literal
 	wide    bool // it has more than the entry matches, and only refuses
+	guessed bool // what it has depends on patterns that somebody else writes
 }
 
 // rule is one rule that says a part of an entry.
@@ -90,11 +94,17 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
-		for _, a := range e.areas {
+		areas := e.areas
+		if e.from != "" {
+			areas = append(slices.Clip(areas), area{pattern: e.every, when: []literal{is(signedIn)}})
+		}
+		for k, a := range areas {
 			r := region{entry: i, pattern: a.pattern, when: distinct(slices.Concat(e.when, a.when))}
+			r.guessed = k == len(e.areas)
+			r.wide = r.guessed
 			w := condition{all: r.when}
 			for _, before := range regions {
-				if before.entry == i || entries[before.entry].unclear != "" {
+				if before.entry == i || before.wide || entries[before.entry].unclear != "" {
 					continue
 				}
 				w.none = append(w.none, covering(before, r)...)
@@ -108,12 +118,26 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
+// odd is an account's name that has no ${user}, though it could be a part of a name: with a slash, or with a colon.
+var odd = atom{kind: account, form: like, text: "[/:]"}
+
+// between is an account's name that docker_auth reads as a regular expression, where it stands for a whole pattern.
+var between = atom{kind: account, form: like, text: "(?s)^/.+/$"}
+
 // widened adds what stands for ${user} where an account's name has a slash in it: in rules it stands for nothing then.
 // So that nobody gets more by such a name, an entry that refuses is taken to refuse all of these names.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
 		all = append(all, r)
+		if i := slices.IndexFunc(r.when, func(l literal) bool { return l.form == accounts && !l.not }); i >= 0 {
+			more := r
+			more.wide = true
+			more.when = append(slices.Delete(slices.Clone(r.when), i, i+1), is(between))
+			if !contradictory(more.when) {
+				all = append(all, more)
+			}
+		}
 		if !r.pattern.has(user) {
 			continue
 		}
@@ -125,8 +149,11 @@ func widened(regions []region) []region {
 			}
 			p = append(p, q)
 		}
+		if len(r.pattern) == 1 {
+			p = everything
+		}
 		r.pattern, r.wide = p.normal(), true
-		r.when = append(slices.Clip(r.when), is(atom{kind: account, form: like, text: "/"}))
+		r.when = append(slices.Clip(r.when), is(odd))
 		if !contradictory(r.when) {
 			all = append(all, r)
 		}
@@ -162,7 +189,11 @@ func (o *ordering) problem(i int, format string, args ...any) {
 
 func (o *ordering) order() {
 	for j, r := range o.regions {
-		if o.refusing(r) {
+		switch {
+		case !o.refusing(r):
+		case r.guessed:
+			o.guess(j)
+		default:
 			o.refuse(j)
 		}
 	}
@@ -170,6 +201,20 @@ func (o *ordering) order() {
 		if o.allowing(r) {
 			o.allow(i)
 		}
+	}
+}
+
+// guess tells of what refuses by patterns that somebody else writes, if any entry after it allows: no rule
+// can refuse as much, and one that refused less would open what was closed.
+func (o *ordering) guess(j int) {
+	r := o.regions[j]
+	for _, after := range o.regions[j+1:] {
+		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
+			continue
+		}
+		o.problem(r.entry, "it takes %s from what line %d allows, by labels that come from %s, and docker_auth reads their values as patterns: a rule compares them as text, and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this one behind line %d",
+			o.action, o.entries[after.entry].line, o.entries[r.entry].from, o.entries[after.entry].line)
+		return
 	}
 }
 
@@ -267,7 +312,7 @@ func (o *ordering) allow(i int) {
 		j := a.next
 		a.next++
 		refusal := o.regions[j]
-		if !o.refusing(refusal) || o.denied[j] {
+		if !o.refusing(refusal) || o.denied[j] || refusal.guessed {
 			work = append(work, a)
 			continue
 		}

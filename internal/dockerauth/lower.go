@@ -1,0 +1,108 @@
+package dockerauth
+
+import (
+	"cmp"
+	"regexp/syntax"
+	"slices"
+	"sync"
+	"unicode"
+)
+
+// docker_auth compares with what strings.ToLower makes of a directory's value, and a rule with the value itself. So the
+// rule's expression has, for each character, all that become it. Ignoring case would not do: ſ and s are alike
+// then, though ſ is in lower case, and İ and i are not, though İ becomes i.
+
+// uppers are the characters that become another in lower case, by that one.
+var uppers = sync.OnceValue(func() map[rune][]rune {
+	all := make(map[rune][]rune)
+	for r := range unicode.MaxRune + 1 {
+		if lower := unicode.ToLower(r); lower != r {
+			all[lower] = append(all[lower], r)
+		}
+	}
+	return all
+})
+
+// beforeLower returns an expression that matches a text where another matches what the text is in lower case. It
+// fails for what depends on more than one character.
+func beforeLower(source string) (string, bool) {
+	re, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return "", false
+	}
+	re, ok := lowerExpression(re)
+	if !ok {
+		return "", false
+	}
+	return re.String(), true
+}
+
+func lowerExpression(re *syntax.Regexp) (*syntax.Regexp, bool) {
+	switch re.Op {
+	case syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return nil, false // the sign for kelvin is no letter there, and k is
+	case syntax.OpLiteral:
+		all := &syntax.Regexp{Op: syntax.OpConcat}
+		for _, r := range re.Rune {
+			ranges := []rune{r, r}
+			if re.Flags&syntax.FoldCase != 0 {
+				for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+					ranges = append(ranges, f, f)
+				}
+			}
+			all.Sub = append(all.Sub, lowerClass(ranges))
+		}
+		return all, true
+	case syntax.OpCharClass:
+		return lowerClass(re.Rune), true
+	}
+	for i, sub := range re.Sub {
+		one, ok := lowerExpression(sub)
+		if !ok {
+			return nil, false
+		}
+		re.Sub[i] = one
+	}
+	return re, true
+}
+
+// lowerClass returns the class of the characters that become one of others.
+func lowerClass(ranges []rune) *syntax.Regexp {
+	class := &syntax.Regexp{Rune: ranges}
+	type span struct{ from, to rune }
+	var spans []span
+	for i := 0; i+1 < len(ranges); i += 2 {
+		from := ranges[i]
+		for r := from; r <= ranges[i+1]; r++ {
+			if unicode.ToLower(r) != r { // it never is in lower case
+				if from < r {
+					spans = append(spans, span{from, r - 1})
+				}
+				from = r + 1
+			}
+		}
+		if from <= ranges[i+1] {
+			spans = append(spans, span{from, ranges[i+1]})
+		}
+	}
+	for lower, all := range uppers() {
+		if inClass(class, lower) {
+			for _, r := range all {
+				spans = append(spans, span{r, r})
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	made := &syntax.Regexp{Op: syntax.OpCharClass}
+	for _, s := range spans {
+		if n := len(made.Rune); n > 0 && s.from <= made.Rune[n-1]+1 {
+			made.Rune[n-1] = max(made.Rune[n-1], s.to)
+			continue
+		}
+		made.Rune = append(made.Rune, s.from, s.to)
+	}
+	if len(made.Rune) == 0 {
+		made.Op = syntax.OpNoMatch
+	}
+	return made
+}
