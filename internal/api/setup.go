@@ -26,7 +26,7 @@ func (a *API) setupRoutes() {
 	}, func(ctx context.Context, in *settingUp) (*made[Account], error) {
 		c := calling(ctx)
 		u, err := a.Accounts.SetUp(ctx, identity.NewSecret(in.Body.Secret),
-			accounts.NewUser{Name: in.Body.Name, Password: identity.NewSecret(in.Body.Password)}, c.server.Remote(c.request))
+			accounts.NewUser{Name: in.Body.Name, Password: identity.NewSecret(in.Body.Password)}, c.server.Located(c.request))
 		return created("/users/"+u.Name, u.ID, u.Version, plainAccount(&u), err)
 	})
 }

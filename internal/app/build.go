@@ -146,7 +146,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		Sources:  sources,
 		Throttle: a.throttle(cfg),
 		Dummy: func(ctx context.Context, c identity.Credentials) error {
-			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
+			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
 		},
 	}), nil
 }

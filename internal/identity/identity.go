@@ -47,13 +47,23 @@ type Credentials struct {
 	Kind     Kind
 	Name     string
 	Secret   Secret
-	Registry string // service name
-	Remote   netip.Addr
+	Registry string     // service name
+	Remote   netip.Addr // of the client; invalid: not known
+	Peer     netip.Addr // at the other end of the connection, where Remote is not known: a proxy
 	Client   string
 
 	// KnownPlace means that the name has signed in from Remote before. Whoever decides about rate limits
 	// sets it, before the sources see the credentials: a password from there is checked before others.
 	KnownPlace bool
+}
+
+// CountedAt is the address whose limits an attempt counts against. Clients of whom a proxy tells no
+// address share the proxy's, so that hiding is no way round a limit.
+func (c *Credentials) CountedAt() netip.Addr {
+	if c.Remote.IsValid() {
+		return c.Remote
+	}
+	return c.Peer
 }
 
 // Verified is who somebody proved to be.

@@ -284,14 +284,15 @@ func (t *Throttle) refused(by *atomic.Uint64, d delay) error {
 
 // sourceKey is the key of the address, for credentials of its kind; 0 if the address is not known.
 func (t *Throttle) sourceKey(c *Credentials) uint64 {
-	if !c.Remote.IsValid() {
+	from := c.CountedAt()
+	if !from.IsValid() {
 		return 0
 	}
 	kind := uint64(4)
 	if c.Kind != Password {
 		kind = 5
 	}
-	at := block(c.Remote).As16()
+	at := block(from).As16()
 	return mix(kind, maphash.Bytes(t.addressSeed, at[:]), 0)
 }
 

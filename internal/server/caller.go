@@ -37,7 +37,7 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 
 // SignIn is Caller for what was shown elsewhere in the request, as in a form.
 func (s *Server) SignIn(r *http.Request, shown identity.Credentials) (Caller, error) {
-	shown.Remote = s.remote(r)
+	s.locate(r, &shown)
 	shown.Client = clientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), shown)
 	if err != nil {
@@ -117,8 +117,11 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	return f
 }
 
-// Remote is the address of a request's client, behind the proxies that are trusted.
-func (s *Server) Remote(r *http.Request) netip.Addr { return s.remote(r) }
+// Located returns credentials with nothing but the addresses that a request comes from.
+func (s *Server) Located(r *http.Request) (c identity.Credentials) {
+	s.locate(r, &c)
+	return c
+}
 
 // Panicked makes an error of what a handler panicked with. The stack goes to the log alone.
 func Panicked(p any) error { return panicked(p) }

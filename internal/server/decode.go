@@ -86,7 +86,7 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	if client == "" {
 		client = r.UserAgent()
 	}
-	credentials.Remote = s.remote(r)
+	s.locate(r, &credentials)
 	credentials.Client = clientName(client)
 	return issuer.Request{
 		Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials,

@@ -5,6 +5,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // peer is the address at the other end of the connection; the zero address if it has none.
@@ -13,39 +17,119 @@ func peer(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return at.Addr().Unmap()
+	return plain(at.Addr())
 }
 
-// remote is the client's address: the peer, or, where that is a trusted proxy, what the chain of
-// trusted proxies says. It walks X-Forwarded-For from the right and stops at the first address that is
-// no trusted proxy: what stands left of it anybody may have written. A part that is no address ends the
-// walk too, at the proxy that passed it on.
+// plain is an address as it is compared: IPv4 in IPv6 is IPv4, and the zone is dropped, which is a
+// name of this machine's and lets no network contain the address.
+func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
+
+// maxHops bounds how many addresses of X-Forwarded-For are looked at.
+const maxHops = 64
+
+// remote is the client's address, or the zero address if it is not known. It is known in two cases:
+// the peer is no trusted proxy, or a trusted proxy says whom it passes on.
+//
+// Of a trusted proxy, X-Forwarded-For is read from the right up to the first address that is no
+// trusted proxy: what stands left of it anybody may have written. What cannot be read there makes the
+// address unknown. It is never taken to be the proxy's own, which may be allowed more: a proxy is
+// often on this machine or in the office's network.
+//
+// The same goes for a request that was passed on without X-Forwarded-For, as other headers show:
+// somebody is behind the proxy, and nothing that is believed says who. Without any such header the
+// peer is the client: a health check of the proxy, or a program on its machine.
 func (s *Server) remote(r *http.Request) netip.Addr {
-	at := peer(r)
-	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
-		return at
-	}
-	lines := r.Header["X-Forwarded-For"]
-	for i := len(lines) - 1; i >= 0; i-- {
-		rest := lines[i]
-		for rest != "" {
-			var part string
-			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
-				rest, part = rest[:comma], rest[comma+1:]
-			} else {
-				rest, part = "", rest
-			}
-			next, err := netip.ParseAddr(strings.TrimSpace(part))
-			if err != nil {
-				return at
-			}
-			if at = next.Unmap(); !s.trusted(at) {
-				return at
-			}
+	at, unclear := s.client(r)
+	if unclear != "" {
+		if missed, ok := s.unclear.take(s.Now()); ok {
+			s.Log.Warn("the address of a client is not known: conditions on request.ip fail",
+				"proxy", peer(r), "because", unclear, "path", brief(r.URL.Path), "not_logged", missed)
 		}
 	}
 	return at
 }
+
+// locate says where credentials come from.
+func (s *Server) locate(r *http.Request, c *identity.Credentials) {
+	if c.Remote = s.remote(r); !c.Remote.IsValid() {
+		c.Peer = peer(r)
+	}
+}
+
+// client returns what remote does, and why the address is not known.
+func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
+	at = peer(r)
+	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
+		return at, ""
+	}
+	lines := r.Header["X-Forwarded-For"]
+	if len(lines) == 0 {
+		for h := range r.Header {
+			if passedOn(h) {
+				return netip.Addr{}, "the proxy sends " + brief(h) + " and no X-Forwarded-For"
+			}
+		}
+		return at, ""
+	}
+	hops := 0
+	for i := len(lines) - 1; i >= 0; i-- {
+		for rest, more := lines[i], true; more; {
+			if hops++; hops > maxHops {
+				return netip.Addr{}, "X-Forwarded-For is too long"
+			}
+			var part string
+			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
+				rest, part = rest[:comma], rest[comma+1:]
+			} else {
+				part, more = rest, false
+			}
+			next, ok := forwardedAddr(strings.Trim(part, " \t"))
+			if !ok {
+				return netip.Addr{}, "X-Forwarded-For has " + quoted(part) + " in it, which is no address"
+			}
+			if at = next; !s.trusted(at) {
+				return at, ""
+			}
+		}
+	}
+	return at, ""
+}
+
+// maxForwarded is the length of the longest address with quotes, brackets, a zone and a port.
+const maxForwarded = 100
+
+// forwardedAddr reads an address as proxies write it: 192.0.2.7, 192.0.2.7:1234 (Azure's gateway),
+// 2001:db8::7, [2001:db8::7], [2001:db8::7]:443, and each of them in quotes. 2001:db8::7:443 is an
+// address without a port, since nothing tells it apart. An address that is none of anybody (0.0.0.0)
+// is not taken.
+func forwardedAddr(text string) (netip.Addr, bool) {
+	if len(text) > maxForwarded {
+		return netip.Addr{}, false
+	}
+	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
+		text = text[1 : n-1]
+	}
+	at, err := netip.ParseAddr(text)
+	if err != nil {
+		if n := len(text); n >= 2 && text[0] == '[' && text[n-1] == ']' {
+			if at, err = netip.ParseAddr(text[1 : n-1]); err == nil && !at.Is6() {
+				return netip.Addr{}, false
+			}
+		} else {
+			var withPort netip.AddrPort
+			withPort, err = netip.ParseAddrPort(text)
+			at = withPort.Addr()
+		}
+	}
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	at = plain(at)
+	return at, !at.IsUnspecified()
+}
+
+// quoted is brief for text that may be empty.
+func quoted(text string) string { return `"` + brief(strings.TrimSpace(text)) + `"` }
 
 func (s *Server) trusted(at netip.Addr) bool {
 	for _, p := range s.TrustedProxies {
@@ -91,4 +175,23 @@ func passedOn(header string) bool {
 		return true
 	}
 	return strings.HasPrefix(header, "X-Forwarded") || strings.HasPrefix(header, "X-Original-")
+}
+
+// seldom lets one line a minute into the log, and counts the others.
+type seldom struct {
+	mu     sync.Mutex
+	last   time.Time
+	missed int
+}
+
+// take says whether a line is logged now, and how many were not since the last.
+func (l *seldom) take(now time.Time) (missed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if since := now.Sub(l.last); since >= 0 && since < time.Minute {
+		l.missed++
+		return 0, false
+	}
+	missed, l.missed, l.last = l.missed, 0, now
+	return missed, true
 }

@@ -69,6 +69,7 @@ type Server struct {
 	Options
 	senders []sender
 	pauses  *pauses
+	unclear seldom // lines about addresses of clients that are not known
 }
 
 // New returns a Server. It starts nothing.

@@ -403,7 +403,7 @@ func TestFirstStart(t *testing.T) {
 			t.Fatal(expires, err)
 		}
 		admin := func(secret identity.Secret, name string) error {
-			_, err := h.SetUp(ctx, secret, accounts.NewUser{Name: name, Password: identity.NewSecret(secretOf(name))}, shown("", "").Remote)
+			_, err := h.SetUp(ctx, secret, accounts.NewUser{Name: name, Password: identity.NewSecret(secretOf(name))}, shown("", ""))
 			return err
 		}
 		for what, wrong := range map[string]identity.Secret{
@@ -412,7 +412,7 @@ func TestFirstStart(t *testing.T) {
 			is(t, what, admin(wrong, "ann"), accounts.ErrForbidden)
 		}
 		is(t, "a taken name", admin(secret, "bob"), accounts.ErrExists)
-		_, err = h.SetUp(ctx, secret, accounts.NewUser{Name: "ann"}, shown("", "").Remote)
+		_, err = h.SetUp(ctx, secret, accounts.NewUser{Name: "ann"}, shown("", ""))
 		invalid(t, "without a password", err, "password")
 		is(t, "the secret", admin(secret, "ann"), nil)
 		is(t, "a second time", admin(secret, "eve"), accounts.ErrForbidden)
@@ -431,7 +431,7 @@ func TestFirstStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.clock.add(expires.Sub(h.clock.Now()))
-		_, err = h.SetUp(t.Context(), secret, accounts.NewUser{Name: "ann", Password: identity.NewSecret(secretOf("ann"))}, shown("", "").Remote)
+		_, err = h.SetUp(t.Context(), secret, accounts.NewUser{Name: "ann", Password: identity.NewSecret(secretOf("ann"))}, shown("", ""))
 		is(t, "an expired secret", err, accounts.ErrForbidden)
 	})
 }

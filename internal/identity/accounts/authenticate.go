@@ -149,7 +149,7 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 
 // requester is for whom a hash is computed: addresses take turns.
 func requester(c identity.Credentials) password.Requester {
-	return password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}
+	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
 // refused puts what a comparison said into the words of a source. What it does not know stays an outage.

@@ -96,7 +96,7 @@ func (h *house) writes() map[string]func() error {
 		"IssueRefresh": func() error { _, err := h.IssueRefresh(ctx, shown("ann", laptop), verified); return err },
 		"SetupSecret":  func() error { _, _, err := h.SetupSecret(ctx); return err },
 		"SetUp": func() error {
-			_, err := h.SetUp(ctx, offered, accounts.NewUser{Name: "eve", Password: secret}, ann.Remote)
+			_, err := h.SetUp(ctx, offered, accounts.NewUser{Name: "eve", Password: secret}, identity.Credentials{Remote: ann.Remote})
 			return err
 		},
 	}

@@ -190,7 +190,7 @@ func (w *laborer) setUp(ctx context.Context, name string) error {
 		w.Write("setup.offer", func() (err error) { offer, _, err = w.SetupSecret(ctx); return err })
 	}
 	w.Write("user.add", func() error {
-		_, err := w.SetUp(ctx, offer, accounts.NewUser{Name: name, Password: identity.NewSecret(phrase)}, shown("", "").Remote)
+		_, err := w.SetUp(ctx, offer, accounts.NewUser{Name: name, Password: identity.NewSecret(phrase)}, shown("", ""))
 		return err
 	})
 	w.Write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), name, 0) })

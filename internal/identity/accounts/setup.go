@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -58,19 +57,19 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 }
 
 // SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden, and counts as
-// a wrong token at sign-in does: whoever shows many gets an identity.ThrottledError.
-func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
-	account, err := a.setUp(ctx, secret, u, remote)
+// a wrong token at sign-in does: whoever shows many gets an identity.ThrottledError. Of from only the addresses count.
+func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
+	account, err := a.setUp(ctx, secret, u, from)
 	if err != nil {
 		return Account{}, fmt.Errorf("setting up: %w", err)
 	}
 	return account, nil
 }
 
-func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, remote netip.Addr) (Account, error) {
+func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
 	letter, d, ok := parseSecret(secret.Reveal())
 	// Before the hash, which is dear; the transaction looks again.
-	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: remote}
+	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: from.Remote, Peer: from.Peer}
 	err := a.o.Throttle().Try(shown, func() error {
 		if !ok || letter != letterSetup {
 			return identity.ErrRejected
@@ -95,7 +94,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 	}
 	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, Administrators))}, hash: hash}
 	by := rulebook.Operator("setup")
-	by.Remote = remote
+	by.Remote = from.Remote
 	err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := takeOffer(ctx, tx, d, a.now()); err != nil {
 			return nil, err

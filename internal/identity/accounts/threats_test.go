@@ -551,7 +551,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		var text []string
 		says := func(_ any, err error) { text = append(text, fmt.Sprintf("%v %+v", err, err)) }
 		says(h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Hash: canary}))
-		says(h.SetUp(t.Context(), canary, accounts.NewUser{Name: "bob"}, shown("", "").Remote))
+		says(h.SetUp(t.Context(), canary, accounts.NewUser{Name: "bob"}, shown("", "")))
 		ann := h.as(shown("ann", laptop))
 		for range 4 { // and then it has to wait
 			says(h.ChangePassword(t.Context(), ann, canary, canary))
@@ -723,7 +723,7 @@ func TestASetUpSecretIsUsedOnce(t *testing.T) {
 		for i := range 6 {
 			all.Go(func() {
 				u := accounts.NewUser{Name: fmt.Sprintf("admin%d", i), Password: identity.NewSecret("correct horse battery")}
-				switch _, err := h.SetUp(t.Context(), secret, u, shown("", "").Remote); {
+				switch _, err := h.SetUp(t.Context(), secret, u, shown("", "")); {
 				case err == nil:
 					made.Add(1)
 				case !errors.Is(err, accounts.ErrForbidden) && !errors.Is(err, accounts.ErrExists):

@@ -159,7 +159,7 @@ func (f *File) Len() int { return len(f.entries.Load().named) }
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries.Load().named)) }
 
 func requester(c identity.Credentials) password.Requester {
-	return password.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace}
+	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
 // answer puts what a comparison said into the words of a source. What it does not know stays an outage.
