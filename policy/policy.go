@@ -28,8 +28,9 @@
 //
 // Everybody is anyone. Whoever showed no credential is anonymous; all others are signed-in, one of
 // user:NAME, robot:NAME and workload:NAME, and group:NAME for each of their groups. Names are
-// compared byte by byte. A subject is never a pattern, and no name that a person, a group or a robot
-// could be given changes what a rule means.
+// compared byte by byte, but for distinguished names of a directory (RFC 4514), which are compared as
+// such: group:CN=Ops,DC=example,DC=com is also for the group cn=ops,dc=example,dc=com. A subject is never a
+// pattern, and no name that a person, a group or a robot could be given changes what a rule means.
 //
 // # Patterns
 //

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
 // subject is somebody a rule speaks of, and what a principal is or belongs to: a principal has a
 // subject or it has not, and that is all there is to it. Subjects are no patterns.
+//
+// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is in its canonical form here,
+// on both sides: a rule that spells it in another way than the directory is for the same group.
 type subject struct {
 	kind subjectKind
 	name string // "" for the kinds without one
@@ -75,13 +80,13 @@ func (who *Principal) subject(i int) subject {
 	case 2:
 		switch who.Kind {
 		case Robot:
-			return subject{robot, who.Name}
+			return subject{robot, dn.Canonical(who.Name)}
 		case Workload:
-			return subject{workload, who.Name}
+			return subject{workload, dn.Canonical(who.Name)}
 		}
-		return subject{user, who.Name}
+		return subject{user, dn.Canonical(who.Name)}
 	}
-	return subject{group, who.Groups[i-3]}
+	return subject{group, dn.Canonical(who.Groups[i-3])}
 }
 
 // has reports whether the principal has the subject.
@@ -138,7 +143,7 @@ func parseSubject(text string) (subject, *flaw) {
 	case !printable(name):
 		return subject{}, &flaw{text: fmt.Sprintf("the subject %q has a character that cannot be seen", text)}
 	}
-	return subject{kind, name}, nil
+	return subject{kind, dn.Canonical(name)}, nil
 }
 
 // otherKinds are what others call the kinds of subjects.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
@@ -25,7 +26,7 @@ func (c *checking) world() world {
 		switch {
 		case s.HTPasswd != nil:
 			for group := range s.HTPasswd.Groups {
-				w.groups = append(w.groups, group)
+				w.groups = append(w.groups, dn.Canonical(group))
 			}
 		case s.OIDC != nil:
 			provider, err := newProvider(c.cfg, s.OIDC, nil, nil)
@@ -42,13 +43,11 @@ func (c *checking) world() world {
 	return w
 }
 
-// subjects warns of groups, workloads and robots that rules name and no source can have. A deny for one of them
-// would close nothing.
+// subjects warns of groups, workloads and robots that rules name and no source can have, and of names that
+// were meant as distinguished names and are none. A deny for one of them would close nothing.
 func (c *checking) subjects() {
 	w := c.world()
-	if w.open || len(c.cfg.Identity) == 0 {
-		return
-	}
+	w.open = w.open || len(c.cfg.Identity) == 0
 	told := make(map[string]bool)
 	c.cfg.Subjects(func(rule *policy.Rule, subject string, at config.Place) bool {
 		if text, meant := w.doubt(subject); text != "" && !told[subject] {
@@ -133,9 +132,15 @@ func kindsOf(s config.Source, claim string) (can when.Kinds) {
 // doubt says why nobody can be the subject, and who was meant; "" if somebody can.
 func (w world) doubt(subject string) (text, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
+	if why := dn.Doubt(name); why != "" {
+		return fmt.Sprintf("%q looks like a distinguished name and is none: %s; it is compared as it is written", name, why), ""
+	}
+	if w.open {
+		return "", ""
+	}
 	switch kind {
 	case "group":
-		if slices.Contains(w.groups, name) || slices.ContainsFunc(w.issuers, func(p *oidc.Provider) bool { return p.MightBeIn(name) }) {
+		if slices.Contains(w.groups, dn.Canonical(name)) || slices.ContainsFunc(w.issuers, func(p *oidc.Provider) bool { return p.MightBeIn(name) }) {
 			return "", ""
 		}
 		meant = config.Nearest(name, w.groups)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -29,6 +30,7 @@ func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page
 
 // SetMember gives somebody a role in a namespace, in place of the one that they may have. Having it already is success.
 func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, role string, version int64) (Namespace, error) {
+	subject = canonicalSubject(subject)
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := b.mayBeMember(by, subject, n.Name); err != nil {
 			return nil, err
@@ -61,7 +63,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, 
 // RemoveMember ends a membership. Not being a member is success.
 func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subject string, version int64) (Namespace, error) {
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
-		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
+		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
 		if errors.Is(err, ErrNotFound) {
 			return nil, nil
 		}
@@ -69,13 +71,23 @@ func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subjec
 			return nil, err
 		}
 		n.Size--
-		_, err = tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE namespace_id = $1 AND subject = $2", n.ID, subject)
-		return &journal.Change{Action: "namespace.member.remove", Target: n.Name, From: map[string]any{"member": subject, "role": was.Role}}, err
+		_, err = tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE namespace_id = $1 AND subject = $2", n.ID, was.Subject)
+		return &journal.Change{Action: "namespace.member.remove", Target: n.Name, From: map[string]any{"member": was.Subject, "role": was.Role}}, err
 	})
 	if err != nil {
 		return Namespace{}, fmt.Errorf("removing %.80q from %.130q: %w", subject, namespace, err)
 	}
 	return n, nil
+}
+
+// canonicalSubject returns a subject with the canonical spelling of a distinguished name: somebody has one role in a namespace, and
+// loses it however the name is spelled.
+func canonicalSubject(subject string) string {
+	kind, name, _ := strings.Cut(subject, ":")
+	if c := dn.Canonical(name); c != name {
+		return kind + ":" + c
+	}
+	return subject
 }
 
 // mayBeMember is an error for subjects that the actor cannot make members. The robots of another namespace come and go with

@@ -36,7 +36,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 			err := checkSubject(subject)
 			if err == nil {
 				err = inserted(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-					made.ID, subject, Owner, ms(made.Created)))
+					made.ID, canonicalSubject(subject), Owner, ms(made.Created)))
 			}
 			if invalid, ok := errors.AsType[*InvalidError](err); ok {
 				return nil, &InvalidError{"owners", invalid.Text}

@@ -86,6 +86,26 @@ func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
 	})
 }
 
+// A group of a directory is one member, in whatever spelling it is added and removed.
+func TestAMemberIsOneHoweverItIsSpelled(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		team(t, d, "team", `group:CN=Ops\2C EU,DC=example,DC=com`)
+		ann := user("ann")
+		ann.Groups = []string{`cn=ops\, eu,dc=example,dc=com`}
+		d.grants(ann, "repository:team/app:pull,push", "pull,push")
+		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", `group:cn="OPS, EU", dc=example, dc=com`, rulebook.Reader, 0))
+		d.grants(ann, "repository:team/app:pull,push", "pull")
+		n := ok[rulebook.Namespace](t)(d.RemoveMember(ctx, operator, "team", `group:cn=ops\, EU,dc=example,dc=com`, 0))
+		d.grants(ann, "repository:team/app:pull,push", "")
+		if n.Size != 0 {
+			t.Errorf("%d members are left", n.Size)
+		}
+		_, err := d.AddNamespace(ctx, operator, rulebook.NewNamespace{Name: "x", Owners: []string{"group:CN=a,DC=b", "group:cn=a,dc=b"}})
+		invalid(t, err, "owners")
+	})
+}
+
 // A namespace is neither inside another nor around one, and its name is canonical.
 func TestNamespacesDoNotOverlap(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {

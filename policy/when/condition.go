@@ -87,7 +87,7 @@ func (c *condition) Holds(r *policy.Request) (bool, error) {
 	seen := requests.Get().(*request)
 	seen.Request = r
 	value, _, err := program.Eval(seen)
-	seen.Request = nil
+	seen.Request, seen.list.Lister = nil, nil
 	requests.Put(seen)
 	if err != nil {
 		return false, &failure{c, err}

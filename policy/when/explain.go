@@ -22,7 +22,7 @@ func (c *condition) Explain(r *policy.Request) []policy.Value {
 	if err != nil {
 		return nil
 	}
-	_, details, err := program.Eval(&request{r})
+	_, details, err := program.Eval(&request{Request: r})
 	if details == nil || details.State() == nil {
 		return []policy.Value{{Expression: c.text, Value: "an error: " + c.why(err)}}
 	}

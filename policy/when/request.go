@@ -1,12 +1,16 @@
 package when
 
 import (
+	"slices"
 	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -43,7 +47,10 @@ const (
 )
 
 // request is what CEL sees of a policy.Request. Whatever a condition does not name is not looked at.
-type request struct{ *policy.Request }
+type request struct {
+	*policy.Request
+	list groupList // what groups is, so that it takes no memory of its own
+}
 
 var requests = sync.Pool{New: func() any { return new(request) }}
 
@@ -56,7 +63,8 @@ func (r *request) ResolveName(name string) (any, bool) {
 	case varClaims:
 		return r.claims(), true
 	case varGroups:
-		return r.groups(), true
+		r.list.Lister = types.NewStringList(types.DefaultTypeAdapter, canonical(r.groups()))
+		return &r.list, true
 	case varUser:
 		return types.String(r.user()), true
 	case varIP:
@@ -94,6 +102,32 @@ func (r *request) groups() []string {
 		return nil
 	}
 	return r.Principal.Groups
+}
+
+// groupList is a list of groups in which a distinguished name is found however it is spelled, as in the
+// subjects of rules. All that is not found so has the canonical spelling.
+type groupList struct{ traits.Lister }
+
+// Contains is part of traits.Container: "CN=Ops,DC=example,DC=com" in groups.
+func (l *groupList) Contains(value ref.Val) ref.Val {
+	if text, ok := value.(types.String); ok {
+		value = types.String(dn.Canonical(string(text)))
+	}
+	return l.Lister.Contains(value)
+}
+
+// canonical returns names in their canonical spelling: the list itself, if they are, as those of sources are.
+func canonical(names []string) []string {
+	for i, name := range names {
+		if c := dn.Canonical(name); c != name {
+			own := slices.Clone(names)
+			for k := i; k < len(own); k++ {
+				own[k] = dn.Canonical(own[k])
+			}
+			return own
+		}
+	}
+	return names
 }
 
 // user is the name of a user. A robot and a workload have none, as they have no ${user}: whoever may

@@ -17,7 +17,7 @@ func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 	if err != nil {
 		return nil // it fails whatever is known
 	}
-	seen := &partial{request: request{r}, unknown: u}
+	seen := &partial{request: request{Request: r}, unknown: u}
 	value, _, err := program.Eval(seen)
 	var on []string
 	if left, ok := value.(*types.Unknown); ok && err == nil {

@@ -1,0 +1,329 @@
+// Package dn answers: do two texts name the same entry of a directory?
+//
+// A distinguished name (RFC 4514) has many spellings: CN=Ops\2C EU,OU=Groups and cn=ops\, eu, ou=groups are
+// one name. Groups may be named so, and a rule that is written in another spelling than the directory's
+// must still be for them: a deny that is skipped opens what it should close. So all names are compared
+// in one canonical form, made here and nowhere else.
+//
+// The form: types in lower case and by their short name, values of types that are known to ignore case
+// in lower case and with single spaces, attributes of one part sorted, the fewest escapes. Values of types
+// that are not known are compared exactly. Unlike RFC 4518, letters that only look alike are not taken for
+// each other (no NFKC, and no characters that count as nothing): directories do not agree about that,
+// and whoever may make a group must not make one that passes for another.
+//
+// The package needs the standard library alone.
+package dn
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxLength bounds a name, in bytes.
+const maxLength = 8 << 10
+
+// DN is a parsed name. The zero value has no parts: the root.
+type DN struct {
+	parts [][]attribute // the entry's own first
+}
+
+// attribute is a type and a value of one part.
+type attribute struct {
+	name  string // of the type, canonical
+	value string // as it was written, without escapes; BER as #hex if raw
+	raw   bool
+}
+
+// Parse reads a name. Beside RFC 4514 it takes what older texts allow: spaces around the signs, semicolons
+// for commas, values in quotes, and "OID." before a number.
+func Parse(text string) (DN, error) {
+	var d DN
+	if len(text) > maxLength {
+		return d, fmt.Errorf("it is longer than %d bytes", maxLength)
+	}
+	r := reader{text: text}
+	r.spaces()
+	if r.end() {
+		return d, nil
+	}
+	var part []attribute
+	for {
+		a, err := r.attribute()
+		if err != nil {
+			return DN{}, err
+		}
+		part = append(part, a)
+		if !r.end() && r.text[r.at] == '+' {
+			r.at++
+			continue
+		}
+		d.parts = append(d.parts, part)
+		part = nil
+		if r.end() {
+			return d, nil
+		}
+		r.at++ // , or ;
+	}
+}
+
+// Len returns the number of parts.
+func (d DN) Len() int { return len(d.parts) }
+
+// String returns the canonical form.
+func (d DN) String() string {
+	var b strings.Builder
+	for i := range d.parts {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(canonicalPart(d.parts[i]))
+	}
+	return b.String()
+}
+
+// Below reports whether the entry is below base, which it is not itself.
+func (d DN) Below(base DN) bool {
+	more := len(d.parts) - len(base.parts)
+	return more > 0 && (DN{d.parts[more:]}).String() == base.String()
+}
+
+// Value returns the value of an attribute in the entry's own part, as it was written; "" if there is none.
+func (d DN) Value(attribute string) string {
+	if len(d.parts) == 0 {
+		return ""
+	}
+	name := typeName(attribute)
+	for _, a := range d.parts[0] {
+		if a.name == name && !a.raw {
+			return a.value
+		}
+	}
+	return ""
+}
+
+// Equal reports whether two texts are the same value of an attribute, as its type compares them.
+func Equal(attribute, a, b string) bool {
+	return a == b || ignoresCase[typeName(attribute)] && foldValue(a) == foldValue(b)
+}
+
+// Canonical returns the canonical form of a text that is certainly a name: at least two parts, one of them
+// of a type that names are made of. Any other text is returned as it is, so that a group called "a=b"
+// stays what it is.
+func Canonical(text string) string {
+	if strings.IndexByte(text, '=') < 0 || isCanonical(text) {
+		return text
+	}
+	d, err := Parse(text)
+	if err != nil || !d.certain() {
+		return text
+	}
+	return d.String()
+}
+
+// Doubt says why a text that was probably meant as a name is none; "" if it is one, or was not meant so.
+func Doubt(text string) string {
+	name, rest, found := strings.Cut(text, "=")
+	if !found || !usual[typeName(strings.TrimSpace(name))] {
+		return ""
+	}
+	if _, err := Parse(text); err != nil && strings.ContainsAny(rest, ",;+=") {
+		return err.Error()
+	}
+	return ""
+}
+
+func (d DN) certain() bool {
+	return len(d.parts) >= 2 && slices.ContainsFunc(d.parts, func(part []attribute) bool {
+		return slices.ContainsFunc(part, func(a attribute) bool { return usual[a.name] })
+	})
+}
+
+// reader reads a name from left to right.
+type reader struct {
+	text string
+	at   int
+}
+
+func (r *reader) end() bool { return r.at == len(r.text) }
+
+func (r *reader) spaces() {
+	for !r.end() && r.text[r.at] == ' ' {
+		r.at++
+	}
+}
+
+var (
+	errNoType   = errors.New("a part has no type before its =")
+	errNoEquals = errors.New("a part has no =: a comma inside a value is written \\,")
+	errEscape   = errors.New("a \\ is before none of the characters that it may escape")
+	errQuote    = errors.New("a quote is not where a value begins or ends")
+	errHex      = errors.New("what stands after # is not the hex of one BER value")
+	errText     = errors.New("a value is not UTF-8")
+)
+
+// attribute reads a type and a value, up to the end or the sign that ends it.
+func (r *reader) attribute() (a attribute, err error) {
+	r.spaces()
+	start := r.at
+	for !r.end() && isTypeByte(r.text[r.at]) {
+		r.at++
+	}
+	name := r.text[start:r.at]
+	r.spaces()
+	switch {
+	case r.end() || strings.IndexByte(",;+", r.text[r.at]) >= 0:
+		return a, errNoEquals
+	case r.text[r.at] != '=':
+		return a, fmt.Errorf("there is %q in a type, which is letters, digits and hyphens", rest(r.text[r.at:]))
+	case !isType(name):
+		return a, errNoType
+	}
+	a.name = typeName(name)
+	r.at++
+	r.spaces()
+	switch {
+	case !r.end() && r.text[r.at] == '#':
+		a.value, a.raw, err = r.ber()
+	case !r.end() && r.text[r.at] == '"':
+		a.value, err = r.quoted()
+	default:
+		a.value, err = r.plain()
+	}
+	if err == nil && !a.raw && !utf8.ValidString(a.value) {
+		err = errText
+	}
+	return a, err
+}
+
+// rest is the first character of a text.
+func rest(text string) string {
+	_, n := utf8.DecodeRuneInString(text)
+	return text[:n]
+}
+
+// plain reads a value with escapes. Spaces at its ends count only if they are escaped.
+func (r *reader) plain() (string, error) {
+	var b strings.Builder
+	keep := 0 // what is not stripped at the end
+	for !r.end() {
+		switch c := r.text[r.at]; c {
+		case ',', ';', '+':
+			return b.String()[:keep], nil
+		case '"':
+			return "", errQuote
+		case '<', '>', 0:
+			return "", fmt.Errorf("%q is in a value without a \\ before it", c)
+		case '\\':
+			escaped, err := r.escape()
+			if err != nil {
+				return "", err
+			}
+			b.WriteByte(escaped)
+			keep = b.Len()
+		default:
+			r.at++
+			b.WriteByte(c)
+			if c != ' ' {
+				keep = b.Len()
+			}
+		}
+	}
+	return b.String()[:keep], nil
+}
+
+// escape reads \, or \2C.
+func (r *reader) escape() (byte, error) {
+	left := r.text[r.at+1:]
+	if left != "" && strings.IndexByte(` "#+,;<=>\`, left[0]) >= 0 {
+		r.at += 2
+		return left[0], nil
+	}
+	if len(left) < 2 {
+		return 0, errEscape
+	}
+	b, err := hex.DecodeString(left[:2])
+	if err != nil {
+		return 0, errEscape
+	}
+	r.at += 3
+	return b[0], nil
+}
+
+// quoted reads a value in quotes (RFC 1779), where only quotes and backslashes are escaped.
+func (r *reader) quoted() (string, error) {
+	var b strings.Builder
+	for r.at++; !r.end(); {
+		switch c := r.text[r.at]; c {
+		case '"':
+			r.at++
+			r.spaces()
+			if !r.end() && strings.IndexByte(",;+", r.text[r.at]) < 0 {
+				return "", errQuote
+			}
+			return b.String(), nil
+		case '\\':
+			escaped, err := r.escape()
+			if err != nil {
+				return "", err
+			}
+			b.WriteByte(escaped)
+		default:
+			r.at++
+			b.WriteByte(c)
+		}
+	}
+	return "", errQuote
+}
+
+// ber reads #hex. Text in BER is that text, so that both spellings are one.
+func (r *reader) ber() (value string, raw bool, err error) {
+	r.at++
+	start := r.at
+	for !r.end() && strings.IndexByte(" ,;+", r.text[r.at]) < 0 {
+		r.at++
+	}
+	digits := r.text[start:r.at]
+	r.spaces()
+	if !r.end() && strings.IndexByte(",;+", r.text[r.at]) < 0 {
+		return "", false, errHex
+	}
+	b, err := hex.DecodeString(digits)
+	if err != nil {
+		return "", false, errHex
+	}
+	content, ok := berContent(b)
+	if !ok {
+		return "", false, errHex
+	}
+	switch b[0] {
+	case 0x04, 0x0c, 0x13, 0x16: // OCTET STRING, UTF8String, PrintableString, IA5String
+		if utf8.Valid(content) {
+			return string(content), false, nil
+		}
+	}
+	return "#" + hex.EncodeToString(b), true, nil
+}
+
+// berContent returns the content of exactly one value in BER with a definite length.
+func berContent(b []byte) ([]byte, bool) {
+	if len(b) < 2 || b[0]&0x1f == 0x1f {
+		return nil, false
+	}
+	length, at := int(b[1]), 2
+	if length >= 0x80 {
+		n := length & 0x7f
+		if n == 0 || n > 3 || len(b) < 2+n {
+			return nil, false
+		}
+		length = 0
+		for _, c := range b[2 : 2+n] {
+			length = length<<8 | int(c)
+		}
+		at += n
+	}
+	return b[at:], len(b)-at == length
+}

@@ -1,0 +1,289 @@
+package dn_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
+)
+
+func TestCanonical(t *testing.T) {
+	const ops = "cn=ops,ou=groups,dc=example,dc=com"
+	for _, tt := range []struct{ text, want string }{
+		{ops, ops},
+		{"CN=Ops,OU=Groups,DC=example,DC=com", ops},
+		{" cn = ops , ou=groups ; dc=EXAMPLE,dc=com ", ops},
+		{"2.5.4.3=ops,OID.2.5.4.11=groups,domainComponent=example,0.9.2342.19200300.100.1.25=com", ops},
+		{"cn=#0C034F7073,ou=#1306477265617473,dc=com", "cn=ops,ou=greats,dc=com"},
+		{`cn="Ops, EU",dc=com`, `cn=ops\, eu,dc=com`},
+		{`cn=Ops\2C EU,dc=com`, `cn=ops\, eu,dc=com`},
+		{`cn=Ops\, EU,dc=com`, `cn=ops\, eu,dc=com`},
+		{`cn=ops\,  \20 eu\ ,dc=com`, `cn=ops\, eu,dc=com`},
+		{`cn=M\C3\9CLLER,dc=com`, "cn=müller,dc=com"},
+		{"cn=MÜLLER,dc=com", "cn=müller,dc=com"},
+		{"uid=1+CN=A,dc=com", "cn=a+uid=1,dc=com"},
+		{"cn=a+uid=1,dc=com", "cn=a+uid=1,dc=com"},
+		{`cn=\#1,dc=com`, `cn=\#1,dc=com`},
+		{`cn=a\=b=c,dc=com`, `cn=a=b=c,dc=com`},
+		{`cn=a\00b,dc=com`, `cn=a\00b,dc=com`},
+		{"cn=,dc=com", "cn=,dc=com"},
+		{"x-team=Ops,dc=com", "x-team=Ops,dc=com"}, // nobody knows how it is compared
+		{"X-Team=Ops,DC=com", "x-team=Ops,dc=com"},
+		{`x-team=\ Ops\ ,DC=com`, `x-team=\ Ops\ ,dc=com`},
+		{"1.2.3=#0203010203,DC=com", "1.2.3=#0203010203,dc=com"},
+
+		// What is no name, or need not be one, stays as it is.
+		{"ops", "ops"},
+		{"Team=Ops", "Team=Ops"},
+		{"CN=Ops", "CN=Ops"},
+		{"Team=Ops,Env=Prod", "Team=Ops,Env=Prod"},
+		{"CN=a,b,DC=com", "CN=a,b,DC=com"},
+		{"CN=a\\,DC=com\\", "CN=a\\,DC=com\\"},
+		{"", ""},
+	} {
+		if got := dn.Canonical(tt.text); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
+
+func TestDoubts(t *testing.T) {
+	for text, doubt := range map[string]bool{
+		"ops": false, "cn=ops": false, "team=a,b": false, "cn=a,dc=com": false, "CN=a b,DC=com": false,
+		"CN=a,b,DC=com": true, `CN=a\,DC=com\`: true, `CN="a,DC=com`: true, "cn=a,=b": true, "cn=a,dc=com,": true, `cn=\zz,dc=com`: true,
+		"cn=<a>,dc=com": true, "cn=#zz,dc=com": true, "CN=Ops,OU": true,
+	} {
+		if got := dn.Doubt(text); (got != "") != doubt {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
+func TestBelowAndValue(t *testing.T) {
+	for _, tt := range []struct {
+		base, text string
+		below      bool
+	}{
+		{"ou=groups,dc=com", "cn=a,ou=groups,dc=com", true},
+		{"OU=Groups, DC=com", "cn=a,ou=groups,dc=com", true},
+		{"2.5.4.11=groups,dc=com", "cn=a,cn=b,OU=GROUPS,dc=com", true},
+		{"ou=groups,dc=com", "ou=groups,dc=com", false},
+		{"ou=groups,dc=com", "cn=a,ou=othergroups,dc=com", false},
+		{"ou=groups,dc=com", `cn=a\,ou=groups,dc=com`, false},
+		{"", "dc=com", true},
+	} {
+		base, err := dn.Parse(tt.base)
+		d, err2 := dn.Parse(tt.text)
+		if err != nil || err2 != nil || d.Below(base) != tt.below {
+			t.Errorf("%s below %s: %v %v %v", tt.text, tt.base, d.Below(base), err, err2)
+		}
+	}
+	d, err := dn.Parse(`CN=Ops\2C EU+uid=7,dc=com`)
+	if err != nil || d.Value("commonName") != "Ops, EU" || d.Value("UID") != "7" || d.Value("dc") != "" {
+		t.Errorf("%q %q %q %v", d.Value("commonName"), d.Value("UID"), d.Value("dc"), err)
+	}
+}
+
+func TestACanonicalTextTakesNoMemory(t *testing.T) {
+	for _, text := range []string{"a group", "cn=ops team,ou=groups,dc=example,dc=com"} {
+		if n := testing.AllocsPerRun(100, func() { dn.Canonical(text) }); n != 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+}
+
+// attribute is a type and a value of which a test knows what they are.
+type attribute struct{ name, value string }
+
+var spellings = map[string][]string{
+	"cn":     {"cn", "CN", "Cn", "commonName", "2.5.4.3", "OID.2.5.4.3"},
+	"ou":     {"ou", "OU", "organizationalUnitName", "2.5.4.11"},
+	"dc":     {"dc", "DC", "domainComponent", "0.9.2342.19200300.100.1.25"},
+	"x-team": {"x-team", "X-Team"},
+}
+
+func drawName(t *rapid.T, label string) [][]attribute {
+	value := rapid.StringOfN(rapid.SampledFrom([]rune("abz9 ,+\"\\<>;=#üßİıſKẞ\x00-_.")), 0, 8, -1)
+	one := rapid.Custom(func(t *rapid.T) attribute {
+		return attribute{rapid.SampledFrom([]string{"cn", "ou", "dc", "x-team"}).Draw(t, "type"), value.Draw(t, "value")}
+	})
+	parts := rapid.SliceOfN(rapid.SliceOfN(one, 1, 3), 1, 4).Draw(t, label)
+	return append(parts, []attribute{{"dc", "com"}}) // so that it is one for certain
+}
+
+// spell writes a name in one of its spellings.
+func spell(r *rand.Rand, name [][]attribute) string {
+	parts := make([]string, len(name))
+	blank := func() string { return strings.Repeat(" ", r.IntN(2)) }
+	for i, part := range name {
+		part = slices.Clone(part)
+		r.Shuffle(len(part), func(a, b int) { part[a], part[b] = part[b], part[a] })
+		texts := make([]string, len(part))
+		for k, a := range part {
+			types := spellings[a.name]
+			texts[k] = blank() + types[r.IntN(len(types))] + blank() + "=" + blank() + spellValue(r, a) + blank()
+		}
+		parts[i] = strings.Join(texts, "+")
+	}
+	return strings.Join(parts, []string{",", ";"}[r.IntN(2)])
+}
+
+func spellValue(r *rand.Rand, a attribute) string {
+	value := a.value
+	if a.name != "x-team" {
+		value = strings.Map(func(c rune) rune {
+			if r.IntN(2) == 0 && c >= 'a' && c <= 'z' {
+				return c - 'a' + 'A'
+			}
+			return c
+		}, value)
+	}
+	switch r.IntN(4) {
+	case 0:
+		return "#0c" + berLength(len(value)) + hex.EncodeToString([]byte(value))
+	case 1:
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+	}
+	var b strings.Builder
+	for i := range len(value) {
+		c := value[i]
+		special := strings.IndexByte(` "#+,;<=>\`, c) >= 0
+		must := c == 0 || strings.IndexByte(`"+,;<>\`, c) >= 0 || (c == ' ' || c == '#') && i == 0 || c == ' ' && i == len(value)-1
+		switch {
+		case r.IntN(4) == 0 || must && !special:
+			fmt.Fprintf(&b, []string{`\%02x`, `\%02X`}[r.IntN(2)], c)
+		case special && (must || r.IntN(2) == 0):
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func berLength(n int) string {
+	if n < 0x80 {
+		return fmt.Sprintf("%02x", n)
+	}
+	return fmt.Sprintf("81%02x", n)
+}
+
+// leastFold is the first of the letters that differ by case alone.
+func leastFold(r rune) rune {
+	least := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		least = min(least, other)
+	}
+	return least
+}
+
+// same says naively whether two names are one.
+func same(a, b [][]attribute) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	known := func(part []attribute) []string {
+		var texts []string
+		for _, a := range part {
+			v := a.value
+			if a.name != "x-team" {
+				v = strings.Map(leastFold, strings.Join(strings.FieldsFunc(v, func(r rune) bool { return r == ' ' }), " "))
+			}
+			texts = append(texts, a.name+"="+v)
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	for i := range a {
+		x, y := known(a[i]), known(b[i])
+		if len(x) != len(y) {
+			return false
+		}
+		for k := range x {
+			if x[k] != y[k] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func TestEverySpellingHasOneForm(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := drawName(t, "name")
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		want := dn.Canonical(spell(r, name))
+		for range 5 {
+			text := spell(r, name)
+			if _, err := dn.Parse(text); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			got := dn.Canonical(text)
+			if got != want {
+				t.Fatalf("%s: got %s, want %s", text, got, want)
+			}
+			if again := dn.Canonical(got); again != got {
+				t.Fatalf("%s becomes %s", got, again)
+			}
+		}
+	})
+}
+
+func TestOtherNamesHaveOtherForms(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawName(t, "a"), drawName(t, "b")
+		if rapid.Bool().Draw(t, "near") { // one that differs in one value
+			b = make([][]attribute, len(a))
+			for i := range a {
+				b[i] = slices.Clone(a[i])
+			}
+			part := b[rapid.IntRange(0, len(b)-1).Draw(t, "part")]
+			part[0].value += rapid.SampledFrom([]string{"x", ",", `\`, " ", "+cn=a", ",cn=a", "#"}).Draw(t, "more")
+		}
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
+		x, y := spell(r, a), spell(r, b)
+		if one := dn.Canonical(x) == dn.Canonical(y); one && !same(a, b) {
+			t.Fatalf("%s and %s are both %s", x, y, dn.Canonical(x))
+		} else if !one && same(a, b) {
+			t.Fatalf("%s and %s are one name: %s, %s", x, y, dn.Canonical(x), dn.Canonical(y))
+		}
+	})
+}
+
+func FuzzCanonical(f *testing.F) {
+	for _, text := range []string{
+		"cn=ops,dc=com", `CN=a\2Cb,DC=com`, `cn="a,b";dc=com`, "cn=#0c0161,dc=com", "a+b=c,dc=x", "cn=a+uid=1,dc=com", `cn=\`, "cn=#", `cn="`, "==,=", "oid.1.2=a,dc=b",
+		"cn= a  b ,dc=com", "cn=\xff,dc=com", "cn=İ,dc=com",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := dn.Canonical(text)
+		if again := dn.Canonical(got); again != got {
+			t.Fatalf("%q becomes %q, and that %q", text, got, again)
+		}
+		d, err := dn.Parse(text)
+		if err != nil {
+			if got != text {
+				t.Fatalf("%q is no name, and becomes %q", text, got)
+			}
+			return
+		}
+		whole := d.String()
+		back, err := dn.Parse(whole)
+		if err != nil || back.String() != whole || back.Len() != d.Len() {
+			t.Fatalf("%q is written as %q, which is read as %q: %v", text, whole, back, err)
+		}
+		if d.Below(d) {
+			t.Fatalf("%q is below itself", text)
+		}
+	})
+}
