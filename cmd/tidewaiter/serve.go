@@ -29,6 +29,7 @@ the database take effect by themselves.`,
   tidewaiter serve --config tidewaiter.yaml --keys ./signingkey`,
 	}
 	source := configFlags(cmd)
+	create := cmd.Flags().Bool("create-database", false, "make a new database where this config had one that is gone: its users, rules and journal are then lost")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
@@ -44,7 +45,7 @@ the database take effect by themselves.`,
 		collectLater()
 		password.MakeRoom()
 		log := app.NewLog(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
-		a, err := app.New(ctx, cfg, app.Options{Log: log})
+		a, err := app.New(ctx, cfg, app.Options{Log: log, CreateDatabase: *create})
 		if err != nil {
 			return err
 		}

@@ -71,7 +71,11 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 type own struct{ app *App }
 
 func (o own) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
-	return o.app.accounts.Authenticate(ctx, c)
+	who, err := o.app.accounts.Authenticate(ctx, c)
+	if err != nil {
+		err = o.app.db.Explain(err) // a damaged file is noticed here, and remembered
+	}
+	return who, err
 }
 
 func (o own) Find(ctx context.Context, name, id string) (*policy.Principal, error) {

@@ -33,6 +33,9 @@ import (
 type Options struct {
 	Log *Log             // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
+
+	// CreateDatabase allows a new database where this config had one before: see openDatabase.
+	CreateDatabase bool
 }
 
 // App is Tidewaiter, whole.
@@ -52,6 +55,7 @@ type App struct {
 	server      atomic.Pointer[server.Server]
 	connections counted // of what Run listens at
 
+	outage    *outage  // of the database; the log's
 	writable  answered // whether the state is, while it may not be
 	reloading atomic.Pointer[reloading]
 
@@ -69,7 +73,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{log: o.Log, now: o.Now, config: cfg}
+	o.Log.outage.now = o.Now
+	a := &App{log: o.Log, now: o.Now, config: cfg, outage: o.Log.outage}
 	a.hashing = password.New(password.Options{Now: o.Now})
 	a.counts = server.NewMetrics()
 
@@ -78,7 +83,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
-	a.db, err = store.Open(ctx, cfg.State)
+	a.db, err = openDatabase(ctx, cfg, o.CreateDatabase, o.Log.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +173,9 @@ func (a *App) Close(ctx context.Context) error {
 	}
 	a.closed = true
 	a.generation.stop()
-	return errors.Join(a.journal.Close(ctx), a.db.Close())
+	err := a.journal.Close(ctx)
+	a.rescueAtEnd(ctx)
+	return errors.Join(err, a.db.Close())
 }
 
 func (a *App) newServer(cfg *config.Config) *server.Server {

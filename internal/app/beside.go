@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
@@ -20,7 +21,7 @@ import (
 // within two seconds. The state is made where it is missing, so that there can be an administrator before the
 // first start. closing ends it.
 func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	db, err := openState(ctx, cfg.State, store.Open)
+	db, err := openForWriting(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,6 +56,13 @@ func openState(ctx context.Context, state string, open func(context.Context, str
 		return nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program sees it", state)
 	}
 	return open(ctx, state)
+}
+
+// openForWriting opens what the service has open, too, and makes it where the service would.
+func openForWriting(ctx context.Context, cfg *config.Config) (*store.DB, error) {
+	return openState(ctx, cfg.State, func(ctx context.Context, _ string) (*store.DB, error) {
+		return openDatabase(ctx, cfg, false, slog.New(slog.DiscardHandler))
+	})
 }
 
 func inMemory(state string) bool { return strings.HasPrefix(state, "sqlite::memory:") }

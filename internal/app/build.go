@@ -51,7 +51,7 @@ func (g *generation) stop() {
 // build makes everything that answers depend on but the policy, which is the rulebook's. It starts nothing and touches nothing that runs.
 func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
 	g := &generation{}
-	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) })
+	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
 	chain, err := a.buildChain(cfg, g)
 	if err != nil {
 		return nil, err

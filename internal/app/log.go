@@ -16,28 +16,35 @@ import (
 // request nothing.
 type Log struct {
 	*slog.Logger
-	out   io.Writer
-	line  func([]byte, slog.Level, *journal.Entry) []byte
-	block []byte // where entries' lines gather; the journal's writer alone uses it
+	out  io.Writer
+	line func([]byte, slog.Level, *journal.Entry) []byte
+
+	outage *outage // of the database, which is told once a minute
+	block  []byte  // where entries' lines gather; the journal's writer alone uses it
 }
 
 // NewLog returns a log that writes to w: format is "text", "json" or "plain" (for a person who watches); level is
 // "debug", "info", "warn" or "error". A nil w discards. Lines of one Log are never mixed.
 func NewLog(w io.Writer, format, level string) *Log {
 	if w == nil {
-		return &Log{Logger: slog.New(slog.DiscardHandler), out: io.Discard}
+		return &Log{Logger: slog.New(slog.DiscardHandler), out: io.Discard, outage: newOutage()}
 	}
 	var least slog.Level
 	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // what it does not know is info
 	out := &oneAtATime{w: w}
 	options := &slog.HandlerOptions{Level: least, ReplaceAttr: redact}
+	l := &Log{out: out, line: textLine, outage: newOutage()}
+	var handler slog.Handler
 	switch format {
 	case "json":
-		return &Log{Logger: slog.New(slog.NewJSONHandler(out, options)), out: out, line: jsonLine}
+		handler, l.line = slog.NewJSONHandler(out, options), jsonLine
 	case "plain":
-		return &Log{Logger: slog.New(newPlain(out, least)), out: out, line: plainLine}
+		handler, l.line = newPlain(out, least), plainLine
+	default:
+		handler = slog.NewTextHandler(out, options)
 	}
-	return &Log{Logger: slog.New(slog.NewTextHandler(out, options)), out: out, line: textLine}
+	l.Logger = slog.New(quieted{handler, l.outage})
+	return l
 }
 
 // printable is a secret that is meant to be printed in the log.

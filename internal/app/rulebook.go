@@ -54,7 +54,7 @@ func (a *App) Rulebook() *rulebook.Rulebook { return a.rulebook }
 // within two seconds. It makes no policy of it, so that a contradiction between files and database can be mended. The state is made where
 // it is missing. closing ends it.
 func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	db, err := openState(ctx, cfg.State, store.Open)
+	db, err := openForWriting(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
 	}

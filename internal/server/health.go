@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -21,7 +22,11 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	for _, check := range s.Ready {
 		if err := check.Ready(ctx); err != nil {
 			s.Log.Warn("not ready", "check", check.Name, "error", err)
-			return problem(http.StatusServiceUnavailable, codeUnavailable, "not ready: %s", check.Name).with("Retry-After", "5")
+			text := check.Name
+			if s.local(r) { // it may name files
+				text = fmt.Sprintf("%s: %v", check.Name, err)
+			}
+			return problem(http.StatusServiceUnavailable, codeUnavailable, "not ready: %s", text).with("Retry-After", "5")
 		}
 	}
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}

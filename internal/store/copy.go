@@ -95,7 +95,7 @@ func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copie
 	if err := duplicate(file, backup.path); err != nil {
 		return Copied{}, fmt.Errorf("reading backup: %w", err)
 	}
-	from, err := backup.open(ctx)
+	from, err := backup.open(ctx, true)
 	if err != nil {
 		return Copied{}, fmt.Errorf("reading backup %s: %w", file, backup.explain(err))
 	}

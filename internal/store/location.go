@@ -11,7 +11,8 @@ import (
 type location interface {
 	// String returns its name for messages, without any secret.
 	String() string
-	open(ctx context.Context) (*DB, error)
+	// open opens it. Where there is none it makes one if it may create it, else it fails with ErrMissing.
+	open(ctx context.Context, create bool) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
 	// openBeside is openReadOnly for long work.
 	openBeside(ctx context.Context) (*DB, error)

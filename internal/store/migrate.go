@@ -46,7 +46,7 @@ func (p place) migrate(ctx context.Context) error {
 	alone, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": exclusive(),
-	})
+	}, nil)
 	if err != nil {
 		return err
 	}

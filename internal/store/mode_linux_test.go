@@ -73,3 +73,119 @@ func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// An auditor looks at a copy on a disk that nobody can write to.
+func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
+	for _, tt := range []struct {
+		what    string
+		prepare func(t *testing.T, file string, db *store.DB)
+		says    string // "": it opens
+	}{
+		{"at rest", func(t *testing.T, _ string, db *store.DB) { closeNow(t, db) }, ""},
+		{"with an empty log", func(t *testing.T, file string, db *store.DB) {
+			closeNow(t, db)
+			if err := os.WriteFile(file+"-wal", nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		{"with a log that nobody has written back", func(t *testing.T, file string, db *store.DB) {
+			for _, end := range []string{"", "-wal"} { // as kill -9 leaves them
+				copyFile(t, file+end, file+end+".copy")
+			}
+			closeNow(t, db)
+			for _, end := range []string{"", "-wal"} {
+				copyFile(t, file+end+".copy", file+end)
+			}
+		}, "state.db-wal"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			folder := t.TempDir()
+			for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+				if err := os.Chmod(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			file := filepath.Join(folder, "state.db")
+			db, err := store.Open(t.Context(), "sqlite://"+file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, db, "a", 3)
+			tt.prepare(t, file, db)
+			all, err := filepath.Glob(file + "*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range all {
+				if err := os.Chmod(name, 0o444); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Chmod(folder, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.Chmod(folder, 0o755) })
+			asNobody(t, func() {
+				db, err := store.OpenReadOnly(t.Context(), "sqlite://"+file)
+				if tt.says != "" {
+					if err == nil || !regexp.MustCompile(tt.says).MatchString(err.Error()) {
+						t.Errorf("%v does not say %s", err, tt.says)
+					}
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := counter(t, db, "a"); got != 3 {
+					t.Errorf("the counter is %d, want 3", got)
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Where somebody else can write, what was read may be neither what was before nor what was after.
+func TestADatabaseThatIsWrittenWhileItIsReadWithoutLocksIsRefused(t *testing.T) {
+	folder := t.TempDir()
+	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(folder, "state.db")
+	closeNow(t, open(t, "sqlite://"+file))
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	read, written, closed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go asNobody(t, func() {
+		db, err := store.OpenReadOnly(t.Context(), "sqlite://"+file)
+		close(read)
+		if err != nil {
+			closed <- nil
+			t.Error(err)
+			return
+		}
+		<-written
+		closed <- db.Close()
+	})
+	<-read
+	db := open(t, "sqlite://"+file)
+	grown(t, db)
+	closeNow(t, db)
+	close(written)
+	if err := <-closed; err == nil || !regexp.MustCompile("changed while it was read").MatchString(err.Error()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func closeNow(t *testing.T, db *store.DB) {
+	t.Helper()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -26,6 +26,11 @@ func TestMain(m *testing.M) {
 		child(url)
 		return
 	}
+	if url := os.Getenv("STORE_TEST_ALONE"); url != "" {
+		_, err := store.Move(context.Background(), url, url+".moved", store.CopyOptions{})
+		fmt.Print(err)
+		return
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
@@ -42,6 +47,18 @@ func child(url string) {
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadString('\n')
 	db.Close()
+}
+
+// alone runs a second process that wants a database alone, and returns what it was told.
+func alone(t *testing.T, url string) string {
+	t.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), "STORE_TEST_ALONE="+url)
+	said, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	return string(said)
 }
 
 // startChild runs a second process on the database, and returns the function that ends it.
@@ -178,6 +195,8 @@ func TestOpenSaysWhyItCannot(t *testing.T) {
 		{"another program's database", "sqlite://" + damage(t, "PRAGMA application_id = 1"), store.ErrForeign, ``},
 		{"another program's unmarked database", "sqlite://" + damage(t, "PRAGMA application_id = 0"), store.ErrForeign, ``},
 		{"a newer database", "sqlite://" + damage(t, "PRAGMA user_version = 1000"), store.ErrNewer, `its tables are of version 1000, this one knows \d+`},
+		{"one that a newer binary was killed over", "sqlite://" + damage(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)"), store.ErrNewer,
+			`its tables are of version 1000, this one knows \d+`},
 	} {
 		db, err := store.Open(t.Context(), tt.url)
 		if err == nil {

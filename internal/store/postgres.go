@@ -47,21 +47,28 @@ const durable = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // open opens the database, and brings its tables up to date if they are not.
-func (s server) open(ctx context.Context) (_ *DB, err error) {
+func (s server) open(ctx context.Context, create bool) (_ *DB, err error) {
 	db := &DB{at: s, writer: s.connect(writers, name, limits, answerFor)}
 	defer func() {
 		if err != nil {
 			db.writer.Close()
 		}
 	}()
-	outdated, err := s.outdated(ctx, db.writer)
+	outdated, empty, err := s.outdated(ctx, db.writer)
+	if err == nil && empty && !create {
+		err = ErrMissing
+	}
 	if err != nil {
 		return nil, err
 	}
+	db.created = empty
 	if outdated {
 		if err := s.migrate(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := db.writer.QueryRowContext(ctx, selectInstance).Scan(&db.id); err != nil {
+		return nil, err
 	}
 	db.reader = s.connectReaders()
 	return db, nil
@@ -69,7 +76,7 @@ func (s server) open(ctx context.Context) (_ *DB, err error) {
 
 func (s server) openReadOnly(ctx context.Context) (*DB, error) {
 	reader := s.connectReaders()
-	outdated, err := s.outdated(ctx, reader)
+	outdated, _, err := s.outdated(ctx, reader)
 	if err == nil && outdated {
 		err = ErrOlder
 	}
@@ -82,7 +89,7 @@ func (s server) openReadOnly(ctx context.Context) (*DB, error) {
 // openBeside opens the database for long work, without limits.
 func (s server) openBeside(ctx context.Context) (*DB, error) {
 	pool := s.connect(2, tendingName, `SET default_transaction_read_only = on`, 0)
-	outdated, err := s.outdated(ctx, pool)
+	outdated, _, err := s.outdated(ctx, pool)
 	if err == nil && outdated {
 		err = ErrOlder
 	}
@@ -100,7 +107,7 @@ func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 			pool.Close()
 		}
 	}()
-	outdated, err := s.outdated(ctx, pool)
+	outdated, _, err := s.outdated(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -199,11 +206,11 @@ func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-// outdated says whether the tables are older than this binary.
-func (s server) outdated(ctx context.Context, pool *sql.DB) (bool, error) {
+// outdated says whether the tables are older than this binary, and whether there are none at all.
+func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	newest, err := newest(postgresFolder)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	var encoding string
 	var schema, versioned, ours bool
@@ -217,25 +224,25 @@ func (s server) outdated(ctx context.Context, pool *sql.DB) (bool, error) {
 		Scan(&encoding, &schema, &versioned, &ours, &others)
 	switch {
 	case err != nil:
-		return false, err
+		return false, false, err
 	case encoding != "UTF8":
-		return false, fmt.Errorf("its encoding is %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+		return false, false, fmt.Errorf("its encoding is %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	case !schema:
-		return false, errors.New("the schema that search_path names is not there")
+		return false, false, errors.New("the schema that search_path names is not there")
 	case others > 0 && (!ours || !versioned):
-		return false, fmt.Errorf("%w: others keep tables there; give it a database of its own", ErrForeign)
+		return false, false, fmt.Errorf("%w: others keep tables there; give it a database of its own", ErrForeign)
 	case !versioned:
-		return true, nil
+		return true, others == 0, nil
 	}
 	var version int64
 	err = pool.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	switch {
 	case err != nil:
-		return false, err
+		return false, false, err
 	case version > newest:
-		return false, fmt.Errorf("%w (its tables are of version %d, this one knows %d)", ErrNewer, version, newest)
+		return false, false, fmt.Errorf("%w (its tables are of version %d, this one knows %d)", ErrNewer, version, newest)
 	}
-	return version < newest, nil
+	return version < newest, others == 0, nil
 }
 
 // migrate brings the tables up to date. Of several processes that start together, one does it, and the
@@ -252,7 +259,7 @@ func (s server) migrate(ctx context.Context) (err error) {
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
 		return err
 	}
-	if outdated, err := s.outdated(ctx, pool); !outdated || err != nil { // another process was faster
+	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil { // another process was faster
 		return err
 	}
 	return up(ctx, pool, goose.DialectPostgres, postgresFolder)

@@ -133,6 +133,10 @@ func explainCode(failure *pgconn.PgError, err error) error {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case code == "3D000": // invalid_catalog_name
 		return fmt.Errorf("%w (make it: CREATE DATABASE … OWNER …)", err)
+	case code == "42P01", code == "3F000": // undefined_table, invalid_schema_name
+		return fmt.Errorf("%w: its tables are gone: %w", ErrReplaced, err)
+	case code == "XX001", code == "XX002": // data_corrupted, index_corrupted
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case code == "42501": // insufficient_privilege
 		return fmt.Errorf("%w (its user must own the database)", err)
 	case code == "40001", code == "40P01", // serialization_failure, deadlock_detected

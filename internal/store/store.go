@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"time"
 )
@@ -24,6 +25,13 @@ type DB struct {
 	writer *sql.DB // SQLite: one connection, so that writes take turns here and not by waiting for its lock
 	reader *sql.DB
 	alone  bool // nobody else has it open
+
+	id      string      // of the instance; "" where it was opened for reading alone
+	created bool        // by this process
+	file    *openFile   // nil: a server, a database in memory, or one that is only read
+	before  fs.FileInfo // what the file looked like, if it is read without locks
+
+	state condition
 }
 
 // Open opens the database at url, makes what is missing, and brings its tables up to date.
@@ -44,10 +52,20 @@ type DB struct {
 // It fails with ErrNewer, ErrForeign, ErrBusy, ErrNoSpace or ErrDown, or what the system said, wrapped with the
 // name of the database.
 func Open(ctx context.Context, url string) (*DB, error) {
+	return openFor(ctx, url, true)
+}
+
+// OpenExisting is Open that creates no database: it fails with ErrMissing where there is none, or an empty one.
+func OpenExisting(ctx context.Context, url string) (*DB, error) {
+	return openFor(ctx, url, false)
+}
+
+func openFor(ctx context.Context, url string, create bool) (*DB, error) {
+	open := func(at location, ctx context.Context) (*DB, error) { return at.open(ctx, create) }
 	// Of several that open a new SQLite file at the same moment, each may keep the others from making its
 	// tables: who gave up lets go of the file, and comes back when the others had a chance to be done.
 	for tries := 3; ; tries-- {
-		db, err := opened(ctx, url, location.open)
+		db, err := opened(ctx, url, open)
 		if err == nil || tries == 1 || !errors.Is(err, ErrBusy) {
 			return db, err
 		}
@@ -88,22 +106,29 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 //
 // f must not call Write, nor wait for anybody who does.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+	if err := db.replaced(); err != nil {
+		return fmt.Errorf("writing state: %w", err)
+	}
 	tx, err := db.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("writing state: %w", db.at.explain(err))
+		return fmt.Errorf("writing state: %w", db.Explain(err))
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	if topic != "" {
 		// First: on PostgreSQL the counter's row is what writes of the topic stand in line for.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.at.explain(ended(ctx, err)))
+			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.Explain(ended(ctx, err)))
 		}
 	}
 	if err := f(tx); err != nil {
-		return db.at.explain(ended(ctx, err))
+		return db.Explain(ended(ctx, err))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("writing state: %w", db.at.explain(ended(ctx, err)))
+		return fmt.Errorf("writing state: %w", db.Explain(ended(ctx, err)))
+	}
+	// Once more: what was written to a file that was deleted meanwhile is not durable.
+	if err := db.replaced(); err != nil {
+		return fmt.Errorf("writing state: %w", err)
 	}
 	return nil
 }
@@ -130,11 +155,11 @@ func (db *DB) Bump(ctx context.Context, tx *sql.Tx, topic string) error {
 func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := db.reader.BeginTx(ctx, db.at.snapshot())
 	if err != nil {
-		return fmt.Errorf("reading state: %w", db.at.explain(err))
+		return fmt.Errorf("reading state: %w", db.Explain(err))
 	}
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
-		return fmt.Errorf("reading state: %w", db.at.explain(ended(ctx, err)))
+		return fmt.Errorf("reading state: %w", db.Explain(ended(ctx, err)))
 	}
 	return nil
 }
@@ -156,13 +181,16 @@ func (db *DB) Read() *sql.DB { return db.reader }
 
 // Ping says whether the database can be read. Connections that ended since they were used last are passed over.
 func (db *DB) Ping(ctx context.Context) error {
+	if err := db.problem(); err != nil {
+		return fmt.Errorf("reading state: %w", err)
+	}
 	var one int
 	err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
 	for tries := 0; tries < 2*readers && err != nil && db.at.stale(err) && ctx.Err() == nil; tries++ {
 		err = db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
 	}
 	if err != nil {
-		return fmt.Errorf("reading state: %w", db.at.explain(err))
+		return fmt.Errorf("reading state: %w", db.Explain(err))
 	}
 	return nil
 }
@@ -171,8 +199,15 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Close() error {
 	readerErr := db.reader.Close()
 	// The last connection to close empties SQLite's write-ahead log into the file and removes it.
-	if err := errors.Join(readerErr, db.writer.Close()); err != nil {
-		return fmt.Errorf("closing state %s: %w", db.at, db.at.explain(err))
+	err := errors.Join(readerErr, db.writer.Close())
+	if db.file != nil {
+		err = errors.Join(err, db.file.close())
+	}
+	if p, ok := db.at.(place); ok && db.before != nil {
+		err = errors.Join(err, p.unchanged(db.before))
+	}
+	if err != nil {
+		return fmt.Errorf("closing state %s: %w", db.at, db.Explain(err))
 	}
 	return nil
 }

@@ -1,0 +1,237 @@
+package app_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// hours is a clock that a test moves.
+type hours struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (h *hours) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at
+}
+
+func (h *hours) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = h.at.Add(d)
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := strings.Split(strings.TrimSpace(l.text.String()), "\n")
+	l.text.Reset()
+	if all[0] == "" {
+		return nil
+	}
+	return all
+}
+
+func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.RemoteAddr, r.Host = "127.0.0.1:1000", "localhost"
+	r.Header.Set("Authorization", "Bearer a-secret-that-is-long")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// The file is gone: nothing is acknowledged that would be lost, /readyz says why, the log says what to do once a minute with
+// counts, what was kept is saved, and with the saved file all of it is there again.
+func TestADeletedDatabase(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.load(anyPort + rule("a"))
+	file := filepath.Join(f.dir, "state.db")
+	cfg.State = "sqlite:" + file
+	clock := &hours{at: time.Now()}
+	var log lines
+	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn"), Now: clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := a.Handler(server.Token, server.Notifications, server.Health)
+	post := func(id string) int {
+		return do(h, "POST", "/notifications", fmt.Sprintf(`{"events":[{"id":%q,"action":"push","target":{"repository":"a"}}]}`, id)).Code
+	}
+	if code := post("before"); code != 200 {
+		t.Fatalf("before: %d", code)
+	}
+	log.take()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if code := post(fmt.Sprint("lost", i)); code != 503 {
+			t.Fatalf("an event was answered %d", code)
+		}
+	}
+	w := do(h, "GET", "/readyz", "")
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "state.db was deleted or moved away") {
+		t.Errorf("/readyz: %d %s", w.Code, w.Body)
+	}
+	for range 180 {
+		a.LookAtDatabase(t.Context())
+		post("lost")
+		clock.pass(time.Second)
+	}
+	told := log.take()
+	minutes, rescued := 0, ""
+	for _, line := range told {
+		if strings.Contains(line, "the database cannot be used") {
+			minutes++
+		}
+		if _, after, ok := strings.Cut(line, "all that was kept is in "); ok {
+			rescued, _, _ = strings.Cut(after, ":")
+		}
+	}
+	// One for what failed first, one when it is understood, one when it is saved, and one each minute; the app looks by itself as
+	// well, by another clock.
+	if minutes < 4 || len(told) > 7 {
+		t.Errorf("%d lines, %d of them about the database:\n%s", len(told), minutes, strings.Join(told, "\n"))
+	}
+	if !strings.Contains(told[len(told)-1], "lines_not_logged=") || strings.Contains(told[len(told)-1], "lines_not_logged=0") {
+		t.Errorf("the last line does not count: %s", told[len(told)-1])
+	}
+	closed(t, a)
+	if err := os.Rename(rescued, file); err != nil {
+		t.Fatalf("%q in %q: %v", rescued, told, err)
+	}
+	a, err = app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	last, err := a.Journal().Last(t.Context())
+	if err != nil || last < 1 {
+		t.Errorf("the journal ends at %d, %v", last, err)
+	}
+}
+
+func TestADatabaseThatComesBackIsToldOf(t *testing.T) {
+	f := newFolder(t)
+	cfg := f.load(anyPort + rule("a"))
+	file := filepath.Join(f.dir, "state.db")
+	cfg.State = "sqlite:" + file
+	var log lines
+	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "info")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	a.LookAtDatabase(t.Context())
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	a.LookAtDatabase(t.Context())
+	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database can be used again") {
+		t.Errorf("the log says:\n%s", told)
+	}
+	if w := do(a.Handler(server.Health), "GET", "/readyz", ""); w.Code != 200 {
+		t.Errorf("/readyz: %d %s", w.Code, w.Body)
+	}
+}
+
+// A config that had a database is not given an empty one without a word.
+func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
+	for what, lose := range map[string]func(t *testing.T, file string){
+		"deleted": func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"emptied": func(t *testing.T, file string) {
+			if err := os.Truncate(file, 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newFolder(t)
+			cfg := f.load(anyPort + rule("a"))
+			file := filepath.Join(f.dir, "state.db")
+			cfg.State = "sqlite:" + file
+			start := func(o app.Options) (string, error) {
+				var log lines
+				o.Log = app.NewLog(&log, "text", "info")
+				a, err := app.New(t.Context(), cfg, o)
+				if err == nil {
+					closed(t, a)
+				}
+				return strings.Join(log.take(), "\n"), err
+			}
+			log, err := start(app.Options{})
+			if err != nil || !strings.Contains(log, "a new database was made") {
+				t.Fatalf("the first start: %v\n%s", err, log)
+			}
+			if log, err = start(app.Options{}); err != nil || strings.Contains(log, "a new database") {
+				t.Fatalf("the second start: %v\n%s", err, log)
+			}
+			lose(t, file)
+			for range 2 {
+				if _, err := start(app.Options{}); err == nil || !strings.Contains(err.Error(), "--create-database") || !strings.Contains(err.Error(), "state restore") {
+					t.Fatalf("a start without it: %v", err)
+				}
+			}
+			if _, closing, err := app.OpenAccounts(t.Context(), cfg); err == nil {
+				_ = closing()
+				t.Error("a command made a new one")
+			}
+			if log, err = start(app.Options{CreateDatabase: true}); err != nil || !strings.Contains(log, "a new database was made") {
+				t.Errorf("a start with --create-database: %v\n%s", err, log)
+			}
+			if _, err = start(app.Options{}); err != nil {
+				t.Errorf("the start after it: %v", err)
+			}
+			// Another place is a slip, or meant: it was this config's database that is not there.
+			cfg.State = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
+			if _, err := start(app.Options{}); err == nil {
+				t.Error("another place was given a new one")
+			}
+			// To start over is to delete all of it.
+			if err := os.Remove(filepath.Join(f.dir, app.MarkerName)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err = start(app.Options{}); err != nil {
+				t.Errorf("a start without a marker: %v", err)
+			}
+			// What stands there cannot be read: nobody is kept from starting.
+			f.write(app.MarkerName, "{")
+			if log, err = start(app.Options{}); err != nil || !strings.Contains(log, "it is not known whether this config had a database") {
+				t.Errorf("a start with a broken marker: %v\n%s", err, log)
+			}
+		})
+	}
+}

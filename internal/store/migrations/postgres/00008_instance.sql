@@ -1,0 +1,14 @@
+-- +goose Up
+
+-- One row: which database this is. A process that has it open finds out by the id that another one stands in its
+-- place, and a marker beside the signing keys says which one a config had. Copies bear the id of what they were copied from.
+CREATE TABLE instance (
+    one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    id  TEXT   COLLATE "C" NOT NULL -- 32 random hexadecimal digits
+);
+
+INSERT INTO instance (one, id) VALUES (1, replace(gen_random_uuid()::text, '-', ''));
+
+-- +goose Down
+
+DROP TABLE instance;
