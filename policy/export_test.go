@@ -1,5 +1,7 @@
 package policy
 
+import "strconv"
+
 // Match parses a pattern and holds it against a name by itself, without an index. Ok is false if the
 // pattern has a mistake in it.
 func Match(text, name string, who *Principal) (matched, ok bool) {
@@ -21,4 +23,21 @@ func Relate(outer, inner string) (contains, meets, ok bool) {
 		return false, false, false
 	}
 	return p.contains(q), p.meets(q), true
+}
+
+// Colliding returns two names whose subjects of a kind have one hash: 32 bits meet in 100,000 names.
+func Colliding(groups bool) (one, other string) {
+	kind := user
+	if groups {
+		kind = group
+	}
+	seen := make(map[uint32]string)
+	for i := 0; ; i++ {
+		name := strconv.Itoa(i)
+		hash := subject{kind: kind, name: name}.hash()
+		if before, ok := seen[hash]; ok {
+			return before, name
+		}
+		seen[hash] = name
+	}
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,6 +43,42 @@ func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
 		tt.change(&who)
 		if got := p.Decide(&policy.Request{Principal: &who, Scopes: ask(t, "repository:a:pull")}).Results[0].Granted.String(); got != tt.want {
 			t.Errorf("with %s: %q, want %q", tt.what, got, tt.want)
+		}
+	}
+}
+
+// Subjects are found by 32 bits of a hash: somebody whose name has the same ones is still somebody else, to an allow and to
+// a deny, at a place with few rules and at one with many.
+func TestSubjectsWithOneHashAreNotTakenForEachOther(t *testing.T) {
+	for _, group := range []bool{false, true} {
+		one, other := policy.Colliding(group)
+		prefix, who := "user:", func(name string) *policy.Principal { return &policy.Principal{Kind: policy.User, Name: name} }
+		if group {
+			prefix = "group:"
+			who = func(name string) *policy.Principal {
+				return &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x", name}}
+			}
+		}
+		for _, more := range []int{0, 100} {
+			source := policy.Source{Rules: []policy.Rule{
+				{Name: "allow", Subjects: []string{prefix + one}, Names: []string{"a/**"}, Actions: scope.Pull},
+				{Name: "all", Subjects: []string{"anyone"}, Names: []string{"b/**"}, Actions: scope.Pull},
+				{Name: "deny", Deny: true, Subjects: []string{prefix + one}, Names: []string{"b/**"}, Actions: scope.Pull},
+			}}
+			for i := range more {
+				source.Rules = append(source.Rules, policy.Rule{
+					Name: fmt.Sprint(i), Subjects: []string{fmt.Sprintf("group:other%d", i)}, Names: []string{"a/**", "b/**"}, Actions: scope.Push,
+				})
+			}
+			p := mustCompile(t, source)
+			for name, want := range map[string]string{one: "pull,", other: ",pull"} {
+				for _, principal := range []*policy.Principal{who(name), who(name).Indexed()} {
+					d := p.Decide(&policy.Request{Principal: principal, Scopes: ask(t, "repository:a/x:pull repository:b/x:pull")})
+					if got := d.Results[0].Granted.String() + "," + d.Results[1].Granted.String(); got != want {
+						t.Errorf("%s with %d rules more: %q, want %q (%q and %q have one hash)", principal, more, got, want, one, other)
+					}
+				}
+			}
 		}
 	}
 }

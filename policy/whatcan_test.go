@@ -191,6 +191,14 @@ func TestPatternsContain(t *testing.T) {
 		{"a/**/b", "a/x/y/b", true, true},
 		{"**/b", "a/**", false, true},
 		{"${claims.x}/b", "a/c/b", false, true},
+		{"*", "${claims.x}", false, true}, // which may be several parts
+		{"a/*", "a/${claims.x}", false, true},
+		{"*/b", "${claims.x}/b", false, true},
+		{"**", "${claims.x}", true, true},
+		{"a/**", "a/${claims.x}", true, true},
+		{"${claims.x}", "${claims.x}", true, true},
+		{"${claims.x}", "${claims.y}", false, true},
+		{"${user}", "${claims.x}", false, true},
 	} {
 		contains, meets, ok := policy.Relate(tt.outer, tt.inner)
 		if !ok || contains != tt.contains || meets != tt.meets {

@@ -248,6 +248,8 @@ func TestPrincipalsNeverShareATokenByACleverName(t *testing.T) {
 		{Kind: policy.User, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "ab", ID: "c", Name: "n"},
 		{Kind: policy.Robot, Source: "a", ID: "bc", Name: "n"}, {Kind: policy.User, Source: "a", ID: "bc", Name: "m"},
 		{Kind: policy.User, Source: "a", ID: "bcn", Name: ""}, {Kind: policy.User, Source: "", ID: "abc", Name: "n"},
+		{Kind: policy.User, Source: "z", ID: "bc", Name: "n"}, // a source's ids are its own
+		{Kind: policy.User, Source: "a", ID: "z", Name: "n"}, {Kind: policy.Workload, Source: "a", ID: "bc", Name: "n"},
 	} {
 		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{Principal: &p}, nil }
 		a := b.issue(request("x", "repository:a:pull"))
@@ -255,6 +257,57 @@ func TestPrincipalsNeverShareATokenByACleverName(t *testing.T) {
 			t.Errorf("principal %d got the token of %s", i, seen[string(a.Token)])
 		}
 		seen[string(a.Token)] = fmt.Sprint(i)
+	}
+}
+
+// A token answers again only where every part of the answer is the same: who, for which registry, for how long, what.
+func TestATokenAnswersNothingElse(t *testing.T) {
+	type answer struct {
+		who      policy.Principal
+		registry string
+		scopes   []string
+		atMost   time.Duration
+	}
+	base := answer{policy.Principal{Kind: policy.User, Source: "a", ID: "1", Name: "ann"}, "r", []string{"repository:a:pull"}, 0}
+	for what, change := range map[string]func(*answer){
+		"kind":                func(a *answer) { a.who.Kind = policy.Robot },
+		"source":              func(a *answer) { a.who.Source = "b" },
+		"id":                  func(a *answer) { a.who.ID = "2" },
+		"name":                func(a *answer) { a.who.Name = "bob" },
+		"registry":            func(a *answer) { a.registry = "q" },
+		"repository":          func(a *answer) { a.scopes = []string{"repository:b:pull"} },
+		"class":               func(a *answer) { a.scopes = []string{"repository(plugin):a:pull"} },
+		"more actions":        func(a *answer) { a.scopes = []string{"repository:a:pull,push"} },
+		"other actions":       func(a *answer) { a.scopes = []string{"repository:a:push"} },
+		"more repositories":   func(a *answer) { a.scopes = []string{"repository:a:pull", "repository:b:pull"} },
+		"no scope":            func(a *answer) { a.scopes = nil },
+		"how long it is good": func(a *answer) { a.atMost = 2 * time.Minute },
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t, func(l *issuer.Live) {
+				q := *l.Registries["r"]
+				q.Service = "q"
+				l.Registries = map[string]*issuer.Registry{"r": l.Registries["r"], "q": &q}
+			})
+			ask := func(a answer) issuer.Answer {
+				b.source = func(identity.Credentials) (identity.Verified, error) {
+					return identity.Verified{Principal: &a.who, Credential: "password"}, nil
+				}
+				b.Swap(func(l issuer.Live) issuer.Live { l.AtMost.Kinds[policy.User] = a.atMost; return l })
+				r := request("x", a.scopes...)
+				r.Service = a.registry
+				return b.issue(r)
+			}
+			first := ask(base)
+			if again := ask(base); !again.Reused {
+				t.Fatal("the same answer is signed twice: the test says nothing")
+			}
+			other := base
+			change(&other)
+			if got := ask(other); got.Reused || string(got.Token) == string(first.Token) {
+				t.Errorf("another %s got the same token", what)
+			}
+		})
 	}
 }
 

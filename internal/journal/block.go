@@ -41,6 +41,10 @@ type builder struct {
 	encoder              *encoder
 	content              []byte
 	tidied               int64 // the epoch for which all older events are gone
+
+	end     Position // of the next entry, when the last transaction was committed; 0: none was
+	next    Position // that, in the transaction in hand
+	rewound int64    // how many entries the transaction in hand found missing
 }
 
 func newBuilder(maxEntries, maxBytes int) *builder {
@@ -56,11 +60,18 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	if err != nil {
 		return nil, 0, fmt.Errorf("finding the journal's head: %w", err)
 	}
+	if w.rewound = int64(w.end - h.next); w.rewound > 0 {
+		// The database is an older copy of itself: a backup was restored under us, or a standby that lagged took over. What
+		// was acknowledged since is gone, which the journal itself must say; and principals that we stored may be, too.
+		*w.known = *newPrincipals()
+		entries = append(entries, rewindEntry(now, w.rewound))
+	}
 	w.known.next = h.principal
 	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), h.next, entries)
 	if err != nil {
 		return nil, 0, fmt.Errorf("looking for repeated events: %w", err)
 	}
+	w.next = h.next
 	if len(kept) == 0 {
 		return nil, 0, nil
 	}
@@ -76,11 +87,28 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 	if err := insertPrincipals(ctx, tx, w.known.pending); err != nil {
 		return nil, 0, fmt.Errorf("keeping principals: %w", err)
 	}
-	h.principal = w.known.next
+	h.principal, w.next = w.known.next, h.next
 	if err := moveHead(ctx, tx, h); err != nil {
 		return nil, 0, fmt.Errorf("moving the journal's head: %w", err)
 	}
 	return kept, blocks, nil
+}
+
+// settle is told whether what write did was committed.
+func (w *builder) settle(kept bool) {
+	w.known.settle(kept)
+	if kept && w.next > 0 {
+		w.end = w.next
+	}
+	w.next = 0
+}
+
+// rewindEntry notes that entries which were kept are gone.
+func rewindEntry(now time.Time, entries int64) Entry {
+	now = now.UTC().Truncate(time.Microsecond)
+	return Entry{ID: NewID(now), Time: now, Change: &Change{
+		Actor: "tidewaiter", Action: "journal.rewound", Target: "journal", To: map[string]any{"entries": entries},
+	}}
 }
 
 // fill puts as many entries into the block as it may hold, one at least, and says how many.

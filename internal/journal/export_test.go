@@ -35,3 +35,6 @@ func Remembered(names func(i int) string, n int) (entries int) {
 
 // ReportEvery is how often losses and failures are told at most.
 const ReportEvery = reportEvery
+
+// EventKey names an event of a registry.
+func EventKey(registry, id string) []byte { return eventKey(registry, id) }

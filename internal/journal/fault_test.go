@@ -335,3 +335,69 @@ func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 		t.Errorf("the second Close: %v", err)
 	}
 }
+
+// A backup is restored into the database under a running process, or a standby that lagged takes over: what is gone is said in
+// the journal, and nothing that comes refers to it.
+func TestADatabaseThatIsAnOlderCopyOfItself(t *testing.T) {
+	storetest.Each(t, testADatabaseThatIsAnOlderCopyOfItself)
+}
+
+func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) {
+	var log bytes.Buffer
+	j, db := open(t, d.Ready(t), journal.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := j.Append(t.Context(), push("first")); err != nil {
+		t.Fatal(err)
+	}
+	var next, principal int64
+	var sum []byte
+	if err := db.Read().QueryRow("SELECT next, principal, hash FROM journal_head").Scan(&next, &principal, &sum); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // alice is known from here on
+		if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
+		for _, s := range []string{
+			fmt.Sprintf("DELETE FROM journal_blocks WHERE first >= %d", next), fmt.Sprintf("DELETE FROM journal_principals WHERE number >= %d", principal),
+		} {
+			if _, err := tx.Exec(s); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec("UPDATE journal_head SET next = $1, principal = $2, hash = $3", next, principal, sum)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != 4 {
+		t.Errorf("Verify: %+v, %v", v, err)
+	}
+	var got []string
+	for _, e := range read(t, j, 0) {
+		switch {
+		case e.Change != nil:
+			got = append(got, fmt.Sprint(e.Change.Action, e.Change.To))
+		case e.Decision != nil:
+			got = append(got, e.Decision.Principal.Name)
+		default:
+			got = append(got, e.Event.ID)
+		}
+	}
+	if diff := cmp.Diff([]string{"first", "alice", "journal.rewoundmap[entries:3]", "alice"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := j.Close(t.Context()); err != nil { // the log is written after the acknowledgement
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "entries that the journal had are gone"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, &log)
+	}
+}

@@ -297,3 +297,47 @@ func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
 		t.Errorf("only %d types were looked at", len(seen))
 	}
 }
+
+// An event is known again by its registry and its id. Registries choose their ids, and one must not make another's events look
+// like repeats, which are not kept.
+func TestEventsOfTwoRegistriesNeverMeet(t *testing.T) {
+	storetest.Each(t, testEventsOfTwoRegistriesNeverMeet)
+}
+
+func testEventsOfTwoRegistriesNeverMeet(t *testing.T, d storetest.Database) {
+	j, _ := open(t, d.Ready(t), journal.Options{})
+	all := [][2]string{
+		{"a", "bc"}, {"ab", "c"}, {"", "abc"}, {"abc", "x"}, {"ab", "cx"}, {"b", "bc"}, {"a", "c"}, {"A", "bc"},
+		{"a\x00b", "c"}, {"a", "b\x00c"}, {"a", "\x00bc"}, {"a\x00", "bc"}, {"a/b", "c"}, {"a", "/bc"}, {"a:", "bc"}, {"a", ":bc"},
+		{"", "\x00\x00\x00\x00\x00\x00\x00\x01abc"}, {"", "\x01abc"}, {"", "1abc"}, {"", "a bc"}, {"a ", "bc"}, {"a", " bc"},
+		{"a", string(bytes.Repeat([]byte("x"), 300))}, {"a" + string(bytes.Repeat([]byte("x"), 299)), "x"},
+	}
+	for range 2 { // and each is a repeat of itself
+		for _, e := range all {
+			entry := push(e[1])
+			entry.Registry = e[0]
+			if err := j.Append(t.Context(), entry); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var got [][2]string
+	for _, e := range read(t, j, 0) {
+		got = append(got, [2]string{e.Registry, e.Event.ID})
+	}
+	if diff := cmp.Diff(all, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The keys are on disks: another way of making them would let every event of the last 30 days in once more.
+func TestEventKeysStayAsTheyAre(t *testing.T) {
+	for _, tt := range []struct{ registry, id, want string }{
+		{"registry.example.com", "e1", "7c8c1dd40fc4ccb62fb0bc9ebebaa956"},
+		{"", "abc", "f3652e4ce938bb9965f62c3ca4d8f693"},
+	} {
+		if got := fmt.Sprintf("%x", journal.EventKey(tt.registry, tt.id)); got != tt.want {
+			t.Errorf("the key of %q and %q is %s, want %s", tt.registry, tt.id, got, tt.want)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 		kept, blocks, err = w.builder.write(ctx, tx, w.o.Now(), b.entries)
 		return err
 	})
-	w.builder.known.settle(err == nil)
+	w.builder.settle(err == nil)
 	if err != nil {
 		err = fmt.Errorf("keeping entries: %w", err)
 	}
@@ -76,6 +76,9 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 		w.stats.Blocks += int64(blocks)
 		w.stats.Written += int64(len(kept))
 		w.stats.Repeats += int64(len(b.entries) - len(kept))
+		if w.builder.rewound > 0 {
+			w.stats.Repeats++ // the note of that is in kept, and was not queued
+		}
 		w.stats.LastCommit = w.o.Now()
 	} else {
 		w.stats.Lost += int64(b.recorded)
@@ -88,6 +91,9 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 	if err != nil {
 		w.reportFailure(err, b.recorded)
 		return
+	}
+	if w.builder.rewound > 0 {
+		w.o.Log.Error("the database is an older copy of itself: entries that the journal had are gone", "entries", w.builder.rewound)
 	}
 	if lost > 0 {
 		w.reported += lost

@@ -54,6 +54,42 @@ func TestNamesArePathParts(t *testing.T) {
 	})
 }
 
+// A placeholder may stand for several path parts, and in a credential for what its owner's claims say later: nothing but
+// itself and what ends in ** covers it.
+func TestCovers(t *testing.T) {
+	for _, tt := range []struct {
+		wide, pattern string
+		want          bool
+	}{
+		{"**", "a", true},
+		{"a", "a", true},
+		{"a", "b", false},
+		{"a/**", "a/b/c", true},
+		{"a/**", "a/**", true},
+		{"a/**", "a", false},
+		{"a/**", "b/c", false},
+		{"*", "a", true},
+		{"*", "a*", true},
+		{"*", "**", false},
+		{"*", "a/b", false},
+		{"a/*", "a", false},
+		{"*", "${claims.x}", false},
+		{"*/b", "${claims.x}/b", false},
+		{"a/*", "a/${claims.x}", false},
+		{"*", "${user}", false},
+		{"*", "a-${claims.x}", false},
+		{"a/**", "a/${claims.x}", true},
+		{"${claims.x}", "${claims.x}", true},
+		{"${claims.x}", "${claims.y}", false},
+		{"${claims.x}", "a", false},
+		{"a", "${claims.x}", false},
+	} {
+		if got := accounts.Covers(tt.wide, tt.pattern); got != tt.want {
+			t.Errorf("%q covers %q: %t, want %t", tt.wide, tt.pattern, got, tt.want)
+		}
+	}
+}
+
 // What covers a pattern matches all that the pattern matches: else a narrowed token could make a wider one.
 func TestCoversIsSound(t *testing.T) {
 	everything, err := policy.Compile(policy.Source{Rules: []policy.Rule{

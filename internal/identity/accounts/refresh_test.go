@@ -1,6 +1,8 @@
 package accounts_test
 
 import (
+	"context"
+	"database/sql"
 	"testing"
 	"time"
 
@@ -69,4 +71,67 @@ func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a refresh token rests on may be taken away after it was found to be good, and before the token is kept: no token
+// is made of it then, or it would outlive what it stands for.
+func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
+	for what, meanwhile := range map[string]func(t *testing.T, other *accounts.Accounts, token accounts.Token) error{
+		"the password is changed": func(t *testing.T, other *accounts.Accounts, _ accounts.Token) error {
+			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("another horse of ann"), 0)
+			return err
+		},
+		"the password is set to the same": func(t *testing.T, other *accounts.Accounts, _ accounts.Token) error {
+			_, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret(secretOf("ann")), 0)
+			return err
+		},
+		"the user is disabled": func(t *testing.T, other *accounts.Accounts, _ accounts.Token) error {
+			_, err := other.Disable(t.Context(), operator, "ann", 0)
+			return err
+		},
+		"the user is deleted": func(t *testing.T, other *accounts.Accounts, _ accounts.Token) error {
+			return other.Delete(t.Context(), operator, "ann", 0)
+		},
+		"the token is revoked": func(t *testing.T, other *accounts.Accounts, token accounts.Token) error {
+			return other.Revoke(t.Context(), operator, token.ID)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			each(t, func(t *testing.T, h *house) {
+				other, err := accounts.Open(h.options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.user("ann")
+				token, laptop := h.token("ann", "laptop")
+				secret := secretOf("ann")
+				if what == "the token is revoked" {
+					secret = laptop
+				}
+				v, err := h.chain.Authenticate(t.Context(), shown("ann", secret))
+				if err != nil {
+					t.Fatal(err)
+				}
+				once := false
+				h.SetWrite(func(real accounts.Write) accounts.Write {
+					return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+						if !once {
+							once = true
+							if err := meanwhile(t, other, token); err != nil {
+								t.Error(err)
+							}
+						}
+						return real(ctx, topic, f)
+					}
+				})
+				got, err := h.IssueRefresh(t.Context(), shown("ann", secret), v)
+				if got.Reveal() != "" {
+					t.Errorf("a refresh token was made (%v)", err)
+				}
+				if !once {
+					t.Error("nothing was written")
+				}
+			})
+		})
+	}
 }
