@@ -28,7 +28,8 @@ type openFile struct {
 	log     fs.FileInfo // nil: it has not been seen
 	changes uint32      // the file's change counter at the last look: it never goes back
 	page    int64       // number of the page with the id; 0: not known
-	doubts  int         // looks in a row that found something wrong
+	closed  bool
+	doubts  int // looks in a row that found something wrong
 }
 
 // The header of a file of SQLite: https://www.sqlite.org/fileformat.html#the_database_header
@@ -70,6 +71,8 @@ func (f *openFile) check() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
+	case f.closed:
+		return nil // whoever uses it now is told that
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %s was deleted or moved away", errGone, f.path)
 	case err != nil:
@@ -167,6 +170,7 @@ func (f *openFile) letGo() error {
 	log, logErr := os.Stat(f.logPath())
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closed = true
 	gone := errors.Is(mainErr, fs.ErrNotExist) || mainErr == nil && !os.SameFile(main, f.main)
 	if gone && logErr == nil && f.log != nil && os.SameFile(log, f.log) {
 		return errors.Join(err, os.Remove(f.logPath()), os.Remove(f.path+"-shm"))
