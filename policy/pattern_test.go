@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"pgregory.net/rapid"
@@ -215,7 +214,6 @@ func TestMatchingIsLinear(t *testing.T) {
 	}
 	who := &policy.Principal{Kind: policy.User, Name: "a", Claims: map[string]any{"many": many}}
 	who.Limits = []policy.Limit{{Names: names, Actions: scope.Pull}}
-	began := time.Now()
 	for _, name := range []string{long, flat, flat[:250] + "/" + flat[:250]} {
 		r := &policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}
 		if d := p.Decide(r); d.Results[0].Granted != 0 {
@@ -223,5 +221,4 @@ func TestMatchingIsLinear(t *testing.T) {
 		}
 		p.Explain(r)
 	}
-	t.Logf("took %v", time.Since(began))
 }

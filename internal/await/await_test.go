@@ -1,0 +1,30 @@
+package await_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/await"
+)
+
+func TestUntilAsksAgain(t *testing.T) {
+	asked := 0
+	await.Until(t, "the third answer", func(context.Context) error {
+		if asked++; asked < 3 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if asked != 3 {
+		t.Errorf("it asked %d times", asked)
+	}
+}
+
+// Whoever waits ends before go test does, and so can say for what.
+func TestContextEndsBeforeGoTestDoes(t *testing.T) {
+	end, ok := await.Context(t).Deadline()
+	if limit, limited := t.Deadline(); ok != limited || limited && !end.Before(limit) {
+		t.Errorf("it ends at %s (%t), and go test at %s (%t)", end, ok, limit, limited)
+	}
+}
