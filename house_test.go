@@ -25,6 +25,8 @@ var house = map[string][]string{
 	"notification":                    nil,
 	"internal/dn":                     nil,
 	"internal/spelling":               nil,
+	"internal/await":                  nil,
+	"internal/loopback":               nil,
 	"internal/manual":                 nil,
 	"internal/secret":                 nil,
 	"internal/store":                  nil,
@@ -48,7 +50,7 @@ var house = map[string][]string{
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},
 	"internal/identity/identitytest":  {"internal/identity", "policy"},
-	"internal/identity/ldap/ldaptest": nil,
+	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
 
 // all is for those who put the house together.
@@ -62,6 +64,9 @@ var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter
 
 // speaksHTTP are the rooms that may answer HTTP.
 var speaksHTTP = []string{"internal/server", "internal/api"}
+
+// forTests are rooms that only tests may import.
+var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest"}
 
 // source is a Go file of a room, tests left out.
 type source struct {
@@ -128,6 +133,16 @@ func TestRoomsImportOnlyWhatTheTableSays(t *testing.T) {
 				continue
 			}
 			t.Errorf("%s imports %s; the table lets %s import %v", s.name, room, s.room, may)
+		}
+	}
+}
+
+func TestWhatIsForTestsIsImportedByTests(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, path := range s.imports() {
+			if room := strings.TrimPrefix(path, module+"/"); slices.Contains(forTests, room) && !slices.Contains(forTests, s.room) {
+				t.Errorf("%s imports %s, which is for tests", s.name, room)
+			}
 		}
 	}
 }
@@ -256,4 +271,94 @@ func isEmptyText(e ast.Expr) bool {
 func isIdent(e ast.Expr, name string) bool {
 	id, ok := e.(*ast.Ident)
 	return ok && id.Name == name
+}
+
+// A test that measures the time, or lets some pass, fails on a machine that is busy. It counts steps, waits for what it waits
+// for (internal/await), or runs in a bubble of testing/synctest, where the clock is exact. These functions may do it:
+var mayTakeTime = map[string]string{
+	"internal/keyring/keyring_test.go sleep":                                             "it is called in bubbles",
+	"internal/identity/ldap/ldaptest/ldaptest.go run":                                    "a tick between two looks, whose number is bounded",
+	"internal/identity/ldap/memory_test.go TestAnUnknownNameTakesAsLongAsAWrongPassword": "no machine is too slow to take longer",
+	"internal/store/storetest/kill.go Kill":                                              "when a process is killed is chance",
+	"e2e/part/part.go Stop":                                                              "a program that does not heed SIGTERM is killed",
+}
+
+func TestTestsTakeNoTime(t *testing.T) {
+	used := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (path != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
+			if err == nil {
+				err = filepath.SkipDir
+			}
+			return err
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains((source{file: file}).imports(), "testing") {
+			return nil
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			name := filepath.ToSlash(path) + " " + f.Name.Name
+			for _, taken := range timesTaken(f) {
+				if mayTakeTime[name] == "" {
+					t.Errorf("%s: a test takes time (%s)", set.Position(taken.Pos()), name)
+				}
+				used[name] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range mayTakeTime {
+		if !used[name] {
+			t.Errorf("%s takes no time, and need not be listed", name)
+		}
+	}
+}
+
+// timesTaken returns the expressions of a function that measure the time or let some pass, outside of a bubble.
+func timesTaken(f *ast.FuncDecl) (found []ast.Expr) {
+	passing := []string{"Sleep", "Since", "Until", "After", "AfterFunc", "NewTimer", "Tick"}
+	comparing := []string{"Sub", "Before", "After", "Compare"} // of a time.Time; with time.Now() it is elapsed time
+	ast.Inspect(f, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		switch {
+		case !ok:
+		case isIdent(sel.X, "synctest"):
+			return false
+		case isIdent(sel.X, "time"):
+			if slices.Contains(passing, sel.Sel.Name) {
+				found = append(found, call)
+			}
+		case slices.Contains(comparing, sel.Sel.Name) && (isNow(sel.X) || slices.ContainsFunc(call.Args, isNow)):
+			found = append(found, call)
+		}
+		return true
+	})
+	return found
+}
+
+func isNow(e ast.Expr) bool {
+	call, ok := e.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && isIdent(sel.X, "time") && sel.Sel.Name == "Now"
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,9 +16,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
@@ -236,16 +237,12 @@ func TestAChangedConfigTakesEffect(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); pull() != http.StatusOK; {
-		if time.Now().After(deadline) {
-			t.Fatalf("it is not open after a minute:\n%s", log)
+	await.Until(t, "the pull", func(context.Context) error {
+		if status := pull(); status != http.StatusOK {
+			return fmt.Errorf("the status is %d:\n%s", status, log)
 		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+		return nil
+	})
 }
 
 func TestATakenPortIsSaid(t *testing.T) {
@@ -276,9 +273,7 @@ func TestAFolderIsForOneAtATime(t *testing.T) {
 func TestClientsCannotPostEvents(t *testing.T) {
 	s, down := up(t, t.TempDir(), new(lines))
 	defer down()
-	ctx, done := context.WithTimeout(t.Context(), 10*time.Second)
-	defer done()
-	r, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.address+"/notifications", strings.NewReader(`{"events":[]}`))
+	r, err := http.NewRequestWithContext(await.Context(t), "POST", "http://"+s.address+"/notifications", strings.NewReader(`{"events":[]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,17 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
 // Whoever types the commands of docs/api.md one after the other, under the configs of that page, gets what it says.
@@ -37,7 +38,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	if n := strings.Count(script, "curl "); n < 12 {
 		t.Fatalf("the page has %d requests only", n)
 	}
-	api := freePort(t)
+	api := strconv.Itoa(loopback.Port(t))
 	text = strings.ReplaceAll(strings.ReplaceAll(text, ":8080", "127.0.0.1:0"), ":8081", ":"+api)
 	script = strings.ReplaceAll(script, ":8081", ":"+api)
 	if err := os.WriteFile("tidewaiter.yaml", []byte(text), 0o600); err != nil {
@@ -46,9 +47,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 	// The service ends with the script.
 	script = strings.Replace(script, "serve.log &\n", "serve.log &\ntrap \"kill $!; wait\" EXIT\n", 1)
 	// A service that does not come up must not be waited for without end; what the script began goes with it.
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	walk := exec.CommandContext(ctx, "sh", "-c", script)
+	walk := exec.CommandContext(await.Context(t), "sh", "-c", script)
 	walk.Cancel = func() error { return walk.Process.Signal(syscall.SIGTERM) }
 	walk.WaitDelay = 10 * time.Second
 	out, err := walk.CombinedOutput()
@@ -61,15 +60,4 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 			t.Errorf("the walk does not show %q:\n%s", want, out)
 		}
 	}
-}
-
-// freePort is a port that nobody listens at.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -84,15 +85,20 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// patience is how long a script waits for what should come at once. Then the process is ended, and the
-// script fails with all that it said.
-const patience = 30 * time.Second
+// limit is the key of the context that ends shortly before go test gives the scripts up. Nothing else limits how long one
+// waits: then the process is ended, and the script fails with all that it said.
+type limit struct{}
+
+// endsInTime ends the process where what is waited for never comes. It is to be stopped once that came.
+func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
+	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
+}
 
 // until waits for a line, behind those that it found before.
 func until(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	p, pattern := named(ts, args[0]), regexp.MustCompile("(?m)"+args[1])
-	defer time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop()
+	defer p.endsInTime(ts)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -121,7 +127,7 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 func ended(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, 2)
 	p := named(ts, args[0])
-	defer time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() }).Stop()
+	defer p.endsInTime(ts)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for !p.over {
@@ -145,16 +151,19 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 // askUntil asks again until the answer has the status that is wanted.
 func askUntil(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, 5)
+	ctx := ts.Value(limit{}).(context.Context)
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
-	for end := time.Now().Add(patience); ; <-again.C {
+	for {
 		status, text := answer(ts, args)
 		if status == args[0] {
 			_, _ = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.TrimSpace(text))
 			return
 		}
-		if time.Now().After(end) {
+		select {
+		case <-ctx.Done():
 			ts.Fatalf("the status is still %s, not %s: %s", status, args[0], text)
+		case <-again.C:
 		}
 	}
 }

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
 // The scripts in testdata/replicas have a server of PostgreSQL for themselves. Its database is $state, and there is
-// one command more:
+// two commands more:
 //
+//	counter VARIABLE TOPIC  set a variable to the number of the last change of a topic
 //	postgres start|stop  start it again, or end it at once: whoever is connected is cut off
 func TestReplicas(t *testing.T) {
 	server := storetest.NewServer(t)
@@ -19,6 +23,15 @@ func TestReplicas(t *testing.T) {
 		p.Setup = func(e *testscript.Env) error {
 			e.Setenv("state", server.Database(t, "template0"))
 			return setup(e)
+		}
+		p.Cmds["counter"] = func(ts *testscript.TestScript, neg bool, args []string) {
+			wants(ts, neg, args, 2, 2)
+			db, err := store.Open(t.Context(), ts.Getenv("state"))
+			ts.Check(err)
+			var last int64
+			err = db.Read().QueryRowContext(t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", args[1]).Scan(&last)
+			ts.Check(errors.Join(err, db.Close()))
+			ts.Setenv(args[0], strconv.FormatInt(last, 10))
 		}
 		p.Cmds["postgres"] = func(ts *testscript.TestScript, neg bool, args []string) {
 			wants(ts, neg, args, 1, 1)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"net"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -11,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts")
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE COMMAND...            run it, and demand its exit code
 //	capture VARIABLE PATTERN [FILE]  set a variable to the first group of a pattern in stdout, or a file
-//	free VARIABLE                    set a variable to a port that nobody listens at
+//	free VARIABLE                    set a variable to a port that nobody else listens at
 //	replace OLD NEW FILE             once, and it must be there
 //	certificate KIND FOLDER          make cert.pem and privatekey.pem, of the kind "server" or "expired"
 //	run NAME COMMAND...              run it beside the script
@@ -44,6 +46,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TZ", "UTC")
 			e.Values[beside{}] = make(map[string]*process)
+			e.Values[limit{}] = await.Context(t)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -103,11 +106,10 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 
 func free(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 1, 1)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, release, err := loopback.Hold()
 	ts.Check(err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	ts.Check(errors.Join(err, l.Close()))
-	ts.Setenv(args[0], port)
+	ts.Defer(release)
+	ts.Setenv(args[0], strconv.Itoa(port))
 }
 
 func replace(ts *testscript.TestScript, neg bool, args []string) {

@@ -8,8 +8,6 @@ package part
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// Patience is how long anything here is waited for. It only runs out when something is broken: a slow
-// machine has to get through.
-const Patience = 90 * time.Second
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/loopback"
+)
 
 // Need returns the path of a program, looked up like a shell does. Without it the test is skipped, with
 // the package that has it; where CI=true it fails, since there nothing may be left out.
@@ -126,7 +123,7 @@ func (p *Process) Text() string {
 	return string(text)
 }
 
-// Await waits until ready returns nil. It gives up when the program ends, or when Patience does.
+// Await waits until ready returns nil. It gives up when the program ends.
 func (p *Process) Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {
@@ -137,25 +134,11 @@ func (p *Process) Await(t testing.TB, what string, ready func(context.Context) e
 	})
 }
 
-// Await asks again and again until ready returns nil, and ends the test with its last error when
-// Patience is over.
+// Await asks again and again until ready returns nil. A slow machine has to get through: there is no limit but that
+// of go test.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	await.Until(t, what, ready)
 }
 
 // Run runs a program to its end and returns what it wrote to standard output. The error holds what it
@@ -186,20 +169,10 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Port is a free port of loopback. It lies below the range from which the kernel takes the ports of
-// outgoing connections, so that none of those takes it before it is listened at.
+// Port is a port of loopback, which is nobody else's until the test ends.
 func Port(t testing.TB) int {
 	t.Helper()
-	for range 1000 {
-		port := 20000 + rand.N(12000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("there is no free port between 20000 and 32000")
-	return 0
+	return loopback.Port(t)
 }
 
 func tail(text []byte, most int) []byte {

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -104,14 +105,15 @@ func (d *desk) run() {
 	d.t.Cleanup(func() { stop(); <-done })
 }
 
-// soon waits until something holds, and fails if it does not within a time that no machine needs.
+// soon waits until something holds.
 func soon(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it never came: %s", what)
+	await.Until(t, what, func(context.Context) error {
+		if !holds() {
+			return errors.New("it never came")
 		}
-	}
+		return nil
+	})
 }
 
 func user(name string, groups ...string) *policy.Principal {

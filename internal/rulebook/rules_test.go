@@ -241,9 +241,7 @@ func TestReplicasNotice(t *testing.T) {
 		}
 		other.run()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		begin := time.Now()
 		soon(t, "the freeze", func() bool { got, _ := other.may(user("ann"), "repository:library/app:pull"); return got == "" })
-		t.Logf("after %s", time.Since(begin).Round(time.Millisecond))
 		if d.Policy().ID() != other.Policy().ID() {
 			t.Error("two replicas with the same files and database have different policies")
 		}

@@ -103,6 +103,7 @@ func (a *Accounts) notice(ctx context.Context, t *tending) error {
 	if counter != t.counter {
 		a.warm.forget()
 		t.counter = counter
+		a.o.Log.Debug("changes of accounts are noticed", "counter", counter)
 	}
 	return nil
 }

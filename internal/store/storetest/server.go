@@ -139,7 +139,7 @@ func (s *Server) Start() error {
 	}
 	look := time.NewTicker(25 * time.Millisecond) // it cannot say when it listens
 	defer look.Stop()
-	for range 600 {
+	for range 2400 { // a minute: only something broken takes as long
 		if err = s.command("pg_isready", "-q", "-h", s.folder).Run(); err == nil {
 			return nil
 		}

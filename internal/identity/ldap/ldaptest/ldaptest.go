@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
 // Names in the directory.
@@ -51,6 +53,7 @@ type OpenLDAP struct {
 	folder  string
 	process *exec.Cmd
 	ended   <-chan error
+	held    []func() // releases the ports
 }
 
 // Need ends the test where no directory can be started: skipped on
@@ -107,12 +110,7 @@ func Start() (_ *OpenLDAP, err error) {
 	if err := errors.Join(os.Mkdir(o.File("data"), 0o700), o.writeCertificates(), o.writeConfig()); err != nil {
 		return nil, err
 	}
-	for range 3 { // somebody else may take a port between finding and using it
-		if err = o.run(slapd); err == nil {
-			break
-		}
-	}
-	if err != nil {
+	if err = o.run(slapd); err != nil {
 		return nil, err
 	}
 	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword, "-f", o.File("company.ldif"))
@@ -177,7 +175,7 @@ func (o *OpenLDAP) writeCertificates() error {
 // run runs slapd on free ports, until it answers.
 func (o *OpenLDAP) run(slapd string) (err error) {
 	for _, a := range []*string{&o.Address, &o.Secure} {
-		if *a, err = freeAddress(); err != nil {
+		if *a, err = o.freeAddress(); err != nil {
 			return err
 		}
 	}
@@ -210,6 +208,9 @@ func (o *OpenLDAP) run(slapd string) (err error) {
 // Stop ends the directory, and removes what it had.
 func (o *OpenLDAP) Stop() {
 	o.kill()
+	for _, release := range o.held {
+		release()
+	}
 	_ = os.RemoveAll(o.folder)
 }
 
@@ -235,10 +236,12 @@ func (o *OpenLDAP) Admin(t testing.TB) *ldap.Conn {
 	return c
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddress is an address that is nobody else's until the directory ends.
+func (o *OpenLDAP) freeAddress() (string, error) {
+	port, release, err := loopback.Hold()
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	o.held = append(o.held, release)
+	return fmt.Sprintf("127.0.0.1:%d", port), nil
 }

@@ -1,0 +1,18 @@
+//go:build !linux
+
+package loopback
+
+import (
+	"fmt"
+	"net"
+)
+
+// Hold returns a port that nobody listened at a moment ago: what Linux has for more is not to be had here.
+func Hold() (port int, release func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, nil, fmt.Errorf("looking for a free port: %w", err)
+	}
+	port = l.Addr().(*net.TCPAddr).Port
+	return port, func() {}, l.Close()
+}
