@@ -276,11 +276,10 @@ func isIdent(e ast.Expr, name string) bool {
 // A test that measures the time, or lets some pass, fails on a machine that is busy. It counts steps, waits for what it waits
 // for (internal/await), or runs in a bubble of testing/synctest, where the clock is exact. These functions may do it:
 var mayTakeTime = map[string]string{
-	"internal/keyring/keyring_test.go sleep":                                             "it is called in bubbles",
-	"internal/identity/ldap/ldaptest/ldaptest.go run":                                    "a tick between two looks, whose number is bounded",
-	"internal/identity/ldap/memory_test.go TestAnUnknownNameTakesAsLongAsAWrongPassword": "no machine is too slow to take longer",
-	"internal/store/storetest/kill.go Kill":                                              "when a process is killed is chance",
-	"e2e/part/part.go Stop":                                                              "a program that does not heed SIGTERM is killed",
+	"internal/keyring/keyring_test.go sleep":          "it is called in bubbles",
+	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between two looks, whose number is bounded",
+	"internal/store/storetest/kill.go Kill":           "when a process is killed is chance",
+	"e2e/part/part.go Stop":                           "a program that does not heed SIGTERM is killed",
 }
 
 func TestTestsTakeNoTime(t *testing.T) {
