@@ -155,11 +155,11 @@ func (j *judge) undecided(u *Unknown) []perhaps {
 			continue
 		}
 		var inputs []string
-		if !j.registryMatches(r) {
-			if !u.Registry {
-				continue
-			}
+		switch {
+		case u.Registry && len(r.source.Registries) > 0:
 			inputs = append(inputs, "registry")
+		case !j.registryMatches(r):
+			continue
 		}
 		if !j.nameMatches(r) {
 			claims := j.claimsToMatch(r, u)

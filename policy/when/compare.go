@@ -168,8 +168,14 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 func within(id int64, value, all ref.Val) ref.Val {
 	switch all := all.(type) {
 	case traits.Mapper:
-		if _, found := all.Find(value); found {
+		if item, found := all.Find(value); found {
+			if types.IsUnknown(item) {
+				return item // and so whether it is there
+			}
 			return types.True
+		}
+		if known, ok := all.(*someClaims); ok {
+			all = known.Mapper
 		}
 		if it := all.Iterator(); it.HasNext() == types.True { // keys of one map are of one type, mostly
 			if key := it.Next(); kindOf(key) != kindOf(value) {

@@ -146,7 +146,7 @@ func TestPropertyComparisonsAgreeWithJSON(t *testing.T) {
 		`[claims.a] == [claims.b]`:  func(same, comparable bool) (bool, bool) { return same, !comparable },
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		scalar := rapid.SampledFrom([]any{"a", "2", "", "true", "null", 2, json.Number("2.0"), 2.5, -1, true, false, nil, json.Number("9007199254740993"), json.Number("9007199254740992")})
+		scalar := rapid.SampledFrom([]any{"a", "2", "", "true", "null", 2, json.Number("2.0"), 2.5, -1, true, false, json.Number("9007199254740993"), json.Number("9007199254740992")})
 		a, b := scalar.Draw(t, "a"), scalar.Draw(t, "b")
 		claims, _ := policy.CanonicalClaims(map[string]any{"a": a, "b": b})
 		r := typed()

@@ -22,7 +22,7 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 		if err != nil {
 			return 0, 0, err
 		}
-		_, details, _ := program.Eval(&request{r})
+		_, details, _ := program.Eval(&request{Request: r})
 		costs[i] = *details.ActualCost()
 	}
 	return costs[0], costs[1], nil

@@ -49,12 +49,15 @@ func (p *partial) ResolveName(name string) (any, bool) {
 	}
 	value, ok := p.request.ResolveName(name)
 	if name == varClaims && u.Claims && p.claimsUnknown() {
-		if claims, ok := types.DefaultTypeAdapter.NativeToValue(value).(traits.Mapper); ok {
+		if claims, ok := claimsAdapter.NativeToValue(value).(traits.Mapper); ok {
 			return &someClaims{claims, p}, true
 		}
 	}
 	return value, ok
 }
+
+// claimsAdapter reads claims as the language does.
+var claimsAdapter = &adapter{types.DefaultTypeAdapter}
 
 func (p *partial) claimsUnknown() bool {
 	return p.Principal != nil && p.Principal.Kind != policy.Anonymous

@@ -1,6 +1,7 @@
 package when_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -61,7 +62,15 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 		{`claims.exists(name, name == "x")`, everything, job, []string{"claims"}},
 		{`size(claims) == 3`, everything, job, []string{"claims"}},
 		{`claims == {"a": 1}`, everything, job, []string{"claims"}},
+		{`claims.number == 3`, policy.Unknown{Now: true, Claims: true}, func() *policy.Request {
+			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
+		}, nil},
+		{`!("environment" in claims)`, butEnvironment, ann, nil},
 		{`claims.ref == "x"`, everything, func() *policy.Request { return &policy.Request{Principal: &policy.Principal{}} }, nil}, // anonymous
+		{`claims.number == 3`, policy.Unknown{Now: true, Claims: true}, func() *policy.Request {
+			return &policy.Request{Principal: &policy.Principal{Kind: policy.User, Claims: map[string]any{"number": json.Number("3")}}}
+		}, nil},
+		{`!("environment" in claims)`, butEnvironment, ann, nil},
 		{`claims.ref == "x"`, everything, func() *policy.Request { return &policy.Request{} }, nil},
 	} {
 		condition, err := c.Compile(tt.condition)
