@@ -2,6 +2,7 @@ package scope_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"unicode"
@@ -20,8 +21,11 @@ func checkParsed(t interface {
 }, values []string) {
 	t.Helper()
 	asked, ignored, err := scope.Parse(values)
-	if err != nil {
-		return
+	if err != nil && !errors.Is(err, scope.ErrTooMuch) {
+		t.Fatalf("error %v", err)
+	}
+	if len(asked) > scope.MaxScopes || len(ignored) > scope.MaxScopes {
+		t.Fatalf("%d asked, %d ignored", len(asked), len(ignored))
 	}
 	seen := map[[2]string]bool{}
 	var printed []string

@@ -25,7 +25,7 @@ const (
 // reference.RepositoryNameTotalLengthMax); a host:port/ prefix may stand before it.
 const (
 	MaxScopes = 100       // distinct scopes
-	MaxBytes  = 16 << 10  // bytes over all values
+	MaxBytes  = 16 << 10  // bytes of all scopes together
 	MaxName   = 255 + 256 // bytes of one name with its host
 )
 
@@ -50,8 +50,9 @@ type Ignored struct {
 // Scopes of the same type and name become one with the actions of both, at the place of the first.
 //
 // What is no scope is ignored and told; an unknown action is ignored and told, and the rest of its
-// scope stays. The error is ErrTooMuch, when the values are longer than MaxBytes together, or hold
-// more than MaxScopes scopes or as many things that are none; nothing else is returned with it.
+// scope stays. Some clients ask for everything that they mirror at once: where the values are longer
+// than MaxBytes, or hold more than MaxScopes scopes or as many things that are none, the first that fit
+// are returned together with ErrTooMuch, whose text tells how many were left out. There is no other error.
 // What is returned shares memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
@@ -59,24 +60,27 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 		bytes += len(v)
 		most += 1 + strings.Count(v, " ")
 	}
-	if bytes > MaxBytes {
-		return nil, nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooMuch, bytes, MaxBytes)
-	}
 	if bytes == 0 {
 		return nil, nil, nil
 	}
 
 	asked = make([]Scope, 0, min(most, MaxScopes))
 	var places index
+	read, left := 0, 0
 	for _, v := range values {
 		for text := range strings.SplitSeq(v, " ") {
 			if text == "" {
 				continue
 			}
+			if read += len(text); read > MaxBytes {
+				left++
+				continue
+			}
 			s, reason := parse(text)
 			if reason != "" {
 				if len(ignored) == MaxScopes {
-					return nil, nil, fmt.Errorf("%w: more than %d that are none", ErrTooMuch, MaxScopes)
+					left++
+					continue
 				}
 				ignored = append(ignored, Ignored{Text: printable(text, maxShown), Reason: reason})
 			}
@@ -91,7 +95,8 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 				continue
 			}
 			if len(asked) == MaxScopes {
-				return nil, nil, fmt.Errorf("%w: the limit is %d", ErrTooMuch, MaxScopes)
+				left++
+				continue
 			}
 			asked = append(asked, s)
 			places.add(asked)
@@ -100,7 +105,10 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	if len(asked) == 0 {
 		asked = nil
 	}
-	return asked, ignored, nil
+	if left > 0 {
+		err = fmt.Errorf("%w: %d left out; a request may have %d, of %d bytes together", ErrTooMuch, left, MaxScopes, MaxBytes)
+	}
+	return asked, ignored, err
 }
 
 // index finds a scope among those before it. Few are looked through; many get a map, so that a

@@ -67,6 +67,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
   tidewaiter check                        # say all that is wrong with it
   tidewaiter serve                        # run
   tidewaiter explain --as user:admin push team/app`,
+		Version:       built().String(),
 		SilenceErrors: true, // run tells them
 		SilenceUsage:  true,
 	}
@@ -85,6 +86,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 	add("ask", newExplain(), newWhoCan(), newWhatCan(), newPolicy(), newJournal(), newHealth())
 	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newState())
 	root.AddCommand(newVersion(), newMan())
+	root.SetVersionTemplate("{{.Version}}\n")
 	addCompletion(root)
 	strict(root)
 	return root

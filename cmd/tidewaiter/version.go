@@ -29,11 +29,14 @@ func newVersion() *cobra.Command {
 		if *output == asJSON {
 			return writeJSON(cmd.OutOrStdout(), b)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "tidewaiter %s (%s, %s)\n", b.Version, b.Go, b.Platform)
-		return nil
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
+		return err
 	}
 	return cmd
 }
+
+// String is the line that version and --version print.
+func (b build) String() string { return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform) }
 
 // built reads what the linker and the Go toolchain recorded.
 func built() build {

@@ -50,6 +50,7 @@ type App struct {
 	issuer   *issuer.Issuer
 	metrics  *prometheus.Registry
 	counts   *server.Metrics
+	refusals *server.Refusals
 	api      *api.API
 
 	server      atomic.Pointer[server.Server]
@@ -76,7 +77,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	o.Log.outage.now = o.Now
 	a := &App{log: o.Log, now: o.Now, config: cfg, outage: o.Log.outage}
 	a.hashing = password.New(password.Options{Now: o.Now})
-	a.counts = server.NewMetrics()
+	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 
 	// Before the state: a mistake in keys or passwords should not leave a new database behind.
 	next, err := a.build(ctx, cfg)
@@ -190,6 +191,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
 		Notes:             a.notes,
 		Metrics:           a.counts,
+		Refusals:          a.refusals,
 		Gather:            gather(a.metrics),
 		API:               a.api,
 		Now:               a.now,

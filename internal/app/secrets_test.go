@@ -54,7 +54,7 @@ func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
 	cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { htpasswd: { file: users } }, { external: { name: shop, url: %q } }]\n", shop.URL) + `
 listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, metrics, api] }]
 notifications: { open: true }
-`+rule("**"))
+` + rule("**"))
 	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "debug")})
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,7 @@ type form struct {
 	service, grantType, username, password, clientID string
 	refreshToken, accessType, offlineToken           string
 	seen                                             [8]bool
+	account                                          bool // a client named its account; it is a hint and no identity
 	scopes                                           []string
 	room                                             [2]string // for scopes
 }
@@ -39,7 +40,7 @@ const (
 )
 
 // decodeTokenRequest reads a GET with Basic authentication or none, or a POST of the OAuth2 form.
-// The account parameter is no identity, and is not read. A client does not choose a token's life, but whether
+// The account parameter is no identity. A client does not choose a token's life, but whether
 // it wants a refresh token: offline_token=true (docker, by GET), or access_type=offline (OAuth2).
 func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
 	var f form
@@ -70,7 +71,11 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	}
 	if f.service == "" {
 		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported,
-			"the parameter \"service\" is missing: it names the registry that the token is for")
+			"the parameter \"service\" is missing: it names the registry that the token is for").of(missingService)
+	}
+	if f.account && r.Method != http.MethodPost && r.Header["Authorization"] == nil {
+		// docker names the account only when it sends that account's password.
+		s.note(r, droppedPassword)
 	}
 
 	credentials, err := f.shown(r)
@@ -78,9 +83,9 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		return issuer.Request{}, err
 	}
 	asked, ignored, err := scope.Parse(f.scopes)
-	if err != nil {
-		return issuer.Request{}, problem(http.StatusBadRequest, codeTooMany,
-			"%s: at most %d scopes and %d bytes of them in one request", err, scope.MaxScopes, scope.MaxBytes)
+	if err != nil { // some clients ask at once for all that they mirror: the first are answered
+		s.note(r, tooManyScopes, "error", err)
+		ignored = append(ignored, scope.Ignored{Reason: err.Error()})
 	}
 	client := f.clientID
 	if client == "" {
@@ -173,6 +178,9 @@ func (f *form) read(encoded string) error {
 		case "offline_token":
 			place, index = &f.offlineToken, 7
 		case "scope":
+		case "account":
+			f.account = f.account || value != ""
+			continue
 		default:
 			continue
 		}

@@ -36,6 +36,7 @@ type requestError struct {
 	message string
 	oauth2  string // of RFC 6749; "" derives it from the status
 	header  [2]string
+	kind    refusal // what the operator is told of; noRefusal: nothing, or badRequest where the status says so
 }
 
 func (e *requestError) Error() string { return e.message }
@@ -47,6 +48,12 @@ func (e *requestError) oauth(code string) *requestError {
 
 func (e *requestError) with(header, value string) *requestError {
 	e.header = [2]string{header, value}
+	return e
+}
+
+// of gives an error its kind, for the operator.
+func (e *requestError) of(kind refusal) *requestError {
+	e.kind = kind
 	return e
 }
 
@@ -69,7 +76,7 @@ func known(err error) *requestError {
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
 		return problem(http.StatusBadRequest, codeUnsupported,
-			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err)
+			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err).of(unknownService)
 	case errors.Is(err, issuer.ErrSignIn):
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
 	case errors.Is(err, issuer.ErrDenied):
@@ -119,6 +126,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: the log of Tidewaiter says more", id)
 	case e.status >= 500:
 		s.Log.Warn("request not answered", "status", e.status, "path", brief(r.URL.Path), "error", err)
+	default:
+		s.refused(r, e)
 	}
 
 	type one struct {
@@ -154,6 +163,28 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.WriteHeader(e.status)
 	_, _ = w.Write(b.Bytes())
+}
+
+// refused notes a request that nobody's rights decided, so that it is in no journal entry.
+func (s *Server) refused(r *http.Request, e *requestError) {
+	kind := e.kind
+	if kind == noRefusal {
+		switch e.status {
+		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
+			http.StatusRequestURITooLong, http.StatusUnsupportedMediaType:
+			kind = badRequest
+		default:
+			return
+		}
+	}
+	s.note(r, kind, "error", secret.Redact(e.message))
+}
+
+// note counts a request that is not what it should be, and logs it once a minute a kind.
+func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
+	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
+	attrs = append(attrs, "remote", s.remote(r).String(), "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
+	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 
 // oauth2Code is RFC 6749's word for a status (section 5.2).

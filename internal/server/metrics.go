@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	Tokens    *prometheus.CounterVec // token requests by outcome
 	Envelopes *prometheus.CounterVec // posted envelopes by outcome
+	Refused   *prometheus.CounterVec // requests that a wrong setup had refused, by kind
 
 	signed, reused prometheus.Counter // of Tokens, at hand
 }
@@ -22,6 +23,13 @@ func NewMetrics() *Metrics {
 			Help: "Envelopes of events that registries posted by outcome: taken, refused, broken, unavailable.",
 		}, []string{"outcome"}),
 	}
+	m.Refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tidewaiter_refused_requests_total",
+		Help: "Requests that a wrong setup may have spoilt, by kind: " + kindsOfRefusals() + ".",
+	}, []string{"kind"})
+	for kind := range messages {
+		m.Refused.WithLabelValues(string(kind)) // present from the start, so that an alert finds it
+	}
 	m.signed = m.Tokens.WithLabelValues("signed")
 	m.reused = m.Tokens.WithLabelValues("reused")
 	return m
@@ -31,12 +39,14 @@ func NewMetrics() *Metrics {
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	m.Tokens.Describe(to)
 	m.Envelopes.Describe(to)
+	m.Refused.Describe(to)
 }
 
 // Collect sends the counters' values.
 func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	m.Tokens.Collect(to)
 	m.Envelopes.Collect(to)
+	m.Refused.Collect(to)
 }
 
 func (m *Metrics) answered(reused bool) {

@@ -100,12 +100,12 @@ func (s *Server) sender(r *http.Request) (string, error) {
 			return service, nil
 		}
 		if !s.Open {
-			return "", problem(http.StatusUnauthorized, codeUnauthorized, "this is the secret of no registry")
+			return "", problem(http.StatusUnauthorized, codeUnauthorized, "this is the secret of no registry").of(wrongSecret)
 		}
 	}
 	if !s.Open && !s.local(r) {
 		return "", problem(http.StatusUnauthorized, codeUnauthorized,
-			"events need a registry's secret: set notifications.secret for the registry here, and the header \"Authorization: Bearer SECRET\" in its configuration")
+			"events need a registry's secret: set notifications.secret for the registry here, and the header \"Authorization: Bearer SECRET\" in its configuration").of(wrongSecret)
 	}
 	without, service := 0, ""
 	for i := range s.senders {
@@ -117,7 +117,7 @@ func (s *Server) sender(r *http.Request) (string, error) {
 	case without == 1:
 		return service, nil
 	case without == 0 && !s.Open:
-		return "", problem(http.StatusUnauthorized, codeUnauthorized, "every registry here has a secret, and none was sent")
+		return "", problem(http.StatusUnauthorized, codeUnauthorized, "every registry here has a secret, and none was sent").of(wrongSecret)
 	}
 	return "", nil
 }

@@ -5,9 +5,11 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -31,8 +33,10 @@ type Options struct {
 	Ready   []Check                    // what /readyz asks
 	Notes   func(inFull bool) []string // what /readyz says beside that it is ready, in full to who may see all; nil: nothing
 	Metrics *Metrics
-	Gather  http.Handler // answers /metrics
-	API     http.Handler // answers /api/ and /openapi.json; nil: they are not served
+	// Refusals logs requests that a wrong setup had refused; nil: one of its own.
+	Refusals *Refusals
+	Gather   http.Handler // answers /metrics
+	API      http.Handler // answers /api/ and /openapi.json; nil: they are not served
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -88,6 +92,9 @@ func New(o Options) *Server {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
+	}
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals()
 	}
 	return &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause)}
 }
@@ -151,10 +158,35 @@ func (s *Server) handle(h handler) http.Handler {
 	})
 }
 
-// elsewhere answers whatever has no address here.
-func (s *Server) elsewhere(http.ResponseWriter, *http.Request) error {
-	return problem(http.StatusNotFound, codeUnsupported,
+// elsewhere answers requests to a path that has no handler. A registry's config may name a wrong path for
+// tokens or events: the client shows little of that, so the log tells the operator.
+func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return s.welcome(w)
+	}
+	e := problem(http.StatusNotFound, codeUnsupported,
 		"nothing is here: clients get tokens at %s, registries post events to %s", s.TokenPath, s.NotificationsPath)
+	switch {
+	case r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), eventsType):
+		e.kind = wrongNotification
+	case strings.Contains(r.URL.RawQuery, "service=") || strings.Contains(r.URL.RawQuery, "scope="):
+		e.kind = wrongTokenPath
+	}
+	return e
+}
+
+// eventsType begins the media type of what registries post.
+const eventsType = "application/vnd.docker.distribution.events."
+
+// welcome tells a browser, and a load balancer's default check, what this is.
+func (s *Server) welcome(w http.ResponseWriter) error {
+	header := w.Header()
+	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	_, _ = fmt.Fprintf(w, "Tidewaiter, the authorization service for container registries, runs here.\n"+
+		"Registries send their clients to %s for tokens and post events to %s.\n"+
+		"To use a registry, run docker login with the registry's own address.\n", s.TokenPath, s.NotificationsPath)
+	return nil
 }
 
 // keys answers with the public keys that registries may be given in a file (JWKS).

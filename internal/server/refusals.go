@@ -1,0 +1,94 @@
+package server
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A refusal is a kind of request that is refused, or not what it seems, because something between the
+// client and us is set up wrongly. Clients show their users little of it or nothing, so the log tells the
+// operator.
+type refusal string
+
+const (
+	noRefusal         refusal = ""
+	wrongSecret       refusal = "notification_secret"
+	wrongNotification refusal = "notification_path"
+	wrongTokenPath    refusal = "token_path"
+	unknownService    refusal = "unknown_service"
+	missingService    refusal = "missing_service"
+	droppedPassword   refusal = "account_without_credentials"
+	untrustedProxy    refusal = "untrusted_proxy"
+	tooManyScopes     refusal = "too_many_scopes"
+	badRequest        refusal = "bad_request"
+)
+
+// messages tell what happened and what to do about it.
+var messages = map[refusal]string{
+	wrongSecret:       "events refused, wrong or missing secret: compare the header Authorization in the registry's notifications with notifications.secret of the registry here",
+	wrongNotification: "events posted to a path that is not served: correct the URL of the endpoint in the registry's notifications",
+	wrongTokenPath:    "token requested at a path that is not served: correct the realm in the registry's config, or set paths.token",
+	unknownService:    "token refused, unknown service: add the registry under registries, or correct the service in the registry's config",
+	missingService:    "token refused, no service given: set the service in the registry's config",
+	droppedPassword:   "a client named its account but no password arrived: let the proxy pass on the header Authorization",
+	untrustedProxy:    "X-Forwarded-For ignored, the peer is not a trusted proxy: if it is your proxy, name it in trusted_proxies",
+	tooManyScopes:     "a client asked for more scopes than a request may have, and the first were answered: let it ask in several requests",
+	badRequest:        "request not understood",
+}
+
+// kindsOfRefusals lists the kinds, for the help of their metric.
+func kindsOfRefusals() string {
+	kinds := make([]string, 0, len(messages))
+	for kind := range messages {
+		kinds = append(kinds, string(kind))
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, ", ")
+}
+
+// refusalPeriod is the time between two lines of one kind.
+const refusalPeriod = time.Minute
+
+// Refusals logs requests that went wrong because of a wrong setup: the first of a kind at once, and
+// after that one line a minute with their number. It outlives a reload, so that the app makes it once.
+type Refusals struct {
+	mu    sync.Mutex
+	kinds map[refusal]*refused // one for each kind: the table above bounds it
+}
+
+// refused is what is known of one kind.
+type refused struct {
+	next time.Time // no line before this
+	more int       // requests since the last line
+}
+
+// NewRefusals returns one that has seen nothing.
+func NewRefusals() *Refusals { return &Refusals{kinds: make(map[refusal]*refused)} }
+
+// note counts a request, and logs it if no line of its kind was written for a minute. attrs describe the
+// request; text that a stranger sent has to be made safe before.
+func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
+	r.mu.Lock()
+	k := r.kinds[kind]
+	if k == nil {
+		k = new(refused)
+		r.kinds[kind] = k
+	}
+	if wait := k.next.Sub(now); 0 < wait && wait <= refusalPeriod {
+		k.more++
+		r.mu.Unlock()
+		return
+	}
+	more := k.more
+	k.next, k.more = now.Add(refusalPeriod), 0
+	r.mu.Unlock()
+
+	attrs = append(attrs, "kind", string(kind))
+	if more > 0 {
+		attrs = append(attrs, "others_since_last_line", more)
+	}
+	log.Warn(messages[kind], attrs...)
+}
