@@ -29,6 +29,8 @@ var house = map[string][]string{
 	"internal/loopback":               nil,
 	"internal/manual":                 nil,
 	"internal/secret":                 nil,
+	"internal/clock":                  nil,
+	"internal/clock/clocktest":        nil,
 	"internal/store":                  nil,
 	"internal/password":               nil,
 	"internal/identity":               {"internal/secret", "policy"},
@@ -42,7 +44,7 @@ var house = map[string][]string{
 	"internal/rulebook":               {"internal/dn", "internal/journal", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "scope", "token"},
 	"internal/config":                 {"internal/manual", "internal/spelling", "policy", "policy/when", "scope", "token"},
-	"internal/dockerauth":             {"internal/spelling", "internal/config", "policy", "policy/when", "scope", "token"},
+	"internal/dockerauth":             {"internal/config", "internal/spelling", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
@@ -55,6 +57,9 @@ var house = map[string][]string{
 
 // all is for those who put the house together.
 var all = []string{"*"}
+
+// everywhere are the rooms that every other may import.
+var everywhere = []string{"internal/clock"}
 
 // public rooms are for other programs, too: standard library only, no I/O, no goroutine, no clock.
 var public = []string{"scope", "policy", "token", "notification"}
@@ -129,7 +134,7 @@ func TestRoomsImportOnlyWhatTheTableSays(t *testing.T) {
 		}
 		for _, path := range s.imports() {
 			room, ours := strings.CutPrefix(path, module+"/")
-			if !ours || slices.Contains(may, "*") || slices.Contains(may, room) {
+			if !ours || slices.Contains(may, "*") || slices.Contains(may, room) || slices.Contains(everywhere, room) && !slices.Contains(public, s.room) {
 				continue
 			}
 			t.Errorf("%s imports %s; the table lets %s import %v", s.name, room, s.room, may)
@@ -192,6 +197,64 @@ func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// measured are the places that may call time.Now, because they measure how long something takes from one moment to the next.
+var measured = map[string]string{
+	"internal/clock/clock.go":                "it is where the wall's time comes from",
+	"internal/identity/throttle.go":          "its own clock; it compares numbers of the wall's time",
+	"internal/identity/ldap/sign_in.go":      "how long a bind takes",
+	"internal/identity/ldap/dummy.go":        "how long a bind would take",
+	"internal/identity/external/external.go": "how long an answer takes",
+	"internal/identity/ldap/ldaptest":        "certificates of tests",
+	"internal/password/password.go":          "how long a hash takes",
+	"internal/store/server.go":               "a deadline for the network, which is a moment from now",
+	"internal/rulebook/load.go":              "how long a policy takes to be made",
+	"internal/rulebook/turn.go":              "how long a policy takes to be made",
+	"internal/rulebook/versions.go":          "a period since the last time, in one process",
+	"internal/app/follow.go":                 "a period since the last try, in one process",
+}
+
+// Times that are kept and compared mean the wall's time. A package takes it from internal/clock: a clock that is passed in by
+// clock.Wall, the time of now by clock.Now. time.Now has a monotonic reading, which stands still while a machine sleeps and counts
+// before the wall's time when two times are compared.
+func TestTimesAreOfTheWall(t *testing.T) {
+	clocks, walls := make(map[string]string), make(map[string]bool)
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if isIdent(n.X, "time") && n.Sel.Name == "Now" && measured[s.name] == "" && measured[s.room] == "" {
+					t.Errorf("%s: time.Now has a monotonic reading: use clock.Wall for a clock that is passed in, clock.Now for the time", s.set.Position(n.Pos()))
+				}
+				if isIdent(n.X, "clock") && n.Sel.Name == "Wall" {
+					walls[s.room] = true
+				}
+			case *ast.TypeSpec:
+				options, ok := n.Type.(*ast.StructType)
+				if !ok || !strings.HasSuffix(n.Name.Name, "Options") || measured[s.name] != "" {
+					return true
+				}
+				for _, f := range options.Fields.List {
+					if _, isFunc := f.Type.(*ast.FuncType); isFunc && len(f.Names) == 1 && f.Names[0].Name == "Now" {
+						clocks[s.room] = s.set.Position(f.Pos()).String()
+					}
+				}
+			}
+			return true
+		})
+	}
+	for room, at := range clocks {
+		if !walls[room] {
+			t.Errorf("%s: %s takes a clock and does not pass it through clock.Wall", at, room)
+		}
+	}
+	if len(clocks) < 10 {
+		t.Errorf("%d packages take a clock: the test does not look right", len(clocks))
 	}
 }
 

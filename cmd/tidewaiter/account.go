@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -66,7 +67,7 @@ func newAccountList(kind policy.Kind) *cobra.Command {
 				func(a *accounts.Account) api.Account { return api.NewAccount(a, identity.Secret{}) },
 				[]string{"NAME", "STATE", "EXPIRES", "CREATED", "GROUPS"},
 				func(a *accounts.Account) []string {
-					return []string{a.Name, state(a, time.Now()), or(minute(a.Expires), "never"), minute(a.Created), strings.Join(a.Groups, ", ")}
+					return []string{a.Name, state(a, clock.Now()), or(minute(a.Expires), "never"), minute(a.Created), strings.Join(a.Groups, ", ")}
 				})
 		})
 	}
@@ -102,7 +103,7 @@ func newAccountShow(kind policy.Kind) *cobra.Command {
 				lent = "its password or secret was set by who is no administrator"
 			}
 			return fields(cmd.OutOrStdout(),
-				"name", a.Name, "signs in as", a.Login(), "state", state(&a, time.Now()), "password", password, "lent", lent, "groups", strings.Join(a.Groups, ", "),
+				"name", a.Name, "signs in as", a.Login(), "state", state(&a, clock.Now()), "password", password, "lent", lent, "groups", strings.Join(a.Groups, ", "),
 				"created", minute(a.Created), "changed", minute(a.Changed), "expires", or(minute(a.Expires), "never"), "id", a.ID)
 		})
 	}
@@ -189,7 +190,7 @@ and another duration lets it in again.`,
 			return err
 		}
 		return k.change(cmd, func(ctx context.Context, d desk) error {
-			a, err := d.SetExpiry(ctx, d.by, login(kind, args[0]), life.until(time.Now()), 0)
+			a, err := d.SetExpiry(ctx, d.by, login(kind, args[0]), life.until(clock.Now()), 0)
 			if err != nil {
 				return err
 			}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
@@ -30,7 +30,7 @@ each mistake with its place. It exits 1 if there is one. Nothing is opened to an
 		var wrong, warnings config.Problems
 		switch {
 		case err == nil:
-			wrong, warnings = app.Check(cfg, time.Now())
+			wrong, warnings = app.Check(cfg, clock.Now())
 			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg))
 			if *state {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)

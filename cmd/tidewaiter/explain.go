@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -96,7 +97,7 @@ func (c *circumstances) given() bool { return *c != circumstances{} }
 
 // put puts them into a request. The error is one of usage.
 func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
-	r.Client, r.Now = c.client, time.Now()
+	r.Client, r.Now = c.client, clock.Now()
 	if c.at != "" {
 		if r.Now, err = config.ParseTime(c.at, time.Local); err != nil {
 			return misused(cmd, "--at: %v", err)

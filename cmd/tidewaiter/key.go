@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -38,7 +38,7 @@ Whoever has that key, or a certificate under that root, can make tokens: keep it
 	cmd.Flags().Var(algorithm, "algorithm", "of the root's key; registry 2.8 knows all but EdDSA")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		certificate, key, err := setup.WriteRoot(*dir, algorithm.value, time.Now())
+		certificate, key, err := setup.WriteRoot(*dir, algorithm.value, clock.Now())
 		if err != nil {
 			return err
 		}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -41,7 +41,7 @@ docs/policy.md has an example, and docs/configuration.md all keys.`,
 		if err != nil {
 			return err
 		}
-		tests, err := config.LoadTests(args, p.OnlyPolicy, time.Now())
+		tests, err := config.LoadTests(args, p.OnlyPolicy, clock.Now())
 		if err != nil {
 			return err
 		}

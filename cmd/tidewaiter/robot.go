@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -38,7 +39,7 @@ call it robot:ci. Standard output has the secret and nothing else.`,
 	groups := cmd.Flags().StringArray("group", nil, "a `group` that the robot is in (may be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return k.change(cmd, func(ctx context.Context, d desk) error {
-			a, secret, err := d.AddRobot(ctx, d.by, accounts.NewRobot{Name: args[0], Expires: life.until(time.Now()), Groups: *groups})
+			a, secret, err := d.AddRobot(ctx, d.by, accounts.NewRobot{Name: args[0], Expires: life.until(clock.Now()), Groups: *groups})
 			if err != nil {
 				return err
 			}
@@ -78,7 +79,7 @@ secret has leaked, say --overlap 0.`,
 			}
 			before := "; the one before is void"
 			if overlap > 0 {
-				before = "; the one before is good until " + minute(time.Now().Add(time.Duration(overlap)))
+				before = "; the one before is good until " + minute(clock.Now().Add(time.Duration(overlap)))
 			}
 			return k.robotSecret(cmd, &a, secret, "made a secret for", before)
 		})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -114,7 +115,7 @@ func copying(cmd *cobra.Command, run func(ctx context.Context, args []string, o 
 		defer stop()
 		var chain journal.Verified
 		copied, done, err := run(ctx, args, store.CopyOptions{
-			Progress: progress(cmd.ErrOrStderr(), time.Now),
+			Progress: progress(cmd.ErrOrStderr(), clock.Now),
 			Verify: func(ctx context.Context, db *store.DB) (err error) {
 				chain, err = verifyJournal(ctx, db)
 				return err

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
@@ -119,7 +119,7 @@ them that is named. Patterns are those of rules: * is anything within one part o
 			return err
 		}
 		return k.change(cmd, func(ctx context.Context, d desk) error {
-			t, secret, err := d.AddToken(ctx, d.by, accounts.NewToken{Owner: who.owner(), Name: *name, Limits: limits, Expires: life.until(time.Now())})
+			t, secret, err := d.AddToken(ctx, d.by, accounts.NewToken{Owner: who.owner(), Name: *name, Limits: limits, Expires: life.until(clock.Now())})
 			if err != nil {
 				return who.hint(err, d)
 			}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -105,7 +105,7 @@ type holders struct {
 // expand looks up the accounts of those who are named, and of those in groups.
 func (a *holders) expand(ctx context.Context, d desk, most int) (err error) {
 	a.expanded = true
-	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, time.Now())
+	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, clock.Now())
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -71,9 +72,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if o.Log == nil {
 		o.Log = NewLog(nil, "", "")
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	o.Log.outage.now = o.Now
 	a := &App{log: o.Log, now: o.Now, config: cfg, outage: o.Log.outage}
 	a.hashing = password.New(password.Options{Now: o.Now})

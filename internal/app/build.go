@@ -83,7 +83,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = registry(&r)
 		// A key that does not fit is found now, not at the first request.
-		if _, err := keys.Signer(r.KeyID, r.Algorithm); err != nil {
+		if _, err := keys.Signer(r.KeyID, r.Algorithm, a.now()); err != nil {
 			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
 		}
 	}

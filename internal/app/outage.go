@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -47,7 +48,7 @@ func (a *App) lookAtDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-func newOutage() *outage { return &outage{now: time.Now} }
+func newOutage() *outage { return &outage{now: clock.Now} }
 
 // outage is a time during which the database cannot be used. Its methods may be called from any goroutine.
 type outage struct {
@@ -102,7 +103,7 @@ func (o *outage) see(ctx context.Context, a *App, err error) {
 func (o *outage) tell(now time.Time, must bool) (silent int, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !must && now.Sub(o.told) < tellAgain {
+	if !must && clock.For(o.told, tellAgain).Holds(now) {
 		return 0, false
 	}
 	silent = o.silent

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
@@ -75,9 +76,7 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Look == nil {
 		o.Look = exec.LookPath
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	i := &importer{Options: o, reader: reader{file: file}, compiler: when.NewCompiler(), labels: map[string]labelled{}, statics: map[string]map[string][]string{}}
 	if root := i.parse(src); root != nil {
 		i.all(root)

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
@@ -108,7 +109,7 @@ func New(live Live, o Options) *Issuer {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Issuer{journal: o.Journal, now: o.Now, log: o.Log}
+	i := &Issuer{journal: o.Journal, now: clock.Wall(o.Now), log: o.Log}
 	i.Swap(func(Live) Live { return live })
 	return i
 }

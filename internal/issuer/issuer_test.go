@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -24,23 +25,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// clock is a time that tests set.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
+// clock is a time that tests set, with both readings.
+type clock struct{ *clocktest.Clock }
 
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
+func (c *clock) now() time.Time       { return c.Now() }
+func (c *clock) pass(d time.Duration) { c.Pass(d) }
 
 // bench is an issuer with a clock, a journal, and a source whose answer a test chooses.
 type bench struct {
@@ -57,7 +46,7 @@ func (b *bench) Authenticate(_ context.Context, c identity.Credentials) (identit
 
 func newBench(t testing.TB, change func(*issuer.Live)) *bench {
 	t.Helper()
-	b := &bench{TB: t, clock: &clock{at: time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC)}}
+	b := &bench{TB: t, clock: &clock{clocktest.New(time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC))}}
 	b.source = func(c identity.Credentials) (identity.Verified, error) {
 		return identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}, Credential: "password"}, nil
 	}
@@ -72,7 +61,7 @@ func newBench(t testing.TB, change func(*issuer.Live)) *bench {
 		_ = b.journal.Close(context.Background())
 		_ = db.Close()
 	})
-	root, err := token.NewRoot("test", token.ES256, b.clock.at.AddDate(-1, 0, 0), b.clock.at.AddDate(1, 0, 0))
+	root, err := token.NewRoot("test", token.ES256, b.clock.now().AddDate(-1, 0, 0), b.clock.now().AddDate(1, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package issuer
 import (
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -15,7 +16,7 @@ type paper struct {
 	id      journal.ID // its jti
 	token   []byte
 	expires time.Time
-	reuse   time.Time // until then it may answer again
+	reuse   clock.Span // when it may answer again
 }
 
 // paper finds or signs the token for an answer.
@@ -30,7 +31,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 			return p, nil
 		}
 	}
-	signer, err := live.Keys.Signer(registry.KeyID, registry.Algorithm)
+	signer, err := live.Keys.Signer(registry.KeyID, registry.Algorithm, now)
 	if err != nil {
 		return paper{}, err
 	}
@@ -38,7 +39,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	p := paper{
 		id:      answer.ID,
 		expires: now.Add(lifetime + time.Second - 1).Truncate(time.Second),
-		reuse:   now.Add(window(lifetime)),
+		reuse:   clock.For(now, window(lifetime)),
 	}
 	if until := signer.Until(); !until.IsZero() && p.expires.After(until) && until.Sub(now) >= shortest {
 		p.expires = until.Truncate(time.Second) // the last minutes of a root

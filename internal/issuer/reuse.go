@@ -35,7 +35,7 @@ func (r *reused) find(key []byte, now time.Time) (paper, bool) {
 		p, ok = r.older[string(key)]
 	}
 	r.mu.Unlock()
-	return p, ok && now.Before(p.reuse)
+	return p, ok && p.reuse.Holds(now)
 }
 
 func (r *reused) keep(key []byte, p paper) {

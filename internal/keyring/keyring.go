@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -51,8 +53,7 @@ func Shortest(maxToken time.Duration) time.Duration {
 	return 2 * (maxToken + token.Leeway + longestWait)
 }
 
-// Keyring is the keys in use. It may be used from any goroutine. Run, which renews them, owns what is
-// below made.
+// Keyring is the keys in use. It may be used from any goroutine.
 type Keyring struct {
 	root     *token.Root
 	standard token.Algorithm // of leaves for whoever names none
@@ -63,12 +64,27 @@ type Keyring struct {
 	algorithms []token.Algorithm // of leaves
 	direct     map[token.KeyID]*token.Signer
 	jwks       []byte
-	leaves     atomic.Pointer[map[token.Algorithm]*token.Signer] // all made in one go
+	longest    time.Duration // of a token
+	leaves     atomic.Pointer[leaves]
 
-	made time.Time // when the leaves were
-	next time.Time // after a failure: not to be tried again before
-	wait time.Duration
-	told time.Time // when the root's end was last logged
+	mu    sync.Mutex    // held while leaves are renewed
+	rests clock.Span    // after a failure: not tried again
+	wait  time.Duration // how long that was
+	told  clock.Span    // the root's end was logged lately
+}
+
+// leaves are signers that were made in one go.
+type leaves struct {
+	signers     map[token.Algorithm]*token.Signer
+	made        time.Time
+	from, until time.Time // when they begin, and the latest moment at which they sign the longest token
+	last        bool      // they end with the root: none could be made that ends later
+}
+
+// fit reports whether the leaves sign the longest token at a time. It is not so when a machine slept through the renewal, or
+// its clock was put back.
+func (l *leaves) fit(now time.Time) bool {
+	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
 
 // New makes the first leaves. It fails where a token of MaxToken could not be signed now, so that a
@@ -77,7 +93,7 @@ func New(o Options) (*Keyring, error) {
 	if o.Root == nil || o.Now == nil {
 		return nil, errors.New("making the keyring: a root and a clock are needed")
 	}
-	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: o.Now, log: o.Log, direct: map[token.KeyID]*token.Signer{}}
+	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: clock.Wall(o.Now), log: o.Log, direct: map[token.KeyID]*token.Signer{}}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
@@ -87,6 +103,7 @@ func New(o Options) (*Keyring, error) {
 	if o.MaxToken == 0 {
 		o.MaxToken = defaultToken
 	}
+	k.longest = o.MaxToken
 	forms, err := k.plan(o)
 	if err != nil {
 		return nil, fmt.Errorf("making the keyring: %w", err)
@@ -148,10 +165,12 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry: its form of key id and, for leaves, its algorithm, each as
+// Signer returns the signer for a registry at a time: its form of key id and, for leaves, its algorithm, each as
 // in Use. It costs one pointer and is not to be kept: the next one may be another. It is an error to ask
 // for what was not among Options.Uses.
-func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm) (*token.Signer, error) {
+//
+// Leaves that do not fit the time are renewed at once: a machine that slept does not wait for the next look of Run.
+func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (*token.Signer, error) {
 	if form == "" {
 		form = token.X5C
 	}
@@ -161,8 +180,11 @@ func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm) (*token.Signer, 
 	if s := k.direct[form]; s != nil {
 		return s, nil
 	}
-	if leaves := k.leaves.Load(); leaves != nil && form == token.X5C {
-		if s := (*leaves)[alg]; s != nil {
+	if l := k.leaves.Load(); l != nil && form == token.X5C {
+		if !l.fit(now) {
+			l = k.refit(now)
+		}
+		if s := l.signers[alg]; s != nil {
 			return s, nil
 		}
 	}
@@ -176,8 +198,8 @@ func (k *Keyring) all(yield func(*token.Signer) bool) {
 			return
 		}
 	}
-	if leaves := k.leaves.Load(); leaves != nil {
-		for _, s := range *leaves {
+	if l := k.leaves.Load(); l != nil {
+		for _, s := range l.signers {
 			if !yield(s) {
 				return
 			}
@@ -196,8 +218,7 @@ func (k *Keyring) Bundle() []byte { return k.root.Bundle() }
 
 // Run renews leaves until ctx ends. It must run once at most.
 func (k *Keyring) Run(ctx context.Context) {
-	// Looked at by the clock on the wall, often: a timer set for hours ahead stands still while a
-	// machine sleeps.
+	// Often: a timer set for hours ahead stands still while a machine sleeps.
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock/clocktest"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -134,7 +135,10 @@ func TestClockJumps(t *testing.T) {
 				sleep(time.Minute)
 				jump.Store(int64(tt.by))
 				sleep(2 * time.Minute)
-				s := signer(t, k, token.X5C, token.ES256)
+				s, err := k.Signer(token.X5C, token.ES256, now())
+				if err != nil {
+					t.Fatal(err)
+				}
 				if (s != first) != tt.renewed {
 					t.Errorf("renewed: %v", s != first)
 				}
@@ -142,6 +146,58 @@ func TestClockJumps(t *testing.T) {
 					t.Errorf("at %s the leaf is valid from %s to %s", now(), c.NotBefore, c.NotAfter)
 				}
 			})
+		})
+	}
+}
+
+// Nobody waits for the next look of Run: it does not run here at all.
+func TestALeafThatDoesNotFitIsRenewedAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		what    string
+		by      time.Duration
+		renewed bool
+	}{
+		{"a moment later", time.Second, false},
+		{"at half its life", 12 * time.Hour, false}, // Run does that
+		{"too late for the longest token", 23*time.Hour + time.Minute, true},
+		{"after its end", 30 * time.Hour, true},
+		{"a little before it was made", -time.Minute, false},
+		{"before its beginning", -2 * time.Hour, true},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			key := &failing{Signer: newKey(t)}
+			c := clocktest.New(time.Now())
+			k, err := keyring.New(keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour, Now: c.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sign := func() *token.Signer {
+				s, err := k.Signer(token.X5C, token.ES256, c.Now().Round(0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			first := sign()
+			c.Set(tt.by)
+			key.fails.Store(true)
+			for range 3 {
+				if sign() != first {
+					t.Error("the leaf changed though none could be made")
+				}
+			}
+			key.fails.Store(false)
+			if sign() != first {
+				t.Error("it was tried again at once: each request would wait for a key service that is down")
+			}
+			c.Pass(time.Minute)
+			second := sign()
+			if (second != first) != tt.renewed || sign() != second {
+				t.Errorf("renewed: %v, want %v, once", second != first, tt.renewed)
+			}
+			if c, now := second.Certificate(), c.Now(); tt.renewed && (now.Before(c.NotBefore) || now.Add(time.Hour).After(c.NotAfter)) {
+				t.Errorf("at %s the leaf is valid from %s to %s", now, c.NotBefore, c.NotAfter)
+			}
 		})
 	}
 }
@@ -202,10 +258,10 @@ func TestWhatSigns(t *testing.T) {
 			if own := certificate == nil || certificate.Equal(tt.options.Root.Certificate()); own != tt.own {
 				t.Errorf("the root's own key signs: %v", own)
 			}
-			if _, err := k.Signer(token.Thumbprint, token.ES256); err == nil {
+			if _, err := k.Signer(token.Thumbprint, token.ES256, time.Now()); err == nil {
 				t.Error("a signer that no registry uses was there")
 			}
-			if _, err := k.Signer(token.X5C, token.EdDSA); err == nil && !tt.own {
+			if _, err := k.Signer(token.X5C, token.EdDSA, time.Now()); err == nil && !tt.own {
 				t.Error("a leaf that no registry uses was there")
 			}
 			var set struct{ Keys []struct{ Kid string } }
@@ -326,7 +382,7 @@ func BenchmarkSigner(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := k.Signer(token.X5C, token.ES256); err != nil {
+		if _, err := k.Signer(token.X5C, token.ES256, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -363,7 +419,7 @@ func sleep(d time.Duration) {
 
 func signer(t testing.TB, k *keyring.Keyring, form token.KeyID, alg token.Algorithm) *token.Signer {
 	t.Helper()
-	s, err := k.Signer(form, alg)
+	s, err := k.Signer(form, alg, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 var (
@@ -85,9 +87,7 @@ func New(o Options) *Hashing {
 	if o.Remembered <= 0 {
 		o.Remembered = 10_000
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	if o.Random == nil {
 		o.Random = rand.IntN
 	}

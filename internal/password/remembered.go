@@ -8,6 +8,8 @@ import (
 	"hash"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // key stands for a hash and a password, and tells nobody either.
@@ -76,7 +78,7 @@ func newRemembered(d time.Duration, limit int, now func() time.Time) *remembered
 func (r *remembered) has(k key) bool {
 	now := r.now()
 	r.mu.RLock()
-	current := now.Sub(r.turned) < r.half
+	current := clock.For(r.turned, r.half).Holds(now)
 	_, young := r.young[k]
 	_, old := r.old[k]
 	r.mu.RUnlock()
@@ -121,7 +123,7 @@ func (r *remembered) addLocked(k key, now time.Time) {
 // turnLocked drops what is past its time.
 func (r *remembered) turnLocked(now time.Time) {
 	switch age := now.Sub(r.turned); {
-	case age >= 2*r.half:
+	case age >= 2*r.half, age < 0: // or the clock was put back
 		r.old, r.young, r.turned = nil, make(map[key]struct{}), now
 	case age >= r.half:
 		r.old, r.young, r.turned = r.young, make(map[key]struct{}), r.turned.Add(r.half)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -58,10 +59,7 @@ func NewRights(judge func(*policy.Request) policy.Decision, now func() time.Time
 	if judge == nil {
 		judge = new(policy.Policy).Decide
 	}
-	if now == nil {
-		now = time.Now
-	}
-	return &Rights{judge, p, now}, nil
+	return &Rights{judge, p, clock.Wall(now)}, nil
 }
 
 // May says whether the actor has a right: actions on tidewaiter:name. A rule that denies it beats those that

@@ -74,6 +74,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -130,9 +131,7 @@ type Rulebook struct {
 // New returns a rulebook of what files say. It starts nothing and reads nothing: until Load, there is no policy, which
 // is enough for who changes the database as an Operator.
 func New(o Options, files Files) (*Rulebook, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	b := &Rulebook{o: o, files: files, turn: newTurn()}
 	if o.DB != nil {

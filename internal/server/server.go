@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -84,9 +85,7 @@ func New(o Options) *Server {
 	if o.NotificationsPath == "" {
 		o.NotificationsPath = "/notifications"
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -14,6 +14,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // CertificateFiles returns a TLS configuration with the certificate of two PEM files. They are looked
@@ -42,7 +44,7 @@ type pair struct {
 func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := p.now(); now.Sub(p.looked) >= time.Second {
+	if now := p.now(); clock.For(p.looked, time.Second).Over(now) {
 		p.looked = now
 		if stamp := p.modified(); stamp != p.stamp {
 			if err := p.load(); err != nil {

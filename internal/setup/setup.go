@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // The files that Write makes, by their path in its folder. State is made by the service itself.
@@ -108,10 +110,7 @@ func Write(dir string, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}
-	w := &writer{dir: dir, plan: p, now: o.Now, registry: p.registry, private: o.Private}
-	if w.now == nil {
-		w.now = time.Now
-	}
+	w := &writer{dir: dir, plan: p, now: clock.Wall(o.Now), registry: p.registry, private: o.Private}
 	if err := w.write(); err != nil {
 		return Result{}, fmt.Errorf("setting up %s: %w", dir, err)
 	}

@@ -65,6 +65,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -249,9 +250,7 @@ func Open(o Options) (*Accounts, error) {
 	o.SessionLife = cmp.Or(o.SessionLife, 12*time.Hour)
 	o.OwnerFor = cmp.Or(o.OwnerFor, 10*time.Second)
 	o.Every = cmp.Or(o.Every, time.Second)
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -23,7 +24,7 @@ type owners struct {
 
 type sighting struct {
 	principal *policy.Principal
-	until     time.Time
+	holds     clock.Span
 }
 
 func newOwners(keep time.Duration, limit int) *owners {
@@ -33,7 +34,7 @@ func newOwners(keep time.Duration, limit int) *owners {
 func (o *owners) get(who Owner, now time.Time) *policy.Principal {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s, ok := o.seen[who]; ok && now.Before(s.until) {
+	if s, ok := o.seen[who]; ok && s.holds.Holds(now) {
 		return s.principal
 	}
 	return nil
@@ -48,7 +49,7 @@ func (o *owners) put(who Owner, p *policy.Principal, now time.Time) {
 	if len(o.seen) >= o.limit {
 		clear(o.seen)
 	}
-	o.seen[who] = sighting{p, now.Add(o.keep)}
+	o.seen[who] = sighting{p, clock.For(now, o.keep)}
 }
 
 func (o *owners) drop(who Owner) {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -74,10 +75,10 @@ type tending struct {
 func (a *Accounts) tend(ctx context.Context, t *tending) {
 	err := a.notice(ctx, t)
 	now := a.o.Now()
-	if err == nil && now.Sub(t.noted) >= noteEvery {
+	if err == nil && clock.For(t.noted, noteEvery).Over(now) {
 		err, t.noted = a.note(ctx), now
 	}
-	if err == nil && now.Sub(t.swept) >= sweepEvery {
+	if err == nil && clock.For(t.swept, sweepEvery).Over(now) {
 		if err, t.swept = a.sweep(ctx), now; err == nil {
 			err = a.sweepKeys(ctx)
 		}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // The breaker: after so many failures in a row nobody is asked for a while; then one question tries.
@@ -23,7 +25,7 @@ type breaker struct {
 
 	mu       sync.Mutex
 	failures int // in a row
-	rests    time.Time
+	rests    clock.Span
 	trying   bool // one question tries whether it is back
 	last     error
 }
@@ -35,7 +37,7 @@ func (b *breaker) allow() error {
 	if b.failures < mostFailures {
 		return nil
 	}
-	if b.trying || b.now().Before(b.rests) {
+	if b.trying || b.rests.Holds(b.now()) {
 		return fmt.Errorf("%w, after %d failures: %w", errResting, b.failures, b.last)
 	}
 	b.trying = true
@@ -57,7 +59,7 @@ func (b *breaker) ended(err error) {
 	b.failures++
 	b.last = err
 	if b.failures >= mostFailures {
-		b.rests = b.now().Add(restFor)
+		b.rests = clock.For(b.now(), restFor)
 	}
 	if b.failures == mostFailures {
 		b.log.Warn("it does not answer, and is left alone for a while", "failures", b.failures, "error", err)

@@ -20,6 +20,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -97,9 +98,7 @@ func New(o Options) (*External, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.Now = clock.Wall(o.Now)
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}

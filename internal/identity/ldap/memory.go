@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -38,7 +39,7 @@ type memory struct {
 type said struct {
 	verified identity.Verified
 	err      error
-	until    time.Time
+	holds    clock.Span
 }
 
 func newMemory(keeps time.Duration, now func() time.Time) *memory {
@@ -66,7 +67,7 @@ func (m *memory) recall(k key) (identity.Verified, error, bool) {
 		return identity.Verified{}, nil, false
 	}
 	for _, where := range []*lru.Cache[key, said]{m.held, m.refused} {
-		if s, ok := where.Get(k); ok && m.now().Before(s.until) {
+		if s, ok := where.Get(k); ok && s.holds.Holds(m.now()) {
 			return s.verified, s.err, true
 		}
 	}
@@ -79,9 +80,9 @@ func (m *memory) keep(k key, v identity.Verified, err error) {
 	case m.keeps <= 0:
 	case err == nil:
 		m.refused.Remove(k)
-		m.held.Add(k, said{verified: v, until: m.now().Add(m.keeps)})
+		m.held.Add(k, said{verified: v, holds: clock.For(m.now(), m.keeps)})
 	case errors.Is(err, identity.ErrRejected), errors.Is(err, identity.ErrUnknown):
 		m.held.Remove(k)
-		m.refused.Add(k, said{err: err, until: m.now().Add(min(refusedFor, m.keeps))})
+		m.refused.Add(k, said{err: err, holds: clock.For(m.now(), min(refusedFor, m.keeps))})
 	}
 }

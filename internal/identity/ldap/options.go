@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // Problem is one mistake in Options.
@@ -85,9 +87,7 @@ func (s *settings) fill() {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	if s.Now == nil {
-		s.Now = time.Now
-	}
+	s.Now = clock.Wall(s.Now)
 	if s.Sleep == nil {
 		s.Sleep = sleep
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // idleTime is how long a connection is kept that nobody uses. Firewalls forget one after some minutes.
@@ -93,7 +95,7 @@ func (p *pool) sweep() {
 
 func (p *pool) sweepLocked() {
 	now := p.now()
-	p.keepLocked(func(c *conn) bool { return c.usable() && now.Sub(c.idle) < idleTime })
+	p.keepLocked(func(c *conn) bool { return c.usable() && clock.For(c.idle, idleTime).Holds(now) })
 }
 
 func (p *pool) keepLocked(keep func(*conn) bool) {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // The breaker of a server: after so many failures in a row it is not asked for a while, so that nobody
@@ -30,9 +32,9 @@ type server struct {
 	now                func() time.Time
 
 	mu       sync.Mutex
-	failures int       // in a row
-	rests    time.Time // it is not asked before then, if failures are too many
-	trying   bool      // one request tries whether it is back
+	failures int        // in a row
+	rests    clock.Span // it is not asked before then, if failures are too many
+	trying   bool       // one request tries whether it is back
 	last     error
 }
 
@@ -47,7 +49,7 @@ func (s *server) allow() error {
 	if s.failures < maxFailures {
 		return nil
 	}
-	if s.trying || s.now().Before(s.rests) {
+	if s.trying || s.rests.Holds(s.now()) {
 		return fmt.Errorf("%w, after %d failures: %w", errResting, s.failures, s.last)
 	}
 	s.trying = true
@@ -68,7 +70,7 @@ func (s *server) failed(err error) {
 	defer s.mu.Unlock()
 	s.failures++
 	s.trying, s.last = false, err
-	s.rests = s.now().Add(restFor)
+	s.rests = clock.For(s.now(), restFor)
 	if s.failures == maxFailures {
 		s.log.Warn("a directory's server does not answer", "server", s.url, "error", err)
 	}

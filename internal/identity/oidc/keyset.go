@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // When keys are fetched. A key id that is not known is asked for, since issuers change their keys; but
@@ -70,7 +72,7 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for asked := false; ; asked = true {
-		current := len(s.keys) > 0 && s.now().Sub(s.good) < goodFor
+		current := len(s.keys) > 0 && clock.For(s.good, goodFor).Holds(s.now())
 		if current {
 			if found := match(s.keys, id, algorithm); len(found) > 0 {
 				return found, nil
@@ -111,7 +113,7 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 // beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is nobody's: who
 // asked first may go away, and it ends by its own time limit.
 func (s *keySet) beginLocked() chan struct{} {
-	if !s.tried.IsZero() && s.now().Sub(s.tried) < s.gapLocked() {
+	if !s.tried.IsZero() && clock.For(s.tried, s.gapLocked()).Holds(s.now()) {
 		return nil
 	}
 	s.tried = s.now()
@@ -180,7 +182,8 @@ func (s *keySet) run(ctx context.Context) {
 			}
 		}
 		s.mu.Lock()
-		timer.Reset(max(s.dueLocked(), time.Second))
+		// Often: a timer that is set for an hour ahead stands still while a machine sleeps.
+		timer.Reset(min(max(s.dueLocked(), time.Second), time.Minute))
 		s.mu.Unlock()
 	}
 }
@@ -197,5 +200,8 @@ func (s *keySet) dueLocked() time.Duration {
 			gap = leastGap
 		}
 	}
-	return from.Add(gap).Sub(s.now())
+	if now := s.now(); clock.For(from, gap).Holds(now) {
+		return from.Add(gap).Sub(now)
+	}
+	return 0
 }

@@ -8,6 +8,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -30,7 +31,7 @@ type memory struct {
 
 type heldToken struct {
 	verified identity.Verified
-	until    time.Time
+	holds    clock.Span
 }
 
 func newMemory(now func() time.Time) *memory {
@@ -49,7 +50,7 @@ func (m *memory) key(raw string) (k memoryKey) {
 
 func (m *memory) recall(k memoryKey) (identity.Verified, bool) {
 	h, ok := m.held.Get(k)
-	if !ok || !m.now().Before(h.until) {
+	if !ok || h.holds.Over(m.now()) {
 		return identity.Verified{}, false
 	}
 	return h.verified, true
@@ -57,11 +58,8 @@ func (m *memory) recall(k memoryKey) (identity.Verified, bool) {
 
 // keep remembers a token, for no longer than it is good.
 func (m *memory) keep(k memoryKey, v identity.Verified) {
-	until := m.now().Add(rememberedFor)
-	if v.Until.Before(until) {
-		until = v.Until
-	}
-	if m.now().Before(until) {
-		m.held.Add(k, heldToken{v, until})
+	now := m.now()
+	if length := min(rememberedFor, v.Until.Sub(now)); length > 0 {
+		m.held.Add(k, heldToken{v, clock.For(now, length)})
 	}
 }

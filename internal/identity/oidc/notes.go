@@ -3,6 +3,8 @@ package oidc
 import (
 	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
 // Refusals that are logged: so many in so long.
@@ -16,7 +18,7 @@ type notes struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	began  time.Time
+	period clock.Span
 	taken  int
 	missed int
 }
@@ -25,8 +27,8 @@ type notes struct {
 func (n *notes) take() (missed int, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if now := n.now(); now.Sub(n.began) >= notesEvery {
-		n.began, n.taken = now, 0
+	if now := n.now(); n.period.Over(now) {
+		n.period, n.taken = clock.For(now, notesEvery), 0
 	}
 	if n.taken == notesMost {
 		n.missed++

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -61,9 +62,7 @@ func (o Options) check() (*settings, Problems) {
 	if s.o.Log == nil {
 		s.o.Log = slog.New(slog.DiscardHandler)
 	}
-	if s.o.Now == nil {
-		s.o.Now = time.Now
-	}
+	s.o.Now = clock.Wall(s.o.Now)
 	if s.o.Kind == policy.Anonymous {
 		s.o.Kind = policy.Workload
 	}

@@ -1,0 +1,74 @@
+package issuer_test
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+)
+
+// The monotonic reading stands still while a machine sleeps, and when the clock is set. Whatever happened to the clock, whoever
+// asks gets a token that holds now, and as long as the answer says: containerd keeps for ever one whose expires_in is negative.
+func TestATokenHoldsWhateverHappenedToTheClock(t *testing.T) {
+	for _, tt := range []struct {
+		what string
+		by   time.Duration
+	}{
+		{"the machine slept for a minute", time.Minute},
+		{"the machine slept for an hour", time.Hour},
+		{"the machine slept until its leaf ended", 25 * time.Hour},
+		{"the machine slept until shortly before its leaf ended", 24*time.Hour - 2*time.Minute},
+		{"the clock was put back by 11 seconds", -11 * time.Second},
+		{"the clock was put back by an hour", -time.Hour},
+		{"the clock was put back to before its leaf began", -26 * time.Hour},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			b := newBench(t, nil)
+			first := b.issue(request("ann", "repository:a:pull"))
+			b.clock.Set(tt.by)
+			var answers []issuer.Answer
+			for range 2 {
+				answers = append(answers, b.issue(request("ann", "repository:a:pull")))
+			}
+			for _, a := range answers {
+				if times := b.times(a); times[0] > 0 || times[1] > 0 || times[2] < 60 {
+					t.Errorf("it holds from %d to %d seconds from now, and was issued at %d", times[0], times[2], times[1])
+				}
+				if a.ExpiresIn < 60 {
+					t.Errorf("expires_in: %d", a.ExpiresIn)
+				}
+				if leaf, now := b.leaf(a), b.clock.now(); now.Before(leaf.NotBefore) || now.Add(5*time.Minute).After(leaf.NotAfter) {
+					t.Errorf("at %s its leaf holds from %s to %s", now, leaf.NotBefore, leaf.NotAfter)
+				}
+				if string(a.Token) == string(first.Token) {
+					t.Error("it is the token of before")
+				}
+			}
+			if string(answers[0].Token) != string(answers[1].Token) {
+				t.Error("from then on nothing is reused")
+			}
+		})
+	}
+}
+
+// leaf is the certificate that a token carries.
+func (b *bench) leaf(a issuer.Answer) *x509.Certificate {
+	b.Helper()
+	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	var header struct{ X5C [][]byte }
+	if err := json.Unmarshal(text, &header); err != nil || len(header.X5C) == 0 {
+		b.Fatalf("%s: %v", text, err)
+	}
+	leaf, err := x509.ParseCertificate(header.X5C[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return leaf
+}
