@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
 // What every server of a run knows, and every request asks.
@@ -84,7 +86,13 @@ type deployment struct {
 	accounts bool   // it knows accounts, before the user of the htpasswd file
 	proxied  bool   // it believes what this machine says in X-Forwarded-For
 	state    string // URL; "": SQLite, in the deployment's folder
+	users    string // htpasswd file; "": that of the run; "none": there is none
+	ldap     string // address of a directory of ldaptest; "": there is none
+	secret   string // file of the password of its service account
 }
+
+// noUsers as deployment.users: without an htpasswd file.
+const noUsers = "none"
 
 // config is a whole tidewaiter.yaml. Beside what is measured, all is as it is by default: the journal is
 // durable, every decision is in it and in the log.
@@ -102,7 +110,13 @@ func (d deployment) config(k keys, state, address, metrics string) []byte {
 	if d.accounts {
 		b.WriteString("  - accounts: {}\n")
 	}
-	fmt.Fprintf(&b, "  - htpasswd: { file: %q }\n", k.htpasswd)
+	if d.users != noUsers {
+		fmt.Fprintf(&b, "  - htpasswd: { file: %q }\n", cmp.Or(d.users, k.htpasswd))
+	}
+	if d.ldap != "" {
+		fmt.Fprintf(&b, "  - ldap: { name: corp, servers: [%q], bind_dn: %q, bind_password_file: %q, user: { base: %q } }\n",
+			"ldap://"+d.ldap, ldaptest.Reader, d.secret, ldaptest.People)
+	}
 	b.WriteString("policy:\n  roles: { reader: [pull], writer: [pull, push] }\n  rules:\n")
 	// The rule that decides stands in the middle of the others.
 	for i := range d.rules {

@@ -41,6 +41,7 @@ type settings struct {
 	rules       int
 	accounts    int
 	swapped     int
+	tries       int
 	groups      []string
 	write       func(io.Writer, []bar) error
 }
@@ -89,7 +90,8 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.IntVar(&s.rules, "rules", 10_000, "rules of the large policy")
 	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large state")
 	flags.IntVar(&s.swapped, "swapped", 100_000, "rules of the policy that is swapped in again and again")
-	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps")
+	flags.IntVar(&s.tries, "tries", 200, "refused sign-ins of each kind")
+	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, crowd, refusals, lockout")
 	flags.StringVar(&output, "output", "text", "text, json or markdown")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -101,13 +103,13 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	case !known:
 		return s, fmt.Errorf("--output %q: neither text nor json nor markdown", output)
 	case slices.ContainsFunc(s.groups, func(name string) bool { return steps(name) == nil }):
-		return s, fmt.Errorf("--groups %q: there are tokens, accounts, flood, names, replicas and swaps", groups)
+		return s, fmt.Errorf("--groups %q: there are tokens, accounts, flood, names, replicas, swaps, crowd, refusals and lockout", groups)
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.slice <= 0 || s.duration < s.slice:
 		return s, errors.New("--slice has to be positive and at most --duration")
-	case s.starts < 1 || s.rules < 1 || s.accounts < 1 || s.swapped < 1 || s.connections < 1 || s.rest < 0:
-		return s, errors.New("--starts, --rules, --accounts, --swapped and --connections have to be positive, --rest not negative")
+	case s.starts < 1 || s.rules < 1 || s.accounts < 1 || s.swapped < 1 || s.connections < 1 || s.tries < 1 || s.rest < 0:
+		return s, errors.New("--starts, --rules, --accounts, --swapped, --tries and --connections have to be positive, --rest not negative")
 	}
 	return s, nil
 }
@@ -154,5 +156,8 @@ func steps(group string) []func(*measurement, context.Context) error {
 		"names":    {(*measurement).names},
 		"replicas": {(*measurement).replicas},
 		"swaps":    {(*measurement).swaps},
+		"crowd":    {(*measurement).crowd},
+		"refusals": {(*measurement).refusals},
+		"lockout":  {(*measurement).lockout},
 	}[group]
 }

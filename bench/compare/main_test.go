@@ -3,14 +3,19 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
 // The whole way of a comparison with a bounded number of requests: what is measured has to be right before
@@ -185,11 +190,99 @@ func TestOutputsForPagesAndPrograms(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for _, arguments := range [][]string{
-		{"more"}, {"--output", "xml"}, {"--slice", "1m"}, {"--starts", "0"}, {"--rules", "-1"}, {"--no-such-flag"}, {"--groups", "everything"}, {"--accounts", "0"},
+		{"more"}, {"--output", "xml"}, {"--slice", "1m"}, {"--starts", "0"}, {"--rules", "-1"}, {"--no-such-flag"}, {"--groups", "everything"}, {"--accounts", "0"}, {"--tries", "0"},
 	} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), arguments, &out, &problems); code != 2 || problems.Len() == 0 {
 			t.Errorf("%q: exit %d\n%s", arguments, code, problems.String())
 		}
+	}
+}
+
+// Each group on sign-ins, with a few of all: what is measured is another run's.
+func TestGroupsOnSignInsReport(t *testing.T) {
+	folder := t.TempDir()
+	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
+	if err := build(t.Context(), "./cmd/tidewaiter", p.tidewaiter); err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKeys(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &measurement{settings: settings{tries: 2}, programs: p, folder: folder, keys: k, progress: io.Discard}
+	for i, c := range crowdCases(4) {
+		if err := m.besideCrowd(t.Context(), fmt.Sprint("crowd-", i), c, 4, 2, 0); err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	if err := m.guessed(t.Context(), "lockout", 3, 1); err != nil {
+		t.Error(err)
+	}
+	want := []string{"2", "", "", "2", "", "", "2", "", "", "1", "5"} // the others are times
+	ldaptest.Need(t)
+	if err := m.refusals(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, "", "", "")
+	var got []string
+	for _, b := range m.bars {
+		if b.Unit == "ms" {
+			got = append(got, "")
+			continue
+		}
+		got = append(got, b.number(b.Value))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusalsAreComparedWithTheUnknown(t *testing.T) {
+	took := map[string][]float64{
+		"unknown first": {100, 99, 150}, "unknown again": {101, 101, 102},
+		"wrong first": {96, 104, 97}, "wrong again": {106, 106, 1},
+	}
+	got := comparedRefusals("a directory", []string{"unknown", "wrong"}, took)
+	if got.Value != 6 || *got.AtMost != 5 || !got.missed() || got.Beside != "first and again, in ms: unknown 100.0 and 101.0, wrong 97.0 and 106.0" {
+		t.Errorf("%+v of %g", got, *got.AtMost)
+	}
+}
+
+func TestADistanceCarriesBothWaysAndEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); _, _ = io.Copy(c, c) }()
+		}
+	}()
+	d, err := newDistance(l.Addr().String(), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", d.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	said := bytes.Repeat([]byte("a directory far away\n"), 10_000)
+	go func() { _, _ = c.Write(said) }()
+	heard := make([]byte, len(said))
+	if _, err := io.ReadFull(c, heard); err != nil || !bytes.Equal(said, heard) {
+		t.Errorf("what comes back is not what was sent: %v", err)
+	}
+	if err := d.close(); err != nil { // and the connection ends with it
+		t.Error(err)
+	}
+	if _, err := c.Read(heard); err == nil {
+		t.Error("the connection did not end")
 	}
 }

@@ -113,11 +113,20 @@ func Start() (_ *OpenLDAP, err error) {
 	if err = o.run(slapd); err != nil {
 		return nil, err
 	}
-	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword, "-f", o.File("company.ldif"))
-	if out, err := load.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("loading company.ldif: %w\n%s", err, out)
+	if err := o.Load(company); err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// Load adds what an LDIF file says.
+func (o *OpenLDAP) Load(ldif []byte) error {
+	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword)
+	load.Stdin = bytes.NewReader(ldif)
+	if out, err := load.CombinedOutput(); err != nil {
+		return fmt.Errorf("loading entries: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // File returns the path of a file in the directory's folder.
@@ -133,7 +142,7 @@ func (o *OpenLDAP) writeConfig() error {
 		return err
 	}
 	write := func(name string, text []byte) error { return os.WriteFile(o.File(name), text, 0o600) }
-	return errors.Join(write("slapd.conf", b.Bytes()), write("company.ldif", company), write(ReaderFile, []byte("reads everything\n")))
+	return errors.Join(write("slapd.conf", b.Bytes()), write(ReaderFile, []byte("reads everything\n")))
 }
 
 // writeCertificates makes an authority of its own, and a certificate for 127.0.0.1 under it.

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// visitor signs in from an address of its own, which is one of this machine: all of 127.0.0.0/8 is.
+type visitor struct {
+	from   netip.Addr
+	client *http.Client
+}
+
+func newVisitor(from netip.Addr) *visitor {
+	dialer := &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	return &visitor{from: from, client: &http.Client{
+		Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 1, DisableCompression: true},
+		Timeout:   time.Minute,
+	}}
+}
+
+// signIn asks for a token, and says how that was answered and how long it took. forwarded is what a proxy would say
+// of the address; the zero value: nothing.
+func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	request.SetBasicAuth(name, secret)
+	if forwarded.IsValid() {
+		request.Header.Set("X-Forwarded-For", forwarded.String())
+	}
+	began := time.Now()
+	answer, err := v.client.Do(request)
+	if err != nil {
+		return 0, 0, fmt.Errorf("signing in from %s: %w", v.from, err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20)); err != nil {
+		return 0, 0, fmt.Errorf("signing in from %s: %w", v.from, err)
+	}
+	return answer.StatusCode, time.Since(began), nil
+}
+
+func (v *visitor) close() { v.client.CloseIdleConnections() }
+
+// place is an address of this machine: the number is that of a /24 among those of one kind.
+func place(kind byte, network int, host byte) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), host})
+}
