@@ -17,8 +17,9 @@ import (
 // flood is 512 connections from 512 addresses that show one wrong password after another.
 type flood struct {
 	names   func(connection, attempt int) string
-	unknown bool // nobody has these names
-	known   bool // the others are at known places
+	unknown bool          // nobody has these names
+	known   bool          // the others are at known places
+	after   time.Duration // the others come so long after it has begun, and the process with it
 }
 
 // beside says how many of 20 others sign in for the first time while the flood goes on, and what was computed.
@@ -38,9 +39,6 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 				return answer
 			})
 		}
-		if err := attempt(t.Context(), Requester{Name: "warm-up"}, false, nil); err != nil {
-			t.Fatal(err)
-		}
 		ctx, stop := context.WithCancel(t.Context())
 		var connections sync.WaitGroup
 		for c := range 512 {
@@ -54,7 +52,7 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 				}
 			})
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(f.after)
 		before := h.Stats()
 		for i := range 20 {
 			who := Requester{Name: fmt.Sprint("person ", i), Address: netip.AddrFrom4([4]byte{10, 2, 0, byte(i)}), KnownPlace: f.known}
@@ -85,11 +83,13 @@ func TestOthersSignInBesideAFlood(t *testing.T) {
 		{"512 names that exist, and the others are at known places", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c) }, known: true}},
 		{"a new name each time that nobody has", flood{names: func(c, n int) string { return fmt.Sprint("name ", c, " ", n) }, unknown: true}},
 	} {
-		signedIn, did := tt.flood.beside(t)
-		if signedIn != 20 {
-			t.Errorf("%s: %d of 20 others signed in", tt.what, signedIn)
+		for _, tt.flood.after = range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
+			signedIn, did := tt.flood.beside(t)
+			if signedIn != 20 {
+				t.Errorf("%s, for %s: %d of 20 others signed in; meanwhile %+v", tt.what, tt.flood.after, signedIn, did)
+			}
+			t.Logf("%s, for %s: meanwhile %+v", tt.what, tt.flood.after, did)
 		}
-		t.Logf("%s: %d signed in; meanwhile %+v", tt.what, signedIn, did)
 	}
 }
 
@@ -217,12 +217,15 @@ func TestTheDurationsOfAFewCostsAreKept(t *testing.T) {
 			r.note(cost{memory: uint32(i + 1)}, time.Duration(n))
 		}
 	}
-	if len(r.took) != measuredCosts || r.has(cost{}) || r.has(cost{memory: measuredCosts + 1}) {
-		t.Errorf("%d costs are measured, want %d", len(r.took), measuredCosts)
+	for _, c := range []cost{{}, {memory: measuredCosts + 1}} {
+		if _, ok := r.draw(c, first); ok || len(r.took) != measuredCosts {
+			t.Errorf("%d costs are measured, want %d; %+v: %t", len(r.took), measuredCosts, c, ok)
+		}
 	}
 	least := time.Hour
 	for i := range measuredHashes {
-		least = min(least, r.draw(cost{memory: 1}, func(int) int { return i }))
+		took, _ := r.draw(cost{memory: 1}, func(int) int { return i })
+		least = min(least, took)
 	}
 	if least != measuredHashes {
 		t.Errorf("the least of the last durations is that of hash %d, want %d", least, measuredHashes)

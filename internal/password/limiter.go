@@ -60,11 +60,13 @@ const (
 	// connections are fewer, as a rule.
 	dummyShare = 16
 	turnWeight = 16 // of earlier hashes in limiter.turn
+	// firstTurn is limiter.turn before the first hash has ended: about that of bcrypt's cost 10.
+	firstTurn = 50 * time.Millisecond
 )
 
 func newLimiter(all need, limit int, wait time.Duration, random func(int) int) *limiter {
 	return &limiter{
-		all: all, free: all, limit: limit, perName: max(1, limit/nameShare), wait: wait, random: random,
+		all: all, free: all, limit: limit, perName: max(1, limit/nameShare), wait: wait, random: random, turn: firstTurn,
 		classes: [2]*queue{newQueue(), newQueue()},
 	}
 }
@@ -189,11 +191,7 @@ func (l *limiter) leave(n need, took time.Duration) {
 	defer l.mu.Unlock()
 	n = l.fit(n)
 	part := max(float64(n.threads)/float64(l.all.threads), float64(n.memory)/float64(l.all.memory))
-	turn := time.Duration(part * float64(took))
-	if l.turn > 0 {
-		turn = (l.turn*(turnWeight-1) + turn) / turnWeight
-	}
-	l.turn = turn
+	l.turn = (l.turn*(turnWeight-1) + time.Duration(part*float64(took))) / turnWeight
 	l.giveLocked(n)
 }
 

@@ -212,9 +212,6 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 // workDummy is work for a dummy hash. While the queue is crowded, it waits for as long, and returns
 // ErrMismatch without having run f.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
-	if !h.recent.has(p.cost()) {
-		return h.work(ctx, who, p, f)
-	}
 	compute, err := h.limiter.enterDummy(ctx, who, p.needs())
 	if h.counted(err) != nil {
 		return err
@@ -222,8 +219,12 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 	if compute {
 		return h.compute(p, f)
 	}
+	took, measured := h.recent.draw(p.cost(), h.random)
+	if !measured {
+		return h.work(ctx, who, p, f)
+	}
 	h.skipped.Add(1)
-	timer := time.NewTimer(h.recent.draw(p.cost(), h.random))
+	timer := time.NewTimer(took)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -50,20 +50,13 @@ func (r *recent) note(c cost, took time.Duration) {
 	d.n++
 }
 
-// has says whether a hash of that cost was measured.
-func (r *recent) has(c cost) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.took[c] != nil
-}
-
-// draw returns one of the durations; 0 if there is none.
-func (r *recent) draw(c cost, random func(int) int) time.Duration {
+// draw returns one of the durations; false: there is none.
+func (r *recent) draw(c cost, random func(int) int) (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.took[c]
 	if d == nil {
-		return 0
+		return 0, false
 	}
-	return d.last[random(min(d.n, len(d.last)))]
+	return d.last[random(min(d.n, len(d.last)))], true
 }
