@@ -18,7 +18,8 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Say all that is wrong with a config and its policy",
 		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
-each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed; with
+each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed. A
+database in a file is looked through, and it is said if it is damaged, or is not there though the config had one; with
 --state, the rules in the database are read as well, and it is said where files contradict them.`,
 		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
 	}
@@ -32,6 +33,7 @@ each mistake with its place. It exits 1 if there is one. Nothing is opened to an
 		case err == nil:
 			wrong, warnings = app.Check(cfg, clock.Now())
 			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg))
+			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
 			if *state {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)
 				if err != nil {

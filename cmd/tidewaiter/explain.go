@@ -161,7 +161,7 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	if err != nil {
 		return nil, err
 	}
-	j, closing, err := openJournal(ctx, cfg)
+	_, j, closing, err := openJournal(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

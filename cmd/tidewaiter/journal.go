@@ -47,7 +47,7 @@ mount and delete that registries reported. The id at a line's end can be given t
 		}
 		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
-		j, closing, err := openJournal(ctx, cfg)
+		_, j, closing, err := openJournal(ctx, cfg)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,8 @@ func newJournalVerify() *cobra.Command {
 		Short: "Look whether the journal is whole and unchanged",
 		Long: `Look whether the journal is whole and unchanged: each of its blocks carries a hash over its content and the
 block before it. Keep the hash that is printed somewhere else: as long as a later look finds it in place,
-nothing before it was changed. It exits 1, and says where, if a block is missing or was changed.`,
+nothing before it was changed. It exits 1, and says where, if a block is missing or was changed, or if the database
+is damaged. A copy on a disk that is read-only can be verified as well.`,
 		Example: "  tidewaiter journal verify",
 	}
 	source := configFlags(cmd)
@@ -102,11 +103,14 @@ nothing before it was changed. It exits 1, and says where, if a block is missing
 		}
 		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
-		j, closing, err := openJournal(ctx, cfg)
+		db, j, closing, err := openJournal(ctx, cfg)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, closing()) }()
+		if err := db.Verify(ctx); err != nil { // an index that is damaged hides blocks
+			return err
+		}
 		v, err := j.Verify(ctx, 0)
 		broken, isBroken := errors.AsType[*journal.BrokenError](err)
 		if err != nil && !isBroken {
@@ -146,16 +150,16 @@ nothing before it was changed. It exits 1, and says where, if a block is missing
 	return cmd
 }
 
-// openJournal opens the journal of a config for reading, beside a service that writes to it.
-func openJournal(ctx context.Context, cfg *config.Config) (*journal.Journal, func() error, error) {
+// openJournal opens the database of a config and the journal in it for reading, beside a service that writes to them.
+func openJournal(ctx context.Context, cfg *config.Config) (*store.DB, *journal.Journal, func() error, error) {
 	db, err := store.OpenReadOnly(ctx, cfg.State)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	j, err := journal.New(db, journal.Options{})
 	if err != nil {
-		return nil, nil, errors.Join(err, db.Close())
+		return nil, nil, nil, errors.Join(err, db.Close())
 	}
 	closing := func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }
-	return j, closing, nil
+	return db, j, closing, nil
 }

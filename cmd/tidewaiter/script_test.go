@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"database/sql"
 	"errors"
 	"flag"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -29,6 +32,7 @@ func TestMain(m *testing.M) {
 //	replace OLD NEW FILE             once, and it must be there
 //	certificate KIND FOLDER          make cert.pem and privatekey.pem, of the kind "server" or "expired"
 //	run NAME COMMAND...              run it beside the script
+//	damage FILE TABLE                overwrite the first page of a table in a database that nobody has open
 //	until NAME PATTERN               wait for a line of it
 //	signal NAME SIGNAL               TERM, HUP, KILL …
 //	ended NAME CODE                  wait for its end; -1: by a signal. Its lines are then in the file NAME
@@ -62,6 +66,7 @@ func scripts(t *testing.T, folder string, own func(*testscript.Params)) {
 			"soon":    askUntil,
 
 			"certificate": certificate,
+			"damage":      damage,
 		},
 	}
 	if own != nil {
@@ -110,6 +115,20 @@ func free(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(release)
 	ts.Setenv(args[0], strconv.Itoa(port))
+}
+
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, 2)
+	file := ts.MkAbs(args[0])
+	db, err := sql.Open("sqlite", file)
+	ts.Check(err)
+	var page, size int64
+	err = db.QueryRow("SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?", args[1]).Scan(&page, &size)
+	ts.Check(errors.Join(err, db.Close()))
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xa5}, int(size)), (page-1)*size)
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 func replace(ts *testscript.TestScript, neg bool, args []string) {

@@ -18,9 +18,9 @@ import (
 func newState() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "state",
-		Short: "Back up, restore and move what is kept",
+		Short: "Back up, restore, verify and move what is kept",
 	}
-	cmd.AddCommand(newStateBackup(), newStateRestore(), newStateMove())
+	cmd.AddCommand(newStateBackup(), newStateRestore(), newStateMove(), newStateVerify())
 	return cmd
 }
 
@@ -94,6 +94,50 @@ nothing. What was kept stays where it is: change the config's state, then start.
 		copied, err := store.Move(ctx, cfg.State, *to, o)
 		return copied, "the state is copied; now change `state` in " + cfg.File, err
 	})
+	return cmd
+}
+
+func newStateVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Verify that the database is not damaged",
+		Long: `Verify that the database is not damaged: each page of the file, each index, and the journal's chain. It may run beside
+the service, and exits 1 if something is wrong. PostgreSQL looks after its own pages; there it is the journal alone.`,
+		Example: "  tidewaiter state verify",
+	}
+	source := configFlags(cmd)
+	output := outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		cfg, err := source.load()
+		if err != nil {
+			return err
+		}
+		ctx, stop := untilStopped(cmd.Context())
+		defer stop()
+		db, j, closing, err := openJournal(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closing()) }()
+		if err := db.Verify(ctx); err != nil {
+			return err
+		}
+		v, err := j.Verify(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if *output == asJSON {
+			return writeJSON(cmd.OutOrStdout(), struct {
+				Whole   bool             `json:"whole"`
+				Entries int64            `json:"entries"` // of the journal
+				Last    journal.Position `json:"last"`
+				Hash    string           `json:"hash"` // of the journal's last block
+			}{true, v.Entries, v.Last, fmt.Sprintf("%x", v.Hash)})
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, with %s in the journal\n", painted(cmd.OutOrStdout()).green("the database is whole"),
+			db, count(int(v.Entries), "entry", "entries"))
+		return err
+	}
 	return cmd
 }
 

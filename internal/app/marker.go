@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -36,14 +37,9 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 	if inMemory(cfg.State) {
 		return store.Open(ctx, cfg.State)
 	}
-	at := filepath.Join(filepath.Dir(cfg.Signing.Key), markerName)
-	m, err := readMarker(at)
+	at, name, m, err := markerOf(cfg)
 	if err != nil {
 		log.Warn("it is not known whether this config had a database", "error", err)
-	}
-	name, err := filepath.Abs(cfg.File)
-	if err != nil {
-		return nil, err
 	}
 	before, known := m.Databases[name]
 	open := store.OpenExisting
@@ -52,9 +48,7 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 	}
 	db, err := open(ctx, cfg.State)
 	if errors.Is(err, store.ErrMissing) {
-		return nil, fmt.Errorf("%w, and this config had one, in %s, says %s: put it back, mount its disk, "+
-			"or restore a backup with `tidewaiter state restore FILE`; to start over without its users, rules and journal: `tidewaiter serve --create-database`",
-			err, before.Database, at)
+		return nil, fmt.Errorf("%w%s", err, before.missing(at))
 	}
 	if err != nil {
 		return nil, err
@@ -75,6 +69,41 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 		}
 	}
 	return db, nil
+}
+
+// missing says what to do where there is no database and a marker says that there was one.
+func (h had) missing(marker string) string {
+	return fmt.Sprintf(", and this config had one, in %s, says %s: put it back, mount its disk, or restore a backup with `tidewaiter state restore FILE`; "+
+		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
+}
+
+// markerOf reads the marker for a config: the file, the config's name in it, and what it says.
+func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
+	file = filepath.Join(filepath.Dir(cfg.Signing.Key), markerName)
+	if name, err = filepath.Abs(cfg.File); err == nil {
+		m, err = readMarker(file)
+	}
+	return file, name, m, err
+}
+
+// CheckDatabase looks through a database in a file. What is wrong would keep the service from starting, or let it start
+// with a part of what was kept.
+func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Problems) {
+	if inMemory(cfg.State) || !strings.HasPrefix(cfg.State, "sqlite:") {
+		return nil
+	}
+	db, err := store.OpenReadOnly(ctx, cfg.State)
+	if err == nil {
+		err = errors.Join(db.Check(ctx), db.Close())
+	}
+	at, name, m, _ := markerOf(cfg)
+	switch before, known := m.Databases[name]; {
+	case errors.Is(err, fs.ErrNotExist) && known:
+		return config.Problems{{File: cfg.File, Text: "there is no database" + before.missing(at)}}
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
+		return config.Problems{{File: cfg.File, Text: err.Error()}}
+	}
+	return nil // there is none yet, or it will be brought up to date, or is busy
 }
 
 // readMarker reads the file; the zero marker if there is none.
