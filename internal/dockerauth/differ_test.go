@@ -157,7 +157,7 @@ func (w world) text() []byte {
 	}
 	file := map[string]any{"acl": entries}
 	if w.users != nil {
-		users := map[string]any{"": nil}
+		users := map[string]any{"": map[string]any{}}
 		for name, labels := range w.users {
 			users[name] = map[string]any{"password": hash, "labels": labels}
 		}

@@ -11,7 +11,8 @@ import (
 // Inside of texts on their way to a pattern:
 const (
 	anything  = "\x01" // any text, slashes included
-	something = "\x02" // behind anything or *: not the empty text
+	something = "\x02" // behind anything, * or hostless: not the empty text
+	hostless  = "\x03" // *, but without a colon
 )
 
 // piece is one text that an expression matches, and whether it must begin or end the name.
@@ -39,7 +40,7 @@ func translate(expression string) ([]string, bool) {
 		if !p.ends {
 			p.text += anything
 		}
-		some, ok := spelledOut(p.text)
+		some, ok := spelledOut(absorbed(p.text))
 		if !ok {
 			return nil, false
 		}
@@ -48,6 +49,28 @@ func translate(expression string) ([]string, bool) {
 		}
 	}
 	return texts, len(texts) <= 50*mostNames
+}
+
+// absorbed leaves out what anything beside it has as well: .+ with anything behind it is .+, and .* beside another is one.
+func absorbed(text string) string {
+	var b strings.Builder
+	for text != "" {
+		rest := strings.TrimLeft(text, anything+something)
+		run := text[:len(text)-len(rest)]
+		if run == "" || !strings.HasPrefix(run, anything) { // "something" belongs to what stands before it
+			n := max(1, len(run))
+			b.WriteString(text[:n])
+			text = text[n:]
+			continue
+		}
+		if n := strings.Count(run, something); n > 0 {
+			b.WriteString(strings.Repeat(anything+something, n))
+		} else {
+			b.WriteString(anything)
+		}
+		text = rest
+	}
+	return b.String()
 }
 
 // flatten lists what an expression matches.
@@ -62,7 +85,7 @@ func flatten(re *syntax.Regexp) ([]piece, bool) {
 		if re.Flags&syntax.FoldCase != 0 {
 			text = strings.ToLower(text) // names have no upper case
 		}
-		if strings.ContainsAny(text, "*\x00\x01\x02") {
+		if strings.ContainsAny(text, "*\x00\x01\x02\x03") {
 			return nil, true // nor these
 		}
 		return []piece{{text: text}}, true
@@ -125,7 +148,7 @@ func joined(heads, tails []piece) (all []piece) {
 }
 
 // emptied returns the empty text, if the text can be empty.
-func emptied(text string) (string, bool) { return "", strings.Trim(text, anything+"*") == "" }
+func emptied(text string) (string, bool) { return "", strings.Trim(text, anything+"*"+hostless) == "" }
 
 // repeated reads .* and [^/]*, and these with +.
 func repeated(re *syntax.Regexp) ([]piece, bool) {
@@ -137,13 +160,18 @@ func repeated(re *syntax.Regexp) ([]piece, bool) {
 	switch sub.Op {
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 	case syntax.OpCharClass:
-		for _, r := range letters + ":" {
+		for _, r := range letters {
 			if !inClass(sub, r) {
 				return nil, false
 			}
 		}
-		if !inClass(sub, '/') {
+		switch slash, colon := inClass(sub, '/'), inClass(sub, ':'); {
+		case slash && !colon:
+			return nil, false
+		case !slash && colon:
 			what = "*"
+		case !slash:
+			what = hostless
 		}
 	default:
 		return nil, false
@@ -202,7 +230,7 @@ func spelledOut(text string) ([]string, bool) {
 			continue
 		}
 		for _, c := range letters + ":/" {
-			if c != '/' || what == anything {
+			if (c != '/' || what == anything) && (c != ':' || what != hostless) {
 				work = append(work, head+string(c)+what+tail)
 			}
 		}

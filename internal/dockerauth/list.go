@@ -44,7 +44,12 @@ func (i *importer) entries(n *yaml.Node) (all []written) {
 
 func (i *importer) entry(n *yaml.Node) written {
 	w := written{node: n}
-	keys := i.section(n, "match", "actions", "comment")
+	keys := map[string]*yaml.Node{}
+	for _, e := range i.pairs(n) {
+		if keys[e.name] = e.value; !slices.Contains([]string{"match", "actions", "comment"}, e.name) {
+			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, so that the entry does without it, and so it does here", e.name, meant(e.name, []string{"match", "actions", "comment"}))
+		}
+	}
 	if len(i.problems) > 0 && n.Kind != yaml.MappingNode {
 		return w
 	}
@@ -106,6 +111,16 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	}
 	inner, ok := expression(text)
 	if !ok {
+		switch {
+		case len(text) > 1 && strings.HasPrefix(text, "/"):
+			i.note(Trap, n, "%q begins with a slash and does not end with one: it is no regular expression, and as a glob it matches nothing here; %q was probably meant", text, text+"/")
+		case len(text) > 1 && strings.HasSuffix(text, "/"):
+			i.note(Trap, n, "%q ends with a slash and does not begin with one: it is no regular expression, and as a glob it matches nothing here", text)
+		case field == "account" && text == "*" && i.out.anonymous:
+			i.note(Trap, n, "the account \"*\" is also whoever has not signed in, and so it is here; \"/.+/\" is everybody else")
+		case field == "account" && i.unknown(text):
+			i.note(Trap, n, "no user of the file has the account %q: this entry never decides", text)
+		}
 		if field == "name" && strings.Contains(text, "**") {
 			i.note(Trap, n, "** is no more than * in docker_auth: %q takes one path part there, and so it does here", text)
 		}
@@ -118,10 +133,17 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	l, always, never, unclear := compared(filled{text: text}, atom{})
 	switch {
 	case always, never && unclear == "", unclear == "" && l.form != like:
-	case strings.HasPrefix(inner, "^") && strings.HasSuffix(inner, "$"), strings.HasPrefix(inner, "(^|") && strings.HasSuffix(inner, "|$)"):
+	case inner == ".+", inner == ".*", strings.HasPrefix(inner, "^") && (strings.HasSuffix(inner, "$") || strings.HasSuffix(inner, ".*") || strings.HasSuffix(inner, ".+")), strings.HasPrefix(inner, "(^|") && strings.HasSuffix(inner, "|$)"):
 	default:
 		i.note(Trap, n, "the regular expression %q is not anchored: it matches wherever it is found in a longer %s, and so it does here; ^ and $ are its ends", text, field)
 	}
+}
+
+// unknown reports whether a pattern is the name of nobody.
+func (i *importer) unknown(account string) bool {
+	name, ok := literally(account)
+	_, known := i.statics[name]
+	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
 // local tells of an entry that opens to a loopback or private network, from which everybody may seem to come.

@@ -27,7 +27,7 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
 // reserved reports whether a character means something on the way from a text to a pattern.
-func reserved(r rune) bool { return isMark(r) || r <= '\x02' }
+func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
 // mark replaces variables. It fails for those that rules have no place for. resource is the type that is asked for; "" if
 // the text is compared with something else than a name.
@@ -200,7 +200,15 @@ func misplacedInGlob(glob string) bool {
 
 // pattern reads a text in which * stays in a part, and \x00 is any text with slashes in it.
 func (m marked) pattern(text string) (p pattern, unclear string) {
-	for word := range strings.SplitSeq(text, "/") {
+	words := strings.Split(text, "/")
+	for i, word := range words {
+		if strings.Contains(word, hostless) {
+			// Only the first of several parts can have a colon: it is a host then.
+			if len(words) > 1 && !slices.ContainsFunc(words[:i], func(w string) bool { return w != "\x00" }) {
+				unclear = "the first part of a name can have a colon (a host with its port), and the class has none: [^/] has"
+			}
+			word = strings.ReplaceAll(word, hostless, "*")
+		}
 		switch first := []rune(word + " ")[0]; {
 		case word == "\x00":
 			p = append(p, part{kind: deep})

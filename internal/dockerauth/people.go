@@ -14,15 +14,21 @@ import (
 // bcrypt is what docker_auth compares passwords with.
 var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
+// nobody is the bcrypt hash of 32 random bytes that were thrown away.
+const nobody = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S"
+
 // users reads the users of the file.
 func (i *importer) users(n *yaml.Node) {
-	for _, e := range i.pairs(n) {
+	for _, e := range i.members(n) {
 		keys := map[string]*yaml.Node{}
 		if !empty(e.value) {
 			keys = i.section(e.value, "password", "labels")
 		}
 		hash := i.text(keys["password"])
 		switch {
+		case empty(e.value):
+			i.note(Trap, e.key, "the user %q has no value, not even {}: docker_auth does not know it, and so it is not carried over", e.name)
+			continue
 		case e.name == "" && keys["labels"] != nil && !empty(keys["labels"]):
 			i.problem(keys["labels"], "who has not signed in has no labels in Tidewaiter: write entries with account: \"\" in their place")
 		case e.name == "" && !empty(keys["password"]):
@@ -31,17 +37,26 @@ func (i *importer) users(n *yaml.Node) {
 			i.out.anonymous = true
 			i.note(Kept, e.key, "who shows no name is judged by the rules (token.anonymous)")
 			continue
+		case strings.Contains(e.name, ":"):
+			i.note(Left, e.key, "nobody can sign in with the name %q: what stands behind a colon is the password", e.name)
+			continue
+		case strings.TrimSpace(e.name) != e.name || strings.ContainsFunc(e.name, unicode.IsControl) || !utf8.ValidString(e.name):
+			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or white space at its ends; take the user out", e.name)
+		case empty(keys["password"]) && i.further:
+			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is carried over with one that nobody knows, which keeps out whom ldap_auth or ext_auth knows by that name", e.name)
+			hash = nobody
 		case empty(keys["password"]):
 			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is not carried over", e.name)
 			continue
 		case !bcrypt.MatchString(hash) && i.further:
-			i.problem(keys["password"], "the user %q could never sign in, and kept everybody of that name out, whom ldap_auth or ext_auth knows: if they may sign in, remove the user; else write the bcrypt hash of a password that nobody knows", e.name)
+			i.note(Changed, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in, nor could whoever ldap_auth or ext_auth knows by that name: it is carried over with one that nobody knows; to let them in, remove it", e.name)
+			hash = nobody
 		case !bcrypt.MatchString(hash):
 			i.note(Left, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in", e.name)
 			continue
-		case strings.TrimSpace(e.name) != e.name || strings.ContainsFunc(e.name, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }):
-			i.problem(e.key, "nobody can sign in with the name %q: it has a colon, a control character, or white space at its ends", e.name)
-			continue
+		}
+		if odd.matches(e.name) {
+			i.note(Changed, e.key, "the user %q has no ${user} in rules, since it is no part of a path: what entries with ${account} allowed there is lost; write an entry for it", e.name)
 		}
 		i.out.users = append(i.out.users, credential{e.name, hash})
 		i.statics[e.name] = map[string][]string{}
@@ -112,7 +127,7 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 		if e.name != "labels" || empty(e.value) {
 			continue
 		}
-		for _, l := range i.pairs(e.value) {
+		for _, l := range i.members(e.value) {
 			keys := i.section(l.value, "attribute", "parse_cn", "lower_case")
 			attribute := i.text(keys["attribute"])
 			known := labelled{lower: i.yes(keys["lower_case"]), plain: true}
@@ -142,6 +157,13 @@ func (i *importer) ldap(n *yaml.Node) {
 	i.out.directory = d
 	d.attributes, d.memberOf = i.ldapLabels(n)
 	address := i.text(keys["addr"])
+	if before, rest, ok := strings.Cut(address, "://"); ok {
+		address = strings.TrimRight(rest, "/")
+		i.note(Changed, keys["addr"], "addr is a host and a port, and %s:// is none of it: docker_auth could not connect; it is taken for %s", before, address)
+		if before == "ldaps" && i.text(keys["tls"]) == "" && !strings.Contains(address, ":") {
+			address += ":636"
+		}
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host, port = address, ""
@@ -151,7 +173,11 @@ func (i *importer) ldap(n *yaml.Node) {
 		return
 	}
 	scheme := "ldap://"
-	switch i.text(keys["tls"]) {
+	mode := i.text(keys["tls"])
+	if mode == "" && port == "636" { // as docker_auth has it
+		mode = "always"
+	}
+	switch mode {
 	case "always":
 		scheme = "ldaps://"
 		if port == "636" {
@@ -165,7 +191,7 @@ func (i *importer) ldap(n *yaml.Node) {
 			i.note(Trap, n, "passwords travel to the directory unencrypted, as they did (plain: true); tls: always or starttls would keep them from whoever is between")
 		}
 	}
-	if strings.Contains(host, ":") {
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 		host = "[" + host + "]"
 	}
 	d.server = scheme + host

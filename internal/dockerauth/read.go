@@ -26,6 +26,7 @@ type reader struct {
 	file     string
 	problems config.Problems
 	notes    []Note
+	read     int // keys
 }
 
 func (r *reader) problem(n *yaml.Node, format string, args ...any) {
@@ -79,8 +80,15 @@ type entryOf struct {
 	key, value *yaml.Node
 }
 
-// pairs returns the keys of a section.
-func (r *reader) pairs(n *yaml.Node) (all []entryOf) {
+// pairs returns the keys of a section, as docker_auth's reader has them: where a key is written twice the later one
+// counts, or both if they are sections themselves, and what is merged (<<) counts as if it stood there.
+func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
+
+// members returns the keys of a section that names its own keys, as users does. Of those the later one replaces the
+// other, whatever it is.
+func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
+
+func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
 	n = resolved(n)
 	if n.Kind == yaml.ScalarNode && empty(n) {
 		return nil
@@ -89,17 +97,62 @@ func (r *reader) pairs(n *yaml.Node) (all []entryOf) {
 		r.problem(n, "keys with values are wanted here")
 		return nil
 	}
+	return r.gather(nil, n, replace, 0)
+}
+
+// Bounds of what is merged, which may be large by names for itself.
+const (
+	maxMerged     = 8
+	maxMergedKeys = 100_000
+)
+
+// gather adds the keys of a section to those that stand before it.
+func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []entryOf {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolved(n.Content[i+1])
 		if key.Value == "<<" && key.Style == 0 {
-			r.problem(key, "merge keys are not read; write out what is merged")
+			all = r.merge(all, key, value, replace, depth)
 			continue
 		}
-		if slices.ContainsFunc(all, func(e entryOf) bool { return e.name == key.Value }) {
-			r.problem(key, "the key %q is written twice", key.Value)
+		if r.read++; r.read > maxMergedKeys {
+			r.problem(key, "with all that is merged, there are more than %d keys", maxMergedKeys)
+			return all
+		}
+		at := slices.IndexFunc(all, func(e entryOf) bool { return e.name == key.Value })
+		if at < 0 {
+			all = append(all, entryOf{key.Value, key, value})
 			continue
 		}
-		all = append(all, entryOf{key.Value, key, value})
+		before := all[at]
+		if !replace && before.value.Kind == yaml.MappingNode && value.Kind == yaml.MappingNode {
+			both := *value
+			both.Content = slices.Concat(before.value.Content, value.Content)
+			value = &both
+			r.note(Trap, key, "the key %q is written twice (line %d): docker_auth takes both, and so does this", key.Value, before.key.Line)
+		} else {
+			r.note(Trap, key, "the key %q is written twice: docker_auth takes this one, and not that of line %d", key.Value, before.key.Line)
+		}
+		all[at] = entryOf{key.Value, key, value}
+	}
+	return all
+}
+
+// merge adds the keys of what is merged: a section, or a list of them, of which an earlier one counts.
+func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth int) []entryOf {
+	sections := []*yaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		sections = slices.Clone(value.Content)
+		slices.Reverse(sections)
+	}
+	for _, s := range sections {
+		switch s = resolved(s); {
+		case s.Kind != yaml.MappingNode:
+			r.problem(key, "what is merged is no section with keys: write it out here")
+		case depth == maxMerged:
+			r.problem(key, "sections are merged more than %d deep: write this one out here", maxMerged)
+		default:
+			all = r.gather(all, s, replace, depth+1)
+		}
 	}
 	return all
 }
