@@ -51,10 +51,8 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 		return nil, errors.New("a private key is in the same file; registries are given this file, so move the key to its own")
 	case len(certificates) == 0:
 		return nil, notA("certificate", all[0])
-	case len(certificates) > 1:
-		return nil, fmt.Errorf("there are %d certificates; keep only the one that belongs to the key "+
-			"(a registry's rootcertbundle may hold more)", len(certificates))
 	}
+	// What follows the first is a chain: those above it, which nobody needs who trusts this one.
 	certificate, err := x509.ParseCertificate(certificates[0].Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("the CERTIFICATE block is damaged: %w", err)

@@ -61,7 +61,7 @@ func TestParseRootRefuses(t *testing.T) {
 		{"PEM indented in YAML", bytes.ReplaceAll(cert, []byte("\n"), []byte("\n  ")), key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"half a certificate", cert[:len(cert)/2], key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"a damaged certificate", damaged(cert), key, "reading the certificate: the CERTIFICATE block is damaged: x509: malformed certificate"},
-		{"two certificates", twice(cert), key, "reading the certificate: there are 2 certificates; keep only the one that belongs to the key (a registry's rootcertbundle may hold more)"},
+		{"a chain that begins with another", append(file(t, "rsa-cert.pem"), cert...), key, "reading the key: it is not the key of the certificate"},
 		{"two keys", cert, twice(key), "reading the key: there are 2 private keys; keep only the one of the certificate"},
 		{"a private key in the certificate's file", append(bytes.Clone(key), cert...), key,
 			"reading the certificate: a private key is in the same file; registries are given this file, so move the key to its own"},
@@ -91,6 +91,22 @@ func TestParseRootRefuses(t *testing.T) {
 				t.Errorf("it says\n%s\nnot\n%s", err, tt.says)
 			}
 		})
+	}
+}
+
+// A file with a chain is read as most programs read it: the first certificate is the key's.
+func TestParseRootTakesTheFirstOfAChain(t *testing.T) {
+	cert, key := file(t, "ec-cert.pem"), file(t, "ec.pem")
+	alone, err := token.ParseRoot(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := token.ParseRoot(append(bytes.Clone(cert), file(t, "rsa-cert.pem")...), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !chain.Certificate().Equal(alone.Certificate()) || !bytes.Equal(chain.Bundle(), alone.Bundle()) {
+		t.Errorf("it is %v, and its bundle\n%s", chain.Certificate().Subject, chain.Bundle())
 	}
 }
 

@@ -26,8 +26,9 @@ func newImport() *cobra.Command {
 
 func newImportDockerAuth() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "docker-auth CONFIG.YML",
-		Short: "Make a config from one of docker_auth",
+		Use:     "docker-auth CONFIG.YML",
+		Aliases: []string{"docker_auth"},
+		Short:   "Make a config from one of docker_auth",
 		Long: `Make a config from one of docker_auth, that decides as it does. The rules of Tidewaiter have no order, and the list of
 docker_auth has one: what cannot be said exactly is told with its line, and then nothing is written. The report says
 what is left to do, what docker_auth does there that is mostly not meant (a trap), and what was changed or left out;

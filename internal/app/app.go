@@ -183,6 +183,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Issuer:            a.issuer,
 		Journal:           a.journal,
 		TokenPath:         cfg.Paths.Token,
+		TokenAliases:      cfg.Paths.TokenAliases,
 		NotificationsPath: cfg.Paths.Notifications,
 		Senders:           senders(cfg),
 		Open:              cfg.Notifications.Open,

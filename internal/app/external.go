@@ -13,7 +13,7 @@ import (
 // config.Problems, each where it is written.
 func newExternal(cfg *config.Config, e *config.External, log *slog.Logger, now func() time.Time) (*external.External, error) {
 	made, err := external.New(external.Options{
-		Name: e.Name, URL: e.URL, Command: e.Command,
+		Name: e.Name, URL: e.URL, Command: e.Command, Environment: e.Environment,
 		CA: e.CA, Certificate: e.Certificate, Key: e.Key, BearerFile: e.BearerFile,
 		Timeout: e.Timeout, Most: e.Most, Find: e.Find, Replace: e.Replace, Log: log, Now: now,
 	})

@@ -38,6 +38,15 @@ func checkTLS(d *decoder, n *yaml.Node, t *TLS) {
 var fixedPaths = []string{"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json", "/openapi.json"}
 
 func checkPaths(d *decoder, n *yaml.Node, p *Paths) {
+	for i, alias := range p.TokenAliases {
+		at := item(value(n, "token_aliases"), i)
+		switch {
+		case slices.Contains(fixedPaths, alias) || strings.HasPrefix(alias+"/", "/api/"):
+			d.problem(at, "%s is served already", alias)
+		case alias == p.Token || alias == p.Notifications || slices.Contains(p.TokenAliases[:i], alias):
+			d.problem(at, "%s is written twice", quoted(alias))
+		}
+	}
 	for _, path := range []struct{ name, is string }{{"token", p.Token}, {"notifications", p.Notifications}} {
 		if slices.Contains(fixedPaths, path.is) || strings.HasPrefix(path.is+"/", "/api/") {
 			d.problem(value(n, path.name), "%s is served already", path.is)

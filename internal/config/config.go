@@ -89,8 +89,9 @@ type TLS struct {
 
 // Paths are the addresses that can be changed.
 type Paths struct {
-	Token         string // default /token
-	Notifications string // default /notifications
+	Token         string   // default /token
+	TokenAliases  []string // further ones
+	Notifications string   // default /notifications
 }
 
 // Audit says what happens to a token request whose decision cannot be kept.

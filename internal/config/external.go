@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -11,6 +12,8 @@ type External struct {
 	Name    string   // principals bear it behind "external:"
 	URL     string   // of a service …
 	Command []string // … or a program and its arguments
+
+	Environment []string // names of variables that the program gets from us
 
 	CA               string // PEM files; "": none
 	Certificate, Key string
@@ -33,6 +36,20 @@ func (e *External) Place(setting string) (line, column int) {
 	return n.Line, n.Column
 }
 
+// variableName is the name of an environment variable. Those by which a loader or a shell runs other code than the
+// program's would be an odd thing to pass on, but they are whoever's who writes the config.
+func variableName() shape[string] {
+	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		if !variablePattern.MatchString(s) {
+			d.problem(n, "%s is no name of an environment variable: letters, digits and _ are, and no value behind it", quoted(s))
+			return "", false
+		}
+		return s, true
+	})
+}
+
+var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 func externalKeys() []key[External] {
 	return []key[External]{
 		on("name", sourceName(), func(e *External, v string) { e.Name = v }).must().
@@ -40,7 +57,9 @@ func externalKeys() []key[External] {
 		on("url", webAddress(), func(e *External, v string) { e.URL = v }).
 			says("The address of a service; `https://`, unless it is on this machine."),
 		on("command", list(line()), func(e *External, v []string) { e.Command = v }).
-			says("In its place: a program, by its absolute path, and its arguments. It is started for each question, without a shell and with an empty environment."),
+			says("In its place: a program, by its absolute path, and its arguments. It is started for each question, without a shell, and with nothing in its environment but `PATH`, `LANG` and what `environment` names."),
+		on("environment", list(variableName()), func(e *External, v []string) { e.Environment = v }).
+			says("The names of environment variables that the program is given as Tidewaiter has them, such as `HTTPS_PROXY`. One that Tidewaiter does not have is left out."),
 		on("ca", filePath("file"), func(e *External, v string) { e.CA = v }).
 			says("A PEM file with the certificates that the service's is under. The default is those of the system."),
 		on("certificate", filePath("file"), func(e *External, v string) { e.Certificate = v }).

@@ -152,6 +152,8 @@ func pathKeys() []key[Paths] {
 	return []key[Paths]{
 		on("token", webPath(), func(p *Paths, v string) { p.Token = v }).or("/token").
 			says("The token endpoint."),
+		on("token_aliases", list(webPath()), func(p *Paths, v []string) { p.TokenAliases = v }).
+			says("Further paths at which it answers, for clients and registries that know another, such as docker_auth's `/auth/token`."),
 		on("notifications", webPath(), func(p *Paths, v string) { p.Notifications = v }).or("/notifications").
 			says("The receiver of events."),
 	}

@@ -118,6 +118,12 @@ func TestProblems(t *testing.T) {
 			`2:42: /api/v1/x is served already`}},
 		{"one path for both", "paths: { token: /a, notifications: /a }", []string{
 			`2:36: both paths are /a`}},
+		{"aliases that are others' paths, or no paths", "paths: { token: /auth, token_aliases: [/auth, /notifications, /a, /a, /metrics, /api/v1] }", []string{
+			`2:40: "/auth" is written twice`, `2:47: "/notifications" is written twice`, `2:67: "/a" is written twice`, `2:71: /metrics is served already`,
+			`2:81: /api/v1 is served already`}},
+		{"a variable with its value", "decider: { name: a, command: [/a], environment: [A_b1, A=1, 1A] }", []string{
+			`2:56: "A=1" is no name of an environment variable: letters, digits and _ are, and no value behind it`,
+			`2:61: "1A" is no name of an environment variable: letters, digits and _ are, and no value behind it`}},
 		{"a home folder", "state: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
 			`3:28: "~/keys" is the shell's way to name a home folder, and has no meaning here`}},
 		{"state without a scheme", "state: data/state.db", []string{

@@ -189,7 +189,7 @@ type asked struct {
 }
 
 var askedNames = []string{"a", "b", "a/b", "a/b", "a/a", "a/bb", "a/c/d", "ann/app", "ann/app", "ann/b", "bob/app", "test-x", "test-x", "test-y/app", "te-x", "a-x", "ab/b", "ac/b",
-	"catalog", "host:5000/a", "team/a", "a/b/c", "a/app", "b/app", "ann", "carl/app", "dave.x/app", "testy", "x/y/z/b", "test-x/app", "secret/a", "vip/a", "k/a", "a-shared/b", "aa/app", "annann/app", "repository/a", "x/app", "r1/a", "ab", "app", "a.b/c", "axb/c"}
+	"catalog", "host:5000/a", "team/a", "a/b/c", "a/app", "b/app", "ann", "carl/app", "dave.x/app", "testy", "x/y/z/b", "test-x/app", "secret/a", "vip/a", "k/a", "a-shared/b", "aa/app", "annann/app", "repository/a", "x/app", "r1/a", "ab", "app", "a.b/c", "axb/c", "library/a", "base/a/b", "dev-shared/a", "website/frontend", "public/a", "apps/a", "ann-x/y", "xann/y"}
 
 func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) asked {
 	a := asked{listRequest: listRequest{

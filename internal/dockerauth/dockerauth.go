@@ -63,7 +63,7 @@ type Note struct {
 // Result is what became of a configuration.
 type Result struct {
 	Text  []byte // tidewaiter.yaml. It holds the hashes that were in the input
-	Notes []Note // in the order of their kinds and lines
+	Notes []Note // in the order of their kinds and lines; at the end what is so with every such configuration
 	Rules int
 }
 
@@ -88,9 +88,12 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 		return nil, i.problems
 	}
 	kinds := []Kind{Todo, Trap, Changed, Left, Kept}
-	slices.SortStableFunc(i.notes, func(a, b Note) int {
-		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Line, b.Line))
-	})
+	for _, notes := range [][]Note{i.notes, i.always} {
+		slices.SortStableFunc(notes, func(a, b Note) int {
+			return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Line, b.Line))
+		})
+	}
+	i.notes = append(i.notes, i.always...)
 	return &Result{Text: i.write(), Notes: i.notes, Rules: len(i.out.rules)}, nil
 }
 

@@ -83,7 +83,8 @@ func (i *importer) all(root *yaml.Node) {
 	}
 	if n, ok := at("ext_auth"); ok {
 		i.out.source = i.program(n)
-		i.note(Kept, n, "the program is asked as the source external:ext-auth, with the same protocol: for 5 s at most, 16 at once, in the folder /, and with PATH and LANG alone in its environment")
+		i.general(Kept, n, "the program is asked as the source external:ext-auth, with the same protocol: for 5 s at most, 16 at once, in the folder /")
+		i.environment(n, "the source ext-auth")
 	}
 	i.instead(top)
 	if n, ok := at("acl"); ok {
@@ -145,6 +146,11 @@ func (i *importer) program(n *yaml.Node) []string {
 	return append([]string{name}, i.texts(keys["args"])...)
 }
 
+// environment tells of what a program had from docker_auth without a word.
+func (i *importer) environment(n *yaml.Node, what string) {
+	i.note(Todo, n, "docker_auth gave the program its whole environment, and Tidewaiter gives it PATH and LANG: if it reads other variables, name them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
+}
+
 // authz looks what ext_authz can be. docker_auth asks it about what the list leaves open; Tidewaiter's decider
 // is asked about all that is granted, or about all that no rule denies.
 func (i *importer) authz(n, acl *yaml.Node) {
@@ -153,7 +159,8 @@ func (i *importer) authz(n, acl *yaml.Node) {
 	case program == nil:
 	case acl == nil || empty(acl) || len(acl.Content) == 0:
 		i.out.decider = program
-		i.note(Kept, n, "the program is asked as the decider external:ext-authz, with the same protocol, once for each scope")
+		i.general(Kept, n, "the program is asked as the decider external:ext-authz, with the same protocol, once for each scope")
+		i.environment(n, "decider")
 	case i.closed:
 		i.note(Left, n, "ext_authz: it was never asked, since an entry of acl matches everybody")
 	default:
@@ -185,7 +192,7 @@ func (i *importer) registries(acl *yaml.Node) {
 	} else if len(i.Services) == 0 {
 		i.note(Todo, acl, "docker_auth makes tokens for every service that is asked for, and Tidewaiter for those that it knows: written are those that acl names; add others under registries, or import with --service")
 	} else {
-		i.note(Changed, nil, "tokens are made for %s alone; docker_auth makes them for every service that is asked for", strings.Join(services, ", "))
+		i.general(Changed, nil, "tokens are made for %s alone; docker_auth makes them for every service that is asked for", strings.Join(services, ", "))
 	}
 	i.out.services = services
 }

@@ -65,7 +65,7 @@ func (i *importer) users(n *yaml.Node) {
 		}
 	}
 	if len(i.out.users) > 0 {
-		i.note(Kept, n, "%d users keep their names and the hashes of their passwords; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", len(i.out.users))
+		i.general(Kept, n, "%d users keep their names and the hashes of their passwords; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", len(i.out.users))
 	}
 }
 
@@ -220,6 +220,6 @@ func (i *importer) ldap(n *yaml.Node) {
 		}
 		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
 	}
-	i.note(Trap, n, "a directory finds alice when it is asked for ALICE, and docker_auth goes on with ALICE, whom no entry of the list knows: here the name is what the directory has as %s", d.nameFrom)
-	i.note(Kept, n, "people of the directory are from the source ldap:directory; their labels are claims, and those of memberOf with parse_cn groups")
+	i.general(Trap, n, "a directory finds alice when it is asked for ALICE, and docker_auth goes on with ALICE, whom no entry of the list knows: here the name is what the directory has as %s", d.nameFrom)
+	i.general(Kept, n, "people of the directory are from the source ldap:directory; their labels are claims, and those of memberOf with parse_cn groups")
 }

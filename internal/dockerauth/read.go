@@ -26,7 +26,8 @@ type reader struct {
 	file     string
 	problems config.Problems
 	notes    []Note
-	read     int // keys
+	always   []Note // what is so with every configuration that has the key: told last
+	read     int    // keys
 }
 
 func (r *reader) problem(n *yaml.Node, format string, args ...any) {
@@ -44,6 +45,14 @@ func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {
 	if !slices.Contains(r.notes, note) {
 		r.notes = append(r.notes, note)
 	}
+}
+
+// general tells of what is so with every configuration that has the key.
+func (r *reader) general(kind Kind, n *yaml.Node, format string, args ...any) {
+	notes := r.notes
+	r.notes = r.always
+	r.note(kind, n, format, args...)
+	r.always, r.notes = r.notes, notes
 }
 
 // parse returns the root of a document; nil after telling a problem.

@@ -33,7 +33,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	if prefix != "" {
 		i.out.path = "/" + prefix + "/auth"
 	}
-	i.note(Kept, keys["path_prefix"], "the token endpoint stays at %s (docker_auth has it at %s/token as well)", i.out.path, i.out.path)
+	i.general(Kept, keys["path_prefix"], "the token endpoint stays at %s, and at %s/token", i.out.path, i.out.path)
 	certificate, key := i.text(keys["certificate"]), i.text(keys["key"])
 	if certificate != "" && key != "" {
 		i.out.certificate, i.out.key = certificate, key
@@ -96,8 +96,9 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 	if from == keys["certificate"] {
 		i.absolute(from, certificate)
 	}
-	i.note(Changed, from, "tokens are signed by the same key, and name it by its certificate (x5c) and not by kid: every registry takes that, with the rootcertbundle that it has")
-	i.root(from, keys["disable_legacy_key_id"])
+	if !i.root(from, keys["disable_legacy_key_id"]) {
+		i.general(Changed, from, "tokens are signed by the same key, and name it by its certificate (x5c) and not by kid: registries take that with the rootcertbundle that they have, zot does not")
+	}
 }
 
 // expiration reads the life of a token.
@@ -117,42 +118,42 @@ func (i *importer) expiration(n *yaml.Node) {
 		i.note(Changed, n, "tokens are good for a day and not for %s: they cannot be taken back", time.Duration(seconds)*time.Second)
 		seconds = mostLife
 	case seconds > 60:
-		i.note(Trap, n, "docker_auth does not tell clients how long a token is good for, so that they take it for 60 s; Tidewaiter tells them %d s, and a right outlives its end by as much", seconds)
+		i.general(Trap, n, "docker_auth does not tell clients how long a token is good for, so that they take it for 60 s; Tidewaiter tells them %d s, and a right outlives its end by as much", seconds)
 	}
 	i.out.lifetime = seconds
 }
 
-// root looks at the certificate that signs, if it is here.
-func (i *importer) root(n, legacy *yaml.Node) {
+// root looks at the certificate that signs, if it is here, and says whether registries will refuse it.
+func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {
 		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can; one that has expired works by kid alone, which docker_auth used, and is refused with x5c")
-		return
+		return false
 	}
 	block, _ := pem.Decode(certificatePEM)
 	if block == nil {
 		i.note(Todo, n, "the certificate is no PEM file: run `tidewaiter check`")
-		return
+		return false
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		i.note(Todo, n, "the certificate cannot be read: run `tidewaiter check`")
-		return
+		return false
 	}
 	if certificate.PublicKeyAlgorithm == x509.ECDSA && legacy != nil && i.yes(legacy) {
 		i.note(Trap, legacy, "with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid; x5c does not need one")
 	}
-	if i.Now().After(certificate.NotAfter) {
+	if refused = i.Now().After(certificate.NotAfter); refused {
 		i.note(Todo, n, "the certificate expired on %s: registries took it by kid alone, and refuse it now; make a root (`tidewaiter key new`), put it into their rootcertbundle, and name it under signing", certificate.NotAfter.UTC().Format(time.DateOnly))
 	}
 	keyPEM, err := i.Read(i.out.rootKey)
 	if err != nil {
-		return // check says it
+		return refused // check says it
 	}
 	root, err := token.ParseRoot(certificatePEM, keyPEM)
 	if err != nil {
 		i.note(Todo, n, "%v: run `tidewaiter check`", err)
-		return
+		return refused
 	}
 	if !root.IssuesLeaves() && root.Algorithm() != token.ES256 {
 		i.out.algorithm = string(root.Algorithm())
@@ -166,4 +167,5 @@ func (i *importer) root(n, legacy *yaml.Node) {
 			i.out.shared = true
 		}
 	}
+	return refused
 }

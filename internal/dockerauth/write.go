@@ -30,7 +30,7 @@ func (i *importer) write() []byte {
 		line("    tls: { certificate: %s, key: %s }", quote(i.out.certificate), quote(i.out.key))
 	}
 	if i.out.path != "" {
-		line("paths: { token: %s }", quote(i.out.path))
+		line("paths: { token: %s, token_aliases: [%s] }", quote(i.out.path), quote(i.out.path+"/token"))
 	}
 	if len(i.TrustedProxies) > 0 {
 		line("trusted_proxies: %s", quoteAll(i.TrustedProxies))

@@ -23,8 +23,9 @@ type Options struct {
 	Issuer  *issuer.Issuer
 	Journal *journal.Journal
 
-	TokenPath         string // default /token
-	NotificationsPath string // default /notifications
+	TokenPath         string   // default /token
+	TokenAliases      []string // further paths of it
+	NotificationsPath string   // default /notifications
 
 	Senders        []Sender       // registries that may post events
 	Open           bool           // anybody may post events
@@ -105,6 +106,9 @@ func (s *Server) Handler(faces ...Face) http.Handler {
 		switch f {
 		case Token:
 			mux.Handle(s.TokenPath, s.handle(s.token))
+			for _, path := range s.TokenAliases {
+				mux.Handle(path, s.handle(s.token))
+			}
 		case Notifications:
 			mux.Handle(s.NotificationsPath, s.handle(s.notifications))
 		case Keys:

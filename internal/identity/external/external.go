@@ -31,6 +31,8 @@ type Options struct {
 	URL     string   // of a service; http for this machine alone
 	Command []string // or a program, by its absolute path, with its arguments; no shell reads them
 
+	Environment []string // names of variables that the program is given as we have them
+
 	CA               string // PEM file: who signed the service's certificate; "": those of the system
 	Certificate, Key string // PEM files to be known by; "": none
 	BearerFile       string // a secret that is sent as Authorization: Bearer; read for each question

@@ -28,6 +28,7 @@ const (
 type program struct {
 	path string
 	args []string
+	pass []string // names of variables
 }
 
 func newProgram(o Options) (*program, Problems) {
@@ -48,7 +49,7 @@ func newProgram(o Options) (*program, Problems) {
 	if o.Find {
 		problems = append(problems, Problem{"find", "it is for a url: a program is asked about names with passwords only"})
 	}
-	return &program{path, o.Command[1:]}, problems
+	return &program{path, o.Command[1:], o.Environment}, problems
 }
 
 // authenticate writes the name, a space and the password. A name with a space could pose as another with
@@ -152,13 +153,18 @@ func labels(p Principal) map[string][]string {
 	return all
 }
 
-// run starts the program without a shell, in a process group of its own, with nothing of our environment,
+// run starts the program without a shell, in a process group of its own, with nothing of our environment but what is named,
 // and ends all of the group when the time is over. Its standard error is thrown away: nobody can say
 // what is in there.
 func (p *program) run(ctx context.Context, input []byte) (code int, output []byte, err error) {
 	c := exec.CommandContext(ctx, p.path, p.args...)
 	c.Dir = string(filepath.Separator)
-	c.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
+	c.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"} // of two, the later counts
+	for _, name := range p.pass {
+		if value, ok := os.LookupEnv(name); ok {
+			c.Env = append(c.Env, name+"="+value)
+		}
+	}
 	c.Stdin = bytes.NewReader(input)
 	out := &bounded{left: maxAnswer}
 	c.Stdout = out

@@ -170,6 +170,23 @@ func TestAProgramGetsThePasswordOnItsInputAlone(t *testing.T) {
 	}
 }
 
+// What is named is passed on as it is now, and nothing else.
+func TestAProgramGetsTheVariablesThatAreNamed(t *testing.T) {
+	t.Setenv("TIDEWAITER_TEST_REGION", "eu-west-1")
+	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
+	file := filepath.Join(t.TempDir(), "told")
+	_, _ = program(t, func(o *external.Options) {
+		o.Environment = []string{"TIDEWAITER_TEST_REGION", "TIDEWAITER_TEST_MISSING"}
+	}, "tells", file).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	told, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(told); !strings.Contains(text, "TIDEWAITER_TEST_REGION=eu-west-1") || strings.Contains(text, "of-our-environment") || strings.Contains(text, "TIDEWAITER_TEST_MISSING") {
+		t.Errorf("the program sees\n%s", text)
+	}
+}
+
 func TestASlowProgramEndsWithItsChildren(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "child")
 	var text []byte

@@ -1,0 +1,68 @@
+package dockerauth_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
+)
+
+// Each kind of configuration that people have passes, and decides as it did for the users of the file; or it is refused, with
+// what to write in its place. The second line of each file says which.
+func TestKindsOfConfigurations(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "kinds", "*.yml"))
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yml"), func(t *testing.T) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.SplitN(string(src), "\n", 3)
+			kind, says, _ := strings.Cut(strings.TrimPrefix(lines[1], "# "), ": ")
+			result, err := dockerauth.Import(file, src, dockerauth.Options{Services: []string{"hub.example.com"}, Read: func(string) ([]byte, error) { return nil, os.ErrNotExist }})
+			if kind == "refused" {
+				if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), file+":") {
+					t.Errorf("%v, want %s", err, says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var notes strings.Builder
+			for _, n := range result.Notes {
+				notes.WriteString(n.String() + "\n")
+			}
+			if !strings.Contains(notes.String(), says) {
+				t.Errorf("want %q in\n%s", says, notes.String())
+			}
+			cfg := newBench(t).loadRules(t, result.Text)
+			var read struct {
+				Users map[string]struct{ Labels map[string][]string }
+			}
+			if err := yaml.Unmarshal(src, &read); err != nil {
+				return // a key is written twice, which this reader does not take
+			}
+			list := readList(t, src)
+			for name, user := range read.Users {
+				for _, repository := range askedNames {
+					for _, ip := range []string{"192.0.2.1", "127.0.0.1", "10.0.0.1"} {
+						r := listRequest{account: name, kind: "repository", name: repository, service: "hub.example.com", ip: netip.MustParseAddr(ip), labels: user.Labels, actions: []string{"pull", "push", "delete"}}
+						got, want := r.granted(cfg.Policy), actionsOf(first(list, r))
+						if got&^want != 0 || got != want && strings.Contains(notes.String(), "decide alike") {
+							t.Fatalf("%q is granted %q on %s, and was %q\n%s", name, got, repository, want, result.Text)
+						}
+					}
+				}
+			}
+		})
+	}
+}
