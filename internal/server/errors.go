@@ -183,7 +183,8 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 // note counts a request that is not what it should be, and logs it once a minute a kind.
 func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
-	attrs = append(attrs, "remote", s.remote(r).String(), "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
+	client, _ := s.client(r)
+	attrs = append(attrs, "remote", client.String(), "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics counts what was answered. It is registered by whoever makes it.
 type Metrics struct {
@@ -9,11 +13,15 @@ type Metrics struct {
 	Refused   *prometheus.CounterVec // requests that a wrong setup had refused, by kind
 
 	signed, reused prometheus.Counter // of Tokens, at hand
+
+	mu         sync.Mutex
+	registries map[string]*activity // by service: those of the config, so that it is bounded
 }
 
 // NewMetrics returns counters at zero.
 func NewMetrics() *Metrics {
 	m := &Metrics{
+		registries: make(map[string]*activity),
 		Tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_token_requests_total",
 			Help: "Token requests by outcome: signed, reused, denied, rejected, throttled, bad_request, unavailable, fault.",
@@ -40,6 +48,8 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	m.Tokens.Describe(to)
 	m.Envelopes.Describe(to)
 	m.Refused.Describe(to)
+	to <- lastToken
+	to <- lastEvent
 }
 
 // Collect sends the counters' values.
@@ -47,6 +57,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	m.Tokens.Collect(to)
 	m.Envelopes.Collect(to)
 	m.Refused.Collect(to)
+	m.collectActivity(to)
 }
 
 func (m *Metrics) answered(reused bool) {

@@ -61,9 +61,15 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 		s.Metrics.Envelopes.WithLabelValues("broken").Inc()
 		return problem(http.StatusBadRequest, codeUnsupported, "the body ended early")
 	}
-	if err := s.Journal.Append(r.Context(), s.entries(registry, body)...); err != nil {
+	entries := s.entries(registry, body)
+	if err := s.Journal.Append(r.Context(), entries...); err != nil {
 		s.Metrics.Envelopes.WithLabelValues("unavailable").Inc()
 		return fmt.Errorf("%w: %w", errNotTaken, err)
+	}
+	for i := range entries {
+		if a := s.activities[entries[i].Registry]; a != nil {
+			a.reported(s.Now())
+		}
 	}
 	s.Metrics.Envelopes.WithLabelValues("taken").Inc()
 	w.WriteHeader(http.StatusOK)

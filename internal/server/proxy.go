@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
@@ -40,11 +38,11 @@ const maxHops = 64
 // peer is the client: a health check of the proxy, or a program on its machine.
 func (s *Server) remote(r *http.Request) netip.Addr {
 	at, unclear := s.client(r)
-	if unclear != "" {
-		if missed, ok := s.unclear.take(s.Now()); ok {
-			s.Log.Warn("the address of a client is not known: conditions on request.ip fail",
-				"proxy", peer(r), "because", unclear, "path", brief(r.URL.Path), "not_logged", missed)
-		}
+	switch {
+	case unclear != "":
+		s.note(r, unknownAddress, "because", unclear)
+	case r.Header["X-Forwarded-For"] != nil && !s.trusted(peer(r)):
+		s.note(r, untrustedProxy)
 	}
 	return at
 }
@@ -175,23 +173,4 @@ func passedOn(header string) bool {
 		return true
 	}
 	return strings.HasPrefix(header, "X-Forwarded") || strings.HasPrefix(header, "X-Original-")
-}
-
-// seldom lets one line a minute into the log, and counts the others.
-type seldom struct {
-	mu     sync.Mutex
-	last   time.Time
-	missed int
-}
-
-// take says whether a line is logged now, and how many were not since the last.
-func (l *seldom) take(now time.Time) (missed int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if since := now.Sub(l.last); since >= 0 && since < time.Minute {
-		l.missed++
-		return 0, false
-	}
-	missed, l.missed, l.last = l.missed, 0, now
-	return missed, true
 }

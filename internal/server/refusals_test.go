@@ -36,6 +36,8 @@ func TestAWrongSetupIsInTheLog(t *testing.T) {
 			http.StatusOK, "account_without_credentials", "pass on the header Authorization"},
 		{"too many scopes", "GET", "/token?service=a.example.com" + manyScopes(101), "", nil,
 			http.StatusOK, "too_many_scopes", "1 left out"},
+		{"a proxy that nobody trusts", "GET", "/token?service=a.example.com", "", map[string]string{"X-Forwarded-For": "192.0.2.1"},
+			http.StatusOK, "untrusted_proxy", "name it in trusted_proxies"},
 		{"a broken escape", "GET", "/token?service=a.example.com&scope=%zz", "", nil,
 			http.StatusBadRequest, "bad_request", "invalid %-escape"},
 		{"a method of nobody", "PUT", "/token?service=a.example.com", "", nil,
@@ -153,5 +155,39 @@ func TestOfTooManyScopesTheFirstAreAnswered(t *testing.T) {
 		if len(d.Results) != 100 || len(d.Ignored) != 1 || !strings.Contains(d.Ignored[0].Reason, left) {
 			t.Errorf("the journal has %d results, and ignored %v, want 100 and %q", len(d.Results), d.Ignored, left)
 		}
+	}
+}
+
+// A registry whose clients push and which reports nothing has its notifications set up wrongly.
+func TestARegistryThatReportsNothingIsInTheLog(t *testing.T) {
+	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
+	push := func() {
+		t.Helper()
+		r := h.ask("GET", "/token?service=a.example.com&scope=repository:team/app:pull,push", "", "Authorization", basic("ann", annPassword))
+		if r.Status != http.StatusOK {
+			t.Fatalf("status %d: %s", r.Status, r.Body)
+		}
+	}
+	told := func() int { return strings.Count(h.log.String(), "kind=no_events") }
+	push()
+	now = now.Add(9 * time.Minute)
+	push()
+	if told() != 0 {
+		t.Errorf("nine minutes after a push:\n%s", h.log)
+	}
+	now = now.Add(time.Minute)
+	push()
+	if told() != 1 || !strings.Contains(h.log.String(), "registry=a.example.com") {
+		t.Errorf("ten minutes after a push:\n%s", h.log)
+	}
+	event := `{"events":[{"id":"1","action":"push","target":{"repository":"team/app","digest":"sha256:` + strings.Repeat("a", 64) + `"}}]}`
+	if r := h.ask("POST", "/notifications", event, "Authorization", "Bearer "+eventSecret); r.Status != http.StatusOK {
+		t.Fatalf("status %d: %s", r.Status, r.Body)
+	}
+	now = now.Add(time.Hour)
+	push()
+	if told() != 1 {
+		t.Errorf("the first push after an event:\n%s", h.log)
 	}
 }

@@ -73,9 +73,9 @@ const (
 // Server answers.
 type Server struct {
 	Options
-	senders []sender
-	pauses  *pauses
-	unclear seldom // lines about addresses of clients that are not known
+	senders    []sender
+	activities map[string]*activity // by service; nothing is added after New
+	pauses     *pauses
 }
 
 // New returns a Server. It starts nothing.
@@ -96,7 +96,11 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals()
 	}
-	return &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause)}
+	s := &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause), activities: make(map[string]*activity)}
+	for _, sender := range o.Senders {
+		s.activities[sender.Service] = o.Metrics.activity(sender.Service)
+	}
+	return s
 }
 
 // Handler returns a handler of some faces. What is not among them is not found there.

@@ -29,6 +29,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.Metrics.answered(answer.Reused)
+	if a := s.activities[req.Service]; a != nil && a.granted(s.Now(), answer.Decision.Results) {
+		s.note(r, noEvents, "registry", req.Service)
+	}
 	writeAnswer(w, &answer)
 	return nil
 }
