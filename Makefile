@@ -35,6 +35,14 @@ install: ## after build: program, manual pages and completions, below /usr/local
 test: ## all tests: of the house, of standalone, and against real registries and clients
 	@./scripts/test
 
+.PHONY: test-clock
+test-clock: ## tests on other days: the wall clock moved to weekends, year ends, leap days, clock changes
+	@./scripts/test-clock
+
+.PHONY: test-busy
+test-busy: ## all tests three times beside four busy loops (TIMES=, LOOPS=, PACKAGES=)
+	@./scripts/test-busy
+
 .PHONY: lint
 lint: ## go vet and golangci-lint
 	./scripts/lint

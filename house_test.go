@@ -398,6 +398,10 @@ func timesTaken(f *ast.FuncDecl) (found []ast.Expr) {
 	passing := []string{"Sleep", "Since", "Until", "After", "AfterFunc", "NewTimer", "Tick"}
 	comparing := []string{"Sub", "Before", "After", "Compare"} // of a time.Time; with time.Now() it is elapsed time
 	ast.Inspect(f, func(n ast.Node) bool {
+		if c, ok := n.(*ast.BinaryExpr); ok && slices.Contains([]token.Token{token.LSS, token.LEQ, token.GTR, token.GEQ}, c.Op) && (readsNow(c.X) || readsNow(c.Y)) {
+			found = append(found, c)
+			return false
+		}
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -417,6 +421,16 @@ func timesTaken(f *ast.FuncDecl) (found []ast.Expr) {
 		return true
 	})
 	return found
+}
+
+// readsNow reports whether time.Now() is a part of the expression.
+func readsNow(e ast.Expr) (reads bool) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		part, ok := n.(ast.Expr)
+		reads = reads || ok && isNow(part)
+		return !reads
+	})
+	return reads
 }
 
 func isNow(e ast.Expr) bool {

@@ -374,7 +374,8 @@ func explain(t *testing.T, page string, cfg *config.Config, args []string) {
 	if err != nil || len(scopes) == 0 {
 		t.Fatalf("%s: %q: %v", page, asked, err)
 	}
-	d := cfg.Policy.Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: scopes, IP: netip.MustParseAddr("192.0.2.1"), Now: time.Now()})
+	d := cfg.Policy.Decide(&policy.Request{Principal: who, Registry: "registry.example.com", Scopes: scopes, IP: netip.MustParseAddr("192.0.2.1"),
+		Now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)})
 	for k, r := range d.Results {
 		if r.Granted != scopes[k].Actions {
 			t.Errorf("%s: %q grants %v", page, asked, r)
