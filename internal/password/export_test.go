@@ -1,13 +1,19 @@
 package password
 
-import "context"
+import (
+	"context"
+	"math"
+)
+
+// everything is cut to what there is.
+var everything = need{Slots: math.MaxInt, Memory: math.MaxInt64}
 
 // HoldLimiter takes the whole limiter, once it is free, until release is called.
 func (h *Hashing) HoldLimiter() (release func()) {
-	if err := h.limiter.enter(context.Background(), Requester{}, h.limiter.all); err != nil {
+	if err := h.limiter.Enter(context.Background(), Requester{}, everything); err != nil {
 		panic(err)
 	}
-	return func() { h.limiter.leave(h.limiter.all, 0) }
+	return func() { h.limiter.Leave(everything, 0) }
 }
 
 // Flights returns how many hashes are computed or waited for.

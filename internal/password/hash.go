@@ -108,7 +108,7 @@ func (b bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(b.text), []byte(password)) == nil // compares in constant time
 }
 
-func (b bcryptHash) needs() need { return need{threads: 1, memory: 4 << 10} }
+func (b bcryptHash) needs() need { return need{Slots: 1, Memory: 4 << 10} }
 
 func (b bcryptHash) cost() cost {
 	if b.text == "" {
@@ -186,7 +186,7 @@ func (a argon2idHash) matches(password string) bool {
 }
 
 func (a argon2idHash) needs() need {
-	return need{threads: int(a.threads), memory: int64(a.memory) << 10}
+	return need{Slots: int(a.threads), Memory: int64(a.memory) << 10}
 }
 
 func (a argon2idHash) cost() cost {

@@ -24,7 +24,14 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
 )
+
+// Requester is on whose behalf a password is hashed: see fairqueue.
+type Requester = fairqueue.Requester
+
+// need is what a hash takes while it is computed: threads and memory.
+type need = fairqueue.Need
 
 var (
 	// ErrMismatch means that the password is not that of the hash.
@@ -54,7 +61,7 @@ type Options struct {
 
 // Hashing compares and makes hashes. All methods may be called from any goroutine.
 type Hashing struct {
-	limiter    *limiter
+	limiter    *fairqueue.Limiter
 	macs       *macs
 	remembered *remembered
 	cleaner    cleaner
@@ -92,7 +99,7 @@ func New(o Options) *Hashing {
 		o.Random = rand.IntN
 	}
 	return &Hashing{
-		limiter:    newLimiter(need{threads: o.Parallel, memory: o.Memory}, o.Queue, o.Wait, o.Random),
+		limiter:    fairqueue.New(fairqueue.Options{All: need{Slots: o.Parallel, Memory: o.Memory}, Places: o.Queue, Wait: o.Wait, Random: o.Random}),
 		macs:       newMACs(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
 		cleaner:    cleaner{free: debug.FreeOSMemory},
@@ -203,7 +210,7 @@ func (h *Hashing) make(ctx context.Context, password string, p parameters, f fun
 
 // work runs f in the limiter.
 func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func() error) error {
-	if err := h.counted(h.limiter.enter(ctx, who, p.needs())); err != nil {
+	if err := h.counted(h.limiter.Enter(ctx, who, p.needs())); err != nil {
 		return err
 	}
 	return h.compute(p, f)
@@ -212,8 +219,8 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 // workDummy is work for a dummy hash. While the queue is crowded, it waits for as long, and returns
 // ErrMismatch without having run f.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
-	compute, err := h.limiter.enterDummy(ctx, who, p.needs())
-	if h.counted(err) != nil {
+	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
+	if err := h.counted(err); err != nil {
 		return err
 	}
 	if compute {
@@ -237,20 +244,21 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 // compute runs f, for which there is room in the limiter.
 func (h *Hashing) compute(p parameters, f func() error) error {
 	needs, began := p.needs(), time.Now() // its monotonic reading: this is no date
-	defer h.cleaner.used(needs.memory)
+	defer h.cleaner.used(needs.Memory)
 	defer func() {
 		took := time.Since(began)
 		h.recent.note(p.cost(), took)
-		h.limiter.leave(needs, took)
+		h.limiter.Leave(needs, took)
 	}()
 	h.hashed.Add(1)
 	return f()
 }
 
-// counted counts an ErrBusy.
+// counted puts the error of a limiter into words, and counts it.
 func (h *Hashing) counted(err error) error {
-	if errors.Is(err, ErrBusy) {
+	if errors.Is(err, fairqueue.ErrBusy) {
 		h.refused.Add(1)
+		return ErrBusy
 	}
 	return err
 }
@@ -273,6 +281,6 @@ func (h *Hashing) Stats() Stats {
 		Remembered: h.recalled.Load(),
 		Shared:     h.shared.Load(),
 		Busy:       h.refused.Load(),
-		Waiting:    h.limiter.waiting(),
+		Waiting:    h.limiter.Waiting(),
 	}
 }

@@ -16,7 +16,8 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 	if err := d.pool.enter(ctx); err != nil {
 		return err
 	}
-	defer d.pool.leave()
+	began := time.Now()
+	defer func() { d.pool.leave(time.Since(began)) }()
 	var failures []error
 	for i, s := range d.servers {
 		err := s.allow()

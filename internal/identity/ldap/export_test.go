@@ -74,3 +74,10 @@ func Idle(d *Directory) int {
 	defer d.pool.mu.Unlock()
 	return len(d.pool.idle)
 }
+
+// AwaitQueue returns when so many wait for a connection, and so many have one.
+func AwaitQueue(d *Directory, waiting, taken int) {
+	for d.pool.slots.Waiting() != waiting || d.pool.slots.Taken() != taken {
+		runtime.Gosched()
+	}
+}

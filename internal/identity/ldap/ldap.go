@@ -122,7 +122,7 @@ func New(o Options) (*Directory, error) {
 	o = settings.Options
 	d := &Directory{
 		source: "ldap:" + o.Name, o: o,
-		pool:   newPool(o.Pool, o.Now),
+		pool:   newPool(o.Pool, o.Timeout, o.Now),
 		memory: newMemory(o.Cache, o.Now),
 		log:    o.Log.With("source", "ldap:"+o.Name),
 		now:    o.Now,
@@ -174,6 +174,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 	if err := c.CheckPassword(); err != nil {
 		return identity.Verified{}, err
 	}
+	ctx = onBehalf(ctx, c)
 	k := d.memory.key(c.Name, secret)
 	said, refusal, remembered := d.memory.recall(k)
 	if remembered && refusal == nil {
@@ -206,7 +207,7 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) err
 	if !plausible(c.Name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // Authenticate asks nobody, either
 	}
-	_, err := d.dummies.share(ctx, d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	_, err := d.dummies.share(onBehalf(ctx, c), d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		return identity.Verified{}, d.dummy(ctx, c.Name)
 	})
 	return err
@@ -218,7 +219,7 @@ func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Prin
 	if !plausible(name) {
 		return nil, identity.ErrUnknown
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.o.Timeout)
+	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)
 	defer cancel()
 	err = d.ask(ctx, reader, func(c *conn) error {
 		u, err := d.find(c, name)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // idleTime is how long a connection is kept that nobody uses. Firewalls forget one after some minutes.
@@ -16,7 +18,8 @@ const idleTime = time.Minute
 
 // pool holds the connections of a Directory: at most so many, in use and idle together.
 type pool struct {
-	slots chan struct{} // one for each that is in use
+	size  int
+	slots *fairqueue.Limiter // one slot for each that is in use
 	now   func() time.Time
 
 	mu     sync.Mutex
@@ -24,29 +27,49 @@ type pool struct {
 	closed bool
 }
 
-func newPool(size int, now func() time.Time) *pool {
-	return &pool{slots: make(chan struct{}, size), now: now}
+// poolPlaces is how many requests may wait for a connection. The server's own connections are more, and a
+// flood of names must not fill them all with requests that wait for as long as they may.
+const poolPlaces = 512
+
+func newPool(size int, wait time.Duration, now func() time.Time) *pool {
+	return &pool{
+		size: size, now: now,
+		slots: fairqueue.New(fairqueue.Options{All: fairqueue.Need{Slots: size}, Places: poolPlaces, Wait: wait}),
+	}
 }
 
 // errFull means that all connections were in use for too long.
 var errFull = errors.New("all connections to the directory are in use")
 
-// enter waits for the right to one connection; leave gives it back.
+// oneSlot is what each request needs.
+var oneSlot = fairqueue.Need{Slots: 1}
+
+// enter waits for the right to one connection; leave gives it back. Sources take turns, those of known
+// places first: a flood of names that nobody has waits for itself.
 func (p *pool) enter(ctx context.Context) error {
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	default:
+	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
+	err := p.slots.Enter(ctx, who, oneSlot)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errFull, err)
 	}
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errFull, ctx.Err())
-	}
+	return nil
 }
 
-func (p *pool) leave() { <-p.slots }
+func (p *pool) leave(took time.Duration) { p.slots.Leave(oneSlot, took) }
+
+// requesterKey is that of the context's value that says on whose behalf the directory is asked.
+type requesterKey struct{}
+
+// onBehalf returns a context for requests of whoever shows c.
+func onBehalf(ctx context.Context, c identity.Credentials) context.Context {
+	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace})
+}
+
+// withoutPassword returns a context for requests of somebody who has shown no password to be guessed: an administrator, or
+// whoever has a token.
+func withoutPassword(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{KnownPlace: true})
+}
 
 // take returns an idle connection, if there is one that may be good. If not, there is room for a new one.
 func (p *pool) take(s *server, k kind) *conn {
@@ -60,7 +83,7 @@ func (p *pool) take(s *server, k kind) *conn {
 		}
 	}
 	// Each slot that is taken stands for a connection, or, like ours, is about to.
-	for len(p.idle) > 0 && len(p.idle)+len(p.slots) > cap(p.slots) {
+	for len(p.idle) > 0 && len(p.idle)+p.slots.Taken() > p.size {
 		p.idle[0].close()
 		p.idle = slices.Delete(p.idle, 0, 1)
 	}

@@ -4,8 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -265,5 +270,41 @@ func TestADummyLookupThatFailsRefusesAllTheSame(t *testing.T) {
 	cancel()
 	if _, err := chain.Authenticate(gone, identity.NewCredentials("inline", "wrong")); !errors.Is(err, context.Canceled) {
 		t.Errorf("for somebody who has gone: %v, want %v", err, context.Canceled)
+	}
+}
+
+// A flood of names that nobody has used to fill the wait for a connection, first come, first served.
+func TestAFloodOfNamesWaitsForItself(t *testing.T) {
+	f := staffed(t)
+	options := f.options()
+	options.Pool, options.Timeout = 1, time.Minute
+	d := open(t, options)
+	release := f.hold()
+	var all sync.WaitGroup
+	ask := func(name, from string, known bool) {
+		c := identity.NewCredentials(name, "wrong")
+		c.Remote, c.KnownPlace = netip.MustParseAddr(from), known
+		all.Go(func() { _, _ = d.Authenticate(t.Context(), c) })
+	}
+	ask("flood-0", "192.0.2.1", false)
+	ldap.AwaitQueue(d, 0, 1)
+	for i := range 5 {
+		ask(fmt.Sprint("flood-", i+1), "192.0.2.1", false)
+		ldap.AwaitQueue(d, i+1, 1)
+	}
+	ask("bob", "198.51.100.7", false)
+	ldap.AwaitQueue(d, 6, 1)
+	ask("ann", "198.51.100.8", true)
+	ldap.AwaitQueue(d, 7, 1)
+	release()
+	all.Wait()
+	var searched []string
+	for _, asked := range f.heard() {
+		if name, ok := strings.CutPrefix(asked, "dc=corp sub (sAMAccountName="); ok {
+			searched = append(searched, strings.TrimSuffix(name, ")"))
+		}
+	}
+	if got, want := searched[:4], []string{"flood-0", "ann", "flood-1", "bob"}; !slices.Equal(got, want) {
+		t.Errorf("looked up first: %q, want %q", got, want)
 	}
 }

@@ -1,10 +1,10 @@
-package password
+package fairqueue
 
 import "net/netip"
 
-// Requester is on whose behalf a password is hashed. It decides where the request waits: see limiter.
+// Requester is on whose behalf a request waits. It decides where.
 type Requester struct {
-	Name    string     // that the password is for, known or not; "": not known
+	Name    string     // that the request is about, of somebody or of nobody; "": not known
 	Address netip.Addr // that the request came from; invalid: not known
 
 	// KnownPlace means that this name has signed in from this place before. Such requests wait in the

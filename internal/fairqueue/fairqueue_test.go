@@ -1,11 +1,13 @@
-package password
+package fairqueue
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +17,9 @@ import (
 )
 
 // enter puts one who needs n into the limiter, and his name into in when he gets there.
-func enter(ctx context.Context, l *limiter, n need, name string, in chan<- string) {
+func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- string) {
 	go func() {
-		if err := l.enter(ctx, Requester{}, n); err != nil {
+		if err := l.Enter(ctx, Requester{}, n); err != nil {
 			in <- name + ": " + err.Error()
 			return
 		}
@@ -28,26 +30,26 @@ func enter(ctx context.Context, l *limiter, n need, name string, in chan<- strin
 
 func TestTheLimiterServesWhoComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(need{threads: 2, memory: 100}, 10, time.Minute, first)
+		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
 		in := make(chan string, 10)
-		small, big := need{threads: 1, memory: 40}, need{threads: 1, memory: 1000} // big: cut to all of it
+		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big: cut to all of it
 		enter(t.Context(), l, small, "first", in)
 		enter(t.Context(), l, big, "big", in)
 		enter(t.Context(), l, small, "small", in) // there is room, but it was not first
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
-			t.Errorf("in the lane: %q, want %q", got, want)
+			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
-		l.leave(small, 0)
+		l.Leave(small, 0)
 		synctest.Wait()
 		if got, want := drain(in), []string{"big"}; !cmp.Equal(got, want) {
 			t.Errorf("then: %q, want %q", got, want)
 		}
-		l.leave(big, 0)
+		l.Leave(big, 0)
 		synctest.Wait()
 		if got, want := drain(in), []string{"small"}; !cmp.Equal(got, want) {
 			t.Errorf("then: %q, want %q", got, want)
 		}
-		l.leave(small, 0)
+		l.Leave(small, 0)
 		if l.free != l.all {
 			t.Errorf("free at the end: %+v, want %+v", l.free, l.all)
 		}
@@ -56,9 +58,9 @@ func TestTheLimiterServesWhoComesFirst(t *testing.T) {
 
 func TestTheLimiterLetsInWhomABigOneHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(need{threads: 2, memory: 100}, 10, time.Minute, first)
+		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
 		in := make(chan string, 10)
-		small, big := need{threads: 1, memory: 40}, need{threads: 2, memory: 100}
+		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 2, Memory: 100}
 		enter(t.Context(), l, small, "first", in)
 		ctx, leave := context.WithCancel(t.Context())
 		enter(ctx, l, big, "big", in)
@@ -68,7 +70,7 @@ func TestTheLimiterLetsInWhomABigOneHeldUp(t *testing.T) {
 		got := drain(in)
 		slices.Sort(got[min(1, len(got)):]) // both went on at the same moment
 		if want := []string{"first", "big: context canceled", "small"}; !cmp.Equal(got, want) {
-			t.Errorf("in the lane: %q, want %q", got, want)
+			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
 	})
 }
@@ -79,13 +81,13 @@ func first(int) int { return 0 }
 // arrivals lets requests enter one after the other, and tells in which order they got in or were refused.
 type arrivals struct {
 	t       *testing.T
-	limiter *limiter
+	limiter *Limiter
 	in      chan string
 }
 
 func (a *arrivals) come(label string, who Requester) {
 	go func() {
-		if err := a.limiter.enter(a.t.Context(), who, need{threads: 1}); err != nil {
+		if err := a.limiter.Enter(a.t.Context(), who, Need{Slots: 1}); err != nil {
 			label += ": " + err.Error()
 		}
 		a.in <- label
@@ -96,7 +98,7 @@ func (a *arrivals) come(label string, who Requester) {
 // serve finishes n hashes, one after the other.
 func (a *arrivals) serve(n int) {
 	for range n {
-		a.limiter.leave(need{threads: 1}, 0)
+		a.limiter.Leave(Need{Slots: 1}, 0)
 		synctest.Wait()
 	}
 }
@@ -108,7 +110,7 @@ func at(name, address string) Requester {
 // docker_auth: bad passwords slowed everybody.
 func TestAFloodWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &arrivals{t, newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, first), make(chan string, 100)}
+		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: first}), make(chan string, 100)}
 		a.come("in the limiter", at("first", "192.0.2.1"))
 		for i := range 16 { // from one party: nobody has less than a /64
 			label := fmt.Sprint("flood ", i)
@@ -138,14 +140,14 @@ func TestAFloodWaitsForItself(t *testing.T) {
 func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		draws := []int{5, 0, 3, 0} // a line, and a place in it
-		l := newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, func(n int) int {
+		l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: func(n int) int {
 			i := draws[0]
 			draws = draws[1:]
 			if i >= n {
 				t.Fatalf("drawn from %d, not from more than %d", n, i)
 			}
 			return i
-		})
+		}})
 		a := &arrivals{t, l, make(chan string, 100)}
 		for i := range 17 {
 			label := fmt.Sprint("flood ", i)
@@ -166,7 +168,7 @@ func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 
 func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &arrivals{t, newLimiter(need{threads: 1, memory: 100}, 16, time.Minute, first), make(chan string, 100)}
+		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: first}), make(chan string, 100)}
 		known := func(name, address string) Requester {
 			who := at(name, address)
 			who.KnownPlace = true
@@ -193,30 +195,30 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 }
 
 func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
-	l := newLimiter(need{threads: 1}, 16, time.Minute, first)
+	l := New(Options{All: Need{Slots: 1}, Places: 16, Wait: time.Minute, Random: first})
 	for i := range 16 {
 		who := at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i))
 		who.KnownPlace = true
-		l.joinLocked(who, need{threads: 1}, false)
+		l.joinLocked(who, Need{Slots: 1}, false)
 	}
-	if p := l.joinLocked(at("bob", "198.51.100.1"), need{threads: 1}, false); p != nil {
+	if p := l.joinLocked(at("bob", "198.51.100.1"), Need{Slots: 1}, false); p != nil {
 		t.Error("another request took the place of one from a known place")
 	}
 	who := at("ann", "198.51.100.2")
 	who.KnownPlace = true
-	if p := l.joinLocked(who, need{threads: 1}, false); p == nil || l.waiting() != 16 {
-		t.Errorf("one more from a known place: %v, and %d wait; want a place and 16", p, l.waiting())
+	if p := l.joinLocked(who, Need{Slots: 1}, false); p == nil || l.Waiting() != 16 {
+		t.Errorf("one more from a known place: %v, and %d wait; want a place and 16", p, l.Waiting())
 	}
 }
 
 // Else whoever fills the part of one name keeps its owner out.
 func TestOneNameHasAPartOfEachClass(t *testing.T) {
-	l := newLimiter(need{threads: 1}, 32, time.Minute, first)
+	l := New(Options{All: Need{Slots: 1}, Places: 32, Wait: time.Minute, Random: first})
 	var places []*place
 	join := func(i int, known bool) {
 		who := at("ann", fmt.Sprintf("10.0.0.%d", i))
 		who.KnownPlace = known
-		places = append(places, l.joinLocked(who, need{threads: 1}, false))
+		places = append(places, l.joinLocked(who, Need{Slots: 1}, false))
 	}
 	for i := range 5 {
 		join(i, false)
@@ -233,13 +235,13 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 
 // Who is let in at the very moment in which he gives up must not keep his place for ever.
 func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
-	l := newLimiter(need{threads: 1, memory: 100}, 10, time.Minute, first)
-	n := need{threads: 1, memory: 40}
-	if err := l.enter(t.Context(), Requester{}, n); err != nil {
+	l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
+	n := Need{Slots: 1, Memory: 40}
+	if err := l.Enter(t.Context(), Requester{}, n); err != nil {
 		t.Fatal(err)
 	}
 	late := l.joinLocked(Requester{}, n, false)
-	l.leave(n, 0) // lets the late one in
+	l.Leave(n, 0) // lets the late one in
 	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
 		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
 	}
@@ -256,7 +258,7 @@ func drain(in <-chan string) (names []string) {
 	}
 }
 
-// Whatever comes, waits, gives up and leaves: there is never more in the lane than it holds, never more
+// Whatever comes, waits, gives up and leaves: there is never more in the limiter than it holds, never more
 // in the queue than it bears, and in the end all of it is free.
 func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -267,23 +269,23 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				KnownPlace: rapid.Bool().Draw(rt, "known place"),
 			}
 		}), 40, 40).Draw(rt, "requesters")
-		all := need{threads: rapid.IntRange(1, 4).Draw(rt, "threads"), memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
+		all := Need{Slots: rapid.IntRange(1, 4).Draw(rt, "threads"), Memory: rapid.Int64Range(1, 100).Draw(rt, "memory")}
 		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
 		ops := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 40).Draw(rt, "ops")
 		took := rapid.SampledFrom([]time.Duration{0, 10 * time.Second}).Draw(rt, "a hash takes")
-		needs := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) need {
-			return need{threads: rapid.IntRange(1, 6).Draw(rt, "t"), memory: rapid.Int64Range(0, 150).Draw(rt, "m")}
+		needs := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Need {
+			return Need{Slots: rapid.IntRange(1, 6).Draw(rt, "t"), Memory: rapid.Int64Range(0, 150).Draw(rt, "m")}
 		}), 40, 40).Draw(rt, "needs")
 		draws := rapid.SliceOfN(rapid.IntRange(0, 1000), 10, 10).Draw(rt, "draws")
 		synctest.Test(t, func(*testing.T) {
 			drawn := 0
-			l := newLimiter(all, limit, time.Minute, func(n int) int {
+			l := New(Options{All: all, Places: limit, Wait: time.Minute, Random: func(n int) int {
 				drawn++
 				return draws[drawn%len(draws)] % n
-			})
+			}})
 			l.turn = took
 			type guest struct {
-				needs  need
+				needs  Need
 				leave  context.CancelFunc
 				inside bool
 				gone   bool
@@ -302,11 +304,11 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 							rt.Errorf("entering: %v", err)
 						}
 					}()
-				case 2: // leaves the lane
+				case 2: // leaves the limiter
 					for _, g := range guests {
 						if g.inside {
 							g.inside, g.gone = false, true
-							l.leave(g.needs, took)
+							l.Leave(g.needs, took)
 							break
 						}
 					}
@@ -319,17 +321,17 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					}
 				}
 				synctest.Wait()
-				taken := need{}
+				taken := Need{}
 				for _, g := range guests {
 					if g.inside {
-						taken.threads += l.fit(g.needs).threads
-						taken.memory += l.fit(g.needs).memory
+						taken.Slots += l.fit(g.needs).Slots
+						taken.Memory += l.fit(g.needs).Memory
 					}
 				}
-				if want := (need{all.threads - taken.threads, all.memory - taken.memory}); l.free != want || want.threads < 0 || want.memory < 0 {
+				if want := (Need{all.Slots - taken.Slots, all.Memory - taken.Memory}); l.free != want || want.Slots < 0 || want.Memory < 0 {
 					rt.Errorf("free: %+v, want %+v", l.free, want)
 				}
-				if n := l.waiting(); n > limit {
+				if n := l.Waiting(); n > limit {
 					rt.Errorf("%d wait, the limit is %d", n, limit)
 				}
 				for _, q := range l.classes {
@@ -343,7 +345,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 				for _, g := range guests {
 					if g.inside {
 						g.inside, g.gone = false, true
-						l.leave(g.needs, took)
+						l.Leave(g.needs, took)
 						synctest.Wait() // somebody else gets in
 					}
 				}
@@ -359,8 +361,8 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					rt.Errorf("at the end there are %d lines, %d turns, %d names, %d lengths, %d dummies and %d active lines", len(q.lines), q.turns.Len(), len(q.names), len(q.lengths), len(q.dummies), q.active)
 				}
 			}
-			if l.free != l.all || l.waiting() != 0 {
-				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.waiting())
+			if l.free != l.all || l.Waiting() != 0 {
+				rt.Errorf("at the end %+v of %+v is free, and %d wait", l.free, l.all, l.Waiting())
 			}
 		})
 	})
@@ -403,5 +405,135 @@ func checkQueue(t *rapid.T, q *queue) {
 	got := []int{q.length, q.active, len(q.dummies), q.turns.Len()}
 	if want := []int{length, active, dummies, len(q.lines)}; !cmp.Equal(got, want) || names > length+dummies {
 		t.Errorf("length, active lines, dummies, turns: %d, want %d; %d names", got, want, names)
+	}
+}
+
+// crowd returns a limiter of one thread that is taken, and in which so many sources wait with so many places each.
+func crowd(t *testing.T, sources, places int) *arrivals {
+	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first}), make(chan string, 1000)}
+	a.limiter.turn = 50 * time.Millisecond
+	a.come("in the limiter", at("first", "192.0.2.255"))
+	for i := range sources * places {
+		label := fmt.Sprint("flood ", i)
+		a.come(label, at(label, fmt.Sprintf("192.0.2.%d", i%sources)))
+	}
+	return a
+}
+
+func (a *arrivals) comeDummy(label string, who Requester) {
+	go func() {
+		compute, err := a.limiter.EnterDummy(a.t.Context(), who, Need{Slots: 1})
+		a.in <- fmt.Sprint(label, ": compute ", compute, ", error ", err)
+	}()
+	synctest.Wait()
+}
+
+// Whoever can fill the queue must not learn by the wait which names exist.
+func TestADummyWaitsWhereAHashWould(t *testing.T) {
+	for _, tt := range []struct{ probe, answer string }{
+		{"hash", "probe"},
+		{"dummy", "probe: compute false, error <nil>"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := crowd(t, 30, 2)
+			a.come("before", at("before", "198.51.100.1"))
+			if tt.probe == "hash" {
+				a.come("probe", at("nobody", "198.51.100.2"))
+			} else {
+				a.comeDummy("probe", at("nobody", "198.51.100.2"))
+			}
+			a.come("behind", at("behind", "198.51.100.3"))
+			drain(a.in)
+			a.serve(32)
+			got := drain(a.in)
+			for i := range 30 {
+				if want := fmt.Sprint("flood ", i); got[i] != want {
+					t.Errorf("%s: at turn %d: %q, want %q", tt.probe, i, got[i], want)
+				}
+			}
+			// "behind" may go on at the same moment as a dummy, which takes no turn.
+			if got[30] != "before" || !slices.Contains(got[31:], tt.answer) {
+				t.Errorf("%s: after one turn of the flood come %q, want before, then %q", tt.probe, got[30:], tt.answer)
+			}
+			a.serve(40)
+		})
+	}
+}
+
+// One source that floods alone delays a newcomer by one turn: there is no Need to skip anything, and
+// nothing for it to learn.
+func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
+	for _, tt := range []struct {
+		sources, places int
+		known           bool
+		turn            time.Duration
+		want            bool // crowded
+	}{
+		{sources: 1, places: 255, turn: 50 * time.Millisecond},
+		{sources: 19, places: 1, turn: 50 * time.Millisecond},
+		{sources: 20, places: 1, turn: 50 * time.Millisecond, want: true}, // a second, of ten
+		{sources: 5, places: 1, turn: 50 * time.Millisecond, known: true, want: true},
+		{sources: 127, places: 1, turn: time.Millisecond},
+		{sources: 128, places: 1, turn: time.Millisecond, want: true}, // half of the queue
+		{sources: 4, places: 1, turn: 250 * time.Millisecond, want: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := crowd(t, tt.sources, tt.places)
+			a.limiter.turn = tt.turn
+			if tt.known {
+				who := at("known", "198.51.100.9")
+				who.KnownPlace = true
+				a.come("known", who)
+			}
+			a.limiter.mu.Lock()
+			got := a.limiter.crowdedLocked(otherPlaces)
+			a.limiter.mu.Unlock()
+			if got != tt.want {
+				t.Errorf("%+v: crowded: %t", tt, got)
+			}
+			for a.limiter.Waiting() > 0 {
+				a.serve(1)
+			}
+		})
+	}
+}
+
+// Else to be told that the server is busy would tell that a name exists.
+func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := crowd(t, 256, 1)
+		for i := range 512 { // two for each place
+			label := fmt.Sprint("dummy ", i)
+			a.comeDummy(label, Requester{Name: label, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
+		}
+		drain(a.in)
+		for i := range 10 {
+			label := fmt.Sprint("newcomer ", i)
+			a.come(label, at(label, fmt.Sprintf("198.51.100.%d", i)))
+		}
+		lost := map[bool]int{}
+		for _, label := range drain(a.in) {
+			lost[strings.HasPrefix(label, "dummy")]++
+		}
+		if want := (map[bool]int{false: 10, true: 20}); !maps.Equal(lost, want) {
+			t.Errorf("dropped, dummies or not: %v, want %v", lost, want)
+		}
+		for a.limiter.Waiting() > 0 {
+			a.serve(1)
+		}
+	})
+}
+
+// What is short may be slots alone.
+func TestTheMeanOfATurnNeedsNoMemory(t *testing.T) {
+	l := New(Options{All: Need{Slots: 2}, Places: 10, Wait: time.Minute})
+	for range 200 {
+		if err := l.Enter(t.Context(), Requester{}, Need{Slots: 1}); err != nil {
+			t.Fatal(err)
+		}
+		l.Leave(Need{Slots: 1}, time.Second)
+	}
+	if l.turn < 490*time.Millisecond || l.turn > 500*time.Millisecond {
+		t.Errorf("with two slots, requests of a second take up the limiter for %s each", l.turn)
 	}
 }

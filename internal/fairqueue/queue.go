@@ -1,4 +1,4 @@
-package password
+package fairqueue
 
 import (
 	"container/list"
@@ -37,7 +37,7 @@ type line struct {
 
 // place is a place in a line. Whoever takes it out of the queue closes ready.
 type place struct {
-	needs  need
+	needs  Need
 	name   string
 	dummy  bool
 	queue  *queue
