@@ -4,7 +4,8 @@
 // each has a room:
 //
 //	who is asking?              internal/identity, and a folder in it for each source
-//	what may they do, and why?  policy, over what scope reads from a request; internal/rulebook has the rules
+//	what may they do, and why?  policy, over what scope reads from a request; internal/rulebook has the rules,
+//	                            and internal/ruleset says what may be written as one
 //	which papers prove it?      token, with keys that internal/keyring renews
 //	what happened?              internal/journal, which also takes what notification decodes
 //

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
-	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func newRule() *cobra.Command {
@@ -29,7 +28,7 @@ in which a deny wins wherever it stands. A service that runs beside this notices
 // contentFlags are the flags that say what a rule says.
 func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
 	var c rulebook.Content
-	var actions actionsFlag
+	var actions wordsFlag
 	deny := f.Bool("deny", false, "refuse it: this beats any rule that allows it")
 	f.StringArrayVar(&c.Subjects, "subject", nil, "`who`: anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME, workload:NAME (may be repeated; a deny without any is for anyone)")
 	f.StringArrayVar(&c.Repositories, "repository", nil, "a `pattern` of repositories, as team/** (may be repeated)")
@@ -46,9 +45,36 @@ func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
 		if *deny {
 			c.Effect = rulebook.Deny
 		}
-		c.Actions = scope.Actions(actions).Names()
+		c.Actions = actions
+		for _, field := range []string{"role", "when", "lifetime"} {
+			if f.Changed(field) && (f.Lookup(field).Value.String() == "" || field == "lifetime" && c.Lifetime == 0) {
+				c.Empty = append(c.Empty, field)
+			}
+		}
+		if name == "" {
+			c.Empty = append(c.Empty, "name")
+		}
 		return c
 	}
+}
+
+// wordsFlag is a flag that lists words, with commas between them. What they may be is for others to say.
+type wordsFlag []string
+
+func (w *wordsFlag) String() string { return strings.Join(*w, ",") }
+
+func (w *wordsFlag) Type() string { return "actions" }
+
+func (w *wordsFlag) Set(s string) error {
+	if *w == nil {
+		*w = wordsFlag{}
+	}
+	for word := range strings.SplitSeq(s, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			*w = append(*w, word)
+		}
+	}
+	return nil
 }
 
 // flagOf are the flags that stand for fields of a rule.

@@ -82,8 +82,7 @@ func (a *API) problem(c *call, err error) *Problem {
 			if one.Item >= 0 {
 				at += fmt.Sprintf("[%d]", one.Item)
 			}
-			one.Field = ""
-			p.Errors = append(p.Errors, Mistake{at, strings.TrimPrefix(one.String(), ": ")})
+			p.Errors = append(p.Errors, Mistake{at, one.Sentence()})
 		}
 	case isConflict:
 		p = refuse(http.StatusConflict, "%s", conflicts)

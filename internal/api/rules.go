@@ -2,7 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -48,12 +52,43 @@ func NewRule(r *rulebook.Rule) Rule {
 	return Rule{r.ID, c, r.Created, r.Changed, r.Version}
 }
 
+// writtenRule is a RuleContent that somebody sends. What is in there with nothing in it is not the same as what is not there.
+type writtenRule struct {
+	RuleContent
+	empty []string // the fields that are there, with nothing in them
+}
+
+// UnmarshalJSON is part of json.Unmarshaler.
+func (w *writtenRule) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, &w.RuleContent); err != nil {
+		return err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return err
+	}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		if string(fields[field]) == `""` {
+			w.empty = append(w.empty, field)
+		}
+	}
+	return nil
+}
+
+// Schema is that of a RuleContent.
+func (writtenRule) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[RuleContent](), true, "")
+}
+
 // content is what a form says.
-func (c *RuleContent) content() (rulebook.Content, error) {
-	life, err := lifetime(c.Lifetime)
+func (w *writtenRule) content() (rulebook.Content, error) {
+	life, err := lifetime(w.Lifetime)
+	if err == nil && life == 0 && w.Lifetime != "" {
+		w.empty = append(w.empty, "lifetime")
+	}
 	return rulebook.Content{
-		Name: c.Name, Effect: c.Effect, Subjects: c.Subjects, Registries: c.Registries, Repositories: c.Repositories, Catalog: c.Catalog,
-		Tidewaiter: c.Tidewaiter, Role: c.Role, Actions: c.Actions, When: c.When, Lifetime: life, Comment: c.Comment,
+		Name: w.Name, Effect: w.Effect, Subjects: w.Subjects, Registries: w.Registries, Repositories: w.Repositories, Catalog: w.Catalog,
+		Tidewaiter: w.Tidewaiter, Role: w.Role, Actions: w.Actions, When: w.When, Lifetime: life, Comment: w.Comment, Empty: w.empty,
 	}, err
 }
 
@@ -69,13 +104,13 @@ type changedRule struct {
 }
 
 // newRule is a rule to add.
-type newRule struct{ Body RuleContent }
+type newRule struct{ Body writtenRule }
 
 // replacing is a rule to replace.
 type replacing struct {
 	OfRule
 	Conditional
-	Body RuleContent
+	Body writtenRule
 }
 
 // Policy is what is in force.

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
@@ -26,7 +28,7 @@ func (r *writtenRule) uses(to []ClaimUse) []ClaimUse {
 				break
 			}
 			rest = after
-			at := item(value(r.node, r.keyOf("names")), i)
+			at := item(value(r.node, ruleset.FieldOf(policy.Problem{Field: "names"}, &r.Rule)), i)
 			to = append(to, ClaimUse{
 				Rule: r.Name, File: r.from.file, Place: Place{at.Line, at.Column}, Claim: name,
 				Kinds: when.Text | when.Number | when.Bool | when.List, Text: "${claims." + name + "}",

@@ -7,16 +7,10 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
-)
-
-// effect is what a rule does.
-type effect string
-
-const (
-	allow effect = "allow"
-	deny  effect = "deny"
 )
 
 // writtenPolicy is what one file says of policy.
@@ -30,8 +24,7 @@ type writtenPolicy struct {
 // writtenRule is a rule, and where its parts are.
 type writtenRule struct {
 	policy.Rule
-	catalog bool
-	rights  []string // over Tidewaiter itself
+	written ruleset.Rule
 	from    *decoder
 	node    *yaml.Node // nil if the rule has a problem
 }
@@ -71,7 +64,7 @@ func role() shape[policy.Role] {
 
 // subject is the text of a subject. With a space behind its colon it is a section, to YAML.
 func subject() shape[string] {
-	text := line()
+	text := prose()
 	inner := text.read
 	text.read = func(d *decoder, n *yaml.Node) (string, bool) {
 		if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
@@ -87,95 +80,100 @@ func subject() shape[string] {
 }
 
 // rules is a list of rules.
-func rules() shape[[]writtenRule] { return list(section(ruleKeys(), checkRule)) }
+func rules() shape[[]writtenRule] { return list(rule()) }
 
-func checkRule(d *decoder, n *yaml.Node, r *writtenRule) {
-	before := d.tells.told
-	r.complete(d, n)
-	if d.tells.told == before {
+// rule is a rule. What may stand in it is for ruleset to say; here is where.
+func rule() shape[writtenRule] {
+	s := section(ruleKeys())
+	read := s.read
+	s.read = func(d *decoder, n *yaml.Node) (writtenRule, bool) {
+		r, ok := read(d, n)
+		if n.Kind != yaml.MappingNode {
+			return r, ok
+		}
 		r.from, r.node = d, n
-	}
-}
-
-// complete puts in what a rule need not say, and looks whether its parts go together.
-func (r *writtenRule) complete(d *decoder, n *yaml.Node) {
-	r.Origin = policy.Origin{File: d.file, Line: n.Line}
-	if len(r.Subjects) == 0 {
-		if !r.Deny {
-			d.problem(n, "subjects is missing: an allow must say whom it is for")
-			return
+		var problems ruleset.Problems
+		if ok {
+			var err error
+			r.Rule, err = r.written.Policy(d.conditions.Compile)
+			problems, _ = errors.AsType[ruleset.Problems](err)
+		} else {
+			problems = r.written.Fields(d.conditions.Compile)
 		}
-		r.Subjects = []string{"anyone"}
-	}
-	if r.Deny && r.Lifetime > 0 {
-		d.problem(value(n, "lifetime"), "a deny grants nothing that could have a lifetime")
-	}
-	switch {
-	case r.catalog && len(r.Names) > 0:
-		d.problem(value(n, "catalog"), "a rule is for repositories or for the catalog; write two")
-	case len(r.rights) > 0 && (r.catalog || len(r.Names) > 0):
-		d.problem(value(n, "tidewaiter"), "a rule is for what registries have or for Tidewaiter itself; write two")
-	case len(r.rights) > 0:
-		r.completeRights(d, n)
-	case r.catalog:
-		r.completeCatalog(d, n)
-	case len(r.Names) == 0:
-		d.problem(n, "repositories is missing, or catalog: true, or tidewaiter")
-	case r.Role == "" && r.Actions == 0:
-		d.problem(n, "actions is missing, or role")
-	}
-}
-
-// completeCatalog makes the rule one of the catalog, whose one action is "*".
-func (r *writtenRule) completeCatalog(d *decoder, n *yaml.Node) {
-	if r.Role != "" {
-		d.problem(value(n, "role"), "the catalog has one action, \"*\", and takes no role")
-	}
-	if at := value(n, "actions"); at != n && !(len(at.Content) == 1 && at.Content[0].Value == "*") {
-		d.suggest(at, `["*"]`, "the catalog has one action")
-	}
-	r.Type, r.Names, r.Actions = scope.TypeRegistry, []string{"catalog"}, scope.All
-}
-
-// rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name behind namespaceRight.
-var rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
-
-const namespaceRight = "namespace/"
-
-// right is the name of a right over Tidewaiter, a pattern of namespaces, or ** for all. A pattern that can match none is a
-// mistake, too.
-func right() shape[string] {
-	return scalar("right", func(d *decoder, n *yaml.Node, s string) (string, bool) {
-		if s == "**" || slices.Contains(rights, s) {
-			return s, true
+		for i := range problems {
+			r.tellWritten(&problems[i])
 		}
-		if name, ok := strings.CutPrefix(s, namespaceRight); ok && name != "" {
-			if lower := strings.ToLower(name); lower != name && !strings.Contains(name, "${") {
-				d.suggest(n, namespaceRight+lower, "namespaces are written in lower case")
-				return "", false
+		r.Origin = policy.Origin{File: d.file, Line: n.Line}
+		if !ok || len(problems) > 0 {
+			r.node = nil
+			return r, false
+		}
+		if r.When != nil {
+			if always, constant := when.Constant(r.When); constant {
+				d.warn(value(n, "when"), "the condition is always %t: it asks about nothing", always)
 			}
-			return s, true // the rest is said of it as of any pattern
 		}
-		near := d.nearest(s, rights)
-		if s == "namespace" || s == namespaceRight {
-			near = namespaceRight + "**"
-		}
-		d.suggest(n, near, "%s is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or \"**\" for all", quoted(s))
-		return "", false
-	})
+		r.written = ruleset.Rule{} // what it says is in the rule of the policy
+		return r, true
+	}
+	return s
 }
 
-// completeRights makes the rule one of rights over Tidewaiter, which no registry and no token has to do with.
-func (r *writtenRule) completeRights(d *decoder, n *yaml.Node) {
-	for _, key := range []string{"registries", "lifetime"} {
-		if at := value(n, key); at != n {
-			d.problem(at, "%s is about registries, and the rule about Tidewaiter itself", key)
+// tellWritten tells what is wrong with the rule as it is written, where that is.
+func (r *writtenRule) tellWritten(p *ruleset.Problem) {
+	n := value(r.node, p.Field)
+	if p.Line == 0 {
+		r.from.suggest(item(n, p.Item), p.Suggestion, "%s", p.Text)
+		return
+	}
+	if r.from.tells.full() {
+		r.from.tells.told++
+		return
+	}
+	told := r.from.at(n, p.Suggestion, "%s", p.Text)
+	told.Line, told.Column = inScalar(r.from.src, n, offset(n.Value, p.Line, p.Column))
+	r.from.tells.problem(told)
+}
+
+// listOf is a list of texts, of which ruleset says what they may be. If one cannot be read, nothing is said of the others.
+func listOf(of shape[string]) shape[[]string] {
+	return shape[[]string]{kind: "list of " + of.kind, read: func(d *decoder, n *yaml.Node) ([]string, bool) {
+		if !d.is(n, yaml.SequenceNode, "a list") {
+			return nil, false
 		}
+		list, ok := make([]string, len(n.Content)), true
+		for i, item := range n.Content {
+			text, good := of.read(d, item)
+			list[i], ok = text, ok && good
+		}
+		if !ok {
+			return nil, false
+		}
+		return list, true
+	}}
+}
+
+// called is a shape under another name, in the reference.
+func called[T any](kind string, of shape[T]) shape[T] {
+	of.kind = kind
+	return of
+}
+
+// stated is a text that is written, perhaps an empty one.
+type stated struct {
+	text string
+	read bool
+}
+
+func statement() shape[stated] {
+	return scalar("text", func(_ *decoder, _ *yaml.Node, s string) (stated, bool) { return stated{s, true}, true })
+}
+
+// put puts in what is written, and notes if that is nothing.
+func (r *writtenRule) put(field string, v stated, into *string) {
+	if *into = v.text; v.read && v.text == "" {
+		r.written.Empty = append(r.written.Empty, field)
 	}
-	if r.Role == "" && r.Actions == 0 {
-		d.problem(n, "actions is missing: read, write, or both")
-	}
-	r.Type, r.Names = scope.TypeTidewaiter, r.rights
 }
 
 // compile makes one policy of what all files say. services are the names of the registries; nil if it is not known
@@ -240,30 +238,16 @@ func (r *writtenRule) places(to []Place) []Place {
 	return to
 }
 
-// yamlKeys are the keys in YAML of what policy calls otherwise.
-var yamlKeys = map[string]string{"names": "repositories", "type": "catalog"}
-
 // tell tells a problem that the policy has with the rule where its cause is written.
 func (r *writtenRule) tell(p policy.Problem) {
-	r.from.suggest(item(value(r.node, r.keyOf(p.Field)), p.Item), p.Suggestion, "%s", p.Text)
-}
-
-// keyOf returns the key in YAML of what policy calls otherwise, perhaps.
-func (r *writtenRule) keyOf(field string) string {
-	if field == "names" && r.Type == scope.TypeTidewaiter {
-		return "tidewaiter"
-	}
-	if other, ok := yamlKeys[field]; ok {
-		return other
-	}
-	return field
+	r.from.suggest(item(value(r.node, ruleset.FieldOf(p, &r.Rule)), p.Item), p.Suggestion, "%s", p.Text)
 }
 
 // check finds what only the config knows to be wrong with a rule, or doubtful.
 func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
-	for i, name := range r.Registries {
-		if services != nil && !slices.Contains(services, name) {
-			r.from.suggest(item(value(r.node, "registries"), i), r.from.nearest(name, services), "no registry has the service %s%s", quoted(name), r.thereAre(name, services))
+	if services != nil {
+		for _, p := range ruleset.CheckRegistries(&r.Rule, services) {
+			r.tellWritten(&p)
 		}
 	}
 	r.doubtPatterns(services)
@@ -285,17 +269,6 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 			return
 		}
 	}
-}
-
-// thereAre goes on with a problem about a word that is none of those that are known, and near to none.
-func (r *writtenRule) thereAre(word string, known []string) string {
-	if len(known) == 0 || len(known) > 8 || r.from.nearest(word, known) != "" {
-		return ""
-	}
-	if len(known) == 1 {
-		return "; there is " + known[0]
-	}
-	return "; there are " + strings.Join(known, ", ")
 }
 
 // doubtPatterns warns of a pattern that begins with a registry's name, as images have it for docker. It is about no

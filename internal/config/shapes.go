@@ -2,11 +2,14 @@ package config
 
 import (
 	"cmp"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // scalar is a value in one line. What is written is taken as it is: 0777 and on are texts where texts are meant.
@@ -105,28 +108,45 @@ func one[T ~string](of ...T) shape[T] {
 				return w, true
 			}
 		}
-		d.suggest(n, cmp.Or(d.nearest(s, words), synonym(s, words)), "%s is none of %s", quoted(s), strings.Join(words, ", "))
+		d.suggest(n, cmp.Or(d.nearest(s, words), spelling.Synonym(s, words)), "%s is none of %s", quoted(s), strings.Join(words, ", "))
 		return "", false
 	})
 }
 
-// duration is a time in Go's notation between two bounds.
-func duration(least, most time.Duration) shape[time.Duration] {
+// unread is the duration of what is none.
+const unread = time.Duration(math.MinInt64)
+
+// anyDuration is a time in Go's notation.
+func anyDuration() shape[time.Duration] {
 	return scalar("duration", func(d *decoder, n *yaml.Node, s string) (time.Duration, bool) {
 		v, err := time.ParseDuration(s)
-		switch {
-		case err != nil:
+		if err != nil {
 			d.suggest(n, durationMeant(s), "%s is no duration like 90s, 5m or 24h", quoted(s))
-			return 0, false
-		case v < least || v > most:
-			d.problem(n, "%s is not between %s and %s", quoted(s), brief(least), brief(most))
-			return 0, false
-		case v%time.Second != 0:
-			d.problem(n, "%s is not whole seconds, as tokens have them", quoted(s))
-			return 0, false
+			return unread, false
 		}
 		return v, true
 	})
+}
+
+// duration is a time between two bounds.
+func duration(least, most time.Duration) shape[time.Duration] {
+	whole := anyDuration()
+	read := whole.read
+	whole.read = func(d *decoder, n *yaml.Node) (time.Duration, bool) {
+		v, ok := read(d, n)
+		switch {
+		case !ok:
+			return 0, false
+		case v < least || v > most:
+			d.problem(n, "%s is not between %s and %s", quoted(n.Value), brief(least), brief(most))
+			return 0, false
+		case v%time.Second != 0:
+			d.problem(n, "%s is not whole seconds, as tokens have them", quoted(n.Value))
+			return 0, false
+		}
+		return v, true
+	}
+	return whole
 }
 
 // durationMeant guesses a duration from what is none: a number is of seconds, as others have it.

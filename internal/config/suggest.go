@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -9,55 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
-// nearest returns the known word that was most likely meant by word; "" if none is near. A word in
-// another case or with other separators is nearest, then the beginning of one word alone, then the
-// one that the fewest single mistakes lead to.
-func nearest(word string, known []string) string {
-	if len(word) > 64 {
-		return ""
-	}
-	plain := simplify(word)
-	if plain == "" {
-		return ""
-	}
-	var begins []string
-	for _, k := range known {
-		other := simplify(k)
-		if other == plain {
-			return k
-		}
-		if len(plain) >= 3 && strings.HasPrefix(other, plain) {
-			begins = append(begins, k)
-		}
-	}
-	if len(begins) == 1 {
-		return begins[0]
-	}
-	best, least := "", 1+max(1, len(plain)/3)
-	for _, k := range known {
-		if len(k) > 64 {
-			continue
-		}
-		if d := spelling.Distance(plain, simplify(k)); d < least {
-			best, least = k, d
-		}
-	}
-	if best == "" && len(begins) > 0 {
-		return begins[0]
-	}
-	return best
-}
-
-// simplify removes what people vary without meaning it: publicURL, public-url and public_url are one.
-func simplify(word string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '_', '-', ' ', '.':
-			return -1
-		}
-		return unicode.ToLower(r)
-	}, word)
-}
+// nearest returns the known word that was most likely meant by word; "" if none is near.
+func nearest(word string, known []string) string { return spelling.Nearest(word, known) }
 
 // isPrint reports whether r can be shown as it is. Format characters are not: some turn the order of
 // a line around.
@@ -70,21 +22,6 @@ func quoted(text string) string {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return strconv.Quote(text)
-}
-
-// synonyms are words that others have for ours.
-var synonyms = map[string]string{
-	"forbid": "deny", "block": "deny", "refuse": "deny", "reject": "deny",
-	"permit": "allow", "grant": "allow", "accept": "allow",
-	"remove": "delete", "upload": "push", "download": "pull",
-}
-
-// synonym returns the one of the known words that says the same; "" if there is none.
-func synonym(word string, known []string) string {
-	if ours := synonyms[strings.ToLower(word)]; slices.Contains(known, ours) {
-		return ours
-	}
-	return ""
 }
 
 // Nearest returns the one of the names that was most likely meant by a misspelt one; "" if none is near.

@@ -2,39 +2,12 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/policy/when"
 )
-
-// condition is a CEL expression. What is wrong in it is told where it is written, to the character.
-func condition() shape[policy.Condition] {
-	return scalar("condition", func(d *decoder, n *yaml.Node, s string) (policy.Condition, bool) {
-		c, err := d.conditions.Compile(strings.TrimSuffix(s, "\n")) // the line end of a literal block
-		if err == nil {
-			if value, constant := when.Constant(c); constant {
-				d.warn(n, "the condition is always %t: it asks about nothing", value)
-			}
-			return c, true
-		}
-		mistakes, known := errors.AsType[when.Errors](err)
-		if !known {
-			d.problem(n, "%v", err)
-		}
-		for _, m := range mistakes {
-			p := d.at(n, m.Suggestion, "%s", m.Text)
-			p.Line, p.Column = inScalar(d.src, n, offset(s, m.Line, m.Column))
-			d.tells.problem(p)
-		}
-		return nil, false
-	})
-}
 
 // offset returns how many bytes of s stand before a line and column, from 1 and in characters.
 func offset(s string, line, column int) int {

@@ -42,7 +42,7 @@ func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 		{"a zone", `    when: 'now.getDayOfWeek("Europe/Pariss") in [0, 6]'`, []string{
 			`8:29: unknown time zone "Europe/Pariss" (did you mean "Europe/Paris"?)`}},
 		{"nothing", `    when: ""`, []string{`8:12: the condition is empty`}},
-		{"a list", `    when: [user]`, []string{`8:11: a condition is wanted, not a list`}},
+		{"a list", `    when: [user]`, []string{`8:11: a text is wanted, not a list`}},
 		{"another word", `    if: user == "a"`, []string{
 			`8:5: unknown key "if"; the keys here are name, effect, subjects, registries, repositories, catalog, tidewaiter, role, actions, when, lifetime, comment`}},
 	} {

@@ -39,7 +39,7 @@ func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	}
 	c.rules = make([]policy.Rule, len(c.written))
 	for i := range c.written {
-		r, err := c.written[i].rule(when)
+		r, err := c.written[i].Policy(when)
 		if err != nil {
 			return fmt.Errorf("reading the rule %q of the database: %w", c.written[i].Name, err)
 		}

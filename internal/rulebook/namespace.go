@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -103,7 +104,7 @@ func checkSubject(subject string) error {
 		return &InvalidError{"subject", "it is too long"}
 	}
 	probe := policy.Rule{Name: "member", Subjects: []string{subject}, Names: []string{"a/**"}, Actions: scope.Pull}
-	if problems, ok := errors.AsType[Problems](check(probe, nil, nil)); ok {
+	if problems, ok := errors.AsType[Problems](ruleset.Compiled(probe, nil, nil)); ok {
 		return &InvalidError{"subject", problems[0].Text}
 	}
 	return nil

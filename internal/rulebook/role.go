@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -60,8 +61,8 @@ func checkRole(r *Role, namespaced bool) error {
 		return &InvalidError{"actions", "a role needs one"}
 	case namespaced && r.Actions&^scope.Repository != 0:
 		return &InvalidError{"actions", "a role of a namespace has pull, push and delete, or some of them"}
-	case r.Lifetime != 0 && (r.Lifetime < minLifetime || r.Lifetime > maxLifetime || r.Lifetime%time.Second != 0):
-		return &InvalidError{"lifetime", fmt.Sprintf("whole seconds between %s and %s are wanted", minLifetime, maxLifetime)}
+	case r.Lifetime != 0 && (r.Lifetime < ruleset.MinLifetime || r.Lifetime > ruleset.MaxLifetime || r.Lifetime%time.Second != 0):
+		return &InvalidError{"lifetime", fmt.Sprintf("whole seconds between %s and %s are wanted", ruleset.MinLifetime, ruleset.MaxLifetime)}
 	}
 	return nil
 }

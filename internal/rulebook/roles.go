@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -185,9 +186,9 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 		return err
 	}
 	for i := range rules {
-		compiled, err := rules[i].rule(b.o.When)
+		compiled, err := rules[i].Policy(b.o.When)
 		if err == nil {
-			err = check(compiled, known, compiled.Registries)
+			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}
 		if problems, ok := errors.AsType[Problems](err); ok {
 			return &InvalidError{"actions", fmt.Sprintf("the rule %q, which names it, would be a mistake: %s", rules[i].Name, problems[0].Text)}

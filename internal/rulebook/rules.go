@@ -3,7 +3,6 @@ package rulebook
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,7 +25,7 @@ func (b *Rulebook) AddRule(ctx context.Context, by Actor, c Content) (Rule, erro
 		}
 		r.ID, r.Created = b.newID(), b.now()
 		r.Changed = r.Created
-		return &journal.Change{Action: "rule.add", Target: c.Name, To: map[string]any{"id": r.ID, "rule": c.journaled()}}, insertRule(ctx, tx, &r)
+		return &journal.Change{Action: "rule.add", Target: c.Name, To: map[string]any{"id": r.ID, "rule": journaled(&c)}}, insertRule(ctx, tx, &r)
 	})
 	if err != nil {
 		return Rule{}, fmt.Errorf("adding rule %.80q: %w", c.Name, err)
@@ -51,7 +50,7 @@ func (b *Rulebook) SetRule(ctx context.Context, by Actor, name string, c Content
 				return nil, errors.Join(err, ErrExists)
 			}
 		}
-		note := &journal.Change{Action: "rule.set", Target: name, From: map[string]any{"rule": r.Content.journaled()}, To: map[string]any{"id": r.ID, "rule": c.journaled()}}
+		note := &journal.Change{Action: "rule.set", Target: name, From: map[string]any{"rule": journaled(&r.Content)}, To: map[string]any{"id": r.ID, "rule": journaled(&c)}}
 		r.Content, r.Changed = c, b.now()
 		r.Version++
 		return note, updateRule(ctx, tx, &r)
@@ -70,7 +69,7 @@ func (b *Rulebook) DeleteRule(ctx context.Context, by Actor, name string, versio
 			return nil, err
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_rules WHERE id = $1", r.ID)
-		return &journal.Change{Action: "rule.delete", Target: name, From: map[string]any{"id": r.ID, "rule": r.Content.journaled()}}, err
+		return &journal.Change{Action: "rule.delete", Target: name, From: map[string]any{"id": r.ID, "rule": journaled(&r.Content)}}, err
 	})
 	if err != nil {
 		return fmt.Errorf("deleting rule %.80q: %w", name, err)
@@ -136,11 +135,7 @@ func (b *Rulebook) checkContent(ctx context.Context, tx *sql.Tx, c *Content) err
 	if err != nil {
 		return err
 	}
-	r, err := c.rule(b.o.When)
-	if err == nil {
-		err = check(r, known, files.Services)
-	}
-	if err != nil {
+	if err := check(c, b.o.When, known, files.Services); err != nil {
 		return err
 	}
 	for i := range files.Source.Rules {
@@ -163,17 +158,4 @@ func rolesNow(ctx context.Context, tx *sql.Tx, files Files) (roles, error) {
 	}
 	maps.Copy(known, files.Source.Roles)
 	return known, nil
-}
-
-// journaled is what a rule says as the journal keeps it.
-func (c *Content) journaled() any {
-	var words map[string]any
-	text, err := json.Marshal(c)
-	if err == nil {
-		err = json.Unmarshal(text, &words)
-	}
-	if err != nil {
-		return c.Name
-	}
-	return words
 }

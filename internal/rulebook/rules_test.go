@@ -1,7 +1,9 @@
 package rulebook_test
 
 import (
+	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,22 +58,23 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			want []string
 		}{
 			{"nothing", rulebook.Content{}, []string{
-				"actions: it is missing, or role",
-				"repositories: it is missing, or catalog: true, or tidewaiter",
-				"subjects: an allow must say whom it is for",
+				"name: name is missing",
+				"subjects: subjects is missing: an allow must say whom it is for",
+				"repositories: repositories is missing, or catalog: true, or tidewaiter",
+				"actions: actions is missing, or role",
 			}},
 			{"a pattern, a subject, a registry", rulebook.Content{
 				Name: "a", Subjects: []string{"usr:ann"}, Repositories: []string{"a", "team//app"}, Actions: []string{"pull"}, Registries: []string{"other"},
 			}, []string{
 				`subjects: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
+				`registries: no registry has the service "other"; there is registry.example.com`,
 				`repositories: the pattern "team//app" has an empty path part (did you mean "team/app"?)`,
-				`registries: no registry has the service "other"`,
 			}},
 			{"a right that is none", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: time.Minute,
 			}, []string{
-				"lifetime: this is about registries, and the rule about Tidewaiter itself",
 				`tidewaiter: "policies" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
+				"lifetime: lifetime is about registries, and the rule about Tidewaiter itself",
 			}},
 			{"a role that is not there", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Role: "publishr",
@@ -79,9 +82,16 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			{"actions", rulebook.Content{
 				Name: "a", Effect: "permit", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull", "pull", "pul"},
 			}, []string{
+				`effect: "permit" is none of allow, deny (did you mean "allow"?)`,
 				"actions: pull is listed twice",
-				`actions: "pul" is no action: there are pull, push, delete, read, write, and * for all`,
-				`effect: "permit" is none of allow, deny`,
+				`actions: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`,
+			}},
+			{"lists with nothing in them", rulebook.Content{
+				Name: "a", Effect: rulebook.Deny, Subjects: []string{}, Registries: []string{}, Repositories: []string{"a"}, Actions: []string{"pull"}, Empty: []string{"when"},
+			}, []string{
+				"subjects: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
+				"registries: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
+				"when: 1:1: the condition is empty",
 			}},
 			{"a condition", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull"}, When: "true",
@@ -97,9 +107,25 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s\n%v", tt.name, diff, err)
 			}
 		}
+
+		// What stands there all the same is told at the start, by its name and in words, and nothing is opened without it.
+		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := openDesk(t, d.url, file()).Load(ctx); err == nil || !strings.Contains(err.Error(), `reading the rule "freeze" of the database: registries: the list is empty`) {
+			t.Errorf("loading a rule at no registry: %v", err)
+		}
+		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
+			t.Fatal(err)
+		}
 		taken := freeze()
 		taken.Name = "public images"
-		_, err := d.AddRule(ctx, operator, taken)
+		_, err = d.AddRule(ctx, operator, taken)
 		wants(t, err, rulebook.ErrExists)
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_, err = d.AddRule(ctx, operator, freeze())

@@ -134,7 +134,7 @@ func scanRule(row store.Row) (r Rule, err error) {
 		return Rule{}, err
 	}
 	r.Created, r.Changed = at(created), at(changed)
-	err = r.Content.unmarshal(content)
+	err = unmarshal(&r.Content, content)
 	r.Name = name
 	return r, err
 }

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// threeWays says a rule in a file, to the API and on the command line.
+type threeWays struct {
+	testing.TB
+	dir string
+	api http.Handler
+	n   int
+}
+
+func newThreeWays(t testing.TB) *threeWays {
+	t.Helper()
+	w := &threeWays{TB: t, dir: filepath.Join(t.TempDir(), "one")}
+	var out bytes.Buffer
+	if exit := run(t.Context(), []string{"init", "--dir", w.dir}, strings.NewReader(""), &out, &out); exit != 0 {
+		t.Fatal(out.String())
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("tidewaiter.yaml", w.config(fmt.Sprintf("%q", "root:"+string(hash)), ""))
+	cfg, err := config.Load(filepath.Join(w.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(t.Context(), cfg, app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close(context.Background()) })
+	w.api = a.Handler()
+	return w
+}
+
+func (w *threeWays) config(entry, rules string) string {
+	return `state: sqlite:state.db
+listen: [{ address: "127.0.0.1:0" }]
+signing: { root: { folder: keys } }
+registries: [{ service: r.example.com, notifications: { secret: a-secret-that-is-long } }]
+identity: [{ htpasswd: { entries: [` + entry + `], groups: { tidewaiter-admins: [root] } } }]
+policy: { roles: { reader: [pull] }, rules: [{ name: base, subjects: [anyone], repositories: [base], actions: [pull] },` + rules + `] }
+`
+}
+
+func (w *threeWays) write(name, text string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+var (
+	before   = regexp.MustCompile(`^[^ ]*file\.yaml:\d+:\d+: `)
+	position = regexp.MustCompile(`^\d+:\d+: `)
+)
+
+// file returns what a file with the rule is told.
+func (w *threeWays) file(rule map[string]any) []string {
+	text, err := json.Marshal(rule) // which is YAML, too
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.write("file.yaml", w.config(`"root:$2y$04$abc"`, string(text)))
+	_, err = config.Load(filepath.Join(w.dir, "file.yaml"), config.Options{})
+	if err == nil {
+		return nil
+	}
+	var texts []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		texts = append(texts, before.ReplaceAllString(line, ""))
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// sent returns what the API says of the rule: the fields that are wrong.
+func (w *threeWays) sent(rule map[string]any) (fields []string) {
+	text, err := json.Marshal(rule)
+	if err != nil {
+		w.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/rules", bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	r.SetBasicAuth("root", "pw")
+	answer := httptest.NewRecorder()
+	w.api.ServeHTTP(answer, r)
+	if answer.Code == http.StatusCreated {
+		return nil
+	}
+	var problem struct {
+		Errors []struct{ Location, Message, Detail string }
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &problem); err != nil || answer.Code != http.StatusUnprocessableEntity || len(problem.Errors) == 0 {
+		w.Fatalf("%s: %d %s", text, answer.Code, answer.Body)
+	}
+	for _, e := range problem.Errors {
+		field, _, _ := strings.Cut(strings.TrimPrefix(e.Location, "body."), "[")
+		fields = append(fields, field)
+	}
+	slices.Sort(fields)
+	return slices.Compact(fields)
+}
+
+// said returns what the command line says: the fields that are wrong, and the texts.
+func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
+	w.n++
+	args := []string{"rule", "add", "--config", filepath.Join(w.dir, "tidewaiter.yaml")}
+	fieldOf := make(map[string]string)
+	for field, flag := range flagOf {
+		fieldOf[flag] = field
+	}
+	for _, field := range slices.Sorted(maps.Keys(rule)) {
+		flag := flagOf[field]
+		switch value := rule[field].(type) {
+		case []string:
+			if field == "actions" {
+				args = append(args, flag, strings.Join(value, ","))
+				continue
+			}
+			for _, item := range value {
+				args = append(args, flag, item)
+			}
+		case bool:
+			args = append(args, flag)
+		case string:
+			switch {
+			case field == "effect" && value == "deny":
+				args = append(args, flag)
+			case field == "name":
+			default:
+				args = append(args, flag, value)
+			}
+		}
+	}
+	name, _ := rule["name"].(string)
+	args = append(args, "--", name)
+	var out bytes.Buffer
+	if exit := run(w.Context(), args, strings.NewReader(""), &out, &out); exit == 0 {
+		return nil, nil
+	} else if exit != 1 {
+		w.Fatalf("%q: exit %d: %s", args, exit, out.String())
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(out.String()), "\n") {
+		flag, text, _ := strings.Cut(strings.TrimPrefix(line, "tidewaiter: "), ": ")
+		fields, texts = append(fields, fieldOf[flag]), append(texts, position.ReplaceAllString(text, ""))
+	}
+	slices.Sort(fields)
+	slices.Sort(texts)
+	return slices.Compact(fields), slices.Compact(texts)
+}
+
+// A rule is a rule or none, wherever it is written, and for the same reasons: what a file refuses must not come in by the API.
+func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
+	w := newThreeWays(t)
+	for what, tt := range map[string]struct {
+		change map[string]any // to a good rule; nil takes a field away
+		wrong  []string       // the fields
+		unsaid bool           // the command line has no way to say it
+	}{
+		"a good rule":                     {},
+		"at no registry":                  {map[string]any{"registries": []string{}}, []string{"registries"}, true},
+		"a deny for nobody":               {map[string]any{"effect": "deny", "subjects": []string{}}, []string{"subjects"}, true},
+		"a deny for anyone":               {map[string]any{"effect": "deny", "subjects": nil}, nil, false},
+		"an allow for nobody":             {map[string]any{"subjects": nil}, []string{"subjects"}, false},
+		"an allow for an empty list":      {map[string]any{"subjects": []string{}}, []string{"subjects"}, true},
+		"no repositories":                 {map[string]any{"repositories": []string{}}, []string{"repositories"}, true},
+		"nothing it is about":             {map[string]any{"repositories": nil}, []string{"repositories"}, false},
+		"no rights":                       {map[string]any{"repositories": nil, "tidewaiter": []string{}, "actions": []string{"read"}}, []string{"tidewaiter"}, true},
+		"no actions":                      {map[string]any{"actions": []string{}}, []string{"actions"}, false},
+		"neither actions nor a role":      {map[string]any{"actions": nil}, []string{"actions"}, false},
+		"an empty condition":              {map[string]any{"when": ""}, []string{"when"}, false},
+		"an empty role":                   {map[string]any{"role": ""}, []string{"role"}, false},
+		"no lifetime":                     {map[string]any{"lifetime": "0s"}, []string{"lifetime"}, false},
+		"a lifetime too short":            {map[string]any{"lifetime": "5s"}, []string{"lifetime"}, false},
+		"a lifetime too long":             {map[string]any{"lifetime": "48h"}, []string{"lifetime"}, false},
+		"a lifetime that is negative":     {map[string]any{"lifetime": "-5m"}, []string{"lifetime"}, false},
+		"half a second":                   {map[string]any{"lifetime": "90.5s"}, []string{"lifetime"}, false},
+		"a deny with a lifetime":          {map[string]any{"effect": "deny", "lifetime": "5m"}, []string{"lifetime"}, false},
+		"an unknown effect":               {map[string]any{"effect": "forbid"}, []string{"effect"}, true},
+		"an unknown action":               {map[string]any{"actions": []string{"pull", "fly"}}, []string{"actions"}, false},
+		"an action twice":                 {map[string]any{"actions": []string{"pull", "pull"}}, []string{"actions"}, false},
+		"an unknown role":                 {map[string]any{"role": "king"}, []string{"role"}, false},
+		"an empty subject":                {map[string]any{"subjects": []string{""}}, []string{"subjects"}, false},
+		"a subject with white space":      {map[string]any{"subjects": []string{" anyone"}}, []string{"subjects"}, false},
+		"an unknown subject":              {map[string]any{"subjects": []string{"usr:ann"}}, []string{"subjects"}, false},
+		"a subject that is a pattern":     {map[string]any{"subjects": []string{"group:*"}}, []string{"subjects"}, false},
+		"an empty registry":               {map[string]any{"registries": []string{""}}, []string{"registries"}, false},
+		"an unknown registry":             {map[string]any{"registries": []string{"r.exmaple.com"}}, []string{"registries"}, false},
+		"an empty pattern":                {map[string]any{"repositories": []string{"a", ""}}, []string{"repositories"}, false},
+		"a pattern with an empty part":    {map[string]any{"repositories": []string{"a//b"}}, []string{"repositories"}, false},
+		"a pattern with a line end":       {map[string]any{"repositories": []string{"a\nb"}}, []string{"repositories"}, false},
+		"a pattern nobody can match":      {map[string]any{"subjects": []string{"robot:ci"}, "repositories": []string{"${user}/**"}}, []string{"repositories"}, false},
+		"the catalog":                     {map[string]any{"repositories": nil, "catalog": true, "actions": nil}, nil, false},
+		"the catalog with *":              {map[string]any{"repositories": nil, "catalog": true, "actions": []string{"*"}}, nil, false},
+		"the catalog with pull":           {map[string]any{"repositories": nil, "catalog": true}, []string{"actions"}, false},
+		"the catalog with a role":         {map[string]any{"repositories": nil, "catalog": true, "actions": nil, "role": "reader"}, []string{"role"}, false},
+		"the catalog and repositories":    {map[string]any{"catalog": true}, []string{"catalog"}, false},
+		"rights":                          {map[string]any{"repositories": nil, "tidewaiter": []string{"journal", "namespace/team-*"}, "actions": []string{"read"}}, nil, false},
+		"rights, all that can be done":    {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"*"}}, nil, false},
+		"rights and repositories":         {map[string]any{"tidewaiter": []string{"journal"}}, []string{"tidewaiter"}, false},
+		"rights at a registry":            {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}, "actions": []string{"read"}, "registries": []string{"r.example.com"}, "lifetime": "5m"}, []string{"lifetime", "registries"}, false},
+		"a right that is misspelt":        {map[string]any{"repositories": nil, "tidewaiter": []string{"jurnal"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
+		"a right over Team":               {map[string]any{"repositories": nil, "tidewaiter": []string{"namespace/Team"}, "actions": []string{"read"}}, []string{"tidewaiter"}, false},
+		"rights with actions of others":   {map[string]any{"repositories": nil, "tidewaiter": []string{"journal"}}, []string{"actions"}, false},
+		"repositories with read":          {map[string]any{"actions": []string{"read"}}, []string{"actions"}, false},
+		"a condition that is wrong":       {map[string]any{"when": "grops == [] && request.ip == 3"}, []string{"when"}, false},
+		"a comparison that is never true": {map[string]any{"when": "claims.ip == request.ip"}, []string{"when"}, false},
+		"a name with white space":         {map[string]any{"name": " a "}, []string{"name"}, false},
+		"a name with a tab":               {map[string]any{"name": "a\tb"}, []string{"name"}, false},
+		"no name":                         {map[string]any{"name": ""}, []string{"name"}, false},
+		"many mistakes":                   {map[string]any{"subjects": []string{"x y"}, "repositories": []string{"A"}, "role": "nobody"}, []string{"repositories", "role", "subjects"}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			rule := func(by string) map[string]any {
+				r := map[string]any{"name": what + " " + by, "subjects": []string{"group:dev"}, "repositories": []string{"team/**"}, "actions": []string{"pull"}}
+				for field, value := range tt.change {
+					r[field] = value
+					if value == nil {
+						delete(r, field)
+					}
+				}
+				return r
+			}
+			texts := w.file(rule("file"))
+			if (texts == nil) != (tt.wrong == nil) {
+				t.Errorf("the file is told %q; wrong: %q", texts, tt.wrong)
+			}
+			if diff := cmp.Diff(tt.wrong, w.sent(rule("api"))); diff != "" {
+				t.Errorf("the API (-want +got):\n%s", diff)
+			}
+			if tt.unsaid {
+				return
+			}
+			fields, said := w.said(rule("cli"))
+			if diff := cmp.Diff(tt.wrong, fields); diff != "" {
+				t.Errorf("the command line (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(texts, said); diff != "" {
+				t.Errorf("the texts (-file +command line):\n%s", diff)
+			}
+		})
+	}
+}

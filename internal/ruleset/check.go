@@ -1,0 +1,357 @@
+package ruleset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// words are what actions are called.
+var words = []string{"pull", "push", "delete", "read", "write", "*"}
+
+// checker checks one rule.
+type checker struct {
+	*Rule
+	rule     policy.Rule
+	problems Problems
+}
+
+func (c *checker) bad(field string, item int, format string, args ...any) {
+	c.suggest(field, item, "", format, args...)
+}
+
+func (c *checker) suggest(field string, item int, suggestion, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
+}
+
+// missing says that something should be written.
+func (c *checker) missing(field, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: fmt.Sprintf(format, args...), Missing: true})
+}
+
+// Policy checks a rule and turns it into one of a policy. compile compiles conditions; nil: there can be none. The error
+// is Problems, with all that is wrong.
+func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
+	c := r.fields(compile)
+	own := c.problems
+	c.problems = nil
+	c.together()
+	for _, p := range c.problems {
+		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) { // one that follows from another is not told
+			own = append(own, p)
+		}
+	}
+	c.problems = own
+	if len(c.problems) > 0 {
+		return policy.Rule{}, sorted(c.problems)
+	}
+	return c.rule, nil
+}
+
+// Fields checks each field of a rule by itself: what can be said of a rule that could not be read as a whole.
+func (r *Rule) Fields(compile func(string) (policy.Condition, error)) Problems {
+	return sorted(r.fields(compile).problems)
+}
+
+func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
+	c := &checker{Rule: r}
+	c.rule = policy.Rule{Name: r.Name, Deny: r.Effect == Deny, Subjects: r.Subjects, Registries: r.Registries, Role: r.Role, Lifetime: r.Lifetime}
+	c.empties()
+	c.texts()
+	if c.Effect != "" && c.Effect != Allow && c.Effect != Deny {
+		known := []string{string(Allow), string(Deny)}
+		c.suggest("effect", -1, likely(string(c.Effect), known), "%s is none of allow, deny", quoted(string(c.Effect)))
+	}
+	c.actions()
+	c.rights()
+	if c.When != "" {
+		c.condition(compile)
+	}
+	c.lifetime()
+	return c
+}
+
+// empties finds what is written with nothing in it.
+func (c *checker) empties() {
+	for _, list := range c.lists() {
+		if list.items != nil && len(list.items) == 0 {
+			c.bad(list.field, -1, "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key")
+		}
+	}
+	for _, field := range c.Empty {
+		switch field {
+		case "comment":
+		case "when":
+			c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: "the condition is empty", Line: 1, Column: 1})
+		case "lifetime":
+			c.bad(field, -1, "%q is not between %s and %s", "0s", brief(MinLifetime), brief(MaxLifetime))
+		default:
+			c.bad(field, -1, "the text is empty")
+		}
+	}
+}
+
+type list struct {
+	field string
+	items []string
+}
+
+func (c *checker) lists() [5]list {
+	return [...]list{
+		{"subjects", c.Subjects}, {"registries", c.Registries}, {"repositories", c.Repositories}, {"tidewaiter", c.Tidewaiter}, {"actions", c.Actions},
+	}
+}
+
+// texts looks at what is text of one line.
+func (c *checker) texts() {
+	if c.Name != "" {
+		c.line("name", -1, c.Name)
+	}
+	if c.Role != "" {
+		c.line("role", -1, c.Role)
+	}
+	lists := c.lists()
+	for _, list := range lists[:4] {
+		for i, item := range list.items {
+			c.line(list.field, i, item)
+		}
+	}
+}
+
+// line is a text of one line, with something in it, and nothing at its ends that cannot be seen.
+func (c *checker) line(field string, item int, text string) {
+	trimmed := strings.TrimSpace(text)
+	switch {
+	case trimmed == "":
+		c.bad(field, item, "the text is empty")
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		c.bad(field, item, "the text has a line end, a tab or a control character in it")
+	case trimmed != text:
+		c.suggest(field, item, trimmed, "the text begins or ends with white space")
+	}
+}
+
+// actions reads the words. "*" is all that can be done with what the rule is about.
+func (c *checker) actions() {
+	all := scope.Repository
+	switch {
+	case c.Catalog:
+		all = scope.All
+	case len(c.Tidewaiter) > 0:
+		all = scope.Read | scope.Write
+	}
+	for i, word := range c.Actions {
+		action, known := scope.ParseAction(word)
+		switch {
+		case !known || !slices.Contains(words, word):
+			c.suggest("actions", i, likely(word, words), "%s is none of %s", quoted(word), strings.Join(words, ", "))
+		case slices.Contains(c.Actions[:i], word):
+			c.bad("actions", i, "%s is listed twice", word)
+		case word == "*":
+			action = all
+		}
+		c.rule.Actions |= action
+	}
+}
+
+// Rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name behind NamespaceRight.
+var Rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
+
+// NamespaceRight is what the names of rights over namespaces begin with.
+const NamespaceRight = "namespace/"
+
+// rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or ** for all. What is wrong with a
+// pattern is said of it as of any other.
+func (c *checker) rights() {
+	for i, text := range c.Tidewaiter {
+		if text == "**" || slices.Contains(Rights, text) || strings.TrimSpace(text) == "" {
+			continue
+		}
+		if name, ok := strings.CutPrefix(text, NamespaceRight); ok && name != "" {
+			if lower := strings.ToLower(name); lower != name && !strings.Contains(name, "${") {
+				c.suggest("tidewaiter", i, NamespaceRight+lower, "namespaces are written in lower case")
+			}
+			continue
+		}
+		near := likely(text, Rights)
+		if text == "namespace" || text == NamespaceRight {
+			near = NamespaceRight + "**"
+		}
+		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", quoted(text), strings.Join(Rights, ", "))
+	}
+}
+
+func (c *checker) condition(compile func(string) (policy.Condition, error)) {
+	if compile == nil {
+		c.bad("when", -1, "conditions are not known here")
+		return
+	}
+	condition, err := compile(c.When)
+	if err == nil {
+		c.rule.When = condition
+		return
+	}
+	mistakes, known := errors.AsType[when.Errors](err)
+	if !known {
+		c.bad("when", -1, "%v", err)
+	}
+	for _, m := range mistakes {
+		c.problems = append(c.problems, Problem{Field: "when", Item: -1, Text: m.Text, Suggestion: m.Suggestion, Line: m.Line, Column: m.Column})
+	}
+}
+
+func (c *checker) lifetime() {
+	switch {
+	case c.Lifetime == 0:
+	case c.Lifetime < MinLifetime || c.Lifetime > MaxLifetime:
+		c.bad("lifetime", -1, "%q is not between %s and %s", brief(c.Lifetime), brief(MinLifetime), brief(MaxLifetime))
+	case c.Lifetime%time.Second != 0:
+		c.bad("lifetime", -1, "%q is not whole seconds, as tokens have them", brief(c.Lifetime))
+	}
+}
+
+// together puts in what a rule need not say, and looks whether its parts go together.
+func (c *checker) together() {
+	if c.Name == "" {
+		c.missing("name", "name is missing")
+	}
+	if c.Subjects == nil {
+		if c.Effect == Allow || c.Effect == "" { // what was meant by another is not known
+			c.missing("subjects", "subjects is missing: an allow must say whom it is for")
+		}
+		c.rule.Subjects = []string{"anyone"}
+	}
+	if c.rule.Deny && c.Lifetime > 0 {
+		c.bad("lifetime", -1, "a deny grants nothing that could have a lifetime")
+	}
+	acts := c.Role != "" || c.Actions != nil
+	switch {
+	case c.Catalog && len(c.Repositories) > 0:
+		c.bad("catalog", -1, "a rule is for repositories or for the catalog; write two")
+	case len(c.Tidewaiter) > 0 && (c.Catalog || len(c.Repositories) > 0):
+		c.bad("tidewaiter", -1, "a rule is for what registries have or for Tidewaiter itself; write two")
+	case len(c.Tidewaiter) > 0:
+		c.rule.Type, c.rule.Names = scope.TypeTidewaiter, c.Tidewaiter
+		for _, field := range []struct {
+			name    string
+			written bool
+		}{{"registries", len(c.Registries) > 0}, {"lifetime", c.Lifetime != 0}} {
+			if field.written {
+				c.bad(field.name, -1, "%s is about registries, and the rule about Tidewaiter itself", field.name)
+			}
+		}
+		if !acts {
+			c.missing("actions", "actions is missing: read, write, or both")
+		}
+	case c.Catalog:
+		c.rule.Type, c.rule.Names = scope.TypeRegistry, []string{"catalog"}
+		if c.Role != "" {
+			c.bad("role", -1, "the catalog has one action, \"*\", and takes no role")
+		}
+		if len(c.Actions) > 0 && (len(c.Actions) > 1 || c.Actions[0] != "*") {
+			c.suggest("actions", -1, `["*"]`, "the catalog has one action")
+		}
+		c.rule.Actions = scope.All
+	case c.Tidewaiter != nil:
+	case c.Repositories == nil:
+		c.missing("repositories", "repositories is missing, or catalog: true, or tidewaiter")
+		if !acts {
+			c.missing("actions", "actions is missing, or role")
+		}
+	default:
+		c.rule.Names = c.Repositories
+		if !acts {
+			c.missing("actions", "actions is missing, or role")
+		}
+	}
+}
+
+// CheckRegistries finds registries that a rule names and that there are not.
+func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
+	for i, name := range r.Registries {
+		if slices.Contains(services, name) {
+			continue
+		}
+		near := spelling.Nearest(name, services)
+		there := ""
+		switch {
+		case near != "" || len(services) == 0 || len(services) > 8:
+		case len(services) == 1:
+			there = "; there is " + services[0]
+		default:
+			there = "; there are " + strings.Join(services, ", ")
+		}
+		problems = append(problems, Problem{
+			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", quoted(name), there), Suggestion: near,
+		})
+	}
+	return problems
+}
+
+// Compiled finds what policy says of a rule by itself, with the roles and registries that there are. Rules do not know each other
+// but by their names: so a rule that compiles alone does among others. The error is Problems.
+func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
+	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
+	problems, ok := errors.AsType[policy.Problems](err)
+	if err != nil && !ok {
+		return err
+	}
+	var wrong Problems
+	for _, p := range problems {
+		if p.Rule >= 0 { // else it is a role's, which is another's problem
+			wrong = append(wrong, Problem{Field: FieldOf(p, &r), Item: p.Item, Text: p.Text, Suggestion: p.Suggestion})
+		}
+	}
+	wrong = append(wrong, CheckRegistries(&r, services)...)
+	if len(wrong) > 0 {
+		return sorted(wrong)
+	}
+	return nil
+}
+
+func fieldOf(field, kind string) string {
+	switch {
+	case field == "names" && kind == scope.TypeTidewaiter:
+		return "tidewaiter"
+	case field == "names" && kind == scope.TypeRegistry, field == "type":
+		return "catalog"
+	case field == "names":
+		return "repositories"
+	}
+	return field
+}
+
+// likely returns the known word that was most likely meant.
+func likely(word string, known []string) string {
+	return cmp.Or(spelling.Nearest(word, known), spelling.Synonym(word, known))
+}
+
+// quoted returns text for a message: quoted, escaped, and not too long.
+func quoted(text string) string {
+	const most = 60
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// brief prints a duration without what is zero: 5m, not 5m0s.
+func brief(v time.Duration) string {
+	s := v.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
