@@ -22,6 +22,7 @@ type External struct {
 	Timeout time.Duration // default 5s
 	Most    int           // questions at once; default 16
 	Find    bool          // of a source: it can be asked for a name without a password
+	Groups  bool          // of a source: each answer has a list of groups
 	Replace bool          // of a decider: it may grant what no rule denies
 
 	node *yaml.Node
@@ -78,7 +79,9 @@ func externalKeys() []key[External] {
 func externalSourceKeys() []key[External] {
 	return append(externalKeys(),
 		on("find", boolean(), func(e *External, v bool) { e.Find = v }).or("false").
-			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#who-is-not-there-to-be-asked)."))
+			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#who-is-not-there-to-be-asked)."),
+		on("groups", boolean(), func(e *External, v bool) { e.Groups = v }).or("false").
+			says("Each answer that lets somebody in must have a list of groups, if only an empty one. Without it nobody is let in: a deny could be for a group that was left out."))
 }
 
 // The ways of a decider.

@@ -82,6 +82,8 @@ func NewChain(o Options) *Chain {
 //   - the anonymous principal, always the same one, if nothing was shown;
 //   - a *MisplacedError, which is an ErrRejected, if a token stands where a password or a name belongs: no source
 //     was asked;
+//   - an *IncompleteError, which is an ErrRejected, if the credential is right and the groups of its holder are not
+//     known completely;
 //   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
 //     clock, the two are the same;
 //   - an error that wraps ErrThrottled, a *ThrottledError, if too many attempts failed before: no source
@@ -109,12 +111,18 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 
 func outcomeOf(err error) outcome {
 	switch {
-	case err == nil:
+	case err == nil, incomplete(err):
 		return right
 	case errors.Is(err, ErrRejected):
 		return wrong
 	}
 	return unasked
+}
+
+// incomplete reports whether somebody proved to be who he is, and is refused for what is not known of him.
+func incomplete(err error) bool {
+	_, ok := errors.AsType[*IncompleteError](err)
+	return ok
 }
 
 // Throttle is what makes who guesses wait; nil if nobody waits.
@@ -135,6 +143,8 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			return v, nil
 		case errors.Is(err, ErrUnknown):
 			continue
+		case incomplete(err):
+			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case !errors.Is(err, ErrRejected):
 			return Verified{}, unavailable(s.Name, err)
 		}
@@ -196,6 +206,8 @@ func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id str
 		switch {
 		case err == nil:
 			return p, nil
+		case incomplete(err):
+			return nil, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, ErrRejected):
 			return nil, ErrUnknown
 		case !errors.Is(err, ErrUnknown):

@@ -14,6 +14,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -27,6 +28,26 @@ var (
 	// What the client is told is the same for ErrUnknown and ErrRejected.
 	ErrRejected = errors.New("credential rejected")
 )
+
+// IncompleteError means that a credential is right, and that the groups of its holder cannot be known
+// completely. A deny may be for one of those that are missing, so that nobody is let in with fewer. It is an
+// ErrRejected, and no outage: it is the same the next time, and concerns one person.
+//
+// The holder, who has proved to be who he is, may be told the reason; it holds no secret.
+type IncompleteError struct {
+	Reason string // a sentence's end: "the token names more groups elsewhere (hasgroups)"
+}
+
+// Incomplete returns an IncompleteError.
+func Incomplete(format string, args ...any) error {
+	return &IncompleteError{fmt.Sprintf(format, args...)}
+}
+
+// Error says it for the holder, the log and the journal.
+func (e *IncompleteError) Error() string { return "not all groups are known: " + e.Reason }
+
+// Is makes it an ErrRejected, too.
+func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
 // Kind is the shape of what was shown, decided once.
 type Kind uint8

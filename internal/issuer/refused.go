@@ -40,10 +40,13 @@ func nameOf(c identity.Credentials) string {
 
 // refusal says in the journal's words why somebody was not let in.
 func refusal(err error) string {
+	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	switch {
 	case errors.Is(err, ErrSignIn):
 		return "nothing was shown"
+	case isIncomplete:
+		return incomplete.Error()
 	case isMisplaced:
 		return misplaced.Error()
 	case errors.Is(err, identity.ErrRejected):

@@ -72,6 +72,7 @@ func known(err error) *requestError {
 	if e := (*requestError)(nil); errors.As(err, &e) {
 		return e
 	}
+	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
@@ -81,6 +82,8 @@ func known(err error) *requestError {
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
 	case errors.Is(err, issuer.ErrDenied):
 		return problem(http.StatusForbidden, codeDenied, "%s", err).oauth("invalid_scope")
+	case isIncomplete: // the credential is right, and asking for another one helps nobody
+		return problem(http.StatusForbidden, codeDenied, "sign-in refused: %s", incomplete).oauth("access_denied")
 	case isMisplaced: // it depends on what was presented alone
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):

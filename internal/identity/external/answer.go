@@ -31,7 +31,7 @@ type Answer struct {
 	Answer string         `json:"answer"`
 	Name   string         `json:"name"`   // in its one spelling, whatever was typed
 	ID     string         `json:"id"`     // never given to anybody else; "": the name
-	Groups []string       `json:"groups"` // all of them, each time
+	Groups []string       `json:"groups"` // all of them, each time; [] are none
 	Claims map[string]any `json:"claims"` // for rules: ${claims.x}, and conditions
 }
 
@@ -55,16 +55,30 @@ func (a *Answer) check() error {
 	if a.Name == "" || len(a.Name) > identity.MaxName || !plain(a.Name) || len(a.ID) > identity.MaxName || !plain(a.ID) {
 		return errUnclear
 	}
-	if len(a.Groups) > maxItems || len(a.Claims) > maxItems {
+	if len(a.Claims) > maxItems {
 		return errUnclear
 	}
 	var bad string
 	if a.Claims, bad = policy.CanonicalClaims(a.Claims); bad != "" {
 		return errUnclear // a number that nothing here can hold
 	}
+	return nil
+}
+
+// checkGroups is an IncompleteError unless all groups of an accepted answer are known. It is about one person: others must
+// not be refused for it, as they would if the service were taken for broken.
+func (a *Answer) checkGroups(wanted bool) error {
+	switch {
+	case a.Answer != Accepted:
+		return nil
+	case wanted && a.Groups == nil:
+		return identity.Incomplete("the answer has no list of groups")
+	case len(a.Groups) > maxItems:
+		return identity.Incomplete("the answer has more than %d groups", maxItems)
+	}
 	for _, g := range a.Groups {
 		if g == "" || len(g) > identity.MaxName || !plain(g) {
-			return errUnclear
+			return identity.Incomplete("the answer has a group whose name is empty, too long or not on one line")
 		}
 	}
 	return nil

@@ -40,6 +40,7 @@ type Options struct {
 	Timeout time.Duration // for one question, waiting for a turn included; 0: 5 s
 	Most    int           // questions at once; 0: 16
 	Find    bool          // the service knows FindQuestion; a program cannot
+	Groups  bool          // each accepted answer must have a list of groups: one without is incomplete
 	Replace bool          // Decide may grant what no rule allows; else it can only take away
 
 	Log *slog.Logger     // nil: nothing is logged
@@ -57,8 +58,10 @@ type External struct {
 	turns   chan struct{}
 	breaker breaker
 	refused refusals
+	log     *slog.Logger
 	sleep   func(ctx context.Context, d time.Duration) error
 	finds   bool
+	groups  bool // each answer must have them
 	replace bool
 	rule    *policy.Rule   // which the journal names where it decided
 	open    *policy.Policy // what there is to grant, if it may grant
@@ -105,9 +108,10 @@ func New(o Options) (*External, error) {
 		o.Sleep = sleep
 	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, replace: o.Replace, sleep: o.Sleep,
+		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
 	}
-	e.breaker = breaker{now: o.Now, log: o.Log.With("source", e.source)}
+	e.log = o.Log.With("source", e.source)
+	e.breaker = breaker{now: o.Now, log: e.log}
 	e.rule = &policy.Rule{Name: e.source}
 	var problems Problems
 	if o.Name == "" {
@@ -165,6 +169,10 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	case answer.Answer == Unknown:
 		e.refused.note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
+	}
+	if err := answer.checkGroups(e.groups); err != nil {
+		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
+		return identity.Verified{}, err
 	}
 	return identity.Verified{Principal: answer.principal(e.source), Credential: "password"}, nil
 }

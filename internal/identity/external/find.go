@@ -42,6 +42,10 @@ func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal
 	case Unknown:
 		return nil, identity.ErrUnknown
 	}
+	if err := answer.checkGroups(e.groups); err != nil {
+		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
+		return nil, err
+	}
 	p := answer.principal(e.source)
 	if id != "" && (p.ID != id || p.Name != name) { // somebody else, whatever the service thinks of it
 		return nil, identity.ErrUnknown

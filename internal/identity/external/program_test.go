@@ -128,7 +128,11 @@ func TestAProgramAnswersByItsExitCode(t *testing.T) {
 			t.Errorf("%d: %v, want %v", code, err, want)
 		}
 	}
-	for _, args := range [][]string{{"code", "3"}, {"code", "127"}, {"says", "yes"}, {"says", `{"labels":["dev"]}`}, {"says", `{"labels":{"groups":[""]}}`}} {
+	_, err := program(t, nil, "says", `{"labels":{"groups":[""]}}`).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	if _, incomplete := errors.AsType[*identity.IncompleteError](err); !incomplete {
+		t.Errorf("a group without a name: %v", err)
+	}
+	for _, args := range [][]string{{"code", "3"}, {"code", "127"}, {"says", "yes"}, {"says", `{"labels":["dev"]}`}} {
 		_, err := program(t, nil, args...).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
 		if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v, want an outage", args, err)

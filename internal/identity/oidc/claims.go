@@ -49,6 +49,22 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
+// reachable says whether nothing on the way to the claim is something else than an object. What is not there at all is.
+func (c claim) reachable(claims map[string]any) bool {
+	var v any = claims
+	for _, step := range c.path {
+		if v == nil {
+			return true
+		}
+		object, ok := v.(map[string]any)
+		if !ok {
+			return false
+		}
+		v = object[step]
+	}
+	return true
+}
+
 // texts returns a claim's value as texts: one, or those of a list. Objects are none.
 func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	v := c.of(claims)
@@ -139,22 +155,12 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	who := &policy.Principal{
 		Kind: p.o.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: kept,
 	}
-	elsewhere, _ := claims["_claim_names"].(map[string]any)
-	for _, g := range p.groups {
-		for name := range elsewhere {
-			if g.uses(name) {
-				return nil, no(claims, "it leaves out %s, because there are too many of them", name)
-			}
-		}
-		names, _ := g.expand(claims)
-		for _, name := range names {
-			if canonical(name) { // others could be named by no rule
-				who.Groups = append(who.Groups, name)
-			}
-		}
+	var reason string
+	if who.Groups, reason = p.groupsOf(claims); reason != "" {
+		refused := no(claims, "not all groups are known: %s", reason)
+		refused.incomplete = reason
+		return nil, refused
 	}
-	slices.Sort(who.Groups)
-	who.Groups = slices.Compact(who.Groups)
 	return who.Indexed(), nil
 }
 
@@ -199,9 +205,9 @@ func allReadable(v any) bool {
 	return true
 }
 
-func no(claims map[string]any, format string, args ...any) error {
+func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
-	return &refusal{fmt.Sprintf(format, args...), shorten(subject)}
+	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject)}
 }
 
 // canonical says whether a text can be a name: it looks like no other, and fits.

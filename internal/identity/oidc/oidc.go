@@ -119,6 +119,9 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 	verified, err := p.verify(ctx, raw)
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		p.explain(refused)
+		if refused.incomplete != "" { // the signature is good: its holder may know
+			return identity.Verified{}, identity.Incomplete("%s", refused.incomplete)
+		}
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if err == nil {
@@ -162,6 +165,8 @@ func (p *Provider) verify(ctx context.Context, raw string) (identity.Verified, e
 type refusal struct {
 	reason  string
 	subject string // as the token has it, perhaps not verified; "" if it is not known
+
+	incomplete string // why the groups of a token with a good signature are not all known; "": that is not the reason
 }
 
 func (r *refusal) Error() string { return r.reason }

@@ -83,7 +83,7 @@ func decodePart(part string) ([]byte, map[string]any, error) {
 
 func (t *unverified) header(h map[string]any) error {
 	subject, _ := t.claims["sub"].(string)
-	no := func(reason string) error { return &refusal{reason, subject} }
+	no := func(reason string) error { return &refusal{reason: reason, subject: subject} }
 	var ok bool
 	if t.alg, ok = h["alg"].(string); !ok || !slices.Contains(Algorithms(), t.alg) {
 		return no("it is not signed by one of " + strings.Join(Algorithms(), ", "))
@@ -141,7 +141,7 @@ func (p *Provider) audience(t *unverified) error {
 	}
 	switch {
 	case ours == 0:
-		p.explain(&refusal{"it is for another audience: " + shorten(strings.Join(all, ", ")), t.subject()})
+		p.explain(&refusal{reason: "it is for another audience: " + shorten(strings.Join(all, ", ")), subject: t.subject()})
 		return identity.ErrUnknown
 	case ours < len(all):
 		return t.no("it is for others as well: " + shorten(strings.Join(all, ", ")))
@@ -213,7 +213,7 @@ func (t *unverified) subject() string {
 	return shorten(subject)
 }
 
-func (t *unverified) no(reason string) error { return &refusal{reason, t.subject()} }
+func (t *unverified) no(reason string) error { return &refusal{reason: reason, subject: t.subject()} }
 
 // shorten bounds what a stranger can put into the log.
 func shorten(s string) string {

@@ -1,0 +1,107 @@
+package oidc
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+)
+
+// Issuers leave groups out of a token when there are too many of them, and each says so in its own way.
+// Taking that for no groups would skip every deny that is for one of them.
+const (
+	// claimNames is where claims stand that are not in the token (OpenID Connect Core, section 5.6.2; Entra ID, above
+	// 200 groups): {"groups": "src1"}.
+	claimNames = "_claim_names"
+	// hasGroups is true in place of the groups where a token has little room (Entra ID, implicit flow, above 5).
+	hasGroups = "hasgroups"
+	// groupsDirect is left out of GitLab's tokens above 200 groups, and is an empty list where there are none.
+	groupsDirect = "groups_direct"
+)
+
+// groupsOf returns the groups that claims put somebody into, sorted, each once; or the reason why they are not all
+// known.
+func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete string) {
+	for _, t := range p.groups {
+		if reason := t.leftOut(claims); reason != "" {
+			return nil, reason
+		}
+		names, _ := t.expand(claims)
+		for _, name := range names {
+			// Those that no rule can name are kept for conditions; those that cannot be kept are not left out.
+			if name == "" || len(name) > identity.MaxName || !readable(name) {
+				return nil, fmt.Sprintf("the group %q can be no name", shorten(name))
+			}
+			groups = append(groups, name)
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), ""
+}
+
+// leftOut says why the template cannot come to all groups; "" if nothing speaks against it. A claim that is simply not
+// there is no reason: most issuers leave it out for people without groups.
+func (t template) leftOut(claims map[string]any) string {
+	elsewhere, there := claims[claimNames]
+	names, isObject := elsewhere.(map[string]any)
+	if there && elsewhere != nil && !isObject {
+		return fmt.Sprintf("the claim %s is no object", claimNames)
+	}
+	lists := 0
+	for i, piece := range t.pieces {
+		top := piece.claim.path[0]
+		if _, ok := names[top]; ok {
+			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, claimNames)
+		}
+		for name := range claims {
+			if strings.HasPrefix(name, top+":src") { // Entra ID's implicit flow
+				return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, shorten(name))
+			}
+		}
+		if !piece.claim.reachable(claims) {
+			return fmt.Sprintf("the claim %s is not where it should be: %s is no object", piece.claim.text, top)
+		}
+		v := piece.claim.of(claims)
+		switch {
+		case v == nil && top == "groups" && truthy(claims[hasGroups]):
+			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, hasGroups)
+		case v == nil && top == groupsDirect:
+			return fmt.Sprintf("the token leaves out %s: GitLab does so above 200 groups", top)
+		}
+		switch v := v.(type) {
+		case nil, string, bool, json.Number:
+		case []any:
+			lists++
+			if slices.ContainsFunc(v, func(one any) bool { _, ok := asText(one); return !ok }) {
+				return fmt.Sprintf("the claim %s is a list of other things than texts", piece.claim.text)
+			}
+		default:
+			return fmt.Sprintf("the claim %s is an object and neither a text nor a list of texts", piece.claim.text)
+		}
+		if i+1 < len(t.pieces) {
+			stop := t.pieces[i+1].before[:1]
+			if texts, _ := piece.claim.texts(claims); slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, stop) }) {
+				return fmt.Sprintf("a value of the claim %s has %q in it, with which the template goes on", piece.claim.text, stop)
+			}
+		}
+	}
+	if lists > 1 {
+		return "several claims of one group are lists"
+	}
+	return ""
+}
+
+// truthy says whether a claim is there and is not false.
+func truthy(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case string:
+		return v != "" && !strings.EqualFold(v, "false")
+	}
+	return true
+}
