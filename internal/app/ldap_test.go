@@ -198,7 +198,7 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 		`tidewaiter.yaml:8:28: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)`,
 		`tidewaiter.yaml:8:40: servers: the scheme is "http"; ldaps or ldap is wanted`,
 		`tidewaiter.yaml:9:53: bind_password_file: empty is empty`,
-		`tidewaiter.yaml:10:21: base: this is no DN: DN ended with incomplete type, value pair`,
+		`tidewaiter.yaml:10:21: base: this is no DN: a part has no =: a comma inside a value is written \,`,
 		`tidewaiter.yaml:10:39: filter: this is no filter: unexpected end of filter`,
 		`tidewaiter.yaml:11:38: filter: {dn} or {name} is missing: it would find the same whoever asks`,
 	}

@@ -91,6 +91,16 @@ func (d DN) Below(base DN) bool {
 	return more > 0 && (DN{d.parts[more:]}).String() == base.String()
 }
 
+// Common returns what both are below, or are: the longest name that ends both.
+func (d DN) Common(other DN) DN {
+	n := 0
+	for n < min(len(d.parts), len(other.parts)) &&
+		canonicalPart(d.parts[len(d.parts)-1-n]) == canonicalPart(other.parts[len(other.parts)-1-n]) {
+		n++
+	}
+	return DN{d.parts[len(d.parts)-n:]}
+}
+
 // Value returns the value of an attribute in the entry's own part, as it was written; "" if there is none.
 func (d DN) Value(attribute string) string {
 	if len(d.parts) == 0 {

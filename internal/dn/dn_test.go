@@ -85,6 +85,11 @@ func TestBelowAndValue(t *testing.T) {
 			t.Errorf("%s below %s: %v %v %v", tt.text, tt.base, d.Below(base), err, err2)
 		}
 	}
+	a, _ := dn.Parse("cn=a,OU=groups,dc=com")
+	b, _ := dn.Parse("cn=b,ou=x,ou=Groups,DC=com")
+	if got := a.Common(b).String() + " " + a.Common(a).String() + " " + a.Common(dn.DN{}).String(); got != "ou=groups,dc=com cn=a,ou=groups,dc=com " {
+		t.Error(got)
+	}
 	d, err := dn.Parse(`CN=Ops\2C EU+uid=7,dc=com`)
 	if err != nil || d.Value("commonName") != "Ops, EU" || d.Value("UID") != "7" || d.Value("dc") != "" {
 		t.Errorf("%q %q %q %v", d.Value("commonName"), d.Value("UID"), d.Value("dc"), err)

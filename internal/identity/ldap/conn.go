@@ -147,6 +147,41 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
+// pageSize is how many entries are asked for at once. Active Directory sends at most 1,000, OpenLDAP 500.
+const pageSize = 200
+
+// found is what a search found.
+type found struct {
+	entries    []*ldap.Entry
+	references []string // to other servers, which may have more
+}
+
+// searchAll returns all entries, page by page. It is errTooMany where there are more than most. Where the server stops
+// at a limit of its own it is an *ldap.Error with LDAPResultSizeLimitExceeded, beside what was found until then.
+func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err error) {
+	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
+	paging := ldap.NewControlPaging(pageSize)
+	request.Controls = []ldap.Control{paging}
+	for {
+		result, err := c.ldap.Search(request)
+		if result != nil {
+			all.entries, all.references = append(all.entries, result.Entries...), append(all.references, result.Referrals...)
+		}
+		switch {
+		case err != nil:
+			return all, err
+		case len(all.entries) > most:
+			c.close() // the server keeps a place for us, and would wait for the next page
+			return all, errTooMany
+		}
+		next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+		if !ok || len(next.Cookie) == 0 {
+			return all, nil
+		}
+		paging.SetCookie(next.Cookie)
+	}
+}
+
 // settled says whether err, which may be nil, is a server's answer to a question. Anything else is an
 // outage, and leaves a connection in a state that nobody knows.
 func settled(err error) bool {

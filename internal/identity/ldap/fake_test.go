@@ -15,10 +15,11 @@ import (
 // fake is a directory that answers as it is told: for what OpenLDAP has not, as Active Directory's rule
 // in chain and its ids, or does not do, as answering with a mistake.
 type fake struct {
-	listener net.Listener
-	entries  map[string][]*client.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
-	results  map[string]uint16          // of a search, likewise
-	binds    map[string]uint16          // by DN: the result; 0 for the password "right"
+	listener  net.Listener
+	entries   map[string][]*client.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
+	results   map[string]uint16          // of a search, likewise
+	reference string                     // to another server, with each search
+	binds     map[string]uint16          // by DN: the result; 0 for the password "right"
 
 	mu    sync.Mutex // what is below, and binds once it serves
 	asked []string
@@ -31,7 +32,7 @@ func newFake(t testing.TB) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{listener: l, entries: make(map[string][]*client.Entry), results: make(map[string]uint16), binds: make(map[string]uint16)}
+	f := &fake{listener: l, entries: make(map[string][]*client.Entry), results: make(map[string]uint16), binds: make(map[string]uint16), reference: "ldap://ForestDnsZones.corp/DC=ForestDnsZones,DC=corp"}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -152,7 +153,7 @@ func (f *fake) search(request *ber.Packet) (answers []*ber.Packet) {
 		answers = append(answers, entry)
 	}
 	reference := ber.Encode(ber.ClassApplication, ber.TypeConstructed, client.ApplicationSearchResultReference, nil, "")
-	reference.AppendChild(text("ldap://other.corp/dc=other")) // as Active Directory adds to each search from its top
+	reference.AppendChild(text(f.reference)) // as Active Directory adds to each search from its top
 	return append(answers, reference, result(client.ApplicationSearchResultDone, f.results[what]))
 }
 

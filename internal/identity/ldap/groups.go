@@ -1,17 +1,23 @@
 package ldap
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Bounds of groups. Beyond them somebody is not let in with some of his groups, since those that are
-// left out could be what a deny is for: it is an error.
+// Nobody is let in with some of his groups, since those that are left out could be what a deny is for.
+// Whatever may be missing is an identity.IncompleteError: beyond these bounds, cut by the directory, on another
+// server, not shown to the service account, or without a name.
 const (
 	maxGroups = 1000 // of one person
 	maxDepth  = 32   // of groups in groups
@@ -41,9 +47,10 @@ func (d *Directory) groups(c *conn, u *user) ([]string, error) {
 	}
 	names := make([]string, 0, len(found))
 	for _, one := range found {
-		if utf8.ValidString(one.name) && one.name != "" {
-			names = append(names, one.name)
+		if !utf8.ValidString(one.name) {
+			return nil, identity.Incomplete("the name of the group %s is not UTF-8", one.dn)
 		}
+		names = append(names, one.name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
@@ -58,7 +65,7 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 	if g.Nested == Chain {
 		filter = inChain(filter)
 	}
-	return d.searchGroups(c, fill(filter, u.entry.DN, u.name))
+	return d.searchGroups(c, fill(filter, u.entry.DN, u.spelled))
 }
 
 // walk adds the groups that groups are in, level by level, until there are no new ones: so a circle ends.
@@ -74,7 +81,7 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 		}
 		found = append(found, fresh...)
 		if len(found) > maxGroups {
-			return nil, fmt.Errorf("%w: more than %d groups", errTooMany, maxGroups)
+			return nil, errManyGroups
 		}
 		if len(fresh) == 0 {
 			return found, nil
@@ -84,18 +91,20 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w: groups in groups more than %d deep", errTooMany, maxDepth)
+	return nil, identity.Incomplete("groups in groups are more than %d deep", maxDepth)
 }
+
+var errManyGroups = identity.Incomplete("there are more than %d groups", maxGroups)
 
 // above returns the groups that some groups are in.
 func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 	var found []group
 	if d.o.Groups.MemberOf {
-		for _, one := range groups {
-			e, err := d.read(c, one.dn, "memberOf")
-			if err != nil {
-				return nil, err
-			}
+		entries, err := d.read(c, groups, "memberOf")
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
 			more, err := d.named(c, e)
 			if err != nil {
 				return nil, err
@@ -107,7 +116,8 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			asked.WriteString(fill(d.o.Groups.Filter, one.dn, one.name))
+			// {name} is for people: a group called bob must not be in the groups of bob. No person's name is a DN.
+			asked.WriteString(fill(d.o.Groups.Filter, one.dn, one.dn))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
 		if err != nil {
@@ -121,18 +131,126 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 // searchGroups returns the groups that a filter finds.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
-	entries, err := c.search(&ldap.SearchRequest{
-		BaseDN: g.Base, Scope: ldap.ScopeWholeSubtree, SizeLimit: maxGroups,
-		Filter: filter, Attributes: []string{g.wanted()},
-	})
-	if err != nil {
+	all, err := d.searchParts(c, filter)
+	switch {
+	case errors.Is(err, errTooMany):
+		return nil, errManyGroups
+	case err != nil:
 		return nil, err
 	}
-	found := make([]group, 0, len(entries))
-	for _, e := range entries {
-		found = append(found, group{e.DN, g.nameOf(e)})
+	for _, to := range all.references {
+		if !harmless(to) {
+			return nil, identity.Incomplete("a part of %s is on another server (%.200s), and referrals are not followed", g.Base, to)
+		}
 	}
-	return found, nil
+	groups := make([]group, 0, len(all.entries))
+	for _, e := range all.entries {
+		name, err := g.nameOf(e)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, group{e.DN, name})
+	}
+	return groups, nil
+}
+
+// maxParts bounds into how many parts a search is divided: each has about half of what a directory sends at once.
+const maxParts = 64
+
+// searchParts searches groups. Where the directory stops at a limit of its own, which pages do not get around in OpenLDAP, the
+// search is divided by the entryUUID in the middle of what was found, and each part is searched.
+func (d *Directory) searchParts(c *conn, filter string) (found, error) {
+	attributes := []string{entryUUID}
+	if wanted := d.o.Groups.wanted(); wanted != "1.1" { // which stands alone
+		attributes = append(attributes, wanted)
+	}
+	search := func(bounds string) (found, error) {
+		if bounds != "" {
+			bounds = "(&" + filter + bounds + ")"
+		} else {
+			bounds = filter
+		}
+		return c.searchAll(&ldap.SearchRequest{BaseDN: d.o.Groups.Base, Scope: ldap.ScopeWholeSubtree, Filter: bounds, Attributes: attributes}, maxGroups)
+	}
+	whole, err := search("")
+	if !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
+		return whole, err
+	}
+	stops := identity.Incomplete("the directory stops at a size limit of its own, after %d groups", len(whole.entries))
+	var all found
+	parts := 0
+	var divide func(some found, from, to string) error
+	divide = func(some found, from, to string) error {
+		ids := make([]string, 0, len(some.entries))
+		for _, e := range some.entries {
+			if id := e.GetEqualFoldAttributeValue(entryUUID); id != "" {
+				ids = append(ids, id)
+			}
+		}
+		if parts += 2; len(ids) < 2 || parts > maxParts {
+			return stops
+		}
+		slices.Sort(ids)
+		middle := ids[len(ids)/2]
+		for _, ends := range [][2]string{{from, middle}, {middle, to}} {
+			part, err := search(between(ends[0], ends[1]))
+			if ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
+				err = divide(part, ends[0], ends[1])
+			} else if err == nil {
+				all.entries, all.references = append(all.entries, part.entries...), append(all.references, part.references...)
+			}
+			if err == nil && len(all.entries) > maxGroups {
+				err = errTooMany
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := divide(whole, "", ""); err != nil {
+		return found{}, err
+	}
+	// A directory that cannot compare entryUUID finds nothing, and says so without an error.
+	seen := make(map[string]bool, len(all.entries))
+	for _, e := range all.entries {
+		seen[canonicalDN(e.DN)] = true
+	}
+	for _, e := range whole.entries {
+		if !seen[canonicalDN(e.DN)] {
+			return found{}, stops
+		}
+	}
+	return all, nil
+}
+
+// entryUUID is ordered in OpenLDAP, and every entry has another (RFC 4530).
+const entryUUID = "entryUUID"
+
+// between is a filter for entries whose entryUUID is from one on, and below another; "": no bound.
+func between(from, to string) (filter string) {
+	if from != "" {
+		filter = "(" + entryUUID + ">=" + ldap.EscapeFilter(from) + ")"
+	}
+	if to != "" {
+		filter += "(!(" + entryUUID + ">=" + ldap.EscapeFilter(to) + "))"
+	}
+	return filter
+}
+
+// harmless says whether a referral leads to a part of Active Directory that has no groups: each search from a
+// domain's top has these.
+func harmless(to string) bool {
+	u, err := url.Parse(to)
+	if err != nil {
+		return false
+	}
+	at, err := dn.Parse(strings.TrimPrefix(u.Path, "/"))
+	if err != nil {
+		return false
+	}
+	domain, name := strings.ToLower(at.Value("dc")), strings.ToLower(at.Value("cn"))
+	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
 // named returns the groups that an entry names, those below the base if there is one. A name that is
@@ -144,41 +262,123 @@ func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
 		return nil, err
 	}
 	if len(dns) > maxGroups {
-		return nil, fmt.Errorf("%w: more than %d groups", errTooMany, maxGroups)
+		return nil, errManyGroups
 	}
-	found := make([]group, 0, len(dns))
-	for _, dn := range dns {
-		if g.Base != "" && !below(g.Base, dn) {
+	base, err := dn.Parse(g.Base)
+	if err != nil {
+		return nil, fmt.Errorf("reading groups.base: %w", err)
+	}
+	var known, nameless []group
+	for _, text := range dns {
+		at, err := dn.Parse(text)
+		if err != nil {
+			return nil, identity.Incomplete("the DN of the group %q cannot be read: %s", text, err)
+		}
+		if g.Base != "" && !at.Below(base) {
 			continue
 		}
-		name := dn
-		if g.NameAttribute != "dn" {
-			name = valueInDN(dn, g.NameAttribute)
+		one := group{text, at.Value(g.NameAttribute)}
+		if g.NameAttribute == "dn" {
+			one.name = dn.Canonical(text)
 		}
-		if name == "" {
-			e, err := d.read(c, dn, g.NameAttribute)
-			if err != nil {
-				return nil, err
-			}
-			name = g.nameOf(e)
+		if one.name == "" {
+			nameless = append(nameless, one)
+		} else {
+			known = append(known, one)
 		}
-		found = append(found, group{dn, name})
 	}
-	return found, nil
-}
-
-// read returns one attribute of an entry; an entry that is not there, or not shown, has none.
-func (d *Directory) read(c *conn, dn, attribute string) (*ldap.Entry, error) {
-	entries, err := c.search(&ldap.SearchRequest{
-		BaseDN: dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{attribute},
-	})
-	switch {
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) || err == nil && len(entries) == 0:
-		return &ldap.Entry{DN: dn}, nil
-	case err != nil:
+	if len(nameless) == 0 {
+		return known, nil
+	}
+	entries, err := d.read(c, nameless, g.NameAttribute)
+	if err != nil {
 		return nil, err
 	}
-	return entries[0], nil
+	for i, e := range entries {
+		if nameless[i].name, err = g.nameOf(e); err != nil {
+			return nil, err
+		}
+	}
+	return append(known, nameless...), nil
+}
+
+// read returns the entries of groups, in the same order, each with one attribute. Many are read by one search; whether a directory
+// finds entries by their DN is not certain, so that those that are not found are read one by one.
+func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
+	entries := make([]*ldap.Entry, len(groups))
+	found := make(map[string]*ldap.Entry, len(groups))
+	for some := range slices.Chunk(groups, atOnce) {
+		if err := d.readTogether(c, some, attribute, found); err != nil {
+			return nil, err
+		}
+	}
+	for i, one := range groups {
+		if entries[i] = found[canonicalDN(one.dn)]; entries[i] != nil {
+			continue
+		}
+		alone, err := c.search(&ldap.SearchRequest{
+			BaseDN: one.dn, Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{attribute},
+		})
+		switch {
+		case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultReferral) || err == nil && len(alone) == 0:
+			return nil, identity.Incomplete("the directory does not show the group %s", one.dn)
+		case err != nil:
+			return nil, err
+		}
+		entries[i] = alone[0]
+	}
+	return entries, nil
+}
+
+// The attributes by which directories find entries by their DN: the first OpenLDAP and 389, the other Active Directory. In
+// OpenLDAP distinguishedName stands for all attributes that hold DNs, so that it finds others, too, and comes last.
+var byDN = [...]string{"entryDN", "distinguishedName"}
+
+// readTogether adds entries of groups that one search finds to found, by DN.
+func (d *Directory) readTogether(c *conn, groups []group, attribute string, found map[string]*ldap.Entry) error {
+	if len(groups) < 2 {
+		return nil
+	}
+	asked := make(map[string]bool, len(groups))
+	var top dn.DN
+	for i, one := range groups {
+		at, err := dn.Parse(one.dn)
+		if err != nil {
+			return nil // it is read alone, if at all
+		}
+		if i == 0 {
+			top = at
+		}
+		top = top.Common(at)
+		asked[at.String()] = true
+	}
+	if top.Len() == 0 {
+		return nil
+	}
+	for try := range len(byDN) {
+		by := (int(d.byDN.Load()) + try) % len(byDN) // what was good the last time is tried first
+		var filter strings.Builder
+		for _, one := range groups {
+			filter.WriteString("(" + byDN[by] + "=" + ldap.EscapeFilter(one.dn) + ")")
+		}
+		all, err := c.searchAll(&ldap.SearchRequest{
+			BaseDN: top.String(), Scope: ldap.ScopeWholeSubtree, Filter: "(|" + filter.String() + ")", Attributes: []string{attribute},
+		}, maxGroups)
+		if err != nil && (!settled(err) || errors.Is(err, errTooMany)) {
+			return err
+		}
+		some := false
+		for _, e := range all.entries {
+			if at := canonicalDN(e.DN); asked[at] {
+				found[at], some = e, true
+			}
+		}
+		if some {
+			d.byDN.Store(int32(by))
+			return nil
+		}
+	}
+	return nil
 }
 
 // wanted is the attribute to ask for: "1.1" is none.
@@ -189,19 +389,22 @@ func (g *Groups) wanted() string {
 	return g.NameAttribute
 }
 
-// nameOf returns the name of a group: of several, the one in its DN.
-func (g *Groups) nameOf(e *ldap.Entry) string {
+// nameOf returns the name of a group: of several, the one in its DN. A group without a name could be any: the error is an
+// IncompleteError.
+func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 	if g.NameAttribute == "dn" {
-		return e.DN
+		return dn.Canonical(e.DN), nil
 	}
 	names := e.GetEqualFoldAttributeValues(g.NameAttribute)
-	if len(names) == 1 {
-		return names[0]
+	at := 0
+	if len(names) > 1 {
+		own := valueInDN(e.DN, g.NameAttribute)
+		at = slices.IndexFunc(names, func(name string) bool { return own != "" && dn.Equal(g.NameAttribute, name, own) })
 	}
-	if own := valueInDN(e.DN, g.NameAttribute); slices.Contains(names, own) {
-		return own
+	if at < 0 || len(names) == 0 || names[at] == "" {
+		return "", identity.Incomplete("the group %s has %d values of %s, of which none is its name", e.DN, len(names), g.NameAttribute)
 	}
-	return ""
+	return names[at], nil
 }
 
 // memberOf returns the groups that an entry names. Active Directory cuts long lists, and calls what is left
@@ -209,26 +412,19 @@ func (g *Groups) nameOf(e *ldap.Entry) string {
 func memberOf(e *ldap.Entry) ([]string, error) {
 	for _, a := range e.Attributes {
 		if len(a.Name) > len("memberOf;") && strings.EqualFold(a.Name[:len("memberOf;")], "memberOf;") {
-			return nil, fmt.Errorf("%w: the list of groups is cut (%s)", errTooMany, a.Name)
+			return nil, identity.Incomplete("the list of groups is cut (%s)", a.Name)
 		}
 	}
 	return e.GetEqualFoldAttributeValues("memberOf"), nil
 }
 
-// below says whether dn is below base.
-func below(base, dn string) bool {
-	a, err := ldap.ParseDN(base)
-	b, err2 := ldap.ParseDN(dn)
-	return err == nil && err2 == nil && a.AncestorOfFold(b)
-}
-
 // canonicalDN is the same for every way to write one DN.
-func canonicalDN(dn string) string {
-	parsed, err := ldap.ParseDN(dn)
+func canonicalDN(text string) string {
+	at, err := dn.Parse(text)
 	if err != nil {
-		return dn
+		return text
 	}
-	return strings.ToLower(parsed.String())
+	return at.String()
 }
 
 // fill puts a member into a filter, in one pass: a name that reads "{dn}" is a name.

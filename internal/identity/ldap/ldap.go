@@ -18,6 +18,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -110,6 +111,7 @@ type Directory struct {
 	binds   binds
 	log     *slog.Logger
 	now     func() time.Time
+	byDN    atomic.Int32 // of the attributes of that name, the one that found entries
 }
 
 // New checks the settings, and reads the files that they name; the error is Problems, with all

@@ -18,6 +18,8 @@ func outcome(v identity.Verified, err error) string {
 	switch {
 	case err == nil:
 		return v.Principal.Name
+	case errors.As(err, new(*identity.IncompleteError)):
+		return "incomplete: " + err.Error()
 	case errors.Is(err, identity.ErrUnknown):
 		return "unknown"
 	case errors.Is(err, identity.ErrRejected):

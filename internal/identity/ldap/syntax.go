@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
 // filter checks a filter with placeholders, of which one at least must be there.
@@ -47,8 +49,8 @@ func (s *settings) template(field, text string) {
 }
 
 func (s *settings) dn(field, text string) {
-	if _, err := ldap.ParseDN(text); err != nil {
-		s.problem(field, "this is no DN: %s", reason(err))
+	if _, err := dn.Parse(text); err != nil {
+		s.problem(field, "this is no DN: %s", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -20,6 +21,7 @@ import (
 type user struct {
 	entry    *ldap.Entry
 	name, id string
+	spelled  string // the name as the directory spells it: queries use this, whatever rules are told
 }
 
 // plausible refuses names that no directory should be asked for: with spaces at their ends, which
@@ -51,8 +53,11 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 		return nil, identity.ErrUnknown
 	}
 	u := &user{entry: entries[0]}
-	if u.name, err = d.nameOf(u.entry); err == nil {
+	if u.spelled, err = d.nameOf(u.entry); err == nil {
 		u.id, err = d.idOf(u.entry)
+	}
+	if u.name = u.spelled; d.o.User.Lowercase {
+		u.name = strings.ToLower(u.spelled)
 	}
 	if err != nil {
 		d.log.Warn("refused: an entry does not say who it is", "dn", u.entry.DN, "error", err)
@@ -105,16 +110,14 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 		return "", fmt.Errorf("it has no %s", attribute)
 	case len(names) > 1:
 		own := valueInDN(e.DN, attribute)
-		if !slices.Contains(names, own) {
+		at := slices.IndexFunc(names, func(name string) bool { return own != "" && dn.Equal(attribute, name, own) })
+		if at < 0 {
 			return "", fmt.Errorf("it has %d values of %s", len(names), attribute)
 		}
-		names[0] = own
+		names[0] = names[at]
 	}
 	if !plausible(names[0]) {
 		return "", fmt.Errorf("its %s %q is no name", attribute, names[0])
-	}
-	if d.o.User.Lowercase {
-		return strings.ToLower(names[0]), nil
 	}
 	return names[0], nil
 }
@@ -150,6 +153,10 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 		return nil, identity.ErrRejected
 	}
 	groups, err := d.groups(c, u)
+	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
+		d.log.Warn("refused: not all groups are known", "dn", u.entry.DN, "because", incomplete.Reason)
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("searching groups of %s: %w", u.entry.DN, err)
 	}
@@ -191,17 +198,12 @@ func (d *Directory) claims(e *ldap.Entry) map[string]any {
 }
 
 // valueInDN returns the value of an attribute in the first part of a DN; "" if it is not there.
-func valueInDN(dn, attribute string) string {
-	parsed, err := ldap.ParseDN(dn)
-	if err != nil || len(parsed.RDNs) == 0 {
+func valueInDN(text, attribute string) string {
+	name, err := dn.Parse(text)
+	if err != nil {
 		return ""
 	}
-	for _, a := range parsed.RDNs[0].Attributes {
-		if strings.EqualFold(a.Type, attribute) {
-			return a.Value
-		}
-	}
-	return ""
+	return name.Value(attribute)
 }
 
 // statusAttributes are where directories keep that somebody is disabled or expired.

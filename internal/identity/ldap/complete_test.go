@@ -1,0 +1,240 @@
+package ldap_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/go-ldap/ldap/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// A name in lower case is for rules. A directory that compares exactly, as memberUid is compared, is asked for its own
+// spelling, or a group is not found, and its deny is skipped.
+func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
+	o := company(t)
+	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
+	o.posixGroup(t, "interns", "JSmith")
+	for _, nested := range []ldap.Nested{ldap.None, ldap.Walk} {
+		for _, typed := range []string{"JSmith", "jsmith", "JSMITH"} {
+			options := o.options()
+			options.User.Lowercase = true
+			options.Groups = ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))", Nested: nested}
+			d := open(t, options)
+			v, err := d.Authenticate(t.Context(), identity.NewCredentials(typed, "secret enough"))
+			if err != nil || v.Principal.Name != "jsmith" || !slices.Equal(v.Principal.Groups, []string{"interns"}) {
+				t.Errorf("%s: %+v %v", typed, v.Principal, err)
+			}
+			found, err := d.Find(t.Context(), "jsmith", v.Principal.ID)
+			if diff := cmp.Diff(v.Principal, found); err != nil || diff != "" {
+				t.Errorf("found: %v %s", err, diff)
+			}
+		}
+	}
+}
+
+// A group's name is no person's: who is in a group called bob is not in the groups of bob.
+func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
+	o := company(t)
+	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple pie")
+	o.group(t, "bob", "uid=eve,ou=people,dc=example,dc=com")
+	o.posixGroup(t, "bobs-own", "bob")
+	options := o.options()
+	options.Groups = ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))", Nested: ldap.Walk}
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("eve", "apple pie"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"bob"}, v.Principal.Groups); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A stock OpenLDAP stops at 500 entries, whatever is asked for. Somebody in more groups gets in, with all of them.
+func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
+	o := company(t)
+	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
+	admin := o.Admin(t)
+	defer func() { _ = admin.Close() }()
+	var want []string
+	for i := range 620 {
+		name := fmt.Sprintf("many-%03d", i)
+		dn := "cn=" + name + "," + groupsBase
+		want = append(want, name)
+		if err := admin.Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
+			{Type: "objectClass", Vals: []string{"groupOfNames"}}, {Type: "cn", Vals: []string{name}},
+			{Type: "member", Vals: []string{"uid=joiner,ou=people,dc=example,dc=com"}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := admin.Del(&client.DelRequest{DN: dn}); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	for _, groups := range []ldap.Groups{{Base: groupsBase}, {Base: groupsBase, Nested: ldap.Walk}, {MemberOf: true}, {MemberOf: true, Nested: ldap.Walk}} {
+		options := o.options()
+		options.Groups, options.Timeout = groups, time.Minute
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		if err != nil {
+			t.Fatalf("%+v: %v", groups, err)
+		}
+		if diff := cmp.Diff(want, v.Principal.Groups); diff != "" {
+			t.Errorf("%+v: %s", groups, diff)
+		}
+	}
+}
+
+// Absence is not emptiness: a group that is not shown, has no name, or stands on another server could be what a deny is for.
+// It is no outage, either: it is the same the next time, and others get in.
+func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
+	const person, dev = "CN=Ann,DC=corp", "CN=dev,OU=g,DC=corp"
+	search := "OU=g,DC=corp sub (member=" + person + ")"
+	for _, tt := range []struct {
+		what    string
+		groups  ldap.Groups
+		change  func(f *fake)
+		because string // "": she gets in
+	}{
+		{"all is well", ldap.Groups{Base: "OU=g,DC=corp"}, func(*fake) {}, ""},
+		{"a group without a name", ldap.Groups{Base: "OU=g,DC=corp", NameAttribute: "mail"}, func(*fake) {}, "has 0 values of mail"},
+		{"a group with two names", ldap.Groups{Base: "OU=g,DC=corp", NameAttribute: "ou"}, func(f *fake) {
+			f.entries[search] = []*client.Entry{entry(dev, "ou: a", "ou: b")}
+		}, "has 2 values of ou"},
+		{"a group whose name is no text", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) {
+			f.entries[search] = []*client.Entry{entry(dev, "cn: \xff")}
+		}, "not UTF-8"},
+		{"a part on another server", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
+		{"parts that have no groups", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
+		{"a size limit", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.results[search] = client.LDAPResultSizeLimitExceeded }, "stops at a size limit"},
+		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf: dev") }, "cannot be read"},
+		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the list of groups is cut"},
+		{"a group that is not shown", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, func(f *fake) { f.person("memberOf: CN=hidden,DC=corp") }, "does not show the group CN=hidden,DC=corp"},
+		{"a group whose name is not shown", ldap.Groups{MemberOf: true, NameAttribute: "mail"}, func(f *fake) {
+			f.person("memberOf: " + dev)
+			f.results[dev+" base (objectClass=*)"] = client.LDAPResultNoSuchObject
+		}, "does not show the group"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			f := newFake(t)
+			f.binds[person] = 0
+			f.person()
+			f.entries[search] = []*client.Entry{entry(dev, "cn: dev")}
+			tt.change(f)
+			var log strings.Builder
+			options := f.options()
+			options.Groups, options.Log = tt.groups, slog.New(slog.NewTextHandler(&log, nil))
+			d := open(t, options)
+			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			if tt.because == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			incomplete, ok := errors.AsType[*identity.IncompleteError](err)
+			if !ok || !errors.Is(err, identity.ErrRejected) || !strings.Contains(incomplete.Reason, tt.because) {
+				t.Fatalf("%v %v", v.Principal, err)
+			}
+			if !strings.Contains(log.String(), "refused: not all groups are known") {
+				t.Errorf("the log: %s", log.String())
+			}
+			if _, err := d.Find(t.Context(), "ann", ""); !errors.As(err, new(*identity.IncompleteError)) {
+				t.Errorf("found: %v", err)
+			}
+		})
+	}
+}
+
+// Groups in groups take one search for each level, and not one for each group.
+func TestALevelOfGroupsIsOneSearch(t *testing.T) {
+	for _, by := range []string{"entryDN", "distinguishedName"} {
+		f := newFake(t)
+		f.binds["CN=Ann,DC=corp"] = 0
+		f.person(many("memberOf: CN=g%d,OU=g,DC=corp", 50)...)
+		var filter strings.Builder
+		var entries []*client.Entry
+		for i := range 50 {
+			dn := fmt.Sprintf("CN=g%d,OU=g,DC=corp", i)
+			fmt.Fprintf(&filter, "(%s=%s)", by, dn)
+			entries = append(entries, entry(dn, "memberOf: CN=top,OU=g,DC=corp"))
+		}
+		f.entries["ou=g,dc=corp sub (|"+filter.String()+")"] = entries
+		f.entries["CN=top,OU=g,DC=corp base (objectClass=*)"] = []*client.Entry{entry("CN=top,OU=g,DC=corp")}
+		options := f.options()
+		options.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk}
+		d := open(t, options)
+		for i, most := range []int{6, 5} { // of what is good for this directory the first time only
+			before := len(f.heard())
+			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			if err != nil || len(v.Principal.Groups) != 51 {
+				t.Fatalf("%d groups, %v", len(v.Principal.Groups), err)
+			}
+			if n := len(f.heard()) - before; n > most {
+				t.Errorf("%s, time %d: %d requests: %.500q", by, i+1, n, f.heard()[before:])
+			}
+		}
+	}
+}
+
+// person lets ann have some attributes.
+func (f *fake) person(lines ...string) {
+	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(lines, "sAMAccountName: ann")...)}
+}
+
+// posixGroup adds a group that names its members by their logins, until the test ends.
+func (o directory) posixGroup(t testing.TB, name string, members ...string) {
+	t.Helper()
+	dn := "cn=" + name + "," + groupsBase
+	if err := o.Admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
+		{Type: "objectClass", Vals: []string{"posixGroup"}}, {Type: "cn", Vals: []string{name}}, {Type: "gidNumber", Vals: []string{"4711"}}, {Type: "memberUid", Vals: members},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { o.delete(t, dn) })
+}
+
+// Names of entries have one spelling, whatever the directory's is: rules are held against that one.
+func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
+	for _, tt := range []struct {
+		groups ldap.Groups
+		want   []string
+	}{
+		{ldap.Groups{MemberOf: true, NameAttribute: "dn"}, []string{`cn=dev\, eu,ou=g,dc=corp`, "cn=ops,ou=other,dc=corp"}},
+		{ldap.Groups{MemberOf: true, NameAttribute: "dn", Base: "2.5.4.11=G, dc=CORP"}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
+		{ldap.Groups{MemberOf: true, NameAttribute: "commonName"}, []string{"Dev, EU", "Ops"}},
+		{ldap.Groups{Base: "dc=corp", NameAttribute: "dn"}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
+	} {
+		f := newFake(t)
+		f.binds["CN=Ann,DC=corp"] = 0
+		f.person(`memberOf: CN=Dev\2C EU,OU=G,DC=corp`, `memberOf: CN=Ops,OU=Other,DC=corp`)
+		f.entries["dc=corp sub (member=CN=Ann,DC=corp)"] = []*client.Entry{entry(`CN="Dev, EU",OU=G,DC=corp`)}
+		options := f.options()
+		options.Groups = tt.groups
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, v.Principal.Groups); diff != "" {
+			t.Errorf("%+v: %s", tt.groups, diff)
+		}
+	}
+}
+
+// What is never given again can be asked for by rules, where names are.
+func TestAnIDIsAClaimWhereThatIsWanted(t *testing.T) {
+	options := company(t).options()
+	options.User.Attributes = map[string]string{"entryUUID": "uuid"}
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	if err != nil || v.Principal.ID == "" || v.Principal.Claims["uuid"] != v.Principal.ID {
+		t.Errorf("%+v %v", v.Principal, err)
+	}
+}

@@ -1,0 +1,45 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+)
+
+// incomplete is a source that does not know all groups of somebody whose password is right.
+type incomplete struct{}
+
+func (incomplete) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+	if c.Secret.Reveal() != annPassword {
+		return identity.Verified{}, identity.ErrRejected
+	}
+	return identity.Verified{}, fmt.Errorf("wrapped: %w", identity.Incomplete("there are more than 1000 groups"))
+}
+
+// Who proved to be himself is told why he is refused, and so is the journal. It is no wrong password, which would be counted, and no
+// outage, after which clients try again.
+func TestWhoseGroupsAreNotAllKnownIsToldSo(t *testing.T) {
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
+		l.Chain = identity.NewChain(identity.Options{
+			Sources:  []identity.Source{{Name: "corp", Authenticator: incomplete{}}},
+			Throttle: identity.NewThrottle(identity.ThrottleOptions{PerName: 2}),
+		})
+	})
+	for range 10 {
+		got := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", annPassword))
+		if got.Status != 403 || !strings.Contains(got.Body, "sign-in refused: not all groups are known: there are more than 1000 groups") {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+	}
+	if got := h.entries()[0].Decision.Refused; got != "not all groups are known: there are more than 1000 groups" {
+		t.Errorf("the journal: %s", got)
+	}
+	if got := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", "wrong")); got.Status != 401 || strings.Contains(got.Body, "groups") {
+		t.Errorf("a wrong password: %d %s", got.Status, got.Body)
+	}
+}
