@@ -25,33 +25,61 @@ type ConnectionsOptions struct {
 // Connections bounds how many connections a listener has open, so that who opens thousands takes no memory and no
 // file from everybody else.
 //
-// Where all are taken, a newcomer gets the place of one on which nobody is being answered: one that is kept for a next request,
-// or whose first has not come; of the address that has the most, the one that has been waiting the longest. So who holds many
-// makes room, and who has one keeps it. If all are being answered, the newcomer is told to come back: 503 with Retry-After.
-// One address has half of the places at most, unless it is a proxy's, or of this machine.
+// Where all are taken, a newcomer gets the place of one on which nobody is being answered: of those that never completed a
+// request, the one that has been open the longest; if there is none, the one that has been idle the longest. So
+// a flood of connections that ask for nothing makes room for itself, and who comes back for a next request keeps
+// his. If all are being answered, the newcomer is told to come back: 503 with Retry-After. One address has
+// half of the places at most, unless it is a proxy's, or of this machine; beyond that it makes room itself.
+//
+// To admit a connection takes the same few steps, however many there are.
 //
 // An address is an IPv4 address or the /64 of an IPv6 address. Each listener has Connections of its own, so that a flood at one
 // is none at another. The methods may be called from any goroutine.
 type Connections struct {
 	o ConnectionsOptions
 
-	clock           atomic.Uint64 // counts up
 	closed, refused atomic.Uint64
 
 	mu      sync.Mutex
-	open    map[*connection]struct{}
-	of      map[netip.Addr]int // by address
+	open    int
+	waiting waiting // of all addresses
+	of      map[netip.Addr]*address
 	surplus int
+	looked  uint64 // connections that were looked at to make room
 }
 
-// connection is one of a listener's.
+// address is one of which connections are open.
+type address struct {
+	open    int
+	waiting waiting
+}
+
+// waiting is connections on which nobody is being answered.
+type waiting struct{ silent, idle list }
+
+// list is connections in the order in which they began to wait. It has its links in them: a request allocates nothing.
+type list struct{ first, last *connection }
+
+// The lists that a connection is in: one of all, and one of its address.
+const (
+	everywhere = iota
+	ofAddress
+)
+
+type links struct{ previous, next *connection }
+
+// connection is one of a listener's. What is below from is guarded by the mutex of Connections.
 type connection struct {
 	net.Conn
-	of      *Connections
-	from    netip.Addr
-	surplus bool          // over the bound: to be told so, and closed
-	waiting atomic.Uint64 // since when, by the clock, nobody is being answered on it; 0: somebody is
-	gone    bool          // guarded by the mutex of Connections
+	of        *Connections
+	surplus   bool        // over the bound: to be told so, and closed
+	completed atomic.Bool // a request
+	from      netip.Addr
+
+	address *address
+	links   [2]links
+	in      [2]*list // nil: somebody is being answered
+	gone    bool
 }
 
 // NewConnections returns Connections. There is nothing to close.
@@ -62,7 +90,7 @@ func NewConnections(o ConnectionsOptions) *Connections {
 	if o.TrustedProxies == nil {
 		o.TrustedProxies = func() []netip.Prefix { return nil }
 	}
-	return &Connections{o: o, open: make(map[*connection]struct{}), of: make(map[netip.Addr]int)}
+	return &Connections{o: o, of: make(map[netip.Addr]*address)}
 }
 
 // ConnectionsStats is what Connections has done since NewConnections.
@@ -76,7 +104,7 @@ type ConnectionsStats struct {
 func (c *Connections) Stats() ConnectionsStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return ConnectionsStats{Open: len(c.open), Closed: c.closed.Load(), Refused: c.refused.Load()}
+	return ConnectionsStats{Open: c.open, Closed: c.closed.Load(), Refused: c.refused.Load()}
 }
 
 // Bound returns a listener whose connections are counted. They have to be served by a server that Watch was called with.
@@ -101,7 +129,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-// Watch lets a server say on which connections somebody is being answered.
+// Watch lets a server say on which connections somebody is being answered, and on which a request was completed.
 func (c *Connections) Watch(s *http.Server) {
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
 		if own := ours(conn); own != nil {
@@ -109,17 +137,34 @@ func (c *Connections) Watch(s *http.Server) {
 		}
 	}
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		if own := ours(conn); own != nil && own.surplus {
-			return context.WithValue(ctx, surplusKey{}, true)
+		if own := ours(conn); own != nil {
+			return context.WithValue(ctx, connectionKey{}, own)
 		}
 		return ctx
 	}
+	handler := s.Handler
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if own := connectionOf(r); own != nil {
+			// A state of the server says less: with HTTP/2 a connection is idle before it has asked for anything.
+			defer own.completed.Store(true)
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
-// surplusKey marks requests on connections that are over the bound.
-type surplusKey struct{}
+// connectionKey is that of a request's connection.
+type connectionKey struct{}
 
-func surplus(r *http.Request) bool { return r.Context().Value(surplusKey{}) != nil }
+func connectionOf(r *http.Request) *connection {
+	own, _ := r.Context().Value(connectionKey{}).(*connection)
+	return own
+}
+
+// surplus says whether a request came on a connection that is over the bound.
+func surplus(r *http.Request) bool {
+	own := connectionOf(r)
+	return own != nil && own.surplus
+}
 
 func ours(conn net.Conn) *connection {
 	if t, ok := conn.(*tls.Conn); ok {
@@ -131,27 +176,32 @@ func ours(conn net.Conn) *connection {
 
 // note remembers whether somebody is being answered on a connection.
 func (c *Connections) note(own *connection, state http.ConnState) {
-	switch state {
-	case http.StateActive, http.StateHijacked:
-		own.waiting.Store(0)
-	case http.StateIdle:
-		own.waiting.Store(c.clock.Add(1))
-	case http.StateNew, http.StateClosed: // admit and Close know
+	if state == http.StateNew || state == http.StateClosed { // admit and Close know
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if own.gone || own.surplus {
+		return
+	}
+	own.answer()
+	if state == http.StateIdle {
+		own.wait(&c.waiting)
 	}
 }
 
 // admit makes a connection one of ours; nil if there is not even room to say no.
 func (c *Connections) admit(conn net.Conn) *connection {
 	own := &connection{Conn: conn, of: c, from: origin(conn)}
-	own.waiting.Store(c.clock.Add(1)) // until its first request is there
 	c.mu.Lock()
 	var leaving *connection
+	at := c.of[own.from]
 	switch {
-	case c.of[own.from] >= max(1, c.o.Most/2) && !c.shared(own.from):
-		leaving = c.longestWaiting(own.from)
+	case at != nil && at.open >= max(1, c.o.Most/2) && !c.shared(own.from):
+		leaving = c.longest(&at.waiting)
 		own.surplus = leaving == nil
-	case len(c.open) >= c.o.Most:
-		leaving = c.longestWaiting(netip.Addr{})
+	case c.open >= c.o.Most:
+		leaving = c.longest(&c.waiting)
 		own.surplus = leaving == nil
 	}
 	if own.surplus {
@@ -168,8 +218,13 @@ func (c *Connections) admit(conn net.Conn) *connection {
 		c.closed.Add(1)
 		c.forget(leaving)
 	}
-	c.open[own] = struct{}{}
-	c.of[own.from]++
+	if own.address = c.of[own.from]; own.address == nil {
+		own.address = &address{}
+		c.of[own.from] = own.address
+	}
+	own.address.open++
+	c.open++
+	own.wait(&c.waiting) // until its first request is there
 	c.mu.Unlock()
 	if leaving != nil {
 		_ = leaving.Conn.Close()
@@ -177,21 +232,53 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	return own
 }
 
-// longestWaiting returns the one that has been waiting the longest: of an address, or of that which has the most if it is the
-// zero one. nil: none is waiting.
-func (c *Connections) longestWaiting(from netip.Addr) (longest *connection) {
-	var most int
-	var since uint64
-	for one := range c.open {
-		waiting, n := one.waiting.Load(), c.of[one.from]
-		if waiting == 0 || from.IsValid() && one.from != from {
-			continue
-		}
-		if longest == nil || n > most || n == most && waiting < since {
-			longest, most, since = one, n, waiting
+// longest returns the one that makes room. nil: somebody is being answered on all.
+func (c *Connections) longest(w *waiting) *connection {
+	for _, l := range []*list{&w.silent, &w.idle} {
+		if l.first != nil {
+			c.looked++
+			return l.first
 		}
 	}
-	return longest
+	return nil
+}
+
+// wait puts a connection at the end of those on which nobody is being answered.
+func (own *connection) wait(all *waiting) {
+	for i, w := range [...]*waiting{everywhere: all, ofAddress: &own.address.waiting} {
+		l := &w.silent
+		if own.completed.Load() {
+			l = &w.idle
+		}
+		own.in[i], own.links[i] = l, links{previous: l.last}
+		if l.last == nil {
+			l.first = own
+		} else {
+			l.last.links[i].next = own
+		}
+		l.last = own
+	}
+}
+
+// answer takes a connection out of those on which nobody is being answered.
+func (own *connection) answer() {
+	for i, l := range own.in {
+		if l == nil {
+			continue
+		}
+		at := &own.links[i]
+		if at.previous == nil {
+			l.first = at.next
+		} else {
+			at.previous.links[i].next = at.next
+		}
+		if at.next == nil {
+			l.last = at.previous
+		} else {
+			at.next.links[i].previous = at.previous
+		}
+		own.in[i], *at = nil, links{}
+	}
 }
 
 // forget takes a connection out of the count.
@@ -204,8 +291,9 @@ func (c *Connections) forget(own *connection) {
 		c.surplus--
 		return
 	}
-	delete(c.open, own)
-	if c.of[own.from]--; c.of[own.from] == 0 {
+	own.answer()
+	c.open--
+	if own.address.open--; own.address.open == 0 {
 		delete(c.of, own.from)
 	}
 }

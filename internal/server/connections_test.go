@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -138,6 +141,181 @@ func TestAFloodOfOpenHeadersKeepsNobodyOut(t *testing.T) {
 		h.want("who was there before", get(kept, "/healthz"), "200")
 	})
 }
+
+// Those that never completed a request make room first, however few of an address they are: people behind one
+// address used to lose theirs to a flood from many.
+func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 10})
+		var kept []net.Conn
+		for i := range 4 { // of one address
+			kept = append(kept, h.dial(fmt.Sprintf("192.0.2.1:%d", 1000+i)))
+			h.want("one of four", get(kept[i], "/healthz"), "200")
+		}
+		for i := range 40 {
+			c := h.dial(fmt.Sprintf("198.51.100.%d:1000", i))
+			if i%2 == 0 { // half of them begin a request
+				if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
+		for i, c := range kept {
+			h.want(fmt.Sprint("who was there before, ", i), get(c, "/healthz"), "200")
+		}
+	})
+}
+
+// With HTTP/2 a connection is idle before it has asked for anything.
+func TestAnHTTP2ConnectionWithoutARequestHasCompletedNone(t *testing.T) {
+	certificates, err := server.SelfSigned(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := server.NewConnections(server.ConnectionsOptions{Most: 2})
+	front := server.HTTP(server.New(server.Options{}).Handler(server.Health), certificates, slog.New(slog.DiscardHandler))
+	c.Watch(front)
+	ended := make(chan error)
+	go func() { ended <- front.ServeTLS(c.Bound(l), "", "") }()
+	wait := func(silent, idle int) {
+		t.Helper()
+		await.Until(t, "what the server notes of its connections", func(context.Context) error {
+			if s, i := c.Waiting(); s != silent || i != idle {
+				return fmt.Errorf("%d silent and %d idle connections, want %d and %d", s, i, silent, idle)
+			}
+			return nil
+		})
+	}
+	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // of this test
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}}
+	response, err := client.Get("https://" + l.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	wait(0, 1)
+	silent, err := tls.Dial("tcp", l.Addr().String(), trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// The preface, and settings without any.
+	if _, err := io.WriteString(silent, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(silent, make([]byte, 9)); err != nil { // the server's settings
+		t.Fatal(err)
+	}
+	wait(1, 1)
+	client.CloseIdleConnections()
+	if err := front.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
+
+// Who opens connections used to keep the listener busy with looking through all of them.
+func TestAdmissionLooksAtOneConnection(t *testing.T) {
+	for _, n := range []int{10, 1000, 20_000} {
+		c := server.NewConnections(server.ConnectionsOptions{Most: n})
+		for i := range n {
+			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("10.%d.%d.%d:1000", i>>16, i>>8&255, i&255)})
+			if i%2 == 0 {
+				own.Answer()
+			}
+		}
+		for i := range n/2 + 10 { // one more than there is room for
+			before := c.Looked()
+			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("172.16.%d.%d:1000", i>>8, i&255)})
+			if (own != nil) != (i < n/2) {
+				t.Errorf("of %d: newcomer %d was admitted: %t", n, i, own != nil)
+			}
+			if own != nil {
+				own.Answer()
+			}
+			if got := c.Looked() - before; got > 1 {
+				t.Errorf("of %d: for a newcomer, %d connections were looked at", n, got)
+			}
+		}
+	}
+}
+
+// Whatever comes, asks, rests and goes: a newcomer gets the place that looking through all of them would find.
+func TestTheRightOneMakesRoom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 6).Draw(t, "most")
+		c := server.NewConnections(server.ConnectionsOptions{Most: most})
+		type one struct {
+			*server.Connection
+			from             string
+			since            int
+			waits, completed bool
+		}
+		var open []*one
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			var picked *one
+			if len(open) > 0 {
+				picked = open[rapid.IntRange(0, len(open)-1).Draw(t, "which")]
+			}
+			switch op := rapid.IntRange(0, 3).Draw(t, "what"); {
+			case op == 1 && picked != nil:
+				picked.Answer()
+				picked.waits = false
+			case op == 2 && picked != nil:
+				picked.Complete()
+				picked.waits, picked.completed, picked.since = true, true, step
+			case op == 3 && picked != nil:
+				_ = picked.Close()
+				open = slices.DeleteFunc(open, func(o *one) bool { return o == picked })
+			default:
+				from := rapid.SampledFrom([]string{"192.0.2.1", "192.0.2.2", "[2001:db8::1]", "127.0.0.1"}).Draw(t, "from")
+				own := 0
+				for _, o := range open {
+					if o.from == from {
+						own++
+					}
+				}
+				limited := own >= max(1, most/2) && from != "127.0.0.1"
+				full := limited || len(open) >= most
+				var leaves *one
+				for _, o := range open {
+					if !o.waits || limited && o.from != from {
+						continue
+					}
+					if leaves == nil || leaves.completed && !o.completed || leaves.completed == o.completed && o.since < leaves.since {
+						leaves = o
+					}
+				}
+				admitted := c.Admit(at{Conn: nothing{}, from: from + ":1000"})
+				if (admitted != nil) != (!full || leaves != nil) {
+					t.Fatalf("a newcomer of %s beside %d was admitted: %t", from, len(open), admitted != nil)
+				}
+				for _, o := range open {
+					if o.Gone() != (full && o == leaves) {
+						t.Fatalf("the connection of %s since %d is gone: %t", o.from, o.since, o.Gone())
+					}
+				}
+				if admitted != nil {
+					open = slices.DeleteFunc(open, func(o *one) bool { return full && o == leaves })
+					open = append(open, &one{admitted, from, step, true, false})
+				}
+			}
+			if s := c.Stats(); s.Open != len(open) {
+				t.Fatalf("%d are open, want %d", s.Open, len(open))
+			}
+		}
+	})
+}
+
+// nothing is a connection that can be closed.
+type nothing struct{ net.Conn }
+
+func (nothing) Close() error { return nil }
 
 // A connection that is kept for a next request makes room: the one that was not used for the longest time.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
