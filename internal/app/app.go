@@ -62,7 +62,8 @@ type App struct {
 	reloading atomic.Pointer[reloading]
 
 	mu         sync.Mutex // held by Reload and Close
-	config     *config.Config
+	config     *config.Config // without the policy, which is the rulebook's
+	files      string         // version of the policy that files said when they were taken last
 	generation *generation
 	closed     bool
 }
@@ -74,7 +75,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	}
 	o.Now = clock.Wall(o.Now)
 	o.Log.outage.now = o.Now
-	a := &App{log: o.Log, now: o.Now, config: cfg, outage: o.Log.outage}
+	a := &App{log: o.Log, now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: o.Log.outage}
 	a.hashing = password.New(password.Options{Now: o.Now})
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 
@@ -153,7 +154,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 		a.log.Warn(w.String())
 	}
 	a.warnOfNamesakes(ctx, cfg)
-	a.config = cfg
+	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
 	return nil
 }
 

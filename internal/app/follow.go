@@ -198,7 +198,7 @@ func (a *App) file() string {
 func (a *App) written() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.config.Policy.ID()
+	return a.files
 }
 
 // notes is what there is to say to who asks whether we are ready, though we are. In full it names files, and what is in them.

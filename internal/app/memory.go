@@ -13,7 +13,7 @@ const (
 	// quiet is how many entries the journal may take between two looks for the time to count as quiet.
 	quiet = 100
 	// worthwhile is how much memory must lie unused before giving it back is worth a collection, in bytes.
-	worthwhile = 4 << 20
+	worthwhile = 1 << 20
 )
 
 // giveBack returns memory to the system when a burst of requests is over, until ctx ends. The runtime

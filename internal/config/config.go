@@ -44,6 +44,14 @@ type Config struct {
 	subjects []Place // of each subject of each of Rules, one after the other
 }
 
+// WithoutPolicy returns a copy without the rules, for who keeps a config while it serves: of a large policy they take more
+// memory than all else.
+func (c *Config) WithoutPolicy() *Config {
+	lean := *c
+	lean.Rules, lean.Policy, lean.subjects = policy.Source{}, nil, nil
+	return &lean
+}
+
 // Subjects yields each subject of each rule of the files, with where it is written there.
 func (c *Config) Subjects(yield func(r *policy.Rule, subject string, at Place) bool) {
 	places := c.subjects

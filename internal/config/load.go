@@ -99,7 +99,8 @@ func (l *loader) load(file string) *Config {
 	w, _ := section(configKeys()).read(d, f.node)
 	policies := append([]writtenPolicy{w.policy}, l.policies(d, f.node, w.policy.files)...)
 
-	c := &w.Config
+	taken := w.Config // a copy: a pointer into w would keep every node of every rule alive
+	c := &taken
 	c.File = file
 	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
 	x.fill()
