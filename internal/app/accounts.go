@@ -21,6 +21,9 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return a.issuer.Live().Chain.FindIn(ctx, source, name, id)
 		},
+		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+			return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
+		},
 		Judge:    func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
 		Throttle: func() *identity.Throttle { return a.issuer.Live().Chain.Throttle() },
 	}

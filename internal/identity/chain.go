@@ -180,21 +180,28 @@ func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source,
 }
 
 // Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is ErrUnknown if there is
-// nobody of that name, or nobody who can sign in. Ids are
+// nobody of that name, or nobody who can sign in; then it wraps a *DisabledError, too, where the source says why. Ids are
 // unique within a source: who has stored one asks FindIn.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	return c.find(ctx, func(*Source) bool { return true }, name, id)
+	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
+	return p, err
 }
 
 // FindIn is Find in the source of that name alone: for what was handed out to one of its principals,
 // so that a namesake elsewhere never inherits it.
 func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
+	p, _, err := c.FindGeneration(ctx, source, name, id)
+	return p, err
+}
+
+// FindGeneration is FindIn, and says of which generation the principal's password is, see Generations.
+func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 	return c.find(ctx, func(s *Source) bool { return s.Name == source }, name, id)
 }
 
-func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id string) (*policy.Principal, error) {
+func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id string) (p *policy.Principal, generation string, err error) {
 	if name == "" || !acceptableName(name) {
-		return nil, ErrUnknown
+		return nil, "", ErrUnknown
 	}
 	for i := range c.sources {
 		s := &c.sources[i]
@@ -202,19 +209,26 @@ func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id str
 		if !ok || !asked(s) {
 			continue
 		}
-		p, err := finder.Find(ctx, name, id)
+		if g, ok := finder.(Generations); ok {
+			p, generation, err = g.FindGeneration(ctx, name, id)
+		} else {
+			p, err = finder.Find(ctx, name, id)
+		}
+		_, isDisabled := errors.AsType[*DisabledError](err)
 		switch {
 		case err == nil:
-			return p, nil
+			return p, generation, nil
 		case incomplete(err):
-			return nil, fmt.Errorf("asking %s: %w", s.Name, err)
+			return nil, "", fmt.Errorf("asking %s: %w", s.Name, err)
+		case isDisabled:
+			return nil, "", fmt.Errorf("%w: %w", ErrUnknown, err)
 		case errors.Is(err, ErrRejected):
-			return nil, ErrUnknown
+			return nil, "", ErrUnknown
 		case !errors.Is(err, ErrUnknown):
-			return nil, unavailable(s.Name, err)
+			return nil, "", unavailable(s.Name, err)
 		}
 	}
-	return nil, ErrUnknown
+	return nil, "", ErrUnknown
 }
 
 // takes says whether s is to be offered credentials of kind k.

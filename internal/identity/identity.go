@@ -92,6 +92,7 @@ type Verified struct {
 	Principal  *policy.Principal
 	Credential string    // which one it was, for the journal: "password", "token:laptop"; never a secret
 	Until      time.Time // a token must not outlive it by more than its own short life; zero: no say
+	Generation string    // of the password that was right, see Generations; "": the source cannot tell
 }
 
 // Authenticator is a source. Authenticate may be called from any goroutine and honours ctx. It returns
@@ -107,3 +108,21 @@ type Authenticator interface {
 type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
+
+// Generations is a Finder that can tell somebody's password from the next one: by its hash, or by when it was changed. What was
+// handed out in exchange for a password ends when the generation becomes another. FindGeneration is Find, and says it
+// beside; "" if it cannot tell. A generation is not shown to anybody, and helps nobody to guess the password.
+type Generations interface {
+	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
+}
+
+// DisabledError means that somebody is known by that name who cannot sign in. From a source it is an ErrRejected. A chain
+// wraps it together with ErrUnknown, for who only asks whether there is somebody.
+type DisabledError struct {
+	Why string // "it is disabled", "accountExpires has passed"
+}
+
+func (e *DisabledError) Error() string { return e.Why }
+
+// Is reports that it is an ErrRejected.
+func (e *DisabledError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it

@@ -110,6 +110,8 @@ type Options struct {
 
 	// Find looks up the owner of a token in another source (identity.Chain.FindIn): identity.ErrUnknown if there is none. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
+	// FindGeneration is Find, and says of which generation the owner's password is (identity.Chain.FindGeneration). nil: nobody can tell.
+	FindGeneration func(ctx context.Context, source, name, id string) (*policy.Principal, string, error)
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision
 	// Throttle is what makes who guesses wait at sign-in: ChangePassword and SetUp count with it. nil, or what returns nil: nobody waits.
@@ -200,6 +202,7 @@ type Token struct {
 	Registry string         // of a refresh token: the one that it is good for
 	Client   string         // of a refresh token and a session: which asked for it
 	Parent   string         // id of the token that it was made with; "": none
+	basis    string         // fingerprint of the generation of the password of another source that it was made with
 	Created  time.Time
 	Expires  time.Time  // zero: never
 	Used     time.Time  // zero: never; up to a few seconds behind
@@ -240,6 +243,13 @@ func Open(o Options) (*Accounts, error) {
 	if o.Find == nil {
 		o.Find = func(context.Context, string, string, string) (*policy.Principal, error) {
 			return nil, identity.ErrUnknown
+		}
+	}
+	if o.FindGeneration == nil {
+		find := o.Find
+		o.FindGeneration = func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+			p, err := find(ctx, source, name, id)
+			return p, "", err
 		}
 	}
 	if o.Throttle == nil {

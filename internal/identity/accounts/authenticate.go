@@ -85,7 +85,8 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 		if w.use == Refresh { // it may be months since the source last said who that is
 			find = a.afresh
 		}
-		p, err := find(ctx, w.owner)
+		s, err := find(ctx, w.owner)
+		p := s.principal
 		switch {
 		case errors.Is(err, identity.ErrUnknown):
 			return identity.Verified{}, identity.ErrRejected
@@ -93,6 +94,8 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)
 		case c.Name != "" && c.Name != p.Name:
 			return identity.Verified{}, identity.ErrRejected
+		case !w.basis.of(s.generation):
+			return identity.Verified{}, identity.ErrRejected // the password was changed since
 		}
 		v.Principal = narrowed(p, w.limits)
 	}
@@ -177,6 +180,9 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 		verified: identity.Verified{Credential: credential(&t), Until: t.Expires},
 		ends:     t.Expires, token: t.ID, registry: t.Registry, use: t.Use,
 		created: ms(t.Created), owner: t.Owner, limits: t.Limits,
+	}
+	if (t.Use == Refresh || t.Use == Session) && t.Parent == "" && t.Owner.Source != Source {
+		w.basis = newBasis(c.Secret, t.basis)
 	}
 	w.used.Store(max(ms(t.Used), a.lastTouch(t.ID)))
 	if letter != letterOf(t.Use) {

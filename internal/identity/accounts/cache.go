@@ -49,6 +49,7 @@ type warm struct {
 	ends     time.Time      // zero: never
 	rests    time.Time      // when one that it was made with is over, unless that is used; zero: never
 	token    string         // id; "" for a password
+	basis    *basis         // of a refresh token or a session that stands for a password of another source; nil: of none
 	registry string         // of a refresh token
 	use      Use
 	created  int64        // milliseconds

@@ -94,6 +94,9 @@ func newHouse(t testing.TB, url string) *house {
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return h.chain.FindIn(ctx, source, name, id)
 		},
+		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
+			return h.chain.FindGeneration(ctx, source, name, id)
+		},
 		Judge: func(r *policy.Request) policy.Decision { return h.policy.Decide(r) },
 	}
 	if h.Accounts, err = accounts.Open(h.options); err != nil {

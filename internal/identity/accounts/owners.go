@@ -23,24 +23,23 @@ type owners struct {
 }
 
 type sighting struct {
-	principal *policy.Principal
-	holds     clock.Span
+	principal  *policy.Principal
+	generation string // of his password
+	holds      clock.Span
 }
 
 func newOwners(keep time.Duration, limit int) *owners {
 	return &owners{keep: keep, limit: limit, seen: make(map[Owner]sighting)}
 }
 
-func (o *owners) get(who Owner, now time.Time) *policy.Principal {
+func (o *owners) get(who Owner, now time.Time) (s sighting, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s, ok := o.seen[who]; ok && s.holds.Holds(now) {
-		return s.principal
-	}
-	return nil
+	s, ok = o.seen[who]
+	return s, ok && s.holds.Holds(now)
 }
 
-func (o *owners) put(who Owner, p *policy.Principal, now time.Time) {
+func (o *owners) put(who Owner, s sighting, now time.Time) {
 	if o.keep < 0 {
 		return
 	}
@@ -49,7 +48,8 @@ func (o *owners) put(who Owner, p *policy.Principal, now time.Time) {
 	if len(o.seen) >= o.limit {
 		clear(o.seen)
 	}
-	o.seen[who] = sighting{p, clock.For(now, o.keep)}
+	s.holds = clock.For(now, o.keep)
+	o.seen[who] = s
 }
 
 func (o *owners) drop(who Owner) {
@@ -59,17 +59,17 @@ func (o *owners) drop(who Owner) {
 }
 
 // elsewhere finds an owner in another source, as he was a short while ago at most. The error is identity.ErrUnknown, or an outage.
-func (a *Accounts) elsewhere(ctx context.Context, who Owner) (*policy.Principal, error) {
-	if p := a.owners.get(who, a.o.Now()); p != nil {
-		return p, nil
+func (a *Accounts) elsewhere(ctx context.Context, who Owner) (sighting, error) {
+	if s, ok := a.owners.get(who, a.o.Now()); ok {
+		return s, nil
 	}
 	return a.afresh(ctx, who)
 }
 
 // afresh is elsewhere as the source says it now. Somebody who is not there any more loses at once what was remembered of him.
-func (a *Accounts) afresh(ctx context.Context, who Owner) (*policy.Principal, error) {
+func (a *Accounts) afresh(ctx context.Context, who Owner) (sighting, error) {
 	now := a.o.Now()
-	p, err := a.o.Find(ctx, who.Source, who.Name, who.ID)
+	p, generation, err := a.o.FindGeneration(ctx, who.Source, who.Name, who.ID)
 	if err == nil && (p == nil || p.Source != who.Source || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
 		err = identity.ErrUnknown
 	}
@@ -77,21 +77,22 @@ func (a *Accounts) afresh(ctx context.Context, who Owner) (*policy.Principal, er
 		a.owners.drop(who)
 	}
 	if err != nil {
-		return nil, err
+		return sighting{}, err
 	}
-	a.owners.put(who, p, now)
-	return p, nil
+	s := sighting{principal: p, generation: generation}
+	a.owners.put(who, s, now)
+	return s, nil
 }
 
 // owner finds the principal that a token is to be made for, or whose tokens are asked for. The error is ErrNotFound, or that
 // of the source.
 func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*policy.Principal, error) {
 	if who.Source != "" && who.Source != Source {
-		p, err := a.elsewhere(ctx, who)
+		s, err := a.elsewhere(ctx, who)
 		if errors.Is(err, identity.ErrUnknown) {
 			err = ErrNotFound
 		}
-		return p, err
+		return s.principal, err
 	}
 	login := who.Name
 	if who.Kind == policy.Robot {

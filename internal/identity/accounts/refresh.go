@@ -54,12 +54,18 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 	if shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
 		return identity.Secret{}, errNoExchange
 	}
-	var compared string // the hash that the password was found to be of
+	var compared string   // the hash that the password was found to be of
+	var generation string // of another source's password
 	if p.Source != Source {
-		if _, err := a.elsewhere(ctx, OwnerOf(p)); errors.Is(err, identity.ErrUnknown) {
+		// Not as it was a short while ago: a token must not be bound to a password that was changed since.
+		s, err := a.afresh(ctx, OwnerOf(p))
+		if errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, errNoExchange
 		} else if err != nil {
 			return identity.Secret{}, err
+		}
+		if generation = who.Generation; generation == "" {
+			generation = s.generation
 		}
 	} else if shown.Kind == identity.Password {
 		r, err := findID(ctx, a.o.DB.Read(), p.ID)
@@ -73,6 +79,9 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 	}
 	t.Owner, t.Limits = OwnerOf(p), p.Limits
 	secret, d := newSecret(letterOf(t.Use))
+	if shown.Kind == identity.Password && generation != "" {
+		t.basis = fingerprint(secret, generation)
+	}
 	by := Actor{Principal: p, Remote: shown.Remote, Credential: who.Credential, Until: who.Until}
 	err := a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		t.ID, t.Created = a.newID(), a.now()

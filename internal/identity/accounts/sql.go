@@ -163,13 +163,13 @@ func insertMember(ctx context.Context, tx *sql.Tx, group, account string) (added
 }
 
 const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id, t.owner_name, t.name, t.limits,
-	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from`
+	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from, t.basis`
 
 func scanToken(row store.Row) (t Token, err error) {
 	var purpose, kind, limits, from string
 	var created, expires, used int64
 	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
-		&t.Registry, &t.Client, &t.Parent, &created, &expires, &used, &from)
+		&t.Registry, &t.Client, &t.Parent, &created, &expires, &used, &from, &t.basis)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Token{}, ErrNotFound
 	}
@@ -229,10 +229,10 @@ func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d digest) error {
 	}
 	return inserted(tx.ExecContext(ctx, `
 		INSERT INTO account_tokens (id, hash, purpose, owner_kind, owner_source, owner_id, owner_name, name, limits,
-			registry, client, parent, created, expires, used, used_from)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '') ON CONFLICT DO NOTHING`,
+			registry, client, parent, created, expires, used, used_from, basis)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, '', $15) ON CONFLICT DO NOTHING`,
 		t.ID, d[:], string(t.Use), t.Owner.Kind.String(), t.Owner.Source, t.Owner.ID, t.Owner.Name, t.Name, limits,
-		t.Registry, t.Client, t.Parent, ms(t.Created), ms(t.Expires)))
+		t.Registry, t.Client, t.Parent, ms(t.Created), ms(t.Expires), t.basis))
 }
 
 // family is a token and all that was made with it, and with that.

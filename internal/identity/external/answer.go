@@ -33,6 +33,9 @@ type Answer struct {
 	ID     string         `json:"id"`     // never given to anybody else; "": the name
 	Groups []string       `json:"groups"` // all of them, each time; [] are none
 	Claims map[string]any `json:"claims"` // for rules: ${claims.x}, and conditions
+
+	// Generation is another when the password is: a number of changes, or when it was. "": nobody can tell (identity.Generations).
+	Generation string `json:"generation"`
 }
 
 // maxItems bounds groups, claims, and the values of one claim.
@@ -44,7 +47,7 @@ var errUnclear = errors.New("its answer is not of the documented form")
 func (a *Answer) check() error {
 	switch a.Answer {
 	case Rejected, Unknown:
-		if a.Name != "" || a.ID != "" || len(a.Groups) > 0 || len(a.Claims) > 0 {
+		if a.Name != "" || a.ID != "" || a.Generation != "" || len(a.Groups) > 0 || len(a.Claims) > 0 {
 			return errUnclear // it says no and names somebody
 		}
 		return nil
@@ -52,7 +55,7 @@ func (a *Answer) check() error {
 	default:
 		return errUnclear
 	}
-	if a.Name == "" || len(a.Name) > identity.MaxName || !plain(a.Name) || len(a.ID) > identity.MaxName || !plain(a.ID) {
+	if a.Name == "" || len(a.Name) > identity.MaxName || !plain(a.Name) || len(a.ID) > identity.MaxName || !plain(a.ID) || len(a.Generation) > identity.MaxName || !plain(a.Generation) {
 		return errUnclear
 	}
 	if len(a.Claims) > maxItems {

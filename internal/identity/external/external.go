@@ -174,7 +174,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
 		return identity.Verified{}, err
 	}
-	return identity.Verified{Principal: answer.principal(e.source), Credential: "password"}, nil
+	return identity.Verified{Principal: answer.principal(e.source), Credential: "password", Generation: answer.Generation}, nil
 }
 
 // mayAsk says whether a name and a password may be asked about.

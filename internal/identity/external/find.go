@@ -25,8 +25,14 @@ type Sought struct {
 // Find asks the service for somebody by name, and by id unless it is empty. Everybody is unknown where Options.Find is off: no token is
 // handed out to whom nobody could find again.
 func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	p, _, err := e.FindGeneration(ctx, name, id)
+	return p, err
+}
+
+// FindGeneration is Find, with the generation that the service says.
+func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
 	if !e.finds || name == "" || strings.ContainsFunc(name, unicode.IsControl) {
-		return nil, identity.ErrUnknown
+		return nil, "", identity.ErrUnknown
 	}
 	var answer Answer
 	err := e.ask(ctx, func(ctx context.Context) (err error) {
@@ -34,21 +40,21 @@ func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	switch answer.Answer {
 	case Rejected:
-		return nil, identity.ErrRejected
+		return nil, "", &identity.DisabledError{Why: "the service says that it is closed"}
 	case Unknown:
-		return nil, identity.ErrUnknown
+		return nil, "", identity.ErrUnknown
 	}
 	if err := answer.checkGroups(e.groups); err != nil {
 		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
-		return nil, err
+		return nil, "", err
 	}
 	p := answer.principal(e.source)
 	if id != "" && (p.ID != id || p.Name != name) { // somebody else, whatever the service thinks of it
-		return nil, identity.ErrUnknown
+		return nil, "", identity.ErrUnknown
 	}
-	return p, nil
+	return p, answer.Generation, nil
 }

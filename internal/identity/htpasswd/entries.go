@@ -3,6 +3,8 @@ package htpasswd
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +34,12 @@ type entries struct {
 type entry struct {
 	hash      string
 	principal *policy.Principal
+}
+
+// generation stands for the hash, and shows nothing of it.
+func (e *entry) generation() string {
+	sum := sha256.Sum256([]byte("htpasswd generation\x00" + e.hash))
+	return hex.EncodeToString(sum[:])
 }
 
 // Problem is a mistake in the file, in the entries, or in the groups.

@@ -6,7 +6,8 @@
 //
 // Names are exact: "Ann" is not "ann", and a principal bears the file's spelling. A principal's id is
 // its name, as there is nothing else in a line: somebody who is removed and added again under the same
-// name is, to the policy and to whatever was handed out, the same principal.
+// name is, to the policy, the same principal. What was handed out for the password of before has ended: it
+// is bound to the password's hash.
 package htpasswd
 
 import (
@@ -126,7 +127,7 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	if err := answer(f.hashing.CompareFor(ctx, requester(c), e.hash, c.Secret.Reveal())); err != nil {
 		return identity.Verified{}, err
 	}
-	return identity.Verified{Principal: e.principal, Credential: "password"}, nil
+	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
 }
 
 // Dummy costs what a wrong password for one of the entries costs: always the same one for one name,
@@ -150,6 +151,15 @@ func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, erro
 
 // Path returns the path of the file; "": there are entries of the config alone.
 func (f *File) Path() string { return f.path }
+
+// FindGeneration is Find. A password's generation is of its hash: whoever is added again has another, too.
+func (f *File) FindGeneration(_ context.Context, name, id string) (*policy.Principal, string, error) {
+	e, ok := f.entries.Load().named[name]
+	if !ok || id != "" && id != name {
+		return nil, "", identity.ErrUnknown
+	}
+	return e.principal, e.generation(), nil
+}
 
 // Len returns the number of entries.
 func (f *File) Len() int { return len(f.entries.Load().named) }

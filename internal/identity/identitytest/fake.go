@@ -16,6 +16,8 @@ type Fake struct {
 	People map[string]string // name -> password
 	Groups []string          // of everybody
 
+	Generations map[string]string // name -> of which generation the password is; none: it cannot tell
+
 	mu      sync.Mutex
 	down    error
 	asked   []identity.Credentials
@@ -55,7 +57,7 @@ func (f *Fake) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	if c.Secret.Reveal() == "" || subtle.ConstantTimeCompare([]byte(password), []byte(c.Secret.Reveal())) != 1 {
 		return identity.Verified{}, identity.ErrRejected
 	}
-	return identity.Verified{Principal: f.principal(c.Name), Credential: "password"}, nil
+	return identity.Verified{Principal: f.principal(c.Name), Credential: "password", Generation: f.Generations[c.Name]}, nil
 }
 
 // Dummy spends no time, but is remembered.
@@ -72,6 +74,15 @@ func (f *Fake) Find(ctx context.Context, name, id string) (*policy.Principal, er
 		return nil, identity.ErrUnknown
 	}
 	return f.principal(name), nil
+}
+
+// FindGeneration is Find, and says what Generations does.
+func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
+	p, err := f.Find(ctx, name, id)
+	if err != nil {
+		return nil, "", err
+	}
+	return p, f.Generations[name], nil
 }
 
 // note keeps c in list, and says whether the source can answer.

@@ -207,6 +207,24 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 			}
 		}
 	})
+	if g, ok := finder.(identity.Generations); ok {
+		t.Run("a password has one generation", func(t *testing.T) {
+			v, err := s.Source.Authenticate(t.Context(), identity.Credentials{Kind: s.Kind, Name: s.Name, Secret: identity.NewSecret(s.Secret)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, generation, err := g.FindGeneration(t.Context(), known.Name, known.ID)
+			if diff := cmp.Diff(known, found); err != nil || diff != "" {
+				t.Errorf("FindGeneration(%q): %v %s", known.Name, err, diff)
+			}
+			if v.Generation != "" && v.Generation != generation || strings.Contains(generation, s.Secret) {
+				t.Errorf("at sign-in it is %q, when looked up %q", v.Generation, generation)
+			}
+			if _, _, err := g.FindGeneration(t.Context(), known.Name, known.ID+"x"); !errors.Is(err, identity.ErrUnknown) {
+				t.Errorf("another id: %v, want %v", err, identity.ErrUnknown)
+			}
+		})
+	}
 	t.Run("a name with the id of another is unknown", func(t *testing.T) {
 		if _, err := finder.Find(t.Context(), known.Name, known.ID+"x"); !errors.Is(err, identity.ErrUnknown) {
 			t.Errorf("another id: %v, want %v", err, identity.ErrUnknown)

@@ -109,7 +109,11 @@ func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
 		return identity.ErrRejected // either would be "nobody", and succeed
 	}
-	err := c.ldap.Bind(dn, secret)
+	// The control asks for what a password policy has to say. OpenLDAP lets somebody bind whose password was reset, and then refuses
+	// everything but a change of it.
+	answer, err := c.ldap.SimpleBind(&ldap.SimpleBindRequest{
+		Username: dn, Password: secret, Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
+	})
 	if ldap.IsErrorAnyOf(err,
 		ldap.LDAPResultInvalidCredentials,
 		ldap.LDAPResultInappropriateAuthentication, // it has no password
@@ -122,6 +126,11 @@ func (c *conn) bind(dn, secret string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("binding: %w", err)
+	}
+	for _, control := range answer.Controls {
+		if p, ok := control.(*ldap.ControlBeheraPasswordPolicy); ok && p.Error == ldap.BeheraChangeAfterReset {
+			return &identity.DisabledError{Why: "the password was reset, and has to be changed first"}
+		}
 	}
 	return nil
 }

@@ -189,13 +189,13 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 			}
 			return identity.Verified{}, refusal
 		}
-		who, err := d.authenticate(ctx, c.Name, secret)
+		who, generation, err := d.authenticate(ctx, c.Name, secret)
 		if err == nil && who.Name != c.Name {
 			err = d.free(ctx, who.Name)
 		}
 		var verified identity.Verified
 		if err == nil {
-			verified = identity.Verified{Principal: who, Credential: "password"}
+			verified = identity.Verified{Principal: who, Credential: "password", Generation: generation}
 		}
 		d.memory.keep(k, verified, err)
 		return verified, err
@@ -217,9 +217,15 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) err
 
 // Find looks somebody up without a password, by the service account, as he is in the directory now: groups
 // too. Who is disabled or expired there, as far as an entry shows it, is ErrRejected, and so is a name that is ambiguous.
-func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Principal, err error) {
+func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	who, _, err := d.FindGeneration(ctx, name, id)
+	return who, err
+}
+
+// FindGeneration is Find, and says when the password was changed, as far as the directory shows it.
+func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	if !plausible(name) {
-		return nil, identity.ErrUnknown
+		return nil, "", identity.ErrUnknown
 	}
 	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)
 	defer cancel()
@@ -231,8 +237,9 @@ func (d *Directory) Find(ctx context.Context, name, id string) (who *policy.Prin
 		if id != "" && u.id != id {
 			return identity.ErrUnknown
 		}
+		of = generation(u.entry)
 		who, err = d.principal(c, u)
 		return err
 	})
-	return who, err
+	return who, of, err
 }

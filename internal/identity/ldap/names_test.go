@@ -200,7 +200,7 @@ func TestAPrincipalIsWhatTheDirectorySays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := identity.Verified{Credential: "password", Principal: &policy.Principal{
+	want := identity.Verified{Credential: "password", Generation: "ldap", Principal: &policy.Principal{
 		Kind: policy.User, Name: "alice", Source: "ldap:corp", ID: o.attribute(t, "uid=alice,ou=people,dc=example,dc=com", "entryUUID"),
 		Groups: []string{"dev"}, Claims: map[string]any{"email": "alice@example.com", "departments": []string{"3", "7"}},
 	}}

@@ -10,10 +10,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory itself.
-func (d *Directory) authenticate(ctx context.Context, name, secret string) (*policy.Principal, error) {
+// authenticate asks the directory itself. The generation is "" where the entry is not seen as Find sees it.
+func (d *Directory) authenticate(ctx context.Context, name, secret string) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
-		return d.bindFirst(ctx, name, secret)
+		who, err = d.bindFirst(ctx, name, secret)
+		return who, "", err
 	}
 	var u *user
 	var searched time.Duration
@@ -23,7 +24,7 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string) (*pol
 		searched = time.Since(began)
 		return err
 	}); err != nil {
-		return nil, d.refuse(ctx, err)
+		return nil, "", d.refuse(ctx, err)
 	}
 	if err := d.ask(ctx, binder, func(c *conn) error {
 		began := time.Now()
@@ -33,9 +34,11 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string) (*pol
 		}
 		return err
 	}); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return d.admit(ctx, u)
+	u.bound = true
+	who, err = d.admit(ctx, u)
+	return who, generation(u.entry), err // of before the bind: a password that was changed meanwhile is another
 }
 
 // bindsFirst says whether there is nobody to look somebody up as, but himself.
@@ -76,6 +79,7 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string) (who *po
 		if err != nil {
 			return err
 		}
+		u.bound = true
 		who, err = d.principal(c, u)
 		return err
 	})

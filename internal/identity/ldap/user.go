@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,6 +21,7 @@ type user struct {
 	entry    *ldap.Entry
 	name, id string
 	spelled  string // the name as the directory spells it: queries use this, whatever rules are told
+	bound    bool   // the directory has accepted his password just now
 }
 
 // plausible refuses names that no directory should be asked for: with spaces at their ends, which
@@ -86,7 +86,7 @@ func (d *Directory) lookup(name string) *ldap.SearchRequest {
 // attributes are those of people that are asked for.
 func (d *Directory) attributes() []string {
 	o := &d.o.User
-	list := append([]string{o.NameAttribute}, statusAttributes...)
+	list := slices.Concat([]string{o.NameAttribute}, statusAttributes, generationAttributes)
 	if o.IDAttribute != "" {
 		list = append(list, o.IDAttribute)
 	} else {
@@ -148,9 +148,9 @@ func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 // principal makes u's principal, with the groups of now. It is ErrRejected if the entry says that it is no
 // longer good. The connection is needed for groups alone.
 func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
-	if why := disabled(u.entry, d.now()); why != "" {
+	if why := disabled(u, d.now()); why != "" {
 		d.log.Info("refused: the entry is not in use", "dn", u.entry.DN, "because", why)
-		return nil, identity.ErrRejected
+		return nil, &identity.DisabledError{Why: why}
 	}
 	groups, err := d.groups(c, u)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
@@ -204,29 +204,4 @@ func valueInDN(text, attribute string) string {
 		return ""
 	}
 	return name.Value(attribute)
-}
-
-// statusAttributes are where directories keep that somebody is disabled or expired.
-var statusAttributes = []string{"userAccountControl", "accountExpires", "nsAccountLock", "loginDisabled", "pwdAccountLockedTime", "pwdEndTime"}
-
-// disabled says why an entry is not to be used; "" if nothing shows it. At a bind the directory itself
-// refuses. This is for looking people up without a password: a refresh must end with the account.
-func disabled(e *ldap.Entry, now time.Time) string {
-	text := e.GetEqualFoldAttributeValue
-	switch {
-	case accountDisabled(text("userAccountControl")): // Active Directory
-		return "userAccountControl says so"
-	case windowsTimePassed(text("accountExpires"), now): // Active Directory
-		return "accountExpires has passed"
-	case strings.EqualFold(text("nsAccountLock"), "true"): // 389, FreeIPA
-		return "nsAccountLock is set"
-	case strings.EqualFold(text("loginDisabled"), "true"): // eDirectory
-		return "loginDisabled is set"
-	case text("pwdAccountLockedTime") == "000001010000Z": // OpenLDAP: until an administrator unlocks it
-		return "pwdAccountLockedTime is for ever"
-	}
-	if ends, err := time.Parse("20060102150405Z", text("pwdEndTime")); err == nil && !now.Before(ends) { // OpenLDAP
-		return "pwdEndTime has passed"
-	}
-	return ""
 }

@@ -10,21 +10,33 @@ import (
 // accountDisable is the bit ACCOUNTDISABLE of userAccountControl.
 const accountDisable = 0x2
 
-func accountDisabled(control string) bool {
+// accountDisabled says what is against an account by its userAccountControl.
+func accountDisabled(control string) string {
 	bits, err := strconv.ParseInt(control, 10, 64)
-	return err == nil && bits&accountDisable != 0
+	switch {
+	case err != nil:
+		return "is no number"
+	case bits&accountDisable != 0:
+		return "says that it is disabled"
+	}
+	return ""
 }
 
 // windowsEpoch is 1601-01-01 in Unix seconds; Windows counts 100 ns steps from there.
 const windowsEpoch = -11_644_473_600
 
 // windowsTimePassed reads accountExpires. 0 and the largest number mean never.
-func windowsTimePassed(text string, now time.Time) bool {
+func windowsTimePassed(text string, now time.Time) string {
 	steps, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || steps <= 0 || steps == 1<<63-1 {
-		return false
+	switch {
+	case err != nil:
+		return "is no time"
+	case steps <= 0 || steps == 1<<63-1:
+		return ""
+	case now.Before(time.Unix(windowsEpoch+steps/1e7, steps%1e7*100)):
+		return ""
 	}
-	return !now.Before(time.Unix(windowsEpoch+steps/1e7, steps%1e7*100))
+	return "has passed"
 }
 
 // guid prints an objectGUID as Windows does: its first three numbers are stored with the least byte first.

@@ -67,40 +67,76 @@ func annDN2(t *testing.T) string {
 func TestAnEntryThatIsNotInUse(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }
+	day := func(days int) string { return fmt.Sprint(now.Unix()/86400 + int64(days)) }
 	for _, tt := range []struct {
-		says string
-		good bool
+		says   string
+		enters bool // with the right password
+		found  bool // without one
 	}{
-		{"userAccountControl: 512", true},
-		{"userAccountControl: 514", false},
-		{"userAccountControl: 66050", false},
-		{"userAccountControl: odd", true},
-		{"accountExpires: 0", true},
-		{"accountExpires: 9223372036854775807", true},
-		{"accountExpires: " + windows(now.Add(time.Second)), true},
-		{"accountExpires: " + windows(now), false},
-		{"accountExpires: " + windows(now.AddDate(-1, 0, 0)), false},
-		{"nsAccountLock: TRUE", false},
-		{"nsaccountlock: true", false},
-		{"nsAccountLock: FALSE", true},
-		{"loginDisabled: TRUE", false},
-		{"pwdAccountLockedTime: 000001010000Z", false},
-		{"pwdAccountLockedTime: 20261123115500Z", true}, // for a while, after wrong passwords: the directory refuses those
-		{"pwdEndTime: 20261123120000Z", false},
-		{"pwdEndTime: 20261123120001Z", true},
+		{"userAccountControl: 512", true, true},
+		{"userAccountControl: 514", false, false},
+		{"userAccountControl: 66050", false, false},
+		{"userAccountControl: odd", false, false},
+		{"accountExpires: 0", true, true},
+		{"accountExpires: 9223372036854775807", true, true},
+		{"accountExpires: " + windows(now.Add(time.Second)), true, true},
+		{"accountExpires: " + windows(now), false, false},
+		{"accountExpires: " + windows(now.AddDate(-1, 0, 0)), false, false},
+		{"accountExpires: soon", false, false},
+		{"pwdLastSet: 0", false, false},
+		{"pwdLastSet: " + windows(now), true, true},
+		{"nsAccountLock: TRUE", false, false},
+		{"nsaccountlock: true", false, false},
+		{"nsAccountLock: FALSE", true, true},
+		{"loginDisabled: TRUE", false, false},
+		{"loginExpirationTime: 20261123115959Z", false, false},
+		{"pwdReset: TRUE", false, false},
+		{"pwdReset: FALSE", true, true},
+		{"pwdAccountLockedTime: 000001010000Z", false, false},
+		{"pwdAccountLockedTime: 20261123115500Z", true, false}, // whether that ends is in a policy: the next sign-in ends it
+		{"pwdStartTime: 20261123120001Z", false, false},
+		{"pwdStartTime: 20261123120000Z", true, true},
+		{"pwdEndTime: 20261123120000Z", false, false},
+		{"pwdEndTime: 20261123120001Z", true, true},
+		{"krbPrincipalExpiration: 20261123120000Z", false, false},
+		{"krbPrincipalExpiration: 20261123120001Z", true, true},
+		{"krbPrincipalExpiration: 20261123120000.5Z", false, false},
+		{"krbPrincipalExpiration: 202611231200Z", false, false},
+		{"krbPrincipalExpiration: 20261123135959+0200", false, false},
+		{"krbPrincipalExpiration: 20261123140001+0200", true, true},
+		{"krbPrincipalExpiration: 2026112314+02", false, false},
+		{"krbPrincipalExpiration: never", false, false},
+		{"krbPrincipalExpiration: 20261123120000", false, false},
+		{"shadowExpire: -1", true, true},
+		{"shadowExpire: 0", false, false},
+		{"shadowExpire: " + day(1), true, true},
+		{"shadowExpire: " + day(0), false, false},
+		{"shadowExpire: " + day(-400), false, false},
+		{"shadowExpire: odd", false, false},
 	} {
-		f := newFake(t)
-		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
-		f.binds["CN=Ann,DC=corp"] = 0
-		options := f.options()
-		options.Now = func() time.Time { return now }
-		d := open(t, options)
-		want := map[bool]error{false: identity.ErrRejected}[tt.good]
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !errors.Is(err, want) {
-			t.Errorf("%s: the right password: %v, want %v", tt.says, err, want)
-		}
-		if _, err := d.Find(t.Context(), "ann", "7"); !errors.Is(err, want) {
-			t.Errorf("%s: looked up: %v, want %v", tt.says, err, want)
+		for _, template := range []bool{false, true} { // with somebody who looks people up, and without
+			f := newFake(t)
+			f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
+			f.entries["CN=ann,DC=corp base (objectClass=*)"] = f.entries["dc=corp sub (sAMAccountName=ann)"]
+			f.binds["CN=ann,DC=corp"] = 0
+			options := f.options()
+			options.Now = func() time.Time { return now }
+			if template {
+				options.User.DN, options.User.Base, options.User.Filter = "CN={name},DC=corp", "", ""
+			}
+			d := open(t, options)
+			errs := map[bool]error{false: identity.ErrRejected}
+			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !errors.Is(err, errs[tt.enters]) {
+				t.Errorf("%s, template %v: the right password: %v, want %v", tt.says, template, err, errs[tt.enters])
+			}
+			_, err := d.Find(t.Context(), "ann", "7")
+			if !errors.Is(err, errs[tt.found]) {
+				t.Errorf("%s, template %v: looked up: %v, want %v", tt.says, template, err, errs[tt.found])
+			}
+			attribute, _, _ := strings.Cut(tt.says, ":")
+			if why, ok := errors.AsType[*identity.DisabledError](err); ok == tt.found || ok && !strings.HasPrefix(strings.ToLower(why.Why), strings.ToLower(attribute)) {
+				t.Errorf("%s: it is disabled because: %v", tt.says, why)
+			}
 		}
 	}
 }

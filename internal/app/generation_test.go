@@ -1,0 +1,92 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+)
+
+// docker keeps a refresh token in place of a password of the htpasswd file. It ends when the password is changed there, and when the
+// entry is removed, whether it is added again or not.
+func TestARefreshTokenEndsWithItsPasswordInTheFile(t *testing.T) {
+	f := newFolder(t)
+	a, err := app.New(t.Context(), f.loadWith("identity: [{ accounts: {} }, { htpasswd: { file: users } }]\n"+anyPort+rule("a")), app.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	ask := func(form url.Values) (int, string) {
+		form.Set("service", "r.example.com")
+		form.Set("client_id", "docker")
+		r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		var answer struct {
+			Refresh string `json:"refresh_token"`
+		}
+		_ = json.Unmarshal(w.Body.Bytes(), &answer)
+		return w.Code, answer.Refresh
+	}
+	login := func(password string) string {
+		t.Helper()
+		code, refresh := ask(url.Values{"grant_type": {"password"}, "username": {"ann"}, "password": {password}, "access_type": {"offline"}})
+		if code != 200 || refresh == "" {
+			t.Fatalf("signing in: %d", code)
+		}
+		return refresh
+	}
+	refreshes := func(what, token string, want int) {
+		t.Helper()
+		if code, again := ask(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); code != want || want == 200 && again != token {
+			t.Errorf("%s: %d, want %d", what, code, want)
+		}
+		r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
+		r.SetBasicAuth("<token>", token)
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		if w.Code != want || strings.Contains(w.Body.String(), token) {
+			t.Errorf("%s, by Basic: %d %s, want %d", what, w.Code, w.Body, want)
+		}
+	}
+	reload := func(users string) {
+		t.Helper()
+		f.write("users", users)
+		if err := a.Reload(t.Context(), f.loadWith("identity: [{ accounts: {} }, { htpasswd: { file: users } }]\n"+anyPort+rule("a"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash := func(password string) string {
+		t.Helper()
+		h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(h)
+	}
+	users, err := os.ReadFile(filepath.Join(f.dir, "users"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := "bob:" + hash("of bob") + "\n"
+	first := login("ann-password")
+	refreshes("at first", first, 200)
+	reload(string(users) + other)
+	refreshes("another entry was added", first, 200)
+	reload(other + "ann:" + hash("another password") + "\n")
+	refreshes("the password was changed", first, 401)
+	second := login("another password")
+	refreshes("a new one", second, 200)
+	reload(other)
+	refreshes("the entry was removed", second, 401)
+	reload(other + "ann:" + hash("another password") + "\n")
+	refreshes("it was added again, with the same password", second, 401)
+}

@@ -1,0 +1,97 @@
+package accounts_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+)
+
+// What was exchanged for a password of another source ends when that is changed there, as it does for a password of ours. An access
+// token and what is made with it stay: they stand for themselves.
+func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.Tend(t.Context()) // so that there are warm ones
+		h.directory.Generations = map[string]string{"dora": "first"}
+		refresh := h.refresh("dora", "directory password")
+		_, session := h.session("dora", "directory password")
+		_, access, err := h.AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Source: "ldap:corp", Name: "dora"}, Name: "laptop"})
+		is(t, "a token", err, nil)
+		byToken := h.refresh("dora", access.Reveal())
+		want := func(when string, want map[string]bool) {
+			t.Helper()
+			for what, c := range map[string]identity.Credentials{
+				"the refresh token": refreshing(refresh), "it by Basic": shown("<token>", refresh), "the session": inSession(session),
+				"the access token": shown("dora", access.Reveal()), "the refresh token that it was exchanged for": refreshing(byToken),
+			} {
+				allowed := want["all"] || strings.Contains(what, "access token") || strings.Contains(what, "exchanged")
+				if got := h.enters(c); got == "user:dora" != allowed {
+					t.Errorf("%s: %s: %s", when, what, got)
+				}
+			}
+		}
+		for range 2 {
+			want("before", map[string]bool{"all": true})
+		}
+		h.directory.Generations["dora"] = "second"
+		for range 2 {
+			want("after the change", nil)
+		}
+		h.directory.Generations["dora"] = "first" // as when a file is restored
+		want("after it was taken back", map[string]bool{"all": true})
+		delete(h.directory.Generations, "dora") // the directory does not say any more
+		want("when nobody can tell", map[string]bool{"all": true})
+	})
+}
+
+// A password that is changed between being checked and being exchanged leaves nothing behind.
+func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.directory.Generations = map[string]string{"dora": "first"}
+		c := shown("dora", "directory password")
+		v, err := h.chain.Authenticate(t.Context(), c)
+		is(t, "signing in", err, nil)
+		h.directory.Generations["dora"] = "second"
+		secret, err := h.IssueRefresh(t.Context(), c, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.enters(refreshing(secret.Reveal())); got != "rejected" {
+			t.Errorf("what was made with the password of before: %s", got)
+		}
+	})
+}
+
+// A token that was made before there were generations, or while nobody could tell, is bound to none: it is void where the source can
+// tell. What is kept of a generation is not the generation.
+func TestATokenThatIsBoundToNothing(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		unbound := h.refresh("dora", "directory password")
+		if got := h.enters(refreshing(unbound)); got != "user:dora" {
+			t.Errorf("while nobody can tell: %s", got)
+		}
+		h.directory.Generations = map[string]string{"dora": "canary of a generation"}
+		if got := h.enters(refreshing(unbound)); got != "rejected" {
+			t.Errorf("when somebody can: %s", got)
+		}
+		first, second := h.refresh("dora", "directory password"), h.refresh("dora", "directory password")
+		if h.enters(refreshing(first)) != "user:dora" || h.enters(refreshing(second)) != "user:dora" {
+			t.Error("two of the same generation do not hold")
+		}
+		seen := make(map[string]bool)
+		for _, row := range h.everything() {
+			if strings.Contains(row, "canary") {
+				t.Errorf("a generation is kept: %s", row)
+			}
+			seen[row] = true
+		}
+		h.directory.Fail(errors.New("the wire is cut"))
+		h.clock.add(time.Minute)
+		if got := h.enters(refreshing(first)); got == "user:dora" || got == "rejected" {
+			t.Errorf("an outage: %s", got)
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package ldap_test
+
+import (
+	"errors"
+	"testing"
+
+	client "github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// OpenLDAP lets somebody bind whose password was reset, and then nothing else; and it does not look at shadowExpire. Each is refused
+// alike, with a service account and without.
+func TestWhomOpenLDAPLetsBindAllTheSame(t *testing.T) {
+	o := company(t)
+	service, template := o.options(), o.options()
+	template.BindDN, template.BindPasswordFile = "", ""
+	template.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
+	for _, tt := range []struct {
+		what    string
+		changes map[string][]string
+		enters  bool
+		found   bool
+	}{
+		{"nothing", nil, true, true},
+		{"pwdReset", map[string][]string{"pwdReset": {"TRUE"}}, false, false},
+		{"a lock without end", map[string][]string{"pwdAccountLockedTime": {"000001010000Z"}}, false, false},
+		{"shadowExpire", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"1000"}}, false, false},
+		{"shadowExpire of nobody", map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}, "shadowExpire": {"-1"}}, true, true},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			const dn = "uid=erin,ou=people,dc=example,dc=com"
+			o.add(t, dn, "the right one")
+			if tt.changes != nil {
+				change := client.NewModifyRequest(dn, nil)
+				for attribute, values := range tt.changes {
+					change.Replace(attribute, values)
+				}
+				if err := o.Admin(t).Modify(change); err != nil {
+					t.Fatal(err)
+				}
+			}
+			errs := map[bool]error{false: identity.ErrRejected}
+			for how, options := range map[string]ldap.Options{"a service account": service, "a template": template} {
+				d := open(t, options)
+				for range 2 { // the second time on a connection that was used
+					if _, err := d.Authenticate(t.Context(), identity.NewCredentials("erin", "the right one")); !errors.Is(err, errs[tt.enters]) {
+						t.Errorf("%s: the right password: %v, want %v", how, err, errs[tt.enters])
+					}
+					if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+						t.Errorf("%s: somebody else after that: %v", how, err)
+					}
+				}
+			}
+			if _, err := open(t, service).Find(t.Context(), "erin", ""); !errors.Is(err, errs[tt.found]) {
+				t.Errorf("looked up: %v, want %v", err, errs[tt.found])
+			}
+		})
+	}
+}
+
+// The generation is another when the password was changed, and the same otherwise, at sign-in and when somebody is looked up.
+func TestAPasswordsGeneration(t *testing.T) {
+	o := company(t)
+	const dn = "uid=finn,ou=people,dc=example,dc=com"
+	o.add(t, dn, "the first one")
+	d := open(t, o.options())
+	look := func(password string) (signedIn, found string) {
+		t.Helper()
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials("finn", password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, found, err = d.FindGeneration(t.Context(), "finn", v.Principal.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Generation, found
+	}
+	before, found := look("the first one")
+	if before == "" || before != found {
+		t.Errorf("%q at sign-in, %q when looked up", before, found)
+	}
+	change := client.NewModifyRequest(dn, nil)
+	change.Replace("mail", []string{"finn@example.com"})
+	if err := o.Admin(t).Modify(change); err != nil {
+		t.Fatal(err)
+	}
+	if same, _ := look("the first one"); same != before {
+		t.Errorf("another attribute was changed: %q, and it was %q", same, before)
+	}
+	change = client.NewModifyRequest(dn, nil)
+	change.Replace("userPassword", []string{"the second one"})
+	change.Replace("pwdChangedTime", []string{"20261123120000Z"}) // the server writes seconds, which this test has none of
+	change.Controls = []client.Control{client.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")}
+	if err := o.Admin(t).Modify(change); err != nil {
+		t.Fatal(err)
+	}
+	after, found := look("the second one")
+	if after == before || after != found {
+		t.Errorf("after the change %q, looked up %q, and it was %q", after, found, before)
+	}
+}
