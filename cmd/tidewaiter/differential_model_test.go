@@ -1,0 +1,405 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pgregory.net/rapid"
+)
+
+// What follows is a second Tidewaiter, written from the documentation and not from the code: rules, conditions with typed
+// claims, and who may do what. It is as simple as it can be, and shares nothing with the first but the words.
+
+// number is a number of JSON: as it is written, and its one canonical text.
+type number struct{ written, text string }
+
+var numbers = []number{{"2", "2"}, {"2.0", "2"}, {"20e-1", "2"}, {"3", "3"}, {"3.0", "3"}, {"2.5", "2.5"}, {"9007199254740993", "9007199254740993"}, {"9007199254740992", "9007199254740992"}}
+
+// A value is a string, a bool, a number or a []any of these; nil is null.
+
+func jsonOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return strconv.Quote(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case number:
+		return v.written
+	}
+	items := []string{}
+	for _, item := range v.([]any) {
+		items = append(items, jsonOf(item))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
+}
+
+// textsOf is what a value stands for in a path.
+func textsOf(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case bool:
+		return []string{strconv.FormatBool(v)}
+	case number:
+		return []string{v.text}
+	case []any:
+		var texts []string
+		for _, item := range v {
+			if _, list := item.([]any); !list {
+				texts = append(texts, textsOf(item)...)
+			}
+		}
+		return texts
+	}
+	return nil
+}
+
+// caller is somebody with a credential.
+type caller struct {
+	as         string // as rules call them; "anonymous"
+	groups     []string
+	claims     map[string]any
+	login, key string
+	known      bool // a source knows the name without a credential, with groups and claims
+}
+
+func (c *caller) subjects() []string {
+	if c.as == "anonymous" {
+		return []string{"anyone", "anonymous"}
+	}
+	subjects := []string{"anyone", "signed-in", c.as}
+	for _, g := range c.groups {
+		subjects = append(subjects, "group:"+g)
+	}
+	return subjects
+}
+
+// person is what ${user} stands for.
+func (c *caller) person() string {
+	name, _ := strings.CutPrefix(c.as, "user:")
+	if name == c.as {
+		return ""
+	}
+	return name
+}
+
+// question is a request.
+type question struct {
+	*caller
+	registry, client string
+	ip               netip.Addr // the zero Addr: not known
+	names            []string
+}
+
+var actions = []string{"pull", "push", "delete"}
+
+// law is a rule.
+type law struct {
+	name       string
+	deny       bool
+	stored     bool // in the database
+	subjects   []string
+	registries []string
+	patterns   []string
+	actions    []string
+	when       *test
+}
+
+// test is a condition: its text, and what it comes to.
+type test struct {
+	text string
+	of   func(q *question) (bool, error)
+}
+
+var errUnequal = errors.New("it cannot be evaluated")
+
+// equal compares two values.
+func equal(a, b any) (bool, error) {
+	switch a := a.(type) {
+	case string:
+		if b, ok := b.(string); ok {
+			return a == b, nil
+		}
+	case bool:
+		if b, ok := b.(bool); ok {
+			return a == b, nil
+		}
+	case number:
+		if b, ok := b.(number); ok {
+			return a.text == b.text, nil
+		}
+	}
+	return false, errUnequal
+}
+
+// within looks for a value in a list.
+func within(a any, list []any) (bool, error) {
+	var failed error
+	for _, b := range list {
+		same, err := equal(a, b)
+		if same {
+			return true, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return false, failed
+}
+
+func (r *law) holds(q *question) (bool, error) {
+	if r.when == nil {
+		return true, nil
+	}
+	return r.when.of(q)
+}
+
+// applies says whether a rule that reaches somebody takes effect for the request.
+func (r *law) applies(q *question) bool {
+	holds, err := r.holds(q)
+	return r.deny && (holds || err != nil) || !r.deny && holds && err == nil
+}
+
+func meet(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+func (r *law) reaches(q *question, name string) bool {
+	return meet(r.subjects, q.subjects()) && (len(r.registries) == 0 || slices.Contains(r.registries, q.registry)) &&
+		slices.ContainsFunc(r.patterns, func(p string) bool { return matches(strings.Split(p, "/"), strings.Split(name, "/"), q.caller) })
+}
+
+// matches holds a pattern against a name.
+func matches(pattern, name []string, who *caller) bool {
+	if len(pattern) == 0 {
+		return len(name) == 0
+	}
+	claim, isClaim := strings.CutPrefix(pattern[0], "${claims.")
+	switch {
+	case pattern[0] == "**":
+		for n := range len(name) + 1 {
+			if (n > 0 || len(pattern) > 1) && matches(pattern[1:], name[n:], who) {
+				return true
+			}
+		}
+		return false
+	case isClaim:
+		for _, text := range textsOf(who.claims[strings.TrimSuffix(claim, "}")]) {
+			parts := strings.Split(text, "/")
+			if text != "" && len(parts) <= len(name) && slices.Equal(parts, name[:len(parts)]) && matches(pattern[1:], name[len(parts):], who) {
+				return true
+			}
+		}
+		return false
+	case len(name) == 0:
+		return false
+	case pattern[0] == "${user}":
+		return who.person() == name[0] && matches(pattern[1:], name[1:], who)
+	}
+	return (pattern[0] == "*" || pattern[0] == name[0]) && matches(pattern[1:], name[1:], who)
+}
+
+// grants are what the rules grant of each name.
+func grants(rules []law, q *question) map[string][]string {
+	granted := map[string][]string{}
+	for _, name := range q.names {
+		granted[name] = []string{}
+		for _, action := range actions {
+			allowed, denied := false, false
+			for i := range rules {
+				if r := &rules[i]; slices.Contains(r.actions, action) && r.reaches(q, name) && r.applies(q) {
+					allowed, denied = allowed || !r.deny, denied || r.deny
+				}
+			}
+			if allowed && !denied {
+				granted[name] = append(granted[name], action)
+			}
+		}
+	}
+	return granted
+}
+
+// Generators.
+
+func drawOne[T any](t *rapid.T, label string, of ...T) T { return rapid.SampledFrom(of).Draw(t, label) }
+
+var claimNames = []string{"level", "flag", "team", "list"}
+
+func drawScalar(t *rapid.T) any {
+	if rapid.Bool().Draw(t, "is a number") {
+		return rapid.SampledFrom(numbers).Draw(t, "number")
+	}
+	return drawOne[any](t, "value", "2", "3", "a", "true", "a/b", "A*", true, false, "")
+}
+
+func drawClaims(t *rapid.T) map[string]any {
+	claims := map[string]any{}
+	for _, name := range claimNames {
+		switch drawOne(t, name, "is a value", "is a value", "is a list", "is null", "is missing") {
+		case "is a value":
+			claims[name] = drawScalar(t)
+		case "is a list":
+			claims[name] = rapid.SliceOfN(rapid.Custom(drawScalar), 1, 3).Draw(t, "items")
+		case "is null":
+			claims[name] = nil
+		}
+	}
+	return claims
+}
+
+func drawGroups(t *rapid.T) []string {
+	groups := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"dev", "Dev", "dev ops", "d*v", "dév", "${user}"}), 0, 3, rapid.ID).Draw(t, "groups")
+	slices.Sort(groups)
+	return groups
+}
+
+// drawTest draws a condition.
+func drawTest(t *rapid.T, depth int) *test {
+	switch kind := drawOne(t, "condition", "claim", "claim", "claim", "claim", "joined", "address", "group", "time", "registry", "client", "user"); {
+	case kind == "joined" && depth > 0:
+		a, b := drawTest(t, depth-1), drawTest(t, depth-1)
+		switch drawOne(t, "joined by", "&&", "||", "!") {
+		case "&&":
+			return &test{"(" + a.text + ") && (" + b.text + ")", func(q *question) (bool, error) { return both(a, b, q) }}
+		case "||":
+			return &test{"(" + a.text + ") || (" + b.text + ")", func(q *question) (bool, error) {
+				no, err := both(not(a), not(b), q)
+				return !no && err == nil, err
+			}}
+		}
+		return &test{"!(" + a.text + ")", not(a).of}
+	case kind == "address":
+		net := drawOne(t, "network", "10.0.0.0/8", "2001:db8::/32")
+		return &test{fmt.Sprintf("cidr(%q).containsIP(request.ip)", net), func(q *question) (bool, error) {
+			if !q.ip.IsValid() {
+				return false, errUnequal
+			}
+			return netip.MustParsePrefix(net).Contains(q.ip), nil
+		}}
+	case kind == "group":
+		g := drawOne(t, "group", "dev", "Dev", "d*v")
+		return &test{fmt.Sprintf("%q in groups", g), func(q *question) (bool, error) { return slices.Contains(q.groups, g), nil }}
+	case kind == "time":
+		return drawOne(t, "time", &test{`now >= timestamp("2020-01-01T00:00:00Z")`, always(true)}, &test{`now < timestamp("2020-01-01T00:00:00Z")`, always(false)})
+	case kind == "registry":
+		return &test{`registry == "one"`, func(q *question) (bool, error) { return q.registry == "one", nil }}
+	case kind == "client":
+		return &test{`client.startsWith("docker/")`, func(q *question) (bool, error) { return strings.HasPrefix(q.client, "docker/"), nil }}
+	case kind == "user":
+		return &test{`user == "ann"`, func(q *question) (bool, error) { return q.person() == "ann", nil }}
+	}
+	return drawClaimTest(t)
+}
+
+func always(holds bool) func(*question) (bool, error) {
+	return func(*question) (bool, error) { return holds, nil }
+}
+
+func not(a *test) *test {
+	return &test{"", func(q *question) (bool, error) {
+		holds, err := a.of(q)
+		return !holds && err == nil, err
+	}}
+}
+
+// both is false if either is, whatever is wrong with the other.
+func both(a, b *test, q *question) (bool, error) {
+	x, xErr := a.of(q)
+	y, yErr := b.of(q)
+	if xErr == nil && !x || yErr == nil && !y {
+		return false, nil
+	}
+	return xErr == nil && yErr == nil, errors.Join(xErr, yErr)
+}
+
+func drawClaimTest(t *rapid.T) *test {
+	name := rapid.SampledFrom(claimNames).Draw(t, "claim")
+	literal, other := drawScalar(t), drawScalar(t)
+	read := func(q *question) (any, error) {
+		if v := q.claims[name]; v != nil {
+			return v, nil
+		}
+		return nil, errUnequal
+	}
+	claim := "claims." + name
+	switch drawOne(t, "test", "==", "==", "!=", "in", "contains", "<", "has") {
+	case "==":
+		return &test{claim + " == " + jsonOf(literal), func(q *question) (bool, error) {
+			v, err := read(q)
+			if err != nil {
+				return false, err
+			}
+			return equal(v, literal)
+		}}
+	case "!=":
+		return &test{jsonOf(literal) + " != " + claim, func(q *question) (bool, error) {
+			v, err := read(q)
+			if err != nil {
+				return false, err
+			}
+			same, err := equal(v, literal)
+			return !same && err == nil, err
+		}}
+	case "in":
+		return &test{claim + " in [" + jsonOf(literal) + ", " + jsonOf(other) + "]", func(q *question) (bool, error) {
+			v, err := read(q)
+			if err != nil {
+				return false, err
+			}
+			return within(v, []any{literal, other})
+		}}
+	case "contains":
+		return &test{jsonOf(literal) + " in " + claim, func(q *question) (bool, error) {
+			v, err := read(q)
+			if list, ok := v.([]any); ok && err == nil {
+				return within(literal, list)
+			}
+			return false, errUnequal
+		}}
+	case "<":
+		return &test{claim + " < 2.25", func(q *question) (bool, error) {
+			v, err := read(q)
+			n, ok := v.(number)
+			if err != nil || !ok {
+				return false, errUnequal
+			}
+			f, err := strconv.ParseFloat(n.text, 64)
+			return f < 2.25, err
+		}}
+	}
+	return &test{"has(" + claim + ")", func(q *question) (bool, error) { return q.claims[name] != nil, nil }}
+}
+
+func drawLaw(t *rapid.T, n int, callers []*caller) law {
+	subjects := []string{"anyone", "signed-in", "group:dev", "group:Dev", "group:dev ops", "group:dév", "group:ops", "anonymous"}
+	for _, c := range callers {
+		if c.as != "anonymous" {
+			subjects = append(subjects, c.as)
+		}
+	}
+	r := law{
+		name: fmt.Sprint("rule ", n), deny: rapid.IntRange(0, 2).Draw(t, "deny") == 0, stored: rapid.IntRange(0, 3).Draw(t, "stored") == 0,
+		subjects: rapid.SliceOfNDistinct(rapid.SampledFrom(subjects), 1, 3, rapid.ID).Draw(t, "subjects"),
+		patterns: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
+			"**", "**", "prod/**", "e/${claims.level}", "e/${claims.list}", "${claims.team}/**", "*/${claims.flag}", "team/*", "e/*", "${user}/**", "a/b",
+		}), 1, 2, rapid.ID).Draw(t, "patterns"),
+		actions: rapid.SliceOfNDistinct(rapid.SampledFrom(actions), 1, 3, rapid.ID).Draw(t, "actions"),
+	}
+	if rapid.IntRange(0, 3).Draw(t, "at") == 0 {
+		r.registries = []string{drawOne(t, "registry", "one", "two")}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "conditional") > 0 {
+		r.when = drawTest(t, 2)
+	}
+	if !meet(r.subjects, []string{"anyone", "signed-in", "group:dev", "group:Dev", "group:dev ops", "group:dév", "group:ops"}) { // of these some are users, and have claims
+		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
+		if len(r.patterns) == 0 {
+			r.patterns = []string{"prod/**"}
+		}
+	}
+	return r
+}

@@ -1,0 +1,594 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/bcrypt"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// one is a Tidewaiter that runs, with every source that needs no other program.
+type one struct {
+	dir     string
+	app     *app.App
+	api     http.Handler
+	hash    string // of the password "pw"
+	signer  jose.Signer
+	issuer  string
+	shop    string
+	answers map[string]string // of the external source: name -> answer
+	fixed   []*caller
+	n       atomic.Int64
+}
+
+func newOne(t *testing.T) *one {
+	t.Helper()
+	o := &one{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}}
+	o.tidewaiter(t, "", "init", "--dir", o.dir)
+	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.hash = string(hash)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			_, _ = w.Write(keys)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"issuer": %q, "jwks_uri": %q}`, o.issuer, o.issuer+"/keys")
+	}))
+	t.Cleanup(issuer.Close)
+	o.issuer = issuer.URL
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Name string
+			Find *struct{ Name string }
+		}
+		_ = json.NewDecoder(r.Body).Decode(&q)
+		if q.Find != nil {
+			q.Name = q.Find.Name
+		}
+		answer, ok := o.answers[q.Name]
+		if !ok {
+			answer = `{"answer": "unknown"}`
+		}
+		_, _ = w.Write([]byte(answer))
+	}))
+	t.Cleanup(shop.Close)
+	o.shop = shop.URL
+
+	cfg := o.config(t, nil)
+	file := filepath.Join(o.dir, "tidewaiter.yaml")
+	o.tidewaiter(t, "", "group", "add", "dev", "--config", file)
+	o.tidewaiter(t, "", "group", "add", "ops", "--config", file)
+	o.tidewaiter(t, "pw-of-ann", "user", "add", "ann", "--group", "dev", "--password-stdin", "--config", file)
+	secret := o.tidewaiter(t, "", "robot", "add", "bot", "--group", "ops", "--config", file)
+	o.tidewaiter(t, "", "namespace", "add", "team", "--owner", "user:somebody", "--visibility", "internal", "--config", file)
+	o.tidewaiter(t, "", "namespace", "member", "add", "team", "group:dev", "writer", "--config", file)
+	if o.app, err = app.New(t.Context(), cfg, app.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.app.Close(context.Background()) })
+	o.api = o.app.Handler()
+	o.fixed = []*caller{
+		{as: "anonymous", known: true},
+		{as: "user:ann", groups: []string{"dev"}, login: "ann", key: "pw-of-ann", known: true},
+		{as: "robot:bot", groups: []string{"ops"}, login: "robot+bot", key: strings.TrimSpace(secret), known: true},
+		{as: "user:hana", groups: []string{"dév", "dev ops"}, login: "hana", key: "pw", known: true,
+			claims: map[string]any{"list": []any{"a", "3"}, "team": []any{"a/b"}}},
+	}
+	return o
+}
+
+// tidewaiter runs a command that must succeed, and returns what it prints.
+func (o *one) tidewaiter(t testing.TB, in string, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if exit := run(t.Context(), args, strings.NewReader(in), &out, &errs); exit != 0 {
+		t.Fatalf("%q: exit %d: %s%s", args, exit, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// inNamespaces are the rules of the namespace that is always there.
+func inNamespaces() []law {
+	return []law{
+		{name: "team is internal", subjects: []string{"signed-in"}, patterns: []string{"team/**"}, actions: []string{"pull"}},
+		{name: "writers of team", subjects: []string{"group:dev"}, patterns: []string{"team/**"}, actions: []string{"pull", "push"}},
+		{name: "owner of team", subjects: []string{"user:somebody"}, patterns: []string{"team/**"}, actions: actions},
+	}
+}
+
+// form is the rule as files and the API have it.
+func (r *law) form() map[string]any {
+	form := map[string]any{"name": r.name, "subjects": r.subjects, "repositories": r.patterns, "actions": r.actions}
+	if r.deny {
+		form["effect"] = "deny"
+	}
+	if len(r.registries) > 0 {
+		form["registries"] = r.registries
+	}
+	if r.when != nil {
+		form["when"] = r.when.text
+	}
+	return form
+}
+
+func (o *one) config(t testing.TB, rules []law) *config.Config {
+	t.Helper()
+	forms := []any{map[string]any{"name": "administrators", "subjects": []string{"user:root"}, "repositories": []string{"nothing"}, "actions": []string{"pull"}}}
+	for i := range rules {
+		if !rules[i].stored {
+			forms = append(forms, rules[i].form())
+		}
+	}
+	text, _ := json.Marshal(forms)
+	entry := func(name string) string { return fmt.Sprintf("%q", name+":"+o.hash) }
+	file := filepath.Join(o.dir, "tidewaiter.yaml")
+	err := os.WriteFile(file, []byte(`state: sqlite:state.db
+audit: strict
+listen: [{ address: "127.0.0.1:0" }]
+trusted_proxies: [192.0.2.1/32]
+signing: { root: { folder: keys } }
+registries:
+  - { service: one, notifications: { secret: a-secret-that-is-long } }
+  - { service: two, notifications: { secret: another-secret-that-is-long } }
+identity:
+  - accounts: {}
+  - htpasswd: { entries: [`+entry("root")+`, `+entry("hana")+`], groups: { tidewaiter-admins: [root], "dév": [hana], dev ops: [hana] }, claims: { hana: { list: [a, "3"], team: [a/b] } } }
+  - external: { name: shop, url: `+o.shop+`, find: true }
+  - oidc: { name: jobs, issuer: `+o.issuer+`, audience: [jobs], principal: "ci:{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
+  - oidc: { name: people, kind: user, issuer: `+o.issuer+`, audience: [people], principal: "{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
+policy: { rules: `+string(text)+` }
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(file, config.Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return cfg
+}
+
+// callers are the fixed ones, and one of each source that says anew who it is.
+func (o *one) callers(t *rapid.T) []*caller {
+	all := slices.Clone(o.fixed)
+	for _, source := range []string{"shop", "jobs", "people"} {
+		name := fmt.Sprintf("%s-%d", source, o.n.Add(1)) // which nothing that is remembered can be about
+		c := &caller{as: "user:" + name, groups: drawGroups(t), claims: drawClaims(t), login: name, key: "pw"}
+		claims := []string{}
+		for _, k := range slices.Sorted(maps.Keys(c.claims)) {
+			claims = append(claims, fmt.Sprintf("%q: %s", k, jsonOf(c.claims[k])))
+		}
+		groups, _ := json.Marshal(c.groups)
+		switch source {
+		case "shop":
+			o.answers[name] = fmt.Sprintf(`{"answer": "accepted", "name": %q, "groups": %s, "claims": {%s}}`, name, groups, strings.Join(claims, ", "))
+			c.known = true
+		default:
+			now := time.Now()
+			payload := fmt.Sprintf(`{"iss": %q, "aud": %q, "sub": %q, "who": %q, "groups": %s, "iat": %d, "exp": %d%s}`,
+				o.issuer, source, name, name, groups, now.Add(-time.Minute).Unix(), now.Add(time.Hour).Unix(), strings.Join(append([]string{""}, claims...), ", "))
+			signed, err := o.signer.Sign([]byte(payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.key, err = signed.CompactSerialize(); err != nil {
+				t.Fatal(err)
+			}
+			if source == "jobs" {
+				c.as = "workload:ci:" + name
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// sent is how a request comes in: from where, and with what a proxy says of that.
+type sent struct{ peer, forwarded, is string }
+
+var ways = []sent{
+	{"10.1.2.3:5", "", "10.1.2.3"}, {"[2001:db8::5]:5", "", "2001:db8::5"}, {"198.51.100.7:5", "10.1.2.3", "198.51.100.7"}, {"192.0.2.1:5", "", "192.0.2.1"},
+	{"192.0.2.1:5", "10.1.2.3", "10.1.2.3"}, {"192.0.2.1:5", "10.1.2.3:443", "10.1.2.3"}, {"192.0.2.1:5", "[2001:db8::1]:443", "2001:db8::1"},
+	{"192.0.2.1:5", "::ffff:10.1.2.3", "10.1.2.3"}, {"192.0.2.1:5", "10.9.9.9, 2001:db8::1", "2001:db8::1"}, {"192.0.2.1:5", "unknown", ""}, {"192.0.2.1:5", "10.1.2.300", ""},
+}
+
+// ask asks for a token, and returns what it grants and its id.
+func (o *one) ask(t *rapid.T, q *question, way sent) (granted map[string][]string, id string) {
+	query := url.Values{"service": {q.registry}}
+	for _, name := range q.names {
+		query.Add("scope", "repository:"+name+":"+strings.Join(actions, ","))
+	}
+	r := httptest.NewRequest(http.MethodGet, "/token?"+query.Encode(), nil)
+	r.RemoteAddr = way.peer
+	r.Header.Set("User-Agent", q.client)
+	if way.forwarded != "" {
+		r.Header.Set("X-Forwarded-For", way.forwarded)
+	}
+	if q.as != "anonymous" {
+		r.SetBasicAuth(q.login, q.key)
+	}
+	w := httptest.NewRecorder()
+	o.api.ServeHTTP(w, r)
+	var answer struct{ Token string }
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%s gets no token: %d %s", q.as, w.Code, w.Body)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(answer.Token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct {
+		ID     string `json:"jti"`
+		Access []struct {
+			Name    string
+			Actions []string
+		}
+	}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	granted = map[string][]string{}
+	for _, name := range q.names {
+		granted[name] = []string{}
+	}
+	for _, a := range claims.Access {
+		granted[a.Name] = inOrder(a.Actions)
+	}
+	return granted, claims.ID
+}
+
+func inOrder(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !slices.Contains(list, a) })
+}
+
+// call asks the API as the administrator.
+func (o *one) call(t *rapid.T, method, path string, body, into any) {
+	text, _ := json.Marshal(body)
+	if raw, ok := body.(string); ok {
+		text = []byte(raw)
+	}
+	r := httptest.NewRequest(method, "/api/v1"+path, bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	r.SetBasicAuth("root", "pw")
+	w := httptest.NewRecorder()
+	o.api.ServeHTTP(w, r)
+	if w.Code/100 != 2 {
+		t.Fatalf("%s %s %s: %d %s", method, path, text, w.Code, w.Body)
+	}
+	if into != nil {
+		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// enforce makes the rules the policy.
+func (o *one) enforce(t *rapid.T, tb testing.TB, rules []law, before []law) {
+	for i := range before {
+		if before[i].stored {
+			o.call(t, http.MethodDelete, "/rules/"+url.PathEscape(before[i].name), nil, nil)
+		}
+	}
+	if err := o.app.Reload(tb.Context(), o.config(tb, rules)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range rules {
+		if rules[i].stored {
+			o.call(t, http.MethodPost, "/rules", rules[i].form(), nil)
+		}
+	}
+}
+
+// said is what a question adds about who asks. What a source knows need not be said.
+func (q *question) said() string {
+	text := fmt.Sprintf(`"as": %q`, q.as)
+	if q.known {
+		return text
+	}
+	claims := []string{}
+	for _, k := range slices.Sorted(maps.Keys(q.claims)) {
+		claims = append(claims, fmt.Sprintf("%q: %s", k, jsonOf(q.claims[k])))
+	}
+	groups, _ := json.Marshal(q.groups)
+	return text + fmt.Sprintf(`, "groups": %s, "claims": {%s}`, groups, strings.Join(claims, ", "))
+}
+
+// decided is what is said of a decision.
+type decided struct {
+	Scopes []struct {
+		Name    string
+		Granted []string
+	}
+}
+
+func (e *decided) granted() map[string][]string {
+	granted := map[string][]string{}
+	for _, s := range e.Scopes {
+		granted[s.Name] = inOrder(s.Granted)
+	}
+	return granted
+}
+
+// explain asks the API for an explanation of what would be.
+func (o *one) explain(t *rapid.T, q *question) map[string][]string {
+	scopes := []string{}
+	for _, name := range q.names {
+		scopes = append(scopes, "repository:"+name+":"+strings.Join(actions, ","))
+	}
+	list, _ := json.Marshal(scopes)
+	ip := ""
+	if q.ip.IsValid() {
+		ip = fmt.Sprintf(`"ip": %q, `, q.ip)
+	}
+	var e decided
+	o.call(t, http.MethodPost, "/explain", fmt.Sprintf(`{%s, %s"client": %q, "registry": %q, "scopes": %s}`, q.said(), ip, q.client, q.registry, list), &e)
+	return e.granted()
+}
+
+// flags asks the command line for the same.
+func (o *one) flags(t *rapid.T, tb testing.TB, q *question, name string) []string {
+	args := []string{"explain", "--config", filepath.Join(o.dir, "tidewaiter.yaml"), "--output", "json", "--as", q.as, "--client", q.client, "--registry", q.registry}
+	if q.ip.IsValid() {
+		args = append(args, "--ip", q.ip.String())
+	}
+	if !q.known {
+		for _, g := range q.groups {
+			args = append(args, "--group", g)
+		}
+		for _, k := range slices.Sorted(maps.Keys(q.claims)) {
+			if text, ok := q.claims[k].(string); ok {
+				args = append(args, "--claim", k+"="+text)
+				continue
+			}
+			args = append(args, "--claim", k+":="+jsonOf(q.claims[k]))
+		}
+	}
+	var out, errs bytes.Buffer
+	exit := run(tb.Context(), append(args, strings.Join(actions, ","), name), strings.NewReader(""), &out, &errs)
+	var e decided
+	if err := json.Unmarshal(out.Bytes(), &e); err != nil || exit > 1 {
+		t.Fatalf("%q: exit %d: %s%s", args, exit, out.String(), errs.String())
+	}
+	return e.granted()[name]
+}
+
+// whoCan works out of who may do it whether one may, with the conditions as they are.
+func (o *one) whoCan(t *rapid.T, rules map[string]*law, q *question, name string) []string {
+	var list []struct {
+		Action          string
+		Through, Except []struct {
+			Who     []string
+			Claims  []struct{ Claim, Value string }
+			Pattern string
+			Rule    string
+			Effect  string
+		}
+	}
+	o.call(t, http.MethodPost, "/who-can", map[string]any{"registry": q.registry, "repository": name, "actions": actions}, &list)
+	var can []string
+	for _, one := range list {
+		through, except := false, false
+		for _, kind := range []struct {
+			deny bool
+			all  []struct {
+				Who     []string
+				Claims  []struct{ Claim, Value string }
+				Pattern string
+				Rule    string
+				Effect  string
+			}
+		}{{false, one.Through}, {true, one.Except}} {
+			for _, g := range kind.all {
+				is := true
+				for _, who := range g.Who {
+					is = is && slices.Contains(q.subjects(), who)
+				}
+				for _, held := range g.Claims {
+					is = is && slices.Contains(textsOf(q.claims[held.Claim]), held.Value)
+				}
+				if g.Pattern != "" {
+					is = is && matches(strings.Split(g.Pattern, "/"), strings.Split(name, "/"), q.caller)
+				}
+				if r := rules[g.Rule]; r != nil {
+					is = is && r.applies(q)
+				}
+				through, except = through || is && !kind.deny, except || is && kind.deny
+			}
+		}
+		if through && !except {
+			can = append(can, one.Action)
+		}
+	}
+	return inOrder(can)
+}
+
+// whatCan works out of what one may do whether this is among it, with the conditions as they are.
+func (o *one) whatCan(t *rapid.T, rules map[string]*law, q *question, name string) []string {
+	type right struct {
+		Type           string
+		Names, Actions []string
+		Rule           string
+	}
+	var rights struct{ Allowed, Except []right }
+	o.call(t, http.MethodPost, "/what-can", fmt.Sprintf(`{%s, "registry": %q}`, q.said(), q.registry), &rights)
+	covers := func(list []right, action string) bool {
+		return slices.ContainsFunc(list, func(r right) bool {
+			applies := rules[r.Rule] == nil || rules[r.Rule].applies(q)
+			return applies && r.Type == "repository" && slices.Contains(r.Actions, action) && slices.ContainsFunc(r.Names, func(p string) bool {
+				return matches(strings.Split(p, "/"), strings.Split(name, "/"), q.caller)
+			})
+		})
+	}
+	can := []string{}
+	for _, action := range actions {
+		if covers(rights.Allowed, action) && !covers(rights.Except, action) {
+			can = append(can, action)
+		}
+	}
+	return can
+}
+
+// expectations are tests of the policy that expect what was granted.
+func expectations(q *question, granted map[string][]string) (tests []string) {
+	for _, name := range q.names {
+		refused := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return slices.Contains(granted[name], a) })
+		test := fmt.Sprintf(`"as": %q, "registry": %q, "client": %q, "repositories": [%q]`, q.as, q.registry, q.client, name)
+		if q.ip.IsValid() {
+			test += fmt.Sprintf(`, "ip": %q`, q.ip)
+		}
+		if len(q.groups) > 0 {
+			groups, _ := json.Marshal(q.groups)
+			test += `, "groups": ` + string(groups)
+		}
+		claims := []string{}
+		for _, k := range slices.Sorted(maps.Keys(q.claims)) {
+			if q.claims[k] != nil { // a test leaves it out
+				claims = append(claims, fmt.Sprintf("%q: %s", k, jsonOf(q.claims[k])))
+			}
+		}
+		if len(claims) > 0 {
+			test += `, "claims": {` + strings.Join(claims, ", ") + "}"
+		}
+		for key, list := range map[string][]string{"may": granted[name], "may_not": refused} {
+			if text, _ := json.Marshal(list); len(list) > 0 {
+				test += fmt.Sprintf(`, %q: %s`, key, text)
+			}
+		}
+		tests = append(tests, "{"+test+"}")
+	}
+	return tests
+}
+
+var someNames = []string{"prod/app", "e/2", "e/3", "e/2.5", "e/true", "e/a", "e/9007199254740993", "team/a", "a/b", "a/b/c", "a/true", "3/x", "true/a", "ann/x"}
+
+// Whoever asks, with whatever credential, from wherever: what the token grants is what the model says, what explain says of it by its
+// id and beforehand, what follows from who-can and what-can, and what tests of the policy are told. And a deny that is added to
+// the policy never grants more.
+func TestPropertyWhatIsGrantedIsWhatIsSaid(t *testing.T) {
+	o := newOne(t)
+	var before []law
+	rapid.Check(t, func(rt *rapid.T) {
+		callers := o.callers(rt)
+		var rules []law
+		for n := range rapid.IntRange(2, 8).Draw(rt, "rules") {
+			rules = append(rules, drawLaw(rt, n, callers))
+		}
+		deny := drawLaw(rt, len(rules), callers)
+		deny.deny = true
+		o.enforce(rt, t, rules, before)
+		before = rules
+		known := map[string]*law{}
+		for i := range rules {
+			known[rules[i].name] = &rules[i]
+		}
+		model := append(inNamespaces(), rules...)
+		type asking struct {
+			question
+			way     sent
+			granted map[string][]string
+		}
+		var all []asking
+		var tests []string
+		for _, c := range callers {
+			way := rapid.SampledFrom(ways).Draw(rt, "way")
+			q := question{caller: c, registry: drawOne(rt, "registry", "one", "two"), client: drawOne(rt, "client", "docker/27", "curl/8")}
+			q.names = rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), 2, 4, rapid.ID).Draw(rt, "names")
+			if way.is != "" {
+				q.ip = netip.MustParseAddr(way.is)
+			}
+			granted, id := o.ask(rt, &q, way)
+			agree := func(what string, got map[string][]string) {
+				if diff := cmp.Diff(granted, got); diff != "" {
+					rt.Errorf("%s from %v, %s, of %s with %s: the token and %s differ (-token +%s):\n%s\nrules: %s",
+						q.as, q.ip, q.client, q.registry, q.said(), what, what, diff, lawsText(rules))
+				}
+			}
+			agree("the model", grants(model, &q))
+			var e decided
+			o.call(rt, http.MethodGet, "/journal/"+id+"/explanation", nil, &e)
+			agree("explain by id", e.granted())
+			agree("explain", o.explain(rt, &q))
+			name := q.names[0]
+			for what, got := range map[string][]string{
+				"who-can": o.whoCan(rt, known, &q, name), "what-can": o.whatCan(rt, known, &q, name),
+			} {
+				if !slices.Equal(got, granted[name]) {
+					rt.Errorf("%s from %v of %s with %s: the token grants %q of %s, and %s says %q\nrules: %s", q.as, q.ip, q.registry, q.said(), granted[name], name, what, got, lawsText(rules))
+				}
+			}
+			all = append(all, asking{q, way, granted})
+			tests = append(tests, expectations(&q, granted)...)
+		}
+		one := &all[rapid.IntRange(0, len(all)-1).Draw(rt, "by flags")]
+		if name := one.names[0]; !slices.Equal(o.flags(rt, t, &one.question, name), one.granted[name]) {
+			rt.Errorf("%s with %s: the token grants %q of %s, and explain by flags says otherwise\nrules: %s", one.as, one.said(), one.granted[name], name, lawsText(rules))
+		}
+		file := filepath.Join(o.dir, "tests.yaml")
+		if err := os.WriteFile(file, []byte("tests: [\n  "+strings.Join(tests, ",\n  ")+"\n]\n"), 0o600); err != nil {
+			rt.Fatal(err)
+		}
+		var out bytes.Buffer
+		if exit := run(t.Context(), []string{"policy", "test", "--config", filepath.Join(o.dir, "tidewaiter.yaml"), file}, strings.NewReader(""), &out, &out); exit != 0 {
+			rt.Errorf("policy test: exit %d: %s\nrules: %s", exit, out.String(), lawsText(rules))
+		}
+
+		o.enforce(rt, t, append(slices.Clone(rules), deny), before)
+		before = append(slices.Clone(rules), deny)
+		for i := range all {
+			q := &all[i]
+			granted, _ := o.ask(rt, &q.question, q.way)
+			for _, name := range q.names {
+				for _, action := range granted[name] {
+					if !slices.Contains(q.granted[name], action) {
+						rt.Errorf("%s: with the deny %s, %s of %s is granted, and it was not before\nrules: %s", q.as, lawsText([]law{deny}), action, name, lawsText(rules))
+					}
+				}
+			}
+		}
+	})
+}
+
+func lawsText(rules []law) string {
+	var b strings.Builder
+	for i := range rules {
+		text, _ := json.Marshal(rules[i].form())
+		fmt.Fprintf(&b, "\n  %s (stored: %t)", text, rules[i].stored)
+	}
+	return b.String()
+}
