@@ -214,6 +214,7 @@ func registry(r *config.Registry) *issuer.Registry {
 	return &issuer.Registry{
 		Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm,
 		Lifetime: r.Lifetime, PushLifetime: r.PushLifetime, Explained: r.Refusals == config.Explain,
+		CatalogByPull: r.Preset == config.Zot, ShowsIssuedAt: r.IssuedAt,
 	}
 }
 

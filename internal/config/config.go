@@ -159,8 +159,16 @@ type Registry struct {
 	Lifetime      time.Duration   // default Token.Lifetime
 	PushLifetime  time.Duration   // default Token.PushLifetime, or Lifetime if that is longer
 	Refusals      Refusals        // default Token.Refusals
+	Preset        Preset          // what the registry is, where it is not distribution's
+	IssuedAt      bool            // answers say when the token was issued
 	Notifications Secret          // nil: only loopback may post its events
 }
+
+// Preset is a kind of registry that needs other settings than distribution's.
+type Preset string
+
+// Zot is the registry zot.
+const Zot Preset = "zot"
 
 // Notifications is about the receiver of events.
 type Notifications struct {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/token"
 )
 
 // cross is what sections have to do with each other and with the files that they name.
@@ -53,6 +55,12 @@ func (x cross) fill() {
 		r := &x.c.Registries[i]
 		if r.Algorithm == "" {
 			r.Algorithm = s.Algorithm
+		}
+		if r.Preset == Zot {
+			if !has(x.at("registries", i), "key_id") {
+				r.KeyID = token.Thumbprint
+			}
+			r.PushLifetime = cmp.Or(r.PushLifetime, max(defaultZotPush, t.PushLifetime))
 		}
 		r.PushLifetime = cmp.Or(r.PushLifetime, max(t.PushLifetime, r.Lifetime))
 		r.Lifetime = cmp.Or(r.Lifetime, t.Lifetime)

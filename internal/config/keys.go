@@ -28,6 +28,8 @@ const (
 
 	// defaultPush is the life of a token that can push, where no push_lifetime is written: some 10 GB at 100 Mbit/s.
 	defaultPush = 15 * time.Minute
+	// defaultZotPush is the same for zot, whose clients cannot renew a token during a push.
+	defaultZotPush = time.Hour
 
 	maxHint = 200 // bytes at the end of a refusal, which is one line on a terminal
 )
@@ -244,6 +246,8 @@ func registryKeys() []key[Registry] {
 	return []key[Registry]{
 		on("service", line(), func(r *Registry, v string) { r.Service = v }).must().
 			says("The name that the registry calls itself by: exactly `service` in its config."),
+		on("preset", one(Zot), func(r *Registry, v Preset) { r.Preset = v }).
+			says("What the registry is, if it is not distribution's `registry`. `zot` sets the defaults `key_id: thumbprint` and `push_lifetime: 1h`, and answers zot's own way of asking for its catalog. See [zot](zot.md)."),
 		on("url", webAddress(), func(r *Registry, v string) { r.URL = v }).
 			says("The address of the registry."),
 		on("key_id", one(token.X5C, token.Libtrust, token.Thumbprint, token.Thumbprint30), func(r *Registry, v token.KeyID) { r.KeyID = v }).or("x5c").
@@ -254,6 +258,8 @@ func registryKeys() []key[Registry] {
 			says("How long tokens for this registry are good for. The default is `token.lifetime`."),
 		on("push_lifetime", duration(minToken, maxToken), func(r *Registry, v time.Duration) { r.PushLifetime = v }).
 			says("How long those are that can push. The default is `token.push_lifetime`, or `lifetime` if that is longer."),
+		on("issued_at", boolean(), func(r *Registry, v bool) { r.IssuedAt = v }).or("false").
+			says("Tell clients when a token was issued. Harbor as a proxy cache asks for a token for each request without it. BuildKit keeps a token forever with it, if its clock is ahead of ours."),
 		on("refusals", refusals(), func(r *Registry, v Refusals) { r.Refusals = v }).
 			says("What a client of this registry gets that is granted less than it needs. The default is `token.refusals`."),
 		on("notifications", section(secretKeys(), checkSecret), func(r *Registry, v writtenSecret) { r.Notifications = v.secret }).

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,12 @@ type Registry struct {
 
 	PushLifetime time.Duration // of tokens that can push; 0: Lifetime
 	Explained    bool          // whether a client that shows a refusal's text gets one, in place of a token that is not enough
+
+	// CatalogByPull is for zot, which asks for its catalog as repository::pull, a pull of no repository. The
+	// right to registry:catalog:* answers it.
+	CatalogByPull bool
+	// ShowsIssuedAt adds issued_at to answers, for clients that take one without it for expired.
+	ShowsIssuedAt bool
 }
 
 // Live is all that an answer depends on. It is never changed, only replaced.
@@ -159,6 +166,8 @@ type Answer struct {
 	ExpiresIn int        // seconds until the token expires, rounded down
 	Decision  policy.Decision
 	Reused    bool
+	Registry  *Registry       // never nil
+	IssuedAt  time.Time       // when the token was issued, which is before now if it is reused
 	Refresh   identity.Secret // zero: none was asked for, or there is none
 }
 
@@ -168,12 +177,15 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
 
-	registry, ok := live.Registries[r.Service]
-	if !ok {
+	registry := live.registry(r.Service)
+	if registry == nil {
 		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(secret.Redact(r.Service), mostShown))
 	}
 	r.Credentials.Registry = registry.Service
 	r.withhold()
+	if registry.CatalogByPull {
+		r.catalogByPull()
+	}
 
 	if r.Credentials.Kind == identity.None && !live.Anonymous {
 		return Answer{}, i.refuse(ctx, live, r, now, ErrSignIn)
@@ -201,7 +213,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		}
 	}
 
-	answer := Answer{ID: journal.NewID(now), Decision: decision}
+	answer := Answer{ID: journal.NewID(now), Decision: decision, Registry: registry}
 	var paper paper
 	var denied *DeniedError
 	if registry.Explained && r.ShowsText && futile(who.Principal, decision.Results) {
@@ -210,7 +222,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		if paper, err = live.paper(registry, who, &answer, now); err != nil {
 			return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
 		}
-		answer.Token = paper.token
+		answer.Token, answer.IssuedAt = paper.token, paper.issued
 		answer.ExpiresIn = int(paper.expires.Sub(now) / time.Second)
 	}
 
@@ -294,6 +306,40 @@ func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision
 		result.Granted &= result.Asked.Actions
 	}
 	return decided, nil
+}
+
+// registry finds a registry by its service name, nil if there is none. Some clients send the name in lower
+// case (Watchtower): where nothing else would fit, it is meant. The token has the configured spelling.
+func (live *generation) registry(service string) *Registry {
+	if r, ok := live.Registries[service]; ok {
+		return r
+	}
+	var found *Registry
+	for name, r := range live.Registries {
+		if strings.EqualFold(name, service) {
+			if found != nil {
+				return nil
+			}
+			found = r
+		}
+	}
+	return found
+}
+
+// catalogOfZot is how zot asks for its catalog: a name that no repository has.
+const catalogOfZot = "repository::pull"
+
+// catalogByPull takes zot's request for its catalog for what it is.
+func (r *Request) catalogByPull() {
+	asks := func(i scope.Ignored) bool { return i.Text == catalogOfZot }
+	if !slices.ContainsFunc(r.Ignored, asks) {
+		return
+	}
+	r.Ignored = slices.DeleteFunc(slices.Clone(r.Ignored), asks)
+	catalog := scope.Scope{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}
+	if !slices.ContainsFunc(r.Scopes, func(s scope.Scope) bool { return s.Type == catalog.Type && s.Name == catalog.Name }) {
+		r.Scopes = append(slices.Clone(r.Scopes), catalog)
+	}
 }
 
 // withhold takes scopes over Tidewaiter itself out of a request: they are judged by the same policy

@@ -65,7 +65,10 @@ func newBench(t testing.TB, change func(*issuer.Live)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.New(keyring.Options{Root: root, Now: b.clock.now, Log: slog.New(slog.DiscardHandler)})
+	keys, err := keyring.New(keyring.Options{
+		Root: root, Now: b.clock.now, Log: slog.New(slog.DiscardHandler),
+		Uses: []keyring.Use{{KeyID: token.X5C, Algorithm: token.ES256}, {KeyID: token.Thumbprint, Algorithm: token.ES256}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +160,8 @@ func TestATokenLivesAsLongAsItSays(t *testing.T) {
 		want      [3]int64 // nbf, iat, exp
 		expiresIn int
 	}{
-		{"as the registry says", "repository:a:pull", [3]int64{-10, 0, 301}, 300},
-		{"shorter where a rule says so", "repository:brief:pull", [3]int64{-10, 0, 61}, 60},
+		{"as the registry says", "repository:a:pull", [3]int64{-10, -10, 301}, 300},
+		{"shorter where a rule says so", "repository:brief:pull", [3]int64{-10, -10, 61}, 60},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			b := newBench(t, nil)

@@ -15,6 +15,7 @@ import (
 type paper struct {
 	id      journal.ID // its jti
 	token   []byte
+	issued  time.Time
 	expires time.Time
 	reuse   clock.Span // when it may answer again
 }
@@ -38,6 +39,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	// Claims count whole seconds: rounded up, so that a client that is told of a minute has one.
 	p := paper{
 		id:      answer.ID,
+		issued:  now,
 		expires: now.Add(lifetime + time.Second - 1).Truncate(time.Second),
 		reuse:   clock.For(now, window(lifetime)),
 	}
@@ -49,12 +51,19 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 		Subject:   identity.Login(who.Principal),
 		Audience:  registry.Service,
 		ID:        answer.ID.String(),
-		IssuedAt:  now,
+		IssuedAt:  now.Add(-backdate),
 		NotBefore: now.Add(-backdate),
 		Expires:   p.expires,
 	}
 	var grants [4]scope.Scope
 	claims.Access = appendGrants(grants[:0], answer.Decision.Results)
+	if registry.CatalogByPull {
+		for i, s := range claims.Access {
+			if s.Type == scope.TypeRegistry {
+				claims.Access[i] = scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
+			}
+		}
+	}
 	p.token, err = signer.Append(make([]byte, 0, tokenBytes), &claims)
 	if err != nil {
 		return paper{}, err
@@ -66,8 +75,9 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 }
 
 const (
-	// backdate is how far a token's nbf lies back: the clocks of registries and ours differ. Registries
-	// allow 60 s of their own; clients that look at nbf do not.
+	// backdate is how far a token's nbf and iat lie back: the clocks of registries and ours differ.
+	// Registries allow 60 s of their own for nbf; clients that look at nbf do not, and zot allows nothing
+	// for iat.
 	backdate = 10 * time.Second
 	// tokenBytes is room for an ES256 token with a leaf's certificate and one repository (seen: 1,000).
 	tokenBytes = 1280

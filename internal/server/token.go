@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
@@ -29,8 +30,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.Metrics.answered(answer.Reused)
-	if a := s.activities[req.Service]; a != nil && a.granted(s.Now(), answer.Decision.Results) {
-		s.note(r, noEvents, "registry", req.Service)
+	service := answer.Registry.Service
+	if a := s.activities[service]; a != nil && a.granted(s.Now(), answer.Decision.Results) {
+		s.note(r, noEvents, "registry", service)
 	}
 	writeAnswer(w, &answer)
 	return nil
@@ -42,8 +44,8 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytes); ret
 const bufferBytes = 4096
 
 // writeAnswer writes what clients read: token for GET, access_token for POST, both always, because
-// some know only one. There is no issued_at: with it, clients compare our clock to theirs, and one
-// that is late caches the token forever (buildkit). A token is [A-Za-z0-9._-], so it needs no escaping.
+// some know only one. There is no issued_at unless the registry's setting wants it: with it, clients compare
+// our clock to theirs, and one that is late caches the token forever (buildkit). A token is [A-Za-z0-9._-], so it needs no escaping.
 func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
 	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)
@@ -52,6 +54,11 @@ func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
 	b = append(b, a.Token...)
 	b = append(b, `","expires_in":`...)
 	b = strconv.AppendInt(b, int64(a.ExpiresIn), 10)
+	if a.Registry.ShowsIssuedAt {
+		b = append(b, `,"issued_at":"`...)
+		b = a.IssuedAt.UTC().Truncate(time.Second).AppendFormat(b, time.RFC3339)
+		b = append(b, '"')
+	}
 	b = append(b, `,"scope":"`...)
 	for i, n := 0, 0; i < len(a.Decision.Results); i++ {
 		granted := a.Decision.Results[i].Asked
