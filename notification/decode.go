@@ -19,7 +19,7 @@ const (
 	MaxEvents     = 1000    // elements read of one envelope; registries send exactly one
 	MaxName       = 512     // bytes of a repository, action, id, digest, tag, media type, method
 	MaxText       = 1024    // bytes of an actor, address, host, user agent, URL, instance
-	MaxReferences = 256     // descriptors of one event; the rest are left out
+	MaxReferences = 256     // descriptors of one event; the rest are counted
 	maxBadText    = 4 << 10 // bytes
 )
 
@@ -82,6 +82,7 @@ func decodeEvent(element []byte) (event Event, why string) {
 		return Event{}, fmt.Sprintf("its repository is longer than %d bytes", MaxName)
 	}
 
+	refs, omitted := references(target["references"])
 	return Event{
 		ID:             name(fields["id"]),
 		Time:           timestamp(fields["timestamp"]),
@@ -93,7 +94,8 @@ func decodeEvent(element []byte) (event Event, why string) {
 		Size:           size(target),
 		Tag:            name(target["tag"]),
 		URL:            words(target["url"]),
-		References:     references(target["references"]),
+		References:     refs,
+		Omitted:        omitted,
 		Actor:          words(object(fields["actor"])["name"]),
 		Request: Request{
 			ID:        name(request["id"]),
@@ -109,10 +111,10 @@ func decodeEvent(element []byte) (event Event, why string) {
 	}, ""
 }
 
-// references reads what a manifest refers to, as far as it can be read.
-func references(value json.RawMessage) []Descriptor {
-	list, _, _ := elements(value, MaxReferences)
-	var found []Descriptor
+// references reads what a manifest refers to, as far as it can be read, and counts what is beyond
+// MaxReferences.
+func references(value json.RawMessage) (found []Descriptor, omitted int) {
+	list, all, _ := elements(value, MaxReferences)
 	for _, element := range list {
 		fields := object(element)
 		d := Descriptor{
@@ -124,7 +126,7 @@ func references(value json.RawMessage) []Descriptor {
 			found = append(found, d)
 		}
 	}
-	return found
+	return found, all - len(list)
 }
 
 // elements returns the first elements of a JSON list, at most so many of them, and how many there are in all;

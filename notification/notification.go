@@ -34,7 +34,8 @@ type Event struct {
 	Tag            string       `json:"tag,omitempty"`    // only if addressed by tag
 	URL            string       `json:"url,omitempty"`
 	References     []Descriptor `json:"references,omitempty"`
-	Actor          string       `json:"actor,omitempty"` // the subject of the token; empty when anonymous
+	Omitted        int          `json:"omitted_references,omitempty"` // references beyond MaxReferences
+	Actor          string       `json:"actor,omitempty"`              // the subject of the token; empty when anonymous
 	Request        Request      `json:"request,omitzero"`
 	Source         Source       `json:"source,omitzero"`
 }

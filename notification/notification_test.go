@@ -221,6 +221,7 @@ func TestBoundedMemoryEverywhere(t *testing.T) {
 		Request:    notification.Request{Address: cut, Host: cut, UserAgent: cut},
 		Source:     notification.Source{Address: cut, Instance: cut},
 		References: make([]notification.Descriptor, notification.MaxReferences),
+		Omitted:    1,
 	}
 	for i := range want.References {
 		want.References[i] = notification.Descriptor{Digest: "d", Size: 1}

@@ -193,6 +193,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Notes:             a.notes,
 		Metrics:           a.counts,
 		Refusals:          a.refusals,
+		AllowedOrigins:    cfg.Token.AllowedOrigins,
 		Gather:            gather(a.metrics),
 		API:               a.api,
 		Now:               a.now,

@@ -129,10 +129,11 @@ type Token struct {
 	PushLifetime time.Duration // default 15m, or Lifetime if that is longer
 	AtMost       AtMost
 
-	Anonymous bool     // default true: the policy judges who shows no name; false: they are asked to sign in
-	Refusals  Refusals // default explain
-	ShowRules bool     // whether a refusal names the rule
-	Hint      string   // how a refusal ends
+	Anonymous      bool     // default true: the policy judges who shows no name; false: they are asked to sign in
+	Refusals       Refusals // default explain
+	ShowRules      bool     // whether a refusal names the rule
+	Hint           string   // how a refusal ends
+	AllowedOrigins []string // whose pages may ask for tokens by JavaScript
 }
 
 // AtMost is how long tokens live at most, whatever else is said of them; 0 is no say.

@@ -281,6 +281,11 @@ func TestWarnings(t *testing.T) {
 		{"a public address for clients", "public_url: https://192.0.2.1\ntrusted_proxies: [127.0.0.1]", ""},
 		{"a proxy that nobody knows", "public_url: https://auth.example.com",
 			`2:13: no listener speaks TLS, so a proxy does: name its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everybody`},
+		{"a realm in another domain", "public_url: https://auth.example.net\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.com\"}]",
+			`2:13: auth.example.net is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.example.com`},
+		{"a realm in the registry's domain", "public_url: https://auth.example.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.co.uk\"}]", ""},
+		{"a realm in a domain of others", "public_url: https://auth.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.co.uk\"}]",
+			`2:13: auth.co.uk is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.co.uk`},
 		{"TLS without a proxy", "public_url: https://auth.example.com\nlisten: [{address: \":1\", serve: [token], tls: {certificate: a, key: b!}}]", ""},
 		{"a proxy that is the whole world", "trusted_proxies: [0.0.0.0/0]",
 			`2:19: anybody can say which address a request is from`},
@@ -307,6 +312,9 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			text := "registries: [{service: r}]\n" + tt.text + "\n"
+			if strings.Contains(tt.text, "registries:") {
+				text = "\n" + tt.text + "\n"
+			}
 			if !strings.HasPrefix(tt.text, "identity") {
 				text += "identity: [{htpasswd: {file: users}}]\n"
 			}

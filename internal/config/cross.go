@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -112,6 +113,14 @@ func (x cross) publicURL() {
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()) {
 		x.d.warn(n, "many clients refuse to be sent to %s, a private IP address; use a DNS name", ip)
 	}
+	for _, r := range x.c.Registries {
+		registry, err := url.Parse(r.URL)
+		if err != nil || registry.Hostname() == "" || sameSite(u, registry) {
+			continue
+		}
+		x.d.warn(n, "%s is neither on the host of %s nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on %s", u.Hostname(), quoted(r.Service), registry.Hostname())
+		break
+	}
 	if u.Scheme == "http" {
 		for _, r := range x.c.Registries {
 			if strings.HasPrefix(r.URL, "https:") {
@@ -120,6 +129,18 @@ func (x cross) publicURL() {
 			}
 		}
 	}
+}
+
+// sameSite reports whether a realm and a registry have one host, or one registrable domain (example.com,
+// example.co.uk). Some clients send credentials to no other realm. A registry without a domain, such as
+// localhost, passes: it is for a trial.
+func sameSite(realm, registry *url.URL) bool {
+	theirs, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(registry.Hostname()))
+	if err != nil || strings.EqualFold(realm.Hostname(), registry.Hostname()) {
+		return true
+	}
+	ours, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(realm.Hostname()))
+	return err == nil && ours == theirs
 }
 
 func (x cross) listeners() {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -203,6 +204,9 @@ func tokenKeys() []key[Token] {
 			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
 		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Let the policy judge who shows no name. `false` asks them to sign in, with 401."),
+		on("allowed_origins", list(origin()), func(t *Token, v []string) { t.AllowedOrigins = v }).
+			says("Origins of web pages that may ask for tokens by JavaScript (CORS), such as a registry's user interface. By default none.").
+			shows("token: { allowed_origins: [https://ui.example.com] }\n"),
 		on("refusals", refusals(), func(t *Token, v Refusals) { t.Refusals = v }).or("explain").
 			says("What a client gets that is granted less than it needs. `explain`: a 403 that says why, if the client is one that shows it (docker, crane, oras, helm), else the token. `specification`: the token, always, and the registry refuses."),
 		on("show_rules", boolean(), func(t *Token, v bool) { t.ShowRules = v }).or("false").
@@ -210,6 +214,18 @@ func tokenKeys() []key[Token] {
 		on("refusal_hint", hint(), func(t *Token, v string) { t.Hint = v }).
 			says("How a refusal ends: what to do about it, or whom to ask. At most 200 bytes."),
 	}
+}
+
+// origin is the origin of a web page, as browsers send it.
+func origin() shape[string] {
+	return scalar("origin", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) {
+			d.problem(n, "%s is no origin of a web page, such as https://ui.example.com: a scheme and a host in lower case, without a path", quoted(s))
+			return "", false
+		}
+		return s, true
+	})
 }
 
 func refusals() shape[Refusals] { return one(Explain, Specification) }

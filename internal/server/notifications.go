@@ -85,6 +85,9 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	}
 	entries := make([]journal.Entry, 0, len(events)+len(bad))
 	for i := range events {
+		if events[i].Time.IsZero() {
+			events[i].Time = now // of its arrival: the registry sent none. Repeats are found by the id alone.
+		}
 		of := registry
 		if of == "" {
 			of = s.registryAt(events[i].Request.Host)

@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -127,5 +129,22 @@ func TestHealth(t *testing.T) {
 	}
 	if got := h.ask("GET", "/metrics", ""); got.Status != 404 {
 		t.Errorf("metrics where they are not served: %d", got.Status)
+	}
+}
+
+// An event without a time is kept with that of its arrival; a repeat that arrives later is still a repeat.
+func TestAnEventWithoutATimeIsKeptOnce(t *testing.T) {
+	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
+	const event = `{"events":[{"id":"e1","action":"push","target":{"repository":"team/app","tag":"1"}}]}`
+	for range 3 {
+		if r := h.ask("POST", "/notifications", event, "Authorization", "Bearer "+eventSecret); r.Status != http.StatusOK {
+			t.Fatalf("status %d: %s", r.Status, r.Body)
+		}
+		now = now.Add(time.Hour)
+	}
+	entries := h.entries()
+	if len(entries) != 1 || !entries[0].Event.Time.Equal(time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)) {
+		t.Errorf("the journal has %v", entries)
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ var (
 
 // token answers a request for a registry token.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
+	if s.crossOrigin(w, r) {
+		return nil
+	}
 	req, err := s.decodeTokenRequest(w, r)
 	if err != nil {
 		s.Metrics.Tokens.WithLabelValues(outcome(err)).Inc()
@@ -36,6 +40,30 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeAnswer(w, &answer)
 	return nil
+}
+
+// crossOrigin lets pages of the allowed origins read answers, and answers the question that browsers ask
+// before (CORS). It reports whether that was all. Credentials that the browser holds are not sent along:
+// the page has to present its own.
+func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if len(s.AllowedOrigins) == 0 {
+		return false
+	}
+	header := w.Header()
+	header["Vary"] = []string{"Origin"}
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(s.AllowedOrigins, origin) {
+		return false
+	}
+	header["Access-Control-Allow-Origin"] = []string{origin}
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	header["Access-Control-Allow-Methods"] = []string{"GET, POST"}
+	header["Access-Control-Allow-Headers"] = []string{"Authorization, Content-Type"}
+	header["Access-Control-Max-Age"] = []string{"600"}
+	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer may make one longer.
