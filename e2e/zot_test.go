@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
+)
+
+// zotVerifier judges tokens as zot does. zot itself cannot be had as a Go module, so this repeats what its
+// bearer authorizer was seen to do: one key from the certificate, the key id is not looked at, nor is x5c,
+// and iat and exp are judged by its own clock without leeway.
+type zotVerifier struct{ key any }
+
+type zotClaims struct {
+	Access []struct {
+		Type, Name string
+		Actions    []string
+	} `json:"access"`
+	jwt.RegisteredClaims
+}
+
+func newZotVerifier(t *testing.T, certificate string) zotVerifier {
+	t.Helper()
+	text, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		t.Fatalf("%s holds no certificate", certificate)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zotVerifier{c.PublicKey}
+}
+
+// accepts says whether the token lets a request in that needs an action on a repository.
+func (z zotVerifier) accepts(token, repository, action string) error {
+	var claims zotClaims
+	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return z.key, nil },
+		jwt.WithValidMethods([]string{"EdDSA", "ES256", "ES384", "RS256"}), jwt.WithIssuedAt())
+	if err != nil {
+		return err
+	}
+	for _, a := range claims.Access {
+		if a.Type == "repository" && a.Name == repository && slices.Contains(a.Actions, action) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the token grants no %s on %q: %+v", action, repository, claims.Access)
+}
+
+func TestZot(t *testing.T) {
+	folder := t.TempDir()
+	url0 := fmt.Sprintf("http://localhost:%d", part.Port(t))
+	if _, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
+		"--dir", folder, "--service", "zot.example.com", "--public-url", url0)); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(folder, "tidewaiter.yaml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Replace(string(text), `service: "zot.example.com"`, "service: zot.example.com\n    preset: zot", 1)
+	with = strings.Replace(with, "subjects: [\"group:administrators\"]\n      catalog: true", "subjects: [anyone]\n      catalog: true", 1)
+	if with == string(text) {
+		t.Fatalf("the config is not as expected:\n%s", text)
+	}
+	if err := os.WriteFile(config, []byte(with), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tidewaiter.Serve(t, config, url0)
+	zot := newZotVerifier(t, filepath.Join(folder, "tidewaiter.pem"))
+
+	ask := func(scope string) string {
+		t.Helper()
+		answer, err := http.Get(url0 + "/token?service=zot.example.com&scope=" + url.QueryEscape(scope))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("status %d, %v: %s", answer.StatusCode, err, body)
+		}
+		_, token, _ := strings.Cut(string(body), `"token":"`)
+		token, _, _ = strings.Cut(token, `"`)
+		return token
+	}
+	pull := ask("repository:public/app:pull")
+	if err := zot.accepts(pull, "public/app", "pull"); err != nil {
+		t.Errorf("a pull: %v", err)
+	}
+	if err := zot.accepts(pull, "public/app", "push"); err == nil {
+		t.Error("a token to pull lets a push in")
+	}
+	if err := zot.accepts(ask("repository::pull"), "", "pull"); err != nil {
+		t.Errorf("the catalog: %v", err)
+	}
+	if err := zot.accepts(pull, "", "pull"); err == nil {
+		t.Error("a token to pull shows the catalog")
+	}
+	if err := zot.accepts(pull[:len(pull)-8]+"AAAAAAAA", "public/app", "pull"); err == nil {
+		t.Error("a forged signature is accepted")
+	}
+}
