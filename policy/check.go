@@ -229,7 +229,7 @@ func checkRepository(text string, parsed pattern) *flaw {
 			case 'A' <= r && r <= 'Z':
 				return &flaw{fmt.Sprintf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r), lowerCase(parsed)}
 			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':
-				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user} and ${claims.NAME}", text, r)}
+				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)}
 			default:
 				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which no repository's name has", text, r)}
 			}
@@ -258,7 +258,7 @@ func lowerCase(parsed pattern) string {
 func (r *rule) reaches(text string, parsed pattern) *flaw {
 	for _, p := range parsed {
 		for _, s := range r.subjects {
-			if p.kind == claim && s.kind == anonymous || p.kind == person && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
+			if (p.kind == claim || p.kind == member) && s.kind == anonymous || p.kind == person && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
 				continue
 			}
 			p.kind = literal // somebody has it
@@ -271,6 +271,8 @@ func (r *rule) reaches(text string, parsed pattern) *flaw {
 			return &flaw{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is for no users", text)}
 		case claim:
 			return &flaw{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has claims", text)}
+		case member:
+			return &flaw{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has groups", text)}
 		}
 	}
 	return nil

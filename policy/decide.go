@@ -137,7 +137,7 @@ func (j *judge) walk(root *node) {
 				next = enter(next, n.star, at+1)
 			}
 			if n.more != nil {
-				next = j.walkMore(next, n, at, part)
+				next = j.walkMore(next, n, at, part, hash)
 			}
 		}
 		now, next = next, now[:0]
@@ -149,11 +149,14 @@ func (j *judge) walk(root *node) {
 	}
 }
 
-func (j *judge) walkMore(next []state, n *node, at int, part string) []state {
+func (j *judge) walkMore(next []state, n *node, at int, part string, hash uint64) []state {
 	if n.more.person != nil {
 		if name, ok := j.who.person(); ok && name == part {
 			next = enter(next, n.more.person, at+1)
 		}
+	}
+	if n.more.member != nil && j.memberOf(part, hash) {
+		next = enter(next, n.more.member, at+1)
 	}
 	for _, c := range n.more.claims {
 		for value := range j.who.claim(c.name) {
@@ -235,6 +238,24 @@ func (j *judge) held() held {
 		return *j.known
 	}
 	return held{j.hashes[:j.count], j.places[:]}
+}
+
+// memberOf is Principal.memberOf by one look into the table of subjects, however many groups there are. The hash is
+// that of the part.
+func (j *judge) memberOf(part string, hash uint64) bool {
+	if !legalPart(part) {
+		return false
+	}
+	held, of := j.held(), groupHash(hash)
+	for at := of; ; at++ {
+		place := held.places[at&uint32(len(held.places)-1)]
+		switch {
+		case place == 0:
+			return false
+		case held.hashes[place-1] == of && j.who.subject(int(place-1)) == (subject{group, part}):
+			return true
+		}
+	}
 }
 
 // lookUp weighs the rule of a mention if the principal has the subject.

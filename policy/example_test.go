@@ -49,7 +49,7 @@ func ExampleCompile_mistakes() {
 	// compiling policy: rule 1: role: there is no role "raeder" (did you mean "reader"?)
 	// rule 1: subjects[0]: "gruop:dev" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:dev"?)
 	// rule 1: names[0]: the pattern "team//**" has an empty path part (did you mean "team/**"?)
-	// rule 2: names[0]: the pattern "${usr}/**" has the unknown placeholder ${usr}; there are ${user} and ${claims.NAME} (did you mean "${user}/**"?)
+	// rule 2: names[0]: the pattern "${usr}/**" has the unknown placeholder ${usr}; there are ${user}, ${group} and ${claims.NAME} (did you mean "${user}/**"?)
 }
 
 // Why was the push refused?

@@ -40,7 +40,7 @@ func some[T any](t *rapid.T, label string, n int, draw func(*rapid.T) T) []T {
 
 func drawPattern(t *rapid.T) string {
 	parts := some(t, "parts", 4, func(t *rapid.T) string {
-		return oneOf(t, "part", "a", "b", "ann", "3", "*", "**", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}")
+		return oneOf(t, "part", "a", "b", "ann", "3", "*", "**", "**", "a*", "*b", "*n*", "a*b", "${user}", "${claims.team}", "${claims.teams}", "${group}", "${group}")
 	})
 	text := strings.Join(parts, "/")
 	for strings.Contains(text, "**/**") {
@@ -50,9 +50,9 @@ func drawPattern(t *rapid.T) string {
 }
 
 func drawName(t *rapid.T) string {
-	odd := oneOf(t, "odd", "a", "a", "a", "a", "*", "**", "a*", "${user}", "${claims.team}", "A", "")
+	odd := oneOf(t, "odd", "a", "a", "a", "a", "*", "**", "a*", "${user}", "${claims.team}", "${group}", "A", "")
 	return strings.Join(some(t, "name", 5, func(t *rapid.T) string {
-		return oneOf(t, "part", "a", "a", "b", "b", "3", "ann", "aab", "true", "3.5", odd)
+		return oneOf(t, "part", "a", "a", "b", "b", "3", "ann", "aab", "true", "3.5", "g1", odd)
 	}), "/")
 }
 
@@ -127,7 +127,7 @@ func with(source policy.Source, r policy.Rule) policy.Source {
 // drawGroups draws up to four groups that rules speak of among others that none does: none of these, or so
 // many that they are found in another way.
 func drawGroups(t *rapid.T) []string {
-	groups := rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other", "*", "group:g1", "g1/**"}), 0, 4).Draw(t, "groups")
+	groups := rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other", "*", "group:g1", "g1/**", "a", "b", "a/b", "A", "..", "", "a*", "${group}"}), 0, 4).Draw(t, "groups")
 	for i := range oneOf(t, "others", 0, 300, 50, 5, 0, 43, 40) {
 		groups = append(groups, fmt.Sprintf("other-%d", i))
 	}

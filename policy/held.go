@@ -10,13 +10,20 @@ import (
 // names that meet in one place of a table.
 var seed = maphash.MakeSeed()
 
+const odd = 0x9e3779b9 // spreads the few kinds over all bits
+
+// spread returns what tells the hashes of the kind from those of others.
+func (k subjectKind) spread() uint32 { return uint32(k) * odd }
+
+// groupHash returns the hash of a group, of that of its name (see hashOf).
+func groupHash(name uint64) uint32 { return uint32(name) + group.spread() }
+
 // hash returns the hash of a subject. Subjects are found by hash and then compared.
 func (s subject) hash() uint32 {
-	const odd = 0x9e3779b9 // spreads the few kinds over all bits
 	if s.kind < user {
 		return (uint32(s.kind) + 1) * odd
 	}
-	return uint32(maphash.String(seed, s.name)) + uint32(s.kind)*odd
+	return uint32(hashOf(s.name)) + s.kind.spread()
 }
 
 // held is the subjects that a principal has, as a set: whether it has one takes as long for somebody in

@@ -204,6 +204,8 @@ func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 		return false
 	case len(name) == 0:
 		return false
+	case p == "${group}":
+		return who.Kind != policy.Anonymous && naiveIn(who.Groups, name[0]) && naiveLegal([]string{name[0]}) && naiveMatch(pattern[1:], name[1:], who)
 	case p == "${user}":
 		return who.Kind == policy.User && naiveLegal([]string{who.Name}) && name[0] == who.Name && naiveMatch(pattern[1:], name[1:], who)
 	}

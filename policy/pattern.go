@@ -34,6 +34,7 @@ const (
 	deep                    // **: any number of parts, at the end at least one
 	person                  // ${user}
 	claim                   // ${claims.x}
+	member                  // ${group}
 )
 
 // String returns the part as it is written.
@@ -47,6 +48,8 @@ func (p part) String() string {
 		return "${user}"
 	case claim:
 		return "${claims." + p.text + "}"
+	case member:
+		return "${group}"
 	}
 	return p.text
 }
@@ -110,10 +113,12 @@ func nextPart(text, rest string) (p part, after string, more bool, bad *flaw) {
 	switch {
 	case inside == "user":
 		p = part{kind: person}
+	case inside == "group":
+		p = part{kind: member}
 	case isClaim && name != "":
 		p = part{claim, name}
 	default:
-		bad := &flaw{text: fmt.Sprintf("the pattern %q has the unknown placeholder ${%s}; there are ${user} and ${claims.NAME}", text, inside)}
+		bad := &flaw{text: fmt.Sprintf("the pattern %q has the unknown placeholder ${%s}; there are ${user}, ${group} and ${claims.NAME}", text, inside)}
 		if meant := nearestPlaceholder(inside); meant != "" {
 			bad.suggestion = strings.Replace(text, "${"+inside+"}", "${"+meant+"}", 1)
 		}
@@ -175,8 +180,10 @@ func nearestPlaceholder(inside string) string {
 	switch strings.ToLower(inside) {
 	case "account", "username", "name", "login":
 		return "user"
+	case "groups", "team", "teams":
+		return "group"
 	}
-	meant, _ := nearest(inside, "user")
+	meant, _ := nearest(inside, "user", "group")
 	return meant
 }
 
@@ -221,6 +228,10 @@ func (p part) from(name *path, i int, who *Principal) (places uint64) {
 		}
 	case person:
 		if user, ok := who.person(); ok && name.part(i) == user {
+			return 1 << (i + 1)
+		}
+	case member:
+		if who.memberOf(name.part(i)) {
 			return 1 << (i + 1)
 		}
 	case claim:

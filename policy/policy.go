@@ -43,12 +43,14 @@
 //	a/**/b          and before other parts none or more: a/b, a/x/b, a/x/y/b
 //	**              every name
 //	${user}/**      ${user} is the name of the user who asks, as one whole part
+//	${group}/**     ${group} is any one group of who asks, as one whole part
 //	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; of a list, any of its items
 //	host:5000/a     the host before a name is a first part like any other
 //
 // What a placeholder stands for is compared as text and never becomes a pattern: a user called "*"
 // matches nothing. Nor does a value that could not be part of a repository's name: empty, with upper
-// case, with other characters, with a slash in ${user}. Only users have a ${user}; else whoever may
+// case, with other characters, with a slash in ${user} or a group. Each ${group} of a pattern stands for any group, so that
+// two of them may stand for two; a deny applies if one of them all matches, and none is left untried. Only users have a ${user}; else whoever may
 // name a robot could name it after a user and so have the user's repositories. Claims are the
 // top-level ones, by their exact name. A number, true or false stands for its JSON text, as one part: 3 for
 // 3 and for 3.0. Null, and a list or an object within a list, stand for nothing.
@@ -89,7 +91,8 @@
 //   - globs at one place: the different lengths of the text around their * are tried one after the
 //     other, and so are those with the same text around and more between, such as *a* and *b*;
 //   - the groups of the principal: not with their number if it is Indexed and few of them are spoken of at the
-//     places that the name leads to, else one look or one hash for each;
+//     places that the name leads to, else one look or one hash for each; ${group} is one look each time, whatever
+//     their number;
 //   - the values of its claims where a pattern speaks of them;
 //   - the patterns of a credential's limits.
 //

@@ -124,7 +124,7 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 func TestPropertyANameOfPatternCharactersIsOnlyItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
-		odd := rapid.StringMatching(`[ab]{0,2}(\*|\*\*|\?|\$\{user\}|\$\{claims\.team\}|\[a-z\]|\{a,b\}|\.\*|/\*|\\|\|)[ab/*]{0,3}`).Draw(t, "odd")
+		odd := rapid.StringMatching(`[ab]{0,2}(\*|\*\*|\?|\$\{user\}|\$\{group\}|\$\{claims\.team\}|\[a-z\]|\{a,b\}|\.\*|/\*|\\|\|)[ab/*]{0,3}`).Draw(t, "odd")
 		p := mustDraw(t, source)
 		for what, change := range map[string]func(who *policy.Principal, name string){
 			"name":  func(who *policy.Principal, name string) { who.Name = name },

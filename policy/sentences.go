@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -56,6 +57,10 @@ func (j *judge) placeholders(r *rule) string {
 				if why := j.who.noClaim(p.text); why != "" {
 					return why
 				}
+			case member:
+				if why := j.who.noMember(); why != "" {
+					return why
+				}
 			}
 		}
 	}
@@ -68,6 +73,16 @@ func (who *Principal) noPerson() string {
 	}
 	if !legalPart(who.Name) {
 		return fmt.Sprintf("${user} matches nothing, since %s can be no path part of a repository", shown(who.Name))
+	}
+	return ""
+}
+
+func (who *Principal) noMember() string {
+	if who.Kind == Anonymous || len(who.Groups) == 0 {
+		return fmt.Sprintf("${group} matches nothing, since %s is in no group", who)
+	}
+	if !slices.ContainsFunc(who.Groups, legalPart) {
+		return fmt.Sprintf("${group} matches nothing, since no group of %s can be a path part of a repository", who)
 	}
 	return ""
 }
@@ -201,11 +216,14 @@ func shown(text string) string {
 	return text
 }
 
-// String names the grantee: "group:dev", "user:prod in group:dev", "signed-in with the claim project = acme".
+// String names the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in with the claim project = acme".
 func (g Grantee) String() string {
 	var text strings.Builder
 	for i, who := range g.Who {
-		if i > 0 {
+		switch {
+		case i > 0 && g.subjects[i-1].kind == group:
+			text.WriteString(" and ")
+		case i > 0:
 			text.WriteString(" in ")
 		}
 		text.WriteString(shown(who))
@@ -222,7 +240,11 @@ func (g Grantee) String() string {
 	}
 	text.WriteString(list(held, "and"))
 	if g.Pattern != "" {
-		fmt.Fprintf(&text, " whose claims make %s match", shown(g.Pattern))
+		whose := "claims"
+		if strings.Contains(g.Pattern, "${group}") {
+			whose = "claims and groups"
+		}
+		fmt.Fprintf(&text, " whose %s make %s match", whose, shown(g.Pattern))
 	}
 	return text.String()
 }

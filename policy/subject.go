@@ -105,6 +105,12 @@ func (who *Principal) person() (string, bool) {
 	return who.Name, who.Kind == User && legalPart(who.Name)
 }
 
+// memberOf reports whether ${group} stands for the part: a group of the principal has it as its name, and it could be a
+// part of a repository's name.
+func (who *Principal) memberOf(part string) bool {
+	return legalPart(part) && who.has(subject{group, part})
+}
+
 // parseSubject reads a subject as a rule has it.
 func parseSubject(text string) (subject, *flaw) {
 	word, name, named := strings.Cut(text, ":")

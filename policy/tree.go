@@ -49,6 +49,7 @@ type node struct {
 type more struct {
 	deep   *node
 	person *node
+	member *node
 	claims []claimEdge
 	shapes []shape // the lengths of the affixes that lead on from here, each pair once
 }
@@ -156,6 +157,11 @@ func (t *planter) child(n *node, p part) *node {
 			n.more.person = t.grow()
 		}
 		return n.more.person
+	case member:
+		if n.more.member == nil {
+			n.more.member = t.grow()
+		}
+		return n.more.member
 	case claim:
 		for _, c := range n.more.claims {
 			if c.name == p.text {

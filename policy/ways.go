@@ -8,14 +8,15 @@ import (
 
 // need is what a principal must be, and have, for a pattern to match a name. The zero need asks for nothing.
 type need struct {
-	user   string // it is the user of this name; "": whoever
-	claims []Held // it has all of these, in order and each once
+	user   string   // it is the user of this name; "": whoever
+	groups []string // it is in all of these, in order and each once
+	claims []Held   // it has all of these, in order and each once
 }
 
 var noNeed = []need{{}}
 
 // asks reports whether the part looks at who asks.
-func (p part) asks() bool { return p.kind == person || p.kind == claim }
+func (p part) asks() bool { return p.kind == person || p.kind == member || p.kind == claim }
 
 // Held is a claim and a text that it holds: as itself, or as one of its list.
 type Held struct{ Claim, Value string }
@@ -81,7 +82,7 @@ func (p pattern) leads(k int, name *path, i int) (places uint64) {
 			places &^= 1 << i
 		}
 	case i == name.parts:
-	case part.kind == person:
+	case part.kind == person || part.kind == member:
 		if legalPart(name.part(i)) {
 			return 1 << (i + 1)
 		}
@@ -105,6 +106,11 @@ func (n need) and(p part, name *path, from, to int) (_ need, possible bool) {
 			return n, false
 		}
 		n.user = user
+	case member:
+		own := name.part(from)
+		if at, there := slices.BinarySearch(n.groups, own); !there {
+			n.groups = slices.Insert(slices.Clone(n.groups), at, own)
+		}
 	case claim:
 		held := Held{p.text, name.name[name.starts[from] : name.starts[to]-1]}
 		if at, there := slices.BinarySearchFunc(n.claims, held, Held.compare); !there {
@@ -114,14 +120,17 @@ func (n need) and(p part, name *path, from, to int) (_ need, possible bool) {
 	return n, true
 }
 
-func (n need) nothing() bool { return n.user == "" && len(n.claims) == 0 }
+func (n need) nothing() bool { return n.user == "" && len(n.groups) == 0 && len(n.claims) == 0 }
 
 func (n need) equal(other need) bool {
-	return n.user == other.user && slices.Equal(n.claims, other.claims)
+	return n.user == other.user && slices.Equal(n.groups, other.groups) && slices.Equal(n.claims, other.claims)
 }
 
 func (n need) compare(other need) int {
 	if by := strings.Compare(n.user, other.user); by != 0 {
+		return by
+	}
+	if by := slices.Compare(n.groups, other.groups); by != 0 {
 		return by
 	}
 	return slices.CompareFunc(n.claims, other.claims, Held.compare)

@@ -37,7 +37,7 @@ type Void struct {
 	Why  string // "${user} is the name of a user, and this is robot:ci"
 }
 
-// maxFilled is how many patterns may come of one whose claims have several values. If there were more, it stays
+// maxFilled is how many patterns may come of one whose claims have several values, or for somebody in several groups. If there were more, it stays
 // as it is written.
 const maxFilled = 64
 
@@ -137,6 +137,12 @@ func (j *judge) values(p part) (values []string) {
 	case person:
 		if user, ok := j.who.person(); ok {
 			values = append(values, user)
+		}
+	case member:
+		for i := range j.who.count() { // so that nobody anonymous has any
+			if s := j.who.subject(i); s.kind == group && legalPart(s.name) && !slices.Contains(values, s.name) {
+				values = append(values, s.name)
+			}
 		}
 	case claim:
 		for value := range j.who.claim(p.text) {

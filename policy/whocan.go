@@ -21,7 +21,7 @@ type Grantee struct {
 	Rule    *Rule
 	Who     []string // subjects, of which he has all: "user:prod" and "group:dev"
 	Claims  []Held   // what his claims hold
-	Pattern string   // or one of the rule's, which his claims must make match: in more ways than can be listed
+	Pattern string   // or one of the rule's, which his claims and groups must make match: in more ways than can be listed
 
 	subjects []subject // Who, parsed
 }
@@ -172,8 +172,15 @@ func (s subject) with(n need) (_ Grantee, possible bool) {
 		all = []subject{who, s}
 	case n.user != "" || s.kind == anonymous:
 		return Grantee{}, false
+	case len(n.groups) > 0 && (s.kind == anyone || s.kind == signedIn): // who is in a group has signed in
+		all = all[:0]
 	case s.kind == anyone: // only those who signed in have claims
 		all[0] = subject{kind: signedIn}
+	}
+	for _, name := range n.groups {
+		if in := (subject{group, name}); !slices.Contains(all, in) {
+			all = append(all, in)
+		}
 	}
 	g := Grantee{Claims: n.claims, subjects: all}
 	for _, s := range all {

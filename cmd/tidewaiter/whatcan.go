@@ -18,7 +18,7 @@ func newWhatCan() *cobra.Command {
 		Short: "Say all that somebody may do, and through which rules",
 		Long: `Say all that somebody may do, through which rules, and what other rules take out again. WHO is user:NAME,
 robot:NAME, workload:NAME or anonymous. A user or a robot is looked up in the config's sources, so that their groups are the
-real ones. What ${user} and ${claims.NAME} stand for is filled in. A condition is said, and not judged: explain does
+real ones. What ${user}, ${group} and ${claims.NAME} stand for is filled in. A condition is said, and not judged: explain does
 that for one request. The rules of the database are among those that are asked; --files-only leaves them out.`,
 		Example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com

@@ -392,7 +392,7 @@ func ruleKeys() []key[writtenRule] {
 		on("registries", listOf(prose()), func(r *writtenRule, v []string) { r.written.Registries = v }).
 			says("The `service` of registries that it is for. The default is all."),
 		on("repositories", listOf(prose()), func(r *writtenRule, v []string) { r.written.Repositories = v }).
-			says("Patterns of repositories. `*` is anything within one part of the path, `**` any number of parts, `${user}` the name of who asks."),
+			says("Patterns of repositories. `*` is anything within one part of the path, `**` any number of parts, `${user}` the name of who asks, `${group}` any group of theirs, `${claims.NAME}` a claim."),
 		on("catalog", set(), func(r *writtenRule, v bool) { r.written.Catalog = v }).
 			says("In place of repositories: the registry's catalog, the list of all its repositories."),
 		on("tidewaiter", listOf(called("right", prose())), func(r *writtenRule, v []string) { r.written.Tidewaiter = v }).
