@@ -12,6 +12,7 @@ import (
 type asker struct {
 	user   string
 	claims []string // of x
+	groups []string // of g
 }
 
 func (a asker) holds(all []literal) bool {
@@ -20,7 +21,7 @@ func (a asker) holds(all []literal) bool {
 		if l.kind == account {
 			ok = l.matches(a.user)
 		} else {
-			ok = slices.ContainsFunc(a.claims, l.matches)
+			ok = slices.ContainsFunc(map[string][]string{"x": a.claims, "g": a.groups}[l.key], l.matches)
 		}
 		return ok == l.not
 	})
@@ -53,6 +54,8 @@ func (p pattern) hasName(name []string, who asker) bool {
 		return true
 	case user:
 		return name[0] == who.user
+	case member:
+		return slices.Contains(who.groups, name[0])
 	}
 	return globbed(p[0].text, name[0])
 }
@@ -60,7 +63,7 @@ func (p pattern) hasName(name []string, who asker) bool {
 func drawPattern(t *rapid.T) pattern {
 	one := rapid.SampledFrom([]part{
 		{word, "a"}, {word, "ab"}, {word, "aba"}, {word, "b"}, {glob, "a*"}, {glob, "*a"}, {glob, "*b"}, {glob, "ab*"}, {glob, "ab*ba"}, {glob, "*b*"}, {glob, "a*b"},
-		{kind: star}, {kind: star}, {kind: deep}, {kind: user}, {claim, "x"},
+		{kind: star}, {kind: star}, {kind: deep}, {kind: user}, {claim, "x"}, {member, "g"},
 	})
 	p := pattern(rapid.SliceOfN(one, 1, 4).Draw(t, "pattern")).normal()
 	return p
@@ -84,6 +87,7 @@ func TestPatternsAreSets(t *testing.T) {
 			who := asker{
 				rapid.SampledFrom([]string{"a", "ab", "c"}).Draw(t, "user"),
 				rapid.SampledFrom([][]string{nil, {"a"}, {"b", "ab"}, {"a/b"}, {"c"}}).Draw(t, "claims"),
+				rapid.SampledFrom([][]string{nil, {"a"}, {"b", "ab"}, {"a/b", "aba"}, {"c"}}).Draw(t, "groups"),
 			}
 			some := func(areas []area) bool {
 				return slices.ContainsFunc(areas, func(a area) bool { return a.pattern.hasName(name, who) && who.holds(a.when) })

@@ -188,8 +188,9 @@ func (i *importer) kept(m match) (bool, string) {
 		return false, why
 	}
 	for _, v := range variables(m.name) {
-		if known := i.labels[strings.TrimPrefix(v, "labels:")]; known.lower && !known.groups {
-			return false, "a placeholder has a label as the directory spells it, and docker_auth in lower case"
+		key, ok := strings.CutPrefix(v, "labels:")
+		if ok && i.labels[key].groups && key != "groups" && slices.Contains(i.sources, "ext_auth") {
+			return false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here", key)
 		}
 	}
 	return true, ""
@@ -262,7 +263,7 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 			for _, n := range fill(m.name) {
 				for _, s := range fill(m.service) {
 					v := variant{account: a, kind: k, name: n, service: s}
-					if odd && !v.odd() {
+					if odd && !i.odd(v) {
 						continue
 					}
 					if all = append(all, v); len(all) > mostVariants {
@@ -275,10 +276,11 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 	return all
 }
 
-// odd reports whether a variant has a value that is more than its text.
-func (v variant) odd() bool {
+// odd reports whether a variant has a value that is more than what a placeholder stands for.
+func (i *importer) odd(v variant) bool {
 	for variable, value := range v.name.values {
-		if strings.HasPrefix(variable, "labels:") && !plainValue(value, v.name.text) {
+		key, ok := strings.CutPrefix(variable, "labels:")
+		if ok && (!plainValue(value, v.name.text) || i.labels[key].groups && strings.Contains(value, "/")) {
 			return true
 		}
 	}

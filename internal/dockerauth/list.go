@@ -319,6 +319,12 @@ func (i *importer) meaning(w written, kind string, out bool) entry {
 			e.when, when = when, nil
 		}
 		for _, a := range areas {
+			a.pattern = slices.Clone(a.pattern)
+			for n, p := range a.pattern {
+				if p.kind == claim && i.labels[p.text].groups {
+					a.pattern[n].kind = member
+				}
+			}
 			a.when = slices.Concat(when, a.when)
 			if !contradictory(a.when) {
 				e.areas = append(e.areas, a)
@@ -327,13 +333,6 @@ func (i *importer) meaning(w written, kind string, out bool) entry {
 	}
 	if len(variants) > 1 {
 		e.areas = tidy(e.areas)
-	}
-	for _, a := range e.areas {
-		for _, p := range a.pattern {
-			if known := i.labels[p.text]; p.kind == claim && (known.groups || known.lower) {
-				e.unclear = cmp.Or(e.unclear, fmt.Sprintf("the label %s is taken from a directory with parse_cn or lower_case, and cannot be a part of a name", p.text))
-			}
-		}
 	}
 	for _, name := range w.actions {
 		one, known := scope.ParseAction(name)

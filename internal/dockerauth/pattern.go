@@ -24,12 +24,13 @@ type part struct {
 type partKind uint8
 
 const (
-	word  partKind = iota // team
-	glob                  // app-*: at least one * beside other text
-	star                  // *: any one part
-	deep                  // any number of parts, also none
-	user                  // ${user}
-	claim                 // ${claims.x}: one or more parts
+	word   partKind = iota // team
+	glob                   // app-*: at least one * beside other text
+	star                   // *: any one part
+	deep                   // any number of parts, also none
+	user                   // ${user}
+	claim                  // ${claims.x}: one or more parts
+	member                 // ${group}: one part; its text is the label that has the groups
 )
 
 // everything is every name: one part, and any number more.
@@ -105,6 +106,8 @@ func (p pattern) texts() []string {
 			words = append(words, "${user}")
 		case claim:
 			words = append(words, "${claims."+q.text+"}")
+		case member:
+			words = append(words, "${group}")
 		case deep:
 			if i == len(p)-1 {
 				return []string{strings.Join(words, "/"), strings.Join(append(words, "**"), "/")}
@@ -246,6 +249,14 @@ func (p part) meet(q part) ([]area, bool) {
 		return []area{{pattern: pattern{p}}}, true
 	case q.within(p):
 		return []area{{pattern: pattern{q}}}, true
+	case p.kind == member || q.kind == member:
+		if q.kind == member {
+			p, q = q, p
+		}
+		if q.kind == word { // ${group} and dev: dev, for who is in dev
+			return []area{{pattern{q}, []literal{is(claimed(p.text, q.text))}}}, true
+		}
+		return nil, false // which of the groups it is about cannot be told
 	case q.kind == user:
 		p, q = q, p
 		fallthrough

@@ -29,6 +29,9 @@ func minus(p, q pattern) ([]area, bool) {
 	if !ok || !ok2 {
 		return nil, false
 	}
+	if !open && !takenOpen && len(head) != len(taken) {
+		return []area{{pattern: p}}, true
+	}
 	var areas []area
 	// Names are told apart by their number of parts first.
 	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
@@ -103,6 +106,12 @@ func (p part) minus(q part, first bool) ([]area, bool) {
 		return nil, false
 	case len(common) == 0:
 		return []area{{pattern: pattern{p}}}, true
+	case p.kind == member:
+		return nil, false // there is no "a group but that one"
+	case q.kind == member && p.kind == word:
+		return []area{{pattern{p}, []literal{not(claimed(q.text, p.text))}}}, true
+	case q.kind == member:
+		return nil, false
 	case p.kind == user: // all but ann: ${user}, if it is not ann who asks
 		return []area{{pattern{p}, []literal{not(common[0].when[0].atom)}}}, true
 	case q.kind == user && p.kind == word:
