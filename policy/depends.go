@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -151,7 +152,7 @@ func (j *judge) undecided(u *Unknown) []perhaps {
 	var open []perhaps
 	for i := range j.policy.compiled {
 		r := &j.policy.compiled[i]
-		if !j.couldMatch(r) {
+		if !r.reads(u) || !j.couldMatch(r) {
 			continue
 		}
 		var inputs []string
@@ -178,6 +179,12 @@ func (j *judge) undecided(u *Unknown) []perhaps {
 		}
 	}
 	return open
+}
+
+// reads reports whether the rule could read anything that is unknown. It keeps most rules from being looked at.
+func (r *rule) reads(u *Unknown) bool {
+	return r.source.When != nil || u.Registry && len(r.source.Registries) > 0 ||
+		u.Claims && slices.ContainsFunc(r.source.Names, func(name string) bool { return strings.Contains(name, "${claims.") })
 }
 
 // claimsToMatch returns the unknown claims with which one of the rule's names could match the asked one.
