@@ -342,8 +342,8 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-// A test that measures the time, or lets some pass, fails on a machine that is busy. It counts steps, waits for what it waits
-// for (internal/await), or runs in a bubble of testing/synctest, where the clock is exact. These functions may do it:
+// A test that measures time, or lets some pass, fails on a busy machine. Instead, count steps, wait with
+// internal/await, or use testing/synctest, where the clock is exact. These functions are the exceptions.
 var mayTakeTime = map[string]string{
 	"internal/keyring/keyring_test.go sleep":          "it is called in bubbles",
 	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between two looks, whose number is bounded",

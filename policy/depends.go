@@ -7,7 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Unknown is what is not known of a request. The zero Unknown is a request that is known completely.
+// Unknown is what is not known of a request. The zero Unknown is a request that is known
+// completely.
 type Unknown struct {
 	Now, IP, Client, Registry bool
 
@@ -27,9 +28,9 @@ func (u *Unknown) Claim(who *Principal, name string) bool {
 // Partial is a Condition that can be evaluated while a part of the request is unknown.
 type Partial interface {
 	Condition
-	// DependsOn returns the unknown inputs that decide whether the condition holds, as conditions write them:
-	// "now", "request.ip", "client", "registry", "claims.ref"; "claims" if all of them are read. If there is none,
-	// Holds returns the same whatever they are.
+	// DependsOn returns the unknown inputs that decide whether the condition holds, as conditions
+	// write them: "now", "request.ip", "client", "registry", "claims.ref"; "claims" if all of them
+	// are read. If there is none, Holds returns the same whatever they are.
 	DependsOn(*Request, *Unknown) []string
 }
 
@@ -40,9 +41,10 @@ type Dependence struct {
 	Rule  *Rule  // the first rule that reads it there
 }
 
-// Depends returns what the outcome of a test depends on and nobody knows, each input once. It looks at every rule
-// that could match, in whatever order Decide meets them: at a deny that could refuse what is allowed, and at an
-// allow where no other rule decides. Its time grows with the policy.
+// Depends returns what the outcome of a test depends on and nobody knows, each input once. It
+// looks at every rule that could match, in whatever order Decide meets them: at a deny that could
+// refuse what is allowed, and at an allow where no other rule decides. Its time grows with the
+// policy.
 func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
 	j := judge{policy: p, request: e.Request, who: e.Request.Principal}
 	if j.who == nil {
@@ -73,7 +75,8 @@ type perhaps struct {
 	fails  bool // its condition does not hold, whatever is unknown: it could only be named for that
 }
 
-// depends returns what the decision on the asked scope depends on. If named, the rule that decides is a part of it.
+// depends returns what the decision on the asked scope depends on. If named, the rule that decides
+// is a part of it.
 func (j *judge) depends(u *Unknown, named bool) []Dependence {
 	open := j.undecided(u)
 	if len(open) == 0 {
@@ -147,7 +150,8 @@ func (j *judge) holds(r *rule) bool {
 	return holds && err == nil || r.deny && err != nil
 }
 
-// undecided returns the rules of which it is unknown whether they match the asked scope, in their order.
+// undecided returns the rules of which it is unknown whether they match the asked scope, in their
+// order.
 func (j *judge) undecided(u *Unknown) []perhaps {
 	var open []perhaps
 	for i := range j.policy.compiled {
@@ -181,13 +185,15 @@ func (j *judge) undecided(u *Unknown) []perhaps {
 	return open
 }
 
-// reads reports whether the rule could read anything that is unknown. It keeps most rules from being looked at.
+// reads reports whether the rule could read anything that is unknown. It keeps most rules from
+// being looked at.
 func (r *rule) reads(u *Unknown) bool {
 	return r.source.When != nil || u.Registry && len(r.source.Registries) > 0 ||
 		u.Claims && slices.ContainsFunc(r.source.Names, func(name string) bool { return strings.Contains(name, "${claims.") })
 }
 
-// claimsToMatch returns the unknown claims with which one of the rule's names could match the asked one.
+// claimsToMatch returns the unknown claims with which one of the rule's names could match the
+// asked one.
 func (j *judge) claimsToMatch(r *rule, u *Unknown) []string {
 	var room [maxParts]part
 	var claims []string

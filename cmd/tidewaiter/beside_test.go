@@ -85,11 +85,11 @@ func program(ts *testscript.TestScript, name string) string {
 	return ""
 }
 
-// limit is the key of the context that ends shortly before go test gives the scripts up. Nothing else limits how long one
-// waits: then the process is ended, and the script fails with all that it said.
+// limit is the key of the context that ends shortly before go test gives up. Nothing else limits how
+// long a script waits. When it ends, the process is killed, and the script fails with its output.
 type limit struct{}
 
-// endsInTime ends the process where what is waited for never comes. It is to be stopped once that came.
+// endsInTime kills the process at the limit, so that waiting for it ends. Call stop after the wait.
 func (p *process) endsInTime(ts *testscript.TestScript) (stop func() bool) {
 	return context.AfterFunc(ts.Value(limit{}).(context.Context), func() { _ = p.cmd.Process.Kill() })
 }

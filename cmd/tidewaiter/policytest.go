@@ -23,8 +23,9 @@ the one that the service would have in force, with the rules of the database. Wi
 keys, no state and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
 all that is expected, and 1 if it does not, or if a file has a mistake in it.
 
-It warns where a result depends on something that the test does not give, such as the time, the client's address or a claim, and
-names the key to add. With --strict such a warning is a failure: what passes today passes on any day and any machine.
+It warns if a result depends on something that the test does not give, such as the time, the
+client's address or a claim, and names the key to add. With --strict such a warning is a failure:
+what passes today passes on any day and any machine.
 
 docs/policy.md has an example, and docs/configuration.md all keys.`,
 		Example: `  tidewaiter policy test tests.yaml

@@ -1,7 +1,8 @@
 // Package await answers, for tests: how long is something waited for that happens beside the test?
 //
-// As long as it takes. A limit of a test's own is a guess at the speed of a machine, and fails on a busy one. There
-// is one limit, that of go test (-timeout), shortly before which whoever still waits says for what.
+// As long as it takes. A limit of a test's own is a guess at the speed of a machine, and fails on
+// a busy one. There is one limit, that of go test (-timeout), shortly before which whoever still
+// waits says for what.
 package await
 
 import (
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// margin is what is left before go test ends the process: to say what was waited for, and to end what was begun.
+// margin is what is left before go test ends the process: to say what was waited for, and to end
+// what was begun.
 const margin = 15 * time.Second
 
 // Context returns a context that ends with the test, or shortly before go test gives it up.
@@ -28,8 +30,8 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Until asks again and again until ready returns nil. Only where go test would give up does the test fail, with the
-// last error.
+// Until asks again and again until ready returns nil. Only where go test would give up does the
+// test fail, with the last error.
 func Until(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	ctx := Context(t)

@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Servers listen at a port that is held, one after the other and by each name of this machine, and nobody else gets it.
+// Servers listen at a port that is held, one after the other and by each name of this machine, and
+// nobody else gets it.
 func TestAPortIsHeldForItsServers(t *testing.T) {
 	port := loopback.Port(t)
 	for _, address := range []string{"127.0.0.1:%d", "localhost:%d", ":%d", "0.0.0.0:%d", "127.0.0.1:%d"} {

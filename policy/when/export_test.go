@@ -13,7 +13,8 @@ const MaxCost = maxCost
 // Work is the steps that going through a value once takes.
 func Work(v any) uint64 { return work(types.DefaultTypeAdapter.NativeToValue(v), 0) }
 
-// Costs returns what one evaluation by Holds, and one by Explain, take: in CEL's units, counted to where they ended.
+// Costs returns what one evaluation by Holds, and one by Explain, take: in CEL's units, counted to
+// where they ended.
 func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err error) {
 	c := of.(*condition)
 	var costs [2]uint64
@@ -28,7 +29,8 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 	return costs[0], costs[1], nil
 }
 
-// Counts reports whether Holds counts what it takes for the request: where it does not, it was estimated before.
+// Counts reports whether Holds counts what it takes for the request: where it does not, it was
+// estimated before.
 func Counts(of policy.Condition, r *policy.Request) bool {
 	return of.(*condition).quick == nil || !isUsual(r)
 }

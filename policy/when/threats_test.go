@@ -38,8 +38,8 @@ func hostile() *policy.Request {
 // an error, and what it takes does not grow with the claims.
 func TestWhatSomebodyElseWroteStallsNothing(t *testing.T) {
 	r := hostile()
-	// The step that goes beyond the limit is counted when it is over. The longest looks for a group's name in the largest claim, which
-	// is a step for each ten characters of the one and of the other.
+	// The call that exceeds the limit is counted after it returns. The longest one looks for a
+	// group's name in the largest claim: a step for each ten characters of the one times the other.
 	largest := uint64(0)
 	for _, claim := range r.Principal.Claims {
 		largest = max(largest, when.Work(claim))

@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// DependsOn is part of policy.Partial. CEL itself carries what is unknown through an evaluation: false && unknown is
-// false, true && unknown is unknown. What is left unknown at the end is what the condition depends on.
+// DependsOn is part of policy.Partial. CEL itself carries what is unknown through an evaluation:
+// false && unknown is false, true && unknown is unknown. What is left unknown at the end is what
+// the condition depends on.
 func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 	program, err := c.counted()
 	if err != nil {
@@ -72,8 +73,8 @@ func (p *partial) missing(name string) *types.Unknown {
 	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
 }
 
-// someClaims are the claims that are known, beside which there may be others. Whatever looks at more than one of
-// them notes that.
+// someClaims are the claims that are known, beside which there may be others. Whatever looks at
+// more than one of them notes that.
 type someClaims struct {
 	traits.Mapper
 	of *partial

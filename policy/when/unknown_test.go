@@ -15,7 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A condition depends on what decides it and nobody said, and on nothing else that stands in its text.
+// A condition depends on what decides it and nobody said, and on nothing else that stands in its
+// text.
 func TestWhatAConditionDependsOn(t *testing.T) {
 	nothing := policy.Unknown{}
 	everything := policy.Unknown{Now: true, IP: true, Client: true, Registry: true, Claims: true}
@@ -84,7 +85,8 @@ func TestWhatAConditionDependsOn(t *testing.T) {
 	}
 }
 
-// A decision that two requests get differently, which differ in what is unknown alone, depends on some of that.
+// A decision that two requests get differently, which differ in what is unknown alone, depends on
+// some of that.
 func TestADecisionThatChangesDependsOnSomething(t *testing.T) {
 	c := when.NewCompiler()
 	conditions := []string{
