@@ -102,7 +102,7 @@ listen: [{ address: "127.0.0.1:%d" }]
 state: "sqlite:state.db"
 signing: { root: { folder: "." } }
 token: { issuer: %q }
-limits: { failures_per_name: 1000, failures_per_address: 1000 } # all clients are at one address here
+limits: { max_failures_per_pair: 1000, max_failures_per_source: 1000 } # all clients are at one address here
 registries:
 %s%s`, url, port, Issuer, registries.String(), end))
 

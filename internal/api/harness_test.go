@@ -25,6 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -127,20 +128,20 @@ func newHouse(t testing.TB, url string) *house {
 	check(err)
 	keys, err := keyring.New(keyring.Options{Root: root, Now: h.clock.Now})
 	check(err)
-	throttle := identity.NewThrottle(identity.ThrottleOptions{Now: h.clock.Now})
+	limiter := ratelimit.New(ratelimit.Options{Now: h.clock.Now})
 	h.accounts, err = accounts.Open(accounts.Options{
 		DB: h.db, Journal: h.journal, Hashing: password.New(password.Options{Now: h.clock.Now}), Now: h.clock.Now, OwnerFor: -1, Log: log,
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return h.issuer.Live().Chain.FindIn(ctx, source, name, id)
 		},
-		Judge:    func(r *policy.Request) policy.Decision { return h.issuer.Live().Policy.Decide(r) },
-		Throttle: func() *identity.Throttle { return throttle },
+		Judge:   func(r *policy.Request) policy.Decision { return h.issuer.Live().Policy.Decide(r) },
+		Limiter: func() *ratelimit.Limiter { return limiter },
 	})
 	check(err)
 	directory := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"dora": "directory password"}, Groups: []string{accounts.Auditors}}
 	h.issuer = issuer.New(issuer.Live{
 		Registries: map[string]*issuer.Registry{"r.example.com": {Service: "r.example.com", Lifetime: 5 * time.Minute}},
-		Chain: identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+		Chain: identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
 			{Name: accounts.Source, Authenticator: h.accounts, Kinds: accounts.Kinds()},
 			{Name: "ldap:corp", Authenticator: directory, Remote: true},
 		}}),

@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -24,8 +25,8 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 			return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 		},
-		Judge:    func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
-		Throttle: func() *identity.Throttle { return a.issuer.Live().Chain.Throttle() },
+		Judge:   func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
+		Limiter: func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
 	}
 	if own := accountsOf(cfg); own != nil {
 		o.RefreshIdle = own.RefreshIdle

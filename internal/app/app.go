@@ -24,6 +24,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/store"
@@ -44,8 +45,11 @@ type App struct {
 	log      *Log
 	now      func() time.Time
 	db       *store.DB
+	database atomic.Pointer[store.DB] // db, for what is built before it is opened
 	journal  *journal.Journal
 	hashing  *password.Hashing
+	limits   *ratestore.Store // what replicas share of sign-ins
+	budgets  atomic.Bool      // whether a directory has one
 	accounts *accounts.Accounts
 	rulebook *rulebook.Rulebook
 	issuer   *issuer.Issuer
@@ -61,7 +65,7 @@ type App struct {
 	writable  answered // whether the state is, while it may not be
 	reloading atomic.Pointer[reloading]
 
-	mu         sync.Mutex // held by Reload and Close
+	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which is the rulebook's
 	files      string         // version of the policy that files said when they were taken last
 	generation *generation
@@ -78,6 +82,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a := &App{log: o.Log, now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: o.Log.outage}
 	a.hashing = password.New(password.Options{Now: o.Now})
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
+	a.limits = ratestore.New(a.database.Load)
 
 	// Before the state: a mistake in keys or passwords should not leave a new database behind.
 	next, err := a.build(ctx, cfg)
@@ -88,6 +93,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
+	a.database.Store(a.db)
 	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: o.Log.Logger, Observe: o.Log.Entries})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())

@@ -115,7 +115,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
 			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
 		case s.LDAP != nil:
-			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.log.Logger, a.now)
+			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.budget(s.LDAP), a.log.Logger, a.now)
 			if err != nil {
 				return nil, err
 			}
@@ -142,9 +142,11 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			})
 		}
 	}
+	limiter := a.limiter(cfg)
+	g.runs = append(g.runs, limiter.Run)
 	return identity.NewChain(identity.Options{
-		Sources:  sources,
-		Throttle: a.throttle(cfg),
+		Sources: sources,
+		Limiter: limiter,
 		Dummy: func(ctx context.Context, c identity.Credentials) error {
 			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
 		},

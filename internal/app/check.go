@@ -84,7 +84,7 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	case s.HTPasswd != nil:
 		return newHTPasswd(s.HTPasswd)
 	case s.LDAP != nil:
-		return newDirectory(cfg, s.LDAP, nil, nil, nil)
+		return newDirectory(cfg, s.LDAP, nil, nil, nil, nil)
 	case s.OIDC != nil:
 		_, err := newProvider(cfg, s.OIDC, nil, nil)
 		return showsToBeKnown{}, err

@@ -138,7 +138,7 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 // A reload must not be what who guesses waits for.
 func TestAReloadForgetsNoFailures(t *testing.T) {
 	f := newFolder(t)
-	limits := "limits: { failures_per_name: 2, longest_delay: 1h }\n"
+	limits := "limits: { max_failures_per_pair: 2, max_delay: 1h }\n"
 	a, err := app.New(t.Context(), f.load(limits+anyPort+rule("a")), app.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -158,17 +158,17 @@ func TestAReloadForgetsNoFailures(t *testing.T) {
 	if codes[0] != 401 || codes[11] != 429 {
 		t.Fatalf("%v", codes)
 	}
-	before := a.Throttled()
+	before := a.Limiter()
 	if err := a.Reload(t.Context(), f.load(limits+anyPort+rule("b"))); err != nil {
 		t.Fatal(err)
 	}
-	if after := a.Throttled(); after == nil || after != before {
+	if after := a.Limiter(); after == nil || after != before {
 		t.Error("a reload with the same limits counts anew")
 	}
 	if err := a.Reload(t.Context(), f.load("limits: { throttle: false }\n"+anyPort+rule("b"))); err != nil {
 		t.Fatal(err)
 	}
-	if code := guess("another"); code != 401 || a.Throttled() != nil {
+	if code := guess("another"); code != 401 || a.Limiter() != nil {
 		t.Errorf("without a throttle: %d", code)
 	}
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
 // newDirectory makes what a config says of a directory. What is wrong with it is config.Problems, each
 // where it is written.
-func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, log *slog.Logger, now func() time.Time) (*ldap.Directory, error) {
+func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratelimit.Budget, log *slog.Logger, now func() time.Time) (*ldap.Directory, error) {
 	d, err := ldap.New(ldap.Options{
 		Name: l.Name, Servers: l.Servers, CA: l.CA, StartTLS: l.StartTLS, Plain: l.Plain,
 		BindDN: l.BindDN, BindPasswordFile: l.BindPasswordFile,
@@ -28,7 +29,7 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, log *slog.Log
 			MemberOf: l.Groups.MemberOf, Base: l.Groups.Base, Filter: l.Groups.Filter,
 			NameAttribute: l.Groups.NameAttribute, Nested: ldap.Nested(l.Groups.Nested),
 		},
-		Timeout: l.Timeout, Pool: l.Pool, Cache: l.Cache, Taken: taken, Log: log, Now: now,
+		Timeout: l.Timeout, Pool: l.Pool, Cache: l.Cache, Taken: taken, Budget: budget, Log: log, Now: now,
 	})
 	problems, ok := errors.AsType[ldap.Problems](err)
 	if !ok {

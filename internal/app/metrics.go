@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
 // newMetrics gathers what the rooms count. None of it bears a name, an address or a repository: what
@@ -37,15 +37,15 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.hashing.Stats().Waiting) })
 	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one held shortly before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
-	throttled := func(value func(identity.ThrottleStats) uint64) func() float64 {
-		return func() float64 { return float64(value(a.issuer.Live().Chain.Throttle().Stats())) }
+	limited := func(value func(ratelimit.Stats) uint64) func() float64 {
+		return func() float64 { return float64(value(a.issuer.Live().Chain.Limiter().Stats())) }
 	}
 	counter("tidewaiter_sign_ins_failed_total", "Sign-ins with a name or a password that is wrong.",
-		throttled(func(s identity.ThrottleStats) uint64 { return s.Failed }))
-	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were not looked at for the failures of their name.",
-		throttled(func(s identity.ThrottleStats) uint64 { return s.ByName }))
-	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were not looked at for the failures of their address.",
-		throttled(func(s identity.ThrottleStats) uint64 { return s.ByAddress }))
+		limited(func(s ratelimit.Stats) uint64 { return s.Failed }))
+	counter("tidewaiter_sign_ins_throttled_by_name_total", "Sign-ins that were refused for the failures of their name.",
+		limited(func(s ratelimit.Stats) uint64 { return s.ByName }))
+	counter("tidewaiter_sign_ins_throttled_by_address_total", "Sign-ins that were refused for the failures of their address.",
+		limited(func(s ratelimit.Stats) uint64 { return s.BySource }))
 	gauge("tidewaiter_connections_open", "Connections that are open.",
 		func() float64 { return float64(a.connections.stats().Open) })
 	counter("tidewaiter_connections_closed_total", "Connections that were closed while nobody was being answered on them, to make room for others.",

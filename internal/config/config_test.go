@@ -75,7 +75,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Token:      Token{Issuer: "tidewaiter", Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Reuse: true, Anonymous: true, Refusals: Explain},
 		Registries: []Registry{{Service: "r.example.com", KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute, PushLifetime: 15 * time.Minute, Refusals: Explain}},
-		Limits:     Limits{Throttle: true, FailuresPerName: 10, FailuresPerAddress: 100, LongestDelay: 5 * time.Minute, Connections: 4000},
+		Limits:     Limits{Throttle: true, MaxFailuresPerPair: 10, MaxFailuresPerSource: 100, MaxDelay: 5 * time.Minute, UnknownPlaces: "slow", Connections: 4000},
 		Log:        Log{Level: "info", Format: "text"},
 		Watch:      true,
 		Rules:      policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
@@ -146,7 +146,7 @@ policy:
     - { name: three, subjects: ["user:ann"], catalog: true }
   watch: false
 trusted_proxies: [10.0.0.0/8, 192.168.1.7, "fd00::/8"]
-limits: { throttle: false, failures_per_name: 3, failures_per_address: 30, longest_delay: 1m, connections: 500 }
+limits: { throttle: false, max_failures_per_pair: 3, max_failures_per_source: 30, max_delay: 1m, unknown_places: refuse, connections: 500 }
 log: { level: debug, format: json }
 `
 
@@ -213,7 +213,7 @@ func TestEveryKey(t *testing.T) {
 			},
 		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32"), netip.MustParsePrefix("fd00::/8")},
-		Limits:         Limits{Throttle: false, FailuresPerName: 3, FailuresPerAddress: 30, LongestDelay: time.Minute, Connections: 500},
+		Limits:         Limits{Throttle: false, MaxFailuresPerPair: 3, MaxFailuresPerSource: 30, MaxDelay: time.Minute, UnknownPlaces: "refuse", Connections: 500},
 		Log:            Log{Level: "debug", Format: "json"},
 		Warnings: Problems{
 			{File: main, Line: 7, Column: 50, Text: "clients cannot know a self-signed certificate: for testing only"},

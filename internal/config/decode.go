@@ -27,6 +27,7 @@ type row struct {
 	standard string // YAML of what holds where the key is missing; "" if nothing does
 	means    string
 	example  string // YAML from the top of the file
+	former   string // what it was called before; "": it has its first name
 }
 
 // key is a key of a section that is kept in an S: one line of the tables in keys.go, which readers of
@@ -54,6 +55,9 @@ func (k key[S]) says(means string) key[S] { k.means = means; return k }
 
 // shows sets the example.
 func (k key[S]) shows(example string) key[S] { k.example = example; return k }
+
+// formerly sets what the key was called before: who still writes that is told its name.
+func (k key[S]) formerly(name string) key[S] { k.former = name; return k }
 
 // must makes the key required.
 func (k key[S]) must() key[S] { k.required = true; return k }
@@ -171,7 +175,11 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			at := slices.Index(names, name.Value)
 			switch {
 			case at < 0:
-				d.unknown(name, names)
+				if renamed := slices.IndexFunc(rows, func(r row) bool { return r.former != "" && r.former == name.Value }); renamed >= 0 {
+					d.suggest(name, names[renamed], "the key %s has another name now", quoted(name.Value))
+				} else {
+					d.unknown(name, names)
+				}
 				ok = false
 				continue
 			case seen[at] > 0:

@@ -118,7 +118,7 @@ func configKeys() []key[written] {
 		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			or("{}").
 			says("How long who guesses passwords waits. The page [Guarding the door](guarding.md) says more.").
-			shows("limits: { failures_per_name: 10, longest_delay: 5m }\n"),
+			shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		on("trusted_proxies", list(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
 			says("Networks and addresses of proxies whose `X-Forwarded-For` is believed. By default none: the header could say anything. A proxy must write this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an address that cannot be read, the client's address is not known. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are dropped.").
 			shows("trusted_proxies: [10.1.0.0/16, \"fd00::7\"]\n"),

@@ -28,7 +28,15 @@ type LDAP struct {
 	Pool    int           // connections; default 8
 	Cache   time.Duration // default 1m; 0: none
 
+	Attempts LDAPAttempts
+
 	node *yaml.Node
+}
+
+// LDAPAttempts bound the wrong passwords that a directory is sent for one person.
+type LDAPAttempts struct {
+	Max    int           // default 4; 0: no bound
+	Window time.Duration // default 30m
 }
 
 // LDAPUser says where people are in a directory.
@@ -87,6 +95,24 @@ func ldapKeys() []key[LDAP] {
 			says("How many connections there are at most, to all servers together."),
 		on("cache", duration(0, time.Hour), func(l *LDAP, v time.Duration) { l.Cache = v }).or("1m").
 			says("How long a password that held is not tried again, and groups are not looked up again. `0s`: each request asks the directory."),
+		on("attempts", section(ldapAttemptKeys(), checkAttempts), func(l *LDAP, v LDAPAttempts) { l.Attempts = v }).or("{}").
+			says("How many wrong passwords the directory is sent for one person, so that it does not lock the account. Past it, the answer is 429 and the directory is not asked."),
+	}
+}
+
+func ldapAttemptKeys() []key[LDAPAttempts] {
+	return []key[LDAPAttempts]{
+		on("max", count(0, 10_000), func(a *LDAPAttempts, v int) { a.Max = v }).or("4").
+			says("How many in a window, over all replicas. At most one less than what the directory locks after. Half of them are for places where the person signed in before, half for all others. `0`: no bound, where the directory locks nobody."),
+		on("window", duration(time.Minute, 30*24*time.Hour), func(a *LDAPAttempts, v time.Duration) { a.Window = v }).or("30m").
+			says("For how long an attempt counts: at least as long as in the directory."),
+	}
+}
+
+// checkAttempts refuses a budget that cannot be halved.
+func checkAttempts(d *decoder, n *yaml.Node, a *LDAPAttempts) {
+	if a.Max == 1 {
+		d.problem(value(n, "max"), "a person needs at least 2 attempts: one at places that are known, one at others")
 	}
 }
 

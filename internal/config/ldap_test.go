@@ -30,6 +30,7 @@ identity:
       timeout: 3s
       pool: 20
       cache: 0s
+      attempts: { max: 9, window: 2h }
 `
 
 func TestLDAP(t *testing.T) {
@@ -45,18 +46,18 @@ func TestLDAP(t *testing.T) {
 				NameAttribute: "mail", Lowercase: true, IDAttribute: "employeeNumber", Attributes: map[string]string{"departmentNumber": "department"},
 			},
 			Groups:  LDAPGroups{Base: "ou=groups,dc=example,dc=com", Filter: "(uniqueMember={dn})", NameAttribute: "dn", Nested: "walk"},
-			Timeout: 3 * time.Second, Pool: 20,
+			Timeout: 3 * time.Second, Pool: 20, Attempts: LDAPAttempts{Max: 9, Window: 2 * time.Hour},
 		}},
 		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {dn: \"uid={name},o=x\"}}}]", &LDAP{
 			Name: "corp", Servers: []string{"ldaps://a"},
 			User:    LDAPUser{DN: "uid={name},o=x", Scope: "subtree", NameAttribute: "uid"},
-			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute,
+			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
 		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, groups: {member_of: true}}}]", &LDAP{
 			Name: "corp", Servers: []string{"ldaps://a"},
 			User:    LDAPUser{Base: "o=x", Scope: "subtree", NameAttribute: "uid"},
 			Groups:  LDAPGroups{MemberOf: true, NameAttribute: "cn", Nested: "none"},
-			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute,
+			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
 	} {
 		c, err := loadText(t, files{"tidewaiter.yaml": tt.text, "ca.pem": "", "password": ""}.withKeys())

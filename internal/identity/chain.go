@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"slices"
 
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -29,6 +30,13 @@ type DummyLookup interface {
 	DummyLookup(ctx context.Context, c Credentials) error
 }
 
+// Budgeted is a source that checks only so many wrong passwords of a name, and then none for a while.
+// Where nobody knows a name, SpendUnknown counts one as if the source had it, so that the limit does
+// not tell who exists. Its error is a *RateLimitedError.
+type Budgeted interface {
+	SpendUnknown(ctx context.Context, c Credentials) error
+}
+
 // Source is an Authenticator in a chain. It may be a Finder, a Dummy and a DummyLookup, too.
 type Source struct {
 	Name string // as principals and errors bear it: "htpasswd", "ldap:corp"
@@ -42,13 +50,14 @@ type Options struct {
 	Sources []Source                                       // asked in this order, but local ones first
 	Dummy   func(ctx context.Context, c Credentials) error // where no source is a Dummy; may be nil
 
-	Throttle *Throttle // makes who guesses wait; nil: nobody waits. Chains may share one, so that it outlives them
+	Limiter *ratelimit.Limiter // nil: there are no limits. Chains may share one, so that it outlives them
 }
 
 // Chain asks its sources who somebody is. It is never changed, and may be used from any goroutine.
 type Chain struct {
 	sources   []Source // local ones first
-	throttle  *Throttle
+	gate      gate
+	passwords []string // names of the sources that take passwords
 	dummies   []func(ctx context.Context, c Credentials) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
@@ -56,7 +65,8 @@ type Chain struct {
 
 // NewChain returns a Chain over o.Sources.
 func NewChain(o Options) *Chain {
-	c := &Chain{sources: slices.Clone(o.Sources), throttle: o.Throttle, seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
+	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
+	c.gate = gate{o.Limiter, maphash.String(c.seed, "refused for good")}
 	slices.SortStableFunc(c.sources, func(a, b Source) int {
 		switch {
 		case a.Remote == b.Remote:
@@ -68,6 +78,9 @@ func NewChain(o Options) *Chain {
 		}
 	})
 	for _, s := range c.sources {
+		if _, anybody := s.Authenticator.(Anyone); s.takes(Password) && !anybody {
+			c.passwords = append(c.passwords, s.Name)
+		}
 		if d, ok := s.Authenticator.(Dummy); ok {
 			c.dummies = append(c.dummies, d.Dummy)
 		}
@@ -86,8 +99,9 @@ func NewChain(o Options) *Chain {
 //     known completely;
 //   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
 //     clock, the two are the same;
-//   - an error that wraps ErrThrottled, a *ThrottledError, if too many attempts failed before: no source
-//     was asked, and whether anybody has that name makes no difference;
+//   - an error that wraps ErrRateLimited, a *RateLimitedError, if too many attempts failed before. For a
+//     password, no source was asked, and whether anybody has that name makes no difference. What cannot
+//     be guessed was verified, and is bad;
 //   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
 //     not passed on to the next, which may be weaker.
 func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
@@ -100,23 +114,24 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 	if !shown.acceptable() {
 		return Verified{}, ErrRejected
 	}
-	a, err := c.throttle.begin(&shown)
-	if err != nil {
-		return Verified{}, err
+	v, err := c.gate.pass(ctx, shown, c.ask)
+	if err == nil {
+		c.learn(&shown, v.Principal)
 	}
-	v, err := c.ask(ctx, shown) // not by Try: a closure would cost each request memory
-	c.throttle.end(&shown, a, outcomeOf(err))
 	return v, err
 }
 
-func outcomeOf(err error) outcome {
-	switch {
-	case err == nil, incomplete(err):
-		return right
-	case errors.Is(err, ErrRejected):
-		return wrong
+// learn notes where somebody signs in. Whatever stands for a password teaches that; it counts for the
+// name that was typed, and for the one that the source has.
+func (c *Chain) learn(shown *Credentials, p *policy.Principal) {
+	l := c.gate.limiter
+	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
+		return // nobody guesses its password: it has none
 	}
-	return unasked
+	if shown.Kind == Password && shown.Name != p.Name {
+		l.Learn(shown.Name, p.Source, p.ID, shown.Remote)
+	}
+	l.Learn(p.Name, p.Source, p.ID, shown.Remote)
 }
 
 // incomplete reports whether somebody proved to be who he is, and is refused for what is not known of him.
@@ -125,8 +140,8 @@ func incomplete(err error) bool {
 	return ok
 }
 
-// Throttle is what makes who guesses wait; nil if nobody waits.
-func (c *Chain) Throttle() *Throttle { return c.throttle }
+// Limiter returns what limits sign-ins; nil if nothing does.
+func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 
 // ask is Authenticate for what is worth asking about.
 func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
@@ -145,11 +160,24 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			continue
 		case incomplete(err):
 			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
+		case errors.Is(err, ErrRateLimited):
+			return Verified{}, err // by the source: a directory's budget is spent
 		case !errors.Is(err, ErrRejected):
 			return Verified{}, unavailable(s.Name, err)
+		case !guessable(shown.Kind):
+			return Verified{}, err
 		}
 		_, hashes := s.Authenticator.(Dummy)
 		return Verified{}, c.reject(ctx, shown, c.sources[i+1:], hashes)
+	}
+	if shown.Kind == Password {
+		for i := range c.sources {
+			if b, ok := c.sources[i].Authenticator.(Budgeted); ok {
+				if err := b.SpendUnknown(ctx, shown); err != nil {
+					return Verified{}, err
+				}
+			}
+		}
 	}
 	return Verified{}, c.reject(ctx, shown, nil, false)
 }

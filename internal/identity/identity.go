@@ -27,6 +27,9 @@ var (
 	// ErrRejected means that the credential is wrong, disabled or expired: nobody else is asked.
 	// What the client is told is the same for ErrUnknown and ErrRejected.
 	ErrRejected = errors.New("credential rejected")
+	// ErrNeverValid is an ErrRejected that no change of a source can undo, short of another
+	// configuration. It is for what cannot be guessed: for a minute, nobody verifies the same again.
+	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
 )
 
 // IncompleteError means that a credential is right, and that the groups of its holder cannot be known

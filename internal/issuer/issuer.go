@@ -172,7 +172,7 @@ type Answer struct {
 }
 
 // Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
-// identity.ErrThrottled, identity.ErrUnavailable, ErrUndecided, ErrNotKept, the context's, and anything else is a fault of ours.
+// identity.ErrRateLimited, identity.ErrUnavailable, ErrUndecided, ErrNotKept, the context's, and anything else is a fault of ours.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
@@ -192,8 +192,10 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		if t := (*identity.ThrottledError)(nil); errors.As(err, &t) && t.Again {
-			return Answer{}, err // one entry for each delay: a flood must not fill the disk
+		// One entry for each delay, and for each secret and minute: a flood must not fill the disk. Where
+		// the audit is strict, none that was looked at goes without one.
+		if identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected)) {
+			return Answer{}, err
 		}
 		return Answer{}, i.refuse(ctx, live, r, now, err)
 	}

@@ -400,7 +400,7 @@ func TestStrictAuditWithholdsRefusalsToo(t *testing.T) {
 		{"a wrong password", nil, fails(identity.ErrRejected), "ann", identity.ErrRejected},
 		{"an unknown name", nil, fails(identity.ErrUnknown), "ann", identity.ErrRejected},
 		{"a source that is down", nil, fails(down), "ann", identity.ErrUnavailable},
-		{"a name that has to wait", nil, fails(&identity.ThrottledError{After: time.Second}), "ann", identity.ErrThrottled},
+		{"a name that has to wait", nil, fails(&identity.RateLimitedError{After: time.Second}), "ann", identity.ErrRateLimited},
 		{"nothing was shown", func(l *issuer.Live) { l.Anonymous = false }, nil, "", issuer.ErrSignIn},
 		{"a decider that is down", func(l *issuer.Live) {
 			l.Decider = decider(func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down })

@@ -51,7 +51,10 @@ func refusal(err error) string {
 		return misplaced.Error()
 	case errors.Is(err, identity.ErrRejected):
 		return "unknown or wrong"
-	case errors.Is(err, identity.ErrThrottled):
+	case errors.Is(err, identity.ErrRateLimited):
+		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {
+			return "unknown or wrong, and " + err.Error()
+		}
 		return "not looked at: " + err.Error()
 	}
 	return "unavailable: " + err.Error()

@@ -89,10 +89,10 @@ func known(err error) *requestError {
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
-	case errors.Is(err, identity.ErrThrottled):
+	case errors.Is(err, identity.ErrRateLimited):
 		// Not 401: nobody looked at the password, and a client that would ask for another one is not to.
 		after := time.Second
-		if t := (*identity.ThrottledError)(nil); errors.As(err, &t) {
+		if t := (*identity.RateLimitedError)(nil); errors.As(err, &t) {
 			after = max(after, t.After)
 		}
 		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -26,8 +27,8 @@ func (incomplete) Authenticate(_ context.Context, c identity.Credentials) (ident
 func TestWhoseGroupsAreNotAllKnownIsToldSo(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = identity.NewChain(identity.Options{
-			Sources:  []identity.Source{{Name: "corp", Authenticator: incomplete{}}},
-			Throttle: identity.NewThrottle(identity.ThrottleOptions{PerName: 2}),
+			Sources: []identity.Source{{Name: "corp", Authenticator: incomplete{}}},
+			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerPair: 2}),
 		})
 	})
 	for range 10 {

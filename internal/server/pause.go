@@ -33,7 +33,7 @@ func newPauses(length time.Duration) *pauses {
 
 // before waits before the answer of an error, if it is one of throttling, and there is a place. It ends with ctx.
 func (p *pauses) before(ctx context.Context, err error) {
-	if p.length < 0 || !errors.Is(err, identity.ErrThrottled) {
+	if p.length < 0 || !errors.Is(err, identity.ErrRateLimited) {
 		return
 	}
 	select {

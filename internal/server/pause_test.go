@@ -14,7 +14,7 @@ import (
 
 func TestWhoIsThrottledWaitsForTheAnswerInABoundedCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, throttled := newPauses(0), error(&identity.ThrottledError{After: time.Minute})
+		p, throttled := newPauses(0), error(&identity.RateLimitedError{After: time.Minute})
 		begin := time.Now()
 		var atOnce, late atomic.Int64
 		var all sync.WaitGroup
@@ -49,8 +49,8 @@ func TestNobodyElseIsHeldUp(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		p.before(gone, &identity.ThrottledError{})
-		newPauses(-1).before(t.Context(), &identity.ThrottledError{})
+		p.before(gone, &identity.RateLimitedError{})
+		newPauses(-1).before(t.Context(), &identity.RateLimitedError{})
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("held up for %v", took)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
@@ -179,8 +180,8 @@ func TestWhoHasNoAddressIsLimitedByTheProxys(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, l *issuer.Live) {
 		trusting(o, l)
 		l.Chain = identity.NewChain(identity.Options{
-			Sources:  []identity.Source{{Name: "fake", Authenticator: &identitytest.Fake{People: map[string]string{"ann": annPassword}}}},
-			Throttle: identity.NewThrottle(identity.ThrottleOptions{PerAddress: 3, Now: func() time.Time { return at }}),
+			Sources: []identity.Source{{Name: "fake", Authenticator: &identitytest.Fake{People: map[string]string{"ann": annPassword}}}},
+			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3, Now: func() time.Time { return at }}),
 		})
 	})
 	guess := func(name, forwarded string) int {

@@ -11,6 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -21,8 +22,8 @@ func TestWhoGuessesIsToldToWait(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		people := &identitytest.Fake{People: map[string]string{"ann": annPassword}}
 		l.Chain = identity.NewChain(identity.Options{
-			Sources:  []identity.Source{{Name: "fake", Authenticator: people}},
-			Throttle: identity.NewThrottle(identity.ThrottleOptions{PerName: 3, Now: func() time.Time { return at }}),
+			Sources: []identity.Source{{Name: "fake", Authenticator: people}},
+			Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerPair: 3, Now: func() time.Time { return at }}),
 		})
 	})
 	guess := func(i int) reply {

@@ -69,6 +69,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -114,8 +115,8 @@ type Options struct {
 	FindGeneration func(ctx context.Context, source, name, id string) (*policy.Principal, string, error)
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision
-	// Throttle is what makes who guesses wait at sign-in: ChangePassword and SetUp count with it. nil, or what returns nil: nobody waits.
-	Throttle func() *identity.Throttle
+	// Limiter limits sign-ins: ChangePassword and SetUp count with it. nil, or what returns nil: there are no limits.
+	Limiter func() *ratelimit.Limiter
 
 	SessionIdle time.Duration    // a session that was not used for as long is over; 0: 1 h
 	SessionLife time.Duration    // a session is over after as long; 0: 12 h
@@ -252,8 +253,8 @@ func Open(o Options) (*Accounts, error) {
 			return p, "", err
 		}
 	}
-	if o.Throttle == nil {
-		o.Throttle = func() *identity.Throttle { return nil }
+	if o.Limiter == nil {
+		o.Limiter = func() *ratelimit.Limiter { return nil }
 	}
 	o.RefreshIdle = cmp.Or(o.RefreshIdle, 90*24*time.Hour)
 	o.SessionIdle = cmp.Or(o.SessionIdle, time.Hour)

@@ -167,11 +167,11 @@ func refused(err error) error {
 func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm, error) {
 	letter, d, ok := parseSecret(c.Secret.Reveal())
 	if !ok || shownAs(letter) != c.Kind {
-		return nil, identity.ErrRejected
+		return nil, identity.ErrNeverValid
 	}
 	t, err := findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
-		return nil, identity.ErrRejected
+		return nil, identity.ErrNeverValid // it is random: what was deleted is never made again
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a token: %w", err)

@@ -57,7 +57,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 }
 
 // SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden, and counts as
-// a wrong token at sign-in does: whoever shows many gets an identity.ThrottledError. Of from only the addresses count.
+// a wrong token at sign-in does: whoever shows many gets an identity.RateLimitedError. Of from only the addresses count.
 func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
 	account, err := a.setUp(ctx, secret, u, from)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 	letter, d, ok := parseSecret(secret.Reveal())
 	// Before the hash, which is dear; the transaction looks again.
 	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: from.Remote, Peer: from.Peer}
-	err := a.o.Throttle().Try(shown, func() error {
+	err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, _ identity.Credentials) error {
 		if !ok || letter != letterSetup {
 			return identity.ErrRejected
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -537,7 +538,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		h := newHouse(t, d.New(t))
 		var log bytes.Buffer
 		h.options.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		h.guarded(identity.ThrottleOptions{PerName: 2})
+		h.guarded(ratelimit.Options{MaxFailuresPerPair: 2})
 		tend := h.Tend(t.Context())
 		h.user("ann")
 		_, laptop := h.token("ann", "laptop")

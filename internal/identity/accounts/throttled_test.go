@@ -9,28 +9,29 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// guarded is a house whose accounts count with a throttle, which its chain shares.
-func (h *house) guarded(o identity.ThrottleOptions) *identity.Throttle {
+// guarded is a house whose accounts count with a limiter, which its chain shares.
+func (h *house) guarded(o ratelimit.Options) *ratelimit.Limiter {
 	h.t.Helper()
 	o.Now = h.clock.Now
-	throttle := identity.NewThrottle(o)
-	h.options.Throttle = func() *identity.Throttle { return throttle }
+	limiter := ratelimit.New(o)
+	h.options.Limiter = func() *ratelimit.Limiter { return limiter }
 	var err error
 	if h.Accounts, err = accounts.Open(h.options); err != nil {
 		h.t.Fatal(err)
 	}
-	h.chain = identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+	h.chain = identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
 		{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
 	}})
-	return throttle
+	return limiter
 }
 
 // Whoever found a session guesses at the password no faster than at the door, and keeps no hashing lane busy.
 func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		h.guarded(identity.ThrottleOptions{PerName: 3})
+		h.guarded(ratelimit.Options{MaxFailuresPerPair: 3})
 		h.user("ann")
 		ann := h.as(shown("ann", secretOf("ann")))
 		change := func(current string) error {
@@ -41,11 +42,11 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 			invalid(t, "a guess", change(fmt.Sprint("guess ", i)), "current")
 		}
 		before := h.hashing.Stats()
-		is(t, "one guess more", change("another guess"), identity.ErrThrottled)
+		is(t, "one guess more", change("another guess"), identity.ErrRateLimited)
 		if after := h.hashing.Stats(); after != before {
 			t.Errorf("a guess that has to wait was hashed: %+v, and before %+v", after, before)
 		}
-		if _, err := h.chain.Authenticate(t.Context(), shown("ann", "yet another")); !errors.Is(err, identity.ErrThrottled) {
+		if _, err := h.chain.Authenticate(t.Context(), shown("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("the next guess, at the door: %v", err)
 		}
 		// A password that was right is always looked at, so that nobody keeps ann from changing hers.
@@ -58,7 +59,7 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 // Nor does it matter at which of the two doors the guesses were made.
 func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
-	h.guarded(identity.ThrottleOptions{PerName: 3})
+	h.guarded(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.user("ann")
 	_, laptop := h.token("ann", "laptop")
 	ann := h.as(shown("ann", laptop)) // so that her password was never right here
@@ -66,13 +67,13 @@ func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 		h.enters(shown("ann", fmt.Sprint("guess ", i)))
 	}
 	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("another guess"), identity.NewSecret("a whole new password"))
-	is(t, "the next guess, where it is changed", err, identity.ErrThrottled)
+	is(t, "the next guess, where it is changed", err, identity.ErrRateLimited)
 }
 
 // An outage is no guess.
 func TestAnOutageIsNoWrongPassword(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
-	throttle := h.guarded(identity.ThrottleOptions{})
+	limiter := h.guarded(ratelimit.Options{})
 	h.user("ann")
 	ann := h.as(shown("ann", secretOf("ann")))
 	h.db.Close()
@@ -80,14 +81,14 @@ func TestAnOutageIsNoWrongPassword(t *testing.T) {
 	if _, again := h.SetUp(t.Context(), accounts.Secret('s'), accounts.NewUser{}, identity.Credentials{Remote: ann.Remote}); err == nil || again == nil || errors.Is(again, accounts.ErrForbidden) {
 		t.Errorf("while the database is gone: %v, %v", err, again)
 	}
-	if s := throttle.Stats(); s.Failed != 0 {
+	if s := limiter.Stats(); s.Failed != 0 {
 		t.Errorf("%d failures were counted", s.Failed)
 	}
 }
 
 func TestWhoGuessesAtSetUpWaits(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		h.guarded(identity.ThrottleOptions{PerAddress: 5})
+		h.guarded(ratelimit.Options{MaxFailuresPerSource: 5})
 		secret, _, err := h.SetupSecret(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -104,8 +105,7 @@ func TestWhoGuessesAtSetUpWaits(t *testing.T) {
 			}
 			is(t, "a guess", setUp(guess, remote), accounts.ErrForbidden)
 		}
-		is(t, "one guess more", setUp(accounts.Secret('s'), remote), identity.ErrThrottled)
-		is(t, "the secret, from there", setUp(secret, remote), identity.ErrThrottled)
-		is(t, "the secret, from elsewhere", setUp(secret, shown("", "").Remote), nil)
+		is(t, "one guess more", setUp(accounts.Secret('s'), remote), identity.ErrRateLimited)
+		is(t, "the secret, from there: it cannot be guessed", setUp(secret, remote), nil)
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -225,7 +226,7 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, note *journal.Change) e
 }
 
 // ChangePassword sets the actor's own password, which needs the present one: a token does not do. A wrong one is
-// an InvalidError of the field "current", and counts as one at sign-in: whoever guesses gets an identity.ThrottledError.
+// an InvalidError of the field "current", and counts as one at sign-in: whoever guesses gets an identity.RateLimitedError.
 func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	account, err := a.changePassword(ctx, by, current, secret)
 	if err != nil {
@@ -248,7 +249,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	}
 	// Whoever found a session must not find the password with it, nor keep the hashing lane busy.
 	shown := identity.Credentials{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
-	switch err := a.o.Throttle().Try(shown, func() error {
+	switch err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, shown identity.Credentials) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(shown), r.hash, current.Reveal()); err != nil {
 			return refused(err)
 		}
@@ -378,6 +379,9 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	tokens, err := deleteTokens(ctx, tx, r.owner(), "")
 	if err != nil {
 		return nil, err
+	}
+	if err := ratestore.DeletePlaces(ctx, tx, Source, r.ID); err != nil {
+		return nil, fmt.Errorf("deleting known places: %w", err)
 	}
 	from := map[string]any{"id": r.ID, "groups": r.Groups, "tokens": tokens}
 	return &journal.Change{Action: r.Kind.String() + ".delete", Target: r.Login(), From: from}, nil

@@ -197,7 +197,7 @@ func settled(err error) bool {
 	if _, failed := errors.AsType[*dialError](err); failed {
 		return false
 	}
-	for _, answer := range []error{nil, identity.ErrUnknown, identity.ErrRejected, errTooMany, errUnreadable} {
+	for _, answer := range []error{nil, identity.ErrUnknown, identity.ErrRejected, identity.ErrRateLimited, errTooMany, errUnreadable} {
 		if errors.Is(err, answer) {
 			return true
 		}

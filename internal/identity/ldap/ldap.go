@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -43,6 +44,9 @@ type Options struct {
 	Timeout time.Duration // for all that one request needs; 0: 5 s
 	Pool    int           // connections, to all servers together; 0: 8
 	Cache   time.Duration // how long a password that held is not tried again; 0: not at all
+
+	// Budget bounds the passwords that the directory is asked to check for one entry. nil: nothing does.
+	Budget *ratelimit.Budget
 
 	// Taken says whether a name belongs to a source that is asked before this one. It is asked when somebody
 	// was found by another name than his own: the chain has only asked those sources for what was
@@ -156,7 +160,7 @@ func (d *Directory) Close() { d.pool.close() }
 
 // Authenticate finds the name in the directory and tries the password. It is ErrUnknown if there is no such
 // name, ErrRejected if the directory refuses the password, for whatever reason it has, or if more than
-// one entry has the name; else an outage.
+// one entry has the name; ErrRateLimited where the budget of the entry is spent; else an outage.
 //
 // Without a service account, a template (User.DN) cannot tell a name that does not exist from a
 // wrong password: both are ErrRejected.
@@ -189,7 +193,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 			}
 			return identity.Verified{}, refusal
 		}
-		who, generation, err := d.authenticate(ctx, c.Name, secret)
+		who, generation, err := d.authenticate(ctx, c.Name, secret, c.KnownPlace)
 		if err == nil && who.Name != c.Name {
 			err = d.free(ctx, who.Name)
 		}

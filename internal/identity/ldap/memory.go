@@ -19,9 +19,10 @@ import (
 const (
 	maxHeld    = 10_000
 	maxRefused = 4_000
-	// A client that is refused asks again at once, some of them twice. A directory would count each, and
-	// lock the account after a few.
-	refusedFor = 10 * time.Second
+	// A client that is refused asks again at once, some of them twice, and a job goes on for hours. A
+	// directory would count each, and lock the account after a few.
+	refusedFor = time.Minute
+	unknownFor = 10 * time.Second
 )
 
 // key stands for a name and a password, and tells nobody either.
@@ -34,6 +35,7 @@ type memory struct {
 	now     func() time.Time
 	held    *lru.Cache[key, said]
 	refused *lru.Cache[key, said]
+	unknown *lru.Cache[key, clock.Span] // passwords for names that nobody has: while they count as one
 }
 
 type said struct {
@@ -47,6 +49,7 @@ func newMemory(keeps time.Duration, now func() time.Time) *memory {
 	rand.Read(m.secret) // never fails: crypto/rand ends the process first
 	m.held, _ = lru.New[key, said](maxHeld)
 	m.refused, _ = lru.New[key, said](maxRefused)
+	m.unknown, _ = lru.New[key, clock.Span](maxRefused)
 	return m
 }
 
@@ -63,9 +66,6 @@ func (m *memory) key(name, secret string) (k key) {
 
 // recall returns what was said, if it still counts.
 func (m *memory) recall(k key) (identity.Verified, error, bool) {
-	if m.keeps <= 0 {
-		return identity.Verified{}, nil, false
-	}
 	for _, where := range []*lru.Cache[key, said]{m.held, m.refused} {
 		if s, ok := where.Get(k); ok && s.holds.Holds(m.now()) {
 			return s.verified, s.err, true
@@ -74,15 +74,32 @@ func (m *memory) recall(k key) (identity.Verified, error, bool) {
 	return identity.Verified{}, nil, false
 }
 
+// pretend reports whether a password for a name that nobody has is to be counted, and remembers it as long
+// as a wrong one.
+func (m *memory) pretend(k key) bool {
+	now := m.now()
+	if span, ok := m.unknown.Get(k); ok && span.Holds(now) {
+		return false
+	}
+	m.unknown.Add(k, clock.For(now, refusedFor))
+	return true
+}
+
 // keep remembers an answer. What is none, because a server was down, is asked again.
 func (m *memory) keep(k key, v identity.Verified, err error) {
 	switch {
-	case m.keeps <= 0:
 	case err == nil:
 		m.refused.Remove(k)
-		m.held.Add(k, said{verified: v, holds: clock.For(m.now(), m.keeps)})
-	case errors.Is(err, identity.ErrRejected), errors.Is(err, identity.ErrUnknown):
+		if m.keeps > 0 {
+			m.held.Add(k, said{verified: v, holds: clock.For(m.now(), m.keeps)})
+		}
+	case errors.Is(err, identity.ErrRejected): // whatever keeps is: it protects the account
 		m.held.Remove(k)
-		m.refused.Add(k, said{err: err, holds: clock.For(m.now(), min(refusedFor, m.keeps))})
+		m.refused.Add(k, said{err: err, holds: clock.For(m.now(), refusedFor)})
+	case errors.Is(err, identity.ErrUnknown):
+		m.held.Remove(k)
+		if m.keeps > 0 {
+			m.refused.Add(k, said{err: err, holds: clock.For(m.now(), min(unknownFor, m.keeps))})
+		}
 	}
 }

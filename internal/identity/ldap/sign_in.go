@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // authenticate asks the directory itself. The generation is "" where the entry is not seen as Find sees it.
-func (d *Directory) authenticate(ctx context.Context, name, secret string) (who *policy.Principal, of string, err error) {
+func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
-		who, err = d.bindFirst(ctx, name, secret)
+		who, err = d.bindFirst(ctx, name, secret, knownPlace)
 		return who, "", err
 	}
 	var u *user
@@ -28,7 +29,7 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string) (who 
 	}
 	if err := d.ask(ctx, binder, func(c *conn) error {
 		began := time.Now()
-		err := c.bind(u.entry.DN, secret)
+		err := d.bind(ctx, c, u.entry.DN, secret, knownPlace)
 		if err == nil || errors.Is(err, identity.ErrRejected) {
 			d.binds.note(time.Since(began) - searched)
 		}
@@ -56,11 +57,32 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
+// bind tries a password within the budget of the entry. Each bind counts for itself: one that is sent
+// again, since there was no answer, may have been counted by the directory.
+func (d *Directory) bind(ctx context.Context, c *conn, dn, secret string, knownPlace bool) error {
+	return d.o.Budget.Spend(ctx, ratelimit.Fold(dn), knownPlace, func() (ratelimit.Verdict, error) {
+		err := c.bind(dn, secret)
+		if err == nil {
+			return ratelimit.Accepted, nil
+		}
+		return ratelimit.Refused, err
+	})
+}
+
+// SpendUnknown counts a password for a name that nobody has as Authenticate counts one for a name that
+// this directory has: the same one again within a minute does not count.
+func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) error {
+	if d.o.Budget == nil || !d.memory.pretend(d.memory.key(c.Name, c.Secret.Reveal())) {
+		return nil
+	}
+	return d.o.Budget.Pretend(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
+}
+
 // bindFirst binds as whom the template names, and lets him read his own entry and groups.
-func (d *Directory) bindFirst(ctx context.Context, name, secret string) (who *policy.Principal, err error) {
+func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	err = d.ask(ctx, binder, func(c *conn) error {
 		began := time.Now()
-		err := c.bind(d.dnOf(name), secret)
+		err := d.bind(ctx, c, d.dnOf(name), secret, knownPlace)
 		if err == nil || errors.Is(err, identity.ErrRejected) {
 			d.binds.note(time.Since(began))
 		}

@@ -16,10 +16,12 @@ import (
 // After failures it grows: an issuer that is down is asked less and less, and nobody waits for it.
 const (
 	freshFor   = time.Hour
-	leastGap   = 10 * time.Second
+	leastGap   = time.Minute      // after a fetch that went well: tokens with key ids that nobody has cost no more
+	retryGap   = 10 * time.Second // after a failure; twice as long after each further one
 	mostGap    = time.Minute
-	goodFor    = 24 * time.Hour // while the issuer cannot be asked
-	maxWaiting = 256            // requests for one fetch; more are told that it is busy
+	fileGap    = 10 * time.Second // how often a file with keys is looked at
+	goodFor    = 24 * time.Hour   // while the issuer cannot be asked
+	maxWaiting = 256              // requests for one fetch; more are told that it is busy
 )
 
 var (
@@ -148,7 +150,13 @@ func (s *keySet) landLocked(keys []key, err error) {
 
 // gapLocked is the time from one fetch to the next.
 func (s *keySet) gapLocked() time.Duration {
-	gap := leastGap
+	if _, local := s.origin.(file); local {
+		return fileGap
+	}
+	if s.failures == 0 {
+		return leastGap
+	}
+	gap := retryGap
 	for range s.failures {
 		if gap *= 2; gap >= mostGap {
 			return mostGap
@@ -197,7 +205,7 @@ func (s *keySet) dueLocked() time.Duration {
 	case s.failures == 0:
 		gap, from = freshFor, s.good
 		if _, local := s.origin.(file); local {
-			gap = leastGap
+			gap = fileGap
 		}
 	}
 	if now := s.now(); clock.For(from, gap).Holds(now) {

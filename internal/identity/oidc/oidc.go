@@ -110,7 +110,7 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 	}
 	raw := trim(c.Secret.Reveal())
 	if len(raw) > identity.MaxToken {
-		return identity.Verified{}, identity.ErrRejected
+		return identity.Verified{}, identity.ErrNeverValid
 	}
 	remembered := p.memory.key(raw)
 	if v, ok := p.memory.recall(remembered); ok {
@@ -122,7 +122,10 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 		if refused.incomplete != "" { // the signature is good: its holder may know
 			return identity.Verified{}, identity.Incomplete("%s", refused.incomplete)
 		}
-		return identity.Verified{}, identity.ErrRejected
+		if _, later := errors.AsType[notYet](err); later {
+			return identity.Verified{}, identity.ErrRejected
+		}
+		return identity.Verified{}, identity.ErrNeverValid
 	}
 	if err == nil {
 		p.memory.keep(remembered, verified)
@@ -170,6 +173,12 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.reason }
+
+// notYet is a refusal of a token that may hold later: when it begins, or when the issuer's keys are
+// fetched again.
+type notYet struct{ *refusal }
+
+func (n notYet) Unwrap() error { return n.refusal }
 
 // explain logs a refusal, unless there are too many: anybody can send tokens.
 func (p *Provider) explain(r *refusal) {

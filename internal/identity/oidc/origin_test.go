@@ -105,7 +105,7 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	}
 
 	write(t, token, "other\n") // read at each fetch
-	i.pass(10 * time.Second)
+	i.pass(time.Minute)
 	next := newKey(t, "two")
 	unknown := next.sign(t, i.claims().with(podClaims()).with(claims{"iss": o.Issuer}))
 	want(t, "with a bearer token that is not taken", taken(t, p, unknown), "down")

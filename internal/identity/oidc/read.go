@@ -170,9 +170,9 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	case now.After(expires.Add(leeway)):
 		return until, t.no("it has expired, at " + stamp(expires))
 	case now.Before(begins.Add(-leeway)):
-		return until, t.no("it begins later (nbf), at " + stamp(begins))
+		return until, t.notYet("it begins later (nbf), at " + stamp(begins))
 	case now.Before(issued.Add(-leeway)):
-		return until, t.no("it is issued later (iat), at " + stamp(issued))
+		return until, t.notYet("it is issued later (iat), at " + stamp(issued))
 	case issued.IsZero() && expires.After(now.Add(p.o.MaxAge+leeway)):
 		return until, t.no("it does not say when it was issued (iat), and lives for longer than max_age")
 	case !issued.IsZero() && now.After(issued.Add(p.o.MaxAge+leeway)):
@@ -192,7 +192,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	candidates, err := p.keys.find(ctx, t.kid, t.alg)
 	if err != nil {
 		if refused, ok := errors.AsType[*refusal](err); ok {
-			return t.no(refused.reason)
+			return t.notYet(refused.reason)
 		}
 		return err
 	}
@@ -205,6 +205,9 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 			return nil
 		}
 	}
+	if t.kid == "" {
+		return t.notYet("its signature is wrong") // the issuer may have a new key, and nothing says that it is another
+	}
 	return t.no("its signature is wrong")
 }
 
@@ -214,6 +217,11 @@ func (t *unverified) subject() string {
 }
 
 func (t *unverified) no(reason string) error { return &refusal{reason: reason, subject: t.subject()} }
+
+// notYet refuses a token that may hold later.
+func (t *unverified) notYet(reason string) error {
+	return notYet{&refusal{reason: reason, subject: t.subject()}}
+}
 
 // shorten bounds what a stranger can put into the log.
 func shorten(s string) string {

@@ -17,23 +17,24 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// door is a chain with a throttle, a clock that tests set, and some people.
+// door is a chain with a limiter, a clock that tests set, and some people.
 type door struct {
 	*identity.Chain
-	throttle *identity.Throttle
-	people   *identitytest.Fake
-	at       atomic.Int64 // nanoseconds
+	limiter *ratelimit.Limiter
+	people  *identitytest.Fake
+	at      atomic.Int64 // nanoseconds
 }
 
-func newDoor(o identity.ThrottleOptions) *door {
+func newDoor(o ratelimit.Options) *door {
 	d := &door{people: &identitytest.Fake{People: map[string]string{"ann": "wonderland", "bob": "builder"}}}
 	d.at.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	o.Now = func() time.Time { return time.Unix(0, d.at.Load()) }
-	d.throttle = identity.NewThrottle(o)
-	d.Chain = identity.NewChain(identity.Options{Throttle: d.throttle, Sources: []identity.Source{{
+	d.limiter = ratelimit.New(o)
+	d.Chain = identity.NewChain(identity.Options{Limiter: d.limiter, Sources: []identity.Source{{
 		Name: "fake", Authenticator: d.people,
 		Kinds: []identity.Kind{identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken},
 	}}})
@@ -51,11 +52,11 @@ func (d *door) try(name, secret, from string) string {
 
 func (d *door) show(c identity.Credentials) string {
 	_, err := d.Authenticate(context.Background(), c)
-	var throttled *identity.ThrottledError
+	var throttled *identity.RateLimitedError
 	switch {
 	case err == nil:
 		return "in"
-	case errors.As(err, &throttled) && errors.Is(err, identity.ErrThrottled):
+	case errors.As(err, &throttled) && errors.Is(err, identity.ErrRateLimited):
 		return throttled.After.String()
 	case errors.Is(err, identity.ErrRejected):
 		return "wrong"
@@ -78,7 +79,7 @@ const (
 
 func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	for _, name := range []string{"ann", "nobody"} { // the answers do not tell who exists
-		d := newDoor(identity.ThrottleOptions{PerName: 3, Longest: 10 * time.Second})
+		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
 		var got []string
 		for range 8 {
 			got = append(got, d.guess(1, name, here))
@@ -96,7 +97,7 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}
-	d := newDoor(identity.ThrottleOptions{PerName: 3, Longest: 10 * time.Second})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
 	d.guess(3, "ann", here)
 	var got []string
 	for _, wait := range []time.Duration{1, 2, 4, 8, 9} {
@@ -110,19 +111,19 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 
 // A refused attempt asks nobody: not a source, and no hash.
 func TestWhoWaitsCostsNothing(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(100, "ann", here)
 	d.guess(100, "nobody", here)
 	if asked, dummies := len(d.people.Asked()), len(d.people.Dummies()); asked != 6 || dummies != 3 {
 		t.Errorf("200 attempts asked the source %d times, and for %d dummies", asked, dummies)
 	}
-	if diff := cmp.Diff(identity.ThrottleStats{Failed: 6, ByName: 194}, d.throttle.Stats()); diff != "" {
+	if diff := cmp.Diff(ratelimit.Stats{Failed: 6, ByName: 194}, d.limiter.Stats()); diff != "" {
 		t.Errorf("stats (-want +got)\n%s", diff)
 	}
 }
 
 func TestNobodyIsLockedOutByOthers(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 	if got := d.try("ann", "wonderland", here); got != "in" {
 		t.Fatal(got)
 	}
@@ -144,7 +145,7 @@ func TestNobodyIsLockedOutByOthers(t *testing.T) {
 }
 
 func TestAThousandAddressesShareTheGuessesAtOneName(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{})
+	d := newDoor(ratelimit.Options{})
 	looked := 0
 	for i := range 10_000 {
 		if d.guess(1, "ann", fmt.Sprintf("10.0.%d.%d", i/250, i%250)) == "wrong" {
@@ -154,7 +155,7 @@ func TestAThousandAddressesShareTheGuessesAtOneName(t *testing.T) {
 	if looked != 100 {
 		t.Errorf("%d guesses were looked at, want 100", looked)
 	}
-	d.pass(31 * time.Second) // the delay is short, so that a stranger to us gets in between
+	d.pass(61 * time.Second) // one attempt a minute is checked, and she may be the first
 	if got := d.try("ann", "wonderland", "172.16.0.1"); got != "in" {
 		t.Errorf("the right password from a new address: %s", got)
 	}
@@ -167,7 +168,7 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 		{"2001:db8::1", "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"},
 		{"fe80::1%eth0", "fe80::2%eth1", "fe80:0:0:1::1"},
 	} {
-		d := newDoor(identity.ThrottleOptions{PerAddress: 20})
+		d := newDoor(ratelimit.Options{MaxFailuresPerSource: 20})
 		if got := d.guess(1, "first", tt.from); got != "wrong" {
 			t.Fatal(got)
 		}
@@ -186,7 +187,7 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 // docker_auth: ALICE and "alice " are alice to a directory.
 func TestASpellingIsNoNewName(t *testing.T) {
 	for _, name := range []string{"ANN", "Ann", " ann ", "a nn", "ａｎｎ", "a\u00adnn", "a\u200bnn", "ánn"} {
-		d := newDoor(identity.ThrottleOptions{PerName: 3})
+		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 		d.guess(3, "ann", here)
 		if got := d.guess(1, name, here); got != "1s" {
 			t.Errorf("%q after ann: %s, want a delay", name, got)
@@ -196,7 +197,7 @@ func TestASpellingIsNoNewName(t *testing.T) {
 
 // containerd and docker build post a password, and get with the same one when that is refused.
 func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 	var got []string
 	for i := range 3 {
 		got = append(got, d.try("ann", fmt.Sprint("typo ", i), here), d.try("ann", fmt.Sprint("typo ", i), here))
@@ -206,7 +207,7 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	t.Run("but not a thousand times", func(t *testing.T) {
-		d := newDoor(identity.ThrottleOptions{PerName: 3})
+		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 		looked := 0
 		for range 1000 {
 			if d.try("ann", "typo", here) == "wrong" {
@@ -217,23 +218,26 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 			t.Errorf("%d of 1000 equal ones were looked at", looked)
 		}
 	})
-	t.Run("and not for ever", func(t *testing.T) {
-		d := newDoor(identity.ThrottleOptions{PerName: 3})
-		var got []string
-		for range 4 {
-			got = append(got, d.try("ann", "typo", here))
+	t.Run("and a job with an old password uses up nobody's attempts but its own", func(t *testing.T) {
+		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 10})
+		looked := 0
+		for range 1000 { // every 11 seconds, for three hours
+			if d.try("ann", "old", here) == "wrong" {
+				looked++
+			}
 			d.pass(11 * time.Second)
 		}
-		d.try("ann", "typo", here)
-		got = append(got, d.guess(1, "ann", here))
-		if diff := cmp.Diff([]string{"wrong", "wrong", "wrong", "wrong", "4s"}, got); diff != "" {
-			t.Errorf("(-want +got)\n%s", diff)
+		if looked > 3+9+1000*11/300 { // its own free ones, while the delay grows, and one in 5 minutes
+			t.Errorf("%d of 1000 equal ones were looked at", looked)
+		}
+		if got := d.try("ann", "wonderland", here); got != "in" {
+			t.Errorf("the right password, which was never used before, at the same address: %s", got)
 		}
 	})
 }
 
 func TestTheRightPasswordEndsTheCount(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(2, "ann", here)
 	if got := d.try("ann", "wonderland", here); got != "in" {
 		t.Fatal(got)
@@ -242,7 +246,7 @@ func TestTheRightPasswordEndsTheCount(t *testing.T) {
 		t.Errorf("after it: %s, want three more", got)
 	}
 	t.Run("of its name alone: who has an account cannot guess at others", func(t *testing.T) {
-		d := newDoor(identity.ThrottleOptions{PerAddress: 10})
+		d := newDoor(ratelimit.Options{MaxFailuresPerSource: 10})
 		for range 10 {
 			d.try("bob", "builder", here)
 			d.guess(1, "ann", here)
@@ -254,7 +258,7 @@ func TestTheRightPasswordEndsTheCount(t *testing.T) {
 }
 
 func TestAnOutageCountsNothing(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 3})
 	d.people.Fail(errCut)
 	if got := d.guess(100, "ann", here); got != "down" {
 		t.Errorf("while it is down: %s", got)
@@ -267,7 +271,7 @@ func TestAnOutageCountsNothing(t *testing.T) {
 
 // When a password is changed, what is known of the old one goes.
 func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.try("ann", "wonderland", here)
 	d.people.People = map[string]string{"ann": "looking-glass"}
 	looked := 0
@@ -283,7 +287,7 @@ func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 
 // A thousand jobs of one company come from one address, each with a token of its own.
 func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 50})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
 	token := func(i int) identity.Credentials {
 		return identity.Credentials{
 			Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(fmt.Sprint("token ", i)), Remote: netip.MustParseAddr(here),
@@ -303,7 +307,7 @@ func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
 }
 
 func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{})
+	d := newDoor(ratelimit.Options{})
 	var looked atomic.Int32
 	var all sync.WaitGroup
 	for range 8 {
@@ -323,10 +327,10 @@ func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
 
 // After a restart, nothing is known of anybody, and everything comes at once.
 func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 1})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 1})
 	started, release := make(chan struct{}, 200), make(chan struct{})
 	slow := slowly{d.people, func() { started <- struct{}{}; <-release }}
-	chain := identity.NewChain(identity.Options{Throttle: d.throttle, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
+	chain := identity.NewChain(identity.Options{Limiter: d.limiter, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
@@ -355,8 +359,8 @@ func (s slowly) Authenticate(ctx context.Context, c identity.Credentials) (ident
 
 // Harbor: a map of failed log-ins, keyed by the attacker's names, never shrank.
 func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
-	throttle := identity.NewThrottle(identity.ThrottleOptions{PerAddress: 1e9})
-	chain := identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
+	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 1e9})
+	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
 	before := heap()
 	for i := range 1_000_000 {
 		c := identity.NewCredentials(fmt.Sprint("name ", i), "guess")
@@ -386,7 +390,7 @@ func heap() uint64 {
 
 // A flood of names cannot wash away the count of the one that is guessed at.
 func TestManyNamesDoNotHideOne(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{PerName: 3, PerAddress: 1e9})
+	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
 	d.guess(3, "ann", here)
 	for range 200_000 {
 		d.guess(1, fmt.Sprint("name ", rand.Uint64()), here)
@@ -403,7 +407,7 @@ func TestManyNamesDoNotHideOne(t *testing.T) {
 func TestTheThrottleKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const free, longest = 3, 8 * time.Second
-		d := newDoor(identity.ThrottleOptions{PerName: free, PerAddress: 1e9, Longest: longest})
+		d := newDoor(ratelimit.Options{MaxFailuresPerPair: free, MaxFailuresPerSource: 1e9, MaxDelay: longest})
 		d.try("bob", "builder", here)
 		var passed time.Duration
 		looked := 0
@@ -437,10 +441,10 @@ func TestTheThrottleKeepsItsBounds(t *testing.T) {
 }
 
 func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
-	d := newDoor(identity.ThrottleOptions{})
+	d := newDoor(ratelimit.Options{})
 	d.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: d.people}}})
-	if got := d.guess(1000, "ann", here); got != "wrong" || d.Chain.Throttle().Stats() != (identity.ThrottleStats{}) {
-		t.Errorf("%s, %+v", got, d.Chain.Throttle().Stats())
+	if got := d.guess(1000, "ann", here); got != "wrong" || d.Chain.Limiter().Stats() != (ratelimit.Stats{}) {
+		t.Errorf("%s, %+v", got, d.Chain.Limiter().Stats())
 	}
 }
 
@@ -452,14 +456,14 @@ func (a at) Authenticate(context.Context, identity.Credentials) (identity.Verifi
 }
 
 func TestTheThrottleCostsASuccessNoMemory(t *testing.T) {
-	chain, c := throttled(identity.NewThrottle(identity.ThrottleOptions{}))
+	chain, c := throttled(ratelimit.New(ratelimit.Options{}))
 	if n := testing.AllocsPerRun(100, func() { _, _ = chain.Authenticate(t.Context(), c) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func throttled(throttle *identity.Throttle) (*identity.Chain, identity.Credentials) {
-	chain := identity.NewChain(identity.Options{Throttle: throttle, Sources: []identity.Source{
+func throttled(limiter *ratelimit.Limiter) (*identity.Chain, identity.Credentials) {
+	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
 		{Name: "at", Authenticator: at{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
 	}})
 	c := identity.NewCredentials("ann", "wonderland and its rabbits")
@@ -467,11 +471,11 @@ func throttled(throttle *identity.Throttle) (*identity.Chain, identity.Credentia
 	return chain, c
 }
 
-// The difference is what the throttle costs who is known.
+// The difference is what the limiter costs who is known.
 func BenchmarkThrottle(b *testing.B) {
-	for name, throttle := range map[string]*identity.Throttle{"without": nil, "with": identity.NewThrottle(identity.ThrottleOptions{})} {
+	for name, limiter := range map[string]*ratelimit.Limiter{"without": nil, "with": ratelimit.New(ratelimit.Options{})} {
 		b.Run(name, func(b *testing.B) {
-			chain, c := throttled(throttle)
+			chain, c := throttled(limiter)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := chain.Authenticate(context.Background(), c); err != nil {

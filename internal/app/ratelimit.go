@@ -1,0 +1,41 @@
+package app
+
+import (
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+)
+
+// limiter limits sign-ins as cfg says; nil if nothing is to. A reload keeps what the last one has
+// counted, unless its settings have changed.
+func (a *App) limiter(cfg *config.Config) *ratelimit.Limiter {
+	if !cfg.Limits.Throttle {
+		return nil
+	}
+	if a.generation != nil && a.config.Limits.Throttle && signIns(a.config) == signIns(cfg) {
+		return a.generation.live.Chain.Limiter()
+	}
+	return ratelimit.New(ratelimit.Options{
+		MaxFailuresPerPair: cfg.Limits.MaxFailuresPerPair, MaxFailuresPerSource: cfg.Limits.MaxFailuresPerSource,
+		MaxDelay: cfg.Limits.MaxDelay, RefuseUnknownPlaces: cfg.Limits.UnknownPlaces == config.RefusePlaces,
+		Store: a.limits, PlacesMatter: func() bool { return a.budgets.Load() || a.hashing.Stats().Waiting > 0 },
+		Now: a.now, Log: a.log.Logger,
+	})
+}
+
+// signIns are the limits that concern sign-ins.
+func signIns(cfg *config.Config) config.Limits {
+	limits := cfg.Limits
+	limits.Connections = 0
+	return limits
+}
+
+// budget bounds the passwords that a directory is asked to check.
+func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
+	if l.Attempts.Max > 0 {
+		a.budgets.Store(true)
+	}
+	return ratelimit.NewBudget(ratelimit.BudgetOptions{
+		Source: "ldap:" + l.Name, Max: l.Attempts.Max, Window: l.Attempts.Window,
+		Store: a.limits, Now: a.now, Log: a.log.Logger,
+	})
+}

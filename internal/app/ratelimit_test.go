@@ -1,0 +1,362 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/server"
+	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
+)
+
+// service is an App with local users, at a time that the test sets.
+type service struct {
+	*folder
+	*app.App
+	cfg    *config.Config
+	offset atomic.Int64
+}
+
+const alicePassword = "alice has a password"
+
+func newService(t *testing.T, identities, state string) *service {
+	t.Helper()
+	s := &service{folder: newFolder(t)}
+	s.write("tidewaiter.yaml", `
+state: `+state+`
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+listen: [{ address: "127.0.0.1:0", serve: [token, api] }]
+identity:
+  - accounts: {}
+`+identities+rule("a"))
+	var err error
+	if s.cfg, err = config.Load(s.dir+"/tidewaiter.yaml", config.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	s.start(t)
+	t.Cleanup(func() { closed(t, s.App) })
+	return s
+}
+
+func (s *service) start(t *testing.T) {
+	t.Helper()
+	var err error
+	now := func() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) }
+	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: now}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restart ends the process, and begins another on the same database.
+func (s *service) restart(t *testing.T) {
+	t.Helper()
+	closed(t, s.App)
+	s.start(t)
+}
+
+func (s *service) pass(d time.Duration) { s.offset.Add(int64(d)) }
+
+func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorder {
+	r.RemoteAddr = from + ":4711"
+	if strings.Contains(from, ":") {
+		r.RemoteAddr = "[" + from + "]:4711"
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// show returns the status that credentials come to. It asks the chain, which is what all that is served asks: an answer of 429 waits for
+// a moment, and there are thousands of them here.
+func (s *service) show(c identity.Credentials, from string) int {
+	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
+	switch _, err := s.Chain().Authenticate(context.Background(), c); {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, identity.ErrRejected):
+		return http.StatusUnauthorized
+	case strings.Contains(err.Error(), "too many failed attempts"):
+		return http.StatusTooManyRequests
+	}
+	return http.StatusServiceUnavailable
+}
+
+// signIn signs in by name and secret.
+func (s *service) signIn(name, secret, from string) int {
+	return s.show(identity.NewCredentials(name, secret), from)
+}
+
+func (s *service) refresh(token, from string) int { return s.show(identity.NewRefresh(token), from) }
+
+func (s *service) withSession(secret, from string) int {
+	return s.show(identity.NewSession(secret), from)
+}
+
+func (s *service) newRefresh(t *testing.T, name, password, from string) string {
+	t.Helper()
+	r := httptest.NewRequest("GET", "/token?service=r.example.com&offline_token=true&client_id=test", nil)
+	r.SetBasicAuth(name, password)
+	w := s.answer(r, from)
+	var answer struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.RefreshToken == "" {
+		t.Fatalf("no refresh token: %d %s", w.Code, w.Body)
+	}
+	return answer.RefreshToken
+}
+
+func (s *service) addUser(t *testing.T, name, password string) {
+	t.Helper()
+	u := accounts.NewUser{Name: name, Password: identity.NewSecret(password), Groups: []string{accounts.Administrators}}
+	if _, err := s.Accounts().AddUser(t.Context(), rulebook.Operator("root"), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: one expired ID token, shown again and again by a broken
+// job, was the end of every credential behind the same NAT. What cannot be guessed is verified before any limit is looked at.
+func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
+	ci := newIssuer(t)
+	s := newService(t, `  - oidc: { name: ci, issuer: "`+ci.URL+`", audience: us }
+`, "sqlite:state.db")
+	const nat = "198.51.100.1"
+	s.addUser(t, "alice", alicePassword)
+	robot, robotSecret, err := s.Accounts().AddRobot(t.Context(), rulebook.Operator("root"), accounts.NewRobot{Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, laptop, err := s.Accounts().AddToken(t.Context(), rulebook.Operator("root"), accounts.NewToken{Owner: accounts.Owner{Name: "alice"}, Name: "laptop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh := s.newRefresh(t, "alice", alicePassword, nat)
+	session, err := s.session(t, nat)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Bad ones of each kind, the same a hundred times and a hundred different ones.
+	revoked := madeUp
+	expired := ci.token(t, "us", "acme/expired", -5*time.Minute)
+	job := func() int { return s.signIn("job", expired, nat) }
+	bad := map[string]func(n int) int{
+		"the same expired ID token": func(int) int { return job() },
+		"expired ID tokens": func(n int) int {
+			return s.signIn("job", ci.token(t, "us", fmt.Sprint("acme/", n), -5*time.Minute), nat)
+		},
+		"ID tokens with a wrong signature": func(n int) int {
+			token := ci.token(t, "us", fmt.Sprint("acme/", n), time.Minute)
+			return s.signIn("job", token[:len(token)-8]+"AAAAAAAA", nat)
+		},
+		"the same revoked access token":  func() func(int) int { one := revoked('a'); return func(int) int { return s.signIn("x", one, nat) } }(),
+		"access tokens":                  func(int) int { return s.signIn("x", revoked('a'), nat) },
+		"robots' secrets":                func(int) int { return s.signIn("robot+ci", revoked('b'), nat) },
+		"the same revoked refresh token": func() func(int) int { one := revoked('r'); return func(int) int { return s.refresh(one, nat) } }(),
+		"refresh tokens":                 func(int) int { return s.refresh(revoked('r'), nat) },
+		"sessions":                       func(int) int { return s.withSession(revoked('c'), nat) },
+	}
+	for what, show := range bad {
+		for n := range 100 {
+			if code := show(n); code != http.StatusUnauthorized && code != http.StatusTooManyRequests {
+				t.Fatalf("%s: %d", what, code)
+			}
+		}
+	}
+	if code := s.signIn("x", revoked('a'), nat); code != http.StatusTooManyRequests {
+		t.Errorf("after 900 bad ones, another bad one: %d, want 429", code)
+	}
+	good := map[string]func(n int) int{
+		"robot":         func(int) int { return s.signIn(robot.Login(), robotSecret.Reveal(), nat) },
+		"access token":  func(int) int { return s.signIn("alice", laptop.Reveal(), nat) },
+		"refresh token": func(int) int { return s.refresh(refresh, nat) },
+		"session":       func(int) int { return s.withSession(session, nat) },
+		"ID token": func(n int) int {
+			return s.signIn("job", ci.token(t, "us", fmt.Sprint("acme/good", n), time.Minute), nat)
+		},
+		"password": func(int) int { return s.signIn("alice", alicePassword, nat) },
+	}
+	over := func(path string, sign func(*http.Request)) int {
+		r := httptest.NewRequest("GET", path, nil)
+		sign(r)
+		return s.answer(r, nat).Code
+	}
+	for what, code := range map[string]int{
+		"token endpoint": over("/token?service=r.example.com", func(r *http.Request) { r.SetBasicAuth("alice", laptop.Reveal()) }),
+		"API, Basic":     over("/api/v1/users", func(r *http.Request) { r.SetBasicAuth("alice", laptop.Reveal()) }),
+		"API, Bearer":    over("/api/v1/users", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+laptop.Reveal()) }),
+		"API, session":   over("/api/v1/users", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: server.SessionCookie, Value: session}) }),
+	} {
+		if code != http.StatusOK {
+			t.Errorf("%s: %d", what, code)
+		}
+	}
+	if code := over("/token?service=r.example.com", func(r *http.Request) { r.SetBasicAuth("x", madeUp('a')) }); code != http.StatusTooManyRequests {
+		t.Errorf("token endpoint, another bad one: %d, want 429", code)
+	}
+	for what, show := range good {
+		in := 0
+		for n := range 41 {
+			job() // goes on all the while
+			if show(n) == http.StatusOK {
+				in++
+			}
+		}
+		if in != 41 {
+			t.Errorf("%s: let in %d of 41 times beside a job that shows an expired token", what, in)
+		}
+	}
+}
+
+// madeUp returns a secret of the form of ours that nobody made, as one that was revoked is.
+func madeUp(letter byte) string {
+	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	text := []byte(identity.AccessTokenPrefix + string(letter))
+	for range 32 {
+		text = append(text, letters[rand.IntN(len(letters))])
+	}
+	sum := crc32.ChecksumIEEE(text)
+	digits := make([]byte, 6)
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = letters[sum%uint32(len(letters))]
+		sum /= uint32(len(letters))
+	}
+	return string(append(text, digits...))
+}
+
+func (s *service) session(t *testing.T, from string) (string, error) {
+	shown := identity.NewCredentials("alice", alicePassword)
+	who, err := s.Accounts().Authenticate(t.Context(), shown)
+	if err != nil {
+		return "", err
+	}
+	_, secret, err := s.Accounts().StartSession(t.Context(), shown, who)
+	return secret.Reveal(), err
+}
+
+// Tidewaiter in 2026: wrong passwords from many addresses locked a person out at an address that the process had not seen her at, which
+// after a restart was every address. Strangers must not decide who gets in.
+func TestAFloodOnANameLocksNobodyOutOfAPlaceSheKnows(t *testing.T) {
+	floods := map[string]func(i int) string{
+		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },
+		"from sixteen /64 of one /60": func(i int) string { return fmt.Sprintf("2001:db8:0:%x::%x", i%16, i) },
+	}
+	for name, from := range floods {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, "  - htpasswd: { file: users }\n", "sqlite:state.db")
+			testFlood(t, s, from)
+		})
+	}
+}
+
+func testFlood(t *testing.T, s *service, from func(int) string) {
+	const office, home, elsewhere = "198.51.100.7", "2001:db8:ffff:1::7", "192.0.2.200"
+	s.addUser(t, "alice", alicePassword)
+	// ann is of htpasswd, alice of accounts. Both sign in at two places.
+	people := map[string]string{"alice": alicePassword, "ann": "ann-password"}
+	for who, password := range people {
+		for _, place := range []string{office, home} {
+			if code := s.signIn(who, password, place); code != http.StatusOK {
+				t.Fatalf("%s, at first: %d", who, code)
+			}
+		}
+	}
+	flood := func(n int) (checked map[string]int) {
+		checked = make(map[string]int)
+		for i := range n {
+			for who := range people {
+				if s.signIn(who, fmt.Sprint("guess ", s.offset.Load(), i), from(i)) == http.StatusUnauthorized {
+					checked[who]++
+				}
+			}
+		}
+		return checked
+	}
+	for who, n := range flood(200) {
+		if n > 100 {
+			t.Errorf("%s: %d of 200 guesses were checked", who, n)
+		}
+	}
+	s.restart(t)
+	for who, n := range flood(20) {
+		if n > 1 {
+			t.Errorf("%s: after a restart %d of 20 more guesses were checked", who, n)
+		}
+	}
+	for range 10 {
+		s.pass(10 * time.Second)
+		flood(2)
+	}
+	if code := s.signIn("alice", alicePassword, elsewhere); code != http.StatusTooManyRequests {
+		t.Errorf("the right password, from a place that she was never at: %d, want 429", code)
+	}
+	for who, password := range people {
+		in := 0
+		for i := range 10 {
+			s.restart(t) // so that the password is not remembered
+			flood(110)
+			if s.signIn(who, password, []string{office, home, "198.51.100.99"}[i%3]) == http.StatusOK {
+				in++
+			}
+		}
+		if in != 10 {
+			t.Errorf("%s got in at known places %d of 10 times", who, in)
+		}
+	}
+	// A day of it: NIST's hundred, and one attempt a minute. Half an hour is enough to see.
+	checked := 0
+	for range 30 {
+		s.pass(time.Minute)
+		checked += flood(5)["alice"]
+	}
+	if checked > 31 {
+		t.Errorf("%d guesses were checked in 30 minutes", checked)
+	}
+}
+
+// Replicas on one PostgreSQL know the same places, and count a name together.
+func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
+	database := storetest.NewServer(t)
+	state := fmt.Sprintf("%q", database.Database(t, "template0"))
+	first := newService(t, "", state)
+	const office = "198.51.100.7"
+	first.addUser(t, "alice", alicePassword)
+	if code := first.signIn("alice", alicePassword, office); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	first.restart(t) // writes what it learned
+	second := &service{folder: first.folder, cfg: first.cfg}
+	second.start(t)
+	defer closed(t, second.App)
+	checked := 0
+	for i := range 300 {
+		if []*service{first, second}[i%2].signIn("alice", fmt.Sprint("guess ", i), fmt.Sprintf("203.0.%d.%d", i/250, i%250)) == http.StatusUnauthorized {
+			checked++
+		}
+	}
+	if checked > 100+25 { // those that the second has not told of
+		t.Errorf("%d guesses were checked by two replicas", checked)
+	}
+	if code := second.signIn("alice", alicePassword, office); code != http.StatusOK {
+		t.Errorf("at a place that another replica knows: %d", code)
+	}
+	if code := second.signIn("alice", alicePassword+"!", "192.0.2.200"); code != http.StatusTooManyRequests {
+		t.Errorf("at an unknown place: %d, want 429", code)
+	}
+}

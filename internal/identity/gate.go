@@ -1,0 +1,92 @@
+package identity
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+)
+
+// ErrRateLimited means that too many attempts failed. The error that wraps it is a *RateLimitedError. Of
+// what can be guessed, nobody has looked at it: neither is it wrong, nor is anything down.
+var ErrRateLimited = ratelimit.ErrLimited
+
+// RateLimitedError says when to try again.
+type RateLimitedError = ratelimit.Error
+
+// guessable reports whether credentials of that kind can be guessed. All others are random or signed, so
+// that they are verified before any limit is looked at.
+func guessable(k Kind) bool { return k == Password || k == None }
+
+// Check lets check verify credentials under the limits of l, for whoever verifies some without a Chain:
+// where a password is changed, or the first administrator is made. The error is a *RateLimitedError, or
+// check's: an error that wraps ErrRejected counts as a failure, others count nothing.
+func Check(ctx context.Context, l *ratelimit.Limiter, c Credentials, check func(context.Context, Credentials) error) error {
+	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Credentials) (Verified, error) {
+		return Verified{}, check(ctx, c)
+	})
+	return err
+}
+
+// AlreadyRecorded reports whether an error is a refusal of which the journal has an entry that says the
+// same: a flood must not fill the disk.
+func AlreadyRecorded(err error) bool {
+	if limited, ok := errors.AsType[*RateLimitedError](err); ok {
+		return limited.Reported
+	}
+	_, repeated := errors.AsType[repeatedError](err)
+	return repeated
+}
+
+// repeatedError is a refusal of the same credential as a moment ago.
+type repeatedError struct{ error }
+
+func (e repeatedError) Unwrap() error { return e.error }
+
+// gate is the one way to have credentials verified.
+type gate struct {
+	limiter *ratelimit.Limiter // nil: there are no limits
+	scope   uint64             // of what was refused for good: another configuration may accept it
+}
+
+// pass has credentials verified. What can be guessed is limited before, and what cannot be guessed only
+// once it has proved to be bad.
+func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+	if guessable(c.Kind) {
+		return g.guess(ctx, c, verify)
+	}
+	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
+	v, err := Verified{}, error(ErrNeverValid)
+	if !g.limiter.Dismissed(scope, secret) {
+		v, err = verify(ctx, c)
+	}
+	if err == nil || incomplete(err) || !errors.Is(err, ErrRejected) || g.limiter == nil {
+		return v, err
+	}
+	switch r := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
+	case r.Limited != nil:
+		return Verified{}, r.Limited
+	case r.Reported:
+		return Verified{}, repeatedError{err}
+	}
+	return Verified{}, err
+}
+
+func (g gate) guess(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+	guess := ratelimit.Guess{Name: c.Name, Secret: c.Secret.Reveal(), From: c.CountedAt()}
+	attempt, err := g.limiter.Begin(ctx, guess)
+	if err != nil {
+		return Verified{}, err
+	}
+	c.KnownPlace = attempt.KnownPlace
+	v, err := verify(ctx, c)
+	outcome := ratelimit.Unchecked
+	switch {
+	case err == nil, incomplete(err):
+		outcome = ratelimit.Right
+	case errors.Is(err, ErrRejected):
+		outcome = ratelimit.Wrong
+	}
+	g.limiter.End(ctx, guess, attempt, outcome)
+	return v, err
+}

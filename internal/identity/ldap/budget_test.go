@@ -1,0 +1,191 @@
+package ldap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	client "github.com/go-ldap/ldap/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+const alice = "uid=alice," + ldaptest.People
+
+// lockingAfter returns a real directory of its own that locks somebody after so many wrong passwords.
+func lockingAfter(t *testing.T, failures string) directory {
+	t.Helper()
+	o := directory{ldaptest.New(t)}
+	change := &client.ModifyRequest{DN: "cn=policy,dc=example,dc=com"}
+	change.Replace("pwdMaxFailure", []string{failures})
+	if err := o.Admin(t).Modify(change); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// locked returns whether alice is, and how many failures the directory has counted.
+func (o directory) locked(t *testing.T) (locked bool, failures int) {
+	t.Helper()
+	result, err := o.Admin(t).Search(&client.SearchRequest{BaseDN: alice, Filter: "(objectClass=*)", Attributes: []string{"pwdAccountLockedTime", "pwdFailureTime"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := result.Entries[0]
+	return len(e.GetAttributeValues("pwdAccountLockedTime")) > 0, len(e.GetAttributeValues("pwdFailureTime"))
+}
+
+// replicas are services on one database, which ask one directory for passwords.
+type replicas struct {
+	clock  clock
+	store  *ratestore.Store
+	chains []*identity.Chain
+}
+
+func newReplicas(t *testing.T, o directory, most, n int) *replicas {
+	t.Helper()
+	db, err := store.Open(t.Context(), "sqlite::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	r := &replicas{}
+	for range n {
+		shared := ratestore.New(func() *store.DB { return db })
+		r.store = shared
+		options := o.options()
+		options.Now = r.clock.now
+		options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{
+			Source: "ldap:corp", Max: most, Window: 30 * time.Minute, Store: shared, Now: r.clock.now,
+		})
+		r.chains = append(r.chains, identity.NewChain(identity.Options{
+			Limiter: ratelimit.New(ratelimit.Options{Store: shared, PlacesMatter: func() bool { return true }, Now: r.clock.now}),
+			Sources: []identity.Source{{Name: "ldap:corp", Authenticator: open(t, options), Remote: true}},
+		}))
+	}
+	return r
+}
+
+// signIn returns "in", "wrong", "limited" or "down".
+func (r *replicas) signIn(replica int, name, secret, from string) string {
+	c := identity.NewCredentials(name, secret)
+	c.Remote = netip.MustParseAddr(from)
+	switch _, err := r.chains[replica].Authenticate(context.Background(), c); {
+	case err == nil:
+		return "in"
+	case errors.Is(err, identity.ErrRejected):
+		return "wrong"
+	case errors.Is(err, identity.ErrRateLimited):
+		return "limited"
+	}
+	return "down"
+}
+
+// authentik, Rocket.Chat, and Tidewaiter in 2026: a guard that was weaker than what it guards. A directory that locks after five wrong
+// passwords was made to lock a person.
+func TestStrangersDoNotLockAPersonInTheDirectory(t *testing.T) {
+	const office, cafe = "198.51.100.7", "192.0.2.200"
+	flood := func(r *replicas) (wrong int) {
+		for i := range 60 {
+			if r.signIn(i%len(r.chains), "alice", fmt.Sprint("guess ", i), fmt.Sprintf("203.0.113.%d", i)) == "wrong" {
+				wrong++
+			}
+		}
+		return wrong
+	}
+	t.Run("without a budget it locks", func(t *testing.T) {
+		o := lockingAfter(t, "5")
+		flood(newReplicas(t, o, 0, 1))
+		if locked, _ := o.locked(t); !locked {
+			t.Fatal("the directory of this test locks nobody")
+		}
+	})
+	o := lockingAfter(t, "5")
+	r := newReplicas(t, o, 4, 3)
+	if got := r.signIn(0, "alice", "wonderland", office); got != "in" {
+		t.Fatal(got)
+	}
+	r.chains[0].Limiter().Flush(t.Context()) // as each few seconds
+	if n := flood(r); n != 2 {
+		t.Errorf("%d guesses of 60 were sent to the directory, want 2", n)
+	}
+	// She herself has another two, at the place that the other replica knows, and then waits as well.
+	for i, want := range []string{"wrong", "wrong", "limited", "limited"} {
+		if got := r.signIn(1, "alice", fmt.Sprint("typo ", i), office); got != want {
+			t.Errorf("her mistake %d: %s, want %s", i+1, got, want)
+		}
+	}
+	if locked, failures := o.locked(t); locked || failures > 4 {
+		t.Fatalf("locked: %v, after %d failures", locked, failures)
+	}
+	r.clock.advance(31 * time.Minute)
+	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
+		t.Errorf("after the window, with the right password: %s", got)
+	}
+	// That freed everything, in the directory too.
+	r.clock.advance(2 * time.Minute)
+	if n := flood(r); n != 2 {
+		t.Errorf("after it, %d guesses were sent, want 2", n)
+	}
+	if got := r.signIn(2, "alice", "wonderland", cafe); got != "limited" {
+		t.Errorf("at an unknown place, where strangers used up the budget: %s", got)
+	}
+	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
+		t.Errorf("at a place she knows: %s", got)
+	}
+	if locked, failures := o.locked(t); locked || failures > 4 {
+		t.Errorf("locked: %v, after %d failures", locked, failures)
+	}
+}
+
+// A job that goes on with an old password is one wrong password a minute, and not one a request.
+func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
+	o := lockingAfter(t, "100")
+	r := newReplicas(t, o, 0, 1)
+	for range 10 {
+		r.signIn(0, "alice", "old", "198.51.100.7")
+		r.clock.advance(5 * time.Second)
+	}
+	if _, failures := o.locked(t); failures != 1 {
+		t.Errorf("the directory counted %d failures in 50 seconds, want 1", failures)
+	}
+}
+
+// Past the budget, a name that nobody has looks like one that somebody has.
+func TestTheBudgetDoesNotTellWhoExists(t *testing.T) {
+	o := lockingAfter(t, "5")
+	r := newReplicas(t, o, 4, 1)
+	answers := func(name string) (list []string) {
+		for i, guess := range []string{"a", "a", "b", "b", "c", "a", "d"} {
+			list = append(list, r.signIn(0, name, guess, fmt.Sprintf("203.0.113.%d", i)))
+		}
+		r.clock.advance(2 * time.Minute)
+		return append(list, r.signIn(0, name, "a", "203.0.113.100"), r.signIn(0, name, "e", "203.0.113.101"))
+	}
+	if diff := cmp.Diff(answers("alice"), answers("nobody")); diff != "" {
+		t.Errorf("alice (-), and a name that nobody has (+)\n%s", diff)
+	}
+	if locked, _ := o.locked(t); locked {
+		t.Error("locked")
+	}
+}
+
+// However the name is spelt, it is one entry.
+func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
+	o := lockingAfter(t, "5")
+	r := newReplicas(t, o, 4, 1)
+	for i, name := range []string{"alice", "ALICE", "Alice ", " alice", "aLiCe", "alicE", "ALICe"} {
+		r.signIn(0, name, fmt.Sprint("guess ", i), fmt.Sprintf("203.0.113.%d", i))
+	}
+	if locked, failures := o.locked(t); locked || failures > 2 {
+		t.Errorf("locked: %v, after %d failures", locked, failures)
+	}
+}

@@ -1,0 +1,283 @@
+package ratelimit
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+)
+
+// BudgetOptions are the settings of a Budget. Source, Max and Window are needed.
+type BudgetOptions struct {
+	Source string        // "ldap:corp"
+	Max    int           // attempts in a window: at most one less than the directory's own threshold
+	Window time.Duration // at least as long as the directory's own
+
+	Store Store            // nil: nothing is shared
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: nothing is logged
+}
+
+// Budget bounds the passwords that a directory is asked to check for one account: at most Max that are
+// wrong in any span of Window, over all replicas. Half of them are for places where the name signed in
+// before, half for all others, so that strangers cannot use up both. One that was right frees all, as
+// directories do themselves.
+//
+// Each attempt takes a slot before it is made, and holds it for a window unless it was right. A slot is
+// a row of the store, and this process knows of those that it took: while the store is down, that is
+// what counts.
+//
+// Guesses that are made elsewhere, at the directory itself or through another program, add up with these.
+// The methods may be called from any goroutine, and of a nil Budget, which has no bound.
+type Budget struct {
+	o       BudgetOptions
+	slots   int // of each class
+	outages outages
+	unknown *Budget // of names that nobody has
+
+	mu       sync.Mutex
+	accounts map[string]*spent // by class and account; at most maxAccounts
+}
+
+// spent is what this process knows of an account and class.
+type spent struct {
+	until   []int64 // milliseconds since 1970: when each slot that was taken here is free
+	free    int64   // milliseconds: when there is a slot, as far as is known
+	blocked int64   // milliseconds: until then nobody need ask whether there is a slot
+	busy    chan struct{}
+}
+
+const (
+	maxAccounts = 16_384
+	// Another replica may be checking the right password at this moment, and free its slot at once.
+	claimTries = 4
+	claimPause = 250 * time.Millisecond
+	claimFresh = 5 * time.Second
+	askAgain   = 30 * time.Second // whether there is a slot: one that was right elsewhere frees all
+)
+
+// NewBudget returns a Budget; nil where Max is 0.
+func NewBudget(o BudgetOptions) *Budget {
+	if o.Max <= 0 {
+		return nil
+	}
+	o.Now = clock.Wall(o.Now)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	b := newBudget(o)
+	o.Store = nil
+	b.unknown = newBudget(o)
+	return b
+}
+
+func newBudget(o BudgetOptions) *Budget {
+	b := &Budget{o: o, slots: max(1, o.Max/2), accounts: make(map[string]*spent)}
+	b.outages.log = o.Log
+	return b
+}
+
+// Verdict is how a directory answered.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Accepted Verdict = iota
+	Refused          // or it may have counted the attempt: it gave no answer
+	Unasked          // it was not sent
+)
+
+// classes of attempts.
+const (
+	classKnown   = "known"
+	classUnknown = "unknown"
+)
+
+// Spend lets an attempt be made for an account, and counts how check says that it ended. Past the budget
+// check is not called, and the error is an *Error. Attempts for one account and class are made one
+// after the other.
+func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func() (Verdict, error)) error {
+	if b == nil {
+		_, err := check()
+		return err
+	}
+	class := classUnknown
+	if knownPlace {
+		class = classKnown
+	}
+	key := b.key(class, account)
+	s, err := b.enter(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer func() { <-s.busy }()
+
+	local, slot, until, err := b.claim(ctx, key, s)
+	if err != nil {
+		return err
+	}
+	verdict, err := check()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	switch verdict {
+	case Accepted:
+		for _, class := range []string{classKnown, classUnknown} {
+			b.free(b.key(class, account))
+			if b.o.Store != nil {
+				b.outages.note(b.o.Store.Release(ending, b.key(class, account)))
+			}
+		}
+	case Unasked:
+		b.mu.Lock()
+		s.until[local] = 0
+		b.mu.Unlock()
+		if slot >= 0 {
+			b.outages.note(b.o.Store.ReleaseSlot(ending, key, slot, until))
+		}
+	case Refused:
+	}
+	return err
+}
+
+// Pretend counts an attempt as if a directory had refused it, for a name that is unknown: so that past the
+// budget, unknown names look like known ones. Nothing of it is written to the store, which strangers
+// could else fill with names.
+func (b *Budget) Pretend(ctx context.Context, name string, knownPlace bool) error {
+	if b == nil {
+		return nil
+	}
+	return b.unknown.Spend(ctx, name, knownPlace, func() (Verdict, error) { return Refused, nil })
+}
+
+func (b *Budget) key(class, account string) string {
+	return b.o.Source + "\x00" + class + "\x00" + account
+}
+
+// enter waits for its turn.
+func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
+	b.mu.Lock()
+	s := b.accounts[key]
+	if s == nil {
+		if len(b.accounts) >= maxAccounts {
+			b.makeRoomLocked()
+		}
+		s = &spent{until: make([]int64, b.slots), busy: make(chan struct{}, 1)}
+		b.accounts[key] = s
+	}
+	wait := s.blockedLocked(b.o.Now().UnixMilli())
+	b.mu.Unlock()
+	if wait > 0 {
+		return nil, &Error{After: wait, Reported: true}
+	}
+	select {
+	case s.busy <- struct{}{}:
+		return s, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// makeRoomLocked forgets accounts of which nothing is known, and else some. The store still knows them.
+func (b *Budget) makeRoomLocked() {
+	now := b.o.Now().UnixMilli()
+	for key, s := range b.accounts {
+		if len(s.busy) == 0 && s.blocked <= now && s.spentLocked(now) == 0 {
+			delete(b.accounts, key)
+		}
+	}
+	for fewest := 1; len(b.accounts) >= maxAccounts && fewest <= b.slots; fewest++ {
+		for key, s := range b.accounts {
+			if len(b.accounts) < maxAccounts {
+				return
+			}
+			if len(s.busy) == 0 && s.spentLocked(now) <= fewest {
+				delete(b.accounts, key)
+			}
+		}
+	}
+}
+
+func (s *spent) spentLocked(now int64) (n int) {
+	for _, until := range s.until {
+		if until > now {
+			n++
+		}
+	}
+	return n
+}
+
+// blockedLocked returns how long there will be no slot, where that was asked a short while ago; 0: it is
+// to be asked.
+func (s *spent) blockedLocked(now int64) time.Duration {
+	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock was put back
+		return 0
+	}
+	return time.Duration(s.free-now) * time.Millisecond
+}
+
+// claim takes a slot of the store, or of this process while the store is down; slot is then -1. local is
+// where it is noted here.
+func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot int, until time.Time, err error) {
+	now := b.o.Now()
+	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
+	b.mu.Lock()
+	wait := s.blockedLocked(now.UnixMilli())
+	b.mu.Unlock()
+	if wait > 0 {
+		return 0, -1, until, &Error{After: wait, Reported: true}
+	}
+	slot, wait, shared := b.claimShared(ctx, key, now, until)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range s.until {
+		if s.until[i] < s.until[local] {
+			local = i
+		}
+	}
+	if !shared {
+		wait = time.Duration(max(0, s.until[local]-now.UnixMilli())) * time.Millisecond
+	}
+	if wait > 0 {
+		s.free, s.blocked = now.Add(wait).UnixMilli(), now.Add(min(wait, askAgain)).UnixMilli()
+		return 0, -1, until, &Error{After: wait}
+	}
+	s.until[local] = until.UnixMilli()
+	return local, slot, until, nil
+}
+
+// claimShared takes a slot of the store; ok is false if there was no answer.
+func (b *Budget) claimShared(ctx context.Context, key string, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+	if b.o.Store == nil {
+		return -1, 0, false
+	}
+	for try := 1; ; try++ {
+		asking, cancel := context.WithTimeout(ctx, storeTimeout)
+		slot, wait, err := b.o.Store.Claim(asking, key, b.slots, now, until)
+		cancel()
+		if b.outages.note(err) {
+			return -1, 0, false
+		}
+		if wait == 0 || try == claimTries || wait < b.o.Window-claimFresh {
+			return slot, wait, true
+		}
+		timer := time.NewTimer(claimPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return slot, wait, true
+		}
+	}
+}
+
+// free forgets what this process counted of an account.
+func (b *Budget) free(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.accounts[key]; s != nil {
+		clear(s.until)
+		s.blocked = 0
+	}
+}

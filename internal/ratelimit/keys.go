@@ -1,0 +1,149 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The keys of tables are hashes under seeds of this process, so that nobody can aim at a bucket, and so
+// that they help nobody to guess a password.
+
+// The uses of a key, so that one of one kind is never one of another.
+const (
+	keyName uint64 = iota + 1
+	keySecret
+	keyPair
+	keyPlace
+	keyToken
+	keyReport
+	keyAddress // and one for each tier
+)
+
+func (l *Limiter) secretKey(g Guess) uint64 {
+	return mix(keySecret, maphash.String(l.nameSeed, g.Name), maphash.String(l.secretSeed, g.Secret))
+}
+
+// locate sets the keys by which an attempt is counted, and returns the folded name.
+func (l *Limiter) locate(g Guess, a *Attempt) string {
+	name := Fold(g.Name)
+	a.source = l.origin(g.From)
+	a.name = l.nameKey(name)
+	a.pair = mix(keyPair, a.name, a.source[0])
+	a.place = l.placeKey(a.name, PlaceOf(g.From))
+	return name
+}
+
+func (l *Limiter) nameKey(folded string) uint64 {
+	return mix(keyName, maphash.String(l.nameSeed, folded), 0)
+}
+
+// placeKey is 0 for a place that is not known.
+func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
+	if !p.IsValid() {
+		return 0
+	}
+	at := p.Addr().As16()
+	return mix(keyPlace, name, maphash.Bytes(l.addressSeed, at[:]))
+}
+
+// Fold makes one of all that a directory may take for the same name: case, spaces, widths, characters
+// that cannot be seen. Else each spelling would be good for as many guesses again. That other names fall
+// together, too, means that they are counted together, and nothing else.
+func Fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, norm.NFKD.String(name))
+}
+
+// origin is the keys of an address in the three tiers of sources; 0 where there is no such tier, and
+// where the address is not known.
+type origin [3]uint64
+
+// tiers are the prefixes of IPv6 that are counted: what one host, one site, one customer has as a rule.
+var tiers = [3]int{64, 56, 48}
+
+// origin returns the keys of an address: of an IPv4 address alone, or of the prefixes of IPv6.
+func (l *Limiter) origin(a netip.Addr) (o origin) {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() {
+		return o
+	}
+	if a.Is4() {
+		at := a.As16()
+		o[0] = mix(keyAddress, maphash.Bytes(l.addressSeed, at[:]), 0)
+		return o
+	}
+	for i, length := range tiers {
+		p, err := a.Prefix(length)
+		if err != nil {
+			continue
+		}
+		at := p.Addr().As16()
+		o[i] = mix(keyAddress+uint64(i), maphash.Bytes(l.addressSeed, at[:]), 0)
+	}
+	return o
+}
+
+// sources counts failures by source, in three tiers. Each tier is wider and has four times as many free.
+type sources [3]*counter
+
+func newSources(free int, longest time.Duration) (s sources) {
+	for i := range s {
+		s[i] = newCounter(free, longest)
+		free *= 4
+	}
+	return s
+}
+
+// delay returns the longest delay of the tiers.
+func (s *sources) delay(o origin, now int64) (d delay) {
+	for i, c := range s {
+		if other := c.delay(o[i], now); other.left > d.left {
+			d = other
+		}
+	}
+	return d
+}
+
+// charge counts a failure in all tiers, or in none if one has to wait.
+func (s *sources) charge(o origin, now int64) delay {
+	for i, c := range s {
+		if d := c.charge(o[i], now); d.left > 0 {
+			for j := range i {
+				s[j].undo(o[j], now)
+			}
+			return d
+		}
+	}
+	return delay{}
+}
+
+func (s *sources) add(o origin, now int64) {
+	for i, c := range s {
+		c.add(o[i], now)
+	}
+}
+
+func (s *sources) undo(o origin, now int64) {
+	for i, c := range s {
+		c.undo(o[i], now)
+	}
+}
+
+// mix makes one key of two hashes and what they are of. It is never 0. That it can be calculated
+// backwards does not matter: what goes in is under seeds that nobody knows.
+func mix(kind, a, b uint64) uint64 {
+	x := a ^ bits.RotateLeft64(b, 29)*0x9e3779b97f4a7c15 ^ kind*0xd6e8feb86659fd93
+	x = (x ^ x>>32) * 0xd6e8feb86659fd93
+	x = (x ^ x>>29) * 0x9e3779b97f4a7c15
+	return x ^ x>>32 | 1
+}

@@ -1,0 +1,121 @@
+package ratelimit
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// places are what this process knows of places where names signed in. What it does not know, the store
+// may.
+type places struct {
+	near      marks // known, whoever said so
+	strangers marks // unknown to the store a moment ago
+	noted     marks // noted as used, so that each is written once a day
+
+	mu      sync.Mutex
+	pending map[uint64]Learned // to be written
+}
+
+const (
+	nearFor     = 24 * time.Hour
+	strangerFor = time.Minute
+	noteEvery   = 24 * time.Hour
+	maxPending  = 10_000
+)
+
+// has reports whether a place is known here.
+func (p *places) has(key uint64, now time.Time) bool {
+	return key != 0 && p.near.has(key, now.UnixNano(), nearFor)
+}
+
+// lookUp asks the store whether a place is known, unless it is known here.
+func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time) bool {
+	at := now.UnixNano()
+	switch {
+	case key == 0:
+		return false
+	case l.places.has(key, now):
+		return true
+	case l.o.Store == nil, l.places.strangers.has(key, at, strangerFor):
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	known, err := l.o.Store.KnownPlace(ctx, p, now)
+	switch {
+	case l.outages.note(err):
+		return false
+	case known:
+		l.places.near.set(key, at, 0)
+		return true
+	}
+	l.places.strangers.set(key, at, 0)
+	return false
+}
+
+// Learn notes that a principal has signed in under a name from an address, by a password or by anything
+// that stands for one. It is cheap where that is known.
+func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
+	if l == nil {
+		return
+	}
+	folded := Fold(name)
+	prefix := PlaceOf(from)
+	key := l.placeKey(l.nameKey(folded), prefix)
+	if key == 0 {
+		return
+	}
+	at := l.o.Now().UnixNano()
+	if !l.places.noted.set(key, at, noteEvery) {
+		return
+	}
+	l.places.near.set(key, at, 0)
+	l.places.strangers.forget(key)
+	if l.o.Store == nil {
+		return
+	}
+	l.places.mu.Lock()
+	defer l.places.mu.Unlock()
+	if l.places.pending == nil {
+		l.places.pending = make(map[uint64]Learned)
+	}
+	if len(l.places.pending) < maxPending {
+		l.places.pending[key] = Learned{Place{folded, prefix}, source, id}
+	} else {
+		l.places.noted.forget(key) // the next sign-in notes it
+	}
+}
+
+// Flush writes the places that were learned since the last time. Those that cannot be written are kept
+// for the next.
+func (l *Limiter) Flush(ctx context.Context) {
+	l.places.mu.Lock()
+	pending := l.places.pending
+	l.places.pending = nil
+	l.places.mu.Unlock()
+	if len(pending) == 0 {
+		return
+	}
+	list := make([]Learned, 0, len(pending))
+	for _, learned := range pending {
+		list = append(list, learned)
+	}
+	err := l.o.Store.AddPlaces(ctx, list, l.o.Now())
+	l.outages.note(err)
+	if err == nil {
+		return
+	}
+	l.places.mu.Lock()
+	defer l.places.mu.Unlock()
+	if l.places.pending == nil {
+		l.places.pending = pending
+		return
+	}
+	for key, learned := range pending {
+		if len(l.places.pending) < maxPending {
+			l.places.pending[key] = learned
+		}
+	}
+}

@@ -1,0 +1,336 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+)
+
+// start is a moment; nothing depends on which.
+var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// limited is a Limiter with a clock that the test sets, and with people who have the password "right".
+type limited struct {
+	*ratelimit.Limiter
+	at      time.Time
+	checked int
+}
+
+func newLimited(o ratelimit.Options) *limited {
+	l := &limited{at: start}
+	o.Now = func() time.Time { return l.at }
+	l.Limiter = ratelimit.New(o)
+	return l
+}
+
+// try returns "in", "wrong", or how long to wait.
+func (l *limited) try(name, secret, from string) string {
+	g := ratelimit.Guess{Name: name, Secret: secret, From: netip.MustParseAddr(from)}
+	a, err := l.Begin(context.Background(), g)
+	if limit, ok := errors.AsType[*ratelimit.Error](err); ok {
+		return limit.After.String()
+	}
+	l.checked++
+	if secret == "right" {
+		l.End(context.Background(), g, a, ratelimit.Right)
+		l.Learn(name, "accounts", "id of "+name, g.From)
+		return "in"
+	}
+	l.End(context.Background(), g, a, ratelimit.Wrong)
+	return "wrong"
+}
+
+// addresses returns the nth of very many, each a source and a place of its own.
+func addresses(n int) string {
+	return netip.AddrFrom4([4]byte{10 + byte(n>>16), byte(n >> 8), byte(n), 1}).String()
+}
+
+// The bound that the page on rate limiting gives: 1,540 guesses a day at one name, from however many
+// addresses; and none more for whoever waits in between.
+func TestANameIsGuessedAtNoMoreThan1540TimesADay(t *testing.T) {
+	l := newLimited(ratelimit.Options{})
+	n := 0
+	for range 24 * 60 {
+		for range 20 {
+			l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+			n++
+		}
+		l.at = l.at.Add(time.Minute)
+	}
+	if l.checked > 1540 || l.checked < 1500 {
+		t.Errorf("%d guesses of a day were checked, want about 1,540", l.checked)
+	}
+	before := l.checked
+	for range 24 * 60 {
+		for range 20 {
+			l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+			n++
+		}
+		l.at = l.at.Add(time.Minute)
+	}
+	if second := l.checked - before; second > 1440 {
+		t.Errorf("%d on the second day, want one a minute", second)
+	}
+}
+
+func TestUnknownPlacesCanBeRefused(t *testing.T) {
+	l := newLimited(ratelimit.Options{RefuseUnknownPlaces: true})
+	for n := range 24 * 60 * 5 {
+		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		if n%5 == 4 {
+			l.at = l.at.Add(time.Minute)
+		}
+	}
+	if l.checked > 200 || l.checked < 190 {
+		t.Errorf("%d guesses of a day were checked, want 100, and 100 as failures are forgotten", l.checked)
+	}
+}
+
+// Whatever is tried, whenever, from wherever: in no day is a name guessed at more often than that, at places that it does not know.
+func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := newLimited(ratelimit.Options{})
+		var checked []time.Time
+		n := 0
+		for range rapid.IntRange(1, 60).Draw(t, "bursts") {
+			l.at = l.at.Add(time.Duration(rapid.IntRange(0, 5*3600).Draw(t, "pause")) * time.Second)
+			for range rapid.IntRange(1, 150).Draw(t, "guesses") {
+				if l.try("ann", fmt.Sprint(n), addresses(n)) == "wrong" {
+					checked = append(checked, l.at)
+				}
+				n++
+			}
+		}
+		for i, first := range checked {
+			day := 0
+			for _, at := range checked[i:] {
+				if at.Sub(first) < 24*time.Hour {
+					day++
+				}
+			}
+			if day > 1540 {
+				t.Fatalf("%d guesses within a day", day)
+			}
+		}
+	})
+}
+
+// Sixteen /64 of one /60 are one party, and so is all of a /48.
+func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
+	for _, tt := range []struct {
+		from string
+		free int
+	}{
+		{"2001:db8:0:1::%x", 100},  // one /64
+		{"2001:db8:0:%x::1", 400},  // of one /56, below 256
+		{"2001:db8:0:%x::2", 1600}, // of one /48
+	} {
+		l := newLimited(ratelimit.Options{})
+		for i := range 4000 {
+			n := i
+			if tt.free == 400 {
+				n %= 256
+			} else if tt.free == 1600 {
+				n = n * 256 % 65536
+				n += i % 256
+			}
+			l.try(fmt.Sprint("name ", i), "guess", fmt.Sprintf(tt.from, n))
+		}
+		if l.checked != tt.free {
+			t.Errorf("%s: %d guesses were checked, want %d", tt.from, l.checked, tt.free)
+		}
+	}
+}
+
+// A known place is as wide as a site. Whoever shares it with her has no more guesses for that.
+func TestAKnownPlaceIsLimitedForItself(t *testing.T) {
+	l := newLimited(ratelimit.Options{})
+	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
+		t.Fatal(got)
+	}
+	for n := range 200 { // so that the limit of the name binds
+		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+	}
+	l.checked = 0
+	for n := range 250 {
+		for k := range 5 {
+			l.try("ann", fmt.Sprint("neighbour ", n, k), fmt.Sprintf("198.51.100.%d", n))
+		}
+	}
+	if l.checked > 30 {
+		t.Errorf("%d guesses from her /24 were checked, want 30", l.checked)
+	}
+	l.at = l.at.Add(5 * time.Minute)
+	if got := l.try("ann", "another right one", "198.51.100.8"); got != "wrong" {
+		t.Errorf("five minutes later, from there: %s", got)
+	}
+}
+
+// Being right, or that nobody could say, takes an attempt back; and it ends no delay that others are owed.
+func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
+	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
+	begin := func(name string) (ratelimit.Guess, ratelimit.Attempt, error) {
+		g := ratelimit.Guess{Name: name, Secret: "right", From: netip.MustParseAddr("192.0.2.1")}
+		a, err := l.Begin(t.Context(), g)
+		return g, a, err
+	}
+	g, a, err := begin("insider") // and it is being checked
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		l.try(fmt.Sprint("name ", n), "guess", "192.0.2.1")
+	}
+	l.End(t.Context(), g, a, ratelimit.Right)
+	before := l.checked
+	l.try("another", "guess", "192.0.2.1")
+	l.try("another", "guess 2", "192.0.2.1")
+	if n := l.checked - before; n > 1 {
+		t.Errorf("%d guesses were checked after it, want the one that was taken back", n)
+	}
+}
+
+// broken is a store that is down.
+type broken struct{ calls int }
+
+var errDown = errors.New("down")
+
+func (b *broken) KnownPlace(context.Context, ratelimit.Place, time.Time) (bool, error) {
+	b.calls++
+	return false, errDown
+}
+func (b *broken) AddPlaces(context.Context, []ratelimit.Learned, time.Time) error { return errDown }
+func (b *broken) ChargeName(context.Context, string, int, time.Time, ratelimit.LevelLimits) (ratelimit.Level, time.Duration, error) {
+	return ratelimit.Level{}, 0, errDown
+}
+func (b *broken) RefundName(context.Context, string, ratelimit.LevelLimits) error { return errDown }
+func (b *broken) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+	return nil, errDown
+}
+func (b *broken) Claim(context.Context, string, int, time.Time, time.Time) (int, time.Duration, error) {
+	return 0, 0, errDown
+}
+func (b *broken) Release(context.Context, string) error { return errDown }
+func (b *broken) ReleaseSlot(context.Context, string, int, time.Time) error {
+	return errDown
+}
+func (b *broken) Sweep(context.Context, time.Time) error { return errDown }
+
+// While the store is down, what this process knows counts, and nothing is refused for want of the store.
+func TestWithoutTheStoreWhatIsKnownHereCounts(t *testing.T) {
+	l := newLimited(ratelimit.Options{Store: &broken{}})
+	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
+		t.Fatal(got)
+	}
+	for n := range 300 {
+		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+	}
+	if l.checked != 101 {
+		t.Errorf("%d attempts were checked, want 101", l.checked)
+	}
+	if got := l.try("ann", "a new password", "198.51.100.8"); got != "wrong" {
+		t.Errorf("at a place that was learned here: %s", got)
+	}
+	if got := l.try("bob", "right", "192.0.2.9"); got != "in" {
+		t.Errorf("somebody else: %s", got)
+	}
+
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &broken{}, Now: func() time.Time { return start }})
+	sent := 0
+	for range 10 {
+		_ = b.Spend(t.Context(), "ann", false, func() (ratelimit.Verdict, error) { sent++; return ratelimit.Refused, errDown })
+	}
+	if sent != 2 {
+		t.Errorf("%d attempts were sent to the directory, want 2", sent)
+	}
+}
+
+// A credential that is remembered makes no query, and neither does one whose name nobody attacks.
+func TestNoQueryIsMadeWhereNoLimitBinds(t *testing.T) {
+	store := &broken{}
+	l := newLimited(ratelimit.Options{Store: store})
+	for n := range 1000 {
+		l.try(fmt.Sprint("name ", n), "right", addresses(n))
+		l.try(fmt.Sprint("name ", n), "right", addresses(n))
+		l.try(fmt.Sprint("name ", n), "wrong", addresses(n))
+	}
+	if store.calls != 0 {
+		t.Errorf("%d queries for places", store.calls)
+	}
+}
+
+// A budget lets through what is right, however often, and attempts at one moment do not exceed it.
+func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
+	at := start
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return at }})
+	spend := func(known bool, v ratelimit.Verdict) (sent bool) {
+		_ = b.Spend(t.Context(), "ann", known, func() (ratelimit.Verdict, error) { sent = true; return v, nil })
+		return sent
+	}
+	for range 10 {
+		if !spend(false, ratelimit.Accepted) || !spend(false, ratelimit.Unasked) {
+			t.Fatal("one that was right, or not sent, used up the budget")
+		}
+	}
+	var sent [4]bool
+	for i := range sent {
+		sent[i] = spend(false, ratelimit.Refused)
+	}
+	if sent != [4]bool{true, true, false, false} {
+		t.Errorf("wrong ones at unknown places: %v", sent)
+	}
+	if !spend(true, ratelimit.Refused) || !spend(true, ratelimit.Refused) || spend(true, ratelimit.Refused) {
+		t.Error("wrong ones at known places: want two")
+	}
+	at = at.Add(29 * time.Minute)
+	if spend(false, ratelimit.Accepted) {
+		t.Error("within the window")
+	}
+	at = at.Add(2 * time.Minute)
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	n := 0
+	for range 20 {
+		all.Go(func() {
+			_ = b.Spend(context.Background(), "ann", false, func() (ratelimit.Verdict, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				n++
+				return ratelimit.Refused, nil
+			})
+		})
+	}
+	all.Wait()
+	if n != 2 {
+		t.Errorf("%d of twenty at one moment were sent, want 2", n)
+	}
+}
+
+// When the clock is put back, nobody waits for longer than that limit's longest delay.
+func TestAClockThatIsPutBackKeepsNobodyWaiting(t *testing.T) {
+	l := newLimited(ratelimit.Options{})
+	for n := range 300 {
+		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
+		l.try("bob", fmt.Sprint("guess ", n), "192.0.2.1")
+	}
+	token := netip.MustParseAddr("192.0.2.2")
+	l.Refuse(1, "a token", token, true)
+	l.at = l.at.Add(-365 * 24 * time.Hour)
+	if l.Dismissed(1, "a token") {
+		t.Error("a token is dismissed for a year")
+	}
+	if got := l.try("bob", "right", "192.0.2.1"); got != "in" {
+		t.Errorf("a name at a source: %s", got)
+	}
+	if got := l.try("ann", "right", "192.0.2.3"); got != "in" {
+		t.Errorf("a name at unknown places: %s", got)
+	}
+}

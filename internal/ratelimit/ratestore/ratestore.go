@@ -1,0 +1,413 @@
+// Package ratestore keeps in the database what replicas share about sign-ins: known places, the counts of
+// names, and attempts that were sent to directories. It is the Store of package ratelimit.
+//
+// Names, addresses and principals are kept as HMACs under a random key that stands in the same database.
+// Whoever reads some rows without the key learns nothing of anybody; replicas share it, and a copy of
+// the database has it.
+package ratestore
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+// Bounds.
+const (
+	macSize   = 16     // bytes of an HMAC that are kept
+	maxLevels = 10_000 // names with a count: those with fewer failures make room
+	slack     = time.Minute
+	msPerDay  = int64(24 * time.Hour / time.Millisecond)
+	queryRows = 200 // parameters of one query
+)
+
+var errClosed = errors.New("the database is not open")
+
+// Store is ratelimit's, in a database. Its methods may be called from any goroutine.
+type Store struct {
+	db func() *store.DB
+
+	mu     sync.Mutex
+	secret []byte                  // of the HMACs; nil: not read yet
+	levels map[mac]ratelimit.Level // of names; never changed, only replaced
+	read   int64                   // when levels were read, in milliseconds
+}
+
+type mac [macSize]byte
+
+// New returns a Store. db returns the database; nil while it is not open.
+func New(db func() *store.DB) *Store { return &Store{db: db} }
+
+// What an HMAC is of, so that one of one kind is never one of another.
+const (
+	ofPlace byte = iota + 1
+	ofOwner
+	ofName
+	ofAccount
+)
+
+func sum(secret []byte, use byte, parts ...string) (m mac) {
+	h := hmac.New(sha256.New, secret)
+	in := []byte{use}
+	for _, part := range parts {
+		in = binary.BigEndian.AppendUint64(in, uint64(len(part)))
+		in = append(in, part...)
+	}
+	h.Write(in)
+	copy(m[:], h.Sum(nil))
+	return m
+}
+
+func placeOf(secret []byte, p ratelimit.Place) mac {
+	return sum(secret, ofPlace, p.Name, p.Prefix.String())
+}
+
+// open returns the database and the key, which it makes if there is none and create is set. Without a
+// key, nothing was ever kept.
+func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error) {
+	db := s.db()
+	if db == nil {
+		return nil, nil, errClosed
+	}
+	s.mu.Lock()
+	secret := s.secret
+	s.mu.Unlock()
+	if secret != nil {
+		return db, secret, nil
+	}
+	secret, err := readKey(ctx, db.Read())
+	if err == nil && secret == nil && create {
+		made := make([]byte, sha256.Size)
+		rand.Read(made) // never fails: crypto/rand ends the process first
+		err = db.Write(ctx, "", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", made)
+			if err == nil {
+				secret, err = readKey(ctx, tx) // another replica may have been first
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the key of known places: %w", err)
+	}
+	if secret != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.secret = secret
+	}
+	return db, secret, nil
+}
+
+func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
+	err = q.QueryRowContext(ctx, "SELECT key FROM limit_key WHERE one = 1").Scan(&key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return key, err
+}
+
+func day(t time.Time) int64 { return t.UnixMilli() / msPerDay }
+
+// since is the oldest day on which a place that is still known was used.
+func since(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
+
+// KnownPlace implements ratelimit.Store.
+func (s *Store) KnownPlace(ctx context.Context, p ratelimit.Place, now time.Time) (bool, error) {
+	db, secret, err := s.open(ctx, false)
+	if err != nil || secret == nil {
+		return false, err
+	}
+	m := placeOf(secret, p)
+	var used int64
+	err = db.Read().QueryRowContext(ctx, "SELECT day FROM limit_places WHERE place = $1", m[:]).Scan(&used)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for a known place: %w", err)
+	}
+	return used >= since(now), nil
+}
+
+// AddPlaces implements ratelimit.Store.
+func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now time.Time) error {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	type row struct{ place, owner mac }
+	rows := make([]row, len(learned))
+	for i, l := range learned {
+		rows[i] = row{placeOf(secret, l.Place), sum(secret, ofOwner, l.Source, l.ID)}
+	}
+	today := day(now)
+	var news []row
+	for len(rows) > 0 {
+		some := rows[:min(len(rows), queryRows)]
+		rows = rows[len(some):]
+		args := []any{today}
+		marks := make([]string, len(some))
+		for i := range some {
+			args = append(args, some[i].place[:])
+			marks[i] = "$" + strconv.Itoa(i+2)
+		}
+		noted, err := store.Collect(ctx, db.Read(), scanMAC,
+			"SELECT place FROM limit_places WHERE day >= $1 AND place IN ("+strings.Join(marks, ", ")+")", args...)
+		if err != nil {
+			return fmt.Errorf("looking for known places: %w", err)
+		}
+		known := make(map[mac]bool, len(noted))
+		for _, m := range noted {
+			known[m] = true
+		}
+		for _, r := range some {
+			if !known[r.place] {
+				news = append(news, r)
+			}
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		for _, r := range news {
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO limit_places (place, owner, day) VALUES ($1, $2, $3)
+				ON CONFLICT (place) DO UPDATE SET owner = excluded.owner, day = excluded.day`, r.place[:], r.owner[:], today); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `
+				DELETE FROM limit_places WHERE owner = $1 AND place NOT IN (
+					SELECT place FROM limit_places WHERE owner = $1 ORDER BY day DESC, place LIMIT $2)`,
+				r.owner[:], ratelimit.MaxPlaces); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("noting known places: %w", err)
+	}
+	return nil
+}
+
+func scanMAC(row store.Row) (m mac, err error) {
+	var b []byte
+	err = row.Scan(&b)
+	copy(m[:], b)
+	return m, err
+}
+
+// DeletePlaces removes the places of a principal, in the transaction that deletes it.
+func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
+	secret, err := readKey(ctx, tx)
+	if err != nil || secret == nil {
+		return err
+	}
+	owner := sum(secret, ofOwner, source, id)
+	_, err = tx.ExecContext(ctx, "DELETE FROM limit_places WHERE owner = $1", owner[:])
+	return err
+}
+
+// ChargeName implements ratelimit.Store. One statement charges and checks, so that replicas that charge
+// at the same moment do so one after the other.
+func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Time, l ratelimit.LevelLimits) (level ratelimit.Level, wait time.Duration, err error) {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return level, 0, err
+	}
+	m := sum(secret, ofName, name)
+	at := now.UnixMilli()
+	slow := int64(-1) // no row was charged before that
+	if l.Slow > 0 {
+		slow = at - l.Slow
+	}
+	charged := 0
+	err = db.Write(ctx, "", func(tx *sql.Tx) (err error) {
+		charged, err = store.Affected(tx.ExecContext(ctx, `
+			INSERT INTO limit_names (name, empty, last) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET last = excluded.last, empty = CASE
+				WHEN limit_names.empty <= $3 THEN excluded.empty
+				WHEN limit_names.empty + $4 > $5 THEN $5
+				ELSE limit_names.empty + $4 END
+			WHERE limit_names.empty <= $6 OR limit_names.last <= $7`,
+			m[:], at+int64(n)*l.Drain, at, int64(n)*l.Drain, at+l.Full+2*l.Drain, at+l.Full, slow))
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
+	})
+	if err != nil {
+		return level, 0, fmt.Errorf("counting a failed sign-in: %w", err)
+	}
+	if charged == 0 {
+		wait = max(level.Wait(at, l), time.Millisecond)
+	}
+	return level, wait, nil
+}
+
+// RefundName implements ratelimit.Store.
+func (s *Store) RefundName(ctx context.Context, name string, l ratelimit.LevelLimits) error {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	m := sum(secret, ofName, name)
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE limit_names SET empty = empty - $2 WHERE name = $1", m[:], l.Drain)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("taking back a failed sign-in: %w", err)
+	}
+	return nil
+}
+
+// Levels implements ratelimit.Store. It reads what changed since it was called last.
+func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelimit.Level, error) {
+	db, secret, err := s.open(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if secret == nil {
+		return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := int64(0)
+	if s.levels != nil {
+		from = s.read - slack.Milliseconds() // clocks of replicas may differ
+	}
+	type row struct {
+		name  mac
+		level ratelimit.Level
+	}
+	changed, err := store.Collect(ctx, db.Read(), func(r store.Row) (found row, err error) {
+		var b []byte
+		err = r.Scan(&b, &found.level.Empty, &found.level.Last)
+		copy(found.name[:], b)
+		return found, err
+	}, "SELECT name, empty, last FROM limit_names WHERE last >= $1 ORDER BY last DESC LIMIT $2", from, 2*maxLevels)
+	if err != nil {
+		return nil, fmt.Errorf("reading counts of failed sign-ins: %w", err)
+	}
+	s.read = now.UnixMilli()
+	if len(changed) > 0 || s.levels == nil {
+		levels := make(map[mac]ratelimit.Level, len(s.levels)+len(changed))
+		maps.Copy(levels, s.levels)
+		for _, r := range changed {
+			levels[r.name] = r.level
+		}
+		maps.DeleteFunc(levels, func(_ mac, l ratelimit.Level) bool { return l.Empty <= s.read })
+		s.levels = levels
+	}
+	levels := s.levels
+	return func(name string) ratelimit.Level {
+		if len(levels) == 0 {
+			return ratelimit.Level{}
+		}
+		return levels[sum(secret, ofName, name)]
+	}, nil
+}
+
+// Claim implements ratelimit.Store. Each slot is taken by one statement, so that no two replicas take
+// the same.
+func (s *Store) Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error) {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return 0, 0, err
+	}
+	m := sum(secret, ofAccount, account)
+	taken := -1
+	var first sql.NullInt64
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		for i := range slots {
+			n, err := store.Affected(tx.ExecContext(ctx, `
+				INSERT INTO limit_attempts (account, slot, until) VALUES ($1, $2, $3)
+				ON CONFLICT (account, slot) DO UPDATE SET until = excluded.until WHERE limit_attempts.until <= $4`,
+				m[:], i, until.UnixMilli(), now.UnixMilli()))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				taken = i
+				return nil
+			}
+		}
+		return tx.QueryRowContext(ctx, "SELECT min(until) FROM limit_attempts WHERE account = $1 AND slot < $2", m[:], slots).Scan(&first)
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting an attempt at a directory: %w", err)
+	}
+	if taken < 0 {
+		return 0, max(time.UnixMilli(first.Int64).Sub(now), time.Millisecond), nil
+	}
+	return taken, 0, nil
+}
+
+// Release implements ratelimit.Store.
+func (s *Store) Release(ctx context.Context, account string) error {
+	return s.release(ctx, "DELETE FROM limit_attempts WHERE account = $1", account)
+}
+
+// ReleaseSlot implements ratelimit.Store.
+func (s *Store) ReleaseSlot(ctx context.Context, account string, slot int, until time.Time) error {
+	return s.release(ctx, "DELETE FROM limit_attempts WHERE account = $1 AND slot = $2 AND until = $3", account, slot, until.UnixMilli())
+}
+
+func (s *Store) release(ctx context.Context, statement, account string, args ...any) error {
+	db, secret, err := s.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	m := sum(secret, ofAccount, account)
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, append([]any{m[:]}, args...)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("taking back an attempt at a directory: %w", err)
+	}
+	return nil
+}
+
+// Sweep implements ratelimit.Store.
+func (s *Store) Sweep(ctx context.Context, now time.Time) error {
+	db, secret, err := s.open(ctx, false)
+	if err != nil || secret == nil {
+		return err
+	}
+	err = db.Write(ctx, "", func(tx *sql.Tx) error {
+		for _, one := range []struct {
+			statement string
+			arg       any
+		}{
+			{"DELETE FROM limit_places WHERE day < $1", since(now)},
+			{"DELETE FROM limit_names WHERE empty <= $1", now.UnixMilli()},
+			{"DELETE FROM limit_names WHERE name IN (SELECT name FROM limit_names ORDER BY empty DESC LIMIT 1000000 OFFSET $1)", maxLevels},
+			{"DELETE FROM limit_attempts WHERE until <= $1", now.UnixMilli()},
+		} {
+			if _, err := tx.ExecContext(ctx, one.statement, one.arg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("removing old counts of sign-ins: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+)
+
+// Dismissed reports whether a secret was refused for good within the last minute, so that it need not be
+// verified again. A good one never was. scope is who refused it: its kind, and the configuration by which.
+func (l *Limiter) Dismissed(scope uint64, secret string) bool {
+	if l == nil {
+		return false
+	}
+	return l.dismissed.has(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
+}
+
+// Refusal is how a secret that cannot be guessed is refused.
+type Refusal struct {
+	Limited  *Error // nil: as wrong
+	Reported bool   // the journal has an entry of the same refusal
+}
+
+// Refuse counts a secret that was verified and is bad. forGood means that no change can make it good: it
+// is dismissed for a minute.
+func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) Refusal {
+	if l == nil {
+		return Refusal{}
+	}
+	now := l.o.Now().UnixNano()
+	key := l.tokenKey(scope, secret)
+	l.failed.Add(1)
+	if forGood {
+		l.dismissed.set(key, now, dismissFor)
+	}
+	r := Refusal{Reported: !l.reported.set(key, now, time.Minute)}
+	if d := l.tokens.charge(l.origin(from), now); d.left > 0 {
+		l.bySource.Add(1)
+		r.Reported = r.Reported || d.reported
+		r.Limited = &Error{After: d.left, Reported: r.Reported, Checked: true}
+	}
+	return r
+}
+
+func (l *Limiter) tokenKey(scope uint64, secret string) uint64 {
+	return mix(keyToken, maphash.String(l.secretSeed, secret), scope)
+}
