@@ -117,7 +117,7 @@ func configKeys() []key[written] {
 			shows("decider: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			or("{}").
-			says("How long who guesses passwords waits. The page [Guarding the door](guarding.md) says more.").
+			says("Limits of failed sign-ins, and of connections. See [rate limiting](guarding.md).").
 			shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		on("trusted_proxies", list(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
 			says("Networks and addresses of proxies whose `X-Forwarded-For` is believed. By default none: the header could say anything. A proxy must write this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an address that cannot be read, the client's address is not known. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are dropped.").
