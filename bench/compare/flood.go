@@ -16,7 +16,7 @@ const manyNames = 100_000
 
 // flood measures what anonymous requests notice of sixteen connections that try wrong passwords, where a hash is
 // bcrypt of cost 10. One deployment makes the guessers wait, as it does by default. The other sees each guess come from
-// an address of its own, so that nothing stands between a guess and its hash but the lane.
+// an address of its own, so that nothing stands between a guess and its hash but the queue.
 func (m *measurement) flood(ctx context.Context) error {
 	for _, d := range []deployment{
 		{name: "flooded", reuse: true, rules: 1},

@@ -289,7 +289,7 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	}
 }
 
-// A known name with a busy lane is an outage; then an unknown one is, too.
+// A known name with a full queue is an outage; then an unknown one is, too.
 func TestABusyDummyIsAnOutage(t *testing.T) {
 	for _, tt := range []struct{ dummy, want error }{
 		{nil, identity.ErrRejected},

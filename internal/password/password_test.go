@@ -192,7 +192,7 @@ func TestTheLaneIsBoundedInTime(t *testing.T) {
 		release := h.HoldLimiter()
 		start := time.Now()
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); !errors.Is(err, password.ErrBusy) {
-			t.Errorf("a held lane: %v, want %v", err, password.ErrBusy)
+			t.Errorf("a held limiter: %v, want %v", err, password.ErrBusy)
 		}
 		if waited := time.Since(start); waited != 3*time.Second {
 			t.Errorf("waited %v, want 3s", waited)
@@ -205,12 +205,12 @@ func TestTheLaneIsBoundedInTime(t *testing.T) {
 		synctest.Wait()
 		release()
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); err != nil {
-			t.Errorf("a free lane: %v", err)
+			t.Errorf("a free limiter: %v", err)
 		}
 	})
 }
 
-// User enumeration: an unknown name costs what a wrong password costs, in the same lane.
+// User enumeration: an unknown name costs what a wrong password costs, in the same queue.
 func TestADummyCostsAHash(t *testing.T) {
 	h := password.New(password.Options{})
 	for i, like := range []string{htpasswdBC4, argonOneLane, ""} {

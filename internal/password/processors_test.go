@@ -24,13 +24,13 @@ func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			t.Setenv("GOMAXPROCS", tt.variable)
 			runtime.GOMAXPROCS(tt.have)
-			lane := threads()
+			before := threads()
 			MakeRoom()
 			if got := runtime.GOMAXPROCS(0); got != tt.want {
 				t.Errorf("GOMAXPROCS is %d, want %d", got, tt.want)
 			}
-			if threads() != lane || Processors() > n {
-				t.Errorf("%d hashes at once on %d processors, and %d before", threads(), Processors(), lane)
+			if threads() != before || Processors() > n {
+				t.Errorf("%d hashes at once on %d processors, and %d before", threads(), Processors(), before)
 			}
 		})
 	}

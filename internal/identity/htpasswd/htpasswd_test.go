@@ -185,8 +185,8 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 	}
 }
 
-// A lane that is full is an outage for everybody whose password is not remembered, known or not.
-func TestAFullLaneIsAnOutageForKnownAndUnknown(t *testing.T) {
+// A queue that is full is an outage for everybody whose password is not remembered, known or not.
+func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	f := open(t, htpasswd.Options{Entries: []string{"ann:" + bcrypt4}})
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
 	gone, cancel := context.WithCancel(t.Context())

@@ -62,7 +62,7 @@ type requesterKey struct{}
 
 // onBehalf returns a context for requests of whoever shows c.
 func onBehalf(ctx context.Context, c identity.Credentials) context.Context {
-	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.Remote, KnownPlace: c.KnownPlace})
+	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }
 
 // withoutPassword returns a context for requests of somebody who has shown no password to be guessed: an administrator, or
