@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -152,7 +153,15 @@ func policyOf(ctx context.Context, state string, files rulebook.Files) (_ *polic
 
 // CheckState looks whether files and database contradict each other.
 func CheckState(ctx context.Context, cfg *config.Config) (wrong config.Problems, err error) {
-	_, err = Policy(ctx, cfg)
+	p, err := Policy(ctx, cfg)
+	if err == nil {
+		for _, r := range p.Rules() {
+			if bad := rulebook.Unreadable(r.When); bad != nil {
+				wrong = append(wrong, config.Problem{Text: fmt.Sprintf("the rule %q of the database takes effect only as far as it denies: %v", r.Name, bad)})
+			}
+		}
+		return wrong, nil
+	}
 	conflicts, ok := errors.AsType[rulebook.Conflicts](err)
 	if !ok {
 		return nil, err

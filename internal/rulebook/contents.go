@@ -31,7 +31,7 @@ type namespace struct {
 }
 
 // compile turns what was read into roles and rules. An error means that another version of Tidewaiter wrote something that this
-// one does not know: it cannot be left out, since it could be a deny.
+// one does not know: it cannot be left out, since it could be a deny. A condition that cannot be read is one that fails.
 func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	c.roles = make(roles, len(c.named))
 	for i := range c.named {
@@ -39,7 +39,7 @@ func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 	}
 	c.rules = make([]policy.Rule, len(c.written))
 	for i := range c.written {
-		r, err := c.written[i].Policy(when)
+		r, err := stored(&c.written[i].Content, when)
 		if err != nil {
 			return fmt.Errorf("reading the rule %q of the database: %w", c.written[i].Name, err)
 		}

@@ -156,7 +156,16 @@ func (b *Rulebook) latest(ctx context.Context) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.compile(b.o.When)
+	if err := c.compile(b.o.When); err != nil {
+		return c, err
+	}
+	for i := range c.rules {
+		if err := Unreadable(c.rules[i].When); err != nil {
+			b.o.Log.Error("the condition of a rule of the database cannot be read: it takes effect if it denies, and never if it allows",
+				"rule", c.rules[i].Name, "error", err)
+		}
+	}
+	return c, nil
 }
 
 func compile(files Files, c *contents) (*policy.Policy, policy.Source, error) {

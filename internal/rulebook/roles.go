@@ -186,7 +186,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 		return err
 	}
 	for i := range rules {
-		compiled, err := rules[i].Policy(b.o.When)
+		compiled, err := stored(&rules[i].Content, b.o.When)
 		if err == nil {
 			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -122,6 +123,37 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
 			t.Fatal(err)
+		}
+
+		// A condition that was one for another version fails: an allow with it opens nothing, and a deny closes.
+		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
+		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE rulebook_rules SET content = replace(content, '"actions"', '"when":"claims.ip == request.ip","actions"')`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		book, err := rulebook.New(rulebook.Options{DB: d.db, When: when.NewCompiler().Compile}, file())
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := &desk{Rulebook: book, t: t}
+		if err := late.Load(ctx); err != nil {
+			t.Fatalf("loading conditions of another version: %v", err)
+		}
+		late.grants(user("ann"), "repository:library/app:pull", "")
+		late.grants(user("ann"), "repository:old/app:pull", "")
+		for _, r := range late.Policy().Rules() {
+			if bad := rulebook.Unreadable(r.When); (bad != nil) != (r.Name == "freeze" || r.Name == "open") {
+				t.Errorf("the rule %q: %v", r.Name, bad)
+			}
+		}
+		for _, name := range []string{"freeze", "open"} {
+			if err := d.DeleteRule(ctx, operator, name, 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 		taken := freeze()
 		taken.Name = "public images"

@@ -193,7 +193,7 @@ func (b *Rulebook) unpack(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not known here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			return policy.Source{}, fmt.Errorf("the condition of the rule %q: %w", r.Name, err)
+			source.Rules[i].When = &unreadable{r.When, err} // another version of Tidewaiter took it
 		}
 	}
 	return source, nil

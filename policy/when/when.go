@@ -35,6 +35,16 @@
 //	has(claims.environment) && claims.environment == "production"
 //	claims[?"environment"].orValue("none") == "production"
 //
+// # Types
+//
+// A claim has the type that it has in JSON: the number 2 is not the text "2". To compare values of different types is an error,
+// with == != and in as with <, and also inside lists and objects: in CEL it is false, and a deny would be skipped in silence.
+// Numbers are one type, 3 and 3.0 are equal, and whole numbers are exact; those beyond 64 bits can be compared only if
+// a 64-bit floating-point number holds them. Arithmetic takes two whole numbers, or two others: claims.attempt + 1. What is
+// null can be compared with null alone. int(claims.attempt) and string(claims.level) convert.
+//
+// What the request leaves out is not known: to read now, request.ip or registry is an error then.
+//
 // # What it cannot do
 //
 // It reads no disk, no environment and no clock; it keeps nothing from one request for the next. Its
