@@ -399,7 +399,8 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 				}
 			})
 			t.Logf("%d lists: %d were refused, %d decide alike; %d pairs of list and request, of which %d were granted something, and %d less", lists, refused, said, pairs, grants, less)
-			if refused*10 > lists*9 || !hostile && refused*10 > lists*4 {
+			// A tenth of the plain lists is refused, and half of the hostile ones. Of few, chance could be most.
+			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
 				t.Errorf("%d of %d lists are refused: that is no test of the others", refused, lists)
 			}
 		})
