@@ -1,0 +1,25 @@
+package tidewaiter
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Two changes that are made at the same time take the same number, and merge without a conflict. No database opens then.
+func TestEachMigrationHasANumberOfItsOwn(t *testing.T) {
+	for _, database := range []string{"sqlite", "postgres"} {
+		files, err := os.ReadDir("internal/store/migrations/" + database)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%d migrations, %v", len(files), err)
+		}
+		numbers := make(map[string]string)
+		for _, f := range files {
+			number, _, _ := strings.Cut(f.Name(), "_")
+			if other, taken := numbers[number]; taken {
+				t.Errorf("%s: %s and %s have one number", database, other, f.Name())
+			}
+			numbers[number] = f.Name()
+		}
+	}
+}
