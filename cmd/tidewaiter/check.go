@@ -32,7 +32,7 @@ database in a file is looked through, and it is said if it is damaged, or is not
 		switch {
 		case err == nil:
 			wrong, warnings = app.Check(cfg, clock.Now())
-			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg))
+			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
 			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
 			if *state {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)

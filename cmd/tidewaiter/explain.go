@@ -135,13 +135,12 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	if r.Registry, err = chooseRegistry(cmd, cfg, registry); err != nil {
 		return nil, err
 	}
-	if r.Principal, e.Known, err = find(cmd.Context(), cfg, said); err != nil {
+	r.Principal, e.Known, err = find(cmd.Context(), cfg, said)
+	barred, err := api.Barred(r.Principal, cfg.Token.Anonymous, err)
+	if err != nil {
 		return nil, err
 	}
 	e.Who, e.Registry, e.Note = r.Principal, r.Registry, api.Note(r.Principal, e.Known)
-	if e.Who.Kind == policy.Anonymous && !cfg.Token.Anonymous {
-		e.Note = api.NoteAnonymous
-	}
 	p, err := inForce(cmd.Context(), cfg, filesOnly)
 	if err != nil {
 		return nil, err
@@ -150,6 +149,9 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	e.Results, e.Near = x.Results, x.Near
 	if life, ok := app.Foresee(cfg, p, r); ok {
 		e.Life = &life
+	}
+	if barred != "" {
+		e.Bar(barred)
 	}
 	return e, nil
 }

@@ -38,6 +38,9 @@ func (e *explanation) print(w io.Writer) {
 			fmt.Fprintf(w, "a token until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
+	if e.Barred != "" {
+		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), plain(e.Barred))
+	}
 	for _, r := range e.Results {
 		fmt.Fprintln(w, p.verdict(e.Who, r))
 	}
@@ -45,7 +48,7 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "%s at %s\n", describe(e.Who), e.Registry)
-	if e.Note != "" {
+	if e.Note != "" && e.Barred == "" {
 		fmt.Fprintln(w, p.faint(e.Note))
 	}
 	if e.Life != nil {

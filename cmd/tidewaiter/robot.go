@@ -43,10 +43,19 @@ call it robot:ci. Standard output has the secret and nothing else.`,
 			if err != nil {
 				return err
 			}
-			return k.robotSecret(cmd, &a, secret, "added", "")
+			return k.robotSecret(cmd, &a, secret, "added", d.longest())
 		})
 	}
 	return cmd
+}
+
+// longest says when a secret that is made now ends at the latest.
+func (d desk) longest() string {
+	most := d.MaxLifetime()
+	if most == 0 {
+		return ""
+	}
+	return ", until " + minute(clock.Now().Add(most)) + " (max_credential_lifetime)"
 }
 
 // robotSecret shows the secret of a robot.
@@ -81,7 +90,7 @@ secret has leaked, say --overlap 0.`,
 			if overlap > 0 {
 				before = "; the one before is good until " + minute(clock.Now().Add(time.Duration(overlap)))
 			}
-			return k.robotSecret(cmd, &a, secret, "made a secret for", before)
+			return k.robotSecret(cmd, &a, secret, "made a secret for", d.longest()+before)
 		})
 	}
 	return cmd

@@ -48,6 +48,7 @@ that for one request. The rules of the database are among those that are asked; 
 			}
 		}
 		principal, known, err := find(cmd.Context(), cfg, said)
+		barred, err := api.Barred(principal, cfg.Token.Anonymous, err)
 		if err != nil {
 			return err
 		}
@@ -56,10 +57,18 @@ that for one request. The rules of the database are among those that are asked; 
 			return err
 		}
 		r := rights{p.WhatCan(principal, *registry), api.Note(principal, known)}
-		if *output == asJSON {
-			return writeJSON(cmd.OutOrStdout(), api.NewRights(&r.Rights, known, r.note))
+		if barred != "" {
+			r = rights{policy.Rights{Principal: principal, Registry: *registry}, barred}
 		}
-		return r.print(cmd.OutOrStdout(), int(*most))
+		if *output == asJSON {
+			err = writeJSON(cmd.OutOrStdout(), api.NewRights(&r.Rights, known, r.note))
+		} else {
+			err = r.print(cmd.OutOrStdout(), int(*most))
+		}
+		if err == nil && barred != "" {
+			err = errTold
+		}
+		return err
 	}
 	return cmd
 }

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -19,7 +24,8 @@ func newWhoCan() *cobra.Command {
 		Long: `Say who may do a thing, through which rule, and whom another rule takes out again. What placeholders stand
 for is worked out: where ${user}/** is a pattern, it is the user prod who may push prod/app. A condition is said, and not
 judged: explain does that for one who asks. What a credential narrows its owner's rights to is not part of the answer.
-The rules of the database are among those that are asked; --files-only leaves them out.
+The rules of the database are among those that are asked; --files-only leaves them out. An account that a rule names and that
+is disabled or has ended is said to be.
 
 --members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.`,
 		Example: `  tidewaiter who-can push prod/app
@@ -62,6 +68,14 @@ The rules of the database are among those that are asked; --files-only leaves th
 				answers = append(answers, holders{Answer: a})
 			}
 		}
+		if !*members && !*filesOnly {
+			if err := barred(cmd.Context(), cfg, answers); err != nil {
+				return err
+			}
+		}
+		for i := range answers {
+			answers[i].closed = !cfg.Token.Anonymous
+		}
 		if *members {
 			err = k.read(cmd, func(ctx context.Context, d desk) error {
 				for i := range answers {
@@ -100,6 +114,7 @@ type holders struct {
 	policy.Answer
 	expanded bool
 	people   []api.People // of Through, if it is expanded
+	closed   bool         // whoever shows nothing gets no token
 }
 
 // expand looks up the accounts of those who are named, and of those in groups.
@@ -107,6 +122,28 @@ func (a *holders) expand(ctx context.Context, d desk, most int) (err error) {
 	a.expanded = true
 	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, clock.Now())
 	return err
+}
+
+// barred looks up which accounts that rules name cannot sign in. Members of groups are looked up by expand.
+func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
+	if !slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil }) {
+		return nil
+	}
+	a, closing, err := app.ReadAccounts(ctx, cfg)
+	if err != nil {
+		return nil //nolint:nilerr // before the first start there are none, and inForce has said what else is wrong
+	}
+	for i := range answers {
+		named := answers[i].Answer
+		answers[i].people, err = api.FindPeople(ctx, a, rulebook.Operator("who-can"), &named, 0, clock.Now())
+		if err != nil {
+			break
+		}
+		for n := range answers[i].people { // not asked for
+			answers[i].people[n] = api.People{Barred: answers[i].people[n].Barred}
+		}
+	}
+	return errors.Join(err, closing())
 }
 
 // print writes the answer for people.
@@ -124,8 +161,13 @@ func (a *holders) print(w io.Writer, most int) error {
 	var rows [][]string
 	for i, g := range bounded(a.Through, most) {
 		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
-		if a.expanded {
-			rows = append(rows, rowsOf(a.people[i])...)
+		if a.closed && len(g.Who) == 1 && g.Who[0] == "anonymous" {
+			rows = append(rows, []string{"    (" + api.NoteAnonymous + ")"})
+		}
+		if a.people != nil {
+			person := a.people[i]
+			person.Missing = person.Missing && a.expanded
+			rows = append(rows, rowsOf(person)...)
 		}
 	}
 	if err := short(w, rows, len(a.Through)-most); err != nil {
@@ -159,6 +201,9 @@ func rowsOf(p api.People) [][]string {
 	}
 	if p.More {
 		rows = append(rows, []string{"    and more"})
+	}
+	if p.Barred != "" {
+		rows = append(rows, []string{"    (" + p.Barred + ": it cannot sign in)"})
 	}
 	if p.Missing {
 		rows = append(rows, []string{"    (no account of ours has this name)"})

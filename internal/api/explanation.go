@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
@@ -15,6 +16,7 @@ import (
 type Explanation struct {
 	ID        string     `json:"id,omitempty" doc:"Of a decision that was made"`
 	Time      *time.Time `json:"time,omitempty" doc:"When that was"`
+	Barred    bool       `json:"barred,omitempty" doc:"Whether who is judged gets no token, whatever the policy says: disabled, ended, or anonymous where that is not served; note says which, and scopes have what the rules would say"`
 	Allowed   bool       `json:"allowed" doc:"Whether all that was asked for is granted"`
 	Registry  string     `json:"registry" doc:"The registry's service name" example:"registry.example.com"`
 	Principal Principal  `json:"principal" doc:"Who is judged"`
@@ -111,6 +113,7 @@ type Ignored struct {
 type Explained struct {
 	Who      *policy.Principal // nil: nobody was let in
 	Known    bool              // to a source
+	Barred   string            // why there is no token, whatever the policy says; "": there may be one
 	Note     string
 	Registry string
 	Ignored  []scope.Ignored
@@ -125,6 +128,9 @@ type Explained struct {
 
 // Allowed reports whether all that was asked for was granted.
 func (e *Explained) Allowed() bool {
+	if e.Barred != "" {
+		return false
+	}
 	for _, r := range e.Results {
 		if !r.Granted.Has(r.Asked.Actions) {
 			return false
@@ -133,9 +139,18 @@ func (e *Explained) Allowed() bool {
 	return len(e.Results) > 0
 }
 
+// Bar takes back what the policy would grant, and says why.
+func (e *Explained) Bar(why string) {
+	e.Barred, e.Note, e.Life = why, why, nil
+	e.Results = slices.Clone(e.Results)
+	for i := range e.Results {
+		e.Results[i].Granted = 0
+	}
+}
+
 // NewExplanation is the form of an explanation.
 func NewExplanation(e *Explained) Explanation {
-	j := Explanation{Allowed: e.Allowed(), Registry: e.Registry, Known: e.Known, Note: e.Note, Scopes: results(e.Request, e.Results, e.Near)}
+	j := Explanation{Barred: e.Barred != "", Allowed: e.Allowed(), Registry: e.Registry, Known: e.Known, Note: e.Note, Scopes: results(e.Request, e.Results, e.Near)}
 	if e.Today != nil {
 		j.Today = results(e.Today.Request, e.Today.Results, e.Today.Near)
 	}

@@ -22,6 +22,7 @@ type Grantee struct {
 	By      *RuleName `json:"by,omitempty" doc:"The rule that denies it, of those who are barred"`
 	Members []string  `json:"members,omitempty" nullable:"false" doc:"If members are asked for: the accounts in the group that do get it" example:"[\"user:alice\"]"`
 	More    bool      `json:"more,omitempty" doc:"Whether there may be other members"`
+	Barred  string    `json:"barred,omitempty" doc:"If members are asked for: why the account of this name cannot sign in" example:"disabled"`
 	Missing bool      `json:"missing,omitempty" doc:"If members are asked for: whether no account has the name"`
 }
 
@@ -39,7 +40,7 @@ func NewHolders(a *policy.Answer, people []People) Holders {
 	}
 	for i, p := range people {
 		g := &form.Through[i]
-		g.Members, g.More, g.Missing = p.Names, p.More, p.Missing
+		g.Members, g.More, g.Missing, g.Barred = p.Names, p.More, p.Missing, p.Barred
 	}
 	for i := range a.Except {
 		form.Except = append(form.Except, newGrantee(&a.Except[i]))

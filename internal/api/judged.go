@@ -11,7 +11,8 @@ import (
 )
 
 // Known returns who would be judged: as a source knows him, with the groups and claims that are said of him beside. Somebody
-// whom no source knows is judged by what is said of him, and known is false. find is identity.ErrUnknown for who is unknown.
+// whom no source knows is judged by what is said of him, and known is false. find is identity.ErrUnknown for who is unknown. Who cannot
+// sign in is a known one with an identity.DisabledError, see Barred.
 func Known(ctx context.Context, said *policy.Principal, find func(ctx context.Context, login string) (*policy.Principal, error)) (who *policy.Principal, known bool, err error) {
 	switch said.Kind {
 	case policy.Anonymous:
@@ -20,6 +21,9 @@ func Known(ctx context.Context, said *policy.Principal, find func(ctx context.Co
 		return said, false, nil
 	}
 	found, err := find(ctx, identity.Login(said))
+	if disabled, ok := errors.AsType[*identity.DisabledError](err); ok {
+		return said, true, disabled
+	}
 	if errors.Is(err, identity.ErrUnknown) {
 		return said, false, nil
 	}
@@ -48,6 +52,18 @@ func Note(who *policy.Principal, known bool) string {
 		return ""
 	}
 	return "no source of the config knows this name: judged by it, and by the groups that were given"
+}
+
+// Barred says why somebody gets no token, whatever the policy says: "" of who may get one. err is of Known, and returned unless it
+// is that somebody cannot sign in.
+func Barred(who *policy.Principal, anonymous bool, err error) (string, error) {
+	if disabled, ok := errors.AsType[*identity.DisabledError](err); ok {
+		return who.String() + " cannot sign in: " + disabled.Why, nil
+	}
+	if err == nil && who.Kind == policy.Anonymous && !anonymous {
+		return NoteAnonymous, nil
+	}
+	return "", err
 }
 
 // NoteAnonymous is what there is to say of who shows nothing where that gets no token.

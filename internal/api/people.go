@@ -17,6 +17,7 @@ type People struct {
 	Names   []string // as subjects
 	More    bool     // there may be others
 	Missing bool     // it is for a user or a robot by name, and there is no such account
+	Barred  string   // it is for a user or a robot by name that cannot sign in, and why; "": it can
 }
 
 // mostLooked bounds the members of a group that are looked at for those who do get it.
@@ -31,12 +32,16 @@ func FindPeople(ctx context.Context, from *accounts.Accounts, by Actor, answer *
 		login, group := accountsOf(g)
 		switch {
 		case login != "":
-			_, err := from.Account(ctx, by, login)
+			account, err := from.Account(ctx, by, login)
 			switch {
 			case errors.Is(err, accounts.ErrNotFound):
 				all[i].Missing = true
 			case err != nil:
 				return nil, err
+			case account.Disabled:
+				all[i].Barred = "disabled"
+			case !account.Expires.IsZero() && !now.Before(account.Expires):
+				all[i].Barred = "ended " + account.Expires.UTC().Format(time.RFC3339)
 			}
 		case group != "":
 			found, err := peopleIn(ctx, from, by, answer, g, group, most, now)

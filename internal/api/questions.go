@@ -120,6 +120,7 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 		return nil, err
 	}
 	who, known, err := a.judged(ctx, by, &in.Body.Judged)
+	barred, err := Barred(who, calling(ctx).server.Issuer.Live().Anonymous, err)
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +140,6 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 		r.IP = by.Remote
 	}
 	e := &Explained{Who: who, Known: known, Note: Note(who, known), Registry: r.Registry, Ignored: ignored, Request: r}
-	if who.Kind == policy.Anonymous && !calling(ctx).server.Issuer.Live().Anonymous {
-		e.Note = NoteAnonymous
-	}
 	e.Life = a.foresee(ctx, by, r)
 	// Others' rules are among those that came near, with the names of namespaces that the caller may not know of.
 	if p := a.Rulebook.Policy(); a.mayAsk(by) {
@@ -152,6 +150,9 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 		if e.Life != nil {
 			e.Life.Rule = nil
 		}
+	}
+	if barred != "" {
+		e.Bar(barred)
 	}
 	return &body[Explanation]{NewExplanation(e)}, nil
 }
@@ -209,6 +210,7 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 
 func (a *API) whatCan(ctx context.Context, by Actor, in *whatCan) (*body[Rights], error) {
 	who, known, err := a.judged(ctx, by, &in.Body.Judged)
+	barred, err := Barred(who, calling(ctx).server.Issuer.Live().Anonymous, err)
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +221,10 @@ func (a *API) whatCan(ctx context.Context, by Actor, in *whatCan) (*body[Rights]
 		}
 	}
 	r := a.Rulebook.Policy().WhatCan(who, at)
+	if barred != "" {
+		r.Allowed, r.Except, r.Barred, r.Void = nil, nil, nil, nil
+		return &body[Rights]{NewRights(&r, known, barred)}, nil
+	}
 	out := NewRights(&r, known, Note(who, known))
 	if !a.mayAsk(by) && !a.showsRules(ctx) {
 		out.Barred, out.Void = nil, nil

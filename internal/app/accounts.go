@@ -29,7 +29,7 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		Limiter: func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
 	}
 	if own := accountsOf(cfg); own != nil {
-		o.RefreshIdle = own.RefreshIdle
+		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime
 	}
 	return accounts.Open(o)
 }

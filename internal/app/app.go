@@ -219,7 +219,7 @@ func needsRestart(from, to *config.Config) string {
 	case from.Log != to.Log:
 		return "log"
 	case accountsOf(from) != nil && accountsOf(to) != nil && *accountsOf(from) != *accountsOf(to):
-		return "identity.accounts.refresh_idle"
+		return "identity.accounts"
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -68,8 +69,12 @@ func openForWriting(ctx context.Context, cfg *config.Config) (*store.DB, error) 
 func inMemory(state string) bool { return strings.HasPrefix(state, "sqlite::memory:") }
 
 func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {
+	var longest time.Duration
+	if own := accountsOf(cfg); own != nil {
+		longest = own.MaxCredentialLifetime
+	}
 	return accounts.Open(accounts.Options{
-		DB: db, Journal: j, Hashing: password.New(password.Options{Remember: -1}), Judge: cfg.Policy.Decide,
+		MaxLifetime: longest, DB: db, Journal: j, Hashing: password.New(password.Options{Remember: -1}), Judge: cfg.Policy.Decide,
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return findIn(ctx, cfg, source, name, id)
 		},

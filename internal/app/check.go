@@ -35,7 +35,8 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 
 // Find looks somebody up in the sources of a config, in their order, as a token request would find them.
-// It is identity.ErrUnknown where none knows the name.
+// It is identity.ErrUnknown where none knows the name, and wraps an identity.DisabledError, too, where the name is of somebody who
+// cannot sign in.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	sources := slices.Clone(cfg.Identity)
 	slices.SortStableFunc(sources, func(a, b config.Source) int { return cmp.Compare(distance(a), distance(b)) })
@@ -48,6 +49,9 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 			return nil, err
 		}
 		who, err := finder.Find(ctx, name, "")
+		if disabled, ok := errors.AsType[*identity.DisabledError](err); ok {
+			return nil, fmt.Errorf("%w: %w", identity.ErrUnknown, disabled)
+		}
 		if errors.Is(err, identity.ErrRejected) {
 			break
 		}

@@ -121,6 +121,7 @@ type Options struct {
 	SessionIdle time.Duration    // a session that was not used for as long is over; 0: 1 h
 	SessionLife time.Duration    // a session is over after as long; 0: 12 h
 	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
+	MaxLifetime time.Duration    // an access token or a robot's secret is over after as long, whatever it was made for; 0: when it ends itself
 	OwnerFor    time.Duration    // what Find said is good for as long, for access tokens; 0: 10 s; negative: not at all
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: nothing is logged
@@ -203,9 +204,10 @@ type Token struct {
 	Registry string         // of a refresh token: the one that it is good for
 	Client   string         // of a refresh token and a session: which asked for it
 	Parent   string         // id of the token that it was made with; "": none
+	stored   time.Time      // when it would end if there were no Options.MaxLifetime
 	basis    string         // fingerprint of the generation of the password of another source that it was made with
 	Created  time.Time
-	Expires  time.Time  // zero: never
+	Expires  time.Time  // zero: never; of an access token and a robot's secret no later than Options.MaxLifetime says
 	Used     time.Time  // zero: never; up to a few seconds behind
 	From     netip.Addr // where it was last used from
 }

@@ -169,7 +169,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	if !ok || shownAs(letter) != c.Kind {
 		return nil, identity.ErrNeverValid
 	}
-	t, err := findSecret(ctx, a.o.DB.Read(), d)
+	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
 		return nil, identity.ErrNeverValid // it is random: what was deleted is never made again
 	}
@@ -211,7 +211,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 // rests returns when a token is void because one that it was made with, or that with, is over: has ended, or was not used for too long.
 // It is later when that is used again; zero: never. Being used does not keep what it was made with.
 func (a *Accounts) rests(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
-	made, err := above(ctx, q, t)
+	made, err := a.above(ctx, q, t)
 	for _, m := range made {
 		end = sooner(end, m.Expires)
 		if idle := a.idle(m.Use); idle > 0 {
@@ -295,8 +295,10 @@ func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, identity.ErrUnknown
+	case err == nil && r.Disabled:
+		return nil, &identity.DisabledError{Why: "it is disabled"}
 	case err == nil && !r.live(a.o.Now()):
-		return nil, identity.ErrRejected
+		return nil, &identity.DisabledError{Why: "it ended " + when(r.Expires)}
 	case err != nil:
 		return nil, fmt.Errorf("looking up an account: %w", err)
 	}

@@ -326,7 +326,7 @@ func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
 					return err
 				}
 			}
-			rows, err := tx.QueryContext(t.Context(), explain+accounts.SweepQuery, 1, 1, 1, 1, 500)
+			rows, err := tx.QueryContext(t.Context(), explain+accounts.SweepQuery, 1, 1, 1, 1, 500, 1)
 			if err != nil {
 				return err
 			}
@@ -351,7 +351,7 @@ func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
 		}
 		text := strings.Join(plan, "\n")
 		if strings.Contains(text, "SCAN account_tokens") || strings.Contains(text, "Seq Scan") ||
-			strings.Count(text, "account_tokens_by_") != 4 || !strings.Contains(text, "account_tokens_by_end") || !strings.Contains(text, "account_tokens_by_age") {
+			strings.Count(text, "account_tokens_by_") != 6 || !strings.Contains(text, "account_tokens_by_end") || !strings.Contains(text, "account_tokens_by_age") {
 			t.Errorf("the plan:\n%s", text)
 		}
 	})

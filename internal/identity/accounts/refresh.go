@@ -112,7 +112,7 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown identity.Credentials, compared string) error {
 	if shown.Kind == identity.AccessToken {
 		_, d, _ := parseSecret(shown.Secret.Reveal())
-		made, err := findSecret(ctx, tx, d)
+		made, err := a.findSecret(ctx, tx, d)
 		if err != nil {
 			return err
 		}

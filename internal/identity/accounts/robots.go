@@ -64,7 +64,7 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 			if r, err = a.createdBefore(ctx, tx, by, id); err != nil {
 				return nil, err
 			}
-			secrets, err := robotSecrets(ctx, tx, id)
+			secrets, err := a.robotSecrets(ctx, tx, id)
 			if err != nil {
 				return nil, err
 			}
@@ -115,7 +115,7 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 
 func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap time.Duration, d digest) (*journal.Change, error) {
 	now := a.now()
-	secrets, err := robotSecrets(ctx, tx, r.ID)
+	secrets, err := a.robotSecrets(ctx, tx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +139,8 @@ func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap ti
 }
 
 // robotSecrets are the secrets of a robot, the present one first.
-func robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
-	return store.Collect(ctx, tx, scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
+func (a *Accounts) robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
+	return store.Collect(ctx, tx, a.scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
 		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, id, string(Robot))
 }
 
@@ -153,8 +153,8 @@ func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *recor
 	if !ok || by.Narrowed() || !r.live(a.o.Now()) {
 		return ErrForbidden
 	}
-	shown, err := findToken(ctx, tx, id)
-	if err != nil || !shown.Owner.is(by) || !shown.Expires.IsZero() {
+	shown, err := a.findToken(ctx, tx, id)
+	if err != nil || !shown.Owner.is(by) || !shown.stored.IsZero() {
 		return fmt.Errorf("%w: this secret is not the present one", ErrForbidden)
 	}
 	return nil

@@ -173,14 +173,20 @@ const sweepQuery = `
 	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')
 	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'refresh' AND created < $3 AND used < $3
 	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'session' AND created < $4 AND used < $4
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'access' AND created < $6
+	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'robot' AND created < $6
 	LIMIT $5`
 
 // sweep removes tokens that ended long ago, and refresh tokens and sessions that nobody uses. They were void before.
 func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
+	var longAgo int64 // when those were made that MaxLifetime ended long ago; 0: none
+	if a.o.MaxLifetime > 0 {
+		longAgo = ms(now.Add(-a.o.MaxLifetime - keepEnded))
+	}
 	for {
 		ids, err := store.Texts(ctx, a.o.DB.Read(), sweepQuery,
-			ms(now.Add(-keepEnded)), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept)
+			ms(now.Add(-keepEnded)), ms(now), ms(now.Add(-a.o.RefreshIdle-time.Hour)), ms(now.Add(-a.o.SessionIdle-time.Hour)), maxSwept, longAgo)
 		if err != nil {
 			return fmt.Errorf("looking for ended tokens: %w", err)
 		}

@@ -33,13 +33,13 @@ func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials,
 
 // Shown returns the token that the actor shows: the current session, for instance. ErrNotFound: it is none.
 func (a *Accounts) Shown(ctx context.Context, by Actor) (Token, error) {
-	id, err := parent(ctx, a.o.DB.Read(), by)
+	id, err := a.parent(ctx, a.o.DB.Read(), by)
 	if err == nil && id == "" {
 		err = ErrNotFound
 	}
 	var t Token
 	if err == nil {
-		t, err = findToken(ctx, a.o.DB.Read(), id)
+		t, err = a.findToken(ctx, a.o.DB.Read(), id)
 	}
 	if err != nil {
 		return Token{}, fmt.Errorf("looking up the token that is shown: %w", err)

@@ -165,7 +165,7 @@ func insertMember(ctx context.Context, tx *sql.Tx, group, account string) (added
 const tokenColumns = `t.id, t.purpose, t.owner_kind, t.owner_source, t.owner_id, t.owner_name, t.name, t.limits,
 	t.registry, t.client, t.parent, t.created, t.expires, t.used, t.used_from, t.basis`
 
-func scanToken(row store.Row) (t Token, err error) {
+func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
 	var purpose, kind, limits, from string
 	var created, expires, used int64
 	err = row.Scan(&t.ID, &purpose, &kind, &t.Owner.Source, &t.Owner.ID, &t.Owner.Name, &t.Name, &limits,
@@ -176,7 +176,8 @@ func scanToken(row store.Row) (t Token, err error) {
 	if err != nil {
 		return Token{}, err
 	}
-	t.Use, t.Created, t.Expires, t.Used = Use(purpose), at(created), at(expires), at(used)
+	t.Use, t.Created, t.stored, t.Used = Use(purpose), at(created), at(expires), at(used)
+	t.Expires = a.ends(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
 		// A token whose limits can't be read is none: it must not become wider.
@@ -195,23 +196,23 @@ func scanToken(row store.Row) (t Token, err error) {
 }
 
 // findToken reads a token by its id.
-func findToken(ctx context.Context, q store.Querier, id string) (Token, error) {
-	return scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
+func (a *Accounts) findToken(ctx context.Context, q store.Querier, id string) (Token, error) {
+	return a.scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
 }
 
 // findSecret reads a token by its digest. One whose parent is gone is gone, too.
-func findSecret(ctx context.Context, q store.Querier, d digest) (Token, error) {
-	return scanToken(q.QueryRowContext(ctx, `
+func (a *Accounts) findSecret(ctx context.Context, q store.Querier, d digest) (Token, error) {
+	return a.scanToken(q.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+` FROM account_tokens t WHERE t.hash = $1
 		AND (t.parent = '' OR EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent))`, d[:]))
 }
 
 // above reads the tokens that a token was made with, and that was made with.
-func above(ctx context.Context, q store.Querier, t *Token) ([]Token, error) {
+func (a *Accounts) above(ctx context.Context, q store.Querier, t *Token) ([]Token, error) {
 	if t.Parent == "" {
 		return nil, nil
 	}
-	return store.Collect(ctx, q, scanToken, `
+	return store.Collect(ctx, q, a.scanToken, `
 		WITH RECURSIVE above (id, parent) AS (
 			SELECT id, parent FROM account_tokens WHERE id = $1
 			UNION SELECT p.id, p.parent FROM account_tokens p JOIN above a ON p.id = a.parent)

@@ -72,12 +72,15 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	if err != nil {
 		return Token{}, identity.Secret{}, err
 	}
+	if err := a.within(end); err != nil {
+		return Token{}, identity.Secret{}, err
+	}
 	secret, d := newSecret(letterAccess)
 	t := Token{Use: Access, Owner: n.Owner, Name: n.Name, Limits: n.Limits, Expires: end}
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
-		t.ID, t.Created = a.newID(), a.now()
+		t.ID, t.Created, t.Expires = a.newID(), a.now(), end
 		if own {
-			if t.Parent, err = parent(ctx, tx, by); err != nil {
+			if t.Parent, err = a.parent(ctx, tx, by); err != nil {
 				return nil, err
 			}
 		}
@@ -94,18 +97,25 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 			if err := a.room(ctx, tx, t.Owner, Access); err != nil {
 				return "", nil, err
 			}
-			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&t)}, insertToken(ctx, tx, &t, d)
+			made := t
+			made.stored = end
+			made.Expires = a.ends(&made)
+			return t.ID, &journal.Change{Action: "token.add", Target: t.Owner.String(), To: noted(&made)}, insertToken(ctx, tx, &t, d)
 		}, func(id string) (_ *journal.Change, err error) {
-			if t, err = findToken(ctx, tx, id); err != nil {
+			if t, err = a.findToken(ctx, tx, id); err != nil {
 				return nil, err
 			}
 			// What this credential could not make now, it does not get either.
-			if t.Parent != asked.Parent || !t.Expires.Equal(asked.Expires) || !slices.EqualFunc(t.Limits, asked.Limits, sameLimit) {
+			if t.Parent != asked.Parent || !t.stored.Equal(end) || !slices.EqualFunc(t.Limits, asked.Limits, sameLimit) {
 				return nil, errOther
 			}
 			return a.again(ctx, tx, kind, &t, d)
 		})
 	})
+	if t.stored.IsZero() {
+		t.stored = end
+	}
+	t.Expires = a.ends(&t)
 	return t, secret, err
 }
 
@@ -149,7 +159,7 @@ func checkToken(n NewToken) error {
 }
 
 // parent returns the id of the token that the actor shows; "" if it is none.
-func parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
+func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access))
@@ -163,7 +173,7 @@ func parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
 	}
 	for _, prefix := range []string{credentialRefresh, credentialRobot, credentialSession} {
 		if id, ok := strings.CutPrefix(by.Credential, prefix); ok {
-			t, err := findToken(ctx, tx, id)
+			t, err := a.findToken(ctx, tx, id)
 			if err == nil && !t.Owner.is(by) || errors.Is(err, ErrNotFound) {
 				err = ErrForbidden
 			}
@@ -211,7 +221,7 @@ func noted(t *Token) map[string]any {
 
 // Token returns a token by its id. One of somebody else is ErrNotFound to those who may not see accounts.
 func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
-	t, err := findToken(ctx, a.o.DB.Read(), id)
+	t, err := a.findToken(ctx, a.o.DB.Read(), id)
 	if err == nil && a.mayRead(by) != nil && (by.Narrowed() || !t.Owner.is(by)) {
 		err = ErrNotFound
 	}
@@ -236,7 +246,7 @@ func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page)
 			WHERE t.id > $1 AND t.owner_source = $3 AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
 		args = append(args, owner.Source, owner.ID, owner.Name)
 	}
-	list, err = store.Collect(ctx, a.o.DB.Read(), scanToken, query, args...)
+	list, err = store.Collect(ctx, a.o.DB.Read(), a.scanToken, query, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing tokens: %w", err)
 	}
@@ -267,7 +277,7 @@ func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 // which they sign in at each request, make other tokens, and take the right away from whoever abuses it.
 func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
-		t, err := findToken(ctx, tx, id)
+		t, err := a.findToken(ctx, tx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -296,7 +306,7 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 		return ErrNotFound
 	}
 	if by.Narrowed() {
-		if shown, err := parent(ctx, tx, by); err != nil || shown != t.ID {
+		if shown, err := a.parent(ctx, tx, by); err != nil || shown != t.ID {
 			return ErrForbidden
 		}
 	}

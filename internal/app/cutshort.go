@@ -1,0 +1,28 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// CheckCredentials warns of access tokens and robots' secrets that max_credential_lifetime ends before they would themselves. Without a
+// database that can be read there are none to look at: CheckDatabase says what is wrong with it.
+func CheckCredentials(ctx context.Context, cfg *config.Config) config.Problems {
+	own := accountsOf(cfg)
+	if own == nil || own.MaxCredentialLifetime <= 0 {
+		return nil
+	}
+	a, closing, err := ReadAccounts(ctx, cfg)
+	if err != nil {
+		return nil
+	}
+	cut, ended, err := a.CutShort(ctx)
+	if closing() != nil || err != nil || cut == 0 {
+		return nil
+	}
+	return config.Problems{{File: cfg.File, Text: fmt.Sprintf(
+		"identity: accounts: max_credential_lifetime of %s ends %d access tokens and robots' secrets before they would themselves, %d of them at once: tidewaiter token list shows when each ends",
+		own.MaxCredentialLifetime, cut, ended)}}
+}
