@@ -22,7 +22,7 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 		Name: l.Name, Servers: l.Servers, CA: l.CA, StartTLS: l.StartTLS, Plain: l.Plain,
 		BindDN: l.BindDN, BindPasswordFile: l.BindPasswordFile,
 		User: ldap.User{
-			DN: l.User.DN, Base: l.User.Base, Filter: l.User.Filter, Scope: ldap.Scope(l.User.Scope),
+			DN: l.User.DN, Bind: l.User.Bind, Domain: l.User.Domain, Base: l.User.Base, Filter: l.User.Filter, Scope: ldap.Scope(l.User.Scope),
 			NameAttribute: l.User.NameAttribute, Lowercase: l.User.Lowercase, IDAttribute: l.User.IDAttribute, Attributes: l.User.Attributes,
 		},
 		Groups: ldap.Groups{

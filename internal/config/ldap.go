@@ -42,6 +42,7 @@ type LDAPAttempts struct {
 // LDAPUser says where people are in a directory.
 type LDAPUser struct {
 	DN, Base, Filter, Scope    string
+	Bind, Domain               string
 	NameAttribute, IDAttribute string
 	Lowercase                  bool
 	Attributes                 map[string]string // attribute -> claim
@@ -126,6 +127,10 @@ func ldapUserKeys() []key[LDAPUser] {
 			says("How deep is searched: `subtree` is all below the base, `one` what is directly below."),
 		on("dn", line(), func(u *LDAPUser, v string) { u.DN = v }).
 			says("In place of `base` and `filter`: the DN itself, as `uid={name},ou=people,dc=example,dc=com`."),
+		on("bind", line(), func(u *LDAPUser, v string) { u.Bind = v }).
+			says("What people bind as, where there is no service account that looks them up before: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. They then search for themselves with `base` and `filter`, and whom the directory says to have bound must be whom the filter finds. Nobody can be looked up without a password, so that there are no refresh tokens."),
+		on("domain", line(), func(u *LDAPUser, v string) { u.Domain = v }).
+			says("A domain of Windows that people may write before their name: with `CORP`, `CORP\\ann` is `ann`."),
 		on("name_attribute", line(), func(u *LDAPUser, v string) { u.NameAttribute = v }).or("uid").
 			says("The attribute whose value is the name that rules and the journal know, in the directory's spelling. People must not be able to change their own."),
 		on("lowercase", boolean(), func(u *LDAPUser, v bool) { u.Lowercase = v }).or("false").

@@ -19,6 +19,7 @@ type fake struct {
 	entries   map[string][]*client.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
 	results   map[string]uint16          // of a search, likewise
 	reference string                     // to another server, with each search
+	bound     string                     // what it answers who asks who is bound
 	binds     map[string]uint16          // by DN: the result; 0 for the password "right"
 
 	mu    sync.Mutex // what is below, and binds once it serves
@@ -92,8 +93,13 @@ func (f *fake) serve(c net.Conn) {
 			answers = []*ber.Packet{f.bind(request)}
 		case client.ApplicationSearchRequest:
 			answers = f.search(request)
-		case client.ApplicationExtendedRequest: // StartTLS, which it does not know
-			answers = []*ber.Packet{result(client.ApplicationExtendedResponse, client.LDAPResultUnwillingToPerform)}
+		case client.ApplicationExtendedRequest: // StartTLS, which it does not know, or who is bound
+			answer := result(client.ApplicationExtendedResponse, client.LDAPResultUnwillingToPerform)
+			if f.bound != "" {
+				answer = result(client.ApplicationExtendedResponse, client.LDAPResultSuccess)
+				answer.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 11, f.bound, ""))
+			}
+			answers = []*ber.Packet{answer}
 		default:
 			return
 		}

@@ -63,6 +63,8 @@ type Options struct {
 // User says where people are.
 type User struct {
 	DN     string // template of their DN, with {name}; instead of Base and Filter
+	Bind   string // template of what they bind as before they are searched, with {name}: CORP\{name}, {name}@corp.example.com
+	Domain string // that may stand before a name and a backslash: CORP; "": none
 	Base   string // where they are searched
 	Filter string // which of them, with {name}; "": "(uid={name})"
 	Scope  Scope  // how deep; "": the whole tree
@@ -162,12 +164,12 @@ func (d *Directory) Close() { d.pool.close() }
 // name, ErrRejected if the directory refuses the password, for whatever reason it has, or if more than
 // one entry has the name; ErrRateLimited where the budget of the entry is spent; else an outage.
 //
-// Without a service account, a template (User.DN) cannot tell a name that does not exist from a
+// Without a service account, a template (User.DN, User.Bind) cannot tell a name that does not exist from a
 // wrong password: both are ErrRejected.
 func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
-	secret := c.Secret.Reveal()
+	secret, name := c.Secret.Reveal(), d.bare(c.Name)
 	switch {
-	case c.Kind != identity.Password || !plausible(c.Name):
+	case c.Kind != identity.Password || !plausible(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
 		// A bind with an empty password succeeds, as nobody (RFC 4513, section 5.1.2), and there are
@@ -188,12 +190,12 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 	}
 	return d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		if remembered { // no directory counts it twice, and nobody learns that it was tried before
-			if err := d.dummy(ctx, c.Name); err != nil {
+			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
 			}
 			return identity.Verified{}, refusal
 		}
-		who, generation, err := d.authenticate(ctx, c.Name, secret, c.KnownPlace)
+		who, generation, err := d.authenticate(ctx, name, secret, c.KnownPlace)
 		if err == nil && who.Name != c.Name {
 			err = d.free(ctx, who.Name)
 		}
@@ -209,12 +211,12 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 // DummyLookup spends what Authenticate spends on a wrong password, and shows the directory the name alone: for a password
 // that an earlier source refused. Its error is an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
-	secret := c.Secret.Reveal()
-	if !plausible(c.Name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
+	secret, name := c.Secret.Reveal(), d.bare(c.Name)
+	if !plausible(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // Authenticate asks nobody, either
 	}
 	_, err := d.dummies.share(onBehalf(ctx, c), d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
-		return identity.Verified{}, d.dummy(ctx, c.Name)
+		return identity.Verified{}, d.dummy(ctx, name)
 	})
 	return err
 }
@@ -228,7 +230,8 @@ func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principa
 
 // FindGeneration is Find, and says when the password was changed, as far as the directory shows it.
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
-	if !plausible(name) {
+	name = d.bare(name)
+	if !plausible(name) || d.o.User.Bind != "" { // nobody is there to look him up as
 		return nil, "", identity.ErrUnknown
 	}
 	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)

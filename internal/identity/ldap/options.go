@@ -229,6 +229,8 @@ func (s *settings) checkUser() {
 	switch {
 	case u.DN != "" && (u.Base != "" || u.Filter != ""):
 		s.problem("user.dn", "people are named by dn, or searched by base and filter, not both")
+	case u.DN != "" && u.Bind != "":
+		s.problem("user.bind", "people bind as dn says, or as bind does, not both")
 	case u.DN != "":
 		s.template("user.dn", u.DN)
 	case u.Base == "":
@@ -236,6 +238,15 @@ func (s *settings) checkUser() {
 	default:
 		s.dn("user.base", u.Base)
 		s.filter("user.filter", u.Filter, "{name}")
+	}
+	switch {
+	case u.Bind != "" && strings.Count(u.Bind, "{name}") != 1:
+		s.problem("user.bind", "{name} is wanted in it, once")
+	case u.Bind != "" && s.BindDN != "":
+		s.problem("user.bind", "there is a service account (bind_dn), which looks people up before they bind")
+	}
+	if strings.ContainsAny(u.Domain, `\@{}`) {
+		s.problem("user.domain", "the domain alone is wanted, as in CORP")
 	}
 	if u.Scope != Subtree && u.Scope != One {
 		s.problem("user.scope", "%q is neither %s nor %s", u.Scope, Subtree, One)

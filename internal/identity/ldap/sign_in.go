@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -43,7 +44,53 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 }
 
 // bindsFirst says whether there is nobody to look somebody up as, but himself.
-func (d *Directory) bindsFirst() bool { return d.o.User.DN != "" && d.o.BindDN == "" }
+func (d *Directory) bindsFirst() bool {
+	return d.o.User.Bind != "" || d.o.User.DN != "" && d.o.BindDN == ""
+}
+
+// bare returns a name without the domain that may stand before it: CORP\ann is ann.
+func (d *Directory) bare(name string) string {
+	if n := len(d.o.User.Domain); n > 0 && len(name) > n && name[n] == '\\' && strings.EqualFold(name[:n], d.o.User.Domain) {
+		return name[n+1:]
+	}
+	return name
+}
+
+// bindName is what somebody binds as who is not looked up before. It is "" for a name that would be
+// another's in the template: OTHER\ann in CORP\{name}, or ann@other in {name}@corp.
+func (d *Directory) bindName(name string) string {
+	if d.o.User.Bind == "" {
+		return d.dnOf(name)
+	}
+	if strings.ContainsAny(name, `\@/"`) {
+		return ""
+	}
+	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
+}
+
+// isHim is ErrRejected unless the directory says that who is bound is the entry that was found by his name. Else ann@corp could be
+// one person to a bind, by userPrincipalName, and another to the filter, by sAMAccountName.
+func (d *Directory) isHim(c *conn, u *user) error {
+	if d.o.User.Bind == "" {
+		return nil // the template is the DN of both
+	}
+	said, err := c.ldap.WhoAmI(nil)
+	if err != nil {
+		return fmt.Errorf("asking who is bound: %w", err)
+	}
+	if text, ok := strings.CutPrefix(said.AuthzID, "dn:"); ok && canonicalDN(text) == canonicalDN(u.entry.DN) {
+		return nil
+	}
+	login := u.entry.GetEqualFoldAttributeValue(loginAttribute)
+	if _, name, ok := strings.Cut(said.AuthzID, `\`); ok && login != "" && strings.HasPrefix(said.AuthzID, "u:") && strings.EqualFold(name, login) {
+		return nil
+	}
+	d.log.Warn("refused: who bound is not the entry that has the name", "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", said.AuthzID))
+	return identity.ErrRejected
+}
+
+// loginAttribute is what Active Directory answers who is bound with, behind the domain.
+const loginAttribute = "sAMAccountName"
 
 // refuse returns err, the answer of a search for somebody. If it is a refusal, it spends the bind that a
 // wrong password would have needed.
@@ -82,7 +129,7 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	err = d.ask(ctx, binder, func(c *conn) error {
 		began := time.Now()
-		err := d.bind(ctx, c, d.dnOf(name), secret, knownPlace)
+		err := d.bind(ctx, c, d.bindName(name), secret, knownPlace)
 		if err == nil || errors.Is(err, identity.ErrRejected) {
 			d.binds.note(time.Since(began))
 		}
@@ -96,7 +143,10 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 		}
 		u, err := d.find(c, name)
 		if errors.Is(err, identity.ErrUnknown) {
-			return fmt.Errorf("reading %s as itself: %w", d.dnOf(name), errUnreadable)
+			return fmt.Errorf("reading %s as itself: %w", d.bindName(name), errUnreadable)
+		}
+		if err == nil {
+			err = d.isHim(c, u)
 		}
 		if err != nil {
 			return err

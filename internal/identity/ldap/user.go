@@ -95,6 +95,9 @@ func (d *Directory) attributes() []string {
 	if d.o.Groups.MemberOf {
 		list = append(list, "memberOf")
 	}
+	if o.Bind != "" {
+		list = append(list, loginAttribute)
+	}
 	list = slices.AppendSeq(list, maps.Keys(o.Attributes))
 	slices.Sort(list)
 	return slices.Compact(list) // some servers refuse a list that says something twice

@@ -1,0 +1,97 @@
+package ldap_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	client "github.com/go-ldap/ldap/v3"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
+)
+
+// Active Directory binds people by their login, so that it needs no service account.
+func TestPeopleBindByTheirLogin(t *testing.T) {
+	for _, tt := range []struct {
+		bind, name, bound string
+		want, says        string
+	}{
+		{`CORP\{name}`, "ann", `u:CORP\ann`, "Ann", ""},
+		{`CORP\{name}`, "ANN", `u:CORP\Ann`, "Ann", ""},
+		{`CORP\{name}`, `corp\ann`, `u:CORP\ann`, "Ann", ""},
+		{`CORP\{name}`, `OTHER\ann`, `u:CORP\ann`, "rejected", ""},
+		{`CORP\{name}`, `CORP\OTHER\ann`, `u:CORP\ann`, "rejected", ""},
+		{`CORP\{name}`, `CORP\`, `u:CORP\ann`, "unknown", ""},
+		{"{name}@corp.example.com", "ann", `u:CORP\ann`, "Ann", ""},
+		{"{name}@corp.example.com", "ann", "dn:CN=Ann,DC=corp", "Ann", ""},
+		{"{name}@corp.example.com", "ann", `dn:cn=ann, dc=CORP`, "Ann", ""},
+		{"{name}@corp.example.com", "ann@other", `u:CORP\ann`, "rejected", ""},
+		// Mallory's userPrincipalName is ann@corp.example.com, and ann is the login of another.
+		{"{name}@corp.example.com", "ann", `u:CORP\mallory`, "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "ann", "dn:CN=Mallory,DC=corp", "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "ann", "u:ann", "rejected", "who bound is not the entry"},
+		{`CORP\{name}`, "ann", "", "outage", ""}, // it does not say
+		{`CORP\{name}`, "eve", `u:CORP\eve`, "rejected", ""},
+	} {
+		f := newFake(t)
+		f.bound = tt.bound
+		f.binds[`CORP\ann`], f.binds[`CORP\ANN`], f.binds["ann@corp.example.com"] = 0, 0, 0
+		for _, name := range []string{"ann", "ANN"} {
+			f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: Ann")}
+		}
+		var log strings.Builder
+		options := f.options()
+		options.User.Bind, options.User.Domain, options.Log = tt.bind, "CORP", slog.New(slog.NewTextHandler(&log, nil))
+		d := open(t, options)
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, "right"))
+		if got := outcome(v, err); got != tt.want && !strings.HasPrefix(got, tt.want+":") {
+			t.Errorf("%s by %s, who is %s: %s, want %s", tt.name, tt.bind, tt.bound, got, tt.want)
+		}
+		if !strings.Contains(log.String(), tt.says) {
+			t.Errorf("the log: %s", log.String())
+		}
+		if _, err := d.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
+			t.Errorf("found by nobody: %v", err)
+		}
+		if v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); outcome(v, err) != "rejected" {
+			t.Errorf("a wrong password: %v", err)
+		}
+	}
+}
+
+func TestADomainBeforeANameIsDropped(t *testing.T) {
+	options := company(t).options()
+	options.User.Domain = "CORP"
+	d := open(t, options)
+	for name, want := range map[string]string{"alice": "alice", `CORP\alice`: "alice", `corp\ALICE`: "alice", `OTHER\alice`: "unknown", `CORP\`: "unknown", `CORP/alice`: "unknown"} {
+		v, err := d.Authenticate(t.Context(), identity.NewCredentials(name, "wonderland"))
+		if got := outcome(v, err); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	options.Taken = func(_ context.Context, name string) (bool, error) { return name == "alice", nil }
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(`CORP\alice`, "wonderland"))
+	if got := outcome(v, err); got != "rejected" {
+		t.Errorf("a name that another source has: %s", got)
+	}
+}
+
+func TestMistakesInLogins(t *testing.T) {
+	for want, change := range map[string]func(*ldap.Options){
+		"{name} is wanted in it": func(o *ldap.Options) { o.User.Bind = "CORP" },
+		"there is a service account": func(o *ldap.Options) {
+			o.User.Bind, o.BindDN, o.BindPasswordFile = `CORP\{name}`, "cn=x", write(t, "p", "x")
+		},
+		"not both":                   func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},dc=x", Bind: `CORP\{name}`} },
+		"the domain alone is wanted": func(o *ldap.Options) { o.User.Domain = `CORP\` },
+	} {
+		options := newFake(t).options()
+		change(&options)
+		if _, err := ldap.New(options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
