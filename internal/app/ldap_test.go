@@ -235,7 +235,7 @@ func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
 			t.Errorf("%v\n%s", wrong, text)
 		}
 	}
-	if len(blocks) != 5 {
+	if len(blocks) != 6 {
 		t.Errorf("%d configs were tried", len(blocks))
 	}
 }

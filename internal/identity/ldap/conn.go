@@ -104,7 +104,9 @@ func (c *conn) close() {
 // usable says whether the connection is still there, as far as it is known.
 func (c *conn) usable() bool { return !c.ldap.IsClosing() }
 
-// bind tries a password. It is ErrRejected if the directory refuses it: wrong, disabled, expired or locked.
+// bind tries a password. It is ErrRejected if the directory refuses it: wrong, disabled, expired or locked. So it is if the
+// directory takes an expired password for one of the last times (a grace login): these are for changing it, which cannot be
+// done here, and a client that signs in by itself would use them all up before anybody notices.
 func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
 		return identity.ErrRejected // either would be "nobody", and succeed
@@ -128,8 +130,17 @@ func (c *conn) bind(dn, secret string) error {
 		return fmt.Errorf("binding: %w", err)
 	}
 	for _, control := range answer.Controls {
-		if p, ok := control.(*ldap.ControlBeheraPasswordPolicy); ok && p.Error == ldap.BeheraChangeAfterReset {
-			return &identity.DisabledError{Why: "the password was reset, and has to be changed first"}
+		p, ok := control.(*ldap.ControlBeheraPasswordPolicy)
+		why := ""
+		switch {
+		case ok && p.Error == ldap.BeheraChangeAfterReset:
+			why = "the password was reset, and has to be changed first"
+		case ok && p.Grace >= 0:
+			why = fmt.Sprintf("the password has expired, and a grace login was used: %d are left to change it", p.Grace)
+		}
+		if why != "" {
+			c.server.log.Info("refused: the entry is not in use", "dn", dn, "because", why)
+			return &identity.DisabledError{Why: why}
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ type fake struct {
 	entries   map[string][]*client.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
 	results   map[string]uint16          // of a search, likewise
 	reference string                     // to another server, with each search
+	grace     int64                      // logins that are left with an expired password; -1: it has not expired
 	bound     string                     // what it answers who asks who is bound
 	binds     map[string]uint16          // by DN: the result; 0 for the password "right"
 
@@ -33,7 +34,7 @@ func newFake(t testing.TB) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{listener: l, entries: make(map[string][]*client.Entry), results: make(map[string]uint16), binds: make(map[string]uint16), reference: "ldap://ForestDnsZones.corp/DC=ForestDnsZones,DC=corp"}
+	f := &fake{listener: l, entries: make(map[string][]*client.Entry), results: make(map[string]uint16), binds: make(map[string]uint16), grace: -1, reference: "ldap://ForestDnsZones.corp/DC=ForestDnsZones,DC=corp"}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -107,6 +108,9 @@ func (f *fake) serve(c net.Conn) {
 			message := ber.NewSequence("LDAPMessage")
 			message.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
 			message.AppendChild(a)
+			if request.Tag == client.ApplicationBindRequest && f.grace >= 0 {
+				message.AppendChild(graceLogins(f.grace))
+			}
 			if _, err := c.Write(message.Bytes()); err != nil {
 				return
 			}
@@ -161,6 +165,20 @@ func (f *fake) search(request *ber.Packet) (answers []*ber.Packet) {
 	reference := ber.Encode(ber.ClassApplication, ber.TypeConstructed, client.ApplicationSearchResultReference, nil, "")
 	reference.AppendChild(text(f.reference)) // as Active Directory adds to each search from its top
 	return append(answers, reference, result(client.ApplicationSearchResultDone, f.results[what]))
+}
+
+// graceLogins are the controls of an answer to a bind with an expired password (draft-behera-ldap-password-policy).
+func graceLogins(left int64) *ber.Packet {
+	warning := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+	warning.AppendChild(ber.NewInteger(ber.ClassContext, ber.TypePrimitive, 1, left, ""))
+	value := ber.NewSequence("")
+	value.AppendChild(warning)
+	control := ber.NewSequence("")
+	control.AppendChild(text(client.ControlTypeBeheraPasswordPolicy))
+	control.AppendChild(text(string(value.Bytes())))
+	controls := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+	controls.AppendChild(control)
+	return controls
 }
 
 func text(s string) *ber.Packet {

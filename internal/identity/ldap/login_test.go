@@ -3,6 +3,7 @@ package ldap_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -91,6 +92,21 @@ func TestMistakesInLogins(t *testing.T) {
 		options := newFake(t).options()
 		change(&options)
 		if _, err := ldap.New(options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// A grace login is for changing an expired password. Clients that sign in by themselves would use them up unseen.
+func TestAGraceLoginIsRefusedAndTold(t *testing.T) {
+	for _, left := range []int64{0, 1, 5} {
+		f := newFake(t)
+		f.grace = left
+		f.binds["CN=Ann,DC=corp"] = 0
+		f.person()
+		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		disabled, ok := errors.AsType[*identity.DisabledError](err)
+		if want := fmt.Sprintf("a grace login was used: %d are left", left); !ok || !strings.Contains(disabled.Why, want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
