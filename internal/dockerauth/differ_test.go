@@ -367,6 +367,11 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					if !strings.Contains(err.Error(), "cannot be said exactly") && !hostile {
 						t.Fatalf("%v\n%s", err, w.text())
 					}
+					for line := range strings.Lines(err.Error()) { // each says where, and what to do
+						if !instead.MatchString(line) {
+							t.Fatalf("it is not said what to write instead: %s", line)
+						}
+					}
 					refused++
 					return
 				}
@@ -406,6 +411,8 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 		})
 	}
 }
+
+var instead = regexp.MustCompile(`^config\.yml:\d+:\d+: .*(write|put|correct|call|give|take|alternatives)`)
 
 func join(list []listEntry) string {
 	var b strings.Builder

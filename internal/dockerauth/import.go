@@ -1,6 +1,7 @@
 package dockerauth
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -100,6 +101,17 @@ func (i *importer) all(root *yaml.Node) {
 // instead says what to use in place of what is not carried over.
 func (i *importer) instead(top map[string]*yaml.Node) {
 	browser := "the sign-in by browser is not carried over: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/keyless)"
+	type toldOf struct {
+		node *yaml.Node
+		keys []string
+		text string
+	}
+	var told []toldOf
+	defer func() { // what is so of several is said once
+		for _, t := range told {
+			i.note(Left, t.node, "%s: %s", strings.Join(t.keys, ", "), t.text)
+		}
+	}()
 	for _, s := range []struct{ key, text string }{
 		{"google_auth", browser}, {"github_auth", browser}, {"gitlab_auth", browser}, {"oidc_auth", browser},
 		{"mongo_auth", "people in MongoDB are not carried over: `tidewaiter import htpasswd` takes names with bcrypt hashes into Tidewaiter's accounts, and a service of your own (external) can ask the database"},
@@ -114,7 +126,11 @@ func (i *importer) instead(top map[string]*yaml.Node) {
 		if !ok || empty(n) {
 			continue
 		}
-		i.note(Left, n, "%s: %s", s.key, s.text)
+		if at := slices.IndexFunc(told, func(t toldOf) bool { return t.text == s.text }); at >= 0 {
+			told[at].keys = append(told[at].keys, s.key)
+		} else {
+			told = append(told, toldOf{n, []string{s.key}, s.text})
+		}
 		if s.key != "oidc_auth" {
 			continue
 		}

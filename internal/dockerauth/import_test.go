@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"strings"
@@ -125,7 +126,7 @@ acl:
 func TestWhatCannotBeSaidIsRefused(t *testing.T) {
 	for _, tt := range []struct{ why, src, problem string }{
 		{"a variable amid a part", `acl: [{match: {name: "${account}-*"}, actions: [pull]}]`,
-			`config.yml:1:7: this entry cannot be said exactly: in "${account}-*", a variable is only a piece of a path part; in a rule it can only be a whole one`},
+			`config.yml:1:7: this entry cannot be said exactly: in "${account}-*", a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value`},
 		{"trap 5: what an account's expression captures", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
 			`config.yml:1:7: this entry cannot be said exactly: ${account:1} in "${account:1}/*" has no counterpart in a rule: write an entry for each account, such as {account: ann, name: "ann/*"}`},
 		{"an expression that is no few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
@@ -133,8 +134,8 @@ func TestWhatCannotBeSaidIsRefused(t *testing.T) {
 		{"trap 1: a condition that docker_auth does not know", `acl: [{match: {team: "infrastructure"}, actions: [push]}]`,
 			`config.yml:1:16: trap: docker_auth ignores "team" in match, and an entry without the conditions that were meant matches everybody: correct the key or remove it`},
 		{"an expression that is none", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
-			"config.yml:1:25: the regular expression is none: error parsing regexp: missing closing ): `(`"},
-		{"an address that is none", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network`},
+			"config.yml:1:25: the regular expression is none, and docker_auth does not start with it: correct it (error parsing regexp: missing closing ): `(`)"},
+		{"an address that is none", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network: write 10.0.0.1 or 10.0.0.0/8`},
 		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth ends when it comes to this entry; for everybody it is written match: {}`},
 		{"addresses from anybody", `
 server: {addr: ":5001", real_ip_header: X-Real-IP}
@@ -244,8 +245,55 @@ func TestTheCertificateIsLookedAt(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, result.Text)
 		}
 	}
+	if bytes.Contains(result.Text, []byte("registries take that")) {
+		t.Errorf("it is said that registries take what they refuse:\n%s", result.Text)
+	}
+	files["/c"] = append(files["/c"], files["/c"]...) // a chain: the first is the key's
+	chain, err := dockerauth.Import("config.yml", []byte("token: {issuer: x, certificate: /c, key: /k}"), dockerauth.Options{
+		Read: func(path string) ([]byte, error) { return files[path], nil },
+		Now:  func() time.Time { return template.NotAfter.Add(-time.Minute) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(chain.Text, []byte("to do: the certificate")) || bytes.Contains(chain.Text, []byte("certificates")) || !bytes.Contains(chain.Text, []byte("registries take that")) {
+		t.Errorf("of a chain it is said:\n%s", chain.Text)
+	}
 	if bytes.Contains(result.Text, []byte("PRIVATE")) {
 		t.Error("the key is in the written file")
+	}
+}
+
+// What matters for this file comes first, by kinds and lines; what is so with every file comes last, and nothing twice.
+func TestTheReportSaysWhatMattersFirst(t *testing.T) {
+	result, err := dockerauth.Import("config.yml", []byte(`
+token: {issuer: x, expiration: 900}
+google_auth: {client_id: x}
+github_auth: {client_id: x}
+users: {ann: {password: "`+hash+`"}}
+acl:
+  - match: {account: "/ann/"}
+    actions: [pull]
+`), dockerauth.Options{Services: []string{"r1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range result.Notes {
+		got = append(got, fmt.Sprintf("%d %s %.32s", n.Line, n.Kind, n.Text))
+	}
+	want := []string{
+		"2 to do there is neither a certificate n",
+		"7 trap the regular expression \"/ann/\" i",
+		"3 left out google_auth, github_auth: the si",
+		"2 kept the issuer of tokens stays \"x\"",
+		"7 kept the list: 1 entry became 1 rule,",
+		"2 trap docker_auth does not tell client",
+		"0 changed tokens are made for r1 alone; do",
+		"5 kept 1 user of the file: names and th",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -343,6 +391,8 @@ func FuzzImport(f *testing.F) {
 	f.Add(example)
 	f.Add([]byte(`acl: [{match: {name: "/^(a|b)\\/[^\\/]+$/", account: "[a-c]?*"}, actions: [pull]}, {match: {}, actions: []}]`))
 	f.Add([]byte("a: &x {b: *x}"))
+	f.Add([]byte("users: &x {<<: *x}\nacl: [{match: {<<: [{account: a}, {account: b}]}, actions: []}]"))
+	f.Add([]byte("users: {ann: {password: x, labels: {a: [\"*\", \"/(/\", \"\\u0001\"]}}}\nacl: [{match: {name: \"${labels:a}/${account}\"}, actions: []}, {match: {account: \"/(.)/\", name: \"${account:1}\"}, actions: [pull]}]"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		result, err := dockerauth.Import("config.yml", src, dockerauth.Options{Read: func(string) ([]byte, error) { return nil, os.ErrNotExist }})
 		if (err == nil) != (result != nil) {

@@ -133,7 +133,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	switch {
 	case from != "" && !keep:
 		key := keys[slices.IndexFunc(keys, func(k string) bool { return i.labelFrom(k) != "" })]
-		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so that they cannot be written out, and %s; write an entry for each value, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quoteKey(key))
+		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so that they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quoteKey(key))
 	case from != "":
 		all = append(all, plainly(true))
 	case keep && !out && !captures && i.allPlain(m):
@@ -164,7 +164,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	for _, name := range names {
 		for _, v := range i.waysOf(m, name, from != "") {
 			if !add(v, name) {
-				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it is more than %d entries", mostVariants)
+				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it is more than %d entries: write entries for the values that are meant", mostVariants)
 			}
 		}
 	}
@@ -178,19 +178,22 @@ const everybody = "\x00"
 func (i *importer) kept(m match) (bool, string) {
 	for _, p := range []*string{m.account, m.kind, m.service} {
 		if slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "labels:") }) {
-			return false, "in a rule labels are placeholders in names only"
+			return false, "in a rule labels are placeholders in names only: write an entry for each value"
 		}
 	}
 	if m.name == nil {
 		return true, ""
 	}
 	if _, why := names(filled{text: *m.name, open: true}, "repository"); why != "" {
+		if !strings.HasSuffix(why, ": write an entry for each value") {
+			why += "; or write an entry for each value"
+		}
 		return false, why
 	}
 	for _, v := range variables(m.name) {
 		key, ok := strings.CutPrefix(v, "labels:")
 		if ok && i.labels[key].groups && key != "groups" && slices.Contains(i.sources, "ext_auth") {
-			return false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here", key)
+			return false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here, or write an entry for each value", key)
 		}
 	}
 	return true, ""

@@ -56,7 +56,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		{"a directory's labels take away", directory + `acl:
   - {match: {name: "${labels:team}/*"}, actions: []}` + everybody, "by labels that come from ldap_auth"},
 		{"a program's labels as a piece", program + `acl:
-  - {match: {name: "${labels:team}-shared/*"}, actions: [pull]}`, `the values of the label team come from ext_auth, so that they cannot be written out, and in "${labels:team}-shared/*", a variable is only a piece of a path part; in a rule it can only be a whole one; write an entry for each value, such as {name: "red/*", labels: {team: red}}`},
+  - {match: {name: "${labels:team}-shared/*"}, actions: [pull]}`, `the values of the label team come from ext_auth, so that they cannot be written out, and in "${labels:team}-shared/*", a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value, such as {name: "red/*", labels: {team: red}}`},
 		{"a program's labels, compared", program + `acl:
   - {match: {name: "a/*", labels: {team: "/a|b/"}}, actions: []}` + everybody, ""},
 		{"a directory's labels, compared in lower case", directory + `acl:

@@ -127,7 +127,7 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 		return
 	}
 	if _, err := regexp.Compile(variable.ReplaceAllLiteralString(inner, "x")); err != nil {
-		i.problem(n, "the regular expression is none: %v", err)
+		i.problem(n, "the regular expression is none, and docker_auth does not start with it: correct it (%v)", err)
 		return
 	}
 	l, always, never, unclear := compared(filled{text: text}, atom{})
@@ -188,11 +188,19 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	i.name(all, made.rules)
 	if doubts := i.doubts(all, made.reached); len(doubts) > 0 {
-		i.note(Changed, n, "the list: %d entries became %d rules. They grant nothing that docker_auth refused; they may grant less, since a rule compares as text what docker_auth reads as a pattern, by what is not in this file: %s",
-			len(all), len(i.out.rules), strings.Join(doubts, "; "))
+		i.note(Changed, n, "the list: %s became %s. They grant nothing that docker_auth refused; they may grant less, since a rule compares as text what docker_auth reads as a pattern, by what is not in this file: %s",
+			count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"), strings.Join(doubts, "; "))
 		return
 	}
-	i.note(Kept, n, "the list: %d entries became %d rules, which decide alike", len(all), len(i.out.rules))
+	i.note(Kept, n, "the list: %s became %s, which decide alike", count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"))
+}
+
+// count is a number of things.
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // made is a list as rules.
@@ -405,7 +413,7 @@ func (i *importer) name(all []written, rules []outRule) {
 		r.said, r.line = say(r.rule.when, i.labels), w.node.Line
 		if r.text != "" {
 			if _, err := i.compiler.Compile(r.text); err != nil {
-				i.problem(w.node, "this entry cannot be said exactly: its condition, with what the entries before it take from it, is more than a rule can have: %v", err)
+				i.problem(w.node, "this entry cannot be said exactly: its condition, with what the entries before it take from it, is more than a rule can have: write names or accounts out in it, so that fewer entries have to do with it (%v)", err)
 				continue
 			}
 		}

@@ -51,7 +51,7 @@ func mark(f filled, resource string) (m marked, unclear string) {
 			}
 			key := strings.TrimPrefix(name, "labels:")
 			if slices.Contains(m.labels, key) {
-				unclear = fmt.Sprintf("%s stands twice in %q, and means the same value both times; in a rule each could be another", v, f.text)
+				unclear = fmt.Sprintf("%s stands twice in %q, and means the same value both times, where in a rule each could be another: write an entry for each value", v, f.text)
 			}
 			m.labels = append(m.labels, key)
 			return string(markLabel + rune(len(m.labels)-1))
@@ -95,7 +95,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 			return nil, "" // it matches nothing, ever
 		}
 		if misplaced(inner) {
-			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part, or repeated; in a rule it can only be a whole one", written)
+			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part, or repeated; in a rule it can only be a whole one: write an entry for each value", written)
 		}
 		if texts, ok = translate(inner); !ok {
 			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: alternatives, .* and [^/]* can", written)
@@ -103,21 +103,21 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	} else {
 		if _, err := path.Match(m.text, ""); err != nil {
 			if strings.ContainsFunc(m.text, isMark) {
-				return all, fmt.Sprintf("%q is no pattern", written)
+				return all, fmt.Sprintf("%q is no pattern: correct it", written)
 			}
 			return nil, "" // it matches nothing, ever
 		}
 		if misplacedInGlob(m.text) {
-			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part; in a rule it can only be a whole one", written)
+			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value", written)
 		}
 		if texts, ok = expand(m.text); !ok {
-			return all, fmt.Sprintf("%q would be more than %d patterns", written, mostNames)
+			return all, fmt.Sprintf("%q would be more than %d patterns: write * in place of ? and classes, or the names that are meant", written, mostNames)
 		}
 	}
 	for _, t := range texts {
 		p, why := m.pattern(t)
 		if why != "" && p.possible() {
-			unclear = fmt.Sprintf("in %q, %s%s", written, why, insteadOf(f.text))
+			unclear = fmt.Sprintf("in %q, %s%s", written, why, insteadOf(f.text, why))
 		}
 		a := area{pattern: p}
 		if p.has(user) || p.has(claim) || strings.ContainsFunc(t, func(r rune) bool { return r >= markLabel && r <= markLast }) {
@@ -126,7 +126,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 		areas = append(areas, a)
 	}
 	if areas = tidy(areas); len(areas) > mostNames {
-		return all, fmt.Sprintf("%q would be %d patterns", written, len(areas))
+		return all, fmt.Sprintf("%q would be %d patterns: write * in place of ? and classes, or the names that are meant", written, len(areas))
 	}
 	return areas, unclear
 }
@@ -135,11 +135,14 @@ func names(f filled, kind string) (areas []area, unclear string) {
 var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
 // insteadOf says which form would do in place of a pattern.
-func insteadOf(text string) string {
+func insteadOf(text, why string) string {
+	if !strings.Contains(why, "variable") {
+		return ": write [^/]* in its place"
+	}
 	if found := unanchored.FindStringSubmatch(text); found != nil {
 		return fmt.Sprintf(": it is found anywhere in a name, so that x%s/y has it as well; write \"/^%s\\/.*/\" for what begins with it", found[1], found[1])
 	}
-	return ""
+	return ": write an entry for each value"
 }
 
 // misplaced reports whether a variable stands in a regular expression where what it stands for would be taken apart:
@@ -205,7 +208,7 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 		if strings.Contains(word, hostless) {
 			// Only the first of several parts can have a colon: it is a host then.
 			if len(words) > 1 && !slices.ContainsFunc(words[:i], func(w string) bool { return w != "\x00" }) {
-				unclear = "the first part of a name can have a colon (a host with its port), and the class has none: [^/] has"
+				unclear = "the first part of a name can have a colon (a host with its port), and the class has none"
 			}
 			word = strings.ReplaceAll(word, hostless, "*")
 		}

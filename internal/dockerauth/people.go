@@ -65,7 +65,7 @@ func (i *importer) users(n *yaml.Node) {
 		}
 	}
 	if len(i.out.users) > 0 {
-		i.general(Kept, n, "%d users keep their names and the hashes of their passwords; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", len(i.out.users))
+		i.general(Kept, n, "%s of the file: names and the hashes of passwords stay; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", count(len(i.out.users), "user", "users"))
 	}
 }
 

@@ -300,7 +300,7 @@ func (o *ordering) allow(i int) {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
 		if len(work) > mostPieces {
-			o.problem(r.entry, "what it leaves of the entries before it has more than %d parts", mostPieces)
+			o.problem(r.entry, "what it leaves of the entries before it has more than %d parts: put it before them, or write out the names that are meant", mostPieces)
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
@@ -328,7 +328,7 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 	}
 	areas, ok := meet(a.pattern, refusal.pattern)
 	if !ok {
-		o.problem(o.regions[i].entry, "which of its names are also those of line %d depends on labels in a way that rules cannot say", o.entries[refusal.entry].line)
+		o.problem(o.regions[i].entry, "which of its names are also those of line %d depends on labels, accounts or groups in a way that rules cannot say: write an entry for each value, or put this one before line %[1]d", o.entries[refusal.entry].line)
 		return nil
 	}
 	var common []area
@@ -376,7 +376,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
 			if !ok || len(next) > mostPieces {
-				o.problem(refusal.entry, "it refuses a part of what line %d allows, and line %d allows a part of that again, before it: such a rest cannot be written as patterns",
+				o.problem(refusal.entry, "it refuses a part of what line %d allows, and line %d allows a part of that again, before it: such a rest cannot be written as patterns; write out the names that it is to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
 				return
 			}
