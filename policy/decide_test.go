@@ -328,3 +328,34 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 		}
 	}
 }
+
+// What decides does not depend on where in the index a rule stands: of several denies the first one is named, and a token lives as
+// long as the shortest of all rules that allow it says, whichever of them is met first.
+func TestTheFirstDenyAndTheShortestLifeCountWhereverTheyStand(t *testing.T) {
+	patterns := []string{"**", "a/**", "a/b", "*/b", "a/*", "**/b", "a*/b", "${user}/b"}
+	for i, first := range patterns {
+		for k, second := range patterns {
+			if i == k {
+				continue
+			}
+			who := &policy.Principal{Kind: policy.User, Name: "a"}
+			decide := func(rules ...policy.Rule) policy.Decision {
+				p := mustCompile(t, policy.Source{Rules: rules})
+				return p.Decide(&policy.Request{Principal: who, Scopes: ask(t, "repository:a/b:pull")})
+			}
+			rule := func(name, pattern string, deny bool, lifetime time.Duration) policy.Rule {
+				return policy.Rule{Name: name, Deny: deny, Subjects: []string{"signed-in"}, Names: []string{pattern}, Actions: scope.Pull, Lifetime: lifetime}
+			}
+			d := decide(rule("first", first, true, 0), rule("second", second, true, 0))
+			if got := d.Results[0].Causes[0].Rule.Name; got != "first" {
+				t.Errorf("denies on %s and %s: the %s is named", first, second, got)
+			}
+			for _, lives := range [][2]time.Duration{{time.Minute, time.Hour}, {time.Hour, time.Minute}, {0, time.Minute}, {time.Minute, 0}} {
+				d = decide(rule("first", first, false, lives[0]), rule("second", second, false, lives[1]))
+				if d.Lifetime != time.Minute || d.Results[0].Causes[0].Rule.Name != "first" {
+					t.Errorf("allows on %s for %s and on %s for %s: it lives for %s by the %s", first, lives[0], second, lives[1], d.Lifetime, d.Results[0].Causes[0].Rule.Name)
+				}
+			}
+		}
+	}
+}

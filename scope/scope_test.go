@@ -74,12 +74,26 @@ func TestParseWhatClientsSend(t *testing.T) {
 	}
 }
 
+// longWord is one letter longer than a type or a class may be.
+var longWord = strings.Repeat("a", 65)
+
+func TestTypesAndClassesAsLongAsAllowed(t *testing.T) {
+	word := longWord[1:]
+	for _, text := range []string{word + ":x:pull", "repository(" + word + "):x:pull"} {
+		if asked, ignored, err := scope.Parse([]string{text}); err != nil || len(asked) != 1 || len(ignored) != 0 {
+			t.Errorf("%s: %v, ignored %v, %v", text, asked, ignored, err)
+		}
+	}
+}
+
 func TestParseIgnores(t *testing.T) {
 	for _, tt := range []struct{ text, shown, reason string }{
 		{"x", "x", "it is not of the form type:name:actions"},
 		{"repository:x", "repository:x", "it is not of the form type:name:actions"},
 		{"::", "::", "the type is not made of lower-case letters and digits"},
 		{"Repository:x:pull", "Repository:x:pull", "the type is not made of lower-case letters and digits"},
+		{longWord + ":x:pull", longWord + ":x:pull", "the type is not made of lower-case letters and digits"},
+		{"repository(" + longWord + "):x:pull", "repository(" + longWord + "):x:pull", "the class is not made of lower-case letters and digits"},
 		{"repository():x:pull", "repository():x:pull", "the class is not made of lower-case letters and digits"},
 		{"repository(plugin:x:pull", "repository(plugin:x:pull", "the class is not made of lower-case letters and digits"},
 		{"repository(a)(b):x:pull", "repository(a)(b):x:pull", "the class is not made of lower-case letters and digits"},

@@ -364,3 +364,36 @@ func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A token must not outlive any of the certificates that it carries: a registry checks them all.
+func TestASignerEndsWithTheFirstOfItsCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := func(d time.Duration) *x509.Certificate {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: noon, NotAfter: noon.Add(d)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for _, lives := range [][]time.Duration{{2 * time.Hour}, {3 * time.Hour, 2 * time.Hour}, {2 * time.Hour, 3 * time.Hour}, {4 * time.Hour, 3 * time.Hour, 2 * time.Hour}} {
+		var chain []*x509.Certificate
+		for _, d := range lives {
+			chain = append(chain, until(d))
+		}
+		s, err := token.NewSigner(key, token.ES256, "", chain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := noon.Add(2*time.Hour - token.Leeway); !s.Until().Equal(want) {
+			t.Errorf("certificates for %v: it signs until %s, want %s", lives, s.Until(), want)
+		}
+	}
+}

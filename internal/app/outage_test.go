@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,10 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -233,5 +238,59 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 				t.Errorf("a start with a broken marker: %v\n%s", err, log)
 			}
 		})
+	}
+}
+
+// A sign-in runs into a damaged page: it is an outage and no refusal, and /readyz and the log say what to do from then on.
+func TestADamagedDatabase(t *testing.T) {
+	f := newFolder(t)
+	file := filepath.Join(f.dir, "state.db")
+	f.write("tidewaiter.yaml", `
+listen: [{ address: "127.0.0.1:0" }]
+state: sqlite:`+file+`
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+identity: [{ accounts: {} }]
+`+rule("a"))
+	cfg := must(config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{}))(t)
+	a := must(app.New(t.Context(), cfg, app.Options{}))(t)
+	user := accounts.NewUser{Name: "user0", Password: identity.NewSecret("correct horse of everybody")}
+	if _, err := a.Accounts().AddUser(t.Context(), rulebook.Operator("root"), user); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, a)
+	db := must(sql.Open("sqlite", file))(t)
+	var page, size int64
+	if err := db.QueryRow("SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'accounts'").Scan(&page, &size); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw := must(os.OpenFile(file, os.O_WRONLY, 0))(t)
+	if _, err := raw.WriteAt(bytes.Repeat([]byte{0xa5}, int(size)), (page-1)*size); err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	var log lines
+	a = must(app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn")}))(t)
+	defer closed(t, a)
+	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
+	r.SetBasicAuth("user0", "correct horse of everybody")
+	w := httptest.NewRecorder()
+	a.Handler(server.Token).ServeHTTP(w, r)
+	if w.Code != 503 {
+		t.Errorf("a sign-in: %d %s", w.Code, w.Body)
+	}
+	w = do(a.Handler(server.Health), "GET", "/readyz", "")
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "tidewaiter state restore") {
+		t.Errorf("/readyz: %d %s", w.Code, w.Body)
+	}
+	a.LookAtDatabase(t.Context())
+	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter state restore") {
+		t.Errorf("the log says:\n%s", told)
 	}
 }

@@ -60,6 +60,18 @@ func TestADeciderThatGivesNoAnswerGrantsNothing(t *testing.T) {
 			d.Results[0].Asked.Name = "b"
 			return d, nil
 		},
+		"another class": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+			d.Results[0].Asked.Class = "plugin"
+			return d, nil
+		},
+		"another type": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+			d.Results[0].Asked.Type = "registry"
+			return d, nil
+		},
+		"more actions": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { // and grants them
+			d.Results[0].Asked.Actions, d.Results[0].Granted = scope.Repository, scope.Repository
+			return d, nil
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			b := newBench(t, func(l *issuer.Live) { l.Decider = decide })

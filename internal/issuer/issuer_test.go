@@ -303,6 +303,31 @@ func TestATokenAnswersNothingElse(t *testing.T) {
 	}
 }
 
+// A refresh token is made for somebody who asks for one and was proved, and never for nobody.
+func TestARefreshTokenIsForWhoAsksAndIsSomebody(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		offline bool
+		want    string
+	}{
+		{"ann", true, "refresh of ann"},
+		{"ann", false, ""},
+		{"", true, ""},
+		{"", false, ""},
+	} {
+		b := newBench(t, func(l *issuer.Live) {
+			l.Refresh = func(_ context.Context, _ identity.Credentials, who identity.Verified) (identity.Secret, error) {
+				return identity.NewSecret("refresh of " + who.Principal.Name), nil
+			}
+		})
+		r := request(tt.name, "repository:a:pull")
+		r.Offline = tt.offline
+		if got := b.issue(r).Refresh.Reveal(); got != tt.want {
+			t.Errorf("%q, who asks: %t: %q, want %q", tt.name, tt.offline, got, tt.want)
+		}
+	}
+}
+
 func TestRefusalsAreKept(t *testing.T) {
 	b := newBench(t, nil)
 	down := errors.New("connection refused")

@@ -280,6 +280,28 @@ func testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T, d stor
 	}
 }
 
+// A replica whose clock is ahead keeps an event in the next epoch already. When it is repeated to one whose clock is right, or when
+// that clock is set right, it is a repeat.
+func TestARepeatIsKnownFromAClockThatWasAhead(t *testing.T) {
+	storetest.Each(t, testARepeatIsKnownFromAClockThatWasAhead)
+}
+
+func testARepeatIsKnownFromAClockThatWasAhead(t *testing.T, d storetest.Database) {
+	begin := time.Unix(0, 0).UTC().Add(2000 * journal.EpochLength) // of an epoch
+	c := &clock{now: begin.Add(time.Minute)}
+	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now})
+	if err := j.Append(t.Context(), push("e1")); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(-2 * time.Minute)
+	if err := j.Append(t.Context(), push("e1")); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Stats(); s.Written != 1 || s.Repeats != 1 {
+		t.Errorf("%d kept and %d repeats, want one of each", s.Written, s.Repeats)
+	}
+}
+
 // What is kept is numbers: they must mean the same for ever.
 func TestNumbersThatAreKept(t *testing.T) {
 	if diff := cmp.Diff([]scope.Actions{1, 2, 4, 8, 16, 32},

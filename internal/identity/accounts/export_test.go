@@ -55,3 +55,13 @@ func (a *Accounts) Warm() int {
 	defer a.warm.mu.RUnlock()
 	return len(a.warm.young) + len(a.warm.old)
 }
+
+// KeyDigest is what is kept of a caller's key.
+func KeyDigest(source, id, key string) [32]byte {
+	return keyDigest(Actor{Principal: &policy.Principal{Source: source, ID: id}, Key: key})
+}
+
+// Narrowed is a principal with the limits of a token.
+func Narrowed(p *policy.Principal, limits []policy.Limit) *policy.Principal {
+	return narrowed(p, limits)
+}

@@ -128,3 +128,40 @@ func TestCoversIsSound(t *testing.T) {
 		}
 	})
 }
+
+// A token narrows what its owner has, and never puts its own limits in the place of narrower ones.
+func TestATokensLimitsDoNotReplaceNarrowerOnes(t *testing.T) {
+	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := func(name string, actions scope.Actions) []policy.Limit {
+		return []policy.Limit{{Names: []string{name}, Actions: actions}}
+	}
+	const most = scope.Pull | scope.Push
+	for _, tt := range []struct {
+		what        string
+		owner, made []policy.Limit
+		want        string // of pull,push for team/a and other
+	}{
+		{"no limits", nil, nil, "pull,push pull,push"},
+		{"the owner's alone", limit("team/**", most), nil, "pull,push "},
+		{"the token's alone", nil, limit("team/**", scope.Pull), "pull "},
+		{"a narrower token", limit("team/**", most), limit("team/a", scope.Pull), "pull "},
+		{"a token for more names", limit("team/**", most), limit("**", scope.Pull), " "},
+		{"a token for other names", limit("team/**", most), limit("other", scope.Pull), " "},
+		{"a token for more actions", limit("team/**", scope.Pull), limit("team/**", most), " "},
+	} {
+		who := accounts.Narrowed(&policy.Principal{Kind: policy.User, Name: "ann", Limits: tt.owner}, tt.made)
+		var got []string
+		for _, name := range []string{"team/a", "other"} {
+			d := decider.Decide(&policy.Request{Principal: who, Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: most}}})
+			got = append(got, d.Results[0].Granted.String())
+		}
+		if text := strings.Join(got, " "); text != tt.want {
+			t.Errorf("%s: granted %q, want %q", tt.what, text, tt.want)
+		}
+	}
+}
