@@ -58,6 +58,7 @@ type Limiter struct {
 	classes [2]*queue
 	streak  int           // turns of the first class since the second had one, while both waited
 	turn    time.Duration // how long the limiter is taken up by one request, on average
+	ended   int           // requests that turn is the mean of, up to turnWeight
 }
 
 // The classes of the queue.
@@ -77,9 +78,9 @@ const (
 	// dummyShare bounds the memory of dummies: so many wait for each place of the queue. A server's
 	// connections are fewer, as a rule.
 	dummyShare = 16
-	turnWeight = 16 // of earlier requests in Limiter.turn
-	// firstTurn is Limiter.turn before the first request has ended: about that of bcrypt's cost 10.
-	firstTurn = 50 * time.Millisecond
+	turnWeight = 16 // Limiter.turn is the mean of so many requests, the last ones counting most
+	// firstTurn is Limiter.turn until the first request has ended: that of a slow hash, bcrypt of cost 12.
+	firstTurn = 250 * time.Millisecond
 )
 
 // New returns a Limiter. It has nothing to close.
@@ -152,7 +153,7 @@ func (l *Limiter) crowdedLocked(class int) bool {
 // joinLocked returns a new place for who, or nil if there is none for it.
 func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
-	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.perName {
+	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.nameLimitLocked() {
 		own.drop(same[l.random(len(same))])
 	}
 	switch {
@@ -170,6 +171,15 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 		p.queue.drop(p)
 	}
 	return own.add(key, &place{needs: n, name: who.Name, dummy: dummy, ready: make(chan struct{})})
+}
+
+// nameLimitLocked returns how many places one name may have in a class: 1/nameShare of the queue, and no more than take
+// 1/nameShare of the longest wait. Else two names would fill it where hashes are slow.
+func (l *Limiter) nameLimitLocked() int {
+	if l.turn <= 0 {
+		return l.perName
+	}
+	return max(1, min(l.perName, int(l.wait/nameShare/l.turn)))
 }
 
 // thinLocked drops as great a part of the dummies as p, which is about to be dropped, is of the places: else to be
@@ -216,7 +226,9 @@ func (l *Limiter) Leave(n Need, took time.Duration) {
 	if l.all.Memory > 0 {
 		part = max(part, float64(n.Memory)/float64(l.all.Memory))
 	}
-	l.turn = (l.turn*(turnWeight-1) + time.Duration(part*float64(took))) / turnWeight
+	took = time.Duration(part * float64(took))
+	l.ended = min(l.ended+1, turnWeight)
+	l.turn += (took - l.turn) / time.Duration(l.ended)
 	l.giveLocked(n)
 }
 

@@ -233,6 +233,20 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	}
 }
 
+// Where requests are slow, a name's part of the queue is one of the wait.
+func TestTheNamesOfAFewDoNotTakeUpTheWait(t *testing.T) {
+	l := New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first})
+	for _, tt := range []struct {
+		turn time.Duration
+		want int
+	}{{0, 32}, {10 * time.Millisecond, 32}, {50 * time.Millisecond, 25}, {250 * time.Millisecond, 5}, {3 * time.Second, 1}} {
+		l.turn = tt.turn
+		if got := l.nameLimitLocked(); got != tt.want {
+			t.Errorf("requests of %s: a name may have %d places, want %d", tt.turn, got, tt.want)
+		}
+	}
+}
+
 // Who is let in at the very moment in which he gives up must not keep his place for ever.
 func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})

@@ -16,13 +16,14 @@ type flood struct {
 	names   func(connection, attempt int) string
 	unknown bool          // nobody has these names
 	known   bool          // the others are at known places
+	hash    time.Duration // that one takes
+	pause   time.Duration // of a connection, between an answer and the next password
 	after   time.Duration // the others come so long after it has begun, and the process with it
 }
 
 // beside says how many of 20 others sign in for the first time while the flood goes on, and what was computed.
-// A hash takes 50 ms, and there is one thread; the time is that of the test's bubble.
+// There is one thread; the time is that of the test's bubble.
 func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
-	const hash, roundTrip = 50 * time.Millisecond, 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})
 		p := bcryptHash{"$2y$10$"}
@@ -32,7 +33,7 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 				work = h.workDummy
 			}
 			return work(ctx, who, p, func() error {
-				time.Sleep(hash)
+				time.Sleep(f.hash)
 				return answer
 			})
 		}
@@ -45,7 +46,7 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 				for n := 0; ctx.Err() == nil; n++ {
 					who.Name = f.names(c, n)
 					_ = attempt(ctx, who, f.unknown, ErrMismatch)
-					time.Sleep(roundTrip)
+					time.Sleep(f.pause)
 				}
 			})
 		}
@@ -80,12 +81,17 @@ func TestOthersSignInBesideAFlood(t *testing.T) {
 		{"512 names that exist, and the others are at known places", flood{names: func(c, _ int) string { return fmt.Sprint("name ", c) }, known: true}},
 		{"a new name each time that nobody has", flood{names: func(c, n int) string { return fmt.Sprint("name ", c, " ", n) }, unknown: true}},
 	} {
-		for _, tt.flood.after = range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
-			signedIn, did := tt.flood.beside(t)
-			if signedIn != 20 {
-				t.Errorf("%s, for %s: %d of 20 others signed in; meanwhile %+v", tt.what, tt.flood.after, signedIn, did)
+		for _, at := range []struct{ hash, pause, after time.Duration }{
+			{50 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond}, // bcrypt of cost 10
+			{50 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second},
+			{250 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second},   // bcrypt of cost 12
+			{250 * time.Millisecond, 30 * time.Second, 100 * time.Millisecond}, // who waits keeps his place
+			{250 * time.Millisecond, 30 * time.Second, 29900 * time.Millisecond},
+		} {
+			tt.flood.hash, tt.flood.pause, tt.flood.after = at.hash, at.pause, at.after
+			if signedIn, did := tt.flood.beside(t); signedIn != 20 {
+				t.Errorf("%s, %+v: %d of 20 others signed in; meanwhile %+v", tt.what, at, signedIn, did)
 			}
-			t.Logf("%s, for %s: meanwhile %+v", tt.what, tt.flood.after, did)
 		}
 	}
 }
