@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,44 @@ func newUser() *cobra.Command {
 		Short: "Look after users of Tidewaiter's own accounts",
 	}
 	cmd.AddCommand(newUserAdd(), newAccountList(policy.User), newAccountShow(policy.User), newUserPassword(),
-		newAccountDisable(policy.User), newAccountEnable(policy.User), newAccountExpire(policy.User), newAccountDelete(policy.User))
+		newAccountDisable(policy.User), newAccountEnable(policy.User), newAccountExpire(policy.User), newUserAllow(), newAccountDelete(policy.User))
+	return cmd
+}
+
+func newUserAllow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "allow NAME --from PREFIX",
+		Short: "Let a user sign in from a new place while others guess the password",
+		Long: `Make a place known for a user. When strangers have tried too many wrong passwords for a name, it is limited at
+places where the user never signed in, and not at known ones. A place is a /24 of IPv4 or a /48 of IPv6. The
+service notices within a minute. This command needs no sign-in, so that an administrator cannot be locked out.`,
+		Example: "  tidewaiter user allow alice --from 203.0.113.0/24",
+		Args:    cobra.ExactArgs(1),
+	}
+	k := keepingFlags(cmd)
+	from := cmd.Flags().String("from", "", "the `prefix` or address to sign in from")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		prefix, err := netip.ParsePrefix(*from)
+		if err != nil {
+			var address netip.Addr
+			if address, err = netip.ParseAddr(*from); err == nil {
+				prefix = netip.PrefixFrom(address, address.BitLen())
+			}
+		}
+		if err != nil {
+			return misused(cmd, "--from: %s is no prefix like 203.0.113.0/24", plain(*from))
+		}
+		if err := hasKind(cmd, policy.User, args[0]); err != nil {
+			return err
+		}
+		return k.change(cmd, func(ctx context.Context, d desk) error {
+			a, err := d.AllowPlace(ctx, d.by, args[0], prefix)
+			if err != nil {
+				return err
+			}
+			return k.done(cmd, "allowed", &a)
+		})
+	}
 	return cmd
 }
 

@@ -184,15 +184,7 @@ func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now 
 	}
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
 		for _, r := range news {
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO limit_places (place, owner, day) VALUES ($1, $2, $3)
-				ON CONFLICT (place) DO UPDATE SET owner = excluded.owner, day = excluded.day`, r.place[:], r.owner[:], today); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `
-				DELETE FROM limit_places WHERE owner = $1 AND place NOT IN (
-					SELECT place FROM limit_places WHERE owner = $1 ORDER BY day DESC, place LIMIT $2)`,
-				r.owner[:], ratelimit.MaxPlaces); err != nil {
+			if err := addPlace(ctx, tx, r.place, r.owner, today); err != nil {
 				return err
 			}
 		}
@@ -410,4 +402,31 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("removing old counts of sign-ins: %w", err)
 	}
 	return nil
+}
+
+// AddPlace notes a place for a principal that has not signed in there, in the transaction of the change.
+func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) error {
+	made := make([]byte, sha256.Size)
+	rand.Read(made) // never fails: crypto/rand ends the process first
+	if _, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", made); err != nil {
+		return err
+	}
+	secret, err := readKey(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return addPlace(ctx, tx, placeOf(secret, l.Place), sum(secret, ofOwner, l.Source, l.ID), day(now))
+}
+
+// addPlace notes a place, and keeps the newest of its owner.
+func addPlace(ctx context.Context, tx *sql.Tx, place, owner mac, today int64) error {
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO limit_places (place, owner, day) VALUES ($1, $2, $3)
+		ON CONFLICT (place) DO UPDATE SET owner = excluded.owner, day = excluded.day`, place[:], owner[:], today); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM limit_places WHERE owner = $1 AND place NOT IN (
+			SELECT place FROM limit_places WHERE owner = $1 ORDER BY day DESC, place LIMIT $2)`, owner[:], ratelimit.MaxPlaces)
+	return err
 }

@@ -1,0 +1,49 @@
+package accounts
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/netip"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// AllowPlace makes a place known for a user who has not signed in there: strangers' wrong passwords do not
+// keep the user out there any more. The prefix is a /24 of IPv4 or a /48 of IPv6, or a part of one. A
+// process that refused the user there notices within a minute.
+func (a *Accounts) AllowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
+	account, err := a.allowPlace(ctx, by, login, from)
+	if err != nil {
+		return Account{}, fmt.Errorf("allowing %.80q a place: %w", login, err)
+	}
+	return account, nil
+}
+
+func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
+	if err := a.mayWrite(by); err != nil {
+		return Account{}, err
+	}
+	place := ratelimit.PlaceOf(from.Addr())
+	if !place.IsValid() || from.Bits() < place.Bits() {
+		return Account{}, &InvalidError{Field: "from", Text: "it is to be a /24 of IPv4 or a /48 of IPv6, or a part of one"}
+	}
+	var r record
+	err := a.change(ctx, added, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
+		if r, err = findHeld(ctx, tx, login); err != nil {
+			return nil, err
+		}
+		if r.Kind != policy.User {
+			return nil, ErrNotFound // a robot's secret is never limited
+		}
+		learned := ratelimit.Learned{Place: ratelimit.Place{Name: ratelimit.Fold(r.Name), Prefix: place}, Source: Source, ID: r.ID}
+		if err := ratestore.AddPlace(ctx, tx, learned, a.o.Now()); err != nil {
+			return nil, err
+		}
+		return &journal.Change{Action: "user.allow", Target: r.Login(), To: map[string]any{"from": place.String()}}, nil
+	})
+	return r.Account, err
+}
