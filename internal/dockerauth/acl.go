@@ -19,8 +19,8 @@ type match struct {
 	labels                           map[string]string
 }
 
-// conditions turns what a variant of a match says, but for the name, into literals. never says that it cannot hold;
-// unclear that something of it was left out.
+// conditions turns what a variant of a match says, but for the name, into literals. never says
+// that it cannot hold; unclear that something of it was left out.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -69,7 +69,8 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared turns a pattern into a literal about an atom, which has everything but its form and text.
+// compared turns a pattern into a literal about an atom, which has everything but its form and
+// text.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -273,8 +274,8 @@ func literals(re *syntax.Regexp) ([]piece, bool) {
 	return nil, false
 }
 
-// nonEmpty reports whether an expression matches every text but the empty one: .+ or ^.+$ or a single dot.
-// Names of accounts and services have no line ends.
+// nonEmpty reports whether an expression matches every text but the empty one: .+ or ^.+$ or a
+// single dot. Names of accounts and services have no line ends.
 func nonEmpty(re *syntax.Regexp) bool {
 	return around(re, syntax.OpPlus, syntax.OpAnyChar, syntax.OpAnyCharNotNL)
 }

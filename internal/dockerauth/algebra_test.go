@@ -73,8 +73,8 @@ func drawName(t *rapid.T) []string {
 	return rapid.SliceOfN(rapid.SampledFrom([]string{"a", "ab", "aba", "abba", "b", "ba", "abab", "aab", "bb", "a.b", "c"}), 1, 4).Draw(t, "name")
 }
 
-// What is common and what is left are exactly that, for every name and whoever asks; or it is said that it
-// cannot be written.
+// What is common and what is left are exactly that, for every name and whoever asks; or it is
+// said that it cannot be written.
 func TestPatternsAreSets(t *testing.T) {
 	met, taken := 0, 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -92,7 +92,8 @@ type condition struct {
 	none [][]literal
 }
 
-// contradictory reports whether the literals cannot hold together. It says no where it cannot tell.
+// contradictory reports whether the literals cannot hold together. It says no where it cannot
+// tell.
 func contradictory(all []literal) bool {
 	for i, l := range all {
 		if slices.Contains(all[i+1:], l.opposite()) {
@@ -184,7 +185,8 @@ func (w condition) possible() bool {
 	return try(w.all, w.none)
 }
 
-// simple returns the condition without what says nothing more. One that cannot hold is not possible.
+// simple returns the condition without what says nothing more. One that cannot hold is not
+// possible.
 func (w condition) simple() (condition, bool) {
 	if !w.possible() {
 		return w, false

@@ -67,7 +67,9 @@ func drawEntry(t *rapid.T, hostile bool) listEntry {
 		"/.+/", "/^(a|ann)\\/.+/", "/^a\\/.+/"}
 	services, kinds := []string{"r1", "r1", "r2", "r*", "/1$/"}, []string{"repository", "registry", "re*", "/repo/"}
 	values := []string{"a", "ann", "vip", "/a|b/", "a*", "${account}"}
+	ips := []string{"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::1", "fd00::/8"}
 	if hostile {
+		ips = append(ips, "::ffff:10.1.2.3", "::/0", "0.0.0.0/0", "${account}", "${labels:team}")
 		accounts = append(accounts, "${labels:team}", "${account}", "/^${labels:group}$/", "/^(.+)@x$/", "/^(.)(.*)$/", "${type}", "/.+", ".+/", "/^a|b$/", "/(?i)ANN/", "${service}", "a\x00b")
 		names = append(names, "${labels:group}-shared/*", "x-${labels:team}", "${labels:team}/${labels:group}", "${labels:team}/${labels:team}", "/${labels:team}/", "/^${labels:team}\\/.*$/", "/^(${labels:team}|b)\\/.*$/",
 			"/^${labels:team}?b$/", "/^${account}?b$/", "[${account}]*/b", "\\${account}/b", "/^[${labels:team}]+\\/b$/", "/(?i)^${account}\\/app$/", "/^\\Q${account}\\E\\/app/", "/^${account}{2}\\/app$/", "/${account}/", "/${account}\\/.*/",
@@ -85,7 +87,7 @@ func drawEntry(t *rapid.T, hostile bool) listEntry {
 	}
 	e := listEntry{
 		account: maybe(t, "account", 7, accounts...), kind: maybe(t, "type", 2, kinds...), name: maybe(t, "name", 7, names...),
-		service: maybe(t, "service", 2, services...), ip: maybe(t, "ip", 2, "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "::1", "fd00::/8"),
+		service: maybe(t, "service", 2, services...), ip: maybe(t, "ip", 2, ips...),
 	}
 	if rapid.IntRange(0, 9).Draw(t, "labels?") < 2 {
 		e.labels = map[string]string{}
@@ -97,7 +99,8 @@ func drawEntry(t *rapid.T, hostile bool) listEntry {
 	return e
 }
 
-// world is a configuration: its list, its users with their labels, and where else accounts come from.
+// world is a configuration: its list, its users with their labels, and where else accounts come
+// from.
 type world struct {
 	list           []listEntry
 	users          map[string]map[string][]string // nil: the file names no users
@@ -350,10 +353,10 @@ func actionsOf(names []string) (all scope.Actions) {
 	return all
 }
 
-// However entries overlap, and whatever labels, groups and names hold: the rules never grant more than the list did, and
-// decide as it did where nothing is more than its text, and everywhere if the report says so; or the list is
-// refused. A run of many:
-// go test ./internal/dockerauth -run Differ -rapid.checks=8400
+// However entries overlap, and whatever labels, groups and names hold: the rules never grant more
+// than the list did, and decide as it did where nothing is more than its text, and everywhere if
+// the report says so; or the list is refused. A run of many: go test ./internal/dockerauth -run
+// Differ -rapid.checks=8400
 func TestNothingDiffersFromTheList(t *testing.T) {
 	for name, hostile := range map[string]bool{"plain": false, "hostile": true} {
 		t.Run(name, func(t *testing.T) {
@@ -404,7 +407,8 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 				}
 			})
 			t.Logf("%d lists: %d were refused, %d decide alike; %d pairs of list and request, of which %d were granted something, and %d less", lists, refused, said, pairs, grants, less)
-			// A tenth of the plain lists is refused, and half of the hostile ones. Of few, chance could be most.
+			// A tenth of the plain lists is refused, and half of the hostile ones. Of few, chance
+			// could be most.
 			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
 				t.Errorf("%d of %d lists are refused: that is no test of the others", refused, lists)
 			}

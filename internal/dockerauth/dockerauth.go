@@ -1,21 +1,26 @@
 // Package dockerauth answers: what does a configuration of docker_auth mean here?
 //
-// Import reads the YAML of docker_auth and writes a tidewaiter.yaml that decides alike. Its list of
-// authorization is one of which the first entry that matches decides; Tidewaiter's rules have no order.
-// order turns the one into the other, exactly:
+// Import reads the YAML of docker_auth and writes a tidewaiter.yaml that decides alike. Its list
+// of authorization is one of which the first entry that matches decides; Tidewaiter's rules have
+// no order. order turns the one into the other, exactly:
 //
 //   - match: {account: "/.+/", name: "${account}/*"}     signed-in may do all with ${user}/*
 //     actions: ["*"]
 //   - match: {account: "/.+/"}                            signed-in may pull **
 //     actions: ["pull"]
 //
-// What cannot be said exactly is a problem with its place, and nothing is written: a guess would open or close
-// something without a word. What docker_auth does that its users mostly do not mean, is kept, where
-// keeping it is not worse than saying it, and told: a trap.
+// What cannot be said exactly is a problem with its place, and nothing is written: a guess would
+// open or close something without a word. What docker_auth does that its users mostly do not
+// mean, is kept, where keeping it is not worse than saying it, and told: a trap.
 //
-// There are things that cannot be asked of Tidewaiter at all, so that they are not asked here either:
-// resources of other types than repository and registry, a registry's resources other than its catalog, and names that
-// are no repository's. An account with a slash in its name has no ${user} in rules.
+// What comes from outside of the file, labels and accounts of a directory or a program, is pattern
+// text to docker_auth and text to a rule. It may stand in what allows, which is then never more than
+// it was, and never in what takes away. So an import never grants what docker_auth refused.
+//
+// There are things that cannot be asked of Tidewaiter at all, so that they are not asked here
+// either: resources of other types than repository and registry, a registry's resources other
+// than its catalog, and names that are no repository's. An account with a slash in its name has
+// no ${user} in rules.
 package dockerauth
 
 import (
@@ -67,8 +72,8 @@ type Result struct {
 	Rules int
 }
 
-// Import turns the text of a configuration of docker_auth, which file names, into one of Tidewaiter. The error is
-// config.Problems, with all that keeps it from being exact.
+// Import turns the text of a configuration of docker_auth, which file names, into one of
+// Tidewaiter. The error is config.Problems, with all that keeps it from being exact.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile

@@ -34,8 +34,8 @@ func readList(t *testing.T, src []byte) (list []listEntry) {
 	return list
 }
 
-// loadRules loads the rules of an imported configuration. What signs and who signs in is left out: its files
-// are not here.
+// loadRules loads the rules of an imported configuration. What signs and who signs in is left
+// out: its files are not here.
 func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	var file map[string]any
 	if err := yaml.Unmarshal(written, &file); err != nil {

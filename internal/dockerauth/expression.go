@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// A regular expression of docker_auth matches somewhere in a name. What names it matches can often be written
-// as a few patterns: alternatives, "anything", and the characters that a class has. Else translate fails.
+// A regular expression of docker_auth matches somewhere in a name. What names it matches can
+// often be written as a few patterns: alternatives, "anything", and the characters that a class
+// has. Else translate fails.
 
 // Inside of texts on their way to a pattern:
 const (
@@ -21,8 +22,8 @@ type piece struct {
 	begins, ends bool
 }
 
-// translate turns an expression into texts that match whole names: * is any text within a part, and
-// \x00 as a part any number of parts.
+// translate turns an expression into texts that match whole names: * is any text within a part,
+// and \x00 as a part any number of parts.
 func translate(expression string) ([]string, bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
@@ -51,7 +52,8 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*mostNames
 }
 
-// absorbed leaves out what anything beside it has as well: .+ with anything behind it is .+, and .* beside another is one.
+// absorbed leaves out what anything beside it has as well: .+ with anything behind it is .+, and
+// .* beside another is one.
 func absorbed(text string) string {
 	var b strings.Builder
 	for text != "" {
@@ -191,8 +193,8 @@ func inClass(re *syntax.Regexp, r rune) bool {
 	return false
 }
 
-// class lists the characters of a class that names can have. A variable in it means nothing that could
-// be said.
+// class lists the characters of a class that names can have. A variable in it means nothing that
+// could be said.
 func class(re *syntax.Regexp) ([]piece, bool) {
 	for r := markAccount; r < markAccount+16; r++ {
 		if inClass(re, r) != inClass(re, markLast) {
@@ -254,8 +256,8 @@ func couldBe(text string) bool {
 	return false
 }
 
-// parted replaces each "anything" by what it can be: text in a part, or the end of one, any parts and the
-// beginning of another.
+// parted replaces each "anything" by what it can be: text in a part, or the end of one, any parts
+// and the beginning of another.
 func parted(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

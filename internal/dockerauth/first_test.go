@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// What follows evaluates a list as docker_auth does, written from what its documentation says and from nothing of
-// the importer: the first entry that matches decides.
+// What follows evaluates a list as docker_auth does, written from what its documentation says and
+// from nothing of the importer: the first entry that matches decides.
 
 type listEntry struct {
 	account, kind, name, service, ip *string
@@ -68,8 +68,8 @@ func (e listEntry) matches(r listRequest) bool {
 	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// captured returns the groups of regular expressions that patterns speak of, as variables with their values. Those values are
-// not quoted.
+// captured returns the groups of regular expressions that patterns speak of, as variables with
+// their values. Those values are not quoted.
 func (e listEntry) captured(r listRequest) (vars []string) {
 	fields := map[string]struct {
 		pattern *string
@@ -100,8 +100,8 @@ func (e listEntry) captured(r listRequest) (vars []string) {
 
 var captureGroup = regexp.MustCompile(`\$\{(.+?):(\d+)\}`)
 
-// matchesSome tries a pattern as it is, and then with the values of the labels, one after the other. Those are not
-// quoted either.
+// matchesSome tries a pattern as it is, and then with the values of the labels, one after the
+// other. Those are not quoted either.
 func (r listRequest) matchesSome(p *string, s string, vars []string) bool {
 	if p == nil {
 		return true

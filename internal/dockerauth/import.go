@@ -167,8 +167,8 @@ func (i *importer) environment(n *yaml.Node, what string) {
 	i.note(Todo, n, "docker_auth gave the program its whole environment, and Tidewaiter gives it PATH and LANG: if it reads other variables, name them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }
 
-// authz looks what ext_authz can be. docker_auth asks it about what the list leaves open; Tidewaiter's decider
-// is asked about all that is granted, or about all that no rule denies.
+// authz looks what ext_authz can be. docker_auth asks it about what the list leaves open;
+// Tidewaiter's decider is asked about all that is granted, or about all that no rule denies.
 func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {

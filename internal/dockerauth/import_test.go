@@ -264,7 +264,8 @@ func TestTheCertificateIsLookedAt(t *testing.T) {
 	}
 }
 
-// What matters for this file comes first, by kinds and lines; what is so with every file comes last, and nothing twice.
+// What matters for this file comes first, by kinds and lines; what is so with every file comes
+// last, and nothing twice.
 func TestTheReportSaysWhatMattersFirst(t *testing.T) {
 	result, err := dockerauth.Import("config.yml", []byte(`
 token: {issuer: x, expiration: 900}
@@ -328,7 +329,8 @@ acl:
 	}
 }
 
-// A directory has attributes with one value as text, and with several as a list; labels in lower case are compared so.
+// A directory has attributes with one value as text, and with several as a list; labels in lower
+// case are compared so.
 func TestLabelsOfADirectoryAreAskedForAsTheyAre(t *testing.T) {
 	src := []byte(`
 ldap_auth:

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Each kind of configuration that people have passes, and decides as it did for the users of the file; or it is refused, with
-// what to write in its place. The second line of each file says which.
+// Each kind of configuration that people have passes, and decides as it did for the users of the
+// file; or it is refused, with what to write in its place. The second line of each file says
+// which.
 func TestKindsOfConfigurations(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "kinds", "*.yml"))
 	if err != nil || len(files) < 40 {

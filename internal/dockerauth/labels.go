@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// docker_auth replaces variables before it reads a pattern: the value of a label is pattern text there, and so is
-// what a regular expression captures. In a rule a placeholder is compared as text. The two agree where every value
-// is text that means itself. Where the file holds all values, and one of them is more than that, the patterns are
-// written out, for the users who have the value. Where values come from elsewhere, a placeholder never has more
-// names than docker_auth's pattern, so it may stand in what allows, and never in what takes away.
+// docker_auth replaces variables before it reads a pattern: the value of a label is pattern text
+// there, and so is what a regular expression captures. In a rule a placeholder is compared as
+// text. The two agree where every value is text that means itself. Where the file holds all
+// values, and one of them is more than that, the patterns are written out, for the users who have
+// the value. Where values come from elsewhere, a placeholder never has more names than
+// docker_auth's pattern, so it may stand in what allows, and never in what takes away.
 
 // filled is a pattern of an entry, with what stands for its variables.
 type filled struct {
@@ -32,7 +33,8 @@ func (f filled) with() string {
 	})
 }
 
-// variant is one way in which an entry's patterns can be filled. The entry matches where one of its variants does.
+// variant is one way in which an entry's patterns can be filled. The entry matches where one of
+// its variants does.
 type variant struct {
 	accounts                     []string // whose way it is; nil: everybody's
 	account, kind, name, service *filled
@@ -107,8 +109,9 @@ func (i *importer) outside() string {
 	return i.sources[0]
 }
 
-// variants lists the ways in which a match can be filled. from is the source outside of the file whose labels are
-// parts of its patterns, if there is one. With out, whatever can be written out is.
+// variants lists the ways in which a match can be filled. from is the source outside of the file
+// whose labels are parts of its patterns, if there is one. With out, whatever can be written out
+// is.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) variant {
 		fill := func(p *string) *filled {
@@ -174,7 +177,8 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 // everybody is no account's name.
 const everybody = "\x00"
 
-// kept says whether labels can be placeholders, as far as an entry's patterns go, and else why not.
+// kept says whether labels can be placeholders, as far as an entry's patterns go, and else why
+// not.
 func (i *importer) kept(m match) (bool, string) {
 	for _, p := range []*string{m.account, m.kind, m.service} {
 		if slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "labels:") }) {
@@ -221,7 +225,8 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// waysOf lists how the patterns are filled for a user of the file. With odd, only what a placeholder does not say.
+// waysOf lists how the patterns are filled for a user of the file. With odd, only what a
+// placeholder does not say.
 func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// What labels hold is pattern text to docker_auth. Where the file holds it, the rules say what it means; where it comes
-// from elsewhere and takes away, the list is refused.
+// What labels hold is pattern text to docker_auth. Where the file holds it, the rules say what it
+// means; where it comes from elsewhere and takes away, the list is refused.
 func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 	const everybody = `
   - {match: {account: "/.+/"}, actions: ["*"]}`

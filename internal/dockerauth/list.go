@@ -146,7 +146,8 @@ func (i *importer) unknown(account string) bool {
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// local tells of an entry that opens to a loopback or private network, from which everybody may seem to come.
+// local tells of an entry that opens to a loopback or private network, from which everybody may
+// seem to come.
 func (i *importer) local(w written) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
@@ -211,7 +212,8 @@ type made struct {
 	closed            bool           // no request gets past it
 }
 
-// ordered turns the list into rules. With out, labels of the file's users are written out wherever they can be.
+// ordered turns the list into rules. With out, labels of the file's users are written out
+// wherever they can be.
 func (i *importer) ordered(all []written, out bool) made {
 	m := made{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
@@ -356,7 +358,8 @@ func (i *importer) meaning(w written, kind string, out bool) entry {
 	return e
 }
 
-// lowered is a literal about a label that docker_auth has in lower case, and Tidewaiter as it is written.
+// lowered is a literal about a label that docker_auth has in lower case, and Tidewaiter as it is
+// written.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {

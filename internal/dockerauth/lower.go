@@ -8,9 +8,10 @@ import (
 	"unicode"
 )
 
-// docker_auth compares with what strings.ToLower makes of a directory's value, and a rule with the value itself. So the
-// rule's expression has, for each character, all that become it. Ignoring case would not do: ſ and s are alike
-// then, though ſ is in lower case, and İ and i are not, though İ becomes i.
+// docker_auth compares with what strings.ToLower makes of a directory's value, and a rule with
+// the value itself. So the rule's expression has, for each character, all that become it.
+// Ignoring case would not do: ſ and s are alike then, though ſ is in lower case, and İ and i are
+// not, though İ becomes i.
 
 // uppers are the characters that become another in lower case, by that one.
 var uppers = sync.OnceValue(func() map[rune][]rune {
@@ -23,8 +24,8 @@ var uppers = sync.OnceValue(func() map[rune][]rune {
 	return all
 })
 
-// beforeLower returns an expression that matches a text where another matches what the text is in lower case. It
-// fails for what depends on more than one character.
+// beforeLower returns an expression that matches a text where another matches what the text is in
+// lower case. It fails for what depends on more than one character.
 func beforeLower(source string) (string, bool) {
 	re, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {

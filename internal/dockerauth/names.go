@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Variables of docker_auth inside a pattern that is being read: one character each, that no pattern has.
+// Variables of docker_auth inside a pattern that is being read: one character each, that no
+// pattern has.
 const (
 	markAccount = '\ue000' // ${account}
 	markLabel   = '\ue001' // ${labels:X}, the first that the pattern has; the next is one more
@@ -29,8 +30,8 @@ func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 // reserved reports whether a character means something on the way from a text to a pattern.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables. It fails for those that rules have no place for. resource is the type that is asked for; "" if
-// the text is compared with something else than a name.
+// mark replaces variables. It fails for those that rules have no place for. resource is the type
+// that is asked for; "" if the text is compared with something else than a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
 		return m, fmt.Sprintf("%q has a character that no name has: take it out", f.with())
@@ -79,8 +80,8 @@ func expression(text string) (string, bool) {
 // mostNames bounds how many patterns one name of the list may become.
 const mostNames = 64
 
-// names turns a pattern of names into areas. unclear says why that is not possible exactly; the areas then
-// have at least its names.
+// names turns a pattern of names into areas. unclear says why that is not possible exactly; the
+// areas then have at least its names.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
@@ -145,8 +146,9 @@ func insteadOf(text, why string) string {
 	return ": write an entry for each value"
 }
 
-// misplaced reports whether a variable stands in a regular expression where what it stands for would be taken apart:
-// in a class, behind a backslash, before a repetition, or where case is ignored.
+// misplaced reports whether a variable stands in a regular expression where what it stands for
+// would be taken apart: in a class, behind a backslash, before a repetition, or where case is
+// ignored.
 func misplaced(source string) bool {
 	if !strings.ContainsFunc(source, isMark) {
 		return false
@@ -161,7 +163,8 @@ func misplaced(source string) bool {
 	if err != nil {
 		return true
 	}
-	// A group around it changes nothing where it is text, and the meaning where it is one character among others.
+	// A group around it changes nothing where it is text, and the meaning where it is one
+	// character among others.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
 	return err != nil || one.String() != two.String() || takenApart(one)
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A pattern is a set of repository names, part by part, as Tidewaiter's rules can say it. Sets are
-// intersected, compared and subtracted here: a list of entries of which the first decides becomes rules
-// without an order by that alone.
+// A pattern is a set of repository names, part by part, as Tidewaiter's rules can say it. Sets
+// are intersected, compared and subtracted here: a list of entries of which the first decides
+// becomes rules without an order by that alone.
 //
-// Some of what follows depends on who asks: ${user}/app and ann/app have a name in common if ann asks.
-// So operations return areas: a pattern, under conditions.
+// Some of what follows depends on who asks: ${user}/app and ann/app have a name in common if ann
+// asks. So operations return areas: a pattern, under conditions.
 type pattern []part
 
 type part struct {
@@ -59,8 +59,8 @@ func textPart(text string) part {
 	return part{word, text}
 }
 
-// normal puts a * before the ** beside it, so that there is one way to write "at least n parts", and
-// makes one ** of two.
+// normal puts a * before the ** beside it, so that there is one way to write "at least n parts",
+// and makes one ** of two.
 func (p pattern) normal() pattern {
 	n := make(pattern, 0, len(p))
 	for i := 0; i < len(p); {
@@ -90,7 +90,8 @@ func (p pattern) has(kind partKind) bool {
 	return slices.ContainsFunc(p, func(q part) bool { return q.kind == kind })
 }
 
-// texts returns the pattern as rules have it. It takes two where nothing may follow: team and team/**.
+// texts returns the pattern as rules have it. It takes two where nothing may follow: team and
+// team/**.
 func (p pattern) texts() []string {
 	words := make([]string, 0, len(p))
 	for i, q := range p {
@@ -162,8 +163,8 @@ func (p part) within(q part) bool {
 	return false
 }
 
-// globbed reports whether a glob matches a text. A * in the text is only matched by a * of the glob, so
-// that it also says whether a glob has all that another has.
+// globbed reports whether a glob matches a text. A * in the text is only matched by a * of the
+// glob, so that it also says whether a glob has all that another has.
 func globbed(glob, text string) bool {
 	if glob == "" {
 		return text == ""
@@ -325,8 +326,9 @@ func prefixed(head string, texts []string) []string {
 	return all
 }
 
-// meetClaims intersects where a claim takes part. How many parts it stands for is known where neither
-// pattern has **, and only one of them a claim; what it stands for, where the other has words there.
+// meetClaims intersects where a claim takes part. How many parts it stands for is known where
+// neither pattern has **, and only one of them a claim; what it stands for, where the other has
+// words there.
 func meetClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
 		p, q = q, p

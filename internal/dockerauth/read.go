@@ -21,7 +21,8 @@ const (
 	maxDepth = 24
 )
 
-// reader reads YAML as docker_auth does, which ignores keys that it does not know; but it tells of them.
+// reader reads YAML as docker_auth does, which ignores keys that it does not know; but it tells
+// of them.
 type reader struct {
 	file     string
 	problems config.Problems
@@ -89,12 +90,13 @@ type entryOf struct {
 	key, value *yaml.Node
 }
 
-// pairs returns the keys of a section, as docker_auth's reader has them: where a key is written twice the later one
-// counts, or both if they are sections themselves, and what is merged (<<) counts as if it stood there.
+// pairs returns the keys of a section, as docker_auth's reader has them: where a key is written
+// twice the later one counts, or both if they are sections themselves, and what is merged (<<)
+// counts as if it stood there.
 func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 
-// members returns the keys of a section that names its own keys, as users does. Of those the later one replaces the
-// other, whatever it is.
+// members returns the keys of a section that names its own keys, as users does. Of those the
+// later one replaces the other, whatever it is.
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
@@ -146,7 +148,8 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 	return all
 }
 
-// merge adds the keys of what is merged: a section, or a list of them, of which an earlier one counts.
+// merge adds the keys of what is merged: a section, or a list of them, of which an earlier one
+// counts.
 func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth int) []entryOf {
 	sections := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {

@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// entry is one entry of the list. It matches where its conditions hold and the name is in one of its areas.
+// entry is one entry of the list. It matches where its conditions hold and the name is in one of
+// its areas.
 type entry struct {
 	line    int
 	when    []literal
@@ -38,8 +39,8 @@ type rule struct {
 	when     condition
 }
 
-// A list of entries, of which the first that matches decides, becomes rules of which a deny wins, and else
-// an allow. For one action, each entry either allows or refuses. So
+// A list of entries, of which the first that matches decides, becomes rules of which a deny wins,
+// and else an allow. For one action, each entry either allows or refuses. So
 //
 //	what is granted is what some entry allows, and none refuses that stands before it.
 //
@@ -51,8 +52,8 @@ type rule struct {
 //   - they have names in common, and others not: then a deny is written for the common ones alone, or the
 //     allow is written for the others alone.
 //
-// Each deny that is written holds only where the first entry that matches refuses, and each allow leaves
-// out only what such an entry refuses: so neither can be wrong, whatever else is written.
+// Each deny that is written holds only where the first entry that matches refuses, and each allow
+// leaves out only what such an entry refuses: so neither can be wrong, whatever else is written.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
@@ -118,14 +119,17 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// odd is an account's name that has no ${user}, though it could be a part of a name: with a slash, or with a colon.
+// odd is an account's name that has no ${user}, though it could be a part of a name: with a
+// slash, or with a colon.
 var odd = atom{kind: account, form: like, text: "[/:]"}
 
-// between is an account's name that docker_auth reads as a regular expression, where it stands for a whole pattern.
+// between is an account's name that docker_auth reads as a regular expression, where it stands
+// for a whole pattern.
 var between = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
-// widened adds what stands for ${user} where an account's name has a slash in it: in rules it stands for nothing then.
-// So that nobody gets more by such a name, an entry that refuses is taken to refuse all of these names.
+// widened adds what stands for ${user} where an account's name has a slash in it: in rules it
+// stands for nothing then. So that nobody gets more by such a name, an entry that refuses is
+// taken to refuse all of these names.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
@@ -204,8 +208,8 @@ func (o *ordering) order() {
 	}
 }
 
-// guess tells of what refuses by patterns that somebody else writes, if any entry after it allows: no rule
-// can refuse as much, and one that refused less would open what was closed.
+// guess tells of what refuses by patterns that somebody else writes, if any entry after it
+// allows: no rule can refuse as much, and one that refused less would open what was closed.
 func (o *ordering) guess(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
@@ -218,8 +222,8 @@ func (o *ordering) guess(j int) {
 	}
 }
 
-// refuse writes a deny for all of a region where that is right, and better than conditions in what comes
-// after.
+// refuse writes a deny for all of a region where that is right, and better than conditions in
+// what comes after.
 func (o *ordering) refuse(j int) {
 	r := o.regions[j]
 	later, covered := false, true
@@ -363,8 +367,8 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 	return []allowed{a}
 }
 
-// refuseWithin writes a deny for the names that a refusal has in common with a later allow, but for what
-// is allowed before the refusal.
+// refuseWithin writes a deny for the names that a refusal has in common with a later allow, but
+// for what is allowed before the refusal.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []refused{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
@@ -397,8 +401,8 @@ type refused struct {
 	when    condition
 }
 
-// except returns what is left of a deny for what is allowed before. later is the condition of what the
-// deny is there for: it need not hold where that does not.
+// except returns what is left of a deny for what is allowed before. later is the condition of
+// what the deny is there for: it need not hold where that does not.
 func (p refused) except(before region, later []literal) ([]refused, bool) {
 	areas, ok := meet(before.pattern, p.pattern)
 	if !ok {

@@ -123,7 +123,8 @@ func (i *importer) expiration(n *yaml.Node) {
 	i.out.lifetime = seconds
 }
 
-// root looks at the certificate that signs, if it is here, and says whether registries will refuse it.
+// root looks at the certificate that signs, if it is here, and says whether registries will
+// refuse it.
 func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 )
 
 // What is left of a pattern when another is taken away. There is no "but not" in a pattern: so
-// the rest is written out, character by character where it must be: all but test-* is what begins with
-// another letter than t, with t and another than e, and so on. That is long, and exact; it is the last
-// resort.
+// the rest is written out, character by character where it must be: all but test-* is what begins
+// with another letter than t, with t and another than e, and so on. That is long, and exact; it
+// is the last resort.
 
 // letters are what parts of names are made of. Only a first part can have a colon: host:5000/app.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
