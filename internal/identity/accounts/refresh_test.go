@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
@@ -134,4 +136,43 @@ func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A sign-in with a bcrypt hash replaces it. A password that is changed meanwhile stays changed: whoever changes one because
+// somebody else knows it must not be undone by that other's sign-in.
+func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash, err := bcrypt.GenerateFromPassword([]byte(secretOf("ann")), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Hash: identity.NewSecret(string(hash))}); err != nil {
+			t.Fatal(err)
+		}
+		const changed = "another horse of ann"
+		once := false
+		h.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				if !once {
+					once = true
+					if _, err := other.SetPassword(ctx, operator, "ann", identity.NewSecret(changed), 0); err != nil {
+						t.Error(err)
+					}
+				}
+				return real(ctx, topic, f)
+			}
+		})
+		_, _ = h.Authenticate(t.Context(), shown("ann", secretOf("ann"))) // which was right when it was looked at
+		if !once {
+			t.Fatal("nothing was rehashed")
+		}
+		_, err = other.Authenticate(t.Context(), shown("ann", secretOf("ann")))
+		is(t, "the old password", err, identity.ErrRejected)
+		_, err = other.Authenticate(t.Context(), shown("ann", changed))
+		is(t, "the new one", err, nil)
+	})
 }
