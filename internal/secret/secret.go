@@ -171,8 +171,8 @@ func token[T string | []byte](text T, begin int) (Found, bool) {
 	if header-begin > maxHeader*4/3 {
 		return Found{}, false
 	}
-	var room [1 << 10]byte
-	encoded := append(room[:0], text[begin:header]...)
+	encoded := make([]byte, header-begin)
+	copy(encoded, text[begin:header])
 	for i, c := range encoded {
 		switch c {
 		case '+':
