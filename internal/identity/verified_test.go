@@ -1,0 +1,95 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// tokens is a source of tokens: "good" is good, "bad…" is bad for good, and "later…" may be good one day.
+type tokens struct{ asked int }
+
+func (s *tokens) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+	s.asked++
+	switch secret := c.Secret.Reveal(); {
+	case secret == "good":
+		return identity.Verified{Principal: &policy.Principal{Kind: policy.Robot, Name: "ci"}}, nil
+	case secret[:3] == "bad":
+		return identity.Verified{}, identity.ErrNeverValid
+	}
+	return identity.Verified{}, identity.ErrRejected
+}
+
+// A job that shows the same bad token again and again costs one verification and one entry of the journal a minute, whatever it is
+// told; and every kind of token is treated alike.
+func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
+	for _, kind := range []identity.Kind{identity.IDToken, identity.AccessToken, identity.RefreshToken, identity.Session} {
+		at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+		source := &tokens{}
+		limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 20, Now: func() time.Time { return at }})
+		newChain := func() *identity.Chain {
+			return identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "tokens", Authenticator: source, Kinds: []identity.Kind{kind}}}})
+		}
+		chain := newChain()
+		entries := 0
+		show := func(secret string) string {
+			_, err := chain.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(here)})
+			if err != nil && !identity.AlreadyRecorded(err) {
+				entries++
+			}
+			switch {
+			case err == nil:
+				return "in"
+			case errors.Is(err, identity.ErrRateLimited):
+				return "limited"
+			case errors.Is(err, identity.ErrRejected):
+				return "wrong"
+			}
+			return err.Error()
+		}
+		var first, last string
+		for n := range 100 {
+			last = show("bad")
+			if n == 0 {
+				first = last
+			}
+		}
+		if first != "wrong" || last != "limited" || source.asked != 1 || entries != 1 {
+			t.Errorf("%d: %s, then %s; verified %d times, %d entries", kind, first, last, source.asked, entries)
+		}
+		at = at.Add(time.Minute)
+		show("bad")
+		if source.asked != 2 || entries != 2 {
+			t.Errorf("%d, a minute later: verified %d times, %d entries", kind, source.asked, entries)
+		}
+		// What may be good later is verified each time, and so is everything by another configuration.
+		show("later")
+		show("later")
+		if source.asked != 4 {
+			t.Errorf("%d, what may hold later: verified %d times", kind, source.asked)
+		}
+		chain = newChain()
+		show("bad")
+		if source.asked != 5 {
+			t.Errorf("%d, after a reload: verified %d times", kind, source.asked)
+		}
+		// Distinct ones past the limit of their source are one entry for each delay, and the good one is let in.
+		before := entries
+		for n := range 100 {
+			show(fmt.Sprint("bad ", n))
+			if got := show("good"); got != "in" {
+				t.Fatalf("%d: a good one: %s", kind, got)
+			}
+		}
+		if entries-before > 1 {
+			t.Errorf("%d: %d entries of a flood of distinct ones", kind, entries-before)
+		}
+	}
+}
