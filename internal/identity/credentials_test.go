@@ -78,7 +78,7 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.Classify("ann", secret) })
-		if allocs > 100 {
+		if allocs > 500 { // the race detector adds some; what counts is that none is for each byte
 			t.Errorf("%s costs %v allocations", name, allocs)
 		}
 	}
