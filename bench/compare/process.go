@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
 // programs are the files that are run.
@@ -96,14 +98,14 @@ func (s *server) tell(ctx context.Context, input string, arguments ...string) (s
 	return strings.TrimSpace(string(out)), nil
 }
 
-// free is an address that nobody listens at.
+// free returns an address that no other program is given. The port stays held until this program ends:
+// one that was let go could be another's before the server listens there.
 func free() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, _, err := loopback.Hold()
 	if err != nil {
-		return "", fmt.Errorf("looking for a free port: %w", err)
+		return "", err
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 }
 
 // patience is how long a server has until it listens, and until it has stopped.
