@@ -76,6 +76,10 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !ok {
 		return misused(cmd, "%v", err)
 	}
+	// The flags of a command that does not exist are unknown, too: the command is what was mistyped.
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		return misused(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
+	}
 	typed := unknown.GetSpecifiedName()
 	if len(typed) == 1 {
 		return misused(cmd, "unknown flag -%s", typed)

@@ -186,8 +186,11 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 // note counts a request that is not what it should be, and logs it once a minute a kind.
 func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
-	client, _ := s.client(r)
-	attrs = append(attrs, "remote", client.String(), "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
+	remote := "unknown"
+	if client, _ := s.client(r); client.IsValid() {
+		remote = client.String()
+	}
+	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 

@@ -106,6 +106,9 @@ func TestAddressesBehindProxies(t *testing.T) {
 			if told := strings.Contains(h.log.String(), "the address of a client is not known"); told != (tt.want == unknown) {
 				t.Errorf("the log: %s", h.log)
 			}
+			if strings.Contains(h.log.String(), "invalid IP") || tt.want == unknown && !strings.Contains(h.log.String(), "remote=unknown ") {
+				t.Errorf("the log does not say that the address is unknown: %s", h.log)
+			}
 		})
 	}
 }
