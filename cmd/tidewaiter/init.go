@@ -19,18 +19,19 @@ func newInit() *cobra.Command {
 		Long: `Make all that is needed to begin: a config with a policy in it, a root that signs, the account admin with a
 password that is shown once, and the config that a registry needs to trust it.
 
-For a registry that exists, --registry-config names its config file. The service name and the port come from it. If it
-has a password file (auth: htpasswd), its users come along and may do what they could. The merged config is written to
-registry-config.yml in the folder; the registry's own file is not changed.
+For a registry that exists, --registry-config names its config file. The service name and the port come from it; if
+it does not name its host (http.host), --service does. If it has a password file (auth: htpasswd), its users come along
+and may do what they could. The merged config is written to registry-config.yml in the folder; the registry's own file
+is not changed.
 
 Nothing is overwritten: what is there is kept, and what is missing is made.`,
 		Example: `  tidewaiter init
   tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com
-  tidewaiter init --dir /etc/tidewaiter --registry-config /etc/docker/registry/config.yml --public-url https://auth.example.com`,
+  tidewaiter init --dir /etc/tidewaiter --registry-config /etc/docker/registry/config.yml --service registry.example.com --public-url https://auth.example.com`,
 	}
 	var o setup.Options
 	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
-	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host (default localhost:5000)")
+	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
 	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
 	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM `file`, to speak TLS without a proxy in front")
@@ -143,7 +144,13 @@ func welcome(w io.Writer, r setup.Result, o setup.Options) {
 		if strings.HasPrefix(r.Events, "https:") {
 			passed += "\nand " + r.Events
 		}
-		fmt.Fprintf(w, "\nTidewaiter listens at %s without TLS: a proxy there has to pass\n%s on to it.\n", r.Listen, passed)
+		fmt.Fprintf(w, `
+Tidewaiter listens at %s without TLS: a proxy there has to pass
+%s on to it,
+with the client's address in X-Forwarded-For. Caddy adds that by itself; nginx needs the line
+
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+`, r.Listen, passed)
 	}
 	config := shown(r.Path(setup.Config))
 	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)

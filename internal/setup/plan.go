@@ -136,7 +136,7 @@ func (p *plan) existing(o Options) error {
 		return err
 	}
 	if p.Service == "" {
-		if p.Service, err = r.service(); err != nil {
+		if p.Service, err = r.service(forThisMachine(p.PublicURL)); err != nil {
 			return err
 		}
 	}
@@ -149,6 +149,12 @@ func (p *plan) existing(o Options) error {
 		}
 	}
 	return nil
+}
+
+// forThisMachine reports whether a public URL leads only programs of this machine to us.
+func forThisMachine(public string) bool {
+	u, err := url.Parse(public)
+	return public == "" || err == nil && local(u.Hostname())
 }
 
 // local reports whether a host is this machine.

@@ -51,8 +51,9 @@ func readRegistry(path string) (*registry, error) {
 }
 
 // service returns the name of the registry in tokens: the one that a token service has used so far, or
-// the address at which clients reach it.
-func (r *registry) service() (string, error) {
+// the address at which clients reach it. The port alone tells it of a registry whose clients are all on this
+// machine: here says whether they are.
+func (r *registry) service(here bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
 			return name, nil
@@ -61,8 +62,8 @@ func (r *registry) service() (string, error) {
 	if host := r.host(); host != "" {
 		return host, nil
 	}
-	if len(r.HTTP.TLS) > 0 {
-		return "", fmt.Errorf("%s does not name the registry's host (http.host): give it with --service", r.path)
+	if len(r.HTTP.TLS) > 0 || !here {
+		return "", fmt.Errorf("%s does not name the registry's host (http.host): give it with --service, as clients type it, like --service registry.example.com", r.path)
 	}
 	_, port, err := net.SplitHostPort(r.HTTP.Addr)
 	if err != nil || port == "" {
