@@ -47,14 +47,18 @@ var (
 	errTwice = errors.New("a key is there twice")
 	errDeep  = errors.New("it is nested too deep")
 	errNUL   = errors.New("a text holds a NUL")
+	errNull  = errors.New("null is nothing, which could be meant as none or as all: write a value, or leave out the key")
 )
 
 // oneOfEach refuses JSON with a NUL in a text, and JSON in which an object has a key twice, in whatever case: encoding/json takes the last one, and others the
-// first.
+// first. It refuses null as well, which encoding/json takes for a key that is left out: "registries": null would be all of them. Only an
+// end may be null, which is never, and whatever is in claims.
 func oneOfEach(data []byte) error {
 	type level struct {
 		keys  map[string]bool // nil: an array
 		value bool            // what comes next is the value of a key
+		key   string          // that key
+		free  bool            // it is in claims
 	}
 	var levels []level
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -77,16 +81,22 @@ func oneOfEach(data []byte) error {
 				if levels[n].keys[folded] {
 					return errTwice
 				}
-				levels[n].keys[folded], levels[n].value = true, true
+				levels[n].keys[folded], levels[n].value, levels[n].key = true, true, name
 				continue
 			}
 			levels[n].value = false
 		}
+		n := len(levels) - 1
+		free := n >= 0 && (levels[n].free || levels[n].key == "claims")
 		switch token {
+		case nil:
+			if n < 0 || !free && (n > 0 || levels[n].key != "expires") {
+				return errNull
+			}
 		case json.Delim('{'):
-			levels = append(levels, level{keys: map[string]bool{}})
+			levels = append(levels, level{keys: map[string]bool{}, free: free})
 		case json.Delim('['):
-			levels = append(levels, level{})
+			levels = append(levels, level{free: free})
 		}
 		if len(levels) > maxDepth {
 			return errDeep

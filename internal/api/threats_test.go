@@ -135,6 +135,31 @@ func TestKeysThatAreReadAsOneAreRefused(t *testing.T) {
 	h.must(201, bearer(secret), "POST", "/users", `{"name":"ann","password":"`+secretOf("ann")+`"}`)
 }
 
+// The API took null for a key that is left out: for all registries, for anyone, for an allow, for a token without limits. So it did
+// with an empty list of limits.
+func TestNothingIsNotTakenForAll(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.member("root", accounts.Administrators)
+	_, secret := h.token("root", "t")
+	const rule = `"repositories":["a"],"actions":["pull"]`
+	for _, tt := range []struct{ path, body string }{
+		{"/rules", `{"name":"r","subjects":["user:ann"],"registries":null,` + rule + `}`},
+		{"/rules", `{"name":"r","subjects":["user:ann"],"when":null,` + rule + `}`},
+		{"/rules", `{"name":"r","subjects":["user:ann"],"effect":null,` + rule + `}`},
+		{"/rules", `{"name":"r","subjects":null,"effect":"deny",` + rule + `}`},
+		{"/rules", `null`},
+		{"/tokens", `{"name":"x","limits":null}`},
+		{"/tokens", `{"name":"x","limits":[]}`},
+		{"/tokens", `{"name":"x","limits":[{"names":["a"],"actions":["pull"],"type":null}]}`},
+	} {
+		if got := h.ask(bearer(secret), "POST", tt.path, tt.body); got.Status != 400 && got.Status != 422 {
+			t.Errorf("%s: %d %s", tt.body, got.Status, got.Body)
+		}
+	}
+	h.must(201, bearer(secret), "POST", "/tokens", `{"name":"x"}`)
+	h.must(200, bearer(secret), "POST", "/explain", `{"as":"user:ann","claims":{"a":null,"b":[null,{"c":null}]},"scopes":["repository:a:pull"]}`)
+}
+
 // Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Whoever may not see accounts learns from no route whether there
 // is one; whoever signs in wrongly, not whether there is somebody of that name.
 func TestWhetherSomebodyExistsIsNotSaid(t *testing.T) {

@@ -41,7 +41,7 @@ type newToken struct {
 		Name     string    `json:"name" maxLength:"64" doc:"What it is called: no two of one owner have the same" example:"laptop"`
 		User     string    `json:"user,omitempty" maxLength:"256" doc:"The user that it is for; left out: who calls" example:"alice"`
 		Source   string    `json:"source,omitempty" maxLength:"64" doc:"The source that knows that user; left out: accounts" example:"ldap:corp"`
-		Limits   []Limit   `json:"limits,omitempty" nullable:"false" maxItems:"50" doc:"What it narrows its owner's rights to; left out: what the credential that it is made with is narrowed to, and for another user, by who is no administrator, all but Tidewaiter itself"`
+		Limits   []Limit   `json:"limits,omitempty" nullable:"false" minItems:"1" maxItems:"50" doc:"What it narrows its owner's rights to; left out: what the credential that it is made with is narrowed to, and for another user, by who is no administrator, all but Tidewaiter itself"`
 		Expires  time.Time `json:"expires,omitzero" doc:"When it ends; left out: when the credential ends that it is made with" example:"2027-01-31T12:00:00Z"`
 		Password string    `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"The caller's own: the token is then made with it, and not with what the request shows, and so may outlast a session"`
 	}
