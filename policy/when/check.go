@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
 // checker finds what CEL takes and a rule must not have.
@@ -18,6 +22,8 @@ type checker struct {
 	text   string
 	ast    *ast.AST
 	errors Errors
+
+	groups []string // the names that stand for one group of who asks, in what is being looked at
 }
 
 // check looks at a condition whose syntax and types are right.
@@ -48,9 +54,14 @@ func (c *checker) visit(e ast.Expr, nested int) {
 			c.problem(e.ID(), "", "all, exists, exists_one and filter stand within each other %d times; the limit is %d", nested, maxNested)
 			return
 		}
+		if loop := e.AsComprehension(); c.areGroups(loop.IterRange()) {
+			c.groups = append(c.groups, loop.IterVar())
+			defer func() { c.groups = c.groups[:len(c.groups)-1] }()
+		}
 	case ast.CallKind:
 		c.call(e.AsCall())
 		c.compared(e)
+		c.spelled(e.AsCall())
 	}
 	for _, child := range children(e) {
 		c.visit(child, nested)
@@ -88,6 +99,73 @@ func (c *checker) call(call ast.CallExpr) {
 			c.problem(args[0].ID(), "", "%.40q is no time like 2026-12-24T18:00:00Z", value)
 		}
 	}
+}
+
+// spelled finds distinguished names that are compared with groups and are in another spelling than the canonical one, which
+// groups have: no group ever is what they say, so that a deny would be skipped in silence. Only in "…" in groups any will do.
+func (c *checker) spelled(call ast.CallExpr) {
+	args := call.Args()
+	if len(args) != 2 {
+		return
+	}
+	switch call.FunctionName() {
+	case operators.Equals, operators.NotEquals:
+		for i, arg := range args {
+			if other := args[1-i]; c.isGroup(arg) {
+				c.spelling(other)
+			} else if c.areGroups(arg) && other.Kind() == ast.ListKind {
+				c.spelling(other.AsList().Elements()...)
+			}
+		}
+	case operators.In:
+		switch {
+		case c.isGroup(args[0]) && (args[1].Kind() == ast.ListKind || args[1].Kind() == ast.MapKind):
+			c.spelling(children(args[1])...)
+		case c.areGroups(args[1]) && !isGroups(args[1]):
+			c.spelling(args[0])
+		}
+	}
+}
+
+func (c *checker) spelling(texts ...ast.Expr) {
+	for _, e := range texts {
+		if text, ok := textOf(e); ok && dn.Canonical(text) != text {
+			c.problem(e.ID(), strconv.Quote(dn.Canonical(text)), "no group is called %.80q here: distinguished names have one spelling in groups", text)
+		}
+	}
+}
+
+// isGroups reports whether an expression is groups itself, in which any spelling is found.
+func isGroups(e ast.Expr) bool {
+	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == overloads.TypeConvertDyn && len(e.AsCall().Args()) == 1 {
+		return isGroups(e.AsCall().Args()[0])
+	}
+	return e.Kind() == ast.IdentKind && e.AsIdent() == varGroups
+}
+
+// areGroups reports whether an expression is a list with groups of who asks.
+func (c *checker) areGroups(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.ComprehensionKind:
+		return c.areGroups(e.AsComprehension().IterRange())
+	case ast.CallKind:
+		if e.AsCall().FunctionName() == operators.Add {
+			return slices.ContainsFunc(e.AsCall().Args(), c.areGroups)
+		}
+	}
+	return isGroups(e)
+}
+
+// isGroup reports whether an expression is one group of who asks.
+func (c *checker) isGroup(e ast.Expr) bool {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return slices.Contains(c.groups, e.AsIdent())
+	case ast.CallKind:
+		call := e.AsCall()
+		return call.FunctionName() == operators.Index && len(call.Args()) == 2 && c.areGroups(call.Args()[0])
+	}
+	return false
 }
 
 // problem notes a mistake in the part of the text that the expression is.

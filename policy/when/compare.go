@@ -184,6 +184,9 @@ func within(id int64, value, all ref.Val) ref.Val {
 		}
 		return types.False
 	case traits.Lister:
+		if _, ok := all.(*groupList); ok && kindOf(value) == Text {
+			value = anySpelling(value)
+		}
 		var result ref.Val = types.False
 		for it := all.Iterator(); it.HasNext() == types.True; {
 			switch same := equal(id, value, it.Next()); {

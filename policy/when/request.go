@@ -110,10 +110,15 @@ type groupList struct{ traits.Lister }
 
 // Contains is part of traits.Container: "CN=Ops,DC=example,DC=com" in groups.
 func (l *groupList) Contains(value ref.Val) ref.Val {
+	return l.Lister.Contains(anySpelling(value))
+}
+
+// anySpelling returns what a value is called among groups.
+func anySpelling(value ref.Val) ref.Val {
 	if text, ok := value.(types.String); ok {
-		value = types.String(dn.Canonical(string(text)))
+		return types.String(dn.Canonical(string(text)))
 	}
-	return l.Lister.Contains(value)
+	return value
 }
 
 // canonical returns names in their canonical spelling: the list itself, if they are, as those of sources are.
