@@ -32,22 +32,33 @@ var (
 	ErrNeverValid = fmt.Errorf("%w for good", ErrRejected)
 )
 
-// IncompleteError means that a credential is right, and that the groups of its holder cannot be known
+// IncompleteError means that a credential is right, and that the groups or the claims of its holder cannot be known
 // completely. A deny may be for one of those that are missing, so that nobody is let in with fewer. It is an
 // ErrRejected, and no outage: it is the same the next time, and concerns one person.
 //
 // The holder, who has proved to be who he is, may be told the reason; it holds no secret.
 type IncompleteError struct {
+	Claims bool   // it is the claims that are not all known
 	Reason string // a sentence's end: "the token names more groups elsewhere (hasgroups)"
 }
 
 // Incomplete returns an IncompleteError.
 func Incomplete(format string, args ...any) error {
-	return &IncompleteError{fmt.Sprintf(format, args...)}
+	return &IncompleteError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// IncompleteClaims returns an IncompleteError about claims.
+func IncompleteClaims(format string, args ...any) error {
+	return &IncompleteError{Claims: true, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Error says it for the holder, the log and the journal.
-func (e *IncompleteError) Error() string { return "not all groups are known: " + e.Reason }
+func (e *IncompleteError) Error() string {
+	if e.Claims {
+		return "not all claims are known: " + e.Reason
+	}
+	return "not all groups are known: " + e.Reason
+}
 
 // Is makes it an ErrRejected, too.
 func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it

@@ -154,6 +154,43 @@ func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
 	}
 }
 
+// An attribute that cannot be kept as it is must not be left out: a deny for it would be skipped, and people write some of theirs.
+func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
+	for _, tt := range []struct {
+		what    string
+		lines   []string
+		because string // "": she gets in
+	}{
+		{"one", []string{"team: red"}, ""},
+		{"none", nil, ""},
+		{"two", []string{"team: red", "team: blue"}, ""},
+		{"a line end", []string{"team: red\n"}, "the attribute team has a value that is no text of one line"},
+		{"a line end in one of two", []string{"team: red", "team: b\nlue"}, "no text of one line"},
+		{"no text", []string{"team: \xff"}, "no text of one line"},
+		{"a long one", []string{"team: " + strings.Repeat("x", 1<<10+1)}, "more than 1024 bytes"},
+		{"many", slices.Repeat([]string{"team: red"}, 101), "101 values"},
+		{"one in another language", []string{"team: red", "team;lang-fr: rouge"}, ""},
+		{"a part of many", []string{"team;range=0-1499: red"}, "is cut"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			f := newFake(t)
+			f.binds["CN=Ann,DC=corp"] = 0
+			f.person(tt.lines...)
+			var log strings.Builder
+			options := f.options()
+			options.User.Attributes, options.Log = map[string]string{"team": "team"}, slog.New(slog.NewTextHandler(&log, nil))
+			v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			incomplete, ok := errors.AsType[*identity.IncompleteError](err)
+			switch {
+			case tt.because == "" && err != nil:
+				t.Error(err)
+			case tt.because != "" && (!ok || !incomplete.Claims || !strings.Contains(incomplete.Reason, tt.because) || !strings.Contains(log.String(), "refused: not all claims are known")):
+				t.Errorf("%v %v, the log: %s", v.Principal, err, log.String())
+			}
+		})
+	}
+}
+
 // Groups in groups take one search for each level, and not one for each group.
 func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	for _, by := range []string{"entryDN", "distinguishedName"} {

@@ -418,6 +418,12 @@ func memberOf(e *ldap.Entry) ([]string, error) {
 	return e.GetEqualFoldAttributeValues("memberOf"), nil
 }
 
+// isCut reports whether the name is that of a part of an attribute with many values.
+func isCut(name, attribute string) bool {
+	before, options, _ := strings.Cut(name, ";")
+	return strings.EqualFold(before, attribute) && strings.HasPrefix(strings.ToLower(options), "range=")
+}
+
 // canonicalDN is the same for every way to write one DN.
 func canonicalDN(text string) string {
 	at, err := dn.Parse(text)

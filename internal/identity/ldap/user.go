@@ -155,6 +155,11 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 		d.log.Info("refused: the entry is not in use", "dn", u.entry.DN, "because", why)
 		return nil, &identity.DisabledError{Why: why}
 	}
+	claims, err := d.claims(u.entry)
+	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
+		d.log.Warn("refused: not all claims are known", "dn", u.entry.DN, "because", incomplete.Reason)
+		return nil, err
+	}
 	groups, err := d.groups(c, u)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
 		d.log.Warn("refused: not all groups are known", "dn", u.entry.DN, "because", incomplete.Reason)
@@ -164,7 +169,7 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 		return nil, fmt.Errorf("searching groups of %s: %w", u.entry.DN, err)
 	}
 	who := policy.Principal{
-		Kind: policy.User, Name: u.name, Source: d.source, ID: u.id, Groups: groups, Claims: d.claims(u.entry),
+		Kind: policy.User, Name: u.name, Source: d.source, ID: u.id, Groups: groups, Claims: claims,
 	}
 	return who.Indexed(), nil
 }
@@ -176,15 +181,23 @@ const (
 )
 
 // claims are the attributes that were asked for: text, or a list where there are several values.
-// One with a value that is no text, or beyond the bounds, is left out as a whole: a condition that reads it fails.
-func (d *Directory) claims(e *ldap.Entry) map[string]any {
+// One with a value that is no text, or beyond the bounds, is an IncompleteError. It must not be left out: a deny for ${claims.x},
+// or that asks has(claims.x) first, would be skipped, and some attributes people write themselves.
+func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	for attribute, name := range d.o.User.Attributes {
 		values := slices.Clone(e.GetEqualFoldAttributeValues(attribute))
 		unusable := func(v string) bool {
 			return len(v) > maxValue || !utf8.ValidString(v) || strings.IndexFunc(v, unicode.IsControl) >= 0
 		}
-		if len(values) == 0 || len(values) > maxValues || slices.ContainsFunc(values, unusable) {
+		switch {
+		case slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
+			return nil, identity.IncompleteClaims("the list of values of %s is cut", attribute)
+		case len(values) > maxValues:
+			return nil, identity.IncompleteClaims("the attribute %s has %d values, and the limit is %d", attribute, len(values), maxValues)
+		case slices.ContainsFunc(values, unusable):
+			return nil, identity.IncompleteClaims("the attribute %s has a value that is no text of one line, or has more than %d bytes", attribute, maxValue)
+		case len(values) == 0:
 			continue
 		}
 		if claims == nil {
@@ -197,7 +210,7 @@ func (d *Directory) claims(e *ldap.Entry) map[string]any {
 			claims[name], _ = policy.CanonicalClaim(values)
 		}
 	}
-	return claims
+	return claims, nil
 }
 
 // valueInDN returns the value of an attribute in the first part of a DN; "" if it is not there.

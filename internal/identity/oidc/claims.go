@@ -132,9 +132,9 @@ func (p *Provider) conditions(claims map[string]any) error {
 
 // principal makes a principal of verified claims.
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
-	kept, bad := p.keep(claims)
-	if bad != "" {
-		return nil, no(claims, "its claim %s cannot be kept: a number in it is out of range", bad)
+	kept, why := p.keep(claims)
+	if why != "" {
+		return nil, incomplete(claims, identity.IncompleteClaims("%s", why))
 	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" || !readable(subject) {
@@ -157,9 +157,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	}
 	var reason string
 	if who.Groups, reason = p.groupsOf(claims); reason != "" {
-		refused := no(claims, "not all groups are known: %s", reason)
-		refused.incomplete = reason
-		return nil, refused
+		return nil, incomplete(claims, identity.Incomplete("%s", reason))
 	}
 	return who.Indexed(), nil
 }
@@ -177,15 +175,22 @@ func (p *Provider) identify(claims map[string]any, subject string) string {
 }
 
 // keep returns the claims that are kept, with the types that they have in the token: a rule can tell 1 from "1". A claim
-// with a text in it that is not what the issuer wrote is not there. Bad is one that could not be kept as it is.
-func (p *Provider) keep(claims map[string]any) (kept map[string]any, bad string) {
+// that cannot be kept as it is must not be left out, since a deny that asks has(claims.x) first would be skipped, and
+// who pushes a branch may choose what is in its name. Why names it.
+func (p *Provider) keep(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
-		if v := c.of(claims); allReadable(v) {
-			found[name] = v
+		v := c.of(claims)
+		if !allReadable(v) {
+			return nil, fmt.Sprintf("%s has a character in it that cannot be read, or a line end", c.text)
 		}
+		found[name] = v
 	}
-	return policy.CanonicalClaims(found)
+	kept, bad := policy.CanonicalClaims(found)
+	if bad != "" {
+		return nil, bad + " has a number in it that is out of range"
+	}
+	return kept, ""
 }
 
 // allReadable says whether all texts in a value are readable.
@@ -208,6 +213,13 @@ func allReadable(v any) bool {
 func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject)}
+}
+
+// incomplete is a refusal whose reason the holder is told.
+func incomplete(claims map[string]any, why error) *refusal {
+	refused := no(claims, "%s", why)
+	refused.incomplete = why
+	return refused
 }
 
 // canonical says whether a text can be a name: it looks like no other, and fits.

@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -82,6 +83,25 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A claim that cannot be kept as it is must not be left out: who names a branch could else skip a deny that asks has(claims.ref).
+func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		ref  any
+		kept bool
+	}{
+		{"main", true}, {nil, true}, {[]string{"a", "b"}, true}, {7, true},
+		{"main\n", false}, {"a\ufffdb", false}, {[]string{"a", "b\x00"}, false}, {claims{"a\n": 1}, false}, {json.Number("1e999"), false},
+	} {
+		i := newIssuer(t)
+		p := i.provider(func(o *oidc.Options) { o.Claims = []string{"ref"} })
+		v, err := show(t, p, i.token(claims{"ref": tt.ref}))
+		incomplete, ok := errors.AsType[*identity.IncompleteError](err)
+		if tt.kept && err != nil || !tt.kept && (!ok || !strings.Contains(incomplete.Error(), "not all claims are known: ref")) {
+			t.Errorf("%#v: %+v %v", tt.ref, v.Principal, err)
+		}
 	}
 }
 

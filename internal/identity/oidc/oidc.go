@@ -119,8 +119,8 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 	verified, err := p.verify(ctx, raw)
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		p.explain(refused)
-		if refused.incomplete != "" { // the signature is good: its holder may know
-			return identity.Verified{}, identity.Incomplete("%s", refused.incomplete)
+		if refused.incomplete != nil { // the signature is good: its holder may know
+			return identity.Verified{}, refused.incomplete
 		}
 		if _, later := errors.AsType[notYet](err); later {
 			return identity.Verified{}, identity.ErrRejected
@@ -169,7 +169,7 @@ type refusal struct {
 	reason  string
 	subject string // as the token has it, perhaps not verified; "" if it is not known
 
-	incomplete string // why the groups of a token with a good signature are not all known; "": that is not the reason
+	incomplete error // why not all is known of the holder of a token with a good signature; nil: that is not the reason
 }
 
 func (r *refusal) Error() string { return r.reason }
