@@ -485,3 +485,31 @@ func BenchmarkThrottle(b *testing.B) {
 		})
 	}
 }
+
+// leaving is a source that a client does not wait for.
+type leaving struct{ leave context.CancelFunc }
+
+func (l leaving) Authenticate(ctx context.Context, _ identity.Credentials) (identity.Verified, error) {
+	l.leave()
+	<-ctx.Done()
+	return identity.Verified{}, ctx.Err()
+}
+
+// Whoever goes away while his password is hashed has had it hashed: that must not be for nothing.
+func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
+	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10})
+	limited := 0
+	for n := range 20 {
+		ctx, leave := context.WithCancel(t.Context())
+		chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leaving{leave}}}})
+		c := identity.NewCredentials("ann", fmt.Sprint("guess ", n))
+		c.Remote = netip.MustParseAddr("192.0.2.1")
+		if _, err := chain.Authenticate(ctx, c); errors.Is(err, identity.ErrRateLimited) {
+			limited++
+		}
+		leave()
+	}
+	if limited != 10 {
+		t.Errorf("%d of twenty were refused, want 10", limited)
+	}
+}

@@ -123,7 +123,8 @@ type Limiter struct {
 
 	places  places
 	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
-	loading sync.Mutex
+	first   sync.Once                          // begins to read them, unless Run has
+	read    chan struct{}                      // closed when that is over
 	outages outages
 
 	nameSeed, secretSeed, addressSeed maphash.Seed
@@ -163,7 +164,7 @@ func New(o Options) *Limiter {
 	}
 	short := min(shortDelay, o.MaxDelay)
 	l := &Limiter{
-		o: o, limits: limitsOf(o.RefuseUnknownPlaces),
+		o: o, limits: limitsOf(o.RefuseUnknownPlaces), read: make(chan struct{}),
 		pairs:    newCounter(o.MaxFailuresPerPair, o.MaxDelay),
 		atPlace:  newCounter(max(freeAtPlace, o.MaxFailuresPerPair), o.MaxDelay),
 		repeats:  newCounter(freeRepeats, o.MaxDelay),
@@ -233,7 +234,8 @@ type Outcome uint8
 const (
 	Right     Outcome = iota
 	Wrong             // for whatever reason: unknown, wrong, disabled, expired
-	Unchecked         // a source was down, or the client has gone
+	Unchecked         // a source was down
+	Left              // the client has gone, and the check may have been made
 )
 
 // Begin reports whether a password may be checked; the error is an *Error.
@@ -250,20 +252,24 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 		return a, nil
 	}
 	name := l.locate(g, &a)
-	if l.wrong.has(a.secret, a.at, rememberFor) {
-		if err := l.refused(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
-			return a, err
-		}
-		a.charged = asRepeat
-		return a, l.refused(&l.byName, l.repeats.charge(a.secret, a.at))
-	}
 	place := Place{name, PlaceOf(g.From)}
 	settled := l.right.has(a.pair, a.at, rememberFor)
 	a.KnownPlace = settled || l.places.has(a.place, now)
+	repeated := l.wrong.has(a.secret, a.at, rememberFor)
+	tried := !repeated && l.tries.has(a.secret, a.at, sameAttempt)
+	if repeated || !settled && !tried { // before the store is asked: who waits costs nothing
+		if err := l.refused(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
+			return a, err
+		}
+	}
 	if !a.KnownPlace && l.o.PlacesMatter() {
 		a.KnownPlace = l.lookUp(ctx, a.place, place, now)
 	}
-	if l.tries.has(a.secret, a.at, sameAttempt) {
+	if repeated {
+		a.charged = asRepeat
+		return a, l.refused(&l.byName, l.repeats.charge(a.secret, a.at))
+	}
+	if tried {
 		return a, nil
 	}
 	if settled {
@@ -362,9 +368,15 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.takeBack(ctx, g, &a)
 		l.tries.forget(a.secret)
 		l.pairs.forget(a.pair)
+	case o == Left && a.charged == asRepeat: // it stays counted: it was wrong before
 	case a.charged != nothing: // and nobody said whether it is right
 		l.takeBack(ctx, g, &a)
 		l.tries.forget(a.secret)
+		if o == Left {
+			// A hash that has begun is computed to its end, and a directory has been asked: who could have that for nothing
+			// would go on without end.
+			l.sources.add(a.source, a.at)
+		}
 	}
 }
 
@@ -416,10 +428,16 @@ func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 // level returns what the store has counted of a name, as it was read a short while ago.
 func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
-		l.loading.Lock()
-		defer l.loading.Unlock()
-		if l.shared.Load() == nil {
-			l.loadLevels(ctx, now)
+		// Once, for all who wait: where the store hangs, they must not wait one after the other. Run reads again.
+		l.first.Do(func() {
+			go func() {
+				defer close(l.read)
+				l.loadLevels(context.WithoutCancel(ctx), now)
+			}()
+		})
+		select {
+		case <-l.read:
+		case <-ctx.Done():
 		}
 	}
 	return l.cachedLevel(name)

@@ -41,9 +41,11 @@ type Store struct {
 	db func() *store.DB
 
 	mu     sync.Mutex
-	secret []byte                  // of the HMACs; nil: not read yet
-	levels map[mac]ratelimit.Level // of names; never changed, only replaced
-	read   int64                   // when levels were read, in milliseconds
+	secret []byte // of the HMACs; nil: not read yet
+
+	reading sync.Mutex              // held while the database is asked: whoever signs in must not wait for it
+	levels  map[mac]ratelimit.Level // of names; never changed, only replaced
+	read    int64                   // when levels were read, in milliseconds
 }
 
 type mac [macSize]byte
@@ -277,8 +279,8 @@ func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelim
 	if secret == nil {
 		return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	from := int64(0)
 	if s.levels != nil {
 		from = s.read - slack.Milliseconds() // clocks of replicas may differ

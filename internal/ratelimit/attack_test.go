@@ -1,0 +1,109 @@
+package ratelimit_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+)
+
+// shared is a store that answers: it knows a place.
+type shared struct {
+	broken
+	place ratelimit.Place
+}
+
+func (s *shared) KnownPlace(_ context.Context, p ratelimit.Place, _ time.Time) (bool, error) {
+	s.calls++
+	return p == s.place, nil
+}
+
+func (s *shared) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
+}
+
+// A password that was wrong and has become right, as after it was changed, is tried from where its owner signed
+// in before: strangers must not have used up what she has there.
+func TestARepeatedPasswordHasItsPlace(t *testing.T) {
+	l := newLimited(ratelimit.Options{})
+	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
+		t.Fatal(got)
+	}
+	if got := l.try("ann", "tomorrow's", "198.51.100.8"); got != "wrong" {
+		t.Fatal(got)
+	}
+	a, err := l.Begin(t.Context(), ratelimit.Guess{Name: "ann", Secret: "tomorrow's", From: netip.MustParseAddr("198.51.100.8")})
+	if err != nil || !a.KnownPlace {
+		t.Errorf("the second time: known place %t, %v; want one", a.KnownPlace, err)
+	}
+}
+
+// Whoever is past the limit of his source costs no query, whatever names he makes up.
+func TestWhoIsPastTheLimitOfHisSourceCostsNoQuery(t *testing.T) {
+	store := &shared{}
+	l := newLimited(ratelimit.Options{Store: store, PlacesMatter: func() bool { return true }, MaxFailuresPerSource: 10})
+	for n := range 1000 {
+		l.try(fmt.Sprint("name ", n), "guess", "192.0.2.1")
+	}
+	if l.checked > 11 || store.calls > l.checked {
+		t.Errorf("%d guesses were checked, for %d queries", l.checked, store.calls)
+	}
+}
+
+// hanging is a store whose first reading of counts takes as long as it may.
+type hanging struct {
+	broken
+	mu    sync.Mutex
+	reads int
+}
+
+func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelimit.Level, error) {
+	h.mu.Lock()
+	h.reads++
+	h.mu.Unlock()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A store that hangs holds nobody up for longer than it may take to answer once: not one after the other.
+func TestAStoreThatHangsHoldsNobodyUpOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hanging{}
+		l := ratelimit.New(ratelimit.Options{Store: store})
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() {
+				_, _ = l.Begin(context.Background(), ratelimit.Guess{Name: fmt.Sprint("name ", n), Secret: "guess", From: netip.MustParseAddr(addresses(n))})
+			})
+		}
+		all.Wait()
+		if store.reads != 1 {
+			t.Errorf("fifty sign-ins waited for %d readings, want one", store.reads)
+		}
+	})
+}
+
+// Whoever goes away while his password is checked has had it checked: he pays as a source, and nobody
+// else does.
+func TestWhoGoesAwayPaysAsASource(t *testing.T) {
+	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
+	begun := 0
+	for n := range 100 {
+		g := ratelimit.Guess{Name: "ann", Secret: fmt.Sprint(n), From: netip.MustParseAddr("192.0.2.1")}
+		if a, err := l.Begin(t.Context(), g); err == nil {
+			begun++
+			l.End(t.Context(), g, a, ratelimit.Left)
+		}
+	}
+	if begun != 10 {
+		t.Errorf("%d checks were begun, want 10", begun)
+	}
+	if got := l.try("ann", "right", "192.0.2.2"); got != "in" {
+		t.Errorf("ann elsewhere: %s", got)
+	}
+}
