@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,10 +13,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store that answers: it knows a place.
+// shared is a store that answers: it knows a place and the slots of accounts.
 type shared struct {
 	broken
 	place ratelimit.Place
+	slots map[string][]time.Time
 }
 
 func (s *shared) KnownPlace(_ context.Context, p ratelimit.Place, _ time.Time) (bool, error) {
@@ -25,6 +27,18 @@ func (s *shared) KnownPlace(_ context.Context, p ratelimit.Place, _ time.Time) (
 
 func (s *shared) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
 	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
+}
+
+func (s *shared) Claim(_ context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
+	if s.slots == nil {
+		s.slots = make(map[string][]time.Time)
+	}
+	taken := s.slots[account]
+	if len(taken) < slots {
+		s.slots[account] = append(taken, until)
+		return len(taken), 0, nil
+	}
+	return 0, slices.MinFunc(taken, time.Time.Compare).Sub(now), nil
 }
 
 // A password that was wrong and has become right, as after it was changed, is tried from where its owner signed
@@ -52,6 +66,32 @@ func TestWhoIsPastTheLimitOfHisSourceCostsNoQuery(t *testing.T) {
 	}
 	if l.checked > 11 || store.calls > l.checked {
 		t.Errorf("%d guesses were checked, for %d queries", l.checked, store.calls)
+	}
+}
+
+// The waits of a spent budget must not tell whether the directory has a name.
+func TestASpentBudgetTakesAsLongForANameThatNobodyHas(t *testing.T) {
+	took := func(try func(b *ratelimit.Budget) error) (all []time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &shared{}})
+			for range 5 {
+				began := time.Now() // of the bubble: it moves by what was slept, and by nothing else
+				_ = try(b)
+				all = append(all, time.Since(began))
+			}
+			time.Sleep(40 * time.Second)
+			began := time.Now()
+			_ = try(b)
+			all = append(all, time.Since(began))
+		})
+		return all
+	}
+	known := took(func(b *ratelimit.Budget) error {
+		return b.Spend(context.Background(), "ann", false, func() (ratelimit.Verdict, error) { return ratelimit.Refused, nil })
+	})
+	unknown := took(func(b *ratelimit.Budget) error { return b.Pretend(context.Background(), "bob", false) })
+	if !slices.Equal(known, unknown) {
+		t.Errorf("a name that the directory has waits %v, another %v", known, unknown)
 	}
 }
 

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Budget struct {
 	slots   int // of each class
 	outages outages
 	unknown *Budget // of names that nobody has
+	real    *Budget // of which this is the unknown one
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
@@ -70,6 +72,9 @@ func NewBudget(o BudgetOptions) *Budget {
 	b := newBudget(o)
 	o.Store = nil
 	b.unknown = newBudget(o)
+	if b.o.Store != nil {
+		b.unknown.real = b
+	}
 	return b
 }
 
@@ -228,7 +233,7 @@ func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot i
 	if wait > 0 {
 		return 0, -1, until, &Error{After: wait, Reported: true}
 	}
-	slot, wait, shared := b.claimShared(ctx, key, now, until)
+	slot, wait, shared := b.claimShared(ctx, key, s, now, until)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range s.until {
@@ -247,16 +252,30 @@ func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot i
 	return local, slot, until, nil
 }
 
-// claimShared takes a slot of the store; ok is false if there was no answer.
-func (b *Budget) claimShared(ctx context.Context, key string, now, until time.Time) (slot int, wait time.Duration, ok bool) {
-	if b.o.Store == nil {
-		return -1, 0, false
+// ask takes a slot of the store; ok is false if there was no answer. For a name that nobody has, this
+// process says what the store would say of one that exists.
+func (b *Budget) ask(ctx context.Context, key string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+	switch {
+	case b.o.Store != nil:
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		slot, wait, err := b.o.Store.Claim(ctx, key, b.slots, now, until)
+		return slot, wait, !b.outages.note(err)
+	case b.real != nil && !b.real.outages.failing.Load():
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		free := slices.Min(s.until) - now.UnixMilli()
+		return -1, time.Duration(max(0, free)) * time.Millisecond, true
 	}
+	return -1, 0, false
+}
+
+// claimShared takes a slot of the store; ok is false if there was no answer. For a name that nobody has, it
+// waits as long: else the wait for a budget that is just spent would tell who exists.
+func (b *Budget) claimShared(ctx context.Context, key string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
-		asking, cancel := context.WithTimeout(ctx, storeTimeout)
-		slot, wait, err := b.o.Store.Claim(asking, key, b.slots, now, until)
-		cancel()
-		if b.outages.note(err) {
+		slot, wait, ok := b.ask(ctx, key, s, now, until)
+		if !ok {
 			return -1, 0, false
 		}
 		if wait == 0 || try == claimTries || wait < b.o.Window-claimFresh {
