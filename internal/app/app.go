@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,6 +197,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Senders:           senders(cfg),
 		Open:              cfg.Notifications.Open,
 		TrustedProxies:    cfg.TrustedProxies,
+		PublicHost:        publicHost(cfg.PublicURL),
 		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
 		Notes:             a.notes,
 		Metrics:           a.counts,
@@ -205,6 +208,19 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Now:               a.now,
 		Log:               a.log.Logger,
 	})
+}
+
+// publicHost is the host of the URL that clients know; "" if there is none, or if it is this machine's own
+// name, behind which no proxy is looked for.
+func publicHost(public string) string {
+	u, err := url.Parse(public)
+	if err != nil || u.Hostname() == "localhost" {
+		return ""
+	}
+	if at, err := netip.ParseAddr(u.Hostname()); err == nil && at.IsLoopback() {
+		return ""
+	}
+	return u.Host
 }
 
 // needsRestart names a setting that Reload cannot change, if it was changed.

@@ -93,6 +93,29 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	return at, ""
 }
 
+// silent reports whether a trusted proxy passed on a request with no header that shows it, as nginx does
+// with proxy_pass alone. What shows it is the host: clients ask for tokens at the public URL, and such a proxy
+// writes its own name for us.
+func (s *Server) silent(r *http.Request) bool {
+	if s.PublicHost == "" || r.Header["X-Forwarded-For"] != nil || !s.trusted(peer(r)) {
+		return false
+	}
+	for h := range r.Header {
+		if passedOn(h) {
+			return false // then the address is not known, and that is told
+		}
+	}
+	return !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
+}
+
+// hostname is a host without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
 // maxForwarded is the length of the longest address with quotes, brackets, a zone and a port.
 const maxForwarded = 100
 
@@ -156,13 +179,11 @@ func (s *Server) local(r *http.Request) bool {
 
 // localHost reports whether a Host header names this machine as its own programs do.
 func localHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
+	host = hostname(host)
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
-	at, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	at, err := netip.ParseAddr(host)
 	return err == nil && at.Unmap().IsLoopback()
 }
 

@@ -113,6 +113,38 @@ func TestAddressesBehindProxies(t *testing.T) {
 	}
 }
 
+// nginx with proxy_pass alone sends no header about its client. Its own name for us gives it away.
+func TestASilentProxyIsInTheLog(t *testing.T) {
+	const path = "/token?service=a.example.com"
+	for _, tt := range []struct {
+		what, public string
+		ask          []string
+		told         bool
+	}{
+		{"nginx with proxy_pass alone", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001"}, true},
+		{"by a name", "auth.example.com:8443", []string{"From", "127.0.0.1:1", "Host", "tidewaiter:5001"}, true},
+		{"by an address of IPv6", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "[::1]"}, true},
+		{"with the client's address", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001", "X-Forwarded-For", "198.51.100.3"}, false},
+		{"with another header, which has a line of its own", "auth.example.com", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001", "X-Real-IP", "198.51.100.3"}, false},
+		{"a client on the proxy's machine", "auth.example.com:8443", []string{"From", "127.0.0.1:1", "Host", "AUTH.example.com:8443"}, false},
+		{"one that is no proxy", "auth.example.com", []string{"From", "192.0.2.7:1", "Host", "127.0.0.1:5001"}, false},
+		{"no public URL", "", []string{"From", "127.0.0.1:1", "Host", "127.0.0.1:5001"}, false},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			h := newHarness(t, func(o *server.Options, live *issuer.Live) {
+				trusting(o, live)
+				o.PublicHost = tt.public
+			})
+			if got := h.ask("GET", path, "", tt.ask...); got.Status != 200 {
+				t.Fatalf("status %d", got.Status)
+			}
+			if told := strings.Contains(h.log.String(), "kind=silent_proxy"); told != tt.told {
+				t.Errorf("the log: %s", h.log)
+			}
+		})
+	}
+}
+
 // What reads an address that is not known opens nothing: a deny applies, an allow does not.
 func TestAnUnknownAddressOpensNothing(t *testing.T) {
 	conditions := when.NewCompiler()

@@ -24,6 +24,7 @@ const (
 	untrustedProxy    refusal = "untrusted_proxy"
 	tooManyScopes     refusal = "too_many_scopes"
 	unknownAddress    refusal = "unknown_address"
+	silentProxy       refusal = "silent_proxy"
 	noEvents          refusal = "no_events"
 	badRequest        refusal = "bad_request"
 )
@@ -38,6 +39,7 @@ var messages = map[refusal]string{
 	droppedPassword:   "a client named its account but no password arrived: let the proxy pass on the header Authorization",
 	untrustedProxy:    "X-Forwarded-For ignored, the peer is not a trusted proxy: if it is your proxy, name it in trusted_proxies",
 	unknownAddress:    "the address of a client is not known, so conditions on request.ip fail: let the proxy write the client's address into X-Forwarded-For",
+	silentProxy:       "a trusted proxy passes on a request and does not say whose, so all its clients share its address: let it write the client's address into X-Forwarded-For",
 	noEvents:          "pushes were granted and the registry has reported none of them: set notifications in the registry's config, and see whether they arrive",
 	tooManyScopes:     "a client asked for more scopes than a request may have, and the first were answered: let it ask in several requests",
 	badRequest:        "request not understood",

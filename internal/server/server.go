@@ -30,6 +30,7 @@ type Options struct {
 	Senders        []Sender       // registries that may post events
 	Open           bool           // anybody may post events
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	PublicHost     string         // of the URL that clients know; "": not known, or clients are on this machine
 	AllowedOrigins []string       // of web pages that may ask for tokens
 	Pause          time.Duration  // before somebody is told to be throttled; 0: DefaultPause; negative: none
 

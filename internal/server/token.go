@@ -23,6 +23,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if s.crossOrigin(w, r) {
 		return nil
 	}
+	if s.silent(r) {
+		s.note(r, silentProxy, "host", brief(r.Host))
+	}
 	req, err := s.decodeTokenRequest(w, r)
 	if err != nil {
 		s.Metrics.Tokens.WithLabelValues(outcome(err)).Inc()
