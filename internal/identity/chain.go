@@ -161,7 +161,11 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 		case incomplete(err):
 			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, ErrRateLimited):
-			return Verified{}, err // by the source: a directory's budget is spent
+			// By the source: a directory's budget is spent. Those behind it are asked about names that nobody has.
+			if outage := c.lookUp(ctx, shown, c.sources[i+1:]); outage != nil {
+				return Verified{}, outage
+			}
+			return Verified{}, err
 		case !errors.Is(err, ErrRejected):
 			return Verified{}, unavailable(s.Name, err)
 		case !guessable(shown.Kind):
@@ -189,12 +193,8 @@ func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source,
 	if shown.Kind != Password {
 		return ErrRejected
 	}
-	for i := range unasked {
-		if d, ok := unasked[i].Authenticator.(DummyLookup); ok && unasked[i].takes(Password) {
-			if err := d.DummyLookup(ctx, shown); err != nil && ctx.Err() != nil {
-				return unavailable(unasked[i].Name, err)
-			}
-		}
+	if err := c.lookUp(ctx, shown, unasked); err != nil {
+		return err
 	}
 	if hashed || len(c.dummies) == 0 {
 		return ErrRejected
@@ -205,6 +205,18 @@ func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source,
 		return unavailable("password check", err)
 	}
 	return ErrRejected
+}
+
+// lookUp spends the lookups of sources that were not asked. It fails only where the client has gone.
+func (c *Chain) lookUp(ctx context.Context, shown Credentials, unasked []Source) error {
+	for i := range unasked {
+		if d, ok := unasked[i].Authenticator.(DummyLookup); ok && unasked[i].takes(Password) {
+			if err := d.DummyLookup(ctx, shown); err != nil && ctx.Err() != nil {
+				return unavailable(unasked[i].Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is ErrUnknown if there is

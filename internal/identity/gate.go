@@ -86,7 +86,7 @@ func (g gate) guess(ctx context.Context, c Credentials, verify func(context.Cont
 		outcome = ratelimit.Right
 	case errors.Is(err, ErrRejected):
 		outcome = ratelimit.Wrong
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(err, ErrRateLimited), errors.Is(ctx.Err(), context.Canceled):
 		outcome = ratelimit.Left
 	}
 	g.limiter.End(ctx, guess, attempt, outcome)

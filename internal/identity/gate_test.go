@@ -486,6 +486,34 @@ func BenchmarkThrottle(b *testing.B) {
 	}
 }
 
+// spent is a source that may not check any more passwords of a name for a while.
+type spent struct{ asked *int }
+
+func (s spent) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	*s.asked++
+	return identity.Verified{}, &identity.RateLimitedError{After: time.Minute}
+}
+
+// A directory is searched before its budget is known to be spent: that, too, is bounded for each source. The
+// name and its owner pay nothing, since nobody looked at the password.
+func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
+	asked := 0
+	chain := identity.NewChain(identity.Options{
+		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10}),
+		Sources: []identity.Source{{Name: "ldap:corp", Authenticator: spent{&asked}}},
+	})
+	for n := range 100 {
+		c := identity.NewCredentials("ann", fmt.Sprint("guess ", n))
+		c.Remote = netip.MustParseAddr("192.0.2.1")
+		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRateLimited) {
+			t.Fatal(err)
+		}
+	}
+	if asked > 11 {
+		t.Errorf("the directory was asked %d times, want ten", asked)
+	}
+}
+
 // leaving is a source that a client does not wait for.
 type leaving struct{ leave context.CancelFunc }
 

@@ -235,7 +235,7 @@ const (
 	Right     Outcome = iota
 	Wrong             // for whatever reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
-	Left              // the client has gone, and the check may have been made
+	Left              // the client has gone, or a source's own limit binds: nobody says, and there was work to be done
 )
 
 // Begin reports whether a password may be checked; the error is an *Error.

@@ -164,7 +164,7 @@ func TestTheBudgetDoesNotTellWhoExists(t *testing.T) {
 	o := lockingAfter(t, "5")
 	r := newReplicas(t, o, 4, 1)
 	answers := func(name string) (list []string) {
-		for i, guess := range []string{"a", "a", "b", "b", "c", "a", "d"} {
+		for i, guess := range []string{"a", "a", "b", "b", "c", "c", "a", "d"} {
 			list = append(list, r.signIn(0, name, guess, fmt.Sprintf("203.0.113.%d", i)))
 		}
 		r.clock.advance(2 * time.Minute)

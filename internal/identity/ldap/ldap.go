@@ -113,11 +113,13 @@ type Directory struct {
 	pool    *pool
 	flights flights
 	dummies flights // of names that this directory is not asked for
-	memory  *memory
-	binds   binds
-	log     *slog.Logger
-	now     func() time.Time
-	byDN    atomic.Int32 // of the attributes of that name, the one that found entries
+	// pretences are of names that nobody has, where there is a budget
+	pretences flights
+	memory    *memory
+	binds     binds
+	log       *slog.Logger
+	now       func() time.Time
+	byDN      atomic.Int32 // of the attributes of that name, the one that found entries
 }
 
 // New checks the settings, and reads the files that they name; the error is Problems, with all

@@ -74,16 +74,14 @@ func (m *memory) recall(k key) (identity.Verified, error, bool) {
 	return identity.Verified{}, nil, false
 }
 
-// pretend reports whether a password for a name that nobody has is to be counted, and remembers it as long
-// as a wrong one.
-func (m *memory) pretend(k key) bool {
-	now := m.now()
-	if span, ok := m.unknown.Get(k); ok && span.Holds(now) {
-		return false
-	}
-	m.unknown.Add(k, clock.For(now, refusedFor))
-	return true
+// pretended reports whether a password for a name that nobody has was counted a short while ago.
+func (m *memory) pretended(k key) bool {
+	span, ok := m.unknown.Get(k)
+	return ok && span.Holds(m.now())
 }
+
+// pretend remembers one that was counted, as long as a wrong one.
+func (m *memory) pretend(k key) { m.unknown.Add(k, clock.For(m.now(), refusedFor)) }
 
 // keep remembers an answer. What is none, because a server was down, is asked again.
 func (m *memory) keep(k key, v identity.Verified, err error) {

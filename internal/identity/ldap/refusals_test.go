@@ -26,6 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
@@ -306,5 +307,54 @@ func TestAFloodOfNamesWaitsForItself(t *testing.T) {
 	}
 	if got, want := searched[:4], []string{"flood-0", "ann", "flood-1", "bob"}; !slices.Equal(got, want) {
 		t.Errorf("looked up first: %q, want %q", got, want)
+	}
+}
+
+// Past the budget of a name, too: what a refusal costs must not tell who exists.
+func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
+	var delays, questions atomic.Int64
+	directory := staff(t)
+	options := directory.options()
+	options.Sleep = func(context.Context, time.Duration) error { delays.Add(1); return nil }
+	options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 4, Window: time.Hour})
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		questions.Add(1)
+		_ = json.NewEncoder(w).Encode(external.Answer{Answer: external.Unknown})
+	}))
+	t.Cleanup(service.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	asked, err := external.New(external.Options{
+		Name: "shop", URL: service.URL,
+		Sleep: func(context.Context, time.Duration) error { questions.Add(1); return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
+		{Name: "external:shop", Authenticator: asked, Remote: true},
+	}})
+	now := func() work {
+		nothings := directory.count(" base ")
+		return work{
+			Searches: directory.count("dc=corp"), Binds: directory.count("bind ") + nothings,
+			Delays: nothings - int(delays.Load()), Questions: int(questions.Load()),
+		}
+	}
+	for _, name := range []string{"ann", "nobody"} {
+		for n, want := range []error{identity.ErrRejected, identity.ErrRejected, identity.ErrRateLimited, identity.ErrRateLimited} {
+			before := now()
+			if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, fmt.Sprint("guess ", n))); !errors.Is(err, want) {
+				t.Errorf("%s, guess %d: %v, want %v", name, n+1, err, want)
+			}
+			after := now()
+			got := work{
+				Searches: after.Searches - before.Searches, Binds: after.Binds - before.Binds,
+				Delays: after.Delays - before.Delays, Questions: after.Questions - before.Questions,
+			}
+			if want := (work{Searches: 1, Binds: 1, Questions: 1}); got != want {
+				t.Errorf("%s, guess %d costs %+v, want %+v", name, n+1, got, want)
+			}
+		}
 	}
 }

@@ -36,6 +36,11 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 		}
 		return err
 	}); err != nil {
+		if errors.Is(err, ratelimit.ErrLimited) { // nothing was sent, and a name that nobody has costs a bind
+			if outage := d.dummyBind(ctx); outage != nil {
+				return nil, "", outage
+			}
+		}
 		return nil, "", err
 	}
 	u.bound = true
@@ -117,12 +122,24 @@ func (d *Directory) bind(ctx context.Context, c *conn, dn, secret string, knownP
 }
 
 // SpendUnknown counts a password for a name that nobody has as Authenticate counts one for a name that
-// this directory has: the same one again within a minute does not count.
+// this directory has: the same one again within a minute does not count, nor does it at the same moment. One that
+// was refused for the budget is not remembered: it would be answered otherwise the next time.
 func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) error {
-	if d.o.Budget == nil || !d.memory.pretend(d.memory.key(c.Name, c.Secret.Reveal())) {
+	if d.o.Budget == nil {
 		return nil
 	}
-	return d.o.Budget.Pretend(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
+	k := d.memory.key(c.Name, c.Secret.Reveal())
+	_, err := d.pretences.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+		if d.memory.pretended(k) {
+			return identity.Verified{}, nil
+		}
+		err := d.o.Budget.Pretend(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
+		if err == nil {
+			d.memory.pretend(k)
+		}
+		return identity.Verified{}, err
+	})
+	return err
 }
 
 // bindFirst binds as whom the template names, and lets him read his own entry and groups.
