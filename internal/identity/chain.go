@@ -112,7 +112,7 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 		return Verified{}, err
 	}
 	if !shown.acceptable() {
-		return Verified{}, ErrRejected
+		return Verified{}, Rejected("the name or the password is longer than any, or has a character that none has")
 	}
 	v, err := c.gate.pass(ctx, shown, c.ask)
 	if err == nil {
@@ -172,7 +172,11 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			return Verified{}, err
 		}
 		_, hashes := s.Authenticator.(Dummy)
-		return Verified{}, c.reject(ctx, shown, c.sources[i+1:], hashes)
+		reason := Reason(err)
+		if reason == "" {
+			reason = "the password is wrong"
+		}
+		return Verified{}, c.reject(ctx, shown, c.sources[i+1:], hashes, s.Name+": "+reason)
 	}
 	if shown.Kind == Password {
 		for i := range c.sources {
@@ -183,28 +187,28 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			}
 		}
 	}
-	return Verified{}, c.reject(ctx, shown, nil, false)
+	return Verified{}, c.reject(ctx, shown, nil, false, "no source knows it")
 }
 
 // reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It spends what
-// any other refusal of this password would have cost and this one has not, and returns ErrRejected:
+// any other refusal of this password would have cost and this one has not, and returns Rejected(reason):
 // a hash, and the lookups of the sources that were not asked, as one before them knew the name.
-func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source, hashed bool) error {
+func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source, hashed bool, reason string) error {
 	if shown.Kind != Password {
-		return ErrRejected
+		return Rejected(reason)
 	}
 	if err := c.lookUp(ctx, shown, unasked); err != nil {
 		return err
 	}
 	if hashed || len(c.dummies) == 0 {
-		return ErrRejected
+		return Rejected(reason)
 	}
 	// One name always costs the same, as if it were known to one of the sources.
 	dummy := c.dummies[maphash.String(c.seed, shown.Name)%uint64(len(c.dummies))]
 	if err := dummy(ctx, shown); err != nil && !errors.Is(err, ErrRejected) {
 		return unavailable("password check", err)
 	}
-	return ErrRejected
+	return Rejected(reason)
 }
 
 // lookUp spends the lookups of sources that were not asked. It fails only where the client has gone.

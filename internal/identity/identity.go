@@ -130,6 +130,33 @@ type Generations interface {
 	FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, generation string, err error)
 }
 
+// Rejected returns an ErrRejected that carries the true reason, for the log and the journal. Its text is that of
+// ErrRejected: the client is told the same for every reason.
+func Rejected(reason string) error { return &rejectedError{ErrRejected, reason} }
+
+// NeverValid is Rejected for an ErrNeverValid.
+func NeverValid(reason string) error { return &rejectedError{ErrNeverValid, reason} }
+
+// Reason returns why a credential was rejected, as far as its source told: "the password is wrong", "it is
+// disabled". It is for the log and the journal, never for the client.
+func Reason(err error) string {
+	if e, ok := errors.AsType[*rejectedError](err); ok {
+		return e.reason
+	}
+	if e, ok := errors.AsType[*DisabledError](err); ok {
+		return e.Why
+	}
+	return ""
+}
+
+type rejectedError struct {
+	kind   error // ErrRejected or ErrNeverValid
+	reason string
+}
+
+func (e *rejectedError) Error() string { return ErrRejected.Error() }
+func (e *rejectedError) Unwrap() error { return e.kind }
+
 // DisabledError means that somebody is known by that name who cannot sign in. From a source it is an ErrRejected. A chain
 // wraps it together with ErrUnknown, for who only asks whether there is somebody.
 type DisabledError struct {

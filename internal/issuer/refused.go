@@ -50,6 +50,9 @@ func refusal(err error) string {
 	case isMisplaced:
 		return misplaced.Error()
 	case errors.Is(err, identity.ErrRejected):
+		if reason := identity.Reason(err); reason != "" {
+			return "unknown or wrong: " + reason
+		}
 		return "unknown or wrong"
 	case errors.Is(err, identity.ErrRateLimited):
 		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -29,7 +30,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 	switch c.Kind {
 	case identity.Password:
 		if strings.HasPrefix(c.Name, RobotPrefix) {
-			return identity.Verified{}, identity.ErrRejected // their secrets are no passwords
+			return identity.Verified{}, identity.Rejected("no robot's secret has this form")
 		}
 		if !validName(c.Name) {
 			return identity.Verified{}, identity.ErrUnknown
@@ -53,7 +54,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 	}
 	v, err := a.answer(ctx, w, c)
 	if errors.Is(err, errStale) {
-		return identity.Verified{}, identity.ErrRejected
+		return identity.Verified{}, identity.Rejected("the token or the account has ended, or was not used for too long")
 	}
 	if err == nil {
 		a.warm.put(k, w, epoch)
@@ -74,7 +75,7 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 		return identity.Verified{}, errStale // unless what it was made with was used meanwhile
 	}
 	if w.use == Refresh && w.registry != c.Registry {
-		return identity.Verified{}, identity.ErrRejected
+		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
 	if idle := a.idle(w.use); idle > 0 && now.UnixMilli()-max(w.used.Load(), w.created) > idle.Milliseconds() {
 		return identity.Verified{}, errStale // unless it was used elsewhere
@@ -89,13 +90,13 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 		p := s.principal
 		switch {
 		case errors.Is(err, identity.ErrUnknown):
-			return identity.Verified{}, identity.ErrRejected
+			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token is gone"))
 		case err != nil:
 			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)
 		case c.Name != "" && c.Name != p.Name:
-			return identity.Verified{}, identity.ErrRejected
+			return identity.Verified{}, identity.Rejected("the token is somebody else's")
 		case !w.basis.of(s.generation):
-			return identity.Verified{}, identity.ErrRejected // the password was changed since
+			return identity.Verified{}, identity.Rejected("the password was changed since the token was made")
 		}
 		v.Principal = narrowed(p, w.limits)
 	}
@@ -136,7 +137,11 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 	secret := c.Secret.Reveal()
 	if !r.live(a.o.Now()) || r.hash == "" {
 		// Never compared: a password that is right would be remembered, and the next refusal be faster.
-		return nil, refused(a.o.Hashing.DummyFor(ctx, requester(c), r.hash, secret))
+		err := refused(a.o.Hashing.DummyFor(ctx, requester(c), r.hash, secret))
+		if errors.Is(err, identity.ErrRejected) {
+			err = identity.Rejected(r.ended(a.o.Now()))
+		}
+		return nil, err
 	}
 	if err := a.o.Hashing.CompareFor(ctx, requester(c), r.hash, secret); err != nil {
 		return nil, refused(err)
@@ -148,6 +153,17 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 		verified: identity.Verified{Principal: r.principal(), Credential: credentialPassword, Until: r.Expires},
 		ends:     r.Expires,
 	}, nil
+}
+
+// ended says why an account cannot sign in with a password.
+func (r *record) ended(now time.Time) string {
+	switch {
+	case r.Disabled:
+		return "it is disabled"
+	case past(r.Expires, now):
+		return "it ended " + when(r.Expires)
+	}
+	return "it has no password"
 }
 
 // requester is for whom a hash is computed: addresses take turns.
@@ -167,11 +183,11 @@ func refused(err error) error {
 func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm, error) {
 	letter, d, ok := parseSecret(c.Secret.Reveal())
 	if !ok || shownAs(letter) != c.Kind {
-		return nil, identity.ErrNeverValid
+		return nil, identity.NeverValid("the token is mistyped, or of another kind")
 	}
 	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
-		return nil, identity.ErrNeverValid // it is random: what was deleted is never made again
+		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued") // it is random
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a token: %w", err)
@@ -186,7 +202,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	}
 	w.used.Store(max(ms(t.Used), a.lastTouch(t.ID)))
 	if letter != letterOf(t.Use) {
-		return nil, identity.ErrRejected
+		return nil, identity.Rejected("the token is of another kind")
 	}
 	if w.rests, err = a.rests(ctx, a.o.DB.Read(), &t); err != nil {
 		return nil, fmt.Errorf("looking up what a token was made with: %w", err)
@@ -197,11 +213,13 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	r, err := findID(ctx, a.o.DB.Read(), t.Owner.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil, identity.ErrRejected
+		return nil, identity.Rejected("the owner of the token is gone")
 	case err != nil:
 		return nil, fmt.Errorf("looking up the owner of a token: %w", err)
-	case !r.live(a.o.Now()), c.Name != "" && c.Name != r.Login():
-		return nil, identity.ErrRejected
+	case !r.live(a.o.Now()):
+		return nil, identity.Rejected(r.ended(a.o.Now()))
+	case c.Name != "" && c.Name != r.Login():
+		return nil, identity.Rejected("the token is somebody else's")
 	}
 	w.ends = sooner(t.Expires, r.Expires)
 	w.verified.Principal, w.verified.Until = narrowed(r.principal(), t.Limits), w.ends
@@ -295,10 +313,8 @@ func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, identity.ErrUnknown
-	case err == nil && r.Disabled:
-		return nil, &identity.DisabledError{Why: "it is disabled"}
 	case err == nil && !r.live(a.o.Now()):
-		return nil, &identity.DisabledError{Why: "it ended " + when(r.Expires)}
+		return nil, &identity.DisabledError{Why: r.ended(a.o.Now())}
 	case err != nil:
 		return nil, fmt.Errorf("looking up an account: %w", err)
 	}

@@ -145,7 +145,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	}
 	secret := c.Secret.Reveal()
 	if !mayAsk(c) {
-		return identity.Verified{}, identity.ErrRejected
+		return identity.Verified{}, identity.Rejected("the service is not asked about such a password")
 	}
 	if err := c.CheckPassword(); err != nil {
 		return identity.Verified{}, err
@@ -165,7 +165,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 		return identity.Verified{}, err
 	case answer.Answer == Rejected:
 		e.refused.note(time.Since(began))
-		return identity.Verified{}, identity.ErrRejected
+		return identity.Verified{}, identity.Rejected("the service rejected it")
 	case answer.Answer == Unknown:
 		e.refused.note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown

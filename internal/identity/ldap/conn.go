@@ -109,7 +109,7 @@ func (c *conn) usable() bool { return !c.ldap.IsClosing() }
 // done here, and a client that signs in by itself would use them all up before anybody notices.
 func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
-		return identity.ErrRejected // either would be "nobody", and succeed
+		return identity.Rejected("the password is empty") // either would be "nobody", and succeed
 	}
 	// The control asks for what a password policy has to say. OpenLDAP lets somebody bind whose password was reset, and then refuses
 	// everything but a change of it.
@@ -124,7 +124,7 @@ func (c *conn) bind(dn, secret string) error {
 		ldap.LDAPResultUnwillingToPerform,       // disabled, to 389
 		ldap.LDAPResultInsufficientAccessRights, // it may not bind
 	) {
-		return identity.ErrRejected
+		return identity.Rejected("the directory refused the password: it is wrong, or the entry is locked or has ended")
 	}
 	if err != nil {
 		return fmt.Errorf("binding: %w", err)

@@ -91,7 +91,7 @@ func (d *Directory) isHim(c *conn, u *user) error {
 		return nil
 	}
 	d.log.Warn("refused: who bound is not the entry that has the name", "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", said.AuthzID))
-	return identity.ErrRejected
+	return identity.Rejected("who bound is not the entry that has the name")
 }
 
 // loginAttribute is what Active Directory answers who is bound with, behind the domain.
@@ -202,7 +202,7 @@ func (d *Directory) free(ctx context.Context, name string) error {
 		return fmt.Errorf("looking whose name %q is: %w", name, err)
 	case taken:
 		d.log.Warn("refused: the name belongs to another source", "name", name)
-		return identity.ErrRejected
+		return identity.Rejected("the name belongs to another source")
 	}
 	return nil
 }

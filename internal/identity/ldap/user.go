@@ -46,7 +46,7 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 		return nil, identity.ErrUnknown
 	case errors.Is(err, errTooMany) || err == nil && len(entries) > 1:
 		d.log.Warn("refused: more than one entry has the name", "name", name)
-		return nil, identity.ErrRejected
+		return nil, identity.Rejected("more than one entry has the name")
 	case err != nil:
 		return nil, fmt.Errorf("searching people: %w", err)
 	case len(entries) == 0:
@@ -61,7 +61,7 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 	}
 	if err != nil {
 		d.log.Warn("refused: an entry does not say who it is", "dn", u.entry.DN, "error", err)
-		return nil, identity.ErrRejected
+		return nil, identity.Rejected("the entry does not say who it is")
 	}
 	return u, nil
 }

@@ -100,7 +100,7 @@ func (p *Provider) Run(ctx context.Context) {
 // Authenticate verifies an ID token. It is ErrUnknown for anything else and for a token that another
 // issuer made or that is for another audience, ErrRejected for one that does not hold, and an outage if
 // the key that the token names is not known and the issuer cannot be asked for it. Why a token is
-// refused is in the log, and only there.
+// refused is in the log and the journal, and only there.
 func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
@@ -110,7 +110,7 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 	}
 	raw := trim(c.Secret.Reveal())
 	if len(raw) > identity.MaxToken {
-		return identity.Verified{}, identity.ErrNeverValid
+		return identity.Verified{}, identity.NeverValid("the ID token is longer than any")
 	}
 	remembered := p.memory.key(raw)
 	if v, ok := p.memory.recall(remembered); ok {
@@ -123,9 +123,9 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 			return identity.Verified{}, refused.incomplete
 		}
 		if _, later := errors.AsType[notYet](err); later {
-			return identity.Verified{}, identity.ErrRejected
+			return identity.Verified{}, identity.Rejected(refused.reason)
 		}
-		return identity.Verified{}, identity.ErrNeverValid
+		return identity.Verified{}, identity.NeverValid(refused.reason)
 	}
 	if err == nil {
 		p.memory.keep(remembered, verified)
