@@ -83,7 +83,26 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 		return nil, err
 	}
 	s.metrics, s.config = "http://"+metrics, config
-	return s, nil
+	return s, s.await(ctx, metrics)
+}
+
+// await waits until the server listens at another of its addresses: it opens them one after the other.
+func (s *server) await(ctx context.Context, address string) error {
+	try := time.NewTicker(time.Millisecond)
+	defer try.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case err := <-s.ended:
+			return fmt.Errorf("the server ended before it listened at %s: %w\n%s", address, err, s.said())
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-try.C:
+		}
+	}
 }
 
 // tell runs a command of Tidewaiter's beside the server, and returns what it prints.

@@ -39,6 +39,7 @@ type one struct {
 	hash    string // of the password "pw"
 	signer  jose.Signer
 	issuer  string
+	keys    string // the file with the issuer's keys
 	shop    string
 	answers map[string]string // of the external source: name -> answer
 	fixed   []*caller
@@ -63,15 +64,11 @@ func newOne(t *testing.T) *one {
 		t.Fatal(err)
 	}
 	keys, _ := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/keys" {
-			_, _ = w.Write(keys)
-			return
-		}
-		_, _ = fmt.Fprintf(w, `{"issuer": %q, "jwks_uri": %q}`, o.issuer, o.issuer+"/keys")
-	}))
-	t.Cleanup(issuer.Close)
-	o.issuer = issuer.URL
+	// From a file: on a busy machine an issuer may answer too late, and that would be an outage.
+	o.issuer, o.keys = "https://issuer.example.com", filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(o.keys, keys, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			Name string
@@ -169,9 +166,9 @@ registries:
 identity:
   - accounts: {}
   - htpasswd: { entries: [`+entry("root")+`, `+entry("hana")+`], groups: { tidewaiter-admins: [root], "dév": [hana], dev ops: [hana] }, claims: { hana: { list: [a, "3"], team: [a/b] } } }
-  - external: { name: shop, url: `+o.shop+`, find: true }
-  - oidc: { name: jobs, issuer: `+o.issuer+`, audience: [jobs], principal: "ci:{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
-  - oidc: { name: people, kind: user, issuer: `+o.issuer+`, audience: [people], principal: "{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
+  - external: { name: shop, url: `+o.shop+`, find: true, timeout: 1m }
+  - oidc: { name: jobs, issuer: `+o.issuer+`, jwks_file: `+o.keys+`, audience: [jobs], principal: "ci:{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
+  - oidc: { name: people, kind: user, issuer: `+o.issuer+`, jwks_file: `+o.keys+`, audience: [people], principal: "{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
 policy: { rules: `+string(text)+` }
 `), 0o600)
 	if err != nil {

@@ -36,7 +36,9 @@ func newVersion() *cobra.Command {
 }
 
 // String is the line that version and --version print.
-func (b build) String() string { return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform) }
+func (b build) String() string {
+	return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform)
+}
 
 // built reads what the linker and the Go toolchain recorded.
 func built() build {
