@@ -49,10 +49,10 @@ func (e listEntry) matches(r listRequest) bool {
 	if e.ip != nil {
 		network, err := netip.ParsePrefix(*e.ip)
 		if err != nil {
-			addr := netip.MustParseAddr(*e.ip)
+			addr := netip.MustParseAddr(*e.ip).Unmap() // to net.IPNet, as docker_auth has it, both are one
 			network = netip.PrefixFrom(addr, addr.BitLen())
 		}
-		if !network.Contains(r.ip) {
+		if !network.Contains(r.ip.Unmap()) {
 			return false
 		}
 	}
