@@ -63,6 +63,8 @@ would be now.`,
 				return misused(cmd, "the id of a decision says all by itself: no other scopes and no flags of who asks go with it")
 			}
 			e, err = explainDecision(cmd.Context(), source, id)
+		} else if len(args) == 1 && len(who.given()) == 0 {
+			return misused(cmd, "%q is no id of a decision: the log and the journal have it whole, like 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b. To ask what somebody may do, say who with --as", args[0])
 		} else {
 			e, err = explainAsked(cmd, source, &who, &where, *registry, *filesOnly, args)
 		}
