@@ -68,6 +68,9 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	}
 	var names []string
 	for _, v := range l.values() {
+		if directoryName(v) {
+			return nil, false // a subject is whatever has the name in another spelling, too
+		}
 		name := "user:" + v
 		switch {
 		case l.kind == label:

@@ -369,6 +369,8 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	switch {
 	case program && known.groups && l.key != "groups":
 		return l, false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here", l.key)
+	case program && known.groups && (l.form != oneOf || slices.ContainsFunc(l.values(), directoryName)):
+		return l, false, fmt.Sprintf("ext_auth may give distinguished names in the label %s (CN=Ops,DC=example,DC=com), which are text to docker_auth, and have one spelling in groups here: let it give names without them, and write an entry for each", l.key)
 	case !known.lower:
 		return l, false, ""
 	case program:

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
 // bcrypt is what docker_auth compares passwords with.
@@ -74,6 +76,13 @@ func oneLine(s string) bool {
 	return s != "" && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s)
 }
 
+// directoryName reports whether a text is a distinguished name, which docker_auth compares as text, and Tidewaiter, in subjects and
+// among groups, in whatever spelling.
+func directoryName(text string) bool {
+	name, err := dn.Parse(text)
+	return err == nil && name.Len() > 1
+}
+
 func (i *importer) userLabels(name string, n *yaml.Node) {
 	for _, l := range i.pairs(n) {
 		values := i.texts(l.value)
@@ -83,6 +92,8 @@ func (i *importer) userLabels(name string, n *yaml.Node) {
 			switch known := i.labels[l.name]; {
 			case !oneLine(v):
 				i.problem(resolved(l.value.Content[k]), "a claim is text on one line, and %q is none: write another value in its place, here and in acl", v)
+			case known.groups && directoryName(v):
+				i.problem(resolved(l.value.Content[k]), "the label %s becomes groups, and %q is a distinguished name: it is text to docker_auth, and has one spelling here: write another value in its place, here and in acl", l.name, v)
 			case known.lower && lower != v:
 				i.problem(resolved(l.value.Content[k]), "ldap_auth takes the label %s in lower case, and this user has %q: write %q here, or give the label of ldap_auth another name", l.name, v, lower)
 			}
