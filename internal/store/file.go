@@ -67,44 +67,52 @@ func (f *openFile) logPath() string { return f.path + "-wal" }
 
 // check reports whether the names still lead to what is open. The error is ErrReplaced.
 func (f *openFile) check() error {
+	_, err := f.checked()
+	return err
+}
+
+// checked is check with what is known of the file then. It is nil once the file is closed.
+func (f *openFile) checked() (fs.FileInfo, error) {
 	main, err := os.Stat(f.path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.closed:
-		return nil // whoever uses it now is told that
+		return nil, nil // whoever uses it now is told that
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: %s was deleted or moved away", errGone, f.path)
+		return nil, fmt.Errorf("%w: %s was deleted or moved away", errGone, f.path)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrReplaced, err)
+		return nil, fmt.Errorf("%w: %w", ErrReplaced, err)
 	case !os.SameFile(main, f.main):
-		return fmt.Errorf("%w: %s is another file now", errGone, f.path)
+		return nil, fmt.Errorf("%w: %s is another file now", errGone, f.path)
 	case main.Size() == 0:
-		return fmt.Errorf("%w: %s was emptied", ErrReplaced, f.path)
+		return nil, fmt.Errorf("%w: %s was emptied", ErrReplaced, f.path)
 	}
 	log, err := os.Stat(f.logPath())
 	switch {
 	case err == nil && f.log == nil:
 		f.log = log
 	case err == nil && !os.SameFile(log, f.log):
-		return fmt.Errorf("%w: %s is another file now", errGone, f.logPath())
+		return nil, fmt.Errorf("%w: %s is another file now", errGone, f.logPath())
 	case err != nil && f.log != nil:
-		return fmt.Errorf("%w: %s was deleted or moved away", errGone, f.logPath())
+		return nil, fmt.Errorf("%w: %s was deleted or moved away", errGone, f.logPath())
 	}
-	return nil
+	return main, nil
 }
 
 // look is check with a look into the file, for one that was overwritten in place, as cp does. It says whether the file
 // has become smaller since the last look, which a truncated file has, and one after VACUUM.
 func (f *openFile) look(page int64) (smaller bool, err error) {
-	before := f.size()
-	if err := f.check(); err != nil {
+	info, err := f.checked()
+	if info == nil {
 		return false, err
 	}
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrReplaced, err)
-	}
+	return f.lookInto(info, page)
+}
+
+// lookInto is the rest of look. It takes what was checked: what the name leads to now may be another file.
+func (f *openFile) lookInto(info fs.FileInfo, page int64) (smaller bool, err error) {
+	before := f.size()
 	header, err := f.raw.header()
 	found := f.holdsID(f.page) || f.holdsID(page)
 	f.mu.Lock()

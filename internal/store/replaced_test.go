@@ -148,6 +148,33 @@ func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
+// The look each second must not take a file that was put there meanwhile for the one that is open: all that is written after
+// that would be lost, and nobody would ever say so.
+func TestAFileThatIsReplacedDuringALookIsNoticed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.db")
+	db, err := store.Open(t.Context(), "sqlite:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	write(t, db, "a", 1)
+	err = store.LookAround(db, func() {
+		if err := os.Rename(file, file+".old"); err != nil {
+			t.Error(err)
+		}
+		copyFile(t, file+".old", file)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := db.Write(t.Context(), "a", nothing); !errors.Is(err, store.ErrReplaced) {
+		t.Errorf("a write: %v, want %v", err, store.ErrReplaced)
+	}
+	if err := db.Look(t.Context()); !errors.Is(err, store.ErrReplaced) {
+		t.Errorf("the next look: %v, want %v", err, store.ErrReplaced)
+	}
+}
+
 func TestAFileThatComesBackIsUsedAgain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
