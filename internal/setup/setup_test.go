@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -431,5 +432,26 @@ func root(t *testing.T, r Result) {
 	}
 	if !parsed.IssuesLeaves() || !bytes.Equal(parsed.Bundle(), []byte(read(t, r, Certificate))) {
 		t.Error("the root is none that registries take leaves of")
+	}
+}
+
+// Who could push until now may do everything from now on, if he is called so: that is not done without a word.
+func TestAUserOfTheRegistryWhoBecomesTheAdministratorIsNamed(t *testing.T) {
+	for users, told := range map[string]bool{"admin:x\nann:x\n": true, "ann:x\n": false, "# admin:x\nadmins:x\n": false} {
+		from := t.TempDir()
+		config, passwords := filepath.Join(from, "config.yml"), filepath.Join(from, "htpasswd")
+		for file, text := range map[string]string{config: "http: {addr: \":5000\"}\nauth: {htpasswd: {realm: r, path: htpasswd}}\n", passwords: users} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		result, err := Write(filepath.Join(t.TempDir(), "new"), Options{RegistryConfig: config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.HasPrefix(n, "admin is in the registry's password file") })
+		if named != told || told == (result.Password != nil) {
+			t.Errorf("%q: %q, a password is made: %v", users, result.Notes, result.Password != nil)
+		}
 	}
 }

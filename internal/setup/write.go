@@ -248,6 +248,7 @@ func (w *writer) users(before people) error {
 			text = append(text, '\n')
 		}
 		if slices.Contains(before.names, w.plan.Admin) {
+			w.note("%s is in the registry's password file, and is now the administrator, who may do everything, with the password from there. If others know it, name another one with --admin in a new folder.", w.plan.Admin)
 			return text, nil
 		}
 		secret := newPassword()
