@@ -180,6 +180,9 @@ func (p *Provider) identify(claims map[string]any, subject string) string {
 func (p *Provider) keep(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
+		if why := c.leftOut(claims); why != "" {
+			return nil, why
+		}
 		v := c.of(claims)
 		if !allReadable(v) {
 			return nil, fmt.Sprintf("%s has a character in it that cannot be read, or a line end", c.text)

@@ -44,33 +44,15 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 // leftOut says why the template cannot come to all groups; "" if nothing speaks against it. A claim that is simply not
 // there is no reason: most issuers leave it out for people without groups.
 func (t template) leftOut(claims map[string]any) string {
-	elsewhere, there := claims[claimNames]
-	names, isObject := elsewhere.(map[string]any)
-	if there && elsewhere != nil && !isObject {
-		return fmt.Sprintf("the claim %s is no object", claimNames)
-	}
 	lists := 0
 	for i, piece := range t.pieces {
-		top := piece.claim.path[0]
-		if _, ok := names[top]; ok {
-			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, claimNames)
+		if reason := piece.claim.leftOut(claims); reason != "" {
+			return reason
 		}
-		for name := range claims {
-			if strings.HasPrefix(name, top+":src") { // Entra ID's implicit flow
-				return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, shorten(name))
-			}
-		}
-		if !piece.claim.reachable(claims) {
+		if top := piece.claim.path[0]; !piece.claim.reachable(claims) {
 			return fmt.Sprintf("the claim %s is not where it should be: %s is no object", piece.claim.text, top)
 		}
-		v := piece.claim.of(claims)
-		switch {
-		case v == nil && top == "groups" && truthy(claims[hasGroups]):
-			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, hasGroups)
-		case v == nil && top == groupsDirect:
-			return fmt.Sprintf("the token leaves out %s: GitLab does so above 200 groups", top)
-		}
-		switch v := v.(type) {
+		switch v := piece.claim.of(claims).(type) {
 		case nil, string, bool, json.Number:
 		case []any:
 			lists++
@@ -89,6 +71,33 @@ func (t template) leftOut(claims map[string]any) string {
 	}
 	if lists > 1 {
 		return "several claims of one group are lists"
+	}
+	return ""
+}
+
+// leftOut says why the token may leave out the claim, or a part of it; "" if nothing speaks for that.
+func (c claim) leftOut(claims map[string]any) string {
+	elsewhere, there := claims[claimNames]
+	names, isObject := elsewhere.(map[string]any)
+	if there && elsewhere != nil && !isObject {
+		return fmt.Sprintf("the claim %s is no object", claimNames)
+	}
+	top := c.path[0]
+	if _, ok := names[top]; ok {
+		return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, claimNames)
+	}
+	for name := range claims {
+		if strings.HasPrefix(name, top+":src") { // Entra ID's implicit flow
+			return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, shorten(name))
+		}
+	}
+	v := c.of(claims)
+	list, _ := v.([]any)
+	switch {
+	case (v == nil || list != nil && len(list) == 0) && top == "groups" && truthy(claims[hasGroups]):
+		return fmt.Sprintf("the token leaves out %s, because there are too many of them (%s)", top, hasGroups)
+	case v == nil && top == groupsDirect:
+		return fmt.Sprintf("the token leaves out %s: GitLab does so above 200 groups", top)
 	}
 	return ""
 }

@@ -38,6 +38,7 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"something else elsewhere", "{groups}", claims{"_claim_names": claims{"photo": "src1"}}, "", ""},
 		{"elsewhere in no form that is known", "{groups}", claims{"_claim_names": "groups"}, "-", "no object"},
 		{"Entra, little room", "{groups}", claims{"hasgroups": true}, "-", "too many of them (hasgroups)"},
+		{"Entra, little room and an empty list", "{groups}", claims{"hasgroups": true, "groups": []any{}}, "-", "hasgroups"},
 		{"Entra, as text", "{groups}", claims{"hasgroups": "true"}, "-", "hasgroups"},
 		{"Entra, and they are there", "{groups}", claims{"hasgroups": true, "groups": []any{"a"}}, "a", ""},
 		{"Entra, none", "{groups}", claims{"hasgroups": false}, "", ""},
@@ -101,6 +102,30 @@ func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 		incomplete, ok := errors.AsType[*identity.IncompleteError](err)
 		if tt.kept && err != nil || !tt.kept && (!ok || !strings.Contains(incomplete.Error(), "not all claims are known: ref")) {
 			t.Errorf("%#v: %+v %v", tt.ref, v.Principal, err)
+		}
+	}
+}
+
+// What is true of groups is true of a claim that is kept: a deny that asks has(claims.groups) would be skipped.
+func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		claims  claims
+		because string // "": it holds
+	}{
+		{claims{"groups": []any{"a"}}, ""},
+		{claims{}, ""},
+		{claims{"hasgroups": true}, "the token leaves out groups, because there are too many of them (hasgroups)"},
+		{claims{"hasgroups": true, "groups": []any{"a"}}, ""},
+		{claims{"groups:src1": "https://graph.example.com"}, "groups:src1"},
+		{claims{"_claim_names": claims{"groups": "src1"}}, "_claim_names"},
+		{claims{"_claim_names": claims{"photo": "src1"}}, ""},
+	} {
+		i := newIssuer(t)
+		p := i.provider(func(o *oidc.Options) { o.Claims = []string{"groups"} })
+		v, err := show(t, p, i.token(tt.claims))
+		incomplete, ok := errors.AsType[*identity.IncompleteError](err)
+		if tt.because == "" && err != nil || tt.because != "" && (!ok || !incomplete.Claims || !strings.Contains(incomplete.Reason, tt.because)) {
+			t.Errorf("%v: %+v %v", tt.claims, v.Principal, err)
 		}
 	}
 }
