@@ -174,3 +174,39 @@ func TestKeysAreOfNameAndPasswordBoth(t *testing.T) {
 		t.Errorf("of 7 pairs, %d have a key of their own", n)
 	}
 }
+
+// A password that is remembered for a while after it was changed must not be exchanged for what lasts: it is of the generation that
+// it had when the directory accepted it. Without a service account, too, wherever Find sees which that is.
+func TestARememberedPasswordIsOfItsGeneration(t *testing.T) {
+	for name, set := range map[string]func(*ldap.Options){
+		"searched":    func(*ldap.Options) {},
+		"by template": func(o *ldap.Options) { o.User = ldap.User{DN: "CN={name},DC=corp", NameAttribute: "sAMAccountName"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := staff(t)
+			changed := func(at string) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				for _, search := range []string{"dc=corp sub (sAMAccountName=ann)", "CN=ann,DC=corp base (objectClass=*)"} {
+					f.entries[search] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "pwdChangedTime: "+at)}
+				}
+			}
+			options := f.options()
+			options.Cache = time.Hour
+			set(&options)
+			d := open(t, options)
+			changed("20261101000000Z")
+			_, first, err := d.FindGeneration(t.Context(), "ann", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for try := range 2 {
+				v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+				if err != nil || v.Generation != first {
+					t.Errorf("sign-in %d: generation %q, %v; want %q", try+1, v.Generation, err, first)
+				}
+				changed("20261129000000Z")
+			}
+		})
+	}
+}

@@ -15,8 +15,10 @@ import (
 // authenticate asks the directory itself. The generation is "" where the entry is not seen as Find sees it.
 func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
-		who, err = d.bindFirst(ctx, name, secret, knownPlace)
-		return who, "", err
+		if who, err = d.bindFirst(ctx, name, secret, knownPlace); err != nil {
+			return nil, "", err
+		}
+		return who, d.generationSeen(ctx, name), nil
 	}
 	var u *user
 	var searched time.Duration
@@ -46,6 +48,25 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	u.bound = true
 	who, err = d.admit(ctx, u)
 	return who, generation(u.entry), err // of before the bind: a password that was changed meanwhile is another
+}
+
+// generationSeen is the generation of somebody's password as Find sees it, who reads as nobody and so may see less than
+// he does himself; "" where Find sees nothing. It is kept with a password that is remembered: else what is exchanged for that
+// would be bound to the password of then.
+func (d *Directory) generationSeen(ctx context.Context, name string) (of string) {
+	if d.o.User.Bind != "" {
+		return ""
+	}
+	if err := d.ask(ctx, reader, func(c *conn) error {
+		entries, err := c.search(d.lookup(name))
+		if err == nil && len(entries) == 1 {
+			of = generation(entries[0])
+		}
+		return err
+	}); err != nil {
+		return "" // then Find does not see it either, and nothing is exchanged
+	}
+	return of
 }
 
 // bindsFirst says whether there is nobody to look somebody up as, but himself.
