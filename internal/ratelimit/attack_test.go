@@ -147,3 +147,17 @@ func TestWhoGoesAwayPaysAsASource(t *testing.T) {
 		t.Errorf("ann elsewhere: %s", got)
 	}
 }
+
+// Whoever makes up names must not have thousands of others looked at for each, under a lock that sign-ins wait for.
+func TestMadeUpNamesMakeRoomInAFewSteps(t *testing.T) {
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
+	const names = 20_000
+	for n := range names {
+		if err := b.Pretend(t.Context(), fmt.Sprint("name ", n), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if looked := ratelimit.LookedAt(b); looked > 10*names {
+		t.Errorf("%d accounts were looked at for %d names", looked, names)
+	}
+}

@@ -41,6 +41,7 @@ type Budget struct {
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
+	looked   int               // at accounts, to make room
 }
 
 // spent is what this process knows of an account and class.
@@ -184,19 +185,23 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	}
 }
 
-// makeRoomLocked forgets accounts of which nothing is known, and else some. The store still knows them.
+// makeRoomLocked forgets accounts of which nothing is known, and else an eighth of them, so that it is seldom called. The store
+// still knows them.
 func (b *Budget) makeRoomLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
+		b.looked++
 		if len(s.busy) == 0 && s.blocked <= now && s.spentLocked(now) == 0 {
 			delete(b.accounts, key)
 		}
 	}
-	for fewest := 1; len(b.accounts) >= maxAccounts && fewest <= b.slots; fewest++ {
+	const left = maxAccounts - maxAccounts/8
+	for fewest := 1; len(b.accounts) > left && fewest <= b.slots; fewest++ {
 		for key, s := range b.accounts {
-			if len(b.accounts) < maxAccounts {
+			if len(b.accounts) <= left {
 				return
 			}
+			b.looked++
 			if len(s.busy) == 0 && s.spentLocked(now) <= fewest {
 				delete(b.accounts, key)
 			}
