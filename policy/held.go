@@ -3,6 +3,8 @@ package policy
 import (
 	"hash/maphash"
 	"slices"
+
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
 // seed is of every hash here. It is one for the process, so that the subjects of a principal, once
@@ -62,6 +64,8 @@ type index struct {
 	kind   Kind
 	name   string
 	groups []string
+
+	canonical []string // groups, in their canonical spelling
 }
 
 // Indexed returns a copy of the principal that is decided upon faster: its subjects are hashed now
@@ -73,8 +77,31 @@ type index struct {
 func (who *Principal) Indexed() *Principal {
 	c := *who
 	c.Groups = slices.Clone(who.Groups)
-	c.index = &index{*newHeld(&c), c.Kind, c.Name, c.Groups}
+	c.index = &index{*newHeld(&c), c.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
 	return &c
+}
+
+// CanonicalGroups returns the groups with distinguished names in their one spelling, as rules and conditions compare them. It
+// must not be changed.
+func (who *Principal) CanonicalGroups() []string {
+	if who.index.fits(who) {
+		return who.index.canonical
+	}
+	return canonicalNames(who.Groups)
+}
+
+// canonicalNames returns names in their canonical spelling: the list itself, if they are, as those of sources are.
+func canonicalNames(names []string) []string {
+	for i, name := range names {
+		if c := dn.Canonical(name); c != name {
+			own := slices.Clone(names)
+			for k := i; k < len(own); k++ {
+				own[k] = dn.Canonical(own[k])
+			}
+			return own
+		}
+	}
+	return names
 }
 
 // fits reports whether the index is of what the principal is now.

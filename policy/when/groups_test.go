@@ -2,6 +2,7 @@ package when_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -79,5 +80,24 @@ func TestNamesOfADirectoryThatNoGroupHas(t *testing.T) {
 		case len(mistakes) != 1 || mistakes[0].Column != tt.column || mistakes[0].Suggestion != `"cn=ops,dc=com"`:
 			t.Errorf("%s: %v, want column %d", tt.condition, err, tt.column)
 		}
+	}
+}
+
+// Distinguished names of somebody in many groups are not read anew for each condition.
+func TestGroupsAreReadOnce(t *testing.T) {
+	var groups []string
+	for i := range 1000 {
+		groups = append(groups, fmt.Sprintf("CN=Grüppe %d,OU=Grüppen,DC=example,DC=com", i))
+	}
+	c, err := when.NewCompiler().Compile(`size(groups) == 1000 && groups[7] == "cn=grüppe 7,ou=grüppen,dc=example,dc=com"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &policy.Request{Principal: (&policy.Principal{Kind: policy.User, Name: "ann", Groups: groups}).Indexed()}
+	if holds, err := c.Holds(r); err != nil || !holds {
+		t.Errorf("%v %v", holds, err)
+	}
+	if n := testing.AllocsPerRun(5, func() { _, _ = c.Holds(r) }); n > 100 {
+		t.Errorf("%v allocations", n)
 	}
 }

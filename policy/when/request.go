@@ -1,7 +1,6 @@
 package when
 
 import (
-	"slices"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -63,7 +62,7 @@ func (r *request) ResolveName(name string) (any, bool) {
 	case varClaims:
 		return r.claims(), true
 	case varGroups:
-		r.list.Lister = types.NewStringList(types.DefaultTypeAdapter, canonical(r.groups()))
+		r.list.Lister = types.NewStringList(types.DefaultTypeAdapter, r.groups())
 		return &r.list, true
 	case varUser:
 		return types.String(r.user()), true
@@ -101,7 +100,7 @@ func (r *request) groups() []string {
 	if r.Principal == nil || r.Principal.Kind == policy.Anonymous {
 		return nil
 	}
-	return r.Principal.Groups
+	return r.Principal.CanonicalGroups()
 }
 
 // groupList is a list of groups in which a distinguished name is found however it is spelled, as in the
@@ -119,20 +118,6 @@ func anySpelling(value ref.Val) ref.Val {
 		return types.String(dn.Canonical(string(text)))
 	}
 	return value
-}
-
-// canonical returns names in their canonical spelling: the list itself, if they are, as those of sources are.
-func canonical(names []string) []string {
-	for i, name := range names {
-		if c := dn.Canonical(name); c != name {
-			own := slices.Clone(names)
-			for k := i; k < len(own); k++ {
-				own[k] = dn.Canonical(own[k])
-			}
-			return own
-		}
-	}
-	return names
 }
 
 // user is the name of a user. A robot and a workload have none, as they have no ${user}: whoever may
