@@ -44,6 +44,11 @@ func readRegistry(path string) (*registry, error) {
 	if len(r.doc.Content) != 1 || r.doc.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("reading the registry's config %s: it is not a mapping of keys to values", path)
 	}
+	for _, n := range []*yaml.Node{get(r.doc.Content[0], "notifications"), get(get(r.doc.Content[0], "notifications"), "endpoints")} {
+		if n != nil && n.Kind == yaml.AliasNode {
+			return nil, fmt.Errorf("reading the registry's config %s:%d: the notifications are an alias (*%s), to which Tidewaiter's endpoint cannot be added: write them out", path, n.Line, n.Value)
+		}
+	}
 	if err := r.doc.Load(r); err != nil {
 		return nil, fmt.Errorf("reading the registry's config %s: %w", path, err)
 	}

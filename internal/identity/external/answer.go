@@ -97,5 +97,6 @@ func (a *Answer) principal(source string) *policy.Principal {
 	if id == "" {
 		id = a.Name
 	}
-	return &policy.Principal{Kind: policy.User, Name: a.Name, Source: source, ID: id, Groups: a.Groups, Claims: a.Claims}
+	who := &policy.Principal{Kind: policy.User, Name: a.Name, Source: source, ID: id, Groups: a.Groups, Claims: a.Claims}
+	return who.Indexed()
 }
