@@ -57,7 +57,7 @@ type External struct {
 	timeout time.Duration
 	turns   chan struct{}
 	breaker breaker
-	refused refusals
+	refused identity.Durations // how long the last refusals took, waiting for a turn included
 	log     *slog.Logger
 	sleep   func(ctx context.Context, d time.Duration) error
 	finds   bool
@@ -105,7 +105,7 @@ func New(o Options) (*External, error) {
 	}
 	o.Now = clock.Wall(o.Now)
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = identity.Sleep
 	}
 	e := &External{
 		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
@@ -164,10 +164,10 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	case err != nil:
 		return identity.Verified{}, err
 	case answer.Answer == Rejected:
-		e.refused.note(time.Since(began))
+		e.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.Rejected("the service rejected it")
 	case answer.Answer == Unknown:
-		e.refused.note(time.Since(began))
+		e.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	if err := answer.checkGroups(e.groups); err != nil {

@@ -2,8 +2,6 @@ package ldap
 
 import (
 	"context"
-	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -31,7 +29,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 		}); err != nil {
 			return err
 		}
-		return d.o.Sleep(ctx, d.binds.draw()-took)
+		return d.o.Sleep(ctx, d.binds.Draw()-took)
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
 		if _, err := c.search(d.lookup(name)); !settled(err) {
@@ -49,7 +47,7 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	if err := d.ask(ctx, binder, (*conn).searchNothing); err != nil {
 		return err
 	}
-	return d.o.Sleep(ctx, d.binds.draw())
+	return d.o.Sleep(ctx, d.binds.Draw())
 }
 
 // searchNothing reads no attribute of the root DSE, which every directory shows to everybody (RFC 4512,
@@ -62,44 +60,4 @@ func (c *conn) searchNothing() error {
 		return nil
 	}
 	return err
-}
-
-// binds is how much longer than a search the last binds took; where nothing is searched before, how
-// long they took.
-type binds struct {
-	mu   sync.Mutex
-	took [16]time.Duration
-	n    int // noted so far
-}
-
-func (b *binds) note(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.took[b.n%len(b.took)] = d
-	b.n++
-}
-
-// draw returns one of the times; 0 if there is none.
-func (b *binds) draw() time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.n == 0 {
-		return 0
-	}
-	return b.took[rand.IntN(min(b.n, len(b.took)))]
-}
-
-// sleep waits for d, which may be less than nothing, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

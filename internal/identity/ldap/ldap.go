@@ -116,7 +116,7 @@ type Directory struct {
 	// pretences are of names that nobody has, where there is a budget
 	pretences flights
 	memory    *memory
-	binds     binds
+	binds     identity.Durations // how much longer than a search the last binds took; where nothing is searched before, how long
 	log       *slog.Logger
 	now       func() time.Time
 	byDN      atomic.Int32 // of the attributes of that name, the one that found entries

@@ -15,6 +15,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
 // Problem is one mistake in Options.
@@ -89,7 +90,7 @@ func (s *settings) fill() {
 	}
 	s.Now = clock.Wall(s.Now)
 	if s.Sleep == nil {
-		s.Sleep = sleep
+		s.Sleep = identity.Sleep
 	}
 }
 

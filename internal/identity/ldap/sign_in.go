@@ -34,7 +34,7 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 		began := time.Now()
 		err := d.bind(ctx, c, u.entry.DN, secret, knownPlace)
 		if err == nil || errors.Is(err, identity.ErrRejected) {
-			d.binds.note(time.Since(began) - searched)
+			d.binds.Note(time.Since(began) - searched)
 		}
 		return err
 	}); err != nil {
@@ -169,7 +169,7 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 		began := time.Now()
 		err := d.bind(ctx, c, d.bindName(name), secret, knownPlace)
 		if err == nil || errors.Is(err, identity.ErrRejected) {
-			d.binds.note(time.Since(began))
+			d.binds.Note(time.Since(began))
 		}
 		if errors.Is(err, identity.ErrRejected) { // as long as somebody who is disabled takes to read his own entry
 			if outage := c.searchNothing(); outage != nil {
