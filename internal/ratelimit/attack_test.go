@@ -57,6 +57,15 @@ func TestARepeatedPasswordHasItsPlace(t *testing.T) {
 	}
 }
 
+func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (bool, error) {
+	for _, account := range accounts {
+		if slices.ContainsFunc(s.slots[account], now.Before) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Whoever is past the limit of his source costs no query, whatever names he makes up.
 func TestWhoIsPastTheLimitOfHisSourceCostsNoQuery(t *testing.T) {
 	store := &shared{}

@@ -47,6 +47,7 @@ type Budget struct {
 // spent is what this process knows of an account and class.
 type spent struct {
 	until   []int64 // milliseconds since 1970: when each slot that was taken here is free
+	unkept  int64   // milliseconds: until then a slot counts that the store does not have
 	free    int64   // milliseconds: when there is a slot, as far as is known
 	blocked int64   // milliseconds: until then nobody need ask whether there is a slot
 	busy    chan struct{}
@@ -54,6 +55,7 @@ type spent struct {
 
 const (
 	maxAccounts = 16_384
+	maxUnkept   = maxAccounts / 2 // accounts in memory beyond which each attempt is written
 	// Another replica may be checking the right password at this moment, and free its slot at once.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
@@ -99,19 +101,40 @@ const (
 const (
 	classKnown   = "known"
 	classUnknown = "unknown"
+	classProven  = "proven" // no attempts, but a note that the account was signed in to
 )
 
 // Spend lets an attempt be made for an account, and counts how check says that it ended. Past the budget
 // check is not called, and the error is an *Error. Attempts for one account and class are made one
 // after the other.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func() (Verdict, error)) error {
+	return b.spend(ctx, account, knownPlace, "", check)
+}
+
+// SpendUnproven is Spend for an account that may be made up, since nobody looked it up before. Its first wrong
+// password at an unknown place is counted in memory: else each name that strangers make up would be a
+// row of the store. With its second, both are written. Accounts that were signed in to within
+// PlaceFor are always counted in the store, and so is everything while there are many accounts in memory.
+//
+// So the bound for somebody who has signed in through this service is that of Spend. For anybody else, the
+// known half is nobody's, and strangers get the other half and one more for each further replica (a
+// restart makes one, too): no more than Max as long as the further ones are not more than the known half has attempts.
+func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func() (Verdict, error)) error {
+	if b == nil {
+		return b.Spend(ctx, account, knownPlace, check)
+	}
+	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
+}
+
+// spend is both. proven is the note about the account; "": none is needed.
+func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func() (Verdict, error)) error {
 	if b == nil {
 		_, err := check()
 		return err
 	}
-	class := classUnknown
-	if knownPlace {
-		class = classKnown
+	class, unproven := classUnknown, proven
+	if knownPlace { // somebody has signed in there
+		class, unproven = classKnown, ""
 	}
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -120,7 +143,7 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 	}
 	defer func() { <-s.busy }()
 
-	local, slot, until, err := b.claim(ctx, key, s)
+	local, slot, until, err := b.claim(ctx, key, unproven, s)
 	if err != nil {
 		return err
 	}
@@ -129,6 +152,9 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 	defer cancel()
 	switch verdict {
 	case Accepted:
+		if proven != "" && b.o.Store != nil {
+			b.outages.note(b.prove(ending, proven))
+		}
 		for _, class := range []string{classKnown, classUnknown} {
 			b.free(b.key(class, account))
 			if b.o.Store != nil {
@@ -138,12 +164,22 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 	case Unasked:
 		b.mu.Lock()
 		s.until[local] = 0
+		if slot < 0 {
+			s.unkept = 0
+		}
 		b.mu.Unlock()
 		if slot >= 0 {
 			b.outages.note(b.o.Store.ReleaseSlot(ending, key, slot, until))
 		}
 	case Refused:
 	}
+	return err
+}
+
+// prove notes that somebody has signed in to an account, once a day.
+func (b *Budget) prove(ctx context.Context, proven string) error {
+	until := b.o.Now().Add(PlaceFor)
+	_, _, err := b.o.Store.Claim(ctx, proven, 1, until.Add(-24*time.Hour), until)
 	return err
 }
 
@@ -186,7 +222,7 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 }
 
 // makeRoomLocked forgets accounts of which nothing is known, and else an eighth of them, so that it is seldom called. The store
-// still knows them.
+// still knows them; those that it does not know stay.
 func (b *Budget) makeRoomLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
@@ -202,7 +238,7 @@ func (b *Budget) makeRoomLocked() {
 				return
 			}
 			b.looked++
-			if len(s.busy) == 0 && s.spentLocked(now) <= fewest {
+			if len(s.busy) == 0 && s.unkept <= now && s.spentLocked(now) <= fewest {
 				delete(b.accounts, key)
 			}
 		}
@@ -229,7 +265,7 @@ func (s *spent) blockedLocked(now int64) time.Duration {
 
 // claim takes a slot of the store, or of this process while the store is down; slot is then -1. local is
 // where it is noted here.
-func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot int, until time.Time, err error) {
+func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
 	b.mu.Lock()
@@ -238,7 +274,7 @@ func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot i
 	if wait > 0 {
 		return 0, -1, until, &Error{After: wait, Reported: true}
 	}
-	slot, wait, shared := b.claimShared(ctx, key, s, now, until)
+	slot, wait, shared := b.claimShared(ctx, key, unproven, s, now, until)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range s.until {
@@ -254,16 +290,25 @@ func (b *Budget) claim(ctx context.Context, key string, s *spent) (local, slot i
 		return 0, -1, until, &Error{After: wait}
 	}
 	s.until[local] = until.UnixMilli()
+	if shared && slot < 0 && b.o.Store != nil {
+		s.unkept = until.UnixMilli()
+	}
 	return local, slot, until, nil
 }
 
 // ask takes a slot of the store; ok is false if there was no answer. For a name that nobody has, this
 // process says what the store would say of one that exists.
-func (b *Budget) ask(ctx context.Context, key string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) ask(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
+		if unproven != "" {
+			enough, wait, err := b.askHere(ctx, key, unproven, s, now)
+			if err != nil || enough {
+				return -1, wait, !b.outages.note(err)
+			}
+		}
 		slot, wait, err := b.o.Store.Claim(ctx, key, b.slots, now, until)
 		return slot, wait, !b.outages.note(err)
 	case b.real != nil && !b.real.outages.failing.Load():
@@ -275,11 +320,42 @@ func (b *Budget) ask(ctx context.Context, key string, s *spent, now, until time.
 	return -1, 0, false
 }
 
+// askHere says whether memory is enough for an account that may be made up, and then how long there is no slot. Where it is
+// not, the store gets to know what was counted here before.
+func (b *Budget) askHere(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
+	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
+	if err != nil || written {
+		return false, 0, err
+	}
+	b.mu.Lock()
+	here, crowded := slices.Clone(s.until), len(b.accounts) > maxUnkept
+	spent := s.spentLocked(now.UnixMilli())
+	b.mu.Unlock()
+	switch {
+	case spent == len(here):
+		return true, time.UnixMilli(slices.Min(here)).Sub(now), nil
+	case spent == 0 && !crowded:
+		return true, 0, nil
+	}
+	for _, until := range here {
+		if until <= now.UnixMilli() {
+			continue
+		}
+		if _, _, err := b.o.Store.Claim(ctx, key, b.slots, now, time.UnixMilli(until)); err != nil {
+			return false, 0, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.unkept = 0
+	return false, 0, nil
+}
+
 // claimShared takes a slot of the store; ok is false if there was no answer. For a name that nobody has, it
 // waits as long: else the wait for a budget that is just spent would tell who exists.
-func (b *Budget) claimShared(ctx context.Context, key string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
-		slot, wait, ok := b.ask(ctx, key, s, now, until)
+		slot, wait, ok := b.ask(ctx, key, unproven, s, now, until)
 		if !ok {
 			return -1, 0, false
 		}
@@ -302,6 +378,6 @@ func (b *Budget) free(key string) {
 	defer b.mu.Unlock()
 	if s := b.accounts[key]; s != nil {
 		clear(s.until)
-		s.blocked = 0
+		s.unkept, s.blocked = 0, 0
 	}
 }

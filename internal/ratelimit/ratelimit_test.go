@@ -218,7 +218,8 @@ func (b *broken) Levels(context.Context, time.Time) (func(string) ratelimit.Leve
 func (b *broken) Claim(context.Context, string, int, time.Time, time.Time) (int, time.Duration, error) {
 	return 0, 0, errDown
 }
-func (b *broken) Release(context.Context, string) error { return errDown }
+func (b *broken) Claimed(context.Context, time.Time, ...string) (bool, error) { return false, errDown }
+func (b *broken) Release(context.Context, string) error                       { return errDown }
 func (b *broken) ReleaseSlot(context.Context, string, int, time.Time) error {
 	return errDown
 }
@@ -332,5 +333,23 @@ func TestAClockThatIsPutBackKeepsNobodyWaiting(t *testing.T) {
 	}
 	if got := l.try("ann", "right", "192.0.2.3"); got != "in" {
 		t.Errorf("a name at unknown places: %s", got)
+	}
+}
+
+// However many names are made up, an attempt that the store does not have is not forgotten to make room for another.
+func TestWhatTheStoreDoesNotHaveMakesNoRoom(t *testing.T) {
+	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &shared{}, Now: func() time.Time { return start }})
+	try := func(name string) (sent bool) {
+		_ = b.SpendUnproven(t.Context(), name, false, func() (ratelimit.Verdict, error) { sent = true; return ratelimit.Refused, nil })
+		return sent
+	}
+	if !try("ann") {
+		t.Fatal("not sent")
+	}
+	for n := range 40_000 {
+		try(fmt.Sprint("name ", n))
+	}
+	if try("ann") {
+		t.Error("forgotten")
 	}
 }

@@ -27,6 +27,8 @@ type Store interface {
 
 	// Claim takes one of an account's slots until a time. With a wait, all are taken.
 	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error)
+	// Claimed reports whether one of the accounts has a slot that is taken. It writes nothing.
+	Claimed(ctx context.Context, now time.Time, accounts ...string) (bool, error)
 	// Release frees all slots of an account.
 	Release(ctx context.Context, account string) error
 	// ReleaseSlot frees one that was taken until a time.

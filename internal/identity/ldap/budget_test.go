@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
@@ -47,21 +48,26 @@ func (o directory) locked(t *testing.T) (locked bool, failures int) {
 type replicas struct {
 	clock  clock
 	store  *ratestore.Store
+	db     *store.DB
 	chains []*identity.Chain
 }
 
 func newReplicas(t *testing.T, o directory, most, n int) *replicas {
+	t.Helper()
+	return replicasOf(t, o.options(), most, n)
+}
+
+func replicasOf(t *testing.T, options ldap.Options, most, n int) *replicas {
 	t.Helper()
 	db, err := store.Open(t.Context(), "sqlite::memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	r := &replicas{}
+	r := &replicas{db: db}
 	for range n {
 		shared := ratestore.New(func() *store.DB { return db })
 		r.store = shared
-		options := o.options()
 		options.Now = r.clock.now
 		options.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{
 			Source: "ldap:corp", Max: most, Window: 30 * time.Minute, Store: shared, Now: r.clock.now,
@@ -187,5 +193,73 @@ func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 	}
 	if locked, failures := o.locked(t); locked || failures > 2 {
 		t.Errorf("locked: %v, after %d failures", locked, failures)
+	}
+}
+
+// templated returns a directory in which nobody looks names up before they bind, with ann in it.
+func templated(t *testing.T) (*fake, ldap.Options) {
+	t.Helper()
+	f := newFake(t)
+	f.set("uid=ann,dc=corp", 0)
+	f.entries["uid=ann,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=ann,dc=corp", "uid: ann", "entryUUID: of ann")}
+	o := f.options()
+	o.User = ldap.User{DN: "uid={name},dc=corp"}
+	return f, o
+}
+
+// Whoever makes up names, where no account of the service looks them up, must not fill the store with them.
+func TestMadeUpNamesAreNotWritten(t *testing.T) {
+	_, o := templated(t)
+	r := replicasOf(t, o, 4, 1)
+	for n := range 300 {
+		if got := r.signIn(0, fmt.Sprint("name-", n), "guess", fmt.Sprintf("203.0.%d.1", n%250)); got != "wrong" {
+			t.Fatal(got)
+		}
+	}
+	if n := r.rows(t); n != 0 {
+		t.Errorf("300 names that nobody has are %d rows", n)
+	}
+}
+
+// rows returns how many attempts are in the store.
+func (r *replicas) rows(t *testing.T) (n int) {
+	t.Helper()
+	if err := r.db.Read().QueryRow("SELECT count(*) FROM limit_attempts").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// What is counted in memory alone does not add up over replicas to what locks the account.
+func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		signedIn bool
+		replicas int
+		want     int
+	}{
+		{"one replica", false, 1, 2},
+		{"three, and she never signed in", false, 3, 4},
+		{"three, and she signed in before", true, 3, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, o := templated(t)
+			r := replicasOf(t, o, 4, tt.replicas)
+			if tt.signedIn {
+				if got := r.signIn(0, "ann", "right", "198.51.100.7"); got != "in" {
+					t.Fatal(got)
+				}
+				r.clock.advance(24 * time.Hour) // it is remembered for longer than attempts
+			}
+			wrong := 0
+			for i := range 60 {
+				if r.signIn(i%tt.replicas, "ann", fmt.Sprint("guess ", i), fmt.Sprintf("203.0.113.%d", i)) == "wrong" {
+					wrong++
+				}
+			}
+			if wrong != tt.want {
+				t.Errorf("%d guesses were sent, want %d: %q", wrong, tt.want, f.heard())
+			}
+		})
 	}
 }

@@ -133,7 +133,11 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 // bind tries a password within the budget of the entry. Each bind counts for itself: one that is sent
 // again, since there was no answer, may have been counted by the directory.
 func (d *Directory) bind(ctx context.Context, c *conn, dn, secret string, knownPlace bool) error {
-	return d.o.Budget.Spend(ctx, ratelimit.Fold(dn), knownPlace, func() (ratelimit.Verdict, error) {
+	spend := d.o.Budget.Spend
+	if d.bindsFirst() { // nobody has looked whether there is such an entry
+		spend = d.o.Budget.SpendUnproven
+	}
+	return spend(ctx, ratelimit.Fold(dn), knownPlace, func() (ratelimit.Verdict, error) {
 		err := c.bind(dn, secret)
 		if err == nil {
 			return ratelimit.Accepted, nil

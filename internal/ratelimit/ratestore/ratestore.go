@@ -352,6 +352,27 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 	return taken, 0, nil
 }
 
+// Claimed implements ratelimit.Store.
+func (s *Store) Claimed(ctx context.Context, now time.Time, accounts ...string) (taken bool, err error) {
+	db, secret, err := s.open(ctx, false)
+	if err != nil || secret == nil {
+		return false, err
+	}
+	args := []any{now.UnixMilli()}
+	marks := make([]string, len(accounts))
+	for i, account := range accounts {
+		m := sum(secret, ofAccount, account)
+		args = append(args, m[:])
+		marks[i] = "$" + strconv.Itoa(i+2)
+	}
+	err = db.Read().QueryRowContext(ctx,
+		"SELECT EXISTS (SELECT 1 FROM limit_attempts WHERE until > $1 AND account IN ("+strings.Join(marks, ", ")+"))", args...).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("looking for attempts at a directory: %w", err)
+	}
+	return taken, nil
+}
+
 // Release implements ratelimit.Store.
 func (s *Store) Release(ctx context.Context, account string) error {
 	return s.release(ctx, "DELETE FROM limit_attempts WHERE account = $1", account)

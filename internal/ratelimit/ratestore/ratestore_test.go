@@ -243,6 +243,15 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 		if _, wait, _ := one.Claim(ctx, "ann", 2, start.Add(10*time.Minute), until); wait != 20*time.Minute {
 			t.Errorf("wait %s, want what is left of the window", wait)
 		}
+		for _, tt := range []struct {
+			at       time.Time
+			accounts []string
+			want     bool
+		}{{start, []string{"bob", "ann"}, true}, {start, []string{"bob", "carol"}, false}, {until, []string{"bob", "ann"}, false}} {
+			if taken, err := two.Claimed(ctx, tt.at, tt.accounts...); err != nil || taken != tt.want {
+				t.Errorf("slots of %v at %s: %v, %v", tt.accounts, tt.at, taken, err)
+			}
+		}
 		if err := one.ReleaseSlot(ctx, "ann", 1, until); err != nil {
 			t.Fatal(err)
 		}
