@@ -74,7 +74,9 @@ func TestHugeOddTokensCostNothing(t *testing.T) {
 		"a huge header":           b64(`{"alg":"`+strings.Repeat("x", 8<<10)+`"}`) + ".e30.",
 		"nested JSON":             b64(deep) + ".e30.",
 	} {
-		if got, want := identity.Classify("ann", secret), map[bool]identity.Kind{true: identity.IDToken}[name == "a huge header"]; got != max(want, identity.Password) {
+		if got, want := identity.Classify("ann", secret), map[string]identity.Kind{
+			"a huge header": identity.IDToken, "nested JSON": identity.IDToken, // it may hide a token: no directory is asked
+		}[name]; got != max(want, identity.Password) {
 			t.Errorf("%s is of the kind %d", name, got)
 		}
 		allocs := testing.AllocsPerRun(10, func() { identity.Classify("ann", secret) })

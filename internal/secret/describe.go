@@ -11,6 +11,8 @@ func (f *Found) String() string {
 		return "a token without a signature"
 	case Encrypted:
 		return "an encrypted token"
+	case Suspect:
+		return "what may be a token"
 	}
 	name := "an access token"
 	switch f.Letter {
