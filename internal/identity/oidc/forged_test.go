@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -367,5 +369,61 @@ func TestHugeOddTokensCostNextToNothing(t *testing.T) {
 	}
 	if n := i.count("/keys"); n != 0 {
 		t.Errorf("the issuer was asked %d times", n)
+	}
+}
+
+// A token that names no key is not tried with each of a hundred: anybody can send one, and a signature costs.
+func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what          string
+		named, others int // keys of the issuer, beside the one that signs: with an id, and without
+		kid, wants    string
+	}{
+		{"no key is named, and four fit", 3, 0, "", "taken"},
+		{"no key is named, and five fit", 4, 0, "", "it names no key, and its issuer has 5 for ES256"},
+		{"no key is named, and none has an id", 0, 4, "", "it names no key, and its issuer has 5 for ES256"},
+		{"one is named, and four fit", 90, 3, "one", "taken"},
+		{"one is named, and many have no id", 0, 80, "one", "taken"},
+		{"one that is not there, and few have no id", 0, 4, "two", "its signature is wrong"},
+		{"one that is not there, and many have no id", 0, 5, "two", `its issuer has 5 keys that may be "two", for ES256`},
+	} {
+		i := newIssuer(t)
+		signer, rsa := i.key, signing{"", jose.RS256, private} // the other does not fit
+		signer.kid = tt.kid
+		published := []any{}
+		for n := range tt.named {
+			published = append(published, newKey(t, fmt.Sprint("other ", n)).public("sig"))
+		}
+		for range tt.others {
+			published = append(published, newKey(t, "").public("sig"))
+		}
+		published = append(published, rsa.public("sig"), rsa.public("sig"), rsa.public("sig"))
+		own := signer.public("sig")
+		if tt.kid == "two" {
+			own.KeyID = "one"
+		}
+		i.publishes(append(published, own)...)
+		log := &logText{}
+		p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
+		_, err := show(t, p, signer.sign(t, i.claims()))
+		if tt.wants == "taken" {
+			if err != nil {
+				t.Errorf("%s: %v", tt.what, err)
+			}
+			continue
+		}
+		if !errors.Is(err, identity.ErrRejected) || identity.Reason(err) != tt.wants {
+			t.Errorf("%s: %v: %s, want %s", tt.what, err, identity.Reason(err), tt.wants)
+		}
+		if errors.Is(err, identity.ErrNeverValid) && tt.kid == "" {
+			t.Errorf("%s: it is refused for good, and the issuer may take keys back", tt.what)
+		}
+		if log.lines("ID token refused") != 1 {
+			t.Errorf("%s: the log does not say why: %s", tt.what, log)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
@@ -14,6 +15,7 @@ import (
 // The bounds of keys. Shorter RSA keys can be broken, and much longer ones keep us busy.
 const (
 	maxKeys    = 100
+	maxTried   = 4 // for one token
 	minRSABits = 2048
 	maxRSABits = 8192
 )
@@ -82,14 +84,32 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that a token may be signed with: of its id, or without any; all of them if the
-// token names none.
+// match returns the keys that a token may be signed with: those of its id, or if there are none, those without any;
+// all of them if the token names none.
 func match(keys []key, id, algorithm string) []key {
-	var found []key
+	var named, others []key
 	for _, k := range keys {
-		if (id == "" || k.id == "" || k.id == id) && slices.Contains(k.algorithms, algorithm) {
-			found = append(found, k)
+		switch {
+		case !slices.Contains(k.algorithms, algorithm):
+		case id != "" && k.id == id:
+			named = append(named, k)
+		case id == "" || k.id == "":
+			others = append(others, k)
 		}
 	}
-	return found
+	if len(named) > 0 {
+		return named
+	}
+	return others
+}
+
+// few refuses to try a token with more keys than maxTried: anybody can send one, and each costs a signature.
+func few(found []key, id, algorithm string) error {
+	switch {
+	case len(found) <= maxTried:
+		return nil
+	case id == "":
+		return &refusal{reason: fmt.Sprintf("it names no key, and its issuer has %d for %s", len(found), algorithm)}
+	}
+	return &refusal{reason: fmt.Sprintf("its issuer has %d keys that may be %q, for %s", len(found), shorten(id), algorithm)}
 }

@@ -69,7 +69,7 @@ func (s *keySet) inherit(from *keySet) {
 }
 
 // find returns the keys that a token with this key id and algorithm may be signed with. It is a refusal if
-// the issuer, asked a short while ago, has none; another error if it could not be asked.
+// the issuer, asked a short while ago, has none, or if it has too many to try; another error if it could not be asked.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,6 +77,9 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 		current := len(s.keys) > 0 && clock.For(s.good, goodFor).Holds(s.now())
 		if current {
 			if found := match(s.keys, id, algorithm); len(found) > 0 {
+				if err := few(found, id, algorithm); err != nil {
+					return nil, err
+				}
 				return found, nil
 			}
 		}
