@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,11 +27,14 @@ type ConnectionsOptions struct {
 // Connections bounds how many connections a listener has open, so that who opens thousands takes no memory and no
 // file from everybody else.
 //
-// Where all are taken, a newcomer gets the place of one on which nobody is being answered: of those that never completed a
-// request, the one that has been open the longest; if there is none, the one that has been idle the longest. So
-// a flood of connections that ask for nothing makes room for itself, and who comes back for a next request keeps
-// his. If all are being answered, the newcomer is told to come back: 503 with Retry-After. One address has
-// half of the places at most, unless it is a proxy's, or of this machine; beyond that it makes room itself.
+// Where all are taken, a newcomer gets the place of one on which nobody is being answered. Nobody is while a request's
+// body has not come in full: a byte of it would otherwise hold a place for as long as a body may take. The one that has
+// waited the longest makes room, of the first of these that there are: those that never completed a request and send
+// none, those that never completed one and send the body of one, those that are idle, those that send one more body.
+// So a flood of connections that ask for nothing, or take their time to ask, makes room for itself, and who comes
+// back for a next request, or is a registry that sends its next events, keeps his. If all are being answered, the
+// newcomer is told to come back: 503 with Retry-After. One address has half of the places at most, unless it is a
+// proxy's, or of this machine; beyond that it makes room itself.
 //
 // To admit a connection takes the same few steps, however many there are.
 //
@@ -54,8 +59,20 @@ type address struct {
 	waiting waiting
 }
 
-// waiting is connections on which nobody is being answered.
-type waiting struct{ silent, idle list }
+// waiting is connections on which nobody is being answered, by what they wait for.
+type waiting [classes]list
+
+// class is what a connection waits for. They make room in this order.
+type class int
+
+const (
+	silent  class = iota // its first request
+	slow                 // the body of a request, and none was ever completed
+	idle                 // its next request
+	sending              // the body of a request that is not its first
+	classes
+	answered class = -1 // it does not wait: somebody is being answered
+)
 
 // list is connections in the order in which they began to wait. It has its links in them: a request allocates nothing.
 type list struct{ first, last *connection }
@@ -68,18 +85,25 @@ const (
 
 type links struct{ previous, next *connection }
 
-// connection is one of a listener's. What is below from is guarded by the mutex of Connections.
+// connection is one of a listener's. What is below from is guarded by the mutex of Connections, but for small.
 type connection struct {
 	net.Conn
-	of        *Connections
-	surplus   bool        // over the bound: to be told so, and closed
-	completed atomic.Bool // a request
-	from      netip.Addr
+	of      *Connections
+	surplus bool // over the bound: to be told so, and closed
+	from    netip.Addr
 
-	address *address
-	links   [2]links
-	in      [2]*list // nil: somebody is being answered
-	gone    bool
+	address   *address
+	links     [2]links
+	in        [2]*list // nil: somebody is being answered
+	class     class
+	resting   bool // no request has begun
+	completed bool // a request
+	unread    bool // with HTTP/1: the handler is done, and the server reads the rest of the body before it answers
+	handlers  int  // that run: with HTTP/2, several
+	bodies    int  // that they wait for
+	gone      bool
+
+	small body // of the request of HTTP/1 that is being handled: a small body allocates nothing
 }
 
 // NewConnections returns Connections. There is nothing to close.
@@ -144,12 +168,120 @@ func (c *Connections) Watch(s *http.Server) {
 	}
 	handler := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own := connectionOf(r); own != nil {
-			// A state of the server says less: with HTTP/2 a connection is idle before it has asked for anything.
-			defer own.completed.Store(true)
+		own := connectionOf(r)
+		if own == nil {
+			handler.ServeHTTP(w, r)
+			return
 		}
+		b, r, restore := own.watchBody(r)
+		c.begin(own, b)
+		defer func() {
+			if restore != nil {
+				r.Body = restore
+			}
+			c.end(own, b, r.ProtoMajor)
+		}()
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// body is a request's. It tells its connection whether it is waited for.
+type body struct {
+	io.ReadCloser
+	own     *connection
+	missing int64 // bytes that are to come; negative: that is not known
+	awaited bool  // guarded by the mutex of Connections, as over is
+	over    bool  // the handler is done
+	there   bool  // all of it
+	ended   bool  // that was read, too
+}
+
+// watchBody returns a request whose body tells whether it is waited for, and that body; nil if there is none. If restore
+// is not nil, it has to be the request's body again after the handler.
+func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
+	// With HTTP/2 a request may say that its body is empty, and leave it open.
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
+		return nil, r, nil
+	}
+	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= bufferBytes && r.Header["Expect"] == nil {
+		// The server looks at a body's type to find out whether it is large, or was told to come: this one is
+		// neither, and HTTP/1 has one request at a time.
+		restore = r.Body
+		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
+		r.Body = &own.small
+		return &own.small, r, restore
+	}
+	b = &body{ReadCloser: r.Body, own: own, missing: r.ContentLength}
+	other := *r
+	other.Body = b
+	return b, &other, nil
+}
+
+// Read reads, and notes when there is nothing more to wait for.
+func (b *body) Read(p []byte) (int, error) {
+	if !b.ended { // what has come in full may have no end: with HTTP/2 that is a message of its own
+		b.own.of.await(b, true)
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.missing > 0 {
+		b.missing = max(0, b.missing-int64(n))
+	}
+	b.ended = b.ended || errors.Is(err, io.EOF)
+	b.there = b.ended || n > 0 && b.missing == 0
+	if b.there || err != nil {
+		b.own.of.await(b, false)
+	}
+	return n, err
+}
+
+// begin notes that a handler begins. A body that may have to come is waited for from now on: the server
+// itself may read it, before it answers.
+func (c *Connections) begin(own *connection, b *body) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own.handlers++
+	if b != nil && b.missing != 0 {
+		b.awaited = true
+		own.bodies++
+	}
+	c.place(own)
+}
+
+// await notes whether a body is waited for.
+func (c *Connections) await(b *body, awaited bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.awaited == awaited || b.over {
+		return
+	}
+	b.awaited = awaited
+	if awaited {
+		b.own.bodies++
+	} else {
+		b.own.bodies--
+	}
+	c.place(b.own)
+}
+
+// end notes that a handler ends.
+func (c *Connections) end(own *connection, b *body, major int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own.handlers--
+	if b != nil {
+		b.over = true
+		if b.awaited {
+			own.bodies--
+		}
+	}
+	switch {
+	// A state of the server says less: with HTTP/2 a connection is idle before it has asked for anything.
+	case b == nil, b.there:
+		own.completed = true
+	case major == 1:
+		own.unread = true
+	}
+	c.place(own)
 }
 
 // connectionKey is that of a request's connection.
@@ -184,10 +316,12 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 	if own.gone || own.surplus {
 		return
 	}
-	own.answer()
-	if state == http.StateIdle {
-		own.wait(&c.waiting)
+	own.leave() // who begins to wait again waits from now on
+	own.resting = state == http.StateIdle
+	if own.unread { // the server has read the rest
+		own.unread, own.completed = false, own.completed || own.resting
 	}
+	c.place(own)
 }
 
 // admit makes a connection one of ours; nil if there is not even room to say no.
@@ -224,7 +358,8 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	}
 	own.address.open++
 	c.open++
-	own.wait(&c.waiting) // until its first request is there
+	own.resting = true // until its first request is there
+	c.place(own)
 	c.mu.Unlock()
 	if leaving != nil {
 		_ = leaving.Conn.Close()
@@ -234,8 +369,8 @@ func (c *Connections) admit(conn net.Conn) *connection {
 
 // longest returns the one that makes room. nil: somebody is being answered on all.
 func (c *Connections) longest(w *waiting) *connection {
-	for _, l := range []*list{&w.silent, &w.idle} {
-		if l.first != nil {
+	for i := range w {
+		if l := &w[i]; l.first != nil {
 			c.looked++
 			return l.first
 		}
@@ -243,13 +378,35 @@ func (c *Connections) longest(w *waiting) *connection {
 	return nil
 }
 
-// wait puts a connection at the end of those on which nobody is being answered.
-func (own *connection) wait(all *waiting) {
-	for i, w := range [...]*waiting{everywhere: all, ofAddress: &own.address.waiting} {
-		l := &w.silent
-		if own.completed.Load() {
-			l = &w.idle
+// place puts a connection among those that wait for the same, at the end, unless it is there.
+func (c *Connections) place(own *connection) {
+	if own.gone || own.surplus {
+		return
+	}
+	to := answered
+	switch {
+	case own.resting && own.completed:
+		to = idle
+	case own.resting:
+		to = silent
+	case !own.unread && (own.handlers == 0 || own.bodies < own.handlers): // somebody waits for nothing but us
+	case own.completed:
+		to = sending
+	default:
+		to = slow
+	}
+	if own.in[everywhere] != nil {
+		if own.class == to {
+			return
 		}
+		own.leave()
+	}
+	if to == answered {
+		return
+	}
+	own.class = to
+	for i, w := range [...]*waiting{everywhere: &c.waiting, ofAddress: &own.address.waiting} {
+		l := &w[to]
 		own.in[i], own.links[i] = l, links{previous: l.last}
 		if l.last == nil {
 			l.first = own
@@ -260,8 +417,8 @@ func (own *connection) wait(all *waiting) {
 	}
 }
 
-// answer takes a connection out of those on which nobody is being answered.
-func (own *connection) answer() {
+// leave takes a connection out of those on which nobody is being answered.
+func (own *connection) leave() {
 	for i, l := range own.in {
 		if l == nil {
 			continue
@@ -291,7 +448,7 @@ func (c *Connections) forget(own *connection) {
 		c.surplus--
 		return
 	}
-	own.answer()
+	own.leave()
 	c.open--
 	if own.address.open--; own.address.open == 0 {
 		delete(c.of, own.from)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -40,7 +41,19 @@ func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
 		answering: make(chan struct{}, 1000), release: make(chan struct{}),
 	}
 	there := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	s := server.New(server.Options{API: there, Gather: there, Ready: []server.Check{{Name: "slow", Ready: func(context.Context) error {
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/read":
+			_, _ = io.Copy(io.Discard, r.Body)
+		case "/api/read/answer": // is answered when its body is there
+			_, _ = io.Copy(io.Discard, r.Body)
+			h.answering <- struct{}{}
+			<-h.release
+		case "/api/large": // what does not fit into a buffer is sent when the body is there
+			_, _ = w.Write(make([]byte, 10_000))
+		}
+	})
+	s := server.New(server.Options{API: api, Gather: there, Ready: []server.Check{{Name: "slow", Ready: func(context.Context) error {
 		h.answering <- struct{}{}
 		<-h.release
 		return nil
@@ -142,6 +155,135 @@ func TestAFloodOfOpenHeadersKeepsNobodyOut(t *testing.T) {
 	})
 }
 
+// send sends text on a connection, and drops what is answered.
+func (h *hall) send(c net.Conn, text string) {
+	h.Helper()
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	if _, err := io.WriteString(c, text); err != nil {
+		h.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// Whose body never comes is not being answered, whether the handler reads it, or the server does so that it can answer.
+func TestSlowBodiesKeepNobodyOut(t *testing.T) {
+	for _, length := range []string{
+		"Content-Length: 100\r\n\r\nx", "Content-Length: 100000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n2\r\nx",
+		"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+	} {
+		for _, request := range []string{"POST /api/read", "POST /api/large", "GET /healthz", "POST /nowhere"} {
+			if strings.HasPrefix(length, "Expect") && request != "POST /api/read" {
+				continue // such a body is not waited for
+			}
+			for _, before := range []string{"", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"} {
+				t.Run(strings.Join([]string{request, length, before}, " "), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						h := newHall(t, server.ConnectionsOptions{Most: 4})
+						for port := range 20 { // of two addresses: one alone has half of the places
+							c := h.dial(fmt.Sprintf("198.51.100.%d:%d", port%2, 1000+port))
+							h.send(c, before+request+" HTTP/1.1\r\nHost: x\r\n"+length)
+						}
+						h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
+						if s := h.connections.Stats(); s.Open != 4 || s.Refused != 0 || s.Closed != 17 {
+							t.Errorf("%+v, want 4 open and 17 that made room", s)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// Who waits for nothing but us is being answered as soon as the body is there, and is not cut off.
+func TestWhoseBodyIsThereIsNotCutOff(t *testing.T) {
+	for _, body := range []string{
+		"Content-Length: 3\r\n\r\nabc", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+	} {
+		t.Run(body, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t, server.ConnectionsOptions{Most: 2})
+				for i := range 2 {
+					h.send(h.dial(fmt.Sprintf("192.0.2.%d:1000", i+1)), "POST /api/read/answer HTTP/1.1\r\nHost: x\r\n"+body)
+					<-h.answering
+				}
+				h.want("one too many", get(h.dial("192.0.2.9:1000"), "/healthz"), "503, again after 5, closing")
+				close(h.release)
+				synctest.Wait()
+				h.want("afterwards", get(h.dial("192.0.2.9:1000"), "/healthz"), "200")
+			})
+		})
+	}
+}
+
+// A registry that sends its events loses its connection to no stranger: it has completed requests before.
+func TestWhoSendsABodyAgainIsNotClosedForStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 4})
+		registry := h.dial("192.0.2.1:1000")
+		h.want("a registry", get(registry, "/healthz"), "200")
+		if _, err := io.WriteString(registry, "POST /api/read HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na"); err != nil {
+			t.Fatal(err)
+		}
+		idle := h.dial("192.0.2.2:1000")
+		if _, err := io.WriteString(idle, "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"); err != nil {
+			t.Fatal(err)
+		}
+		if response, err := http.ReadResponse(bufio.NewReader(idle), nil); err != nil || response.StatusCode != http.StatusNotFound {
+			t.Fatalf("%v, %v: a body that the server itself reads", response, err)
+		}
+		synctest.Wait()
+		for i := range 40 { // some that send nothing, some that send slowly, none that ever completed a request
+			c := h.dial(fmt.Sprintf("198.51.100.%d:1000", i))
+			switch i % 3 {
+			case 0:
+				h.send(c, "POST /api/read HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+			case 1:
+				h.send(c, "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+			}
+		}
+		if _, err := io.WriteString(registry, "bc"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(registry), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.want("the registry", response.Status, "200 OK")
+		h.want("who rested", get(idle, "/healthz"), "200")
+	})
+}
+
+// Whoever sends a small body, as all do who ask for a token by POST, costs no memory for it.
+func TestToWatchASmallBodyAllocatesNothing(t *testing.T) {
+	c := server.NewConnections(server.ConnectionsOptions{})
+	own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
+	buffer := make([]byte, 10)
+	var got string
+	front := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { //nolint:gosec // it is not run
+		n, _ := io.ReadFull(r.Body, buffer[:r.ContentLength])
+		if got != string(buffer[:n]) {
+			t.Errorf("read %q, want %q", buffer[:n], got)
+		}
+	})}
+	c.Watch(front)
+	for _, text := range []string{"", "abc"} {
+		got = text
+		text := strings.NewReader(text)
+		r := own.Asks(httptest.NewRequest(http.MethodPost, "/", text))
+		body := r.Body
+		if n := testing.AllocsPerRun(100, func() {
+			_, _ = text.Seek(0, io.SeekStart)
+			front.Handler.ServeHTTP(nil, r)
+		}); n != 0 {
+			t.Errorf("for a body of %d bytes: %v allocations", text.Size(), n)
+		}
+		if r.Body != body {
+			t.Error("the server finds another body after the handler: it looks at its type to find out whether all was read")
+		}
+	}
+}
+
 // Those that never completed a request make room first, however few of an address they are: people behind one
 // address used to lose theirs to a flood from many.
 func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
@@ -167,6 +309,97 @@ func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
 	})
 }
 
+// untilWaiting waits until connections wait like this: silent, slow, idle, sending.
+func untilWaiting(t *testing.T, c *server.Connections, want [4]int) {
+	t.Helper()
+	await.Until(t, "what the server notes of its connections", func(context.Context) error {
+		if got := c.Waiting(); got != want {
+			return fmt.Errorf("%v silent, slow, idle and sending connections, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+// With HTTP/2 a connection has several requests: who waits for nothing but us is being answered, whatever else is slow.
+func TestSlowBodiesOfHTTP2(t *testing.T) {
+	certificates, err := server.SelfSigned(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering, release := make(chan struct{}, 10), make(chan struct{})
+	c := server.NewConnections(server.ConnectionsOptions{})
+	front := server.HTTP(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/answer" {
+			answering <- struct{}{}
+			<-release
+		}
+	}), certificates, slog.New(slog.DiscardHandler))
+	c.Watch(front)
+	ended := make(chan error)
+	go func() { ended <- front.ServeTLS(c.Bound(l), "", "") }()
+	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // of this test
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}}
+	statuses := make(chan string)
+	post := func(path string, length int64, body io.Reader) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+l.Addr().String()+path, body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		request.ContentLength = length
+		go func() {
+			response, err := client.Do(request)
+			if err != nil {
+				statuses <- err.Error()
+				return
+			}
+			_ = response.Body.Close()
+			statuses <- response.Proto + " " + response.Status
+		}()
+	}
+	want := func(what string) {
+		t.Helper()
+		if got := <-statuses; got != "HTTP/2.0 200 OK" {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+	first, firstEnd := io.Pipe()
+	post("/", -1, first)
+	untilWaiting(t, c, [4]int{0, 1, 0, 0}) // slow
+	if _, err := io.WriteString(firstEnd, "a"); err != nil {
+		t.Fatal(err)
+	}
+	second, secondEnd := io.Pipe()
+	post("/", 3, second)
+	if _, err := io.WriteString(secondEnd, "a"); err != nil {
+		t.Fatal(err)
+	}
+	untilWaiting(t, c, [4]int{0, 1, 0, 0}) // two of it
+	post("/answer", 1, strings.NewReader("a"))
+	<-answering
+	untilWaiting(t, c, [4]int{}) // one of three is being answered
+	close(release)
+	want("who was being answered")
+	untilWaiting(t, c, [4]int{0, 0, 0, 1}) // the others wait, and one request is complete
+	if _, err := io.WriteString(secondEnd, "bc"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = secondEnd.Close(), firstEnd.Close()
+	want("the first")
+	want("the second")
+	untilWaiting(t, c, [4]int{0, 0, 1, 0})
+	client.CloseIdleConnections()
+	if err := front.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
+
 // With HTTP/2 a connection is idle before it has asked for anything.
 func TestAnHTTP2ConnectionWithoutARequestHasCompletedNone(t *testing.T) {
 	certificates, err := server.SelfSigned(time.Now())
@@ -184,12 +417,7 @@ func TestAnHTTP2ConnectionWithoutARequestHasCompletedNone(t *testing.T) {
 	go func() { ended <- front.ServeTLS(c.Bound(l), "", "") }()
 	wait := func(silent, idle int) {
 		t.Helper()
-		await.Until(t, "what the server notes of its connections", func(context.Context) error {
-			if s, i := c.Waiting(); s != silent || i != idle {
-				return fmt.Errorf("%d silent and %d idle connections, want %d and %d", s, i, silent, idle)
-			}
-			return nil
-		})
+		untilWaiting(t, c, [4]int{silent, 0, idle, 0})
 	}
 	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}} //nolint:gosec // of this test
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}}
@@ -225,8 +453,12 @@ func TestAdmissionLooksAtOneConnection(t *testing.T) {
 		c := server.NewConnections(server.ConnectionsOptions{Most: n})
 		for i := range n {
 			own := c.Admit(at{Conn: nothing{}, from: fmt.Sprintf("10.%d.%d.%d:1000", i>>16, i>>8&255, i&255)})
-			if i%2 == 0 {
+			switch i % 4 {
+			case 0, 2:
 				own.Answer()
+			case 1:
+				own.Send()
+			case 3: // has asked for nothing
 			}
 		}
 		for i := range n/2 + 10 { // one more than there is room for
@@ -252,9 +484,11 @@ func TestTheRightOneMakesRoom(t *testing.T) {
 		c := server.NewConnections(server.ConnectionsOptions{Most: most})
 		type one struct {
 			*server.Connection
-			from             string
-			since            int
-			waits, completed bool
+			from  string
+			since int
+			class int          // 0: never asked for anything; 1: sends a body; 2, 3: there was a request before; -1: is being answered
+			body  *server.Body // of its request
+			again bool         // it completed one
 		}
 		var open []*one
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -262,13 +496,24 @@ func TestTheRightOneMakesRoom(t *testing.T) {
 			if len(open) > 0 {
 				picked = open[rapid.IntRange(0, len(open)-1).Draw(t, "which")]
 			}
-			switch op := rapid.IntRange(0, 3).Draw(t, "what"); {
+			switch op := rapid.IntRange(0, 4).Draw(t, "what"); {
 			case op == 1 && picked != nil:
-				picked.Answer()
-				picked.waits = false
+				if picked.body == nil {
+					picked.Answer()
+				} else {
+					picked.body.Arrive()
+				}
+				picked.class = -1
 			case op == 2 && picked != nil:
-				picked.Complete()
-				picked.waits, picked.completed, picked.since = true, true, step
+				picked.Complete(picked.body)
+				picked.class, picked.body, picked.again, picked.since = 2, nil, true, step
+			case op == 4 && picked != nil:
+				if picked.body == nil {
+					picked.body, picked.since, picked.class = picked.Send(), step, 1
+					if picked.again {
+						picked.class = 3
+					}
+				}
 			case op == 3 && picked != nil:
 				_ = picked.Close()
 				open = slices.DeleteFunc(open, func(o *one) bool { return o == picked })
@@ -284,10 +529,10 @@ func TestTheRightOneMakesRoom(t *testing.T) {
 				full := limited || len(open) >= most
 				var leaves *one
 				for _, o := range open {
-					if !o.waits || limited && o.from != from {
+					if o.class < 0 || limited && o.from != from {
 						continue
 					}
-					if leaves == nil || leaves.completed && !o.completed || leaves.completed == o.completed && o.since < leaves.since {
+					if leaves == nil || o.class < leaves.class || o.class == leaves.class && o.since < leaves.since {
 						leaves = o
 					}
 				}
@@ -302,7 +547,7 @@ func TestTheRightOneMakesRoom(t *testing.T) {
 				}
 				if admitted != nil {
 					open = slices.DeleteFunc(open, func(o *one) bool { return full && o == leaves })
-					open = append(open, &one{admitted, from, step, true, false})
+					open = append(open, &one{Connection: admitted, from: from, since: step})
 				}
 			}
 			if s := c.Stats(); s.Open != len(open) {

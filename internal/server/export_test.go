@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net"
 	"net/http"
 )
@@ -20,12 +21,39 @@ func (c *Connections) Admit(conn net.Conn) *Connection {
 	return own
 }
 
-// Answer begins a request on a connection, and Complete ends it.
+// Asks returns a request on a connection.
+func (own *connection) Asks(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
+}
+
+// Body is one of a request.
+type Body = body
+
+// Answer begins a request on a connection.
 func (own *connection) Answer() { own.of.note(own, http.StateActive) }
 
-// Complete ends a request.
-func (own *connection) Complete() {
-	own.completed.Store(true)
+// Send begins a request on a connection whose body is to come.
+func (own *connection) Send() *Body {
+	own.Answer()
+	b := &body{own: own, missing: 1}
+	own.of.begin(own, b)
+	return b
+}
+
+// Arrive is the rest of a body.
+func (b *body) Arrive() {
+	b.there = true
+	b.own.of.await(b, false)
+}
+
+// Complete ends a request. Its body is nil if it has none.
+func (own *connection) Complete(b *Body) {
+	if b == nil {
+		own.of.begin(own, nil)
+	} else {
+		b.there = true
+	}
+	own.of.end(own, b, 1)
 	own.of.note(own, http.StateIdle)
 }
 
@@ -43,11 +71,15 @@ func (c *Connections) Looked() uint64 {
 	return c.looked
 }
 
-// Waiting is on how many connections nobody is being answered: those that never completed a request, and the others.
-func (c *Connections) Waiting() (silent, idle int) {
+// Waiting is on how many connections nobody is being answered: those that never completed a request, those of them that
+// send a body, those that rest, and those that send one more body.
+func (c *Connections) Waiting() (waiting [4]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.waiting.silent.length(), c.waiting.idle.length()
+	for i := range c.waiting {
+		waiting[i] = c.waiting[i].length()
+	}
+	return waiting
 }
 
 func (l *list) length() (n int) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Limits of a connection. A client that sends slowly holds a connection and little else; none of them
-// holds it for long.
+// holds it for long, nor if somebody else needs it (Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
