@@ -101,7 +101,7 @@ func NewChain(o Options) *Chain {
 //     clock, the two are the same;
 //   - an error that wraps ErrRateLimited, a *RateLimitedError, if too many attempts failed before. For a
 //     password, no source was asked, and whether anybody has that name makes no difference. What cannot
-//     be guessed was verified, and is bad;
+//     be guessed was verified, and is bad, or too many of its source wait for that (not Checked);
 //   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
 //     not passed on to the next, which may be weaker.
 func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
@@ -15,7 +16,7 @@ var ErrRateLimited = ratelimit.ErrLimited
 type RateLimitedError = ratelimit.Error
 
 // guessable reports whether credentials of that kind can be guessed. All others are random or signed, so
-// that they are verified before any limit is looked at.
+// that they are verified, whatever failed before.
 func guessable(k Kind) bool { return k == Password || k == None }
 
 // Check lets check verify credentials under the limits of l, for whoever verifies some without a Chain:
@@ -50,7 +51,7 @@ type gate struct {
 }
 
 // pass has credentials verified. What can be guessed is limited before, and what cannot be guessed only
-// once it has proved to be bad.
+// once it has proved to be bad; it may have to wait for its turn.
 func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
@@ -58,7 +59,10 @@ func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Conte
 	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
 	v, err := Verified{}, error(ErrNeverValid)
 	if !g.limiter.Dismissed(scope, secret) {
-		v, err = verify(ctx, c)
+		v, err = g.inTurn(ctx, c, scope, verify)
+	}
+	if c.Kind != IDToken && (err == nil || incomplete(err)) {
+		g.limiter.Proved(secret)
 	}
 	if err == nil || incomplete(err) || !errors.Is(err, ErrRejected) || g.limiter == nil {
 		return v, err
@@ -70,6 +74,29 @@ func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Conte
 		return Verified{}, repeatedError{err}
 	}
 	return Verified{}, err
+}
+
+// inTurn has what cannot be guessed verified: what is looked up in a database one after the other, once the source has
+// shown too many that are bad.
+func (g gate) inTurn(ctx context.Context, c Credentials, scope uint64, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+	if c.Kind == IDToken {
+		return verify(ctx, c) // a signature, and no query
+	}
+	turn, err := g.limiter.Turn(ctx, c.Secret.Reveal(), c.CountedAt())
+	if err != nil && !errors.Is(err, ErrRateLimited) {
+		err = fmt.Errorf("waiting for the turn of its source: %w: %w", ErrUnavailable, err)
+	}
+	if err != nil {
+		return Verified{}, err
+	}
+	if turn == 0 {
+		return verify(ctx, c)
+	}
+	defer g.limiter.Leave(turn)
+	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by who had the turn before
+		return Verified{}, ErrNeverValid
+	}
+	return verify(ctx, c)
 }
 
 func (g gate) guess(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {

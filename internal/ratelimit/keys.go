@@ -22,6 +22,7 @@ const (
 	keyPlace
 	keyToken
 	keyReport
+	keyProved
 	keyAddress // and one for each tier
 )
 

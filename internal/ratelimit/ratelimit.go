@@ -7,8 +7,9 @@
 // # What cannot be guessed
 //
 // Robots' secrets, access, refresh and session tokens have 190 random bits; an ID token has a signature.
-// A good one is never refused here: [Limiter.Refuse] is called for bad ones alone. Past the limit of its
-// source, a bad one is answered with 429 in place of 401, and that is all it costs anybody. Counting
+// A good one is never refused for being one of many: [Limiter.Refuse] is called for bad ones alone. Past the limit of
+// its source, a bad one is answered with 429 in place of 401, and those that were not good within a day are verified
+// one after the other ([Limiter.Turn]), with at most a hundred waiting. Counting
 // distinct ones would not protect their neighbours: a hundred CI jobs have a hundred expired tokens.
 // One that is bad for good is remembered for a minute ([Limiter.Dismissed]), so that a job that retries
 // costs no signature and no query. The journal has one entry for each secret and minute.
@@ -120,6 +121,8 @@ type Limiter struct {
 	right     marks // name and password, and name and source, that were right
 	dismissed marks // secrets that are bad for good
 	reported  marks // secrets whose refusal is in the journal
+	proved    marks // secrets that cannot be guessed, and were good
+	turns     turns
 
 	places  places
 	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet

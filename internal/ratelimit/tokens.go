@@ -30,6 +30,7 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	now := l.o.Now().UnixNano()
 	key := l.tokenKey(scope, secret)
 	l.failed.Add(1)
+	l.proved.forget(l.tokenKey(keyProved, secret))
 	if forGood {
 		l.dismissed.set(key, now, dismissFor)
 	}

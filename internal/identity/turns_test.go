@@ -1,0 +1,151 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// slow verifies secrets that were handed out, and takes its time: each waits until it is let go.
+type slow struct {
+	good map[string]bool
+	next chan struct{} // nil: at once
+
+	mu        sync.Mutex
+	now, most int
+	asked     []string
+}
+
+func (s *slow) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	secret := c.Secret.Reveal()
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.asked = append(s.asked, secret)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+	}()
+	if s.next != nil {
+		select {
+		case <-s.next:
+		case <-ctx.Done():
+			return identity.Verified{}, ctx.Err()
+		}
+	}
+	if s.good[secret] {
+		return identity.Verified{Principal: &policy.Principal{Kind: policy.Robot, Name: "ci", Source: "slow"}}, nil
+	}
+	return identity.Verified{}, identity.Rejected("nobody has it")
+}
+
+// flood is a source whose limit of failures is spent.
+func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, from string) error) {
+	chain := identity.NewChain(identity.Options{
+		Limiter: ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 3}),
+		Sources: []identity.Source{{Name: "slow", Authenticator: s, Kinds: []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session}}},
+	})
+	return func(ctx context.Context, kind identity.Kind, secret, from string) error {
+		_, err := chain.Authenticate(ctx, identity.Credentials{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(from)})
+		return err
+	}
+}
+
+// Anybody can make up tokens with a good checksum. Those of one source are looked up one after the other, past its
+// limit, and take no more than one connection of the database from everybody else.
+func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
+	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{good: map[string]bool{"good": true, "known": true}}
+			show := flood(s)
+			ctx := t.Context()
+			if err := show(ctx, kind, "known", here); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 10 {
+				_ = show(ctx, kind, fmt.Sprint("spent ", n), here)
+			}
+			s.most, s.asked, s.next = 0, nil, make(chan struct{})
+			var wg sync.WaitGroup
+			begin := func(secret, from string) *error {
+				err := errors.New("it waits")
+				wg.Go(func() { err = show(ctx, kind, secret, from) })
+				synctest.Wait()
+				return &err
+			}
+			for n := range 20 {
+				begin(fmt.Sprint("flood ", n), here)
+			}
+			good := begin("good", here)
+			for n := range 20 {
+				begin(fmt.Sprint("more ", n), here)
+			}
+			if s.most != 1 {
+				t.Errorf("%d were looked up at a time, want 1", s.most)
+			}
+			neighbour, known := begin("good", elsewhere), begin("known", here)
+			if s.now != 3 {
+				t.Errorf("%d are looked up: another source waits, or what was good before", s.now)
+			}
+			close(s.next)
+			wg.Wait()
+			for what, err := range map[string]error{"a good one that waited": *good, "one of another source": *neighbour, "one that was good before": *known} {
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if len(s.asked) != 43 || s.asked[0] != "flood 0" || s.asked[len(s.asked)-1] != "more 19" {
+				t.Errorf("it is not their order: %q", s.asked)
+			}
+		})
+	}
+}
+
+func TestSoManyWaitAndWhoGoesAwayHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{good: map[string]bool{"good": true}}
+		show := flood(s)
+		for n := range 10 {
+			_ = show(t.Context(), identity.AccessToken, fmt.Sprint("spent ", n), here)
+		}
+		s.most, s.asked, s.next = 0, nil, make(chan struct{})
+		leaving, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		errs := make([]error, 101) // one is looked up, and a hundred wait
+		for n := range errs {
+			wg.Go(func() { errs[n] = show(leaving, identity.AccessToken, fmt.Sprint("flood ", n), here) })
+			synctest.Wait()
+		}
+		var limited *identity.RateLimitedError
+		if err := show(t.Context(), identity.AccessToken, "one more", here); !errors.As(err, &limited) || limited.After <= 0 || limited.Checked {
+			t.Errorf("one too many: %v", err)
+		}
+		if err := show(t.Context(), identity.AccessToken, "and another", here); !identity.AlreadyRecorded(err) {
+			t.Errorf("each of a flood has an entry in the journal: %v", err)
+		}
+		leave()
+		wg.Wait()
+		for n, err := range errs {
+			if !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+				t.Errorf("number %d went away: %v", n, err)
+			}
+		}
+		if s.most != 1 {
+			t.Errorf("%d were looked up at a time, want 1", s.most)
+		}
+		close(s.next)
+		if err := show(t.Context(), identity.AccessToken, "good", here); err != nil {
+			t.Errorf("a good one, when all have gone: %v", err)
+		}
+	})
+}
