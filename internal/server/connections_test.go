@@ -216,6 +216,29 @@ func TestWhoseBodyIsThereIsNotCutOff(t *testing.T) {
 	}
 }
 
+// Who asks whether to send a body, and is answered without, is not told to send it: the server knows such a body by its type.
+func TestABodyThatNobodyReadsIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{})
+		c := h.dial("192.0.2.1:1000")
+		if _, err := io.WriteString(c, "POST /api/large HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan string, 1)
+		go func() {
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			first <- strings.TrimSpace(line)
+		}()
+		synctest.Wait()
+		select {
+		case line := <-first:
+			h.want("the first line", line, "HTTP/1.1 200 OK")
+		default:
+			t.Error("the server waits for the body")
+		}
+	})
+}
+
 // A registry that sends its events loses its connection to no stranger: it has completed requests before.
 func TestWhoSendsABodyAgainIsNotClosedForStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -253,6 +276,40 @@ func TestWhoSendsABodyAgainIsNotClosedForStrangers(t *testing.T) {
 		h.want("who rested", get(idle, "/healthz"), "200")
 	})
 }
+
+// With HTTP/2 the end of a body comes on its own: it is waited for only if the handler reads on.
+func TestTheEndOfABodyIsWaitedForIfItIsRead(t *testing.T) {
+	for _, text := range []string{"", "abc"} {
+		c := server.NewConnections(server.ConnectionsOptions{})
+		own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
+		want := func(when string, want [4]int) {
+			t.Helper()
+			if got := c.Waiting(); got != want {
+				t.Errorf("a body of %d bytes, %s: %v silent, slow, idle and sending connections, want %v", len(text), when, got, want)
+			}
+		}
+		front := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { //nolint:gosec // it is not run
+			if _, err := io.ReadFull(r.Body, make([]byte, len(text))); err != nil {
+				t.Error(err)
+			}
+			want("when it is there", [4]int{})
+			_, _ = r.Body.Read(make([]byte, 1))
+			want("when its end is there", [4]int{})
+		})}
+		c.Watch(front)
+		end := reading(func() { want("while its end is read", [4]int{0, 1, 0, 0}) })
+		r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader(text), end))
+		r.ProtoMajor, r.ContentLength = 2, int64(len(text))
+		r.Header.Set("Content-Length", fmt.Sprint(len(text)))
+		own.Answer()
+		front.Handler.ServeHTTP(nil, own.Asks(r))
+	}
+}
+
+// reading is called when it is read, and has nothing to read.
+type reading func()
+
+func (r reading) Read([]byte) (int, error) { r(); return 0, io.EOF }
 
 // Whoever sends a small body, as all do who ask for a token by POST, costs no memory for it.
 func TestToWatchASmallBodyAllocatesNothing(t *testing.T) {
