@@ -95,10 +95,13 @@ notifications: { open: true }
 		"unsigned": b64(`{"alg":"none"}`) + "." + b64(`{"sub":"canary-without-signature"}`) + ".",
 		"JWE":      b64(`{"alg":"dir","enc":"A128GCM"}`) + "." + b64("canary of a key") + "." + b64("canary of an iv") + "." + b64("canary of a text") + "." + b64("canary of a tag"),
 	}
+	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:"+s)) }
 	wrappings := []func(string) string{
 		func(s string) string { return s }, func(s string) string { return `"` + s + `"` }, func(s string) string { return "Bearer " + s },
 		func(s string) string { return `{"value":"` + s + `"}` }, func(s string) string { return "docker/28.2 (" + s + ")" },
 		func(s string) string { return s + "=" },
+		basic, func(s string) string { return "docker/28.2 Authorization: " + basic(s) + " (linux)" },
+		func(s string) string { return s[:20] + " " + s[20:] }, func(s string) string { return "docker/28.2 " + s[:30] + " \t" + s[30:] + " (linux)" },
 	}
 	h := a.Handler(server.Token, server.Notifications, server.Keys, server.Health, server.Metric, server.API)
 	answers := make(map[string]string)
@@ -194,7 +197,7 @@ notifications: { open: true }
 		kept[filepath.Base(file)] = string(content)
 	}
 	for kind, s := range secrets {
-		forms := []string{s, s[:len(s)-6]}
+		forms := []string{s, s[:len(s)-6], strings.TrimPrefix(basic(s), "Basic "), s[:20] + " ", " " + s[20:]}
 		if parts := strings.Split(s, "."); len(parts) > 1 {
 			forms = append(forms, parts[1]+"."+parts[2])
 		}

@@ -118,9 +118,11 @@ func mark(text, joined string, valid bool) string {
 	whole := len(text) == len(joined)
 	advance := func(to int) {
 		for ; place < to; at++ {
-			if whole || text[at] > ' ' {
-				place++
+			if n := blank(text, at); n > 0 && !whole {
+				at += n - 1
+				continue
 			}
+			place++
 		}
 	}
 	for ; ok; f, ok = scan(joined, f.End, true) {
@@ -131,8 +133,8 @@ func mark(text, joined string, valid bool) string {
 			f.End = tail(text, f.End)
 		}
 		advance(f.Begin)
-		for !whole && text[at] <= ' ' {
-			at++
+		for n := blank(text, at); n > 0 && !whole; n = blank(text, at) {
+			at += n
 		}
 		out.WriteString(text[kept:at])
 		out.WriteString(Mark)
@@ -149,8 +151,8 @@ func tail(text string, end int) int {
 	const least = 20
 	for {
 		start := end
-		for start < len(text) && text[start] <= ' ' {
-			start++
+		for n := blank(text, start); n > 0; n = blank(text, start) {
+			start += n
 		}
 		stop := start
 		for stop < len(text) && inPart(text[stop]) {
@@ -165,12 +167,33 @@ func tail(text string, end int) int {
 
 // appendJoined appends the text without its white space: a terminal breaks lines, and a program folds headers.
 func appendJoined[T string | []byte](to []byte, text T) []byte {
-	for i := range len(text) {
-		if c := text[i]; c > ' ' {
-			to = append(to, c)
+	for i := 0; i < len(text); {
+		if n := blank(text, i); n > 0 {
+			i += n
+			continue
 		}
+		to = append(to, text[i])
+		i++
 	}
 	return to
+}
+
+// blank returns how many bytes of white space stand at a place, also as JSON and logs write it: "\n", "\\n".
+func blank[T string | []byte](text T, i int) int {
+	if i >= len(text) || text[i] > ' ' && text[i] != '\\' {
+		return 0
+	}
+	if text[i] <= ' ' {
+		return 1
+	}
+	n := 1
+	for i+n < len(text) && text[i+n] == '\\' {
+		n++
+	}
+	if i+n < len(text) && (text[i+n] == 'n' || text[i+n] == 'r' || text[i+n] == 't') {
+		n++
+	}
+	return n
 }
 
 // scan finds the first secret that begins at or behind a place; in base64, too, if encoded.

@@ -50,6 +50,9 @@ var wrappings = map[string]func(string) string{
 	" in another form     ": func(s string) string {
 		return `{"auths":{"r":{"auth":"` + base64.StdEncoding.EncodeToString([]byte(":"+s)) + `"}}}`
 	},
+	" in another form      ": func(s string) string {
+		return `{"agent":"docker ` + s[:12] + `\n` + s[12:20] + `\\r\\n` + s[20:] + ` (linux)"}`
+	},
 	" over several lines ": func(s string) string {
 		return "docker/28.2 " + s[:12] + "\r\n\t" + s[12:20] + "\n" + s[20:] + " (linux)"
 	},

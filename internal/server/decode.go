@@ -87,6 +87,11 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		s.note(r, tooManyScopes, "error", err)
 		ignored = append(ignored, scope.Ignored{Reason: err.Error()})
 	}
+	if len(ignored) > 0 && brokenSecret(f.scopes) {
+		for i := range ignored {
+			ignored[i].Text = secret.Mark
+		}
+	}
 	client := f.clientID
 	if client == "" {
 		client = r.UserAgent()
@@ -98,6 +103,13 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 		ShowsText: showsText(f.clientID, r.UserAgent()),
 		Offline:   f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
 	}, nil
+}
+
+// brokenSecret reports whether a secret stands in scopes that are separated where it is broken: what is kept of each
+// would be a piece of it.
+func brokenSecret(scopes []string) bool {
+	f, ok := secret.Find(strings.Join(scopes, " "))
+	return ok && f.Hidden
 }
 
 // clientName is what is kept of what a client says of itself. Some put a credential there.
