@@ -96,7 +96,7 @@ func TestASpentBudgetTakesAsLongForANameThatNobodyHas(t *testing.T) {
 		return all
 	}
 	known := took(func(b *ratelimit.Budget) error {
-		return b.Spend(context.Background(), "ann", false, func() (ratelimit.Verdict, error) { return ratelimit.Refused, nil })
+		return b.Spend(context.Background(), "ann", false, func(func() error) (ratelimit.Verdict, error) { return ratelimit.Refused, nil })
 	})
 	unknown := took(func(b *ratelimit.Budget) error { return b.Pretend(context.Background(), "bob", false) })
 	if !slices.Equal(known, unknown) {

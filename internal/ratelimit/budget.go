@@ -106,8 +106,8 @@ const (
 
 // Spend lets an attempt be made for an account, and counts how check says that it ended. Past the budget
 // check is not called, and the error is an *Error. Attempts for one account and class are made one
-// after the other.
-func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func() (Verdict, error)) error {
+// after the other. Before check sends one again that may have been counted, it asks for more, and its verdict is on the last.
+func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
@@ -119,7 +119,7 @@ func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, che
 // So the bound for somebody who has signed in through this service is that of Spend. For anybody else, the
 // known half is nobody's, and strangers get the other half and one more for each further replica (a
 // restart makes one, too): no more than Max as long as the further ones are not more than the known half has attempts.
-func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func() (Verdict, error)) error {
+func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
 	}
@@ -127,9 +127,9 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 }
 
 // spend is both. proven is the note about the account; "": none is needed.
-func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func() (Verdict, error)) error {
+func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
-		_, err := check()
+		_, err := check(func() error { return nil })
 		return err
 	}
 	class, unproven := classUnknown, proven
@@ -143,11 +143,14 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	}
 	defer func() { <-s.busy }()
 
-	local, slot, until, err := b.claim(ctx, key, unproven, s)
+	local, slot, until, err := b.claim(ctx, key, unproven, s, claimTries)
 	if err != nil {
 		return err
 	}
-	verdict, err := check()
+	verdict, err := check(func() (err error) { // once: whoever calls it may hold what others wait for
+		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
+		return err
+	})
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	switch verdict {
@@ -190,7 +193,7 @@ func (b *Budget) Pretend(ctx context.Context, name string, knownPlace bool) erro
 	if b == nil {
 		return nil
 	}
-	return b.unknown.Spend(ctx, name, knownPlace, func() (Verdict, error) { return Refused, nil })
+	return b.unknown.Spend(ctx, name, knownPlace, func(func() error) (Verdict, error) { return Refused, nil })
 }
 
 func (b *Budget) key(class, account string) string {
@@ -265,7 +268,7 @@ func (s *spent) blockedLocked(now int64) time.Duration {
 
 // claim takes a slot of the store, or of this process while the store is down; slot is then -1. local is
 // where it is noted here.
-func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent) (local, slot int, until time.Time, err error) {
+func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
 	b.mu.Lock()
@@ -274,7 +277,7 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent) (loc
 	if wait > 0 {
 		return 0, -1, until, &Error{After: wait, Reported: true}
 	}
-	slot, wait, shared := b.claimShared(ctx, key, unproven, s, now, until)
+	slot, wait, shared := b.claimShared(ctx, key, unproven, s, now, until, tries)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range s.until {
@@ -353,13 +356,13 @@ func (b *Budget) askHere(ctx context.Context, key, unproven string, s *spent, no
 
 // claimShared takes a slot of the store; ok is false if there was no answer. For a name that nobody has, it
 // waits as long: else the wait for a budget that is just spent would tell who exists.
-func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.ask(ctx, key, unproven, s, now, until)
 		if !ok {
 			return -1, 0, false
 		}
-		if wait == 0 || try == claimTries || wait < b.o.Window-claimFresh {
+		if wait == 0 || try == tries || wait < b.o.Window-claimFresh {
 			return slot, wait, true
 		}
 		timer := time.NewTimer(claimPause)

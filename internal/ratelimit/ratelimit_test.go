@@ -247,7 +247,7 @@ func TestWithoutTheStoreWhatIsKnownHereCounts(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &broken{}, Now: func() time.Time { return start }})
 	sent := 0
 	for range 10 {
-		_ = b.Spend(t.Context(), "ann", false, func() (ratelimit.Verdict, error) { sent++; return ratelimit.Refused, errDown })
+		_ = b.Spend(t.Context(), "ann", false, func(func() error) (ratelimit.Verdict, error) { sent++; return ratelimit.Refused, errDown })
 	}
 	if sent != 2 {
 		t.Errorf("%d attempts were sent to the directory, want 2", sent)
@@ -273,7 +273,7 @@ func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
 	at := start
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return at }})
 	spend := func(known bool, v ratelimit.Verdict) (sent bool) {
-		_ = b.Spend(t.Context(), "ann", known, func() (ratelimit.Verdict, error) { sent = true; return v, nil })
+		_ = b.Spend(t.Context(), "ann", known, func(func() error) (ratelimit.Verdict, error) { sent = true; return v, nil })
 		return sent
 	}
 	for range 10 {
@@ -301,7 +301,7 @@ func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
 	n := 0
 	for range 20 {
 		all.Go(func() {
-			_ = b.Spend(context.Background(), "ann", false, func() (ratelimit.Verdict, error) {
+			_ = b.Spend(context.Background(), "ann", false, func(func() error) (ratelimit.Verdict, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				n++
@@ -340,7 +340,7 @@ func TestAClockThatIsPutBackKeepsNobodyWaiting(t *testing.T) {
 func TestWhatTheStoreDoesNotHaveMakesNoRoom(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &shared{}, Now: func() time.Time { return start }})
 	try := func(name string) (sent bool) {
-		_ = b.SpendUnproven(t.Context(), name, false, func() (ratelimit.Verdict, error) { sent = true; return ratelimit.Refused, nil })
+		_ = b.SpendUnproven(t.Context(), name, false, func(func() error) (ratelimit.Verdict, error) { sent = true; return ratelimit.Refused, nil })
 		return sent
 	}
 	if !try("ann") {

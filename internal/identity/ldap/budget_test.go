@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,4 +265,111 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A password that did not leave this process is none that the directory counts.
+func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
+	f, o := templated(t)
+	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 2, Window: time.Hour})
+	o.Cache = -1
+	d := open(t, o)
+	for n := range 5 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != nil {
+			t.Fatalf("sign-in %d: %v", n+1, err)
+		}
+		if ldap.Idle(d) == 0 {
+			t.Fatal("no connection was kept")
+		}
+		ldap.BreakIdle(d)
+	}
+	binds := 0
+	for n := range 3 {
+		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", fmt.Sprint("guess ", n)))
+		ldap.BreakIdle(d)
+	}
+	for _, asked := range f.heard() {
+		if strings.HasPrefix(asked, "bind ") {
+			binds++
+		}
+	}
+	if binds != 5+1 {
+		t.Errorf("the directory was sent %d passwords, want the five that are right and one that is not", binds)
+	}
+}
+
+// A password that was sent may have been counted, though there was no answer.
+func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
+	f, o := templated(t)
+	p := newProxy(t, f.listener.Addr().String())
+	o.Servers = []string{"ldap://" + p.address()}
+	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 6, Window: time.Hour})
+	o.Cache = -1
+	d := open(t, o)
+	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != nil {
+		t.Fatal(err)
+	}
+	p.set(cut)
+	for n := range 5 {
+		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", fmt.Sprint("guess ", n))); err == nil {
+			t.Error("signed in")
+		}
+	}
+	var binds []string
+	for _, asked := range f.heard() {
+		if strings.HasPrefix(asked, "bind ") {
+			binds = append(binds, asked)
+		}
+	}
+	if len(binds) != 1+3 {
+		t.Errorf("the directory was sent %d passwords, want the one that is right and three that are not", len(binds))
+	}
+}
+
+// slow is a store that lets the first attempt wait.
+type slow struct {
+	ratelimit.Store
+	later         atomic.Bool
+	asked, answer chan struct{}
+}
+
+func (s *slow) Claim(ctx context.Context, account string, slots int, now, until time.Time) (int, time.Duration, error) {
+	if !s.later.Swap(true) {
+		close(s.asked)
+		<-s.answer
+	}
+	return s.Store.Claim(ctx, account, slots, now, until)
+}
+
+// Whoever waits for a slot of a budget takes no connection away from others.
+func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
+	f, o := templated(t)
+	f.set("uid=bob,dc=corp", 0)
+	f.entries["uid=bob,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=bob,dc=corp", "uid: bob", "entryUUID: of bob")}
+	db, err := store.Open(t.Context(), "sqlite::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	asked := &slow{Store: ratestore.New(func() *store.DB { return db }), asked: make(chan struct{}), answer: make(chan struct{})}
+	o.Pool = 1
+	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 4, Window: time.Hour, Store: asked})
+	d := open(t, o)
+	signIn := func(name string) error {
+		c := identity.NewCredentials(name, "right")
+		c.KnownPlace = true
+		_, err := d.Authenticate(context.Background(), c)
+		return err
+	}
+	var ann sync.WaitGroup
+	ann.Go(func() {
+		if err := signIn("ann"); err != nil {
+			t.Errorf("ann: %v", err)
+		}
+	})
+	<-asked.asked
+	if err := signIn("bob"); err != nil {
+		t.Errorf("bob, while ann waits for a slot: %v", err)
+	}
+	close(asked.answer)
+	ann.Wait()
 }

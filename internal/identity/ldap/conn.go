@@ -41,6 +41,7 @@ const maxAnswer = 16 << 20
 type wire struct {
 	net.Conn
 	left atomic.Int64
+	sent atomic.Int64 // bytes that left this process
 }
 
 var errFlood = errors.New("the server sends more than was asked for")
@@ -52,6 +53,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(p[:min(int64(len(p)), left)])
 	w.left.Add(-int64(n))
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.sent.Add(int64(n))
 	return n, err
 }
 

@@ -81,3 +81,12 @@ func AwaitQueue(d *Directory, waiting, taken int) {
 		runtime.Gosched()
 	}
 }
+
+// BreakIdle makes the connections that are kept take nothing any more, without telling anybody.
+func BreakIdle(d *Directory) {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	for _, c := range d.pool.idle {
+		_ = c.wire.SetWriteDeadline(time.Unix(1, 0))
+	}
+}

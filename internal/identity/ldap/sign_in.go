@@ -30,13 +30,8 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	}); err != nil {
 		return nil, "", d.refuse(ctx, err)
 	}
-	if err := d.ask(ctx, binder, func(c *conn) error {
-		began := time.Now()
-		err := d.bind(ctx, c, u.entry.DN, secret, knownPlace)
-		if err == nil || errors.Is(err, identity.ErrRejected) {
-			d.binds.Note(time.Since(began) - searched)
-		}
-		return err
+	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
+		return d.ask(ctx, binder, bind)
 	}); err != nil {
 		if errors.Is(err, ratelimit.ErrLimited) { // nothing was sent, and a name that nobody has costs a bind
 			if outage := d.dummyBind(ctx); outage != nil {
@@ -130,19 +125,41 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// bind tries a password within the budget of the entry. Each bind counts for itself: one that is sent
-// again, since there was no answer, may have been counted by the directory.
-func (d *Directory) bind(ctx context.Context, c *conn, dn, secret string, knownPlace bool) error {
-	spend := d.o.Budget.Spend
+// spend calls ask, which tries a password on a connection by bind, within the budget of the entry. The budget is claimed first:
+// that may take a while, in which others need the connections.
+//
+// A bind that is sent again, since there was no answer, may have been counted by the directory, and so counts for itself.
+// One that did not leave this process, as on a connection that had ended unnoticed, does not count.
+func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace bool, searched time.Duration, ask func(bind func(*conn) error) error) error {
+	within := d.o.Budget.Spend
 	if d.bindsFirst() { // nobody has looked whether there is such an entry
-		spend = d.o.Budget.SpendUnproven
+		within = d.o.Budget.SpendUnproven
 	}
-	return spend(ctx, ratelimit.Fold(dn), knownPlace, func() (ratelimit.Verdict, error) {
-		err := c.bind(dn, secret)
-		if err == nil {
-			return ratelimit.Accepted, nil
-		}
-		return ratelimit.Refused, err
+	began := time.Now()
+	return within(ctx, ratelimit.Fold(dn), knownPlace, func(more func() error) (ratelimit.Verdict, error) {
+		claimed := time.Since(began)
+		verdict := ratelimit.Unasked
+		err := ask(func(c *conn) error {
+			if verdict == ratelimit.Refused {
+				if err := more(); err != nil {
+					return err
+				}
+				verdict = ratelimit.Unasked
+			}
+			began, sent := time.Now(), c.wire.sent.Load()
+			err := c.bind(dn, secret)
+			switch {
+			case err == nil:
+				verdict = ratelimit.Accepted
+			case c.wire.sent.Load() != sent:
+				verdict = ratelimit.Refused
+			}
+			if err == nil || errors.Is(err, identity.ErrRejected) {
+				d.binds.Note(claimed + time.Since(began) - searched)
+			}
+			return err
+		})
+		return verdict, err
 	})
 }
 
@@ -169,12 +186,7 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 
 // bindFirst binds as whom the template names, and lets him read his own entry and groups.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
-	err = d.ask(ctx, binder, func(c *conn) error {
-		began := time.Now()
-		err := d.bind(ctx, c, d.bindName(name), secret, knownPlace)
-		if err == nil || errors.Is(err, identity.ErrRejected) {
-			d.binds.Note(time.Since(began))
-		}
+	read := func(c *conn, err error) error {
 		if errors.Is(err, identity.ErrRejected) { // as long as somebody who is disabled takes to read his own entry
 			if outage := c.searchNothing(); outage != nil {
 				return outage
@@ -196,6 +208,9 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 		u.bound = true
 		who, err = d.principal(c, u)
 		return err
+	}
+	err = d.spend(ctx, d.bindName(name), secret, knownPlace, 0, func(bind func(*conn) error) error {
+		return d.ask(ctx, binder, func(c *conn) error { return read(c, bind(c)) })
 	})
 	return who, err
 }
