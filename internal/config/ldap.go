@@ -104,7 +104,7 @@ func ldapKeys() []key[LDAP] {
 func ldapAttemptKeys() []key[LDAPAttempts] {
 	return []key[LDAPAttempts]{
 		on("max", count(0, 10_000), func(a *LDAPAttempts, v int) { a.Max = v }).or("4").
-			says("How many in a window, over all replicas. At most one less than what the directory locks after. Half of them are for places where the person signed in before, half for all others. `0`: no bound, where the directory locks nobody."),
+			says("How many in a window, over all replicas. At most one less than what the directory locks after. Half of them are only for places where the person signed in before, the others for all places. `0`: no bound, where the directory locks nobody."),
 		on("window", duration(time.Minute, 30*24*time.Hour), func(a *LDAPAttempts, v time.Duration) { a.Window = v }).or("30m").
 			says("For how long an attempt counts: at least as long as in the directory."),
 	}

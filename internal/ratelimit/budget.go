@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -23,7 +24,7 @@ type BudgetOptions struct {
 
 // Budget bounds the passwords that a directory is asked to check for one account: at most Max that are
 // wrong in any span of Window, over all replicas. Half of them are for places where the name signed in
-// before, half for all others, so that strangers cannot use up both. One that was right frees all, as
+// before, so that strangers cannot use up all; the other half is for whoever is first. One that was right frees all, as
 // directories do themselves.
 //
 // Each attempt takes a slot before it is made, and holds it for a window unless it was right. A slot is
@@ -132,10 +133,29 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 		_, err := check(func() error { return nil })
 		return err
 	}
-	class, unproven := classUnknown, proven
-	if knownPlace { // somebody has signed in there
-		class, unproven = classKnown, ""
+	if !knownPlace {
+		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
+	// Somebody has signed in there. He has what strangers leave, too: the sum is the same.
+	asked := false
+	noting := func(more func() error) (Verdict, error) {
+		asked = true
+		return check(more)
+	}
+	err := b.spendOf(ctx, classKnown, account, "", proven, 1, noting)
+	own, limited := errors.AsType[*Error](err)
+	if !limited || asked {
+		return err
+	}
+	err = b.spendOf(ctx, classUnknown, account, "", proven, claimTries, noting)
+	if left, limited := errors.AsType[*Error](err); limited && !asked && own.After < left.After {
+		return own
+	}
+	return err
+}
+
+// spendOf spends a slot of one class. unproven is proven where an attempt may be counted in memory alone, else "".
+func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
 	if err != nil {
@@ -143,7 +163,7 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	}
 	defer func() { <-s.busy }()
 
-	local, slot, until, err := b.claim(ctx, key, unproven, s, claimTries)
+	local, slot, until, err := b.claim(ctx, key, unproven, s, tries)
 	if err != nil {
 		return err
 	}

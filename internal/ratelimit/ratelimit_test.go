@@ -353,3 +353,29 @@ func TestWhatTheStoreDoesNotHaveMakesNoRoom(t *testing.T) {
 		t.Error("forgotten")
 	}
 }
+
+// Whoever mistypes at a place that is known has what strangers leave of the budget, and they have no more than their half.
+func TestAKnownPlaceHasWhatStrangersLeave(t *testing.T) {
+	for strangers, want := range []int{4, 3, 2} {
+		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
+		sent := 0
+		wrong := func(known bool) {
+			_ = b.Spend(t.Context(), "ann", known, func(func() error) (ratelimit.Verdict, error) { sent++; return ratelimit.Refused, nil })
+		}
+		for range strangers {
+			wrong(false)
+		}
+		for range 10 {
+			wrong(true)
+		}
+		if sent-strangers != want {
+			t.Errorf("after %d of strangers, %d were sent from a known place, want %d", strangers, sent-strangers, want)
+		}
+		for range 10 {
+			wrong(false)
+		}
+		if sent != 4 {
+			t.Errorf("%d were sent, want 4", sent)
+		}
+	}
+}
