@@ -8,20 +8,21 @@ import (
 )
 
 const (
-	// look is how often it is asked whether a burst is over.
-	look = 5 * time.Second
-	// quiet is how many entries the journal may take between two looks for the time to count as quiet.
-	quiet = 100
-	// worthwhile is how much memory must lie unused before giving it back is worth a collection, in bytes.
-	worthwhile = 1 << 20
+	// memoryInterval is the time between two checks whether a burst is over.
+	memoryInterval = 5 * time.Second
+	// quietEntries is how many journal entries may arrive between two checks in a quiet time.
+	quietEntries = 100
+	// worthReturning is the unused heap in bytes from which a collection pays.
+	worthReturning = 1 << 20
 )
 
-// giveBack returns memory to the system when a burst of requests is over, until ctx ends. The runtime
-// collects when the heap grows, so after a burst it would keep what the burst took for minutes.
-func (a *App) giveBack(ctx context.Context) {
-	ticker := time.NewTicker(look)
+// returnMemory returns memory to the system after each burst of requests, until ctx ends. The start
+// counts as a burst: reading 10,000 rules leaves 30 MB of garbage. The runtime collects only when the
+// heap grows, so without this a quiet process would keep what the last burst used for minutes.
+func (a *App) returnMemory(ctx context.Context) {
+	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()
-	busy, last := true, a.journal.Stats().Written // the start, too: reading 10,000 rules leaves 30 MB behind
+	busy, last := true, a.journal.Stats().Written
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,19 +32,24 @@ func (a *App) giveBack(ctx context.Context) {
 		written := a.journal.Stats().Written
 		rate := written - last
 		last = written
-		if rate > quiet {
+		if rate > quietEntries {
 			busy = true
 			continue
 		}
-		if busy && unused() > worthwhile {
-			debug.FreeOSMemory()
+		if busy {
+			if unusedHeap() > worthReturning {
+				debug.FreeOSMemory()
+			}
+			if err := unmapProgram(); err != nil {
+				a.log.Debug("cannot unmap unused pages of the program", "error", err)
+			}
 		}
 		busy = false
 	}
 }
 
-// unused is how much memory the heap holds beyond what was alive at the last collection, in bytes.
-func unused() uint64 {
+// unusedHeap returns how many bytes the heap holds beyond what was live at the last collection.
+func unusedHeap() uint64 {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/memory/classes/heap/unused:bytes"},

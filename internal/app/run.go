@@ -55,7 +55,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 
 	var tending sync.WaitGroup
 	tended, end := context.WithCancel(ctx)
-	tending.Go(func() { a.giveBack(tended) })
+	tending.Go(func() { a.returnMemory(tended) })
 	defer tending.Wait()
 	defer end()
 

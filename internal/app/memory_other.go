@@ -1,0 +1,6 @@
+//go:build !linux
+
+package app
+
+// unmapProgram does nothing: only Linux says which pages of a program are mapped.
+func unmapProgram() error { return nil }
