@@ -1,23 +1,22 @@
-// Package fairqueue answers: whose turn is it, where strangers can ask for more than there is?
+// Package fairqueue shares scarce work fairly among untrusted requesters.
 //
-// A Limiter lets in as many requests as there is room for, and has a bounded queue before it. The queue has
-// two classes. Requests from known places have three of four turns, the others the rest, and neither waits
-// while the other has no use for its turns. In each class every source has a line, and the lines take
-// turns: a flood from one source waits behind itself.
+// A Limiter admits requests up to its capacity and keeps the rest in a bounded queue. The queue
+// has two classes. Requests from known places get three of four turns, all others get the fourth;
+// a class with nobody waiting gives its turns to the other. Within a class each source has its
+// own line and the lines take turns, so a flood from one source waits behind itself.
 //
-// When the queue is full, a newcomer is not turned away. It takes the place of a random one of the second class,
-// in the longest line: to occupy the queue does not keep others out of it. A known place makes room for
-// nobody of the other class. One name has at most a part of all places in a class, however many sources try
-// it; there, too, the newcomer takes a random place. A big request whose turn it is is not overtaken by small
-// ones of its class.
+// A full queue does not turn a newcomer away. The newcomer replaces a random waiter in the longest
+// line of the second class, so filling the queue does not keep others out. A request from a known
+// place is never dropped for one of the second class. One name may hold only a part of each class,
+// however many sources try it; beyond that a newcomer replaces a random waiter of the same name. A
+// big request at the front is not overtaken by small ones of its class.
 //
-// A dummy is a request whose work only hides that there is nothing to be done. It is let in while a newcomer would
-// wait for a short time only. When the queue is crowded, it waits for its turn and is then told to do
-// nothing, so that a flood of names that nobody has costs no more than the memory of those who wait. It waits where
-// another request would wait, and not for a time drawn from earlier waits: whoever fills and empties the
-// queue at will would tell a wait of now from one of a minute ago at once. What is crowded depends on the
-// sources that wait, and not on the places: one source that floods alone delays others by one turn, and
-// never sees a dummy that does nothing.
+// A dummy is a request whose work only hides that there is nothing to do, such as the check of a
+// password for an unknown name. It does its work while waits are short. When the queue is crowded
+// it waits for its turn and then does nothing, so a flood of unknown names costs only memory. Its
+// wait is a real one, not a duration drawn from earlier waits: an attacker who fills and empties
+// the queue could tell those apart. Crowding is measured in waiting sources, not in waiting
+// requests: a single flooding source delays others by one turn and never sees an idle dummy.
 package fairqueue
 
 import (
@@ -28,62 +27,64 @@ import (
 	"time"
 )
 
-// ErrBusy means that there is no place in the queue, or that the wait took too long.
+// ErrBusy means that the queue was full or the wait took too long.
 var ErrBusy = errors.New("the queue is full, or the wait took too long")
 
-// Need is what one request takes while it is let in.
+// Need is the capacity that one request occupies while it runs.
 type Need struct {
 	Slots  int
 	Memory int64 // bytes
 }
 
-// Options are the settings of a Limiter. All but Random are needed.
+// Options are the settings of a Limiter. All but Random are required.
 type Options struct {
-	All    Need            // what may be taken at once; a request that needs more runs alone
-	Places int             // of the queue
-	Wait   time.Duration   // in the queue, at most
-	Random func(n int) int // from 0 up to and without n; nil: that of math/rand/v2
+	All    Need            // total capacity; a request that needs more runs alone
+	Places int             // most requests that may wait
+	Wait   time.Duration   // longest wait
+	Random func(n int) int // returns a number in [0,n); nil means rand.IntN
 }
 
-// Limiter lets in as many requests as there is room for. Its methods may be called from any goroutine.
+// Limiter admits requests up to its capacity. Its methods may be called from any goroutine.
 type Limiter struct {
 	all     Need
-	limit   int           // of the queue
-	perName int           // of each class
-	wait    time.Duration // in the queue
+	limit   int           // places in the queue
+	perName int           // places that one name may hold in each class
+	wait    time.Duration // longest wait
 	random  func(int) int
 
 	mu      sync.Mutex
 	free    Need
 	classes [2]*queue
 	streak  int           // turns of the first class since the second had one, while both waited
-	turn    time.Duration // how long the limiter is taken up by one request, on average
-	ended   int           // requests that turn is the mean of, up to turnWeight
+	turn    time.Duration // average time for which one request occupies the whole capacity
+	ended   int           // number of requests averaged in turn, up to turnWeight
 }
 
-// The classes of the queue.
+// Indexes of Limiter.classes.
 const (
 	knownPlaces = iota
 	otherPlaces
 )
 
 const (
-	nameShare  = 8 // the part of the queue that one name may have in a class is 1/nameShare
-	knownTurns = 3 // of the first class for each one of the second
+	nameShare  = 8 // one name may hold 1/nameShare of the queue in a class
+	knownTurns = 3 // turns of the first class for each turn of the second
 
-	// crowdedShare: the queue is crowded if a newcomer would wait for more than 1/crowdedShare of the longest
-	// wait. By default that is a second: short for whoever waits beside a flood, and longer than any
-	// queue of people who arrive at work.
+	// crowdedShare defines crowding: a newcomer would wait for more than 1/crowdedShare of the
+	// longest wait. With the defaults that is one second. A flood exceeds it; people who arrive at
+	// work at the same time do not.
 	crowdedShare = 10
-	// dummyShare bounds the memory of dummies: so many wait for each place of the queue. A server's
-	// connections are fewer, as a rule.
+	// dummyShare bounds the memory of dummies: at most dummyShare of them wait for each place in
+	// the queue. A server usually has fewer connections than that.
 	dummyShare = 16
-	turnWeight = 16 // Limiter.turn is the mean of so many requests, the last ones counting most
-	// firstTurn is Limiter.turn until the first request has ended: that of a slow hash, bcrypt of cost 12.
+	// turnWeight is the number of requests averaged in Limiter.turn. Recent ones count most.
+	turnWeight = 16
+	// firstTurn is the value of Limiter.turn before any request has ended: the time of a slow
+	// hash, bcrypt with cost 12.
 	firstTurn = 250 * time.Millisecond
 )
 
-// New returns a Limiter. It has nothing to close.
+// New returns a Limiter. It needs no Close.
 func New(o Options) *Limiter {
 	if o.Random == nil {
 		o.Random = rand.IntN
@@ -94,14 +95,15 @@ func New(o Options) *Limiter {
 	}
 }
 
-// Enter returns when there is room, with ErrBusy if there is none in time, or with the error of ctx.
-// A nil error obliges to Leave with the same needs.
+// Enter waits until the request may run. It returns ErrBusy if that takes too long and ctx.Err()
+// if ctx ends. After a nil error the caller must call Leave with the same Need.
 func (l *Limiter) Enter(ctx context.Context, who Requester, n Need) error {
 	_, err := l.await(ctx, who, n, false)
 	return err
 }
 
-// EnterDummy is Enter for a dummy. If there is nothing to be done, there is nothing to leave.
+// EnterDummy is Enter for a dummy. If work is false, the caller does nothing and must not call
+// Leave.
 func (l *Limiter) EnterDummy(ctx context.Context, who Requester, n Need) (work bool, err error) {
 	return l.await(ctx, who, n, true)
 }
@@ -117,7 +119,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 		return true, nil
 	}
 	p := l.joinLocked(who, n, dummy && l.crowdedLocked(who.class()))
-	l.admitLocked() // a big one that held others up may have lost its place
+	l.admitLocked() // a dropped big request may have been holding others up
 	l.mu.Unlock()
 	if p == nil {
 		return false, ErrBusy
@@ -138,7 +140,7 @@ func (l *Limiter) await(ctx context.Context, who Requester, n Need, dummy bool) 
 	}
 }
 
-// crowdedLocked says whether a newcomer of that class would wait for long, or too many lines wait already.
+// crowdedLocked reports whether a newcomer of class would wait for long, or too many lines wait.
 func (l *Limiter) crowdedLocked(class int) bool {
 	turns := l.classes[class].active
 	if turns >= l.limit/2 {
@@ -150,7 +152,7 @@ func (l *Limiter) crowdedLocked(class int) bool {
 	return turns > 0 && time.Duration(turns)*l.turn >= l.wait/crowdedShare
 }
 
-// joinLocked returns a new place for who, or nil if there is none for it.
+// joinLocked returns a new place for who, or nil if the queue has no place for it.
 func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	own, key := l.classes[who.class()], who.line()
 	if same := own.names[who.Name]; who.Name != "" && len(same) >= l.nameLimitLocked() {
@@ -173,8 +175,9 @@ func (l *Limiter) joinLocked(who Requester, n Need, dummy bool) *place {
 	return own.add(key, &place{needs: n, name: who.Name, dummy: dummy, ready: make(chan struct{})})
 }
 
-// nameLimitLocked returns how many places one name may have in a class: 1/nameShare of the queue, and no more than take
-// 1/nameShare of the longest wait. Else two names would fill it where hashes are slow.
+// nameLimitLocked returns how many places one name may hold in a class: 1/nameShare of the queue,
+// or fewer if those would take more than 1/nameShare of the longest wait. Otherwise two names
+// could fill the queue where hashes are slow.
 func (l *Limiter) nameLimitLocked() int {
 	if l.turn <= 0 {
 		return l.perName
@@ -182,9 +185,9 @@ func (l *Limiter) nameLimitLocked() int {
 	return max(1, min(l.perName, int(l.wait/nameShare/l.turn)))
 }
 
-// thinLocked drops as great a part of the dummies as p, which is about to be dropped, is of the places: else to be
-// dropped would tell that a name exists. Where the longest line loses a place, dummies in shorter ones
-// lose none, either.
+// thinLocked drops dummies in the same proportion in which dropping p, the next victim, drops
+// real requests. Otherwise being dropped would reveal that a name exists. Real requests in lines
+// shorter than p's are not dropped, so dummies in such lines are not dropped either.
 func (l *Limiter) thinLocked(p *place) {
 	q, places := p.queue, len(p.line.all)
 	if len(q.dummies) == 0 {
@@ -201,23 +204,24 @@ func (l *Limiter) thinLocked(p *place) {
 	}
 }
 
-// giveUp leaves the queue with err. A place that was let in at that very moment is given back.
+// giveUp removes p from the queue and returns err. If p was admitted in the meantime, its
+// capacity is released.
 func (l *Limiter) giveUp(p *place, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
 	case <-p.ready:
 		if !p.lost && !p.dummy {
-			l.giveLocked(p.needs)
+			l.releaseLocked(p.needs)
 		}
 	default:
 		p.queue.remove(p)
-		l.admitLocked() // it may have been a big one that held up the small ones behind it
+		l.admitLocked() // p may have been a big request that held up small ones behind it
 	}
 	return err
 }
 
-// Leave gives back what Enter took, for so long.
+// Leave releases the capacity that Enter took. The request ran for took.
 func (l *Limiter) Leave(n Need, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,17 +233,17 @@ func (l *Limiter) Leave(n Need, took time.Duration) {
 	took = time.Duration(part * float64(took))
 	l.ended = min(l.ended+1, turnWeight)
 	l.turn += (took - l.turn) / time.Duration(l.ended)
-	l.giveLocked(n)
+	l.releaseLocked(n)
 }
 
-// Waiting returns how many wait, without dummies.
+// Waiting returns the number of waiting requests, without dummies.
 func (l *Limiter) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lengthLocked()
 }
 
-// Taken returns how many slots are taken.
+// Taken returns the number of occupied slots.
 func (l *Limiter) Taken() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,22 +254,22 @@ func (l *Limiter) lengthLocked() int {
 	return l.classes[knownPlaces].length + l.classes[otherPlaces].length
 }
 
-// fit cuts n to what there is: what needs more than there is runs alone.
+// fit limits n to the total capacity, so that a request that needs more runs alone.
 func (l *Limiter) fit(n Need) Need {
 	return Need{Slots: min(n.Slots, l.all.Slots), Memory: min(n.Memory, l.all.Memory)}
 }
 
-// emptyLocked says that nobody waits, nor any dummy.
+// emptyLocked reports whether neither requests nor dummies wait.
 func (l *Limiter) emptyLocked() bool {
 	return l.classes[knownPlaces].turns.Len()+l.classes[otherPlaces].turns.Len() == 0
 }
 
-func (l *Limiter) roomLocked(n Need) bool {
+func (l *Limiter) fitsLocked(n Need) bool {
 	return n.Slots <= l.free.Slots && n.Memory <= l.free.Memory
 }
 
 func (l *Limiter) takeLocked(n Need) bool {
-	if !l.roomLocked(n) {
+	if !l.fitsLocked(n) {
 		return false
 	}
 	l.free.Slots -= n.Slots
@@ -273,21 +277,21 @@ func (l *Limiter) takeLocked(n Need) bool {
 	return true
 }
 
-func (l *Limiter) giveLocked(n Need) {
+func (l *Limiter) releaseLocked(n Need) {
 	l.free.Slots += n.Slots
 	l.free.Memory += n.Memory
 	l.admitLocked()
 }
 
-// admitLocked lets in those whose turn it is, while there is room.
+// admitLocked admits waiting requests in turn while capacity lasts.
 func (l *Limiter) admitLocked() {
 	for q := l.turnLocked(); q != nil; q = l.turnLocked() {
 		p := q.next()
-		if !l.roomLocked(p.needs) {
+		if !l.fitsLocked(p.needs) {
 			return
 		}
 		switch {
-		case p.dummy: // takes nothing, not even the turn of its class
+		case p.dummy: // uses no capacity and no turn of its class
 		case q == l.classes[otherPlaces]:
 			l.streak = 0
 		case l.classes[otherPlaces].length > 0:
@@ -301,7 +305,7 @@ func (l *Limiter) admitLocked() {
 	}
 }
 
-// turnLocked returns the class whose turn it is. Nil: nobody waits.
+// turnLocked returns the class whose turn it is, or nil if nobody waits.
 func (l *Limiter) turnLocked() *queue {
 	known, other := l.classes[knownPlaces], l.classes[otherPlaces]
 	switch {

@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// enter puts one who needs n into the limiter, and his name into in when he gets there.
+// enter calls Enter in a goroutine and sends name, or name and the error, to in when it returns.
 func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- string) {
 	go func() {
 		if err := l.Enter(ctx, Requester{}, n); err != nil {
@@ -28,14 +28,14 @@ func enter(ctx context.Context, l *Limiter, n Need, name string, in chan<- strin
 	synctest.Wait()
 }
 
-func TestTheLimiterServesWhoComesFirst(t *testing.T) {
+func TestRequestsAreServedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
 		in := make(chan string, 10)
-		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big: cut to all of it
+		small, big := Need{Slots: 1, Memory: 40}, Need{Slots: 1, Memory: 1000} // big runs alone
 		enter(t.Context(), l, small, "first", in)
 		enter(t.Context(), l, big, "big", in)
-		enter(t.Context(), l, small, "small", in) // there is room, but it was not first
+		enter(t.Context(), l, small, "small", in) // it would fit, but big is first
 		if got, want := drain(in), []string{"first"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
@@ -56,7 +56,7 @@ func TestTheLimiterServesWhoComesFirst(t *testing.T) {
 	})
 }
 
-func TestTheLimiterLetsInWhomABigOneHeldUp(t *testing.T) {
+func TestSmallRequestsEnterWhenABigOneGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{All: Need{Slots: 2, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
 		in := make(chan string, 10)
@@ -68,17 +68,18 @@ func TestTheLimiterLetsInWhomABigOneHeldUp(t *testing.T) {
 		leave()
 		synctest.Wait()
 		got := drain(in)
-		slices.Sort(got[min(1, len(got)):]) // both went on at the same moment
+		slices.Sort(got[min(1, len(got)):]) // both returned at the same moment
 		if want := []string{"first", "big: context canceled", "small"}; !cmp.Equal(got, want) {
 			t.Errorf("in the limiter: %q, want %q", got, want)
 		}
 	})
 }
 
-// first is no source of random numbers: a place that is picked is the first of those that may be.
+// first is Options.Random for tests: it always picks the first candidate.
 func first(int) int { return 0 }
 
-// arrivals lets requests enter one after the other, and tells in which order they got in or were refused.
+// arrivals lets requests enter one after the other and records the order in which they were
+// admitted or refused.
 type arrivals struct {
 	t       *testing.T
 	limiter *Limiter
@@ -95,7 +96,7 @@ func (a *arrivals) come(label string, who Requester) {
 	synctest.Wait()
 }
 
-// serve finishes n hashes, one after the other.
+// serve finishes n requests, one after the other.
 func (a *arrivals) serve(n int) {
 	for range n {
 		a.limiter.Leave(Need{Slots: 1}, 0)
@@ -107,19 +108,20 @@ func at(name, address string) Requester {
 	return Requester{Name: name, Address: netip.MustParseAddr(address)}
 }
 
-// docker_auth: bad passwords slowed everybody.
+// In docker_auth, a flood of wrong passwords slowed down every client.
 func TestAFloodWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &arrivals{t, New(Options{All: Need{Slots: 1, Memory: 100}, Places: 16, Wait: time.Minute, Random: first}), make(chan string, 100)}
 		a.come("in the limiter", at("first", "192.0.2.1"))
-		for i := range 16 { // from one party: nobody has less than a /64
+		for i := range 16 { // one source: providers assign at least a /64
 			label := fmt.Sprint("flood ", i)
 			a.come(label, at(label, fmt.Sprintf("2001:db8::%x", i+1)))
 		}
 		if got, want := drain(a.in), []string{"in the limiter"}; !cmp.Equal(got, want) {
 			t.Fatalf("at first: %q, want %q", got, want)
 		}
-		a.come("flood 16", at("flood 16", "2001:db8::1")) // makes room for itself: its own line is the longest
+		// The next one drops a request of its own source, whose line is the longest.
+		a.come("flood 16", at("flood 16", "2001:db8::1"))
 		a.come("ann", at("ann", "192.0.2.7"))
 		a.come("bob", at("bob", "192.0.2.8"))
 		a.serve(4)
@@ -135,8 +137,8 @@ func TestAFloodWaitsForItself(t *testing.T) {
 	})
 }
 
-// A queue full of single places used to turn newcomers away, and so the flood that had filled it kept
-// everybody else out.
+// A full queue must not turn newcomers away: otherwise the flood that filled it keeps everyone
+// else out.
 func TestAFullQueueDropsARandomPlaceAndNotTheNewcomer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		draws := []int{5, 0, 3, 0} // a line, and a place in it
@@ -178,13 +180,14 @@ func TestKnownPlacesHaveThreeOfFourTurns(t *testing.T) {
 		for i := range 16 {
 			a.come(fmt.Sprint("other ", i), at(fmt.Sprint(i), fmt.Sprintf("192.0.2.%d", i+2)))
 		}
-		for i := range 5 { // each of them takes the place of another
+		for i := range 5 { // each replaces one of the others
 			a.come(fmt.Sprint("known ", i), known(fmt.Sprint("known ", i), fmt.Sprintf("198.51.100.%d", i)))
 		}
 		drain(a.in)
 		a.serve(9)
 		want := []string{
-			"known 0", "known 1", "known 2", "other 1", "known 3", "known 4", // the rest has all turns
+			"known 0", "known 1", "known 2", "other 1", "known 3", "known 4",
+			// No known place waits any more.
 			"other 2", "other 3", "other 4",
 		}
 		if got := drain(a.in); !cmp.Equal(got, want) {
@@ -211,7 +214,7 @@ func TestKnownPlacesMakeNoRoomForOthers(t *testing.T) {
 	}
 }
 
-// Else whoever fills the part of one name keeps its owner out.
+// An attacker who fills the places of a name must not keep its owner out.
 func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1}, Places: 32, Wait: time.Minute, Random: first})
 	var places []*place
@@ -223,7 +226,7 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	for i := range 5 {
 		join(i, false)
 	}
-	join(5, true) // in the other class there is room for the name
+	join(5, true) // the other class has places for the name
 	var lost []bool
 	for _, p := range places {
 		lost = append(lost, p == nil || p.lost)
@@ -233,8 +236,8 @@ func TestOneNameHasAPartOfEachClass(t *testing.T) {
 	}
 }
 
-// Where requests are slow, a name's part of the queue is one of the wait.
-func TestTheNamesOfAFewDoNotTakeUpTheWait(t *testing.T) {
+// Where requests are slow, a name is limited to a part of the wait instead of a part of the queue.
+func TestAFewNamesCannotFillTheWait(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first})
 	for _, tt := range []struct {
 		turn time.Duration
@@ -247,15 +250,15 @@ func TestTheNamesOfAFewDoNotTakeUpTheWait(t *testing.T) {
 	}
 }
 
-// Who is let in at the very moment in which he gives up must not keep his place for ever.
-func TestAPlaceThatComesTooLateIsGivenBack(t *testing.T) {
+// A request that is admitted at the moment it gives up must release its capacity.
+func TestALateAdmissionIsReleased(t *testing.T) {
 	l := New(Options{All: Need{Slots: 1, Memory: 100}, Places: 10, Wait: time.Minute, Random: first})
 	n := Need{Slots: 1, Memory: 40}
 	if err := l.Enter(t.Context(), Requester{}, n); err != nil {
 		t.Fatal(err)
 	}
 	late := l.joinLocked(Requester{}, n, false)
-	l.Leave(n, 0) // lets the late one in
+	l.Leave(n, 0) // admits late
 	if err := l.giveUp(late, ErrBusy); !errors.Is(err, ErrBusy) || l.free != l.all {
 		t.Errorf("giving up: %v, and %+v of %+v is free", err, l.free, l.all)
 	}
@@ -272,8 +275,8 @@ func drain(in <-chan string) (names []string) {
 	}
 }
 
-// Whatever comes, waits, gives up and leaves: there is never more in the limiter than it holds, never more
-// in the queue than it bears, and in the end all of it is free.
+// Whatever arrives, leaves and gives up, neither capacity nor queue exceed their
+// limits, and in the end all capacity is free.
 func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		requesters := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Requester {
@@ -307,7 +310,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 			var guests []*guest
 			for i, op := range ops {
 				switch op {
-				case 0, 1, 4: // comes; 4: a dummy
+				case 0, 1, 4: // arrives; 4 is a dummy
 					ctx, cancel := context.WithCancel(context.Background())
 					g := &guest{needs: needs[i], leave: cancel}
 					guests = append(guests, g)
@@ -318,7 +321,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 							rt.Errorf("entering: %v", err)
 						}
 					}()
-				case 2: // leaves the limiter
+				case 2: // leaves
 					for _, g := range guests {
 						if g.inside {
 							g.inside, g.gone = false, true
@@ -355,12 +358,12 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 					checkQueue(rt, q)
 				}
 			}
-			for range guests { // each round lets the next in
+			for range guests { // each round admits the next
 				for _, g := range guests {
 					if g.inside {
 						g.inside, g.gone = false, true
 						l.Leave(g.needs, took)
-						synctest.Wait() // somebody else gets in
+						synctest.Wait() // another request is admitted
 					}
 				}
 			}
@@ -382,7 +385,7 @@ func TestTheLimiterKeepsItsBounds(t *testing.T) {
 	})
 }
 
-// checkQueue compares what a queue knows of its places with the places themselves.
+// checkQueue compares the indexes of a queue with its places.
 func checkQueue(t *rapid.T, q *queue) {
 	length, active, dummies, names := 0, 0, 0, 0
 	for key, f := range q.lines {
@@ -422,8 +425,9 @@ func checkQueue(t *rapid.T, q *queue) {
 	}
 }
 
-// crowd returns a limiter of one thread that is taken, and in which so many sources wait with so many places each.
-func crowd(t *testing.T, sources, places int) *arrivals {
+// flooded returns a limiter whose only slot is occupied and in which each of sources has places
+// waiting requests.
+func flooded(t *testing.T, sources, places int) *arrivals {
 	a := &arrivals{t, New(Options{All: Need{Slots: 1}, Places: 256, Wait: 10 * time.Second, Random: first}), make(chan string, 1000)}
 	a.limiter.turn = 50 * time.Millisecond
 	a.come("in the limiter", at("first", "192.0.2.255"))
@@ -442,14 +446,14 @@ func (a *arrivals) comeDummy(label string, who Requester) {
 	synctest.Wait()
 }
 
-// Whoever can fill the queue must not learn by the wait which names exist.
+// An attacker who can fill the queue must not learn from the wait which names exist.
 func TestADummyWaitsWhereAHashWould(t *testing.T) {
 	for _, tt := range []struct{ probe, answer string }{
 		{"hash", "probe"},
 		{"dummy", "probe: compute false, error <nil>"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			a := crowd(t, 30, 2)
+			a := flooded(t, 30, 2)
 			a.come("before", at("before", "198.51.100.1"))
 			if tt.probe == "hash" {
 				a.come("probe", at("nobody", "198.51.100.2"))
@@ -474,8 +478,8 @@ func TestADummyWaitsWhereAHashWould(t *testing.T) {
 	}
 }
 
-// One source that floods alone delays a newcomer by one turn: there is no Need to skip anything, and
-// nothing for it to learn.
+// A single flooding source delays a newcomer by one turn. Dummies then do their work, and the
+// source learns nothing.
 func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	for _, tt := range []struct {
 		sources, places int
@@ -485,14 +489,14 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	}{
 		{sources: 1, places: 255, turn: 50 * time.Millisecond},
 		{sources: 19, places: 1, turn: 50 * time.Millisecond},
-		{sources: 20, places: 1, turn: 50 * time.Millisecond, want: true}, // a second, of ten
+		{sources: 20, places: 1, turn: 50 * time.Millisecond, want: true}, // one second of ten
 		{sources: 5, places: 1, turn: 50 * time.Millisecond, known: true, want: true},
 		{sources: 127, places: 1, turn: time.Millisecond},
 		{sources: 128, places: 1, turn: time.Millisecond, want: true}, // half of the queue
 		{sources: 4, places: 1, turn: 250 * time.Millisecond, want: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			a := crowd(t, tt.sources, tt.places)
+			a := flooded(t, tt.sources, tt.places)
 			a.limiter.turn = tt.turn
 			if tt.known {
 				who := at("known", "198.51.100.9")
@@ -512,10 +516,10 @@ func TestDummiesAreSkippedOnlyBesideManySources(t *testing.T) {
 	}
 }
 
-// Else to be told that the server is busy would tell that a name exists.
+// If dummies were dropped less often, ErrBusy would reveal that a name exists.
 func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := crowd(t, 256, 1)
+		a := flooded(t, 256, 1)
 		for i := range 512 { // two for each place
 			label := fmt.Sprint("dummy ", i)
 			a.comeDummy(label, Requester{Name: label, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
@@ -538,8 +542,8 @@ func TestDummiesAreDroppedAsOftenAsHashes(t *testing.T) {
 	})
 }
 
-// What is short may be slots alone.
-func TestTheMeanOfATurnNeedsNoMemory(t *testing.T) {
+// A limiter may have slots and no memory.
+func TestTurnIsAveragedWithoutMemory(t *testing.T) {
 	l := New(Options{All: Need{Slots: 2}, Places: 10, Wait: time.Minute})
 	for range 200 {
 		if err := l.Enter(t.Context(), Requester{}, Need{Slots: 1}); err != nil {

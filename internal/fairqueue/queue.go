@@ -5,37 +5,37 @@ import (
 	"net/netip"
 )
 
-// queue is one class of those who wait for a limiter: lines that take turns. It is owned by the
-// limiter's mu. All of its methods take a bounded number of steps, however many wait.
+// queue is one class of waiting requests: lines that take turns. The limiter's mu protects it.
+// Each method takes a bounded number of steps, however many requests wait.
 //
-// A dummy place is one for which nothing will be computed. It waits for its turn in its line as any other,
-// so that it waits as long; it takes no room, and others wait no longer for it.
+// Nothing is computed for a dummy place. It waits for its turn in its line like any other, so
+// that it waits as long, but it uses no capacity and delays nobody.
 type queue struct {
 	length  int                 // places, without dummies
-	active  int                 // lines with at least one of them: as many turns does a newcomer wait
-	lines   map[lineKey]*line   // there is no empty one
-	turns   list.List           // of *line: the first is next
-	lengths [][]*line           // active lines by the number of their places; the last of them is not empty
+	active  int                 // lines with a real place: a newcomer's wait in turns
+	lines   map[lineKey]*line   // none is empty
+	turns   list.List           // of *line; the front is next
+	lengths [][]*line           // active lines by number of places; the last element is not empty
 	names   map[string][]*place // places and dummies by name
-	dummies []*place            // in no order
+	dummies []*place            // unordered
 }
 
-// lineKey is who waits in a line: an address; or a name, where the address is not known.
+// lineKey identifies a line: by address, or by name where the address is unknown.
 type lineKey struct {
 	address netip.Addr
 	name    string
 }
 
-// line is the places of one source, in the order of their arrival.
+// line holds the places of one source in order of arrival.
 type line struct {
 	key    lineKey
-	places list.List // of *place, dummies among them
+	places list.List // of *place, including dummies
 	turn   *list.Element
-	all    []*place // without dummies; in no order, to pick one at random
-	rank   int      // index in queue.lengths[len(all)], if that is not 0
+	all    []*place // without dummies, unordered: one is drawn at random
+	rank   int      // index in queue.lengths[len(all)], if all is not empty
 }
 
-// place is a place in a line. Whoever takes it out of the queue closes ready.
+// place is one waiting request. The function that removes it from the queue closes ready.
 type place struct {
 	needs  Need
 	name   string
@@ -43,9 +43,9 @@ type place struct {
 	queue  *queue
 	line   *line
 	at     *list.Element // in line.places
-	index  int           // in line.all; of a dummy, in queue.dummies
+	index  int           // in line.all, or in queue.dummies for a dummy
 	nameAt int           // in queue.names[name]
-	lost   bool          // dropped, not let in; set before ready is closed
+	lost   bool          // dropped instead of admitted; set before ready is closed
 	ready  chan struct{}
 }
 
@@ -53,7 +53,7 @@ func newQueue() *queue {
 	return &queue{lines: make(map[lineKey]*line), names: make(map[string][]*place)}
 }
 
-// add puts p at the end of its line.
+// add appends p to the line of key.
 func (q *queue) add(key lineKey, p *place) *place {
 	f := q.lines[key]
 	if f == nil {
@@ -79,7 +79,7 @@ func (q *queue) add(key lineKey, p *place) *place {
 	return p
 }
 
-// remove takes p out of its line.
+// remove removes p from its line.
 func (q *queue) remove(p *place) {
 	f := p.line
 	f.places.Remove(p.at)
@@ -106,7 +106,8 @@ func (q *queue) remove(p *place) {
 	q.names[p.name] = same
 }
 
-// without returns list without its element i, which the last one replaces; moved is told of that one first.
+// without removes element i of list by replacing it with the last element. It calls moved with
+// that element first.
 func without[E any](list []*E, i int, moved func(*E)) []*E {
 	last := len(list) - 1
 	moved(list[last])
@@ -114,14 +115,14 @@ func without[E any](list []*E, i int, moved func(*E)) []*E {
 	return list[:last]
 }
 
-// drop takes p out of its line for somebody else.
+// drop removes p to make room for another request.
 func (q *queue) drop(p *place) {
 	q.remove(p)
 	p.lost = true
 	close(p.ready)
 }
 
-// rank files f under the number of its places.
+// rank adds f to lengths, under its number of places.
 func (q *queue) rank(f *line) {
 	n := len(f.all)
 	if n == 0 {
@@ -135,7 +136,7 @@ func (q *queue) rank(f *line) {
 	q.active++
 }
 
-// unrank is what undoes rank.
+// unrank undoes rank.
 func (q *queue) unrank(f *line) {
 	n := len(f.all)
 	if n == 0 {
@@ -148,10 +149,10 @@ func (q *queue) unrank(f *line) {
 	q.active--
 }
 
-// victim returns the place that makes room for a new one in the line of that key: a random one of the
-// longest line, as if the new one had joined already. So a source makes room for others first, and for
-// itself where it has most of the queue. If all lines are as long as its own would be, one of the others
-// is drawn. Nil: nobody waits.
+// victim returns the place to drop for a newcomer in the line of key, or nil if nobody waits. It
+// is a random place of the longest line, counting the newcomer: a source that holds most of the
+// queue makes room for others and for itself. If all lines are as long as the newcomer's would
+// be, a place of another line is drawn.
 func (q *queue) victim(key lineKey, random func(int) int) *place {
 	if q.length == 0 {
 		return nil
@@ -165,7 +166,7 @@ func (q *queue) victim(key lineKey, random func(int) int) *place {
 	return f.all[random(len(f.all))]
 }
 
-// next returns the place whose turn it is. Nil: nobody waits.
+// next returns the place whose turn it is, or nil if nobody waits.
 func (q *queue) next() *place {
 	e := q.turns.Front()
 	if e == nil {
@@ -174,8 +175,8 @@ func (q *queue) next() *place {
 	return e.Value.(*line).places.Front().Value.(*place)
 }
 
-// take removes p, whose turn it is. Its line goes to the end.
+// take removes p, whose turn it is, and moves its line to the end.
 func (q *queue) take(p *place) {
-	q.turns.MoveToBack(p.line.turn) // before it may be removed with its last place
+	q.turns.MoveToBack(p.line.turn) // first: remove deletes the line with its last place
 	q.remove(p)
 }

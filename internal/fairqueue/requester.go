@@ -2,17 +2,17 @@ package fairqueue
 
 import "net/netip"
 
-// Requester is on whose behalf a request waits. It decides where.
+// Requester identifies the origin of a request, which determines where it waits.
 type Requester struct {
-	Name    string     // that the request is about, of somebody or of nobody; "": not known
-	Address netip.Addr // that the request came from; invalid: not known
+	Name    string     // the name used in the request, whether or not it exists; "" if unknown
+	Address netip.Addr // the client's address; invalid if unknown
 
-	// KnownPlace means that this name has signed in from this place before. Such requests wait in the
-	// first class, so that a flood of others does not delay them by more than one turn in four.
+	// KnownPlace means that this name has signed in from this place before. Such requests wait in
+	// the first class, where a flood of others takes at most one turn in four.
 	KnownPlace bool
 }
 
-// class returns the class that r waits in.
+// class returns the index of the class in which r waits.
 func (r Requester) class() int {
 	if r.KnownPlace {
 		return knownPlaces
@@ -20,8 +20,8 @@ func (r Requester) class() int {
 	return otherPlaces
 }
 
-// line returns the line that r waits in: one for each IPv4 address and each /64 of IPv6, since
-// nobody is given less than that.
+// line returns the line in which r waits. There is one for each IPv4 address and each IPv6 /64,
+// the smallest network that providers assign.
 func (r Requester) line() lineKey {
 	a := r.Address.Unmap().WithZone("")
 	if !a.IsValid() {
