@@ -44,7 +44,7 @@ test-busy: ## all tests three times beside four busy loops (TIMES=, LOOPS=, PACK
 	@./scripts/test-busy
 
 .PHONY: lint
-lint: ## go vet and golangci-lint
+lint: ## go vet, golangci-lint, and plain-words on what the branch adds to main (BASE=)
 	./scripts/lint
 
 .PHONY: bench
