@@ -21,10 +21,12 @@ var house = map[string][]string{
 	"scope":                           nil,
 	"policy":                          {"internal/dn", "internal/spelling", "scope"},
 	"policy/when":                     {"internal/dn", "internal/spelling", "policy"},
-	"token":                           {"scope"},
+	"token":                           {"internal/strictjson", "policy", "scope"},
+	"tokenserver":                     {"internal/secret", "policy", "scope", "token"},
 	"notification":                    nil,
 	"internal/dn":                     nil,
 	"internal/spelling":               nil,
+	"internal/strictjson":             nil,
 	"internal/await":                  nil,
 	"internal/loopback":               nil,
 	"internal/manual":                 nil,
@@ -41,7 +43,7 @@ var house = map[string][]string{
 	"internal/identity/accounts":      {"internal/identity", "internal/journal", "internal/password", "internal/ratelimit", "internal/ratelimit/ratestore", "internal/rulebook", "internal/secret", "internal/store", "policy", "scope"},
 	"internal/identity/external":      {"internal/identity", "policy", "scope"},
 	"internal/identity/ldap":          {"internal/dn", "internal/fairqueue", "internal/identity", "internal/ratelimit", "policy"},
-	"internal/identity/oidc":          {"internal/identity", "policy"},
+	"internal/identity/oidc":          {"internal/identity", "internal/strictjson", "policy"},
 	"internal/keyring":                {"token"},
 	"internal/journal":                {"internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/rulebook":               {"internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
@@ -50,7 +52,7 @@ var house = map[string][]string{
 	"internal/config":                 {"internal/manual", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/spelling", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/password", "token"},
-	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope"},
+	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
@@ -68,11 +70,14 @@ var everywhere = []string{"internal/clock"}
 // public rooms are for other programs, too: standard library only, no I/O, no goroutine, no clock.
 var public = []string{"scope", "policy", "token", "notification"}
 
+// endpoint is what a public package may import beside that which answers HTTP.
+var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
+
 // seesConfig are the rooms that may know what a configuration looks like.
 var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter"}
 
 // speaksHTTP are the rooms that may answer HTTP.
-var speaksHTTP = []string{"internal/server", "internal/api"}
+var speaksHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
 // forTests are rooms that only tests may import.
 var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest"}
@@ -185,11 +190,11 @@ func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
 	forbidden := []string{"os", "io/ioutil", "net", "net/http", "log", "log/slog", "context", "sync", "os/exec", "syscall", "database/sql"}
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}
 	for _, s := range sources(t) {
-		if !slices.Contains(public, s.room) {
+		if !slices.Contains(public, s.room) && endpoint[s.room] == nil {
 			continue
 		}
 		for _, path := range s.imports() {
-			if slices.Contains(forbidden, path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
+			if slices.Contains(forbidden, path) && !slices.Contains(endpoint[s.room], path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
 				t.Errorf("%s imports %s: a public room does no I/O and needs the standard library alone", s.name, path)
 			}
 		}

@@ -8,6 +8,12 @@ import (
 // maxWord bounds a type and a class, in bytes. The longest in use is "repository".
 const maxWord = 64
 
+// Reasons for which text is not a scope.
+const (
+	notAType  = "the type is not made of lower-case letters and digits"
+	notAClass = "the class is not made of lower-case letters and digits"
+)
+
 // parse reads one scope: type, "(class)" if there is one, name and actions. The type ends at the
 // first colon and the actions begin after the last, since a name may hold host:port/.
 //
@@ -22,12 +28,12 @@ func parse(text string) (s Scope, reason string) {
 	if open := strings.IndexByte(s.Type, '('); open >= 0 {
 		class, closed := strings.CutSuffix(s.Type[open+1:], ")")
 		if !closed || !word(class) {
-			return Scope{}, "the class is not made of lower-case letters and digits"
+			return Scope{}, notAClass
 		}
 		s.Type, s.Class = s.Type[:open], class
 	}
 	if !word(s.Type) {
-		return Scope{}, "the type is not made of lower-case letters and digits"
+		return Scope{}, notAType
 	}
 	if reason := checkName(s.Type, s.Name); reason != "" {
 		return Scope{}, reason

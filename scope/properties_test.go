@@ -36,6 +36,9 @@ func checkParsed(t interface {
 		if s.Type == scope.TypeRepository && !scope.Repository.Has(s.Actions) {
 			t.Fatalf("%q asks for what no repository has", s)
 		}
+		if err := s.Check(); err != nil {
+			t.Fatalf("Parse returned it, and Check says: %v", err)
+		}
 		if seen[[2]string{s.Type, s.Name}] {
 			t.Fatalf("%q is there twice", s)
 		}

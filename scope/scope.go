@@ -40,10 +40,29 @@ type Scope struct {
 	Actions Actions // never empty in what Parse returns
 }
 
+// Check says what is wrong with the type, the class or the name of a scope that did not come from Parse;
+// nil if Parse could return them. It does not look at the actions.
+func (s Scope) Check() error {
+	reason := ""
+	switch {
+	case !word(s.Type):
+		reason = notAType
+	case s.Class != "" && !word(s.Class):
+		reason = notAClass
+	default:
+		reason = checkName(s.Type, s.Name)
+	}
+	if reason == "" {
+		return nil
+	}
+	return fmt.Errorf("the scope %q: %s", printable(s.String(), maxShown), reason)
+}
+
 // Ignored is text that was offered as a scope and is none, or holds actions that are none.
 type Ignored struct {
-	Text   string // what came, at most 256 bytes of it, with all that is not printable escaped: safe in a log line
-	Reason string // "the name has an upper-case letter"
+	// Text is what came, at most 256 bytes of it. What is not printable is escaped, so it is safe in a log line.
+	Text   string `json:"text"`
+	Reason string `json:"reason"` // "the name has an upper-case letter"
 }
 
 // Parse reads all scope values of one request. Each may hold several scopes, separated by spaces.

@@ -272,3 +272,33 @@ func TestMergingManyIsMergingFew(t *testing.T) {
 		}
 	}
 }
+
+// Scopes that a program makes itself are held against the grammar that Parse has.
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		scope scope.Scope
+		says  string // "": nothing is wrong
+	}{
+		{repository("team/app", scope.Pull), ""},
+		{repository("host:5000/team/app", 0), ""},
+		{scope.Scope{Type: "repository", Class: "plugin", Name: "a"}, ""},
+		{scope.Scope{Type: "registry", Name: "catalog", Actions: scope.All}, ""},
+		{scope.Scope{Type: "tidewaiter", Name: "journal"}, ""},
+		{repository("", scope.Pull), "the name is empty"},
+		{repository("Team/app", scope.Pull), "upper-case"},
+		{repository("team/../app", scope.Pull), "a part"},
+		{repository("a/*", scope.Pull), "a character"},
+		{repository(strings.Repeat("a", scope.MaxName+1), scope.Pull), "too long"},
+		{repository("a:pull repository:b", scope.Pull), "the host before the name"},
+		{scope.Scope{Name: "a"}, "the type"},
+		{scope.Scope{Type: "repository(plugin)", Name: "a"}, "the type"},
+		{scope.Scope{Type: "repository", Class: "a:b", Name: "a"}, "the class"},
+	} {
+		switch err := tt.scope.Check(); {
+		case tt.says == "" && err != nil, tt.says != "" && err == nil:
+			t.Errorf("%s: error %v", tt.scope, err)
+		case err != nil && !strings.Contains(err.Error(), tt.says):
+			t.Errorf("%s: error %q, want one with %q", tt.scope, err, tt.says)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/strictjson"
 )
 
 // The bounds of a token's parts: real headers have a hundred bytes, a Kubernetes claim four levels.
@@ -77,7 +78,7 @@ func decodePart(part string) ([]byte, map[string]any, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("it is no base64url")
 	}
-	object, err := decodeObject(text)
+	object, err := strictjson.Object(text, maxDepth)
 	return text, object, err
 }
 

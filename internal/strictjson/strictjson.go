@@ -1,0 +1,93 @@
+// Package strictjson decodes JSON in which every reader sees the same values.
+//
+// Of a name that stands twice in an object one reader takes the first value and another the last, so a
+// check by the one does not hold for the other. encoding/json also matches the names of struct fields in
+// any case. Both matter where what was signed decides what is allowed.
+package strictjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Object decodes one JSON object and nothing behind it. Values are string, json.Number, bool, nil, []any
+// and map[string]any. Text that is not UTF-8, a name that stands twice at any depth, and objects and lists
+// that are nested deeper than maxDepth are errors. Names are compared exactly.
+func Object(text []byte, maxDepth int) (map[string]any, error) {
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	if !json.Valid(text) {
+		return nil, errNotJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	v, err := value(d, maxDepth, maxDepth)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("it is not a JSON object")
+	}
+	return object, nil
+}
+
+var errNotJSON = errors.New("it is not JSON")
+
+func value(d *json.Decoder, depth, maxDepth int) (any, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, errNotJSON
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return token, nil
+	}
+	if depth == 0 {
+		return nil, fmt.Errorf("it is nested more than %d deep", maxDepth)
+	}
+	object, list := map[string]any{}, []any{}
+	for d.More() {
+		var name string
+		if open == '{' {
+			token, err := d.Token()
+			if err != nil {
+				return nil, errNotJSON
+			}
+			name, _ = token.(string)
+			if _, twice := object[name]; twice {
+				return nil, fmt.Errorf("it has %s twice", short(name))
+			}
+		}
+		v, err := value(d, depth-1, maxDepth)
+		if err != nil {
+			return nil, err
+		}
+		if open == '{' {
+			object[name] = v
+		} else {
+			list = append(list, v)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, errNotJSON
+	}
+	if open == '{' {
+		return object, nil
+	}
+	return list, nil
+}
+
+// short quotes a name that a stranger chose. Escapes keep a line of a log one line.
+func short(name string) string {
+	const most = 64
+	if len(name) > most {
+		return strconv.QuoteToASCII(name[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(name)
+}
