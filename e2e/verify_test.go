@@ -170,6 +170,12 @@ func TestTokens(t *testing.T) {
 		return sign(t, s, c)
 	}
 
+	ended := func(ago time.Duration) string {
+		return changed(func(c *token.Claims) {
+			c.IssuedAt, c.NotBefore, c.Expires = now.Add(-time.Hour), now.Add(-time.Hour), now.Add(-ago)
+		})
+	}
+
 	const yes, no = true, false
 	type row struct {
 		what          string
@@ -240,8 +246,8 @@ func TestTokens(t *testing.T) {
 		{"from another issuer", in(ec), changed(func(c *token.Claims) { c.Issuer = "other" }), no, no, no},
 		{"anonymous", in(ec), changed(func(c *token.Claims) { c.Subject = "" }), yes, yes, yes},
 		{"without a beginning", in(ec), changed(func(c *token.Claims) { c.NotBefore = time.Time{} }), yes, yes, yes},
-		{"ended 30 seconds ago: within the leeway", in(ec), changed(func(c *token.Claims) { c.Expires = now.Add(-30 * time.Second) }), yes, yes, yes},
-		{"ended two minutes ago", in(ec), changed(func(c *token.Claims) { c.Expires = now.Add(-2 * time.Minute) }), no, no, no},
+		{"ended 30 seconds ago: within the leeway", in(ec), ended(30 * time.Second), yes, yes, yes},
+		{"ended two minutes ago", in(ec), ended(2 * time.Minute), no, no, no},
 		{"begins in two minutes", in(ec), changed(func(c *token.Claims) { c.NotBefore = now.Add(2 * time.Minute) }), no, no, no},
 		{"grants nothing", in(ec), changed(func(c *token.Claims) { c.Access = nil }), no, no, no},
 		{"grants push alone", in(ec), changed(func(c *token.Claims) { c.Access[0].Actions = scope.Push }), no, no, no},
@@ -271,6 +277,10 @@ func TestTokens(t *testing.T) {
 		{"2.8.3", v28{}, func(r row) bool { return r.v28 }},
 		{"3.0.0", &v30{}, func(r row) bool { return r.v30 }},
 		{"3.1.2", v31{}, func(r row) bool { return r.v31 }},
+		// The verifier of package token does what each of them does, with the forms of key id that it knows.
+		{"token.Verifier for 2.8.3", ours{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
+		{"token.Verifier for 3.0.0", ours{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
+		{"token.Verifier for 3.1.2", ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -281,7 +291,7 @@ func TestTokens(t *testing.T) {
 				t.Error("it starts with an Ed25519 certificate in the bundle")
 			}
 			for _, r := range rows {
-				if v.name == "2.8.3" && (r.with.bundle == "" || r.with == in(ed)) {
+				if strings.HasSuffix(v.name, "2.8.3") && (r.with.bundle == "" || r.with == in(ed)) {
 					continue // 2.8 has no jwks, and does not start
 				}
 				if got := v.accepts(t, r.with, r.token); got != v.want(r) {
@@ -550,6 +560,34 @@ func (v31) accepts(t *testing.T, with trusted, token string) bool {
 	_, err = c.Authorized(bearer(t.Context(), t, "http://localhost/v2/team/app/tags/list", token),
 		auth31.Access{Resource: auth31.Resource{Type: "repository", Name: "team/app"}, Action: "pull"})
 	return err == nil
+}
+
+// ours is the verifier of package token.
+type ours struct {
+	forms      []token.KeyID
+	algorithms []token.Algorithm
+}
+
+func (o ours) verifier(with trusted) (*token.Verifier, error) {
+	return token.NewVerifier(token.VerifierOptions{
+		Roots: []byte(with.bundle), JWKS: []byte(with.jwks), Issuer: issuer, Audience: service,
+		KeyIDs: o.forms, Algorithms: o.algorithms, Leeway: token.Leeway,
+	})
+}
+
+func (o ours) starts(_ *testing.T, with trusted) bool {
+	_, err := o.verifier(with)
+	return err == nil
+}
+
+func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
+	t.Helper()
+	v, err := o.verifier(with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := v.Verify(signed, time.Now())
+	return err == nil && c.Allows(scope.Scope{Type: "repository", Name: "team/app", Actions: scope.Pull})
 }
 
 // v30 is registry 3.0.0 as a program: two versions of one module cannot be linked. There is one process

@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,11 +58,13 @@ func ExampleSigner_Append() {
 		return
 	}
 	_, err = signer.Append(nil, &token.Claims{
-		Expires: now.Add(time.Minute),
-		Access:  []scope.Scope{{Type: scope.TypeTidewaiter, Name: "accounts", Actions: scope.Write}},
+		Issuer:   "https://auth.example.com",
+		Audience: "registry.example.com",
+		Expires:  now.Add(time.Minute),
+		Access:   []scope.Scope{{Type: scope.TypeTidewaiter, Name: "accounts", Actions: scope.Write}},
 	})
 	fmt.Println(err)
-	// Output: signing a token for "tidewaiter:accounts:write": this is never signed
+	// Output: signing a token: "tidewaiter:accounts:write": this is never signed
 }
 
 // What the examples above leave to the reader: whether registries of all versions will accept it.
@@ -78,4 +81,47 @@ func ExampleRoot_Problems() {
 	// Output:
 	// the certificate expired on 2027-01-01 (refused by [2.8 3.0 3.1])
 	// the key is Ed25519: with this certificate in its rootcertbundle registry 2.8 does not start (refused by [2.8])
+}
+
+// Whoever answers requests with tokens checks them as a registry does.
+func ExampleVerifier() {
+	now := time.Now()
+	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	signer, err := root.Direct(token.X5C)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	signed, err := signer.Append(nil, &token.Claims{
+		Issuer: "https://auth.example.com", Audience: "registry.example.com", Subject: "ann", Expires: now.Add(time.Minute),
+		Access: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	verifier, err := token.NewVerifier(token.VerifierOptions{
+		Roots: root.Bundle(), Issuer: "https://auth.example.com", Audience: "registry.example.com", Leeway: token.Leeway,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	claims, err := verifier.Verify(string(signed), now)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(claims.Subject, claims.Allows(scope.Scope{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Push}))
+
+	_, err = verifier.Verify(string(signed), now.Add(time.Hour))
+	fmt.Println(errors.Is(err, token.ErrExpired))
+	// Output:
+	// ann false
+	// true
 }

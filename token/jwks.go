@@ -25,6 +25,9 @@ type jwk struct {
 // ready for the jwks file of registry 3. X5C has no kid; it lists the key as Thumbprint does. Leaves are
 // never listed: they come and go, and a registry that trusts a set of keys knows no certificates.
 func (r *Root) JWKS(forms ...KeyID) ([]byte, error) {
+	if r.empty() {
+		return nil, errZeroRoot
+	}
 	set := struct {
 		Keys []jwk `json:"keys"`
 	}{Keys: []jwk{}}

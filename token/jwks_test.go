@@ -37,7 +37,11 @@ func TestKeySetVerifiesTokens(t *testing.T) {
 			if k := keys[0]; k.Use != "sig" || k.Algorithm != string(s.Algorithm()) || !k.IsPublic() {
 				t.Errorf("%s %s: key %+v", name, form, k)
 			}
-			verify(t, sign(t, s, claims()), keys[0].Key)
+			signed := sign(t, s, claims())
+			verify(t, signed, keys[0].Key)
+			if _, err := verifier(t, func(o *token.VerifierOptions) { o.JWKS = text }).Verify(string(signed), noon); err != nil {
+				t.Errorf("%s %s: %v", name, form, err)
+			}
 		}
 	}
 }

@@ -9,10 +9,11 @@ import (
 
 // Problem is something about a root that a registry will not accept, or that its owner should know.
 type Problem struct {
-	Kind   string   // a fixed word: "expired", "server-authentication", …
-	Text   string   // "the certificate expired on 2026-01-31"
-	Hint   string   // what to do
-	Refuse []string // the registries that then accept no token: "2.8", "3.0", "3.1"; empty: it works, but is unwise
+	Kind string `json:"kind"` // a fixed word: "expired", "server-authentication", …
+	Text string `json:"text"` // "the certificate expired on 2026-01-31"
+	Hint string `json:"hint"` // what to do
+	// Refuse are the registries that then accept no token: "2.8", "3.0", "3.1"; empty: it works, but is unwise.
+	Refuse []string `json:"refuse,omitempty"`
 }
 
 // Fatal reports whether some registry accepts no token.
@@ -27,6 +28,9 @@ const soon = 30 * 24 * time.Hour
 // Problems says what registries would refuse at the time now if this root signed in the given form, and
 // what is unwise about it. The measure is what registries 2.8.3, 3.0.0 and 3.1.2 do.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
+	if r.empty() {
+		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
+	}
 	c := r.certificate
 	var all []Problem
 	if form == X5C {

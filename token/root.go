@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Root is a certificate that registries trust, with its key. It is immutable.
+// Root is a certificate that registries trust, with its key. It is immutable. The zero Root, which NewRoot,
+// RootOf and ParseRoot never return, signs nothing.
 type Root struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -57,14 +58,18 @@ func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if certificate == nil || key == nil {
 		return nil, errors.New("making a root: a certificate and its key are needed")
 	}
+	public, err := publicOf(key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key: %w", err)
+	}
 	alg, err := algorithmOf(certificate.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate: %w", err)
 	}
-	if _, err := algorithmOf(key.Public()); err != nil {
+	if _, err := algorithmOf(public); err != nil {
 		return nil, fmt.Errorf("reading the key: %w", err)
 	}
-	if !same(certificate.PublicKey, key.Public()) {
+	if !same(certificate.PublicKey, public) {
 		return nil, errors.New("reading the key: it is not the key of the certificate; " +
 			"make a new certificate for it: openssl req -new -x509 -key KEY -out CERTIFICATE")
 	}
@@ -83,20 +88,41 @@ func issue(template, parent *x509.Certificate, public crypto.PublicKey, key cryp
 	return x509.ParseCertificate(der)
 }
 
+// errZeroRoot means that a Root was not made by this package.
+var errZeroRoot = errors.New("the root is empty: make it with NewRoot, RootOf or ParseRoot")
+
+func (r *Root) empty() bool { return r == nil || r.certificate == nil || r.key == nil }
+
 // Certificate returns the certificate. It is shared: do not change it.
-func (r *Root) Certificate() *x509.Certificate { return r.certificate }
+func (r *Root) Certificate() *x509.Certificate {
+	if r.empty() {
+		return nil
+	}
+	return r.certificate
+}
 
 // Algorithm returns the algorithm with which the root's own key signs.
-func (r *Root) Algorithm() Algorithm { return r.alg }
+func (r *Root) Algorithm() Algorithm {
+	if r.empty() {
+		return ""
+	}
+	return r.alg
+}
 
 // Bundle returns the certificate in PEM, for a registry's rootcertbundle.
 func (r *Root) Bundle() []byte {
+	if r.empty() {
+		return nil
+	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.certificate.Raw})
 }
 
 // KeyPEM returns the private key in PEM (PKCS#8). It is a secret. A key that cannot leave where it is
 // kept is an error.
 func (r *Root) KeyPEM() ([]byte, error) {
+	if r.empty() {
+		return nil, errZeroRoot
+	}
 	der, err := x509.MarshalPKCS8PrivateKey(r.key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the root's key: %w", err)
@@ -106,12 +132,18 @@ func (r *Root) KeyPEM() ([]byte, error) {
 
 // KeyID returns the kid under which registries know the root's own key; X5C has none.
 func (r *Root) KeyID(form KeyID) (string, error) {
+	if r.empty() {
+		return "", errZeroRoot
+	}
 	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
 // IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and if it
 // says what its key is for, then for signing certificates. If not, Direct signs.
 func (r *Root) IssuesLeaves() bool {
+	if r.empty() {
+		return false
+	}
 	c := r.certificate
 	return c.BasicConstraintsValid && c.IsCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
@@ -120,6 +152,9 @@ func (r *Root) IssuesLeaves() bool {
 // whose tokens carry that certificate. The leaf is valid in [from, until], and not longer than the root.
 // As with a root, let from be well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
+	if r.empty() {
+		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)
+	}
 	if !r.IssuesLeaves() {
 		return nil, errors.New("making a leaf: the root's certificate is no CA for certificates; sign with its own key")
 	}
@@ -150,6 +185,9 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 // Direct returns a signer with the root's own key, which its tokens name in the given form: X5C carries
 // the root's certificate itself, which works whether it is a CA or not.
 func (r *Root) Direct(form KeyID) (*Signer, error) {
+	if r.empty() {
+		return nil, fmt.Errorf("making a signer: %w", errZeroRoot)
+	}
 	if form == X5C {
 		return NewSigner(r.key, r.alg, "", []*x509.Certificate{r.certificate})
 	}

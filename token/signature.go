@@ -11,33 +11,130 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"math/big"
 )
 
 // Bounds of an RSA key in bits: less is broken, more takes longer to sign than a token is worth.
 const minRSA, maxRSA = 2048, 8192
 
-// algorithmOf returns the algorithm that fits a public key, or says why none does.
+// algorithmOf returns the algorithm that fits a public key, or says why none does. RSA keys fit the others
+// of their kind as well (fitsAny). A key that is nil or not whole fits none.
 func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
+		if k == nil || k.Curve == nil || k.X == nil || k.Y == nil { //nolint:staticcheck // SA1019: without them Bytes panics
+			return "", errNoKey
+		}
+		var alg Algorithm
 		switch k.Curve {
 		case elliptic.P256():
-			return ES256, nil
+			alg = ES256
 		case elliptic.P384():
-			return ES384, nil
+			alg = ES384
 		case elliptic.P521():
-			return ES512, nil
+			alg = ES512
+		default:
+			return "", fmt.Errorf("the curve %s has no algorithm that registries know; use P-256", k.Curve.Params().Name)
 		}
-		return "", fmt.Errorf("the curve %s has no algorithm that registries know; use P-256", k.Curve.Params().Name)
+		if x, _ := coordinates(k); x == nil {
+			return "", errors.New("the key is not a point of its curve")
+		}
+		return alg, nil
 	case *rsa.PublicKey:
+		if k == nil || k.N == nil {
+			return "", errNoKey
+		}
 		if n := k.N.BitLen(); n < minRSA || n > maxRSA {
 			return "", fmt.Errorf("the RSA key has %d bits; it needs %d to %d", n, minRSA, maxRSA)
 		}
 		return RS256, nil
 	case ed25519.PublicKey:
+		if len(k) != ed25519.PublicKeySize {
+			return "", errNoKey
+		}
 		return EdDSA, nil
 	}
 	return "", fmt.Errorf("keys of type %T cannot sign tokens; use EC P-256", public)
+}
+
+var errNoKey = errors.New("the key is empty")
+
+// publicOf returns the public key of a signer. A key of the standard library that is nil or empty has
+// none, and is an error, where calling it would panic.
+func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
+	switch k := key.(type) {
+	case nil:
+		return nil, errors.New("there is no key")
+	case *ecdsa.PrivateKey:
+		if k == nil || k.Curve == nil || k.D == nil { //nolint:staticcheck // SA1019: without it Sign panics
+			return nil, errNoKey
+		}
+	case *rsa.PrivateKey:
+		if k == nil || k.N == nil || k.D == nil {
+			return nil, errNoKey
+		}
+	case ed25519.PrivateKey:
+		if len(k) != ed25519.PrivateKeySize {
+			return nil, errNoKey
+		}
+	case *ed25519.PrivateKey:
+		if k == nil || len(*k) != ed25519.PrivateKeySize {
+			return nil, errNoKey
+		}
+	}
+	return key.Public(), nil
+}
+
+// fitsAny reports whether a key may verify an algorithm. It is the key that decides which: a token that
+// could choose would take an RSA key for the secret of an HMAC.
+func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
+	own, err := algorithmOf(public)
+	switch {
+	case err != nil:
+		return false
+	case own == RS256:
+		return alg == RS256 || alg == RS384 || alg == RS512 || alg == PS256 || alg == PS384 || alg == PS512
+	}
+	return alg == own
+}
+
+// hashOf returns the hash that an algorithm signs; 0 for EdDSA, which signs the message itself.
+func hashOf(alg Algorithm) crypto.Hash {
+	switch alg {
+	case ES256, RS256, PS256:
+		return crypto.SHA256
+	case ES384, RS384, PS384:
+		return crypto.SHA384
+	case ES512, RS512, PS512:
+		return crypto.SHA512
+	}
+	return 0
+}
+
+// verifies reports whether a signature is that of a message by a key that fits the algorithm.
+func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte) bool {
+	digest, hash := message, hashOf(alg)
+	if hash != 0 {
+		h := hash.New()
+		h.Write(message)
+		digest = h.Sum(nil)
+	}
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		if len(signature) != signatureSize(k) {
+			return false
+		}
+		half := len(signature) / 2
+		return ecdsa.Verify(k, digest, new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:]))
+	case *rsa.PublicKey:
+		if alg == PS256 || alg == PS384 || alg == PS512 {
+			return rsa.VerifyPSS(k, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		}
+		return rsa.VerifyPKCS1v15(k, hash, digest, signature) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(k, message, signature)
+	}
+	return false
 }
 
 // fits reports, as an error, that a key is not for an algorithm.

@@ -20,9 +20,13 @@ var (
 	// ErrNeverSigned means that claims hold what no registry may be told: a right over Tidewaiter
 	// itself, or a "*" for a repository, which a registry takes for every action there is.
 	ErrNeverSigned = errors.New("this is never signed")
+	// ErrClaims means that a registry could do nothing with the claims: no issuer or audience, an expiry
+	// that is missing or not after the beginning, a name that no resource can have.
+	ErrClaims = errors.New("claims that no registry accepts")
 )
 
-// Signer makes tokens with one key. It is immutable, and may be used from any goroutine.
+// Signer makes tokens with one key. It is immutable, and may be used from any goroutine. The zero Signer
+// signs nothing.
 type Signer struct {
 	key    crypto.Signer
 	alg    Algorithm
@@ -38,10 +42,11 @@ type Signer struct {
 // key's own first), or both; registries look at the chain only where there is one. It is an error if
 // the key does not fit the algorithm or the first certificate, or if nothing names it.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
-	if key == nil {
-		return nil, errors.New("making a signer: there is no key")
+	public, err := publicOf(key)
+	if err != nil {
+		return nil, fmt.Errorf("making a signer: %w", err)
 	}
-	if err := fits(key.Public(), alg); err != nil {
+	if err := fits(public, alg); err != nil {
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
 	if kid == "" && len(chain) == 0 {
@@ -49,7 +54,10 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 	}
 	s := &Signer{key: key, alg: alg, kid: kid, chain: append([]*x509.Certificate(nil), chain...)}
 	for i, c := range chain {
-		if i == 0 && !same(c.PublicKey, key.Public()) {
+		if c == nil {
+			return nil, errors.New("making a signer: a certificate is missing in the chain")
+		}
+		if i == 0 && !same(c.PublicKey, public) {
 			return nil, errors.New("making a signer: the first certificate is for another key")
 		}
 		if end := c.NotAfter.Add(-Leeway); s.until.IsZero() || end.Before(s.until) {
@@ -71,19 +79,29 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
 	s.header = append(base64.RawURLEncoding.AppendEncode(nil, text), '.')
-	s.signature = base64.RawURLEncoding.EncodedLen(signatureSize(key.Public()))
+	s.signature = base64.RawURLEncoding.EncodedLen(signatureSize(public))
 	return s, nil
 }
 
 // Algorithm returns the algorithm that signs.
-func (s *Signer) Algorithm() Algorithm { return s.alg }
+func (s *Signer) Algorithm() Algorithm {
+	if s == nil {
+		return ""
+	}
+	return s.alg
+}
 
 // KeyID returns the kid of the tokens; "" if only a certificate names the key.
-func (s *Signer) KeyID() string { return s.kid }
+func (s *Signer) KeyID() string {
+	if s == nil {
+		return ""
+	}
+	return s.kid
+}
 
 // Certificate returns the certificate that the tokens carry for their key; nil if they carry none.
 func (s *Signer) Certificate() *x509.Certificate {
-	if len(s.chain) == 0 {
+	if s == nil || len(s.chain) == 0 {
 		return nil
 	}
 	return s.chain[0]
@@ -92,13 +110,29 @@ func (s *Signer) Certificate() *x509.Certificate {
 // Until returns the latest expiry of a token that this signer signs: Leeway before the first of its
 // certificates ends. It is zero where the tokens carry none, since registries do not look at the
 // dates of a key that they know by kid.
-func (s *Signer) Until() time.Time { return s.until }
+func (s *Signer) Until() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.until
+}
 
-// Append appends the signed token to dst. Errors are ErrOutlives, ErrNeverSigned, an expiry that is
-// missing, and what the key says when it cannot sign; dst is then returned as it came.
+// Limit lets claims end with the signer's certificates, where that still leaves them MinLifetime from now.
+// So tokens are signed until the last minutes of a root, which no leaf can outlive.
+func (s *Signer) Limit(c *Claims, now time.Time) {
+	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
+		c.Expires = until.Truncate(time.Second)
+	}
+}
+
+// Append appends the signed token to dst. The errors are ErrClaims, ErrOutlives, ErrNeverSigned, and what
+// the key says when it cannot sign. dst is then returned as it came.
 func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
+	if s == nil || s.key == nil {
+		return dst, errors.New("signing a token: there is no key")
+	}
 	if err := s.check(c); err != nil {
-		return dst, err
+		return dst, fmt.Errorf("signing a token: %w", err)
 	}
 	var space [1024]byte // enough for a dozen scopes
 	claims := appendClaims(space[:0], c)
@@ -115,19 +149,48 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed, whoever asks for it: it is the last who sees them.
+// check refuses claims that must not be signed, and those that no registry would accept. It is the last
+// that sees them, whoever made them.
 func (s *Signer) check(c *Claims) error {
-	if c.Expires.IsZero() {
-		return errors.New("signing a token: it has no expiry")
+	switch {
+	case c == nil:
+		return fmt.Errorf("%w: there are none", ErrClaims)
+	case c.Issuer == "":
+		return fmt.Errorf("%w: the issuer is missing", ErrClaims)
+	case c.Audience == "":
+		return fmt.Errorf("%w: the audience is missing", ErrClaims)
+	case c.Expires.IsZero():
+		return fmt.Errorf("%w: the expiry is missing", ErrClaims)
+	case c.Expires.Unix() <= 0 || !c.begins().IsZero() && c.Expires.Unix() <= c.begins().Unix():
+		return fmt.Errorf("%w: it would expire before it begins", ErrClaims)
+	case !s.until.IsZero() && c.Expires.After(s.until):
+		return ErrOutlives
 	}
-	if !s.until.IsZero() && c.Expires.After(s.until) {
-		return fmt.Errorf("signing a token: %w", ErrOutlives)
-	}
-	for _, a := range c.Access {
+	for i := range c.Access {
+		a := &c.Access[i]
 		if a.Type == scope.TypeTidewaiter || a.Actions&(scope.Read|scope.Write) != 0 ||
 			a.Type == scope.TypeRepository && a.Actions&scope.All != 0 {
-			return fmt.Errorf("signing a token for %q: %w", a, ErrNeverSigned)
+			return fmt.Errorf("%q: %w", *a, ErrNeverSigned)
+		}
+		if a.Actions == 0 || zotCatalog(a) {
+			continue
+		}
+		if err := a.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrClaims, err)
 		}
 	}
 	return nil
+}
+
+// begins returns the later of IssuedAt and NotBefore.
+func (c *Claims) begins() time.Time {
+	if c.NotBefore.After(c.IssuedAt) {
+		return c.NotBefore
+	}
+	return c.IssuedAt
+}
+
+// zotCatalog reports whether a grant is what zot wants for its catalog: a pull of no repository.
+func zotCatalog(a *scope.Scope) bool {
+	return *a == scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
 }

@@ -31,6 +31,9 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 			s := leaf(t, r, alg)
 			text := sign(t, s, claims())
 			got, header := verify(t, text, s.Certificate().PublicKey)
+			if _, err := verifier(t, nil, r).Verify(string(text), noon); err != nil {
+				t.Error(err)
+			}
 			if header.Algorithm != string(alg) || header.KeyID != "" {
 				t.Errorf("header %+v", header)
 			}
@@ -80,7 +83,6 @@ func TestHeader(t *testing.T) {
 }
 
 func TestClaimsAsRegistriesWantThem(t *testing.T) {
-	s := leaf(t, root(t, token.ES256), token.ES256)
 	for _, tt := range []struct {
 		what   string
 		claims token.Claims
@@ -104,7 +106,10 @@ func TestClaimsAsRegistriesWantThem(t *testing.T) {
 			`{"iss":"","sub":"a\",\"x\":\"\\\u0000\u000a` + "\x7f" + `\ufffdé` + "\u2028\U0001F433" + `","aud":"","exp":2111054400,"access":[]}`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			got, _ := verify(t, sign(t, s, &tt.claims), s.Certificate().PublicKey)
+			got, err := tt.claims.MarshalJSON() // what Append signs
+			if err != nil {
+				t.Fatal(err)
+			}
 			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
 				t.Errorf("claims (-want +got):\n%s", diff)
 			}
@@ -123,7 +128,8 @@ type read struct {
 }
 
 func TestAnyClaimsComeBack(t *testing.T) {
-	s := leaf(t, root(t, token.ES256), token.ES256)
+	r := root(t, token.ES256)
+	s := leaf(t, r, token.ES256)
 	// Strings as encoding/json brings them back: this also holds our escaping against its own.
 	plain := func(s string) string { return string([]rune(s)) }
 	text := rapid.Custom(func(t *rapid.T) string {
@@ -132,20 +138,22 @@ func TestAnyClaimsComeBack(t *testing.T) {
 		}
 		return rapid.String().Draw(t, "text")
 	})
+	some := rapid.Custom(func(t *rapid.T) string { return "x" + text.Draw(t, "text") }) // what has to be there
+	name := rapid.StringMatching(`[a-z0-9]{1,9}(/[a-z0-9]{1,9}([._-][a-z0-9]{1,9})?){0,3}`)
 	access := rapid.Custom(func(t *rapid.T) scope.Scope {
 		return scope.Scope{
-			Type:    "t" + text.Draw(t, "type"),
-			Class:   text.Draw(t, "class"),
-			Name:    text.Draw(t, "name"),
+			Type:    rapid.StringMatching(`x[a-z0-9]{0,9}`).Draw(t, "type"),
+			Class:   rapid.StringMatching(`[a-z0-9]{0,9}`).Draw(t, "class"),
+			Name:    name.Draw(t, "name"),
 			Actions: rapid.Map(rapid.Uint8(), func(a uint8) scope.Actions { return scope.Actions(a) & (scope.Repository | scope.All) }).Draw(t, "actions"),
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		c := token.Claims{
-			Issuer: text.Draw(t, "iss"), Subject: text.Draw(t, "sub"), Audience: text.Draw(t, "aud"), ID: text.Draw(t, "jti"),
+			Issuer: some.Draw(t, "iss"), Subject: text.Draw(t, "sub"), Audience: some.Draw(t, "aud"), ID: text.Draw(t, "jti"),
 			IssuedAt:  noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "iat"))),
 			NotBefore: noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "nbf"))),
-			Expires:   noon.Add(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "exp"))),
+			Expires:   noon.Add(time.Duration(rapid.Int64Range(2e12, 3e12).Draw(t, "exp"))),
 			Access:    rapid.SliceOfN(access, 0, 30).Draw(t, "access"),
 		}
 		before := rapid.SliceOf(rapid.Byte()).Draw(t, "before")
@@ -176,6 +184,23 @@ func TestAnyClaimsComeBack(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("claims (-want +got):\n%s", diff)
 		}
+
+		by := func(o *token.VerifierOptions) { o.Issuer, o.Audience, o.Leeway = want.Iss, want.Aud, time.Hour }
+		verified, err := verifier(t, by, r).Verify(string(out[len(before):]), noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := verified.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = read{}
+		if err := json.Unmarshal(again, &got); err != nil {
+			t.Fatalf("%v in %s", err, again)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("what was verified (-want +got):\n%s", diff)
+		}
 	})
 }
 
@@ -183,8 +208,11 @@ func TestWhatIsNeverSigned(t *testing.T) {
 	s := leaf(t, root(t, token.ES256), token.ES256)
 	late := claims()
 	late.Expires = noon.Add(24*time.Hour - token.Leeway + time.Second)
-	endless := claims()
-	endless.Expires = time.Time{}
+	changed := func(change func(*token.Claims)) *token.Claims {
+		c := claims()
+		change(c)
+		return c
+	}
 	grant := func(a scope.Scope) *token.Claims {
 		c := claims()
 		c.Access = append(c.Access, a)
@@ -200,11 +228,25 @@ func TestWhatIsNeverSigned(t *testing.T) {
 		{"an action over Tidewaiter", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.Pull | scope.Write}), token.ErrNeverSigned},
 		{"every action there is on a repository", grant(scope.Scope{Type: "repository", Name: "a", Actions: scope.All}), token.ErrNeverSigned},
 		{"a token that outlives its leaf", late, token.ErrOutlives},
-		{"a token without an end", endless, nil},
+		{"a token without an end", changed(func(c *token.Claims) { c.Expires = time.Time{} }), token.ErrClaims},
+		{"a token that has expired when it is issued", changed(func(c *token.Claims) { c.Expires = noon.Add(999 * time.Millisecond) }), token.ErrClaims},
+		{"a token that has expired when it begins", changed(func(c *token.Claims) { c.NotBefore = c.Expires }), token.ErrClaims},
+		{"a token that expired before 1970", changed(func(c *token.Claims) {
+			c.IssuedAt, c.NotBefore, c.Expires = time.Time{}, time.Time{}, time.Unix(-1, 0)
+		}), token.ErrClaims},
+		{"nobody's token", changed(func(c *token.Claims) { c.Issuer = "" }), token.ErrClaims},
+		{"a token for no registry", changed(func(c *token.Claims) { c.Audience = "" }), token.ErrClaims},
+		{"no claims", nil, token.ErrClaims},
+		{"a name that no repository has", grant(scope.Scope{Type: "repository", Name: "Team/App", Actions: scope.Pull}), token.ErrClaims},
+		{"a pattern", grant(scope.Scope{Type: "repository", Name: "team/**", Actions: scope.Pull}), token.ErrClaims},
+		{"a path that leads up", grant(scope.Scope{Type: "repository", Name: "team/../app", Actions: scope.Pull}), token.ErrClaims},
+		{"a push to no repository", grant(scope.Scope{Type: "repository", Actions: scope.Push}), token.ErrClaims},
+		{"a type with its class in it", grant(scope.Scope{Type: "repository(plugin)", Name: "a", Actions: scope.Pull}), token.ErrClaims},
+		{"a catalog without a name", grant(scope.Scope{Type: "registry", Actions: scope.All}), token.ErrClaims},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			out, err := s.Append([]byte("before"), tt.claims)
-			if err == nil || tt.is != nil && !errors.Is(err, tt.is) {
+			if !errors.Is(err, tt.is) {
 				t.Errorf("error %v", err)
 			}
 			if string(out) != "before" {
@@ -215,6 +257,8 @@ func TestWhatIsNeverSigned(t *testing.T) {
 	last := claims()
 	last.Expires = s.Until()
 	sign(t, s, last)
+	sign(t, s, grant(scope.Scope{Type: "repository", Actions: scope.Pull})) // zot's catalog
+	sign(t, s, grant(scope.Scope{Type: "repository", Name: "Nothing Granted"}))
 }
 
 // distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key and no

@@ -1,15 +1,18 @@
-// Package token answers: which papers prove it?
+// Package token answers: which token proves it?
 //
-// A registry trusts the certificates in its rootcertbundle. Root is one of them with its key; a leaf
-// under it is a short-lived key that signs, and every token carries the leaf's certificate (x5c), so
-// that keys rotate without a registry noticing. This is the only form that registries 2.8, 3.0 and 3.1
-// all accept. Root.Direct signs with the root's own key instead, for registries that know keys by kid,
-// and for certificates that are no CA.
+// A registry trusts the certificates in its rootcertbundle. A [Root] is one of them with its key. A leaf
+// under it ([Root.Leaf]) is a short-lived key that signs. Every token carries the leaf's certificate
+// (x5c), so keys rotate and no registry has to be told. This is the only form that registries 2.8, 3.0
+// and 3.1 all accept. [Root.Direct] signs with the root's own key instead. It is for registries that know
+// keys by kid, and for certificates that are not a CA.
 //
-// Whoever holds any certificate under a root in a rootcertbundle can sign tokens, so a root is for
-// this alone; Root.Problems tells where one is visibly not.
+// A [Verifier] checks tokens as registries do, with a rootcertbundle or a key set. [Claims] is what a
+// token says, for both sides; [Claims.Grant] fills it from a decision of package policy.
 //
-// The package does no I/O, starts no goroutine, and reads no clock; signatures take their randomness
+// Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root must be used
+// for nothing else. [Root.Problems] reports where that is visibly not so.
+//
+// The package does no I/O, starts no goroutine, and reads no clock. Signatures take their randomness
 // from crypto/rand.
 package token
 
@@ -24,7 +27,11 @@ import (
 // judged without any.
 const Leeway = 60 * time.Second
 
-// Claims is what a token says. Times are written in whole seconds, cut: registries refuse fractions.
+// MinLifetime is how long clients assume that a token lives, whatever they are told (docker, podman).
+const MinLifetime = time.Minute
+
+// Claims is what a token says. Times are written in whole seconds, cut: registries refuse fractions. Its
+// JSON is that of the token.
 type Claims struct {
 	Issuer    string
 	Subject   string // the principal's name; "" when anonymous
@@ -39,13 +46,23 @@ type Claims struct {
 // Algorithm is a JWS signature algorithm.
 type Algorithm string
 
-// The algorithms. Registry 2.8 knows all but EdDSA.
+// The algorithms that sign. Registry 2.8 knows all but EdDSA.
 const (
 	ES256 Algorithm = "ES256"
 	ES384 Algorithm = "ES384"
 	ES512 Algorithm = "ES512"
 	RS256 Algorithm = "RS256"
 	EdDSA Algorithm = "EdDSA"
+)
+
+// Algorithms of other issuers: a Verifier knows them, a Signer does not. Registry 2.8 does not know those
+// that begin with PS.
+const (
+	RS384 Algorithm = "RS384"
+	RS512 Algorithm = "RS512"
+	PS256 Algorithm = "PS256"
+	PS384 Algorithm = "PS384"
+	PS512 Algorithm = "PS512"
 )
 
 // KeyID is the form in which a token names its key.
@@ -59,8 +76,13 @@ const (
 	Thumbprint30 KeyID = "thumbprint-3.0" // what registry 3.0 computes: for EC keys it hashes the curve's generator
 )
 
-// Algorithms returns all algorithms, the one to prefer first.
+// Algorithms returns all algorithms that sign, the one to prefer first.
 func Algorithms() []Algorithm { return []Algorithm{ES256, ES384, ES512, RS256, EdDSA} }
+
+// VerifiedAlgorithms returns all algorithms that a Verifier knows.
+func VerifiedAlgorithms() []Algorithm {
+	return append(Algorithms(), RS384, RS512, PS256, PS384, PS512)
+}
 
 // KeyIDs returns all forms, the one to prefer first.
 func KeyIDs() []KeyID { return []KeyID{X5C, Libtrust, Thumbprint, Thumbprint30} }

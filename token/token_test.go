@@ -134,10 +134,7 @@ func parsePKCS8(t *testing.T, text []byte) crypto.Signer {
 	return key.(crypto.Signer)
 }
 
-func sign(t interface {
-	Helper()
-	Fatal(...any)
-}, s *token.Signer, c *token.Claims) []byte {
+func sign(t failing, s *token.Signer, c *token.Claims) []byte {
 	t.Helper()
 	out, err := s.Append(nil, c)
 	if err != nil {
@@ -147,10 +144,7 @@ func sign(t interface {
 }
 
 // verify holds a token against a public key with another implementation, and returns its claims.
-func verify(t interface {
-	Helper()
-	Fatal(...any)
-}, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
+func verify(t failing, text []byte, public crypto.PublicKey) ([]byte, jose.Header) {
 	t.Helper()
 	parsed, err := jose.ParseSignedCompact(string(text), []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.EdDSA})
 	if err != nil {

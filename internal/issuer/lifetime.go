@@ -7,10 +7,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// shortest is the life that clients assume at least, whatever they are told (docker, containers/image).
-const shortest = time.Minute
+// shortest is the shortest lifetime of a token.
+const shortest = token.MinLifetime
 
 // Limits is how long tokens live at most, beside what registries, rules and roles say of them. Zero is
 // no say.

@@ -108,7 +108,7 @@ func TestAnEndingLeafSignsNothingThatOutlivesIt(t *testing.T) {
 		key.fails.Store(true)
 		sleep(23 * time.Hour)
 		s := signer(t, k, token.X5C, token.ES256)
-		if _, err := s.Append(nil, &token.Claims{Expires: time.Now().Add(time.Hour)}); !errors.Is(err, token.ErrOutlives) {
+		if _, err := s.Append(nil, &token.Claims{Issuer: "i", Audience: "a", Expires: time.Now().Add(time.Hour)}); !errors.Is(err, token.ErrOutlives) {
 			t.Errorf("error %v", err)
 		}
 		sign(t, s, time.Now().Add(time.Minute))
@@ -428,7 +428,7 @@ func signer(t testing.TB, k *keyring.Keyring, form token.KeyID, alg token.Algori
 
 func sign(t testing.TB, s *token.Signer, expires time.Time) {
 	t.Helper()
-	if _, err := s.Append(nil, &token.Claims{Expires: expires}); err != nil {
+	if _, err := s.Append(nil, &token.Claims{Issuer: "i", Audience: "a", Expires: expires}); err != nil {
 		t.Error(err)
 	}
 }

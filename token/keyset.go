@@ -1,0 +1,121 @@
+package token
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictjson"
+)
+
+// maxJWKS bounds a key set, in bytes.
+const maxJWKS = 1 << 20
+
+// trustKeys takes the keys of a JWKS. A key is known by its kid, or, without one, by the kids that the
+// forms give it. Keys that cannot verify a token are left out, as RFC 7517 wants: a set may have some for
+// other uses. A set without any other is an error, and so is a secret in it.
+func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
+	if len(text) > maxJWKS {
+		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxJWKS)
+	}
+	set, err := strictjson.Object(text, maxDepth)
+	if err != nil {
+		return err
+	}
+	list, ok := set["keys"].([]any)
+	if !ok {
+		return errors.New("it has no list \"keys\"")
+	}
+	found := false
+	seen := map[string]crypto.PublicKey{}
+	for i, item := range list {
+		k, ok := item.(map[string]any)
+		if !ok {
+			return fmt.Errorf("keys[%d] is not an object", i)
+		}
+		for _, secret := range []string{"d", "k"} {
+			if _, has := k[secret]; has {
+				return fmt.Errorf("keys[%d] is a secret key; give a verifier public keys alone", i)
+			}
+		}
+		public, alg, err := publicKey(k)
+		if err != nil {
+			continue
+		}
+		found = true
+		kid, _ := k["kid"].(string)
+		if kid == "" {
+			v.know(public, alg, forms)
+			continue
+		}
+		if other, has := seen[kid]; has && !same(other, public) {
+			return fmt.Errorf("two keys have the kid %s", quote(kid))
+		}
+		seen[kid] = public
+		v.keys[kid] = verifyingKey{public, alg}
+	}
+	if !found {
+		return errors.New("it has no key that could verify a token")
+	}
+	return nil
+}
+
+// publicKey reads one key of a JWKS (RFC 7517, RFC 7518 section 6, RFC 8037).
+func publicKey(k map[string]any) (crypto.PublicKey, Algorithm, error) {
+	text := func(name string) string { s, _ := k[name].(string); return s }
+	number := func(name string) []byte {
+		b, err := decodePart(text(name))
+		if err != nil {
+			return nil
+		}
+		return b
+	}
+	if use := text("use"); use != "" && use != "sig" {
+		return nil, "", fmt.Errorf("its use is %q", use)
+	}
+	var public crypto.PublicKey
+	switch text("kty") {
+	case "EC":
+		curve := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[text("crv")]
+		if curve == nil {
+			return nil, "", errors.New("its curve is unknown")
+		}
+		size := (curve.Params().BitSize + 7) / 8
+		x, y := number("x"), number("y")
+		if len(x) != size || len(y) != size {
+			return nil, "", errors.New("its coordinates do not have the curve's length")
+		}
+		key, err := ecdsa.ParseUncompressedPublicKey(curve, bytes.Join([][]byte{{4}, x, y}, nil))
+		if err != nil {
+			return nil, "", err
+		}
+		public = key
+	case "RSA":
+		e := new(big.Int).SetBytes(number("e"))
+		if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 || e.Bit(0) == 0 {
+			return nil, "", errors.New("its exponent is out of bounds")
+		}
+		public = &rsa.PublicKey{N: new(big.Int).SetBytes(number("n")), E: int(e.Int64())}
+	case "OKP":
+		if text("crv") != "Ed25519" {
+			return nil, "", errors.New("its curve is unknown")
+		}
+		public = ed25519.PublicKey(number("x"))
+	default:
+		return nil, "", errors.New("its type is unknown")
+	}
+	if _, err := algorithmOf(public); err != nil {
+		return nil, "", err
+	}
+	alg := Algorithm(text("alg"))
+	if alg != "" && !fitsAny(public, alg) {
+		return nil, "", fmt.Errorf("it is not for %q", string(alg))
+	}
+	return public, alg, nil
+}

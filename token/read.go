@@ -1,0 +1,167 @@
+package token
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictjson"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// MarshalJSON writes the claims as a token has them.
+func (c Claims) MarshalJSON() ([]byte, error) { return appendClaims(nil, &c), nil }
+
+// UnmarshalJSON reads what MarshalJSON wrote. A list of several audiences is an error, since Claims has one.
+func (c *Claims) UnmarshalJSON(text []byte) error {
+	payload, err := strictjson.Object(text, maxDepth)
+	if err != nil {
+		return fmt.Errorf("reading claims: %w", err)
+	}
+	read, audience, err := readClaims(payload)
+	if err == nil && len(audience) > 1 {
+		err = errors.New("it has several audiences")
+	}
+	if err != nil {
+		return fmt.Errorf("reading claims: %w", err)
+	}
+	if len(audience) > 0 {
+		read.Audience = audience[0]
+	}
+	*c = *read
+	return nil
+}
+
+// Allows reports whether the token is enough for all actions on a resource, as registries decide it: type
+// and name have to be equal, and the action "*" of a token stands for each of them. A class does not count.
+func (c *Claims) Allows(wanted scope.Scope) bool {
+	if c == nil || wanted.Actions == 0 {
+		return false
+	}
+	var granted scope.Actions
+	for _, a := range c.Access {
+		if a.Type == wanted.Type && a.Name == wanted.Name {
+			granted |= a.Actions
+		}
+	}
+	return granted.Has(scope.All) || granted.Has(wanted.Actions)
+}
+
+// readClaims reads the claims of a token. Claims.Audience is left to the caller: there may be several.
+func readClaims(payload map[string]any) (c *Claims, audience []string, err error) {
+	c = new(Claims)
+	for _, text := range []struct {
+		name  string
+		value *string
+	}{{"iss", &c.Issuer}, {"sub", &c.Subject}, {"jti", &c.ID}} {
+		if *text.value, err = textOf(payload, text.name); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, moment := range []struct {
+		name  string
+		value *time.Time
+	}{{"exp", &c.Expires}, {"nbf", &c.NotBefore}, {"iat", &c.IssuedAt}} {
+		if *moment.value, err = timeOf(payload, moment.name); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c.Expires.IsZero() {
+		return nil, nil, errors.New("it has no exp")
+	}
+	switch aud := payload["aud"].(type) {
+	case nil:
+	case string:
+		audience = []string{aud}
+	default:
+		if audience, err = textsOf(aud, "aud"); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c.Access, err = accessOf(payload["access"]); err != nil {
+		return nil, nil, err
+	}
+	return c, audience, nil
+}
+
+// textOf returns a string. Null is as good as nothing, as in registries.
+func textOf(object map[string]any, name string) (string, error) {
+	text, ok := object[name].(string)
+	if !ok && object[name] != nil {
+		return "", fmt.Errorf("its %s is not a string", name)
+	}
+	return text, nil
+}
+
+func textsOf(value any, name string) ([]string, error) {
+	list, ok := value.([]any)
+	if !ok {
+		return nil, fmt.Errorf("its %s is not a string or a list of them", name)
+	}
+	texts := make([]string, 0, len(list))
+	for _, item := range list {
+		text, ok := item.(string)
+		if !ok {
+			return nil, fmt.Errorf("its %s holds what is not a string", name)
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// timeOf returns a time in whole seconds, which is all that registries read; zero where there is none.
+func timeOf(object map[string]any, name string) (time.Time, error) {
+	if object[name] == nil {
+		return time.Time{}, nil
+	}
+	const latest = 253402300799 // the last second of the year 9999
+	number, _ := object[name].(json.Number)
+	seconds, err := strconv.ParseInt(number.String(), 10, 64)
+	if err != nil || seconds < 0 || seconds > latest {
+		return time.Time{}, fmt.Errorf("its %s is not a time in whole seconds", name)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// accessOf reads what a token grants. Null is as good as nothing.
+func accessOf(value any) ([]scope.Scope, error) {
+	if value == nil {
+		return nil, nil
+	}
+	list, ok := value.([]any)
+	if !ok {
+		return nil, errors.New("its access is not a list")
+	}
+	var access []scope.Scope
+	for i, item := range list {
+		object, ok := item.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("access[%d] is not an object", i)
+		}
+		var s scope.Scope
+		for _, text := range []struct {
+			name  string
+			value *string
+		}{{"type", &s.Type}, {"class", &s.Class}, {"name", &s.Name}} {
+			var err error
+			if *text.value, err = textOf(object, text.name); err != nil {
+				return nil, fmt.Errorf("access[%d]: %w", i, err)
+			}
+		}
+		if object["actions"] != nil {
+			names, err := textsOf(object["actions"], "actions")
+			if err != nil {
+				return nil, fmt.Errorf("access[%d]: %w", i, err)
+			}
+			for _, name := range names {
+				if action, ok := scope.ParseAction(name); ok {
+					s.Actions |= action
+				}
+			}
+		}
+		access = append(access, s)
+	}
+	return access, nil
+}

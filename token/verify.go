@@ -1,0 +1,372 @@
+package token
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/strictjson"
+)
+
+// Why a token is refused. An error of Verify is exactly one of these, by errors.Is; its text says more.
+// It may quote what the token says, never the token.
+var (
+	// ErrMalformed means that it is not a token as registries read them.
+	ErrMalformed = errors.New("malformed token")
+	// ErrAlgorithm means that its algorithm is not allowed, or not one of the key that it names.
+	ErrAlgorithm = errors.New("algorithm not allowed")
+	// ErrUntrusted means that no trusted key is named by it: an unknown kid, or certificates that lead to
+	// no root or are not valid now. It also wraps the error of crypto/x509, where there is one.
+	ErrUntrusted = errors.New("untrusted key")
+	// ErrSignature means that the trusted key did not sign it.
+	ErrSignature = errors.New("wrong signature")
+	// ErrIssuer means that it is from another issuer.
+	ErrIssuer = errors.New("another issuer")
+	// ErrAudience means that it is for another registry.
+	ErrAudience = errors.New("another audience")
+	// ErrExpired means that it was valid, and is no longer.
+	ErrExpired = errors.New("expired")
+	// ErrNotYetValid means that it will be valid later.
+	ErrNotYetValid = errors.New("not yet valid")
+)
+
+// The bounds of what is read. Size first, parse later.
+const (
+	// MaxToken is the longest token that a Verifier reads, in bytes. Clients cut an answer of 64 KiB,
+	// which holds the token twice.
+	MaxToken = 64 << 10
+
+	maxChain = 10  // certificates of one token
+	maxKID   = 512 // bytes of a kid
+	maxDepth = 8   // of objects and lists in a token or a key set
+)
+
+// VerifierOptions is what a registry is configured with. Issuer, Audience, and one of Roots and JWKS are
+// required.
+type VerifierOptions struct {
+	Roots    []byte // certificates in PEM, as in a registry's rootcertbundle
+	JWKS     []byte // a JSON Web Key Set, as in a registry's jwks file
+	Issuer   string // the token server's name (iss)
+	Audience string // the registry's service name (aud)
+
+	// Algorithms are those that are allowed; empty: VerifiedAlgorithms.
+	Algorithms []Algorithm
+	// KeyIDs are the forms in which a token may name the key of a root; empty: X5C, Libtrust and
+	// Thumbprint. Thumbprint30 is the same for all keys of a curve: the last of the roots counts.
+	KeyIDs []KeyID
+	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow the
+	// constant Leeway. It does not apply to certificates.
+	Leeway time.Duration
+}
+
+// Verifier checks tokens. It is immutable, and may be used from any goroutine.
+//
+// It accepts nothing that a registry of its KeyIDs refuses, and is stricter in these points:
+//
+//   - A header with jwk, jku, x5u, crit or b64 is refused, even beside a trusted x5c or kid.
+//   - A name that stands twice in the header or the claims is refused, and so is base64 with padding,
+//     line ends or unused bits.
+//   - A leaf whose certificate says what its key is for must say that it may sign. Registries do not look.
+//   - A key of a JWKS that names an algorithm or a use verifies nothing else.
+type Verifier struct {
+	issuer, audience string
+	algorithms       []Algorithm
+	leeway           time.Duration
+	roots            *x509.CertPool // nil: x5c is not accepted
+	keys             map[string]verifyingKey
+}
+
+// verifyingKey is a key that is known by a kid.
+type verifyingKey struct {
+	public crypto.PublicKey
+	alg    Algorithm // the only one that it may be used with; "": each that fits it
+}
+
+// NewVerifier returns a Verifier. It is an error if nothing that could sign is trusted, or if what is
+// trusted holds a secret: a private key, or a key for HMAC.
+func NewVerifier(o VerifierOptions) (*Verifier, error) {
+	v := &Verifier{
+		issuer: o.Issuer, audience: o.Audience, leeway: o.Leeway,
+		algorithms: slices.Clone(o.Algorithms), keys: map[string]verifyingKey{},
+	}
+	switch {
+	case o.Issuer == "" || o.Audience == "":
+		return nil, errors.New("making a verifier: an issuer and an audience are needed")
+	case o.Leeway < 0:
+		return nil, errors.New("making a verifier: the leeway is negative")
+	case len(o.Roots) == 0 && len(o.JWKS) == 0:
+		return nil, errors.New("making a verifier: roots or a key set are needed")
+	}
+	if len(v.algorithms) == 0 {
+		v.algorithms = VerifiedAlgorithms()
+	}
+	for _, alg := range v.algorithms {
+		if !slices.Contains(VerifiedAlgorithms(), alg) {
+			return nil, fmt.Errorf("making a verifier: the algorithm %q is not one that can be allowed", string(alg))
+		}
+	}
+	forms := o.KeyIDs
+	if len(forms) == 0 {
+		forms = []KeyID{X5C, Libtrust, Thumbprint}
+	}
+	for _, form := range forms {
+		if !slices.Contains(KeyIDs(), form) {
+			return nil, fmt.Errorf("making a verifier: there is no form of key id %q", string(form))
+		}
+	}
+	if len(o.Roots) > 0 {
+		if err := v.trustRoots(o.Roots, forms); err != nil {
+			return nil, fmt.Errorf("making a verifier: reading the roots: %w", err)
+		}
+	}
+	if len(o.JWKS) > 0 {
+		if err := v.trustKeys(o.JWKS, forms); err != nil {
+			return nil, fmt.Errorf("making a verifier: reading the key set: %w", err)
+		}
+	}
+	return v, nil
+}
+
+// trustRoots takes the certificates of a bundle for roots, and knows their keys in each form that has a kid.
+func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
+	all, err := blocks(bundle, "x509")
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	found := false
+	for _, b := range all {
+		if strings.HasSuffix(b.Type, "PRIVATE KEY") {
+			return errors.New("a private key is among them; give a verifier the certificates alone")
+		}
+		if b.Type != "CERTIFICATE" { // as registries do
+			continue
+		}
+		c, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return fmt.Errorf("a CERTIFICATE block is damaged: %w", err)
+		}
+		if _, err := algorithmOf(c.PublicKey); err != nil {
+			return fmt.Errorf("the certificate %q: %w", c.Subject, err)
+		}
+		found = true
+		roots.AddCert(c)
+		v.know(c.PublicKey, "", forms)
+	}
+	if !found {
+		return notA("certificate", all[0])
+	}
+	if slices.Contains(forms, X5C) {
+		v.roots = roots
+	}
+	return nil
+}
+
+// know adds a key under the kid of each form that has one for it. The last of the same kid counts, as in
+// registries.
+func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
+	for _, form := range forms {
+		if kid, err := KeyIDOf(form, public); err == nil {
+			v.keys[kid] = verifyingKey{public, alg}
+		}
+	}
+}
+
+// Verify checks a token at the time now, and returns what it says. Claims.Audience is then the Verifier's
+// own, Claims.Access has one entry for each of the token's, and actions that package scope does not know
+// are left out of it. Whether the token is enough for a request is what Claims.Allows tells.
+//
+// The signature is checked before the claims, so that an error about the claims is about what the issuer
+// said.
+func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
+	c, err := v.verify(text, now)
+	if err != nil {
+		return nil, fmt.Errorf("verifying a token: %w", err)
+	}
+	return c, nil
+}
+
+func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
+	if v == nil || len(v.algorithms) == 0 {
+		return nil, fmt.Errorf("%w: the verifier trusts nobody", ErrUntrusted)
+	}
+	if now.IsZero() { // crypto/x509 would take it for the machine's own time
+		return nil, fmt.Errorf("%w: the time of the check is missing", ErrNotYetValid)
+	}
+	if len(text) > MaxToken {
+		return nil, fmt.Errorf("%w: it has %d bytes; the limit is %d", ErrMalformed, len(text), MaxToken)
+	}
+	signed, encoded, ok := cutLast(text)
+	head, body, two := strings.Cut(signed, ".")
+	if !ok || !two || strings.Contains(body, ".") {
+		return nil, fmt.Errorf("%w: it does not have three parts", ErrMalformed)
+	}
+	header, err := object(head)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its header: %w", ErrMalformed, err)
+	}
+	signature, err := decodePart(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its signature: %w", ErrMalformed, err)
+	}
+	public, alg, err := v.key(header, now)
+	if err != nil {
+		return nil, err
+	}
+	if !verifies(public, alg, []byte(signed), signature) {
+		return nil, ErrSignature
+	}
+	payload, err := object(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its claims: %w", ErrMalformed, err)
+	}
+	c, audience, err := readClaims(payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	switch {
+	case c.Issuer != v.issuer:
+		return nil, fmt.Errorf("%w: it is from %s", ErrIssuer, quote(c.Issuer))
+	case !slices.Contains(audience, v.audience):
+		return nil, fmt.Errorf("%w: it is for %s", ErrAudience, quote(strings.Join(audience, ", ")))
+	case now.After(c.Expires.Add(v.leeway)):
+		return nil, fmt.Errorf("%w: it ended %s", ErrExpired, c.Expires.UTC().Format(time.RFC3339))
+	case now.Before(c.NotBefore.Add(-v.leeway)):
+		return nil, fmt.Errorf("%w: it begins %s", ErrNotYetValid, c.NotBefore.UTC().Format(time.RFC3339))
+	}
+	c.Audience = v.audience
+	return c, nil
+}
+
+func cutLast(text string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(text, '.')
+	if i < 0 {
+		return "", "", false
+	}
+	return text[:i], text[i+1:], true
+}
+
+// key returns the trusted key that a header names, and the algorithm. A token never brings its own key:
+// CVE-2025-24976 of distribution was that.
+func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
+	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
+		if _, has := header[name]; has {
+			return nil, "", fmt.Errorf("%w: its header has %s", ErrUntrusted, name)
+		}
+	}
+	name, _ := header["alg"].(string)
+	alg := Algorithm(name)
+	if !slices.Contains(v.algorithms, alg) {
+		return nil, "", fmt.Errorf("%w: %s", ErrAlgorithm, quote(name))
+	}
+	if typ, has := header["typ"]; has {
+		if _, ok := typ.(string); !ok {
+			return nil, "", fmt.Errorf("%w: its typ is not a string", ErrMalformed)
+		}
+	}
+	kid, has := "", false
+	if value, there := header["kid"]; there {
+		if kid, has = value.(string); !has || len(kid) > maxKID {
+			return nil, "", fmt.Errorf("%w: its kid is not a string, or too long", ErrMalformed)
+		}
+	}
+
+	var key verifyingKey
+	if chain, there := header["x5c"]; there { // registries then do not look at kid
+		public, err := v.leaf(chain, now)
+		if err != nil {
+			return nil, "", err
+		}
+		key.public = public
+	} else if key, has = v.keys[kid]; !has || kid == "" {
+		return nil, "", fmt.Errorf("%w: no key is known by the kid %s", ErrUntrusted, quote(kid))
+	}
+	if !fitsAny(key.public, alg) || key.alg != "" && key.alg != alg {
+		return nil, "", fmt.Errorf("%w: %s is not for the key that it names", ErrAlgorithm, alg)
+	}
+	return key.public, alg, nil
+}
+
+// leaf returns the key of the first certificate of x5c, if the chain leads to a root.
+func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
+	list, _ := x5c.([]any)
+	if len(list) == 0 || len(list) > maxChain {
+		return nil, fmt.Errorf("%w: its x5c is not a list of 1 to %d certificates", ErrMalformed, maxChain)
+	}
+	if v.roots == nil {
+		return nil, fmt.Errorf("%w: certificates are not accepted", ErrUntrusted)
+	}
+	var leaf *x509.Certificate
+	intermediates := x509.NewCertPool()
+	for i, item := range list {
+		text, _ := item.(string)
+		if strings.ContainsAny(text, "\r\n") {
+			return nil, fmt.Errorf("%w: a certificate of x5c has a line end in it", ErrMalformed)
+		}
+		der, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: a certificate of x5c is not base64", ErrMalformed)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("%w: a certificate of x5c cannot be read: %w", ErrMalformed, err)
+		}
+		if i == 0 {
+			leaf = c
+		} else {
+			intermediates.AddCert(c)
+		}
+	}
+	chains, err := leaf.Verify(x509.VerifyOptions{
+		Roots: v.roots, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // registries ask for none
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
+	}
+	// A root that signs itself is trusted whatever it is for.
+	root := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return len(chain) == 1 })
+	if !root && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return nil, fmt.Errorf("%w: its certificate is not for signatures", ErrUntrusted)
+	}
+	if _, err := algorithmOf(leaf.PublicKey); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
+	}
+	return leaf.PublicKey, nil
+}
+
+// object decodes a part of a token that is a JSON object.
+func object(part string) (map[string]any, error) {
+	text, err := decodePart(part)
+	if err != nil {
+		return nil, err
+	}
+	return strictjson.Object(text, maxDepth)
+}
+
+// decodePart decodes base64url in its one spelling: without padding, line ends or unused bits.
+func decodePart(part string) ([]byte, error) {
+	if strings.ContainsAny(part, "\r\n") { // which the decoder passes over
+		return nil, errors.New("it has a line end in it")
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return nil, errors.New("it is not base64url")
+	}
+	return b, nil
+}
+
+// quote quotes what a token says, which may be anything, so that it fits in a line of a log.
+func quote(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

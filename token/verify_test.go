@@ -1,0 +1,780 @@
+package token_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// failing is what the helpers of tests, properties and fuzz targets share.
+type failing interface {
+	Helper()
+	Fatal(...any)
+}
+
+// verifier trusts roots as a registry with the claims of claims() does.
+func verifier(t failing, change func(*token.VerifierOptions), roots ...*token.Root) *token.Verifier {
+	t.Helper()
+	o := token.VerifierOptions{Issuer: claims().Issuer, Audience: claims().Audience, Leeway: token.Leeway}
+	for _, r := range roots {
+		o.Roots = append(o.Roots, r.Bundle()...)
+	}
+	if change != nil {
+		change(&o)
+	}
+	v, err := token.NewVerifier(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// compact joins the parts of a token and signs it with a key; nil: there is no signature.
+func compact(t failing, header, payload string, signer func(message []byte) []byte) string {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	message := encode([]byte(header)) + "." + encode([]byte(payload))
+	if signer == nil {
+		return message + "."
+	}
+	return message + "." + encode(signer([]byte(message)))
+}
+
+// es256 signs as ES256 does.
+func es256(t failing, key *ecdsa.PrivateKey) func([]byte) []byte {
+	t.Helper()
+	return func(message []byte) []byte {
+		digest := sha256.Sum256(message)
+		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	}
+}
+
+// hs256 signs as HS256 does, with whatever for its secret.
+func hs256(secret []byte) func([]byte) []byte {
+	return func(message []byte) []byte {
+		h := hmac.New(sha256.New, secret)
+		h.Write(message)
+		return h.Sum(nil)
+	}
+}
+
+func header(t failing, pairs ...any) string {
+	t.Helper()
+	object := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		object[pairs[i].(string)] = pairs[i+1]
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func x5c(chain ...*x509.Certificate) []string {
+	var list []string
+	for _, c := range chain {
+		list = append(list, base64.StdEncoding.EncodeToString(c.Raw))
+	}
+	return list
+}
+
+func payload(t failing) string {
+	t.Helper()
+	text, err := claims().MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A token of each algorithm and form is accepted by whoever trusts its root, with all that it says, and by
+// nobody else.
+func TestVerify(t *testing.T) {
+	other := root(t, token.ES256)
+	for _, alg := range token.Algorithms() {
+		r := root(t, alg)
+		signers := map[string]*token.Signer{"leaf": leaf(t, r, token.ES256)}
+		for _, form := range token.KeyIDs() {
+			if s, err := r.Direct(form); err == nil {
+				signers[string(form)] = s
+			}
+		}
+		for name, s := range signers {
+			t.Run(string(alg)+" "+name, func(t *testing.T) {
+				all := func(o *token.VerifierOptions) { o.KeyIDs = token.KeyIDs() }
+				text := string(sign(t, s, claims()))
+				got, err := verifier(t, all, r).Verify(text, noon)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(claims(), got); diff != "" {
+					t.Errorf("(-signed +verified)\n%s", diff)
+				}
+				stranger := func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{token.X5C, token.Libtrust, token.Thumbprint} }
+				if _, err := verifier(t, stranger, other).Verify(text, noon); !errors.Is(err, token.ErrUntrusted) {
+					t.Errorf("by another root: %v", err)
+				}
+				if s.KeyID() == "" {
+					return
+				}
+				set, err := r.JWKS(token.KeyID(name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := verifier(t, func(o *token.VerifierOptions) { o.JWKS = set }).Verify(text, noon); err != nil {
+					t.Errorf("by its key set: %v", err)
+				}
+				only := func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{token.X5C} }
+				if _, err := verifier(t, only, r).Verify(text, noon); !errors.Is(err, token.ErrUntrusted) {
+					t.Errorf("by a registry that knows no kid: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// Tokens of other issuers are signed by algorithms that this package does not sign with.
+func TestVerifyAlgorithmsOfOthers(t *testing.T) {
+	for _, alg := range token.VerifiedAlgorithms() {
+		var key crypto.Signer
+		var err error
+		switch alg {
+		case token.ES256:
+			key = newKey(t)
+		case token.ES384:
+			key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+		case token.ES512:
+			key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+		case token.EdDSA:
+			_, key, err = ed25519.GenerateKey(rand.Reader)
+		default:
+			key, err = rsa.GenerateKey(rand.Reader, 2048)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := certificate(t, key, &x509.Certificate{})
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, (&jose.SignerOptions{}).WithHeader("x5c", x5c(c)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign([]byte(payload(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := signed.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		if _, err := verifier(t, func(o *token.VerifierOptions) { o.Roots = bundle }).Verify(text, noon); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		others := func(o *token.VerifierOptions) {
+			o.Roots = bundle
+			for _, a := range token.VerifiedAlgorithms() {
+				if a != alg {
+					o.Algorithms = append(o.Algorithms, a)
+				}
+			}
+		}
+		if _, err := verifier(t, others).Verify(text, noon); !errors.Is(err, token.ErrAlgorithm) {
+			t.Errorf("%s, which is not allowed: %v", alg, err)
+		}
+	}
+}
+
+// What attackers have tried on others' verifiers.
+func TestVerifyRefuses(t *testing.T) {
+	rootKey, leafKey, strange := newKey(t), newKey(t), newKey(t)
+	ca := func() *x509.Certificate {
+		return &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(1, 0, 0)}
+	}
+	rootCertificate := certificate(t, rootKey, ca())
+	r, err := token.RootOf(rootCertificate, rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaRoot := root(t, token.RS256)
+	v := verifier(t, func(o *token.VerifierOptions) { o.KeyIDs = token.KeyIDs() }, rsaRoot, r)
+	under := func(parent *x509.Certificate, by crypto.Signer, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
+		c := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature}
+		if change != nil {
+			change(c)
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	good := under(rootCertificate, rootKey, leafKey, nil)
+	strangeRoot := certificate(t, strange, ca())
+	kid, err := r.KeyID(token.Libtrust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKID, err := rsaRoot.KeyID(token.Thumbprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaDER, err := x509.MarshalPKIXPublicKey(rsaRoot.Certificate().PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: rsaDER})
+	public, err := json.Marshal(jose.JSONWebKey{Key: strange.Public(), KeyID: kid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := json.RawMessage(public)
+
+	byLeaf, byKID, byStranger := es256(t, leafKey), es256(t, rootKey), es256(t, strange)
+	goodHeader := header(t, "alg", "ES256", "x5c", x5c(good))
+	goodToken := compact(t, goodHeader, payload(t), byLeaf)
+	parts := strings.Split(goodToken, ".")
+	says := func(text string) string { return compact(t, goodHeader, text, byLeaf) }
+	with := func(old, replacement string) string {
+		t.Helper()
+		changed := strings.Replace(payload(t), old, replacement, 1)
+		if changed == payload(t) {
+			t.Fatalf("%s is not in the claims", old)
+		}
+		return says(changed)
+	}
+	for _, accepted := range []string{
+		goodToken,
+		compact(t, header(t, "alg", "ES256", "typ", "JWT", "kid", kid), payload(t), byKID),
+		compact(t, header(t, "alg", "ES256", "typ", "at+jwt", "kid", "garbage", "x5c", x5c(good)), payload(t), byLeaf),
+		with(`"aud":"registry.example.com"`, `"aud":["other","registry.example.com"]`),
+		with(`"access":[`, `"unknown":{"a":[1]},"access":[`),
+		with(`"sub":"ann"`, `"sub":null`),
+	} {
+		if _, err := v.Verify(accepted, noon); err != nil {
+			t.Errorf("refused: %v", err)
+		}
+	}
+
+	for _, tt := range []struct {
+		what, token string
+		is          error
+	}{
+		{"nothing", "", token.ErrMalformed},
+		{"dots", "..", token.ErrMalformed},
+		{"a megabyte of dots", strings.Repeat(".", 1<<20), token.ErrMalformed},
+		{"two parts", parts[0] + "." + parts[1], token.ErrMalformed},
+		{"four parts", goodToken + "." + parts[2], token.ErrMalformed},
+		{"five parts, as an encrypted one has", goodToken + "..", token.ErrMalformed},
+		{"two signatures, as JSON", `{"payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] + `"}]}`, token.ErrMalformed},
+		{"a space before it", " " + goodToken, token.ErrMalformed},
+		{"a line end behind it", goodToken + "\n", token.ErrMalformed},
+		{"padding", goodToken + "==", token.ErrMalformed},
+		{"a line end in it", parts[0] + "." + parts[1][:8] + "\n" + parts[1][8:] + "." + parts[2], token.ErrSignature},
+		{"standard base64", parts[0] + "." + parts[1] + "." + strings.Repeat("+", 86), token.ErrMalformed},
+		{"unused bits", parts[0] + "." + parts[1] + "." + other(parts[2]), token.ErrMalformed},
+
+		{"alg none", compact(t, header(t, "alg", "none", "kid", kid), payload(t), nil), token.ErrAlgorithm},
+		{"alg None", compact(t, header(t, "alg", "None", "kid", kid), payload(t), nil), token.ErrAlgorithm},
+		{"no alg", compact(t, header(t, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"an alg that is no text", compact(t, header(t, "alg", []string{"ES256"}, "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"the public key as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaPEM)), token.ErrAlgorithm},
+		{"the key's DER as the secret of HS256", compact(t, header(t, "alg", "HS256", "kid", rsaKID), payload(t), hs256(rsaDER)), token.ErrAlgorithm},
+		{"an EC key with RS256", compact(t, header(t, "alg", "RS256", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"a P-256 key with ES384", compact(t, header(t, "alg", "ES384", "kid", kid), payload(t), byKID), token.ErrAlgorithm},
+		{"an RSA key with ES256", compact(t, header(t, "alg", "ES256", "kid", rsaKID), payload(t), byKID), token.ErrAlgorithm},
+
+		{"a key in the header (CVE-2025-24976)", compact(t, header(t, "alg", "ES256", "jwk", jwk), payload(t), byStranger), token.ErrUntrusted},
+		{"a key in the header beside a trusted kid", compact(t, header(t, "alg", "ES256", "jwk", jwk, "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"the address of a key", compact(t, header(t, "alg", "ES256", "jku", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"the address of a certificate", compact(t, header(t, "alg", "ES256", "x5u", "http://127.0.0.1/", "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"an extension that must be understood", compact(t, header(t, "alg", "ES256", "crit", []string{"b64"}, "b64", false, "kid", kid), payload(t), byKID), token.ErrUntrusted},
+		{"no key", compact(t, header(t, "alg", "ES256"), payload(t), byKID), token.ErrUntrusted},
+		{"an empty kid", compact(t, header(t, "alg", "ES256", "kid", ""), payload(t), byKID), token.ErrUntrusted},
+		{"a kid that is a path", compact(t, header(t, "alg", "ES256", "kid", "../../../../dev/null"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid for a database", compact(t, header(t, "alg", "ES256", "kid", "x' UNION SELECT 'key"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid with a NUL behind it", compact(t, header(t, "alg", "ES256", "kid", kid+"\x00"), payload(t), byKID), token.ErrUntrusted},
+		{"a kid in lower case", compact(t, header(t, "alg", "ES256", "kid", strings.ToLower(kid)), payload(t), byKID), token.ErrUntrusted},
+		{"a kid that is no text", compact(t, header(t, "alg", "ES256", "kid", 7), payload(t), byKID), token.ErrMalformed},
+		{"a kid that is null", compact(t, header(t, "alg", "ES256", "kid", nil), payload(t), byKID), token.ErrMalformed},
+		{"a kid that is long", compact(t, header(t, "alg", "ES256", "kid", strings.Repeat("x", 5000)), payload(t), byKID), token.ErrMalformed},
+		{"a typ that is no text", compact(t, header(t, "alg", "ES256", "typ", 1, "kid", kid), payload(t), byKID), token.ErrMalformed},
+
+		{"a leaf of another root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf of another root, and that root", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(strangeRoot, strange, leafKey, nil), strangeRoot)), payload(t), byLeaf), token.ErrUntrusted},
+		{"another root itself", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot)), payload(t), byStranger), token.ErrUntrusted},
+		{"a leaf of another root beside a trusted kid", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", x5c(strangeRoot)), payload(t), byKID), token.ErrUntrusted},
+		{"the trusted root behind another's leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(strangeRoot, rootCertificate)), payload(t), byStranger), token.ErrUntrusted},
+		{"a leaf under a leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(good, leafKey, strange, nil), good)), payload(t), byStranger), token.ErrUntrusted},
+		{"an expired leaf", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotAfter = noon.Add(-time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf that begins later", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.NotBefore = noon.Add(time.Second) }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"a leaf that is for encryption alone", compact(t, header(t, "alg", "ES256", "x5c", x5c(under(rootCertificate, rootKey, leafKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }))), payload(t), byLeaf), token.ErrUntrusted},
+		{"another's signature under a good leaf", compact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
+		{"no certificate", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", []string{}), payload(t), byKID), token.ErrMalformed},
+		{"a certificate that is no list", compact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate that is none", compact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate in base64url", compact(t, header(t, "alg", "ES256", "x5c", []string{"__8="}), payload(t), byLeaf), token.ErrMalformed},
+		{"a number for a certificate", compact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
+		{"many certificates", compact(t, header(t, "alg", "ES256", "x5c", x5c(good, good, good, good, good, good, good, good, good, good, good)), payload(t), byLeaf), token.ErrMalformed},
+
+		{"no signature", parts[0] + "." + parts[1] + ".", token.ErrSignature},
+		{"a signature of zeros", compact(t, goodHeader, payload(t), func([]byte) []byte { return make([]byte, 64) }), token.ErrSignature},
+		{"a signature with a byte too many", compact(t, goodHeader, payload(t), func(m []byte) []byte { return append(byLeaf(m), 0) }), token.ErrSignature},
+		{"a signature in DER", compact(t, goodHeader, payload(t), func(m []byte) []byte {
+			digest := sha256.Sum256(m)
+			der, _ := ecdsa.SignASN1(rand.Reader, leafKey, digest[:])
+			return der
+		}), token.ErrSignature},
+		{"another's claims", parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(payload(t), "team/app", "team/abc", 1))) + "." + parts[2], token.ErrSignature},
+
+		{"a header with alg twice", compact(t, `{"alg":"none","alg":"ES256","kid":"`+kid+`"}`, payload(t), byKID), token.ErrMalformed},
+		{"a header with something behind it", compact(t, goodHeader+"{}", payload(t), byLeaf), token.ErrMalformed},
+		{"a header that is a list", compact(t, `["ES256"]`, payload(t), byLeaf), token.ErrMalformed},
+		{"claims with exp twice", with(`"exp":`, `"exp":9999999999,"exp":`), token.ErrMalformed},
+		{"claims with access twice", with(`"access":`, `"access":[],"access":`), token.ErrMalformed},
+		{"claims with an entry's name twice", with(`"name":"team/app"`, `"name":"x","name":"team/app"`), token.ErrMalformed},
+		{"claims with something behind them", says(payload(t) + "{}"), token.ErrMalformed},
+		{"claims that are a list", says(`[]`), token.ErrMalformed},
+		{"claims that are deep", says(strings.Repeat(`{"a":`, 3000) + "1" + strings.Repeat("}", 3000)), token.ErrMalformed},
+		{"claims that are no UTF-8", with(`"ann"`, "\"an\xff\""), token.ErrMalformed},
+		{"a name in another case is another name", with(`"exp"`, `"EXP"`), token.ErrMalformed},
+
+		{"no issuer", with(`"iss":"https://auth.example.com",`, ``), token.ErrIssuer},
+		{"another issuer", with(`"https://auth.example.com"`, `"https://auth.example.com/"`), token.ErrIssuer},
+		{"an issuer that is a list", with(`"https://auth.example.com"`, `["https://auth.example.com"]`), token.ErrMalformed},
+		{"no audience", with(`"aud":"registry.example.com",`, ``), token.ErrAudience},
+		{"no audience in the list", with(`"aud":"registry.example.com"`, `"aud":[]`), token.ErrAudience},
+		{"another audience", with(`"aud":"registry.example.com"`, `"aud":"registry.example.com.evil"`), token.ErrAudience},
+		{"other audiences", with(`"aud":"registry.example.com"`, `"aud":["a","b"]`), token.ErrAudience},
+		{"an audience that is a number", with(`"aud":"registry.example.com"`, `"aud":["registry.example.com",1]`), token.ErrMalformed},
+		{"no expiry", with(`"exp":2111054700,`, ``), token.ErrMalformed},
+		{"an expiry that is null", with(`2111054700`, `null`), token.ErrMalformed},
+		{"an expiry that is text", with(`2111054700`, `"2111054700"`), token.ErrMalformed},
+		{"an expiry with a fraction", with(`2111054700`, `2111054700.5`), token.ErrMalformed},
+		{"an expiry as a power of ten", with(`2111054700`, `1e300`), token.ErrMalformed},
+		{"an expiry that overflows", with(`2111054700`, `9223372036854775807`), token.ErrMalformed},
+		{"a negative expiry", with(`2111054700`, `-1`), token.ErrMalformed},
+		{"a beginning that overflows", with(`2111054390`, `-9223372036854775808`), token.ErrMalformed},
+		{"access that is an object", with(`"access":[`, `"access":{},"x":[`), token.ErrMalformed},
+		{"access with null in it", with(`"access":[`, `"access":[null,`), token.ErrMalformed},
+		{"access with a name that is a list", with(`"name":"team/app"`, `"name":["team/app"]`), token.ErrMalformed},
+		{"access with actions that are text", with(`["pull","push"]`, `"pull,push"`), token.ErrMalformed},
+		{"access with an action that is a number", with(`["pull","push"]`, `["pull",1]`), token.ErrMalformed},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			c, err := v.Verify(tt.token, noon)
+			if c != nil || !errors.Is(err, tt.is) {
+				t.Fatalf("claims %v, error %v, want %q", c, err, tt.is)
+			}
+			for _, not := range reasons {
+				if not != tt.is && errors.Is(err, not) {
+					t.Errorf("it is also %q: %v", not, err)
+				}
+			}
+			if strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }) || len(err.Error()) > 2000 {
+				t.Errorf("this is no line of a log: %q", err)
+			}
+		})
+	}
+}
+
+// reasons are all for which a token is refused.
+var reasons = []error{
+	token.ErrMalformed, token.ErrAlgorithm, token.ErrUntrusted, token.ErrSignature,
+	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
+}
+
+// other returns base64url that decodes to the same bytes for a decoder that passes over unused bits.
+func other(text string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, text[len(text)-1])
+	return text[:len(text)-1] + string(alphabet[last^1])
+}
+
+func TestVerifyJudgesTimes(t *testing.T) {
+	r := root(t, token.ES256)
+	s := leaf(t, r, token.ES256)
+	text := string(sign(t, s, claims())) // from 10 s before noon until 5 minutes after it
+	begin, end := noon.Add(-10*time.Second), noon.Add(5*time.Minute)
+	for _, tt := range []struct {
+		leeway time.Duration
+		now    time.Time
+		is     error
+	}{
+		{0, begin, nil},
+		{0, begin.Add(-1), token.ErrNotYetValid},
+		{0, end, nil},
+		{0, end.Add(1), token.ErrExpired},
+		{token.Leeway, begin.Add(-token.Leeway), nil},
+		{token.Leeway, begin.Add(-token.Leeway - 1), token.ErrNotYetValid},
+		{token.Leeway, end.Add(token.Leeway), nil},
+		{token.Leeway, end.Add(token.Leeway + 1), token.ErrExpired},
+		{0, time.Time{}, token.ErrNotYetValid},                         // no time at all is not the machine's own
+		{72 * time.Hour, noon.Add(25 * time.Hour), token.ErrUntrusted}, // certificates have no leeway
+	} {
+		v := verifier(t, func(o *token.VerifierOptions) { o.Leeway = tt.leeway }, r)
+		if _, err := v.Verify(text, tt.now); !errors.Is(err, tt.is) || (err == nil) != (tt.is == nil) {
+			t.Errorf("at %v with %v: %v, want %v", tt.now, tt.leeway, err, tt.is)
+		}
+	}
+}
+
+func TestNewVerifierRefuses(t *testing.T) {
+	r := root(t, token.ES256)
+	key, err := r.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: newKey(t), KeyID: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: newKey(t).Public(), KeyID: "a"}, {Key: newKey(t).Public(), KeyID: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weakSet, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: weak.Public(), KeyID: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what   string
+		change func(*token.VerifierOptions)
+		says   string
+	}{
+		{"no issuer", func(o *token.VerifierOptions) { o.Issuer = "" }, "an issuer and an audience"},
+		{"no audience", func(o *token.VerifierOptions) { o.Audience = "" }, "an issuer and an audience"},
+		{"no key", func(o *token.VerifierOptions) { o.Roots = nil }, "roots or a key set"},
+		{"a negative leeway", func(o *token.VerifierOptions) { o.Leeway = -1 }, "negative"},
+		{"none", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{"none"} }, `"none" is not one`},
+		{"HMAC", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{token.ES256, "HS256"} }, `"HS256" is not one`},
+		{"an unknown form", func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{"x"} }, "no form of key id"},
+		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is no PEM file"},
+		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among them"},
+		{"a public key for a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
+		{"a key set that is none", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
+		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
+		{"a key set with keys twice", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[],"keys":[]}`) }, "twice"},
+		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key that could verify"},
+		{"a key set with a secret key", func(o *token.VerifierOptions) { o.JWKS = secret }, "keys[0] is a secret key"},
+		{"a key set for HMAC", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}`) }, "keys[0] is a secret key"},
+		{"two keys of one kid", func(o *token.VerifierOptions) { o.JWKS = two }, `two keys have the kid "a"`},
+		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key that could verify"},
+		{"a key for encryption", func(o *token.VerifierOptions) {
+			o.JWKS = []byte(`{"keys":[{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}`)
+		}, "no key that could verify"},
+		{"a point that is on no curve", func(o *token.VerifierOptions) {
+			zeros := strings.Repeat("A", 43)
+			o.JWKS = []byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"` + zeros + `","y":"` + zeros + `"}]}`)
+		}, "no key that could verify"},
+	} {
+		o := token.VerifierOptions{Issuer: "i", Audience: "a", Roots: r.Bundle()}
+		tt.change(&o)
+		if _, err := token.NewVerifier(o); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: error %v, want one with %q", tt.what, err, tt.says)
+		}
+	}
+}
+
+// The key of a set verifies only what it says that it is for.
+func TestVerifyByAKeySet(t *testing.T) {
+	key := newKey(t)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thumbprint, err := token.KeyIDOf(token.Thumbprint, key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(keys ...jose.JSONWebKey) func(*token.VerifierOptions) {
+		text, err := json.Marshal(jose.JSONWebKeySet{Keys: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(o *token.VerifierOptions) { o.JWKS = text }
+	}
+	by := func(kid string) string {
+		return compact(t, header(t, "alg", "ES256", "kid", kid), payload(t), es256(t, key))
+	}
+	rs := func(alg token.Algorithm) string {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: rsaKey, KeyID: "r"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign([]byte(payload(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := signed.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for _, tt := range []struct {
+		what  string
+		keys  func(*token.VerifierOptions)
+		token string
+		is    error
+	}{
+		{"its kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("any text"), nil},
+		{"another kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by("another"), token.ErrUntrusted},
+		{"its thumbprint, where it has a kid", set(jose.JSONWebKey{Key: key.Public(), KeyID: "any text"}), by(thumbprint), token.ErrUntrusted},
+		{"its thumbprint, where it has none", set(jose.JSONWebKey{Key: key.Public()}), by(thumbprint), nil},
+		{"certificates", set(jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), compact(t, header(t, "alg", "ES256", "kid", "a", "x5c", x5c(certificate(t, key, &x509.Certificate{}))), payload(t), es256(t, key)), token.ErrUntrusted},
+		{"its algorithm", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256", Use: "sig"}), rs(token.RS256), nil},
+		{"another algorithm of its kind", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Algorithm: "RS256"}), rs(token.PS256), token.ErrAlgorithm},
+		{"any algorithm, where it names none", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r"}), rs(token.PS512), nil},
+		{"beside a key for another use", set(jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r", Use: "enc"}, jose.JSONWebKey{Key: key.Public(), KeyID: "a"}), rs(token.RS256), token.ErrUntrusted},
+	} {
+		if _, err := verifier(t, tt.keys).Verify(tt.token, noon); !errors.Is(err, tt.is) || (err == nil) != (tt.is == nil) {
+			t.Errorf("%s: %v, want %v", tt.what, err, tt.is)
+		}
+	}
+}
+
+func TestAllows(t *testing.T) {
+	c := &token.Claims{Access: []scope.Scope{
+		{Type: "repository", Name: "team/app", Actions: scope.Pull},
+		{Type: "repository", Name: "team/app", Actions: scope.Push}, // registries merge them
+		{Type: "repository", Class: "plugin", Name: "team/plugin", Actions: scope.Pull},
+		{Type: "repository", Name: "all", Actions: scope.All},
+		{Type: "repository", Name: "*", Actions: scope.All},
+		{Type: "registry", Name: "catalog", Actions: scope.All},
+	}}
+	repository := func(name string, actions scope.Actions) scope.Scope {
+		return scope.Scope{Type: "repository", Name: name, Actions: actions}
+	}
+	for _, tt := range []struct {
+		wanted scope.Scope
+		want   bool
+	}{
+		{repository("team/app", scope.Pull), true},
+		{repository("team/app", scope.Pull|scope.Push), true},
+		{repository("team/app", scope.Pull|scope.Delete), false},
+		{repository("team/app", scope.All), false},
+		{repository("team/plugin", scope.Pull), true},
+		{repository("all", scope.Repository), true},
+		{repository("team", scope.Pull), false},
+		{repository("anything", scope.Pull), false}, // a name is no pattern
+		{repository("team/app", 0), false},
+		{scope.Scope{Type: "registry", Name: "catalog", Actions: scope.All}, true},
+		{scope.Scope{Type: "registry", Name: "team/app", Actions: scope.Pull}, false},
+		{scope.Scope{}, false},
+	} {
+		if got := c.Allows(tt.wanted); got != tt.want {
+			t.Errorf("%s: %v", tt.wanted, got)
+		}
+	}
+	if (*token.Claims)(nil).Allows(repository("a", scope.Pull)) {
+		t.Error("no claims allow a pull")
+	}
+}
+
+func TestClaimsAsJSON(t *testing.T) {
+	text, err := json.Marshal(claims())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got token.Claims
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(claims(), &got); diff != "" {
+		t.Errorf("(-written +read)\n%s", diff)
+	}
+	if err := json.Unmarshal([]byte(`{"exp":1,"aud":["a","b"]}`), &got); err == nil {
+		t.Error("two audiences were read as one")
+	}
+	if problems, err := json.Marshal(new(token.Root).Problems(token.X5C, noon)); err != nil || !strings.Contains(string(problems), `[{"kind":"empty","text":`) {
+		t.Errorf("%s, error %v", problems, err)
+	}
+}
+
+// Whatever is changed in a token: it is accepted only if another implementation takes the same key, the
+// same signature and the same claims.
+func TestVerifyAgreesWithJOSE(t *testing.T) {
+	r := root(t, token.ES256)
+	rs := root(t, token.RS256)
+	algorithms := []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.HS256, jose.EdDSA}
+	var tokens []string
+	for _, s := range []*token.Signer{leaf(t, r, token.ES256), leaf(t, rs, token.ES256)} {
+		tokens = append(tokens, string(sign(t, s, claims())))
+	}
+	v := verifier(t, nil, r)
+	parts := rapid.SampledFrom([]string{"", "A", "=", ".", "e30", `"`, "\n", "\x00"})
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SampledFrom(tokens).Draw(t, "token")
+		for range rapid.IntRange(0, 2).Draw(t, "changes") {
+			i := rapid.IntRange(0, len(text)).Draw(t, "at")
+			j := min(len(text), i+rapid.IntRange(0, 3).Draw(t, "cut"))
+			text = text[:i] + parts.Draw(t, "put") + text[j:]
+		}
+		c, err := v.Verify(text, noon)
+		if err != nil {
+			return
+		}
+		accepted++
+		parsed, err := jose.ParseSignedCompact(text, algorithms)
+		if err != nil {
+			t.Fatalf("the other cannot read it: %v", err)
+		}
+		chains, err := parsed.Signatures[0].Protected.Certificates(x509.VerifyOptions{Roots: pool(r), CurrentTime: noon, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		if err != nil {
+			t.Fatalf("the other does not trust it: %v", err)
+		}
+		said, err := parsed.Verify(chains[0][0].PublicKey)
+		if err != nil {
+			t.Fatalf("the other finds its signature wrong: %v", err)
+		}
+		if again, err := c.MarshalJSON(); err != nil || string(again) != string(said) {
+			t.Fatalf("it says\n%s\nand was read as\n%s", said, again)
+		}
+	})
+	if accepted == 0 {
+		t.Error("nothing was accepted: the test shows nothing")
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	key := newKey(f)
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "a"}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	v := verifier(f, func(o *token.VerifierOptions) { o.JWKS = set }, root(f, token.ES256))
+	for _, seed := range [][2]string{
+		{`{"alg":"ES256","kid":"a"}`, payload(f)},
+		{`{"alg":"ES256","kid":"a","x5c":["AAAA"]}`, `{"exp":1}`},
+		{`{"alg":"none"}`, `{"access":[{"type":"repository","name":"a","actions":["*"]}]}`},
+		{`{"alg":"HS256","kid":"../a","jwk":{}}`, `{"aud":["a",null],"exp":1e9}`},
+		{`{"alg":"ES256","alg":"RS256","kid":"a"}`, `{"iss":"https://auth.example.com","aud":"registry.example.com","exp":9999999999,"nbf":null}`},
+	} {
+		f.Add(seed[0], seed[1], true)
+		f.Add(seed[0], seed[1], false)
+	}
+	f.Fuzz(func(t *testing.T, header, payload string, signed bool) {
+		signer := es256(t, key)
+		if !signed {
+			signer = func(m []byte) []byte { sum := sha256.Sum256(m); return append(sum[:], sum[:]...) }
+		}
+		c, err := v.Verify(compact(t, header, payload, signer), noon)
+		switch {
+		case err != nil:
+			found := 0
+			for _, reason := range reasons {
+				if errors.Is(err, reason) {
+					found++
+				}
+			}
+			if found != 1 || c != nil {
+				t.Fatalf("%d reasons, claims %v: %v", found, c, err)
+			}
+		case !signed:
+			t.Fatal("it was accepted without a signature")
+		case c.Issuer != claims().Issuer || c.Audience != claims().Audience || noon.After(c.Expires.Add(token.Leeway)):
+			t.Fatalf("accepted: %+v", c)
+		}
+	})
+}
+
+func TestZeroValuesPanicNowhere(t *testing.T) {
+	var typedNil *ecdsa.PrivateKey
+	var noKey ed25519.PrivateKey
+	for i, key := range []crypto.Signer{nil, typedNil, new(ecdsa.PrivateKey), (*rsa.PrivateKey)(nil), new(rsa.PrivateKey), noKey, (*ed25519.PrivateKey)(nil)} {
+		if _, err := token.NewSigner(key, token.ES256, "k", nil); err == nil {
+			t.Errorf("a signer was made of key %d", i)
+		}
+		if _, err := token.RootOf(root(t, token.ES256).Certificate(), key); err == nil {
+			t.Errorf("a root was made of key %d", i)
+		}
+	}
+	for _, public := range []crypto.PublicKey{nil, "text", (*ecdsa.PublicKey)(nil), new(ecdsa.PublicKey), (*rsa.PublicKey)(nil), new(rsa.PublicKey), ed25519.PublicKey(nil)} {
+		for _, form := range token.KeyIDs() {
+			if kid, err := token.KeyIDOf(form, public); err == nil {
+				t.Errorf("%T has the kid %s", public, kid)
+			}
+		}
+	}
+	if _, err := token.NewSigner(newKey(t), token.ES256, "k", []*x509.Certificate{nil}); err == nil {
+		t.Error("a signer was made with a certificate that is missing")
+	}
+	if _, err := token.RootOf(new(x509.Certificate), newKey(t)); err == nil {
+		t.Error("a root was made of an empty certificate")
+	}
+	for _, r := range []*token.Root{nil, new(token.Root)} {
+		if r.Certificate() != nil || r.Bundle() != nil || r.Algorithm() != "" || r.IssuesLeaves() {
+			t.Errorf("%v has something", r)
+		}
+		_, keyErr := r.KeyPEM()
+		_, kidErr := r.KeyID(token.Libtrust)
+		_, leafErr := r.Leaf(token.ES256, noon, noon.Add(time.Hour))
+		_, directErr := r.Direct(token.X5C)
+		_, setErr := r.JWKS(token.Libtrust)
+		for i, err := range []error{keyErr, kidErr, leafErr, directErr, setErr} {
+			if err == nil {
+				t.Errorf("no error %d", i)
+			}
+		}
+		if p := r.Problems(token.X5C, noon); len(p) != 1 || !p[0].Fatal() {
+			t.Errorf("problems %v", p)
+		}
+	}
+	for _, s := range []*token.Signer{nil, new(token.Signer)} {
+		if s.Algorithm() != "" || s.KeyID() != "" || s.Certificate() != nil || !s.Until().IsZero() {
+			t.Errorf("%v has something", s)
+		}
+		s.Limit(claims(), noon)
+		if out, err := s.Append([]byte("before"), claims()); err == nil || string(out) != "before" {
+			t.Errorf("%s, error %v", out, err)
+		}
+	}
+	if _, err := leaf(t, root(t, token.ES256), token.ES256).Append(nil, nil); !errors.Is(err, token.ErrClaims) {
+		t.Errorf("no claims: %v", err)
+	}
+	for _, v := range []*token.Verifier{nil, new(token.Verifier)} {
+		if _, err := v.Verify(string(sign(t, leaf(t, root(t, token.ES256), token.ES256), claims())), noon); !errors.Is(err, token.ErrUntrusted) {
+			t.Errorf("by a verifier that trusts nobody: %v", err)
+		}
+	}
+	new(token.Claims).Grant(nil, time.Hour, noon)
+	if text := fmt.Sprint(new(token.Claims)); text == "" {
+		t.Error("claims print nothing")
+	}
+}
