@@ -1,4 +1,4 @@
-package server
+package tokenserver
 
 import (
 	"encoding/base64"
@@ -6,11 +6,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
-	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -22,13 +22,63 @@ const (
 	maxName  = 256      // bytes of a client's name
 )
 
+// SmallForm is how long a form may be, in bytes, that Decode reads at once into a buffer that others have
+// used. It is enough for all but ID tokens.
+const SmallForm = 4096
+
+// Kind is a kind of credentials.
+type Kind uint8
+
+// The kinds of credentials.
+const (
+	None         Kind = iota // nothing was presented: the client is anonymous
+	Password                 // a name and a password, or what stands in its place, such as an access token
+	RefreshToken             // by grant_type=refresh_token; docker also sends one as a password
+)
+
+// Credentials is what a client presented. It prints without its secret.
+type Credentials struct {
+	Kind Kind
+	Name string // of Password
+
+	secret *string // a pointer: fmt prints the text of a plain string
+}
+
+// Secret returns the password or the refresh token: for checking, never for showing.
+func (c Credentials) Secret() string {
+	if c.secret == nil {
+		return ""
+	}
+	return *c.secret
+}
+
+// Request is a token request.
+type Request struct {
+	Service string
+	Scopes  []scope.Scope
+	// Ignored is what was asked for and is not a scope. A request never fails because of it.
+	Ignored []scope.Ignored
+	// TooMuch is a scope.ErrTooMuch where the request had more scopes than are answered; else nil.
+	TooMuch     error
+	Credentials Credentials
+	// Remote is the client's address. Handler sets it.
+	Remote netip.Addr
+	// ClientID is the parameter client_id, as it came; Client is what may be kept of it, or of the header
+	// User-Agent where it is missing (see ClientName).
+	ClientID, Client string
+	// Offline means that the client asks for a refresh token, or has presented one as such.
+	Offline bool
+	// NamesAccount means that the client named an account. That is a hint and no identity.
+	NamesAccount bool
+}
+
 // form is what a token request says, wherever it says it: some clients repeat the realm's query in the
 // body, some send one scope parameter with two scopes in it, some repeat the parameter.
 type form struct {
 	service, grantType, username, password, clientID string
 	refreshToken, accessType, offlineToken           string
 	seen                                             [8]bool
-	account                                          bool // a client named its account; it is a hint and no identity
+	account                                          bool // a client named its account
 	scopes                                           []string
 	room                                             [2]string // for scopes
 }
@@ -39,81 +89,78 @@ const (
 	seenRefreshToken = 5
 )
 
-// decodeTokenRequest reads a GET with Basic authentication or none, or a POST of the OAuth2 form.
-// The account parameter is no identity. A client does not choose a token's life, but whether
-// it wants a refresh token: offline_token=true (docker, by GET), or access_type=offline (OAuth2).
-func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
+// Decode reads a token request: a GET with Basic authentication or none, or a POST of the OAuth2 form. The
+// parameter account is no identity. A client does not choose a token's lifetime, but whether it wants a
+// refresh token: offline_token=true (docker, by GET), or access_type=offline (OAuth2).
+//
+// The error is an *Error with a status of 400 to 415.
+func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	var f form
 	f.scopes = f.room[:0]
 	if len(r.URL.RawQuery) > maxQuery {
-		return issuer.Request{}, problem(http.StatusRequestURITooLong, codeTooMany, "the query is longer than %d bytes", maxQuery)
+		return Request{}, problem(http.StatusRequestURITooLong, CodeTooMany, "the query is longer than %d bytes", maxQuery)
 	}
 	if err := f.read(r.URL.RawQuery); err != nil {
-		return issuer.Request{}, err
+		return Request{}, err
 	}
 	if f.seen[seenPassword] || f.seen[seenRefreshToken] {
 		// It would stand in every log on the way, even if the form has it, too.
-		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
+		return Request{}, problem(http.StatusBadRequest, CodeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPost:
 		body, err := readForm(w, r)
 		if err != nil {
-			return issuer.Request{}, err
+			return Request{}, err
 		}
 		if err := f.read(body); err != nil {
-			return issuer.Request{}, err
+			return Request{}, err
 		}
 	default:
-		return issuer.Request{}, problem(http.StatusMethodNotAllowed, codeUnsupported,
-			"%s is not understood here: use GET, or POST with a form", r.Method).with("Allow", "GET, HEAD, POST")
+		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not understood here: use GET, or POST with a form", r.Method)
+		e.Header = http.Header{"Allow": {"GET, HEAD, POST"}}
+		return Request{}, e
 	}
 	if f.service == "" {
-		return issuer.Request{}, problem(http.StatusBadRequest, codeUnsupported,
-			"the parameter \"service\" is missing: it names the registry that the token is for").of(missingService)
+		e := problem(http.StatusBadRequest, CodeUnsupported, "the parameter \"service\" is missing: it names the registry that the token is for")
+		e.Cause = ErrNoService
+		return Request{}, e
 	}
-	if f.account && r.Method != http.MethodPost && r.Header["Authorization"] == nil {
-		// docker names the account only when it sends that account's password.
-		s.note(r, droppedPassword)
-	}
-
-	credentials, err := f.shown(r)
+	credentials, err := f.credentials(r)
 	if err != nil {
-		return issuer.Request{}, err
+		return Request{}, err
 	}
-	asked, ignored, err := scope.Parse(f.scopes)
-	if err != nil { // some clients ask at once for all that they mirror: the first are answered
-		s.note(r, tooManyScopes, "error", err)
-		ignored = append(ignored, scope.Ignored{Reason: err.Error()})
+	req := Request{
+		Service: f.service, Credentials: credentials, ClientID: f.clientID, NamesAccount: f.account,
+		Offline: f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
 	}
-	if len(ignored) > 0 && brokenSecret(f.scopes) {
-		for i := range ignored {
-			ignored[i].Text = secret.Mark
+	req.Scopes, req.Ignored, req.TooMuch = scope.Parse(f.scopes)
+	if req.TooMuch != nil { // some clients ask at once for all that they mirror: the first are answered
+		req.Ignored = append(req.Ignored, scope.Ignored{Reason: req.TooMuch.Error()})
+	}
+	if len(req.Ignored) > 0 && brokenSecret(f.scopes) {
+		for i := range req.Ignored {
+			req.Ignored[i].Text = secret.Mark
 		}
 	}
-	client := f.clientID
-	if client == "" {
-		client = r.UserAgent()
+	if req.Client = f.clientID; req.Client == "" {
+		req.Client = r.UserAgent()
 	}
-	s.locate(r, &credentials)
-	credentials.Client = clientName(client)
-	return issuer.Request{
-		Service: f.service, Scopes: asked, Ignored: ignored, Credentials: credentials,
-		ShowsText: showsText(f.clientID, r.UserAgent()),
-		Offline:   f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
-	}, nil
+	req.Client = ClientName(req.Client)
+	return req, nil
 }
 
-// brokenSecret reports whether a secret stands in scopes that are separated where it is broken: what is kept of each
-// would be a piece of it.
+// brokenSecret reports whether a secret stands in scopes that are separated where it is broken: what is kept
+// of each would be a piece of it.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// clientName is what is kept of what a client says of itself. Some put a credential there.
-func clientName(said string) string {
+// ClientName is what may be kept of what a client says of itself: at most 256 bytes, and no secret, which
+// some clients put there.
+func ClientName(said string) string {
 	said = secret.Redact(said)
 	return said[:min(len(said), maxName)]
 }
@@ -125,24 +172,28 @@ const formType = "application/x-www-form-urlencoded"
 func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 	if named := r.Header.Get("Content-Type"); named != formType {
 		if kind, _, err := mime.ParseMediaType(named); err != nil || kind != formType {
-			return "", problem(http.StatusUnsupportedMediaType, codeUnsupported,
-				"a POST must be a form (Content-Type: %s)", formType).oauth("invalid_request")
+			return "", problem(http.StatusUnsupportedMediaType, CodeUnsupported,
+				"a POST must be a form (Content-Type: %s)", formType).as("invalid_request")
 		}
 	}
 	body, err := readBody(w, r)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return "", problem(http.StatusRequestEntityTooLarge, codeTooMany, "the form is longer than %d bytes", maxForm).oauth("invalid_request")
+		return "", problem(http.StatusRequestEntityTooLarge, CodeTooMany, "the form is longer than %d bytes", maxForm).as("invalid_request")
 	}
 	if err != nil {
-		return "", problem(http.StatusBadRequest, codeUnsupported, "the form ended early").oauth("invalid_request")
+		return "", problem(http.StatusBadRequest, CodeUnsupported, "the form ended early").as("invalid_request")
 	}
 	return body, nil
 }
 
-// readBody reads a form's bytes. A short one that says its length, as they all do but for ID tokens, is read at once into
-// a buffer that others have used; for a long one memory is taken only as it comes.
+// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer may make
+// one longer.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, SmallForm); return &b }}
+
+// readBody reads a form's bytes. A short one that says its length, as all do but those with ID tokens, is
+// read at once into a buffer that others have used. For a long one memory is taken only as it comes.
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
-	if r.ContentLength < 0 || r.ContentLength > bufferBytes {
+	if r.ContentLength < 0 || r.ContentLength > SmallForm {
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 		return string(b), err
 	}
@@ -156,8 +207,8 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	return string(b), nil
 }
 
-// read takes the parameters of a query or a form. A parameter that is said twice must say the same:
-// whoever stands between client and server may read the other one.
+// read takes the parameters of a query or a form. A parameter that stands there twice must have one value:
+// whatever is between client and server may read the other one.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string
@@ -168,7 +219,7 @@ func (f *form) read(encoded string) error {
 		}
 		key, err := unescape(key)
 		if err != nil {
-			return problem(http.StatusBadRequest, codeUnsupported, "a parameter's name holds an invalid %%-escape")
+			return problem(http.StatusBadRequest, CodeUnsupported, "a parameter's name holds an invalid %%-escape")
 		}
 		var place *string
 		var index int
@@ -198,14 +249,14 @@ func (f *form) read(encoded string) error {
 		}
 		value, err = unescape(value)
 		if err != nil {
-			return problem(http.StatusBadRequest, codeUnsupported, "the parameter %q holds an invalid %%-escape", key)
+			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q holds an invalid %%-escape", key)
 		}
 		if place == nil {
 			f.scopes = append(f.scopes, value)
 			continue
 		}
 		if f.seen[index] && *place != value {
-			return problem(http.StatusBadRequest, codeUnsupported, "the parameter %q is there twice, with different values", key)
+			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q is there twice, with different values", key)
 		}
 		f.seen[index], *place = true, value
 	}
@@ -220,36 +271,40 @@ func unescape(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-// shown returns what a request carries to prove who is asking.
-func (f *form) shown(r *http.Request) (identity.Credentials, error) {
+// credentials returns what a request presents.
+func (f *form) credentials(r *http.Request) (Credentials, error) {
 	if r.Method == http.MethodPost {
 		switch f.grantType {
 		case "password":
 			if f.username == "" && f.password == "" {
 				break
 			}
-			return identity.NewCredentials(f.username, f.password), nil
+			return credentialsOf(Password, f.username, f.password), nil
 		case "refresh_token":
 			if f.refreshToken == "" {
-				return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
-					"the parameter \"refresh_token\" is missing").oauth("invalid_request")
+				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
+					"the parameter \"refresh_token\" is missing").as("invalid_request")
 			}
-			return identity.NewRefresh(f.refreshToken), nil
+			return credentialsOf(RefreshToken, "", f.refreshToken), nil
 		case "":
 			if r.Header["Authorization"] == nil {
-				return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
-					"the parameter \"grant_type\" is missing: \"password\" and \"refresh_token\" are understood").oauth("invalid_request")
+				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
+					"the parameter \"grant_type\" is missing: \"password\" and \"refresh_token\" are understood").as("invalid_request")
 			}
 		default:
-			return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported,
-				"the grant_type %q is not understood: use \"password\" or \"refresh_token\"", brief(f.grantType)).oauth("unsupported_grant_type")
+			return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
+				"the grant_type %q is not understood: use \"password\" or \"refresh_token\"", short(f.grantType)).as("unsupported_grant_type")
 		}
 	}
 	name, secret, err := basic(r)
-	if err != nil {
-		return identity.Credentials{}, err
+	if err != nil || name == "" && secret == "" {
+		return Credentials{}, err
 	}
-	return identity.NewCredentials(name, secret), nil
+	return credentialsOf(Password, name, secret), nil
+}
+
+func credentialsOf(kind Kind, name, secret string) Credentials {
+	return Credentials{Kind: kind, Name: name, secret: &secret}
 }
 
 // basic reads Basic authentication. The name ends at the first colon; the password may hold more.
@@ -260,19 +315,19 @@ func basic(r *http.Request) (name, secret string, err error) {
 		return "", "", nil
 	case 1:
 	default:
-		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the header Authorization is there twice")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the header Authorization is there twice")
 	}
 	scheme, encoded, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return "", "", problem(http.StatusBadRequest, codeUnsupported, "this kind of Authorization is not understood: use Basic")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "this kind of Authorization is not understood: use Basic")
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the Authorization is not valid base64")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the Authorization is not valid base64")
 	}
 	name, secret, ok := strings.Cut(string(text), ":")
 	if !ok {
-		return "", "", problem(http.StatusBadRequest, codeUnsupported, "the Authorization holds no colon between name and password")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the Authorization holds no colon between name and password")
 	}
 	return name, secret, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
 // SessionCookie is the name of the cookie that bears a session. By its prefix browsers take it over TLS only (or from their own
@@ -38,7 +39,7 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 // SignIn is Caller for what was shown elsewhere in the request, as in a form.
 func (s *Server) SignIn(r *http.Request, shown identity.Credentials) (Caller, error) {
 	s.locate(r, &shown)
-	shown.Client = clientName(r.UserAgent())
+	shown.Client = tokenserver.ClientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), shown)
 	if err != nil {
 		return Caller{}, err
@@ -107,14 +108,10 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	case e == nil:
 		s.Log.Error("internal error", "id", id, "method", r.Method, "path", brief(r.URL.Path), "error", err)
 		return Failure{http.StatusInternalServerError, "internal error " + id + ": the log of Tidewaiter says more", ""}
-	case e.status >= 500:
-		s.Log.Warn("request not answered", "id", id, "status", e.status, "path", brief(r.URL.Path), "error", err)
+	case e.Status >= 500:
+		s.Log.Warn("request not answered", "id", id, "status", e.Status, "path", brief(r.URL.Path), "error", err)
 	}
-	f := Failure{Status: e.status, Text: e.message}
-	if e.header[0] == "Retry-After" {
-		f.RetryAfter = e.header[1]
-	}
-	return f
+	return Failure{Status: e.Status, Text: e.Message, RetryAfter: e.Header.Get("Retry-After")}
 }
 
 // Located returns credentials with nothing but the addresses that a request comes from.

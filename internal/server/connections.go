@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
 // DefaultConnections is how many connections a listener has open at most, unless it is said otherwise. One takes some 40 kB with TLS.
@@ -203,7 +205,7 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
 		return nil, r, nil
 	}
-	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= bufferBytes && r.Header["Expect"] == nil {
+	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
 		// The server looks at a body's type to find out whether it is large, or was told to come: this one is
 		// neither, and HTTP/1 has one request at a time.
 		restore = r.Body

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,37 +15,35 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// The codes of a registry's errors that clients know and show.
+// The codes of a registry's errors.
 const (
-	codeUnauthorized = "UNAUTHORIZED"
-	codeDenied       = "DENIED"
-	codeUnsupported  = "UNSUPPORTED"
-	codeTooMany      = "TOOMANYREQUESTS"
-	codeUnavailable  = "UNAVAILABLE"
-	codeUnknown      = "UNKNOWN"
+	codeUnauthorized = tokenserver.CodeUnauthorized
+	codeDenied       = tokenserver.CodeDenied
+	codeUnsupported  = tokenserver.CodeUnsupported
+	codeTooMany      = tokenserver.CodeTooMany
+	codeUnavailable  = tokenserver.CodeUnavailable
+	codeUnknown      = tokenserver.CodeUnknown
 )
 
-// requestError is an error that the client is told.
+// clientError is an error that the client is told.
+type clientError = tokenserver.Error
+
+// requestError is a clientError with what the operator is told.
 type requestError struct {
-	status  int
-	code    string // of errors[]
-	message string
-	oauth2  string // of RFC 6749; "" derives it from the status
-	header  [2]string
-	kind    refusal // what the operator is told of; noRefusal: nothing, or badRequest where the status says so
+	clientError
+	kind refusal // what the operator is told of; noRefusal: nothing, or badRequest where the status says so
 }
 
-func (e *requestError) Error() string { return e.message }
-
 func (e *requestError) oauth(code string) *requestError {
-	e.oauth2 = code
+	e.OAuth2 = code
 	return e
 }
 
 func (e *requestError) with(header, value string) *requestError {
-	e.header = [2]string{header, value}
+	e.Header = http.Header{header: {value}}
 	return e
 }
 
@@ -58,7 +54,7 @@ func (e *requestError) of(kind refusal) *requestError {
 }
 
 func problem(status int, code, format string, args ...any) *requestError {
-	return &requestError{status: status, code: code, message: fmt.Sprintf(format, args...)}
+	return &requestError{clientError: clientError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
 // errCrowded means that a request came on a connection that is one too many.
@@ -71,6 +67,13 @@ func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()
 func known(err error) *requestError {
 	if e := (*requestError)(nil); errors.As(err, &e) {
 		return e
+	}
+	if e := (*clientError)(nil); errors.As(err, &e) {
+		told := &requestError{clientError: *e}
+		if errors.Is(e, tokenserver.ErrNoService) {
+			told.kind = missingService
+		}
+		return told
 	}
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
@@ -127,52 +130,19 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		id := journal.NewID(s.Now()).String()
 		s.Log.Error("internal error", "id", id, "method", r.Method, "path", brief(r.URL.Path), "error", err)
 		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: the log of Tidewaiter says more", id)
-	case e.status >= 500:
-		s.Log.Warn("request not answered", "status", e.status, "path", brief(r.URL.Path), "error", err)
+	case e.Status >= 500:
+		s.Log.Warn("request not answered", "status", e.Status, "path", brief(r.URL.Path), "error", err)
 	default:
 		s.refused(r, e)
 	}
-
-	type one struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	body := struct {
-		Errors      []one  `json:"errors"`
-		Error       string `json:"error,omitempty"`
-		Description string `json:"error_description,omitempty"`
-	}{Errors: []one{{e.code, secret.Redact(e.message)}}}
-	if r.Method == http.MethodPost {
-		body.Error, body.Description = e.oauth2, body.Errors[0].Message
-		if body.Error == "" {
-			body.Error = oauth2Code(e.status)
-		}
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if encoder.Encode(body) != nil {
-		return // strings always encode
-	}
-	header := w.Header()
-	header["Content-Type"] = headerJSON
-	header["Cache-Control"] = headerNoStore
-	header["X-Content-Type-Options"] = []string{"nosniff"}
-	if e.header[0] != "" {
-		header.Set(e.header[0], e.header[1])
-	}
-	if e.status == http.StatusUnauthorized {
-		header.Set("WWW-Authenticate", `Basic realm="tidewaiter"`)
-	}
-	w.WriteHeader(e.status)
-	_, _ = w.Write(b.Bytes())
+	e.Write(w, r)
 }
 
 // refused notes a request that nobody's rights decided, so that it is in no journal entry.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noRefusal {
-		switch e.status {
+		switch e.Status {
 		case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
 			http.StatusRequestURITooLong, http.StatusUnsupportedMediaType:
 			kind = badRequest
@@ -180,7 +150,7 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 			return
 		}
 	}
-	s.note(r, kind, "error", secret.Redact(e.message))
+	s.note(r, kind, "error", secret.Redact(e.Message))
 }
 
 // note counts a request that is not what it should be, and logs it once a minute a kind.
@@ -194,30 +164,19 @@ func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 
-// oauth2Code is RFC 6749's word for a status (section 5.2).
-func oauth2Code(status int) string {
-	switch {
-	case status == http.StatusUnauthorized:
-		return "invalid_client"
-	case status >= 500:
-		return "temporarily_unavailable"
-	}
-	return "invalid_request"
-}
-
 // outcome names an error for the metrics.
 func outcome(err error) string {
 	e := known(err)
 	switch {
 	case e == nil:
 		return "fault"
-	case e.status == http.StatusUnauthorized:
+	case e.Status == http.StatusUnauthorized:
 		return "rejected"
-	case e.status == http.StatusForbidden:
+	case e.Status == http.StatusForbidden:
 		return "denied"
-	case e.status == http.StatusTooManyRequests:
+	case e.Status == http.StatusTooManyRequests:
 		return "throttled"
-	case e.status >= 500:
+	case e.Status >= 500:
 		return "unavailable"
 	}
 	return "bad_request"

@@ -1,21 +1,15 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
-)
-
-// Headers that never change; net/http only reads them.
-var (
-	headerJSON    = []string{"application/json"}
-	headerNoStore = []string{"no-store"}
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
 // token answers a request for a registry token.
@@ -41,8 +35,46 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if a := s.activities[service]; a != nil && a.granted(s.Now(), answer.Decision.Results) {
 		s.note(r, noEvents, "registry", service)
 	}
-	writeAnswer(w, &answer)
+	var grants [8]scope.Scope
+	written := tokenserver.Answer{
+		Token: answer.Token, ExpiresIn: answer.ExpiresIn, RefreshToken: strings.TrimSpace(answer.Refresh.Reveal()),
+		Granted: token.AppendGranted(grants[:0], answer.Decision.Results),
+	}
+	if answer.Registry.ShowsIssuedAt {
+		written.IssuedAt = answer.IssuedAt
+	}
+	written.Write(w)
 	return nil
+}
+
+// decodeTokenRequest reads a token request, and notes what is wrong with the setup between us and the client.
+func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
+	req, err := tokenserver.Decode(w, r)
+	if err != nil {
+		return issuer.Request{}, err
+	}
+	if req.NamesAccount && r.Method != http.MethodPost && r.Header["Authorization"] == nil {
+		// docker names the account only when it sends that account's password.
+		s.note(r, droppedPassword)
+	}
+	if req.TooMuch != nil {
+		s.note(r, tooManyScopes, "error", req.TooMuch)
+	}
+	var credentials identity.Credentials
+	switch req.Credentials.Kind {
+	case tokenserver.None:
+	case tokenserver.Password:
+		credentials = identity.NewCredentials(req.Credentials.Name, req.Credentials.Secret())
+	case tokenserver.RefreshToken:
+		credentials = identity.NewRefresh(req.Credentials.Secret())
+	}
+	s.locate(r, &credentials)
+	credentials.Client = req.Client
+	return issuer.Request{
+		Service: req.Service, Scopes: req.Scopes, Ignored: req.Ignored, Credentials: credentials,
+		ShowsText: showsText(req.ClientID, r.UserAgent()),
+		Offline:   req.Offline,
+	}, nil
 }
 
 // crossOrigin lets pages of the allowed origins read answers, and answers the question that browsers ask
@@ -67,65 +99,4 @@ func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered b
 	header["Access-Control-Max-Age"] = []string{"600"}
 	w.WriteHeader(http.StatusNoContent)
 	return true
-}
-
-// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer may make one longer.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytes); return &b }}
-
-const bufferBytes = 4096
-
-// writeAnswer writes what clients read: token for GET, access_token for POST, both always, because
-// some know only one. There is no issued_at unless the registry's setting wants it: with it, clients compare
-// our clock to theirs, and one that is late caches the token forever (buildkit). A token is [A-Za-z0-9._-], so it needs no escaping.
-func writeAnswer(w http.ResponseWriter, a *issuer.Answer) {
-	buffer := buffers.Get().(*[]byte)
-	b := append((*buffer)[:0], `{"token":"`...)
-	b = append(b, a.Token...)
-	b = append(b, `","access_token":"`...)
-	b = append(b, a.Token...)
-	b = append(b, `","expires_in":`...)
-	b = strconv.AppendInt(b, int64(a.ExpiresIn), 10)
-	if a.Registry.ShowsIssuedAt {
-		b = append(b, `,"issued_at":"`...)
-		b = a.IssuedAt.UTC().Truncate(time.Second).AppendFormat(b, time.RFC3339)
-		b = append(b, '"')
-	}
-	b = append(b, `,"scope":"`...)
-	for i, n := 0, 0; i < len(a.Decision.Results); i++ {
-		granted := a.Decision.Results[i].Asked
-		if granted.Actions = a.Decision.Results[i].Granted; granted.Actions == 0 {
-			continue
-		}
-		if n++; n > 1 {
-			b = append(b, ' ')
-		}
-		b, _ = granted.AppendText(b) // never fails; what was parsed holds nothing that JSON escapes
-	}
-	b = append(b, '"')
-	if secret := a.Refresh.Reveal(); secret != "" {
-		b = append(b, `,"refresh_token":`...)
-		b = appendString(b, strings.TrimSpace(secret))
-	}
-	b = append(b, "}\n"...)
-
-	header := w.Header()
-	header["Content-Type"] = headerJSON
-	header["Cache-Control"] = headerNoStore
-	header["Content-Length"] = []string{strconv.Itoa(len(b))}
-	_, _ = w.Write(b) // the client is gone: nothing to be done
-	*buffer = b
-	buffers.Put(buffer)
-}
-
-// appendString writes a JSON string. What we make ourselves holds nothing to escape, and is copied.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			text, _ := json.Marshal(s) // strings always encode
-			return append(b, text...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }

@@ -1,0 +1,85 @@
+package tokenserver
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// The errors of a challenge (RFC 6750, section 3.1).
+const (
+	InvalidToken      = "invalid_token"      // it is refused; the client may ask for another one
+	InsufficientScope = "insufficient_scope" // it is valid, and not enough for the request
+)
+
+// Challenge is how whoever wants a token tells a client where to get one: what a registry answers.
+type Challenge struct {
+	Realm   string // URL of the token endpoint. Clients refuse http for a registry with https
+	Service string // the registry's name, which is the audience of its tokens
+	Scopes  []scope.Scope
+	Error   string // "": no token was presented; else InvalidToken or InsufficientScope
+}
+
+// String returns the value of WWW-Authenticate, such as
+//
+//	Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:team/app:pull"
+//
+// Values are quoted as RFC 9110 wants it. Control characters, which no header may have, become spaces.
+func (c Challenge) String() string {
+	b := append(make([]byte, 0, 256), "Bearer realm="...)
+	b = appendQuoted(b, c.Realm)
+	b = append(b, ",service="...)
+	b = appendQuoted(b, c.Service)
+	if len(c.Scopes) > 0 {
+		scopes := make([]string, len(c.Scopes))
+		for i, s := range c.Scopes {
+			scopes[i] = s.String()
+		}
+		b = append(b, ",scope="...)
+		b = appendQuoted(b, strings.Join(scopes, " "))
+	}
+	if c.Error != "" {
+		b = append(b, ",error="...)
+		b = appendQuoted(b, c.Error)
+	}
+	return string(b)
+}
+
+// Write answers a request with the challenge: a 401 with a registry's error, for which clients look.
+func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
+	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
+	if c.Error == InsufficientScope {
+		e = problem(http.StatusUnauthorized, CodeDenied, "requested access to the resource is denied")
+	}
+	e.Header = http.Header{"Www-Authenticate": {c.String()}}
+	e.Write(w, r)
+}
+
+// appendQuoted appends a quoted-string (RFC 9110, section 5.6.4).
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' || c == 0x7f:
+			b = append(b, ' ')
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+// Bearer returns the token of a request's Authorization header. It is false if there is none, or if the
+// header is there twice.
+func Bearer(r *http.Request) (token string, ok bool) {
+	headers := r.Header["Authorization"]
+	if len(headers) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	token = strings.TrimSpace(token)
+	return token, strings.EqualFold(scheme, "Bearer") && token != ""
+}

@@ -1,0 +1,127 @@
+package tokenserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+)
+
+// The codes of a registry's errors that clients know and show.
+const (
+	CodeUnauthorized = "UNAUTHORIZED"
+	CodeDenied       = "DENIED"
+	CodeUnsupported  = "UNSUPPORTED"
+	CodeTooMany      = "TOOMANYREQUESTS"
+	CodeUnavailable  = "UNAVAILABLE"
+	CodeUnknown      = "UNKNOWN"
+)
+
+var (
+	// ErrRejected means that credentials are wrong. Return it for an unknown name, a wrong password and a
+	// disabled account alike, so that the answer tells nobody which names there are.
+	ErrRejected = errors.New("credentials rejected")
+	// ErrUnavailable means that credentials cannot be checked at the moment. An outage is not a refusal.
+	ErrUnavailable = errors.New("credentials cannot be checked")
+	// ErrNoService means that a request names no registry.
+	ErrNoService = errors.New("no service")
+)
+
+// Error is an error that the client is told.
+type Error struct {
+	Status  int
+	Code    string // of a registry's errors: CodeUnauthorized and others
+	Message string // for the client's user
+	OAuth2  string // of RFC 6749, for a POST; "": what fits the status
+	Header  http.Header
+	Cause   error // for errors.Is and the log; the client is not told
+}
+
+// Error returns the message, and not the cause.
+func (e *Error) Error() string {
+	if e == nil {
+		return "an *Error that is nil"
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Cause
+}
+
+func (e *Error) as(oauth2 string) *Error {
+	e.OAuth2 = oauth2
+	return e
+}
+
+func problem(status int, code, format string, args ...any) *Error {
+	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Write answers a token request with an error, in the form of a registry's errors, which every client
+// shows, and for a POST also in that of RFC 6749. A 401 without a WWW-Authenticate gets one for Basic.
+// What looks like a token in the message is taken out.
+func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
+	type one struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	body := struct {
+		Errors      []one  `json:"errors"`
+		Error       string `json:"error,omitempty"`
+		Description string `json:"error_description,omitempty"`
+	}{Errors: []one{{e.Code, secret.Redact(e.Message)}}}
+	if r.Method == http.MethodPost {
+		body.Error, body.Description = e.OAuth2, body.Errors[0].Message
+		if body.Error == "" {
+			body.Error = oauth2Code(e.Status)
+		}
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(body) != nil {
+		return // strings always encode
+	}
+	header := w.Header()
+	header["Content-Type"] = headerJSON
+	header["Cache-Control"] = headerNoStore
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	for name, values := range e.Header {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	if e.Status == http.StatusUnauthorized && header["Www-Authenticate"] == nil {
+		header.Set("WWW-Authenticate", `Basic realm="tidewaiter"`)
+	}
+	status := e.Status
+	if status < 400 || status > 599 {
+		status = http.StatusInternalServerError
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// oauth2Code is RFC 6749's word for a status (section 5.2).
+func oauth2Code(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "invalid_client"
+	case status >= 500:
+		return "temporarily_unavailable"
+	}
+	return "invalid_request"
+}
+
+// short bounds what a stranger sent before it is quoted in a message or the log.
+func short(s string) string {
+	const most = 100
+	s = secret.Redact(s)
+	return s[:min(len(s), most)]
+}

@@ -1,0 +1,74 @@
+package tokenserver_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
+)
+
+// A whole token endpoint: examples/tokenserver has it as a program.
+func Example() {
+	now := time.Now()
+	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler, err := tokenserver.New(tokenserver.Options{
+		Issuer:   "my product",
+		Services: []string{"registry.example.com"},
+		Authenticate: func(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
+			if r.Credentials.Name != "ann" || r.Credentials.Secret() != "wonderland" { // yours has slow hashes
+				return nil, tokenserver.ErrRejected
+			}
+			return &policy.Principal{Kind: policy.User, Name: "ann"}, nil
+		},
+		Policy: func() *policy.Policy { return rules },
+		Signer: func(now time.Time) (*token.Signer, error) {
+			return root.Leaf(token.ES256, now.Add(-time.Hour), now.Add(time.Hour)) // yours keeps one for a while
+		},
+		Now: time.Now,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, password := range []string{"wonderland", "wrong"} {
+		r := httptest.NewRequest("GET", "/token?service=registry.example.com&scope=repository:ann/app:pull,push", nil)
+		r.SetBasicAuth("ann", password)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 401
+}
+
+// What a registry answers to a client without a token.
+func ExampleChallenge() {
+	challenge := tokenserver.Challenge{
+		Realm:   "https://auth.example.com/token",
+		Service: "registry.example.com",
+		Scopes:  []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}},
+	}
+	w := httptest.NewRecorder()
+	challenge.Write(w, httptest.NewRequest(http.MethodGet, "/v2/team/app/tags/list", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output:
+	// 401 Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:team/app:pull"
+}

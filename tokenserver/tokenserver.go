@@ -1,0 +1,236 @@
+// Package tokenserver answers: how does a client get a token?
+//
+// [New] makes the token endpoint of a registry as an http.Handler out of four things that a program has:
+// who is signing in ([Options].Authenticate), what they may do (a *policy.Policy), what signs (a
+// *token.Signer), and the names of the registries. It answers GET with Basic authentication and POST of the
+// OAuth2 form, as docker, podman, containerd and all others send them.
+//
+// The parts can be used alone: [Decode] reads a token request, [Answer] and [Error] write what clients
+// understand. For whoever checks tokens (with token.Verifier), [Bearer] finds the token of a request, and
+// [Challenge] tells a client where to get one.
+//
+// The Handler does not limit how often somebody guesses a password. Do that in Authenticate, and answer
+// with an *Error of status 429.
+//
+// The package starts no goroutine, and its clock and its logger are passed in.
+package tokenserver
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// DefaultLifetime is how long tokens live if nothing else is said.
+const DefaultLifetime = 5 * time.Minute
+
+// Options is what a Handler needs. Issuer, Services, Policy, Signer and Now are required. Functions are
+// called from many goroutines at once.
+type Options struct {
+	Issuer   string   // the name of this server in tokens, which registries are configured with
+	Services []string // the registries' names: a token for any other is refused
+
+	// Authenticate says who presents credentials; it is not called for a request without any. The errors:
+	// ErrRejected, ErrUnavailable, the context's, and an *Error, which the client is told. Any other is a
+	// fault, which is logged and not shown. nil: all credentials are refused.
+	Authenticate func(ctx context.Context, r *Request) (*policy.Principal, error)
+	// SignIn refuses those who present nothing. Without it the policy decides about them as anonymous.
+	SignIn bool
+	// Policy returns what is in force. It may be another one for each request.
+	Policy func() *policy.Policy
+	// Signer returns what signs at a time. Leaves end, so it is asked for each token.
+	Signer func(now time.Time) (*token.Signer, error)
+	// Lifetime is how long tokens live, if no rule makes it shorter; 0: DefaultLifetime. It is at least
+	// token.MinLifetime.
+	Lifetime time.Duration
+	// Remote returns a client's address, for conditions on it. nil: the address of the connection, which
+	// behind a proxy is the proxy's.
+	Remote func(*http.Request) netip.Addr
+	// Decided is told of each decision before it is answered. nil: nobody is told.
+	Decided func(context.Context, *policy.Request, *policy.Decision)
+
+	Now func() time.Time
+	Log *slog.Logger // of what is refused and why; nil: nothing is logged
+}
+
+// Handler is a token endpoint.
+type Handler struct{ o Options }
+
+// New returns a Handler. It starts nothing.
+func New(o Options) (*Handler, error) {
+	switch {
+	case o.Issuer == "":
+		return nil, errors.New("making a token server: an issuer is needed")
+	case len(o.Services) == 0 || slices.Contains(o.Services, ""):
+		return nil, errors.New("making a token server: the names of its registries are needed")
+	case o.Policy == nil || o.Signer == nil || o.Now == nil:
+		return nil, errors.New("making a token server: a policy, a signer and a clock are needed")
+	case o.Lifetime < 0:
+		return nil, errors.New("making a token server: the lifetime is negative")
+	}
+	o.Now = clock.Wall(o.Now)
+	o.Services = slices.Clone(o.Services)
+	if o.Lifetime == 0 {
+		o.Lifetime = DefaultLifetime
+	}
+	if o.Remote == nil {
+		o.Remote = peer
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{o}, nil
+}
+
+// peer returns the address at the other end of the connection.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}
+
+// ServeHTTP answers a token request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req, err := Decode(w, r)
+	req.Remote = h.o.Remote(r)
+	req.Scopes = slices.DeleteFunc(req.Scopes, func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }) // not for registries
+	if err == nil {
+		var answer Answer
+		if answer, err = h.issue(r.Context(), &req); err == nil {
+			answer.Write(w)
+			return
+		}
+	}
+	h.known(r, &req, err).Write(w, r)
+}
+
+// issue returns the answer to a request that was decoded.
+func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
+	service := h.service(r.Service)
+	if service == "" {
+		return Answer{}, problem(http.StatusBadRequest, CodeUnsupported,
+			"unknown service %q: no registry of that name is known here", short(r.Service))
+	}
+	r.Service = service
+	who, err := h.authenticate(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	rules := h.o.Policy()
+	if rules == nil {
+		return Answer{}, errors.New("there is no policy")
+	}
+	now := h.o.Now()
+	request := policy.Request{
+		Principal: who, Registry: r.Service, Scopes: r.Scopes, IP: r.Remote, Client: r.Client, Now: now,
+	}
+	decision := rules.Decide(&request)
+	claims := token.Claims{Issuer: h.o.Issuer, Subject: subject(who), Audience: r.Service, ID: rand.Text()}
+	claims.Grant(&decision, h.o.Lifetime, now)
+	signer, err := h.o.Signer(now)
+	if err != nil {
+		return Answer{}, fmt.Errorf("finding the key: %w", err)
+	}
+	signer.Limit(&claims, now)
+	signed, err := signer.Append(nil, &claims)
+	if err != nil {
+		return Answer{}, err
+	}
+	if h.o.Decided != nil {
+		h.o.Decided(ctx, &request, &decision)
+	}
+	return Answer{Token: signed, ExpiresIn: int(claims.Expires.Sub(now) / time.Second), Granted: claims.Access}, nil
+}
+
+// service returns the configured spelling of a name. Some clients send it in lower case (Watchtower): where
+// nothing else would fit, it is meant.
+func (h *Handler) service(name string) string {
+	if slices.Contains(h.o.Services, name) {
+		return name
+	}
+	found := ""
+	for _, s := range h.o.Services {
+		if strings.EqualFold(s, name) {
+			if found != "" {
+				return ""
+			}
+			found = s
+		}
+	}
+	return found
+}
+
+func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Principal, error) {
+	if r.Credentials.Kind == None {
+		if h.o.SignIn {
+			return nil, problem(http.StatusUnauthorized, CodeUnauthorized, "a name and a password are needed: use docker login")
+		}
+		return &policy.Principal{}, nil
+	}
+	if h.o.Authenticate == nil {
+		return nil, ErrRejected
+	}
+	who, err := h.o.Authenticate(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if who == nil { // nobody is not anonymous
+		return nil, errors.New("Authenticate returned neither a principal nor an error")
+	}
+	return who, nil
+}
+
+// subject names a principal in tokens, and so in the registry's events and logs. A robot must not pass for
+// a user of the same name.
+func subject(who *policy.Principal) string {
+	switch who.Kind {
+	case policy.Anonymous:
+		return ""
+	case policy.User:
+		return who.Name
+	}
+	return who.String()
+}
+
+// known returns what a client is told of an error, and logs its reason.
+func (h *Handler) known(r *http.Request, req *Request, err error) *Error {
+	e, isKnown := errors.AsType[*Error](err)
+	level, reason := slog.LevelInfo, err
+	switch {
+	case isKnown && e != nil:
+		if e.Cause != nil {
+			reason = fmt.Errorf("%w (%w)", err, e.Cause)
+		}
+	case errors.Is(err, ErrRejected):
+		e = problem(http.StatusUnauthorized, CodeUnauthorized, "the name or the password is wrong").as("invalid_grant")
+	case errors.Is(err, ErrUnavailable):
+		level = slog.LevelWarn
+		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "names and passwords cannot be checked at the moment: try again")
+		e.Header = http.Header{"Retry-After": {"5"}}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		level = slog.LevelWarn
+		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "this took too long: try again")
+		e.Header = http.Header{"Retry-After": {"5"}}
+	default:
+		level = slog.LevelError
+		e = problem(http.StatusInternalServerError, CodeUnknown, "internal error: the log of the token server says more")
+	}
+	h.o.Log.LogAttrs(r.Context(), level, "token refused", slog.Int("status", e.Status), slog.Any("error", reason),
+		slog.String("service", short(req.Service)), slog.String("name", short(req.Credentials.Name)),
+		slog.String("remote", req.Remote.String()))
+	return e
+}
