@@ -212,6 +212,25 @@ func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
 	}
 }
 
+// Programs that embed Tidewaiter begin from the examples, so each of those needs public packages alone.
+func TestExamplesNeedPublicPackagesAlone(t *testing.T) {
+	programs := 0
+	for _, s := range sources(t) {
+		if !strings.HasPrefix(s.room, "examples/") {
+			continue
+		}
+		programs++
+		for _, path := range s.imports() {
+			if strings.HasPrefix(path, module+"/internal/") {
+				t.Errorf("%s imports %s, which other programs cannot", s.name, path)
+			}
+		}
+	}
+	if programs < 5 {
+		t.Errorf("%d programs are in examples: the test does not look right", programs)
+	}
+}
+
 // measured are the places that may call time.Now, because they measure how long something takes from one moment to the next.
 var measured = map[string]string{
 	"internal/clock/clock.go":                "it is where the wall's time comes from",

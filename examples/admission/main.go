@@ -1,0 +1,115 @@
+// Command admission keeps pods from a Kubernetes cluster whose namespace may not pull their images by the
+// registry's rules. It is a validating admission webhook; the API server wants TLS before it.
+//
+//	go run ./examples/admission --registry registry.example.com
+//
+// A namespace is the workload k8s:NAMESPACE in rules. Images of other registries are admitted.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:9003", "address to listen at")
+	registry := flag.String("registry", "registry.example.com", "the registry's host, which is also its service name")
+	flag.Parse()
+	rules, err := policy.Compile(source)
+	if err == nil {
+		a := admission{rules: rules, registry: *registry, now: time.Now}
+		server := &http.Server{Addr: *listen, Handler: http.HandlerFunc(a.validate), ReadTimeout: 10 * time.Second}
+		err = server.ListenAndServe()
+	}
+	fmt.Fprintln(os.Stderr, "admission:", err)
+	os.Exit(1)
+}
+
+// source is the registry's rules. Yours are those of its token server.
+var source = policy.Source{Rules: []policy.Rule{
+	{Name: "base images", Subjects: []string{"anyone"}, Names: []string{"base/**"}, Actions: scope.Pull},
+	{Name: "the shop", Subjects: []string{"workload:k8s:shop"}, Names: []string{"shop/**"}, Actions: scope.Pull},
+	{Name: "nothing old", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**/legacy"}, Actions: scope.Pull},
+}}
+
+type admission struct {
+	rules    *policy.Policy
+	registry string
+	now      func() time.Time
+}
+
+// review is an AdmissionReview (admission.k8s.io/v1) of a pod, as far as it is looked at.
+type review struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Request    *request  `json:"request,omitempty"`
+	Response   *response `json:"response,omitempty"`
+}
+
+type request struct {
+	UID       string `json:"uid"`
+	Namespace string `json:"namespace"`
+	Object    struct {
+		Spec struct {
+			InitContainers, Containers, EphemeralContainers []struct{ Image string }
+		} `json:"spec"`
+	} `json:"object"`
+}
+
+type response struct {
+	UID     string  `json:"uid"`
+	Allowed bool    `json:"allowed"`
+	Status  *status `json:"status,omitempty"`
+}
+
+type status struct {
+	Message string `json:"message"`
+}
+
+func (a *admission) validate(w http.ResponseWriter, r *http.Request) {
+	var asked review
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 8<<20)).Decode(&asked); err != nil || asked.Request == nil {
+		http.Error(w, "this is not an AdmissionReview", http.StatusBadRequest)
+		return
+	}
+	answer := response{UID: asked.Request.UID, Allowed: true}
+	if refused := a.refused(asked.Request); len(refused) > 0 {
+		answer.Allowed, answer.Status = false, &status{strings.Join(refused, "; ")}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(review{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview", Response: &answer})
+}
+
+// refused returns a sentence for each image that the namespace may not pull.
+func (a *admission) refused(r *request) (refused []string) {
+	who := &policy.Principal{Kind: policy.Workload, Name: "k8s:" + r.Namespace}
+	spec := r.Object.Spec
+	for _, containers := range [][]struct{ Image string }{spec.InitContainers, spec.Containers, spec.EphemeralContainers} {
+		for _, c := range containers {
+			name, ours := strings.CutPrefix(c.Image, a.registry+"/")
+			if !ours {
+				continue
+			}
+			name, _, _ = strings.Cut(name, "@")
+			name, _, _ = strings.Cut(name, ":")
+			asked := scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Pull}
+			if err := asked.Check(); err != nil {
+				refused = append(refused, fmt.Sprintf("%q is not an image: %v", c.Image, err))
+				continue
+			}
+			decision := a.rules.Decide(&policy.Request{Principal: who, Registry: a.registry, Scopes: []scope.Scope{asked}, Now: a.now()})
+			if result := decision.Results[0]; !result.Granted.Has(scope.Pull) {
+				refused = append(refused, fmt.Sprintf("%s may not pull %s: %v", who, name, result.Causes[0]))
+			}
+		}
+	}
+	return refused
+}

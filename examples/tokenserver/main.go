@@ -1,0 +1,141 @@
+// Command tokenserver is the token server of a product that has users of its own, on Tidewaiter's public
+// packages. Registries and clients cannot tell it from Tidewaiter; take it as a beginning.
+//
+//	go run ./examples/tokenserver --keys ./keys --service registry.example.com
+//
+// It writes keys/root.pem, and the registry is configured with
+//
+//	auth: { token: { realm: http://localhost:9001/token, service: registry.example.com, issuer: shop, rootcertbundle: keys/root.pem } }
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
+)
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:9001", "address to listen at; beyond this machine, put TLS before it")
+	keys := flag.String("keys", "keys", "folder with root.pem and root-key.pem, which are made if they are missing")
+	service := flag.String("service", "registry.example.com", "the registry's service name")
+	flag.Parse()
+	root, err := openRoot(*keys, time.Now())
+	if err == nil {
+		var handler http.Handler
+		if handler, err = newHandler(root, *service, time.Now); err == nil {
+			mux := http.NewServeMux()
+			mux.Handle("/token", handler)
+			server := &http.Server{Addr: *listen, Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+			err = server.ListenAndServe()
+		}
+	}
+	fmt.Fprintln(os.Stderr, "tokenserver:", err)
+	os.Exit(1)
+}
+
+// rules are what the product's customers may do. Yours may be in a file or a database.
+var rules = policy.Source{Rules: []policy.Rule{
+	{Name: "what is free", Subjects: []string{"anyone"}, Names: []string{"free/**"}, Actions: scope.Pull},
+	{Name: "their own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+	{Name: "customers", Subjects: []string{"group:paying"}, Names: []string{"pro/**"}, Actions: scope.Pull},
+}}
+
+// customers are who they are. Yours has slow hashes (argon2id, bcrypt), and counts wrong passwords.
+var customers = map[string]struct {
+	password [sha256.Size]byte
+	groups   []string
+}{
+	"ann": {sha256.Sum256([]byte("wonderland")), []string{"paying"}},
+	"bob": {sha256.Sum256([]byte("can we fix it")), nil},
+}
+
+func signIn(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
+	c, known := customers[r.Credentials.Name]
+	got := sha256.Sum256([]byte(r.Credentials.Secret()))
+	if r.Credentials.Kind != tokenserver.Password || subtle.ConstantTimeCompare(got[:], c.password[:]) != 1 || !known {
+		return nil, tokenserver.ErrRejected
+	}
+	return &policy.Principal{Kind: policy.User, Name: r.Credentials.Name, Groups: c.groups}, nil
+}
+
+func newHandler(root *token.Root, service string, now func() time.Time) (http.Handler, error) {
+	compiled, err := policy.Compile(rules)
+	if err != nil {
+		return nil, err
+	}
+	leaves := leaves{root: root}
+	return tokenserver.New(tokenserver.Options{
+		Issuer: "shop", Services: []string{service}, Authenticate: signIn,
+		Policy: func() *policy.Policy { return compiled },
+		Signer: leaves.signer,
+		Now:    now,
+		Log:    slog.Default(),
+	})
+}
+
+// leaves makes a new signing key every half a day. Registries trust the root above it, and notice nothing.
+type leaves struct {
+	root  *token.Root
+	mu    sync.Mutex
+	leaf  *token.Signer
+	until time.Time // when the next one is made
+}
+
+func (l *leaves) signer(now time.Time) (*token.Signer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaf != nil && now.Before(l.until) {
+		return l.leaf, nil
+	}
+	leaf, err := l.root.Leaf(token.ES256, now.Add(-time.Hour), now.Add(24*time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	l.leaf, l.until = leaf, now.Add(12*time.Hour)
+	return leaf, nil
+}
+
+// openRoot reads the root, and makes one if there is none yet.
+func openRoot(folder string, now time.Time) (*token.Root, error) {
+	certificate, key := filepath.Join(folder, "root.pem"), filepath.Join(folder, "root-key.pem")
+	keyPEM, err := os.ReadFile(key)
+	if err == nil {
+		certificatePEM, err := os.ReadFile(certificate)
+		if err != nil {
+			return nil, err
+		}
+		return token.ParseRoot(certificatePEM, keyPEM)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	root, err := token.NewRoot("shop", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	if keyPEM, err = root.KeyPEM(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(certificate, root.Bundle(), 0o644); err != nil {
+		return nil, err
+	}
+	return root, os.WriteFile(key, keyPEM, 0o600)
+}
