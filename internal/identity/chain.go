@@ -97,6 +97,7 @@ func NewChain(o Options) *Chain {
 //     was asked;
 //   - an *IncompleteError, which is an ErrRejected, if the credential is right and the groups of its holder are not
 //     known completely;
+//   - an *ExplainedError, which is an ErrRejected, if the credential is genuine and is refused all the same;
 //   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
 //     clock, the two are the same;
 //   - an error that wraps ErrRateLimited, a *RateLimitedError, if too many attempts failed before. For a
@@ -111,8 +112,8 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 	if err := shown.misplaced(); err != nil {
 		return Verified{}, err
 	}
-	if !shown.acceptable() {
-		return Verified{}, Rejected("the name or the password is longer than any, or has a character that none has")
+	if why := shown.unacceptable(); why != "" {
+		return Verified{}, Rejected("not looked at: " + why)
 	}
 	v, err := c.gate.pass(ctx, shown, c.ask)
 	if err == nil {
@@ -187,7 +188,25 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			}
 		}
 	}
+	if err := c.explain(ctx, shown); err != nil {
+		return Verified{}, err
+	}
 	return Verified{}, c.reject(ctx, shown, nil, false, "no source knows it")
+}
+
+// explain asks the sources why none of them knows an ID token. What is guessed is never explained.
+func (c *Chain) explain(ctx context.Context, shown Credentials) error {
+	if shown.Kind != IDToken {
+		return nil
+	}
+	for i := range c.sources {
+		if e, ok := c.sources[i].Authenticator.(Explainer); ok && c.sources[i].takes(shown.Kind) {
+			if err := e.Explain(ctx, shown); errors.Is(err, ErrRejected) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It spends what

@@ -196,7 +196,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		identity.NewCredentials("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
 		identity.NewCredentials("ann", own('a')),
 		identity.NewCredentials("", " "+own('b')),
-		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), // which it is taken for
 		identity.NewCredentials("<token>", own('r')),
 		identity.NewCredentials("ann", own('r')),
 		identity.NewCredentials("ann", "a password"),
@@ -221,8 +221,8 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	got := [][]identity.Kind{kinds(directory), kinds(provider), kinds(accounts)}
 	want := [][]identity.Kind{
 		{identity.Password},
-		{identity.IDToken, identity.IDToken},
-		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.RefreshToken, identity.RefreshToken, identity.Password},
+		{identity.IDToken, identity.IDToken, identity.IDToken},
+		{identity.AccessToken, identity.AccessToken, identity.RefreshToken, identity.RefreshToken, identity.Password},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what was offered (-want +got):\n%s", diff)

@@ -36,9 +36,14 @@ func NewCredentials(name, secret string) Credentials {
 const tokenName = "<token>"
 
 // NewRefresh takes a refresh token from where only one can stand (grant_type=refresh_token); an empty one is no way
-// to be anonymous.
+// to be anonymous. An ID token there is taken as the credential that it is: docker stores what it is given as
+// an identity token, and sends it like this. Whatever else stands there is never a password.
 func NewRefresh(token string) Credentials {
-	return Credentials{Kind: RefreshToken, Secret: NewSecret(token)}
+	kind := RefreshToken
+	if c := Classify("", token); c == IDToken || c == Misplaced {
+		kind = c
+	}
+	return Credentials{Kind: kind, Secret: NewSecret(token)}
 }
 
 // NewSession takes the secret of a session. Its kind is known by where it stands: a session that somebody presents as
@@ -128,21 +133,31 @@ func (c *Credentials) misplaced() error {
 	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// acceptable says whether c is worth asking anybody about. It depends on c alone and never on who
-// exists, so that refusing at once tells nothing.
-func (c *Credentials) acceptable() bool {
-	text := c.Secret.Reveal()
-	limit := MaxSecret
-	if c.Kind == IDToken {
-		limit = MaxToken
+// unacceptable says why c is not worth asking anybody about; "" if it is. It depends on c alone and never on
+// who exists, so that refusing at once tells nothing.
+func (c *Credentials) unacceptable() string {
+	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
+	switch {
+	case c.Kind == IDToken:
+		limit, what = MaxToken, "the ID token"
+	case len(text) > MaxToken && strings.HasPrefix(strings.TrimSpace(text[:MaxToken]), "eyJ"):
+		limit, what = MaxToken, "what looks like an ID token" // too long for Classify to look at
 	}
-	if text == "" || len(text) > limit || strings.IndexByte(text, 0) >= 0 {
-		return false
+	switch {
+	case text == "":
+		return "no password was sent"
+	case len(text) > limit:
+		return fmt.Sprintf("%s has %d bytes, and %d are the most", what, len(text), limit)
+	case strings.IndexByte(text, 0) >= 0:
+		return what + " has a NUL in it"
+	case c.Kind == Password && c.Name == "":
+		return "a password was sent without a name"
+	case len(c.Name) > MaxName:
+		return fmt.Sprintf("the name has %d bytes, and %d are the most", len(c.Name), MaxName)
+	case !acceptableName(c.Name):
+		return "the name is no UTF-8, or has a control character in it"
 	}
-	if c.Kind == Password && c.Name == "" {
-		return false
-	}
-	return acceptableName(c.Name)
+	return ""
 }
 
 // acceptableName refuses what no source can mean by a name: control characters, which would break

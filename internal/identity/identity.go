@@ -63,6 +63,23 @@ func (e *IncompleteError) Error() string {
 // Is makes it an ErrRejected, too.
 func (e *IncompleteError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
+// ExplainedError is an ErrRejected of a credential that is genuine: its issuer signed it, or we handed it out. So
+// its holder may be told why it is refused. Whoever presents a forged one is told what every stranger is told.
+type ExplainedError struct {
+	What   string // "the ID token", "the access token"
+	Reason string // a sentence's end: "it has expired, at 2026-11-29T12:00:00Z"
+
+	// Person is the id of who the credential is for, if it is they who are refused, and not this one credential
+	// of theirs; "" otherwise.
+	Person string
+}
+
+// Error says it for the holder, the log and the journal.
+func (e *ExplainedError) Error() string { return e.What + " is refused: " + e.Reason }
+
+// Is reports that it is an ErrRejected.
+func (e *ExplainedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
+
 // Kind is the shape of what was shown, decided once.
 type Kind uint8
 
@@ -76,6 +93,9 @@ const (
 	Session                  // the cookie of somebody who signed in with a browser
 	Misplaced                // a token inside something else, as in quotes: refused, and never offered to anybody
 )
+
+// CredentialIDToken is what Verified.Credential calls an ID token.
+const CredentialIDToken = "ID token"
 
 // Credentials is what a client showed, and from where.
 type Credentials struct {
@@ -107,6 +127,13 @@ type Verified struct {
 	Credential string    // which one it was, for the journal: "password", "token:laptop"; never a secret
 	Until      time.Time // a token must not outlive it by more than its own short life; zero: no say
 	Generation string    // of the password that was right, see Generations; "": the source cannot tell
+}
+
+// Explainer is a source that can say why it does not know a credential that is not for it, as an ID token for
+// another audience. It is asked only when no source knows the credential, since saying so costs as much as
+// verifying it. The error is nil if there is nothing to say.
+type Explainer interface {
+	Explain(ctx context.Context, c Credentials) error
 }
 
 // Authenticator is a source. Authenticate may be called from any goroutine and honours ctx. It returns
@@ -160,7 +187,8 @@ func (e *rejectedError) Unwrap() error { return e.kind }
 // DisabledError means that somebody is known by that name who cannot sign in. From a source it is an ErrRejected. A chain
 // wraps it together with ErrUnknown, for who only asks whether there is somebody.
 type DisabledError struct {
-	Why string // "it is disabled", "accountExpires has passed"
+	Why  string // "it is disabled", "accountExpires has passed"
+	Told bool   // whoever presents a token of theirs may be told why: it says what to do
 }
 
 func (e *DisabledError) Error() string { return e.Why }

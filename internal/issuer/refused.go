@@ -42,6 +42,7 @@ func nameOf(c identity.Credentials) string {
 func refusal(err error) string {
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
+	explained, isExplained := errors.AsType[*identity.ExplainedError](err)
 	switch {
 	case errors.Is(err, ErrSignIn):
 		return "nothing was shown"
@@ -49,6 +50,8 @@ func refusal(err error) string {
 		return incomplete.Error()
 	case isMisplaced:
 		return misplaced.Error()
+	case isExplained:
+		return explained.Error()
 	case errors.Is(err, identity.ErrRejected):
 		if reason := identity.Reason(err); reason != "" {
 			return "unknown or wrong: " + reason

@@ -77,6 +77,7 @@ func known(err error) *requestError {
 	}
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
+	explained, isExplained := errors.AsType[*identity.ExplainedError](err)
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
 		return problem(http.StatusBadRequest, codeUnsupported,
@@ -89,6 +90,8 @@ func known(err error) *requestError {
 		return problem(http.StatusForbidden, codeDenied, "sign-in refused: %s", incomplete).oauth("access_denied")
 	case isMisplaced: // it depends on what was presented alone
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
+	case isExplained: // the credential is genuine: only its holder has it
+		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
 		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,20 +50,21 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// reachable says whether nothing on the way to the claim is something else than an object. What is not there at all is.
-func (c claim) reachable(claims map[string]any) bool {
+// misplaced says why the claim cannot stand where its path says: something on the way is there, and is no
+// object. That is another thing than a claim that is left out; "" if it is not so.
+func (c claim) misplaced(claims map[string]any) string {
 	var v any = claims
-	for _, step := range c.path {
+	for i, step := range c.path {
 		if v == nil {
-			return true
+			return ""
 		}
 		object, ok := v.(map[string]any)
 		if !ok {
-			return false
+			return fmt.Sprintf("the claim %s is not where it should be: %s is no object", c.text, strings.Join(c.path[:i], "/"))
 		}
 		v = object[step]
 	}
-	return true
+	return ""
 }
 
 // texts returns a claim's value as texts: one, or those of a list. Objects are none.
@@ -80,6 +82,15 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 		texts = append(texts, text)
 	}
 	return texts, list
+}
+
+// members is texts of a claim that groups are made of. Of an object they are its keys: Zitadel writes roles as
+// {"admin": {"4711": "acme.example.com"}}.
+func (c claim) members(claims map[string]any) (texts []string, list bool) {
+	if object, ok := c.of(claims).(map[string]any); ok {
+		return slices.Sorted(maps.Keys(object)), true
+	}
+	return c.texts(claims)
 }
 
 // asText is what a claim is in a name, a group or an id. Equal numbers are the same there, however they are written.
@@ -124,7 +135,11 @@ func (p *Provider) conditions(claims map[string]any) error {
 			if len(texts) > 0 {
 				was = fmt.Sprintf("%q", shorten(strings.Join(texts, ", ")))
 			}
-			return no(claims, "the claim %s is not as required: it is %s", c.claim.text, was)
+			refused := no(claims, "the claim %s is not as required: it is %s", c.claim.text, was)
+			if subject, _ := claims["sub"].(string); subject != "" && readable(subject) {
+				refused.person, _ = p.identify(claims, subject)
+			}
+			return refused
 		}
 	}
 	return nil
@@ -140,21 +155,26 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	if subject == "" || !readable(subject) {
 		return nil, no(claims, "it has no sub that could be read")
 	}
-	names, missing := p.name.expand(claims)
+	names, missing := p.name.expand(claims, claim.texts)
 	switch {
 	case missing != "":
 		return nil, no(claims, "its name %s lacks the claim %s", p.o.Principal, missing)
-	case len(names) != 1 || !canonical(names[0]):
-		return nil, no(claims, "its name %s comes to none that could be a name", p.o.Principal)
+	case len(names) != 1:
+		return nil, no(claims, "its name %s comes to %d names, and must come to one", p.o.Principal, len(names))
+	}
+	if why := unnameable(names[0]); why != "" {
+		return nil, no(claims, "its name %s cannot be used: %s", p.o.Principal, why)
 	}
 	if p.name.uses("email") {
 		if verified, _ := asText(claims["email_verified"]); verified != "true" {
 			return nil, no(claims, "its email is not verified, and would be its name")
 		}
 	}
-	who := &policy.Principal{
-		Kind: p.o.Kind, Name: names[0], Source: p.source, ID: p.identify(claims, subject), Claims: kept,
+	id, why := p.identify(claims, subject)
+	if why != "" {
+		return nil, no(claims, "%s", why)
 	}
+	who := &policy.Principal{Kind: p.o.Kind, Name: names[0], Source: p.source, ID: id, Claims: kept}
 	var reason string
 	if who.Groups, reason = p.groupsOf(claims); reason != "" {
 		return nil, incomplete(claims, identity.Incomplete("%s", reason))
@@ -163,15 +183,25 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 }
 
 // identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives away
-// names again, its own number for what has the name.
-func (p *Provider) identify(claims map[string]any, subject string) string {
-	id := p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
-	if p.number.text != "" {
-		if text, ok := asText(p.number.of(claims)); ok && readable(text) {
-			id += "#" + text
-		}
+// names again, its own number for what has the name. A number that is there and cannot be read must not be left
+// out: somebody else could have the id without it. Why says so.
+func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
+	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
+	if p.number.text == "" {
+		return id, ""
 	}
-	return id
+	if why := p.number.misplaced(claims); why != "" {
+		return "", why
+	}
+	v := p.number.of(claims)
+	if v == nil {
+		return id, ""
+	}
+	text, ok := asText(v)
+	if !ok || !readable(text) {
+		return "", fmt.Sprintf("its claim %s is no text that could be read", p.number.text)
+	}
+	return id + "#" + text, ""
 }
 
 // keep returns the claims that are kept, with the types that they have in the token: a rule can tell 1 from "1". A claim
@@ -213,9 +243,10 @@ func allReadable(v any) bool {
 	return true
 }
 
+// no refuses a token whose signature is good, so that its holder may know why.
 func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
-	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject)}
+	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}
 }
 
 // incomplete is a refusal whose reason the holder is told.
@@ -225,9 +256,19 @@ func incomplete(claims map[string]any, why error) *refusal {
 	return refused
 }
 
-// canonical says whether a text can be a name: it looks like no other, and fits.
-func canonical(name string) bool {
-	return name != "" && len(name) <= identity.MaxName && strings.TrimSpace(name) == name && printable(name)
+// unnameable says why a text can be no name, since it looks like another or does not fit; "" if it can.
+func unnameable(name string) string {
+	switch {
+	case name == "":
+		return "it is empty"
+	case len(name) > identity.MaxName:
+		return fmt.Sprintf("it has %d bytes, and a name has %d at most", len(name), identity.MaxName)
+	case strings.TrimSpace(name) != name:
+		return "it begins or ends with a blank"
+	case !printable(name):
+		return "it has a character that cannot be seen"
+	}
+	return ""
 }
 
 // printable says whether all of a text can be seen. What could not be decoded stands there as U+FFFD.

@@ -42,7 +42,7 @@ func Expand(text string, claims map[string]any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	texts, _ := t.expand(claims)
+	texts, _ := t.expand(claims, claim.texts)
 	return texts, nil
 }
 
@@ -54,9 +54,9 @@ type Key struct {
 
 // ParseKeys reads a JWKS.
 func ParseKeys(text []byte) []Key {
-	keys, _ := parseKeys(text)
-	exported := make([]Key, len(keys))
-	for i, k := range keys {
+	set, _ := parseKeys(text)
+	exported := make([]Key, len(set.keys))
+	for i, k := range set.keys {
 		exported[i] = Key{k.algorithms, k.public}
 	}
 	return exported
@@ -78,4 +78,7 @@ func (k Key) Try() error {
 }
 
 // Forget forgets all tokens that were verified.
-func (p *Provider) Forget() { p.memory.held.Purge() }
+func (p *Provider) Forget() {
+	p.memory.held.Purge()
+	p.memory.bad.Purge()
+}

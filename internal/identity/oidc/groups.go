@@ -28,11 +28,14 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		if reason := t.leftOut(claims); reason != "" {
 			return nil, reason
 		}
-		names, _ := t.expand(claims)
+		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
 			// Those that no rule can name are kept for conditions; those that cannot be kept are not left out.
-			if name == "" || len(name) > identity.MaxName || !readable(name) {
-				return nil, fmt.Sprintf("the group %q can be no name", shorten(name))
+			switch {
+			case len(name) > identity.MaxName:
+				return nil, fmt.Sprintf("the group %q can be no name: it has %d bytes, and a name has %d at most", shorten(name), len(name), identity.MaxName)
+			case name == "" || !readable(name):
+				return nil, fmt.Sprintf("the group %q can be no name: it has a character that cannot be read", shorten(name))
 			}
 			groups = append(groups, name)
 		}
@@ -49,9 +52,6 @@ func (t template) leftOut(claims map[string]any) string {
 		if reason := piece.claim.leftOut(claims); reason != "" {
 			return reason
 		}
-		if top := piece.claim.path[0]; !piece.claim.reachable(claims) {
-			return fmt.Sprintf("the claim %s is not where it should be: %s is no object", piece.claim.text, top)
-		}
 		switch v := piece.claim.of(claims).(type) {
 		case nil, string, bool, json.Number:
 		case []any:
@@ -59,12 +59,18 @@ func (t template) leftOut(claims map[string]any) string {
 			if slices.ContainsFunc(v, func(one any) bool { _, ok := asText(one); return !ok }) {
 				return fmt.Sprintf("the claim %s is a list of other things than texts", piece.claim.text)
 			}
-		default:
-			return fmt.Sprintf("the claim %s is an object and neither a text nor a list of texts", piece.claim.text)
+		case map[string]any:
+			lists++
+			for _, of := range v {
+				_, isObject := of.(map[string]any)
+				if !isObject && of != true { // false may mean that somebody is not in the group
+					return fmt.Sprintf("the claim %s is an object, whose keys would be groups, and their values are neither objects nor true", piece.claim.text)
+				}
+			}
 		}
 		if i+1 < len(t.pieces) {
 			stop := t.pieces[i+1].before[:1]
-			if texts, _ := piece.claim.texts(claims); slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, stop) }) {
+			if texts, _ := piece.claim.members(claims); slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, stop) }) {
 				return fmt.Sprintf("a value of the claim %s has %q in it, with which the template goes on", piece.claim.text, stop)
 			}
 		}
@@ -77,6 +83,9 @@ func (t template) leftOut(claims map[string]any) string {
 
 // leftOut says why the token may leave out the claim, or a part of it; "" if nothing speaks for that.
 func (c claim) leftOut(claims map[string]any) string {
+	if why := c.misplaced(claims); why != "" {
+		return why
+	}
 	elsewhere, there := claims[claimNames]
 	names, isObject := elsewhere.(map[string]any)
 	if there && elsewhere != nil && !isObject {

@@ -47,7 +47,19 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 		{"GitLab, above 200", "gitlab:{groups_direct}", claims{}, "-", "groups_direct"},
 		{"GitLab, none", "gitlab:{groups_direct}", claims{"groups_direct": []any{}}, "", ""},
 
-		{"an object", "{groups}", claims{"groups": claims{"admin": claims{"1": "acme"}}}, "-", "the claim groups is an object"},
+		{"roles as an object, as Zitadel writes them", "z:{urn:zitadel:iam:org:project:roles}",
+			claims{"urn:zitadel:iam:org:project:roles": claims{"reader": claims{"1": "acme.example.com"}, "admin": claims{"1": "acme.example.com"}}}, "z:admin z:reader", ""},
+		{"roles that are true", "{groups}", claims{"groups": claims{"admin": true}}, "admin", ""},
+		{"no roles", "{groups}", claims{"groups": claims{}}, "", ""},
+		{"roles elsewhere", "{/realm/roles}", claims{"realm": claims{"roles": claims{"a": claims{}}}}, "a", ""},
+		{"a role that is false", "{groups}", claims{"groups": claims{"admin": true, "root": false}}, "-", "neither objects nor true"},
+		{"an object of lists, as around Keycloak's roles", "{realm_access}", claims{"realm_access": claims{"roles": []any{"a"}}}, "-", "neither objects nor true"},
+		{"an object of texts", "{groups}", claims{"groups": claims{"admin": "yes"}}, "-", "neither objects nor true"},
+		{"an object of nothing", "{groups}", claims{"groups": claims{"admin": json.RawMessage("null")}}, "-", "neither objects nor true"},
+		{"a role that is too long", "{groups}", claims{"groups": claims{strings.Repeat("x", identity.MaxName+1): true}}, "-", "it has 257 bytes, and a name has 256 at most"},
+		{"a role with a line end", "{groups}", claims{"groups": claims{"a\nb": true}}, "-", "can be no name"},
+		{"a role with the separator", "{groups}/{sub}", claims{"groups": claims{"a/b": true}}, "-", "with which the template goes on"},
+		{"roles and a list", "{groups}/{roles}", claims{"groups": claims{"a": true}, "roles": []any{"b"}}, "-", "several claims"},
 		{"a list of objects", "{groups}", claims{"groups": []any{"a", claims{"name": "b"}}}, "-", "other things than texts"},
 		{"a list of lists", "{groups}", claims{"groups": []any{[]any{"a"}}}, "-", "other things than texts"},
 		{"a list with nothing in it", "{groups}", claims{"groups": []any{"a", nil}}, "-", "other things than texts"},
@@ -102,6 +114,61 @@ func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 		incomplete, ok := errors.AsType[*identity.IncompleteError](err)
 		if tt.kept && err != nil || !tt.kept && (!ok || !strings.Contains(incomplete.Error(), "not all claims are known: ref")) {
 			t.Errorf("%#v: %+v %v", tt.ref, v.Principal, err)
+		}
+	}
+}
+
+// A claim that is inside another is not left out if what should be around it is something else: that is no absence.
+func TestAClaimThatIsNotWhereItShouldBeIsNotTakenForAbsent(t *testing.T) {
+	for _, tt := range []struct {
+		deep any
+		why  string // "": it holds
+	}{
+		{claims{"er": claims{"flag": true}}, ""},
+		{claims{"er": claims{}}, ""},
+		{claims{}, ""},
+		{nil, ""},
+		{json.RawMessage("null"), ""},
+		{claims{"er": json.RawMessage("null")}, ""},
+		{"text", "the claim /deep/er/flag is not where it should be: deep is no object"},
+		{7, "deep is no object"}, {true, "deep is no object"}, {[]any{claims{"er": claims{}}}, "deep is no object"},
+		{claims{"er": "text"}, "deep/er is no object"}, {claims{"er": []any{}}, "deep/er is no object"},
+	} {
+		i := newIssuer(t)
+		for what, change := range map[string]func(*oidc.Options){
+			"kept":    func(o *oidc.Options) { o.Claims = []string{"/deep/er/flag"} },
+			"a group": func(o *oidc.Options) { o.Groups = []string{"{/deep/er/flag}"} },
+		} {
+			v, err := show(t, i.provider(change), i.token(claims{"deep": tt.deep}))
+			incomplete, ok := errors.AsType[*identity.IncompleteError](err)
+			if tt.why == "" && err != nil || tt.why != "" && (!ok || !strings.Contains(incomplete.Reason, tt.why)) {
+				t.Errorf("%s of %v: %+v %v", what, tt.deep, v.Principal, err)
+			}
+		}
+		for what, change := range map[string]func(*oidc.Options){
+			"the name":    func(o *oidc.Options) { o.Principal = "{/deep/er/flag}" },
+			"a condition": func(o *oidc.Options) { o.Require = map[string][]string{"/deep/er/flag": {"*"}} },
+		} {
+			if _, err := show(t, i.provider(change), i.token(claims{"deep": tt.deep})); tt.why != "" && !errors.Is(err, identity.ErrRejected) {
+				t.Errorf("%s of %v: %v", what, tt.deep, err)
+			}
+		}
+	}
+}
+
+// The number of what has a name keeps it apart from what has the name later. One that cannot be read is not left out.
+func TestANumberThatCannotBeReadIsNotLeftOutOfTheID(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider(func(o *oidc.Options) { o.Preset = oidc.Kubernetes })
+	for _, tt := range []struct {
+		kubernetes any
+		ok         bool
+	}{
+		{claims{"serviceaccount": claims{"uid": "1"}}, true}, {claims{}, true}, {nil, true},
+		{"text", false}, {claims{"serviceaccount": "x"}, false}, {claims{"serviceaccount": claims{"uid": claims{}}}, false}, {claims{"serviceaccount": claims{"uid": "a\nb"}}, false},
+	} {
+		if v, err := show(t, p, i.token(claims{"kubernetes.io": tt.kubernetes})); (err == nil) != tt.ok {
+			t.Errorf("%v: %+v %v", tt.kubernetes, v.Principal, err)
 		}
 	}
 }

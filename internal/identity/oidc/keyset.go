@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type keySet struct {
 	tried    time.Time     // when a fetch began last; zero: never
 	failures int           // since then, in a row
 	last     error         // of the last fetch
+	told     []string      // kinds of keys that the last fetch dropped: each is logged when it is new
 	flight   chan struct{} // closed when the fetch under way is over; nil: none is
 	waiting  int
 }
@@ -50,21 +52,22 @@ func newKeySet(from origin, log *slog.Logger, now func() time.Time) *keySet {
 }
 
 // put sets keys that were fetched just now.
-func (s *keySet) put(keys []key) {
+func (s *keySet) put(set jwks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys, s.good, s.tried, s.failures, s.last = keys, s.now(), s.now(), 0, nil
+	s.tried = s.now()
+	s.landLocked(set, nil)
 }
 
 // inherit takes over what another set of the same origin knows.
 func (s *keySet) inherit(from *keySet) {
 	from.mu.Lock()
-	keys, good, tried, failures, last := from.keys, from.good, from.tried, from.failures, from.last
+	keys, good, tried, failures, last, told := from.keys, from.good, from.tried, from.failures, from.last, from.told
 	from.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
-		s.keys, s.good, s.tried, s.failures, s.last = keys, good, tried, failures, last
+		s.keys, s.good, s.tried, s.failures, s.last, s.told = keys, good, tried, failures, last, told
 	}
 }
 
@@ -127,17 +130,17 @@ func (s *keySet) beginLocked() chan struct{} {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 		defer cancel()
-		keys, err := s.origin.fetch(ctx)
+		set, err := s.origin.fetch(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.landLocked(keys, err)
+		s.landLocked(set, err)
 		s.flight = nil
 		close(flight)
 	}()
 	return flight
 }
 
-func (s *keySet) landLocked(keys []key, err error) {
+func (s *keySet) landLocked(set jwks, err error) {
 	s.last = err
 	if err != nil {
 		if s.failures++; s.failures == 1 {
@@ -148,7 +151,23 @@ func (s *keySet) landLocked(keys []key, err error) {
 	if s.failures > 0 {
 		s.log.Info("an issuer's keys can be fetched again", "failures", s.failures)
 	}
-	s.keys, s.good, s.failures = keys, s.now(), 0
+	s.keys, s.good, s.failures = set.keys, s.now(), 0
+	s.tellLocked(set.dropped)
+}
+
+// tellLocked logs why keys were dropped: one line for each kind, when it is new.
+func (s *keySet) tellLocked(dropped []droppedKey) {
+	before := s.told
+	s.told = nil
+	for _, d := range dropped {
+		if slices.Contains(s.told, d.kind) {
+			continue
+		}
+		s.told = append(s.told, d.kind)
+		if !slices.Contains(before, d.kind) {
+			s.log.Info("a key of an issuer is not used", "reason", d.String())
+		}
+	}
 }
 
 // gapLocked is the time from one fetch to the next.

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -40,6 +41,8 @@ type Options struct {
 	Algorithms []string      // of signatures; empty: all that Algorithms returns
 	MaxAge     time.Duration // since a token was issued; 0: 24 h
 
+	Reserved []string // groups that have rights over Tidewaiter: a claim that can come to one of them is warned of
+
 	Kind      policy.Kind         // of the principals: policy.Workload (default) or policy.User
 	Principal string              // template of their name; "": "{sub}"
 	Groups    []string            // templates of their groups; a list in a claim is one group an element
@@ -57,9 +60,10 @@ const leeway = time.Minute
 type Provider struct {
 	source string // "oidc:github"
 	settings
-	keys   *keySet
-	memory *memory
-	notes  notes
+	keys    *keySet
+	dropped []droppedKey // of the jwks_file, as it was at first
+	memory  *memory
+	notes   notes
 }
 
 // New checks the settings and reads the files that they name; the error is Problems, with all that is
@@ -73,11 +77,12 @@ func New(o Options) (*Provider, error) {
 	p.o.Log = s.o.Log.With("source", p.source)
 	p.keys = newKeySet(s.origin, p.o.Log, s.o.Now)
 	if s.o.JWKSFile != "" {
-		keys, err := s.origin.fetch(context.Background())
+		set, err := s.origin.fetch(context.Background())
 		if err != nil {
 			return nil, Problems{{"jwks_file", -1, err.Error()}}
 		}
-		p.keys.put(keys)
+		p.keys.put(set)
+		p.dropped = set.dropped
 	}
 	return p, nil
 }
@@ -100,8 +105,22 @@ func (p *Provider) Run(ctx context.Context) {
 // Authenticate verifies an ID token. It is ErrUnknown for anything else and for a token that another
 // issuer made or that is for another audience, ErrRejected for one that does not hold, and an outage if
 // the key that the token names is not known and the issuer cannot be asked for it. Why a token is
-// refused is in the log and the journal, and only there.
+// refused is in the log and the journal. Its holder is told if the signature is good (ExplainedError), and
+// otherwise no more than any stranger.
 func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+	return p.remembered(ctx, c, p.verify)
+}
+
+// Explain says why a token of this issuer is for another audience (identity.Explainer). It costs a signature,
+// so that it is done only when no other entry for the issuer has that audience.
+func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
+	_, err := p.remembered(ctx, c, p.verifyAudience)
+	return err
+}
+
+// remembered is verify, unless the token was verified a short while ago, or was refused then although its
+// signature is good.
+func (p *Provider) remembered(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -109,48 +128,52 @@ func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (id
 		return identity.Verified{}, err
 	}
 	raw := trim(c.Secret.Reveal())
-	if len(raw) > identity.MaxToken {
-		return identity.Verified{}, identity.NeverValid("the ID token is longer than any")
-	}
 	remembered := p.memory.key(raw)
-	if v, ok := p.memory.recall(remembered); ok {
-		return v, nil
+	if v, err, ok := p.memory.recall(remembered); ok {
+		return v, err
 	}
-	verified, err := p.verify(ctx, raw)
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		p.explain(refused)
-		if refused.incomplete != nil { // the signature is good: its holder may know
-			return identity.Verified{}, refused.incomplete
-		}
-		if _, later := errors.AsType[notYet](err); later {
-			return identity.Verified{}, identity.Rejected(refused.reason)
-		}
-		return identity.Verified{}, identity.NeverValid(refused.reason)
-	}
+	t, err := read(raw)
+	var verified identity.Verified
 	if err == nil {
-		p.memory.keep(remembered, verified)
+		if issuer, _ := t.claims["iss"].(string); issuer != p.o.Issuer {
+			return identity.Verified{}, identity.ErrUnknown
+		}
+		verified, err = verify(ctx, t)
 	}
-	return verified, err
+	refused, ok := errors.AsType[*refusal](err)
+	if !ok {
+		if err == nil {
+			p.memory.keep(remembered, verified)
+		}
+		return verified, err
+	}
+	p.explain(refused)
+	_, later := errors.AsType[notYet](err)
+	told := refused.told()
+	switch {
+	case told != nil:
+		if !later {
+			p.memory.refuse(remembered, told)
+		}
+		return identity.Verified{}, told
+	case later:
+		return identity.Verified{}, identity.Rejected(refused.reason)
+	}
+	return identity.Verified{}, identity.NeverValid(refused.reason)
 }
 
-// verify does the work. What costs least comes first: a token that is not for us, or too old, costs no
-// key and no signature.
-func (p *Provider) verify(ctx context.Context, raw string) (identity.Verified, error) {
-	t, err := read(raw)
-	if err != nil {
+// verify does the work. A token that is for another audience costs no signature. One that has expired does,
+// so that its holder can be told.
+func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
+	err := p.audience(t)
+	if errors.Is(err, identity.ErrUnknown) {
 		return identity.Verified{}, err
 	}
-	if issuer, _ := t.claims["iss"].(string); issuer != p.o.Issuer {
-		return identity.Verified{}, identity.ErrUnknown
+	until, late := p.lifetime(t)
+	if err == nil {
+		err = late
 	}
-	if err := p.audience(t); err != nil {
-		return identity.Verified{}, err
-	}
-	until, err := p.lifetime(t)
-	if err != nil {
-		return identity.Verified{}, err
-	}
-	if err := p.signature(ctx, t); err != nil {
+	if err := p.genuine(ctx, t, err); err != nil {
 		return identity.Verified{}, err
 	}
 	// From here on the claims are the issuer's.
@@ -161,7 +184,29 @@ func (p *Provider) verify(ctx context.Context, raw string) (identity.Verified, e
 	if err != nil {
 		return identity.Verified{}, err
 	}
-	return identity.Verified{Principal: who, Credential: "ID token", Until: until}, nil
+	return identity.Verified{Principal: who, Credential: identity.CredentialIDToken, Until: until}, nil
+}
+
+// verifyAudience is verify for a token that may be for another audience, and refuses only those.
+func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.Verified, error) {
+	if err := p.audience(t); !errors.Is(err, identity.ErrUnknown) {
+		return identity.Verified{}, identity.ErrUnknown
+	}
+	return identity.Verified{}, p.genuine(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
+}
+
+// genuine checks the signature of a token that is to be refused for another reason, or for none. A refusal
+// whose signature is good is marked, so that the holder is told. Where the signature is wrong, or cannot be
+// checked, the token is refused for what was known without.
+func (p *Provider) genuine(ctx context.Context, t *unverified, refused error) error {
+	err := p.signature(ctx, t)
+	switch r, ok := errors.AsType[*refusal](refused); {
+	case !ok:
+		return err
+	case err == nil:
+		r.signed = true
+	}
+	return refused
 }
 
 // refusal is why a token does not hold, for the log. It never repeats the token.
@@ -169,10 +214,23 @@ type refusal struct {
 	reason  string
 	subject string // as the token has it, perhaps not verified; "" if it is not known
 
-	incomplete error // why not all is known of the holder of a token with a good signature; nil: that is not the reason
+	signed     bool   // its signature is good: its holder may know the reason
+	person     string // the id of its holder, if the next token of theirs would be refused alike; "" otherwise
+	incomplete error  // why not all is known of the holder of a token with a good signature; nil: that is not the reason
 }
 
 func (r *refusal) Error() string { return r.reason }
+
+// told is what the holder is told; nil is nothing.
+func (r *refusal) told() error {
+	switch {
+	case r.incomplete != nil:
+		return r.incomplete
+	case r.signed:
+		return &identity.ExplainedError{What: "the ID token", Reason: r.reason, Person: r.person}
+	}
+	return nil
+}
 
 // notYet is a refusal of a token that may hold later: when it begins, or when the issuer's keys are
 // fetched again.

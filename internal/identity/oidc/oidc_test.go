@@ -294,6 +294,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	}
 	for _, raw := range shown {
 		_, _ = show(t, p, raw)
+		_ = p.Explain(t.Context(), identity.NewCredentials("oidc", raw))
 		for part := range strings.SplitSeq(raw, ".") {
 			if strings.Contains(log.String(), part) {
 				t.Errorf("the log has a part of the token %s", part)
@@ -312,13 +313,13 @@ func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	i, log := newIssuer(t), &logText{}
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	for range 500 {
-		_, _ = show(t, p, i.token(claims{"aud": strings.Repeat("x", 5000)}))
+		_ = p.Explain(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": strings.Repeat("x", 5000)})))
 	}
 	if n := log.lines("\n"); n != 20 || len(log.String()) > 20_000 {
 		t.Errorf("%d lines in %d bytes are logged, want 20", n, len(log.String()))
 	}
 	i.pass(10 * time.Second)
-	_, _ = show(t, p, i.token(claims{"aud": "y"}))
+	_ = p.Explain(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": "y"})))
 	if log.lines("not_logged=480") != 1 {
 		t.Errorf("it is not said how many were not logged:\n%s", log)
 	}

@@ -45,10 +45,15 @@ type settings struct {
 	number   claim
 	origin   origin
 	problems Problems
+	warnings Problems // what is allowed, and probably not meant
 }
 
 func (s *settings) problem(field string, item int, format string, args ...any) {
 	s.problems = append(s.problems, Problem{field, item, fmt.Sprintf(format, args...)})
+}
+
+func (s *settings) warn(field string, item int, format string, args ...any) {
+	s.warnings = append(s.warnings, Problem{field, item, fmt.Sprintf(format, args...)})
 }
 
 // check fills in the defaults and finds all that is wrong.
@@ -71,7 +76,7 @@ func (o Options) check() (*settings, Problems) {
 	}
 	s.checkTokens()
 	s.checkPrincipal(known)
-	s.checkRequire(known)
+	s.checkRequire()
 	s.checkOrigin()
 	return s, s.problems
 }
@@ -110,8 +115,10 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("groups", i, "%v", err)
-		case len(t.pieces) == 0 && !canonical(text):
-			s.problem("groups", i, "%q is no name of a group", text)
+		case len(t.pieces) == 0 && unnameable(text) != "":
+			s.problem("groups", i, "%q is no name of a group: %s", shorten(text), unnameable(text))
+		case len(t.pieces) > 0:
+			s.warnOfRights(i, text, t)
 		}
 		s.groups = append(s.groups, t)
 	}
@@ -130,8 +137,8 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("claims", i, "%v", err)
-		case name == "" || strings.ContainsAny(name, "{}") || !canonical(name):
-			s.problem("claims", i, "%q is no name of a claim", name)
+		case name == "" || strings.ContainsAny(name, "{}") || unnameable(name) != "":
+			s.problem("claims", i, "%q is no name of a claim", shorten(name))
 		case twice:
 			s.problem("claims", i, "another claim is kept as %q", name)
 		default:
@@ -145,7 +152,7 @@ func (s *settings) checkPrincipal(known preset) {
 	}
 }
 
-func (s *settings) checkRequire(known preset) {
+func (s *settings) checkRequire() {
 	for _, name := range slices.Sorted(maps.Keys(s.o.Require)) {
 		c, err := parseClaim(name)
 		if err != nil {
@@ -165,25 +172,11 @@ func (s *settings) checkRequire(known preset) {
 		}
 		s.required = append(s.required, wanted)
 	}
-	if !known.narrowed(&s.o) {
-		s.problem("require", -1, "%s", unnarrowed(s.o.Preset, known))
-	}
-}
-
-func unnarrowed(name Preset, p preset) string {
-	if name == SPIFFE {
-		return `require sub, as in sub: "spiffe://example.org/**": a key is for the names of one trust domain`
-	}
-	return fmt.Sprintf("%s makes tokens for everybody, with any audience: require one of %s", p.issuer, strings.Join(p.own, ", "))
+	s.checkNarrowed()
 }
 
 func (s *settings) checkOrigin() {
-	var issuer *url.URL
-	if s.o.Issuer == "" {
-		s.problem("issuer", -1, "it is missing")
-	} else {
-		issuer = s.address("issuer", s.o.Issuer)
-	}
+	issuer := s.checkIssuer()
 	if s.o.JWKSFile != "" {
 		for _, f := range []struct{ field, is string }{{"jwks_url", s.o.JWKSURL}, {"ca", s.o.CA}, {"token_file", s.o.TokenFile}} {
 			if f.is != "" {
@@ -206,9 +199,43 @@ func (s *settings) checkOrigin() {
 			s.problem("token_file", -1, "%v", err)
 		}
 	}
-	if issuer != nil {
+	if issuer != nil || keys != nil {
 		s.origin = newRemote(s.o.Issuer, issuer, keys, roots, s.o.TokenFile)
 	}
+}
+
+// checkIssuer returns the issuer's address, at which it says where its keys are. Where the config says that,
+// the issuer is only a text that tokens have in them: Kubernetes clusters are called "api" or
+// "kubernetes/serviceaccount".
+func (s *settings) checkIssuer() *url.URL {
+	text := s.o.Issuer
+	discovered := s.o.JWKSFile == "" && s.o.JWKSURL == ""
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		s.problem("issuer", -1, "it is missing")
+	case strings.TrimSpace(text) != text || !printable(text):
+		s.problem("issuer", -1, "it begins or ends with a blank, or has a character that cannot be seen")
+	case err == nil && u.User != nil:
+		s.problem("issuer", -1, "the URL has a name or password in it") // which is not repeated
+	case !discovered:
+	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
+		s.problem("issuer", -1, "%q is no https URL, so it cannot be asked for its keys: %s", shorten(text), s.whereKeys())
+	case u.Scheme == "http" && !safe(u) && u.Hostname() != "":
+		s.problem("issuer", -1, "https is wanted: whoever can change the keys on their way can sign tokens; or %s", s.whereKeys())
+	default:
+		return s.address("issuer", text)
+	}
+	return nil
+}
+
+// whereKeys says what to write for an issuer that cannot be asked.
+func (s *settings) whereKeys() string {
+	if s.o.Preset == Kubernetes {
+		known, _ := presetOf(Kubernetes)
+		return fmt.Sprintf("write jwks_url: %s with ca: %s and token_file: %s, or a jwks_file", known.jwksURL, known.ca, known.token)
+	}
+	return "write jwks_url with an https address, or a jwks_file"
 }
 
 // address checks a URL that keys are fetched from. Plain http is for this machine only: whoever can

@@ -25,23 +25,23 @@ const (
 
 // origin is where an issuer's keys are from.
 type origin interface {
-	fetch(context.Context) ([]key, error)
+	fetch(context.Context) (jwks, error)
 	close()
 }
 
 // file is a file with a JWKS.
 type file struct{ path string }
 
-func (f file) fetch(context.Context) ([]key, error) {
+func (f file) fetch(context.Context) (jwks, error) {
 	text, err := readFile(f.path, maxDocument)
 	if err != nil {
-		return nil, err
+		return jwks{}, err
 	}
-	keys, err := parseKeys(text)
+	set, err := parseKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading keys from %s: %w", f.path, err)
+		return jwks{}, fmt.Errorf("reading keys from %s: %w", f.path, err)
 	}
-	return keys, nil
+	return set, nil
 }
 
 func (file) close() {}
@@ -76,8 +76,8 @@ func readAtMost(r io.Reader, most int64, what string) ([]byte, error) {
 
 // remote is an issuer's address.
 type remote struct {
-	name   string // the issuer, as it calls itself
-	issuer *url.URL
+	name   string   // the issuer, as it calls itself
+	issuer *url.URL // nil: it is no URL, and keys is set
 	keys   *url.URL // nil: where the discovery document says
 	bearer string   // file
 	client *http.Client
@@ -118,28 +118,28 @@ func sameHost(next *http.Request, before []*http.Request) error {
 
 func (r *remote) close() { r.client.CloseIdleConnections() }
 
-func (r *remote) fetch(ctx context.Context) ([]key, error) {
+func (r *remote) fetch(ctx context.Context) (jwks, error) {
 	at, err := r.discover(ctx)
 	if err != nil {
-		return nil, err
+		return jwks{}, err
 	}
-	keys, err := r.fetchKeys(ctx, at)
+	set, err := r.fetchKeys(ctx, at)
 	if err != nil {
 		r.remember(nil) // they may have moved
 	}
-	return keys, err
+	return set, err
 }
 
-func (r *remote) fetchKeys(ctx context.Context, at *url.URL) ([]key, error) {
+func (r *remote) fetchKeys(ctx context.Context, at *url.URL) (jwks, error) {
 	text, err := r.get(ctx, at)
 	if err != nil {
-		return nil, err
+		return jwks{}, err
 	}
-	keys, err := parseKeys(text)
+	set, err := parseKeys(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading keys from %s: %w", at.Redacted(), err)
+		return jwks{}, fmt.Errorf("reading keys from %s: %w", at.Redacted(), err)
 	}
-	return keys, nil
+	return set, nil
 }
 
 func (r *remote) remember(at *url.URL) {

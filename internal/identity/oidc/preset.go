@@ -1,9 +1,6 @@
 package oidc
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Preset is what an issuer is known to be like.
 type Preset string
@@ -33,7 +30,7 @@ type preset struct {
 	// shared is an issuer that makes tokens for everybody in the world, with whatever audience they
 	// like; "*": any issuer. One of own must be required then.
 	shared string
-	own    []string
+	own    []ownClaim
 }
 
 // Where a pod finds what it needs to ask the API server.
@@ -68,7 +65,12 @@ func presetOf(name Preset) (preset, bool) {
 				"runner_environment", "workflow", "workflow_sha", "job_workflow_sha", "enterprise", "enterprise_id",
 			},
 			number: "repository_id",
-			own:    []string{"repository_owner", "repository_owner_id", "repository", "repository_id", "enterprise", "enterprise_id", "sub"},
+			own: []ownClaim{
+				{"repository_owner", []string{"?"}}, {"repository_owner_id", []string{"?"}},
+				{"repository", []string{"?/…"}}, {"repository_id", []string{"?"}},
+				{"enterprise", []string{"?"}}, {"enterprise_id", []string{"?"}},
+				{"sub", []string{"repo:?/…", "repo:?@?/…"}}, // with ids for repositories since 2026
+			},
 		}, true
 	case GitLabCI:
 		const issuer = "https://gitlab.com"
@@ -87,7 +89,11 @@ func presetOf(name Preset) (preset, bool) {
 			texts:   []string{"user_id", "user_email", "user_access_level", "deployment_tier", "project_visibility", "runner_environment", "ci_config_sha"},
 			numbers: []string{"runner_id"},
 			number:  "project_id",
-			own:     []string{"namespace_path", "namespace_id", "project_path", "project_id", "sub"},
+			own: []ownClaim{
+				{"namespace_path", []string{"?", "?/…"}}, {"namespace_id", []string{"?"}},
+				{"project_path", []string{"?/…"}}, {"project_id", []string{"?"}},
+				{"sub", []string{"project_path:?/…"}},
+			},
 		}, true
 	case Buildkite:
 		const issuer = "https://agent.buildkite.com"
@@ -104,7 +110,10 @@ func presetOf(name Preset) (preset, bool) {
 			},
 			numbers: []string{"build_number"},
 			number:  "pipeline_id",
-			own:     []string{"organization_slug", "organization_id", "pipeline_id", "sub"},
+			own: []ownClaim{
+				{"organization_slug", []string{"?"}}, {"organization_id", []string{"?"}}, {"pipeline_id", []string{"?"}},
+				{"sub", []string{"organization:?:…"}},
+			},
 		}, true
 	case Kubernetes:
 		return preset{
@@ -125,7 +134,8 @@ func presetOf(name Preset) (preset, bool) {
 	case SPIFFE:
 		return preset{
 			principal: "{sub}", // spiffe://TRUST-DOMAIN/PATH
-			shared:    "*", own: []string{"sub"},
+			shared:    "*",
+			own:       []ownClaim{{"sub", []string{"spiffe://?/…"}}},
 		}, true
 	}
 	return preset{}, false
@@ -161,10 +171,4 @@ func (o *Options) fill(p preset) {
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = Algorithms()
 	}
-}
-
-// narrowed says whether the claims that are required tell ours from everybody else's.
-func (p preset) narrowed(o *Options) bool {
-	return p.shared == "" || p.shared != "*" && p.shared != o.Issuer ||
-		slices.ContainsFunc(p.own, func(name string) bool { return len(o.Require[name]) > 0 })
 }

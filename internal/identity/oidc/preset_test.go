@@ -184,10 +184,87 @@ func TestAnIssuerForTheWholeWorldMustBeNarrowed(t *testing.T) {
 		{oidc.Buildkite, "", map[string][]string{"organization_slug": {"acme"}}, false},
 		{oidc.SPIFFE, "https://oidc.example.org", nil, true},
 		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://example.org/**"}}, false},
+
+		// A requirement that anybody meets is none.
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"**"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/*"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/app"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/app", "**"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/*"}}, false},
+		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*-acme"}}, false}, // a warning
+		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"acme*"}}, false},  // a warning
+		{oidc.GitHubActions, "", map[string][]string{"repository_id": {"*"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"**"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:**"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"re**"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:*/*:ref:refs/heads/main"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:*@65/*"}}, false},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:*@*/*"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:acme/**"}}, false},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:acme@65/app@74:**"}}, false},
+		{oidc.GitHubActions, "", map[string][]string{"repository": {"**"}, "repository_owner": {"*"}}, true},
+		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:*/*:ref:refs/heads/main"}, "repository_owner_id": {"65"}}, false},
+		{"", "https://token.actions.githubusercontent.com", nil, true}, // whoever does not name the preset
+		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"**"}}, true},
+		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"acme/app"}}, false},
+		{oidc.GitHubActions, "https://github.example.com/_services/token", map[string][]string{"repository": {"**"}}, false}, // one's own
+		{oidc.GitLabCI, "", map[string][]string{"project_path": {"**/app"}}, true},
+		{oidc.GitLabCI, "", map[string][]string{"sub": {"project_path:**:ref:main"}}, true},
+		{oidc.GitLabCI, "", map[string][]string{"namespace_path": {"acme", "acme/**"}}, false},
+		{oidc.Buildkite, "", map[string][]string{"sub": {"organization:*:pipeline:app:**"}}, true},
+		{oidc.Buildkite, "", map[string][]string{"sub": {"organization:acme:**"}}, false},
+		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://**"}}, true},
+		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://*/ci"}}, true},
+		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://*.example.org/**"}}, false},
 	} {
 		o := oidc.Options{Name: "ci", Preset: tt.preset, Issuer: tt.issuer, Audience: []string{"us"}, Require: tt.require}
 		if text := problemOf(o, "require"); (text != "") != tt.problem {
 			t.Errorf("%s %s %v: %q", tt.preset, tt.issuer, tt.require, text)
+		}
+	}
+}
+
+func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
+	for _, tt := range []struct {
+		preset  oidc.Preset
+		require map[string][]string
+		groups  []string
+		want    string
+	}{
+		{oidc.GitHubActions, map[string][]string{"repository_owner": {"acme"}}, nil, ""},
+		{oidc.GitHubActions, map[string][]string{"repository": {"acme/*", "acme/**"}}, nil, ""},
+		{oidc.GitHubActions, map[string][]string{"sub": {"repo:acme/**", "repo:acme@65/app*"}}, nil, ""},
+		{oidc.GitHubActions, map[string][]string{"sub": {"repo:*@65/**"}}, nil, ""},
+		{oidc.GitHubActions, map[string][]string{"repository_owner": {"*-acme"}}, nil, `others may have a name like "*-acme"`},
+		{oidc.GitHubActions, map[string][]string{"repository_owner": {"acme*"}}, nil, `repository_owner: "acme*": others may have a name like "acme*"`},
+		{oidc.GitHubActions, map[string][]string{"repository_owner": {"acme-*"}}, nil, `others may have a name like "acme-*"`},
+		{oidc.GitHubActions, map[string][]string{"repository": {"acme*/app"}}, nil, `repository: "acme*/app": others may have a name like "acme*"`},
+		{oidc.GitHubActions, map[string][]string{"sub": {"repo:acme*/app*:**"}}, nil, `others may have a name like "acme*"`},
+		{oidc.GitHubActions, map[string][]string{"repository_id": {"7*"}}, nil, `others may have a name like "7*"`},
+		{oidc.GitLabCI, map[string][]string{"namespace_path": {"acme**"}}, nil, `others may have a name like "acme**"`},
+		{oidc.Buildkite, map[string][]string{"sub": {"organization:acme*:pipeline:**"}}, nil, `others may have a name like "acme*"`},
+		{oidc.SPIFFE, map[string][]string{"sub": {"spiffe://example.org*/**"}}, nil, `others may have a name like "example.org*"`},
+		{oidc.Kubernetes, map[string][]string{"sub": {"system:serviceaccount:ci*:**"}}, nil, ""}, // one's own
+
+		{oidc.Kubernetes, nil, []string{"{groups}"}, `groups: "{groups}" can come to "tidewaiter-admins", and whoever is in that group has rights over Tidewaiter: put something before it, as in "ci:{groups}"`},
+		{oidc.Kubernetes, nil, []string{"x", "tidewaiter-{groups}"}, `can come to "tidewaiter-admins"`},
+		{oidc.Kubernetes, nil, []string{"{role}-auditors"}, `can come to "tidewaiter-auditors"`},
+		{oidc.Kubernetes, nil, []string{"ci:{groups}", "{sub}/x", "tidewaiter-admins"}, ""}, // the last says what it means
+	} {
+		o := oidc.Options{
+			Name: "ci", Preset: tt.preset, Audience: []string{"us"}, Require: tt.require, Groups: tt.groups,
+			Reserved: []string{"tidewaiter-admins", "tidewaiter-auditors"},
+		}
+		if tt.preset == oidc.SPIFFE || tt.preset == oidc.Kubernetes {
+			o.Issuer = "https://issuer.example.org"
+		}
+		var got []string
+		for _, w := range newProvider(t, o).Warnings() {
+			got = append(got, w.Field+": "+w.Text)
+		}
+		if text := strings.Join(got, "\n"); tt.want == "" && text != "" || !strings.Contains(text, tt.want) || len(got) > 1 {
+			t.Errorf("%v %v: %s, want %s", tt.require, tt.groups, text, tt.want)
 		}
 	}
 }
@@ -209,7 +286,7 @@ principal: nothing is between {a} and {b}: ab and c would be the same as a and b
 groups: there is a { without a }
 groups: there is a } without a {
 groups: there is a { without a }
-groups: "" is no name of a group
+groups: "" is no name of a group: it is empty
 groups: the claim has no name
 claims: the claim has no name
 claims: another claim is kept as "a"
@@ -219,7 +296,6 @@ require: the claim has no name
 require: a: no value is given
 require: b: "" is no pattern
 require: c: "a***" is no pattern
-issuer: https is wanted: whoever can change the keys on their way can sign tokens
 jwks_url: this is no URL like https://issuer.example.com
 ca: open missing.pem: no such file or directory
 token_file: stat missing: no such file or directory`

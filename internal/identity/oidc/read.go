@@ -114,22 +114,28 @@ func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
 }
 
-// audience checks that the token is for us alone. Another service that a token is for as well could show
-// it here, and be taken for the job. A token for others is another Provider's, perhaps: one issuer may
-// have several, each with its own audience.
-func (p *Provider) audience(t *unverified) error {
-	var all []string
+// audiences returns whom the token is for, as far as they are texts.
+func (t *unverified) audiences() (all []string) {
 	switch aud := t.claims["aud"].(type) {
 	case string:
 		all = []string{aud}
 	case []any:
 		for _, one := range aud {
-			text, ok := one.(string)
-			if !ok {
-				return t.no("its audience is no text")
+			if text, ok := one.(string); ok {
+				all = append(all, text)
 			}
-			all = append(all, text)
 		}
+	}
+	return all
+}
+
+// audience checks that the token is for us alone. Another service that a token is for as well could show
+// it here, and be taken for the job. A token for others is another Provider's, perhaps, and ErrUnknown: one
+// issuer may have several, each with its own audience.
+func (p *Provider) audience(t *unverified) error {
+	all := t.audiences()
+	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
+		return t.no("its audience is no text")
 	}
 	if len(all) == 0 {
 		return t.no("it has no audience")
@@ -142,7 +148,6 @@ func (p *Provider) audience(t *unverified) error {
 	}
 	switch {
 	case ours == 0:
-		p.explain(&refusal{reason: "it is for another audience: " + shorten(strings.Join(all, ", ")), subject: t.subject()})
 		return identity.ErrUnknown
 	case ours < len(all):
 		return t.no("it is for others as well: " + shorten(strings.Join(all, ", ")))

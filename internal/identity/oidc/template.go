@@ -48,17 +48,17 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand puts the claims in. A claim that is a list makes one text for each of its elements; of several
+// expand puts the claims in, as values returns each. A claim that is a list makes one text for each of its elements; of several
 // lists, all combinations would be too many, and none is made. Missing is a claim that is not there.
 //
 // The value of a claim must not have the character in it that the template goes on with, unless it is
 // the last: {a}/{b} of "x/y" and "z" would be the same as of "x" and "y/z".
-func (t template) expand(claims map[string]any) (texts []string, missing string) {
+func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0
 	for i, p := range t.pieces {
-		values, list := p.claim.texts(claims)
-		if len(values) == 0 && !list {
+		found, list := values(p.claim, claims)
+		if len(found) == 0 && !list {
 			return nil, p.claim.text
 		}
 		if list {
@@ -71,8 +71,8 @@ func (t template) expand(claims map[string]any) (texts []string, missing string)
 		if i+1 < len(t.pieces) {
 			stop = t.pieces[i+1].before[:1]
 		}
-		longer := make([]string, 0, len(values)*len(texts))
-		for _, v := range values {
+		longer := make([]string, 0, len(found)*len(texts))
+		for _, v := range found {
 			if v == "" || stop != "" && strings.Contains(v, stop) {
 				continue
 			}

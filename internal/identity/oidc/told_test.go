@@ -1,0 +1,158 @@
+package oidc_test
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
+)
+
+// told returns what the holder of a token is told; "" is what every stranger is told.
+func told(err error) string {
+	if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
+		return explained.Error()
+	}
+	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
+		return incomplete.Error()
+	}
+	return ""
+}
+
+// The holder of a token that the issuer has signed is told why it is refused, each time that they present it. A forged
+// one with the same claims is told nothing. Log and journal have the same reason for both.
+func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		claims claims
+		want   string
+		untold string // the reason where the signature is wrong; "": the signature is
+	}{
+		{"expired", claims{"exp": 1764500000}, "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "it has expired, at 2025-11-30T10:53:20Z"},
+		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it begins later (nbf), at 2026-11-30T00:53:20Z", "it begins later (nbf), at 2026-11-30T00:53:20Z"},
+		{"issued later", claims{"iat": 1796000000, "exp": 1796000300}, "the ID token is refused: it is issued later (iat), at 2026-11-30T00:53:20Z", "it is issued later (iat), at 2026-11-30T00:53:20Z"},
+		{"too old", claims{"iat": 1764500000}, "the ID token is refused: it is older than max_age: it was issued at 2025-11-30T10:53:20Z", "it is older than max_age: it was issued at 2025-11-30T10:53:20Z"},
+		{"without an end", claims{"exp": nil}, "the ID token is refused: it never expires: it has no exp", "it never expires: it has no exp"},
+		{"for another", claims{"aud": "sts.example.com"}, "the ID token is refused: it is for another audience: sts.example.com", "it is for another audience: sts.example.com"},
+		{"for others", claims{"aud": []string{"https://auth.example.com", "x"}}, "the ID token is refused: it is for others as well: https://auth.example.com, x", "it is for others as well: https://auth.example.com, x"},
+		{"for nobody", claims{"aud": nil}, "the ID token is refused: it has no audience", "it has no audience"},
+		{"of another owner", claims{"owner": "evil"}, `the ID token is refused: the claim owner is not as required: it is "evil"`, ""},
+		{"of no owner", claims{"owner": nil}, "the ID token is refused: the claim owner is not as required: it is missing", ""},
+		{"a name that is too long", claims{"sub": strings.Repeat("x", 300)}, "the ID token is refused: its name {sub} cannot be used: it has 300 bytes, and a name has 256 at most", ""},
+		{"a name with a blank", claims{"sub": "x "}, "the ID token is refused: its name {sub} cannot be used: it begins or ends with a blank", ""},
+		{"a group that is too long", claims{"groups": []string{strings.Repeat("x", 300)}}, "not all groups are known: the group \"" + strings.Repeat("x", 200) + "…\" can be no name: it has 300 bytes, and a name has 256 at most", ""},
+		{"groups left out", claims{"hasgroups": true}, "not all groups are known: the token leaves out groups, because there are too many of them (hasgroups)", ""},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			i, log := newIssuer(t), &logText{}
+			p := i.provider(func(o *oidc.Options) {
+				o.Require, o.Groups = map[string][]string{"owner": {"acme"}}, []string{"{groups}"}
+				o.Log = slog.New(slog.NewTextHandler(log, nil))
+			})
+			chain := identity.NewChain(identity.Options{
+				Sources: []identity.Source{{Name: "oidc:ci", Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}},
+				Limiter: ratelimit.New(ratelimit.Options{Now: i.now}),
+			})
+			all := i.claims().with(claims{"owner": "acme"}).with(tt.claims)
+			for n := range 3 { // the second one is remembered
+				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.key.sign(t, all)))
+				if !errors.Is(err, identity.ErrRejected) || told(err) != tt.want {
+					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, told(err)))
+				}
+			}
+			if log.lines("ID token refused") == 0 {
+				t.Error("nothing is logged")
+			}
+
+			forged := signing{i.key.kid, i.key.alg, newKey(t, "").key}.sign(t, all)
+			for n := range 3 {
+				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", forged))
+				if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
+					t.Fatalf("the holder of a forged one is told: %v", err)
+				}
+				reason := tt.untold
+				if reason == "" {
+					reason = "its signature is wrong"
+				}
+				if n == 0 && !strings.Contains(identity.Reason(err), reason) {
+					t.Errorf("the journal says of a forged one: %s", identity.Reason(err))
+				}
+			}
+		})
+	}
+}
+
+// An issuer that is down is no reason to let a token's holder wait for what is known without it.
+func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
+	i := newIssuer(t)
+	i.breaks()
+	_, err := show(t, i.provider(), i.token(claims{"exp": 1764500000}))
+	if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
+		t.Errorf("%v", err)
+	}
+}
+
+// Of several entries for one issuer, each token costs one signature, and one for nobody's audience is explained.
+func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
+	i, log := newIssuer(t), &logText{}
+	var sources []identity.Source
+	for _, audience := range []string{"one", "two", "three"} {
+		sources = append(sources, identity.Source{Name: "oidc:" + audience, Remote: true, Kinds: []identity.Kind{identity.IDToken}, Authenticator: i.provider(func(o *oidc.Options) {
+			o.Name, o.Audience = audience, []string{audience}
+			o.Log = slog.New(slog.NewTextHandler(log, nil))
+		})})
+	}
+	chain := identity.NewChain(identity.Options{Sources: sources})
+	sign := func(audience string) error {
+		_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": audience})))
+		return err
+	}
+	for _, audience := range []string{"three", "two", "one"} {
+		if err := sign(audience); err != nil {
+			t.Error(err)
+		}
+	}
+	if log.String() != "" {
+		t.Errorf("a token that was taken is logged as refused:\n%s", log)
+	}
+	if got := told(sign("four")); got != "the ID token is refused: it is for another audience: four" || log.lines("another audience") != 1 {
+		t.Errorf("%s\n%s", got, log)
+	}
+}
+
+// What is remembered of tokens that are refused does not outlast a change: it is for two minutes.
+func TestARefusalIsNotRememberedForLong(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider()
+	early := i.token(claims{"nbf": i.now().Add(5 * time.Minute).Unix(), "exp": i.now().Add(time.Hour).Unix()})
+	want(t, "a token that begins later", taken(t, p, early), "refused")
+	i.pass(5 * time.Minute)
+	want(t, "the same, when it has begun", taken(t, p, early), "taken")
+}
+
+// Only a requirement is about the person. That one token of theirs has expired says nothing about the next.
+func TestARefusalOfAPersonNamesThem(t *testing.T) {
+	i := newIssuer(t)
+	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })
+	for _, tt := range []struct {
+		claims claims
+		person string
+	}{
+		{claims{"active": false}, i.url + "#job:1"},
+		{claims{"active": false, "sub": nil}, ""},
+		{claims{"active": true, "exp": 1764500000}, ""},
+		{claims{"active": false, "exp": 1764500000}, ""},
+	} {
+		_, err := show(t, p, i.token(tt.claims))
+		explained, ok := errors.AsType[*identity.ExplainedError](err)
+		if !ok || explained.Person != tt.person {
+			t.Errorf("%v: %v: %+v", tt.claims, err, explained)
+		}
+	}
+}
