@@ -25,8 +25,9 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 			return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 		},
-		Judge:   func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
-		Limiter: func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
+		SignInLasts: a.signInLasts,
+		Judge:       func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
+		Limiter:     func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
 	}
 	if own := accountsOf(cfg); own != nil {
 		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime

@@ -66,6 +66,7 @@ type App struct {
 	outage    *outage  // of the database; the log's
 	writable  answered // whether the state is, while it may not be
 	reloading atomic.Pointer[reloading]
+	lasts     atomic.Pointer[map[string]time.Duration] // the generation's
 
 	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which is the rulebook's
@@ -113,6 +114,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Find: a.find, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
 	a.generation = next
+	a.lasts.Store(&next.lasts)
 	a.generation.start()
 	a.welcome(ctx, cfg)
 	a.warnOfNamesakes(ctx, cfg)
@@ -153,6 +155,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.server.Store(a.newServer(cfg))
 	last := a.generation
 	a.generation = next
+	a.lasts.Store(&next.lasts)
 	next.start()
 	last.stop()
 	if restart := needsRestart(a.config, cfg); restart != "" {

@@ -28,8 +28,9 @@ type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // until the context ends
 
-	providers []*oidc.Provider // whose keys the next generation takes over
-	files     []*htpasswd.File // which the next generation holds its own against
+	providers []*oidc.Provider         // whose keys the next generation takes over
+	files     []*htpasswd.File         // which the next generation holds its own against
+	lasts     map[string]time.Duration // for how long sign-ins count, by source
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -50,7 +51,7 @@ func (g *generation) stop() {
 
 // build makes everything that answers depend on but the policy, which is the rulebook's. It starts nothing and touches nothing that runs.
 func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
-	g := &generation{}
+	g := &generation{lasts: make(map[string]time.Duration)}
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
 	chain, err := a.buildChain(cfg, g)
 	if err != nil {
@@ -135,11 +136,17 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			if a.generation != nil {
 				a.generation.hand(provider)
 			}
+			for _, w := range placed(cfg, s.OIDC, provider.Warnings()) {
+				a.log.Warn(w.String())
+			}
 			g.providers = append(g.providers, provider)
 			g.runs = append(g.runs, provider.Run)
-			sources = append(sources, identity.Source{
-				Name: "oidc:" + s.OIDC.Name, Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken},
-			})
+			source := identity.Source{Name: s.Name(), Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
+			if s.OIDC.Kind == "user" && s.OIDC.AccessTokensAfterSignIn > 0 && usesAccounts(cfg) {
+				source.Authenticator = people{provider, a, source.Name}
+				g.lasts[source.Name] = s.OIDC.AccessTokensAfterSignIn
+			}
+			sources = append(sources, source)
 		}
 	}
 	limiter := a.limiter(cfg)

@@ -183,17 +183,22 @@ func sharing(p token.Problem) bool {
 func (c *checking) sources() {
 	if c.cfg.Decider != nil {
 		if _, err := newExternal(c.cfg, c.cfg.Decider, nil, nil); err != nil {
-			placed, _ := errors.AsType[config.Problems](err)
-			c.wrong = append(c.wrong, placed...)
+			problems, _ := errors.AsType[config.Problems](err)
+			c.wrong = append(c.wrong, problems...)
 		}
 	}
 	for _, s := range c.cfg.Identity {
+		if s.OIDC != nil {
+			if provider, err := newProvider(c.cfg, s.OIDC, nil, nil); err == nil {
+				c.warnings = append(c.warnings, placed(c.cfg, s.OIDC, provider.Warnings())...)
+			}
+		}
 		_, err := finder(c.cfg, s)
 		if err == nil {
 			continue
 		}
-		if placed, ok := errors.AsType[config.Problems](err); ok {
-			c.wrong = append(c.wrong, placed...)
+		if problems, ok := errors.AsType[config.Problems](err); ok {
+			c.wrong = append(c.wrong, problems...)
 			continue
 		}
 		problems, ok := errors.AsType[htpasswd.Problems](err)

@@ -22,10 +22,14 @@ type OIDC struct {
 	Algorithms []string
 	MaxAge     time.Duration // 0: the preset's, or 24h
 	Kind       string        // workload (default), user
-	Principal  string
-	Groups     []string
-	Claims     []string
-	Require    map[string][]string
+
+	// AccessTokensAfterSignIn is how long people's access tokens last after their last sign-in; 0: they have none.
+	AccessTokensAfterSignIn time.Duration
+
+	Principal string
+	Groups    []string
+	Claims    []string
+	Require   map[string][]string
 
 	node *yaml.Node
 }
@@ -47,7 +51,7 @@ func oidcKeys() []key[OIDC] {
 		on("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
 			says("What the issuer is known to be like. It fills in `issuer`, `principal`, `groups` and `claims` where they are not written. The pages below [keyless](keyless/README.md) show each."),
 		on("issuer", line(), func(o *OIDC, v string) { o.Issuer = v }).
-			says("The issuer, exactly as the tokens' `iss` has it: an https URL. Needed where the preset has none."),
+			says("The issuer, exactly as the tokens' `iss` has it: an https URL. Where `jwks_url` or `jwks_file` says where the keys are, it may be any text, as `api` or `kubernetes/serviceaccount`. Needed where the preset has none."),
 		on("audience", texts(), func(o *OIDC, v []string) { o.Audience = v }).must().
 			says("Whom a token must be for: its `aud`, one text or a list of them. A token that is for anybody else as well is refused. `public_url` is a good one. It is never to be left to what the issuer does by itself: such tokens are also shown to other services."),
 		on("jwks_url", line(), func(o *OIDC, v string) { o.JWKSURL = v }).
@@ -64,10 +68,12 @@ func oidcKeys() []key[OIDC] {
 			says("How long after it was issued a token is taken, whatever its own `exp` says. The default is 24h, and 25h for Kubernetes."),
 		on("kind", one("workload", "user"), func(o *OIDC, v string) { o.Kind = v }).or("workload").
 			says("What the principals are: `workload:NAME` in rules, or `user:NAME`. Only users have a `${user}`."),
+		on("access_tokens_after_sign_in", duration(0, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.AccessTokensAfterSignIn = v }).or("720h").
+			says("With `kind: user`, how long access tokens last after their owner's last sign-in with an ID token. Until then they have the groups and claims of that sign-in. After it they are refused, and work again once their owner signs in. The default is 30 days. With `0s`, people of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
 		on("principal", line(), func(o *OIDC, v string) { o.Principal = v }).
 			says("Their names, with claims in braces: `github:{repository}`. `{/kubernetes.io/namespace}` is a claim inside another. The default is the preset's, else `{sub}`."),
 		on("groups", list(line()), func(o *OIDC, v []string) { o.Groups = v }).
-			says("Their groups, written alike: `{groups}` is all that a list of that name has. A group with a claim that a token lacks is left out. The default is the preset's, else none."),
+			says("Their groups, written alike: `{groups}` is all that a list of that name has, or all keys of an object. Put something before it, as in `sso:{groups}`, unless the issuer is to name administrators. A group with a claim that a token lacks is left out. The default is the preset's, else none."),
 		on("claims", list(line()), func(o *OIDC, v []string) { o.Claims = v }).
 			says("Claims that are kept, for `${claims.NAME}` in rules and for the journal: a name, a path like `/kubernetes.io/namespace` (kept as `namespace`), or `NAME=` before either. The default is the preset's, else none."),
 		on("require", dictionary(texts()), func(o *OIDC, v []named[[]string]) {
@@ -75,7 +81,7 @@ func oidcKeys() []key[OIDC] {
 			for _, r := range v {
 				o.Require[r.name] = r.value
 			}
-		}).says("Claims that a token must have, each with a text or a list of texts, of which one must be its value. `*` stands for any text without a slash, `**` for any text. All of them must hold. Issuers that serve the whole world need it."),
+		}).says("Claims that a token must have, each with a text or a list of texts, of which one must be its value. `*` stands for any text without a slash, `**` for any text. All of them must hold. Issuers that serve the whole world need it, with a pattern that not everybody's value matches."),
 	}
 }
 
@@ -92,7 +98,12 @@ func texts() shape[[]string] {
 }
 
 // checkOIDC notes where all is written.
-func checkOIDC(_ *decoder, n *yaml.Node, o *OIDC) { o.node = n }
+func checkOIDC(d *decoder, n *yaml.Node, o *OIDC) {
+	o.node = n
+	if at := value(n, "access_tokens_after_sign_in"); at != n && o.Kind == "workload" {
+		d.problem(at, "only people have access tokens: it needs kind: user")
+	}
+}
 
 // oidc looks at the files of an issuer, and at the issuers before it.
 func (x cross) oidc(n *yaml.Node, o *OIDC, earlier []Source) {

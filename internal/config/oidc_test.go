@@ -21,6 +21,7 @@ identity:
       algorithms: [ES256]
       max_age: 1h
       kind: user
+      access_tokens_after_sign_in: 0s
       principal: "x:{sub}"
       groups: ["{groups}", "all"]
       claims: [ref, "n=/a/b"]
@@ -36,7 +37,7 @@ identity:
 		Require: map[string][]string{"owner": {"acme", "acme-*"}, "protected": {"true"}},
 	}
 	two := &OIDC{
-		Name: "github", Preset: "github-actions", Audience: []string{"us", "them"}, Kind: "workload",
+		Name: "github", Preset: "github-actions", Audience: []string{"us", "them"}, Kind: "workload", AccessTokensAfterSignIn: 720 * time.Hour,
 		Require: map[string][]string{"repository_owner": {"acme"}},
 	}
 	got := []*OIDC{c.Identity[0].OIDC, c.Identity[1].OIDC}
@@ -48,7 +49,7 @@ identity:
 		item         int
 		line, column int
 	}{
-		{"issuer", -1, 6, 15}, {"groups", 1, 13, 28}, {"groups", 9, 13, 15}, {"ca", -1, 5, 7},
+		{"issuer", -1, 6, 15}, {"groups", 1, 14, 28}, {"groups", 9, 14, 15}, {"ca", -1, 5, 7},
 	} {
 		if line, column := got[0].Place(tt.setting, tt.item); line != tt.line || column != tt.column {
 			t.Errorf("%s %d is at %d:%d, want %d:%d", tt.setting, tt.item, line, column, tt.line, tt.column)
@@ -69,6 +70,9 @@ func TestMistakesInIssuers(t *testing.T) {
 		{"a preset that is none", `[{oidc: {name: a, preset: github, audience: us}}]`, `did you mean "github-actions"`},
 		{"an empty requirement", `[{oidc: {name: a, issuer: "https://a", audience: us, require: {ref: []}}}]`, "the list is empty"},
 		{"a file that is not there", `[{oidc: {name: a, issuer: "https://a", audience: us, jwks_file: none.json}}]`, "opening none.json"},
+		{"access tokens for jobs", `[{oidc: {name: a, issuer: "https://a", audience: us, access_tokens_after_sign_in: 24h}}]`, "only people have access tokens: it needs kind: user"},
+		{"no access tokens for people", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 0s}}]`, ""},
+		{"access tokens for years", `[{oidc: {name: a, issuer: "https://a", audience: us, kind: user, access_tokens_after_sign_in: 100000h}}]`, "is not between"},
 		{"two of one name", `[{oidc: {name: a, issuer: "https://a", audience: us}}, {oidc: {name: a, issuer: "https://b", audience: us}}]`, "another issuer is called"},
 		{"two for one audience", `[{oidc: {name: a, issuer: "https://a", audience: [x, us]}}, {oidc: {name: b, issuer: "https://a", audience: us}}]`, "this one is never asked"},
 		{"two of one preset", `[{oidc: {name: a, preset: gitlab-ci, audience: us}}, {oidc: {name: b, preset: gitlab-ci, audience: us}}]`, "this one is never asked"},

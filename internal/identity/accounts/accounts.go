@@ -113,6 +113,9 @@ type Options struct {
 	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
 	// FindGeneration is Find, and says of which generation the owner's password is (identity.Chain.FindGeneration). nil: nobody can tell.
 	FindGeneration func(ctx context.Context, source, name, id string) (*policy.Principal, string, error)
+	// SignInLasts is for how long somebody's last sign-in through a source that cannot be asked counts, for the
+	// access tokens that they have (LastSignIn); 0: not at all. nil: no source has such people.
+	SignInLasts func(source string) time.Duration
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision
 	// Limiter limits sign-ins: ChangePassword and SetUp count with it. nil, or what returns nil: there are no limits.
@@ -234,7 +237,8 @@ type Accounts struct {
 	most   int // tokens of one use that one owner can have
 
 	mu      sync.Mutex
-	touched map[string]touch // by token id: what is not yet written
+	touched map[string]touch  // by token id: what is not yet written
+	signIns map[person]signIn // of the last minute
 }
 
 // Open returns Accounts over a database. It starts nothing and reads nothing. Until Run runs, each authentication
@@ -255,6 +259,9 @@ func Open(o Options) (*Accounts, error) {
 			return p, "", err
 		}
 	}
+	if o.SignInLasts == nil {
+		o.SignInLasts = func(string) time.Duration { return 0 }
+	}
 	if o.Limiter == nil {
 		o.Limiter = func() *ratelimit.Limiter { return nil }
 	}
@@ -274,7 +281,7 @@ func Open(o Options) (*Accounts, error) {
 	return &Accounts{
 		o: o, write: o.DB.Write, rights: rights,
 		macs: newMACs(), warm: newCache(maxWarm), owners: newOwners(o.OwnerFor, maxWarm), most: maxTokens,
-		touched: make(map[string]touch),
+		touched: make(map[string]touch), signIns: make(map[person]signIn),
 	}, nil
 }
 

@@ -90,6 +90,9 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 		p := s.principal
 		switch {
 		case errors.Is(err, identity.ErrUnknown):
+			if disabled, ok := errors.AsType[*identity.DisabledError](err); ok && disabled.Told {
+				return identity.Verified{}, &identity.ExplainedError{What: "the " + string(w.use) + " token", Reason: disabled.Why}
+			}
 			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token is gone"))
 		case err != nil:
 			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)

@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -55,7 +56,7 @@ func (a *Accounts) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			ending, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer done()
-			if err := a.note(ending); err != nil {
+			if err := errors.Join(a.note(ending), a.noteSignIns(ending)); err != nil {
 				a.o.Log.Warn("when tokens were last used is not noted", "error", err)
 			}
 			return nil
@@ -76,11 +77,15 @@ func (a *Accounts) tend(ctx context.Context, t *tending) {
 	err := a.notice(ctx, t)
 	now := a.o.Now()
 	if err == nil && clock.For(t.noted, noteEvery).Over(now) {
-		err, t.noted = a.note(ctx), now
+		if err, t.noted = a.note(ctx), now; err == nil {
+			err = a.noteSignIns(ctx)
+		}
 	}
 	if err == nil && clock.For(t.swept, sweepEvery).Over(now) {
 		if err, t.swept = a.sweep(ctx), now; err == nil {
-			err = a.sweepKeys(ctx)
+			if err = a.sweepKeys(ctx); err == nil {
+				err = a.sweepSignIns(ctx)
+			}
 		}
 	}
 	switch {

@@ -55,8 +55,12 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	default:
 		return Token{}, identity.Secret{}, ErrForbidden
 	}
+	if own && by.Credential == identity.CredentialIDToken && !a.lasts(by) {
+		// Nobody could be asked who its owner is.
+		return Token{}, identity.Secret{}, fmt.Errorf("%w: people of %s have no access tokens (access_tokens_after_sign_in)", ErrForbidden, n.Owner.Source)
+	}
 	if own {
-		if err := narrow(by, &n); err != nil {
+		if err := a.narrow(by, &n); err != nil {
 			return Token{}, identity.Secret{}, err
 		}
 	} else if a.lends(by) {
@@ -81,6 +85,11 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 		t.ID, t.Created, t.Expires = a.newID(), a.now(), end
 		if own {
 			if t.Parent, err = a.parent(ctx, tx, by); err != nil {
+				return nil, err
+			}
+		}
+		if own && a.lasts(by) {
+			if err := a.keepSignIn(ctx, tx, by.Principal); err != nil {
 				return nil, err
 			}
 		}
@@ -120,14 +129,14 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 }
 
 // narrow gives a token that somebody makes for himself the limits and the end of the credential that he makes it with, and
-// refuses wider ones.
-func narrow(by Actor, n *NewToken) error {
+// refuses wider ones. What is made with an ID token may outlive it where the sign-in counts for longer.
+func (a *Accounts) narrow(by Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
 	} else if !within(by.Principal, n.Limits) {
 		return fmt.Errorf("%w: the token would be wider than the credential that it is made with", ErrForbidden)
 	}
-	if by.Until.IsZero() {
+	if by.Until.IsZero() || a.lasts(by) {
 		return nil
 	}
 	if n.Expires.IsZero() {

@@ -1,0 +1,261 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+)
+
+// people is a service that people sign in to through an issuer, at a time that the test moves.
+type people struct {
+	*folder
+	app    *app.App
+	issuer *issuer
+
+	mu sync.Mutex
+	at time.Time
+}
+
+func (p *people) now() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
+func (p *people) pass(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = p.at.Add(d)
+}
+
+func newPeople(t *testing.T, settings string) *people {
+	t.Helper()
+	p := &people{folder: newFolder(t), issuer: newIssuer(t), at: time.Now().Truncate(time.Second)}
+	var err error
+	if p.app, err = app.New(t.Context(), p.config(settings), app.Options{Now: p.now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closed(t, p.app) })
+	return p
+}
+
+func (p *people) config(settings string) *config.Config {
+	p.Helper()
+	p.write("tidewaiter.yaml", `
+state: sqlite:state.db
+signing: { root: { folder: . } }
+registries: [{ service: r.example.com }]
+listen: [{ address: "127.0.0.1:0" }]
+audit: strict
+identity:
+  - accounts: {}
+  - oidc: { name: sso, issuer: "`+p.issuer.URL+`", audience: us, kind: user, groups: ["sso:{groups}"], claims: [team, level], require: { active: "true" }, `+settings+` }
+policy:
+  rules:
+    - { name: developers, subjects: ["group:sso:dev"], repositories: ["${claims.team}/**"], actions: [pull], when: "claims.level == 7" }
+`)
+	cfg, err := config.Load(filepath.Join(p.dir, "tidewaiter.yaml"), config.Options{})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return cfg
+}
+
+// token is an ID token for five minutes.
+func (p *people) token(changes map[string]any) string {
+	p.Helper()
+	claims := map[string]any{
+		"iss": p.issuer.URL, "aud": "us", "sub": "ann", "groups": []string{"dev"}, "team": "acme", "level": 7, "active": true,
+		"iat": p.now().Unix(), "exp": p.now().Add(5 * time.Minute).Unix(),
+	}
+	for name, v := range changes {
+		claims[name] = v
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: p.issuer.key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	payload, _ := json.Marshal(claims)
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		p.Fatal(err)
+	}
+	raw, err := signed.CompactSerialize()
+	if err != nil {
+		p.Fatal(err)
+	}
+	return raw
+}
+
+// pull asks for a pull of acme/app, and returns what was granted, or the status and what the client is told.
+func (p *people) pull(secret string) string {
+	p.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope=repository:acme/app:pull", nil)
+	r.SetBasicAuth("", secret)
+	return p.answer(r)
+}
+
+func (p *people) answer(r *http.Request) string {
+	w := httptest.NewRecorder()
+	p.app.Handler().ServeHTTP(w, r)
+	var answer struct {
+		Scope  string
+		Errors []struct{ Message string }
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &answer)
+	if len(answer.Errors) > 0 {
+		return fmt.Sprintf("%d %s", w.Code, answer.Errors[0].Message)
+	}
+	return answer.Scope
+}
+
+// make asks for an access token with an ID token.
+func (p *people) make(idToken, name string) (code int, body string) {
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/tokens", strings.NewReader(`{"name": "`+name+`"}`))
+	r.Header.Set("Authorization", "Bearer "+idToken)
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	p.app.Handler().ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+// access makes an access token with an ID token.
+func (p *people) access(idToken, name string) string {
+	p.Helper()
+	code, body := p.make(idToken, name)
+	var made struct{ Secret string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil || made.Secret == "" {
+		p.Fatalf("making an access token: %d %s", code, body)
+	}
+	return made.Secret
+}
+
+// Who signs in with an ID token can have an access token for docker. It lasts for as long as the last sign-in counts, and has the
+// groups and claims of that.
+func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
+	p := newPeople(t, "access_tokens_after_sign_in: 48h")
+	const granted = "repository:acme/app:pull"
+	expect := func(what, secret, want string) {
+		t.Helper()
+		if got := p.pull(secret); got != want {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	access := p.access(p.token(nil), "laptop")
+	expect("at once", access, granted)
+	p.pass(47 * time.Hour)
+	expect("after two days", access, granted)
+	expect("a sign-in with other groups", p.token(map[string]any{"groups": []string{"other"}}), "")
+	p.pass(time.Minute)
+	expect("after that", access, "")
+	expect("a sign-in with the first groups again", p.token(nil), granted)
+	p.pass(47 * time.Hour)
+	expect("two days after that", access, granted)
+	last := p.now().Add(-47 * time.Hour).UTC().Format(time.DateOnly)
+	p.pass(time.Hour + time.Second)
+	expect("when the last sign-in does not count any more", access,
+		"401 the access token is refused: the last sign-in through oidc:sso was on "+last+", and counts for 48h0m0s: sign in again")
+	expect("a sign-in", p.token(nil), granted)
+	p.pass(time.Minute)
+	expect("the same access token", access, granted)
+
+	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active is not as required: it is "false"`)
+	p.pass(time.Minute)
+	expect("after it", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
+	expect("somebody else's that is refused", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active is not as required: it is "false"`)
+	expect("a sign-in that is not", p.token(nil), granted)
+	p.pass(time.Minute)
+	expect("after that one", access, granted)
+	expect("one that has expired", p.token(map[string]any{"exp": p.now().Add(-time.Hour).Unix()}),
+		"401 the ID token is refused: it has expired, at "+p.now().Add(-time.Hour).UTC().Format(time.RFC3339))
+	p.pass(time.Minute)
+	expect("which says nothing about its holder", access, granted)
+
+	if err := p.app.Reload(t.Context(), p.config("access_tokens_after_sign_in: 0s")); err != nil {
+		t.Fatal(err)
+	}
+	p.pass(time.Minute)
+	if got := p.pull(access); !strings.HasPrefix(got, "401 ") {
+		t.Errorf("with the setting taken back: %q", got)
+	}
+	if code, body := p.make(p.token(nil), "another"); code != http.StatusForbidden || !strings.Contains(body, "access_tokens_after_sign_in") {
+		t.Errorf("making one without the setting: %d %s", code, body)
+	}
+}
+
+// What is kept of a sign-in outlives a restart, with the types that the claims have.
+func TestASignInOutlivesARestart(t *testing.T) {
+	p := newPeople(t, "")
+	access := p.access(p.token(nil), "laptop")
+	closed(t, p.app)
+	var err error
+	if p.app, err = app.New(t.Context(), p.config(""), app.Options{Now: p.now}); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.pull(access); got != "repository:acme/app:pull" {
+		t.Errorf("after a restart: %q", got)
+	}
+	p.pass(29 * 24 * time.Hour)
+	if got := p.pull(access); got != "repository:acme/app:pull" {
+		t.Errorf("within the 30 days that are the default: %q", got)
+	}
+	p.pass(24*time.Hour + time.Second)
+	if got := p.pull(access); !strings.Contains(got, "sign in again") {
+		t.Errorf("after them: %q", got)
+	}
+}
+
+// Why a token is refused is in the journal, and so explain has it by the decision's id.
+func TestTheJournalSaysWhyAnIDTokenIsRefused(t *testing.T) {
+	p := newPeople(t, "")
+	refresh := func(secret string) string {
+		form := url.Values{"grant_type": {"refresh_token"}, "service": {"r.example.com"}, "client_id": {"docker"}, "scope": {"repository:acme/app:pull"}, "refresh_token": {secret}}
+		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return p.answer(r)
+	}
+	genuine, header := p.token(nil), "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ."
+	long := header + strings.Repeat("x", 20_000) + ".AAAA"
+	const wrong = "401 the name or the password is wrong"
+	for _, tt := range []struct {
+		what, client, journal string
+		ask                   func() string
+	}{
+		{"for another", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
+			func() string { return p.pull(p.token(map[string]any{"aud": "them"})) }},
+		{"changed on its way", wrong, "unknown or wrong: its signature is wrong", func() string { return p.pull(genuine[:len(genuine)-2] + "AA") }},
+		{"too long", wrong, fmt.Sprintf("unknown or wrong: not looked at: what looks like an ID token has %d bytes, and 16384 are the most", len(long)), func() string { return p.pull(long) }},
+		{"too long, as a refresh token", wrong, fmt.Sprintf("unknown or wrong: not looked at: what looks like an ID token has %d bytes, and 16384 are the most", len(long)), func() string { return refresh(long) }},
+		{"as a refresh token, and expired", "401 the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z",
+			func() string { return refresh(p.token(map[string]any{"exp": 1764500000})) }},
+	} {
+		if got := tt.ask(); got != tt.client {
+			t.Errorf("%s: the client is told %q, want %q", tt.what, got, tt.client)
+		}
+		var e journal.Entry
+		for next, err := range p.app.Journal().Read(t.Context(), 0) {
+			if e = next; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if e.Decision == nil || e.Decision.Refused != tt.journal {
+			t.Errorf("%s: the journal has %+v, want %q", tt.what, e.Decision, tt.journal)
+		}
+	}
+	if got := refresh(genuine); got != "repository:acme/app:pull" {
+		t.Errorf("an ID token as a refresh token: %q", got)
+	}
+}

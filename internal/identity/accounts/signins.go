@@ -1,0 +1,210 @@
+package accounts
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// An issuer of ID tokens cannot be asked about somebody who is not signing in. So that people of one can have
+// access tokens, their last sign-in is kept: when it was, and with which groups and claims. It stands for
+// them until Options.SignInLasts is over, and is kept only of those who have tokens.
+
+// signInEvery is how exactly it is known when somebody signed in last.
+const signInEvery = time.Minute
+
+// signIn is what is not yet written of a person's last sign-in.
+type signIn struct {
+	principal *policy.Principal // nil: it was refused
+	at        time.Time
+	written   bool
+}
+
+// person is somebody of another source.
+type person struct{ source, id string }
+
+// SignedIn notes that somebody signed in with an ID token. It is written with the next batch.
+func (a *Accounts) SignedIn(p *policy.Principal) {
+	a.noteSignIn(person{p.Source, p.ID}, signIn{principal: p, at: a.o.Now()})
+}
+
+// SignInRefused notes that a person of a source tried to sign in with a genuine ID token and is not let in any
+// more. Their tokens are refused until they sign in again.
+func (a *Accounts) SignInRefused(source, id string) {
+	a.noteSignIn(person{source, id}, signIn{at: a.o.Now()})
+}
+
+func (a *Accounts) noteSignIn(who person, s signIn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last, known := a.signIns[who]
+	if known && last.principal == s.principal && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
+		return // of one ID token, which is remembered
+	}
+	if known || len(a.signIns) < maxTouched {
+		a.signIns[who] = s
+	}
+}
+
+// LastSignIn returns who somebody was when they last signed in: by id, or by name if id is "". It is
+// identity.ErrUnknown where no sign-in is known, and an identity.DisabledError where the last one does not
+// count any more.
+func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
+	var s signIn
+	known := false
+	if id != "" {
+		a.mu.Lock()
+		s, known = a.signIns[person{source, id}]
+		known = known && !s.written // what is written may be older than what another process has written
+		a.mu.Unlock()
+	}
+	if !known {
+		var err error
+		if s, err = a.findSignIn(ctx, source, name, id); err != nil {
+			return nil, err
+		}
+	}
+	lasts := a.o.SignInLasts(source)
+	switch {
+	case lasts <= 0:
+		return nil, identity.ErrUnknown
+	case s.principal == nil:
+		return nil, &identity.DisabledError{Told: true, Why: "the last sign-in through " + source + " was refused: sign in again"}
+	case a.o.Now().After(s.at.Add(lasts)):
+		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and counts for %s: sign in again",
+			source, s.at.UTC().Format(time.DateOnly), lasts)}
+	}
+	return s.principal, nil
+}
+
+// keptSignIn is what is written of a principal.
+type keptSignIn struct {
+	Groups []string       `json:"groups,omitempty"`
+	Claims map[string]any `json:"claims,omitempty"`
+}
+
+func (a *Accounts) findSignIn(ctx context.Context, source, name, id string) (signIn, error) {
+	var who, text string
+	var when int64
+	err := a.o.DB.Read().QueryRowContext(ctx, `
+		SELECT id, name, who, signed_in FROM sign_ins WHERE source = $1 AND (id = $2 OR $2 = '' AND name = $3)
+		ORDER BY signed_in DESC, id LIMIT 1`, source, id, name).Scan(&who, &name, &text, &when)
+	if errors.Is(err, sql.ErrNoRows) {
+		return signIn{}, identity.ErrUnknown
+	}
+	if err != nil {
+		return signIn{}, fmt.Errorf("looking up a sign-in: %w", err)
+	}
+	if when == 0 {
+		return signIn{}, nil
+	}
+	var kept keptSignIn
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.UseNumber()
+	err = d.Decode(&kept)
+	claims, bad := policy.CanonicalClaims(kept.Claims)
+	if err == nil && bad != "" {
+		err = fmt.Errorf("the claim %s cannot be read", bad)
+	}
+	if err != nil { // with fewer groups or claims, a deny would be skipped
+		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
+	}
+	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: kept.Groups, Claims: claims}
+	return signIn{principal: p.Indexed(), at: at(when)}, nil
+}
+
+// lasts reports whether what the actor makes with an ID token may outlive it.
+func (a *Accounts) lasts(by Actor) bool {
+	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && a.o.SignInLasts(by.Principal.Source) > 0
+}
+
+// keepSignIn writes the sign-in of somebody who makes a token with it.
+func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Principal) error {
+	text, err := json.Marshal(keptSignIn{p.Groups, p.Claims})
+	if err != nil {
+		return fmt.Errorf("keeping a sign-in: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, who = excluded.who, signed_in = excluded.signed_in`,
+		p.Source, p.ID, p.Name, string(text), ms(a.o.Now()))
+	return err
+}
+
+// noteSignIns writes the sign-ins of those who have tokens.
+func (a *Accounts) noteSignIns(ctx context.Context) error {
+	a.mu.Lock()
+	var due []person
+	for who, s := range a.signIns {
+		if !s.written {
+			due = append(due, who)
+		} else if a.o.Now().Sub(s.at) >= signInEvery {
+			delete(a.signIns, who)
+		}
+	}
+	pending := make(map[person]signIn, len(due))
+	for _, who := range due {
+		pending[who] = a.signIns[who]
+	}
+	a.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	err := a.write(ctx, "", func(tx *sql.Tx) error {
+		for who, s := range pending {
+			var err error
+			if s.principal == nil {
+				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = 0 WHERE source = $1 AND id = $2", who.source, who.id)
+			} else {
+				var text []byte
+				if text, err = json.Marshal(keptSignIn{s.principal.Groups, s.principal.Claims}); err == nil {
+					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5",
+						s.principal.Name, string(text), ms(s.at), who.source, who.id)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("noting when people signed in: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for who, s := range pending {
+		if a.signIns[who] == s {
+			s.written = true
+			a.signIns[who] = s
+		}
+	}
+	return nil
+}
+
+// sweepSignIns removes the sign-ins of people who have no tokens any more.
+func (a *Accounts) sweepSignIns(ctx context.Context) error {
+	// Not of those who have just signed in: they may be making one.
+	const unowned = `FROM sign_ins WHERE signed_in < $1 AND NOT EXISTS (
+		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
+	before := ms(a.o.Now().Add(-time.Hour))
+	ids, err := store.Texts(ctx, a.o.DB.Read(), "SELECT id "+unowned+" LIMIT 1", before)
+	if err == nil && len(ids) > 0 {
+		err = a.write(ctx, "", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "DELETE "+unowned, before)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("removing sign-ins: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package accounts_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+const sso = "oidc:sso"
+
+// signedIn is a source that knows people by their last sign-in.
+type signedIn struct{ of func() *accounts.Accounts }
+
+func (s signedIn) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+	return identity.Verified{}, identity.ErrUnknown
+}
+
+func (s signedIn) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+	return s.of().LastSignIn(ctx, sso, name, id)
+}
+
+// withPeople adds the source to a house: sign-ins count for a day.
+func (h *house) withPeople() {
+	h.t.Helper()
+	h.options.SignInLasts = func(source string) time.Duration {
+		if source == sso {
+			return 24 * time.Hour
+		}
+		return 0
+	}
+	var err error
+	if h.Accounts, err = accounts.Open(h.options); err != nil {
+		h.t.Fatal(err)
+	}
+	h.chain = identity.NewChain(identity.Options{Sources: []identity.Source{
+		{Name: accounts.Source, Authenticator: h.Accounts, Kinds: accounts.Kinds()},
+		{Name: sso, Authenticator: signedIn{func() *accounts.Accounts { return h.Accounts }}, Remote: true, Kinds: []identity.Kind{identity.IDToken}},
+	}})
+}
+
+func ann(groups ...string) *policy.Principal {
+	return &policy.Principal{Kind: policy.User, Source: sso, Name: "ann", ID: "https://sso.example.com#1", Groups: groups,
+		Claims: map[string]any{"level": json.Number("7"), "flag": true, "list": []any{"a", json.Number("1.5")}}}
+}
+
+// byIDToken is somebody who shows an ID token of five minutes.
+func (h *house) byIDToken(p *policy.Principal) accounts.Actor {
+	return accounts.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.clock.Now().Add(5 * time.Minute)}
+}
+
+// What somebody makes with an ID token lasts as long as their sign-in counts, has the groups and claims of the last one, and
+// goes with a sign-in that is refused.
+func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.withPeople()
+		tend := h.Tend(t.Context())
+		_, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		access := shown("", secret.Reveal())
+		written := func() { // as Run does it
+			h.clock.add(5 * time.Second)
+			tend()
+		}
+		expect := func(what string, want *policy.Principal) {
+			t.Helper()
+			v, err := h.chain.Authenticate(t.Context(), access)
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+				return
+			}
+			if diff := cmp.Diff(want, v.Principal, cmpopts.IgnoreUnexported(policy.Principal{})); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		refused := func(what, why string) {
+			t.Helper()
+			_, err := h.chain.Authenticate(t.Context(), access)
+			explained, ok := errors.AsType[*identity.ExplainedError](err)
+			if !ok || !errors.Is(err, identity.ErrRejected) || explained.What != "the access token" || !strings.Contains(explained.Reason, why) || !strings.HasSuffix(explained.Reason, "sign in again") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		expect("at once", ann("dev"))
+		h.clock.add(24*time.Hour - 10*time.Second)
+		expect("after a day", ann("dev"))
+		h.clock.add(11 * time.Second)
+		refused("after more than a day", "the last sign-in through oidc:sso was on 2026-11-23, and counts for 24h0m0s")
+
+		for _, kept := range []bool{false, true} {
+			h.clock.add(time.Minute)
+			h.SignedIn(ann("ops"))
+			if kept {
+				written()
+			}
+			expect("after another sign-in", ann("ops"))
+			h.SignInRefused(sso, ann().ID)
+			if kept {
+				written()
+			}
+			refused("after one that was refused", "the last sign-in through oidc:sso was refused")
+			h.SignedIn(ann("dev"))
+			if kept {
+				written()
+			}
+			expect("after one that was not", ann("dev"))
+		}
+		renamed := ann("dev")
+		renamed.Name = "anna"
+		h.SignedIn(renamed)
+		expect("under another name", renamed)
+		written()
+		if p, err := h.LastSignIn(t.Context(), sso, "anna", ""); err != nil || p.ID != renamed.ID {
+			t.Errorf("by name: %v %v", p, err)
+		}
+		if _, err := h.LastSignIn(t.Context(), sso, "ann", ""); !errors.Is(err, identity.ErrUnknown) {
+			t.Errorf("by the name of before: %v", err)
+		}
+
+		// Others share the database.
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := other.LastSignIn(t.Context(), sso, "", renamed.ID); err != nil || p.Name != "anna" {
+			t.Errorf("another process: %v %v", p, err)
+		}
+
+		if _, err := h.RevokeAll(t.Context(), operator, accounts.OwnerOf(renamed), ""); err != nil {
+			t.Fatal(err)
+		}
+		h.clock.add(2 * time.Hour)
+		tend()
+		if _, err := other.LastSignIn(t.Context(), sso, "", renamed.ID); !errors.Is(err, identity.ErrUnknown) {
+			t.Errorf("the sign-in of somebody without tokens is kept: %v", err)
+		}
+	})
+}
+
+// Nothing is kept of people who have no tokens, and they have none where their sign-ins do not count.
+func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.withPeople()
+		tend := h.Tend(t.Context())
+		h.SignedIn(ann("dev"))
+		h.clock.add(time.Minute)
+		tend()
+		if _, err := h.LastSignIn(t.Context(), sso, "ann", ""); !errors.Is(err, identity.ErrUnknown) {
+			t.Errorf("%v", err)
+		}
+		other := ann("dev")
+		other.Source = "oidc:other"
+		_, _, err := h.AddToken(t.Context(), h.byIDToken(other), accounts.NewToken{Name: "laptop"})
+		is(t, "of a source whose sign-ins do not count", err, accounts.ErrForbidden)
+		job := ann()
+		job.Kind = policy.Workload
+		_, _, err = h.AddToken(t.Context(), h.byIDToken(job), accounts.NewToken{Name: "laptop"})
+		is(t, "of a job", err, accounts.ErrForbidden)
+
+		// The end that somebody asks for counts, and what they make with such a token does not outlast it.
+		end := h.clock.Now().Add(time.Hour)
+		made, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "hour", Expires: end})
+		if err != nil || !made.Expires.Equal(end) {
+			t.Fatalf("%v %v", made.Expires, err)
+		}
+		child, _, err := h.AddToken(t.Context(), h.as(shown("", secret.Reveal())), accounts.NewToken{Name: "child"})
+		if err != nil || !child.Expires.Equal(end) || child.Parent != made.ID {
+			t.Errorf("%+v %v", child, err)
+		}
+	})
+}
+
+// A sign-in that cannot be read lets nobody in with fewer groups, and one that is not written is tried again.
+func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.withPeople()
+		tend := h.Tend(t.Context())
+		_, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.clock.add(2 * time.Minute)
+		failing := true
+		h.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				if failing {
+					return errors.New("disk full")
+				}
+				return real(ctx, topic, f)
+			}
+		})
+		h.SignedIn(ann("ops"))
+		tend()
+		failing = false
+		h.clock.add(5 * time.Second)
+		tend()
+		other, err := accounts.Open(h.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := other.LastSignIn(t.Context(), sso, "", ann().ID); err != nil || len(p.Groups) != 1 || p.Groups[0] != "ops" {
+			t.Errorf("what failed to be written is lost: %+v %v", p, err)
+		}
+
+		for _, text := range []string{"", "{", `{"claims":{"n":1e999}}`} {
+			err := h.db.Write(t.Context(), "", func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(t.Context(), "UPDATE sign_ins SET who = $1", text)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.chain.Authenticate(t.Context(), shown("", secret.Reveal())); err == nil || errors.Is(err, identity.ErrRejected) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
+}
