@@ -263,6 +263,52 @@ func TestOtherNamesHaveOtherForms(t *testing.T) {
 	})
 }
 
+func TestCanonicalParts(t *testing.T) {
+	for _, tt := range []struct {
+		text, want string
+		sure       bool
+	}{
+		{"CN=Ops", "cn=ops", true},
+		{"CN=", "cn=", true},
+		{"cn=Team ", "cn=team ", true},
+		{",OU=Groups,DC=example,DC=com", ",ou=groups,dc=example,dc=com", true},
+		{"Team, OU = Groups ; DC=Example", "team,ou=groups,dc=example", true},
+		{`CN=Ops\2C EU`, `cn=ops\, eu`, true},
+		{"2.5.4.11=Groups,", "ou=groups,", true},
+		{"CN=a+UID=b,O", "cn=a+uid=b,o", true},
+		{"Boss,ou=x", "Boss,ou=x", true}, // of a type that may not ignore case
+		{"employeeType=Boss,OU=x", "employeetype=Boss,ou=x", true},
+		{"Ops", "", false},
+		{"Team=Ops", "", false},
+		{"a,b,CN=c", "", false},
+		{"A team, CN", "", false},
+		{`CN="Ops, EU"`, "", false},
+		{`CN=a\`, "", false},
+		{"", "", false},
+	} {
+		got, sure := dn.CanonicalPart(tt.text)
+		if sure != tt.sure || sure && got != tt.want {
+			t.Errorf("%q: got %q %t, want %q %t", tt.text, got, sure, tt.want, tt.sure)
+		}
+	}
+}
+
+// A part of a canonical name is never taken for another spelling: it is found in that name.
+func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := drawName(t, "name")
+		text := []rune(dn.Canonical(spell(rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), name)))
+		if d, err := dn.Parse(string(text)); err != nil || d.String() != string(text) {
+			return // too short to be surely a name
+		}
+		from := rapid.IntRange(0, len(text)).Draw(t, "from")
+		part := string(text[from:rapid.IntRange(from, len(text)).Draw(t, "to")])
+		if got, sure := dn.CanonicalPart(part); sure && got != part {
+			t.Fatalf("%q of %q is taken for %q", part, string(text), got)
+		}
+	})
+}
+
 func FuzzCanonical(f *testing.F) {
 	for _, text := range []string{
 		"cn=ops,dc=com", `CN=a\2Cb,DC=com`, `cn="a,b";dc=com`, "cn=#0c0161,dc=com", "a+b=c,dc=x", "cn=a+uid=1,dc=com", `cn=\`, "cn=#", `cn="`, "==,=", "oid.1.2=a,dc=b",

@@ -1,6 +1,7 @@
 package dockerauth
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,7 +137,15 @@ func celText(name string, l literal) string {
 	case accounts:
 		return name + equals + "user"
 	}
-	if values := l.values(); len(values) > 1 {
+	values := l.values()
+	if name == "user" && slices.ContainsFunc(values, directoryName) { // == would take every spelling of the name
+		var exact []string
+		for _, v := range values {
+			exact = append(exact, regexp.QuoteMeta(v))
+		}
+		return notTo + name + ".matches(" + quoted(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
+	}
+	if len(values) > 1 {
 		return celIn(notTo, name, values)
 	}
 	return name + equals + quoted(l.text)

@@ -3,6 +3,7 @@ package when
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
+// comparedNames are the comparisons with names, by id: whether the left and the right operand may be in another spelling than
+// the canonical one; nil: there are none.
+type comparedNames map[int64][2]bool
+
 // checker finds what CEL takes and a rule must not have.
 type checker struct {
 	*language
@@ -23,18 +28,19 @@ type checker struct {
 	ast    *ast.AST
 	errors Errors
 
-	groups []string // the names that stand for one group of who asks, in what is being looked at
+	locals []local // the variables of the macros around the expression that is visited
+	names  comparedNames
 }
 
-// check looks at a condition whose syntax and types are right.
-func (l *language) check(text string, checked *cel.Ast) Errors {
+// check looks at a condition whose syntax and types are right, and returns the comparisons with names in it.
+func (l *language) check(text string, checked *cel.Ast) (comparedNames, Errors) {
 	c := checker{language: l, text: text, ast: checked.NativeRep()}
 	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) {
 		c.errors = append(c.errors, wrongResult(c.ast, out))
 	}
 	c.visit(c.ast.Expr(), 0)
 	slices.SortStableFunc(c.errors, byPlace)
-	return c.errors
+	return c.names, c.errors
 }
 
 func wrongResult(a *ast.AST, out *cel.Type) *Error {
@@ -54,17 +60,20 @@ func (c *checker) visit(e ast.Expr, nested int) {
 			c.problem(e.ID(), "", "all, exists, exists_one and filter stand within each other %d times; the limit is %d", nested, maxNested)
 			return
 		}
-		if loop := e.AsComprehension(); c.areGroups(loop.IterRange()) {
-			c.groups = append(c.groups, loop.IterVar())
-			defer func() { c.groups = c.groups[:len(c.groups)-1] }()
-		}
+		loop := e.AsComprehension()
+		c.visit(loop.IterRange(), nested)
+		c.locals = append(c.locals, local{loop.IterVar(), c.areGroups(loop.IterRange())})
+		defer func() { c.locals = c.locals[:len(c.locals)-1] }()
 	case ast.CallKind:
 		c.call(e.AsCall())
 		c.compared(e)
-		c.spelled(e.AsCall())
+		c.spelled(e)
+		c.comparison(e)
 	}
-	for _, child := range children(e) {
-		c.visit(child, nested)
+	for i, child := range children(e) {
+		if i > 0 || e.Kind() != ast.ComprehensionKind { // the range was looked at
+			c.visit(child, nested)
+		}
 	}
 }
 
@@ -101,49 +110,113 @@ func (c *checker) call(call ast.CallExpr) {
 	}
 }
 
-// spelled finds distinguished names that are compared with groups and are in another spelling than the canonical one, which
-// groups have: no group ever is what they say, so that a deny would be skipped in silence. Only in "…" in groups any will do.
-func (c *checker) spelled(call ast.CallExpr) {
-	args := call.Args()
-	if len(args) != 2 {
+// spelled finds texts that are looked for in groups, and that no group has: parts of distinguished names in another spelling
+// than the canonical one, which groups have in conditions. A deny with one would be skipped in silence. ==, != and in take any
+// spelling (see comparison), but for the keys of a map.
+func (c *checker) spelled(e ast.Expr) {
+	call := e.AsCall()
+	parts := children(e)
+	if len(parts) != 2 {
 		return
 	}
 	switch call.FunctionName() {
-	case operators.Equals, operators.NotEquals:
-		for i, arg := range args {
-			if other := args[1-i]; c.isGroup(arg) {
-				c.spelling(other)
-			} else if c.areGroups(arg) && other.Kind() == ast.ListKind {
-				c.spelling(other.AsList().Elements()...)
+	case overloads.StartsWith, overloads.EndsWith, overloads.Contains:
+		for i, part := range parts {
+			if c.isGroup(part) {
+				c.spelling(parts[1-i])
 			}
 		}
+	case overloads.Matches:
+		if c.isGroup(parts[0]) {
+			c.patternSpelling(parts[1])
+		}
 	case operators.In:
-		switch {
-		case c.isGroup(args[0]) && (args[1].Kind() == ast.ListKind || args[1].Kind() == ast.MapKind):
-			c.spelling(children(args[1])...)
-		case c.areGroups(args[1]) && !isGroups(args[1]):
-			c.spelling(args[0])
+		if !c.isName(parts[0]) || parts[1].Kind() != ast.MapKind {
+			return
+		}
+		for _, entry := range parts[1].AsMap().Entries() {
+			key := entry.AsMapEntry().Key()
+			text, _ := textOf(key)
+			if _, sure := dn.CanonicalPart(text); sure {
+				c.problem(key.ID(), "", "keys of a map are compared as they are written, and %.80q has other spellings: write a list", text)
+			}
 		}
 	}
 }
 
-func (c *checker) spelling(texts ...ast.Expr) {
-	for _, e := range texts {
-		if text, ok := textOf(e); ok && dn.Canonical(text) != text {
-			c.problem(e.ID(), strconv.Quote(dn.Canonical(text)), "no group is called %.80q here: distinguished names have one spelling in groups", text)
-		}
+func (c *checker) spelling(e ast.Expr) {
+	text, _ := textOf(e)
+	if canonical, sure := dn.CanonicalPart(text); sure && canonical != text {
+		c.problem(e.ID(), strconv.Quote(canonical), neverFound, text)
 	}
 }
 
-// isGroups reports whether an expression is groups itself, in which any spelling is found.
-func isGroups(e ast.Expr) bool {
+const neverFound = "%.80q is in no group here: distinguished names have one spelling in groups, in lower case and without spaces beside commas"
+
+// patternSpelling is spelling for a pattern, of what it has as plain text.
+func (c *checker) patternSpelling(e ast.Expr) {
+	pattern, _ := textOf(e)
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return // call reports it
+	}
+	suggestion := "(?i)" + pattern
+	var wrong []string
+	var visit func(*syntax.Regexp)
+	visit = func(r *syntax.Regexp) {
+		if text := string(r.Rune); r.Op == syntax.OpLiteral {
+			canonical, sure := dn.CanonicalPart(text)
+			switch same := strings.EqualFold(canonical, text); {
+			case !sure || canonical == text || same && r.Flags&syntax.FoldCase != 0:
+			case same:
+				wrong = append(wrong, text)
+			default:
+				wrong, suggestion = append(wrong, text), ""
+			}
+		}
+		for _, sub := range r.Sub {
+			visit(sub)
+		}
+	}
+	visit(parsed)
+	if len(wrong) == 0 {
+		return
+	}
+	if suggestion != "" {
+		suggestion = strconv.Quote(suggestion)
+	}
+	c.problem(e.ID(), suggestion, neverFound, wrong[0])
+}
+
+// local is the variable of a macro like exists.
+type local struct {
+	name  string
+	group bool // it is one group of the principal
+}
+
+// find returns the innermost variable of a macro that has a name.
+func (c *checker) find(name string) (local, bool) {
+	for i := len(c.locals) - 1; i >= 0; i-- {
+		if c.locals[i].name == name {
+			return c.locals[i], true
+		}
+	}
+	return local{}, false
+}
+
+// isGlobal reports whether an expression is a variable of the request, which no macro's hides.
+func (c *checker) isGlobal(e ast.Expr, variable string) bool {
 	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == overloads.TypeConvertDyn && len(e.AsCall().Args()) == 1 {
-		return isGroups(e.AsCall().Args()[0])
+		return c.isGlobal(e.AsCall().Args()[0], variable)
 	}
-	return e.Kind() == ast.IdentKind && e.AsIdent() == varGroups
+	if e.Kind() != ast.IdentKind || e.AsIdent() != variable {
+		return false
+	}
+	_, hidden := c.find(variable)
+	return !hidden
 }
 
-// areGroups reports whether an expression is a list with groups of who asks.
+// areGroups reports whether an expression is a list with groups of the principal.
 func (c *checker) areGroups(e ast.Expr) bool {
 	switch e.Kind() {
 	case ast.ComprehensionKind:
@@ -153,19 +226,48 @@ func (c *checker) areGroups(e ast.Expr) bool {
 			return slices.ContainsFunc(e.AsCall().Args(), c.areGroups)
 		}
 	}
-	return isGroups(e)
+	return c.isGlobal(e, varGroups)
 }
 
-// isGroup reports whether an expression is one group of who asks.
+// isName reports whether an expression is the name of the principal, or of one of its groups.
+func (c *checker) isName(e ast.Expr) bool { return c.isGlobal(e, varUser) || c.isGroup(e) }
+
+// isGroup reports whether an expression is one group of the principal.
 func (c *checker) isGroup(e ast.Expr) bool {
 	switch e.Kind() {
 	case ast.IdentKind:
-		return slices.Contains(c.groups, e.AsIdent())
+		l, ok := c.find(e.AsIdent())
+		return ok && l.group
 	case ast.CallKind:
 		call := e.AsCall()
-		return call.FunctionName() == operators.Index && len(call.Args()) == 2 && c.areGroups(call.Args()[0])
+		switch {
+		case call.FunctionName() == operators.Index && len(call.Args()) == 2:
+			return c.areGroups(call.Args()[0])
+		case call.FunctionName() == overloads.TypeConvertDyn && len(call.Args()) == 1:
+			return c.isGroup(call.Args()[0])
+		}
 	}
 	return false
+}
+
+// comparison notes whether ==, != or in compares names. Distinguished names are equal there however they are spelled, as in the
+// subjects of rules.
+func (c *checker) comparison(e ast.Expr) {
+	call := e.AsCall()
+	switch call.FunctionName() {
+	case operators.Equals, operators.NotEquals, operators.In:
+		if !slices.ContainsFunc(call.Args(), func(arg ast.Expr) bool { return c.isName(arg) || c.areGroups(arg) }) {
+			return
+		}
+		var other [2]bool
+		for i, arg := range call.Args() {
+			other[i] = !c.isGroup(arg) && !c.isGlobal(arg, varGroups)
+		}
+		if c.names == nil {
+			c.names = make(comparedNames)
+		}
+		c.names[e.ID()] = other
+	}
 }
 
 // problem notes a mistake in the part of the text that the expression is.

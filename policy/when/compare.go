@@ -184,9 +184,6 @@ func within(id int64, value, all ref.Val) ref.Val {
 		}
 		return types.False
 	case traits.Lister:
-		if _, ok := all.(*groupList); ok && kindOf(value) == Text {
-			value = anySpelling(value)
-		}
 		var result ref.Val = types.False
 		for it := all.Iterator(); it.HasNext() == types.True; {
 			switch same := equal(id, value, it.Next()); {
@@ -207,6 +204,8 @@ type comparison struct {
 	left, right interpreter.InterpretableV2
 	compare     func(id int64, left, right ref.Val) ref.Val
 	not         bool
+
+	spellLeft, spellRight bool // the operand is, or is compared with, a name that may have another spelling
 }
 
 // ID is part of interpreter.Interpretable.
@@ -227,6 +226,12 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if types.IsUnknownOrError(right) {
 		return right
 	}
+	if c.spellLeft {
+		left, _ = anySpelling(left)
+	}
+	if c.spellRight {
+		right, _ = anySpelling(right)
+	}
 	result := c.compare(c.call.ID(), left, right)
 	if same, ok := result.(types.Bool); ok && c.not {
 		result = !same
@@ -237,8 +242,8 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return result
 }
 
-// strict replaces the comparisons in a plan whose operands could have different types.
-func strict(a *ast.AST) cel.ProgramOption {
+// strict replaces the comparisons in a plan whose operands could have different types, and those with names.
+func strict(a *ast.AST, names comparedNames) cel.ProgramOption {
 	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
 		if !ok || len(call.Args()) != 2 {
@@ -254,11 +259,30 @@ func strict(a *ast.AST) cel.ProgramOption {
 		default:
 			return i, nil
 		}
-		if isNull(c.left) || isNull(c.right) || known(a.GetType(c.left.ID())) && known(a.GetType(c.right.ID())) {
+		named := names[call.ID()]
+		leftChanged, rightChanged := false, false
+		c.left, c.spellLeft, leftChanged = spelled(c.left, named[0])
+		c.right, c.spellRight, rightChanged = spelled(c.right, named[1])
+		respelled := c.spellLeft || c.spellRight || leftChanged || rightChanged
+		if isNull(c.left) || isNull(c.right) || !respelled && known(a.GetType(c.left.ID())) && known(a.GetType(c.right.ID())) {
 			return i, nil // whether it is null can be asked of anything
 		}
 		return c, nil
 	})
+}
+
+// spelled brings an operand that may be in another spelling into the canonical one, if it is constant: once, and not for each
+// request. later is true of any other operand.
+func spelled(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
+	constant, ok := operand.(interpreter.InterpretableConst)
+	if !other || !ok {
+		return operand, other, false
+	}
+	value, changed := anySpelling(constant.Value())
+	if changed {
+		operand = interpreter.NewConstValue(operand.ID(), value)
+	}
+	return operand, false, changed
 }
 
 func isNull(i interpreter.Interpretable) bool {

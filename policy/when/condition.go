@@ -25,8 +25,8 @@ type condition struct {
 	traced  func() (cel.Program, error) // keeps the values of the parts, for Explain
 }
 
-// program makes a checked text ready to be evaluated. The error is Errors.
-func (l *language) program(text string, checked *cel.Ast) (*condition, error) {
+// program makes a checked text ready to be evaluated. names are the comparisons with names in it. The error is Errors.
+func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usual{})
 	if err != nil {
 		return nil, tooMuch("the condition's cost cannot be estimated: %v", err)
@@ -36,7 +36,7 @@ func (l *language) program(text string, checked *cel.Ast) (*condition, error) {
 	}
 	c := &condition{text: text, ast: checked.NativeRep()}
 	c.constant = asksNothing(c.ast)
-	compared := strict(c.ast)
+	compared := strict(c.ast, names)
 	c.counted = sync.OnceValues(func() (cel.Program, error) {
 		return l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})

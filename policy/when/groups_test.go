@@ -3,10 +3,12 @@ package when_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
+	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func TestNamesOfADirectoryInConditions(t *testing.T) {
@@ -31,6 +33,21 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 		{`claims.dns.exists(d, d in groups)`, "cn=ops,dc=com", true},
 		{`claims.dn in groups`, "cn=ops,dc=org", false},
 		{`"Team=Ops,Env=Prod" in groups`, "team=ops,env=prod", false},
+		{`groups.exists(g, g == "CN=Ops,DC=com")`, "cn=ops, dc=com", true},
+		{`groups.all(g, "CN=Ops,DC=com" != g)`, "cn=ops, dc=com", false},
+		{`groups.exists(g, g in ["ops", "CN=Ops,DC=com"])`, "cn=ops, dc=com", true},
+		{`size(groups.filter(g, g == "CN=Ops,DC=com")) > 0`, "cn=ops, dc=com", true},
+		{`"CN=Ops,DC=com" in groups.filter(g, g != "x")`, "cn=ops, dc=com", true},
+		{`"CN=Ops,DC=com" in groups + ["y"]`, "cn=ops, dc=com", true},
+		{`"CN=Ops,DC=com" in ["CN=ops, DC=com"] + groups`, "y", true},
+		{`groups == ["x", "CN=Ops,DC=com"]`, "cn=ops, dc=com", true},
+		{`groups[1] != "CN=Ops,DC=com"`, "cn=ops, dc=com", false},
+		{`groups.filter(g, true).exists(h, h == "CN=Ops,DC=com")`, "cn=ops, dc=com", true},
+		{`groups.exists(g, g == claims.dn)`, "cn=ops,dc=com", true},
+		{`groups.exists(g, claims.dns.exists(d, d == g))`, "cn=ops,dc=com", true},
+		{`groups.exists(g, g in claims.dns)`, "cn=ops,dc=com", true},
+		{`groups.exists(g, g.startsWith("cn=ops,"))`, "CN=Ops,DC=com", true},
+		{`groups.exists(g, g.matches("(?i)^CN=O.*,DC=com$"))`, "CN=Ops,DC=com", true},
 	} {
 		c, err := when.NewCompiler().Compile(tt.condition)
 		if err != nil {
@@ -49,36 +66,88 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 	}
 }
 
-// A distinguished name in another spelling than that of groups equals none of them: a deny with it would be skipped.
-func TestNamesOfADirectoryThatNoGroupHas(t *testing.T) {
+// A part of a distinguished name in another spelling than that of names is found in none: a deny with it would be skipped.
+func TestPartsOfNamesThatNoNameHas(t *testing.T) {
 	for _, tt := range []struct {
-		condition string
-		column    int // 0: there is no mistake
+		condition, suggestion string // "": there is no mistake
+		column                int
 	}{
-		{`groups.exists(g, g == "CN=Ops,DC=com")`, 23},
-		{`groups.all(g, "CN=Ops,DC=com" != g)`, 15},
-		{`groups.exists(g, g in ["ops", "CN=Ops,DC=com"])`, 31},
-		{`groups.exists(g, g in {"CN=Ops,DC=com": true})`, 24},
-		{`size(groups.filter(g, g == "CN=Ops,DC=com")) > 0`, 28},
-		{`"CN=Ops,DC=com" in groups.filter(g, g != "x")`, 1},
-		{`"CN=Ops,DC=com" in groups + ["x"]`, 1},
-		{`groups == ["CN=Ops,DC=com"]`, 12},
-		{`groups[0] != "CN=Ops,DC=com"`, 14},
-		{`groups.filter(g, true).exists(h, h == "CN=Ops,DC=com")`, 39},
-		{`groups.exists(g, g == "cn=ops,dc=com")`, 0},
-		{`groups.exists(g, g == "Ops")`, 0},
-		{`"CN=Ops,DC=com" in groups`, 0},
-		{`"CN=Ops,DC=com" in dyn(groups)`, 0},
-		{`claims.dn == "CN=Ops,DC=com"`, 0},
-		{`claims.dns.exists(g, g == "CN=Ops,DC=com")`, 0},
-		{`groups.exists(g, g == "x") && claims.dns.exists(g, g == "CN=Ops,DC=com")`, 0},
+		{`groups.exists(g, g.startsWith("CN=Team-"))`, `"cn=team-"`, 31},
+		{`groups.exists(g, g.endsWith(",OU=Groups,DC=com"))`, `",ou=groups,dc=com"`, 29},
+		{`groups.all(g, !g.contains("ou=Admins"))`, `"ou=admins"`, 27},
+		{`groups.exists(g, g.contains(", ou=admins"))`, `",ou=admins"`, 29},
+		{`groups.exists(g, "CN=Ops,DC=com".contains(g))`, `"cn=ops,dc=com"`, 18},
+		{`groups.filter(g, true).exists(h, h.startsWith("CN="))`, `"cn="`, 47},
+		{`groups[0].startsWith("CN=")`, `"cn="`, 22},
+		{`groups.exists(g, g.matches("^CN=(a|b),OU=x"))`, `"(?i)^CN=(a|b),OU=x"`, 28},
+		{`groups.exists(g, matches(g, "^CN=a"))`, `"(?i)^CN=a"`, 29},
+		{`groups.exists(g, g.startsWith("cn=team-"))`, "", 0},
+		{`groups.exists(g, g.startsWith("Team-"))`, "", 0},
+		{`groups.exists(g, g.contains("Team=Ops"))`, "", 0},
+		{`groups.exists(g, g.matches("(?i)^CN=Team-"))`, "", 0},
+		{`groups.exists(g, g.matches("^cn=team-[A-Z]"))`, "", 0},
+		{`claims.dn.startsWith("CN=")`, "", 0},
+		{`user.startsWith("CN=")`, "", 0},
+		{`claims.dns.exists(g, g.startsWith("CN="))`, "", 0},
+		{`claims.dns.exists(user, user.startsWith("CN="))`, "", 0},
+		{`groups.exists(g, g == "x") && claims.dns.exists(g, g.startsWith("CN="))`, "", 0},
 	} {
 		_, err := when.NewCompiler().Compile(tt.condition)
 		mistakes, _ := errors.AsType[when.Errors](err)
 		switch {
-		case tt.column == 0 && err == nil:
-		case len(mistakes) != 1 || mistakes[0].Column != tt.column || mistakes[0].Suggestion != `"cn=ops,dc=com"`:
-			t.Errorf("%s: %v, want column %d", tt.condition, err, tt.column)
+		case tt.suggestion == "" && err == nil:
+		case len(mistakes) != 1 || mistakes[0].Column != tt.column || mistakes[0].Suggestion != tt.suggestion:
+			t.Errorf("%s: %v, want column %d, %s", tt.condition, err, tt.column, tt.suggestion)
+		}
+	}
+	_, err := when.NewCompiler().Compile(`groups.exists(g, g.matches("^CN=a, OU=b"))`)
+	if mistakes, _ := errors.AsType[when.Errors](err); len(mistakes) != 1 || mistakes[0].Suggestion != "" {
+		t.Errorf("a pattern that case alone does not mend: %v", err)
+	}
+}
+
+// The keys of a map are no spelling of a name but the one that is written.
+func TestNamesAreNotLookedForInMaps(t *testing.T) {
+	for condition, column := range map[string]int{
+		`groups.exists(g, g in {"CN=Ops,DC=com": true})`: 24, `groups.exists(g, g in {"cn=ops,dc=com": true})`: 24,
+		`user in {"x": 1, "CN=Ann,DC=com": 2}`: 18, `user in {"ann": true}`: 0, `claims.dn in {"CN=Ops,DC=com": true}`: 0,
+	} {
+		_, err := when.NewCompiler().Compile(condition)
+		mistakes, _ := errors.AsType[when.Errors](err)
+		if (column == 0) != (err == nil) || column > 0 && (len(mistakes) != 1 || mistakes[0].Column != column || !strings.Contains(mistakes[0].Text, "write a list")) {
+			t.Errorf("%s: %v, want column %d", condition, err, column)
+		}
+	}
+}
+
+// A user whose name is a distinguished name is one to the subject of a rule and to a condition, however it is spelled.
+func TestUsersWithDistinguishedNames(t *testing.T) {
+	for name, is := range map[string]bool{
+		"CN=Ann,OU=People,DC=com": true, "cn=ann, ou=people, dc=com": true, `2.5.4.3=\41nn,ou=people,dc=com`: true,
+		"CN=Ann,OU=Other,DC=com": false, "ann": false,
+	} {
+		who := &policy.Principal{Kind: policy.User, Name: "CN=Ann,OU=People,DC=com", Claims: map[string]any{"manager": name, "list": []any{"x", name}}}
+		p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
+			Name: "ann", Subjects: []string{"user:" + name}, Names: []string{"a"}, Actions: scope.Pull,
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := []scope.Scope{{Type: scope.TypeRepository, Name: "a", Actions: scope.Pull}}
+		if d := p.Decide(&policy.Request{Principal: who, Scopes: asked}); (d.Results[0].Granted == scope.Pull) != is {
+			t.Errorf("%s is the subject: %v", name, !is)
+		}
+		for _, condition := range []string{
+			fmt.Sprintf("user == %q", name), fmt.Sprintf("!(%q != user)", name), fmt.Sprintf("user in [%q, %q]", "x", name),
+			"user == claims.manager", "user in claims.list", fmt.Sprintf("dyn(user) == %q", name),
+		} {
+			c, err := when.NewCompiler().Compile(condition)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if holds, err := c.Holds(&policy.Request{Principal: who}); err != nil || holds != is {
+				t.Errorf("%s: %v %v, want %v", condition, holds, err, is)
+			}
 		}
 	}
 }

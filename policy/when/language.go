@@ -151,8 +151,9 @@ func (l *language) compile(text string) (*condition, error) {
 	if issues.Err() != nil {
 		return nil, l.mistakes(text, issues.Errors())
 	}
-	if errs := l.check(text, checked); len(errs) > 0 {
+	names, errs := l.check(text, checked)
+	if len(errs) > 0 {
 		return nil, errs
 	}
-	return l.program(text, checked)
+	return l.program(text, checked, names)
 }

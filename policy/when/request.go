@@ -103,21 +103,46 @@ func (r *request) groups() []string {
 	return r.Principal.CanonicalGroups()
 }
 
-// groupList is a list of groups in which a distinguished name is found however it is spelled, as in the
-// subjects of rules. All that is not found so has the canonical spelling.
+// groupList is the list of somebody's groups, which have the canonical spelling.
 type groupList struct{ traits.Lister }
 
-// Contains is part of traits.Container: "CN=Ops,DC=example,DC=com" in groups.
-func (l *groupList) Contains(value ref.Val) ref.Val {
-	return l.Lister.Contains(anySpelling(value))
+// anySpelling returns a value as it is compared with names, and whether it was another one: distinguished names in their
+// canonical spelling, as in the subjects of rules, also in a list.
+func anySpelling(value ref.Val) (_ ref.Val, changed bool) {
+	switch value := value.(type) {
+	case types.String:
+		if c := dn.Canonical(string(value)); c != string(value) {
+			return types.String(c), true
+		}
+	case traits.Lister:
+		var items []ref.Val // nil as long as nothing has changed
+		at := 0
+		for it := value.Iterator(); it.HasNext() == types.True; at++ {
+			item, changed := it.Next(), false
+			if text, ok := item.(types.String); ok {
+				item, changed = anySpelling(text)
+			}
+			if changed && items == nil {
+				items = firstOf(value, at)
+			}
+			if items != nil {
+				items = append(items, item)
+			}
+		}
+		if items != nil {
+			return types.NewRefValList(claimsAdapter, items), true
+		}
+	}
+	return value, false
 }
 
-// anySpelling returns what a value is called among groups.
-func anySpelling(value ref.Val) ref.Val {
-	if text, ok := value.(types.String); ok {
-		return types.String(dn.Canonical(string(text)))
+// firstOf returns the first n items of a list.
+func firstOf(list traits.Lister, n int) []ref.Val {
+	items := make([]ref.Val, 0, n+1)
+	for it := list.Iterator(); len(items) < n; {
+		items = append(items, it.Next())
 	}
-	return value
+	return items
 }
 
 // user is the name of a user. A robot and a workload have none, as they have no ${user}: whoever may

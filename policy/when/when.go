@@ -35,6 +35,12 @@
 //	has(claims.environment) && claims.environment == "production"
 //	claims[?"environment"].orValue("none") == "production"
 //
+// # Distinguished names
+//
+// == != and in compare user and groups as the subjects of rules are compared: a distinguished name is equal to each of its
+// spellings, "CN=Ops, DC=com" in groups. A part of one that is looked for in groups (startsWith, endsWith, contains, matches) must
+// be in their one spelling, cn=ops,ou=groups,dc=example,dc=com: Compile refuses any other.
+//
 // # Types
 //
 // A claim has the type that it has in JSON: the number 2 is not the text "2". To compare values of different types is an error,
