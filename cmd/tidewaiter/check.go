@@ -19,8 +19,8 @@ func newCheck() *cobra.Command {
 		Short: "Say all that is wrong with a config and its policy",
 		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
 each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed. A
-database in a file is looked through, and it is said if it is damaged, or is not there though the config had one; with
---state, the rules in the database are read as well, and it is said where files contradict them.`,
+database in a file is looked through, and it is said if it is damaged, or is not there though the config had one. Directories
+are asked after how many wrong passwords they lock an account, and it is said if ldap.attempts is not below that. With --state, the rules in the database are read as well, and it is said where files contradict them.`,
 		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
 	}
 	source := configFlags(cmd)
@@ -32,7 +32,7 @@ database in a file is looked through, and it is said if it is damaged, or is not
 		switch {
 		case err == nil:
 			wrong, warnings = app.Check(cfg, clock.Now())
-			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
+			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
 			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
 			if *state {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)

@@ -22,11 +22,11 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 		Name: l.Name, Servers: l.Servers, CA: l.CA, StartTLS: l.StartTLS, Plain: l.Plain,
 		BindDN: l.BindDN, BindPasswordFile: l.BindPasswordFile,
 		User: ldap.User{
-			DN: l.User.DN, Bind: l.User.Bind, Domain: l.User.Domain, Base: l.User.Base, Filter: l.User.Filter, Scope: ldap.Scope(l.User.Scope),
+			DN: l.User.DN, Bind: l.User.Bind, Domain: l.User.Domain, Bases: l.User.Bases, Filter: l.User.Filter, Scope: ldap.Scope(l.User.Scope),
 			NameAttribute: l.User.NameAttribute, Lowercase: l.User.Lowercase, IDAttribute: l.User.IDAttribute, Attributes: l.User.Attributes,
 		},
 		Groups: ldap.Groups{
-			MemberOf: l.Groups.MemberOf, Base: l.Groups.Base, Filter: l.Groups.Filter,
+			MemberOf: l.Groups.MemberOf, Bases: l.Groups.Bases, Filter: l.Groups.Filter,
 			NameAttribute: l.Groups.NameAttribute, Nested: ldap.Nested(l.Groups.Nested),
 		},
 		Timeout: l.Timeout, Pool: l.Pool, Cache: l.Cache, Taken: taken, Budget: budget, Log: log, Now: now,
@@ -41,6 +41,55 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 		placed[i].Line, placed[i].Column = l.Place(p.Field, p.Item)
 	}
 	return nil, placed
+}
+
+// CheckDirectories asks each directory after how many wrong passwords it locks an account, and warns where it may be
+// sent as many (ldap.attempts). What a directory does not say is not known, and never taken for good.
+func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.Problems) {
+	for _, s := range cfg.Identity {
+		if s.LDAP == nil {
+			continue
+		}
+		d, err := newDirectory(cfg, s.LDAP, nil, nil, nil, nil)
+		if err != nil {
+			continue // Check says what is wrong with it
+		}
+		policies, err := d.Lockouts(ctx)
+		d.Close()
+		for _, text := range lockoutWarnings(s.LDAP, policies, err) {
+			p := config.Problem{File: cfg.File, Text: text}
+			p.Line, p.Column = s.LDAP.Place("attempts", -1)
+			warnings = append(warnings, p)
+		}
+	}
+	return warnings
+}
+
+func lockoutWarnings(l *config.LDAP, policies []ldap.Lockout, err error) (texts []string) {
+	of := fmt.Sprintf("the directory %q", l.Name)
+	switch {
+	case err != nil:
+		return []string{fmt.Sprintf("attempts: the lock threshold of %s is unknown: %s; max is %d, and must be below it", of, strings.ReplaceAll(err.Error(), "\n", "; "), l.Attempts.Max)}
+	case len(policies) == 0:
+		return []string{fmt.Sprintf("attempts: the lock threshold of %s is unknown: it shows no policy that says it; max is %d, and must be below it", of, l.Attempts.Max)}
+	}
+	for _, p := range policies {
+		locks := fmt.Sprintf("%s locks an account after %d wrong passwords (%s)", of, p.After, p.Policy)
+		switch {
+		case p.After == 0:
+		case p.After < 3:
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: the least that max can be is 2, so let it lock after 3 or more", locks, l.Attempts.Max))
+		case l.Attempts.Max == 0:
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is 0, which is no bound: write %d or less", locks, p.After-1))
+		case l.Attempts.Max >= p.After:
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: write %d or less", locks, l.Attempts.Max, p.After-1))
+		case p.Within == ldap.Forever:
+			texts = append(texts, fmt.Sprintf("attempts: %s, however long ago they were, and window is %s: wrong passwords add up until the right one, unless they count for a while only", locks, l.Attempts.Window))
+		case p.Within > l.Attempts.Window:
+			texts = append(texts, fmt.Sprintf("attempts: %s within %s, and window is %s: write %s or more", locks, p.Within, l.Attempts.Window, p.Within))
+		}
+	}
+	return texts
 }
 
 // taken says whether a name belongs to somebody else.

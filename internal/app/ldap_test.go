@@ -200,13 +200,57 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 		`tidewaiter.yaml:9:53: bind_password_file: empty is empty`,
 		`tidewaiter.yaml:10:21: base: this is no DN: a part has no =: a comma inside a value is written \,`,
 		`tidewaiter.yaml:10:39: filter: this is no filter: unexpected end of filter`,
-		`tidewaiter.yaml:11:38: filter: {dn} or {name} is missing: it would find the same whoever asks`,
+		`tidewaiter.yaml:11:38: filter: {dn}, {name} or {attribute:NAME} is missing: it would find the same whoever asks`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if _, err := app.New(t.Context(), cfg, app.Options{}); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:8:28: servers: ") {
 		t.Errorf("starting: %v", err)
+	}
+}
+
+// A directory that locks an account after as many wrong passwords as it may be sent would be made to lock it by anybody. What it
+// does not say is not known.
+func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
+	o := ldaptest.New(t)
+	fake := ldaptest.NewFake(t)
+	const filter = "(|(objectClass=pwdPolicy)(objectClass=domainDNS)(objectClass=msDS-PasswordSettings)(objectClass=krbPwdPolicy)(objectClass=passwordPolicy))"
+	fake.SetEntries(" base (objectClass=*)", ldaptest.Entry("", "namingContexts: dc=corp"))
+	real := `servers: ["ldap://` + o.Address + `"], user: { base: "` + ldaptest.People + `" }`
+	reader := real + `, bind_dn: "` + ldaptest.Reader + `", bind_password_file: ` + o.File(ldaptest.ReaderFile)
+	domain := `servers: ["ldap://` + fake.Address + `"], user: { base: dc=corp }`
+	const policy = ` (cn=policy,dc=example,dc=com)`
+	for _, tt := range []struct {
+		directory string
+		domain    []string // attributes of the domain object
+		want      string   // "": there is no warning
+	}{
+		{reader + ", attempts: { max: 100 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 100: write 99 or less"},
+		{reader + ", attempts: { max: 0 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 0, which is no bound: write 99 or less"},
+		{reader, nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", however long ago they were, and window is 30m0s: wrong passwords add up until the right one, unless they count for a while only"},
+		{real, nil, `attempts: the lock threshold of the directory "corp" is unknown: it shows no policy that says it; max is 4, and must be below it`},
+		{`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`, nil, `attempts: the lock threshold of the directory "corp" is unknown: no server of the directory answers: ldap://127.0.0.1:1: connecting: dial tcp 127.0.0.1:1: connect: connection refused; max is 4, and must be below it`},
+		{domain, []string{"lockoutThreshold: 5", "lockOutObservationWindow: -18000000000"}, ""},
+		{domain, []string{"lockoutThreshold: 0"}, ""},
+		{domain, []string{"lockoutThreshold: 4", "lockOutObservationWindow: -18000000000"}, `attempts: the directory "corp" locks an account after 4 wrong passwords (dc=corp), and max is 4: write 3 or less`},
+		{domain, []string{"lockoutThreshold: 2"}, `attempts: the directory "corp" locks an account after 2 wrong passwords (dc=corp), and max is 4: the least that max can be is 2, so let it lock after 3 or more`},
+		{domain, []string{"lockoutThreshold: 5", "lockOutObservationWindow: -36000000000"}, `attempts: the directory "corp" locks an account after 5 wrong passwords (dc=corp) within 1h0m0s, and window is 30m0s: write 1h0m0s or more`},
+		{domain, []string{}, `attempts: the lock threshold of the directory "corp" is unknown: it shows no policy that says it; max is 4, and must be below it`},
+	} {
+		if tt.domain != nil {
+			fake.SetEntries("dc=corp sub "+filter, ldaptest.Entry("dc=corp", append(tt.domain, "objectClass: domainDNS")...))
+		}
+		var got []string
+		for _, p := range app.CheckDirectories(t.Context(), newFolder(t).with(tt.directory)) {
+			if p.Line == 0 {
+				t.Errorf("%s has no place", p.Text)
+			}
+			got = append(got, p.Text)
+		}
+		if text := strings.Join(got, "|"); text != tt.want {
+			t.Errorf("%s %q:\n%s\nwant\n%s", tt.directory, tt.domain, text, tt.want)
+		}
 	}
 }
 
@@ -235,7 +279,7 @@ func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
 			t.Errorf("%v\n%s", wrong, text)
 		}
 	}
-	if len(blocks) != 6 {
+	if len(blocks) != 8 {
 		t.Errorf("%d configs were tried", len(blocks))
 	}
 }

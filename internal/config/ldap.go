@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -41,7 +42,8 @@ type LDAPAttempts struct {
 
 // LDAPUser says where people are in a directory.
 type LDAPUser struct {
-	DN, Base, Filter, Scope    string
+	Bases                      []string // an empty one is the whole directory
+	DN, Filter, Scope          string
 	Bind, Domain               string
 	NameAttribute, IDAttribute string
 	Lowercase                  bool
@@ -51,7 +53,8 @@ type LDAPUser struct {
 // LDAPGroups says which groups they are in.
 type LDAPGroups struct {
 	MemberOf      bool
-	Base, Filter  string
+	Bases         []string // an empty one is the whole directory
+	Filter        string
 	NameAttribute string
 	Nested        string // none (default), chain, walk
 }
@@ -119,8 +122,8 @@ func checkAttempts(d *decoder, n *yaml.Node, a *LDAPAttempts) {
 
 func ldapUserKeys() []key[LDAPUser] {
 	return []key[LDAPUser]{
-		on("base", line(), func(u *LDAPUser, v string) { u.Base = v }).
-			says("The DN below which people are searched, as `ou=people,dc=example,dc=com`."),
+		on("base", baseDNs(), func(u *LDAPUser, v []string) { u.Bases = v }).
+			says("The DN below which people are searched, as `ou=people,dc=example,dc=com`, or a list of them. All are searched, and whose name is found below two is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		on("filter", line(), func(u *LDAPUser, v string) { u.Filter = v }).
 			says("Which entry is somebody's, with `{name}` for the name: `(uid={name})` if nothing is written; `(sAMAccountName={name})` for Active Directory."),
 		on("scope", one("subtree", "one"), func(u *LDAPUser, v string) { u.Scope = v }).or("subtree").
@@ -130,7 +133,7 @@ func ldapUserKeys() []key[LDAPUser] {
 		on("bind", line(), func(u *LDAPUser, v string) { u.Bind = v }).
 			says("What people bind as, where there is no service account that looks them up before: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. They then search for themselves with `base` and `filter`, and whom the directory says to have bound must be whom the filter finds. Nobody can be looked up without a password, so that there are no refresh tokens."),
 		on("domain", line(), func(u *LDAPUser, v string) { u.Domain = v }).
-			says("A domain of Windows that people may write before their name: with `CORP`, `CORP\\ann` is `ann`."),
+			says("A domain of Windows that people may write before their name: with `CORP`, `CORP\\ann` is `ann`. With `bind`, it is also the domain in which they must have bound."),
 		on("name_attribute", line(), func(u *LDAPUser, v string) { u.NameAttribute = v }).or("uid").
 			says("The attribute whose value is the name that rules and the journal know, in the directory's spelling. People must not be able to change their own."),
 		on("lowercase", boolean(), func(u *LDAPUser, v bool) { u.Lowercase = v }).or("false").
@@ -150,15 +153,53 @@ func ldapGroupKeys() []key[LDAPGroups] {
 	return []key[LDAPGroups]{
 		on("member_of", set(), func(g *LDAPGroups, v bool) { g.MemberOf = v }).
 			says("Take the groups that somebody's entry names by `memberOf`; with `base`, those below it alone."),
-		on("base", line(), func(g *LDAPGroups, v string) { g.Base = v }).
-			says("The DN below which groups are searched. Whoever can make groups below it, can make one of any name."),
+		on("base", baseDNs(), func(g *LDAPGroups, v []string) { g.Bases = v }).
+			says("The DN below which groups are searched, or a list of them, or `\"\"` as in `user`. Whoever can create groups below one can create one of any name."),
 		on("filter", line(), func(g *LDAPGroups, v string) { g.Filter = v }).
-			says("Which groups are somebody's, with `{dn}` for the DN of a member and `{name}` for the name: `(member={dn})` if nothing is written."),
+			says("Which groups are somebody's, with `{dn}` for the DN of a member, `{name}` for the name, and `{attribute:NAME}` for the value of any other attribute of the member's entry: `(member={dn})` if nothing is written. Somebody whose entry lacks the attribute is refused. Where it has several values, the groups of each count."),
 		on("name_attribute", line(), func(g *LDAPGroups, v string) { g.NameAttribute = v }).or("cn").
 			says("The attribute whose value is the name of a group; `dn` for its whole DN."),
 		on("nested", one("none", "chain", "walk"), func(g *LDAPGroups, v string) { g.Nested = v }).or("none").
 			says("Groups in groups. `none`: they do not count. `chain`: the directory follows them, as Active Directory can. `walk`: they are followed by one search for each level."),
 	}
+}
+
+// baseDNs is one base, or a list of them. In a list in brackets, a DN without quotes would be as many bases as it has parts.
+func baseDNs() shape[[]string] {
+	s := oneOrMore(baseDN())
+	read := s.read
+	s.read = func(d *decoder, n *yaml.Node) ([]string, bool) {
+		if n.Kind == yaml.SequenceNode {
+			for i := range n.Content {
+				meant := n.Content[i].Value
+				for k := i; k+1 < len(n.Content) && touch(n.Content[k], n.Content[k+1]); k++ {
+					meant += "," + n.Content[k+1].Value
+				}
+				if meant != n.Content[i].Value {
+					d.suggest(n.Content[i], strconv.Quote(meant), "a DN that has commas is put into quotes in a list")
+					return nil, false
+				}
+			}
+		}
+		return read(d, n)
+	}
+	return s
+}
+
+// touch reports whether two items of a list are written without quotes, and with nothing but a comma between them.
+func touch(a, b *yaml.Node) bool {
+	return a.Style == 0 && b.Style == 0 && a.Line == b.Line && a.Column+utf8.RuneCountInString(a.Value)+1 == b.Column
+}
+
+// baseDN is a DN. The empty one is written in quotes, so that nobody has it by leaving something out.
+func baseDN() shape[string] {
+	text := line()
+	return shape[string]{kind: text.kind, read: func(d *decoder, n *yaml.Node) (string, bool) {
+		if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+			return "", d.is(n, yaml.ScalarNode, "a text")
+		}
+		return text.read(d, n)
+	}}
 }
 
 // count is a number of things.

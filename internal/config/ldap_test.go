@@ -19,7 +19,7 @@ identity:
       bind_dn: cn=reader,dc=example,dc=com
       bind_password_file: password
       user:
-        base: ou=people,dc=example,dc=com
+        base: ["ou=people,dc=example,dc=com", "ou=guests,dc=example,dc=com"]
         filter: (mail={name})
         scope: one
         name_attribute: mail
@@ -42,10 +42,10 @@ func TestLDAP(t *testing.T) {
 			Name: "corp", Servers: []string{"ldaps://a.example.com", "ldap://b.example.com:389"}, CA: "ca.pem", StartTLS: true,
 			BindDN: "cn=reader,dc=example,dc=com", BindPasswordFile: "password",
 			User: LDAPUser{
-				Base: "ou=people,dc=example,dc=com", Filter: "(mail={name})", Scope: "one",
+				Bases: []string{"ou=people,dc=example,dc=com", "ou=guests,dc=example,dc=com"}, Filter: "(mail={name})", Scope: "one",
 				NameAttribute: "mail", Lowercase: true, IDAttribute: "employeeNumber", Attributes: map[string]string{"departmentNumber": "department"},
 			},
-			Groups:  LDAPGroups{Base: "ou=groups,dc=example,dc=com", Filter: "(uniqueMember={dn})", NameAttribute: "dn", Nested: "walk"},
+			Groups:  LDAPGroups{Bases: []string{"ou=groups,dc=example,dc=com"}, Filter: "(uniqueMember={dn})", NameAttribute: "dn", Nested: "walk"},
 			Timeout: 3 * time.Second, Pool: 20, Attempts: LDAPAttempts{Max: 9, Window: 2 * time.Hour},
 		}},
 		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {dn: \"uid={name},o=x\"}}}]", &LDAP{
@@ -53,10 +53,10 @@ func TestLDAP(t *testing.T) {
 			User:    LDAPUser{DN: "uid={name},o=x", Scope: "subtree", NameAttribute: "uid"},
 			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
-		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, groups: {member_of: true}}}]", &LDAP{
+		{"registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: \"\"}, groups: {member_of: true, base: ['']}}}]", &LDAP{
 			Name: "corp", Servers: []string{"ldaps://a"},
-			User:    LDAPUser{Base: "o=x", Scope: "subtree", NameAttribute: "uid"},
-			Groups:  LDAPGroups{MemberOf: true, NameAttribute: "cn", Nested: "none"},
+			User:    LDAPUser{Bases: []string{""}, Scope: "subtree", NameAttribute: "uid"},
+			Groups:  LDAPGroups{MemberOf: true, Bases: []string{""}, NameAttribute: "cn", Nested: "none"},
 			Timeout: 5 * time.Second, Pool: 8, Cache: time.Minute, Attempts: LDAPAttempts{Max: 4, Window: 30 * time.Minute},
 		}},
 	} {
@@ -85,6 +85,8 @@ func TestPlacesOfLDAP(t *testing.T) {
 		{"name", -1, "corp"},
 		{"servers", -1, "[ldaps"},
 		{"servers", 1, `"ldap://b`},
+		{"user.base", 1, `"ou=guests`},
+		{"groups.base", 0, `"ou=groups`},
 		{"user.filter", -1, "(mail"},
 		{"groups.nested", -1, "walk"},
 		{"groups", -1, "{ base"},
@@ -102,6 +104,9 @@ func TestProblemsOfLDAP(t *testing.T) {
 	whole := "name: corp, servers: [ldaps://a], user: {base: o=x}"
 	for _, tt := range []struct{ what, text, want string }{
 		{"nothing", "", "name is missing|servers is missing|user is missing"},
+		{"an empty base that may not be meant", "name: corp, servers: [ldaps://a], user: {base: }", "a text is wanted, and nothing is written; write it, or leave out the key"},
+		{"bases without quotes", "name: corp, servers: [ldaps://a], user: {base: [o=y, ou=people,dc=example,dc=com, o=x]}", `a DN that has commas is put into quotes in a list (did you mean "\"ou=people,dc=example,dc=com\""?)`},
+		{"no bases", "name: corp, servers: [ldaps://a], user: {base: []}", "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key"},
 		{"no server", "name: corp, servers: [], user: {base: o=x}", "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key"},
 		{"an odd name", `name: "a:b", servers: [ldaps://a], user: {base: o=x}`, `"a:b" is no name of a source: up to 63 letters, digits, - and _ are`},
 		{"an odd number", whole + ", pool: many", `"many" is no number from 1 to 1000`},

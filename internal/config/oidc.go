@@ -86,16 +86,7 @@ func oidcKeys() []key[OIDC] {
 }
 
 // texts is one text, or a list of them.
-func texts() shape[[]string] {
-	one, many := line(), list(line())
-	return shape[[]string]{kind: "text, or list of texts", read: func(d *decoder, n *yaml.Node) ([]string, bool) {
-		if n.Kind == yaml.SequenceNode {
-			return many.read(d, n)
-		}
-		v, ok := one.read(d, n)
-		return []string{v}, ok
-	}}
-}
+func texts() shape[[]string] { return oneOrMore(line()) }
 
 // checkOIDC notes where all is written.
 func checkOIDC(d *decoder, n *yaml.Node, o *OIDC) {

@@ -52,6 +52,18 @@ func line() shape[string] {
 	})
 }
 
+// oneOrMore is one value, or a list of them.
+func oneOrMore[T any](of shape[T]) shape[[]T] {
+	many := list(of)
+	return shape[[]T]{kind: of.kind + ", or list of " + of.kind + "s", read: func(d *decoder, n *yaml.Node) ([]T, bool) {
+		if n.Kind == yaml.SequenceNode {
+			return many.read(d, n)
+		}
+		v, ok := of.read(d, n)
+		return []T{v}, ok
+	}}
+}
+
 // prose is a text of any number of lines, for people.
 func prose() shape[string] {
 	return scalar("text", func(d *decoder, n *yaml.Node, s string) (string, bool) { return s, true })

@@ -18,8 +18,8 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}{
 		{"remembered", time.Hour, ldap.Groups{}},
 		{"asked", 0, ldap.Groups{}},
-		{"asked with groups", 0, ldap.Groups{Base: groupsBase}},
-		{"asked with groups in groups", 0, ldap.Groups{Base: groupsBase, Nested: ldap.Walk}},
+		{"asked with groups", 0, ldap.Groups{Bases: []string{groupsBase}}},
+		{"asked with groups in groups", 0, ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}},
 	} {
 		b.Run(how.name, func(b *testing.B) {
 			options := company(b).options()

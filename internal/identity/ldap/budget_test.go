@@ -203,8 +203,8 @@ func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 func templated(t *testing.T) (*fake, ldap.Options) {
 	t.Helper()
 	f := newFake(t)
-	f.set("uid=ann,dc=corp", 0)
-	f.entries["uid=ann,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=ann,dc=corp", "uid: ann", "entryUUID: of ann")}
+	f.SetBind("uid=ann,dc=corp", 0)
+	f.Entries["uid=ann,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=ann,dc=corp", "uid: ann", "entryUUID: of ann")}
 	o := f.options()
 	o.User = ldap.User{DN: "uid={name},dc=corp"}
 	return f, o
@@ -261,7 +261,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 				}
 			}
 			if wrong != tt.want {
-				t.Errorf("%d guesses were sent, want %d: %q", wrong, tt.want, f.heard())
+				t.Errorf("%d guesses were sent, want %d: %q", wrong, tt.want, f.Heard())
 			}
 		})
 	}
@@ -287,7 +287,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", fmt.Sprint("guess ", n)))
 		ldap.BreakIdle(d)
 	}
-	for _, asked := range f.heard() {
+	for _, asked := range f.Heard() {
 		if strings.HasPrefix(asked, "bind ") {
 			binds++
 		}
@@ -300,7 +300,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 // A password that was sent may have been counted, though there was no answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	f, o := templated(t)
-	p := newProxy(t, f.listener.Addr().String())
+	p := newProxy(t, f.Address)
 	o.Servers = []string{"ldap://" + p.address()}
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 6, Window: time.Hour})
 	o.Cache = -1
@@ -315,7 +315,7 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 		}
 	}
 	var binds []string
-	for _, asked := range f.heard() {
+	for _, asked := range f.Heard() {
 		if strings.HasPrefix(asked, "bind ") {
 			binds = append(binds, asked)
 		}
@@ -343,8 +343,8 @@ func (s *slow) Claim(ctx context.Context, account string, slots int, now, until 
 // Whoever waits for a slot of a budget takes no connection away from others.
 func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 	f, o := templated(t)
-	f.set("uid=bob,dc=corp", 0)
-	f.entries["uid=bob,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=bob,dc=corp", "uid: bob", "entryUUID: of bob")}
+	f.SetBind("uid=bob,dc=corp", 0)
+	f.Entries["uid=bob,dc=corp base (objectClass=*)"] = []*client.Entry{entry("uid=bob,dc=corp", "uid: bob", "entryUUID: of bob")}
 	db, err := store.Open(t.Context(), "sqlite::memory:")
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 		for _, typed := range []string{"JSmith", "jsmith", "JSMITH"} {
 			options := o.options()
 			options.User.Lowercase = true
-			options.Groups = ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))", Nested: nested}
+			options.Groups = ldap.Groups{Bases: []string{groupsBase}, Filter: "(|(member={dn})(memberUid={name}))", Nested: nested}
 			d := open(t, options)
 			v, err := d.Authenticate(t.Context(), identity.NewCredentials(typed, "secret enough"))
 			if err != nil || v.Principal.Name != "jsmith" || !slices.Equal(v.Principal.Groups, []string{"interns"}) {
@@ -47,7 +47,7 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	o.group(t, "bob", "uid=eve,ou=people,dc=example,dc=com")
 	o.posixGroup(t, "bobs-own", "bob")
 	options := o.options()
-	options.Groups = ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))", Nested: ldap.Walk}
+	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Filter: "(|(member={dn})(memberUid={name}))", Nested: ldap.Walk}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("eve", "apple pie"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 			}
 		}()
 	}
-	for _, groups := range []ldap.Groups{{Base: groupsBase}, {Base: groupsBase, Nested: ldap.Walk}, {MemberOf: true}, {MemberOf: true, Nested: ldap.Walk}} {
+	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}}, {Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true}, {MemberOf: true, Nested: ldap.Walk}} {
 		options := o.options()
 		options.Groups, options.Timeout = groups, time.Minute
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
@@ -89,6 +89,16 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, v.Principal.Groups); diff != "" {
 			t.Errorf("%+v: %s", groups, diff)
+		}
+	}
+	// One that is visible only in part is in none of the parts of the search, and comes behind the first 500.
+	o.group(t, "half-shown", "uid=joiner,ou=people,dc=example,dc=com")
+	for _, name := range []string{"", "dn"} {
+		options := o.options()
+		options.Groups, options.Timeout = ldap.Groups{Bases: []string{groupsBase}, NameAttribute: name}, time.Minute
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		if incomplete, ok := errors.AsType[*identity.IncompleteError](err); !ok || !strings.Contains(incomplete.Reason, "does not show the entryUUID of cn=half-shown") {
+			t.Errorf("names are %q: %v", name, err)
 		}
 	}
 }
@@ -104,30 +114,30 @@ func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
 		change  func(f *fake)
 		because string // "": she gets in
 	}{
-		{"all is well", ldap.Groups{Base: "OU=g,DC=corp"}, func(*fake) {}, ""},
-		{"a group without a name", ldap.Groups{Base: "OU=g,DC=corp", NameAttribute: "mail"}, func(*fake) {}, "has 0 values of mail"},
-		{"a group with two names", ldap.Groups{Base: "OU=g,DC=corp", NameAttribute: "ou"}, func(f *fake) {
-			f.entries[search] = []*client.Entry{entry(dev, "ou: a", "ou: b")}
+		{"all is well", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(*fake) {}, ""},
+		{"a group without a name", ldap.Groups{Bases: []string{"OU=g,DC=corp"}, NameAttribute: "mail"}, func(*fake) {}, "has 0 values of mail"},
+		{"a group with two names", ldap.Groups{Bases: []string{"OU=g,DC=corp"}, NameAttribute: "ou"}, func(f *fake) {
+			f.Entries[search] = []*client.Entry{entry(dev, "ou: a", "ou: b")}
 		}, "has 2 values of ou"},
-		{"a group whose name is no text", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) {
-			f.entries[search] = []*client.Entry{entry(dev, "cn: \xff")}
+		{"a group whose name is no text", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) {
+			f.Entries[search] = []*client.Entry{entry(dev, "cn: \xff")}
 		}, "not UTF-8"},
-		{"a part on another server", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
-		{"parts that have no groups", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
-		{"a size limit", ldap.Groups{Base: "OU=g,DC=corp"}, func(f *fake) { f.results[search] = client.LDAPResultSizeLimitExceeded }, "stops at a size limit"},
+		{"a part on another server", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
+		{"parts that have no groups", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
+		{"a size limit", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Results[search] = client.LDAPResultSizeLimitExceeded }, "stops at a size limit"},
 		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf: dev") }, "cannot be read"},
 		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the list of groups is cut"},
 		{"a group that is not shown", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, func(f *fake) { f.person("memberOf: CN=hidden,DC=corp") }, "does not show the group CN=hidden,DC=corp"},
 		{"a group whose name is not shown", ldap.Groups{MemberOf: true, NameAttribute: "mail"}, func(f *fake) {
 			f.person("memberOf: " + dev)
-			f.results[dev+" base (objectClass=*)"] = client.LDAPResultNoSuchObject
+			f.Results[dev+" base (objectClass=*)"] = client.LDAPResultNoSuchObject
 		}, "does not show the group"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			f := newFake(t)
-			f.binds[person] = 0
+			f.Binds[person] = 0
 			f.person()
-			f.entries[search] = []*client.Entry{entry(dev, "cn: dev")}
+			f.Entries[search] = []*client.Entry{entry(dev, "cn: dev")}
 			tt.change(f)
 			var log strings.Builder
 			options := f.options()
@@ -174,7 +184,7 @@ func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			f := newFake(t)
-			f.binds["CN=Ann,DC=corp"] = 0
+			f.Binds["CN=Ann,DC=corp"] = 0
 			f.person(tt.lines...)
 			var log strings.Builder
 			options := f.options()
@@ -195,7 +205,7 @@ func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
 func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	for _, by := range []string{"entryDN", "distinguishedName"} {
 		f := newFake(t)
-		f.binds["CN=Ann,DC=corp"] = 0
+		f.Binds["CN=Ann,DC=corp"] = 0
 		f.person(many("memberOf: CN=g%d,OU=g,DC=corp", 50)...)
 		var filter strings.Builder
 		var entries []*client.Entry
@@ -204,27 +214,22 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 			fmt.Fprintf(&filter, "(%s=%s)", by, dn)
 			entries = append(entries, entry(dn, "memberOf: CN=top,OU=g,DC=corp"))
 		}
-		f.entries["ou=g,dc=corp sub (|"+filter.String()+")"] = entries
-		f.entries["CN=top,OU=g,DC=corp base (objectClass=*)"] = []*client.Entry{entry("CN=top,OU=g,DC=corp")}
+		f.Entries["ou=g,dc=corp sub (|"+filter.String()+")"] = entries
+		f.Entries["CN=top,OU=g,DC=corp base (objectClass=*)"] = []*client.Entry{entry("CN=top,OU=g,DC=corp")}
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk}
 		d := open(t, options)
 		for i, most := range []int{6, 5} { // of what is good for this directory the first time only
-			before := len(f.heard())
+			before := len(f.Heard())
 			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 			if err != nil || len(v.Principal.Groups) != 51 {
 				t.Fatalf("%d groups, %v", len(v.Principal.Groups), err)
 			}
-			if n := len(f.heard()) - before; n > most {
-				t.Errorf("%s, time %d: %d requests: %.500q", by, i+1, n, f.heard()[before:])
+			if n := len(f.Heard()) - before; n > most {
+				t.Errorf("%s, time %d: %d requests: %.500q", by, i+1, n, f.Heard()[before:])
 			}
 		}
 	}
-}
-
-// person lets ann have some attributes.
-func (f *fake) person(lines ...string) {
-	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(lines, "sAMAccountName: ann")...)}
 }
 
 // posixGroup adds a group that names its members by their logins, until the test ends.
@@ -246,14 +251,14 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 		want   []string
 	}{
 		{ldap.Groups{MemberOf: true, NameAttribute: "dn"}, []string{`cn=dev\, eu,ou=g,dc=corp`, "cn=ops,ou=other,dc=corp"}},
-		{ldap.Groups{MemberOf: true, NameAttribute: "dn", Base: "2.5.4.11=G, dc=CORP"}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
+		{ldap.Groups{MemberOf: true, NameAttribute: "dn", Bases: []string{"2.5.4.11=G, dc=CORP"}}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
 		{ldap.Groups{MemberOf: true, NameAttribute: "commonName"}, []string{"Dev, EU", "Ops"}},
-		{ldap.Groups{Base: "dc=corp", NameAttribute: "dn"}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
+		{ldap.Groups{Bases: []string{"dc=corp"}, NameAttribute: "dn"}, []string{`cn=dev\, eu,ou=g,dc=corp`}},
 	} {
 		f := newFake(t)
-		f.binds["CN=Ann,DC=corp"] = 0
+		f.Binds["CN=Ann,DC=corp"] = 0
 		f.person(`memberOf: CN=Dev\2C EU,OU=G,DC=corp`, `memberOf: CN=Ops,OU=Other,DC=corp`)
-		f.entries["dc=corp sub (member=CN=Ann,DC=corp)"] = []*client.Entry{entry(`CN="Dev, EU",OU=G,DC=corp`)}
+		f.Entries["dc=corp sub (member=CN=Ann,DC=corp)"] = []*client.Entry{entry(`CN="Dev, EU",OU=G,DC=corp`)}
 		options := f.options()
 		options.Groups = tt.groups
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))

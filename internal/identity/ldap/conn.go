@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -30,6 +31,9 @@ type conn struct {
 	wire   *wire
 	ldap   *ldap.Conn
 	idle   time.Time // since when, in the pool
+
+	contexts     []string // naming contexts of the server, see places
+	contextsHold clock.Span
 }
 
 // maxAnswer bounds what a server may send in answer to one request, in bytes: 1,000 groups with
@@ -215,7 +219,7 @@ func settled(err error) bool {
 	if _, failed := errors.AsType[*dialError](err); failed {
 		return false
 	}
-	for _, answer := range []error{nil, identity.ErrUnknown, identity.ErrRejected, identity.ErrRateLimited, errTooMany, errUnreadable} {
+	for _, answer := range []error{nil, identity.ErrUnknown, identity.ErrRejected, identity.ErrRateLimited, errTooMany, errUnreadable, errNoContexts} {
 		if errors.Is(err, answer) {
 			return true
 		}

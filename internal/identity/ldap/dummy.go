@@ -32,7 +32,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 		return d.o.Sleep(ctx, d.binds.Draw()-took)
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
-		if _, err := c.search(d.lookup(name)); !settled(err) {
+		if _, err := d.people(c, name); !settled(err) {
 			return err
 		}
 		return nil

@@ -46,7 +46,11 @@ func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
 func RefusalsHeld(d *Directory) int { return d.memory.refused.Len() }
 
 // Fill puts a member into a filter.
-func Fill(filter, dn, name string) string { return fill(filter, dn, name) }
+func Fill(filter, dn, name string) string {
+	return fill(filter, func(placeholder string) string {
+		return map[string]string{"{dn}": dn, "{name}": name, "{attribute:a}": name}[placeholder]
+	})
+}
 
 // DNOf puts a name into a template.
 func DNOf(template, name string) string {
@@ -66,6 +70,19 @@ func SecretAttributes() []string {
 		list = append(list, strings.ToLower(name))
 	}
 	return list
+}
+
+// AsGlobalCatalog lets the servers of a directory be global catalogs, as the ports 3268 and 3269 do.
+func AsGlobalCatalog(d *Directory) {
+	for _, s := range d.servers {
+		s.catalog = true
+	}
+}
+
+// GlobalCatalog reports whether a URL is that of a global catalog.
+func GlobalCatalog(url string) bool {
+	s, _ := parseServer(url)
+	return s.catalog
 }
 
 // Idle is how many connections are kept.

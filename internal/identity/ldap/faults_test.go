@@ -237,7 +237,7 @@ func TestAServerThatRefusesTheAccountRests(t *testing.T) {
 	o := company(t)
 	other := newFake(t) // which knows nobody
 	options := o.options()
-	options.Servers = []string{"ldap://" + other.listener.Addr().String(), "ldap://" + o.Address}
+	options.Servers = []string{"ldap://" + other.Address, "ldap://" + o.Address}
 	d := open(t, options)
 	for range 5 {
 		if _, err := d.Find(t.Context(), "alice", ""); err != nil {
@@ -254,11 +254,11 @@ func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 	o := company(t)
 	other := newFake(t)
 	options := o.options()
-	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + other.listener.Addr().String(), "ldap://" + o.Address}, true, o.File(ldaptest.CAFile)
+	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + other.Address, "ldap://" + o.Address}, true, o.File(ldaptest.CAFile)
 	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
-	if heard := other.heard(); len(heard) > 0 {
+	if heard := other.Heard(); len(heard) > 0 {
 		t.Errorf("it heard %q", heard)
 	}
 }
@@ -294,7 +294,7 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 // A base that does not exist is a mistake in the config: nobody is unknown for it.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
-	options.User.Base = "ou=nowhere,dc=example,dc=com"
+	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
 	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v", err)
 	}
@@ -486,7 +486,7 @@ func ExampleDirectory() {
 	_, err := ldap.New(ldap.Options{
 		Name:    "corp",
 		Servers: []string{"ldaps://a.example.com", "ldap://b.example.com"},
-		User:    ldap.User{Base: "ou=people,dc=example,dc=com", Filter: "(uid={user})"},
+		User:    ldap.User{Bases: []string{"ou=people,dc=example,dc=com"}, Filter: "(uid={user})"},
 	})
 	fmt.Println(err)
 	// Output:

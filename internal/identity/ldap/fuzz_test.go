@@ -21,11 +21,11 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		const dn = "cn=x,o=y"
-		packet, err := client.CompileFilter(ldap.Fill("(&(uid={name})(member={dn}))", dn, name))
+		packet, err := client.CompileFilter(ldap.Fill("(&(uid={name})(member={dn})(x={attribute:a}))", dn, name))
 		if err != nil {
 			t.Fatalf("%q makes no filter: %v", name, err)
 		}
-		if len(packet.Children) != 2 || !equals(packet.Children[0], "uid", name) || !equals(packet.Children[1], "member", dn) {
+		if len(packet.Children) != 3 || !equals(packet.Children[0], "uid", name) || !equals(packet.Children[1], "member", dn) || !equals(packet.Children[2], "x", name) {
 			filter, _ := client.DecompileFilter(packet)
 			t.Fatalf("%q makes the filter %s", name, filter)
 		}

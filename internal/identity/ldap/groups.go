@@ -3,6 +3,7 @@ package ldap
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -25,7 +26,17 @@ const (
 )
 
 // none says whether there are no groups.
-func (g *Groups) none() bool { return !g.MemberOf && g.Base == "" }
+func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
+
+// attributes are those of a member that the filter asks for.
+func (g *Groups) attributes() (names []string) {
+	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
+		if strings.HasPrefix(found[0], "{attribute:") && !slices.Contains(names, found[1]) {
+			names = append(names, found[1])
+		}
+	}
+	return names
+}
 
 // group is one that somebody is in.
 type group struct{ dn, name string }
@@ -61,11 +72,49 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 	if g.MemberOf {
 		return d.named(c, u.entry)
 	}
+	filter, err := g.ofMember(u)
+	if err != nil {
+		return nil, err
+	}
+	return d.searchGroups(c, filter)
+}
+
+// ofMember returns the filter for somebody's groups. Where an attribute has several values, it asks for the groups of each. Somebody
+// without the attribute is refused: the service account may not see it, and groups would be missing.
+func (g *Groups) ofMember(u *user) (string, error) {
+	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
+	for _, attribute := range g.attributes() {
+		values := u.entry.GetEqualFoldRawAttributeValues(attribute)
+		switch {
+		case slices.ContainsFunc(u.entry.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
+			return "", identity.Incomplete("the list of values of %s, by which groups are found, is cut", attribute)
+		case len(values) == 0 || slices.ContainsFunc(values, func(v []byte) bool { return len(v) == 0 }):
+			return "", identity.Incomplete("the entry has no %s, by which groups are found, or the service account may not see it", attribute)
+		case len(members)*len(values) > atOnce:
+			return "", identity.Incomplete("the entry has %d values of %s, by which groups are found", len(values), attribute)
+		}
+		var more []map[string]string
+		for _, m := range members {
+			for _, v := range values {
+				m = maps.Clone(m)
+				m["{attribute:"+attribute+"}"] = string(v)
+				more = append(more, m)
+			}
+		}
+		members = more
+	}
 	filter := g.Filter
 	if g.Nested == Chain {
 		filter = inChain(filter)
 	}
-	return d.searchGroups(c, fill(filter, u.entry.DN, u.spelled))
+	var all strings.Builder
+	for _, m := range members {
+		all.WriteString(fill(filter, func(placeholder string) string { return m[placeholder] }))
+	}
+	if len(members) > 1 {
+		return "(|" + all.String() + ")", nil
+	}
+	return all.String(), nil
 }
 
 // walk adds the groups that groups are in, level by level, until there are no new ones: so a circle ends.
@@ -116,8 +165,8 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// {name} is for people: a group called bob must not be in the groups of bob. No person's name is a DN.
-			asked.WriteString(fill(d.o.Groups.Filter, one.dn, one.dn))
+			// The others are for people: a group called bob must not be in the groups of bob. No person's name is a DN.
+			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
 		if err != nil {
@@ -128,28 +177,43 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 	return found, nil
 }
 
-// searchGroups returns the groups that a filter finds.
+// searchGroups returns the groups that a filter finds, each once.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
-	all, err := d.searchParts(c, filter)
-	switch {
-	case errors.Is(err, errTooMany):
-		return nil, errManyGroups
-	case err != nil:
+	bases, err := c.places(g.Bases)
+	if err != nil {
 		return nil, err
 	}
-	for _, to := range all.references {
-		if !harmless(to) {
-			return nil, identity.Incomplete("a part of %s is on another server (%.200s), and referrals are not followed", g.Base, to)
-		}
-	}
-	groups := make([]group, 0, len(all.entries))
-	for _, e := range all.entries {
-		name, err := g.nameOf(e)
-		if err != nil {
+	var groups []group
+	seen := make(map[string]bool)
+	for _, base := range bases {
+		all, err := d.searchParts(c, base, filter)
+		switch {
+		case errors.Is(err, errTooMany):
+			return nil, errManyGroups
+		case isWhole(g.Bases) && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights):
+			return nil, identity.Incomplete("the directory does not show %s, which is one of its naming contexts: let the service account see it, or write in groups.base where groups are", base)
+		case err != nil:
 			return nil, err
 		}
-		groups = append(groups, group{e.DN, name})
+		for _, to := range all.references {
+			if !harmless(to) {
+				return nil, identity.Incomplete("a part of %s is on another server (%.200s), and referrals are not followed", base, to)
+			}
+		}
+		for _, e := range all.entries {
+			name, err := g.nameOf(e)
+			if err != nil {
+				return nil, err
+			}
+			if at := canonicalDN(e.DN); !seen[at] { // one base may be below another
+				seen[at] = true
+				groups = append(groups, group{e.DN, name})
+			}
+		}
+	}
+	if len(groups) > maxGroups {
+		return nil, errManyGroups
 	}
 	return groups, nil
 }
@@ -159,7 +223,7 @@ const maxParts = 64
 
 // searchParts searches groups. Where the directory stops at a limit of its own, which pages do not get around in OpenLDAP, the
 // search is divided by the entryUUID in the middle of what was found, and each part is searched.
-func (d *Directory) searchParts(c *conn, filter string) (found, error) {
+func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	attributes := []string{entryUUID}
 	if wanted := d.o.Groups.wanted(); wanted != "1.1" { // which stands alone
 		attributes = append(attributes, wanted)
@@ -170,7 +234,7 @@ func (d *Directory) searchParts(c *conn, filter string) (found, error) {
 		} else {
 			bounds = filter
 		}
-		return c.searchAll(&ldap.SearchRequest{BaseDN: d.o.Groups.Base, Scope: ldap.ScopeWholeSubtree, Filter: bounds, Attributes: attributes}, maxGroups)
+		return c.searchAll(&ldap.SearchRequest{BaseDN: base, Scope: ldap.ScopeWholeSubtree, Filter: bounds, Attributes: attributes}, maxGroups)
 	}
 	whole, err := search("")
 	if !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
@@ -221,6 +285,26 @@ func (d *Directory) searchParts(c *conn, filter string) (found, error) {
 			return found{}, stops
 		}
 	}
+	// An entry whose entryUUID nobody here may see is in no part, and may be none of the first. It is found by its name.
+	var others strings.Builder
+	for _, e := range all.entries {
+		name, err := d.o.Groups.nameOf(e)
+		if err != nil {
+			return found{}, err
+		}
+		attribute := d.o.Groups.NameAttribute
+		if attribute == "dn" {
+			attribute, name = byDN[0], e.DN
+		}
+		others.WriteString("(!(" + attribute + "=" + ldap.EscapeFilter(name) + "))")
+	}
+	rest, err := search(others.String())
+	if err != nil && !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
+		return found{}, err
+	}
+	if len(rest.entries) > 0 {
+		return found{}, identity.Incomplete("the directory stops at a size limit of its own, and does not show the entryUUID of %s, by which the others are found", rest.entries[0].DN)
+	}
 	return all, nil
 }
 
@@ -246,14 +330,16 @@ func harmless(to string) bool {
 		return false
 	}
 	at, err := dn.Parse(strings.TrimPrefix(u.Path, "/"))
-	if err != nil {
-		return false
-	}
+	return err == nil && hasNobody(at)
+}
+
+// hasNobody says whether a part of Active Directory has neither people nor groups.
+func hasNobody(at dn.DN) bool {
 	domain, name := strings.ToLower(at.Value("dc")), strings.ToLower(at.Value("cn"))
 	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
-// named returns the groups that an entry names, those below the base if there is one. A name that is
+// named returns the groups that an entry names, those below a base if there are any. A name that is
 // part of the DN needs no search.
 func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
@@ -264,9 +350,11 @@ func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
 	if len(dns) > maxGroups {
 		return nil, errManyGroups
 	}
-	base, err := dn.Parse(g.Base)
-	if err != nil {
-		return nil, fmt.Errorf("reading groups.base: %w", err)
+	bases := make([]dn.DN, len(g.Bases))
+	for i, base := range g.Bases {
+		if bases[i], err = dn.Parse(base); err != nil {
+			return nil, fmt.Errorf("reading groups.base: %w", err)
+		}
 	}
 	var known, nameless []group
 	for _, text := range dns {
@@ -274,7 +362,7 @@ func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
 		if err != nil {
 			return nil, identity.Incomplete("the DN of the group %q cannot be read: %s", text, err)
 		}
-		if g.Base != "" && !at.Below(base) {
+		if len(bases) > 0 && !slices.ContainsFunc(bases, at.Below) {
 			continue
 		}
 		one := group{text, at.Value(g.NameAttribute)}
@@ -434,8 +522,8 @@ func canonicalDN(text string) string {
 }
 
 // fill puts a member into a filter, in one pass: a name that reads "{dn}" is a name.
-func fill(filter, dn, name string) string {
-	return strings.NewReplacer("{dn}", ldap.EscapeFilter(dn), "{name}", ldap.EscapeFilter(name)).Replace(filter)
+func fill(filter string, value func(placeholder string) string) string {
+	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(value(p)) })
 }
 
 // direct is the part of a filter that asks for a member.

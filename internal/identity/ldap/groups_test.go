@@ -23,21 +23,21 @@ func TestGroups(t *testing.T) {
 		in     string
 	}{
 		{"none", ldap.Groups{}, "alice", ""},
-		{"search", ldap.Groups{Base: groupsBase}, "alice", "dev"},
-		{"search", ldap.Groups{Base: groupsBase}, "bob", "dev"},
-		{"search", ldap.Groups{Base: groupsBase}, "zoë", ""},
-		{"search, the other department too", ldap.Groups{Base: "dc=example,dc=com"}, "bob", "dev ops"},
-		{"search by name", ldap.Groups{Base: groupsBase, Filter: "(memberUid={name})"}, "alice", "nix"},
-		{"search by both", ldap.Groups{Base: groupsBase, Filter: "(|(member={dn})(memberUid={name}))"}, "alice", "dev nix"},
-		{"search, DNs", ldap.Groups{Base: groupsBase, NameAttribute: "dn"}, "alice", "cn=dev,ou=groups,dc=example,dc=com"},
-		{"search, another attribute", ldap.Groups{Base: groupsBase, Filter: "(memberUid={name})", NameAttribute: "gidNumber"}, "alice", "100"},
-		{"search and walk", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "alice", "dev ops staff"},
-		{"search and walk in a circle", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "dora", "egg hen staff"},
-		{"search and walk", ldap.Groups{Base: groupsBase, Nested: ldap.Walk}, "zoë", ""},
+		{"search", ldap.Groups{Bases: []string{groupsBase}}, "alice", "dev"},
+		{"search", ldap.Groups{Bases: []string{groupsBase}}, "bob", "dev"},
+		{"search", ldap.Groups{Bases: []string{groupsBase}}, "zoë", ""},
+		{"search, the other department too", ldap.Groups{Bases: []string{"dc=example,dc=com"}}, "bob", "dev ops"},
+		{"search by name", ldap.Groups{Bases: []string{groupsBase}, Filter: "(memberUid={name})"}, "alice", "nix"},
+		{"search by both", ldap.Groups{Bases: []string{groupsBase}, Filter: "(|(member={dn})(memberUid={name}))"}, "alice", "dev nix"},
+		{"search, DNs", ldap.Groups{Bases: []string{groupsBase}, NameAttribute: "dn"}, "alice", "cn=dev,ou=groups,dc=example,dc=com"},
+		{"search, another attribute", ldap.Groups{Bases: []string{groupsBase}, Filter: "(memberUid={name})", NameAttribute: "gidNumber"}, "alice", "100"},
+		{"search and walk", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "alice", "dev ops staff"},
+		{"search and walk in a circle", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "dora", "egg hen staff"},
+		{"search and walk", ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}, "zoë", ""},
 		{"memberOf", ldap.Groups{MemberOf: true}, "alice", "dev"},
 		{"memberOf", ldap.Groups{MemberOf: true}, "zoë", ""},
 		{"memberOf, the other department too", ldap.Groups{MemberOf: true}, "bob", "dev ops"},
-		{"memberOf below a base", ldap.Groups{MemberOf: true, Base: "OU=Groups, DC=example,DC=com"}, "bob", "dev"},
+		{"memberOf below a base", ldap.Groups{MemberOf: true, Bases: []string{"OU=Groups, DC=example,DC=com"}}, "bob", "dev"},
 		{"memberOf, DNs", ldap.Groups{MemberOf: true, NameAttribute: "dn"}, "bob", "cn=dev,ou=groups,dc=example,dc=com cn=ops,ou=elsewhere,dc=example,dc=com"},
 		{"memberOf, an attribute that is looked up", ldap.Groups{MemberOf: true, NameAttribute: "objectClass"}, "alice", "groupOfNames"},
 		{"memberOf and walk", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, "alice", "dev ops staff"},
@@ -68,7 +68,7 @@ var emptyIsNil = cmp.Transformer("empty", func(list []string) string { return st
 func TestGroupsAreReadByWhoBinds(t *testing.T) {
 	options := company(t).options()
 	options.User, options.BindDN, options.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
-	options.Groups = ldap.Groups{Base: groupsBase, Nested: ldap.Walk}
+	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestAGroupThatIsTakenAwayIsGone(t *testing.T) {
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
 	group := o.group(t, "garden", "uid=eve,ou=people,dc=example,dc=com", "uid=bob,ou=people,dc=example,dc=com")
 	options := o.options()
-	options.Groups = ldap.Groups{Base: groupsBase}
+	options.Groups = ldap.Groups{Bases: []string{groupsBase}}
 	d := open(t, options)
 	groups := func() (list []string) {
 		t.Helper()
@@ -121,7 +121,7 @@ func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
 	for i := range 40 { // one in another
 		below = o.group(t, fmt.Sprintf("level-%02d", i), below)
 	}
-	for _, groups := range []ldap.Groups{{Base: groupsBase, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {
+	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {
 		options := o.options()
 		options.Groups = groups
 		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))

@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a Directory. Name, Servers, and User with DN or Base are needed.
+// Options are the settings of a Directory. Name, Servers, and User with DN or Bases are needed.
 type Options struct {
 	Name    string   // principals bear it behind "ldap:"
 	Servers []string // URLs, ldaps://host:port or ldap://host:port; the first that answers is asked
@@ -62,12 +62,12 @@ type Options struct {
 
 // User says where people are.
 type User struct {
-	DN     string // template of their DN, with {name}; instead of Base and Filter
-	Bind   string // template of what they bind as before they are searched, with {name}: CORP\{name}, {name}@corp.example.com
-	Domain string // that may stand before a name and a backslash: CORP; "": none
-	Base   string // where they are searched
-	Filter string // which of them, with {name}; "": "(uid={name})"
-	Scope  Scope  // how deep; "": the whole tree
+	DN     string   // template of their DN, with {name}; instead of Bases and Filter
+	Bind   string   // template of what they bind as before they are searched, with {name}: CORP\{name}, {name}@corp.example.com
+	Domain string   // that may stand before a name and a backslash, and in which they bind: CORP; "": none
+	Bases  []string // where they are searched; one that is empty is the whole directory
+	Filter string   // which of them, with {name}; "": "(uid={name})"
+	Scope  Scope    // how deep; "": the whole tree
 
 	NameAttribute string            // whose value is their name; "": "uid"
 	Lowercase     bool              // the name is taken in lower case, as paths of repositories want it
@@ -77,9 +77,10 @@ type User struct {
 
 // Groups says which groups people are in. The zero value: none.
 type Groups struct {
-	MemberOf bool   // those that the entry names by memberOf; Base, if set, is where they must be
-	Base     string // or where they are searched
-	Filter   string // which of them, with {dn} or {name} of the member; "": "(member={dn})"
+	MemberOf bool     // those that the entry names by memberOf; Bases, if there are any, are where they must be
+	Bases    []string // or where they are searched; one that is empty is the whole directory
+	// which of them, with {dn}, {name} or {attribute:NAME} of the member; "": "(member={dn})"
+	Filter string
 
 	NameAttribute string // whose value is a group's name; "": "cn"; "dn": the whole DN
 	Nested        Nested // groups in groups; "": they do not count

@@ -24,7 +24,7 @@ func TestADirectoryKeepsToTheContract(t *testing.T) {
 		"by template, with an account": func(c *ldap.Options) { c.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
 		"remembering nothing":          func(c *ldap.Options) { c.Cache = 0 },
 		"with groups by search": func(c *ldap.Options) {
-			c.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com", Nested: ldap.Walk}
+			c.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}, Nested: ldap.Walk}
 		},
 		"with groups by memberOf": func(c *ldap.Options) { c.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk} },
 	} {

@@ -34,14 +34,19 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		{"{name}@corp.example.com", "ann", `u:CORP\mallory`, "rejected", "who bound is not the entry"},
 		{"{name}@corp.example.com", "ann", "dn:CN=Mallory,DC=corp", "rejected", "who bound is not the entry"},
 		{"{name}@corp.example.com", "ann", "u:ann", "rejected", "who bound is not the entry"},
+		// In another domain of the forest, somebody else is called ann.
+		{"{name}@corp.example.com", "ann", `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{`CORP\{name}`, "ann", `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{`CORP\{name}`, "ann", `u:\ann`, "rejected", "who bound is not the entry"},
+		{`CORP\{name}`, "ann", `u:corp\ANN`, "Ann", ""},
 		{`CORP\{name}`, "ann", "", "outage", ""}, // it does not say
 		{`CORP\{name}`, "eve", `u:CORP\eve`, "rejected", ""},
 	} {
 		f := newFake(t)
-		f.bound = tt.bound
-		f.binds[`CORP\ann`], f.binds[`CORP\ANN`], f.binds["ann@corp.example.com"] = 0, 0, 0
+		f.Bound = tt.bound
+		f.Binds[`CORP\ann`], f.Binds[`CORP\ANN`], f.Binds["ann@corp.example.com"] = 0, 0, 0
 		for _, name := range []string{"ann", "ANN"} {
-			f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: Ann")}
+			f.Entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: Ann")}
 		}
 		var log strings.Builder
 		options := f.options()
@@ -59,6 +64,40 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		}
 		if v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); outcome(v, err) != "rejected" {
 			t.Errorf("a wrong password: %v", err)
+		}
+	}
+}
+
+// Who has bound is told by a domain and a login: both must be the entry's.
+func TestTheDomainOfWhoBoundCounts(t *testing.T) {
+	for _, tt := range []struct {
+		bind, domain, own string // own: what the entry says of itself
+		bound, want       string
+		because           string
+	}{
+		{`CORP\{name}`, "", "", `u:CORP\ann`, "ann", ""},
+		{`CORP\{name}`, "", "", `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{`corp.example.com\{name}`, "", "", `u:CORP\ann`, "rejected", "set user.domain"},
+		{`corp.example.com\{name}`, "CORP", "", `u:CORP\ann`, "ann", ""},
+		{"{name}@corp.example.com", "", "", `u:CORP\ann`, "rejected", "set user.domain"},
+		{"{name}@corp.example.com", "", "", `u:EU\ann`, "rejected", "set user.domain"},
+		{"{name}@corp.example.com", "", `CORP\ann`, `u:CORP\Ann`, "ann", ""},
+		{"{name}@corp.example.com", "", `CORP\ann`, `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "EU", `CORP\ann`, `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "", "", "dn:CN=Ann,DC=corp", "ann", ""},
+	} {
+		f := newFake(t)
+		f.Bound = tt.bound
+		f.Binds[strings.ReplaceAll(tt.bind, "{name}", "ann")] = 0
+		f.person()
+		if tt.own != "" {
+			f.person("msDS-PrincipalName: " + tt.own)
+		}
+		options := f.options()
+		options.User.Bind, options.User.Domain = tt.bind, tt.domain
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		if got := outcome(v, err); got != tt.want || !strings.Contains(identity.Reason(err), tt.because) {
+			t.Errorf("%+v: %s %q", tt, got, identity.Reason(err))
 		}
 	}
 }
@@ -88,6 +127,7 @@ func TestMistakesInLogins(t *testing.T) {
 		},
 		"not both":                   func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},dc=x", Bind: `CORP\{name}`} },
 		"the domain alone is wanted": func(o *ldap.Options) { o.User.Domain = `CORP\` },
+		"people bind in the domain CORP, and would be taken for those of EU": func(o *ldap.Options) { o.User.Bind, o.User.Domain = `CORP\{name}`, "EU" },
 	} {
 		options := newFake(t).options()
 		change(&options)
@@ -101,8 +141,8 @@ func TestMistakesInLogins(t *testing.T) {
 func TestAGraceLoginIsRefusedAndTold(t *testing.T) {
 	for _, left := range []int64{0, 1, 5} {
 		f := newFake(t)
-		f.grace = left
-		f.binds["CN=Ann,DC=corp"] = 0
+		f.Grace = left
+		f.Binds["CN=Ann,DC=corp"] = 0
 		f.person()
 		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 		disabled, ok := errors.AsType[*identity.DisabledError](err)

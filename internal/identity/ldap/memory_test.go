@@ -20,15 +20,15 @@ func staffed(t testing.TB) *fake {
 	f := newFake(t)
 	for _, name := range []string{"ann", "bob"} {
 		dn := "CN=" + name + ",DC=corp"
-		f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name)}
-		f.binds[dn] = 0
+		f.Entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name)}
+		f.Binds[dn] = 0
 	}
 	return f
 }
 
 // binds counts how often a directory was asked to bind, and searches likewise.
 func (f *fake) count(what string) (n int) {
-	for _, asked := range f.heard() {
+	for _, asked := range f.Heard() {
 		if strings.HasPrefix(asked, what) {
 			n++
 		}
@@ -63,7 +63,7 @@ func TestAPasswordThatHeldIsRememberedForAWhile(t *testing.T) {
 	attempt("ann", "right", "ann", 3)
 	clock.advance(2 * time.Second)
 	attempt("ann", "right", "ann", 4)
-	f.set("CN=ann,DC=corp", client.LDAPResultInvalidCredentials) // disabled
+	f.SetBind("CN=ann,DC=corp", client.LDAPResultInvalidCredentials) // disabled
 	clock.advance(61 * time.Second)
 	attempt("ann", "right", "rejected", 5)
 }
@@ -136,7 +136,7 @@ func TestWhoAskTheSameShareOneBind(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
 	var all sync.WaitGroup
-	hold := f.hold()
+	hold := f.Hold()
 	for range 10 {
 		for _, password := range []string{"right", "wrong"} {
 			all.Go(func() {
@@ -185,10 +185,8 @@ func TestARememberedPasswordIsOfItsGeneration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := staff(t)
 			changed := func(at string) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
 				for _, search := range []string{"dc=corp sub (sAMAccountName=ann)", "CN=ann,DC=corp base (objectClass=*)"} {
-					f.entries[search] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "pwdChangedTime: "+at)}
+					f.SetEntries(search, entry("CN=ann,DC=corp", "sAMAccountName: ann", "pwdChangedTime: "+at))
 				}
 			}
 			options := f.options()

@@ -123,7 +123,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 		if tt.user.DN != "" {
 			options.User = tt.user
 		}
-		options.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com", Filter: "(|(member={dn})(memberUid={name}))"}
+		options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}, Filter: "(|(member={dn})(memberUid={name}))"}
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
 		if got := outcome(v, err); got != tt.want {
 			t.Errorf("%q by %q: %s, want %s", tt.name, tt.user.DN, got, tt.want)
@@ -138,7 +138,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 // yes. What is no password is refused before a connection is made.
 func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
 	o := company(t)
-	for _, user := range []ldap.User{{Base: "ou=people,dc=example,dc=com"}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
+	for _, user := range []ldap.User{{Bases: []string{"ou=people,dc=example,dc=com"}}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
 		between := newProxy(t, o.Address)
 		options := o.options()
 		options.User, options.Servers = user, []string{"ldap://" + between.address()}
@@ -175,7 +175,7 @@ func TestAnEntryThatCannotBeToldFromOthersIsRefused(t *testing.T) {
 	} {
 		var log strings.Builder
 		options := company(t).options()
-		options.User.Base = "dc=example,dc=com"
+		options.User.Bases = []string{"dc=example,dc=com"}
 		options.Log = slog.New(slog.NewTextHandler(&log, nil))
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
 		if got := outcome(v, err); got != tt.want {
@@ -194,7 +194,7 @@ func TestAPrincipalIsWhatTheDirectorySays(t *testing.T) {
 	o := company(t)
 	options := o.options()
 	options.User.Attributes = map[string]string{"mail": "email", "departmentNumber": "departments", "telephoneNumber": "phone"}
-	options.Groups = ldap.Groups{Base: "ou=groups,dc=example,dc=com"}
+	options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}}
 	d := open(t, options)
 	v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
 	if err != nil {

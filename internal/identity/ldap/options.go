@@ -74,7 +74,7 @@ func (s *settings) fill() {
 	}
 	or(&s.User.NameAttribute, "uid")
 	or((*string)(&s.User.Scope), string(Subtree))
-	if s.Groups.Base != "" && !s.Groups.MemberOf {
+	if len(s.Groups.Bases) > 0 && !s.Groups.MemberOf {
 		or(&s.Groups.Filter, "(member={dn})")
 	}
 	or(&s.Groups.NameAttribute, "cn")
@@ -165,6 +165,7 @@ func parseServer(text string) (*server, string) {
 		port = ldap.DefaultLdapPort
 	}
 	s.address = net.JoinHostPort(s.host, port)
+	s.catalog = port == "3268" || port == "3269"
 	return s, ""
 }
 
@@ -228,17 +229,17 @@ func readPassword(file string) (string, error) {
 func (s *settings) checkUser() {
 	u := &s.User
 	switch {
-	case u.DN != "" && (u.Base != "" || u.Filter != ""):
+	case u.DN != "" && (len(u.Bases) > 0 || u.Filter != ""):
 		s.problem("user.dn", "people are named by dn, or searched by base and filter, not both")
 	case u.DN != "" && u.Bind != "":
 		s.problem("user.bind", "people bind as dn says, or as bind does, not both")
 	case u.DN != "":
 		s.template("user.dn", u.DN)
-	case u.Base == "":
+	case len(u.Bases) == 0:
 		s.problem("user", "base is missing, or dn")
 	default:
-		s.dn("user.base", u.Base)
-		s.filter("user.filter", u.Filter, "{name}")
+		s.bases("user.base", u.Bases)
+		s.filter("user.filter", u.Filter, "{name}", namePlaceholder)
 	}
 	switch {
 	case u.Bind != "" && strings.Count(u.Bind, "{name}") != 1:
@@ -248,6 +249,8 @@ func (s *settings) checkUser() {
 	}
 	if strings.ContainsAny(u.Domain, `\@{}`) {
 		s.problem("user.domain", "the domain alone is wanted, as in CORP")
+	} else if binds := u.bindDomain(); u.Domain != "" && binds != "" && !strings.EqualFold(u.Domain, binds) {
+		s.problem("user.domain", "people bind in the domain %s, and would be taken for those of %s", binds, u.Domain)
 	}
 	if u.Scope != Subtree && u.Scope != One {
 		s.problem("user.scope", "%q is neither %s nor %s", u.Scope, Subtree, One)
@@ -279,9 +282,7 @@ func (s *settings) checkGroups() {
 	default:
 		s.problem("groups.nested", "%q is none of %s, %s, %s", g.Nested, None, Chain, Walk)
 	}
-	if g.Base != "" {
-		s.dn("groups.base", g.Base)
-	}
+	s.bases("groups.base", g.Bases)
 	if g.NameAttribute != "dn" {
 		s.attribute("groups.name_attribute", g.NameAttribute)
 	}
@@ -291,14 +292,20 @@ func (s *settings) checkGroups() {
 	case g.MemberOf && g.Nested == Chain:
 		s.problem("groups.nested", "chain is a search: base is wanted in place of member_of")
 	case g.MemberOf:
-	case g.Base == "" && (g.Filter != "" || g.Nested != None):
+	case len(g.Bases) == 0 && (g.Filter != "" || g.Nested != None):
 		s.problem("groups", "base is missing, or member_of: true")
-	case g.Base != "":
-		s.filter("groups.filter", g.Filter, "{dn}", "{name}")
+	case len(g.Bases) > 0:
+		s.filter("groups.filter", g.Filter, "{dn}, {name} or {attribute:NAME}", memberPlaceholder)
+		for _, name := range g.attributes() {
+			s.attribute("groups.filter", name)
+			if secretAttributes[strings.ToLower(name)] {
+				s.problem("groups.filter", "%s is a secret, and a search is none", name)
+			}
+		}
 		if g.Nested == Chain && strings.Contains(g.Filter, "{") && inChain(g.Filter) == g.Filter {
 			s.problem("groups.filter", "chain wants a part like (member={dn}) in it")
 		}
-		if g.Nested == Walk && strings.Contains(g.Filter, "{name}") && !strings.Contains(g.Filter, "{dn}") {
+		if g.Nested == Walk && memberPlaceholder.MatchString(g.Filter) && !strings.Contains(g.Filter, "{dn}") {
 			s.problem("groups.filter", "{dn} is missing: a group in a group has no other name")
 		}
 	}

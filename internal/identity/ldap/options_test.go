@@ -12,7 +12,7 @@ import (
 
 // good are the least settings.
 func good() ldap.Options {
-	return ldap.Options{Name: "corp", Servers: []string{"ldaps://a"}, User: ldap.User{Base: "o=x"}}
+	return ldap.Options{Name: "corp", Servers: []string{"ldaps://a"}, User: ldap.User{Bases: []string{"o=x"}}}
 }
 
 func TestAllMistakesAreFound(t *testing.T) {
@@ -59,37 +59,48 @@ func TestAllMistakesAreFound(t *testing.T) {
 		{"a long password", account(long), "bind_password_file: " + long + " has more than 4096 bytes"},
 		{"two passwords", account(two), "bind_password_file: " + two + " has more than one line"},
 
-		{"a filter", user(ldap.User{Base: "o=x", Filter: "(&(objectClass=person)(|(uid={name})(mail={name})))"}), ""},
-		{"a filter that is open", user(ldap.User{Base: "o=x", Filter: "(uid={name}"}), "user.filter: this is no filter"},
-		{"a filter without parentheses", user(ldap.User{Base: "o=x", Filter: "uid={name}"}), "user.filter: this is no filter"},
-		{"a filter that finds anybody", user(ldap.User{Base: "o=x", Filter: "(uid=*)"}), "user.filter: {name} is missing"},
-		{"a filter with another placeholder", user(ldap.User{Base: "o=x", Filter: "(uid={user})"}), "user.filter: it has braces in it that are not {name}"},
-		{"a filter with docker_auth's placeholder", user(ldap.User{Base: "o=x", Filter: "(uid=${account})"}), "user.filter: it has braces"},
-		{"a base that is no DN", user(ldap.User{Base: "people"}), "user.base: this is no DN"},
-		{"an odd scope", user(ldap.User{Base: "o=x", Scope: "all"}), `user.scope: "all" is neither`},
-		{"an odd attribute", user(ldap.User{Base: "o=x", NameAttribute: "u id"}), `user.name_attribute: "u id" is no name`},
-		{"an odd id", user(ldap.User{Base: "o=x", IDAttribute: "id)"}), `user.id_attribute: "id)" is no name`},
-		{"an odd claim", user(ldap.User{Base: "o=x", Attributes: map[string]string{"*": "all"}}), `user.attributes: "*" is no name`},
+		{"a filter", user(ldap.User{Bases: []string{"o=x"}, Filter: "(&(objectClass=person)(|(uid={name})(mail={name})))"}), ""},
+		{"a filter that is open", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid={name}"}), "user.filter: this is no filter"},
+		{"a filter without parentheses", user(ldap.User{Bases: []string{"o=x"}, Filter: "uid={name}"}), "user.filter: this is no filter"},
+		{"a filter that finds anybody", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid=*)"}), "user.filter: {name} is missing"},
+		{"a filter with another placeholder", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid={user})"}), "user.filter: it has braces in it that are not {name}"},
+		{"a filter with docker_auth's placeholder", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid=${account})"}), "user.filter: it has braces"},
+		{"a base that is no DN", user(ldap.User{Bases: []string{"people"}}), "user.base: this is no DN"},
+		{"bases", user(ldap.User{Bases: []string{"o=x", "o=y"}}), ""},
+		{"a base of several that is no DN", user(ldap.User{Bases: []string{"o=x", "people"}}), "user.base: this is no DN"},
+		{"the empty base", user(ldap.User{Bases: []string{""}}), ""},
+		{"the empty base and another", user(ldap.User{Bases: []string{"o=x", ""}}), "user.base: the empty base is the whole directory, and stands alone"},
+		{"an odd scope", user(ldap.User{Bases: []string{"o=x"}, Scope: "all"}), `user.scope: "all" is neither`},
+		{"an odd attribute", user(ldap.User{Bases: []string{"o=x"}, NameAttribute: "u id"}), `user.name_attribute: "u id" is no name`},
+		{"an odd id", user(ldap.User{Bases: []string{"o=x"}, IDAttribute: "id)"}), `user.id_attribute: "id)" is no name`},
+		{"an odd claim", user(ldap.User{Bases: []string{"o=x"}, Attributes: map[string]string{"*": "all"}}), `user.attributes: "*" is no name`},
 		{"a template", user(ldap.User{DN: "uid={name},ou=people,o=x"}), ""},
-		{"a template and a base", user(ldap.User{DN: "uid={name},o=x", Base: "o=x"}), "user.dn: people are named by dn, or searched"},
+		{"a template and a base", user(ldap.User{DN: "uid={name},o=x", Bases: []string{"o=x"}}), "user.dn: people are named by dn, or searched"},
 		{"a template for one", user(ldap.User{DN: "uid=ann,o=x"}), "user.dn: {name} is wanted in it, once"},
 		{"a template with two", user(ldap.User{DN: "uid={name},ou={name},o=x"}), "user.dn: {name} is wanted in it, once"},
 		{"a template with a part of a value", user(ldap.User{DN: "uid=x-{name},o=x"}), "user.dn: {name} must be the whole value"},
 		{"a template with the attribute", user(ldap.User{DN: "{name}=x,o=x"}), "user.dn: {name} must be the whole value"},
 		{"a template that is no DN", user(ldap.User{DN: "{name}@example.com"}), "user.dn: this is no DN"},
 
-		{"groups by memberOf", groups(ldap.Groups{MemberOf: true, Base: "o=x", Nested: ldap.Walk}), ""},
-		{"groups in chain", groups(ldap.Groups{Base: "o=x", Nested: ldap.Chain}), ""},
+		{"groups by memberOf", groups(ldap.Groups{MemberOf: true, Bases: []string{"o=x"}, Nested: ldap.Walk}), ""},
+		{"groups in chain", groups(ldap.Groups{Bases: []string{"o=x"}, Nested: ldap.Chain}), ""},
 		{"groups by both", groups(ldap.Groups{MemberOf: true, Filter: "(member={dn})"}), "groups.filter: groups are named by member_of, or searched"},
 		{"groups in chain by memberOf", groups(ldap.Groups{MemberOf: true, Nested: ldap.Chain}), "groups.nested: chain is a search"},
 		{"groups nowhere", groups(ldap.Groups{Filter: "(member={dn})"}), "groups: base is missing"},
 		{"groups nowhere, nested", groups(ldap.Groups{Nested: ldap.Walk}), "groups: base is missing"},
-		{"groups of anybody", groups(ldap.Groups{Base: "o=x", Filter: "(cn=*)"}), "groups.filter: {dn} or {name} is missing"},
-		{"groups by name, and walked", groups(ldap.Groups{Base: "o=x", Filter: "(memberUid={name})", Nested: ldap.Walk}), "groups.filter: {dn} is missing"},
-		{"groups by name, in chain", groups(ldap.Groups{Base: "o=x", Filter: "(memberUid={name})", Nested: ldap.Chain}), "groups.filter: chain wants a part like"},
-		{"groups in an odd way", groups(ldap.Groups{Base: "o=x", Nested: "deep"}), `groups.nested: "deep" is none of`},
-		{"groups with an odd name", groups(ldap.Groups{Base: "o=x", NameAttribute: "c n"}), "groups.name_attribute:"},
-		{"groups below no DN", groups(ldap.Groups{MemberOf: true, Base: "groups"}), "groups.base: this is no DN"},
+		{"groups of anybody", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(cn=*)"}), "groups.filter: {dn}, {name} or {attribute:NAME} is missing"},
+		{"groups by an attribute", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={attribute:uidNumber})"}), ""},
+		{"groups by an attribute without the word", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={uidNumber})"}), "groups.filter: it has braces in it that are not {dn}, {name} or {attribute:NAME}"},
+		{"groups by an odd attribute", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={attribute:uid number})"}), `groups.filter: "uid number" is no name of an attribute`},
+		{"groups by no attribute", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={attribute:})"}), `groups.filter: "" is no name of an attribute`},
+		{"groups by a secret", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={attribute:userPassword})"}), "groups.filter: userPassword is a secret"},
+		{"groups by an attribute, and walked", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={attribute:uidNumber})", Nested: ldap.Walk}), "groups.filter: {dn} is missing"},
+		{"groups below the empty base and another", groups(ldap.Groups{MemberOf: true, Bases: []string{"", "o=x"}}), "groups.base: the empty base is the whole directory"},
+		{"groups by name, and walked", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={name})", Nested: ldap.Walk}), "groups.filter: {dn} is missing"},
+		{"groups by name, in chain", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={name})", Nested: ldap.Chain}), "groups.filter: chain wants a part like"},
+		{"groups in an odd way", groups(ldap.Groups{Bases: []string{"o=x"}, Nested: "deep"}), `groups.nested: "deep" is none of`},
+		{"groups with an odd name", groups(ldap.Groups{Bases: []string{"o=x"}, NameAttribute: "c n"}), "groups.name_attribute:"},
+		{"groups below no DN", groups(ldap.Groups{MemberOf: true, Bases: []string{"groups"}}), "groups.base: this is no DN"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			o := good()

@@ -47,16 +47,16 @@ type work struct {
 func staff(t testing.TB) *fake {
 	f := staffed(t)
 	put := func(name, dn, attribute string) {
-		f.entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name, attribute)}
-		f.entries[dn+" base (objectClass=*)"] = f.entries["dc=corp sub (sAMAccountName="+name+")"]
-		f.binds[dn] = 0
+		f.Entries["dc=corp sub (sAMAccountName="+name+")"] = []*client.Entry{entry(dn, "sAMAccountName: "+name, attribute)}
+		f.Entries[dn+" base (objectClass=*)"] = f.Entries["dc=corp sub (sAMAccountName="+name+")"]
+		f.Binds[dn] = 0
 	}
 	put("disabled", "CN=disabled,DC=corp", "userAccountControl: 514")
 	put("expired", "CN=expired,DC=corp", "accountExpires: 1")
 	put("locked", "CN=locked,DC=corp", "description: none")
-	f.binds["CN=locked,DC=corp"] = client.LDAPResultConstraintViolation
+	f.Binds["CN=locked,DC=corp"] = client.LDAPResultConstraintViolation
 	put("nameless", "CN=nameless,DC=corp", "sAMAccountName: second") // two names: which one is not known
-	f.entries["dc=corp sub (sAMAccountName=twins)"] = []*client.Entry{entry("CN=a,DC=corp", "sAMAccountName: twins"), entry("CN=b,DC=corp", "sAMAccountName: twins")}
+	f.Entries["dc=corp sub (sAMAccountName=twins)"] = []*client.Entry{entry("CN=a,DC=corp", "sAMAccountName: twins"), entry("CN=b,DC=corp", "sAMAccountName: twins")}
 	return f
 }
 
@@ -207,7 +207,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 			}
 		}
 	}
-	for _, asked := range directory.heard() {
+	for _, asked := range directory.Heard() {
 		if asked == "bind CN=inline,DC=corp" {
 			t.Errorf("the directory was shown a password of another source: %s", asked)
 		}
@@ -228,11 +228,11 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 		{"disabled", "disabled", "right"}, {"expired", "expired", "right"}, {"locked", "locked", "right"},
 	} {
 		for try := range 2 {
-			requests, before := len(f.heard()), delays
+			requests, before := len(f.Heard()), delays
 			if _, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%s: %v", tt.what, err)
 			}
-			if n := len(f.heard()) - requests; n != 2 || delays-before != try {
+			if n := len(f.Heard()) - requests; n != 2 || delays-before != try {
 				t.Errorf("%s, try %d: %d requests and %d delays, want 2 and %d", tt.what, try+1, n, delays-before, try)
 			}
 		}
@@ -260,7 +260,7 @@ func TestADummyLookupThatFailsRefusesAllTheSame(t *testing.T) {
 	}
 	f := staff(t)
 	options := f.options()
-	_ = f.listener.Close()
+	f.Refuse()
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
 		{Name: "htpasswd", Authenticator: file}, {Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
 	}})
@@ -280,7 +280,7 @@ func TestAFloodOfNamesWaitsForItself(t *testing.T) {
 	options := f.options()
 	options.Pool, options.Timeout = 1, time.Minute
 	d := open(t, options)
-	release := f.hold()
+	release := f.Hold()
 	var all sync.WaitGroup
 	ask := func(name, from string, known bool) {
 		c := identity.NewCredentials(name, "wrong")
@@ -300,7 +300,7 @@ func TestAFloodOfNamesWaitsForItself(t *testing.T) {
 	release()
 	all.Wait()
 	var searched []string
-	for _, asked := range f.heard() {
+	for _, asked := range f.Heard() {
 		if name, ok := strings.CutPrefix(asked, "dc=corp sub (sAMAccountName="); ok {
 			searched = append(searched, strings.TrimSuffix(name, ")"))
 		}

@@ -24,6 +24,7 @@ const (
 type server struct {
 	url, host, address string
 	tls, startTLS      bool
+	catalog            bool // a global catalog of Active Directory
 	config             *tls.Config
 	account            string // bound as by readers; "": they are nobody
 	passwordFile       string

@@ -1,11 +1,14 @@
 package ldap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -53,9 +56,9 @@ func (d *Directory) generationSeen(ctx context.Context, name string) (of string)
 		return ""
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
-		entries, err := c.search(d.lookup(name))
-		if err == nil && len(entries) == 1 {
-			of = generation(entries[0])
+		found, err := d.people(c, name)
+		if err == nil && len(found) == 1 {
+			of = generation(found[0].entry)
 		}
 		return err
 	}); err != nil {
@@ -102,16 +105,49 @@ func (d *Directory) isHim(c *conn, u *user) error {
 	if text, ok := strings.CutPrefix(said.AuthzID, "dn:"); ok && canonicalDN(text) == canonicalDN(u.entry.DN) {
 		return nil
 	}
-	login := u.entry.GetEqualFoldAttributeValue(loginAttribute)
-	if _, name, ok := strings.Cut(said.AuthzID, `\`); ok && login != "" && strings.HasPrefix(said.AuthzID, "u:") && strings.EqualFold(name, login) {
-		return nil
+	why := "who bound is not the entry that has the name"
+	if login, ok := strings.CutPrefix(said.AuthzID, "u:"); ok {
+		is, known := d.isLogin(u.entry, login)
+		if is {
+			return nil
+		}
+		if !known {
+			why = "the directory says who bound as DOMAIN\\login, and it is not known of which domain the entry is: set user.domain"
+		}
 	}
-	d.log.Warn("refused: who bound is not the entry that has the name", "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", said.AuthzID))
-	return identity.Rejected("who bound is not the entry that has the name")
+	d.log.Warn("refused: "+why, "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", said.AuthzID))
+	return identity.Rejected(why)
 }
 
-// loginAttribute is what Active Directory answers who is bound with, behind the domain.
-const loginAttribute = "sAMAccountName"
+// What Active Directory answers who is bound with: the domain, a backslash and loginAttribute. principalAttribute is both.
+const (
+	loginAttribute     = "sAMAccountName"
+	principalAttribute = "msDS-PrincipalName"
+)
+
+// isLogin reports whether a login, as CORP\ann, is an entry's. The domain counts: in another one of the forest somebody else
+// may be called ann. It is not known where neither the entry nor the settings tell the domain.
+func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
+	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
+		return strings.EqualFold(login, own), true
+	}
+	domain := cmp.Or(d.o.User.Domain, d.o.User.bindDomain())
+	name := e.GetEqualFoldAttributeValue(loginAttribute)
+	if domain == "" || name == "" {
+		return false, false
+	}
+	return strings.EqualFold(login, domain+`\`+name), true
+}
+
+// bindDomain is the domain of a template like CORP\{name}; "" if it has none, or has its long name, which the directory does
+// not call it by.
+func (u *User) bindDomain() string {
+	domain, _, ok := strings.Cut(u.Bind, `\`)
+	if !ok || strings.Contains(domain, ".") {
+		return ""
+	}
+	return domain
+}
 
 // refuse returns err, the answer of a search for somebody. If it is a refusal, it spends the bind that a
 // wrong password would have needed.

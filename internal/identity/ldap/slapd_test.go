@@ -52,7 +52,7 @@ func (o directory) options() ldap.Options {
 	return ldap.Options{
 		Name: "corp", Servers: []string{"ldap://" + o.Address},
 		BindDN: "cn=reader,dc=example,dc=com", BindPasswordFile: o.File(ldaptest.ReaderFile),
-		User: ldap.User{Base: "ou=people,dc=example,dc=com"},
+		User: ldap.User{Bases: []string{"ou=people,dc=example,dc=com"}},
 	}
 }
 

@@ -2,27 +2,28 @@ package ldap
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
-
-	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
-// filter checks a filter with placeholders, of which one at least must be there.
-func (s *settings) filter(field, text string, placeholders ...string) {
-	plain, found := text, false
-	for _, p := range placeholders {
-		found = found || strings.Contains(text, p)
-		plain = strings.ReplaceAll(plain, p, "x")
-	}
+// The placeholders of filters.
+var (
+	namePlaceholder   = regexp.MustCompile(`\{name\}`)
+	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
+)
+
+// filter checks a filter with placeholders, of which one at least must be there. wanted names them.
+func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp) {
+	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
 		s.problem(field, "this is no filter: %s", reason(err))
 	case strings.ContainsAny(plain, "{}"):
-		s.problem(field, "it has braces in it that are not %s", strings.Join(placeholders, " or "))
-	case !found:
-		s.problem(field, "%s is missing: it would find the same whoever asks", strings.Join(placeholders, " or "))
+		s.problem(field, "it has braces in it that are not %s", wanted)
+	case plain == text:
+		s.problem(field, "%s is missing: it would find the same whoever asks", wanted)
 	}
 }
 
@@ -46,12 +47,6 @@ func (s *settings) template(field, text string) {
 		}
 	}
 	s.problem(field, "{name} must be the whole value of an attribute, as in uid={name},ou=people")
-}
-
-func (s *settings) dn(field, text string) {
-	if _, err := dn.Parse(text); err != nil {
-		s.problem(field, "this is no DN: %s", err)
-	}
 }
 
 func (s *settings) attribute(field, name string) {

@@ -39,20 +39,23 @@ func (d *Directory) dnOf(name string) string {
 // find looks a name up. It is ErrUnknown if there is no such entry, ErrRejected if there are several, or one
 // that cannot be told from others.
 func (d *Directory) find(c *conn, name string) (*user, error) {
-	o := &d.o.User
-	entries, err := c.search(d.lookup(name))
+	found, err := d.people(c, name)
 	switch {
-	case o.DN != "" && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+	case d.o.User.DN != "" && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
 		return nil, identity.ErrUnknown
-	case errors.Is(err, errTooMany) || err == nil && len(entries) > 1:
-		d.log.Warn("refused: more than one entry has the name", "name", name)
-		return nil, identity.Rejected("more than one entry has the name")
+	case errors.Is(err, errTooMany) || err == nil && len(found) > 1:
+		why := "more than one entry has the name"
+		if len(found) > 1 && found[0].base != found[1].base {
+			why = fmt.Sprintf("the name is found below two bases: %s and %s", found[0].base, found[1].base)
+		}
+		d.log.Warn("refused: "+why, "name", name)
+		return nil, identity.Rejected(why)
 	case err != nil:
 		return nil, fmt.Errorf("searching people: %w", err)
-	case len(entries) == 0:
+	case len(found) == 0:
 		return nil, identity.ErrUnknown
 	}
-	u := &user{entry: entries[0]}
+	u := &user{entry: found[0].entry}
 	if u.spelled, err = d.nameOf(u.entry); err == nil {
 		u.id, err = d.idOf(u.entry)
 	}
@@ -66,21 +69,47 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 	return u, nil
 }
 
-// lookup is the search for a name.
-func (d *Directory) lookup(name string) *ldap.SearchRequest {
+// match is an entry that has a name, and the base below which it was found.
+type match struct {
+	base  string
+	entry *ldap.Entry
+}
+
+// people returns the entries that have a name, each once. All bases are searched, also after one has an entry: else who is
+// found would depend on their order, and who adds an entry below another base could become somebody else.
+func (d *Directory) people(c *conn, name string) ([]match, error) {
 	o := &d.o.User
-	request := &ldap.SearchRequest{
-		BaseDN: o.Base, Scope: ldap.ScopeWholeSubtree, SizeLimit: 2,
-		Filter:     strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name)),
-		Attributes: d.attributes(),
-	}
-	switch {
-	case o.DN != "":
-		request.BaseDN, request.Scope, request.Filter = d.dnOf(name), ldap.ScopeBaseObject, "(objectClass=*)"
-	case o.Scope == One:
+	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
+	request.Filter = strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name))
+	if o.Scope == One {
 		request.Scope = ldap.ScopeSingleLevel
 	}
-	return request
+	bases, err := c.places(o.Bases)
+	if err != nil {
+		return nil, err
+	}
+	if o.DN != "" {
+		bases, request.Scope, request.Filter = []string{d.dnOf(name)}, ldap.ScopeBaseObject, "(objectClass=*)"
+	}
+	var found []match
+	for _, base := range bases {
+		one := request
+		one.BaseDN = base
+		entries, err := c.search(&one)
+		if isWhole(o.Bases) && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
+			continue // a naming context that is empty, or that nobody here may see
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			at := canonicalDN(e.DN) // one base may be below another
+			if !slices.ContainsFunc(found, func(m match) bool { return m.base != base && canonicalDN(m.entry.DN) == at }) {
+				found = append(found, match{base, e})
+			}
+		}
+	}
+	return found, nil
 }
 
 // attributes are those of people that are asked for.
@@ -96,9 +125,9 @@ func (d *Directory) attributes() []string {
 		list = append(list, "memberOf")
 	}
 	if o.Bind != "" {
-		list = append(list, loginAttribute)
+		list = append(list, loginAttribute, principalAttribute)
 	}
-	list = slices.AppendSeq(list, maps.Keys(o.Attributes))
+	list = slices.AppendSeq(append(list, d.o.Groups.attributes()...), maps.Keys(o.Attributes))
 	slices.Sort(list)
 	return slices.Compact(list) // some servers refuse a list that says something twice
 }

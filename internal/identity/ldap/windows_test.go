@@ -20,26 +20,26 @@ const annDN = `CN=Ann\, of Corp,OU=People,DC=corp`
 func TestActiveDirectory(t *testing.T) {
 	f := newFake(t)
 	guid := "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
-	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry(annDN, "SAMAccountName: Ann", "objectGUID: "+guid, "userAccountControl: 512", "accountExpires: 9223372036854775807")}
-	f.entries[`ou=groups,dc=corp sub (member:1.2.840.113556.1.4.1941:=`+annDN2(t)+`)`] = []*client.Entry{entry("CN=ops,OU=Groups,DC=corp", "cn: ops"), entry("CN=dev,OU=Groups,DC=corp", "CN: dev")}
-	f.binds[annDN] = 0
+	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry(annDN, "SAMAccountName: Ann", "objectGUID: "+guid, "userAccountControl: 512", "accountExpires: 9223372036854775807")}
+	f.Entries[`ou=groups,dc=corp sub (member:1.2.840.113556.1.4.1941:=`+annDN2(t)+`)`] = []*client.Entry{entry("CN=ops,OU=Groups,DC=corp", "cn: ops"), entry("CN=dev,OU=Groups,DC=corp", "CN: dev")}
+	f.Binds[annDN] = 0
 	options := f.options()
-	options.Groups = ldap.Groups{Base: "ou=groups,dc=corp", Nested: ldap.Chain}
+	options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=corp"}, Nested: ldap.Chain}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 	if err != nil {
-		t.Fatalf("%v; it heard\n%s", err, strings.Join(f.heard(), "\n"))
+		t.Fatalf("%v; it heard\n%s", err, strings.Join(f.Heard(), "\n"))
 	}
 	want := &policy.Principal{Kind: policy.User, Name: "Ann", Source: "ldap:ad", ID: "00112233-4455-6677-8899-aabbccddeeff", Groups: []string{"dev", "ops"}}
 	if diff := cmp.Diff(want, v.Principal); diff != "" {
-		t.Errorf("ann (-want +got):\n%s\nit heard\n%s", diff, strings.Join(f.heard(), "\n"))
+		t.Errorf("ann (-want +got):\n%s\nit heard\n%s", diff, strings.Join(f.Heard(), "\n"))
 	}
 }
 
 // Active Directory's names have capitals, and paths of repositories have none.
 func TestNamesInLowerCase(t *testing.T) {
 	f := newFake(t)
-	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ANN")}
-	f.binds["CN=Ann,DC=corp"] = 0
+	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ANN")}
+	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
 	options.User.Lowercase = true
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
@@ -116,13 +116,13 @@ func TestAnEntryThatIsNotInUse(t *testing.T) {
 	} {
 		for _, template := range []bool{false, true} { // with somebody who looks people up, and without
 			f := newFake(t)
-			f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
-			f.entries["CN=ann,DC=corp base (objectClass=*)"] = f.entries["dc=corp sub (sAMAccountName=ann)"]
-			f.binds["CN=ann,DC=corp"] = 0
+			f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
+			f.Entries["CN=ann,DC=corp base (objectClass=*)"] = f.Entries["dc=corp sub (sAMAccountName=ann)"]
+			f.Binds["CN=ann,DC=corp"] = 0
 			options := f.options()
 			options.Now = func() time.Time { return now }
 			if template {
-				options.User.DN, options.User.Base, options.User.Filter = "CN={name},DC=corp", "", ""
+				options.User.DN, options.User.Bases, options.User.Filter = "CN={name},DC=corp", nil, ""
 			}
 			d := open(t, options)
 			errs := map[bool]error{false: identity.ErrRejected}
@@ -163,8 +163,8 @@ func TestAnswersToABind(t *testing.T) {
 		4711:                                         "outage",
 	} {
 		f := newFake(t)
-		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann")}
-		f.binds["CN=Ann,DC=corp"] = code
+		f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann")}
+		f.Binds["CN=Ann,DC=corp"] = code
 		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 		if got := outcome(v, err); !strings.HasPrefix(got, want) {
 			t.Errorf("%d: %s, want %s", code, got, want)
@@ -198,8 +198,8 @@ func TestAnswersToASearch(t *testing.T) {
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "objectGUID: 1", "objectGUID: 2")}, client.LDAPResultSuccess, "rejected"},
 	} {
 		f := newFake(t)
-		f.entries["dc=corp sub (sAMAccountName=ann)"], f.results["dc=corp sub (sAMAccountName=ann)"] = tt.entries, tt.code
-		f.binds["CN=Ann,DC=corp"], f.binds[""] = 0, 0
+		f.Entries["dc=corp sub (sAMAccountName=ann)"], f.Results["dc=corp sub (sAMAccountName=ann)"] = tt.entries, tt.code
+		f.Binds["CN=Ann,DC=corp"], f.Binds[""] = 0, 0
 		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 		if got := outcome(v, err); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%d entries and the result %d: %s, want %s", len(tt.entries), tt.code, got, tt.want)
@@ -214,8 +214,8 @@ func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 		{many("memberOf: CN=g%d,DC=corp", 1001)},
 	} {
 		f := newFake(t)
-		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
-		f.binds["CN=Ann,DC=corp"] = 0
+		f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
+		f.Binds["CN=Ann,DC=corp"] = 0
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true}
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
@@ -227,12 +227,12 @@ func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 
 func TestGroupsInGroupsAreBounded(t *testing.T) {
 	f := newFake(t)
-	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(many("memberOf: CN=g%d,DC=corp", 600), "sAMAccountName: ann")...)}
+	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(many("memberOf: CN=g%d,DC=corp", 600), "sAMAccountName: ann")...)}
 	for i := range 600 {
 		dn := fmt.Sprintf("CN=g%d,DC=corp", i)
-		f.entries[dn+" base (objectClass=*)"] = []*client.Entry{entry(dn, fmt.Sprintf("memberOf: CN=above%d,DC=corp", i))}
+		f.Entries[dn+" base (objectClass=*)"] = []*client.Entry{entry(dn, fmt.Sprintf("memberOf: CN=above%d,DC=corp", i))}
 	}
-	f.binds["CN=Ann,DC=corp"] = 0
+	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
 	options.Groups, options.Timeout = ldap.Groups{MemberOf: true, Nested: ldap.Walk}, time.Minute
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
@@ -259,8 +259,8 @@ func TestIDs(t *testing.T) {
 		{"employeeNumber", []string{"employeeNumber: "}, "rejected"},
 	} {
 		f := newFake(t)
-		f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
-		f.binds["CN=Ann,DC=corp"] = 0
+		f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(tt.lines, "sAMAccountName: ann")...)}
+		f.Binds["CN=Ann,DC=corp"] = 0
 		options := f.options()
 		options.User.IDAttribute = tt.attribute
 		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
@@ -278,8 +278,8 @@ func TestIDs(t *testing.T) {
 func TestClaimsAreBounded(t *testing.T) {
 	f := newFake(t)
 	lines := append(append(many("many: %03d", 101), many("several: %03d", 100)...), "binary: \xff\xfe", "One: 1", "sAMAccountName: ann")
-	f.entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", lines...)}
-	f.binds["CN=Ann,DC=corp"] = 0
+	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", lines...)}
+	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
 	options.User.Attributes = map[string]string{"several": "several", "one": "uno"} // and not those that cannot be kept
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))

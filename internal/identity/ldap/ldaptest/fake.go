@@ -1,0 +1,214 @@
+package ldaptest
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Fake is a directory that answers as it is told: for what OpenLDAP does not have, such as Active Directory's rule
+// LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. The fields are set before it is asked; what changes
+// later is set by the methods.
+type Fake struct {
+	Address   string                   // host:port
+	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
+	Results   map[string]uint16        // of a search, likewise
+	Reference string                   // to another server, with each search
+	Grace     int64                    // logins that are left with an expired password; -1: it has not expired
+	Bound     string                   // the answer to a client that asks who is bound
+	Binds     map[string]uint16        // by DN: the result; 0 for the password "right"
+
+	listener net.Listener
+
+	mu    sync.Mutex // what is below, and Entries and Binds once it serves
+	asked []string
+	held  chan struct{} // answers wait for it; may be nil
+}
+
+// NewFake starts one, which is there until the test ends.
+func NewFake(t testing.TB) *Fake {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Fake{
+		listener: l, Address: l.Addr().String(), Entries: make(map[string][]*ldap.Entry), Results: make(map[string]uint16), Binds: make(map[string]uint16),
+		Grace: -1, Reference: "ldap://ForestDnsZones.corp/DC=ForestDnsZones,DC=corp",
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.serve(c)
+		}
+	}()
+	return f
+}
+
+// Refuse lets nobody connect any more.
+func (f *Fake) Refuse() { _ = f.listener.Close() }
+
+// Heard returns what was asked.
+func (f *Fake) Heard() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.asked...)
+}
+
+// Hold keeps answers back until the function that it returns is called.
+func (f *Fake) Hold() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return func() { close(held) }
+}
+
+// SetBind changes what a bind is answered.
+func (f *Fake) SetBind(dn string, code uint16) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Binds[dn] = code
+}
+
+// SetEntries changes what a search finds.
+func (f *Fake) SetEntries(search string, entries ...*ldap.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Entries[search] = entries
+}
+
+func (f *Fake) serve(c net.Conn) {
+	defer c.Close()
+	for {
+		packet, err := ber.ReadPacket(c)
+		if err != nil || len(packet.Children) < 2 {
+			return
+		}
+		id, _ := packet.Children[0].Value.(int64)
+		request := packet.Children[1]
+		var answers []*ber.Packet
+		switch request.Tag {
+		case ldap.ApplicationBindRequest:
+			answers = []*ber.Packet{f.bind(request)}
+		case ldap.ApplicationSearchRequest:
+			answers = f.search(request)
+		case ldap.ApplicationExtendedRequest: // StartTLS, which it does not know, or who is bound
+			answer := result(ldap.ApplicationExtendedResponse, ldap.LDAPResultUnwillingToPerform)
+			if f.Bound != "" {
+				answer = result(ldap.ApplicationExtendedResponse, ldap.LDAPResultSuccess)
+				answer.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 11, f.Bound, ""))
+			}
+			answers = []*ber.Packet{answer}
+		default:
+			return
+		}
+		for _, a := range answers {
+			message := ber.NewSequence("LDAPMessage")
+			message.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
+			message.AppendChild(a)
+			if request.Tag == ldap.ApplicationBindRequest && f.Grace >= 0 {
+				message.AppendChild(graceLogins(f.Grace))
+			}
+			if _, err := c.Write(message.Bytes()); err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (f *Fake) note(what string) {
+	f.mu.Lock()
+	f.asked = append(f.asked, what)
+	held := f.held
+	f.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
+func (f *Fake) bind(request *ber.Packet) *ber.Packet {
+	dn, password := request.Children[1].Data.String(), request.Children[2].Data.String()
+	f.note("bind " + dn)
+	f.mu.Lock()
+	code, ok := f.Binds[dn]
+	f.mu.Unlock()
+	if !ok || code == 0 && password != "right" {
+		code = ldap.LDAPResultInvalidCredentials
+	}
+	return result(ldap.ApplicationBindResponse, code)
+}
+
+func (f *Fake) search(request *ber.Packet) (answers []*ber.Packet) {
+	scope, _ := request.Children[1].Value.(int64)
+	filter, _ := ldap.DecompileFilter(request.Children[6])
+	what := request.Children[0].Data.String() + " " + []string{"base", "one", "sub"}[scope] + " " + filter
+	f.note(what)
+	f.mu.Lock()
+	entries := f.Entries[what]
+	f.mu.Unlock()
+	for _, e := range entries {
+		entry := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
+		entry.AppendChild(text(e.DN))
+		attributes := ber.NewSequence("")
+		for _, a := range e.Attributes {
+			one := ber.NewSequence("")
+			one.AppendChild(text(a.Name))
+			values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
+			for _, v := range a.Values {
+				values.AppendChild(text(v))
+			}
+			one.AppendChild(values)
+			attributes.AppendChild(one)
+		}
+		entry.AppendChild(attributes)
+		answers = append(answers, entry)
+	}
+	reference := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultReference, nil, "")
+	reference.AppendChild(text(f.Reference)) // as Active Directory adds to each search from its top
+	return append(answers, reference, result(ldap.ApplicationSearchResultDone, f.Results[what]))
+}
+
+// graceLogins are the controls of an answer to a bind with an expired password (draft-behera-ldap-password-policy).
+func graceLogins(left int64) *ber.Packet {
+	warning := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+	warning.AppendChild(ber.NewInteger(ber.ClassContext, ber.TypePrimitive, 1, left, ""))
+	value := ber.NewSequence("")
+	value.AppendChild(warning)
+	control := ber.NewSequence("")
+	control.AppendChild(text(ldap.ControlTypeBeheraPasswordPolicy))
+	control.AppendChild(text(string(value.Bytes())))
+	controls := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+	controls.AppendChild(control)
+	return controls
+}
+
+func text(s string) *ber.Packet {
+	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
+}
+
+func result(tag ber.Tag, code uint16) *ber.Packet {
+	r := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
+	r.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, int64(code), ""))
+	r.AppendChild(text(""))
+	r.AppendChild(text("as it was told"))
+	return r
+}
+
+// Entry makes an entry of "attribute: value" lines.
+func Entry(dn string, lines ...string) *ldap.Entry {
+	attributes := make(map[string][]string)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		attributes[name] = append(attributes[name], value)
+	}
+	return ldap.NewEntry(dn, attributes)
+}

@@ -1,0 +1,112 @@
+package ldap
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Lockout is after how many wrong passwords a directory locks an account, as one of its policies says.
+type Lockout struct {
+	Policy string        // its DN
+	After  int           // 0: it locks nobody
+	Within time.Duration // how long a wrong password counts; Forever: until the right one; 0: that is not known
+}
+
+// Forever is how long wrong passwords count that only the right one ends.
+const Forever = time.Duration(math.MaxInt64)
+
+// lockoutPolicies are the entries in which directories keep that. What is not shown is not known: it may not be set, or the
+// service account may not see it.
+var lockoutPolicies = []struct {
+	class, after, enabled, within string
+	unit                          time.Duration // of within
+	forever                       bool          // where within is not set
+}{
+	{"pwdPolicy", "pwdMaxFailure", "pwdLockout", "pwdFailureCountInterval", time.Second, true},                   // OpenLDAP
+	{"domainDNS", "lockoutThreshold", "", "lockOutObservationWindow", -100 * time.Nanosecond, false},             // Active Directory
+	{"msDS-PasswordSettings", "msDS-LockoutThreshold", "", "msDS-LockoutObservationWindow", -100, false},         // and its fine-grained policies
+	{"krbPwdPolicy", "krbPwdMaxFailure", "", "krbPwdFailureCountInterval", time.Second, true},                    // FreeIPA
+	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false}, // 389
+}
+
+// Lockouts returns what the policies of the directory say of locked accounts, as far as the service account sees them. Which of
+// them is whose is not looked at. None means that nothing is known.
+func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
+	var classes strings.Builder
+	attributes := []string{"objectClass"}
+	for _, p := range lockoutPolicies {
+		classes.WriteString("(objectClass=" + p.class + ")")
+		for _, name := range []string{p.after, p.enabled, p.within} {
+			if name != "" {
+				attributes = append(attributes, name)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)
+	defer cancel()
+	err = d.ask(ctx, reader, func(c *conn) error {
+		list = nil
+		bases, err := c.places([]string{wholeDirectory})
+		if err != nil {
+			return err
+		}
+		for _, base := range bases {
+			all, err := c.searchAll(&ldap.SearchRequest{
+				BaseDN: base, Scope: ldap.ScopeWholeSubtree, Filter: "(|" + classes.String() + ")", Attributes: attributes,
+			}, maxGroups)
+			if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			for _, e := range all.entries {
+				if one, ok := lockout(e); ok {
+					list = append(list, one)
+				}
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// lockout reads a policy; false if it does not say after how many wrong passwords an account is locked.
+func lockout(e *ldap.Entry) (Lockout, bool) {
+	classes := e.GetEqualFoldAttributeValues("objectClass")
+	for _, p := range lockoutPolicies {
+		if !slices.ContainsFunc(classes, func(class string) bool { return strings.EqualFold(class, p.class) }) {
+			continue
+		}
+		switch enabled := e.GetEqualFoldAttributeValue(p.enabled); {
+		case p.enabled == "":
+		case strings.EqualFold(enabled, "false") || strings.EqualFold(enabled, "off"):
+			return Lockout{Policy: e.DN}, true
+		case enabled == "":
+			continue
+		}
+		after, err := strconv.Atoi(e.GetEqualFoldAttributeValue(p.after))
+		if err != nil || after < 0 {
+			continue
+		}
+		one := Lockout{Policy: e.DN, After: after}
+		switch n, err := strconv.ParseInt(e.GetEqualFoldAttributeValue(p.within), 10, 64); {
+		case err != nil || n == 0:
+			if p.forever {
+				one.Within = Forever
+			}
+		case n == math.MinInt64 || n > int64(Forever/time.Second):
+			one.Within = Forever
+		default:
+			one.Within = time.Duration(n) * p.unit
+		}
+		return one, true
+	}
+	return Lockout{}, false
+}
