@@ -60,10 +60,71 @@ func textsOf(v any) []string {
 	return nil
 }
 
+// directoryName is the name of an entry of a directory: pairs of a type and a value.
+type directoryName [][2]string
+
+var directoryGroups = []directoryName{
+	{{"cn", "ops"}, {"ou", "groups"}, {"dc", "corp"}},
+	{{"cn", "ops"}, {"ou", "other"}, {"dc", "corp"}},
+	{{"cn", "ops, eu"}, {"ou", "groups"}, {"dc", "corp"}},
+	{{"cn", "dév"}, {"dc", "corp"}},
+}
+
+// spelledNames are the canonical names of those that were spelled in some way.
+var spelledNames = map[string]string{}
+
+// canonical returns the one spelling that groups and users have.
+func (n directoryName) canonical() string {
+	var parts []string
+	for _, p := range n {
+		parts = append(parts, p[0]+"="+strings.ReplaceAll(p[1], ",", `\,`))
+	}
+	return strings.Join(parts, ",")
+}
+
+// spell draws one of the spellings that the name has.
+func (n directoryName) spell(t *rapid.T) string {
+	types := map[string][]string{
+		"cn": {"cn", "CN", "commonName", "2.5.4.3", "OID.2.5.4.3"}, "ou": {"ou", "OU", "2.5.4.11"}, "dc": {"dc", "DC", "domainComponent"},
+	}
+	var parts []string
+	for _, p := range n {
+		value := drawOne(t, "case", p[1], strings.ToUpper(p[1]), strings.ToUpper(p[1][:1])+p[1][1:])
+		comma := strings.NewReplacer(",", drawOne(t, "comma", `\,`, `\2C`, `\2c`))
+		if strings.Contains(value, ",") && rapid.Bool().Draw(t, "in quotes") {
+			value = `"` + value + `"`
+		} else {
+			value = comma.Replace(value)
+		}
+		if drawOne(t, "in hex", true, false) {
+			value = strings.NewReplacer("é", `\C3\A9`, "É", `\c3\89`).Replace(value)
+		}
+		parts = append(parts, drawOne(t, "type", types[p[0]]...)+drawOne(t, "equals", "=", "=", " = ")+value)
+	}
+	text := strings.Join(parts, drawOne(t, "separator", ",", ", ", ";"))
+	spelledNames[text] = n.canonical()
+	return text
+}
+
+// oneSpelling returns a name, or a subject, as it is compared.
+func oneSpelling(text string) string {
+	if canonical, ok := spelledNames[text]; ok {
+		return canonical
+	}
+	if kind, name, ok := strings.Cut(text, ":"); ok {
+		if canonical, ok := spelledNames[name]; ok {
+			return kind + ":" + canonical
+		}
+	}
+	return text
+}
+
 // caller is somebody with a credential.
 type caller struct {
-	as         string // as rules call them; "anonymous"
+	as         string        // as rules call them; "anonymous"
+	entry      directoryName // whose name that is; nil: it is that of none
 	groups     []string
+	spelled    []string // the same groups, in other spellings; nil: they have none
 	claims     map[string]any
 	login, key string
 	known      bool // a source knows the name without a credential, with groups and claims
@@ -78,6 +139,14 @@ func (c *caller) subjects() []string {
 		subjects = append(subjects, "group:"+g)
 	}
 	return subjects
+}
+
+// anySpelling returns the groups in some spelling.
+func (c *caller) anySpelling() []string {
+	if c.spelled != nil {
+		return c.spelled
+	}
+	return c.groups
 }
 
 // person is what ${user} stands for.
@@ -165,7 +234,9 @@ func (r *law) applies(q *question) bool {
 }
 
 func meet(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	return slices.ContainsFunc(a, func(s string) bool {
+		return slices.ContainsFunc(b, func(other string) bool { return oneSpelling(s) == oneSpelling(other) })
+	})
 }
 
 func (r *law) reaches(q *question, name string) bool {
@@ -251,6 +322,30 @@ func drawClaims(t *rapid.T) map[string]any {
 	return claims
 }
 
+// drawAttributes draws claims of somebody in a directory, where all are text, and the lines of the entry that they are of.
+func drawAttributes(t *rapid.T) (claims map[string]any, lines []string) {
+	claims = map[string]any{}
+	for _, name := range claimNames {
+		values := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"2", "3", "a", "true", "a/b", "A*"}), 0, 3, rapid.ID).Draw(t, name)
+		for _, v := range values {
+			lines = append(lines, name+": "+v)
+		}
+		slices.Sort(values)
+		switch len(values) {
+		case 0:
+		case 1:
+			claims[name] = values[0]
+		default:
+			list := []any{}
+			for _, v := range values {
+				list = append(list, v)
+			}
+			claims[name] = list
+		}
+	}
+	return claims, lines
+}
+
 func drawGroups(t *rapid.T) []string {
 	groups := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"dev", "Dev", "dev ops", "d*v", "dév", "${user}"}), 0, 3, rapid.ID).Draw(t, "groups")
 	slices.Sort(groups)
@@ -258,10 +353,10 @@ func drawGroups(t *rapid.T) []string {
 }
 
 // drawTest draws a condition.
-func drawTest(t *rapid.T, depth int) *test {
+func drawTest(t *rapid.T, depth int, callers []*caller) *test {
 	switch kind := drawOne(t, "condition", "claim", "claim", "claim", "claim", "joined", "address", "group", "time", "registry", "client", "user"); {
 	case kind == "joined" && depth > 0:
-		a, b := drawTest(t, depth-1), drawTest(t, depth-1)
+		a, b := drawTest(t, depth-1, callers), drawTest(t, depth-1, callers)
 		switch drawOne(t, "joined by", "&&", "||", "!") {
 		case "&&":
 			return &test{"(" + a.text + ") && (" + b.text + ")", func(q *question) (bool, error) { return both(a, b, q) }}
@@ -281,8 +376,9 @@ func drawTest(t *rapid.T, depth int) *test {
 			return netip.MustParsePrefix(net).Contains(q.ip), nil
 		}}
 	case kind == "group":
-		g := drawOne(t, "group", "dev", "Dev", "d*v")
-		return &test{fmt.Sprintf("%q in groups", g), func(q *question) (bool, error) { return slices.Contains(q.groups, g), nil }}
+		g := drawOne(t, "group", "dev", "Dev", "d*v", rapid.SampledFrom(directoryGroups).Draw(t, "entry").spell(t))
+		text := drawOne(t, "asked by", "%q in groups", "groups.exists(g, g == %q)", `groups.exists(g, g in ["x", %q])`)
+		return &test{fmt.Sprintf(text, g), func(q *question) (bool, error) { return meet(q.groups, []string{g}), nil }}
 	case kind == "time":
 		return drawOne(t, "time", &test{`now >= timestamp("2020-01-01T00:00:00Z")`, always(true)}, &test{`now < timestamp("2020-01-01T00:00:00Z")`, always(false)})
 	case kind == "registry":
@@ -290,7 +386,13 @@ func drawTest(t *rapid.T, depth int) *test {
 	case kind == "client":
 		return &test{`client.startsWith("docker/")`, func(q *question) (bool, error) { return strings.HasPrefix(q.client, "docker/"), nil }}
 	case kind == "user":
-		return &test{`user == "ann"`, func(q *question) (bool, error) { return q.person() == "ann", nil }}
+		name := "ann"
+		for _, c := range callers {
+			if c.entry != nil && rapid.Bool().Draw(t, "of an entry") {
+				name = c.entry.spell(t)
+			}
+		}
+		return &test{fmt.Sprintf("user == %q", name), func(q *question) (bool, error) { return oneSpelling(q.person()) == oneSpelling(name), nil }}
 	}
 	return drawClaimTest(t)
 }
@@ -380,6 +482,12 @@ func drawLaw(t *rapid.T, n int, callers []*caller) law {
 		if c.as != "anonymous" {
 			subjects = append(subjects, c.as)
 		}
+		if c.entry != nil {
+			subjects = append(subjects, "user:"+c.entry.spell(t))
+		}
+	}
+	for _, g := range directoryGroups {
+		subjects = append(subjects, "group:"+g.spell(t))
 	}
 	r := law{
 		name: fmt.Sprint("rule ", n), deny: rapid.IntRange(0, 2).Draw(t, "deny") == 0, stored: rapid.IntRange(0, 3).Draw(t, "stored") == 0,
@@ -393,9 +501,9 @@ func drawLaw(t *rapid.T, n int, callers []*caller) law {
 		r.registries = []string{drawOne(t, "registry", "one", "two")}
 	}
 	if rapid.IntRange(0, 2).Draw(t, "conditional") > 0 {
-		r.when = drawTest(t, 2)
+		r.when = drawTest(t, 2, callers)
 	}
-	if !meet(r.subjects, []string{"anyone", "signed-in", "group:dev", "group:Dev", "group:dev ops", "group:dév", "group:ops"}) { // of these some are users, and have claims
+	if !slices.ContainsFunc(r.subjects, func(s string) bool { return s == "anyone" || s == "signed-in" || strings.HasPrefix(s, "group:") }) { // of these some are users, and have claims
 		r.patterns = slices.DeleteFunc(r.patterns, func(p string) bool { return strings.Contains(p, "${") })
 		if len(r.patterns) == 0 {
 			r.patterns = []string{"prod/**"}

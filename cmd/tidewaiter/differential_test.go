@@ -23,32 +23,35 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-ldap/ldap/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
 // one is a Tidewaiter that runs, with every source that needs no other program.
 type one struct {
-	dir     string
-	app     *app.App
-	api     http.Handler
-	hash    string // of the password "pw"
-	signer  jose.Signer
-	issuer  string
-	keys    string // the file with the issuer's keys
-	shop    string
-	answers map[string]string // of the external source: name -> answer
-	fixed   []*caller
-	n       atomic.Int64
+	dir       string
+	app       *app.App
+	api       http.Handler
+	hash      string // of the password "pw"
+	signer    jose.Signer
+	issuer    string
+	keys      string // the file with the issuer's keys
+	shop      string
+	answers   map[string]string // of the external source: name -> answer
+	directory *ldaptest.Fake    // of both LDAP sources
+	fixed     []*caller
+	n         atomic.Int64
 }
 
 func newOne(t *testing.T) *one {
 	t.Helper()
-	o := &one{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}}
+	o := &one{dir: filepath.Join(t.TempDir(), "one"), answers: map[string]string{}, directory: ldaptest.NewFake(t)}
 	o.tidewaiter(t, "", "init", "--dir", o.dir)
 	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
 	if err != nil {
@@ -153,6 +156,7 @@ func (o *one) config(t testing.TB, rules []law) *config.Config {
 		}
 	}
 	text, _ := json.Marshal(forms)
+	attributes := "{ level: level, flag: flag, team: team, list: list }"
 	entry := func(name string) string { return fmt.Sprintf("%q", name+":"+o.hash) }
 	file := filepath.Join(o.dir, "tidewaiter.yaml")
 	err := os.WriteFile(file, []byte(`state: sqlite:state.db
@@ -167,6 +171,16 @@ identity:
   - accounts: {}
   - htpasswd: { entries: [`+entry("root")+`, `+entry("hana")+`], groups: { tidewaiter-admins: [root], "dév": [hana], dev ops: [hana] }, claims: { hana: { list: [a, "3"], team: [a/b] } } }
   - external: { name: shop, url: `+o.shop+`, find: true, timeout: 1m }
+  - ldap:
+      name: corp
+      servers: ["ldap://`+o.directory.Address+`"]
+      user: { base: DC=corp, filter: "(sAMAccountName={name})", name_attribute: sAMAccountName, attributes: `+attributes+` }
+      groups: { member_of: true, name_attribute: dn }
+  - ldap:
+      name: staff
+      servers: ["ldap://`+o.directory.Address+`"]
+      user: { base: DC=staff, filter: "(|(sAMAccountName={name})(distinguishedName={name}))", name_attribute: distinguishedName, attributes: `+attributes+` }
+      groups: { base: ["OU=a,DC=staff", "OU=b,DC=staff"], filter: "(m={attribute:employeeID})", name_attribute: dn }
   - oidc: { name: jobs, issuer: `+o.issuer+`, jwks_file: `+o.keys+`, audience: [jobs], principal: "ci:{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
   - oidc: { name: people, kind: user, issuer: `+o.issuer+`, jwks_file: `+o.keys+`, audience: [people], principal: "{who}", groups: ["{groups}"], claims: [level, flag, team, list] }
 policy: { rules: `+string(text)+` }
@@ -213,7 +227,51 @@ func (o *one) callers(t *rapid.T) []*caller {
 		}
 		all = append(all, c)
 	}
-	return all
+	return append(all, o.inCorp(t), o.inStaff(t))
+}
+
+// inCorp is somebody of the directory whose entry names the groups.
+func (o *one) inCorp(t *rapid.T) *caller {
+	name := fmt.Sprint("corp-", o.n.Add(1))
+	c := &caller{as: "user:" + name, login: name, key: "right", known: true}
+	claims, lines := drawAttributes(t)
+	c.claims, lines = claims, append(lines, "sAMAccountName: "+name)
+	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonical).Draw(t, "groups") {
+		c.groups, c.spelled = append(c.groups, g.canonical()), append(c.spelled, g.spell(t))
+		lines = append(lines, "memberOf: "+g.spell(t))
+	}
+	o.person(directoryName{{"cn", name}, {"dc", "corp"}}.spell(t), "DC=corp sub (sAMAccountName="+name+")", lines)
+	return c
+}
+
+// inStaff is somebody of the directory whose name is that of the entry, and whose groups are searched by another attribute, below
+// two bases.
+func (o *one) inStaff(t *rapid.T) *caller {
+	login := fmt.Sprint("staff-", o.n.Add(1))
+	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}
+	name := "CN=" + login + ",OU=People,DC=staff"
+	spelledNames[name] = own.canonical()
+	c := &caller{as: "user:" + name, entry: own, login: login, key: "right", known: true}
+	claims, lines := drawAttributes(t)
+	c.claims, lines = claims, append(lines, "sAMAccountName: "+login, "distinguishedName: "+name, "employeeID: no. "+login)
+	found := map[string][]*ldap.Entry{}
+	for _, g := range rapid.SliceOfNDistinct(rapid.SampledFrom(directoryGroups), 0, 3, directoryName.canonical).Draw(t, "groups") {
+		c.groups, c.spelled = append(c.groups, g.canonical()), append(c.spelled, g.spell(t))
+		base := drawOne(t, "base", "OU=a,DC=staff", "OU=b,DC=staff")
+		found[base] = append(found[base], ldaptest.Entry(g.spell(t)))
+	}
+	for base, entries := range found {
+		o.directory.SetEntries(base+" sub (m=no. "+login+")", entries...)
+	}
+	for _, asked := range []string{login, name} {
+		o.person(name, "DC=staff sub (|(sAMAccountName="+asked+")(distinguishedName="+asked+"))", lines)
+	}
+	return c
+}
+
+func (o *one) person(dn, search string, lines []string) {
+	o.directory.SetBind(dn, 0)
+	o.directory.SetEntries(search, ldaptest.Entry(dn, lines...))
 }
 
 // sent is how a request comes in: from where, and with what a proxy says of that.
@@ -414,7 +472,7 @@ func (o *one) whoCan(t *rapid.T, rules map[string]*law, q *question, name string
 			for _, g := range kind.all {
 				is := true
 				for _, who := range g.Who {
-					is = is && slices.Contains(q.subjects(), who)
+					is = is && meet(q.subjects(), []string{who})
 				}
 				for _, held := range g.Claims {
 					is = is && slices.Contains(textsOf(q.claims[held.Claim]), held.Value)
@@ -470,7 +528,7 @@ func expectations(q *question, granted map[string][]string) (tests []string) {
 			test += fmt.Sprintf(`, "ip": %q`, q.ip)
 		}
 		if len(q.groups) > 0 {
-			groups, _ := json.Marshal(q.groups)
+			groups, _ := json.Marshal(q.anySpelling())
 			test += `, "groups": ` + string(groups)
 		}
 		claims := []string{}
