@@ -11,13 +11,13 @@ import (
 // their own for nbf; clients that look at it do not, and zot allows nothing for iat.
 const Backdate = 10 * time.Second
 
-// Grant makes the claims those of a token for what was decided at the time now: Access is what is granted
-// in place of what was requested, and the token lives for the given time or for the decision's own, if that
-// is shorter, but never for less than MinLifetime. Expires is rounded up to whole seconds, so that a client
-// that is told of a minute has one.
+// Grant returns the claims of a token for what was decided at the time now: Access is what is granted in
+// place of what was requested, and the token lives for the given time or for the decision's own, if that is
+// shorter, but never for less than MinLifetime. Expires is rounded up to whole seconds, so that a client that
+// is told of a minute has one.
 //
-// The entries of Access are overwritten, and the slice is kept where it is long enough.
-func (c *Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) {
+// The entries of c.Access are overwritten, where the slice is long enough.
+func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {
 	c.Access = c.Access[:0]
 	if d != nil {
 		c.Access = AppendGranted(c.Access, d.Results)
@@ -27,6 +27,7 @@ func (c *Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time
 	}
 	c.IssuedAt, c.NotBefore = now.Add(-Backdate), now.Add(-Backdate)
 	c.Expires = now.Add(max(lifetime, MinLifetime) + time.Second - 1).Truncate(time.Second)
+	return c
 }
 
 // AppendGranted appends what was granted of each scope, and leaves out those of which nothing was.

@@ -35,7 +35,7 @@ func TestGrant(t *testing.T) {
 	} {
 		c := token.Claims{Issuer: "i", Subject: "s", Audience: "a", Access: []scope.Scope{repository("old", scope.Delete)}}
 		decided.Lifetime = tt.own
-		c.Grant(&decided, tt.lifetime, tt.now)
+		c = c.Grant(&decided, tt.lifetime, tt.now)
 		want := token.Claims{
 			Issuer: "i", Subject: "s", Audience: "a",
 			IssuedAt: tt.now.Add(-10 * time.Second), NotBefore: tt.now.Add(-10 * time.Second), Expires: tt.expires,

@@ -773,7 +773,9 @@ func TestZeroValuesPanicNowhere(t *testing.T) {
 			t.Errorf("by a verifier that trusts nobody: %v", err)
 		}
 	}
-	new(token.Claims).Grant(nil, time.Hour, noon)
+	if c := (token.Claims{}).Grant(nil, time.Hour, noon); len(c.Access) > 0 {
+		t.Errorf("no decision grants %v", c.Access)
+	}
 	if text := fmt.Sprint(new(token.Claims)); text == "" {
 		t.Error("claims print nothing")
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -71,7 +72,7 @@ func (a *Answer) Write(w http.ResponseWriter) {
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			text, _ := json.Marshal(s) // strings always encode
+			text, _ := json.Marshal(strings.Clone(s)) // strings always encode; without the copy an Answer is on the heap
 			return append(b, text...)
 		}
 	}

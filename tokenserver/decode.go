@@ -279,13 +279,13 @@ func (f *form) credentials(r *http.Request) (Credentials, error) {
 			if f.username == "" && f.password == "" {
 				break
 			}
-			return credentialsOf(Password, f.username, f.password), nil
+			return Credentials{Kind: Password, Name: f.username, secret: &f.password}, nil
 		case "refresh_token":
 			if f.refreshToken == "" {
 				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
 					"the parameter \"refresh_token\" is missing").as("invalid_request")
 			}
-			return credentialsOf(RefreshToken, "", f.refreshToken), nil
+			return Credentials{Kind: RefreshToken, secret: &f.refreshToken}, nil
 		case "":
 			if r.Header["Authorization"] == nil {
 				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
@@ -296,15 +296,11 @@ func (f *form) credentials(r *http.Request) (Credentials, error) {
 				"the grant_type %q is not understood: use \"password\" or \"refresh_token\"", short(f.grantType)).as("unsupported_grant_type")
 		}
 	}
-	name, secret, err := basic(r)
-	if err != nil || name == "" && secret == "" {
+	var err error
+	if f.username, f.password, err = basic(r); err != nil || f.username == "" && f.password == "" {
 		return Credentials{}, err
 	}
-	return credentialsOf(Password, name, secret), nil
-}
-
-func credentialsOf(kind Kind, name, secret string) Credentials {
-	return Credentials{Kind: kind, Name: name, secret: &secret}
+	return Credentials{Kind: Password, Name: f.username, secret: &f.password}, nil
 }
 
 // basic reads Basic authentication. The name ends at the first colon; the password may hold more.

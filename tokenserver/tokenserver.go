@@ -140,7 +140,7 @@ func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	decision := rules.Decide(&request)
 	claims := token.Claims{Issuer: h.o.Issuer, Subject: subject(who), Audience: r.Service, ID: rand.Text()}
-	claims.Grant(&decision, h.o.Lifetime, now)
+	claims = claims.Grant(&decision, h.o.Lifetime, now)
 	signer, err := h.o.Signer(now)
 	if err != nil {
 		return Answer{}, fmt.Errorf("finding the key: %w", err)

@@ -43,9 +43,14 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 		ID:       answer.ID.String(),
 		Access:   grants[:0],
 	}
-	claims.Grant(&answer.Decision, lifetime, now)
+	claims = claims.Grant(&answer.Decision, lifetime, now)
 	signer.Limit(&claims, now)
-	p := paper{id: answer.ID, issued: now, expires: claims.Expires, reuse: clock.For(now, window(lifetime))}
+	p := paper{
+		id:      answer.ID,
+		issued:  now,
+		expires: time.Unix(claims.Expires.Unix(), 0), // a copy of the time would bring the grants to the heap
+		reuse:   clock.For(now, window(lifetime)),
+	}
 	if registry.CatalogByPull {
 		for i, s := range claims.Access {
 			if s.Type == scope.TypeRegistry {
