@@ -293,6 +293,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"nothing", "", token.ErrMalformed},
 		{"dots", "..", token.ErrMalformed},
 		{"a megabyte of dots", strings.Repeat(".", 1<<20), token.ErrMalformed},
+		{"a signed one of 64 KiB", with(`"ann"`, `"`+strings.Repeat("a", 49<<10)+`"`), token.ErrMalformed},
 		{"two parts", parts[0] + "." + parts[1], token.ErrMalformed},
 		{"four parts", goodToken + "." + parts[2], token.ErrMalformed},
 		{"five parts, as an encrypted one has", goodToken + "..", token.ErrMalformed},
