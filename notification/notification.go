@@ -1,6 +1,6 @@
 // Package notification answers: what does a registry report?
 //
-// Registries post envelopes of events: push, pull, mount, delete. Decode reads every shape that
+// Registries post envelopes of events: push, pull, mount, delete. [Decode] reads every shape that
 // distribution 2.8, 3.0 and 3.1 send, leniently, because a registry repeats whatever is not
 // acknowledged forever and holds all later events behind it.
 package notification

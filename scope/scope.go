@@ -1,16 +1,19 @@
 // Package scope answers: what is being asked for?
 //
 // A client asks a token service for scopes: a resource type, a name and actions, written
-// repository:team/app:pull,push. Parse reads the scope values of one request as clients really
-// send them (repeated parameters, several scopes in one value, the same repository twice) and
-// merges them to one Scope for each type and name. Text that is no scope is reported beside
-// them and never fails a request: a client forwards what a registry's challenge held, and that
-// is shaped by whoever made the request.
+// repository:team/app:pull,push. [Parse] reads the scope values of one request as clients really send
+// them (repeated parameters, several scopes in one value, the same repository twice) and merges them to
+// one [Scope] for each type and name. Text that is not a scope is reported beside them as [Ignored] and
+// never fails a request: a client forwards what a registry's challenge held, and anyone who makes a
+// request shapes that.
+//
+// Package policy decides about scopes, and package token writes them into tokens.
 package scope
 
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -166,4 +169,23 @@ func (x *index) add(asked []Scope) {
 		last := asked[len(asked)-1]
 		x.places[resource{last.Type, last.Name}] = len(asked) - 1
 	}
+}
+
+// MatchService returns which of the registries' names a client means by the service of its request. Some
+// clients send it in lower case (Watchtower): where exactly one name differs in nothing but case, it is meant.
+func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
+	found := 0
+	for n := range names {
+		if n == asked {
+			return n, true
+		}
+		if strings.EqualFold(n, asked) {
+			name = n
+			found++
+		}
+	}
+	if found != 1 {
+		return "", false
+	}
+	return name, true
 }

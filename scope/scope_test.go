@@ -302,3 +302,24 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestMatchService(t *testing.T) {
+	for _, tt := range []struct {
+		asked string
+		names []string
+		want  string
+	}{
+		{"a", []string{"b", "a"}, "a"},
+		{"registry.example.com", []string{"Registry.example.com"}, "Registry.example.com"},
+		{"a", []string{"A", "a"}, "a"},
+		{"a", []string{"a", "A"}, "a"},
+		{"aa", []string{"Aa", "aA"}, ""}, // either could be meant
+		{"aa", []string{"Aa", "aA", "aa"}, "aa"},
+		{"c", []string{"a", "b"}, ""},
+		{"a", nil, ""},
+	} {
+		if got, ok := scope.MatchService(tt.asked, slices.Values(tt.names)); got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%q of %q: %q, %v", tt.asked, tt.names, got, ok)
+		}
+	}
+}

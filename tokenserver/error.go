@@ -2,6 +2,7 @@ package tokenserver
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,26 @@ func (e *Error) as(oauth2 string) *Error {
 
 func problem(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Known returns what a client is told of an error: of an *Error itself, of ErrRejected, of ErrUnavailable and
+// of a context's. It returns nil for those that nobody foresaw, which belong in the log alone.
+func Known(err error) *Error {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case ok:
+		return e
+	case errors.Is(err, ErrRejected):
+		return problem(http.StatusUnauthorized, CodeUnauthorized, "the name or the password is wrong").as("invalid_grant")
+	case errors.Is(err, ErrUnavailable):
+		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "names and passwords cannot be checked at the moment: try again")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "this took too long: try again")
+	default:
+		return nil
+	}
+	e.Header = http.Header{"Retry-After": {"5"}}
+	return e
 }
 
 // Write answers a token request with an error, in the form of a registry's errors, which every client

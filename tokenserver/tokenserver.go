@@ -24,7 +24,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -115,13 +114,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	h.known(r, &req, err).Write(w, r)
+	h.refuse(r, &req, err).Write(w, r)
 }
 
 // issue returns the answer to a request that was decoded.
 func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
-	service := h.service(r.Service)
-	if service == "" {
+	service, known := scope.MatchService(r.Service, slices.Values(h.o.Services))
+	if !known {
 		return Answer{}, problem(http.StatusBadRequest, CodeUnsupported,
 			"unknown service %q: no registry of that name is known here", short(r.Service))
 	}
@@ -156,24 +155,6 @@ func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
 	return Answer{Token: signed, ExpiresIn: int(claims.Expires.Sub(now) / time.Second), Granted: claims.Access}, nil
 }
 
-// service returns the configured spelling of a name. Some clients send it in lower case (Watchtower): where
-// nothing else would fit, it is meant.
-func (h *Handler) service(name string) string {
-	if slices.Contains(h.o.Services, name) {
-		return name
-	}
-	found := ""
-	for _, s := range h.o.Services {
-		if strings.EqualFold(s, name) {
-			if found != "" {
-				return ""
-			}
-			found = s
-		}
-	}
-	return found
-}
-
 func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Principal, error) {
 	if r.Credentials.Kind == None {
 		if h.o.SignIn {
@@ -206,30 +187,21 @@ func subject(who *policy.Principal) string {
 	return who.String()
 }
 
-// known returns what a client is told of an error, and logs its reason.
-func (h *Handler) known(r *http.Request, req *Request, err error) *Error {
-	e, isKnown := errors.AsType[*Error](err)
-	level, reason := slog.LevelInfo, err
+// refuse returns what a client is told of an error, and logs its reason.
+func (h *Handler) refuse(r *http.Request, req *Request, err error) *Error {
+	e := Known(err)
+	level := slog.LevelInfo
 	switch {
-	case isKnown && e != nil:
-		if e.Cause != nil {
-			reason = fmt.Errorf("%w (%w)", err, e.Cause)
-		}
-	case errors.Is(err, ErrRejected):
-		e = problem(http.StatusUnauthorized, CodeUnauthorized, "the name or the password is wrong").as("invalid_grant")
-	case errors.Is(err, ErrUnavailable):
-		level = slog.LevelWarn
-		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "names and passwords cannot be checked at the moment: try again")
-		e.Header = http.Header{"Retry-After": {"5"}}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		level = slog.LevelWarn
-		e = problem(http.StatusServiceUnavailable, CodeUnavailable, "this took too long: try again")
-		e.Header = http.Header{"Retry-After": {"5"}}
-	default:
+	case e == nil:
 		level = slog.LevelError
 		e = problem(http.StatusInternalServerError, CodeUnknown, "internal error: the log of the token server says more")
+	case e.Status >= 500:
+		level = slog.LevelWarn
 	}
-	h.o.Log.LogAttrs(r.Context(), level, "token refused", slog.Int("status", e.Status), slog.Any("error", reason),
+	if e.Cause != nil {
+		err = fmt.Errorf("%w (%w)", err, e.Cause)
+	}
+	h.o.Log.LogAttrs(r.Context(), level, "token refused", slog.Int("status", e.Status), slog.Any("error", err),
 		slog.String("service", short(req.Service)), slog.String("name", short(req.Credentials.Name)),
 		slog.String("remote", req.Remote.String()))
 	return e

@@ -140,6 +140,7 @@ func newHouse(t testing.TB, url string) *house {
 	check(err)
 	directory := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"dora": "directory password"}, Groups: []string{accounts.Auditors}}
 	h.issuer = issuer.New(issuer.Live{
+		Name:       "tidewaiter",
 		Registries: map[string]*issuer.Registry{"r.example.com": {Service: "r.example.com", Lifetime: 5 * time.Minute}},
 		Chain: identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
 			{Name: accounts.Source, Authenticator: h.accounts, Kinds: accounts.Kinds()},

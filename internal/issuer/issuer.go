@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -310,22 +309,13 @@ func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision
 	return decided, nil
 }
 
-// registry finds a registry by its service name, nil if there is none. Some clients send the name in lower
-// case (Watchtower): where nothing else would fit, it is meant. The token has the configured spelling.
+// registry finds a registry by its service name, nil if there is none. The token has the configured spelling.
 func (live *generation) registry(service string) *Registry {
 	if r, ok := live.Registries[service]; ok {
 		return r
 	}
-	var found *Registry
-	for name, r := range live.Registries {
-		if strings.EqualFold(name, service) {
-			if found != nil {
-				return nil
-			}
-			found = r
-		}
-	}
-	return found
+	name, _ := scope.MatchService(service, maps.Keys(live.Registries))
+	return live.Registries[name]
 }
 
 // catalogOfZot is how zot asks for its catalog: a name that no repository has.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,13 +67,6 @@ func known(err error) *requestError {
 	if e := (*requestError)(nil); errors.As(err, &e) {
 		return e
 	}
-	if e := (*clientError)(nil); errors.As(err, &e) {
-		told := &requestError{clientError: *e}
-		if errors.Is(e, tokenserver.ErrNoService) {
-			told.kind = missingService
-		}
-		return told
-	}
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	explained, isExplained := errors.AsType[*identity.ExplainedError](err)
@@ -94,7 +86,7 @@ func known(err error) *requestError {
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
-		return problem(http.StatusUnauthorized, codeUnauthorized, "the name or the password is wrong").oauth("invalid_grant")
+		return told(tokenserver.ErrRejected)
 	case errors.Is(err, identity.ErrRateLimited):
 		// Not 401: nobody looked at the password, and a client that would ask for another one is not to.
 		after := time.Second
@@ -104,8 +96,7 @@ func known(err error) *requestError {
 		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").
 			with("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	case errors.Is(err, identity.ErrUnavailable):
-		return problem(http.StatusServiceUnavailable, codeUnavailable,
-			"names and passwords cannot be checked at the moment: try again").with("Retry-After", "5")
+		return told(tokenserver.ErrUnavailable)
 	case errors.Is(err, issuer.ErrUndecided):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what you may do cannot be decided at the moment: try again").with("Retry-After", "5")
@@ -117,10 +108,20 @@ func known(err error) *requestError {
 	case store.Unavailable(err):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"the database cannot be reached at the moment: try again").with("Retry-After", "5")
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return problem(http.StatusServiceUnavailable, codeUnavailable, "this took too long: try again").with("Retry-After", "5")
 	}
-	return nil
+	return told(err)
+}
+
+// told is what tokenserver.Known says of an error, or nil.
+func told(err error) *requestError {
+	e := tokenserver.Known(err)
+	switch {
+	case e == nil:
+		return nil
+	case errors.Is(e, tokenserver.ErrNoService):
+		return (&requestError{clientError: *e}).of(missingService)
+	}
+	return &requestError{clientError: *e}
 }
 
 // fail answers with what went wrong: in the form of a registry's errors, which every client shows, and
