@@ -17,6 +17,8 @@ import (
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
+
+	writesOut bool // ${account} is written out for each user of the file
 }
 
 // conditions turns what a variant of a match says, but for the name, into literals. never says

@@ -147,7 +147,7 @@ func (i *importer) program(n *yaml.Node) []string {
 	keys := i.section(n, "command", "args")
 	name := i.text(keys["command"])
 	if name == "" {
-		i.problem(n, "command is missing")
+		i.problem(n, "command is missing: write the program's path")
 		return nil
 	}
 	if !strings.HasPrefix(name, "/") {

@@ -130,7 +130,7 @@ func TestWhatCannotBeSaidIsRefused(t *testing.T) {
 		{"trap 5: what an account's expression captures", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
 			`config.yml:1:7: this entry cannot be said exactly: ${account:1} in "${account:1}/*" has no counterpart in a rule: write an entry for each account, such as {account: ann, name: "ann/*"}`},
 		{"an expression that is no few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
-			`config.yml:1:7: this entry cannot be said exactly: the regular expression "/^[a-z]+$/" cannot be written as patterns of names: alternatives, .* and [^/]* can`},
+			`config.yml:1:7: this entry cannot be said exactly: the regular expression "/^[a-z]+$/" cannot be written as patterns of names: write alternatives, .* or [^/]* in its place`},
 		{"trap 1: a condition that docker_auth does not know", `acl: [{match: {team: "infrastructure"}, actions: [push]}]`,
 			`config.yml:1:16: trap: docker_auth ignores "team" in match, and an entry without the conditions that were meant matches everybody: correct the key or remove it`},
 		{"an expression that is none", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
@@ -142,7 +142,7 @@ server: {addr: ":5001", real_ip_header: X-Real-IP}
 acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 			`config.yml:2:41: docker_auth believes X-Real-IP from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows. acl has entries with ip, so say which they are: --trusted-proxy 10.0.0.0/8`},
 		{"no YAML", "acl: [", `config.yml:2:1: this is not YAML: did not find expected node content`},
-		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration is a number of seconds, and \"soon\" is none\n" +
+		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration is a number of seconds, and \"soon\" is none: write one, as 900\n" +
 			`config.yml:2:22: who has not signed in has no labels in Tidewaiter: write entries with account: "" in their place`},
 	} {
 		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -65,5 +66,34 @@ func TestKindsOfConfigurations(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whoever is refused is told what to write: no message ends with what is wrong.
+func TestEachRefusalSaysWhatToWrite(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := regexp.MustCompile(`\bproblem\([^\n]*?, "((?:[^"\\]|\\.)*)"`)
+	instruction := regexp.MustCompile(`(?i)\b(writ\w+|wanted|correct|take|give|keep|say|put|call|let)\b|%[sv]$|%v\)$`)
+	n := 0
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, found := range message.FindAllStringSubmatch(string(src), -1) {
+			n++
+			if !instruction.MatchString(found[1]) && !strings.HasPrefix(found[1], "the file is ") {
+				t.Errorf("%s: %q does not say what to write", file, found[1])
+			}
+		}
+	}
+	if n < 30 {
+		t.Errorf("%d messages: the test does not look right", n)
 	}
 }

@@ -77,6 +77,23 @@ func (m *match) captures() bool {
 	})
 }
 
+// splitsAccount reports whether ${account} stands where a rule has no place for it: as a piece of a path part, or in
+// another pattern than the name's.
+func (m *match) splitsAccount() bool {
+	for _, p := range m.patterns() {
+		if !slices.Contains(variables(p), "account") {
+			continue
+		}
+		if p != m.name {
+			return true
+		}
+		if _, why := names(filled{text: *p, open: true}, "repository"); why != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // variables returns the variables of a pattern, without ${ and }.
 func variables(p *string) (names []string) {
 	if p == nil {
@@ -122,7 +139,8 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		}
 		return variant{account: fill(m.account), kind: fill(m.kind), name: fill(m.name), service: fill(m.service)}
 	}
-	keys, captures := m.labelsIn(), m.captures()
+	m.writesOut = i.outside() == "" && m.splitsAccount()
+	keys, captures := m.labelsIn(), m.captures() || m.writesOut
 	if len(keys) == 0 && !(captures && i.outside() == "") {
 		return []variant{plainly(false)}, "", ""
 	}
@@ -295,19 +313,22 @@ func (i *importer) odd(v variant) bool {
 	return false
 }
 
-// captured returns what the account's regular expression captures of a name.
+// captured returns what the account's regular expression captures of a name, and the name itself where ${account} is written out.
 func (m *match) captured(name string) map[string]string {
 	var values map[string]string
+	if m.writesOut {
+		values = map[string]string{"account": name}
+	}
 	if m.account == nil {
-		return nil
+		return values
 	}
 	inner, ok := expression(*m.account)
 	if !ok {
-		return nil
+		return values
 	}
 	re, err := regexp.Compile(inner)
 	if err != nil {
-		return nil
+		return values
 	}
 	for index, text := range re.FindStringSubmatch(name) {
 		if index > 0 {

@@ -48,6 +48,17 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		{"a repeated variable", users(`{team: [ab]}`) + `acl:
   - {match: {name: "/^${labels:team}?\\/b$/"}, actions: []}` + everybody, ""},
 		{"a repeated account", users(`{}`) + `acl:
+  - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, ""},
+		{"an account as a piece of a path part", users(`{}`) + `acl:
+  - {match: {name: "${account}-*"}, actions: [pull]}`, ""},
+		{"an account anywhere in a name", users(`{}`) + `acl:
+  - {match: {name: "/${account}/.*/"}, actions: [pull]}`, ""},
+		{"an account and a label", users(`{team: [a, "*"]}`) + `acl:
+  - {match: {name: "${account}-${labels:team}"}, actions: []}` + everybody, ""},
+		{"an account in a type and a service", users(`{}`) + `acl:
+  - {match: {type: "${account}", name: "a/*"}, actions: []}
+  - {match: {service: "${account}", name: "a/*"}, actions: []}` + everybody, ""},
+		{"a repeated account of a program", program + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a piece of a path part, or repeated`},
 		{"a program's labels take away", program + `acl:
   - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "it takes pull from what line 4 allows, by labels that come from ext_auth"},

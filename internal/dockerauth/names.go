@@ -99,7 +99,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part, or repeated; in a rule it can only be a whole one: write an entry for each value", written)
 		}
 		if texts, ok = translate(inner); !ok {
-			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: alternatives, .* and [^/]* can", written)
+			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", written)
 		}
 	} else {
 		if _, err := path.Match(m.text, ""); err != nil {

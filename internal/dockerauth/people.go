@@ -34,7 +34,7 @@ func (i *importer) users(n *yaml.Node) {
 		case e.name == "" && keys["labels"] != nil && !empty(keys["labels"]):
 			i.problem(keys["labels"], "who has not signed in has no labels in Tidewaiter: write entries with account: \"\" in their place")
 		case e.name == "" && !empty(keys["password"]):
-			i.problem(keys["password"], "who has not signed in has no password")
+			i.problem(keys["password"], "who has not signed in has no password: take it out")
 		case e.name == "":
 			i.out.anonymous = true
 			i.note(Kept, e.key, "who shows no name is judged by the rules (token.anonymous)")
@@ -148,7 +148,7 @@ func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool
 			case strings.EqualFold(attribute, "memberOf") && i.yes(keys["parse_cn"]):
 				known.groups, memberOf = true, true
 			case i.yes(keys["parse_cn"]):
-				i.problem(keys["parse_cn"], "parse_cn is carried over for memberOf alone, as groups")
+				i.problem(keys["parse_cn"], "parse_cn is carried over for memberOf alone, as groups: take the label from memberOf, or take parse_cn out and write whole values in acl")
 			default:
 				attributes = append(attributes, listing{of: attribute, name: l.name})
 			}
@@ -180,7 +180,7 @@ func (i *importer) ldap(n *yaml.Node) {
 		host, port = address, ""
 	}
 	if host == "" {
-		i.problem(n, "addr is missing: where the directory is")
+		i.problem(n, "addr is missing: write the directory's host and port, as ldap.example.com:636")
 		return
 	}
 	scheme := "ldap://"

@@ -126,7 +126,7 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 			continue
 		}
 		if r.read++; r.read > maxMergedKeys {
-			r.problem(key, "with all that is merged, there are more than %d keys", maxMergedKeys)
+			r.problem(key, "with all that is merged, there are more than %d keys: write fewer", maxMergedKeys)
 			return all
 		}
 		at := slices.IndexFunc(all, func(e entryOf) bool { return e.name == key.Value })

@@ -109,7 +109,7 @@ func (i *importer) expiration(n *yaml.Node) {
 	seconds, err := strconv.Atoi(n.Value)
 	switch {
 	case err != nil || seconds <= 0:
-		i.problem(n, "expiration is a number of seconds, and %q is none", n.Value)
+		i.problem(n, "expiration is a number of seconds, and %q is none: write one, as 900", n.Value)
 		return
 	case seconds < leastLife:
 		i.note(Changed, n, "tokens are good for 60 s and not for %d: some clients refuse less", seconds)
