@@ -252,7 +252,7 @@ func limits(c config.AtMost) issuer.Limits {
 func senders(cfg *config.Config) []server.Sender {
 	list := make([]server.Sender, 0, len(cfg.Registries))
 	for _, r := range cfg.Registries {
-		s := server.Sender{Service: r.Service}
+		s := server.Sender{Service: r.Service, Eventless: r.Preset == config.Zot && r.Notifications == nil}
 		if r.Notifications != nil {
 			s.Secret = identity.NewSecret(r.Notifications())
 		}

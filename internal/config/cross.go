@@ -237,12 +237,14 @@ func (x cross) registries() {
 		for k, other := range x.c.Registries[:i] {
 			if r.Service != "" && other.Service == r.Service {
 				x.d.problem(value(n, "service"), "another registry has the service %s, in line %d", quoted(r.Service), x.at("registries", k).Line)
+			} else if strings.EqualFold(other.Service, r.Service) {
+				x.d.warn(value(n, "service"), "the registry in line %d has the same service in other case: clients that change the case, such as Watchtower, get no token for either", x.at("registries", k).Line)
 			}
 			if other.Notifications != nil && r.Notifications != nil && other.Notifications() == r.Notifications() {
 				x.d.problem(value(n, "notifications"), "the registry in line %d has the same secret, so that its events could be of either", x.at("registries", k).Line)
 			}
 		}
-		if r.Notifications == nil && !has(n, "notifications") && remote && !open {
+		if r.Notifications == nil && !has(n, "notifications") && remote && !open && r.Preset != Zot {
 			x.d.warn(n, "without a secret, events of %s are taken from this machine only: set notifications", quoted(r.Service))
 		}
 	}

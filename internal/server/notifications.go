@@ -49,7 +49,11 @@ func hideSenders(from []Sender) []sender {
 // sends is taken, understood or not.
 func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
-		return problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
+		e := problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
+		if wantsToken(w, r) {
+			e.kind = wrongTokenPath
+		}
+		return e
 	}
 	registry, err := s.sender(r)
 	if err != nil {

@@ -28,6 +28,14 @@ func TestAWrongSetupIsInTheLog(t *testing.T) {
 			http.StatusNotFound, "notification_path", "correct the URL of the endpoint"},
 		{"a wrong realm", "GET", "/auth?service=a.example.com&scope=repository:team/app:pull", "", nil,
 			http.StatusNotFound, "token_path", "correct the realm"},
+		{"a realm without a path", "GET", "/?service=a.example.com&scope=repository:team/app:pull", "", nil,
+			http.StatusNotFound, "token_path", "correct the realm"},
+		{"a wrong realm of a client that has a refresh token", "POST", "/auth", "grant_type=refresh_token&service=a.example.com&refresh_token=x", map[string]string{"Content-Type": formType},
+			http.StatusNotFound, "token_path", "correct the realm"},
+		{"a realm that leads to the path for events", "GET", "/notifications?service=a.example.com", "", nil,
+			http.StatusMethodNotAllowed, "token_path", "correct the realm"},
+		{"events for the path of tokens", "POST", "/token", "{}", map[string]string{"Content-Type": "application/vnd.docker.distribution.events.v1+json"},
+			http.StatusUnsupportedMediaType, "notification_path", "correct the URL of the endpoint"},
 		{"an unknown service", "GET", "/token?service=nobody", "", nil,
 			http.StatusBadRequest, "unknown_service", "correct the service"},
 		{"no service", "GET", "/token?scope=repository:team/app:pull", "", nil,
@@ -104,6 +112,7 @@ func TestRefusalsTellOnlyOfWhatIsWrong(t *testing.T) {
 	ask("/token?service=a.example.com")
 	ask("/favicon.ico")
 	ask("/")
+	ask("/?utm_source=x")
 	if strings.Contains(h.log.String(), "kind=") {
 		t.Errorf("nothing was wrong:\n%s", h.log)
 	}
@@ -155,6 +164,24 @@ func TestOfTooManyScopesTheFirstAreAnswered(t *testing.T) {
 		if len(d.Results) != 100 || len(d.Ignored) != 1 || !strings.Contains(d.Ignored[0].Reason, left) {
 			t.Errorf("the journal has %d results, and ignored %v, want 100 and %q", len(d.Results), d.Ignored, left)
 		}
+	}
+}
+
+// zot reports no events. Nobody is told to set what it does not have.
+func TestOfARegistryThatReportsNoEventsNoneAreExpected(t *testing.T) {
+	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	h := newHarness(t, func(o *server.Options, _ *issuer.Live) {
+		o.Now = func() time.Time { return now }
+		o.Senders = []server.Sender{{Service: "a.example.com", Eventless: true}}
+	})
+	for range 3 {
+		if r := h.ask("GET", "/token?service=a.example.com&scope=repository:team/app:pull,push", "", "Authorization", basic("ann", annPassword)); r.Status != http.StatusOK {
+			t.Fatalf("status %d: %s", r.Status, r.Body)
+		}
+		now = now.Add(time.Hour)
+	}
+	if strings.Contains(h.log.String(), "kind=no_events") {
+		t.Errorf("the log:\n%s", h.log)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
 // Options is what a Server needs. Issuer and Journal are required.
@@ -48,9 +49,10 @@ type Options struct {
 
 // Sender is a registry that posts events.
 type Sender struct {
-	Service string
-	Secret  identity.Secret // zero: only loopback may post for it
-	Host    string          // host:port that its clients use: tells apart registries without a secret
+	Service   string
+	Secret    identity.Secret // zero: only loopback may post for it
+	Host      string          // host:port that its clients use: tells apart registries without a secret
+	Eventless bool            // it reports nothing, so that nobody waits for its events
 }
 
 // Check is one thing that has to work before requests are sent here.
@@ -77,6 +79,7 @@ type Server struct {
 	Options
 	senders    []sender
 	activities map[string]*activity // by service; nothing is added after New
+	eventless  map[string]bool      // services of registries that report nothing
 	pauses     *pauses
 }
 
@@ -98,9 +101,10 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals()
 	}
-	s := &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause), activities: make(map[string]*activity)}
+	s := &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause), activities: make(map[string]*activity), eventless: make(map[string]bool)}
 	for _, sender := range o.Senders {
 		s.activities[sender.Service] = o.Metrics.activity(sender.Service)
+		s.eventless[sender.Service] = sender.Eventless
 	}
 	return s
 }
@@ -170,15 +174,16 @@ func (s *Server) handle(h handler) http.Handler {
 // elsewhere answers requests to a path that has no handler. A registry's config may name a wrong path for
 // tokens or events: the client shows little of that, so the log tells the operator.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	forToken := wantsToken(w, r)
+	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !forToken {
 		return s.welcome(w)
 	}
 	e := problem(http.StatusNotFound, codeUnsupported,
 		"nothing is here: clients get tokens at %s, registries post events to %s", s.TokenPath, s.NotificationsPath)
 	switch {
-	case r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), eventsType):
+	case postsEvents(r):
 		e.kind = wrongNotification
-	case strings.Contains(r.URL.RawQuery, "service=") || strings.Contains(r.URL.RawQuery, "scope="):
+	case forToken:
 		e.kind = wrongTokenPath
 	}
 	return e
@@ -186,6 +191,23 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 
 // eventsType begins the media type of what registries post.
 const eventsType = "application/vnd.docker.distribution.events."
+
+// postsEvents reports whether a registry sent a request.
+func postsEvents(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), eventsType)
+}
+
+// wantsToken reports whether a request is one for a token, wherever it was sent. It reads a form's body.
+func wantsToken(w http.ResponseWriter, r *http.Request) bool {
+	if strings.Contains(r.URL.RawQuery, "service=") || strings.Contains(r.URL.RawQuery, "scope=") {
+		return true
+	}
+	if r.Method != http.MethodPost {
+		return false
+	}
+	_, err := tokenserver.Decode(w, r)
+	return err == nil
+}
 
 // welcome tells a browser, and a load balancer's default check, what this is.
 func (s *Server) welcome(w http.ResponseWriter) error {

@@ -32,7 +32,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.Metrics.answered(answer.Reused)
 	service := answer.Registry.Service
-	if a := s.activities[service]; a != nil && a.granted(s.Now(), answer.Decision.Results) {
+	if a := s.activities[service]; a != nil && a.granted(s.Now(), answer.Decision.Results) && !s.eventless[service] {
 		s.note(r, noEvents, "registry", service)
 	}
 	var grants [8]scope.Scope
@@ -50,7 +50,10 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 // decodeTokenRequest reads a token request, and notes what is wrong with the setup between us and the client.
 func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
 	req, err := tokenserver.Decode(w, r)
-	if err != nil {
+	switch {
+	case err != nil && postsEvents(r):
+		return issuer.Request{}, known(err).of(wrongNotification)
+	case err != nil:
 		return issuer.Request{}, err
 	}
 	if req.NamesAccount && r.Method != http.MethodPost && r.Header["Authorization"] == nil {

@@ -1,0 +1,53 @@
+package issuer_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/issuer"
+)
+
+// A push that takes five minutes outlives its tokens. Clients ask for another one when expires_in has passed
+// by their own clock, or when the registry refuses the one they have. Either way the next one holds at once,
+// also where somebody else has asked for the same a moment before, and there is about one for each life.
+func TestAPushOutlivesItsTokens(t *testing.T) {
+	for _, lifetime := range []time.Duration{time.Minute, 90 * time.Second, 2 * time.Minute} {
+		b := newBench(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = lifetime })
+		type client struct {
+			what   string
+			begins int // second
+			renews func(age time.Duration, a issuer.Answer) bool
+			token  issuer.Answer
+			at     time.Time
+			tokens int
+		}
+		byClock := func(age time.Duration, a issuer.Answer) bool { return age >= time.Duration(a.ExpiresIn)*time.Second }
+		whenRefused := func(_ time.Duration, a issuer.Answer) bool { return b.times(a)[2] <= 0 }
+		clients := []*client{
+			{what: "docker, by its clock", renews: byClock},
+			{what: "crane, when it is refused", renews: whenRefused},
+			{what: "docker, a moment later", begins: 5, renews: byClock},
+			{what: "crane, a moment later", begins: 7, renews: whenRefused},
+		}
+		for second := range 300 {
+			for _, c := range clients {
+				if second < c.begins {
+					continue
+				}
+				if c.tokens == 0 || c.renews(b.clock.now().Sub(c.at), c.token) {
+					c.token, c.at = b.issue(request("ann", "repository:a:pull,push")), b.clock.now()
+					c.tokens++
+				}
+				if times := b.times(c.token); times[0] > 0 || times[2] <= 0 {
+					t.Fatalf("%s, life %s, second %d: the token holds from %d to %d seconds from now", c.what, lifetime, second, times[0], times[2])
+				}
+			}
+			b.clock.pass(time.Second)
+		}
+		for _, c := range clients {
+			if most := int(300*time.Second/lifetime) + 1; c.tokens > most {
+				t.Errorf("%s, life %s: %d tokens, want at most %d", c.what, lifetime, c.tokens, most)
+			}
+		}
+	}
+}
