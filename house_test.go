@@ -51,7 +51,7 @@ var house = map[string][]string{
 	"internal/ruleset":                {"internal/spelling", "policy", "policy/when", "scope"},
 	"internal/config":                 {"internal/manual", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/spelling", "policy", "policy/when", "scope", "token"},
-	"internal/setup":                  {"internal/password", "token"},
+	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
 	"internal/app":                    all,

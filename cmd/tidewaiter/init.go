@@ -24,6 +24,8 @@ it does not name its host (http.host), --service does. If it has a password file
 and may do what they could. The merged config is written to registry-config.yml in the folder; the registry's own file
 is not changed.
 
+For zot, --preset zot writes zot-config.json in place of the registry's config.
+
 Nothing is overwritten: what is there is kept, and what is missing is made.`,
 		Example: `  tidewaiter init
   tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com
@@ -31,6 +33,7 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 	}
 	var o setup.Options
 	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
+	cmd.Flags().StringVar(&o.Preset, "preset", "", "what the registry is, if it is not distribution's: `zot`")
 	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
 	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
@@ -82,6 +85,7 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 // agree refuses flags that say otherwise than the config that is there: they would have no effect.
 func agree(there, asked setup.Options) error {
 	for _, s := range []struct{ what, is, asked string }{
+		{"preset", there.Preset, asked.Preset},
 		{"service", there.Service, asked.Service},
 		{"public URL", there.PublicURL, strings.TrimSuffix(asked.PublicURL, "/")},
 		{"address to listen at", there.Listen, asked.Listen},
@@ -141,7 +145,7 @@ func welcome(w io.Writer, r setup.Result, o setup.Options) {
 	}
 	if strings.HasPrefix(r.Realm, "https:") && o.TLSCertificate == "" {
 		passed := r.Realm
-		if strings.HasPrefix(r.Events, "https:") {
+		if strings.HasPrefix(r.Events, "https:") && o.Preset != setup.Zot {
 			passed += "\nand " + r.Events
 		}
 		fmt.Fprintf(w, `
@@ -154,7 +158,13 @@ with the client's address in X-Forwarded-For. Caddy adds that by itself; nginx n
 	}
 	config := shown(r.Path(setup.Config))
 	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)
-	if merged := shown(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
+	if o.Preset == setup.Zot {
+		fmt.Fprintf(w, `
+And zot; for one that you have, take over the section http.auth:
+
+  zot serve %s
+`, shown(r.Path(setup.ZotConfig)))
+	} else if merged := shown(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
 		theirs := shell(o.RegistryConfig)
 		fmt.Fprintf(w, `
 Then give the registry the merged config, which holds a secret, and restart it. This keeps the file's
@@ -162,7 +172,10 @@ owner and mode:
 
   cp -p %[1]s %[1]s.before
   cat %[2]s > %[1]s
-`, theirs, merged)
+
+If the registry runs in a container, mount %[3]s there
+at the same path.
+`, theirs, merged, shell(r.Path(setup.RootBundle)))
 	} else {
 		root := r.Path(setup.RootBundle)
 		fmt.Fprintf(w, `

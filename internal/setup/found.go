@@ -43,6 +43,7 @@ func Found(dir string) (Options, bool, error) {
 		}
 		Registries []struct {
 			Service       string
+			Preset        string
 			Notifications struct {
 				SecretFile string `yaml:"secret_file"`
 			}
@@ -58,14 +59,14 @@ func Found(dir string) (Options, bool, error) {
 	switch {
 	case (root.Certificate != Certificate || root.Key != Key) && filepath.Clean(root.Folder) != filepath.Dir(Key):
 		return Options{}, false, differs("signing.root")
-	case len(c.Registries) == 0 || c.Registries[0].Notifications.SecretFile != Notifications:
+	case len(c.Registries) == 0 || c.Registries[0].Preset != Zot && c.Registries[0].Notifications.SecretFile != Notifications:
 		return Options{}, false, differs("notifications.secret_file of the first registry")
 	case c.Token.Issuer != "" && c.Token.Issuer != Issuer:
 		return Options{}, false, differs("token.issuer")
 	case c.Paths.Token != "" && c.Paths.Token != tokenPath, c.Paths.Notifications != "" && c.Paths.Notifications != notificationsPath:
 		return Options{}, false, differs("address under paths")
 	}
-	o := Options{Service: c.Registries[0].Service, PublicURL: c.PublicURL, State: c.State}
+	o := Options{Preset: c.Registries[0].Preset, Service: c.Registries[0].Service, PublicURL: c.PublicURL, State: c.State}
 	for _, s := range c.Identity {
 		if names := s.HTPasswd.Groups.Administrators; len(names) > 0 && o.Admin == "" {
 			o.Admin = names[0]

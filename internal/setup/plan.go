@@ -14,8 +14,7 @@ import (
 // The defaults are one machine: registries listen at 5000 of themselves, and we beside it.
 const (
 	defaultService = "localhost:5000"
-	defaultURL     = "http://localhost:5001"
-	defaultListen  = "localhost:5001"
+	defaultPort    = 5001
 	defaultState   = "sqlite:data/state.db"
 )
 
@@ -36,11 +35,13 @@ type plan struct {
 	State          string
 	Realm, Events  string
 	RegistryListen string // where the registry listens
+	RegistryURL    string // where clients reach it, "" if that is not known
 	TLSCertificate string
 	TLSKey         string
 	Admin, Issuer  string
 	Login          string // the address for docker login
 
+	Zot       bool   // the registry is zot
 	Proxied   bool   // a proxy ends TLS and passes requests on
 	Before    string // the role in which the registry's own users keep their rights; "" without any
 	Passwords string // the registry's password file; "" without any
@@ -49,7 +50,8 @@ type plan struct {
 	Root   string // absolute path of the root's certificate
 	Secret string // with which the registry posts
 
-	registry *registry // nil where there is none yet
+	registry  *registry // nil where there is none yet
+	contained bool      // the registry runs in a container, where this machine's localhost is another
 }
 
 // plan checks o, so that no mistake of it reaches a file.
@@ -57,7 +59,13 @@ func (o Options) plan() (plan, error) {
 	p := plan{
 		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, State: o.State,
 		TLSCertificate: o.TLSCertificate, TLSKey: o.TLSKey,
-		Admin: cmp.Or(o.Admin, Admin), Issuer: Issuer, Passwords: o.RegistryUsers,
+		Admin: cmp.Or(o.Admin, Admin), Issuer: Issuer, Passwords: o.RegistryUsers, Zot: o.Preset == Zot,
+	}
+	switch {
+	case o.Preset != "" && !p.Zot:
+		return plan{}, fmt.Errorf("the preset %q is not known: the only one is %s", o.Preset, Zot)
+	case p.Zot && o.RegistryConfig != "":
+		return plan{}, fmt.Errorf("a registry config is one of distribution's registry: without it, %s is written, whose section http.auth is for the config that zot has", ZotConfig)
 	}
 	if err := p.existing(o); err != nil {
 		return plan{}, err
@@ -65,8 +73,12 @@ func (o Options) plan() (plan, error) {
 	if p.Service == "" {
 		p.Service = defaultService
 	}
+	here := net.JoinHostPort("localhost", p.registry.freePort())
 	if p.PublicURL == "" {
-		p.PublicURL = defaultURL
+		p.PublicURL = "http://" + here
+		if p.TLSCertificate != "" {
+			p.PublicURL = "https://" + here
+		}
 	}
 	if p.State == "" {
 		p.State = defaultState
@@ -97,13 +109,16 @@ func (o Options) plan() (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	if p.TLSCertificate != "" && base.Scheme != "https" {
+		return plan{}, fmt.Errorf("the public URL %q is without TLS, and there is a TLS certificate: let it begin with https://", p.PublicURL)
+	}
 	p.PublicURL = strings.TrimSuffix(base.String(), "/")
 	p.RegistryListen = registryListen(p.Service)
 	p.Login = p.Service
 	p.Realm = p.PublicURL + tokenPath
 	p.Events = p.PublicURL + notificationsPath
 	if p.Listen == "" {
-		p.Listen = listen(base, p.TLSCertificate != "")
+		p.Listen = listen(base, p.TLSCertificate != "", here)
 	}
 	host, port, err := net.SplitHostPort(p.Listen)
 	if err != nil || port == "" {
@@ -112,13 +127,16 @@ func (o Options) plan() (plan, error) {
 	p.Proxied = p.TLSCertificate == "" && !local(base.Hostname())
 	if p.registry != nil {
 		p.Login = p.registry.login(p.Service)
-		if p.Proxied && local(host) {
+		if p.Proxied && local(host) && !p.contained {
 			// The registry is on this machine: its events need neither the proxy nor its certificate.
 			p.Events = "http://" + p.Listen + notificationsPath
 		}
 	}
 	return p, nil
 }
+
+// RegistryPort is the port of RegistryListen.
+func (p plan) RegistryPort() string { return strings.TrimPrefix(p.RegistryListen, ":") }
 
 // LocalProxy reports whether the proxy can only be on this machine, so that no other is trusted.
 func (p plan) LocalProxy() bool {
@@ -140,7 +158,10 @@ func (p *plan) existing(o Options) error {
 			return err
 		}
 	}
-	p.registry = r
+	p.registry, p.RegistryURL = r, r.url()
+	if there, err := exists(r.passwords()); p.Passwords != "" && r.passwords() != "" && err == nil && !there {
+		p.contained = true // its config names a file that is not on this machine
+	}
 	p.Passwords = cmp.Or(p.Passwords, r.passwords())
 	if p.Passwords != "" {
 		p.Before = "writer"
@@ -181,9 +202,9 @@ func publicURL(s string) (*url.URL, error) {
 }
 
 // listen returns the address for a public URL: its own if that is this machine, its port if we have the
-// certificate, else one that a proxy on this machine passes requests to. Nothing is opened to others
+// certificate, else here, to which a proxy on this machine passes requests. Nothing is opened to others
 // unless it was asked for.
-func listen(u *url.URL, certificate bool) string {
+func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && local(u.Hostname()):
 		return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
@@ -192,7 +213,7 @@ func listen(u *url.URL, certificate bool) string {
 	case u.Scheme == "http" && u.Port() != "" && local(u.Hostname()):
 		return u.Host
 	}
-	return defaultListen
+	return here
 }
 
 // registryListen returns where the registry of a service listens: at the service's port if it is on this

@@ -2,15 +2,19 @@ package setup
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 )
 
 // registry is the config file of a registry that exists.
@@ -22,6 +26,7 @@ type registry struct {
 	HTTP struct {
 		Addr, Host string
 		TLS        map[string]any
+		Debug      struct{ Addr string }
 	}
 	Storage struct {
 		Delete struct{ Enabled bool }
@@ -85,6 +90,14 @@ func (r *registry) host() string {
 	return ""
 }
 
+// url returns the address at which clients reach the registry, "" where its config does not have it.
+func (r *registry) url() string {
+	if u, err := url.Parse(r.HTTP.Host); err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return u.Scheme + "://" + u.Host
+	}
+	return ""
+}
+
 // login returns the address that docker login needs for a service: with the registry's port, unless a
 // proxy stands in front of the registry.
 func (r *registry) login(service string) string {
@@ -99,6 +112,21 @@ func (r *registry) login(service string) string {
 		return service
 	}
 	return net.JoinHostPort(service, port)
+}
+
+// freePort returns the first port from the default on that the registry does not listen at itself.
+func (r *registry) freePort() string {
+	for port := defaultPort; ; port++ {
+		text := strconv.Itoa(port)
+		if r == nil || !listensAt(r.HTTP.Addr, text) && !listensAt(r.HTTP.Debug.Addr, text) {
+			return text
+		}
+	}
+}
+
+func listensAt(address, port string) bool {
+	_, its, err := net.SplitHostPort(address)
+	return err == nil && its == port
 }
 
 // auth returns the kind of authentication that the file configures, "" for none.
@@ -188,35 +216,60 @@ const maxPasswords = 10 << 20
 
 // people are the lines of a password file that name somebody.
 type people struct {
-	text  []byte
+	text  string // the lines that Tidewaiter takes, and comments
 	names []string
+	left  []string // what is wrong with the others
 }
 
-// readPeople reads a password file of htpasswd's form, for its names. Whether each hash can be used is
-// for the password source to judge: check reports it with its line.
+// readPeople reads a password file as the registry does, which trims lines and lets the last line of a name
+// count. A line that Tidewaiter does not take is left out, since one of them refuses the whole file: its user
+// could not sign in before either, but for a few odd names.
 func readPeople(path string) (people, error) {
 	text, err := readBounded(path, maxPasswords)
 	if err != nil {
 		return people{}, err
 	}
-	p := people{text: text}
+	var lines []string
+	last := make(map[string]int) // by name
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
-		name, _, ok := strings.Cut(line, ":")
-		if ok && name != "" && !strings.HasPrefix(line, "#") {
-			p.names = append(p.names, name)
+		if name, _, ok := strings.Cut(line, ":"); ok && line[0] != '#' {
+			if before, twice := last[name]; twice {
+				lines[before] = ""
+			}
+			last[name] = len(lines)
+		}
+		lines = append(lines, line)
+	}
+	taken, err := htpasswd.Read(path, []byte(strings.Join(lines, "\n")))
+	problems, ok := errors.AsType[htpasswd.Problems](err)
+	if err != nil && !ok {
+		return people{}, err
+	}
+	var p people
+	for _, wrong := range problems {
+		p.left = append(p.left, fmt.Sprintf("line %d: %s", wrong.Line, wrong.Text))
+	}
+	isTaken := make(map[int]bool) // by line, from 0
+	for _, l := range taken {
+		p.names = append(p.names, l.Name)
+		isTaken[l.Number-1] = true
+	}
+	for i, line := range lines {
+		if isTaken[i] || strings.HasPrefix(line, "#") {
+			p.text += line + "\n"
 		}
 	}
 	return p, nil
 }
 
-// some names a few of the people, for messages.
-func (p people) some() string {
+// some lists a few texts, for messages.
+func some(texts []string, separator string) string {
 	const few = 5
-	if len(p.names) <= few {
-		return strings.Join(p.names, ", ")
+	if len(texts) <= few {
+		return strings.Join(texts, separator)
 	}
-	return strings.Join(p.names[:few], ", ") + ", …"
+	return strings.Join(texts[:few], separator) + separator + "…"
 }
 
 // readBounded reads a file of at most limit bytes.

@@ -25,7 +25,11 @@ const (
 	Notifications  = "notifications.secret"
 	RegistryConfig = "registry-config.yml"
 	RegistryEnv    = "registry.env"
+	ZotConfig      = "zot-config.json" // in place of the two before, and of Notifications
 )
+
+// Zot is the preset for the registry zot.
+const Zot = "zot"
 
 // Admin is the default name of the administrator.
 const Admin = "admin"
@@ -36,8 +40,9 @@ const Issuer = "tidewaiter"
 // Options say what is set up. The zero value is a trial on one machine: a registry at localhost:5000,
 // and Tidewaiter beside it at localhost:5001.
 type Options struct {
+	Preset    string // what the registry is: Zot, or "" for distribution's
 	Service   string // the registry's service name: its host, and its port if that is not 443; default localhost:5000
-	PublicURL string // where clients and the registry reach Tidewaiter; default http://localhost:5001
+	PublicURL string // where clients and the registry reach Tidewaiter; default http://localhost:5001, or the next port that the registry does not listen at
 	Listen    string // the address that is listened at; default: PublicURL's if it is on this machine or has a TLS certificate, else localhost:5001
 
 	// RegistryConfig is the config file of a registry that exists. Service and the users come from it where

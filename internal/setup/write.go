@@ -48,21 +48,26 @@ func (w *writer) write() error {
 	if err := w.bundle(); err != nil {
 		return err
 	}
-	if err := w.secret(); err != nil {
-		return err
+	if !w.plan.Zot { // which posts no events
+		if err := w.secret(); err != nil {
+			return err
+		}
 	}
 	users, err := w.readUsers()
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct{ name, what string }{
-		{Config, "the config and its policy"},
-		{RegistryConfig, w.registryConfigIs()},
-		{RegistryEnv, "the same for docker run --env-file"},
-	} {
-		if f.name == RegistryEnv && w.registry != nil {
-			continue // the registry has a config
-		}
+	type file struct{ name, what string }
+	files := []file{{Config, "the config and its policy"}}
+	switch {
+	case w.plan.Zot:
+		files = append(files, file{ZotConfig, "a config for zot"})
+	case w.registry != nil:
+		files = append(files, file{RegistryConfig, "the registry's config with Tidewaiter"})
+	default:
+		files = append(files, file{RegistryConfig, "a config for the registry"}, file{RegistryEnv, "the same for docker run --env-file"})
+	}
+	for _, f := range files {
 		if err := w.file(f.name, f.what, func() ([]byte, error) { return w.render(f.name) }); err != nil {
 			return err
 		}
@@ -70,18 +75,13 @@ func (w *writer) write() error {
 	return w.users(users)
 }
 
-// registryConfigIs says in a few words what the file RegistryConfig is.
-func (w *writer) registryConfigIs() string {
-	if w.registry == nil {
-		return "a config for the registry"
-	}
-	return "the registry's config with Tidewaiter"
-}
-
 // render returns the content of a file. The config of a registry that exists stays, but for what
 // Tidewaiter needs.
 func (w *writer) render(name string) ([]byte, error) {
 	text, err := render(name, w.plan)
+	if name == ZotConfig {
+		w.note("%s turns zot's deduplication off: with it, whoever may pull from one repository can read any blob whose digest they know.", ZotConfig)
+	}
 	if err != nil || name != RegistryConfig || w.registry == nil {
 		return text, err
 	}
@@ -128,7 +128,10 @@ func (w *writer) alone() error {
 		if w.private {
 			mode = 0o700
 		}
-		return os.MkdirAll(w.dir, mode)
+		if err := os.MkdirAll(w.dir, mode); err != nil {
+			return err
+		}
+		return os.Chmod(w.dir, mode) // whatever the umask took away
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
 		return fmt.Errorf("everybody may write there: choose another folder, or chmod o-w %s", w.dir)
@@ -230,7 +233,7 @@ func (w *writer) readUsers() (people, error) {
 			return people{}, err
 		}
 		if !configured {
-			return people{}, fmt.Errorf("%s has no %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, users.some())
+			return people{}, fmt.Errorf("%s has no %s, who would be the administrator: name one of its users with --admin (%s)", Users, w.plan.Admin, some(append(users.names, users.left...), ", "))
 		}
 	}
 	return users, nil
@@ -243,13 +246,12 @@ func (w *writer) users(before people) error {
 		what = fmt.Sprintf("the %d accounts of the registry, and the administrator", len(before.names))
 	}
 	return w.file(Users, what, func() ([]byte, error) {
-		text := before.text
-		if n := len(text); n > 0 && text[n-1] != '\n' {
-			text = append(text, '\n')
+		if len(before.left) > 0 {
+			w.note("Lines of the registry's password file that Tidewaiter cannot take are left out of %s: %s.", Users, some(before.left, "; "))
 		}
 		if slices.Contains(before.names, w.plan.Admin) {
 			w.note("%s is in the registry's password file, and is now the administrator, who may do everything, with the password from there. If others know it, name another one with --admin in a new folder.", w.plan.Admin)
-			return text, nil
+			return []byte(before.text), nil
 		}
 		secret := newPassword()
 		hash, err := password.New(password.Options{}).HashBcrypt(context.Background(), secret, bcryptCost)
@@ -257,7 +259,7 @@ func (w *writer) users(before people) error {
 			return nil, err
 		}
 		w.password = func() string { return secret }
-		return append(text, w.plan.Admin+":"+hash+"\n"...), nil
+		return []byte(before.text + w.plan.Admin + ":" + hash + "\n"), nil
 	})
 }
 
