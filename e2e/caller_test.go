@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,6 +40,7 @@ type request struct {
 	method, path string
 	mediaType    string
 	body         []byte
+	accept       string // "": anything
 }
 
 // response is what came back.
@@ -83,7 +85,7 @@ func (p pair) with(t testing.TB, token string, r request) response {
 	if r.mediaType != "" {
 		req.Header.Set("Content-Type", r.mediaType)
 	}
-	req.Header.Set("Accept", "*/*")
+	req.Header.Set("Accept", cmp.Or(r.accept, "*/*"))
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -21,11 +21,7 @@ import (
 // against every credential, and then docs/compatibility.md against what was seen.
 func TestCompatibility(t *testing.T) {
 	versions := []registry.Version{registry.V28, registry.V31}
-	kinds := []client.Kind{
-		client.Docker(engine.Shared(t)),
-		client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
-	}
-
+	kinds := everyClient(engine.Shared(t))
 	services := make([]string, len(versions))
 	for i, v := range versions {
 		services[i] = "registry-" + string(v)
@@ -51,6 +47,13 @@ func TestCompatibility(t *testing.T) {
 	})
 	t.Run("showing", func(t *testing.T) { showCredentials(t, kinds, seen) })
 	seen.check(t, kinds, versions)
+}
+
+// everyClient lists the clients, with a Docker Engine that is started when it is needed.
+func everyClient(get func(testing.TB) *engine.Engine) []client.Kind {
+	return []client.Kind{
+		client.Docker(get), client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
+	}
 }
 
 // trust is how a registry is configured for a Tidewaiter.

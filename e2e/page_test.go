@@ -57,6 +57,18 @@ event of the push had the name of whom it was.
 - After ` + "`tidewaiter token revoke`, `user disable` and `robot disable`" + `, beside the running service, each client was refused
   with what it still remembered.
 
+## Less common
+
+These are tried, too, with registries 2.8 and 3.1:
+
+- *A push that outlives its tokens*: the clients of the first table go on when their token expires between two requests, again and
+  again. regctl, which goes by its own clock alone, is left out.
+- *BuildKit* builds from two private images. ` + "`docker manifest push`" + ` pushes a list of images from three repositories. *kaniko* looks
+  first whether it may push. *Renovate* reads tags and digests.
+- *Passwords* with colons, quotes, blanks at both ends, umlauts and 240 characters, and *names of registries* with blanks, a port
+  or a whole URL: docker, skopeo, crane, oras, regctl and containerd.
+- *Mirrors*: both registries as pull-through caches of a private one ([what they need](mirrors.md)).
+
 ## What was used
 
 | | version |

@@ -2,16 +2,15 @@ package e2e
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -68,41 +67,52 @@ func (z zotVerifier) accepts(token, repository, action string) error {
 
 func TestZot(t *testing.T) {
 	folder := t.TempDir()
-	url0 := fmt.Sprintf("http://localhost:%d", part.Port(t))
-	if _, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
-		"--dir", folder, "--service", "zot.example.com", "--public-url", url0)); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(folder, "tidewaiter.yaml")
-	text, err := os.ReadFile(config)
+	at := fmt.Sprintf("http://localhost:%d", part.Port(t))
+	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
+		"--dir", folder, "--preset", "zot", "--service", "zot.example.com", "--public-url", at))
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := strings.Replace(string(text), `service: "zot.example.com"`, "service: zot.example.com\n    preset: zot", 1)
-	with = strings.Replace(with, "subjects: [\"group:administrators\"]\n      catalog: true", "subjects: [anyone]\n      catalog: true", 1)
-	if with == string(text) {
-		t.Fatalf("the config is not as expected:\n%s", text)
-	}
-	if err := os.WriteFile(config, []byte(with), 0o600); err != nil {
+	var made struct{ Account, Password string }
+	if err := json.Unmarshal([]byte(out), &made); err != nil {
 		t.Fatal(err)
 	}
-	tidewaiter.Serve(t, config, url0)
-	zot := newZotVerifier(t, filepath.Join(folder, "tidewaiter.pem"))
+	tidewaiter.Serve(t, filepath.Join(folder, "tidewaiter.yaml"), at)
+	var config struct {
+		HTTP struct {
+			Auth struct {
+				Bearer struct{ Realm, Service, Cert string }
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "zot-config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	bearer := config.HTTP.Auth.Bearer
+	zot := newZotVerifier(t, bearer.Cert)
 
 	ask := func(scope string) string {
 		t.Helper()
-		answer, err := http.Get(url0 + "/token?service=zot.example.com&scope=" + url.QueryEscape(scope))
+		query := url.Values{"service": {bearer.Service}, "scope": {scope}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, bearer.Realm+"?"+query.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(made.Account, made.Password)
+		answer, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("status %d, %v: %s", answer.StatusCode, err, body)
+		var body struct{ Token string }
+		if err := json.NewDecoder(answer.Body).Decode(&body); err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("status %d, %v", answer.StatusCode, err)
 		}
-		_, token, _ := strings.Cut(string(body), `"token":"`)
-		token, _, _ = strings.Cut(token, `"`)
-		return token
+		return body.Token
 	}
 	pull := ask("repository:public/app:pull")
 	if err := zot.accepts(pull, "public/app", "pull"); err != nil {

@@ -113,6 +113,18 @@ func (l lasting) Failed() bool              { return l.whole.Failed() }
 func (l lasting) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
 func (l lasting) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
 
+// BuildKit is `docker build` by the Engine's own BuildKit. Newer command lines leave that to a plugin, which Debian does
+// not have; the one of the Engine's package does it by itself.
+func (e *Engine) BuildKit(ctx context.Context, config string, args ...string) *exec.Cmd {
+	const packaged = "/usr/bin/docker"
+	cmd := e.Command(ctx, config, append([]string{"build"}, args...)...)
+	if _, err := os.Stat(packaged); err == nil {
+		cmd.Path = packaged
+	}
+	cmd.Env = append(cmd.Env, "DOCKER_BUILDKIT=1")
+	return cmd
+}
+
 // Command is the docker command line with a folder for its configuration, talking to this Engine.
 func (e *Engine) Command(ctx context.Context, config string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, e.cli, append([]string{"--config", config}, args...)...)

@@ -28,6 +28,8 @@ type Decision struct {
 		Asked   []string `json:"asked"`
 		Granted []string `json:"granted"`
 	} `json:"results"`
+	Client  string `json:"client"`
+	Remote  string `json:"remote"`
 	Refused string `json:"refused"` // why there was no token
 }
 

@@ -6,6 +6,7 @@ package tidewaiter
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
@@ -74,8 +75,20 @@ func Identity(t testing.TB) string {
 	return fmt.Sprintf("identity:\n  - htpasswd: { file: %q, groups: { administrators: [admin] } }\n", htpasswd)
 }
 
+// StartBrief is Start with tokens that live for a minute, which is as short as they can be.
+func StartBrief(t testing.TB, services ...string) *Tidewaiter {
+	t.Helper()
+	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)
+}
+
 // StartWith is Start with the end of the config, `identity` and `policy`, as it is given.
 func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
+	t.Helper()
+	return start(t, end, "", services)
+}
+
+// start starts a Tidewaiter with the end of its config, and with more keys for each of its registries.
+func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()
 	port := part.Port(t)
@@ -95,7 +108,7 @@ func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
 
 	var registries strings.Builder
 	for _, s := range services {
-		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q } }\n", s, secret(s))
+		fmt.Fprintf(&registries, "  - { service: %q, notifications: { secret: %q }%s }\n", s, secret(s), more)
 	}
 	write(t, config, fmt.Appendf(nil, `public_url: %q
 listen: [{ address: "127.0.0.1:%d" }]
@@ -123,7 +136,9 @@ func Serve(t testing.TB, config, url string) *Tidewaiter {
 // Authorization is the header by which a registry with this service name is known when it posts events.
 func (tw *Tidewaiter) Authorization(service string) string { return "Bearer " + secret(service) }
 
-func secret(service string) string { return "the-secret-of-" + service }
+func secret(service string) string {
+	return "the-secret-of-" + base64.RawURLEncoding.EncodeToString([]byte(service)) // a secret has no spaces
+}
 
 // get returns nil if an address answers 200.
 func get(ctx context.Context, url string) error {

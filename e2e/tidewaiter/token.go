@@ -37,7 +37,13 @@ func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string,
 	for k, v := range more {
 		query[k] = v
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tw.URL+"/token?"+query.Encode(), nil)
+	return TokenAt(t, tw.URL+"/token?"+query.Encode(), name)
+}
+
+// TokenAt asks for a token at an address.
+func TokenAt(t testing.TB, address, name string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

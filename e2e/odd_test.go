@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/image"
+	"github.com/tidewaiter/tidewaiter/e2e/registry"
+	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
+)
+
+// oddPasswords signs in with passwords that clients have to encode.
+func oddPasswords(t *testing.T, kinds []client.Kind) {
+	passwords := map[string]string{
+		"colons":     ":col:ons: at:both ends:",
+		"escapes":    `50% & "more" + 'that' = \n \\ #1?/%41`,
+		"umlauts":    "Zürich, Ωmega, €uro, 日本, 🚢",
+		"spaces":     "  two before and two behind  ",
+		"very-long":  strings.Repeat("a very long one.", 15),
+		"like-token": "eyJhbGciOiJFUzI1NiJ9 is no token",
+	}
+	tw := tidewaiter.StartWith(t, `identity:
+  - accounts: {}
+policy:
+  rules:
+    - { name: own, subjects: [signed-in], repositories: ["${user}/**"], actions: [pull, push] }
+`, everyWayIn)
+	for user, password := range passwords {
+		tw.Command(t, password, "user", "add", user, "--password-stdin")
+	}
+	r := registry.Start(t, registry.V31, trust(tw, everyWayIn))
+	for _, k := range kinds {
+		t.Run(k.Name, func(t *testing.T) {
+			for user, password := range passwords {
+				if user == "spaces" && k.Name == "docker" {
+					continue // docker login drops them from what it reads
+				}
+				c := k.New(t)
+				if err := c.Login(t.Context(), r.Host, user, password); err != nil {
+					t.Errorf("%s: %v", user, err)
+					continue
+				}
+				if k.Name != client.Crane.Name && k.Name != client.Containerd.Name {
+					continue // its login has asked
+				}
+				to := client.Ref{Host: r.Host, Repository: user + "/" + k.Name, Tag: image.Tag}
+				if _, err := c.Push(t.Context(), to, image.New(t, format(k))); err != nil {
+					t.Errorf("%s: %v", user, err)
+				}
+			}
+		})
+	}
+}
+
+// oddServices pushes to registries that call themselves by names that clients have to encode.
+func oddServices(t *testing.T, kinds []client.Kind) {
+	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
+	tw := tidewaiter.Start(t, services...)
+	for i, service := range services {
+		t.Run(fmt.Sprintf("name %d", i), func(t *testing.T) { // regctl could not read a folder called so
+			t.Parallel()
+			v := []registry.Version{registry.V28, registry.V31}[i%2]
+			r := registry.Start(t, v, trust(tw, service))
+			for _, k := range kinds {
+				t.Run(k.Name, func(t *testing.T) {
+					alice := k.New(t)
+					if err := alice.Login(t.Context(), r.Host, "alice", tidewaiter.Password("alice")); err != nil {
+						t.Fatal(err)
+					}
+					to := client.Ref{Host: r.Host, Repository: "team/" + k.Name, Tag: image.Tag}
+					digest, err := alice.Push(t.Context(), to, image.New(t, format(k)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if stored := r.Tag(to.Repository, to.Tag); stored != digest {
+						t.Errorf("pushed %s, the registry has %q", digest, stored)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestMirrors pulls through registries that mirror a private one, with the credentials in their configs.
+// docs/mirrors.md says for which realms that works.
+func TestMirrors(t *testing.T) {
+	const service = "registry.example.com"
+	tw := tidewaiter.Start(t, service)
+	f := newFront(t, tw)
+	together := f.start(t, registry.V31, tw, service)
+	apart := registry.Start(t, registry.V31, trust(tw, service))
+	for _, tt := range []struct {
+		mirror registry.Version
+		of     string // host
+		from   *registry.Registry
+		works  bool
+	}{
+		{registry.V28, f.host, together, true},
+		{registry.V31, f.host, together, true},
+		{registry.V28, apart.Host, apart, true},
+		{registry.V31, apart.Host, apart, false}, // localhost has no domain, and the realm is at another port
+	} {
+		t.Run(fmt.Sprintf("%s of a registry with the realm at its own host %v", tt.mirror, tt.from == together), func(t *testing.T) {
+			img := pair{tw, tt.from, service}.push(t, "team/mirrored")
+			mirror := registry.StartConfig(t, tt.mirror, fmt.Sprintf(`version: 0.1
+storage: { filesystem: { rootdirectory: %s } }
+http: { addr: %q }
+proxy: { remoteurl: "http://%s", username: bob, password: %q }
+`, registry.Storage, registry.Address, tt.of, tidewaiter.Password("bob")))
+			got, err := client.Crane.New(t).Pull(t.Context(), client.Ref{Host: mirror.Host, Repository: "team/mirrored", Tag: image.Tag})
+			if works := err == nil && got == img.Manifest.Digest; works != tt.works {
+				t.Errorf("it works: %v, want %v: %q, %v", works, tt.works, got, err)
+			}
+		})
+	}
+}
