@@ -376,6 +376,11 @@ func drawTest(t *rapid.T, depth int, callers []*caller) *test {
 			return netip.MustParsePrefix(net).Contains(q.ip), nil
 		}}
 	case kind == "group":
+		if end := drawOne(t, "end", "", "", ",ou=groups,dc=corp", ",dc=corp"); end != "" {
+			return &test{fmt.Sprintf("groups.exists(g, g.endsWith(%q))", end), func(q *question) (bool, error) {
+				return slices.ContainsFunc(q.groups, func(g string) bool { return strings.HasSuffix(g, end) }), nil
+			}}
+		}
 		g := drawOne(t, "group", "dev", "Dev", "d*v", rapid.SampledFrom(directoryGroups).Draw(t, "entry").spell(t))
 		text := drawOne(t, "asked by", "%q in groups", "groups.exists(g, g == %q)", `groups.exists(g, g in ["x", %q])`)
 		return &test{fmt.Sprintf(text, g), func(q *question) (bool, error) { return meet(q.groups, []string{g}), nil }}

@@ -230,6 +230,11 @@ func (i *importer) ldap(n *yaml.Node) {
 			return
 		}
 		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
+		// An empty base is the whole directory here. It is what docker_auth searches at a global catalog alone.
+		if d.base == "" && port != "3268" && port != "3269" {
+			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN below which people are")
+			return
+		}
 	}
 	i.general(Trap, n, "a directory finds alice when it is asked for ALICE, and docker_auth goes on with ALICE, whom no entry of the list knows: here the name is what the directory has as %s", d.nameFrom)
 	i.general(Kept, n, "people of the directory are from the source ldap:directory; their labels are claims, and those of memberOf with parse_cn groups")

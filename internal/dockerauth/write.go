@@ -130,7 +130,7 @@ func (i *importer) writeDirectory(line func(string, ...any), d *directory) {
 	}
 	line("      user:")
 	for _, s := range []struct{ key, value string }{{"dn", d.dn}, {"base", d.base}, {"filter", d.filter}, {"name_attribute", d.nameFrom}} {
-		if s.value != "" {
+		if s.value != "" || s.key == "base" && d.dn == "" {
 			line("        %s: %s", s.key, quote(s.value))
 		}
 	}
