@@ -13,7 +13,8 @@ import (
 )
 
 // TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry: alice and bob
-// are developers by a group there, and dora is none.
+// are developers by a group there, and dora is none. People and groups are searched below two bases each, and groups by another
+// attribute of the person, too.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),
@@ -87,8 +88,8 @@ func withDirectory(t *testing.T, o *ldaptest.OpenLDAP, versions []registry.Versi
       ca: %q
       bind_dn: %q
       bind_password_file: %q
-      user: { base: %q }
-      groups: { base: %q }
+      user: { base: [%q, "ou=elsewhere,dc=example,dc=com"] }
+      groups: { base: ["ou=elsewhere,dc=example,dc=com", %q], filter: "(|(member={dn})(memberUid={attribute:uid}))" }
 policy:
   rules:
     - { name: developers, subjects: ["group:dev"], repositories: ["developers/**"], actions: [pull, push] }
