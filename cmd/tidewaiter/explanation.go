@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -227,9 +228,9 @@ func as(r *policy.Request, rule *policy.Rule) string {
 	if r == nil || r.Principal == nil {
 		return ""
 	}
-	for _, g := range r.Principal.Groups {
-		if group := "group:" + g; slices.Contains(rule.Subjects, group) {
-			return ", as " + plain(group)
+	for _, s := range rule.Subjects {
+		if name, group := strings.CutPrefix(s, "group:"); group && slices.Contains(r.Principal.CanonicalGroups(), dn.Canonical(name)) {
+			return ", as " + plain(s)
 		}
 	}
 	return ""
