@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 )
 
-// TestExampleTokenServer pushes through the token server of examples/tokenserver, which stands on the public
-// packages alone.
+// TestExampleTokenServer pushes through the token server of examples/tokenserver, which stands
+// on the public packages alone.
 func TestExampleTokenServer(t *testing.T) {
 	program := part.Build(t, "example-tokenserver", "../examples/tokenserver")
 	keys, port := filepath.Join(t.TempDir(), "keys"), part.Port(t)

@@ -19,8 +19,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// TestVerifierAcceptsNoMoreThanRegistries holds the verifier of package token against the registries' own
-// code on tokens with every combination of a header and claims, most of which something is wrong with.
+// TestVerifierAcceptsNoMoreThanRegistries holds the verifier of package token against the
+// registries' own code on tokens with every combination of a header and claims, most of which
+// something is wrong with.
 func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 	logrus.SetOutput(io.Discard) // what both say of each token that they refuse
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })

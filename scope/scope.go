@@ -1,11 +1,11 @@
 // Package scope answers: what is being asked for?
 //
 // A client asks a token service for scopes: a resource type, a name and actions, written
-// repository:team/app:pull,push. [Parse] reads the scope values of one request as clients really send
-// them (repeated parameters, several scopes in one value, the same repository twice) and merges them to
-// one [Scope] for each type and name. Text that is not a scope is reported beside them as [Ignored] and
-// never fails a request: a client forwards what a registry's challenge held, and anyone who makes a
-// request shapes that.
+// repository:team/app:pull,push. [Parse] reads the scope values of one request as clients really
+// send them (repeated parameters, several scopes in one value, the same repository twice) and
+// merges them to one [Scope] for each type and name. Text that is not a scope is reported beside
+// them as [Ignored] and never fails a request: a client forwards what a registry's challenge
+// held, and anyone who makes a request shapes that.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -43,8 +43,8 @@ type Scope struct {
 	Actions Actions // never empty in what Parse returns
 }
 
-// Check says what is wrong with the type, the class or the name of a scope that did not come from Parse;
-// nil if Parse could return them. It does not look at the actions.
+// Check returns an error if Parse could not have returned the type, the class or the name of a
+// scope. It does not look at the actions.
 func (s Scope) Check() error {
 	reason := ""
 	switch {
@@ -63,19 +63,21 @@ func (s Scope) Check() error {
 
 // Ignored is text that was offered as a scope and is none, or holds actions that are none.
 type Ignored struct {
-	// Text is what came, at most 256 bytes of it. What is not printable is escaped, so it is safe in a log line.
+	// Text is what came, at most 256 bytes of it. What is not printable is escaped, so it is
+	// safe in a log line.
 	Text   string `json:"text"`
 	Reason string `json:"reason"` // "the name has an upper-case letter"
 }
 
-// Parse reads all scope values of one request. Each may hold several scopes, separated by spaces.
-// Scopes of the same type and name become one with the actions of both, at the place of the first.
+// Parse reads all scope values of one request. Each may hold several scopes, separated by
+// spaces. Scopes of the same type and name become one with the actions of both, at the place of
+// the first.
 //
-// What is no scope is ignored and told; an unknown action is ignored and told, and the rest of its
-// scope stays. Some clients ask for everything that they mirror at once: where the values are longer
-// than MaxBytes, or hold more than MaxScopes scopes or as many things that are none, the first that fit
-// are returned together with ErrTooMuch, whose text tells how many were left out. There is no other error.
-// What is returned shares memory with the values.
+// What is no scope is ignored and told; an unknown action is ignored and told, and the rest of
+// its scope stays. Some clients ask for everything that they mirror at once: where the values
+// are longer than MaxBytes, or hold more than MaxScopes scopes or as many things that are none,
+// the first that fit are returned together with ErrTooMuch, whose text tells how many were left
+// out. There is no other error. What is returned shares memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -171,8 +173,9 @@ func (x *index) add(asked []Scope) {
 	}
 }
 
-// MatchService returns which of the registries' names a client means by the service of its request. Some
-// clients send it in lower case (Watchtower): where exactly one name differs in nothing but case, it is meant.
+// MatchService returns which of the registries' names a client means by the service of its
+// request. Some clients send it in lower case (Watchtower): where exactly one name differs in
+// nothing but case, it is meant.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	found := 0
 	for n := range names {

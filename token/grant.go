@@ -7,14 +7,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Backdate is how far the nbf and iat of a token lie in the past: clocks differ. Registries allow 60 s of
-// their own for nbf; clients that look at it do not, and zot allows nothing for iat.
+// Backdate is how far the nbf and iat of a token lie in the past: clocks differ. Registries
+// allow 60 s of their own for nbf; clients that look at it do not, and zot allows nothing for
+// iat.
 const Backdate = 10 * time.Second
 
-// Grant returns the claims of a token for what was decided at the time now: Access is what is granted in
-// place of what was requested, and the token lives for the given time or for the decision's own, if that is
-// shorter, but never for less than MinLifetime. Expires is rounded up to whole seconds, so that a client that
-// is told of a minute has one.
+// Grant returns the claims of a token for what was decided at the time now: Access is what is
+// granted in place of what was requested, and the token lives for the given time or for the
+// decision's own, if that is shorter, but never for less than MinLifetime. Expires is rounded up
+// to whole seconds, so that a token of a minute lives for one.
 //
 // The entries of c.Access are overwritten, where the slice is long enough.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {

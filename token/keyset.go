@@ -17,9 +17,9 @@ import (
 // maxJWKS bounds a key set, in bytes.
 const maxJWKS = 1 << 20
 
-// trustKeys takes the keys of a JWKS. A key is known by its kid, or, without one, by the kids that the
-// forms give it. Keys that cannot verify a token are left out, as RFC 7517 wants: a set may have some for
-// other uses. A set without any other is an error, and so is a secret in it.
+// trustKeys takes the keys of a JWKS. A key is known by its kid, or, without one, by the kids
+// that the forms give it. Keys that cannot verify a token are left out, as RFC 7517 wants: a set
+// may have some for other uses. A set without any other is an error, and so is a secret in it.
 func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 	if len(text) > maxJWKS {
 		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxJWKS)

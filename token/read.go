@@ -14,7 +14,8 @@ import (
 // MarshalJSON writes the claims as a token has them.
 func (c Claims) MarshalJSON() ([]byte, error) { return appendClaims(nil, &c), nil }
 
-// UnmarshalJSON reads what MarshalJSON wrote. A list of several audiences is an error, since Claims has one.
+// UnmarshalJSON reads what MarshalJSON wrote. A list of several audiences is an error, since
+// Claims has one.
 func (c *Claims) UnmarshalJSON(text []byte) error {
 	payload, err := strictjson.Object(text, maxDepth)
 	if err != nil {
@@ -34,8 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token is enough for all actions on a resource, as registries decide it: type
-// and name have to be equal, and the action "*" of a token stands for each of them. A class does not count.
+// Allows reports whether the token is enough for all actions on a resource, as registries decide
+// it: type and name have to be equal, and the action "*" of a token stands for each of them. A
+// class does not count.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false
@@ -49,7 +51,8 @@ func (c *Claims) Allows(wanted scope.Scope) bool {
 	return granted.Has(scope.All) || granted.Has(wanted.Actions)
 }
 
-// readClaims reads the claims of a token. Claims.Audience is left to the caller: there may be several.
+// readClaims reads the claims of a token. Claims.Audience is left to the caller: there may be
+// several.
 func readClaims(payload map[string]any) (c *Claims, audience []string, err error) {
 	c = new(Claims)
 	for _, text := range []struct {
@@ -111,7 +114,8 @@ func textsOf(value any, name string) ([]string, error) {
 	return texts, nil
 }
 
-// timeOf returns a time in whole seconds, which is all that registries read; zero where there is none.
+// timeOf returns a time in whole seconds, which is all that registries read; zero where there is
+// none.
 func timeOf(object map[string]any, name string) (time.Time, error) {
 	if object[name] == nil {
 		return time.Time{}, nil

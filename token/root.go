@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// Root is a certificate that registries trust, with its key. It is immutable. The zero Root, which NewRoot,
-// RootOf and ParseRoot never return, signs nothing.
+// Root is a certificate that registries trust, with its key. It is immutable. The zero Root,
+// which NewRoot, RootOf and ParseRoot never return, signs nothing.
 type Root struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 	alg         Algorithm // of the key
 }
 
-// NewRoot makes a new key and a certificate for it that issues leaves and nothing else: it may stand
-// over no other CA, and its name says what it is for. ES256 is for registries of every version;
-// EdDSA stops registry 2.8 from starting. Registries judge the times by their own clocks, without
-// leeway: let from be well in the past.
+// NewRoot makes a new key and a certificate for it that issues leaves and nothing else: it may
+// stand over no other CA, and its name says what it is for. ES256 is for registries of every
+// version; EdDSA stops registry 2.8 from starting. Registries judge the times by their own
+// clocks, without leeway: let from be well in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -51,9 +51,9 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 	return &Root{certificate: certificate, key: key, alg: alg}, nil
 }
 
-// RootOf makes a root of a certificate and its key, which may be kept in a key service or a hardware
-// module: leaves are signed by calling it. It is an error if they do not belong together, or if the key is
-// of a kind that no registry knows.
+// RootOf makes a root of a certificate and its key, which may be kept in a key service or a
+// hardware module: leaves are signed by calling it. It is an error if they do not belong
+// together, or if the key is of a kind that no registry knows.
 func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if certificate == nil || key == nil {
 		return nil, errors.New("making a root: a certificate and its key are needed")
@@ -117,8 +117,8 @@ func (r *Root) Bundle() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.certificate.Raw})
 }
 
-// KeyPEM returns the private key in PEM (PKCS#8). It is a secret. A key that cannot leave where it is
-// kept is an error.
+// KeyPEM returns the private key in PEM (PKCS#8). It is a secret. A key that cannot leave where
+// it is kept is an error.
 func (r *Root) KeyPEM() ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot
@@ -138,8 +138,8 @@ func (r *Root) KeyID(form KeyID) (string, error) {
 	return KeyIDOf(form, r.certificate.PublicKey)
 }
 
-// IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and if it
-// says what its key is for, then for signing certificates. If not, Direct signs.
+// IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and
+// if it says what its key is for, then for signing certificates. If not, Direct signs.
 func (r *Root) IssuesLeaves() bool {
 	if r.empty() {
 		return false
@@ -148,9 +148,9 @@ func (r *Root) IssuesLeaves() bool {
 	return c.BasicConstraintsValid && c.IsCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
 
-// Leaf makes a new key for the algorithm and a certificate for it under the root, and returns a signer
-// whose tokens carry that certificate. The leaf is valid in [from, until], and not longer than the root.
-// As with a root, let from be well in the past.
+// Leaf makes a new key for the algorithm and a certificate for it under the root, and returns a
+// signer whose tokens carry that certificate. The leaf is valid in [from, until], and not longer
+// than the root. As with a root, let from be well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)
@@ -182,8 +182,8 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	return NewSigner(key, alg, "", []*x509.Certificate{certificate})
 }
 
-// Direct returns a signer with the root's own key, which its tokens name in the given form: X5C carries
-// the root's certificate itself, which works whether it is a CA or not.
+// Direct returns a signer with the root's own key, which its tokens name in the given form: X5C
+// carries the root's certificate itself, which works whether it is a CA or not.
 func (r *Root) Direct(form KeyID) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a signer: %w", errZeroRoot)

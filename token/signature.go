@@ -17,8 +17,8 @@ import (
 // Bounds of an RSA key in bits: less is broken, more takes longer to sign than a token is worth.
 const minRSA, maxRSA = 2048, 8192
 
-// algorithmOf returns the algorithm that fits a public key, or says why none does. RSA keys fit the others
-// of their kind as well (fitsAny). A key that is nil or not whole fits none.
+// algorithmOf returns the algorithm that fits a public key. RSA keys fit
+// the others of their kind as well (fitsAny). A key that is nil or not whole fits none.
 func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -59,8 +59,8 @@ func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 
 var errNoKey = errors.New("the key is empty")
 
-// publicOf returns the public key of a signer. A key of the standard library that is nil or empty has
-// none, and is an error, where calling it would panic.
+// publicOf returns the public key of a signer. A key of the standard library that is nil or
+// empty has none, and is an error, where calling it would panic.
 func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	switch k := key.(type) {
 	case nil:
@@ -85,8 +85,8 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether a key may verify an algorithm. It is the key that decides which: a token that
-// could choose would take an RSA key for the secret of an HMAC.
+// fitsAny reports whether a key may verify an algorithm. It is the key that decides which: a
+// token that could choose would take an RSA key for the secret of an HMAC.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {
@@ -242,8 +242,8 @@ func (s *Signer) signEC(dst, digest []byte, hash crypto.Hash, size int) ([]byte,
 
 var errSignature = errors.New("the key returned what is no ECDSA signature")
 
-// element cuts the first DER element off der, if it has the tag and fewer than 256 bytes of content:
-// the largest signature, of P-521, has 139.
+// element cuts the first DER element off der, if it has the tag and fewer than 256 bytes of
+// content: the largest signature, of P-521, has 139.
 func element(der []byte, tag byte) (content, rest []byte, ok bool) {
 	if len(der) < 2 || der[0] != tag {
 		return nil, nil, false

@@ -14,19 +14,19 @@ import (
 )
 
 var (
-	// ErrOutlives means that a token would be valid for longer than the certificate that it carries:
-	// a registry would refuse it before it ends. Signer.Until says what is possible.
+	// ErrOutlives means that a token would be valid for longer than the certificate that it
+	// carries: a registry would refuse it before it ends. Signer.Until is the latest expiry.
 	ErrOutlives = errors.New("the token would outlive its certificate")
 	// ErrNeverSigned means that claims hold what no registry may be told: a right over Tidewaiter
 	// itself, or a "*" for a repository, which a registry takes for every action there is.
 	ErrNeverSigned = errors.New("this is never signed")
-	// ErrClaims means that a registry could do nothing with the claims: no issuer or audience, an expiry
-	// that is missing or not after the beginning, a name that no resource can have.
+	// ErrClaims means that a registry could do nothing with the claims: no issuer or audience,
+	// an expiry that is missing or not after the beginning, a name that no resource can have.
 	ErrClaims = errors.New("claims that no registry accepts")
 )
 
-// Signer makes tokens with one key. It is immutable, and may be used from any goroutine. The zero Signer
-// signs nothing.
+// Signer makes tokens with one key. It is immutable, and may be used from any goroutine. The
+// zero Signer signs nothing.
 type Signer struct {
 	key    crypto.Signer
 	alg    Algorithm
@@ -38,9 +38,10 @@ type Signer struct {
 	signature int // encoded length of a signature, in bytes
 }
 
-// NewSigner makes a signer whose tokens name their key by kid, by the certificates of chain (x5c, the
-// key's own first), or both; registries look at the chain only where there is one. It is an error if
-// the key does not fit the algorithm or the first certificate, or if nothing names it.
+// NewSigner makes a signer whose tokens name their key by kid, by the certificates of chain
+// (x5c, the key's own first), or both; registries look at the chain only where there is one. It
+// is an error if the key does not fit the algorithm or the first certificate, or if nothing
+// names it.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
 	public, err := publicOf(key)
 	if err != nil {
@@ -107,9 +108,9 @@ func (s *Signer) Certificate() *x509.Certificate {
 	return s.chain[0]
 }
 
-// Until returns the latest expiry of a token that this signer signs: Leeway before the first of its
-// certificates ends. It is zero where the tokens carry none, since registries do not look at the
-// dates of a key that they know by kid.
+// Until returns the latest expiry of a token that this signer signs: Leeway before the first of
+// its certificates ends. It is zero where the tokens carry none, since registries do not look at
+// the dates of a key that they know by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -117,16 +118,16 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit lets claims end with the signer's certificates, where that still leaves them MinLifetime from now.
-// So tokens are signed until the last minutes of a root, which no leaf can outlive.
+// Limit lets claims end with the signer's certificates, where that still leaves them MinLifetime
+// from now. So tokens are signed until the last minutes of a root, which no leaf can outlive.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
 		c.Expires = until.Truncate(time.Second)
 	}
 }
 
-// Append appends the signed token to dst. The errors are ErrClaims, ErrOutlives, ErrNeverSigned, and what
-// the key says when it cannot sign. dst is then returned as it came.
+// Append appends the signed token to dst. The errors are ErrClaims, ErrOutlives, ErrNeverSigned,
+// and those of the key. dst is then returned unchanged.
 func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	if s == nil || s.key == nil {
 		return dst, errors.New("signing a token: there is no key")
@@ -149,8 +150,8 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed, and those that no registry would accept. It is the last
-// that sees them, whoever made them.
+// check refuses claims that must not be signed, and those that no registry would accept. Nothing
+// looks at them after it.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:

@@ -1,19 +1,19 @@
 // Package token answers: which token proves it?
 //
-// A registry trusts the certificates in its rootcertbundle. A [Root] is one of them with its key. A leaf
-// under it ([Root.Leaf]) is a short-lived key that signs. Every token carries the leaf's certificate
-// (x5c), so keys rotate and no registry has to be told. This is the only form that registries 2.8, 3.0
-// and 3.1 all accept. [Root.Direct] signs with the root's own key instead. It is for registries that know
-// keys by kid, and for certificates that are not a CA.
+// A registry trusts the certificates in its rootcertbundle. A [Root] is one of them with its
+// key. A leaf under it ([Root.Leaf]) is a short-lived key that signs. Every token carries the
+// leaf's certificate (x5c), so keys rotate without any change at a registry. This is the only form
+// that registries 2.8, 3.0 and 3.1 all accept. [Root.Direct] signs with the root's own key
+// instead. It is for registries that know keys by kid, and for certificates that are not a CA.
 //
-// A [Verifier] checks tokens as registries do, with a rootcertbundle or a key set. [Claims] is what a
-// token says, for both sides; [Claims.Grant] fills it from a decision of package policy.
+// A [Verifier] checks tokens as registries do, with a rootcertbundle or a key set. [Claims] is
+// what a token says, for both sides; [Claims.Grant] fills it from a decision of package policy.
 //
-// Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root must be used
-// for nothing else. [Root.Problems] reports where that is visibly not so.
+// Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root
+// must be used for nothing else. [Root.Problems] reports where that is visibly not so.
 //
-// The package does no I/O, starts no goroutine, and reads no clock. Signatures take their randomness
-// from crypto/rand.
+// The package does no I/O, starts no goroutine, and reads no clock. Signatures take their
+// randomness from crypto/rand.
 package token
 
 import (
@@ -27,11 +27,12 @@ import (
 // judged without any.
 const Leeway = 60 * time.Second
 
-// MinLifetime is how long clients assume that a token lives, whatever they are told (docker, podman).
+// MinLifetime is the shortest lifetime that clients assume: docker and podman treat less as a
+// minute.
 const MinLifetime = time.Minute
 
-// Claims is what a token says. Times are written in whole seconds, cut: registries refuse fractions. Its
-// JSON is that of the token.
+// Claims is what a token says. Times are written in whole seconds, cut: registries refuse
+// fractions. Its JSON is that of the token.
 type Claims struct {
 	Issuer    string
 	Subject   string // the principal's name; "" when anonymous
@@ -55,8 +56,8 @@ const (
 	EdDSA Algorithm = "EdDSA"
 )
 
-// Algorithms of other issuers: a Verifier knows them, a Signer does not. Registry 2.8 does not know those
-// that begin with PS.
+// Algorithms of other issuers: a Verifier knows them, a Signer does not. Registry 2.8 does not
+// know those that begin with PS.
 const (
 	RS384 Algorithm = "RS384"
 	RS512 Algorithm = "RS512"

@@ -14,15 +14,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictjson"
 )
 
-// Why a token is refused. An error of Verify is exactly one of these, by errors.Is; its text says more.
-// It may quote what the token says, never the token.
+// Why a token is refused. An error of Verify is exactly one of these, by errors.Is; its text
+// says more. It may quote what the token says, never the token.
 var (
-	// ErrMalformed means that it is not a token as registries read them.
+	// ErrMalformed means that registries cannot read it as a token.
 	ErrMalformed = errors.New("malformed token")
 	// ErrAlgorithm means that its algorithm is not allowed, or not one of the key that it names.
 	ErrAlgorithm = errors.New("algorithm not allowed")
-	// ErrUntrusted means that no trusted key is named by it: an unknown kid, or certificates that lead to
-	// no root or are not valid now. It also wraps the error of crypto/x509, where there is one.
+	// ErrUntrusted means that it names no trusted key: the kid is unknown, or its certificates
+	// lead to no root or are not valid now. It also wraps the error of crypto/x509, where there
+	// is one.
 	ErrUntrusted = errors.New("untrusted key")
 	// ErrSignature means that the trusted key did not sign it.
 	ErrSignature = errors.New("wrong signature")
@@ -38,8 +39,8 @@ var (
 
 // The bounds of what is read. Size first, parse later.
 const (
-	// MaxToken is the longest token that a Verifier reads, in bytes. Clients cut an answer of 64 KiB,
-	// which holds the token twice.
+	// MaxToken is the longest token that a Verifier reads, in bytes. Clients cut an answer of 64
+	// KiB, which holds the token twice.
 	MaxToken = 64 << 10
 
 	maxChain = 10  // certificates of one token
@@ -47,8 +48,8 @@ const (
 	maxDepth = 8   // of objects and lists in a token or a key set
 )
 
-// VerifierOptions is what a registry is configured with. Issuer, Audience, and one of Roots and JWKS are
-// required.
+// VerifierOptions is what a registry is configured with. Issuer, Audience, and one of Roots and
+// JWKS are required.
 type VerifierOptions struct {
 	Roots    []byte // certificates in PEM, as in a registry's rootcertbundle
 	JWKS     []byte // a JSON Web Key Set, as in a registry's jwks file
@@ -60,8 +61,8 @@ type VerifierOptions struct {
 	// KeyIDs are the forms in which a token may name the key of a root; empty: X5C, Libtrust and
 	// Thumbprint. Thumbprint30 is the same for all keys of a curve: the last of the roots counts.
 	KeyIDs []KeyID
-	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow the
-	// constant Leeway. It does not apply to certificates.
+	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow
+	// the constant Leeway. It does not apply to certificates.
 	Leeway time.Duration
 }
 
@@ -70,9 +71,10 @@ type VerifierOptions struct {
 // It accepts nothing that a registry of its KeyIDs refuses, and is stricter in these points:
 //
 //   - A header with jwk, jku, x5u, crit or b64 is refused, even beside a trusted x5c or kid.
-//   - A name that stands twice in the header or the claims is refused, and so is base64 with padding,
-//     line ends or unused bits.
-//   - A leaf whose certificate says what its key is for must say that it may sign. Registries do not look.
+//   - A name that stands twice in the header or the claims is refused, and so is base64 with
+//     padding, line ends or unused bits.
+//   - A leaf certificate with a key usage must allow digital signatures. Registries do not
+//     check.
 //   - A key of a JWKS that names an algorithm or a use verifies nothing else.
 type Verifier struct {
 	issuer, audience string
@@ -88,8 +90,8 @@ type verifyingKey struct {
 	alg    Algorithm // the only one that it may be used with; "": each that fits it
 }
 
-// NewVerifier returns a Verifier. It is an error if nothing that could sign is trusted, or if what is
-// trusted holds a secret: a private key, or a key for HMAC.
+// NewVerifier returns a Verifier. It is an error if nothing that could sign is trusted, or if
+// what is trusted holds a secret: a private key, or a key for HMAC.
 func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	v := &Verifier{
 		issuer: o.Issuer, audience: o.Audience, leeway: o.Leeway,
@@ -133,7 +135,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	return v, nil
 }
 
-// trustRoots takes the certificates of a bundle for roots, and knows their keys in each form that has a kid.
+// trustRoots adds the certificates of a bundle as roots, and their keys by the kid of each form.
 func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	all, err := blocks(bundle, "x509")
 	if err != nil {
@@ -168,8 +170,8 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	return nil
 }
 
-// know adds a key under the kid of each form that has one for it. The last of the same kid counts, as in
-// registries.
+// know adds a key under the kid of each form that has one for it. The last of the same kid
+// counts, as in registries.
 func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
 	for _, form := range forms {
 		if kid, err := KeyIDOf(form, public); err == nil {
@@ -178,12 +180,13 @@ func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
 	}
 }
 
-// Verify checks a token at the time now, and returns what it says. Claims.Audience is then the Verifier's
-// own, Claims.Access has one entry for each of the token's, and actions that package scope does not know
-// are left out of it. Whether the token is enough for a request is what Claims.Allows tells.
+// Verify checks a token at the time now and returns its claims. Claims.Audience is the
+// Verifier's own. Claims.Access has one entry for each of the token's; actions that package
+// scope does not know are left out. Call Claims.Allows to find out whether the token is enough
+// for a request.
 //
-// The signature is checked before the claims, so that an error about the claims is about what the issuer
-// said.
+// The signature is checked before the claims, so an error about the claims is about what the
+// issuer wrote.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	c, err := v.verify(text, now)
 	if err != nil {
@@ -194,7 +197,7 @@ func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 
 func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	if v == nil || len(v.algorithms) == 0 {
-		return nil, fmt.Errorf("%w: the verifier trusts nobody", ErrUntrusted)
+		return nil, fmt.Errorf("%w: the verifier has no keys", ErrUntrusted)
 	}
 	if now.IsZero() { // crypto/x509 would take it for the machine's own time
 		return nil, fmt.Errorf("%w: the time of the check is missing", ErrNotYetValid)
@@ -252,8 +255,8 @@ func cutLast(text string) (before, after string, ok bool) {
 	return text[:i], text[i+1:], true
 }
 
-// key returns the trusted key that a header names, and the algorithm. A token never brings its own key:
-// CVE-2025-24976 of distribution was that.
+// key returns the trusted key that a header names, and the algorithm. A token never brings its
+// own key: CVE-2025-24976 of distribution was that.
 func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
 		if _, has := header[name]; has {
@@ -362,7 +365,7 @@ func decodePart(part string) ([]byte, error) {
 	return b, nil
 }
 
-// quote quotes what a token says, which may be anything, so that it fits in a line of a log.
+// quote quotes text of a token, which may be anything, so that it fits in a line of a log.
 func quote(s string) string {
 	const most = 200
 	if len(s) > most {

@@ -114,8 +114,8 @@ func payload(t failing) string {
 	return string(text)
 }
 
-// A token of each algorithm and form is accepted by whoever trusts its root, with all that it says, and by
-// nobody else.
+// A token of each algorithm and form is accepted by a verifier with its root, with all its
+// claims, and by no other.
 func TestVerify(t *testing.T) {
 	other := root(t, token.ES256)
 	for _, alg := range token.Algorithms() {
@@ -343,7 +343,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"another's signature under a good leaf", compact(t, goodHeader, payload(t), byStranger), token.ErrSignature},
 		{"no certificate", compact(t, header(t, "alg", "ES256", "kid", kid, "x5c", []string{}), payload(t), byKID), token.ErrMalformed},
 		{"a certificate that is no list", compact(t, header(t, "alg", "ES256", "x5c", x5c(good)[0]), payload(t), byLeaf), token.ErrMalformed},
-		{"a certificate that is none", compact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
+		{"a certificate that cannot be parsed", compact(t, header(t, "alg", "ES256", "x5c", []string{"AAAA"}), payload(t), byLeaf), token.ErrMalformed},
 		{"a certificate in base64url", compact(t, header(t, "alg", "ES256", "x5c", []string{"__8="}), payload(t), byLeaf), token.ErrMalformed},
 		{"a number for a certificate", compact(t, header(t, "alg", "ES256", "x5c", []int{1}), payload(t), byLeaf), token.ErrMalformed},
 		{"many certificates", compact(t, header(t, "alg", "ES256", "x5c", x5c(good, good, good, good, good, good, good, good, good, good, good)), payload(t), byLeaf), token.ErrMalformed},
@@ -415,7 +415,8 @@ var reasons = []error{
 	token.ErrIssuer, token.ErrAudience, token.ErrExpired, token.ErrNotYetValid,
 }
 
-// other returns base64url that decodes to the same bytes for a decoder that passes over unused bits.
+// other returns base64url that decodes to the same bytes for a decoder that passes over unused
+// bits.
 func other(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, text[len(text)-1])
@@ -440,7 +441,7 @@ func TestVerifyJudgesTimes(t *testing.T) {
 		{token.Leeway, begin.Add(-token.Leeway - 1), token.ErrNotYetValid},
 		{token.Leeway, end.Add(token.Leeway), nil},
 		{token.Leeway, end.Add(token.Leeway + 1), token.ErrExpired},
-		{0, time.Time{}, token.ErrNotYetValid},                         // no time at all is not the machine's own
+		{0, time.Time{}, token.ErrNotYetValid},                         // crypto/x509 would read the clock
 		{72 * time.Hour, noon.Add(25 * time.Hour), token.ErrUntrusted}, // certificates have no leeway
 	} {
 		v := verifier(t, func(o *token.VerifierOptions) { o.Leeway = tt.leeway }, r)
@@ -487,7 +488,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is no PEM file"},
 		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among them"},
 		{"a public key for a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
-		{"a key set that is none", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
+		{"a key set without a list", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
 		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
 		{"a key set with keys twice", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[],"keys":[]}`) }, "twice"},
 		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key that could verify"},
@@ -511,7 +512,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 	}
 }
 
-// The key of a set verifies only what it says that it is for.
+// A key of a set verifies only tokens of its own algorithm and use.
 func TestVerifyByAKeySet(t *testing.T) {
 	key := newKey(t)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -627,8 +628,8 @@ func TestClaimsAsJSON(t *testing.T) {
 	}
 }
 
-// Whatever is changed in a token: it is accepted only if another implementation takes the same key, the
-// same signature and the same claims.
+// A changed token is accepted only if another implementation finds the same key, the same
+// signature and the same claims.
 func TestVerifyAgreesWithJOSE(t *testing.T) {
 	r := root(t, token.ES256)
 	rs := root(t, token.RS256)

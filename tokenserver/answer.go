@@ -22,12 +22,12 @@ type Answer struct {
 	ExpiresIn int    // seconds; at least token.MinLifetime, which clients assume
 	Granted   []scope.Scope
 
-	// IssuedAt is left out if it is zero, which is the better choice: with it clients compare the server's
-	// clock with theirs, and BuildKit caches a token forever if the server's is late. Harbor takes a token
-	// without it for expired.
+	// IssuedAt is left out if it is zero, which is the better choice. With it clients compare
+	// the server's clock with theirs, and BuildKit caches a token forever if the server's is
+	// late. Harbor, however, assumes that a token without it has expired.
 	IssuedAt time.Time
-	// RefreshToken is left out if it is empty. Give one only to a client that asked for it (Request.Offline):
-	// it then stores the refresh token in place of the password.
+	// RefreshToken is left out if it is empty. Give one only to a client that asked for it
+	// (Request.Offline): it then stores the refresh token in place of the password.
 	RefreshToken string
 }
 
@@ -68,11 +68,12 @@ func (a *Answer) Write(w http.ResponseWriter) {
 	buffers.Put(buffer)
 }
 
-// appendString writes a JSON string. What we make ourselves holds nothing to escape, and is copied.
+// appendString appends a JSON string. Tidewaiter's own secrets need no escaping and are copied.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			text, _ := json.Marshal(strings.Clone(s)) // strings always encode; without the copy an Answer is on the heap
+			// Strings always encode. Without the copy, an Answer would have to be on the heap.
+			text, _ := json.Marshal(strings.Clone(s))
 			return append(b, text...)
 		}
 	}

@@ -13,7 +13,8 @@ const (
 	InsufficientScope = "insufficient_scope" // it is valid, and not enough for the request
 )
 
-// Challenge is how whoever wants a token tells a client where to get one: what a registry answers.
+// Challenge tells a client where to get a token. It is what a registry answers to a request
+// without one.
 type Challenge struct {
 	Realm   string // URL of the token endpoint. Clients refuse http for a registry with https
 	Service string // the registry's name, which is the audience of its tokens
@@ -25,7 +26,8 @@ type Challenge struct {
 //
 //	Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:team/app:pull"
 //
-// Values are quoted as RFC 9110 wants it. Control characters, which no header may have, become spaces.
+// Values are quoted as RFC 9110 wants it. Control characters, which no header may have, become
+// spaces.
 func (c Challenge) String() string {
 	b := append(make([]byte, 0, 256), "Bearer realm="...)
 	b = appendQuoted(b, c.Realm)
@@ -46,7 +48,8 @@ func (c Challenge) String() string {
 	return string(b)
 }
 
-// Write answers a request with the challenge: a 401 with a registry's error, for which clients look.
+// Write answers a request with the challenge: a 401 with a registry's error, for which clients
+// look.
 func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
 	if c.Error == InsufficientScope {
@@ -72,8 +75,8 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// Bearer returns the token of a request's Authorization header. It is false if there is none, or if the
-// header is there twice.
+// Bearer returns the token of a request's Authorization header. It is false if the header is
+// missing, is of another kind, or stands there twice.
 func Bearer(r *http.Request) (token string, ok bool) {
 	headers := r.Header["Authorization"]
 	if len(headers) != 1 {

@@ -37,7 +37,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// Whatever a realm, a service and a scope hold: they come back as they were, and nothing beside them.
+// A client reads the same realm, service and error from a challenge, whatever characters they
+// hold.
 func TestAChallengeIsReadBack(t *testing.T) {
 	text := rapid.StringMatching(`[ -~]{0,20}`)
 	rapid.Check(t, func(t *rapid.T) {

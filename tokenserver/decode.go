@@ -22,8 +22,8 @@ const (
 	maxName  = 256      // bytes of a client's name
 )
 
-// SmallForm is how long a form may be, in bytes, that Decode reads at once into a buffer that others have
-// used. It is enough for all but ID tokens.
+// SmallForm is how long a form may be, in bytes, that Decode reads at once into a buffer that
+// others have used. It is enough for all but ID tokens.
 const SmallForm = 4096
 
 // Kind is a kind of credentials.
@@ -32,7 +32,7 @@ type Kind uint8
 // The kinds of credentials.
 const (
 	None         Kind = iota // nothing was presented: the client is anonymous
-	Password                 // a name and a password, or what stands in its place, such as an access token
+	Password                 // a name and a password, or an access token in its place
 	RefreshToken             // by grant_type=refresh_token; docker also sends one as a password
 )
 
@@ -63,24 +63,24 @@ type Request struct {
 	Credentials Credentials
 	// Remote is the client's address. Handler sets it.
 	Remote netip.Addr
-	// ClientID is the parameter client_id, as it came; Client is what may be kept of it, or of the header
-	// User-Agent where it is missing (see ClientName).
+	// ClientID is the parameter client_id, as it came. Client is the ClientName of it, or of the
+	// header User-Agent if it is missing.
 	ClientID, Client string
 	// Offline means that the client asks for a refresh token, or has presented one as such.
 	Offline bool
-	// NamesAccount means that the client named an account. That is a hint and no identity.
+	// NamesAccount means that the client named an account, which proves nothing.
 	NamesAccount bool
 }
 
-// form is what a token request says, wherever it says it: some clients repeat the realm's query in the
-// body, some send one scope parameter with two scopes in it, some repeat the parameter.
+// form is the parameters of a query and a body together: some clients repeat the realm's query
+// in the body, some send one scope parameter with two scopes in it, some repeat the parameter.
 type form struct {
 	service, grantType, username, password, clientID string
 	refreshToken, accessType, offlineToken           string
 	seen                                             [8]bool
 	account                                          bool // a client named its account
 	scopes                                           []string
-	room                                             [2]string // for scopes
+	space                                            [2]string // for scopes
 }
 
 // The places of secrets in seen.
@@ -89,14 +89,15 @@ const (
 	seenRefreshToken = 5
 )
 
-// Decode reads a token request: a GET with Basic authentication or none, or a POST of the OAuth2 form. The
-// parameter account is no identity. A client does not choose a token's lifetime, but whether it wants a
-// refresh token: offline_token=true (docker, by GET), or access_type=offline (OAuth2).
+// Decode reads a token request: a GET with or without Basic authentication, or a POST of the
+// OAuth2 form. The parameter account identifies nobody. A client cannot choose a token's
+// lifetime. It can ask for a refresh token, by offline_token=true (docker, by GET) or
+// access_type=offline (OAuth2).
 //
 // The error is an *Error with a status of 400 to 415.
 func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	var f form
-	f.scopes = f.room[:0]
+	f.scopes = f.space[:0]
 	if len(r.URL.RawQuery) > maxQuery {
 		return Request{}, problem(http.StatusRequestURITooLong, CodeTooMany, "the query is longer than %d bytes", maxQuery)
 	}
@@ -136,7 +137,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		Offline: f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
 	}
 	req.Scopes, req.Ignored, req.TooMuch = scope.Parse(f.scopes)
-	if req.TooMuch != nil { // some clients ask at once for all that they mirror: the first are answered
+	if req.TooMuch != nil { // mirroring clients ask for everything at once: the first are answered
 		req.Ignored = append(req.Ignored, scope.Ignored{Reason: req.TooMuch.Error()})
 	}
 	if len(req.Ignored) > 0 && brokenSecret(f.scopes) {
@@ -151,21 +152,22 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	return req, nil
 }
 
-// brokenSecret reports whether a secret stands in scopes that are separated where it is broken: what is kept
-// of each would be a piece of it.
+// brokenSecret reports whether a secret was broken into several scopes, each of which would be
+// logged.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// ClientName is what may be kept of what a client says of itself: at most 256 bytes, and no secret, which
-// some clients put there.
-func ClientName(said string) string {
-	said = secret.Redact(said)
-	return said[:min(len(said), maxName)]
+// ClientName returns what may be logged of a client's name for itself: at most 256 bytes, and
+// without the secrets that some clients put there.
+func ClientName(name string) string {
+	name = secret.Redact(name)
+	return name[:min(len(name), maxName)]
 }
 
-// formType is the media type of a form. Clients write it like this; readForm knows other spellings, too.
+// formType is the media type of a form. Clients write it like this; readForm knows other
+// spellings, too.
 const formType = "application/x-www-form-urlencoded"
 
 // readForm reads the body of a POST, bounded.
@@ -186,12 +188,13 @@ func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 	return body, nil
 }
 
-// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer may make
-// one longer.
+// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer
+// may make one longer.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, SmallForm); return &b }}
 
-// readBody reads a form's bytes. A short one that says its length, as all do but those with ID tokens, is
-// read at once into a buffer that others have used. For a long one memory is taken only as it comes.
+// readBody reads a form's bytes. A short one that says its length, as all do but those with ID
+// tokens, is read at once into a buffer that others have used. For a long one memory is taken
+// only as it comes.
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength < 0 || r.ContentLength > SmallForm {
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
@@ -207,8 +210,8 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	return string(b), nil
 }
 
-// read takes the parameters of a query or a form. A parameter that stands there twice must have one value:
-// whatever is between client and server may read the other one.
+// read takes the parameters of a query or a form. A parameter that stands there twice must have
+// one value: whatever is between client and server may read the other one.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string

@@ -22,23 +22,25 @@ const (
 )
 
 var (
-	// ErrRejected means that credentials are wrong. Return it for an unknown name, a wrong password and a
-	// disabled account alike, so that the answer tells nobody which names there are.
+	// ErrRejected means that credentials are wrong. Return it for an unknown name, a wrong
+	// password and a disabled account alike, so that the answer tells nobody which names there
+	// are.
 	ErrRejected = errors.New("credentials rejected")
-	// ErrUnavailable means that credentials cannot be checked at the moment. An outage is not a refusal.
+	// ErrUnavailable means that credentials cannot be checked at the moment. An outage is not a
+	// refusal.
 	ErrUnavailable = errors.New("credentials cannot be checked")
 	// ErrNoService means that a request names no registry.
 	ErrNoService = errors.New("no service")
 )
 
-// Error is an error that the client is told.
+// Error is an error with what the client gets to see of it.
 type Error struct {
 	Status  int
 	Code    string // of a registry's errors: CodeUnauthorized and others
 	Message string // for the client's user
 	OAuth2  string // of RFC 6749, for a POST; "": what fits the status
 	Header  http.Header
-	Cause   error // for errors.Is and the log; the client is not told
+	Cause   error // for errors.Is and the log; the client does not see it
 }
 
 // Error returns the message, and not the cause.
@@ -66,8 +68,8 @@ func problem(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Known returns what a client is told of an error: of an *Error itself, of ErrRejected, of ErrUnavailable and
-// of a context's. It returns nil for those that nobody foresaw, which belong in the log alone.
+// Known returns the answer to an error: an *Error itself, or one for ErrRejected, ErrUnavailable
+// and the errors of a context. It returns nil for any other, which belongs in the log alone.
 func Known(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -86,9 +88,9 @@ func Known(err error) *Error {
 	return e
 }
 
-// Write answers a token request with an error, in the form of a registry's errors, which every client
-// shows, and for a POST also in that of RFC 6749. A 401 without a WWW-Authenticate gets one for Basic.
-// What looks like a token in the message is taken out.
+// Write answers a token request with an error in the form of a registry's errors, which every
+// client shows. The answer to a POST also has the form of RFC 6749. A 401 without a
+// WWW-Authenticate gets one for Basic. Text in the message that looks like a token is replaced.
 func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	type one struct {
 		Code    string `json:"code"`

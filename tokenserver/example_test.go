@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -13,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// A whole token endpoint: examples/tokenserver has it as a program.
+// This is a complete token endpoint. The program examples/tokenserver has one with keys that
+// rotate.
 func Example() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -32,14 +34,16 @@ func Example() {
 		Issuer:   "my product",
 		Services: []string{"registry.example.com"},
 		Authenticate: func(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
-			if r.Credentials.Name != "ann" || r.Credentials.Secret() != "wonderland" { // yours has slow hashes
+			// A product has slow hashes in place of passwords, and limits attempts.
+			if r.Credentials.Name != "ann" || r.Credentials.Secret() != "wonderland" {
 				return nil, tokenserver.ErrRejected
 			}
 			return &policy.Principal{Kind: policy.User, Name: "ann"}, nil
 		},
 		Policy: func() *policy.Policy { return rules },
 		Signer: func(now time.Time) (*token.Signer, error) {
-			return root.Leaf(token.ES256, now.Add(-time.Hour), now.Add(time.Hour)) // yours keeps one for a while
+			// A product keeps a leaf for some hours.
+			return root.Leaf(token.ES256, now.Add(-time.Hour), now.Add(time.Hour))
 		},
 		Now: time.Now,
 	})
@@ -68,7 +72,11 @@ func ExampleChallenge() {
 	}
 	w := httptest.NewRecorder()
 	challenge.Write(w, httptest.NewRequest(http.MethodGet, "/v2/team/app/tags/list", nil))
-	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	fmt.Println(w.Code)
+	fmt.Println(strings.ReplaceAll(w.Header().Get("WWW-Authenticate"), ",", "\n"))
 	// Output:
-	// 401 Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:team/app:pull"
+	// 401
+	// Bearer realm="https://auth.example.com/token"
+	// service="registry.example.com"
+	// scope="repository:team/app:pull"
 }

@@ -1,16 +1,16 @@
 // Package tokenserver answers: how does a client get a token?
 //
-// [New] makes the token endpoint of a registry as an http.Handler out of four things that a program has:
-// who is signing in ([Options].Authenticate), what they may do (a *policy.Policy), what signs (a
-// *token.Signer), and the names of the registries. It answers GET with Basic authentication and POST of the
-// OAuth2 form, as docker, podman, containerd and all others send them.
+// [New] makes the token endpoint of a registry, as an http.Handler, from four things: a function
+// that authenticates, a [policy.Policy], a [token.Signer], and the names of the registries. It
+// answers GET with Basic authentication and POST of the OAuth2 form, as docker, podman,
+// containerd and others send them.
 //
-// The parts can be used alone: [Decode] reads a token request, [Answer] and [Error] write what clients
-// understand. For whoever checks tokens (with token.Verifier), [Bearer] finds the token of a request, and
-// [Challenge] tells a client where to get one.
+// The parts can be used alone: [Decode] reads a token request, [Answer] and [Error] write what
+// clients understand. A program that checks tokens with a [token.Verifier] takes the token of a
+// request from [Bearer], and tells a client with a [Challenge] where to get one.
 //
-// The Handler does not limit how often somebody guesses a password. Do that in Authenticate, and answer
-// with an *Error of status 429.
+// The Handler does not limit attempts to guess a password. Limit them in Authenticate, and
+// return an [*Error] with the status 429.
 //
 // The package starts no goroutine, and its clock and its logger are passed in.
 package tokenserver
@@ -32,32 +32,34 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// DefaultLifetime is how long tokens live if nothing else is said.
+// DefaultLifetime is the lifetime of tokens if Options has none.
 const DefaultLifetime = 5 * time.Minute
 
-// Options is what a Handler needs. Issuer, Services, Policy, Signer and Now are required. Functions are
-// called from many goroutines at once.
+// Options is what a Handler needs. Issuer, Services, Policy, Signer and Now are required.
+// Functions are called from many goroutines at once.
 type Options struct {
 	Issuer   string   // the name of this server in tokens, which registries are configured with
 	Services []string // the registries' names: a token for any other is refused
 
-	// Authenticate says who presents credentials; it is not called for a request without any. The errors:
-	// ErrRejected, ErrUnavailable, the context's, and an *Error, which the client is told. Any other is a
-	// fault, which is logged and not shown. nil: all credentials are refused.
+	// Authenticate returns the principal that presents credentials. It is not called for a
+	// request without any. Its errors are ErrRejected, ErrUnavailable, the context's, and an
+	// *Error, which the client gets. Any other error is logged and answered with "internal
+	// error". nil: all credentials are refused.
 	Authenticate func(ctx context.Context, r *Request) (*policy.Principal, error)
-	// SignIn refuses those who present nothing. Without it the policy decides about them as anonymous.
+	// SignIn refuses requests without credentials. If it is false, the policy decides about them
+	// as anonymous.
 	SignIn bool
 	// Policy returns what is in force. It may be another one for each request.
 	Policy func() *policy.Policy
 	// Signer returns what signs at a time. Leaves end, so it is asked for each token.
 	Signer func(now time.Time) (*token.Signer, error)
-	// Lifetime is how long tokens live, if no rule makes it shorter; 0: DefaultLifetime. It is at least
-	// token.MinLifetime.
+	// Lifetime is how long tokens live, if no rule makes it shorter; 0: DefaultLifetime. It is
+	// at least token.MinLifetime.
 	Lifetime time.Duration
-	// Remote returns a client's address, for conditions on it. nil: the address of the connection, which
-	// behind a proxy is the proxy's.
+	// Remote returns a client's address, for conditions on it. nil: the address of the
+	// connection, which behind a proxy is the proxy's.
 	Remote func(*http.Request) netip.Addr
-	// Decided is told of each decision before it is answered. nil: nobody is told.
+	// Decided is called with each decision before it is answered; it may be nil.
 	Decided func(context.Context, *policy.Request, *policy.Decision)
 
 	Now func() time.Time
@@ -106,7 +108,8 @@ func peer(r *http.Request) netip.Addr {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, err := Decode(w, r)
 	req.Remote = h.o.Remote(r)
-	req.Scopes = slices.DeleteFunc(req.Scopes, func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }) // not for registries
+	// Rights over Tidewaiter are never in a registry's token.
+	req.Scopes = slices.DeleteFunc(req.Scopes, func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter })
 	if err == nil {
 		var answer Answer
 		if answer, err = h.issue(r.Context(), &req); err == nil {
@@ -175,8 +178,8 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 	return who, nil
 }
 
-// subject names a principal in tokens, and so in the registry's events and logs. A robot must not pass for
-// a user of the same name.
+// subject names a principal in tokens, and so in the registry's events and logs. A robot must
+// not pass for a user of the same name.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:
@@ -187,7 +190,7 @@ func subject(who *policy.Principal) string {
 	return who.String()
 }
 
-// refuse returns what a client is told of an error, and logs its reason.
+// refuse returns the answer to an error, and logs the reason.
 func (h *Handler) refuse(r *http.Request, req *Request, err error) *Error {
 	e := Known(err)
 	level := slog.LevelInfo

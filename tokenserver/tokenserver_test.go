@@ -81,7 +81,8 @@ func newServer(t *testing.T, change func(*tokenserver.Options)) *server {
 	return s
 }
 
-// authenticate knows ann by her password and by a refresh token, a robot of that name, and some that fail.
+// authenticate knows ann by her password and by a refresh token, a robot of that name, and some
+// names that fail.
 func authenticate(_ context.Context, r *tokenserver.Request) (*policy.Principal, error) {
 	c := r.Credentials
 	switch {
@@ -186,7 +187,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A refusal is told in a form that all clients show, and its reason is in the log.
+// A refusal has a form that all clients show, and its reason is in the log.
 func TestRefusals(t *testing.T) {
 	const service = "service=Registry.example.com"
 	for _, tt := range []struct {
@@ -239,7 +240,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestDecisionsAreTold(t *testing.T) {
+func TestDecided(t *testing.T) {
 	s := newServer(t, func(o *tokenserver.Options) {
 		o.Remote = func(*http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.1") }
 	})

@@ -1,5 +1,6 @@
-// Command admission keeps pods from a Kubernetes cluster whose namespace may not pull their images by the
-// registry's rules. It is a validating admission webhook; the API server wants TLS before it.
+// Command admission keeps pods from a Kubernetes cluster whose namespace may not pull their
+// images by the registry's rules. It is a validating admission webhook; the API server wants TLS
+// before it.
 //
 //	go run ./examples/admission --registry registry.example.com
 //

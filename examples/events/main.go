@@ -56,8 +56,9 @@ type consumer struct {
 // maxBody is how long an envelope may be, in bytes. Registries send one event in each.
 const maxBody = 4 << 20
 
-// ServeHTTP answers 200 to all that the registry sends, understood or not: what is not acknowledged is sent
-// again for ever, and every later event waits behind it. Yours writes events to disk before it answers.
+// ServeHTTP answers 200 to all that the registry sends, understood or not: what is not
+// acknowledged is sent again for ever, and every later event waits behind it. Yours writes
+// events to disk before it answers.
 func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := tokenserver.Bearer(r)
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.secret))

@@ -1,5 +1,6 @@
-// Command tokenserver is the token server of a product that has users of its own, on Tidewaiter's public
-// packages. Registries and clients cannot tell it from Tidewaiter; take it as a beginning.
+// Command tokenserver is the token server of a product that has users of its own, on
+// Tidewaiter's public packages. Registries and clients cannot tell it from Tidewaiter; take it
+// as a beginning.
 //
 //	go run ./examples/tokenserver --keys ./keys --service registry.example.com
 //
@@ -55,7 +56,8 @@ var rules = policy.Source{Rules: []policy.Rule{
 	{Name: "customers", Subjects: []string{"group:paying"}, Names: []string{"pro/**"}, Actions: scope.Pull},
 }}
 
-// customers are who they are. Yours has slow hashes (argon2id, bcrypt), and counts wrong passwords.
+// customers are who they are. Yours has slow hashes (argon2id, bcrypt), and counts wrong
+// passwords.
 var customers = map[string]struct {
 	password [sha256.Size]byte
 	groups   []string
@@ -88,7 +90,8 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	})
 }
 
-// leaves makes a new signing key every half a day. Registries trust the root above it, and notice nothing.
+// leaves makes a new signing key every half a day. Registries trust the root above it, and
+// notice nothing.
 type leaves struct {
 	root  *token.Root
 	mu    sync.Mutex

@@ -1,11 +1,12 @@
-// Command verifier serves the SBOMs of a registry's images, to those who may pull the image: it takes the
-// registry's own tokens, and checks them as the registry does.
+// Command verifier serves the SBOMs of a registry's images, to those who may pull the image: it
+// takes the registry's own tokens, and checks them as the registry does.
 //
 //	go run ./examples/verifier --folder ./sboms --bundle keys/root.pem --service registry.example.com \
 //	    --issuer shop --realm http://localhost:9001/token
 //
-// The SBOM of team/app is the file team/app.json, and is served at /sbom/team/app. A client without a token
-// is told where to get one, as by a registry, so that registry clients and their credentials work.
+// The SBOM of team/app is the file team/app.json, and is served at /sbom/team/app. A client
+// without a token gets a challenge, as from a registry, so registry clients and their
+// credentials work.
 package main
 
 import (
