@@ -398,7 +398,7 @@ func TestVerifyRefuses(t *testing.T) {
 				t.Fatalf("claims %v, error %v, want %q", c, err, tt.is)
 			}
 			for _, not := range reasons {
-				if not != tt.is && errors.Is(err, not) {
+				if !errors.Is(tt.is, not) && errors.Is(err, not) {
 					t.Errorf("it is also %q: %v", not, err)
 				}
 			}

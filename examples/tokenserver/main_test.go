@@ -14,11 +14,11 @@ var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func TestCustomersGetTokens(t *testing.T) {
 	folder := t.TempDir()
-	root, err := openRoot(folder, noon)
-	if err != nil {
+	if _, err := openRoot(folder, noon); err != nil {
 		t.Fatal(err)
 	}
-	if root, err = openRoot(folder, noon); err != nil { // the one that was written
+	root, err := openRoot(folder, noon) // the one that was written
+	if err != nil {
 		t.Fatal(err)
 	}
 	now := noon
