@@ -87,7 +87,7 @@ func (a *API) tokenRoutes() {
 		OperationID: "make-token", Method: http.MethodPost, Path: "/tokens", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Make a personal access token",
 		Description: "The answer has it, this once. Everybody may make some for himself: never wider than the credential that the request shows, nor lasting longer, " +
-			"and void when that is revoked.",
+			"and void when that is revoked. One that is made with an ID token lasts as long as the sign-in counts (access_tokens_after_sign_in).",
 	}, a.makeToken)
 	route(a, huma.Operation{
 		OperationID: "revoke-token", Method: http.MethodDelete, Path: "/tokens/{id}", Tags: tags, DefaultStatus: http.StatusNoContent,

@@ -43,8 +43,8 @@ func placed(cfg *config.Config, o *config.OIDC, problems oidc.Problems) config.P
 	return placed
 }
 
-// people is an issuer that people sign in with, who may have access tokens. It knows them by their last
-// sign-in, which the accounts keep.
+// people is an issuer that people sign in with, who may have access tokens. It knows them by their
+// last sign-in, which the accounts keep.
 type people struct {
 	*oidc.Provider
 	app  *App
@@ -73,7 +73,8 @@ func (a *App) signInLasts(source string) time.Duration {
 	return 0
 }
 
-// showsToBeKnown is a source that knows nobody who does not show a token: an issuer has no list of names.
+// showsToBeKnown is a source that knows nobody who does not show a token: an issuer has no list of
+// names.
 type showsToBeKnown struct{}
 
 func (showsToBeKnown) Find(context.Context, string, string) (*policy.Principal, error) {

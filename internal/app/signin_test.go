@@ -100,7 +100,8 @@ func (p *people) token(changes map[string]any) string {
 	return raw
 }
 
-// pull asks for a pull of acme/app, and returns what was granted, or the status and what the client is told.
+// pull asks for a pull of acme/app, and returns what was granted, or the status and what the
+// client is told.
 func (p *people) pull(secret string) string {
 	p.Helper()
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope=repository:acme/app:pull", nil)
@@ -143,8 +144,8 @@ func (p *people) access(idToken, name string) string {
 	return made.Secret
 }
 
-// Who signs in with an ID token can have an access token for docker. It lasts for as long as the last sign-in counts, and has the
-// groups and claims of that.
+// Who signs in with an ID token can have an access token for docker. It lasts for as long as the
+// last sign-in counts, and has the groups and claims of that.
 func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
 	p := newPeople(t, "access_tokens_after_sign_in: 48h")
 	const granted = "repository:acme/app:pull"

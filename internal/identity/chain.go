@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,28 +12,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// ErrUnavailable means that a source whose answer is needed gave none: it is down, or too busy. The
-// error that wraps it names the source, and wraps what the source said.
+// ErrUnavailable means that a source whose answer is needed gave none: it is down, or too busy.
+// The error that wraps it names the source, and wraps what the source said.
 var ErrUnavailable = errors.New("identity source unavailable")
 
-// Dummy is a source that hashes passwords, and can spend as much time on a name that nobody knows as
-// on a wrong password. It returns nil when the time is spent; other errors are those that Authenticate
-// would have returned for a wrong password, so that a busy source looks the same for both.
+// Dummy is a source that hashes passwords, and can spend as much time on a name that nobody knows
+// as on a wrong password. It returns nil when the time is spent; other errors are those that
+// Authenticate would have returned for a wrong password, so that a busy source looks the same for
+// both.
 type Dummy interface {
 	Dummy(ctx context.Context, c Credentials) error
 }
 
-// DummyLookup is a source that asks somebody: a database, a directory, a service. DummyLookup spends what
-// Authenticate spends on a wrong password beside the hash, and shows nobody the password: where an earlier source has
-// refused it, so that nobody learns by the clock which source knows a name. An error is an outage of this
-// source, which was not needed.
+// DummyLookup is a source that asks somebody: a database, a directory, a service. DummyLookup
+// spends what Authenticate spends on a wrong password beside the hash, and shows nobody the
+// password: where an earlier source has refused it, so that nobody learns by the clock which
+// source knows a name. An error is an outage of this source, which was not needed.
 type DummyLookup interface {
 	DummyLookup(ctx context.Context, c Credentials) error
 }
 
-// Budgeted is a source that checks only so many wrong passwords of a name, and then none for a while.
-// Where nobody knows a name, SpendUnknown counts one as if the source had it, so that the limit does
-// not tell who exists. Its error is a *RateLimitedError.
+// Budgeted is a source that checks only so many wrong passwords of a name, and then none for a
+// while. Where nobody knows a name, SpendUnknown counts one as if the source had it, so that the
+// limit does not tell who exists. Its error is a *RateLimitedError.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c Credentials) error
 }
@@ -122,8 +124,8 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 	return v, err
 }
 
-// learn notes where somebody signs in. Whatever stands for a password teaches that; it counts for the
-// name that was typed, and for the one that the source has.
+// learn notes where somebody signs in. Whatever stands for a password teaches that; it counts for
+// the name that was typed, and for the one that the source has.
 func (c *Chain) learn(shown *Credentials, p *policy.Principal) {
 	l := c.gate.limiter
 	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
@@ -135,7 +137,8 @@ func (c *Chain) learn(shown *Credentials, p *policy.Principal) {
 	l.Learn(p.Name, p.Source, p.ID, shown.Remote)
 }
 
-// incomplete reports whether somebody proved to be who he is, and is refused for what is not known of him.
+// incomplete reports whether somebody proved to be who he is, and is refused for what is not known
+// of him.
 func incomplete(err error) bool {
 	_, ok := errors.AsType[*IncompleteError](err)
 	return ok
@@ -162,7 +165,8 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 		case incomplete(err):
 			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, ErrRateLimited):
-			// By the source: a directory's budget is spent. Those behind it are asked about names that nobody has.
+			// By the source: a directory's budget is spent. Those behind it are asked about names
+			// that nobody has.
 			if outage := c.lookUp(ctx, shown, c.sources[i+1:]); outage != nil {
 				return Verified{}, outage
 			}
@@ -188,30 +192,38 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 			}
 		}
 	}
-	if err := c.explain(ctx, shown); err != nil {
+	why, err := c.explain(ctx, shown)
+	if err != nil {
 		return Verified{}, err
 	}
-	return Verified{}, c.reject(ctx, shown, nil, false, "no source knows it")
+	return Verified{}, c.reject(ctx, shown, nil, false, why)
 }
 
-// explain asks the sources why none of them knows an ID token. What is guessed is never explained.
-func (c *Chain) explain(ctx context.Context, shown Credentials) error {
+// explain asks the sources why none of them knows an ID token. The error is that of the one that the
+// token was for. What is guessed is never explained.
+func (c *Chain) explain(ctx context.Context, shown Credentials) (why string, err error) {
+	why = "no source knows it"
 	if shown.Kind != IDToken {
-		return nil
+		return why, nil
 	}
 	for i := range c.sources {
-		if e, ok := c.sources[i].Authenticator.(Explainer); ok && c.sources[i].takes(shown.Kind) {
-			if err := e.Explain(ctx, shown); errors.Is(err, ErrRejected) {
-				return err
-			}
+		e, ok := c.sources[i].Authenticator.(Explainer)
+		if !ok || !c.sources[i].takes(shown.Kind) {
+			continue
 		}
+		err := e.Explain(ctx, shown)
+		if errors.Is(err, ErrRejected) {
+			return "", err
+		}
+		why = cmp.Or(Reason(err), why)
 	}
-	return nil
+	return why, nil
 }
 
-// reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It spends what
-// any other refusal of this password would have cost and this one has not, and returns Rejected(reason):
-// a hash, and the lookups of the sources that were not asked, as one before them knew the name.
+// reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It
+// spends what any other refusal of this password would have cost and this one has not, and returns
+// Rejected(reason): a hash, and the lookups of the sources that were not asked, as one before them
+// knew the name.
 func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source, hashed bool, reason string) error {
 	if shown.Kind != Password {
 		return Rejected(reason)
@@ -230,7 +242,8 @@ func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source,
 	return Rejected(reason)
 }
 
-// lookUp spends the lookups of sources that were not asked. It fails only where the client has gone.
+// lookUp spends the lookups of sources that were not asked. It fails only where the client has
+// gone.
 func (c *Chain) lookUp(ctx context.Context, shown Credentials, unasked []Source) error {
 	for i := range unasked {
 		if d, ok := unasked[i].Authenticator.(DummyLookup); ok && unasked[i].takes(Password) {
@@ -242,22 +255,24 @@ func (c *Chain) lookUp(ctx context.Context, shown Credentials, unasked []Source)
 	return nil
 }
 
-// Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is ErrUnknown if there is
-// nobody of that name, or nobody who can sign in; then it wraps a *DisabledError, too, where the source says why. Ids are
-// unique within a source: who has stored one asks FindIn.
+// Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is
+// ErrUnknown if there is nobody of that name, or nobody who can sign in; then it wraps a
+// *DisabledError, too, where the source says why. Ids are unique within a source: who has stored
+// one asks FindIn.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
 	return p, err
 }
 
-// FindIn is Find in the source of that name alone: for what was handed out to one of its principals,
-// so that a namesake elsewhere never inherits it.
+// FindIn is Find in the source of that name alone: for what was handed out to one of its
+// principals, so that a namesake elsewhere never inherits it.
 func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	p, _, err := c.FindGeneration(ctx, source, name, id)
 	return p, err
 }
 
-// FindGeneration is FindIn, and says of which generation the principal's password is, see Generations.
+// FindGeneration is FindIn, and says of which generation the principal's password is, see
+// Generations.
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 	return c.find(ctx, func(s *Source) bool { return s.Name == source }, name, id)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// AccessTokenPrefix begins each credential that Tidewaiter hands out, so that people and secret scanners know one
-// when they see it.
+// AccessTokenPrefix begins each credential that Tidewaiter hands out, so that people and secret
+// scanners know one when they see it.
 const AccessTokenPrefix = secret.Prefix
 
 // The bounds of what is presented, in bytes. More is refused before anybody looks at it.
@@ -20,8 +20,8 @@ const (
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// NewCredentials takes a name and a secret as they came: by Basic or by a form makes no difference.
-// The caller adds registry, address and client.
+// NewCredentials takes a name and a secret as they came: by Basic or by a form makes no
+// difference. The caller adds registry, address and client.
 //
 // Docker and others write "<token>" for the name of whoever has a refresh token: that is no name.
 func NewCredentials(name, secret string) Credentials {
@@ -35,9 +35,10 @@ func NewCredentials(name, secret string) Credentials {
 // tokenName is what docker writes in the place of a name beside a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh takes a refresh token from where only one can stand (grant_type=refresh_token); an empty one is no way
-// to be anonymous. An ID token there is taken as the credential that it is: docker stores what it is given as
-// an identity token, and sends it like this. Whatever else stands there is never a password.
+// NewRefresh takes a refresh token from where only one can stand (grant_type=refresh_token); an
+// empty one is no way to be anonymous. An ID token there is taken as the credential that it is:
+// docker stores what it is given as an identity token, and sends it like this. Whatever else
+// stands there is never a password.
 func NewRefresh(token string) Credentials {
 	kind := RefreshToken
 	if c := Classify("", token); c == IDToken || c == Misplaced {
@@ -46,18 +47,19 @@ func NewRefresh(token string) Credentials {
 	return Credentials{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession takes the secret of a session. Its kind is known by where it stands: a session that somebody presents as
-// a password or a token is none.
+// NewSession takes the secret of a session. Its kind is known by where it stands: a session that
+// somebody presents as a password or a token is none.
 func NewSession(secret string) Credentials {
 	return Credentials{Kind: Session, Secret: NewSecret(secret)}
 }
 
-// Classify says by its form what a name and a secret are. A name without a secret is a password that
-// is empty, and so refused: only who presents nothing at all is anonymous.
+// Classify says by its form what a name and a secret are. A name without a secret is a password
+// that is empty, and so refused: only who presents nothing at all is anonymous.
 //
-// A secret that is a token, or holds one, is never taken for a password, whether it is valid or not, so that it is
-// not sent to a directory or another service. White space around a token, as a shell leaves it, does not hide it. One
-// in quotes, in JSON or behind "Bearer" is Misplaced: it is refused with a reason, and no source is asked.
+// A secret that is a token, or holds one, is never taken for a password, whether it is valid or
+// not, so that it is not sent to a directory or another service. White space around a token, as a
+// shell leaves it, does not hide it. One in quotes, in JSON or behind "Bearer" is Misplaced: it is
+// refused with a reason, and no source is asked.
 func Classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None
@@ -79,8 +81,8 @@ func Classify(name, text string) Kind {
 	return AccessToken
 }
 
-// Misused says what a text is that somebody wants for a password, "an ID token in quotes", if it is a token or holds
-// one; "" if it may be a password.
+// Misused says what a text is that somebody wants for a password, "an ID token in quotes", if it
+// is a token or holds one; "" if it may be a password.
 func Misused(text string) string {
 	if f, ok := secret.Find(text); ok {
 		return f.Describe(text)
@@ -91,8 +93,8 @@ func Misused(text string) string {
 	return ""
 }
 
-// MisplacedError refuses a secret that stands where it does not belong. What it says depends on what was presented
-// alone, and so the client may be told. It is an ErrRejected.
+// MisplacedError refuses a secret that stands where it does not belong. What it says depends on
+// what was presented alone, and so the client may be told. It is an ErrRejected.
 type MisplacedError struct {
 	Field string // "password" or "name"
 	What  string // "an ID token in quotes"
@@ -108,8 +110,9 @@ func (e *MisplacedError) Error() string {
 // Is reports that it is an ErrRejected.
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// CheckPassword is a MisplacedError if a token was presented as a password. NewCredentials knows one by its kind; a
-// source that sends passwords to another service looks again, whoever made the credentials.
+// CheckPassword is a MisplacedError if a token was presented as a password. NewCredentials knows
+// one by its kind; a source that sends passwords to another service looks again, whoever made the
+// credentials.
 func (c *Credentials) CheckPassword() error {
 	f, ok := secret.Find(c.Secret.Reveal())
 	if !ok {
@@ -133,8 +136,8 @@ func (c *Credentials) misplaced() error {
 	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// unacceptable says why c is not worth asking anybody about; "" if it is. It depends on c alone and never on
-// who exists, so that refusing at once tells nothing.
+// unacceptable says why c is not worth asking anybody about; "" if it is. It depends on c alone
+// and never on who exists, so that refusing at once tells nothing.
 func (c *Credentials) unacceptable() string {
 	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
 	switch {

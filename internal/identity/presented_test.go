@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 )
 
-// What is refused before any source is asked says why, with its bound: in the log and the journal, not to the client.
+// What is refused before any source is asked says why, with its bound: in the log and the journal,
+// not to the client.
 func TestWhatIsNotLookedAtSaysWhy(t *testing.T) {
 	fake := &identitytest.Fake{}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "all", Authenticator: fake, Kinds: []identity.Kind{
@@ -45,8 +46,8 @@ func TestWhatIsNotLookedAtSaysWhy(t *testing.T) {
 	}
 }
 
-// An ID token is taken for what it is where a client sends it as a refresh token. Nothing else there becomes
-// another credential, and least of all a password.
+// An ID token is taken for what it is where a client sends it as a refresh token. Nothing else
+// there becomes another credential, and least of all a password.
 func TestWhatIsSentAsARefreshToken(t *testing.T) {
 	for _, tt := range []struct {
 		sent string

@@ -45,7 +45,8 @@
 // Nobody promotes himself. What somebody sets or makes for another without being an administrator makes nobody one later: such tokens are good at registries
 // alone, and such an account does not become an administrator before one has set another password or secret (ErrLent). A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
 // those that it makes are at most as wide; one that ends makes none that ends later; and what was made with a token is void when that
-// token is: revoked, ended, or idle.
+// token is: revoked, ended, or idle. What is made with an ID token may end later than that: it lasts as
+// long as the sign-in counts (LastSignIn).
 //
 // # Changes
 //

@@ -14,9 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An issuer of ID tokens cannot be asked about somebody who is not signing in. So that people of one can have
-// access tokens, their last sign-in is kept: when it was, and with which groups and claims. It stands for
-// them until Options.SignInLasts is over, and is kept only of those who have tokens.
+// An issuer of ID tokens cannot be asked about somebody who is not signing in. So that people of
+// one can have access tokens, their last sign-in is kept: when it was, and with which groups and
+// claims. It stands for them until Options.SignInLasts is over, and is kept only of those who have
+// tokens.
 
 // signInEvery is how exactly it is known when somebody signed in last.
 const signInEvery = time.Minute
@@ -36,8 +37,8 @@ func (a *Accounts) SignedIn(p *policy.Principal) {
 	a.noteSignIn(person{p.Source, p.ID}, signIn{principal: p, at: a.o.Now()})
 }
 
-// SignInRefused notes that a person of a source tried to sign in with a genuine ID token and is not let in any
-// more. Their tokens are refused until they sign in again.
+// SignInRefused notes that a person of a source tried to sign in with a genuine ID token and is
+// not let in any more. Their tokens are refused until they sign in again.
 func (a *Accounts) SignInRefused(source, id string) {
 	a.noteSignIn(person{source, id}, signIn{at: a.o.Now()})
 }
@@ -54,16 +55,16 @@ func (a *Accounts) noteSignIn(who person, s signIn) {
 	}
 }
 
-// LastSignIn returns who somebody was when they last signed in: by id, or by name if id is "". It is
-// identity.ErrUnknown where no sign-in is known, and an identity.DisabledError where the last one does not
-// count any more.
+// LastSignIn returns who somebody was when they last signed in: by id, or by name if id is "". It
+// is identity.ErrUnknown where no sign-in is known, and an identity.DisabledError where the last
+// one does not count any more.
 func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	var s signIn
 	known := false
 	if id != "" {
 		a.mu.Lock()
 		s, known = a.signIns[person{source, id}]
-		known = known && !s.written // what is written may be older than what another process has written
+		known = known && !s.written // another process may have written a later one since
 		a.mu.Unlock()
 	}
 	if !known {

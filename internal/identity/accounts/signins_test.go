@@ -59,8 +59,8 @@ func (h *house) byIDToken(p *policy.Principal) accounts.Actor {
 	return accounts.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.clock.Now().Add(5 * time.Minute)}
 }
 
-// What somebody makes with an ID token lasts as long as their sign-in counts, has the groups and claims of the last one, and
-// goes with a sign-in that is refused.
+// What somebody makes with an ID token lasts as long as their sign-in counts, has the groups and
+// claims of the last one, and goes with a sign-in that is refused.
 func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()
@@ -149,7 +149,8 @@ func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 	})
 }
 
-// Nothing is kept of people who have no tokens, and they have none where their sign-ins do not count.
+// Nothing is kept of people who have no tokens, and they have none where their sign-ins do not
+// count.
 func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()
@@ -169,7 +170,8 @@ func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 		_, _, err = h.AddToken(t.Context(), h.byIDToken(job), accounts.NewToken{Name: "laptop"})
 		is(t, "of a job", err, accounts.ErrForbidden)
 
-		// The end that somebody asks for counts, and what they make with such a token does not outlast it.
+		// The end that somebody asks for counts, and what they make with such a token does not
+		// outlast it.
 		end := h.clock.Now().Add(time.Hour)
 		made, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "hour", Expires: end})
 		if err != nil || !made.Expires.Equal(end) {
@@ -182,7 +184,8 @@ func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 	})
 }
 
-// A sign-in that cannot be read lets nobody in with fewer groups, and one that is not written is tried again.
+// A sign-in that cannot be read lets nobody in with fewer groups, and one that is not written is
+// tried again.
 func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// claim names a claim: by its name, or, if it begins with a slash, by a JSON pointer (RFC 6901) to one
-// that is inside another: /kubernetes.io/namespace.
+// claim names a claim: by its name, or, if it begins with a slash, by a JSON pointer (RFC 6901) to
+// one that is inside another: /kubernetes.io/namespace.
 type claim struct {
 	text string
 	path []string
@@ -50,8 +50,8 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// misplaced says why the claim cannot stand where its path says: something on the way is there, and is no
-// object. That is another thing than a claim that is left out; "" if it is not so.
+// misplaced says why the claim cannot stand where its path says: something on the way is there,
+// and is no object. That is another thing than a claim that is left out; "" if it is not so.
 func (c claim) misplaced(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {
@@ -84,8 +84,8 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	return texts, list
 }
 
-// members is texts of a claim that groups are made of. Of an object they are its keys: Zitadel writes roles as
-// {"admin": {"4711": "acme.example.com"}}.
+// members is texts of a claim that groups are made of. Of an object they are its keys: Zitadel
+// writes roles as {"admin": {"4711": "acme.example.com"}}.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	if object, ok := c.of(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
@@ -93,7 +93,8 @@ func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	return c.texts(claims)
 }
 
-// asText is what a claim is in a name, a group or an id. Equal numbers are the same there, however they are written.
+// asText is what a claim is in a name, a group or an id. Equal numbers are the same there, however
+// they are written.
 func asText(v any) (string, bool) { return policy.ClaimText(v) }
 
 // condition is what a claim must be like.
@@ -102,8 +103,8 @@ type condition struct {
 	patterns []*regexp.Regexp
 }
 
-// glob compiles a pattern: * is any text without a slash, ** any text. All else is taken as it is written.
-// Go's expressions take time in proportion to the text, whatever the pattern.
+// glob compiles a pattern: * is any text without a slash, ** any text. All else is taken as it is
+// written. Go's expressions take time in proportion to the text, whatever the pattern.
 func glob(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A(?s:`)
@@ -123,8 +124,8 @@ func glob(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// conditions checks what is required. A claim that is missing meets no pattern, not even *; of a list, one
-// element must.
+// conditions checks what is required. A claim that is missing meets no pattern, not even *; of a
+// list, one element must.
 func (p *Provider) conditions(claims map[string]any) error {
 	for _, c := range p.required {
 		texts, _ := c.claim.texts(claims)
@@ -182,9 +183,9 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives away
-// names again, its own number for what has the name. A number that is there and cannot be read must not be left
-// out: somebody else could have the id without it. Why says so.
+// identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives
+// away names again, its own number for what has the name. A number that is there and cannot be
+// read must not be left out: somebody else could have the id without it. Why says so.
 func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
@@ -204,9 +205,10 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	return id + "#" + text, ""
 }
 
-// keep returns the claims that are kept, with the types that they have in the token: a rule can tell 1 from "1". A claim
-// that cannot be kept as it is must not be left out, since a deny that asks has(claims.x) first would be skipped, and
-// who pushes a branch may choose what is in its name. Why names it.
+// keep returns the claims that are kept, with the types that they have in the token: a rule can
+// tell 1 from "1". A claim that cannot be kept as it is must not be left out, since a deny that
+// asks has(claims.x) first would be skipped, and who pushes a branch may choose what is in its
+// name. Why names it.
 func (p *Provider) keep(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
@@ -256,7 +258,8 @@ func incomplete(claims map[string]any, why error) *refusal {
 	return refused
 }
 
-// unnameable says why a text can be no name, since it looks like another or does not fit; "" if it can.
+// unnameable says why a text can be no name, since it looks like another or does not fit; "" if it
+// can.
 func unnameable(name string) string {
 	switch {
 	case name == "":
@@ -271,7 +274,8 @@ func unnameable(name string) string {
 	return ""
 }
 
-// printable says whether all of a text can be seen. What could not be decoded stands there as U+FFFD.
+// printable says whether all of a text can be seen. What could not be decoded stands there as
+// U+FFFD.
 func printable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0
 }

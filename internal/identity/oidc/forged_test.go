@@ -40,8 +40,8 @@ func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 	}
 }
 
-// distribution CVE-2025-24976: the key was taken from the token itself. Here no token brings its key, and
-// none makes us fetch one.
+// distribution CVE-2025-24976: the key was taken from the token itself. Here no token brings its
+// key, and none makes us fetch one.
 func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -186,7 +186,8 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 	})
 }
 
-// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in here.
+// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in
+// here.
 func TestATokenMustBeForUsAlone(t *testing.T) {
 	i := newIssuer(t)
 	const us = "https://auth.example.com"
@@ -372,7 +373,8 @@ func TestHugeOddTokensCostNextToNothing(t *testing.T) {
 	}
 }
 
-// A token that names no key is not tried with each of a hundred: anybody can send one, and a signature costs.
+// A token that names no key is not tried with each of a hundred: anybody can send one, and a
+// signature costs.
 func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -9,20 +9,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Issuers leave groups out of a token when there are too many of them, and each says so in its own way.
-// Taking that for no groups would skip every deny that is for one of them.
+// Issuers leave groups out of a token when there are too many of them, and each says so in its own
+// way. Taking that for no groups would skip every deny that is for one of them.
 const (
 	// claimNames is where claims stand that are not in the token (OpenID Connect Core, section 5.6.2; Entra ID, above
 	// 200 groups): {"groups": "src1"}.
 	claimNames = "_claim_names"
-	// hasGroups is true in place of the groups where a token has little room (Entra ID, implicit flow, above 5).
+	// hasGroups is true in place of the groups where a token has little room (Entra ID, implicit
+	// flow, above 5).
 	hasGroups = "hasgroups"
-	// groupsDirect is left out of GitLab's tokens above 200 groups, and is an empty list where there are none.
+	// groupsDirect is left out of GitLab's tokens above 200 groups, and is an empty list where
+	// there are none.
 	groupsDirect = "groups_direct"
 )
 
-// groupsOf returns the groups that claims put somebody into, sorted, each once; or the reason why they are not all
-// known.
+// groupsOf returns the groups that claims put somebody into, sorted, each once; or the reason why
+// they are not all known.
 func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete string) {
 	for _, t := range p.groups {
 		if reason := t.leftOut(claims); reason != "" {
@@ -30,7 +32,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// Those that no rule can name are kept for conditions; those that cannot be kept are not left out.
+			// Those that no rule can name are kept for conditions; those that cannot be kept are
+			// not left out.
 			switch {
 			case len(name) > identity.MaxName:
 				return nil, fmt.Sprintf("the group %q can be no name: it has %d bytes, and a name has %d at most", shorten(name), len(name), identity.MaxName)
@@ -44,8 +47,9 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// leftOut says why the template cannot come to all groups; "" if nothing speaks against it. A claim that is simply not
-// there is no reason: most issuers leave it out for people without groups.
+// leftOut says why the template cannot come to all groups; "" if nothing speaks against it. A
+// claim that is simply not there is no reason: most issuers leave it out for people without
+// groups.
 func (t template) leftOut(claims map[string]any) string {
 	lists := 0
 	for i, piece := range t.pieces {
@@ -81,7 +85,8 @@ func (t template) leftOut(claims map[string]any) string {
 	return ""
 }
 
-// leftOut says why the token may leave out the claim, or a part of it; "" if nothing speaks for that.
+// leftOut says why the token may leave out the claim, or a part of it; "" if nothing speaks for
+// that.
 func (c claim) leftOut(claims map[string]any) string {
 	if why := c.misplaced(claims); why != "" {
 		return why

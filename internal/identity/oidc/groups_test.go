@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Absence is not emptiness: where a token may leave groups out, a deny for one of them would be skipped. The
-// holder of a token with a good signature is told why, and so is the log.
+// Absence is not emptiness: where a token may leave groups out, a deny for one of them would be
+// skipped. The holder of a token with a good signature is told why, and so is the log.
 func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	sources := claims{"src1": claims{"endpoint": "https://graph.example.com"}}
 	for _, tt := range []struct {
@@ -99,7 +99,8 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that cannot be kept as it is must not be left out: who names a branch could else skip a deny that asks has(claims.ref).
+// A claim that cannot be kept as it is must not be left out: who names a branch could else skip a
+// deny that asks has(claims.ref).
 func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		ref  any
@@ -118,7 +119,8 @@ func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that is inside another is not left out if what should be around it is something else: that is no absence.
+// A claim that is inside another is not left out if what should be around it is something else:
+// that is no absence.
 func TestAClaimThatIsNotWhereItShouldBeIsNotTakenForAbsent(t *testing.T) {
 	for _, tt := range []struct {
 		deep any
@@ -156,7 +158,8 @@ func TestAClaimThatIsNotWhereItShouldBeIsNotTakenForAbsent(t *testing.T) {
 	}
 }
 
-// The number of what has a name keeps it apart from what has the name later. One that cannot be read is not left out.
+// The number of what has a name keeps it apart from what has the name later. One that cannot be
+// read is not left out.
 func TestANumberThatCannotBeReadIsNotLeftOutOfTheID(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Preset = oidc.Kubernetes })
@@ -173,7 +176,8 @@ func TestANumberThatCannotBeReadIsNotLeftOutOfTheID(t *testing.T) {
 	}
 }
 
-// What is true of groups is true of a claim that is kept: a deny that asks has(claims.groups) would be skipped.
+// What is true of groups is true of a claim that is kept: a deny that asks has(claims.groups)
+// would be skipped.
 func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		claims  claims

@@ -45,8 +45,9 @@ func x5c(t *testing.T, key any, public any) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Issuers write members into their keys that a key of that type does not have, or write them wrongly. Only those that are
-// needed are read, and of a key that has nothing but a certificate that.
+// Issuers write members into their keys that a key of that type does not have, or write them
+// wrongly. Only those that are needed are read, and of a key that has nothing but a certificate
+// that.
 func TestWhatAKeyDoesNotNeedMayBeOdd(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -87,7 +88,8 @@ func TestWhatAKeyDoesNotNeedMayBeOdd(t *testing.T) {
 	}
 }
 
-// A key that is not used says why: in the log once for each kind, and to check where it is in a file.
+// A key that is not used says why: in the log once for each kind, and to check where it is in a
+// file.
 func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -105,7 +107,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 		{"another curve", claims{"kty": "EC", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, `the curve P-224, and P-256`, false},
 		{"a curve that is not known", ec.members(t).with(claims{"crv": "P-999"}), `it cannot be read`, false},
 		{"half of it", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be read: `, false},
-		{"nothing of it", claims{"kty": "RSA", "x5c": []string{""}}, "a key without an id: it cannot be read: it has neither n, e nor a certificate in x5c", false},
+		{"nothing of it", claims{"kty": "RSA", "x5c": []string{""}}, "a key without an id: it cannot be read: it has no n, e, and no certificate in x5c", false},
 		{"a certificate of another kind", claims{"kty": "RSA", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, "another kind than its kty, RSA", false},
 		{"no certificate", claims{"kty": "RSA", "kid": "k", "x5c": []string{"AAAA"}}, "its x5c has no certificate", false},
 		{"a private key", jose.JSONWebKey{Key: ec.key, KeyID: "k"}, "it is a private key: whoever reads it can sign tokens", false},

@@ -55,8 +55,9 @@ func (d droppedKey) String() string {
 	return fmt.Sprintf("the key %q: %s", d.id, text)
 }
 
-// parseKeys reads a JWKS. A key that cannot verify a token is dropped, with the reason: a set may have some
-// for other uses. A set without any other is an error, so that it replaces none that has.
+// parseKeys reads a JWKS. A key that cannot verify a token is dropped, with the reason: a set may
+// have some for other uses. A set without any other is an error, so that it replaces none that
+// has.
 func parseKeys(text []byte) (jwks, error) {
 	var written struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -86,8 +87,8 @@ func parseKeys(text []byte) (jwks, error) {
 	return set, nil
 }
 
-// parameters are the members of a JWK that make its public key, by its kty. No others are looked at: some
-// issuers write "crv" or "x5c" into each key, empty or wrong.
+// parameters are the members of a JWK that make its public key, by its kty. No others are looked
+// at: some issuers write "crv" or "x5c" into each key, empty or wrong.
 var parameters = map[string][]string{
 	"RSA": {"n", "e"},
 	"EC":  {"crv", "x", "y"},
@@ -143,8 +144,9 @@ func parseKey(raw json.RawMessage) (key, *droppedKey) {
 	return key{id: id, public: public, algorithms: algorithms}, nil
 }
 
-// publicKey makes the key of its parameters. Of one that has none, the certificate in x5c is read: only for
-// its key. Whether the certificate has ended is not asked, since it is the set that is trusted.
+// publicKey makes the key of its parameters. Of one that has none, the certificate in x5c is read:
+// only for its key. Whether the certificate has ended is not asked, since it is the set that is
+// trusted.
 func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	needed := make(map[string]json.RawMessage, 4)
 	for _, name := range parameters[kty] {
@@ -174,7 +176,7 @@ func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 func certificateKey(kty string, x5c json.RawMessage) (any, error) {
 	var chain []string
 	if err := json.Unmarshal(x5c, &chain); err != nil || len(chain) == 0 || chain[0] == "" {
-		return nil, fmt.Errorf("it has neither %s nor a certificate in x5c", strings.Join(parameters[kty], ", "))
+		return nil, fmt.Errorf("it has no %s, and no certificate in x5c", strings.Join(parameters[kty], ", "))
 	}
 	der, err := base64.StdEncoding.DecodeString(chain[0])
 	if err != nil {
@@ -224,8 +226,8 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that a token may be signed with: those of its id, or if there are none, those without any;
-// all of them if the token names none.
+// match returns the keys that a token may be signed with: those of its id, or if there are none,
+// those without any; all of them if the token names none.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
 	for _, k := range keys {
@@ -243,7 +245,8 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// few refuses to try a token with more keys than maxTried: anybody can send one, and each costs a signature.
+// few refuses to try a token with more keys than maxTried: anybody can send one, and each costs a
+// signature.
 func few(found []key, id, algorithm string) error {
 	switch {
 	case len(found) <= maxTried:

@@ -12,9 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// When keys are fetched. A key id that is not known is asked for, since issuers change their keys; but
-// anybody can make up key ids, so that there is a least time between two fetches, whatever is asked for.
-// After failures it grows: an issuer that is down is asked less and less, and nobody waits for it.
+// When keys are fetched. A key id that is not known is asked for, since issuers change their keys;
+// but anybody can make up key ids, so that there is a least time between two fetches, whatever is
+// asked for. After failures it grows: an issuer that is down is asked less and less, and nobody
+// waits for it.
 const (
 	freshFor   = time.Hour
 	leastGap   = time.Minute      // after a fetch that went well: tokens with key ids that nobody has cost no more
@@ -42,7 +43,7 @@ type keySet struct {
 	tried    time.Time     // when a fetch began last; zero: never
 	failures int           // since then, in a row
 	last     error         // of the last fetch
-	told     []string      // kinds of keys that the last fetch dropped: each is logged when it is new
+	told     []string      // kinds of keys that the last fetch dropped
 	flight   chan struct{} // closed when the fetch under way is over; nil: none is
 	waiting  int
 }
@@ -71,8 +72,9 @@ func (s *keySet) inherit(from *keySet) {
 	}
 }
 
-// find returns the keys that a token with this key id and algorithm may be signed with. It is a refusal if
-// the issuer, asked a short while ago, has none, or if it has too many to try; another error if it could not be asked.
+// find returns the keys that a token with this key id and algorithm may be signed with. It is a
+// refusal if the issuer, asked a short while ago, has none, or if it has too many to try; another
+// error if it could not be asked.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,8 +120,8 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	}
 }
 
-// beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is nobody's: who
-// asked first may go away, and it ends by its own time limit.
+// beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is
+// nobody's: who asked first may go away, and it ends by its own time limit.
 func (s *keySet) beginLocked() chan struct{} {
 	if !s.tried.IsZero() && clock.For(s.tried, s.gapLocked()).Holds(s.now()) {
 		return nil
@@ -187,8 +189,8 @@ func (s *keySet) gapLocked() time.Duration {
 	return gap
 }
 
-// run keeps the keys fresh until ctx ends: a key that its issuer took back is not used for longer than
-// freshFor, and a new one is known before the first token comes.
+// run keeps the keys fresh until ctx ends: a key that its issuer took back is not used for longer
+// than freshFor, and a new one is known before the first token comes.
 func (s *keySet) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

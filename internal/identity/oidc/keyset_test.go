@@ -164,7 +164,8 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	}
 }
 
-// An issuer that is down is asked less and less, at least once a minute, and nobody waits for it meanwhile.
+// An issuer that is down is asked less and less, at least once a minute, and nobody waits for it
+// meanwhile.
 func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	i := newIssuer(t)
 	i.breaks()

@@ -12,14 +12,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A job pulls fifty images with one token, within minutes. Its signature is verified once in so long.
-// That is also how long a key that the issuer takes back is still believed for.
+// A job pulls fifty images with one token, within minutes. Its signature is verified once in so
+// long. That is also how long a key that the issuer takes back is still believed for.
 const (
 	maxRemembered = 10_000
 	rememberedFor = 2 * time.Minute
 
-	// maxRefused bounds what is remembered of tokens with a good signature that are refused. They have room of
-	// their own: everybody can have as many tokens of a shared issuer as they like, for another audience.
+	// maxRefused bounds what is remembered of tokens with a good signature that are refused. They
+	// have room of their own: everybody can have as many tokens of a shared issuer as they like,
+	// for another audience.
 	maxRefused = 1_000
 )
 
@@ -66,8 +67,8 @@ func (m *memory) recall(k memoryKey) (_ identity.Verified, refused error, ok boo
 	return h.verified, h.refused, true
 }
 
-// refuse remembers why a token with a good signature is refused: what it says does not change, and it gets no
-// younger.
+// refuse remembers why a token with a good signature is refused: what it says does not change, and
+// it gets no younger.
 func (m *memory) refuse(k memoryKey, why error) {
 	m.bad.Add(k, heldToken{refused: why, holds: clock.For(m.now(), rememberedFor)})
 }

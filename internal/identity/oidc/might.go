@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// MightBe says whether some token could make somebody of the kind and the name: a policy that names another is
-// probably misspelt.
+// MightBe says whether some token could make somebody of the kind and the name: a policy that
+// names another is probably misspelt.
 func (p *Provider) MightBe(kind policy.Kind, name string) bool {
 	return p.o.Kind == kind && p.name.might(name)
 }

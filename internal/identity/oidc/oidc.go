@@ -1,22 +1,24 @@
 // Package oidc answers: which job, pod or person does this ID token speak of?
 //
 // A CI system or a cluster gives its jobs short-lived tokens that it has signed (OpenID Connect ID
-// tokens, Kubernetes service account tokens, SPIFFE JWT-SVIDs). A job shows one in place of a password, and
-// needs no secret that somebody had to make, store and rotate.
+// tokens, Kubernetes service account tokens, SPIFFE JWT-SVIDs). A job shows one in place of a
+// password, and needs no secret that somebody had to make, store and rotate.
 //
 // A token is believed if a key of its issuer signed it, for us alone, not too long ago, and if its
-// claims are those that are required. The issuer's keys come from the issuer's own address or from a file,
-// never from the token: headers like jwk, jku and x5u are not read. The algorithms are a list of
-// asymmetric ones; a key is only used with those that it is made for.
+// claims are those that are required. The issuer's keys come from the issuer's own address or from
+// a file, never from the token: headers like jwk, jku and x5u are not read. The algorithms are a
+// list of asymmetric ones; a key is only used with those that it is made for.
 //
-// One Provider is one issuer. Of many in a chain, the token's iss and aud claims, not yet verified, choose
-// the one that verifies; all others do not know it (identity.ErrUnknown). The name that is typed
-// beside a token means nothing: docker login wants one, and CI systems fill it with whatever they have.
+// One Provider is one issuer. Of many in a chain, the token's iss and aud claims, not yet
+// verified, choose the one that verifies; all others do not know it (identity.ErrUnknown). The
+// name that is typed beside a token means nothing: docker login wants one, and CI systems fill it
+// with whatever they have.
 package oidc
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -25,8 +27,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a Provider. Name and Audience are needed, and Issuer where the preset has
-// none. What is empty is as the preset says, else as it is noted here.
+// Options are the settings of a Provider. Name and Audience are needed, and Issuer where the
+// preset has none. What is empty is as the preset says, else as it is noted here.
 type Options struct {
 	Name     string   // principals bear it behind "oidc:"
 	Preset   Preset   // what the issuer is known to be like; "": nothing
@@ -41,7 +43,7 @@ type Options struct {
 	Algorithms []string      // of signatures; empty: all that Algorithms returns
 	MaxAge     time.Duration // since a token was issued; 0: 24 h
 
-	Reserved []string // groups that have rights over Tidewaiter: a claim that can come to one of them is warned of
+	Reserved []string // groups with rights over Tidewaiter: no claim should be able to come to one
 
 	Kind      policy.Kind         // of the principals: policy.Workload (default) or policy.User
 	Principal string              // template of their name; "": "{sub}"
@@ -66,8 +68,9 @@ type Provider struct {
 	notes   notes
 }
 
-// New checks the settings and reads the files that they name; the error is Problems, with all that is
-// wrong. It connects to nothing and starts nothing: keys are fetched by Run, or when they are needed.
+// New checks the settings and reads the files that they name; the error is Problems, with all that
+// is wrong. It connects to nothing and starts nothing: keys are fetched by Run, or when they are
+// needed.
 func New(o Options) (*Provider, error) {
 	s, problems := o.check()
 	if len(problems) > 0 {
@@ -87,8 +90,8 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Inherit takes over the keys of the Provider that p replaces, if they are from the same place: the
-// issuer may be down just when a config is loaded anew. It is called before p is used.
+// Inherit takes over the keys of the Provider that p replaces, if they are from the same place:
+// the issuer may be down just when a config is loaded anew. It is called before p is used.
 func (p *Provider) Inherit(from *Provider) {
 	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
 		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
@@ -102,24 +105,30 @@ func (p *Provider) Run(ctx context.Context) {
 	p.keys.run(ctx)
 }
 
-// Authenticate verifies an ID token. It is ErrUnknown for anything else and for a token that another
-// issuer made or that is for another audience, ErrRejected for one that does not hold, and an outage if
-// the key that the token names is not known and the issuer cannot be asked for it. Why a token is
-// refused is in the log and the journal. Its holder is told if the signature is good (ExplainedError), and
-// otherwise no more than any stranger.
+// Authenticate verifies an ID token. It is ErrUnknown for anything else and for a token that
+// another issuer made or that is for another audience, ErrRejected for one that does not hold, and
+// an outage if the key that the token names is not known and the issuer cannot be asked for it.
+// Why a token is refused is in the log and the journal. Its holder is told if the signature is
+// good (ExplainedError), and otherwise no more than any stranger.
 func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	return p.remembered(ctx, c, p.verify)
 }
 
-// Explain says why a token of this issuer is for another audience (identity.Explainer). It costs a signature,
-// so that it is done only when no other entry for the issuer has that audience.
+// Explain says why a token is of another issuer, which is ErrUnknown, or why one of this issuer is for another audience (identity.Explainer). It costs a
+// signature, so that it is done only when no other entry for the issuer has that audience.
 func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
 	_, err := p.remembered(ctx, c, p.verifyAudience)
+	if errors.Is(err, identity.ErrUnknown) {
+		if t, err := read(trim(c.Secret.Reveal())); err == nil && t.claims["iss"] != p.o.Issuer {
+			issuer, _ := t.claims["iss"].(string)
+			return identity.Unknown(fmt.Sprintf("no source is for its issuer, %q", shorten(issuer)))
+		}
+	}
 	return err
 }
 
-// remembered is verify, unless the token was verified a short while ago, or was refused then although its
-// signature is good.
+// remembered is verify, unless the token was verified a short while ago, or was refused then
+// although its signature is good.
 func (p *Provider) remembered(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
@@ -162,8 +171,8 @@ func (p *Provider) remembered(ctx context.Context, c identity.Credentials, verif
 	return identity.Verified{}, identity.NeverValid(refused.reason)
 }
 
-// verify does the work. A token that is for another audience costs no signature. One that has expired does,
-// so that its holder can be told.
+// verify does the work. A token that is for another audience costs no signature. One that has
+// expired does, so that its holder can be told.
 func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
 	err := p.audience(t)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -195,9 +204,9 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	return identity.Verified{}, p.genuine(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// genuine checks the signature of a token that is to be refused for another reason, or for none. A refusal
-// whose signature is good is marked, so that the holder is told. Where the signature is wrong, or cannot be
-// checked, the token is refused for what was known without.
+// genuine checks the signature of a token that is to be refused for another reason, or for none. A
+// refusal whose signature is good is marked, so that the holder is told. Where the signature is
+// wrong, or cannot be checked, the token is refused for what was known without.
 func (p *Provider) genuine(ctx context.Context, t *unverified, refused error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](refused); {
@@ -215,8 +224,8 @@ type refusal struct {
 	subject string // as the token has it, perhaps not verified; "" if it is not known
 
 	signed     bool   // its signature is good: its holder may know the reason
-	person     string // the id of its holder, if the next token of theirs would be refused alike; "" otherwise
-	incomplete error  // why not all is known of the holder of a token with a good signature; nil: that is not the reason
+	person     string // the id of its holder, if it is they who are refused; "" otherwise
+	incomplete error  // of a token with a good signature: what is not known of its holder
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -232,8 +241,8 @@ func (r *refusal) told() error {
 	return nil
 }
 
-// notYet is a refusal of a token that may hold later: when it begins, or when the issuer's keys are
-// fetched again.
+// notYet is a refusal of a token that may hold later: when it begins, or when the issuer's keys
+// are fetched again.
 type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }

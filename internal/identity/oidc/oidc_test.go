@@ -114,8 +114,8 @@ func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	}
 }
 
-// docker_auth: ALICE and "alice " are alice to one and somebody else to another. A name that looks like
-// another, or breaks a line of the log, is none.
+// docker_auth: ALICE and "alice " are alice to one and somebody else to another. A name that looks
+// like another, or breaks a line of the log, is none.
 func TestANameThatCouldNotBeOneIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{who}" })
@@ -218,7 +218,8 @@ func TestTheNameThatIsTypedMeansNothing(t *testing.T) {
 	}
 }
 
-// Of many issuers, the one that the token names verifies it. A wrong token of one is not tried by another.
+// Of many issuers, the one that the token names verifies it. A wrong token of one is not tried by
+// another.
 func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	a, b := newIssuer(t), newIssuer(t)
 	b.clock = a.clock

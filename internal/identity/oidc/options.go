@@ -204,9 +204,9 @@ func (s *settings) checkOrigin() {
 	}
 }
 
-// checkIssuer returns the issuer's address, at which it says where its keys are. Where the config says that,
-// the issuer is only a text that tokens have in them: Kubernetes clusters are called "api" or
-// "kubernetes/serviceaccount".
+// checkIssuer returns the issuer's address, at which it says where its keys are. Where the config
+// says that, the issuer is only a text that tokens have in them: Kubernetes clusters are called
+// "api" or "kubernetes/serviceaccount".
 func (s *settings) checkIssuer() *url.URL {
 	text := s.o.Issuer
 	discovered := s.o.JWKSFile == "" && s.o.JWKSURL == ""
@@ -238,8 +238,8 @@ func (s *settings) whereKeys() string {
 	return "write jwks_url with an https address, or a jwks_file"
 }
 
-// address checks a URL that keys are fetched from. Plain http is for this machine only: whoever can
-// change what is fetched can sign tokens.
+// address checks a URL that keys are fetched from. Plain http is for this machine only: whoever
+// can change what is fetched can sign tokens.
 func (s *settings) address(field, text string) *url.URL {
 	u, err := url.Parse(text)
 	switch {

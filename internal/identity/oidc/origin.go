@@ -46,7 +46,8 @@ func (f file) fetch(context.Context) (jwks, error) {
 
 func (file) close() {}
 
-// readFile reads a file of at most most bytes. A pipe is none: opening it would wait for its writer.
+// readFile reads a file of at most most bytes. A pipe is none: opening it would wait for its
+// writer.
 func readFile(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -104,8 +105,8 @@ func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerF
 	}
 }
 
-// sameHost follows redirects on one host alone. A redirect elsewhere would let whoever can write a page
-// of the issuer's choose its keys, and would carry our bearer token along.
+// sameHost follows redirects on one host alone. A redirect elsewhere would let whoever can write a
+// page of the issuer's choose its keys, and would carry our bearer token along.
 func sameHost(next *http.Request, before []*http.Request) error {
 	if len(before) > maxRedirects {
 		return errors.New("it redirects too often")
@@ -148,8 +149,8 @@ func (r *remote) remember(at *url.URL) {
 	r.found = at
 }
 
-// discover says where the keys are (OpenID Connect Discovery 1.0). The document must be the issuer's own:
-// its issuer is exactly ours.
+// discover says where the keys are (OpenID Connect Discovery 1.0). The document must be the
+// issuer's own: its issuer is exactly ours.
 func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if r.keys != nil {
 		return r.keys, nil
@@ -186,8 +187,8 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	return keys, nil
 }
 
-// get fetches a document. The bearer token goes to the host that the config names, and not to one that
-// a document names.
+// get fetches a document. The bearer token goes to the host that the config names, and not to one
+// that a document names.
 func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {

@@ -70,8 +70,8 @@ func TestAnIssuerIsNamedExactly(t *testing.T) {
 	}
 }
 
-// A Kubernetes-shaped issuer: its certificate is under a CA of its own, it wants a bearer token, and
-// its discovery document names an address inside.
+// A Kubernetes-shaped issuer: its certificate is under a CA of its own, it wants a bearer token,
+// and its discovery document names an address inside.
 func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	i := newIssuer(t)
 	const bearer = "canary-bearer-token"

@@ -27,8 +27,8 @@ type preset struct {
 	maxAge    time.Duration
 	number    string // claim with the issuer's own number of what has the name
 
-	// shared is an issuer that makes tokens for everybody in the world, with whatever audience they
-	// like; "*": any issuer. One of own must be required then.
+	// shared is an issuer that makes tokens for everybody in the world, with whatever audience
+	// they like; "*": any issuer. One of own must be required then.
 	shared string
 	own    []ownClaim
 }
@@ -118,7 +118,8 @@ func presetOf(name Preset) (preset, bool) {
 	case Kubernetes:
 		return preset{
 			issuer: "https://kubernetes.default.svc.cluster.local",
-			// The discovery document of an API server often names an address that its certificate is not for.
+			// The discovery document of an API server often names an address that its certificate
+			// is not for.
 			jwksURL: "https://kubernetes.default.svc/openid/v1/jwks", ca: podCA, token: podToken,
 			principal: "{sub}", // system:serviceaccount:NAMESPACE:NAME
 			groups:    []string{"system:serviceaccounts:{/kubernetes.io/namespace}"},

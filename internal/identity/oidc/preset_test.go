@@ -133,8 +133,8 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 	}
 }
 
-// Harbor 2026: a token outlived its deleted and re-created project. A name that is given away again is
-// another principal.
+// Harbor 2026: a token outlived its deleted and re-created project. A name that is given away
+// again is another principal.
 func TestANameThatIsGivenAwayAgainIsAnotherPrincipal(t *testing.T) {
 	i := newIssuer(t)
 	i.key.kid = "one"

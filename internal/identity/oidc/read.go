@@ -16,7 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictjson"
 )
 
-// The bounds of a token's parts: real headers have a hundred bytes, a Kubernetes claim four levels.
+// The bounds of a token's parts: real headers have a hundred bytes, a Kubernetes claim four
+// levels.
 const (
 	maxHeader = 4 << 10 // bytes of base64
 	maxKeyID  = 512     // bytes
@@ -39,8 +40,8 @@ func types() []string { return []string{"jwt", "jose"} }
 // trim takes away white space that a shell or a file has left around a token.
 func trim(secret string) string { return strings.TrimSpace(secret) }
 
-// read takes a token apart. Of the header it reads what is needed to choose a key, and nothing that would
-// let the token choose its own.
+// read takes a token apart. Of the header it reads what is needed to choose a key, and nothing
+// that would let the token choose its own.
 func read(raw string) (*unverified, error) {
 	if len(raw) > identity.MaxToken {
 		return nil, &refusal{reason: "it is too long"}
@@ -108,8 +109,8 @@ func (t *unverified) header(h map[string]any) error {
 	return nil
 }
 
-// Algorithms are those of signatures that can be accepted: asymmetric ones only. With a shared secret
-// (HS256), whoever knows the public key could sign.
+// Algorithms are those of signatures that can be accepted: asymmetric ones only. With a shared
+// secret (HS256), whoever knows the public key could sign.
 func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
 }
@@ -129,9 +130,9 @@ func (t *unverified) audiences() (all []string) {
 	return all
 }
 
-// audience checks that the token is for us alone. Another service that a token is for as well could show
-// it here, and be taken for the job. A token for others is another Provider's, perhaps, and ErrUnknown: one
-// issuer may have several, each with its own audience.
+// audience checks that the token is for us alone. Another service that a token is for as well
+// could show it here, and be taken for the job. A token for others is another Provider's, perhaps,
+// and ErrUnknown: one issuer may have several, each with its own audience.
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {

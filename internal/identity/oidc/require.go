@@ -9,16 +9,16 @@ import (
 // ownClaim is a claim that tells who somebody is at a shared issuer.
 type ownClaim struct {
 	claim string
-	// forms are what its values look like. ? is a name or an id that nobody else has, in letters, digits, "-",
-	// "." and "_"; … at the end is anything.
+	// forms are what its values look like. ? is a name or an id that nobody else has, in letters,
+	// digits, "-", "." and "_"; … at the end is anything.
 	forms []string
 }
 
 // anyone stands for the name of somebody else. No pattern has it, so that only a * can match it.
 const anyone = "\ufffc"
 
-// narrowed says whether the claims that are required tell ours from everybody else's. If not, wide has the
-// requirements that anybody could meet.
+// narrowed says whether the claims that are required tell ours from everybody else's. If not, wide
+// has the requirements that anybody could meet.
 func (p preset) narrowed(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
@@ -49,8 +49,8 @@ func (c ownClaim) matches(pattern, name string) bool {
 	})
 }
 
-// loose returns the part of a pattern that stands for a name and has a * in it: "acme*" of "acme*/app". Who
-// registers acme-2 has such a name, too. "" if there is none.
+// loose returns the part of a pattern that stands for a name and has a * in it: "acme*" of
+// "acme*/app". Who registers acme-2 has such a name, too. "" if there is none.
 func (c ownClaim) loose(pattern string) string {
 	for _, form := range c.forms {
 		before, _, _ := strings.Cut(form, "?")
@@ -83,8 +83,8 @@ func mayBegin(pattern, text string) bool {
 	return pattern[0] == text[0] && mayBegin(pattern[1:], text[1:])
 }
 
-// checkNarrowed refuses requirements that anybody at a shared issuer meets, and warns of those that somebody
-// could come to meet.
+// checkNarrowed refuses requirements that anybody at a shared issuer meets, and warns of those
+// that somebody could come to meet.
 func (s *settings) checkNarrowed() {
 	name, known := sharedBy(&s.o)
 	if known.shared == "" {
@@ -108,8 +108,8 @@ func (s *settings) checkNarrowed() {
 	}
 }
 
-// sharedBy returns the preset whose issuer makes tokens for everybody, if the options are for that issuer,
-// whether they name the preset or not.
+// sharedBy returns the preset whose issuer makes tokens for everybody, if the options are for that
+// issuer, whether they name the preset or not.
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)
@@ -131,7 +131,8 @@ func unnarrowed(name Preset, p preset) string {
 	return fmt.Sprintf("%s makes tokens for everybody, with any audience: require one of %s", p.issuer, strings.Join(claims, ", "))
 }
 
-// warnOfRights warns of a template by which a claim puts people into a group that has rights over Tidewaiter.
+// warnOfRights warns of a template by which a claim puts people into a group that has rights over
+// Tidewaiter.
 func (s *settings) warnOfRights(item int, text string, t template) {
 	for _, group := range s.o.Reserved {
 		if t.might(group) {
@@ -142,7 +143,8 @@ func (s *settings) warnOfRights(item int, text string, t template) {
 	}
 }
 
-// Warnings are settings that are allowed and probably not meant, and keys of a jwks_file that are not used.
+// Warnings are settings that are allowed and probably not meant, and keys of a jwks_file that are
+// not used.
 func (p *Provider) Warnings() Problems {
 	warnings := slices.Clone(p.warnings)
 	for _, d := range p.dropped {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// template is a text with claims in braces: github:{repository}. What it comes to is text and never a
-// template again.
+// template is a text with claims in braces: github:{repository}. What it comes to is text and
+// never a template again.
 type template struct {
 	pieces []piece
 	end    string
@@ -48,11 +48,12 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand puts the claims in, as values returns each. A claim that is a list makes one text for each of its elements; of several
-// lists, all combinations would be too many, and none is made. Missing is a claim that is not there.
+// expand puts the claims in, as values returns each. A claim that is a list makes one text for
+// each of its elements; of several lists, all combinations would be too many, and none is made.
+// Missing is a claim that is not there.
 //
-// The value of a claim must not have the character in it that the template goes on with, unless it is
-// the last: {a}/{b} of "x/y" and "z" would be the same as of "x" and "y/z".
+// The value of a claim must not have the character in it that the template goes on with, unless it
+// is the last: {a}/{b} of "x/y" and "z" would be the same as of "x" and "y/z".
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0

@@ -25,8 +25,9 @@ func told(err error) string {
 	return ""
 }
 
-// The holder of a token that the issuer has signed is told why it is refused, each time that they present it. A forged
-// one with the same claims is told nothing. Log and journal have the same reason for both.
+// The holder of a token that the issuer has signed is told why it is refused, each time that they
+// present it. A forged one with the same claims is told nothing. Log and journal have the same
+// reason for both.
 func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
@@ -98,7 +99,8 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	}
 }
 
-// Of several entries for one issuer, each token costs one signature, and one for nobody's audience is explained.
+// Of several entries for one issuer, each token costs one signature, and one for nobody's audience
+// is explained.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), &logText{}
 	var sources []identity.Source
@@ -126,6 +128,35 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	}
 }
 
+// A token of an issuer that nothing is written about is told nothing, and the journal names the issuer.
+func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
+	i, other := newIssuer(t), newIssuer(t)
+	source := func(name string, p *oidc.Provider) identity.Source {
+		return identity.Source{Name: name, Authenticator: p, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
+	}
+	chain := identity.NewChain(identity.Options{Sources: []identity.Source{source("oidc:a", i.provider()), source("oidc:b", other.provider())}})
+	for _, tt := range []struct {
+		issuer any
+		want   string
+	}{
+		{"https://evil.example.com", `no source is for its issuer, "https://evil.example.com"`},
+		{i.url + "/", `no source is for its issuer, "` + i.url + `/"`},
+		{"line\nend", `no source is for its issuer, "line\nend"`},
+		{nil, `no source is for its issuer, ""`},
+		{7, `no source is for its issuer, ""`},
+	} {
+		_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.token(claims{"iss": tt.issuer})))
+		if !errors.Is(err, identity.ErrRejected) || told(err) != "" || identity.Reason(err) != tt.want {
+			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
+		}
+	}
+	// Where one of them is the issuer, that is the reason, whoever is asked first.
+	_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", other.token(claims{"aud": "x"})))
+	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
+		t.Errorf("%v: %s", err, got)
+	}
+}
+
 // What is remembered of tokens that are refused does not outlast a change: it is for two minutes.
 func TestARefusalIsNotRememberedForLong(t *testing.T) {
 	i := newIssuer(t)
@@ -136,7 +167,8 @@ func TestARefusalIsNotRememberedForLong(t *testing.T) {
 	want(t, "the same, when it has begun", taken(t, p, early), "taken")
 }
 
-// Only a requirement is about the person. That one token of theirs has expired says nothing about the next.
+// Only a requirement is about the person. That one token of theirs has expired says nothing about
+// the next.
 func TestARefusalOfAPersonNamesThem(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })
