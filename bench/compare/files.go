@@ -99,7 +99,7 @@ const noUsers = "none"
 func (d deployment) config(k keys, state, address, metrics string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "listen:\n  - { address: %q }\n  - { address: %q, serve: [metrics] }\n", address, metrics)
-	fmt.Fprintf(&b, "state: %q\n", cmp.Or(d.state, "sqlite:"+state))
+	fmt.Fprintf(&b, "database: %q\n", cmp.Or(d.state, "sqlite:"+state))
 	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
 	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
 	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q }\n", service, "https://"+service)

@@ -23,7 +23,7 @@ func TestThePageOfTheAPICanBeFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	text := "registries: [{ service: registry.example.com }]\nsigning: { root: { folder: keys } }\nstate: sqlite:state.db\n"
+	text := "registries: [{ service: registry.example.com }]\nsigning: { root: { folder: keys } }\ndatabase: sqlite:state.db\n"
 	script := "set -eu\nexec 2>&1\ntidewaiter key new --dir keys\n"
 	for _, found := range regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
 		switch found[1] {

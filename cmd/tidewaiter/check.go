@@ -16,16 +16,19 @@ import (
 func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Say all that is wrong with a config and its policy",
-		Long: `Say all that is wrong with a config, its policy, and the certificates and password files that it names:
-each mistake with its place. It exits 1 if there is one. Nothing is opened to anybody, and no state is changed. A
-database in a file is looked through, and it is said if it is damaged, or is not there though the config had one. Directories
-are asked after how many wrong passwords they lock an account, and it is said if ldap.attempts is not below that. With --state, the rules in the database are read as well, and it is said where files contradict them.`,
+		Short: "Check a config, its policy and the files that they name",
+		Long: `Check a config, its policy, and the certificates and password files that they name. Prints each error
+with its place and exits 1 if there is one. No port is opened and no database is changed.
+
+A SQLite database is checked for damage, and for being gone although the config had one. Directories
+are asked after how many wrong passwords they lock an account; a warning says so if ldap.attempts is
+not below that. --database also checks the rules in the database and reports where files contradict
+them.`,
 		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
 	}
 	source := configFlags(cmd)
 	output := outputFlag(cmd)
-	state := cmd.Flags().Bool("state", false, "read the rules in the database as well, and say where files contradict them")
+	database := cmd.Flags().Bool("database", false, "also read the rules in the database and report where files contradict them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := config.Load(source.file, config.Options{Keys: source.keys, ClaimUses: true})
 		var wrong, warnings config.Problems
@@ -34,7 +37,7 @@ are asked after how many wrong passwords they lock an account, and it is said if
 			wrong, warnings = app.Check(cfg, clock.Now())
 			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
 			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
-			if *state {
+			if *database {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)
 				if err != nil {
 					return err

@@ -159,7 +159,7 @@ func (o *one) config(t testing.TB, rules []law) *config.Config {
 	attributes := "{ level: level, flag: flag, team: team, list: list }"
 	entry := func(name string) string { return fmt.Sprintf("%q", name+":"+o.hash) }
 	file := filepath.Join(o.dir, "tidewaiter.yaml")
-	err := os.WriteFile(file, []byte(`state: sqlite:state.db
+	err := os.WriteFile(file, []byte(`database: sqlite:state.db
 audit: strict
 listen: [{ address: "127.0.0.1:0" }]
 trusted_proxies: [192.0.2.1/32]

@@ -152,7 +152,7 @@ is damaged. A copy on a disk that is read-only can be verified as well.`,
 
 // openJournal opens the database of a config and the journal in it for reading, beside a service that writes to them.
 func openJournal(ctx context.Context, cfg *config.Config) (*store.DB, *journal.Journal, func() error, error) {
-	db, err := store.OpenReadOnly(ctx, cfg.State)
+	db, err := store.OpenReadOnly(ctx, cfg.Database)
 	if err != nil {
 		return nil, nil, nil, err
 	}

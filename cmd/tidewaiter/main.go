@@ -84,7 +84,7 @@ delete what, signs the tokens that registries trust, and keeps what happened.`,
 	}
 	add("run", newInit(), newImport(), newCheck(), newServe())
 	add("ask", newExplain(), newWhoCan(), newWhatCan(), newPolicy(), newJournal(), newHealth())
-	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newState())
+	add("keep", newUser(), newGroup(), newRobot(), newToken(), newNamespace(), newRule(), newRole(), newHashPassword(), newKey(), newDatabase())
 	root.AddCommand(newVersion(), newMan())
 	root.SetVersionTemplate("{{.Version}}\n")
 	addCompletion(root)

@@ -56,7 +56,7 @@ func newThreeWays(t testing.TB) *threeWays {
 }
 
 func (w *threeWays) config(entry, rules string) string {
-	return `state: sqlite:state.db
+	return `database: sqlite:state.db
 listen: [{ address: "127.0.0.1:0" }]
 signing: { root: { folder: keys } }
 registries: [{ service: r.example.com, notifications: { secret: a-secret-that-is-long } }]

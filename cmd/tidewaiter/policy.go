@@ -38,7 +38,7 @@ type wholePolicy struct {
 
 func policyFlags(cmd *cobra.Command) *policyFiles {
 	f := new(policyFiles)
-	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`, of which only the policy and the state are read")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`, of which only the policy and the database are read")
 	cmd.Flags().StringArrayVar(&f.rules, "policy", nil, "a `file` with roles and rules at its top, in place of a config (may be repeated)")
 	f.filesOnly = filesOnlyFlag(cmd)
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there

@@ -24,7 +24,7 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 	fences := regexp.MustCompile("(?ms)^```(yaml|console)\n(.*?)^```$")
 	named := regexp.MustCompile(`\A# (\w+\.yaml)\n`)
 	head, rest, _ := strings.Cut(r.text, "\n## Asking it\n")
-	write("tidewaiter.yaml", "registries: [ { service: registry.example.com } ]\nsigning: { root: { folder: keys } }\nidentity: [ { accounts: {} } ]\nstate: sqlite:state.db\n"+
+	write("tidewaiter.yaml", "registries: [ { service: registry.example.com } ]\nsigning: { root: { folder: keys } }\nidentity: [ { accounts: {} } ]\ndatabase: sqlite:state.db\n"+
 		fences.FindStringSubmatch(head)[2])
 	r.sh("tidewaiter user add bob --no-password")
 

@@ -20,7 +20,7 @@ func newPolicyTest() *cobra.Command {
 		Short: "Hold the policy against what is expected of it",
 		Long: `Hold the policy against what is expected of it: files of tests say who may, and may not, do what. The policy is
 the one that the service would have in force, with the rules of the database. With --files-only, or with --policy, it needs no
-keys, no state and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
+keys, no database and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
 all that is expected, and 1 if it does not, or if a file has a mistake in it.
 
 It warns if a result depends on something that the test does not give, such as the time, the

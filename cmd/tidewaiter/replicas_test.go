@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// The scripts in testdata/replicas have a server of PostgreSQL for themselves. Its database is $state, and there is
+// The scripts in testdata/replicas have a server of PostgreSQL for themselves. Its database is $database, and there is
 // two commands more:
 //
 //	counter VARIABLE TOPIC  set a variable to the number of the last change of a topic
@@ -21,12 +21,12 @@ func TestReplicas(t *testing.T) {
 	scripts(t, "testdata/replicas", func(p *testscript.Params) {
 		setup := p.Setup
 		p.Setup = func(e *testscript.Env) error {
-			e.Setenv("state", server.Database(t, "template0"))
+			e.Setenv("database", server.Database(t, "template0"))
 			return setup(e)
 		}
 		p.Cmds["counter"] = func(ts *testscript.TestScript, neg bool, args []string) {
 			wants(ts, neg, args, 2, 2)
-			db, err := store.Open(t.Context(), ts.Getenv("state"))
+			db, err := store.Open(t.Context(), ts.Getenv("database"))
 			ts.Check(err)
 			var last int64
 			err = db.Read().QueryRowContext(t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", args[1]).Scan(&last)

@@ -37,7 +37,7 @@ is disabled or has ended is said to be.
 	k := keepingFlags(cmd)
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
-	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the state")
+	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the database")
 	most := cmd.Flags().Uint("most", 100, "at most so `many` of each list are shown (--output json has all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {

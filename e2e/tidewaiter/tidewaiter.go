@@ -112,7 +112,7 @@ func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 	}
 	write(t, config, fmt.Appendf(nil, `public_url: %q
 listen: [{ address: "127.0.0.1:%d" }]
-state: "sqlite:state.db"
+database: "sqlite:state.db"
 signing: { root: { folder: "." } }
 token: { issuer: %q }
 limits: { throttle: false } # all clients are at one address here, and several have the same wrong password

@@ -36,7 +36,7 @@ type Explanation struct {
 // Lifetime is how long a token would live, and what decides that.
 type Lifetime struct {
 	Seconds int64  `json:"seconds" doc:"How long" example:"900"`
-	By      string `json:"by" enum:"lifetime,push_lifetime,at_most.anonymous,at_most.user,at_most.robot,at_most.workload,at_most.delete,role,rule,credential,least" doc:"The setting that decides it: the registry's, one of token.at_most, a rule's or its role's; or the end of the credential, or that no token lives for less"`
+	By      string `json:"by" enum:"lifetime,push_lifetime,max_lifetime.anonymous,max_lifetime.user,max_lifetime.robot,max_lifetime.workload,max_lifetime.delete,role,rule,credential,least" doc:"The setting that decides it: the registry's, one of token.max_lifetime, a rule's or its role's; or the end of the credential, or that no token lives for less"`
 	Role    string `json:"role,omitempty" doc:"The role" example:"deployer"`
 	RuleName
 }

@@ -167,7 +167,7 @@ func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.
 	if r.Principal == by.Principal {
 		until = by.Until
 	}
-	life, ok := live.Registries[r.Registry].Foresee(a.Rulebook.Policy(), r, until, &live.AtMost)
+	life, ok := live.Registries[r.Registry].Foresee(a.Rulebook.Policy(), r, until, &live.MaxLifetime)
 	if !ok {
 		return nil
 	}

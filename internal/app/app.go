@@ -201,7 +201,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Open:              cfg.Notifications.Open,
 		TrustedProxies:    cfg.TrustedProxies,
 		PublicHost:        publicHost(cfg.PublicURL),
-		Ready:             []server.Check{{Name: "state", Ready: a.ready}},
+		Ready:             []server.Check{{Name: "database", Ready: a.ready}},
 		Notes:             a.notes,
 		Metrics:           a.counts,
 		Refusals:          a.refusals,
@@ -229,8 +229,8 @@ func publicHost(public string) string {
 // needsRestart names a setting that Reload cannot change, if it was changed.
 func needsRestart(from, to *config.Config) string {
 	switch {
-	case from.State != to.State:
-		return "state"
+	case from.Database != to.Database:
+		return "database"
 	case fmt.Sprintf("%+v", listeners(from)) != fmt.Sprintf("%+v", listeners(to)):
 		return "listen"
 	case from.Limits.Connections != to.Limits.Connections:

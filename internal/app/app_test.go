@@ -66,7 +66,7 @@ listen: [{ address: "127.0.0.1:0" }]
 func (f *folder) load(more string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com, notifications: { secret: a-secret-that-is-long } }]
 identity: [{ htpasswd: { file: users } }]

@@ -25,7 +25,7 @@ func BenchmarkToken(b *testing.B) {
 	const asked = "/token?service=r.example.com&scope=repository%3Ateam%2Fapp%3Apull"
 	f.write("tidewaiter.yaml", `
 listen: [{ address: "127.0.0.1:0" }]
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 token: { reuse: true }
 registries: [{ service: r.example.com }]

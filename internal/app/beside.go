@@ -40,7 +40,7 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 
 // ReadAccounts is OpenAccounts for looking only: it makes and changes nothing.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
-	db, err := openState(ctx, cfg.State, store.OpenReadOnly)
+	db, err := openAt(ctx, cfg.Database, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,22 +51,22 @@ func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 	return a, db.Close, nil
 }
 
-// openState opens what the service has open, too.
-func openState(ctx context.Context, state string, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
+// openDatabase opens what the service has open, too.
+func openAt(ctx context.Context, state string, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
 	if inMemory(state) {
-		return nil, fmt.Errorf("opening state %s: it is in the memory of the service, where no other program sees it", state)
+		return nil, fmt.Errorf("opening database %s: it is in the memory of the service, where other programs cannot read it", state)
 	}
 	return open(ctx, state)
 }
 
 // openForWriting opens what the service has open, too, and makes it where the service would.
 func openForWriting(ctx context.Context, cfg *config.Config) (*store.DB, error) {
-	return openState(ctx, cfg.State, func(ctx context.Context, _ string) (*store.DB, error) {
+	return openAt(ctx, cfg.Database, func(ctx context.Context, _ string) (*store.DB, error) {
 		return openDatabase(ctx, cfg, false, slog.New(slog.DiscardHandler))
 	})
 }
 
-func inMemory(state string) bool { return strings.HasPrefix(state, "sqlite::memory:") }
+func inMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
 
 func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {
 	var longest time.Duration

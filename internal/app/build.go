@@ -62,16 +62,16 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		return nil, err
 	}
 	g.live = issuer.Live{
-		Registries: make(map[string]*issuer.Registry, len(cfg.Registries)),
-		Chain:      chain,
-		Keys:       keys,
-		Name:       cfg.Token.Issuer,
-		Anonymous:  cfg.Token.Anonymous,
-		Reuse:      cfg.Token.Reuse,
-		Strict:     cfg.Audit == config.Strict,
-		ShowRules:  cfg.Token.ShowRules,
-		Hint:       cfg.Token.Hint,
-		AtMost:     limits(cfg.Token.AtMost),
+		Registries:  make(map[string]*issuer.Registry, len(cfg.Registries)),
+		Chain:       chain,
+		Keys:        keys,
+		Name:        cfg.Token.Issuer,
+		Anonymous:   cfg.Token.Anonymous,
+		Reuse:       cfg.Token.Reuse,
+		Strict:      cfg.Audit == config.Strict,
+		ShowRules:   cfg.Token.ShowRules,
+		Hint:        cfg.Token.Hint,
+		MaxLifetime: limits(cfg.Token.MaxLifetime),
 	}
 	if usesAccounts(cfg) {
 		g.live.Refresh = own{a}.refresh
@@ -237,12 +237,12 @@ func Foresee(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issu
 	if i < 0 {
 		return issuer.Life{}, false
 	}
-	most := limits(cfg.Token.AtMost)
+	most := limits(cfg.Token.MaxLifetime)
 	return registry(&cfg.Registries[i]).Foresee(p, r, time.Time{}, &most)
 }
 
 // limits are how long tokens live at most.
-func limits(c config.AtMost) issuer.Limits {
+func limits(c config.MaxLifetimes) issuer.Limits {
 	return issuer.Limits{Delete: c.Delete, Kinds: [...]time.Duration{
 		policy.Anonymous: c.Anonymous, policy.User: c.User, policy.Robot: c.Robot, policy.Workload: c.Workload,
 	}}

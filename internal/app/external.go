@@ -15,7 +15,7 @@ func newExternal(cfg *config.Config, e *config.External, log *slog.Logger, now f
 	made, err := external.New(external.Options{
 		Name: e.Name, URL: e.URL, Command: e.Command, Environment: e.Environment,
 		CA: e.CA, Certificate: e.Certificate, Key: e.Key, BearerFile: e.BearerFile,
-		Timeout: e.Timeout, Most: e.Most, Find: e.Find, Groups: e.Groups, Replace: e.Replace, Log: log, Now: now,
+		Timeout: e.Timeout, MaxConcurrent: e.MaxConcurrent, Find: e.Find, Groups: e.Groups, Replace: e.Replace, Log: log, Now: now,
 	})
 	problems, ok := errors.AsType[external.Problems](err)
 	if !ok {

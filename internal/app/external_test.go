@@ -176,7 +176,7 @@ func TestAReloadForgetsNoFailures(t *testing.T) {
 // loadWith reads a config that has its own identity.
 func (f *folder) loadWith(more string) *config.Config {
 	f.Helper()
-	f.write("external.yaml", "state: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)
+	f.write("external.yaml", "database: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+more)
 	cfg, err := config.Load(f.dir+string(os.PathSeparator)+"external.yaml", config.Options{})
 	if err != nil {
 		f.Fatal(err)

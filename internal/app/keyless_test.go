@@ -86,7 +86,7 @@ func (i *issuer) tokenOf(t *testing.T, audience, repository, ref string, life ti
 func (f *folder) trusting(i *issuer) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0" }]
@@ -191,7 +191,7 @@ func TestOnlyMainPushes(t *testing.T) {
 	i, f := newIssuer(t), newFolder(t)
 	f.trusting(i)
 	f.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 identity:

@@ -24,7 +24,7 @@ import (
 func (f *folder) with(directory string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0" }]
@@ -126,7 +126,7 @@ func TestADisabledAccountIsNoNameForANamesake(t *testing.T) {
 	f := newFolder(t)
 	f.write("tidewaiter.yaml", `
 public_url: http://localhost
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0" }]
@@ -269,7 +269,7 @@ func TestTheConfigsOfTheLDAPPageAreRight(t *testing.T) {
 	for _, block := range blocks {
 		text, _, _ := strings.Cut(block, "```")
 		text = strings.ReplaceAll(text, "/run/secrets/ldap", "ldap")
-		f.write("tidewaiter.yaml", "state: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+text)
+		f.write("tidewaiter.yaml", "database: sqlite:state.db\nsigning: { root: { folder: . } }\nregistries: [{ service: r.example.com }]\n"+text)
 		cfg, err := config.Load(filepath.Join(f.dir, "tidewaiter.yaml"), config.Options{})
 		if err != nil {
 			t.Errorf("%v\n%s", err, text)

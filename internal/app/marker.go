@@ -34,8 +34,8 @@ type had struct {
 // openDatabase opens the database of a config, and makes one where there never was one, or where create says that it is
 // meant. log is told what should be known.
 func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
-	if inMemory(cfg.State) {
-		return store.Open(ctx, cfg.State)
+	if inMemory(cfg.Database) {
+		return store.Open(ctx, cfg.Database)
 	}
 	at, name, m, err := markerOf(cfg)
 	if err != nil {
@@ -46,7 +46,7 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 	if !known || create {
 		open = store.Open
 	}
-	db, err := open(ctx, cfg.State)
+	db, err := open(ctx, cfg.Database)
 	if errors.Is(err, store.ErrMissing) {
 		return nil, fmt.Errorf("%w%s", err, before.missing(at))
 	}
@@ -73,7 +73,7 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 
 // missing says what to do where there is no database and a marker says that there was one.
 func (h had) missing(marker string) string {
-	return fmt.Sprintf(", and this config had one, in %s, says %s: put it back, mount its disk, or restore a backup with `tidewaiter state restore FILE`; "+
+	return fmt.Sprintf(", and this config had one, in %s, says %s: put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
 		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
 }
 
@@ -89,10 +89,10 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 // CheckDatabase looks through a database in a file. What is wrong would keep the service from starting, or let it start
 // with a part of what was kept.
 func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Problems) {
-	if inMemory(cfg.State) || !strings.HasPrefix(cfg.State, "sqlite:") {
+	if inMemory(cfg.Database) || !strings.HasPrefix(cfg.Database, "sqlite:") {
 		return nil
 	}
-	db, err := store.OpenReadOnly(ctx, cfg.State)
+	db, err := store.OpenReadOnly(ctx, cfg.Database)
 	if err == nil {
 		err = errors.Join(db.Check(ctx), db.Close())
 	}

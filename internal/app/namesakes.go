@@ -78,7 +78,7 @@ func (a *App) warnOfNamesakes(ctx context.Context, cfg *config.Config) {
 // CheckNamesakes is Namesakes for a service that may not be running. A state that is not there yet, or that only a server has,
 // is left alone.
 func CheckNamesakes(ctx context.Context, cfg *config.Config) config.Problems {
-	if !strings.HasPrefix(cfg.State, "sqlite:") || !usesAccounts(cfg) ||
+	if !strings.HasPrefix(cfg.Database, "sqlite:") || !usesAccounts(cfg) ||
 		!slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.HTPasswd != nil }) {
 		return nil
 	}

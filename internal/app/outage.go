@@ -119,7 +119,7 @@ func advice(err error, rescued string) string {
 	case errors.Is(err, store.ErrReplaced):
 		return "nothing more is written; put the file back as it was, or, if the other one is meant, restart Tidewaiter"
 	case errors.Is(err, store.ErrDamaged):
-		return "stop Tidewaiter, move the database's files away, restore a backup with `tidewaiter state restore FILE`, and start it again"
+		return "stop Tidewaiter, move the database's files away, restore a backup with `tidewaiter database restore FILE`, and start it again"
 	case errors.Is(err, store.ErrNoSpace):
 		return "make room on its disk; it goes on by itself"
 	}

@@ -77,7 +77,7 @@ func TestADeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
-	cfg.State = "sqlite:" + file
+	cfg.Database = "sqlite:" + file
 	clock := &hours{at: time.Now()}
 	var log lines
 	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn"), Now: clock.now})
@@ -146,7 +146,7 @@ func TestADatabaseThatComesBackIsToldOf(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
-	cfg.State = "sqlite:" + file
+	cfg.Database = "sqlite:" + file
 	var log lines
 	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "info")})
 	if err != nil {
@@ -187,7 +187,7 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 			f := newFolder(t)
 			cfg := f.load(anyPort + rule("a"))
 			file := filepath.Join(f.dir, "state.db")
-			cfg.State = "sqlite:" + file
+			cfg.Database = "sqlite:" + file
 			start := func(o app.Options) (string, error) {
 				var log lines
 				o.Log = app.NewLog(&log, "text", "info")
@@ -206,7 +206,7 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 			}
 			lose(t, file)
 			for range 2 {
-				if _, err := start(app.Options{}); err == nil || !strings.Contains(err.Error(), "--create-database") || !strings.Contains(err.Error(), "state restore") {
+				if _, err := start(app.Options{}); err == nil || !strings.Contains(err.Error(), "--create-database") || !strings.Contains(err.Error(), "database restore") {
 					t.Fatalf("a start without it: %v", err)
 				}
 			}
@@ -221,7 +221,7 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 				t.Errorf("the start after it: %v", err)
 			}
 			// Another place is a slip, or meant: it was this config's database that is not there.
-			cfg.State = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
+			cfg.Database = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
 			if _, err := start(app.Options{}); err == nil {
 				t.Error("another place was given a new one")
 			}
@@ -247,7 +247,7 @@ func TestADamagedDatabase(t *testing.T) {
 	file := filepath.Join(f.dir, "state.db")
 	f.write("tidewaiter.yaml", `
 listen: [{ address: "127.0.0.1:0" }]
-state: sqlite:`+file+`
+database: sqlite:`+file+`
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 identity: [{ accounts: {} }]
@@ -286,11 +286,11 @@ identity: [{ accounts: {} }]
 		t.Errorf("a sign-in: %d %s", w.Code, w.Body)
 	}
 	w = do(a.Handler(server.Health), "GET", "/readyz", "")
-	if w.Code != 503 || !strings.Contains(w.Body.String(), "tidewaiter state restore") {
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "tidewaiter database restore") {
 		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
 	a.LookAtDatabase(t.Context())
-	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter state restore") {
+	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter database restore") {
 		t.Errorf("the log says:\n%s", told)
 	}
 }

@@ -16,7 +16,7 @@ func TestPostgreSQLAwayIsAnOutageAndNoMore(t *testing.T) {
 	s := storetest.NewServer(t)
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
-	cfg.State = s.Database(t, "template0")
+	cfg.Database = s.Database(t, "template0")
 	a, err := app.New(t.Context(), cfg, app.Options{})
 	if err != nil {
 		t.Fatal(err)

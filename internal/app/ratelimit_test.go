@@ -38,7 +38,7 @@ func newService(t *testing.T, identities, state string) *service {
 	t.Helper()
 	s := &service{folder: newFolder(t)}
 	s.write("tidewaiter.yaml", `
-state: `+state+`
+database: `+state+`
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0", serve: [token, api] }]

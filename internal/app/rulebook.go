@@ -73,11 +73,11 @@ func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 
 // ReadRulebook is OpenRulebook for looking only: it makes and changes nothing.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	return readRulebook(ctx, cfg.State, filesOf(cfg))
+	return readRulebook(ctx, cfg.Database, filesOf(cfg))
 }
 
 func readRulebook(ctx context.Context, state string, files rulebook.Files) (_ *rulebook.Rulebook, closing func() error, err error) {
-	db, err := openState(ctx, state, store.OpenReadOnly)
+	db, err := openAt(ctx, state, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +91,7 @@ func readRulebook(ctx context.Context, state string, files rulebook.Files) (_ *r
 // LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of files and database. Before the
 // first start, and where the state is in the memory of a service, there are the files alone.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
-	b, _, closing, err := loadRulebook(ctx, cfg.State, filesOf(cfg))
+	b, _, closing, err := loadRulebook(ctx, cfg.Database, filesOf(cfg))
 	return b, closing, err
 }
 
@@ -120,7 +120,7 @@ func loadRulebook(ctx context.Context, state string, files rulebook.Files) (_ *r
 
 // Policy is the policy that a service with this config has in force: of files, database and namespaces.
 func Policy(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
-	p, _, err := policyOf(ctx, cfg.State, filesOf(cfg))
+	p, _, err := policyOf(ctx, cfg.Database, filesOf(cfg))
 	return p, err
 }
 
@@ -133,7 +133,7 @@ func PolicyOfFiles(ctx context.Context, cfg *config.Config) (*policy.Policy, err
 // Complete makes what files say of policy into what a service has in force: with the rules of the database at State, unless
 // that is "", and with those that are built in. It says whether there is a database.
 func Complete(ctx context.Context, files *config.OnlyPolicy) (database bool, err error) {
-	p, database, err := policyOf(ctx, files.State, rulebook.Files{Source: files.Rules, Services: files.Services})
+	p, database, err := policyOf(ctx, files.Database, rulebook.Files{Source: files.Rules, Services: files.Services})
 	if err != nil {
 		return false, err
 	}

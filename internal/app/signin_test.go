@@ -55,7 +55,7 @@ func newPeople(t *testing.T, settings string) *people {
 func (p *people) config(settings string) *config.Config {
 	p.Helper()
 	p.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0" }]

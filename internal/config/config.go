@@ -22,7 +22,7 @@ type Config struct {
 	PublicURL      string // https://auth.example.com: what clients are sent to; "" if not said
 	Listen         []Listener
 	Paths          Paths
-	State          string // sqlite:///var/lib/tidewaiter/state.db
+	Database       string // sqlite:///var/lib/tidewaiter/state.db
 	Audit          Audit
 	Signing        Signing
 	Token          Token
@@ -127,7 +127,7 @@ type Token struct {
 	Reuse    bool          // default true: identical fresh answers share a signature
 
 	PushLifetime time.Duration // default 15m, or Lifetime if that is longer
-	AtMost       AtMost
+	MaxLifetime  MaxLifetimes
 
 	Anonymous      bool     // default true: the policy judges who shows no name; false: they are asked to sign in
 	Refusals       Refusals // default explain
@@ -136,8 +136,8 @@ type Token struct {
 	AllowedOrigins []string // whose pages may ask for tokens by JavaScript
 }
 
-// AtMost is how long tokens live at most, whatever else is said of them; 0 is no say.
-type AtMost struct {
+// MaxLifetimes limit the lifetime of tokens, whatever else is configured. 0 means no limit.
+type MaxLifetimes struct {
 	Anonymous, User, Robot, Workload time.Duration // by who has them
 	Delete                           time.Duration // those that can delete
 }

@@ -66,9 +66,9 @@ func TestDefaults(t *testing.T) {
 			Address: "127.0.0.1:8080", // nobody from elsewhere
 			Serve:   []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI},
 		}},
-		Paths: Paths{Token: "/token", Notifications: "/notifications"},
-		State: "sqlite:" + filepath.FromSlash("data/state.db"),
-		Audit: BestEffort,
+		Paths:    Paths{Token: "/token", Notifications: "/notifications"},
+		Database: "sqlite:" + filepath.FromSlash("data/state.db"),
+		Audit:    BestEffort,
 		Signing: Signing{
 			Certificate: "/keys/cert.pem", Key: "/keys/privatekey.pem",
 			Algorithm: token.ES256, LeafLifetime: 24 * time.Hour,
@@ -102,14 +102,14 @@ listen:
   - { address: "[::1]:8080", tls: { self_signed: true } }
   - { address: "localhost:9090", serve: [metrics, health] }
 paths: { token: /auth, notifications: /events }
-state: sqlite:///var/lib/tidewaiter/state.db
+database: sqlite:///var/lib/tidewaiter/state.db
 audit: strict
 signing:
   root: { certificate: root.pem, key: ../root.key }
   algorithm: RS256
   direct: true
   shared_root: true
-token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: specification, show_rules: true, refusal_hint: "ask in #registry", at_most: { robot: 10m, delete: 2m } }
+token: { issuer: auth.example.com, lifetime: 20h, reuse: false, anonymous: false, refusals: specification, show_rules: true, refusal_hint: "ask in #registry", max_lifetime: { robot: 10m, delete: 2m } }
 registries:
   - service: 0777
     url: http://localhost:5000/
@@ -175,15 +175,15 @@ func TestEveryKey(t *testing.T) {
 			{Address: "[::1]:8080", TLS: &TLS{SelfSigned: true}, Serve: []Face{FaceToken, FaceNotifications, FaceKeys, FaceHealth, FaceAPI}},
 			{Address: "localhost:9090", Serve: []Face{FaceMetrics, FaceHealth}},
 		},
-		Paths: Paths{Token: "/auth", Notifications: "/events"},
-		State: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
-		Audit: Strict,
+		Paths:    Paths{Token: "/auth", Notifications: "/events"},
+		Database: "sqlite:" + path("/var/lib/tidewaiter/state.db"),
+		Audit:    Strict,
 		Signing: Signing{
 			Certificate: path("etc/root.pem"), Key: "root.key", Algorithm: token.RS256, Direct: true, SharedRoot: true,
 			LeafLifetime: 41 * time.Hour, // twice the longest token, and an hour
 		},
 		Token: Token{
-			Issuer: "auth.example.com", Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, AtMost: AtMost{Robot: 10 * time.Minute, Delete: 2 * time.Minute},
+			Issuer: "auth.example.com", Lifetime: 20 * time.Hour, PushLifetime: 20 * time.Hour, MaxLifetime: MaxLifetimes{Robot: 10 * time.Minute, Delete: 2 * time.Minute},
 			Refusals: Specification, ShowRules: true, Hint: "ask in #registry",
 		},
 		Registries: []Registry{

@@ -155,20 +155,20 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 	if err != nil || p.Policy.Len() != 2 || !cmp.Equal(p.Services, []string{"r"}) || len(p.Files) != 2 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if p.State != "" {
-		t.Errorf("the state was not asked for: %s", p.State)
+	if p.Database != "" {
+		t.Errorf("the database was not asked for: %s", p.Database)
 	}
 	for text, want := range map[string]string{
-		"registries: [ { service: r } ]":                      "sqlite:data/state.db", // all rules may be in the database
-		"registries: []\npolicy: {}\nstate: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",
-		"policy: {}\nstate: postgres://ann@db/waiter":         "postgres://ann@db/waiter",
+		"registries: [ { service: r } ]":                         "sqlite:data/state.db", // all rules may be in the database
+		"registries: []\npolicy: {}\ndatabase: sqlite:/tmp/s.db": "sqlite:/tmp/s.db",
+		"policy: {}\ndatabase: postgres://ann@db/waiter":         "postgres://ann@db/waiter",
 	} {
-		if p, err := loadPolicy(files{"c.yaml": text}, policyOf("c.yaml", true)); err != nil || p.State != want {
+		if p, err := loadPolicy(files{"c.yaml": text}, policyOf("c.yaml", true)); err != nil || p.Database != want {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}
 	}
-	if _, err := loadPolicy(files{"c.yaml": "policy: {}\nstate: state.db"}, policyOf("c.yaml", true)); err == nil || !strings.Contains(err.Error(), `c.yaml:2:8: the state has no scheme`) {
-		t.Errorf("a state without a scheme: %v", err)
+	if _, err := loadPolicy(files{"c.yaml": "policy: {}\ndatabase: state.db"}, policyOf("c.yaml", true)); err == nil || !strings.Contains(err.Error(), `c.yaml:2:11: the database URL has no scheme`) {
+		t.Errorf("a database URL without a scheme: %v", err)
 	}
 	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}))
 	if err != nil || p.Policy.Len() != 1 || p.Services != nil {

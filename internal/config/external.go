@@ -19,11 +19,11 @@ type External struct {
 	Certificate, Key string
 	BearerFile       string
 
-	Timeout time.Duration // default 5s
-	Most    int           // questions at once; default 16
-	Find    bool          // of a source: it can be asked for a name without a password
-	Groups  bool          // of a source: each answer has a list of groups
-	Replace bool          // of a decider: it may grant what no rule denies
+	Timeout       time.Duration // default 5s
+	MaxConcurrent int           // questions at once; default 16
+	Find          bool          // of a source: it can be asked for a name without a password
+	Groups        bool          // of a source: each answer has a list of groups
+	Replace       bool          // of a decider: it may grant what no rule denies
 
 	node *yaml.Node
 }
@@ -71,7 +71,7 @@ func externalKeys() []key[External] {
 			says("A file with a secret that the service is sent as `Authorization: Bearer`. It is read again for each question."),
 		on("timeout", duration(100*time.Millisecond, time.Minute), func(e *External, v time.Duration) { e.Timeout = v }).or("5s").
 			says("How long a question may take, waiting for its turn included. Then it is answered with 503."),
-		on("most", count(1, 1000), func(e *External, v int) { e.Most = v }).or("16").
+		on("max_concurrent", count(1, 1000), func(e *External, v int) { e.MaxConcurrent = v }).or("16").formerly("most").
 			says("How many questions are asked at once, at most."),
 	}
 }

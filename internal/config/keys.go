@@ -35,11 +35,11 @@ const (
 	maxHint = 200 // bytes at the end of a refusal, which is one line on a terminal
 )
 
-func stateKey() key[written] {
-	return on("state", state(), func(w *written, v string) { w.State = v }).
-		or("sqlite:data/state.db").
-		says("Where the journal and all else that must last is kept. `sqlite:` and the path of a file: the file and its folder are made where they are missing, and must be on a disk of this machine. `sqlite::memory:` keeps nothing. `postgres://USER@HOST/DATABASE` is for several replicas; its password stands in a file of its own (`password_file`). docs/state.md says more.").
-		shows("state: sqlite:/var/lib/tidewaiter/state.db\n")
+func databaseKey() key[written] {
+	return on("database", databaseURL(), func(w *written, v string) { w.Database = v }).
+		or("sqlite:data/state.db").formerly("state").
+		says("Where the journal, accounts and rules are stored. `sqlite:PATH` is a file on a local disk; it is created with its folder if missing. `sqlite::memory:` stores nothing. `postgres://USER@HOST/DATABASE` serves several replicas; its password is in a file of its own (`password_file`). See docs/database.md.").
+		shows("database: sqlite:/var/lib/tidewaiter/state.db\n")
 }
 
 func configKeys() []key[written] {
@@ -61,7 +61,7 @@ func configKeys() []key[written] {
 			or("{}").
 			says("The paths of addresses that can be changed.").
 			shows("paths: { token: /auth/token, notifications: /auth/events }\n"),
-		stateKey(),
+		databaseKey(),
 		on("audit", one(BestEffort, Strict), func(w *written, v Audit) { w.Audit = v }).
 			or("best-effort").
 			says("What happens to a token request whose decision cannot be written to the journal. `best-effort`: it is answered, and the loss is counted and logged. `strict`: it is answered only when its decision is on disk.").
@@ -198,7 +198,7 @@ func tokenKeys() []key[Token] {
 			says("How long a token is good for. A token cannot be taken back: this is how long a right outlives its end."),
 		on("push_lifetime", duration(minToken, maxToken), func(t *Token, v time.Duration) { t.PushLifetime = v }).
 			says("How long a token is good for that can push: as long as the largest layer takes. The default is `15m`, or `lifetime` if that is longer."),
-		on("at_most", section(atMostKeys()), func(t *Token, v AtMost) { t.AtMost = v }).or("{}").
+		on("max_lifetime", section(maxLifetimeKeys()), func(t *Token, v MaxLifetimes) { t.MaxLifetime = v }).or("{}").formerly("at_most").
 			says("How long tokens live at most, whatever else says more. Roles and rules have limits of their own."),
 		on("reuse", boolean(), func(t *Token, v bool) { t.Reuse = v }).or("true").
 			says("Answer identical requests with the same token while it is fresh, which saves its signature."),
@@ -242,18 +242,18 @@ func hint() shape[string] {
 	})
 }
 
-func atMostKeys() []key[AtMost] {
+func maxLifetimeKeys() []key[MaxLifetimes] {
 	limit := duration(minToken, maxToken)
-	return []key[AtMost]{
-		on("anonymous", limit, func(a *AtMost, v time.Duration) { a.Anonymous = v }).
+	return []key[MaxLifetimes]{
+		on("anonymous", limit, func(a *MaxLifetimes, v time.Duration) { a.Anonymous = v }).
 			says("Tokens of those who showed nothing."),
-		on("user", limit, func(a *AtMost, v time.Duration) { a.User = v }).
+		on("user", limit, func(a *MaxLifetimes, v time.Duration) { a.User = v }).
 			says("Those of people."),
-		on("robot", limit, func(a *AtMost, v time.Duration) { a.Robot = v }).
+		on("robot", limit, func(a *MaxLifetimes, v time.Duration) { a.Robot = v }).
 			says("Those of robots."),
-		on("workload", limit, func(a *AtMost, v time.Duration) { a.Workload = v }).
+		on("workload", limit, func(a *MaxLifetimes, v time.Duration) { a.Workload = v }).
 			says("Those of CI jobs and pods with an ID token."),
-		on("delete", limit, func(a *AtMost, v time.Duration) { a.Delete = v }).
+		on("delete", limit, func(a *MaxLifetimes, v time.Duration) { a.Delete = v }).
 			says("Those that can delete, of anybody."),
 	}
 }

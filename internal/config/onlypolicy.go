@@ -13,7 +13,7 @@ type OnlyPolicy struct {
 	Rules    policy.Source // what Policy was compiled from
 	Services []string      // the names of registries; nil: it is not said which there are
 	Files    []string      // all YAML files that were read
-	State    string        // where a database may have rules beside; "": that was not asked
+	Database string        // where a database may have rules beside; "": that was not asked
 }
 
 // LoadPolicy reads the policy of a config, and of the files that it names; with state, where its database is, too. The
@@ -48,21 +48,21 @@ func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 		policies := append([]writtenPolicy{p}, l.policies(d, f.node, p.files)...)
 		only := l.only(policies, cross{d: d, root: f.node}.services())
 		if withState {
-			only.State = stateOf(d, f.node)
+			only.Database = databaseOf(d, f.node)
 		}
 		return only
 	}
 }
 
-// stateOf is where a config keeps its state.
-func stateOf(d *decoder, root *yaml.Node) string {
-	k := stateKey()
+// databaseOf is where a config keeps its state.
+func databaseOf(d *decoder, root *yaml.Node) string {
+	k := databaseKey()
 	node, into := k.fallback, written{}
-	if has(root, "state") {
-		node = value(root, "state")
+	if has(root, "database") {
+		node = value(root, "database")
 	}
 	k.read(d, node, &into)
-	return into.State
+	return into.Database
 }
 
 func rulesOf(files []string) func(*loader) *OnlyPolicy {

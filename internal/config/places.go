@@ -159,23 +159,23 @@ func (d *decoder) path(s string) string {
 }
 
 // state is where the state is kept. A problem does not repeat it: the URL of a database may hold a password.
-func state() shape[string] {
-	return scalar("state URL", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+func databaseURL() shape[string] {
+	return scalar("database URL", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		scheme, rest, found := strings.Cut(s, ":")
 		file, slashes := strings.CutPrefix(rest, "//")
 		switch {
 		case !found:
-			d.suggest(n, "sqlite:"+s, "the state has no scheme")
+			d.suggest(n, "sqlite:"+s, "the database URL has no scheme")
 		case scheme == "postgres" || scheme == "postgresql":
 			return serverState(d, n, s)
 		case scheme != "sqlite":
-			d.problem(n, "state is kept in SQLite (sqlite:FILE, or sqlite::memory: to keep nothing) or PostgreSQL (postgres://USER@HOST/DATABASE)")
+			d.problem(n, "the database URL must begin with sqlite: (sqlite:FILE, or sqlite::memory: to store nothing) or postgres: (postgres://USER@HOST/DATABASE)")
 		case rest == ":memory:":
 			return s, true
 		case slashes && !strings.HasPrefix(file, "/"):
 			d.suggest(n, "sqlite:"+file, "two slashes begin a host, and a file has none")
 		case strings.Trim(file, "/") == "" || strings.ContainsAny(file, "?#") || strings.ContainsFunc(file, unicode.IsControl):
-			d.problem(n, "the state names no file, or one with ? or # in its name")
+			d.problem(n, "the database URL names no file, or a file with ? or # in its name")
 		default:
 			return "sqlite:" + d.path(file), true
 		}
@@ -196,13 +196,13 @@ func serverState(d *decoder, n *yaml.Node, s string) (string, bool) {
 	switch {
 	// A password with a slash or a question mark in it ends the host too early, and leaves its @ behind.
 	case strings.ContainsAny(user, ":") || strings.Contains(database+query, "@") || options.Has("password") || options.Has("sslpassword"):
-		d.problem(n, "the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database")
+		d.problem(n, "the database URL contains a password: write it to a file and append ?password_file=FILE to the URL")
 		return "", false
 	case err != nil || !slashes || strings.ContainsFunc(s, unicode.IsControl) || strings.Contains(s, "#"):
-		d.problem(n, "the state is no URL like postgres://user@host/database")
+		d.problem(n, "the database URL is not valid: write postgres://user@host/database")
 		return "", false
 	case database == "" && !options.Has("dbname"):
-		d.problem(n, "the state names no database: postgres://USER@HOST/DATABASE is wanted")
+		d.problem(n, "the database URL names no database: write postgres://USER@HOST/DATABASE")
 		return "", false
 	}
 	changed := false

@@ -27,16 +27,16 @@ func TestProblems(t *testing.T) {
 			`2:8: unknown key "x"; the keys here are level, format`}},
 		{"the beginning of a key", "policy: { rules: [ { name: a, subjects: [anyone], repos: [a], actions: [pull] } ] }", []string{
 			`2:51: unknown key "repos" (did you mean "repositories"?)`}},
-		{"a key twice", "state: sqlite:a\nlog: {}\nstate: sqlite:b", []string{
-			`4:1: the key "state" is written twice; the first is in line 2`}},
+		{"a key twice", "database: sqlite:a\nlog: {}\ndatabase: sqlite:b", []string{
+			`4:1: the key "database" is written twice; the first is in line 2`}},
 		{"a merge key", "log: { <<: { level: info } }", []string{
 			`2:8: unknown key "<<"; the keys here are level, format`}},
 		{"a key that is a list", "? [a]\n: b", []string{
 			`2:3: a key is wanted, not a list`}},
 		{"what is required is missing", "listen: [ { serve: [token] } ]", []string{
 			`2:11: address is missing`}},
-		{"many at once", "stat: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
-			`2:1: unknown key "stat" (did you mean "state"?)`,
+		{"many at once", "databas: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
+			`2:1: unknown key "databas" (did you mean "database"?)`,
 			`3:15: "loud" is none of debug, info, warn, error`,
 			`3:29: "jsn" is none of text, json (did you mean "json"?)`,
 			`4:8: "strictly" is none of best-effort, strict (did you mean "strict"?)`}},
@@ -67,8 +67,8 @@ func TestProblems(t *testing.T) {
 		{"an alias", "log: { level: &l info }\naudit: *l", []string{
 			`2:15: anchors (&l) are not read here`,
 			`3:8: aliases (*l) are not read here; write out what it stands for`}},
-		{"a tag", "state: !!binary c3FsaXRlOmE=", []string{
-			`2:8: tags (!!binary) are not read here`}},
+		{"a tag", "database: !!binary c3FsaXRlOmE=", []string{
+			`2:11: tags (!!binary) are not read here`}},
 		{"spaces at an edge", `token: { issuer: " me" }`, []string{
 			`2:18: the text begins or ends with white space (did you mean "me"?)`}},
 		{"an empty text", `token: { issuer: "" }`, []string{`2:18: the text is empty`}},
@@ -124,22 +124,22 @@ func TestProblems(t *testing.T) {
 		{"a variable with its value", "decider: { name: a, command: [/a], environment: [A_b1, A=1, 1A] }", []string{
 			`2:56: "A=1" is no name of an environment variable: letters, digits and _ are, and no value behind it`,
 			`2:61: "1A" is no name of an environment variable: letters, digits and _ are, and no value behind it`}},
-		{"a home folder", "state: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
+		{"a home folder", "database: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
 			`3:28: "~/keys" is the shell's way to name a home folder, and has no meaning here`}},
-		{"state without a scheme", "state: data/state.db", []string{
-			`2:8: the state has no scheme (did you mean "sqlite:data/state.db"?)`}},
-		{"state with a host", "state: sqlite://data/state.db", []string{
-			`2:8: two slashes begin a host, and a file has none (did you mean "sqlite:data/state.db"?)`}},
-		{"state elsewhere, whose password is not repeated", "state: postgres://me:hunter2@db/x", []string{
-			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
-		{"state with a password that ends the host", "state: postgres://me:hun/ter2@db/x", []string{
-			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
-		{"state with a password behind the database", "state: postgres://me@db/x?password=hunter2", []string{
-			`2:8: the state has a password in it: write it into a file of its own, and ?password_file=FILE after the database`}},
-		{"state without a database", "state: postgres://me@db", []string{
-			`2:8: the state names no database: postgres://USER@HOST/DATABASE is wanted`}},
-		{"state of another kind", "state: mysql://me:hunter2@db/x", []string{
-			`2:8: state is kept in SQLite (sqlite:FILE, or sqlite::memory: to keep nothing) or PostgreSQL (postgres://USER@HOST/DATABASE)`}},
+		{"database without a scheme", "database: data/state.db", []string{
+			`2:11: the database URL has no scheme (did you mean "sqlite:data/state.db"?)`}},
+		{"database with a host", "database: sqlite://data/state.db", []string{
+			`2:11: two slashes begin a host, and a file has none (did you mean "sqlite:data/state.db"?)`}},
+		{"database elsewhere, whose password is not repeated", "database: postgres://me:hunter2@db/x", []string{
+			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
+		{"database with a password that ends the host", "database: postgres://me:hun/ter2@db/x", []string{
+			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
+		{"database with a password behind the database", "database: postgres://me@db/x?password=hunter2", []string{
+			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
+		{"database without a database", "database: postgres://me@db", []string{
+			`2:11: the database URL names no database: write postgres://USER@HOST/DATABASE`}},
+		{"database of another kind", "database: mysql://me:hunter2@db/x", []string{
+			`2:11: the database URL must begin with sqlite: (sqlite:FILE, or sqlite::memory: to store nothing) or postgres: (postgres://USER@HOST/DATABASE)`}},
 
 		// TLS and the root.
 		{"TLS of nothing", `listen: [ { address: "127.0.0.1:1", tls: {} } ]`, []string{
@@ -256,12 +256,12 @@ func TestProblems(t *testing.T) {
 			`2:23: actions is missing`}},
 		{"a role with a lifetime that no client heeds", "policy: { roles: { r: { actions: [pull], lifetime: 5s } } }", []string{
 			`2:52: "5s" is not between 1m and 24h`}},
-		{"what tokens are not", "token: { refusals: partial, refusal_hint: \"" + strings.Repeat("x", 201) + "\", push_lifetime: 2d, at_most: { robots: 5m, user: 10s } }", []string{
+		{"what tokens are not", "token: { refusals: partial, refusal_hint: \"" + strings.Repeat("x", 201) + "\", push_lifetime: 2d, max_lifetime: { robots: 5m, user: 10s } }", []string{
 			`2:20: "partial" is none of explain, specification`,
 			`2:43: the text has 201 bytes, the limit is 200`,
 			`2:263: "2d" is no duration like 90s, 5m or 24h (did you mean "48h"?)`,
-			`2:278: unknown key "robots" (did you mean "robot"?)`,
-			`2:296: "10s" is not between 1m and 24h`}},
+			`2:283: unknown key "robots" (did you mean "robot"?)`,
+			`2:301: "10s" is not between 1m and 24h`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
 			`2:24: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`}},
 		{"a file that is not there, patterns without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"[u]ser?.yml\", \"c[\", \"*/x\"] }", []string{
@@ -292,7 +292,7 @@ func TestProblemsOfRegistries(t *testing.T) {
 		about, text string
 		tells       []string
 	}{
-		{"none", "state: sqlite:a", []string{`1:1: registries is missing`}},
+		{"none", "database: sqlite:a", []string{`1:1: registries is missing`}},
 		{"an empty list of them", "registries: []", []string{
 			`1:13: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
 		{"one without a name", "registries: [{url: https://a.example.com}]", []string{`1:14: service is missing`}},
@@ -345,10 +345,10 @@ func TestProblemsOfText(t *testing.T) {
 			"3:1: this is not YAML: a tab; YAML is indented by spaces only"}},
 		{"two values", "registries: a: b\n", []string{
 			"1:14: this is not YAML: a colon with a space behind it, in a text; put the text into quotes"}},
-		{"an open bracket", "log: { level: info\nstate: x\n", []string{
+		{"an open bracket", "log: { level: info\ndatabase: x\n", []string{
 			"1:6: this is not YAML: the brace that begins here does not end, or a comma is missing in it"}},
-		{"an open quote", "state: \"sqlite\n", []string{
-			"1:8: this is not YAML: the quote that begins here does not end"}},
+		{"an open quote", "database: \"sqlite\n", []string{
+			"1:11: this is not YAML: the quote that begins here does not end"}},
 		{"a tab behind a text", base + "policy:\n  rules:\n    - name: a\n\tsubjects: [anyone]\n", []string{
 			"5:1: this is not YAML: a tab; YAML is indented by spaces only"}},
 		{"a pattern without quotes", "a: [\"x\", **]\n", []string{
@@ -377,13 +377,13 @@ func TestProblemsOfText(t *testing.T) {
 			"1:9: this is not YAML: a comma or a ] is missing before this"}},
 		{"an open bracket above", "a: [\"b\"\nc: d\n", []string{
 			"1:4: this is not YAML: the bracket that begins here does not end, or a comma is missing in it"}},
-		{"two documents", base + "---\nstate: sqlite:b\n", []string{
+		{"two documents", base + "---\ndatabase: sqlite:b\n", []string{
 			"2:1: a second document begins here; a file holds one"}},
-		{"an alias of nothing", "state: *x\n", []string{
-			"1:8: this is not YAML: a text that begins with * must be in quotes"}},
-		{"another encoding", "state: sqlite:\xe9\n", []string{"1:15: the byte 0xe9 is not UTF-8"}},
+		{"an alias of nothing", "database: *x\n", []string{
+			"1:11: this is not YAML: a text that begins with * must be in quotes"}},
+		{"another encoding", "database: sqlite:\xe9\n", []string{"1:18: the byte 0xe9 is not UTF-8"}},
 		{"UTF-16", "\xff\xfes\x00", []string{"1: the file is UTF-16; save it as UTF-8"}},
-		{"a NUL", "state: \x00\n", []string{"1:8: the control character U+0000 has no place in a config"}},
+		{"a NUL", "database: \x00\n", []string{"1:11: the control character U+0000 has no place in a config"}},
 		{"a line that ends twice", "# a\rstate: x\n", []string{"1:4: the control character U+000D has no place in a config"}},
 		{"text that runs backwards", "# \u202e txet\n", []string{"1:3: the control character U+202E has no place in a config"}},
 		{"depth", deep, []string{"1:25: this is not YAML: exceeded max depth of 24 while increasing flow level"}},

@@ -5,19 +5,30 @@ import (
 	"testing"
 )
 
-// A key that has another name now is an error that gives the name: ignored, the old one would leave people with another limit than
-// they wrote.
+// An old key is an error that names the new key. If it were ignored, its setting would be lost silently.
 func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	for was, is := range map[string]string{
 		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" has another name now (did you mean "max_failures_per_pair"?)`,
 		"failures_per_address: 30": `tidewaiter.yaml:3:11: the key "failures_per_address" has another name now (did you mean "max_failures_per_source"?)`,
 		"longest_delay: 1m":        `tidewaiter.yaml:3:11: the key "longest_delay" has another name now (did you mean "max_delay"?)`,
 	} {
-		text := "registries: [{service: r}]\nidentity: [{anyone: {}}]\nlimits: { " + was + " }\n"
-		_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
-		if err == nil || !strings.Contains(err.Error(), is) {
-			t.Errorf("%s: %v", was, err)
-		}
+		checkRenamed(t, "limits: { "+was+" }", is)
+	}
+	for was, is := range map[string]string{
+		"state: sqlite:a":                                 `tidewaiter.yaml:3:1: the key "state" has another name now (did you mean "database"?)`,
+		"token: { at_most: { user: 1h } }":                `tidewaiter.yaml:3:10: the key "at_most" has another name now (did you mean "max_lifetime"?)`,
+		"decider: { name: a, url: 'https://a', most: 3 }": `tidewaiter.yaml:3:39: the key "most" has another name now (did you mean "max_concurrent"?)`,
+	} {
+		checkRenamed(t, was, is)
+	}
+}
+
+func checkRenamed(t *testing.T, was, want string) {
+	t.Helper()
+	text := "registries: [{service: r}]\nidentity: [{anyone: {}}]\n" + was + "\n"
+	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s: %v", was, err)
 	}
 }
 

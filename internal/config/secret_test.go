@@ -60,7 +60,7 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 		"identity: [{htpasswd: {entries: {ann: " + secret + "}}}]",
 		"identity: [{htpasswd: {entries: 'ann:$2y$10$" + secret + "'}}]",
 		"identity: [{htpasswd: {entries: ['ann$2y$10$" + secret + "']}}]",
-		"state: postgres://me:" + secret + "@db/x",
+		"database: postgres://me:" + secret + "@db/x",
 		"public_url: https://me:" + secret + "@auth.example.com",
 		"public_url: https://me:" + secret + "%zz@auth.example.com",
 	} {

@@ -38,7 +38,7 @@ func TestPiecesMeanWhatTheWholeMeans(t *testing.T) {
 		})
 		indent := strings.Repeat(" ", rapid.IntRange(0, 4).Draw(t, "indent"))
 		text := rapid.SampledFrom([]string{
-			"rules:\n", "# x\nroles: {a: [pull]}\nrules: \n\n", "policy:\n  rules:\n", "state: x\npolicy:\n  roles:\n    a: [pull]\n  rules:\n", "%YAML 1.2\n---\nrules:\n",
+			"rules:\n", "# x\nroles: {a: [pull]}\nrules: \n\n", "policy:\n  rules:\n", "database: x\npolicy:\n  roles:\n    a: [pull]\n  rules:\n", "%YAML 1.2\n---\nrules:\n",
 		}).Draw(t, "head")
 		for _, piece := range rapid.SliceOfN(item, 1, 30).Draw(t, "items") {
 			for line := range strings.Lines(piece) {
@@ -87,7 +87,7 @@ func TestLargeListIsSplit(t *testing.T) {
 		t.Error("a list of 2,000 rules is not split")
 	}
 	for _, text := range []string{
-		manyRules(2000) + "state: x\n",           // something follows
+		manyRules(2000) + "database: x\n",        // something follows
 		manyRules(2000) + "    - name: \"open\n", // a mistake
 		strings.Replace(manyRules(2000), "rules:", "other:", 1),
 		"- rules:\n" + strings.Repeat("    - a\n", 20_000),

@@ -70,18 +70,18 @@ type Registry struct {
 
 // Live is all that an answer depends on. It is never changed, only replaced.
 type Live struct {
-	Registries map[string]*Registry // by service name
-	Chain      *identity.Chain
-	Policy     *policy.Policy
-	Decider    Decider // asked after the policy; nil: the policy decides alone
-	Keys       *keyring.Keyring
-	Name       string // the tokens' iss
-	Anonymous  bool   // whether those who show nothing are judged by the policy, or asked to sign in
-	Reuse      bool   // whether identical fresh answers share a signature
-	Strict     bool   // whether an answer, a refusal too, waits until its decision is on disk
-	ShowRules  bool   // whether a refusal names the rule
-	Hint       string // how a refusal ends: what to do, in the administrator's words
-	AtMost     Limits // how long tokens live at most
+	Registries  map[string]*Registry // by service name
+	Chain       *identity.Chain
+	Policy      *policy.Policy
+	Decider     Decider // asked after the policy; nil: the policy decides alone
+	Keys        *keyring.Keyring
+	Name        string // the tokens' iss
+	Anonymous   bool   // whether those who show nothing are judged by the policy, or asked to sign in
+	Reuse       bool   // whether identical fresh answers share a signature
+	Strict      bool   // whether an answer, a refusal too, waits until its decision is on disk
+	ShowRules   bool   // whether a refusal names the rule
+	Hint        string // how a refusal ends: what to do, in the administrator's words
+	MaxLifetime Limits // how long tokens live at most
 
 	// Refresh makes a refresh token for who was verified by what was shown. The zero Secret: there is none for
 	// such a credential. nil: there are none at all.

@@ -285,7 +285,7 @@ func TestATokenAnswersNothingElse(t *testing.T) {
 				b.source = func(identity.Credentials) (identity.Verified, error) {
 					return identity.Verified{Principal: &a.who, Credential: "password"}, nil
 				}
-				b.Swap(func(l issuer.Live) issuer.Live { l.AtMost.Kinds[policy.User] = a.atMost; return l })
+				b.Swap(func(l issuer.Live) issuer.Live { l.MaxLifetime.Kinds[policy.User] = a.atMost; return l })
 				r := request("x", a.scopes...)
 				r.Service = a.registry
 				return b.issue(r)

@@ -25,18 +25,18 @@ type Bound string
 
 // The bounds.
 const (
-	ByLifetime     Bound = "lifetime"       // of the registry
-	ByPushLifetime Bound = "push_lifetime"  // of the registry, for who may push
-	ByRule         Bound = "rule"           // with a part in the grants
-	ByRole         Bound = "role"           // of such a rule
-	ByDelete       Bound = "at_most.delete" // Limits.Delete
-	ByCredential   Bound = "credential"     // which ends
-	ByLeast        Bound = "least"          // no token lives for less
+	ByLifetime     Bound = "lifetime"            // of the registry
+	ByPushLifetime Bound = "push_lifetime"       // of the registry, for who may push
+	ByRule         Bound = "rule"                // with a part in the grants
+	ByRole         Bound = "role"                // of such a rule
+	ByDelete       Bound = "max_lifetime.delete" // Limits.Delete
+	ByCredential   Bound = "credential"          // which ends
+	ByLeast        Bound = "least"               // no token lives for less
 )
 
 // byKind are Limits.Kinds.
 var byKind = [...]Bound{
-	policy.Anonymous: "at_most.anonymous", policy.User: "at_most.user", policy.Robot: "at_most.robot", policy.Workload: "at_most.workload",
+	policy.Anonymous: "max_lifetime.anonymous", policy.User: "max_lifetime.user", policy.Robot: "max_lifetime.robot", policy.Workload: "max_lifetime.workload",
 }
 
 // Life is how long a token lives, and why no longer.

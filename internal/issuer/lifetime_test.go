@@ -14,9 +14,9 @@ import (
 func TestATokenLivesByWhatItGrants(t *testing.T) {
 	b := newBench(t, func(l *issuer.Live) {
 		l.Registries["r"].PushLifetime = 30 * time.Minute
-		l.AtMost.Delete = 3 * time.Minute
-		l.AtMost.Kinds[policy.Robot] = 10 * time.Minute
-		l.AtMost.Kinds[policy.Anonymous] = 2 * time.Minute
+		l.MaxLifetime.Delete = 3 * time.Minute
+		l.MaxLifetime.Kinds[policy.Robot] = 10 * time.Minute
+		l.MaxLifetime.Kinds[policy.Anonymous] = 2 * time.Minute
 		l.Anonymous = true
 		var err error
 		l.Policy, err = policy.Compile(policy.Source{Roles: map[string]policy.Role{"deployer": {Actions: scope.Repository, Lifetime: 2 * time.Minute}}, Rules: []policy.Rule{
@@ -51,9 +51,9 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 		{"ann", "repository:team/app:pull", 5 * time.Minute, "lifetime", "a pull is short"},
 		{"ann", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "a push takes what its largest layer takes"},
 		{"ann", "repository:public/app:pull,push", 5 * time.Minute, "lifetime", "what was not granted has no say"},
-		{"ann", "repository:team/app:pull,push,delete", 3 * time.Minute, "at_most.delete", "a token that can delete is short"},
+		{"ann", "repository:team/app:pull,push,delete", 3 * time.Minute, "max_lifetime.delete", "a token that can delete is short"},
 		{"ann", "repository:team/brief:pull,push", 4 * time.Minute, "rule brief", "a rule limits it"},
-		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "at_most.robot", "robots have at most so much"},
+		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "max_lifetime.robot", "robots have at most so much"},
 		{"ci", "repository:team/app:pull", 5 * time.Minute, "lifetime", "and what is shorter stays"},
 		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "nothing is said of workloads"},
 		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "credential", "an ID token is outlived by a pull's life at most"},
@@ -61,7 +61,7 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 		{"ann", "repository:team/role:pull,push,delete", 2 * time.Minute, "role rolled", "a role limits it, and more than what it can destroy"},
 		{"ann", "repository:team/short:pull", time.Minute, "least", "clients count on a minute"},
 		{"ann", "repository:team/app:pull tidewaiter:accounts:read", 5 * time.Minute, "lifetime", "rights over Tidewaiter are in no token"},
-		{"", "repository:public/app:pull", 2 * time.Minute, "at_most.anonymous", "who shows nothing has at most so much"},
+		{"", "repository:public/app:pull", 2 * time.Minute, "max_lifetime.anonymous", "who shows nothing has at most so much"},
 	} {
 		r := request(tt.who, strings.Fields(tt.asks)...)
 		if tt.who == "" {
@@ -78,7 +78,7 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 			who, _ = b.source(identity.Credentials{Name: tt.who})
 		}
 		live := b.Live()
-		life, ok := live.Registries["r"].Foresee(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.AtMost)
+		life, ok := live.Registries["r"].Foresee(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.MaxLifetime)
 		by := string(life.By)
 		if life.Rule != nil {
 			by += " " + life.Rule.Name
@@ -89,7 +89,7 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 	}
 	live := b.Live()
 	refused := &policy.Request{Registry: "r", Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}}, Now: b.clock.now()}
-	if life, ok := live.Registries["r"].Foresee(live.Policy, refused, time.Time{}, &live.AtMost); ok {
+	if life, ok := live.Registries["r"].Foresee(live.Policy, refused, time.Time{}, &live.MaxLifetime); ok {
 		t.Errorf("a token with nothing in it is foreseen to live %s", life.Lasts)
 	}
 }

@@ -21,7 +21,7 @@ type paper struct {
 
 // paper finds or signs the token for an answer.
 func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
-	lifetime := registry.life(who, &answer.Decision, &live.AtMost, now).Lasts
+	lifetime := registry.life(who, &answer.Decision, &live.MaxLifetime, now).Lasts
 	var key []byte
 	if live.Reuse {
 		var room [256]byte

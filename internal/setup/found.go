@@ -29,9 +29,9 @@ func Found(dir string) (Options, bool, error) {
 			Address string
 			TLS     struct{ Certificate, Key string }
 		}
-		State string
-		Paths struct{ Token, Notifications string }
-		Token struct{ Issuer string }
+		Database string
+		Paths    struct{ Token, Notifications string }
+		Token    struct{ Issuer string }
 
 		Signing struct {
 			Root struct{ Certificate, Key, Folder string }
@@ -66,7 +66,7 @@ func Found(dir string) (Options, bool, error) {
 	case c.Paths.Token != "" && c.Paths.Token != tokenPath, c.Paths.Notifications != "" && c.Paths.Notifications != notificationsPath:
 		return Options{}, false, differs("address under paths")
 	}
-	o := Options{Preset: c.Registries[0].Preset, Service: c.Registries[0].Service, PublicURL: c.PublicURL, State: c.State}
+	o := Options{Preset: c.Registries[0].Preset, Service: c.Registries[0].Service, PublicURL: c.PublicURL, Database: c.Database}
 	for _, s := range c.Identity {
 		if names := s.HTPasswd.Groups.Administrators; len(names) > 0 && o.Admin == "" {
 			o.Admin = names[0]

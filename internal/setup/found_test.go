@@ -11,9 +11,9 @@ import (
 
 func TestFoundIsWhatWasWritten(t *testing.T) {
 	for _, want := range []Options{
-		{Service: "localhost:5000", Admin: "admin", PublicURL: "http://localhost:5001", Listen: "localhost:5001", State: "sqlite:data/state.db"},
-		{Service: "a", Admin: "ann", PublicURL: "https://b.example.com/c", Listen: ":8443", State: "sqlite:d", TLSCertificate: "e", TLSKey: "f"},
-		{Preset: Zot, Service: "localhost:5000", Admin: "admin", PublicURL: "http://localhost:5001", Listen: "localhost:5001", State: "sqlite:data/state.db"},
+		{Service: "localhost:5000", Admin: "admin", PublicURL: "http://localhost:5001", Listen: "localhost:5001", Database: "sqlite:data/state.db"},
+		{Service: "a", Admin: "ann", PublicURL: "https://b.example.com/c", Listen: ":8443", Database: "sqlite:d", TLSCertificate: "e", TLSKey: "f"},
+		{Preset: Zot, Service: "localhost:5000", Admin: "admin", PublicURL: "http://localhost:5001", Listen: "localhost:5001", Database: "sqlite:data/state.db"},
 	} {
 		dir := t.TempDir()
 		write(t, dir, want)

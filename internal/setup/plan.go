@@ -13,9 +13,9 @@ import (
 
 // The defaults are one machine: registries listen at 5000 of themselves, and we beside it.
 const (
-	defaultService = "localhost:5000"
-	defaultPort    = 5001
-	defaultState   = "sqlite:data/state.db"
+	defaultService  = "localhost:5000"
+	defaultPort     = 5001
+	defaultDatabase = "sqlite:data/state.db"
 )
 
 // Where the faces are, unless a config says otherwise.
@@ -32,7 +32,7 @@ type plan struct {
 	Service        string
 	PublicURL      string
 	Listen         string
-	State          string
+	Database       string
 	Realm, Events  string
 	RegistryListen string // where the registry listens
 	RegistryURL    string // where clients reach it, "" if that is not known
@@ -57,7 +57,7 @@ type plan struct {
 // plan checks o, so that no mistake of it reaches a file.
 func (o Options) plan() (plan, error) {
 	p := plan{
-		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, State: o.State,
+		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, Database: o.Database,
 		TLSCertificate: o.TLSCertificate, TLSKey: o.TLSKey,
 		Admin: cmp.Or(o.Admin, Admin), Issuer: Issuer, Passwords: o.RegistryUsers, Zot: o.Preset == Zot,
 	}
@@ -80,14 +80,14 @@ func (o Options) plan() (plan, error) {
 			p.PublicURL = "https://" + here
 		}
 	}
-	if p.State == "" {
-		p.State = defaultState
+	if p.Database == "" {
+		p.Database = defaultDatabase
 	}
 	for _, text := range []struct{ what, is string }{
 		{"service", p.Service},
 		{"public URL", p.PublicURL},
 		{"address to listen at", p.Listen},
-		{"state", p.State},
+		{"database", p.Database},
 		{"TLS certificate", p.TLSCertificate},
 		{"TLS key", p.TLSKey},
 		{"administrator", p.Admin},

@@ -53,7 +53,7 @@ type Options struct {
 
 	Admin string // who may do everything; default "admin"
 
-	State string // where the state is kept, relative to the folder; default sqlite:data/state.db
+	Database string // where the state is kept, relative to the folder; default sqlite:data/state.db
 
 	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is plain HTTP, for
 	// a proxy that ends TLS, or for localhost.

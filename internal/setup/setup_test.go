@@ -81,8 +81,8 @@ func TestConfigAndRegistryAgree(t *testing.T) {
 				Address string
 				TLS     *struct{ Certificate, Key string }
 			}
-			State   string
-			Signing struct {
+			Database string
+			Signing  struct {
 				Root struct{ Certificate, Key string }
 			}
 			Token struct {

@@ -170,17 +170,17 @@ func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error
 	file = p.path + ".rescued-" + now.UTC().Format("20060102T150405Z")
 	empty, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // SQLite would make it readable to others
 	if err != nil {
-		return "", fmt.Errorf("rescuing state %s: %w", db, err)
+		return "", fmt.Errorf("rescuing database %s: %w", db, err)
 	}
 	if err := empty.Close(); err != nil {
-		return "", fmt.Errorf("rescuing state %s: %w", db, err)
+		return "", fmt.Errorf("rescuing database %s: %w", db, err)
 	}
 	_, err = db.writer.ExecContext(ctx, "VACUUM INTO $1", file)
 	if err == nil {
 		err = errors.Join(flush(file), flush(filepath.Dir(file)))
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("rescuing state %s: %w", db, db.at.explain(err)), os.Remove(file))
+		return "", errors.Join(fmt.Errorf("rescuing database %s: %w", db, db.at.explain(err)), os.Remove(file))
 	}
 	return file, nil
 }

@@ -24,8 +24,8 @@ type Copied struct {
 	Rows   int64
 }
 
-// Backup copies the state at url, as it is at one moment, to a new SQLite file; others may go on working with it. The file
-// appears under its name when it is complete and on the disk. It is a state itself, for its owner's eyes
+// Backup copies the database at url, as it is at one moment, to a new SQLite file; others may go on working with it. The file
+// appears under its name when it is complete and on the disk. It is a database itself, for its owner's eyes
 // alone: hashes of passwords are in it.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
@@ -78,7 +78,7 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Restore copies a backup to the state at url, which must be empty, or not there yet, and in nobody's use. A backup
+// Restore copies a backup to the database at url, which must be empty, or not there yet, and in nobody's use. A backup
 // by an older version is brought up to date on the way; the file stays as it is.
 func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copied, err error) {
 	to, err := parse(url)
@@ -120,9 +120,9 @@ func duplicate(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// Move copies the state at one URL to another, which must be empty, or not there yet. Nobody may use either meanwhile, and
+// Copy copies the database at one URL to another, which must be empty, or not there yet. Nobody may use either meanwhile, and
 // nobody should go on with the first one afterwards: it stays as it is.
-func Move(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
+func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
 	source, err := parse(from)
 	if err != nil {
 		return Copied{}, err
@@ -132,11 +132,11 @@ func Move(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 		return Copied{}, err
 	}
 	if source.String() == target.String() {
-		return Copied{}, fmt.Errorf("moving state %s: it is there already", source)
+		return Copied{}, fmt.Errorf("copying database %s: it is there already", source)
 	}
 	if p, ok := source.(place); ok && p.path != "" {
 		if _, err := os.Stat(p.path); err != nil { // opening it would make it
-			return Copied{}, fmt.Errorf("opening state %s: %w", source, err)
+			return Copied{}, fmt.Errorf("opening database %s: %w", source, err)
 		}
 	}
 	db, err := opened(ctx, from, location.openAlone)
@@ -152,7 +152,7 @@ func Move(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied Copied, err error) {
 	db, err := to.openAlone(ctx)
 	if err != nil {
-		return Copied{}, fmt.Errorf("opening state %s: %w", to, to.explain(err))
+		return Copied{}, fmt.Errorf("opening database %s: %w", to, to.explain(err))
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	empty, err := newState(ctx)

@@ -133,7 +133,7 @@ func TestMovingThereAndBackLosesNothing(t *testing.T) {
 	first, second, third := sqlite.New(t), postgres.New(t), sqlite.New(t)
 	want := fill(t, first)
 	for _, way := range [][2]string{{first, second}, {second, third}} {
-		if _, err := store.Move(t.Context(), way[0], way[1], store.CopyOptions{}); err != nil {
+		if _, err := store.Copy(t.Context(), way[0], way[1], store.CopyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,10 +162,10 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 	if _, err := store.Restore(t.Context(), backup, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("restoring over a state: %v", err)
 	}
-	if _, err := store.Move(t.Context(), url, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
+	if _, err := store.Copy(t.Context(), url, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("moving over a state: %v", err)
 	}
-	if _, err := store.Move(t.Context(), none, full, store.CopyOptions{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := store.Copy(t.Context(), none, full, store.CopyOptions{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("moving nothing: %v", err)
 	}
 	if _, err := store.Restore(t.Context(), backup+"x", d.New(t), store.CopyOptions{}); !errors.Is(err, fs.ErrNotExist) {
@@ -200,7 +200,7 @@ func TestAStateInUseIsNotMovedOrRestoredTo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := store.Move(t.Context(), url, d.New(t), store.CopyOptions{}); !errors.Is(err, store.ErrInUse) {
+		if _, err := store.Copy(t.Context(), url, d.New(t), store.CopyOptions{}); !errors.Is(err, store.ErrInUse) {
 			t.Errorf("moving a state in use: %v", err)
 		}
 		if _, err := store.Restore(t.Context(), backup, other, store.CopyOptions{}); !errors.Is(err, store.ErrInUse) {
@@ -224,7 +224,7 @@ func testACopyThatIsDislikedIsUndone(t *testing.T, d storetest.Database) {
 		}
 		return dislike
 	}}
-	if _, err := store.Move(t.Context(), url, target, fails); !errors.Is(err, dislike) {
+	if _, err := store.Copy(t.Context(), url, target, fails); !errors.Is(err, dislike) {
 		t.Errorf("Move: %v", err)
 	}
 	backup := filepath.Join(t.TempDir(), "backup.db")
@@ -235,11 +235,11 @@ func testACopyThatIsDislikedIsUndone(t *testing.T, d storetest.Database) {
 		t.Errorf("a backup that failed left %v, %v", left, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := store.Move(ctx, url, target, store.CopyOptions{Progress: func(string, int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {
+	if _, err := store.Copy(ctx, url, target, store.CopyOptions{Progress: func(string, int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a move that was ended: %v", err)
 	}
 	// All the same it is empty, and can be moved to.
-	if _, err := store.Move(t.Context(), url, target, store.CopyOptions{}); err != nil {
+	if _, err := store.Copy(t.Context(), url, target, store.CopyOptions{}); err != nil {
 		t.Error(err)
 	}
 }

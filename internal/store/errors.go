@@ -29,7 +29,7 @@ var (
 	// errGone is ErrReplaced where the file that is open bears its name no longer, and is otherwise whole.
 	errGone = fmt.Errorf("%w", ErrReplaced)
 	// ErrDamaged means that the file, or its disk, is broken.
-	ErrDamaged = errors.New("the database is damaged: stop Tidewaiter, move the file away, and restore a backup with `tidewaiter state restore FILE`")
+	ErrDamaged = errors.New("the database is damaged: stop Tidewaiter, move the file away, and restore a backup with `tidewaiter database restore FILE`")
 	// ErrDown means that the database server can't be reached, or does not answer in time.
 	ErrDown = errors.New("the database can't be reached")
 )

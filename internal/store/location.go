@@ -30,16 +30,16 @@ type location interface {
 	snapshot() *sql.TxOptions
 }
 
-// parse reads a state URL. Its errors do not repeat what may be a password.
+// parse reads a database URL. Its errors do not repeat what may be a password.
 func parse(text string) (location, error) {
 	scheme, rest, found := strings.Cut(text, ":")
 	switch {
 	case !found:
-		return nil, fmt.Errorf("reading state URL %q: it has no scheme (did you mean %q?)", text, "sqlite:"+text)
+		return nil, fmt.Errorf("reading database URL %q: it has no scheme (did you mean %q?)", text, "sqlite:"+text)
 	case scheme == "sqlite":
 		return parsePlace(text, rest)
 	case scheme == "postgres" || scheme == "postgresql":
 		return parseServer(text)
 	}
-	return nil, fmt.Errorf("reading state URL: unknown scheme %q; write sqlite:///path/to/state.db or postgres://user@host/database", scheme)
+	return nil, fmt.Errorf("reading database URL: unknown scheme %q; write sqlite:///path/to/state.db or postgres://user@host/database", scheme)
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if url := os.Getenv("STORE_TEST_ALONE"); url != "" {
-		_, err := store.Move(context.Background(), url, url+".moved", store.CopyOptions{})
+		_, err := store.Copy(context.Background(), url, url+".moved", store.CopyOptions{})
 		fmt.Print(err)
 		return
 	}

@@ -21,7 +21,7 @@ type place struct {
 // String returns the name of the file.
 func (p place) String() string { return p.name }
 
-// parsePlace reads a state URL of SQLite: the whole text, and what follows the scheme.
+// parsePlace reads a database URL of SQLite: the whole text, and what follows the scheme.
 func parsePlace(text, rest string) (location, error) {
 	if rest == ":memory:" {
 		// A name of its own: databases in memory are shared by name between connections.
@@ -30,18 +30,18 @@ func parsePlace(text, rest string) (location, error) {
 	path, slashes := strings.CutPrefix(rest, "//")
 	switch {
 	case slashes && !strings.HasPrefix(path, "/"):
-		return nil, fmt.Errorf("reading state URL %q: a host has no meaning here (did you mean %q or %q?)",
+		return nil, fmt.Errorf("reading database URL %q: a host has no meaning here (did you mean %q or %q?)",
 			text, "sqlite:"+path, "sqlite:///"+path)
 	case path == "" || path == "/":
-		return nil, fmt.Errorf("reading state URL %q: it names no file; write sqlite:///path/to/state.db", text)
+		return nil, fmt.Errorf("reading database URL %q: it names no file; write sqlite:///path/to/state.db", text)
 	case strings.ContainsAny(path, "?#"):
-		return nil, fmt.Errorf("reading state URL %q: options are not taken, and a file's name can't have ? or # in it", text)
+		return nil, fmt.Errorf("reading database URL %q: options are not taken, and a file's name can't have ? or # in it", text)
 	case strings.ContainsRune(path, 0):
-		return nil, fmt.Errorf("reading state URL %q: a file's name can't have a NUL in it", text)
+		return nil, fmt.Errorf("reading database URL %q: a file's name can't have a NUL in it", text)
 	}
 	abs, err := filepath.Abs(path) // the working directory may change later
 	if err != nil {
-		return nil, fmt.Errorf("reading state URL %q: %w", text, err)
+		return nil, fmt.Errorf("reading database URL %q: %w", text, err)
 	}
 	return placeOf(path, abs), nil
 }

@@ -31,7 +31,7 @@ func TestOpenSaysWhyItCannotOnPostgreSQL(t *testing.T) {
 		is        error
 		says      string
 	}{
-		{"no server", "postgres://u:canary@127.0.0.1:1/x", store.ErrDown, `^opening state postgres://127.0.0.1/x: the database can't be reached: `},
+		{"no server", "postgres://u:canary@127.0.0.1:1/x", store.ErrDown, `^opening database postgres://127.0.0.1/x: the database can't be reached: `},
 		{"no server behind a socket", "postgres://u:canary@/x?host=" + t.TempDir(), store.ErrDown, `can't be reached`},
 		{"no database", s.URL("none"), nil, `CREATE DATABASE`},
 		{"others' tables", s.URL("theirs"), store.ErrForeign, `give it a database of its own`},

@@ -319,7 +319,7 @@ func testIDs(t *testing.T, d storetest.Database) {
 		t.Fatal(err)
 	}
 	target := storetest.SQLite().New(t)
-	if _, err := store.Move(t.Context(), url, target, store.CopyOptions{}); err != nil {
+	if _, err := store.Copy(t.Context(), url, target, store.CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if again := open(t, url); again.ID() != id || again.Created() {
@@ -420,11 +420,11 @@ func TestDamagedPagesAreNoticedAndTold(t *testing.T) {
 	// Somebody signs in.
 	var n int
 	err := db.Explain(db.Read().QueryRow("SELECT count(*) FROM accounts NOT INDEXED").Scan(&n))
-	if !errors.Is(err, store.ErrDamaged) || !store.Unavailable(err) || !strings.Contains(err.Error(), "tidewaiter state restore") {
+	if !errors.Is(err, store.ErrDamaged) || !store.Unavailable(err) || !strings.Contains(err.Error(), "tidewaiter database restore") {
 		t.Errorf("a sign-in: %v, want %v", err, store.ErrDamaged)
 	}
 	for what, err := range map[string]error{"Ping": db.Ping(t.Context()), "Look": db.Look(t.Context()), "Check": db.Check(t.Context())} {
-		if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "tidewaiter state restore") {
+		if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "tidewaiter database restore") {
 			t.Errorf("%s: %v, want %v", what, err, store.ErrDamaged)
 		}
 	}

@@ -29,29 +29,29 @@ type server struct {
 // String returns the hosts and the database: never who connects, nor with what.
 func (s server) String() string { return s.name }
 
-// parseServer reads a state URL of PostgreSQL. What the driver says about a URL could repeat a password: it
+// parseServer reads a database URL of PostgreSQL. What the driver says about a URL could repeat a password: it
 // is not shown.
 func parseServer(text string) (location, error) {
 	beside, query, _ := strings.Cut(text, "?")
 	options, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, errors.New("reading state URL: what follows the question mark is no list of options")
+		return nil, errors.New("reading database URL: what follows the question mark is no list of options")
 	}
 	var s server
 	if options.Has("password_file") {
 		if s.passwordFile, err = filepath.Abs(options.Get("password_file")); err != nil {
-			return nil, fmt.Errorf("reading state URL: %w", err)
+			return nil, fmt.Errorf("reading database URL: %w", err)
 		}
 		options.Del("password_file")
 	}
 	if file := options.Get("passfile"); file != "" {
 		if _, err := os.Stat(file); err != nil { // the driver would go on without
-			return nil, fmt.Errorf("reading state URL: passfile: %w", err)
+			return nil, fmt.Errorf("reading database URL: passfile: %w", err)
 		}
 	}
 	chosen := options.Has("sslmode") || os.Getenv("PGSSLMODE") != ""
 	if s.config, err = pgx.ParseConfig(joined(beside, options)); err != nil {
-		return nil, errors.New("reading state URL: it is not like postgres://user@host:5432/database?sslmode=verify-full, " +
+		return nil, errors.New("reading database URL: it is not like postgres://user@host:5432/database?sslmode=verify-full, " +
 			"or names a file that can't be read")
 	}
 	if !chosen {
@@ -63,11 +63,11 @@ func parseServer(text string) (location, error) {
 		}
 		options.Set("sslmode", mode)
 		if s.config, err = pgx.ParseConfig(joined(beside, options)); err != nil {
-			return nil, errors.New("reading state URL: it does not go with sslmode=" + mode)
+			return nil, errors.New("reading database URL: it does not go with sslmode=" + mode)
 		}
 	}
 	if s.config.Database == "" {
-		return nil, errors.New("reading state URL: it names no database")
+		return nil, errors.New("reading database URL: it names no database")
 	}
 	if s.config.ConnectTimeout == 0 {
 		s.config.ConnectTimeout = dialFor

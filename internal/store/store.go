@@ -90,7 +90,7 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 	}
 	db, err := open(at, ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening state %s: %w", at, at.explain(err))
+		return nil, fmt.Errorf("opening database %s: %w", at, at.explain(err))
 	}
 	return db, nil
 }
@@ -107,28 +107,28 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 // f must not call Write, nor wait for anybody who does.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 	if err := db.replaced(); err != nil {
-		return fmt.Errorf("writing state: %w", err)
+		return fmt.Errorf("writing to the database: %w", err)
 	}
 	tx, err := db.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("writing state: %w", db.Explain(err))
+		return fmt.Errorf("writing to the database: %w", db.Explain(err))
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	if topic != "" {
 		// First: on PostgreSQL the counter's row is what writes of the topic stand in line for.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing state: noting a change of %s: %w", topic, db.Explain(ended(ctx, err)))
+			return fmt.Errorf("writing to the database: noting a change of %s: %w", topic, db.Explain(ended(ctx, err)))
 		}
 	}
 	if err := f(tx); err != nil {
 		return db.Explain(ended(ctx, err))
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("writing state: %w", db.Explain(ended(ctx, err)))
+		return fmt.Errorf("writing to the database: %w", db.Explain(ended(ctx, err)))
 	}
 	// Once more: what was written to a file that was deleted meanwhile is not durable.
 	if err := db.replaced(); err != nil {
-		return fmt.Errorf("writing state: %w", err)
+		return fmt.Errorf("writing to the database: %w", err)
 	}
 	return nil
 }
@@ -155,11 +155,11 @@ func (db *DB) Bump(ctx context.Context, tx *sql.Tx, topic string) error {
 func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := db.reader.BeginTx(ctx, db.at.snapshot())
 	if err != nil {
-		return fmt.Errorf("reading state: %w", db.Explain(err))
+		return fmt.Errorf("reading from the database: %w", db.Explain(err))
 	}
 	defer tx.Rollback()
 	if err := f(tx); err != nil {
-		return fmt.Errorf("reading state: %w", db.Explain(ended(ctx, err)))
+		return fmt.Errorf("reading from the database: %w", db.Explain(ended(ctx, err)))
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (db *DB) Read() *sql.DB { return db.reader }
 // Ping says whether the database can be read. Connections that ended since they were used last are passed over.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.problem(); err != nil {
-		return fmt.Errorf("reading state: %w", err)
+		return fmt.Errorf("reading from the database: %w", err)
 	}
 	var one int
 	err := db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
@@ -190,7 +190,7 @@ func (db *DB) Ping(ctx context.Context) error {
 		err = db.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one)
 	}
 	if err != nil {
-		return fmt.Errorf("reading state: %w", db.Explain(err))
+		return fmt.Errorf("reading from the database: %w", db.Explain(err))
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (db *DB) Close() error {
 		err = errors.Join(err, p.unchanged(db.before))
 	}
 	if err != nil {
-		return fmt.Errorf("closing state %s: %w", db.at, db.Explain(err))
+		return fmt.Errorf("closing database %s: %w", db.at, db.Explain(err))
 	}
 	return nil
 }

@@ -37,11 +37,11 @@ type Options struct {
 	Certificate, Key string // PEM files to be known by; "": none
 	BearerFile       string // a secret that is sent as Authorization: Bearer; read for each question
 
-	Timeout time.Duration // for one question, waiting for a turn included; 0: 5 s
-	Most    int           // questions at once; 0: 16
-	Find    bool          // the service knows FindQuestion; a program cannot
-	Groups  bool          // each accepted answer must have a list of groups: one without is incomplete
-	Replace bool          // Decide may grant what no rule allows; else it can only take away
+	Timeout       time.Duration // for one question, waiting for a turn included; 0: 5 s
+	MaxConcurrent int           // questions at once; 0: 16
+	Find          bool          // the service knows FindQuestion; a program cannot
+	Groups        bool          // each accepted answer must have a list of groups: one without is incomplete
+	Replace       bool          // Decide may grant what no rule allows; else it can only take away
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
@@ -97,8 +97,8 @@ func New(o Options) (*External, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
-	if o.Most <= 0 {
-		o.Most = 16
+	if o.MaxConcurrent <= 0 {
+		o.MaxConcurrent = 16
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -108,7 +108,7 @@ func New(o Options) (*External, error) {
 		o.Sleep = identity.Sleep
 	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.Most), finds: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
+		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.MaxConcurrent), finds: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
 	}
 	e.log = o.Log.With("source", e.source)
 	e.breaker = breaker{now: o.Now, log: e.log}

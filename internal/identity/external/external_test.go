@@ -314,7 +314,7 @@ func TestQuestionsAreBoundedInNumber(t *testing.T) {
 		began <- struct{}{}
 		<-release
 		shop(w, r)
-	}, func(o *external.Options) { o.Most, o.Timeout = 2, time.Minute })
+	}, func(o *external.Options) { o.MaxConcurrent, o.Timeout = 2, time.Minute })
 	answers := make(chan error, 10)
 	for range 2 {
 		go func() {

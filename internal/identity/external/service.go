@@ -75,8 +75,8 @@ func newService(o Options) (*service, Problems) {
 			DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
 			TLSClientConfig:        config,
 			TLSHandshakeTimeout:    o.Timeout,
-			MaxConnsPerHost:        o.Most,
-			MaxIdleConnsPerHost:    o.Most,
+			MaxConnsPerHost:        o.MaxConcurrent,
+			MaxIdleConnsPerHost:    o.MaxConcurrent,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
 			DisableCompression:     true, // what is bounded is what was sent

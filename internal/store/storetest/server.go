@@ -185,7 +185,7 @@ func (s *Server) Database(t testing.TB, from string) string {
 	return s.URL(name)
 }
 
-// URL is a state URL.
+// URL is a database URL.
 func (s *Server) URL(database string) string {
 	return "postgres://tidewaiter@/" + database + "?host=" + s.folder
 }

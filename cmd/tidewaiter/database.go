@@ -15,23 +15,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-func newState() *cobra.Command {
+func newDatabase() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "state",
-		Short: "Back up, restore, verify and move what is kept",
+		Use:   "database",
+		Short: "Back up, restore, verify and copy the database",
 	}
-	cmd.AddCommand(newStateBackup(), newStateRestore(), newStateMove(), newStateVerify())
+	cmd.AddCommand(newDatabaseBackup(), newDatabaseRestore(), newDatabaseCopy(), newDatabaseVerify())
 	return cmd
 }
 
-func newStateBackup() *cobra.Command {
+func newDatabaseBackup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write all that is kept into a file",
-		Long: `Write all that is kept into a new file, as it is at one moment, also while the service runs. The file appears
-when it is complete and looked through. It is a state itself, in SQLite whatever the state is kept in, and holds
-hashes of passwords: keep it as you keep the state.`,
-		Example: "  tidewaiter state backup /backup/tidewaiter-$(date +%F).db",
+		Short: "Write a backup of the database to a file",
+		Long: `Write a backup of the database to a new file. The service may be running: the backup is a consistent
+snapshot. The file appears once it is complete and verified. It is a SQLite database, even if the
+service uses PostgreSQL, and contains password hashes: protect it like the database itself.`,
+		Example: "  tidewaiter database backup /backup/tidewaiter-$(date +%F).db",
 		Args:    cobra.ExactArgs(1),
 	}
 	source := configFlags(cmd)
@@ -40,20 +40,20 @@ hashes of passwords: keep it as you keep the state.`,
 		if err != nil {
 			return store.Copied{}, "", err
 		}
-		copied, err := store.Backup(ctx, cfg.State, args[0], o)
+		copied, err := store.Backup(ctx, cfg.Database, args[0], o)
 		return copied, "the backup is in " + args[0], err
 	})
 	return cmd
 }
 
-func newStateRestore() *cobra.Command {
+func newDatabaseRestore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Read all that is kept from a backup",
-		Long: `Read all that is kept from a backup into the config's state, which must be empty or not there yet. Every Tidewaiter
-that works with it must be stopped. All is restored and looked through, or nothing. A backup by an older
-version is brought up to date.`,
-		Example: "  tidewaiter state restore /backup/tidewaiter-2026-11-23.db",
+		Short: "Restore the database from a backup",
+		Long: `Restore the config's database from a backup. The database must be empty or not exist yet, and every
+Tidewaiter that uses it must be stopped. Either everything is restored and verified, or nothing. A
+backup from an older version is migrated.`,
+		Example: "  tidewaiter database restore /backup/tidewaiter-2026-11-23.db",
 		Args:    cobra.ExactArgs(1),
 	}
 	source := configFlags(cmd)
@@ -62,48 +62,50 @@ version is brought up to date.`,
 		if err != nil {
 			return store.Copied{}, "", err
 		}
-		copied, err := store.Restore(ctx, args[0], cfg.State, o)
-		return copied, "the state is restored from " + args[0], err
+		copied, err := store.Restore(ctx, args[0], cfg.Database, o)
+		return copied, "the database is restored from " + args[0], err
 	})
 	return cmd
 }
 
-func newStateMove() *cobra.Command {
+func newDatabaseCopy() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "move --to URL",
-		Short: "Copy all that is kept to another database",
-		Long: `Copy all that is kept to another database, from SQLite to PostgreSQL or back. The other one must be empty, or a file that
-is not there yet. Every Tidewaiter that works with either must be stopped. All is copied and looked through, or
-nothing. What was kept stays where it is: change the config's state, then start.`,
-		Example: `  tidewaiter state move --to 'postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state'
-  tidewaiter state move --to sqlite:/var/lib/tidewaiter/state.db`,
+		Use:   "copy --to URL",
+		Short: "Copy everything to another database",
+		Long: `Copy everything to another database, from SQLite to PostgreSQL or back. The other database must be
+empty, or a file that does not exist yet. Every Tidewaiter that uses either must be stopped. Either
+everything is copied and verified, or nothing. The source is left as it is: change "database" in the
+config, then start.`,
+		Example: `  tidewaiter database copy --to 'postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state'
+  tidewaiter database copy --to sqlite:/var/lib/tidewaiter/state.db`,
 	}
 	source := configFlags(cmd)
-	to := cmd.Flags().String("to", "", "the `URL` of the other database, as the config would say it")
+	to := cmd.Flags().String("to", "", "the `URL` of the other database, as in the config")
 	copying(cmd, func(ctx context.Context, _ []string, o store.CopyOptions) (store.Copied, string, error) {
 		if *to == "" {
-			return store.Copied{}, "", misused(cmd, "--to is missing: where is the state to go?")
+			return store.Copied{}, "", misused(cmd, "--to is missing: give the URL of the other database")
 		}
 		if showsPassword(*to) {
-			return store.Copied{}, "", misused(cmd, "--to has a password in it, and others on this machine see command lines: write it into a file of its own, and ?password_file=FILE after the database")
+			return store.Copied{}, "", misused(cmd, "--to contains a password, and other users of this machine can see command lines: write it to a file and append ?password_file=FILE to the URL")
 		}
 		cfg, err := source.load()
 		if err != nil {
 			return store.Copied{}, "", err
 		}
-		copied, err := store.Move(ctx, cfg.State, *to, o)
-		return copied, "the state is copied; now change `state` in " + cfg.File, err
+		copied, err := store.Copy(ctx, cfg.Database, *to, o)
+		return copied, "the database is copied; now change `database` in " + cfg.File, err
 	})
 	return cmd
 }
 
-func newStateVerify() *cobra.Command {
+func newDatabaseVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Verify that the database is not damaged",
-		Long: `Verify that the database is not damaged: each page of the file, each index, and the journal's chain. It may run beside
-the service, and exits 1 if something is wrong. PostgreSQL looks after its own pages; there it is the journal alone.`,
-		Example: "  tidewaiter state verify",
+		Short: "Check the database for damage",
+		Long: `Check each page of the database file, each index, and the journal's hash chain. The service may be
+running. Exits 1 if something is damaged. On PostgreSQL, which checks its own pages, only the
+journal is verified.`,
+		Example: "  tidewaiter database verify",
 	}
 	source := configFlags(cmd)
 	output := outputFlag(cmd)
@@ -141,17 +143,17 @@ the service, and exits 1 if something is wrong. PostgreSQL looks after its own p
 	return cmd
 }
 
-// showsPassword tells whether a state's URL has a password in it, as a config's must not either.
-func showsPassword(state string) bool {
-	u, err := url.Parse(state)
+// showsPassword reports whether a database URL contains a password.
+func showsPassword(database string) bool {
+	u, err := url.Parse(database)
 	if err != nil {
-		return false // what is no URL opens nothing
+		return false // store.Open rejects it
 	}
 	_, has := u.User.Password()
 	return has || u.Query().Has("password") || u.Query().Has("sslpassword")
 }
 
-// copying makes cmd a copy of everything, that looks through the journal at its destination before it counts.
+// copying makes cmd run a copy and verify the journal in the destination before the copy counts.
 func copying(cmd *cobra.Command, run func(ctx context.Context, args []string, o store.CopyOptions) (store.Copied, string, error)) {
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -177,13 +179,13 @@ func copying(cmd *cobra.Command, run func(ctx context.Context, args []string, o 
 				Hash    string           `json:"hash"` // of the journal's last block
 			}{copied.Tables, copied.Rows, chain.Entries, chain.Last, fmt.Sprintf("%x", chain.Hash)})
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s, each read back, and %s of the journal, whose chain is whole\n", done,
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s, read back and compared, and %s in the journal, whose hash chain is intact\n", done,
 			count(int(copied.Rows), "row", "rows"), count(copied.Tables, "table", "tables"), count(int(chain.Entries), "entry", "entries"))
 		return err
 	}
 }
 
-// verifyJournal walks the chain of the journal in a state that nobody else has open.
+// verifyJournal verifies the hash chain of the journal in a database that no other process has open.
 func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err error) {
 	j, err := journal.New(db, journal.Options{})
 	if err != nil {
@@ -193,7 +195,7 @@ func verifyJournal(ctx context.Context, db *store.DB) (_ journal.Verified, err e
 	return j.Verify(ctx, 0)
 }
 
-// progress writes a line when a table is complete, and now and then before.
+// progress returns a function that prints a line for each complete table and every two seconds before.
 func progress(w io.Writer, now func() time.Time) func(table string, rows, of int64) {
 	const every = 2 * time.Second
 	last := now()

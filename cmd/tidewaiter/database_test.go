@@ -54,17 +54,17 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 	}
 	before, _ := succeeds("journal", "verify")
 
-	out, errs := succeeds("state", "move", "--to", postgres)
-	if !strings.Contains(out, "3 entries of the journal, whose chain is whole") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
+	out, errs := succeeds("database", "copy", "--to", postgres)
+	if !strings.Contains(out, "3 entries in the journal, whose hash chain is intact") || !strings.Contains(errs, "journal_blocks: 3 of 3\n") {
 		t.Errorf("move says %s%s", out, errs)
 	}
 	written, err := os.ReadFile("tidewaiter.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved := "state: " + postgres + "\n"
+	moved := "database: " + postgres + "\n"
 	for line := range strings.Lines(string(written)) {
-		if !strings.HasPrefix(line, "state:") {
+		if !strings.HasPrefix(line, "database:") {
 			moved += line
 		}
 	}
@@ -74,10 +74,10 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 	if after, _ := succeeds("journal", "verify"); after != before {
 		t.Errorf("the journal was %s and is %s", before, after)
 	}
-	if out, _ := succeeds("state", "backup", "all.db"); !strings.Contains(out, "the backup is in all.db: ") {
+	if out, _ := succeeds("database", "backup", "all.db"); !strings.Contains(out, "the backup is in all.db: ") {
 		t.Errorf("backup says %s", out)
 	}
-	if out, _ := succeeds("state", "move", "--to", "sqlite:back.db", "--output", "json"); !strings.Contains(out, `"entries": 3`) {
+	if out, _ := succeeds("database", "copy", "--to", "sqlite:back.db", "--output", "json"); !strings.Contains(out, `"entries": 3`) {
 		t.Errorf("moving back says %s", out)
 	}
 
@@ -86,14 +86,14 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		says string
 		args []string
 	}{
-		{1, "all.db: there is a file already", []string{"state", "backup", "all.db"}},
-		{1, "it is not empty", []string{"state", "restore", "all.db"}},
-		{1, "no such file", []string{"state", "restore", "none.db"}},
-		{1, "unknown scheme", []string{"state", "move", "--to", "mysql://x"}},
-		{2, "--to is missing", []string{"state", "move"}},
-		{2, "--to has a password in it", []string{"state", "move", "--to", "postgres://u:p@localhost/x"}},
-		{2, "--to has a password in it", []string{"state", "move", "--to", "postgres://u@localhost/x?password=p"}},
-		{2, "FILE is missing", []string{"state", "backup"}},
+		{1, "all.db: there is a file already", []string{"database", "backup", "all.db"}},
+		{1, "it is not empty", []string{"database", "restore", "all.db"}},
+		{1, "no such file", []string{"database", "restore", "none.db"}},
+		{1, "unknown scheme", []string{"database", "copy", "--to", "mysql://x"}},
+		{2, "--to is missing", []string{"database", "copy"}},
+		{2, "--to contains a password", []string{"database", "copy", "--to", "postgres://u:p@localhost/x"}},
+		{2, "--to contains a password", []string{"database", "copy", "--to", "postgres://u@localhost/x?password=p"}},
+		{2, "FILE is missing", []string{"database", "backup"}},
 	} {
 		if exit, _, errs := command(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
 			t.Errorf("tidewaiter %s: exit %d, %s", strings.Join(tt.args, " "), exit, errs)
@@ -135,7 +135,7 @@ func TestABrokenJournalIsNotRestored(t *testing.T) {
 	if err := os.WriteFile("backup.db", changed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exit, out, errs := command(t, "state", "restore", "backup.db")
+	exit, out, errs := command(t, "database", "restore", "backup.db")
 	if exit != 1 || out != "" || !strings.Contains(errs, "it was changed after it was written") {
 		t.Errorf("exit %d, %s%s", exit, out, errs)
 	}

@@ -17,7 +17,7 @@ func TestStateOnPostgreSQL(t *testing.T) {
 	}
 	load := func(state string) (*Config, error) {
 		file := filepath.Join(dir, "tidewaiter.yaml")
-		text := "state: " + state + "\nsigning: { root: { folder: . } }\nregistries: [{ service: r }]\nidentity: [{ anyone: {} }]\n" +
+		text := "database: " + state + "\nsigning: { root: { folder: . } }\nregistries: [{ service: r }]\nidentity: [{ anyone: {} }]\n" +
 			"policy: { rules: [{ name: r, subjects: [anyone], repositories: [a], actions: [pull] }] }\n"
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -37,13 +37,13 @@ func TestStateOnPostgreSQL(t *testing.T) {
 			t.Errorf("%s: %v", tt.state, err)
 			continue
 		}
-		if tt.path == "" && c.State != tt.state {
-			t.Errorf("%s became %s", tt.state, c.State)
+		if tt.path == "" && c.Database != tt.state {
+			t.Errorf("%s became %s", tt.state, c.Database)
 		}
-		if _, query, _ := strings.Cut(c.State, "?"); tt.path != "" {
+		if _, query, _ := strings.Cut(c.Database, "?"); tt.path != "" {
 			options, err := url.ParseQuery(query)
 			if err != nil || options.Get(tt.path) != filepath.Join(dir, tt.want) {
-				t.Errorf("%s became %s: the file counts from the config's folder", tt.state, c.State)
+				t.Errorf("%s became %s: the file counts from the config's folder", tt.state, c.Database)
 			}
 		}
 		warned := ""
