@@ -227,10 +227,10 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		return right
 	}
 	if c.spellLeft {
-		left, _ = anySpelling(left)
+		left = canonical(frame, left)
 	}
 	if c.spellRight {
-		right, _ = anySpelling(right)
+		right = canonical(frame, right)
 	}
 	result := c.compare(c.call.ID(), left, right)
 	if same, ok := result.(types.Bool); ok && c.not {
@@ -241,6 +241,24 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	}
 	return result
 }
+
+// canonical returns an operand in the canonical spelling. Reading it counts, whatever it is compared with.
+func canonical(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
+	if costs := frame.CostTracker(); costs != nil {
+		costs.EvalBinary(frame, 0, reading{}, operand, operand, nil)
+	}
+	value, _ := anySpelling(operand)
+	return value
+}
+
+// reading counts as the comparison of a value with itself, which goes through all of it.
+type reading struct{}
+
+// Function is part of cost.Call.
+func (reading) Function() string { return operators.Equals }
+
+// OverloadID is part of cost.Call.
+func (reading) OverloadID() string { return "" }
 
 // strict replaces the comparisons in a plan whose operands could have different types, and those with names.
 func strict(a *ast.AST, names comparedNames) cel.ProgramOption {

@@ -106,6 +106,24 @@ func TestPartsOfNamesThatNoNameHas(t *testing.T) {
 	}
 }
 
+// Reading a name that a claim has takes time, and counts however short the group is that it is compared with.
+func TestReadingNamesCounts(t *testing.T) {
+	long := "CN=" + strings.Repeat("A", 8000) + ",DC=com"
+	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x"}, Claims: map[string]any{"name": long, "names": []any{long}}}}
+	for _, condition := range []string{
+		"groups.exists(g, g == claims.name)", "groups.exists(g, claims.name != g && false)", "groups.exists(g, g in claims.names)", "claims.name in groups",
+		"user == claims.name", "claims.names.exists(n, n == user)",
+	} {
+		c, err := when.NewCompiler().Compile(condition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if holds, _, err := when.Costs(c, r); err != nil || holds < 800 {
+			t.Errorf("%s takes %d steps, %v", condition, holds, err)
+		}
+	}
+}
+
 // The keys of a map are no spelling of a name but the one that is written.
 func TestNamesAreNotLookedForInMaps(t *testing.T) {
 	for condition, column := range map[string]int{
