@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry: alice and bob
-// are developers by a group there, and dora is none. People and groups are searched below two bases each, and groups by another
-// attribute of the person, too.
+// TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry:
+// alice and bob are developers by a group there, and dora is none. People and groups are searched
+// below two bases each, and groups by another attribute of the person, too.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),

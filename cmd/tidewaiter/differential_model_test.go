@@ -322,7 +322,8 @@ func drawClaims(t *rapid.T) map[string]any {
 	return claims
 }
 
-// drawAttributes draws claims of somebody in a directory, where all are text, and the lines of the entry that they are of.
+// drawAttributes draws claims of somebody in a directory, where all are text, and the lines of the
+// entry that they are of.
 func drawAttributes(t *rapid.T) (claims map[string]any, lines []string) {
 	claims = map[string]any{}
 	for _, name := range claimNames {

@@ -244,8 +244,8 @@ func (o *one) inCorp(t *rapid.T) *caller {
 	return c
 }
 
-// inStaff is somebody of the directory whose name is that of the entry, and whose groups are searched by another attribute, below
-// two bases.
+// inStaff is somebody of the directory whose name is that of the entry, and whose groups are
+// searched by another attribute, below two bases.
 func (o *one) inStaff(t *rapid.T) *caller {
 	login := fmt.Sprint("staff-", o.n.Add(1))
 	own := directoryName{{"cn", login}, {"ou", "people"}, {"dc", "staff"}}

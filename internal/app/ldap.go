@@ -43,8 +43,9 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 	return nil, placed
 }
 
-// CheckDirectories asks each directory after how many wrong passwords it locks an account, and warns where it may be
-// sent as many (ldap.attempts). What a directory does not say is not known, and never taken for good.
+// CheckDirectories asks each directory after how many wrong passwords it locks an account, and
+// warns where it may be sent as many (ldap.attempts). What a directory does not say is not known,
+// and never taken for good.
 func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.Problems) {
 	for _, s := range cfg.Identity {
 		if s.LDAP == nil {

@@ -210,8 +210,8 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 	}
 }
 
-// A directory that locks an account after as many wrong passwords as it may be sent would be made to lock it by anybody. What it
-// does not say is not known.
+// A directory that locks an account after as many wrong passwords as it may be sent would be made
+// to lock it by anybody. What it does not say is not known.
 func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
 	o := ldaptest.New(t)
 	fake := ldaptest.NewFake(t)

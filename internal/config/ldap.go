@@ -164,7 +164,8 @@ func ldapGroupKeys() []key[LDAPGroups] {
 	}
 }
 
-// baseDNs is one base, or a list of them. In a list in brackets, a DN without quotes would be as many bases as it has parts.
+// baseDNs is one base, or a list of them. In a list in brackets, a DN without quotes would be as
+// many bases as it has parts.
 func baseDNs() shape[[]string] {
 	s := oneOrMore(baseDN())
 	read := s.read
@@ -186,12 +187,14 @@ func baseDNs() shape[[]string] {
 	return s
 }
 
-// touch reports whether two items of a list are written without quotes, and with nothing but a comma between them.
+// touch reports whether two items of a list are written without quotes, and with nothing but a
+// comma between them.
 func touch(a, b *yaml.Node) bool {
 	return a.Style == 0 && b.Style == 0 && a.Line == b.Line && a.Column+utf8.RuneCountInString(a.Value)+1 == b.Column
 }
 
-// baseDN is a DN. The empty one is written in quotes, so that nobody has it by leaving something out.
+// baseDN is a DN. The empty one is written in quotes, so that nobody has it by leaving something
+// out.
 func baseDN() shape[string] {
 	text := line()
 	return shape[string]{kind: text.kind, read: func(d *decoder, n *yaml.Node) (string, bool) {

@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// CanonicalPart returns a text that is surely a part of a name, such as "CN=Ops" or "Team,OU=Groups,", as the canonical form has
-// it; false for any other text. It may begin and end within a value: whoever looks for a part cuts anywhere.
+// CanonicalPart returns a text that is surely a part of a name, such as "CN=Ops" or
+// "Team,OU=Groups,", as the canonical form has it; false for any other text. It may begin and end
+// within a value: whoever looks for a part cuts anywhere.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text
 	if end := unescaped(text, ",;+="); end >= 0 && text[end] != '=' {
@@ -57,7 +58,8 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 
 const typeBytes = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// canonicalPiece returns a value, which may go on where it is the last; false for a spelling that is seldom, and for none.
+// canonicalPiece returns a value, which may go on where it is the last; false for a spelling that
+// is seldom, and for none.
 func canonicalPiece(text string, fold, last bool) (string, bool) {
 	plain := strings.TrimRight(text, " ")
 	space := ""
@@ -89,7 +91,8 @@ func canonicalPiece(text string, fold, last bool) (string, bool) {
 	return escape(foldValue(value.String())) + space, utf8.ValidString(value.String())
 }
 
-// unescaped returns the place of the first of some signs that has no backslash before it; -1 if there is none.
+// unescaped returns the place of the first of some signs that has no backslash before it; -1 if
+// there is none.
 func unescaped(text, signs string) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\\' {

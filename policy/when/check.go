@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
-// comparedNames are the comparisons with names, by id: whether the left and the right operand may be in another spelling than
-// the canonical one; nil: there are none.
+// comparedNames are the comparisons with names, by id: whether the left and the right operand may
+// be in another spelling than the canonical one; nil: there are none.
 type comparedNames map[int64][2]bool
 
 // checker finds what CEL takes and a rule must not have.
@@ -32,7 +32,8 @@ type checker struct {
 	names  comparedNames
 }
 
-// check looks at a condition whose syntax and types are right, and returns the comparisons with names in it.
+// check looks at a condition whose syntax and types are right, and returns the comparisons with
+// names in it.
 func (l *language) check(text string, checked *cel.Ast) (comparedNames, Errors) {
 	c := checker{language: l, text: text, ast: checked.NativeRep()}
 	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) {
@@ -110,9 +111,10 @@ func (c *checker) call(call ast.CallExpr) {
 	}
 }
 
-// spelled finds texts that are looked for in groups, and that no group has: parts of distinguished names in another spelling
-// than the canonical one, which groups have in conditions. A deny with one would be skipped in silence. ==, != and in take any
-// spelling (see comparison), but for the keys of a map.
+// spelled finds texts that are looked for in groups, and that no group has: parts of distinguished
+// names in another spelling than the canonical one, which groups have in conditions. A deny with
+// one would be skipped in silence. ==, != and in take any spelling (see comparison), but for the
+// keys of a map.
 func (c *checker) spelled(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)
@@ -250,8 +252,8 @@ func (c *checker) isGroup(e ast.Expr) bool {
 	return false
 }
 
-// comparison notes whether ==, != or in compares names. Distinguished names are equal there however they are spelled, as in the
-// subjects of rules.
+// comparison notes whether ==, != or in compares names. Distinguished names are equal there
+// however they are spelled, as in the subjects of rules.
 func (c *checker) comparison(e ast.Expr) {
 	call := e.AsCall()
 	switch call.FunctionName() {

@@ -242,7 +242,8 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return result
 }
 
-// canonical returns an operand in the canonical spelling. Reading it counts, whatever it is compared with.
+// canonical returns an operand in the canonical spelling. Reading it counts, whatever it is
+// compared with.
 func canonical(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
 		costs.EvalBinary(frame, 0, reading{}, operand, operand, nil)
@@ -260,7 +261,8 @@ func (reading) Function() string { return operators.Equals }
 // OverloadID is part of cost.Call.
 func (reading) OverloadID() string { return "" }
 
-// strict replaces the comparisons in a plan whose operands could have different types, and those with names.
+// strict replaces the comparisons in a plan whose operands could have different types, and those
+// with names.
 func strict(a *ast.AST, names comparedNames) cel.ProgramOption {
 	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
@@ -289,8 +291,8 @@ func strict(a *ast.AST, names comparedNames) cel.ProgramOption {
 	})
 }
 
-// spelled brings an operand that may be in another spelling into the canonical one, if it is constant: once, and not for each
-// request. later is true of any other operand.
+// spelled brings an operand that may be in another spelling into the canonical one, if it is
+// constant: once, and not for each request. later is true of any other operand.
 func spelled(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {

@@ -25,7 +25,8 @@ type condition struct {
 	traced  func() (cel.Program, error) // keeps the values of the parts, for Explain
 }
 
-// program makes a checked text ready to be evaluated. names are the comparisons with names in it. The error is Errors.
+// program makes a checked text ready to be evaluated. names are the comparisons with names in it.
+// The error is Errors.
 func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
 	estimate, err := l.env.EstimateCost(checked, usual{})
 	if err != nil {

@@ -66,7 +66,8 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 	}
 }
 
-// A part of a distinguished name in another spelling than that of names is found in none: a deny with it would be skipped.
+// A part of a distinguished name in another spelling than that of names is found in none: a deny
+// with it would be skipped.
 func TestPartsOfNamesThatNoNameHas(t *testing.T) {
 	for _, tt := range []struct {
 		condition, suggestion string // "": there is no mistake
@@ -106,7 +107,8 @@ func TestPartsOfNamesThatNoNameHas(t *testing.T) {
 	}
 }
 
-// Reading a name that a claim has takes time, and counts however short the group is that it is compared with.
+// Reading a name that a claim has takes time, and counts however short the group is that it is
+// compared with.
 func TestReadingNamesCounts(t *testing.T) {
 	long := "CN=" + strings.Repeat("A", 8000) + ",DC=com"
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"x"}, Claims: map[string]any{"name": long, "names": []any{long}}}}
@@ -138,7 +140,8 @@ func TestNamesAreNotLookedForInMaps(t *testing.T) {
 	}
 }
 
-// A user whose name is a distinguished name is one to the subject of a rule and to a condition, however it is spelled.
+// A user whose name is a distinguished name is one to the subject of a rule and to a condition,
+// however it is spelled.
 func TestUsersWithDistinguishedNames(t *testing.T) {
 	for name, is := range map[string]bool{
 		"CN=Ann,OU=People,DC=com": true, "cn=ann, ou=people, dc=com": true, `2.5.4.3=\41nn,ou=people,dc=com`: true,

@@ -106,8 +106,8 @@ func (r *request) groups() []string {
 // groupList is the list of somebody's groups, which have the canonical spelling.
 type groupList struct{ traits.Lister }
 
-// anySpelling returns a value as it is compared with names, and whether it was another one: distinguished names in their
-// canonical spelling, as in the subjects of rules, also in a list.
+// anySpelling returns a value as it is compared with names, and whether it was another one:
+// distinguished names in their canonical spelling, as in the subjects of rules, also in a list.
 func anySpelling(value ref.Val) (_ ref.Val, changed bool) {
 	switch value := value.(type) {
 	case types.String:

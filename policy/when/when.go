@@ -37,9 +37,10 @@
 //
 // # Distinguished names
 //
-// == != and in compare user and groups as the subjects of rules are compared: a distinguished name is equal to each of its
-// spellings, "CN=Ops, DC=com" in groups. A part of one that is looked for in groups (startsWith, endsWith, contains, matches) must
-// be in their one spelling, cn=ops,ou=groups,dc=example,dc=com: Compile refuses any other.
+// == != and in compare user and groups as the subjects of rules are compared: a distinguished name
+// is equal to each of its spellings, "CN=Ops, DC=com" in groups. A part of one that is looked for
+// in groups (startsWith, endsWith, contains, matches) must be in their one spelling,
+// cn=ops,ou=groups,dc=example,dc=com: Compile refuses any other.
 //
 // # Types
 //

@@ -53,7 +53,8 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// Who lacks the attribute could be in groups that are not found: the service account may not see it.
+// Who lacks the attribute could be in groups that are not found: the service account may not see
+// it.
 func TestSomebodyWithoutTheAttributeOfGroupsIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string

@@ -15,16 +15,16 @@ import (
 // wholeDirectory is the base that stands for all that a directory has.
 const wholeDirectory = ""
 
-// contextsFor is how long the naming contexts of a server are remembered. They hardly ever change, and each search
-// would else be two.
+// contextsFor is how long the naming contexts of a server are remembered. They hardly ever change,
+// and each search would else be two.
 const contextsFor = time.Minute
 
 // errNoContexts means that a server does not say what it has.
 var errNoContexts = errors.New("the directory names no naming contexts in its root DSE, so that the empty base finds nothing: write the bases")
 
-// places returns the DNs below which a search with some bases looks. For the empty base these are the naming contexts of
-// the server: most directories find nothing from the empty DN, and some find a part. A global catalog of Active
-// Directory finds the whole forest from there.
+// places returns the DNs below which a search with some bases looks. For the empty base these are
+// the naming contexts of the server: most directories find nothing from the empty DN, and some
+// find a part. A global catalog of Active Directory finds the whole forest from there.
 func (c *conn) places(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil

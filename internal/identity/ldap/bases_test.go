@@ -93,7 +93,8 @@ func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
 	}
 }
 
-// The empty base is all naming contexts, but for those of Active Directory that have nobody, or the forest at a global catalog.
+// The empty base is all naming contexts, but for those of Active Directory that have nobody, or
+// the forest at a global catalog.
 func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 	ann := entry("CN=Ann,DC=child,DC=corp", "sAMAccountName: ann")
 	names := func(contexts ...string) *client.Entry {

@@ -91,7 +91,8 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 			t.Errorf("%+v: %s", groups, diff)
 		}
 	}
-	// One that is visible only in part is in none of the parts of the search, and comes behind the first 500.
+	// One that is visible only in part is in none of the parts of the search, and comes behind the
+	// first 500.
 	o.group(t, "half-shown", "uid=joiner,ou=people,dc=example,dc=com")
 	for _, name := range []string{"", "dn"} {
 		options := o.options()

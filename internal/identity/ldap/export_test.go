@@ -72,7 +72,8 @@ func SecretAttributes() []string {
 	return list
 }
 
-// AsGlobalCatalog lets the servers of a directory be global catalogs, as the ports 3268 and 3269 do.
+// AsGlobalCatalog lets the servers of a directory be global catalogs, as the ports 3268 and 3269
+// do.
 func AsGlobalCatalog(d *Directory) {
 	for _, s := range d.servers {
 		s.catalog = true

@@ -79,8 +79,9 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 	return d.searchGroups(c, filter)
 }
 
-// ofMember returns the filter for somebody's groups. Where an attribute has several values, it asks for the groups of each. Somebody
-// without the attribute is refused: the service account may not see it, and groups would be missing.
+// ofMember returns the filter for somebody's groups. Where an attribute has several values, it
+// asks for the groups of each. Somebody without the attribute is refused: the service account may
+// not see it, and groups would be missing.
 func (g *Groups) ofMember(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
@@ -165,7 +166,8 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// The others are for people: a group called bob must not be in the groups of bob. No person's name is a DN.
+			// The others are for people: a group called bob must not be in the groups of bob. No
+			// person's name is a DN.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -285,7 +287,8 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 			return found{}, stops
 		}
 	}
-	// An entry whose entryUUID nobody here may see is in no part, and may be none of the first. It is found by its name.
+	// An entry whose entryUUID nobody here may see is in no part, and may be none of the first. It
+	// is found by its name.
 	var others strings.Builder
 	for _, e := range all.entries {
 		name, err := d.o.Groups.nameOf(e)
@@ -339,8 +342,8 @@ func hasNobody(at dn.DN) bool {
 	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
-// named returns the groups that an entry names, those below a base if there are any. A name that is
-// part of the DN needs no search.
+// named returns the groups that an entry names, those below a base if there are any. A name that
+// is part of the DN needs no search.
 func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
 	dns, err := memberOf(e)

@@ -11,7 +11,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Lockout is after how many wrong passwords a directory locks an account, as one of its policies says.
+// Lockout is after how many wrong passwords a directory locks an account, as one of its policies
+// says.
 type Lockout struct {
 	Policy string        // its DN
 	After  int           // 0: it locks nobody
@@ -21,8 +22,8 @@ type Lockout struct {
 // Forever is how long wrong passwords count that only the right one ends.
 const Forever = time.Duration(math.MaxInt64)
 
-// lockoutPolicies are the entries in which directories keep that. What is not shown is not known: it may not be set, or the
-// service account may not see it.
+// lockoutPolicies are the entries in which directories keep that. What is not shown is not known:
+// it may not be set, or the service account may not see it.
 var lockoutPolicies = []struct {
 	class, after, enabled, within string
 	unit                          time.Duration // of within
@@ -35,8 +36,9 @@ var lockoutPolicies = []struct {
 	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false}, // 389
 }
 
-// Lockouts returns what the policies of the directory say of locked accounts, as far as the service account sees them. Which of
-// them is whose is not looked at. None means that nothing is known.
+// Lockouts returns what the policies of the directory say of locked accounts, as far as the
+// service account sees them. Which of them is whose is not looked at. None means that nothing is
+// known.
 func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	var classes strings.Builder
 	attributes := []string{"objectClass"}
@@ -77,7 +79,8 @@ func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	return list, err
 }
 
-// lockout reads a policy; false if it does not say after how many wrong passwords an account is locked.
+// lockout reads a policy; false if it does not say after how many wrong passwords an account is
+// locked.
 func lockout(e *ldap.Entry) (Lockout, bool) {
 	classes := e.GetEqualFoldAttributeValues("objectClass")
 	for _, p := range lockoutPolicies {

@@ -119,14 +119,16 @@ func (d *Directory) isHim(c *conn, u *user) error {
 	return identity.Rejected(why)
 }
 
-// What Active Directory answers who is bound with: the domain, a backslash and loginAttribute. principalAttribute is both.
+// What Active Directory answers who is bound with: the domain, a backslash and loginAttribute.
+// principalAttribute is both.
 const (
 	loginAttribute     = "sAMAccountName"
 	principalAttribute = "msDS-PrincipalName"
 )
 
-// isLogin reports whether a login, as CORP\ann, is an entry's. The domain counts: in another one of the forest somebody else
-// may be called ann. It is not known where neither the entry nor the settings tell the domain.
+// isLogin reports whether a login, as CORP\ann, is an entry's. The domain counts: in another one
+// of the forest somebody else may be called ann. It is not known where neither the entry nor the
+// settings tell the domain.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -139,8 +141,8 @@ func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	return strings.EqualFold(login, domain+`\`+name), true
 }
 
-// bindDomain is the domain of a template like CORP\{name}; "" if it has none, or has its long name, which the directory does
-// not call it by.
+// bindDomain is the domain of a template like CORP\{name}; "" if it has none, or has its long
+// name, which the directory does not call it by.
 func (u *User) bindDomain() string {
 	domain, _, ok := strings.Cut(u.Bind, `\`)
 	if !ok || strings.Contains(domain, ".") {

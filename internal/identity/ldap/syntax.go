@@ -14,7 +14,8 @@ var (
 	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
 )
 
-// filter checks a filter with placeholders, of which one at least must be there. wanted names them.
+// filter checks a filter with placeholders, of which one at least must be there. wanted names
+// them.
 func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp) {
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {

@@ -75,8 +75,9 @@ type match struct {
 	entry *ldap.Entry
 }
 
-// people returns the entries that have a name, each once. All bases are searched, also after one has an entry: else who is
-// found would depend on their order, and who adds an entry below another base could become somebody else.
+// people returns the entries that have a name, each once. All bases are searched, also after one
+// has an entry: else who is found would depend on their order, and who adds an entry below another
+// base could become somebody else.
 func (d *Directory) people(c *conn, name string) ([]match, error) {
 	o := &d.o.User
 	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}

@@ -10,9 +10,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Fake is a directory that answers as it is told: for what OpenLDAP does not have, such as Active Directory's rule
-// LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. The fields are set before it is asked; what changes
-// later is set by the methods.
+// Fake is a directory that answers as it is told: for what OpenLDAP does not have, such as Active
+// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. The fields are
+// set before it is asked; what changes later is set by the methods.
 type Fake struct {
 	Address   string                   // host:port
 	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
@@ -177,7 +177,8 @@ func (f *Fake) search(request *ber.Packet) (answers []*ber.Packet) {
 	return append(answers, reference, result(ldap.ApplicationSearchResultDone, f.Results[what]))
 }
 
-// graceLogins are the controls of an answer to a bind with an expired password (draft-behera-ldap-password-policy).
+// graceLogins are the controls of an answer to a bind with an expired password
+// (draft-behera-ldap-password-policy).
 func graceLogins(left int64) *ber.Packet {
 	warning := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
 	warning.AppendChild(ber.NewInteger(ber.ClassContext, ber.TypePrimitive, 1, left, ""))
