@@ -23,7 +23,8 @@ const (
 
 // Event is one thing that happened in a registry. Fields that a registry left out are empty.
 type Event struct {
-	ID             string       `json:"id"` // unique within a registry; the key for leaving out repeats
+	// Unique within a registry; the key for leaving out repeats.
+	ID             string       `json:"id"`
 	Time           time.Time    `json:"time"`
 	Action         string       `json:"action"`
 	Repository     string       `json:"repository"`
@@ -34,10 +35,12 @@ type Event struct {
 	Tag            string       `json:"tag,omitempty"`    // only if addressed by tag
 	URL            string       `json:"url,omitempty"`
 	References     []Descriptor `json:"references,omitempty"`
-	Omitted        int          `json:"omitted_references,omitempty"` // references beyond MaxReferences
-	Actor          string       `json:"actor,omitempty"`              // the subject of the token; empty when anonymous
-	Request        Request      `json:"request,omitzero"`
-	Source         Source       `json:"source,omitzero"`
+	// References beyond MaxReferences.
+	Omitted int `json:"omitted_references,omitempty"`
+	// The subject of the token; empty when anonymous.
+	Actor   string  `json:"actor,omitempty"`
+	Request Request `json:"request,omitzero"`
+	Source  Source  `json:"source,omitzero"`
 }
 
 // Descriptor is what a manifest refers to.
@@ -65,7 +68,7 @@ type Source struct {
 
 // Bad is an element of an envelope that is no event. It never hides the others.
 type Bad struct {
-	Index int    // in the envelope, from 0
-	Why   string // a sentence
-	Text  []byte // the element as it came, at most 4 KiB of it
+	Index int    `json:"index"` // in the envelope, from 0
+	Why   string `json:"why"`   // a sentence
+	Text  []byte `json:"text"`  // the element as it came, at most 4 KiB of it
 }

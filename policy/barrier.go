@@ -73,7 +73,8 @@ func (g *Grantee) surely(s subject) bool {
 	return false
 }
 
-// crowd is all that is to be known of some grantees to say whether somebody else may be among them.
+// crowd is all that is to be known of some grantees to say whether somebody else may be among
+// them.
 type crowd struct {
 	anonymous, signedIn bool // somebody who is not known by name may be
 	named               map[subject]bool

@@ -11,8 +11,8 @@ import (
 )
 
 // What a rule may say is checked here. A rule that says less than its author meant, because of a
-// slip, is dangerous if it denies and puzzling if it allows: so what can never match is a mistake, and
-// what is empty never means everything.
+// slip, is dangerous if it denies and puzzling if it allows: so what can never match is a mistake,
+// and what is empty never means everything.
 
 // maxRuleName bounds the name of a rule, in bytes: it is shown in answers and logs.
 const maxRuleName = 200
@@ -50,15 +50,15 @@ func (c *compiler) checkName(i int) {
 	}
 	if first := c.names.take(c.policy.rules, i); first != i {
 		where := fmt.Sprintf("rule %d", first+1)
-		if origin := c.policy.rules[first].Origin; origin != (Origin{}) {
+		if origin := c.policy.rules[first].Origin; origin.File != "" {
 			where = "the rule at " + origin.String()
 		}
 		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
 	}
 }
 
-// names is the set of the names of rules that were seen: 1 + the place of each in the source, in a table
-// of a power of two, at least half of which is free.
+// names is the set of the names of rules that were seen: 1 + the place of each in the source, in a
+// table of a power of two, at least half of which is free.
 type names []int32
 
 func newNames(rules int) names {

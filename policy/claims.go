@@ -14,9 +14,9 @@ const maxDigits = 64
 // maxClaimDepth bounds how deep lists and objects of a claim may stand within each other.
 const maxClaimDepth = 16
 
-// CanonicalClaims returns the claims with each value in its canonical form (see CanonicalClaim). A claim that is null
-// is one that is not there. What has no such form is named: it must not be left out, or a deny that speaks of it would
-// be skipped.
+// CanonicalClaims returns the claims with each value in its canonical form (see CanonicalClaim). A
+// claim that is null is one that is not there. What has no such form is named: it must not be left
+// out, or a deny that speaks of it would be skipped.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	if len(from) == 0 {
 		return nil, ""
@@ -37,15 +37,16 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claims, ""
 }
 
-// CanonicalClaim returns the value of a claim in the one form that equal values share, however they were decoded:
+// CanonicalClaim returns the value of a claim in the one form that equal values share, however
+// they were decoded:
 //
 //	text, true or false, null    string, bool, nil
 //	a number                     json.Number with its canonical text (see CanonicalNumber)
 //	a list                       []any
 //	an object                    map[string]any
 //
-// The type of a value is kept: a rule can tell 1 from "1" and true from "true". It is false for what JSON has no
-// form for.
+// The type of a value is kept: a rule can tell 1 from "1" and true from "true". It is false for
+// what JSON has no form for.
 func CanonicalClaim(value any) (any, bool) { return canonical(value, maxClaimDepth) }
 
 func canonical(value any, depth int) (any, bool) {
@@ -97,9 +98,10 @@ func canonical(value any, depth int) (any, bool) {
 
 func number(n json.Number, ok bool) (any, bool) { return n, ok }
 
-// CanonicalNumber returns the canonical text of a number in JSON, so that equal numbers have equal texts: 3 of 3.0
-// and of 30e-1. Whole numbers of up to 64 digits are exact. All others are what the nearest 64-bit floating-point number
-// is, as in JavaScript: 0.5, 1e-7. It is false for what is no number, or outside their range.
+// CanonicalNumber returns the canonical text of a number in JSON, so that equal numbers have equal
+// texts: 3 of 3.0 and of 30e-1. Whole numbers of up to 64 digits are exact. All others are what
+// the nearest 64-bit floating-point number is, as in JavaScript: 0.5, 1e-7. It is false for what
+// is no number, or outside their range.
 func CanonicalNumber(text string) (json.Number, bool) {
 	digits, exponent, negative, ok := readNumber(text)
 	if !ok {
@@ -137,8 +139,8 @@ func wholeNumber(digits string, exponent int, negative bool) (json.Number, bool)
 	return json.Number(sign + digits + strings.Repeat("0", exponent)), true
 }
 
-// readNumber takes the text of a number in JSON apart: it is digits times ten to the exponent. The digits neither begin
-// nor end with a zero; zero has none.
+// readNumber takes the text of a number in JSON apart: it is digits times ten to the exponent. The
+// digits neither begin nor end with a zero; zero has none.
 func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	text, negative = strings.CutPrefix(text, "-")
 	mantissa, power := text, ""
@@ -162,8 +164,9 @@ func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	return trimmed, exponent, negative, true
 }
 
-// claim yields the texts that ${claims.NAME} stands for: the claim's text, the canonical JSON text of a number, true or
-// false; of a list, those of its items. All else in a claim is no part of a path, and so matches nothing.
+// claim yields the texts that ${claims.NAME} stands for: the claim's text, the canonical JSON text
+// of a number, true or false; of a list, those of its items. All else in a claim is no part of a
+// path, and so matches nothing.
 func (who *Principal) claim(name string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		if who.Kind == Anonymous {
@@ -190,8 +193,8 @@ func (who *Principal) claim(name string) func(func(string) bool) {
 	}
 }
 
-// ClaimText returns the text that a value of a claim stands for where a text is wanted: its own, or the canonical JSON of
-// a number, true or false. Null, lists and objects stand for none.
+// ClaimText returns the text that a value of a claim stands for where a text is wanted: its own,
+// or the canonical JSON of a number, true or false. Null, lists and objects stand for none.
 func ClaimText(value any) (string, bool) { return claimText(value) }
 
 func claimText(value any) (string, bool) {
@@ -212,7 +215,8 @@ func claimText(value any) (string, bool) {
 	return string(n), ok
 }
 
-// isCanonical reports whether the text is a whole number in the one way to write it. Of others it is not known.
+// isCanonical reports whether the text is a whole number in the one way to write it. Of others it
+// is not known.
 func isCanonical(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || len(digits) > maxDigits || digits[0] == '0' && text != "0" {

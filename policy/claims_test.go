@@ -147,4 +147,15 @@ func TestWhatRegistryIsMeantIsNotKnown(t *testing.T) {
 			t.Errorf("%q, %s: what-can says %s, want %s", tt.registry, tt.name, got, tt.granted)
 		}
 	}
+	asked := scope.Scope{Type: "repository", Name: "prod/a", Actions: scope.Pull}
+	const want = `anonymous asks a registry that is not known
+and is anyone and anonymous
+
+repository:prod/a:pull
+  pull: denied by "closed"
+    it denies at some registries, and the request does not say which one it is for
+`
+	if diff := cmp.Diff(want, p.Explain(&policy.Request{Scopes: []scope.Scope{asked}}).String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Policy is a compiled Source. It never changes, and may be used from any goroutine. The zero Policy
-// grants nothing.
+// Policy is a compiled [Source]. It never changes, and may be used from any goroutine. The zero
+// Policy grants nothing, and so does a nil one.
 type Policy struct {
 	id       string
 	rules    []Rule
@@ -33,8 +34,8 @@ type rule struct {
 	subjects []subject
 }
 
-// Compile checks a source and builds the index over its rules. The error is Problems, with all that
-// is wrong. The policy keeps the slices in the rules, which must not be changed any more.
+// Compile checks a source and builds the index over its rules. The error is Problems, with all
+// that is wrong. The policy keeps the slices in the rules, which must not be changed any more.
 func Compile(source Source) (*Policy, error) {
 	rules := slices.Clone(source.Rules)
 	c := compiler{
@@ -66,16 +67,22 @@ func Compile(source Source) (*Policy, error) {
 
 // ID names what the policy says: the same roles and rules, in the same order, have the same ID
 // wherever they were written. It is 16 hexadecimal digits of a SHA-256.
-func (p *Policy) ID() string { return p.id }
+func (p *Policy) ID() string { return orZero(p).id }
 
 // Len returns the number of rules that somebody wrote: those that are built in are not counted.
-func (p *Policy) Len() int { return p.written }
+func (p *Policy) Len() int { return orZero(p).written }
 
 // Rules returns the rules as they were given to Compile.
-func (p *Policy) Rules() []Rule { return slices.Clone(p.rules) }
+func (p *Policy) Rules() []Rule { return slices.Clone(orZero(p).rules) }
 
-// RuleActions returns the actions of the i-th rule: of its role and its own, as far as its type has them.
-func (p *Policy) RuleActions(i int) scope.Actions { return p.compiled[i].actions }
+// RuleActions returns the actions of the i-th rule: of its role and its own, as far as its type
+// has them. If there is no such rule, it returns 0.
+func (p *Policy) RuleActions(i int) scope.Actions {
+	if p == nil || i < 0 || i >= len(p.compiled) {
+		return 0
+	}
+	return p.compiled[i].actions
+}
 
 // compiler turns rules into the tree, and collects what is wrong with them.
 type compiler struct {
@@ -109,6 +116,9 @@ func (c *compiler) rule(i int) {
 	kind := c.checkType(i)
 	r.actions = c.actions(i, kind)
 	r.subjects = c.parseSubjects(i)
+	if isNil(source.When) {
+		c.problem(i, "when", -1, flaw{text: "the condition is a nil pointer; leave it out, if there is none"})
+	}
 	if source.Lifetime < 0 {
 		c.problem(i, "lifetime", -1, flaw{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
 	}
@@ -146,6 +156,20 @@ func (c *compiler) rule(i int) {
 			}
 			c.planter.plant(c.root(types, kind), parsed, r)
 		}
+	}
+}
+
+// isNil reports whether a condition is there and is a nil pointer, or another nil: Holds would
+// panic.
+func isNil(c Condition) bool {
+	if c == nil {
+		return false
+	}
+	switch v := reflect.ValueOf(c); v.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
 	}
 }
 
@@ -199,7 +223,8 @@ func (p Problems) Error() string {
 	return text.String()
 }
 
-// String returns the problem as a person reads it: `rule 3: subjects[0]: "usr:ann" is no subject … (did you mean "user:ann"?)`.
+// String returns the problem as a person reads it: `rule 3: subjects[0]: "usr:ann" is no subject …
+// (did you mean "user:ann"?)`.
 func (p Problem) String() string {
 	text := p.Text
 	if p.Suggestion != "" {

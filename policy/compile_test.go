@@ -107,6 +107,9 @@ func TestPatternsWithoutMistakes(t *testing.T) {
 	}
 }
 
+// pointed is a condition of which a program may pass a nil pointer by mistake.
+type pointed struct{ fixed }
+
 func TestMistakesInRules(t *testing.T) {
 	for _, tt := range []struct {
 		change func(*policy.Rule)
@@ -116,6 +119,8 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Name = "first" }, policy.Problem{Field: "name", Item: -1, Text: "is taken by the rule at policy.yaml:7"}},
 		{func(r *policy.Rule) { r.Name = "a\nb" }, policy.Problem{Field: "name", Item: -1, Text: "cannot be seen"}},
 		{func(r *policy.Rule) { r.Name = strings.Repeat("a", 201) }, policy.Problem{Field: "name", Item: -1, Text: "the limit is 200"}},
+
+		{func(r *policy.Rule) { r.When = (*pointed)(nil) }, policy.Problem{Field: "when", Item: -1, Text: "is a nil pointer"}},
 
 		{func(r *policy.Rule) { r.Subjects = nil }, policy.Problem{Field: "subjects", Item: -1, Text: "has no subjects"}},
 		{func(r *policy.Rule) { r.Subjects = []string{""} }, policy.Problem{Field: "subjects", Text: "is empty"}},

@@ -14,8 +14,8 @@ type deniers struct {
 	left     int    // comparisons; past them nothing is said to be barred, and everything to take something out
 }
 
-// take returns what is left of a right's actions when those are taken away that a rule without a condition
-// denies wherever the right goes; and such a rule.
+// take returns what is left of a right's actions when those are taken away that a rule without a
+// condition denies wherever the right goes; and such a rule.
 func (ds *deniers) take(from *Right) (left scope.Actions, by *Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -57,8 +57,8 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, elsewhere)
 }
 
-// contains reports whether each name that the other right is about is one of this one's. It may miss it where
-// several patterns are it together; it never says it where it is not so.
+// contains reports whether each name that the other right is about is one of this one's. It may
+// miss it where several patterns are it together; it never says it where it is not so.
 func (a *Right) contains(other *Right) bool {
 	var room, otherRoom [maxParts]part
 	for _, text := range other.Names {
@@ -77,8 +77,8 @@ func (a *Right) contains(other *Right) bool {
 	return true
 }
 
-// meets reports whether there may be a name, a registry and an action that both rights are about. It says so in
-// doubt.
+// meets reports whether there may be a name, a registry and an action that both rights are about.
+// It says so in doubt.
 func (a *Right) meets(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false
@@ -100,8 +100,8 @@ func (a *Right) meets(other *Right) bool {
 	return false
 }
 
-// contains reports whether each name that inner matches is matched by p too. What it cannot see at the parts one
-// by one, it denies.
+// contains reports whether each name that inner matches is matched by p too. What it cannot see at
+// the parts one by one, it denies.
 func (p pattern) contains(inner pattern) bool {
 	var now [maxParts + 1]bool // now[j]: the parts of p so far match whatever the first j of inner do
 	now[0] = true

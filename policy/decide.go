@@ -8,15 +8,14 @@ import (
 )
 
 // Decide judges a request. It reads nothing but the policy and the request, and allocates the
-// results and their causes, nothing else, unless the principal has more than some 40 groups and is not
-// Indexed. A request without a principal is one of somebody anonymous.
+// results and their causes, nothing else, unless the principal has more than some 40 groups and is
+// not Indexed. A request without a principal is one of somebody anonymous. No request, and no
+// policy, grant nothing.
 //
 // Where several rules decide an action alike, the first of them in the source is named.
 func (p *Policy) Decide(r *Request) Decision {
-	j := judge{policy: p, request: r, who: r.Principal}
-	if j.who == nil {
-		j.who = &Principal{}
-	}
+	p, r = orZero(p), orZero(r)
+	j := judge{policy: p, request: r, who: orZero(r.Principal)}
 	most := 0
 	for i := range r.Scopes {
 		most += bits.OnesCount8(uint8(r.Scopes[i].Actions))
@@ -32,6 +31,15 @@ func (p *Policy) Decide(r *Request) Decision {
 		d.Lifetime = shorter(d.Lifetime, j.lifetime(d.Results[i].Granted))
 	}
 	return d
+}
+
+// orZero returns what a pointer is to, or a zero value in place of nil: there is no policy, no
+// request or nobody, and that grants nothing.
+func orZero[T any](p *T) *T {
+	if p == nil {
+		return new(T)
+	}
+	return p
 }
 
 // judge is the work on one request. It lives on the stack.
@@ -85,8 +93,8 @@ func (j *judge) look(asked *scope.Scope) {
 	}
 }
 
-// lookEverywhere weighs the denies of all registries: it is not known which one is meant, and that must not open
-// what one of them closes.
+// lookEverywhere weighs the denies of all registries: it is not known which one is meant, and that
+// must not open what one of them closes.
 func (j *judge) lookEverywhere(kind string) {
 	j.denies = true
 	for _, types := range j.policy.registries {
@@ -240,8 +248,8 @@ func (j *judge) held() held {
 	return held{j.hashes[:j.count], j.places[:]}
 }
 
-// memberOf is Principal.memberOf by one look into the table of subjects, however many groups there are. The hash is
-// that of the part.
+// memberOf is Principal.memberOf by one look into the table of subjects, however many groups there
+// are. The hash is that of the part.
 func (j *judge) memberOf(part string, hash uint64) bool {
 	if !legalPart(part) {
 		return false
@@ -268,8 +276,8 @@ func (j *judge) lookUp(m *mention, held *held) {
 	}
 }
 
-// compare weighs the rule of a mention if the subject is the i-th of the principal, which has the same
-// hash.
+// compare weighs the rule of a mention if the subject is the i-th of the principal, which has the
+// same hash.
 func (j *judge) compare(m *mention, i int) bool {
 	r := &j.policy.compiled[m.rule-1]
 	if r.subjects[m.nth] != j.who.subject(i) {
@@ -371,8 +379,8 @@ func (p *Policy) numbered(n int32) *Rule {
 }
 
 // within returns the actions on the asked scope that the credential's limits leave. Limits travel
-// with the principal as plain text, through databases and journals, and no form of them grants more
-// than its text: so they are read here and not where they are made.
+// with the principal as plain text, through databases and journals, and no form of them grants
+// more than its text: so they are read here and not where they are made.
 func (j *judge) within() scope.Actions {
 	if len(j.who.Limits) == 0 {
 		return j.asked.Actions

@@ -10,15 +10,18 @@ import (
 // Unknown is what is not known of a request. The zero Unknown is a request that is known
 // completely.
 type Unknown struct {
-	Now, IP, Client, Registry bool
+	Now      bool `json:"now,omitempty"`
+	IP       bool `json:"ip,omitempty"`
+	Client   bool `json:"client,omitempty"`
+	Registry bool `json:"registry,omitempty"`
 
-	Claims bool     // which claims the principal has beside its own …
-	Except []string // … of these it is known that it has none
+	Claims bool     `json:"claims,omitempty"` // which claims the principal has beside its own …
+	Except []string `json:"except,omitempty"` // … of these it is known that it has none
 }
 
 // Claim reports whether it is unknown if the principal has the claim. Nobody anonymous has claims.
 func (u *Unknown) Claim(who *Principal, name string) bool {
-	if !u.Claims || who == nil || who.Kind == Anonymous || slices.Contains(u.Except, name) {
+	if u == nil || !u.Claims || who == nil || who.Kind == Anonymous || slices.Contains(u.Except, name) {
 		return false
 	}
 	_, has := who.Claims[name]
@@ -36,9 +39,9 @@ type Partial interface {
 
 // Dependence is an unknown input of a request that its decision depends on.
 type Dependence struct {
-	Input string // as conditions write it
-	Scope int    // the first of Request.Scopes whose decision depends on it
-	Rule  *Rule  // the first rule that reads it there
+	Input string `json:"input"` // as conditions write it
+	Scope int    `json:"scope"` // the first of Request.Scopes whose decision depends on it
+	Rule  *Rule  `json:"rule"`  // the first rule that reads it there
 }
 
 // Depends returns what the outcome of a test depends on and nobody knows, each input once. It
@@ -46,13 +49,12 @@ type Dependence struct {
 // refuse what is allowed, and at an allow where no other rule decides. Its time grows with the
 // policy.
 func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
-	j := judge{policy: p, request: e.Request, who: e.Request.Principal}
-	if j.who == nil {
-		j.who = &Principal{}
-	}
+	p, e, u = orZero(p), orZero(e), orZero(u)
+	r := orZero(e.Request)
+	j := judge{policy: p, request: r, who: orZero(r.Principal)}
 	var found []Dependence
-	for i := range e.Request.Scopes {
-		s := e.Request.Scopes[i]
+	for i := range r.Scopes {
+		s := r.Scopes[i]
 		s.Actions = e.May | e.MayNot
 		j.asked = &s
 		if !j.path.cut(s.Name) {

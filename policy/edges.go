@@ -2,10 +2,10 @@ package policy
 
 import "hash/maphash"
 
-// edges is the table of all literal edges of a tree: from a node by the text of a part to another. It
-// is where a large policy is met at a place that no cache holds, so an entry is two words in one array,
-// and what it is compared with lies in the node that is read next anyhow. A map keyed by node and text
-// has more places to wait for (see BenchmarkDecideAllOver).
+// edges is the table of all literal edges of a tree: from a node by the text of a part to another.
+// It is where a large policy is met at a place that no cache holds, so an entry is two words in
+// one array, and what it is compared with lies in the node that is read next anyhow. A map keyed
+// by node and text has more places to wait for (see BenchmarkDecideAllOver).
 type edges struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int

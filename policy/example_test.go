@@ -105,6 +105,73 @@ func ExampleLimit() {
 		fmt.Println(cause)
 	}
 	// Output:
-	// pull: allowed by "own" (the database)
-	// push: allowed by "own" (the database), but the credential is limited to less
+	// pull: allowed by "own"
+	// push: allowed by "own", but the credential is limited to less
+}
+
+// teams is a policy that the examples below ask about.
+func teams() *policy.Policy {
+	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
+		{Name: "team", Subjects: []string{"group:dev", "robot:ci"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
+		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
+		{Name: "freeze", Deny: true, Subjects: []string{"group:interns"}, Names: []string{"team/prod"}, Actions: scope.Push},
+	}})
+	if err != nil {
+		panic(err) // the rules are constant
+	}
+	return p
+}
+
+// Who may push to team/prod?
+func ExamplePolicy_WhoCan() {
+	for _, answer := range teams().WhoCan("registry.example.com", scope.Scope{Type: "repository", Name: "team/prod", Actions: scope.Push}) {
+		for _, g := range answer.Through {
+			fmt.Println(g, "by", g.Rule)
+		}
+		for _, g := range answer.Except {
+			fmt.Println("but not", g, "by", g.Rule)
+		}
+	}
+	// Output:
+	// group:dev by "team"
+	// robot:ci by "team"
+	// user:team by "own"
+	// but not group:interns by "freeze"
+}
+
+// What may ann do?
+func ExamplePolicy_WhatCan() {
+	ann := &policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}
+	for _, right := range teams().WhatCan(ann, "").Allowed {
+		fmt.Println(right, "by", right.Rule)
+	}
+	// Output:
+	// pull,push of team/** by "team"
+	// pull,push,delete of ann/** by "own"
+}
+
+// A test of a policy says what is expected of it.
+func ExamplePolicy_Test() {
+	ivy := &policy.Principal{Kind: policy.User, Name: "ivy", Groups: []string{"dev", "interns"}}
+	asked := []scope.Scope{{Type: "repository", Name: "team/app"}, {Type: "repository", Name: "team/prod"}}
+	for _, surprise := range teams().Test(&policy.Expectation{Request: &policy.Request{Principal: ivy, Scopes: asked}, MayNot: scope.Push}) {
+		fmt.Println(surprise)
+	}
+	// Output:
+	// user:ivy may push team/app, and was expected not to: "team" allows it
+}
+
+// Claims that a program decoded itself get their canonical form, so that equal values are equal.
+func ExampleCanonicalClaims() {
+	claims, bad := policy.CanonicalClaims(map[string]any{"ref": "main", "attempt": 2.0, "groups": nil})
+	fmt.Println(claims, bad == "")
+	// Output: map[attempt:2 ref:main] true
+}
+
+// A principal that is kept is decided upon faster if its subjects are hashed once.
+func ExamplePrincipal_Indexed() {
+	ann := (&policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}).Indexed()
+	d := teams().Decide(&policy.Request{Principal: ann, Scopes: []scope.Scope{{Type: "repository", Name: "ann/site", Actions: scope.Pull}}})
+	fmt.Println(d.Results[0].Granted)
+	// Output: pull
 }

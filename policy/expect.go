@@ -2,38 +2,44 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Expectation is what somebody expects of a policy for one request: of each of its scopes, the actions in May are
-// granted and those in MayNot are not.
+// Expectation is what somebody expects of a policy for one request: of each of its scopes, the
+// actions in May are granted and those in MayNot are not.
 type Expectation struct {
-	Request     *Request
-	May, MayNot scope.Actions
-	Because     string // the name of the rule that decides; "": whichever
+	Request *Request      `json:"request"`
+	May     scope.Actions `json:"may,omitempty"`
+	MayNot  scope.Actions `json:"may_not,omitempty"`
+	// Because is the name of the rule that decides; "": any rule.
+	Because string `json:"because,omitempty"`
 }
 
 // Surprise is where a policy does otherwise than was expected.
 type Surprise struct {
-	Scope    int // index into Request.Scopes
-	Who      *Principal
-	Asked    scope.Scope // with those actions that were decided otherwise
-	Granted  bool
-	Cause    Cause
-	Values   []Value // what the parts of the cause's condition came to
-	Near     *Near   // the rule that came nearest to allow it; nil if none did
-	Expected string  // the rule that was expected to decide, if nothing else is wrong
+	Scope   int         `json:"scope"` // index into Request.Scopes
+	Who     *Principal  `json:"who,omitempty"`
+	Asked   scope.Scope `json:"asked"` // with those actions that were decided otherwise
+	Granted bool        `json:"granted"`
+	Cause   Cause       `json:"cause"`
+	// Values are what the parts of the cause's condition came to.
+	Values []Value `json:"values,omitempty"`
+	// Near is the rule that came nearest to allow it; nil if none did.
+	Near *Near `json:"near,omitempty"`
+	// Expected is the rule that was expected to decide, if nothing else is wrong.
+	Expected string `json:"expected,omitempty"`
 }
 
 // Test decides a request and holds the decision against what is expected of it.
 func (p *Policy) Test(e *Expectation) []Surprise {
-	r := *e.Request
-	r.Scopes = make([]scope.Scope, len(e.Request.Scopes))
-	for i, s := range e.Request.Scopes {
-		s.Actions = e.May | e.MayNot
-		r.Scopes[i] = s
+	e = orZero(e)
+	r := *orZero(e.Request)
+	r.Scopes = slices.Clone(r.Scopes)
+	for i := range r.Scopes {
+		r.Scopes[i].Actions = e.May | e.MayNot
 	}
 	var surprises []Surprise
 	x := p.Decide(&r)
@@ -71,13 +77,10 @@ func (p *Policy) illustrate(r *Request, s Surprise) Surprise {
 	return s
 }
 
-// String says it in a sentence: `user:ann may push prod/app, and was expected not to: "the team" (policy.yaml:7)
-// allows it`.
+// String returns it as a sentence: `user:ann may push prod/app, and was expected not to: "the team"
+// (policy.yaml:7) allows it`.
 func (s Surprise) String() string {
-	who, not, otherwise := s.Who, " not", "to"
-	if who == nil {
-		who = &Principal{}
-	}
+	who, not, otherwise := orZero(s.Who), " not", "to"
 	if s.Granted {
 		not, otherwise = "", "not to"
 	}

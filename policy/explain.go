@@ -14,40 +14,41 @@ const maxNear = 20
 // Explanation is a Decision with what it was made from, and what came near.
 type Explanation struct {
 	Decision
-	Request *Request
-	Holds   []string // the subjects that the principal has: "anyone", "signed-in", "user:ann", "group:dev"
-	Near    []Nearby // for each of Results
+	Request *Request `json:"request"`
+	// Holds are the subjects that the principal has: "anyone", "signed-in", "user:ann", "group:dev".
+	Holds []string `json:"holds"`
+	Near  []Nearby `json:"near"` // for each of Results
 }
 
-// Nearby is the rules that would have had a say on a scope if little had been different: those that
-// would allow what no rule allows, and those that would deny what was granted.
+// Nearby is the rules that would have had a say on a scope if little had been different: those
+// that would allow what no rule allows, and those that would deny what was granted.
 type Nearby struct {
-	Rules []Near // the nearest first, at most 20
-	More  int    // how many others came near
+	Rules []Near `json:"rules,omitempty"` // the nearest first, at most 20
+	More  int    `json:"more,omitempty"`  // how many others came near
 }
 
 // Near is a rule that came near.
 type Near struct {
-	Rule      *Rule
-	Actions   scope.Actions // what it is about: of its role and its own
-	Obstacles []Obstacle    // why it did not match; there is always one
+	Rule      *Rule         `json:"rule"`
+	Actions   scope.Actions `json:"actions"`   // what it is about: of its role and its own
+	Obstacles []Obstacle    `json:"obstacles"` // why it did not match; there is always one
 }
 
 // Obstacle is one reason for which a rule did not match.
 type Obstacle struct {
-	Field  string  // of the Rule: "subjects", "registries", "names", "actions" or "when"
-	Text   string  // the end of a sentence about the rule: "it is for group:ops and not for user:ann"
-	Values []Value // what the parts of its condition came to
+	// Field is that of the Rule: "subjects", "registries", "names", "actions" or "when".
+	Field string `json:"field"`
+	// Text is the end of a sentence about the rule: "it is for group:ops and not for user:ann".
+	Text   string  `json:"text"`
+	Values []Value `json:"values,omitempty"` // what the parts of its condition came to
 }
 
-// Explain decides as Decide does, and looks at every rule for those that came near. It is for people
-// who wait for it: its time grows with the policy.
+// Explain decides as Decide does, and looks at every rule for those that came near. It is for
+// people who wait for it: its time grows with the policy.
 func (p *Policy) Explain(r *Request) Explanation {
+	p, r = orZero(p), orZero(r)
 	e := Explanation{Decision: p.Decide(r), Request: r, Near: make([]Nearby, len(r.Scopes))}
-	j := judge{policy: p, request: r, who: r.Principal}
-	if j.who == nil {
-		j.who = &Principal{}
-	}
+	j := judge{policy: p, request: r, who: orZero(r.Principal)}
 	for i := range j.who.count() {
 		e.Holds = append(e.Holds, j.who.subject(i).String())
 	}
@@ -57,16 +58,15 @@ func (p *Policy) Explain(r *Request) Explanation {
 	return e
 }
 
-// Shortest returns the rule that sets the lifetime of what was decided on a request, by itself or by its role; the first, if several
-// do, and nil if none does. It is for people who wait for it, as Explain is.
+// Shortest returns the rule that sets the lifetime of what was decided on a request, by itself or
+// by its role; the first, if several do, and nil if none does. It is for people who wait for it,
+// as Explain is.
 func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
-	if d.Lifetime == 0 {
+	if d == nil || d.Lifetime == 0 {
 		return nil
 	}
-	j := judge{policy: p, request: r, who: r.Principal}
-	if j.who == nil {
-		j.who = &Principal{}
-	}
+	p, r = orZero(p), orZero(r)
+	j := judge{policy: p, request: r, who: orZero(r.Principal)}
 	for i := range p.compiled {
 		if rule := &p.compiled[i]; rule.lifetime == d.Lifetime && !rule.deny && slices.ContainsFunc(d.Results, func(result Result) bool { return j.grants(rule, &result) }) {
 			return rule.source
@@ -95,8 +95,8 @@ type candidate struct {
 	distance int
 }
 
-// The distance of a rule is the sum over what is in its way: it is small for what a person may soon
-// have meant or changed. A name is the less far the more of its first parts are right.
+// The distance of a rule is the sum over what is in its way: it is small for what a person may
+// soon have meant or changed. A name is the less far the more of its first parts are right.
 const (
 	farWhen     = 1
 	farActions  = 2
@@ -135,7 +135,8 @@ func (j *judge) nearby(result *Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far away.
+// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far
+// away.
 func (j *judge) distance(r *rule, open, granted scope.Actions) int {
 	if kindOf(r.source.Type) != kindOf(j.asked.Type) {
 		return 0
@@ -181,7 +182,8 @@ func (j *judge) subjectHeld(r *rule) bool {
 
 func (j *judge) registryMatches(r *rule) bool { return r.source.at(j.request.Registry) }
 
-// at reports whether the rule is for a registry. If it is not known which one is meant (""), a deny is for it.
+// at reports whether the rule is for a registry. If it is not known which one is meant (""), a
+// deny is for it.
 func (r *Rule) at(registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // seed is of every hash here. It is one for the process, so that the subjects of a principal, once
-// hashed, are good for each policy that is swapped in; and it is a secret, so that nobody can choose
-// names that meet in one place of a table.
+// hashed, are good for each policy that is swapped in; and it is a secret, so that nobody can
+// choose names that meet in one place of a table.
 var seed = maphash.MakeSeed()
 
 const odd = 0x9e3779b9 // spreads the few kinds over all bits
@@ -28,8 +28,8 @@ func (s subject) hash() uint32 {
 	return uint32(hashOf(s.name)) + s.kind.spread()
 }
 
-// held is the subjects that a principal has, as a set: whether it has one takes as long for somebody in
-// a thousand groups as for somebody in none.
+// held is the subjects that a principal has, as a set: whether it has one takes as long for
+// somebody in a thousand groups as for somebody in none.
 type held struct {
 	hashes []uint32 // of the principal's subjects, in the order of Principal.subject
 	places []uint32 // a power of two of them, at least a quarter free: 1 + where in hashes; 0: free
@@ -69,28 +69,31 @@ type index struct {
 }
 
 // Indexed returns a copy of the principal that is decided upon faster: its subjects are hashed now
-// and not for each decision, which counts for somebody in many groups. It is for who keeps a principal
-// and shares it between requests.
+// and not for each decision, which counts for somebody in many groups. It is for who keeps a
+// principal and shares it between requests.
 //
-// A copy of the copy may be changed as any other before it is shared. The index is used only for the
-// kind, the name and the list of groups that it was made for.
+// A copy of the copy may be changed as any other before it is shared. The index is used only for
+// the kind, the name and the list of groups that it was made for.
 func (who *Principal) Indexed() *Principal {
+	who = orZero(who)
 	c := *who
 	c.Groups = slices.Clone(who.Groups)
 	c.index = &index{*newHeld(&c), c.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
 	return &c
 }
 
-// CanonicalGroups returns the groups with distinguished names in their one spelling, as rules and conditions compare them. It
-// must not be changed.
+// CanonicalGroups returns the groups with distinguished names in their one spelling, as rules and
+// conditions compare them. It must not be changed.
 func (who *Principal) CanonicalGroups() []string {
+	who = orZero(who)
 	if who.index.fits(who) {
 		return who.index.canonical
 	}
 	return canonicalNames(who.Groups)
 }
 
-// canonicalNames returns names in their canonical spelling: the list itself, if they are, as those of sources are.
+// canonicalNames returns names in their canonical spelling: the list itself, if they are, as those
+// of sources are.
 func canonicalNames(names []string) []string {
 	for i, name := range names {
 		if c := dn.Canonical(name); c != name {
@@ -110,8 +113,8 @@ func (x *index) fits(who *Principal) bool {
 		(len(x.groups) == 0 || &x.groups[0] == &who.Groups[0])
 }
 
-// Equal reports whether the two are the same, whichever of them is Indexed. An empty list is as good
-// as none.
+// Equal reports whether the two are the same, whichever of them is Indexed. An empty list is as
+// good as none.
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&

@@ -7,9 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
-// nearest returns the one of words that text is most likely a misspelling of: by edit distance, with
-// two neighbours that changed places as one edit, and case as none. At most a third of the letters
-// may differ.
+// nearest returns the one of words that text is most likely a misspelling of: by edit distance,
+// with two neighbours that changed places as one edit, and case as none. At most a third of the
+// letters may differ.
 func nearest(text string, words ...string) (string, bool) {
 	best, least := "", 1+max(1, min(3, len(text)/3))
 	for _, word := range words {

@@ -2,8 +2,8 @@ package policy
 
 import "strings"
 
-// path is a name cut at its slashes. It holds no pointer to anything but the name, and lives on the
-// stack of a decision.
+// path is a name cut at its slashes. It holds no pointer to anything but the name, and lives on
+// the stack of a decision.
 type path struct {
 	name   string
 	parts  int

@@ -16,8 +16,9 @@ const (
 
 // pattern is a parsed pattern: one entry for each path part.
 //
-// There is no way from a principal's name or claim into a pattern: a placeholder stays a placeholder,
-// and what it stands for is compared with the name as text. A user called "*" matches nothing.
+// There is no way from a principal's name or claim into a pattern: a placeholder stays a
+// placeholder, and what it stands for is compared with the name as text. A user called "*" matches
+// nothing.
 type pattern []part
 
 type part struct {
@@ -57,7 +58,8 @@ func (p part) String() string {
 // flaw says what is wrong with a piece of text, and what might have been meant.
 type flaw struct{ text, suggestion string }
 
-// parsePattern appends the parts of text to into, which saves an allocation where there is a buffer.
+// parsePattern appends the parts of text to into, which saves an allocation where there is a
+// buffer.
 func parsePattern(into pattern, text string) (pattern, *flaw) {
 	switch {
 	case text == "":
@@ -188,8 +190,8 @@ func nearestPlaceholder(inside string) string {
 }
 
 // match reports whether the pattern matches the whole name. It goes through the pattern once and
-// keeps the set of places in the name that can be reached: there is nothing to come back to, so that
-// the worst pattern of n parts on the worst name of m compares n times m parts.
+// keeps the set of places in the name that can be reached: there is nothing to come back to, so
+// that the worst pattern of n parts on the worst name of m compares n times m parts.
 func (p pattern) match(name *path, who *Principal) bool {
 	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
 	end := uint64(1) << name.parts
@@ -245,8 +247,9 @@ func (p part) from(name *path, i int, who *Principal) (places uint64) {
 }
 
 // matchGlob reports whether part matches a glob, which has at least one * and no **. What stands
-// before the first * and after the last is compared; what stands between is looked for from left to
-// right, and the first place is as good as any. So each byte is looked at a bounded number of times.
+// before the first * and after the last is compared; what stands between is looked for from left
+// to right, and the first place is as good as any. So each byte is looked at a bounded number of
+// times.
 func matchGlob(glob, part string) bool {
 	before, after, middle := cutGlob(glob)
 	if len(part) < len(before)+len(after) || !strings.HasPrefix(part, before) || !strings.HasSuffix(part, after) {

@@ -1,36 +1,42 @@
-// Package policy answers: what may they do, and why?
+// Package policy answers: what may a principal do, and why?
 //
 // A policy is a list of rules. A rule says who (subjects) may, or may not, do what (actions) with
-// which resources (names of a type):
+// which resources (names of a type). In files, which [github.com/tidewaiter/tidewaiter/rules.Read]
+// reads, rules are written like this:
 //
 //	{name: public images, subjects: [anyone],    repositories: ["library/**"], role: reader}
 //	{name: own namespace, subjects: [signed-in], repositories: ["${user}/**"], role: maintainer}
 //	{name: freeze,        effect: deny, subjects: [anyone], repositories: ["prod/**"], actions: [push, delete]}
 //
+// [Compile] takes a [Source] of rules and returns a [Policy]. [Policy.Decide] decides a request;
+// [Policy.Explain] decides it and names the rules that came near. [Policy.WhoCan] and
+// [Policy.WhatCan] turn the question around, and [Policy.Test] compares decisions with what is
+// expected.
+//
 // # How a request is decided
 //
-// Each action that is asked for is decided by itself, and the order of the rules means nothing:
+// Each action of a request is decided by itself, and the order of the rules means nothing:
 //
-//   - if a rule that matches denies it, it is refused;
-//   - else if a rule that matches allows it, it is granted, as far as the limits of the credential go;
+//   - if a matching rule denies it, it is refused;
+//   - else if a matching rule allows it, it is granted, as far as the limits of the credential go;
 //   - else it is refused.
 //
-// So a grant is never more than was asked, and never more than some rule allows. A rule matches if
-// all of these hold: the principal has one of its subjects, the request is for one of its
-// registries (or it names none), the resource is of its type, one of its patterns matches the
-// resource's name, the action is one of its own or of its role, and its condition holds. A condition
-// that cannot be evaluated makes an allow match nothing, and a deny match.
+// So a grant is never more than was asked for, and never more than some rule allows. A rule
+// matches if all of these hold: the principal has one of its subjects, the request is for one of
+// its registries (or it names none), the resource is of its type, one of its patterns matches the
+// resource's name, the action is one of its own or of its role, and its [Condition] holds. A
+// condition that cannot be evaluated makes an allow match nothing, and a deny match.
 //
-// Where several rules decide an action alike, the first in the source is named; nothing else depends
-// on their order.
+// Where several rules decide an action alike, the first in the source is named. Nothing else
+// depends on their order.
 //
 // # Subjects
 //
-// Everybody is anyone. Whoever showed no credential is anonymous; all others are signed-in, one of
-// user:NAME, robot:NAME and workload:NAME, and group:NAME for each of their groups. Names are
-// compared byte by byte, but for distinguished names of a directory (RFC 4514), which are compared as
-// such: group:CN=Ops,DC=example,DC=com is also for the group cn=ops,dc=example,dc=com. A subject is never a
-// pattern, and no name that a person, a group or a robot could be given changes what a rule means.
+// Everybody is anyone. A principal without a credential is anonymous; all others are signed-in,
+// one of user:NAME, robot:NAME and workload:NAME, and group:NAME for each of their groups. Names
+// are compared byte by byte. Distinguished names of a directory (RFC 4514) are compared as such:
+// group:CN=Ops,DC=example,DC=com is also for the group cn=ops,dc=example,dc=com. A subject is
+// never a pattern, and no name that a user, a group or a robot is given changes what a rule means.
 //
 // # Patterns
 //
@@ -42,65 +48,72 @@
 //	team/**         ** at the end is one part or more: team/a, team/a/b, not team
 //	a/**/b          and before other parts none or more: a/b, a/x/b, a/x/y/b
 //	**              every name
-//	${user}/**      ${user} is the name of the user who asks, as one whole part
-//	${group}/**     ${group} is any one group of who asks, as one whole part
+//	${user}/**      ${user} is the name of the user, as one whole part
+//	${group}/**     ${group} is any one group of the principal, as one whole part
 //	${claims.x}/*   ${claims.x} is that claim, as one or more whole parts; of a list, any of its items
 //	host:5000/a     the host before a name is a first part like any other
 //
-// What a placeholder stands for is compared as text and never becomes a pattern: a user called "*"
-// matches nothing. Nor does a value that could not be part of a repository's name: empty, with upper
-// case, with other characters, with a slash in ${user} or a group. Each ${group} of a pattern stands for any group, so that
-// two of them may stand for two; a deny applies if one of them all matches, and none is left untried. Only users have a ${user}; else whoever may
-// name a robot could name it after a user and so have the user's repositories. Claims are the
-// top-level ones, by their exact name. A number, true or false stands for its JSON text, as one part: 3 for
-// 3 and for 3.0. Null, and a list or an object within a list, stand for nothing.
+// The value of a placeholder is compared as text and never becomes a pattern: a user called "*"
+// matches nothing. A value that could not be part of a repository's name matches nothing either:
+// one that is empty, has an upper-case letter or another character that names do not have, or has
+// a slash in ${user} or ${group}. Each ${group} of a pattern is any group, so that two of them may
+// be two different ones. A deny applies if any combination matches, and all are tried. Only users
+// have a ${user}: otherwise a robot named after a user would have that user's repositories. Claims
+// are the top-level ones, by their exact name. The value of a number, true or false is its JSON
+// text, as one part: 3 for 3 and for 3.0. Null, and a list or an object within a list, have no
+// value.
 //
 // # What is not known
 //
-// What a request leaves out is not known, and that is never taken for something: a condition that reads an
-// address, a time or a registry that is not known fails, and so does one that reads a claim that is not there
-// or compares values of different types. Where the registry is not known, a deny for some registries is for
-// it, and an allow for some is not.
+// What a request leaves out is not known, and no value is assumed for it. A condition fails if it
+// reads an address, a time or a registry that is not known, or a claim that is not there, or if it
+// compares values of different types. Where the registry is not known, a deny for some registries
+// applies, and an allow for some does not.
 //
-// The type registry has the one name catalog with the one action *. Names of the type tidewaiter are
-// patterns as well; those of types that Tidewaiter does not know are compared as they are written.
+// The type registry has the one name catalog with the one action *. Names of the type tidewaiter
+// are patterns as well. Names of other types are compared as they are written.
 //
-// # What is refused at load
+// # What Compile refuses
 //
-// Compile tells all mistakes at once, and a policy with a mistake is none. Nothing empty ever means
-// "everything", and a rule that can never match is a mistake: a slip in a deny would open what it was
-// to close.
+// [Compile] returns all errors at once as [Problems], and then there is no policy. Nothing empty
+// ever means "everything", and a rule that can never match is an error: a typing error in a deny
+// would open what it was to close.
 //
 // # How long it takes
 //
-// Compile builds a tree over the parts of patterns. Decide walks it with the name, and what can be
-// written in many ways is found in tables: the literal text of a part, the text around a * in a part,
-// the subjects of the many rules at one place, the registries. So a decision takes as many steps, and
-// two small allocations, with one rule as with 100,000, also if all begin with ** or ${user}, all are
-// for the same group, all are about the same name, or each is for a registry of its own. That is some
-// tenths of a microsecond. A policy of 100,000 rules is larger than a processor's caches, though: a
-// decision that meets a part of it for the first time in a while waits about a dozen times for memory,
-// which is one or two microseconds more.
+// Compile builds a tree over the parts of patterns. Decide walks it with the name, and looks up in
+// tables what can be written in many ways: the literal text of a part, the text around a * in a
+// part, the subjects of the many rules at one place, the registries. So a decision takes as many
+// steps, and two small allocations, with one rule as with 100,000, also if all begin with ** or
+// ${user}, all are for the same group, all are about the same name, or each is for a registry of
+// its own. That is some tenths of a microsecond. A policy of 100,000 rules is larger than a
+// processor's caches, though: a decision that meets a part of it for the first time in a while
+// waits about a dozen times for memory, which is one or two microseconds more.
 //
-// What a decision grows with:
+// The time of a decision grows with:
 //
-//   - the rules that do match subject, name and registry, each of which is weighed: conditions cost
-//     what they cost, but are not evaluated where they could change nothing;
+//   - the rules that match subject, name and registry. Their conditions are evaluated only where they
+//     could change the result;
 //   - the places in the tree that the name leads to: patterns that agree with it up to there and
 //     differ in which parts are wildcards, and for ** each place that it may reach;
 //   - globs at one place: the different lengths of the text around their * are tried one after the
 //     other, and so are those with the same text around and more between, such as *a* and *b*;
-//   - the groups of the principal: not with their number if it is Indexed and few of them are spoken of at the
-//     places that the name leads to, else one look or one hash for each; ${group} is one look each time, whatever
-//     their number;
-//   - the values of its claims where a pattern speaks of them;
+//   - the groups of the principal, unless it is [Principal.Indexed] and few of them are named at the
+//     places that the name leads to. ${group} is one lookup each time, whatever their number;
+//   - the values of its claims where a pattern names them;
 //   - the patterns of a credential's limits.
 //
-// Names have at most 63 parts and 512 bytes to match anything; a pattern has as many, and at most 8 parts that
-// are ** or ${claims.x}. No pattern takes more than comparing each of its parts with each part of the name.
-// Compile takes time and memory for each combination of a rule's names and registries, and for its subjects.
+// Names have at most 63 parts and 512 bytes to match anything; a pattern has as many, and at most
+// 8 parts that are ** or ${claims.x}. No pattern takes more than comparing each of its parts with
+// each part of the name. Compile takes time and memory for each combination of a rule's names and
+// registries, and for its subjects.
 //
-// The package does no I/O, starts no goroutine, and reads no clock.
+// # As a library
+//
+// The package needs the standard library alone. It does no I/O, starts no goroutine, and reads no
+// clock. A nil or zero [Policy], [Request] or [Principal] is valid and is granted nothing beyond
+// what everybody is. Types have lower-case names in JSON, and a condition is its source there;
+// rules are read from JSON by package rules.
 package policy
 
 import (
@@ -121,51 +134,63 @@ const (
 	Workload
 )
 
-// Principal is who is asking. A Principal is shared between requests and never changed.
+// Principal is who sends a request. A Principal is shared between requests and never changed.
 type Principal struct {
-	Kind   Kind
-	Name   string         // canonical: as its source spells it, never as it was typed
-	Source string         // "accounts", "htpasswd", "ldap:corp"
-	ID     string         // within its source; never given to another
-	Groups []string       // replaced at each authentication, never merged
-	Claims map[string]any // what an ID token or a directory said, best as CanonicalClaims returns it
-	Limits []Limit        // what the credential narrows its owner's rights to; empty: nothing
+	Kind Kind `json:"kind"`
+	// Name is canonical: as its source spells it, never as it was typed.
+	Name   string `json:"name,omitempty"`
+	Source string `json:"source,omitempty"` // "accounts", "htpasswd", "ldap:corp"
+	ID     string `json:"id,omitempty"`     // within its source; never given to another
+	// Groups are replaced at each authentication, never merged.
+	Groups []string `json:"groups,omitempty"`
+	// Claims are those of an ID token or a directory, best as [CanonicalClaims] returns them.
+	Claims map[string]any `json:"claims,omitempty"`
+	// Limits are what the credential narrows its owner's rights to. Without any it narrows nothing.
+	Limits []Limit `json:"limits,omitempty"`
 
 	index *index // of Kind, Name and Groups, if it was made (see Indexed)
 }
 
-// Limit narrows: with limits, an action is granted only where one of them has it.
+// Limit narrows a credential: with limits, an action is granted only where one of them has it.
 type Limit struct {
-	Type    string        // resource type; "" is "repository"
-	Names   []string      // patterns
-	Actions scope.Actions // what remains
+	Type    string        `json:"type,omitempty"` // resource type; "" is "repository"
+	Names   []string      `json:"names"`          // patterns
+	Actions scope.Actions `json:"actions"`        // what remains
 }
 
-// Rule is one line of policy. Empty Subjects or Names are errors, never "everybody" or "everything".
+// Rule is one line of policy. Empty Subjects or Names are errors, never "everybody" or
+// "everything". [github.com/tidewaiter/tidewaiter/rules.Rule] is a rule as it is written in files.
 type Rule struct {
-	Name       string
-	Deny       bool
-	Subjects   []string      // anyone, signed-in, anonymous, user:N, group:N, robot:N, workload:N
-	Registries []string      // service names; empty: all
-	Type       string        // resource type; "" is "repository"
-	Names      []string      // patterns: * stays in one path part, ** crosses, ${user} is the principal's name
-	Role       string        // a named set of actions …
-	Actions    scope.Actions // … and more of them
-	When       Condition     // nil: always
-	Lifetime   time.Duration // of tokens with a grant by this rule, at most; 0: no say beside its role's
-	Origin     Origin
+	Name string `json:"name"`
+	Deny bool   `json:"deny,omitempty"`
+	// Subjects are anyone, signed-in, anonymous, user:N, group:N, robot:N or workload:N.
+	Subjects   []string `json:"subjects"`
+	Registries []string `json:"registries,omitempty"` // service names; empty: all
+	Type       string   `json:"type,omitempty"`       // resource type; "" is "repository"
+	// Names are patterns: * stays in one path part, ** crosses, ${user} is the user's name.
+	Names   []string      `json:"names"`
+	Role    string        `json:"role,omitempty"`    // a named set of actions …
+	Actions scope.Actions `json:"actions,omitempty"` // … and more of them
+	When    Condition     `json:"when,omitempty"`    // nil: always
+	// Lifetime is how long tokens with a grant by this rule live at most; 0: no limit beside its
+	// role's.
+	Lifetime time.Duration `json:"lifetime,omitempty"`
+	Origin   Origin        `json:"origin,omitzero"`
 }
 
-// Origin is where a rule was written.
+// Origin is where a rule was written. The zero Origin means that this is not known.
 type Origin struct {
-	File      string // "" for the database
-	Line      int    // from 1; 0: unknown
-	Namespace string // in the database: the namespace that it is a rule of; "": of none
-	BuiltIn   bool   // nowhere: nobody needs to write it
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`     // from 1; 0: unknown
+	Database bool   `json:"database,omitempty"` // in Tidewaiter's database
+	// Namespace is the one that it is a rule of, in the database; "": of none.
+	Namespace string `json:"namespace,omitempty"`
+	BuiltIn   bool   `json:"built_in,omitempty"` // nowhere: nobody needs to write it
 }
 
 // Condition is what a rule needs to hold. An allow whose condition fails with an error does not
-// match; a deny whose condition fails with an error does.
+// match; a deny whose condition fails with an error does. The package
+// [github.com/tidewaiter/tidewaiter/policy/when] compiles conditions in CEL.
 type Condition interface {
 	Holds(*Request) (bool, error)
 	Explain(*Request) []Value // the values of its parts, for a person
@@ -174,30 +199,33 @@ type Condition interface {
 
 // Value is a part of a condition and what it came to.
 type Value struct {
-	Expression string
-	Value      string
+	Expression string `json:"expression"`
+	Value      string `json:"value"`
 }
 
-// Source is what a policy is compiled from.
+// Source is what [Compile] takes: rules, and the roles that they name.
 type Source struct {
-	Roles map[string]Role
-	Rules []Rule
+	Roles map[string]Role `json:"roles,omitempty"`
+	Rules []Rule          `json:"rules"`
 }
 
-// Role is a named set of actions, and how long tokens with a grant by it live at most. Of the lifetimes of a
-// rule and its role the shorter counts.
+// Role is a named set of actions, and how long tokens with a grant by it live at most. Of the
+// lifetimes of a rule and its role the shorter counts.
 type Role struct {
-	Actions  scope.Actions
-	Lifetime time.Duration // 0: no say
+	Actions  scope.Actions `json:"actions"`
+	Lifetime time.Duration `json:"lifetime,omitempty"` // 0: no limit
 }
 
-// Problem is a mistake in a Source.
+// Problem is an error in a [Source].
 type Problem struct {
-	Rule       int    // index into Source.Rules; or InRoles, InLimit
-	Field      string // "name", "subjects", "registries", "type", "names", "role", "actions", "lifetime"; or a role's name
-	Item       int    // index into the field's list; -1: the field itself
-	Text       string // "the pattern \"team//app\" has an empty path part"
-	Suggestion string // "team/app"; "" if there is none
+	Rule int `json:"rule"` // index into Source.Rules; or InRoles, InLimit
+	// Field is "name", "subjects", "registries", "type", "names", "role", "actions", "when" or
+	// "lifetime"; or a role's name.
+	Field string `json:"field"`
+	// Item is the index into the field's list; -1: the field itself.
+	Item       int    `json:"item"`
+	Text       string `json:"text"`                 // `the pattern "team//app" has an empty path part`
+	Suggestion string `json:"suggestion,omitempty"` // "team/app"; "" if there is none
 }
 
 // Where a Problem is that is in no rule.
@@ -206,30 +234,32 @@ const (
 	InLimit = -2 // in the Limit that was checked
 )
 
-// Problems is the error of Compile: all mistakes at once.
+// Problems is the error of [Compile]: all that is wrong, at once.
 type Problems []Problem
 
-// Request is what Decide judges.
+// Request is what [Policy.Decide] decides.
 type Request struct {
-	Principal *Principal
-	Registry  string // service name; "": it is not known
-	Scopes    []scope.Scope
-	IP        netip.Addr // the zero Addr: it is not known
-	Client    string     // the client's name as it gave it
-	Now       time.Time  // the zero Time: it is not known
+	Principal *Principal    `json:"principal,omitempty"` // nil: somebody anonymous
+	Registry  string        `json:"registry,omitempty"`  // service name; "": it is not known
+	Scopes    []scope.Scope `json:"scopes"`
+	IP        netip.Addr    `json:"ip,omitzero"`      // the zero Addr: it is not known
+	Client    string        `json:"client,omitempty"` // the client's name as it gave it
+	Now       time.Time     `json:"now,omitzero"`     // the zero Time: it is not known
 }
 
 // Decision is the answer to a request.
 type Decision struct {
-	Results  []Result      // one for each scope that was asked, in their order
-	Lifetime time.Duration // the shortest that a rule with a part in the grants sets; 0: none does
+	// Results has one for each scope of the request, in their order.
+	Results []Result `json:"results"`
+	// Lifetime is the shortest that a rule with a part in the grants sets; 0: none does.
+	Lifetime time.Duration `json:"lifetime,omitempty"`
 }
 
 // Result is the answer to one scope.
 type Result struct {
-	Asked   scope.Scope
-	Granted scope.Actions // a subset of Asked.Actions
-	Causes  []Cause       // together they cover Asked.Actions, each action once
+	Asked   scope.Scope   `json:"asked"`
+	Granted scope.Actions `json:"granted"` // a subset of Asked.Actions
+	Causes  []Cause       `json:"causes"`  // together they cover Asked.Actions, each action once
 }
 
 // Reason is why an action was granted or refused.
@@ -246,7 +276,7 @@ const (
 
 // Cause says which rule decided some actions of a scope.
 type Cause struct {
-	Actions scope.Actions
-	Reason  Reason
-	Rule    *Rule // nil for NoRule
+	Actions scope.Actions `json:"actions"`
+	Reason  Reason        `json:"reason"`
+	Rule    *Rule         `json:"rule,omitempty"` // nil for NoRule
 }

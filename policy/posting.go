@@ -2,8 +2,9 @@ package policy
 
 import "slices"
 
-// posting is the rules at a place of the tree, by those whom they speak of: a mention for each subject of
-// each rule. A decision looks for what rules and principal have in common from the side with less.
+// posting is the rules at a place of the tree, by those whom they speak of: a mention for each
+// subject of each rule. A decision looks for what rules and principal have in common from the side
+// with less.
 type posting struct {
 	mentions []mention
 	buckets  []uint32 // for many mentions, which are then ordered by bucket: where each begins, and the end
@@ -29,8 +30,8 @@ func (p *posting) bucket(hash uint32) []mention {
 	return p.mentions[p.buckets[b]:p.buckets[b+1]]
 }
 
-// order puts the mentions into buckets, about two for each mention. Those of one subject stay in the
-// order of their rules.
+// order puts the mentions into buckets, about two for each mention. Those of one subject stay in
+// the order of their rules.
 func (p *posting) order() {
 	bits := uint8(1)
 	for 1<<bits < 2*len(p.mentions) && bits < 32 {

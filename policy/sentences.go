@@ -108,6 +108,7 @@ func (who *Principal) noClaim(name string) string {
 
 // String names the principal as a subject: "user:ann", "anonymous".
 func (who *Principal) String() string {
+	who = orZero(who)
 	if who.Kind == Anonymous || who.Kind > Workload {
 		return who.Kind.String()
 	}
@@ -118,7 +119,7 @@ func (who *Principal) String() string {
 // `"writers" (policy.yaml:9) allows push, but it is for group:writers and not for user:ann`.
 func (n Near) Why() string {
 	effect := "allows"
-	if n.Rule.Deny {
+	if orZero(n.Rule).Deny {
 		effect = "denies"
 	}
 	var text strings.Builder
@@ -155,23 +156,30 @@ func (l Limit) String() string {
 // String returns the explanation as a page of text.
 func (e Explanation) String() string {
 	var page strings.Builder
-	who := e.Request.Principal
-	if who == nil {
-		who = &Principal{}
+	r := orZero(e.Request)
+	who, registry := orZero(r.Principal), "a registry that is not known"
+	if r.Registry != "" {
+		registry = shown(r.Registry)
 	}
-	fmt.Fprintf(&page, "%s asks %s\n", who, shown(e.Request.Registry))
+	fmt.Fprintf(&page, "%s asks %s\n", who, registry)
 	fmt.Fprintf(&page, "and is %s\n", list(e.Holds, "and"))
 	for i, result := range e.Results {
 		fmt.Fprintf(&page, "\n%s\n", result.Asked)
 		for _, c := range result.Causes {
 			fmt.Fprintf(&page, "  %s\n", c)
+			if c.Reason == Denied && r.Registry == "" && len(orZero(c.Rule).Registries) > 0 {
+				page.WriteString("    it denies at some registries, and the request does not say which one it is for\n")
+			}
 			if c.Reason == Narrowed {
 				for _, l := range who.Limits {
 					fmt.Fprintf(&page, "    it is limited to %s\n", l)
 				}
 			}
 		}
-		near := e.Near[i]
+		var near Nearby
+		if i < len(e.Near) {
+			near = e.Near[i]
+		}
 		if len(near.Rules) > 0 {
 			page.WriteString("  what came near:\n")
 		}
@@ -216,12 +224,13 @@ func shown(text string) string {
 	return text
 }
 
-// String names the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in with the claim project = acme".
+// String names the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in with
+// the claim project = acme".
 func (g Grantee) String() string {
 	var text strings.Builder
 	for i, who := range g.Who {
 		switch {
-		case i > 0 && g.subjects[i-1].kind == group:
+		case i > 0 && strings.HasPrefix(g.Who[i-1], "group:"):
 			text.WriteString(" and ")
 		case i > 0:
 			text.WriteString(" in ")

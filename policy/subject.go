@@ -11,8 +11,9 @@ import (
 // subject is somebody a rule speaks of, and what a principal is or belongs to: a principal has a
 // subject or it has not, and that is all there is to it. Subjects are no patterns.
 //
-// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is in its canonical form here,
-// on both sides: a rule that spells it in another way than the directory is for the same group.
+// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is in its canonical
+// form here, on both sides: a rule that spells it in another way than the directory is for the
+// same group.
 type subject struct {
 	kind subjectKind
 	name string // "" for the kinds without one
@@ -99,14 +100,14 @@ func (who *Principal) has(s subject) bool {
 	return false
 }
 
-// person returns what ${user} stands for. A robot or a workload has no such thing: whoever may name
-// a robot could else call it "ann" and have ann's repositories.
+// person returns what ${user} stands for. A robot or a workload has no such thing: whoever may
+// name a robot could else call it "ann" and have ann's repositories.
 func (who *Principal) person() (string, bool) {
 	return who.Name, who.Kind == User && legalPart(who.Name)
 }
 
-// memberOf reports whether ${group} stands for the part: a group of the principal has it as its name, and it could be a
-// part of a repository's name.
+// memberOf reports whether ${group} stands for the part: a group of the principal has it as its
+// name, and it could be a part of a repository's name.
 func (who *Principal) memberOf(part string) bool {
 	return legalPart(part) && who.has(subject{group, part})
 }

@@ -75,24 +75,34 @@ func (r *Reason) UnmarshalText(text []byte) error {
 	return fmt.Errorf("reading reason: unknown %.40q", text)
 }
 
-// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database", or "built in".
+// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database", or
+// "built in"; "" if that is not known.
 func (o Origin) String() string {
 	switch {
 	case o.BuiltIn:
 		return "built in"
 	case o.File == "" && o.Namespace != "":
 		return "namespace " + o.Namespace
-	case o.File == "":
+	case o.File == "" && o.Database:
 		return "the database"
+	case o.File == "":
+		return ""
 	case o.Line == 0:
 		return o.File
 	}
 	return o.File + ":" + strconv.Itoa(o.Line)
 }
 
-// String names the rule and where it was written: `"writers" (policy.yaml:14)`.
+// String names the rule and where it was written, if that is known: `"writers" (policy.yaml:14)`.
 func (r *Rule) String() string {
-	return fmt.Sprintf("%q (%s)", r.Name, r.Origin)
+	if r == nil {
+		return "no rule"
+	}
+	name, place := strconv.Quote(r.Name), r.Origin.String()
+	if place == "" {
+		return name
+	}
+	return name + " (" + place + ")"
 }
 
 // String returns the cause as a sentence: `push: denied by "freeze" (policy.yaml:14)`.

@@ -52,7 +52,9 @@ func TestSentences(t *testing.T) {
 		want  string
 	}{
 		{policy.Cause{Actions: scope.Pull | scope.Push, Reason: policy.Allowed, Rule: rule}, `pull,push: allowed by "writers" (policy.yaml:9)`},
-		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze"}}, `push: denied by "freeze" (the database)`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze", Origin: policy.Origin{Database: true}}}, `push: denied by "freeze" (the database)`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Denied, Rule: &policy.Rule{Name: "freeze"}}, `push: denied by "freeze"`},
+		{policy.Cause{Actions: scope.Push, Reason: policy.Denied}, `push: denied by no rule`},
 		{policy.Cause{Actions: scope.Write, Reason: policy.Allowed, Rule: &policy.Rule{Name: "admins", Origin: policy.Origin{BuiltIn: true}}}, `write: allowed by "admins" (built in)`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.Narrowed, Rule: rule}, `push: allowed by "writers" (policy.yaml:9), but the credential is limited to less`},
 		{policy.Cause{Actions: scope.Push, Reason: policy.ConditionFailed, Rule: rule}, `push: "writers" (policy.yaml:9) would allow it, but its condition does not hold`},
@@ -68,6 +70,34 @@ func TestSentences(t *testing.T) {
 	} {
 		if got := l.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Limits are stored as JSON. Rows have names in upper case that were written before there were names
+// for JSON, and a version of Tidewaiter from then reads what is written now.
+func TestTheStoredFormOfLimits(t *testing.T) {
+	want := []policy.Limit{{Names: []string{"team/**"}, Actions: scope.Pull | scope.Push}, {Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}
+	const before = `[{"Type":"","Names":["team/**"],"Actions":"pull,push"},{"Type":"registry","Names":["catalog"],"Actions":"*"}]`
+	now, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var then []struct {
+		Type    string
+		Names   []string
+		Actions scope.Actions
+	}
+	if err := json.Unmarshal(now, &then); err != nil || len(then) != 2 || then[0].Actions != want[0].Actions || then[1].Names[0] != "catalog" {
+		t.Errorf("%s is read as %v before: %v", now, then, err)
+	}
+	for _, text := range []string{before, string(now)} {
+		var got []policy.Limit
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
 	}
 }

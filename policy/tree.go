@@ -1,8 +1,9 @@
 package policy
 
 // tree is the index: which rules may a name concern? It is a trie over the path parts of patterns.
-// One name leads to few of its nodes however many rules there are, since what can be written in many
-// ways, the literal text of a part, is found in a map; and at a node, the rules of a subject are too.
+// One name leads to few of its nodes however many rules there are, since what can be written in
+// many ways, the literal text of a part, is found in a map; and at a node, the rules of a subject
+// are too.
 //
 //	team/app        -team-> . -app-> .          ends: here are the rules of just this name
 //	team/**         -team-> .                   below: and here those of everything under it

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// need is what a principal must be, and have, for a pattern to match a name. The zero need asks for nothing.
+// need is what a principal must be, and have, for a pattern to match a name. The zero need asks
+// for nothing.
 type need struct {
 	user   string   // it is the user of this name; "": whoever
 	groups []string // it is in all of these, in order and each once
@@ -19,14 +20,18 @@ var noNeed = []need{{}}
 func (p part) asks() bool { return p.kind == person || p.kind == member || p.kind == claim }
 
 // Held is a claim and a text that it holds: as itself, or as one of its list.
-type Held struct{ Claim, Value string }
+type Held struct {
+	Claim string `json:"claim"`
+	Value string `json:"value"`
+}
 
-// maxNeeds bounds the needs of one pattern. Two claims and a ** between them may meet in a long name in
-// very many ways, of which nobody would read more.
+// maxNeeds bounds the needs of one pattern. Two claims and a ** between them may meet in a long
+// name in very many ways, of which nobody would read more.
 const maxNeeds = 64
 
-// needs returns the ways in which the pattern matches the name, by what its placeholders would have to stand
-// for: none if it cannot match at all. Ok is false if there are more ways than anybody would read.
+// needs returns the ways in which the pattern matches the name, by what its placeholders would
+// have to stand for: none if it cannot match at all. Ok is false if there are more ways than
+// anybody would read.
 func (p pattern) needs(name *path) (ways []need, ok bool) {
 	if !slices.ContainsFunc(p, part.asks) {
 		if p.match(name, nil) {
@@ -96,8 +101,8 @@ func (p pattern) leads(k int, name *path, i int) (places uint64) {
 	return places
 }
 
-// and returns the need with that of a part that leads from one place to another. It is not possible if a
-// placeholder would have to stand for two names at once.
+// and returns the need with that of a part that leads from one place to another. It is not
+// possible if a placeholder would have to stand for two names at once.
 func (n need) and(p part, name *path, from, to int) (_ need, possible bool) {
 	switch p.kind {
 	case person:

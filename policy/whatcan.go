@@ -6,47 +6,52 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rights is all that a principal may do: what is in Allowed and not in Except, as far as Limits go.
+// Rights is all that a principal may do: what is in Allowed and not in Except, as far as Limits
+// go.
 type Rights struct {
-	Principal *Principal
-	Registry  string  // "": at all of them
-	Allowed   []Right // by a rule, if its condition holds
-	Except    []Right // of that, what another rule denies, unless its condition does not hold
-	Barred    []Bar   // what a rule would allow, if others did not deny all of it
-	Void      []Void  // what is for him and about nothing
-	Limits    []Limit // what the credential leaves of it; empty: all
+	Principal *Principal `json:"principal"`
+	Registry  string     `json:"registry,omitempty"` // "": at all of them
+	Allowed   []Right    `json:"allowed,omitempty"`  // by a rule, if its condition holds
+	// Except is what another rule denies of that, unless its condition does not hold.
+	Except []Right `json:"except,omitempty"`
+	// Barred is what a rule would allow if others did not deny all of it.
+	Barred []Bar `json:"barred,omitempty"`
+	// Void are the rules for the principal that are about nothing.
+	Void []Void `json:"void,omitempty"`
+	// Limits are what the credential leaves of it; empty: all.
+	Limits []Limit `json:"limits,omitempty"`
 }
 
 // Right is what a rule says of a principal.
 type Right struct {
-	Rule    *Rule
-	Type    string        // of the resources
-	Names   []string      // patterns, in which placeholders are what they stand for with him
-	Actions scope.Actions // without those that others deny everywhere
+	Rule *Rule  `json:"rule"`
+	Type string `json:"type"` // of the resources
+	// Names are patterns, with the principal's values in place of placeholders.
+	Names   []string      `json:"names"`
+	Actions scope.Actions `json:"actions"` // without those that others deny everywhere
 }
 
 // Bar is a right that is none.
 type Bar struct {
 	Right
-	By *Rule // one of those that deny it
+	By *Rule `json:"by"` // one of those that deny it
 }
 
-// Void is a rule for a principal whose patterns match nothing, since their placeholders stand for nothing.
+// Void is a rule for a principal whose patterns match nothing, since their placeholders stand for
+// nothing.
 type Void struct {
-	Rule *Rule
-	Why  string // "${user} is the name of a user, and this is robot:ci"
+	Rule *Rule  `json:"rule"`
+	Why  string `json:"why"` // "${user} is the name of a user, and this is robot:ci"
 }
 
-// maxFilled is how many patterns may come of one whose claims have several values, or for somebody in several groups. If there were more, it stays
-// as it is written.
+// maxFilled is how many patterns may come of one whose claims have several values, or for somebody
+// in several groups. If there were more, it stays as it is written.
 const maxFilled = 64
 
-// WhatCan says what a principal may do at a registry, or at all of them if it is "", and through which rule. It is
-// for people who wait for it: its time grows with the policy.
+// WhatCan says what a principal may do at a registry, or at all of them if it is "", and through
+// which rule. It is for people who wait for it: its time grows with the policy.
 func (p *Policy) WhatCan(who *Principal, registry string) Rights {
-	if who == nil {
-		who = &Principal{}
-	}
+	p, who = orZero(p), orZero(who)
 	rights := Rights{Principal: who, Registry: registry, Limits: who.Limits}
 	j := judge{policy: p, who: who, request: &Request{Principal: who, Registry: registry}}
 	var allowed, denied []Right
@@ -81,8 +86,9 @@ func (p *Policy) WhatCan(who *Principal, registry string) Rights {
 	return rights
 }
 
-// filled returns the patterns of a rule, with what placeholders stand for in their place. It has only letters,
-// digits, separators and slashes in it, so that it is the same in a pattern. Those that match nothing are left out.
+// filled returns the patterns of a rule, with what placeholders stand for in their place. It has
+// only letters, digits, separators and slashes in it, so that it is the same in a pattern. Those
+// that match nothing are left out.
 func (j *judge) filled(r *rule) []string {
 	var names []string
 	var room [maxParts]part
@@ -156,21 +162,23 @@ func (j *judge) values(p part) (values []string) {
 	return values
 }
 
-// Allows returns what of a scope the principal of a request is said to may do, with the conditions as they are for
-// that request. It agrees with Decide.
+// Allows returns what of a scope the principal of a request is said to may do, with the conditions
+// as they are for that request. It agrees with Decide.
 func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
+	w, r = orZero(w), orZero(r)
+	who := orZero(w.Principal)
 	var path path
 	if !path.cut(asked.Name) || w.Registry != "" && w.Registry != r.Registry {
 		return 0
 	}
 	says := func(right *Right) bool {
-		if right.Type != kindOf(asked.Type) || right.Actions&asked.Actions == 0 {
+		if right.Rule == nil || right.Type != kindOf(asked.Type) || right.Actions&asked.Actions == 0 {
 			return false
 		}
 		if !right.Rule.at(r.Registry) {
 			return false
 		}
-		if !matchesAny(right.Names, &path, w.Principal) {
+		if !matchesAny(right.Names, &path, who) {
 			return false
 		}
 		if right.Rule.When == nil {
@@ -190,7 +198,7 @@ func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
 			allowed &^= w.Except[i].Actions
 		}
 	}
-	j := judge{who: w.Principal, asked: &asked, path: path}
+	j := judge{who: who, asked: &asked, path: path}
 	return allowed & asked.Actions & j.within()
 }
 

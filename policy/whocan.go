@@ -6,22 +6,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer is who may do one thing: everybody in Through who is not in Except. What a credential narrows its
-// owner's rights to is not part of it.
+// Answer is who may do one thing: everybody in Through who is not in Except. What a credential
+// narrows its owner's rights to is not part of it.
 type Answer struct {
-	Registry string
-	Asked    scope.Scope // with one action
-	Through  []Grantee   // whom a rule allows it, if its condition holds
-	Except   []Grantee   // of those, whom another denies it, unless its condition does not hold
-	Barred   []Barred    // whom a rule would allow it, if another did not deny it to all of them
+	Registry string      `json:"registry,omitempty"`
+	Asked    scope.Scope `json:"asked"` // with one action
+	// Through are those to whom a rule allows it, if its condition holds.
+	Through []Grantee `json:"through,omitempty"`
+	// Except are those of them to whom another denies it, unless its condition does not hold.
+	Except []Grantee `json:"except,omitempty"`
+	// Barred are those to whom a rule would allow it, if another did not deny it to all of them.
+	Barred []Barred `json:"barred,omitempty"`
 }
 
 // Grantee is whom a rule reaches: everybody who has all that is asked for here.
 type Grantee struct {
-	Rule    *Rule
-	Who     []string // subjects, of which he has all: "user:prod" and "group:dev"
-	Claims  []Held   // what his claims hold
-	Pattern string   // or one of the rule's, which his claims and groups must make match: in more ways than can be listed
+	Rule *Rule `json:"rule"`
+	// Who are subjects, all of which are needed: "user:prod" and "group:dev".
+	Who    []string `json:"who"`
+	Claims []Held   `json:"claims,omitempty"` // values of claims that are needed
+	// Pattern is one of the rule's that claims and groups must make match, where there are too many
+	// ways to list.
+	Pattern string `json:"pattern,omitempty"`
 
 	subjects []subject // Who, parsed
 }
@@ -29,15 +35,18 @@ type Grantee struct {
 // Barred is a grantee of a rule who has nothing of it.
 type Barred struct {
 	Grantee
-	By *Rule
+	By *Rule `json:"by"`
 }
 
-// maxGrantees is how many grantees of one rule are told apart, for its subjects times the ways to match a name.
+// maxGrantees is how many grantees of one rule are told apart, for its subjects times the ways to
+// match a name.
 const maxGrantees = 10_000
 
-// WhoCan turns the question around: who may do this, and through which rule? There is an answer for each
-// action that is asked for. It is for people who wait for it: its time grows with the policy.
+// WhoCan turns the question around: who may do this, and through which rule? There is an answer
+// for each action that is asked for. It is for people who wait for it: its time grows with the
+// policy.
 func (p *Policy) WhoCan(registry string, asked scope.Scope) []Answer {
+	p = orZero(p)
 	var answers []Answer
 	for a := range each(asked.Actions) {
 		one := asked
@@ -122,7 +131,8 @@ func (j *judge) grantees(to []Grantee, r *rule) []Grantee {
 	return to[:begin+len(widest(to[begin:]))]
 }
 
-// widest leaves out those of a rule's grantees who are all among others of them. Of very many, all stay.
+// widest leaves out those of a rule's grantees who are all among others of them. Of very many, all
+// stay.
 func widest(all []Grantee) []Grantee {
 	const many = 64
 	if len(all) > many {
@@ -189,15 +199,13 @@ func (s subject) with(n need) (_ Grantee, possible bool) {
 	return g, true
 }
 
-// Covers reports whether the principal of a request may do it, with the conditions as they are for that
-// request. It agrees with Decide on a principal without limits.
+// Covers reports whether the principal of a request may do it, with the conditions as they are for
+// that request. It agrees with Decide on a principal without limits.
 func (a *Answer) Covers(r *Request) bool {
-	who := r.Principal
-	if who == nil {
-		who = &Principal{}
-	}
+	a, r = orZero(a), orZero(r)
+	who := orZero(r.Principal)
 	covers := func(g *Grantee) bool {
-		if !g.Is(who, a.Asked.Name) {
+		if g.Rule == nil || !g.Is(who, a.Asked.Name) {
 			return false
 		}
 		if g.Rule.When == nil {
@@ -212,8 +220,13 @@ func (a *Answer) Covers(r *Request) bool {
 	return !slices.ContainsFunc(a.Except, func(g Grantee) bool { return covers(&g) })
 }
 
-// Is reports whether a principal is one of those whom the rule reaches with the name, whatever its condition.
+// Is reports whether a principal is one of those whom the rule reaches with the name, whatever its
+// condition.
 func (g *Grantee) Is(who *Principal, name string) bool {
+	g, who = orZero(g), orZero(who)
+	if len(g.subjects) == 0 {
+		return false // no rule made it
+	}
 	for _, s := range g.subjects {
 		if !who.has(s) {
 			return false

@@ -134,7 +134,8 @@ func (d *decoder) open(b *block) (*openBlock, error) {
 		o.principals = append(o.principals, principalRef{p.Number, hash(raw)})
 	}
 	for _, r := range head.Rules {
-		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace}})
+		origin := policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, Database: r.File == "" && r.Namespace == ""}
+		o.rules = append(o.rules, &policy.Rule{Name: r.Name, Origin: origin})
 	}
 	return o, nil
 }

@@ -77,7 +77,9 @@ var asKept = cmp.Options{
 		if a == nil || b == nil {
 			return a == b
 		}
-		return a.Name == b.Name && a.Origin == b.Origin
+		from, to := a.Origin, b.Origin
+		from.Database, to.Database = false, false // follows from what else is there
+		return a.Name == b.Name && from == to
 	}),
 }
 

@@ -43,6 +43,7 @@ func (c *contents) compile(when func(string) (policy.Condition, error)) error {
 		if err != nil {
 			return fmt.Errorf("reading the rule %q of the database: %w", c.written[i].Name, err)
 		}
+		r.Origin.Database = true
 		c.rules[i] = r
 	}
 	c.namespaced = make([]policy.Rule, 0, 3*len(c.namespaces))

@@ -18,8 +18,8 @@ type condition struct {
 	ast      *ast.AST
 	constant bool
 
-	// A condition whose cost is known to be small is evaluated without counting, which takes a third of
-	// the time; nil if it is not.
+	// A condition whose cost is known to be small is evaluated without counting, which takes a
+	// third of the time; nil if it is not.
 	quick   cel.Program
 	counted func() (cel.Program, error)
 	traced  func() (cel.Program, error) // keeps the values of the parts, for Explain
@@ -75,9 +75,12 @@ func asksNothing(a *ast.AST) bool {
 	return true
 }
 
-// Holds reports whether the condition is true of a request. An error says in words why it could not be
-// evaluated.
+// Holds reports whether the condition is true of a request. An error says in words why it could
+// not be evaluated.
 func (c *condition) Holds(r *policy.Request) (bool, error) {
+	if r == nil {
+		r = new(policy.Request) // of which nothing is known
+	}
 	program := c.quick
 	if program == nil || !isUsual(r) {
 		var err error
@@ -105,3 +108,6 @@ var errNoTruth = errors.New("the condition is neither true nor false")
 
 // String returns the condition as it was written.
 func (c *condition) String() string { return c.text }
+
+// MarshalText is String: a rule in JSON has its condition as it was written.
+func (c *condition) MarshalText() ([]byte, error) { return []byte(c.text), nil }

@@ -8,6 +8,49 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
+// A rule with a condition matches only where it holds.
+func ExampleCompiler_Compile() {
+	main, err := when.NewCompiler().Compile(`claims.ref == "refs/heads/main"`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, claims := range []map[string]any{{"ref": "refs/heads/main"}, {"ref": "refs/heads/dev"}, {}} {
+		job := &policy.Principal{Kind: policy.Workload, Name: "job", Claims: claims}
+		fmt.Println(main.Holds(&policy.Request{Principal: job}))
+	}
+	// Output:
+	// true <nil>
+	// false <nil>
+	// false the claim "ref" is missing
+}
+
+// Which claims must be of which type?
+func ExampleUses() {
+	c, err := when.NewCompiler().Compile(`claims.attempt == 2 && claims.ref.startsWith("refs/tags/")`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, use := range when.Uses(c) {
+		fmt.Printf("%d:%d: %s must be %s\n", use.Line, use.Column, use.Claim, use.Kinds)
+	}
+	// Output:
+	// 1:1: attempt must be a number
+	// 1:24: ref must be a text
+}
+
+// A condition that is about no request is probably not meant.
+func ExampleConstant() {
+	c, err := when.NewCompiler().Compile(`1 < 2`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(when.Constant(c))
+	// Output: true true
+}
+
 func Example() {
 	freeze, err := when.NewCompiler().Compile(`now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]`)
 	if err != nil {

@@ -18,6 +18,9 @@ const maxParts = 20
 // Explain returns what the parts of the condition come to, in the order of the text: what is joined by && and
 // ||, and in it all that is asked about. All of it is evaluated, also what Holds need not look at any more.
 func (c *condition) Explain(r *policy.Request) []policy.Value {
+	if r == nil {
+		r = new(policy.Request)
+	}
 	program, err := c.traced()
 	if err != nil {
 		return nil

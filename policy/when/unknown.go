@@ -14,6 +14,12 @@ import (
 // false && unknown is false, true && unknown is unknown. What is left unknown at the end is what
 // the condition depends on.
 func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
+	if r == nil {
+		r = new(policy.Request)
+	}
+	if u == nil {
+		u = new(policy.Unknown)
+	}
 	program, err := c.counted()
 	if err != nil {
 		return nil // it fails whatever is known

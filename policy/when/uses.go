@@ -16,17 +16,19 @@ import (
 // anything is what a value can be of which nothing is known.
 const anything = anyClaim | otherKinds
 
-// Use is a place in a condition that needs a claim to be of some type: with a value of another type it is an error, for
-// every request.
+// Use is a place in a condition that needs a claim to be of some type: with a value of another
+// type it is an error, for every request.
 type Use struct {
-	Claim        string // the top-level claim
-	Kinds        Kinds  // what it may be there
-	Line, Column int    // of the claim in the text, from 1, in characters
-	Text         string // that part of the condition: `claims.attempt == 2`
+	Claim  string `json:"claim"`  // the top-level claim
+	Kinds  Kinds  `json:"kinds"`  // what it may be there
+	Line   int    `json:"line"`   // of the claim in the text, from 1
+	Column int    `json:"column"` // from 1, in characters
+	Text   string `json:"text"`   // that part of the condition: `claims.attempt == 2`
 }
 
-// Uses returns the places in a condition that need a claim to be of some type, for who knows of which types claims
-// are. Those that are compared with null, or with what is not known, are left out.
+// Uses returns the places in a condition that need a claim to be of some type, for who knows of
+// which types claims are. Those that are compared with null, or with what is not known, are left
+// out.
 func Uses(of policy.Condition) []Use {
 	c, ok := of.(*condition)
 	if !ok {
@@ -48,7 +50,8 @@ type users struct {
 	found []Use
 }
 
-// needs notes that the value of one expression must be of some type for another one to come to anything.
+// needs notes that the value of one expression must be of some type for another one to come to
+// anything.
 func (u *users) needs(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
@@ -62,7 +65,8 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmost returns the part with which an expression begins. Of an operator, CEL knows the place of its sign.
+// leftmost returns the part with which an expression begins. Of an operator, CEL knows the place
+// of its sign.
 func leftmost(e ast.Expr) ast.Expr {
 	for {
 		switch e.Kind() {
