@@ -21,6 +21,7 @@ var house = map[string][]string{
 	"scope":                           nil,
 	"policy":                          {"internal/dn", "internal/spelling", "scope"},
 	"policy/when":                     {"internal/dn", "internal/spelling", "policy"},
+	"rules":                           {"internal/config", "internal/ruleset", "policy"},
 	"token":                           {"internal/strictjson", "policy", "scope"},
 	"tokenserver":                     {"internal/secret", "policy", "scope", "token"},
 	"notification":                    nil,
@@ -50,10 +51,10 @@ var house = map[string][]string{
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "scope", "token"},
 	"internal/ruleset":                {"internal/spelling", "policy", "policy/when", "scope"},
 	"internal/config":                 {"internal/manual", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
-	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/spelling", "policy", "policy/when", "scope", "token"},
+	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
-	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
+	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/spelling", "internal/store", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},
@@ -74,7 +75,7 @@ var public = []string{"scope", "policy", "token", "notification"}
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
 
 // seesConfig are the rooms that may know what a configuration looks like.
-var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter"}
+var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter", "rules"}
 
 // speaksHTTP are the rooms that may answer HTTP.
 var speaksHTTP = []string{"internal/server", "internal/api", "tokenserver"}

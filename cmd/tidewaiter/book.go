@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
-	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // book is what commands share that look after rules, roles and namespaces in the database. They open the state that the
@@ -68,24 +66,6 @@ func (k book) says(cmd *cobra.Command, v any, format string, args ...any) error 
 // gone is what a command that deletes says to programs.
 type gone struct {
 	Name string `json:"name"`
-}
-
-// actionsFlag is a flag: a list of actions.
-type actionsFlag scope.Actions
-
-func (a *actionsFlag) String() string { return scope.Actions(*a).String() }
-
-func (a *actionsFlag) Type() string { return "actions" }
-
-func (a *actionsFlag) Set(s string) error {
-	for word := range strings.SplitSeq(s, ",") {
-		action, ok := scope.ParseAction(strings.TrimSpace(word))
-		if !ok {
-			return fmt.Errorf("%q is no action: there are pull, push, delete, read and write", word)
-		}
-		*a |= actionsFlag(action)
-	}
-	return nil
 }
 
 // life is a lifetime for people; "" for none.

@@ -83,8 +83,13 @@ func (w *threeWays) file(rule map[string]any) []string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.write("file.yaml", w.config(`"root:$2y$04$abc"`, string(text)))
-	_, err = config.Load(filepath.Join(w.dir, "file.yaml"), config.Options{})
+	return w.loaded(w.config(`"root:$2y$04$abc"`, string(text)))
+}
+
+// loaded returns the errors of a config.
+func (w *threeWays) loaded(text string) []string {
+	w.write("file.yaml", text)
+	_, err := config.Load(filepath.Join(w.dir, "file.yaml"), config.Options{})
 	if err == nil {
 		return nil
 	}
@@ -96,19 +101,23 @@ func (w *threeWays) file(rule map[string]any) []string {
 	return slices.Compact(texts)
 }
 
-// sent returns what the API says of the rule: the fields that are wrong.
-func (w *threeWays) sent(rule map[string]any) (fields []string) {
-	text, err := json.Marshal(rule)
+// sent returns what the API says of the rule: the fields that are wrong, and the texts.
+func (w *threeWays) sent(rule map[string]any) (fields, texts []string) {
+	return w.post("/api/v1/rules", rule)
+}
+
+func (w *threeWays) post(path string, body map[string]any) (fields, texts []string) {
+	text, err := json.Marshal(body)
 	if err != nil {
 		w.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodPost, "/api/v1/rules", bytes.NewReader(text))
+	r := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(text))
 	r.Header.Set("Content-Type", "application/json")
 	r.SetBasicAuth("root", "pw")
 	answer := httptest.NewRecorder()
 	w.api.ServeHTTP(answer, r)
 	if answer.Code == http.StatusCreated {
-		return nil
+		return nil, nil
 	}
 	var problem struct {
 		Errors []struct{ Location, Message, Detail string }
@@ -118,20 +127,17 @@ func (w *threeWays) sent(rule map[string]any) (fields []string) {
 	}
 	for _, e := range problem.Errors {
 		field, _, _ := strings.Cut(strings.TrimPrefix(e.Location, "body."), "[")
-		fields = append(fields, field)
+		fields, texts = append(fields, field), append(texts, position.ReplaceAllString(e.Detail, ""))
 	}
 	slices.Sort(fields)
-	return slices.Compact(fields)
+	slices.Sort(texts)
+	return slices.Compact(fields), slices.Compact(texts)
 }
 
 // said returns what the command line says: the fields that are wrong, and the texts.
 func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
 	w.n++
 	args := []string{"rule", "add", "--config", filepath.Join(w.dir, "tidewaiter.yaml")}
-	fieldOf := make(map[string]string)
-	for field, flag := range flagOf {
-		fieldOf[flag] = field
-	}
 	for _, field := range slices.Sorted(maps.Keys(rule)) {
 		flag := flagOf[field]
 		switch value := rule[field].(type) {
@@ -156,7 +162,20 @@ func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
 		}
 	}
 	name, _ := rule["name"].(string)
-	args = append(args, "--", name)
+	fields, texts = w.run(append(args, "--", name))
+	for i, flag := range fields {
+		for field, of := range flagOf {
+			if of == flag {
+				fields[i] = field
+			}
+		}
+	}
+	slices.Sort(fields)
+	return slices.Compact(fields), texts
+}
+
+// run runs a command, and returns the flags that are wrong and the texts.
+func (w *threeWays) run(args []string) (flags, texts []string) {
 	var out bytes.Buffer
 	if exit := run(w.Context(), args, strings.NewReader(""), &out, &out); exit == 0 {
 		return nil, nil
@@ -165,11 +184,10 @@ func (w *threeWays) said(rule map[string]any) (fields, texts []string) {
 	}
 	for line := range strings.SplitSeq(strings.TrimSpace(out.String()), "\n") {
 		flag, text, _ := strings.Cut(strings.TrimPrefix(line, "tidewaiter: "), ": ")
-		fields, texts = append(fields, fieldOf[flag]), append(texts, position.ReplaceAllString(text, ""))
+		flags, texts = append(flags, flag), append(texts, position.ReplaceAllString(text, ""))
 	}
-	slices.Sort(fields)
 	slices.Sort(texts)
-	return slices.Compact(fields), slices.Compact(texts)
+	return flags, slices.Compact(texts)
 }
 
 // A rule is a rule or none, wherever it is written, and for the same reasons: what a file refuses must not come in by the API.
@@ -194,6 +212,9 @@ func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 		"an empty condition":              {map[string]any{"when": ""}, []string{"when"}, false},
 		"an empty role":                   {map[string]any{"role": ""}, []string{"role"}, false},
 		"no lifetime":                     {map[string]any{"lifetime": "0s"}, []string{"lifetime"}, false},
+		"a lifetime that is none":         {map[string]any{"lifetime": "5"}, []string{"lifetime"}, false},
+		"an empty lifetime":               {map[string]any{"lifetime": ""}, []string{"lifetime"}, false},
+		"an unknown key":                  {map[string]any{"repos": []string{"a"}}, []string{"repos"}, true},
 		"a lifetime too short":            {map[string]any{"lifetime": "5s"}, []string{"lifetime"}, false},
 		"a lifetime too long":             {map[string]any{"lifetime": "48h"}, []string{"lifetime"}, false},
 		"a lifetime that is negative":     {map[string]any{"lifetime": "-5m"}, []string{"lifetime"}, false},
@@ -248,17 +269,62 @@ func TestARuleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
 			if (texts == nil) != (tt.wrong == nil) {
 				t.Errorf("the file is told %q; wrong: %q", texts, tt.wrong)
 			}
-			if diff := cmp.Diff(tt.wrong, w.sent(rule("api"))); diff != "" {
+			fields, said := w.sent(rule("api"))
+			if diff := cmp.Diff(tt.wrong, fields); diff != "" {
 				t.Errorf("the API (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(texts, said); diff != "" {
+				t.Errorf("the texts (-file +API):\n%s", diff)
 			}
 			if tt.unsaid {
 				return
 			}
-			fields, said := w.said(rule("cli"))
+			fields, said = w.said(rule("cli"))
 			if diff := cmp.Diff(tt.wrong, fields); diff != "" {
 				t.Errorf("the command line (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(texts, said); diff != "" {
+				t.Errorf("the texts (-file +command line):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A role, too, is checked alike wherever it is written.
+func TestARoleIsJudgedAlikeWhereverItIsWritten(t *testing.T) {
+	w := newThreeWays(t)
+	for i, role := range []map[string]any{
+		{"actions": []string{"pull", "push"}, "lifetime": "5m"},
+		{"actions": []string{"*"}},
+		{"actions": []string{"pull", "puhs"}},
+		{"actions": []string{"pull", "pull"}},
+		{"actions": []string{"remove"}, "lifetime": "5s"},
+		{"actions": []string{"pull"}, "lifetime": "300"},
+		{"actions": []string{"pull"}, "lifetime": "90.5s"},
+		{"actions": []string{"pull"}, "lifetime": "48h"},
+		{"actions": []string{}},
+	} {
+		text, err := json.Marshal(role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(string(text), func(t *testing.T) {
+			file := strings.Replace(w.config(`"root:$2y$04$abc"`, ""), "reader: [pull]", "reader: [pull], x: "+string(text), 1)
+			inFile := w.loaded(file)
+
+			role["name"] = fmt.Sprintf("api%d", i)
+			_, sent := w.post("/api/v1/roles", role)
+			if diff := cmp.Diff(inFile, sent); diff != "" {
+				t.Errorf("the texts (-file +API):\n%s", diff)
+			}
+
+			actions, _ := role["actions"].([]string)
+			args := []string{"role", "set", "--config", filepath.Join(w.dir, "tidewaiter.yaml"), fmt.Sprintf("cli%d", i), strings.Join(actions, ",")}
+			if lifetime, ok := role["lifetime"].(string); ok {
+				args = append(args, "--lifetime", lifetime)
+			}
+			_, said := w.run(args)
+			if diff := cmp.Diff(inFile, said); diff != "" {
 				t.Errorf("the texts (-file +command line):\n%s", diff)
 			}
 		})

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -135,58 +134,19 @@ func showPolicy(w io.Writer, p wholePolicy) error {
 	}
 	fmt.Fprintf(w, "# policy %s, %s of %s\nrules:\n", p.Policy.ID(), count(p.Policy.Len(), "rule", "rules"), from)
 	for i, r := range p.Policy.Rules() {
-		line := func(format string, args ...any) {
-			if r.Origin.BuiltIn {
-				format = "#" + format
+		mark := ""
+		if r.Origin.BuiltIn {
+			mark = "#"
+		}
+		for k, line := range ruleset.Written(&r, p.Policy.RuleActions(i)).Lines(nil) {
+			if k == 0 {
+				fmt.Fprintf(w, "%s  - %s # %s\n", mark, line, r.Origin)
+				continue
 			}
-			fmt.Fprintf(w, format+"\n", args...)
-		}
-		actions := p.Policy.RuleActions(i)
-		line("  - name: %s # %s", quotedYAML(r.Name), r.Origin)
-		if r.Deny {
-			line("    effect: deny")
-		}
-		line("    subjects: %s", listYAML(r.Subjects))
-		if len(r.Registries) > 0 {
-			line("    registries: %s", listYAML(r.Registries))
-		}
-		switch r.Type {
-		case scope.TypeRegistry:
-			line("    catalog: true")
-			actions = 0
-		case scope.TypeTidewaiter:
-			line("    tidewaiter: %s", listYAML(r.Names))
-		default:
-			line("    repositories: %s", listYAML(r.Names))
-		}
-		if actions != 0 {
-			line("    actions: [%s]", strings.Join(actions.Names(), ", "))
-		}
-		if r.When != nil {
-			line("    when: %s", quotedYAML(r.When.String()))
-		}
-		if r.Lifetime > 0 {
-			line("    lifetime: %s", r.Lifetime)
+			fmt.Fprintf(w, "%s    %s\n", mark, line)
 		}
 	}
 	return nil
-}
-
-// quotedYAML writes text as JSON has it, which YAML reads as well.
-func quotedYAML(text string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a condition is full of < and &
-	_ = e.Encode(text)     // which no text fails
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func listYAML(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, text := range texts {
-		quoted[i] = quotedYAML(text)
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // words are the names of actions, never null in JSON.

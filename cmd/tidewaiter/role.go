@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
-	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
 // roleCommands are set, list and delete, of roles for all, or of those of a namespace, which is their first argument then.
@@ -46,14 +46,17 @@ refused.`,
 		Args:    cobra.ExactArgs(2 + o.more),
 	}
 	k := bookFlags(cmd)
-	lifetime := cmd.Flags().Duration("lifetime", 0, "how long tokens with a grant by it are good for at most: 2m, 1h")
+	var written ruleset.Role
+	lifetime := ruleset.RoleFields[1]
+	addField(cmd.Flags(), lifetime.Name, lifetime.Name, lifetime.Help, lifetime.Of(&written))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		namespace, args := o.cut(args)
-		var actions actionsFlag
-		if err := actions.Set(args[1]); err != nil {
-			return misused(cmd, "%v", err)
+		written.Actions = splitWords(args[1])
+		can, err := written.Policy()
+		if err != nil {
+			return toldFields(cmd, err, map[string]string{"actions": "ACTIONS", "lifetime": "--lifetime"})
 		}
-		role := rulebook.Role{Name: args[0], Actions: scope.Actions(actions), Lifetime: *lifetime}
+		role := rulebook.Role{Name: args[0], Actions: can.Actions, Lifetime: can.Lifetime}
 		return k.change(cmd, func(ctx context.Context, s shelf) error {
 			r, err := s.SetRole(ctx, s.by, namespace, role, 0)
 			verb := "changed"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
 func newRule() *cobra.Command {
@@ -25,72 +26,120 @@ in which a deny wins wherever it stands. A service that runs beside this notices
 	return cmd
 }
 
-// contentFlags are the flags that say what a rule says.
-func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
-	var c rulebook.Content
-	var actions wordsFlag
-	deny := f.Bool("deny", false, "refuse it: this beats any rule that allows it")
-	f.StringArrayVar(&c.Subjects, "subject", nil, "`who`: anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME, workload:NAME (may be repeated; a deny without any is for anyone)")
-	f.StringArrayVar(&c.Repositories, "repository", nil, "a `pattern` of repositories, as team/** (may be repeated)")
-	f.StringArrayVar(&c.Registries, "registry", nil, "the `service` of a registry that it is for (may be repeated; default: all)")
-	f.BoolVar(&c.Catalog, "catalog", false, "in place of repositories: the list of all repositories")
-	f.StringArrayVar(&c.Tidewaiter, "right", nil, "in place of repositories: a `right` over Tidewaiter itself, as journal or namespace/team (may be repeated)")
-	f.StringVar(&c.Role, "role", "", "a `role`, of files or of the database")
-	f.Var(&actions, "actions", "actions, or more of them beside the role's: pull,push,delete; of rights: read,write")
-	f.StringVar(&c.When, "when", "", "a `condition` that has to hold")
-	f.DurationVar(&c.Lifetime, "lifetime", 0, "how long tokens with a grant by it are good for at most: 2m, 1h")
-	f.StringVar(&c.Comment, "comment", "", "whatever there is to `say` of it")
-	return func(name string) rulebook.Content {
-		c.Name = name
-		if *deny {
-			c.Effect = rulebook.Deny
-		}
-		c.Actions = actions
-		for _, field := range []string{"role", "when", "lifetime"} {
-			if f.Changed(field) && (f.Lookup(field).Value.String() == "" || field == "lifetime" && c.Lifetime == 0) {
-				c.Empty = append(c.Empty, field)
-			}
-		}
-		if name == "" {
-			c.Empty = append(c.Empty, "name")
-		}
-		return c
-	}
-}
-
-// wordsFlag is a flag that lists words, with commas between them. What they may be is for others to say.
-type wordsFlag []string
-
-func (w *wordsFlag) String() string { return strings.Join(*w, ",") }
-
-func (w *wordsFlag) Type() string { return "actions" }
-
-func (w *wordsFlag) Set(s string) error {
-	if *w == nil {
-		*w = wordsFlag{}
-	}
-	for word := range strings.SplitSeq(s, ",") {
-		if word = strings.TrimSpace(word); word != "" {
-			*w = append(*w, word)
-		}
-	}
-	return nil
-}
-
 // flagOf are the flags that stand for fields of a rule.
 var flagOf = map[string]string{
 	"name": "NAME", "effect": "--deny", "subjects": "--subject", "registries": "--registry", "repositories": "--repository", "catalog": "--catalog",
 	"tidewaiter": "--right", "role": "--role", "actions": "--actions", "when": "--when", "lifetime": "--lifetime", "comment": "--comment",
 }
 
-// toldRule tells all that is wrong with a rule, by the flags that say it.
-func toldRule(cmd *cobra.Command, err error) error {
+// valueOf is what the help calls the value of a flag.
+var valueOf = map[string]string{
+	"subjects": "who", "registries": "service", "repositories": "pattern", "tidewaiter": "right", "role": "role", "actions": "actions",
+	"when": "condition", "lifetime": "duration", "comment": "text",
+}
+
+// contentFlags adds the flags for the fields of a rule.
+func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
+	c := new(rulebook.Content)
+	deny := f.Bool("deny", false, "refuse it: this beats any rule that allows it")
+	for _, field := range ruleset.Fields {
+		if flag, ok := strings.CutPrefix(flagOf[field.Name], "--"); ok && field.Name != "effect" {
+			addField(f, flag, field.Name, field.Help, field.Of(c))
+		}
+	}
+	return func(name string) rulebook.Content {
+		c.Name = name
+		if *deny {
+			c.Effect = rulebook.Deny
+		}
+		for _, field := range ruleset.Fields {
+			text, isText := field.Of(c).(*string)
+			if isText && *text == "" && (field.Name == "name" || f.Changed(strings.TrimPrefix(flagOf[field.Name], "--"))) {
+				c.Empty = append(c.Empty, field.Name)
+			}
+		}
+		return *c
+	}
+}
+
+// addField adds a flag for a field of a rule or a role.
+func addField(f *pflag.FlagSet, flag, field, help string, into any) {
+	usage := strings.ToLower(help[:1]) + strings.TrimSuffix(strings.ReplaceAll(help[1:], "`", ""), ".")
+	switch v := into.(type) {
+	case *[]string:
+		if field != "actions" {
+			usage += " (may be repeated)"
+		}
+		f.Var(&wordsFlag{v, valueOf[field], field == "actions"}, flag, usage)
+	case *string:
+		f.Var(&textFlag{v, valueOf[field]}, flag, usage)
+	case *bool:
+		f.BoolVar(v, flag, false, usage)
+	}
+}
+
+// textFlag is a flag that takes any text.
+type textFlag struct {
+	text *string
+	kind string
+}
+
+func (t *textFlag) String() string { return *t.text }
+
+func (t *textFlag) Type() string { return t.kind }
+
+func (t *textFlag) Set(s string) error {
+	*t.text = s
+	return nil
+}
+
+// wordsFlag is a flag that lists words: one each time that it is given, or several with commas
+// between them. What they may be is not checked here.
+type wordsFlag struct {
+	words  *[]string
+	kind   string
+	commas bool
+}
+
+func (w *wordsFlag) String() string { return strings.Join(*w.words, ",") }
+
+func (w *wordsFlag) Type() string { return w.kind }
+
+func (w *wordsFlag) Set(s string) error {
+	if !w.commas {
+		*w.words = append(*w.words, s)
+		return nil
+	}
+	*w.words = slices.Concat(*w.words, splitWords(s))
+	if *w.words == nil {
+		*w.words = []string{}
+	}
+	return nil
+}
+
+// splitWords returns the words of a list with commas. The list is never nil: one that is given and
+// empty differs from one that is left out.
+func splitWords(s string) []string {
+	words := []string{}
+	for word := range strings.SplitSeq(s, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// toldRule prints all that is wrong with a rule, by its flags.
+func toldRule(cmd *cobra.Command, err error) error { return toldFields(cmd, err, flagOf) }
+
+// toldFields prints all that is wrong with a rule or a role, by the flags for its fields.
+func toldFields(cmd *cobra.Command, err error, flags map[string]string) error {
 	problems, ok := errors.AsType[rulebook.Problems](err)
 	if !ok {
 		return err
 	}
 	for _, p := range problems {
-		p.Field = flagOf[p.Field]
+		p.Field = flags[p.Field]
 		fmt.Fprintf(cmd.ErrOrStderr(), "tidewaiter: %s\n", p)
 	}
 	return errTold
@@ -204,7 +253,7 @@ func newRuleShow() *cobra.Command {
 				return writeJSON(cmd.OutOrStdout(), api.NewRule(&r))
 			}
 			return fields(cmd.OutOrStdout(), "name", r.Name, "effect", effectOf(&r.Content), "subjects", or(strings.Join(r.Subjects, ", "), "anyone"),
-				"registries", strings.Join(r.Registries, ", "), "about", about(&r.Content), "may", may(&r.Content), "when", r.When, "lifetime", life(r.Lifetime),
+				"registries", strings.Join(r.Registries, ", "), "about", about(&r.Content), "may", may(&r.Content), "when", r.When, "lifetime", r.Lifetime,
 				"comment", r.Comment, "created", minute(r.Created), "changed", minute(r.Changed), "id", r.ID)
 		})
 	}

@@ -5,17 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 )
 
 // Problem is what went wrong (RFC 9457). It shows nothing of what was sent but the names of its fields.
@@ -164,9 +167,33 @@ func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
 		if e.Location == "body" && !fromValidation(text) {
 			text = "it cannot be read: a value is of another form than it should be" // what the decoder says shows the value
 		}
+		if text == validation.MsgUnexpectedProperty {
+			text = a.unknown(ctx, e.Location)
+		}
 		p.Errors = append(p.Errors, Mistake{brief(e.Location), brief(text)})
 	}
 	return a.problem(calling(ctx.Context()), p), nil
+}
+
+// unknown names a key that is not read, and suggests the one that was meant.
+func (a *API) unknown(ctx huma.Context, location string) string {
+	name, _ := strings.CutPrefix(location, "body.")
+	text := "unknown key " + spelling.Quoted(name)
+	body := ctx.Operation().RequestBody
+	if body == nil || body.Content["application/json"] == nil {
+		return text
+	}
+	schema := body.Content["application/json"].Schema
+	if schema != nil && schema.Ref != "" {
+		schema = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
+	}
+	if schema == nil {
+		return text
+	}
+	if near := spelling.Nearest(name, slices.Sorted(maps.Keys(schema.Properties))); near != "" {
+		text += fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return text
 }
 
 // fromValidation says whether a text is one that names keys, and no values.

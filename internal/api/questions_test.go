@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -99,7 +98,7 @@ func TestThePolicyIsAsked(t *testing.T) {
 	has(explain(carol, fields{"scopes": []string{"tidewaiter:journal:read,write"}}), `"granted":["read"]`, `"rule":"tidewaiter-auditors","built_in":true`, "it is for group:tidewaiter-admins")
 
 	// How long a token would live is told with the setting, and with the rule to whom rules are told.
-	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: 2 * time.Minute}
+	brief := rulebook.Content{Name: "brief", Subjects: []string{"user:ann"}, Repositories: []string{"brief/**"}, Actions: []string{"push"}, Lifetime: "2m"}
 	if _, err := h.rulebook.AddRule(h.Context(), operator, brief); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
-	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
 // Role is a role of the database: one for all, or one of a namespace.
@@ -33,33 +33,20 @@ func NewRole(r *rulebook.Role, namespace string) Role {
 }
 
 // RoleContent is what a role can do.
-type RoleContent struct {
-	Actions  []string `json:"actions" nullable:"false" minItems:"1" maxItems:"6" enum:"pull,push,delete,read,write,*" doc:"What it can do; * is all of a catalog. One of a namespace has pull, push and delete, or some of them" example:"[\"pull\",\"delete\"]"`
-	Lifetime string   `json:"lifetime,omitempty" maxLength:"30" doc:"Of tokens with a grant by it, at most" example:"5m0s"`
+type RoleContent ruleset.Role
+
+// TransformSchema adds to the schema what ruleset says of the fields.
+func (RoleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, f := range ruleset.RoleFields {
+		describe(s, f.Name, f.Means(), f.Example)
+	}
+	return s
 }
 
-// role is what a form says.
+// role returns the role as it is stored.
 func (c *RoleContent) role(name string) (rulebook.Role, error) {
-	r := rulebook.Role{Name: name}
-	for _, word := range c.Actions {
-		action, _ := scope.ParseAction(word) // one of those in the form's enum
-		r.Actions |= action
-	}
-	var err error
-	r.Lifetime, err = lifetime(c.Lifetime)
-	return r, err
-}
-
-// lifetime reads how long tokens are good.
-func lifetime(text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, mistaken("body.lifetime", "a duration is wanted, as 5m or 1h30m")
-	}
-	return d, nil
+	r, err := (*ruleset.Role)(c).Policy()
+	return rulebook.Role{Name: name, Actions: r.Actions, Lifetime: r.Lifetime}, err
 }
 
 // newRoleBody is a role to add.

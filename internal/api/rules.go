@@ -7,28 +7,55 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // RuleContent is what a rule says, in the words of tidewaiter.yaml.
-type RuleContent struct {
-	Name         string          `json:"name" maxLength:"200" doc:"No two rules have the same, of files and database together" example:"freeze"`
-	Effect       rulebook.Effect `json:"effect,omitempty" enum:"allow,deny" doc:"Left out: allow. A deny beats any allow"`
-	Subjects     []string        `json:"subjects,omitempty" nullable:"false" maxItems:"1000" doc:"Who; a deny without any is for anyone" example:"[\"group:developers\"]"`
-	Registries   []string        `json:"registries,omitempty" nullable:"false" maxItems:"1000" doc:"At which registries; left out: at all"`
-	Repositories []string        `json:"repositories,omitempty" nullable:"false" maxItems:"1000" doc:"Patterns of repositories: this, or catalog, or tidewaiter" example:"[\"prod/**\"]"`
-	Catalog      bool            `json:"catalog,omitempty" doc:"The catalog of a registry"`
-	Tidewaiter   []string        `json:"tidewaiter,omitempty" nullable:"false" maxItems:"1000" doc:"Rights over Tidewaiter itself" example:"[\"accounts\"]"`
-	Role         string          `json:"role,omitempty" maxLength:"64" doc:"A role, in place of actions" example:"writer"`
-	Actions      []string        `json:"actions,omitempty" nullable:"false" maxItems:"6" enum:"pull,push,delete,read,write,*" doc:"What; * is all" example:"[\"push\",\"delete\"]"`
-	When         string          `json:"when,omitempty" maxLength:"10000" doc:"A condition that has to hold, in CEL"`
-	Comment      string          `json:"comment,omitempty" maxLength:"4096" doc:"Why, for people"`
-	Lifetime     string          `json:"lifetime,omitempty" maxLength:"30" doc:"Of tokens with a grant by it, at most" example:"5m0s"`
+type RuleContent ruleset.Rule
+
+// TransformSchema adds to the schema what ruleset says of the fields.
+func (RuleContent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, f := range ruleset.Fields {
+		describe(s, f.Name, f.Means(), f.Example)
+	}
+	return s
+}
+
+// describe adds to a schema what ruleset says of a field. Words that are checked by ruleset, which
+// says what was probably meant, are listed for readers alone.
+func describe(s *huma.Schema, name, means string, example any) {
+	p := s.Properties[name]
+	if p == nil {
+		return // a reference to the schema that has it
+	}
+	p.Description = strings.ReplaceAll(means, "[Policy](policy.md#conditions)", "Policy")
+	if example != nil {
+		p.Examples = []any{example}
+	}
+	p.Nullable = false
+	words := map[string][]string{"effect": ruleset.Effects, "actions": ruleset.Actions}[name]
+	switch p.Type {
+	case huma.TypeArray:
+		most := rulebook.MaxItems
+		p.MaxItems = &most
+		p = p.Items
+	case huma.TypeString:
+		if words != nil {
+			break
+		}
+		most := rulebook.MaxBytes(name)
+		p.MaxLength = &most
+	}
+	if words != nil {
+		p.Extensions = map[string]any{"enum": words}
+	}
 }
 
 // Rule is a rule of the database.
@@ -42,21 +69,12 @@ type Rule struct {
 
 // NewRule is the form of a rule.
 func NewRule(r *rulebook.Rule) Rule {
-	c := RuleContent{
-		Name: r.Name, Effect: r.Effect, Subjects: r.Subjects, Registries: r.Registries, Repositories: r.Repositories, Catalog: r.Catalog,
-		Tidewaiter: r.Tidewaiter, Role: r.Role, Actions: r.Actions, When: r.When, Comment: r.Comment,
-	}
-	if r.Lifetime > 0 {
-		c.Lifetime = r.Lifetime.String()
-	}
-	return Rule{r.ID, c, r.Created, r.Changed, r.Version}
+	return Rule{r.ID, RuleContent(r.Content), r.Created, r.Changed, r.Version}
 }
 
-// writtenRule is a RuleContent that somebody sends. What is in there with nothing in it is not the same as what is not there.
-type writtenRule struct {
-	RuleContent
-	empty []string // the fields that are there, with nothing in them
-}
+// writtenRule is a RuleContent in a request. What is there and empty differs from what is not
+// there.
+type writtenRule struct{ RuleContent }
 
 // UnmarshalJSON is part of json.Unmarshaler.
 func (w *writtenRule) UnmarshalJSON(text []byte) error {
@@ -69,7 +87,7 @@ func (w *writtenRule) UnmarshalJSON(text []byte) error {
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		if string(fields[field]) == `""` {
-			w.empty = append(w.empty, field)
+			w.Empty = append(w.Empty, field)
 		}
 	}
 	return nil
@@ -78,18 +96,6 @@ func (w *writtenRule) UnmarshalJSON(text []byte) error {
 // Schema is that of a RuleContent.
 func (writtenRule) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[RuleContent](), true, "")
-}
-
-// content is what a form says.
-func (w *writtenRule) content() (rulebook.Content, error) {
-	life, err := lifetime(w.Lifetime)
-	if err == nil && life == 0 && w.Lifetime != "" {
-		w.empty = append(w.empty, "lifetime")
-	}
-	return rulebook.Content{
-		Name: w.Name, Effect: w.Effect, Subjects: w.Subjects, Registries: w.Registries, Repositories: w.Repositories, Catalog: w.Catalog,
-		Tidewaiter: w.Tidewaiter, Role: w.Role, Actions: w.Actions, When: w.When, Lifetime: life, Comment: w.Comment, Empty: w.empty,
-	}, err
 }
 
 // OfRule is a rule in the path.
@@ -154,11 +160,7 @@ func (a *API) ruleRoutes() {
 		OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Add a rule", Description: "It is in force when it is answered, and on other replicas within two seconds. All mistakes are told at once.",
 	}, func(ctx context.Context, by Actor, in *newRule) (*made[Rule], error) {
-		c, err := in.Body.content()
-		if err != nil {
-			return nil, err
-		}
-		r, err := a.Rulebook.AddRule(ctx, by, c)
+		r, err := a.Rulebook.AddRule(ctx, by, rulebook.Content(in.Body.RuleContent))
 		return created("/rules/"+segment(r.Name), r.ID, r.Version, NewRule(&r), err)
 	})
 	route(a, huma.Operation{
@@ -170,15 +172,11 @@ func (a *API) ruleRoutes() {
 		OperationID: "set-rule", Method: http.MethodPut, Path: "/rules/{name}", Tags: tags,
 		Summary: "Replace what a rule says", Description: "It may have another name then.",
 	}, func(ctx context.Context, by Actor, in *replacing) (*one[Rule], error) {
-		c, err := in.Body.content()
-		if err != nil {
-			return nil, err
-		}
 		by, version, err := in.based(by, seen(ctx, by, in.Name))
 		if err != nil {
 			return nil, err
 		}
-		return answer(a.Rulebook.SetRule(ctx, by, in.Name, c, version))
+		return answer(a.Rulebook.SetRule(ctx, by, in.Name, rulebook.Content(in.Body.RuleContent), version))
 	})
 	route(a, huma.Operation{
 		OperationID: "delete-rule", Method: http.MethodDelete, Path: "/rules/{name}", Tags: tags, DefaultStatus: http.StatusNoContent,

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/tidewaiter/tidewaiter/internal/spelling"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -74,7 +75,7 @@ func (x cross) fill() {
 	case !has(x.at("signing"), "leaf_lifetime"):
 		s.LeafLifetime = least
 	default:
-		x.d.problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", brief(longest), brief(least))
+		x.d.problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", spelling.Brief(longest), spelling.Brief(least))
 	}
 }
 

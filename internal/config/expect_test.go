@@ -170,7 +170,7 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 	if _, err := loadPolicy(files{"c.yaml": "policy: {}\ndatabase: state.db"}, policyOf("c.yaml", true)); err == nil || !strings.Contains(err.Error(), `c.yaml:2:11: the database URL has no scheme`) {
 		t.Errorf("a database URL without a scheme: %v", err)
 	}
-	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}))
+	p, err = loadPolicy(disk, rulesOf([]string{"p.yaml"}, "this is a config"))
 	if err != nil || p.Policy.Len() != 1 || p.Services != nil {
 		t.Errorf("%+v, %v", p, err)
 	}
@@ -182,7 +182,7 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
-	if _, err := loadPolicy(disk, rulesOf([]string{"tidewaiter.yaml"})); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:1:1: this is a config") {
+	if _, err := loadPolicy(disk, rulesOf([]string{"tidewaiter.yaml"}, "this is a config")); err == nil || !strings.Contains(err.Error(), "tidewaiter.yaml:1:1: this is a config") {
 		t.Errorf("a config as a file of rules: %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -18,8 +18,8 @@ import (
 
 // Bounds of settings.
 const (
-	minToken = time.Minute         // clients take a token without a lifetime to be good for a minute, and some refuse less
-	maxToken = 24 * time.Hour      // a token cannot be taken back
+	minToken = ruleset.MinLifetime
+	maxToken = ruleset.MaxLifetime
 	minLeaf  = time.Hour           // a leaf is dated back by an hour
 	maxLeaf  = 90 * 24 * time.Hour // longer would be no rotation
 
@@ -372,51 +372,10 @@ func policyFileKeys() []key[writtenPolicy] {
 	}
 }
 
-func roleKeys() []key[policy.Role] {
-	return []key[policy.Role]{
-		on("actions", actions(), func(r *policy.Role, v scope.Actions) { r.Actions = v }).must().
-			says("What the role may do: `pull`, `push`, `delete`, or `\"*\"` for all."),
-		on("lifetime", duration(minToken, maxToken), func(r *policy.Role, v time.Duration) { r.Lifetime = v }).
-			says("How long tokens with a grant by this role are good for at most. A rule's own counts where it is shorter."),
-	}
+func roleKeys() []key[ruleset.Role] {
+	return fields(ruleset.RoleFields, func(r *ruleset.Role) *[]string { return &r.Empty })
 }
 
-func ruleKeys() []key[writtenRule] {
-	return []key[writtenRule]{
-		on("name", statement(), func(r *writtenRule, v stated) { r.put("name", v, &r.written.Name) }).must().
-			says("What the rule is called: answers, the journal and `explain` name it. No two have the same."),
-		on("effect", called("one of allow, deny", statement()), func(r *writtenRule, v stated) { r.put("effect", v, (*string)(&r.written.Effect)) }).or("allow").
-			says("Whether it allows or denies."),
-		on("subjects", listOf(subject()), func(r *writtenRule, v []string) { r.written.Subjects = v }).
-			says("Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. An allow must say it; a deny that does not is for anyone."),
-		on("registries", listOf(prose()), func(r *writtenRule, v []string) { r.written.Registries = v }).
-			says("The `service` of registries that it is for. The default is all."),
-		on("repositories", listOf(prose()), func(r *writtenRule, v []string) { r.written.Repositories = v }).
-			says("Patterns of repositories. `*` is anything within one part of the path, `**` any number of parts, `${user}` the name of who asks, `${group}` any group of theirs, `${claims.NAME}` a claim."),
-		on("catalog", set(), func(r *writtenRule, v bool) { r.written.Catalog = v }).
-			says("In place of repositories: the registry's catalog, the list of all its repositories."),
-		on("tidewaiter", listOf(called("right", prose())), func(r *writtenRule, v []string) { r.written.Tidewaiter = v }).
-			says("In place of repositories: rights over Tidewaiter itself. `accounts`: users, robots, groups and tokens. `administrators`: those of them that are administrators. `journal`: what happened. `policy`: roles and rules in the database, and asking what others may do. `namespaces`: which namespaces there are. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read all; a rule can deny it."),
-		on("role", statement(), func(r *writtenRule, v stated) { r.put("role", v, &r.written.Role) }).
-			says("A role, for its actions."),
-		on("actions", called("list of actions", listOf(prose())), func(r *writtenRule, v []string) { r.written.Actions = v }).
-			says("Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all. Pushing needs both pull and push. Rights over Tidewaiter have `read` and `write`."),
-		on("when", called("condition", statement()), func(r *writtenRule, v stated) {
-			v.text = strings.TrimSuffix(v.text, "\n") // the line end of a literal block
-			r.put("when", v, &r.written.When)
-		}).
-			says("A condition that must hold for the rule to match: an expression in CEL over `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. The page [Policy](policy.md#conditions) shows how. If it cannot be evaluated, say for want of a claim, an allow does not match, and a deny does."),
-		on("lifetime", anyDuration(), func(r *writtenRule, v time.Duration) {
-			switch v {
-			case unread:
-			case 0:
-				r.written.Empty = append(r.written.Empty, "lifetime")
-			default:
-				r.written.Lifetime = v
-			}
-		}).
-			says("How long tokens with a grant by this rule are good for at most."),
-		on("comment", prose(), func(*writtenRule, string) {}).
-			says("Whatever there is to say of it."),
-	}
+func ruleKeys() []key[ruleset.Rule] {
+	return fields(ruleset.Fields, func(r *ruleset.Rule) *[]string { return &r.Empty })
 }

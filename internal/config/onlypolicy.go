@@ -1,6 +1,10 @@
 package config
 
 import (
+	"fmt"
+	"io/fs"
+	"slices"
+
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -23,7 +27,9 @@ func LoadPolicy(file string, state bool) (*OnlyPolicy, error) {
 }
 
 // LoadRules reads files with roles and rules at their top, which are one policy. The error is Problems.
-func LoadRules(files []string) (*OnlyPolicy, error) { return loadPolicy(thisMachine{}, rulesOf(files)) }
+func LoadRules(files []string) (*OnlyPolicy, error) {
+	return loadPolicy(thisMachine{}, rulesOf(files, "this is a config: --config takes it, and --policy files with roles and rules at their top"))
+}
 
 func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 	return func(l *loader) *OnlyPolicy {
@@ -65,12 +71,54 @@ func databaseOf(d *decoder, root *yaml.Node) string {
 	return into.Database
 }
 
-func rulesOf(files []string) func(*loader) *OnlyPolicy {
+// File is the text of a file, and what problems call it.
+type File struct {
+	Name string
+	Text []byte
+}
+
+// ReadRules reads the texts of files with roles and rules at their top, which are one policy. The
+// warnings are about what is allowed and probably not meant. The error is Problems.
+func ReadRules(files []File) (source policy.Source, warnings Problems, err error) {
+	l := newLoader(Options{}, given(files))
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+		if slices.Contains(names[:i], f.Name) {
+			l.report.problem(Problem{Text: fmt.Sprintf("there are two files with the name %s", quoted(f.Name))})
+			return policy.Source{}, nil, l.report.err()
+		}
+	}
+	only := rulesOf(names, "this is a config of Tidewaiter: its rules are wanted alone, with roles and rules at the top of the file")(l)
+	if err := l.report.err(); err != nil {
+		return policy.Source{}, nil, err
+	}
+	return only.Rules, l.report.sorted(l.report.warnings), nil
+}
+
+// given is the disk of a program that has read its files.
+type given []File
+
+func (g given) read(name string, most int64) ([]byte, access, error) {
+	for _, f := range g {
+		if f.Name == name && int64(len(f.Text)) <= most {
+			return f.Text, 0, nil
+		}
+	}
+	return nil, 0, opening(name, fmt.Errorf("it is larger than %d bytes", most))
+}
+
+func (given) look(name string) (access, error) { return 0, opening(name, fs.ErrNotExist) }
+
+func (given) list(folder string) ([]string, error) { return nil, opening(folder, fs.ErrNotExist) }
+
+// rulesOf reads files of rules. For a config, the problem is notThis.
+func rulesOf(files []string, notThis string) func(*loader) *OnlyPolicy {
 	return func(l *loader) *OnlyPolicy {
 		var policies []writtenPolicy
 		for d, node := range l.each(files) {
 			if has(node, "policy") {
-				d.problem(node, "this is a config: --config takes it, and --policy files with roles and rules at their top")
+				d.problem(node, "%s", notThis)
 				continue
 			}
 			p, _ := section(policyFileKeys()).read(d, node)

@@ -46,6 +46,11 @@ func parse(file string, src []byte, parallel int, r *report) *yaml.Node {
 		return root
 	}
 	root, err := parseWhole(src)
+	if err != nil {
+		if root := parseJSON(src); root != nil {
+			return root
+		}
+	}
 	switch e, second := errors.AsType[secondDocument](err); {
 	case second:
 		return tell(e.line, e.column, "a second document begins here; a file holds one")

@@ -24,29 +24,49 @@ type writtenPolicy struct {
 // writtenRule is a rule, and where its parts are.
 type writtenRule struct {
 	policy.Rule
-	written ruleset.Rule
-	from    *decoder
-	node    *yaml.Node // nil if the rule has a problem
+	from *decoder
+	node *yaml.Node // nil if the rule has a problem
 }
 
-// actions is a list of actions. "*" is all that can be done with a repository; a rule of the catalog,
-// whose one action is called so too, looks at the list itself.
-func actions() shape[scope.Actions] {
-	words := list(one("pull", "push", "delete", "read", "write", "*"))
-	return shape[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (set scope.Actions, ok bool) {
-		names, ok := words.read(d, n)
-		for i, name := range names {
-			if slices.Contains(names[:i], name) {
-				d.problem(item(n, i), "%s is listed twice", name)
-				ok = false
-			}
-			if name == "*" {
-				set |= scope.Repository
-			} else if action, known := scope.ParseAction(name); known {
-				set |= action
-			}
+// fields returns the keys of a section whose fields ruleset describes. empty returns where the
+// names of the empty texts go.
+func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []key[S] {
+	keys, text, flag := make([]key[S], len(described)), prose(), set()
+	for i := range described {
+		f := &described[i]
+		keys[i].row = row{name: f.Name, kind: f.Kind, required: f.Required, standard: f.Default, means: f.Means()}
+		items := text
+		if f.Name == "subjects" {
+			items = subject()
 		}
-		return set, ok
+		list := listOf(items)
+		keys[i].read = func(d *decoder, n *yaml.Node, into *S) (ok bool) {
+			switch v := f.Of(into).(type) {
+			case *string:
+				if *v, ok = text.read(d, n); ok && *v == "" {
+					*empty(into) = append(*empty(into), f.Name)
+				}
+			case *[]string:
+				*v, ok = list.read(d, n)
+			case *bool:
+				*v, ok = flag.read(d, n)
+			}
+			return ok
+		}
+	}
+	return keys
+}
+
+// actions is a list of actions. "*" is all that can be done with a repository.
+func actions() shape[scope.Actions] {
+	words := listOf(prose())
+	return shape[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (scope.Actions, bool) {
+		list, ok := words.read(d, n)
+		if !ok {
+			return 0, false
+		}
+		role, ok := d.role(&ruleset.Role{Actions: list}, func(string) *yaml.Node { return n })
+		return role.Actions, ok
 	}}
 }
 
@@ -54,12 +74,26 @@ func actions() shape[scope.Actions] {
 func role() shape[policy.Role] {
 	list, long := actions(), section(roleKeys())
 	return shape[policy.Role]{kind: list.kind + ", or section", keys: long.keys, read: func(d *decoder, n *yaml.Node) (policy.Role, bool) {
-		if n.Kind == yaml.MappingNode {
-			return long.read(d, n)
+		if n.Kind != yaml.MappingNode {
+			set, ok := list.read(d, n)
+			return policy.Role{Actions: set}, ok
 		}
-		set, ok := list.read(d, n)
-		return policy.Role{Actions: set}, ok
+		written, ok := long.read(d, n)
+		if !ok {
+			return policy.Role{}, false
+		}
+		return d.role(&written, func(field string) *yaml.Node { return value(n, field) })
 	}}
+}
+
+// role checks a role, whose fields are at some places.
+func (d *decoder) role(written *ruleset.Role, at func(field string) *yaml.Node) (policy.Role, bool) {
+	r, err := written.Policy()
+	problems, _ := errors.AsType[ruleset.Problems](err)
+	for i := range problems {
+		d.wrong(at(problems[i].Field), &problems[i])
+	}
+	return r, err == nil
 }
 
 // subject is the text of a subject. With a space behind its colon it is a section, to YAML.
@@ -85,23 +119,22 @@ func rules() shape[[]writtenRule] { return list(rule()) }
 // rule is a rule. What may stand in it is for ruleset to say; here is where.
 func rule() shape[writtenRule] {
 	s := section(ruleKeys())
-	read := s.read
-	s.read = func(d *decoder, n *yaml.Node) (writtenRule, bool) {
-		r, ok := read(d, n)
+	return shape[writtenRule]{kind: s.kind, keys: s.keys, read: func(d *decoder, n *yaml.Node) (writtenRule, bool) {
+		written, ok := s.read(d, n)
+		r := writtenRule{from: d, node: n}
 		if n.Kind != yaml.MappingNode {
 			return r, ok
 		}
-		r.from, r.node = d, n
 		var problems ruleset.Problems
 		if ok {
 			var err error
-			r.Rule, err = r.written.Policy(d.conditions.Compile)
+			r.Rule, err = written.Policy(d.conditions.Compile)
 			problems, _ = errors.AsType[ruleset.Problems](err)
 		} else {
-			problems = r.written.Fields(d.conditions.Compile)
+			problems = written.Check(d.conditions.Compile)
 		}
 		for i := range problems {
-			r.tellWritten(&problems[i])
+			r.wrong(&problems[i])
 		}
 		r.Origin = policy.Origin{File: d.file, Line: n.Line}
 		if !ok || len(problems) > 0 {
@@ -113,29 +146,30 @@ func rule() shape[writtenRule] {
 				d.warn(value(n, "when"), "the condition is always %t: it asks about nothing", always)
 			}
 		}
-		r.written = ruleset.Rule{} // what it says is in the rule of the policy
 		return r, true
-	}
-	return s
+	}}
 }
 
-// tellWritten tells what is wrong with the rule as it is written, where that is.
-func (r *writtenRule) tellWritten(p *ruleset.Problem) {
-	n := value(r.node, p.Field)
+// wrong adds a problem of the rule, with the place of its field.
+func (r *writtenRule) wrong(p *ruleset.Problem) { r.from.wrong(value(r.node, p.Field), p) }
+
+// wrong adds a problem of the field that is written at n.
+func (d *decoder) wrong(n *yaml.Node, p *ruleset.Problem) {
 	if p.Line == 0 {
-		r.from.suggest(item(n, p.Item), p.Suggestion, "%s", p.Text)
+		d.suggest(item(n, p.Item), p.Suggestion, "%s", p.Text)
 		return
 	}
-	if r.from.tells.full() {
-		r.from.tells.told++
+	if d.tells.full() {
+		d.tells.told++
 		return
 	}
-	told := r.from.at(n, p.Suggestion, "%s", p.Text)
-	told.Line, told.Column = inScalar(r.from.src, n, offset(n.Value, p.Line, p.Column))
-	r.from.tells.problem(told)
+	told := d.at(n, p.Suggestion, "%s", p.Text)
+	told.Line, told.Column = inScalar(d.src, n, offset(n.Value, p.Line, p.Column))
+	d.tells.problem(told)
 }
 
-// listOf is a list of texts, of which ruleset says what they may be. If one cannot be read, nothing is said of the others.
+// listOf is a list of texts, of which ruleset says what they may be. If one cannot be read,
+// nothing is said of the others.
 func listOf(of shape[string]) shape[[]string] {
 	return shape[[]string]{kind: "list of " + of.kind, read: func(d *decoder, n *yaml.Node) ([]string, bool) {
 		if !d.is(n, yaml.SequenceNode, "a list") {
@@ -153,32 +187,9 @@ func listOf(of shape[string]) shape[[]string] {
 	}}
 }
 
-// called is a shape under another name, in the reference.
-func called[T any](kind string, of shape[T]) shape[T] {
-	of.kind = kind
-	return of
-}
-
-// stated is a text that is written, perhaps an empty one.
-type stated struct {
-	text string
-	read bool
-}
-
-func statement() shape[stated] {
-	return scalar("text", func(_ *decoder, _ *yaml.Node, s string) (stated, bool) { return stated{s, true}, true })
-}
-
-// put puts in what is written, and notes if that is nothing.
-func (r *writtenRule) put(field string, v stated, into *string) {
-	if *into = v.text; v.read && v.text == "" {
-		r.written.Empty = append(r.written.Empty, field)
-	}
-}
-
-// compile makes one policy of what all files say. services are the names of the registries; nil if it is not known
-// which there are.
-// There is always a policy or a problem. uses is told each rule; nil: nobody is.
+// compile makes one policy of what all files say. services are the names of the registries; nil if
+// it is not known which there are. There is always a policy or a problem. uses is told each rule;
+// nil: nobody is.
 func compile(files []writtenPolicy, services []string, tells *report, uses func(*writtenRule)) (policy.Source, *policy.Policy, []Place) {
 	source := policy.Source{Roles: make(map[string]policy.Role)}
 	roles := make(map[string]named[policy.Role])
@@ -247,7 +258,7 @@ func (r *writtenRule) tell(p policy.Problem) {
 func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	if services != nil {
 		for _, p := range ruleset.CheckRegistries(&r.Rule, services) {
-			r.tellWritten(&p)
+			r.wrong(&p)
 		}
 	}
 	r.doubtPatterns(services)
@@ -271,8 +282,8 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	}
 }
 
-// doubtPatterns warns of a pattern that begins with a registry's name, as images have it for docker. It is about no
-// repository then: registries do not know what they are called.
+// doubtPatterns warns of a pattern that begins with a registry's name, as images have it for
+// docker. It is about no repository then: registries do not know what they are called.
 func (r *writtenRule) doubtPatterns(services []string) {
 	if r.Type == scope.TypeTidewaiter {
 		return

@@ -2,8 +2,6 @@ package config
 
 import (
 	"cmp"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,75 +123,20 @@ func one[T ~string](of ...T) shape[T] {
 	})
 }
 
-// unread is the duration of what is none.
-const unread = time.Duration(math.MinInt64)
-
-// anyDuration is a time in Go's notation.
-func anyDuration() shape[time.Duration] {
-	return scalar("duration", func(d *decoder, n *yaml.Node, s string) (time.Duration, bool) {
-		v, err := time.ParseDuration(s)
-		if err != nil {
-			d.suggest(n, durationMeant(s), "%s is no duration like 90s, 5m or 24h", quoted(s))
-			return unread, false
-		}
-		return v, true
-	})
-}
-
 // duration is a time between two bounds.
 func duration(least, most time.Duration) shape[time.Duration] {
-	whole := anyDuration()
-	read := whole.read
-	whole.read = func(d *decoder, n *yaml.Node) (time.Duration, bool) {
-		v, ok := read(d, n)
+	return scalar("duration", func(d *decoder, n *yaml.Node, s string) (time.Duration, bool) {
+		v, err := time.ParseDuration(s)
 		switch {
-		case !ok:
-			return 0, false
+		case err != nil:
+			d.suggest(n, spelling.Duration(s), "%s is no duration like 90s, 5m or 24h", quoted(s))
 		case v < least || v > most:
-			d.problem(n, "%s is not between %s and %s", quoted(n.Value), brief(least), brief(most))
-			return 0, false
+			d.problem(n, "%s is not between %s and %s", quoted(s), spelling.Brief(least), spelling.Brief(most))
 		case v%time.Second != 0:
-			d.problem(n, "%s is not whole seconds, as tokens have them", quoted(n.Value))
-			return 0, false
+			d.problem(n, "%s is not whole seconds, as tokens have them", quoted(s))
+		default:
+			return v, true
 		}
-		return v, true
-	}
-	return whole
-}
-
-// durationMeant guesses a duration from what is none: a number is of seconds, as others have it.
-func durationMeant(s string) string {
-	s = strings.ToLower(strings.ReplaceAll(s, " ", ""))
-	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
-	number, err := strconv.Atoi(s[:digits])
-	if err != nil || number <= 0 || number > 1_000_000 {
-		return ""
-	}
-	unit := time.Second
-	switch rest := s[digits:]; {
-	case rest == "" || strings.HasPrefix(rest, "s"):
-	case strings.HasPrefix(rest, "m"):
-		unit = time.Minute
-	case strings.HasPrefix(rest, "h"):
-		unit = time.Hour
-	case strings.HasPrefix(rest, "d"):
-		unit = 24 * time.Hour
-	case strings.HasPrefix(rest, "w"):
-		unit = 7 * 24 * time.Hour
-	default:
-		return ""
-	}
-	return brief(time.Duration(number) * unit)
-}
-
-// brief prints a duration without what is zero: 5m, not 5m0s.
-func brief(v time.Duration) string {
-	s := v.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+		return 0, false
+	})
 }

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"strconv"
-	"strings"
 	"unicode"
 
 	"github.com/tidewaiter/tidewaiter/internal/spelling"
@@ -15,14 +13,7 @@ func nearest(word string, known []string) string { return spelling.Nearest(word,
 // a line around.
 func isPrint(r rune) bool { return unicode.IsPrint(r) }
 
-// quoted returns text for a message: quoted, escaped, and not too long.
-func quoted(text string) string {
-	const most = 60
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strconv.Quote(text)
-}
+func quoted(text string) string { return spelling.Quoted(text) }
 
 // Nearest returns the one of the names that was most likely meant by a misspelt one; "" if none is near.
 func Nearest(name string, names []string) string { return nearest(name, names) }

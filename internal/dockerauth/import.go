@@ -200,7 +200,7 @@ func (i *importer) registries(acl *yaml.Node) {
 		}
 	}
 	for _, r := range i.out.rules {
-		add(r.registries...)
+		add(r.Registries...)
 	}
 	if len(services) == 0 {
 		services = []string{"registry.example.com"}
@@ -222,7 +222,7 @@ func (i *importer) proxies(server map[string]*yaml.Node) {
 	name := i.text(header)
 	if len(i.TrustedProxies) == 0 {
 		for _, r := range i.out.rules {
-			if strings.Contains(r.text, "request.ip") {
+			if strings.Contains(r.When, "request.ip") {
 				i.problem(header, "docker_auth believes %s from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows. acl has entries with ip, so say which they are: --trusted-proxy 10.0.0.0/8", name)
 				return
 			}

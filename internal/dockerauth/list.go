@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -404,9 +405,8 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 // outRule is a rule as it is written.
 type outRule struct {
 	rule
-	said
+	ruleset.Rule
 	kind string
-	name string
 	line int
 }
 
@@ -415,9 +415,11 @@ func (i *importer) name(all []written, rules []outRule) {
 	taken := make(map[string]bool)
 	for _, r := range rules {
 		w := all[r.entry]
-		r.said, r.line = say(r.rule.when, i.labels), w.node.Line
-		if r.text != "" {
-			if _, err := i.compiler.Compile(r.text); err != nil {
+		said := say(r.when, i.labels)
+		r.Rule = ruleset.Rule{Subjects: said.subjects, Registries: said.registries, When: said.text}
+		r.line = w.node.Line
+		if r.When != "" {
+			if _, err := i.compiler.Compile(r.When); err != nil {
 				i.problem(w.node, "this entry cannot be said exactly: its condition, with what the entries before it take from it, is more than a rule can have: write names or accounts out in it, so that fewer entries have to do with it (%v)", err)
 				continue
 			}
@@ -432,13 +434,25 @@ func (i *importer) name(all []written, rules []outRule) {
 		case r.kind == scope.TypeRegistry && !w.match.names(scope.TypeRegistry):
 			base += ": the catalog"
 		}
-		r.name = base
-		for n := 2; taken[r.name]; n++ {
-			r.name = fmt.Sprintf("%s (%d)", base, n)
+		r.Name = base
+		for n := 2; taken[r.Name]; n++ {
+			r.Name = fmt.Sprintf("%s (%d)", base, n)
 		}
-		taken[r.name] = true
-		if texts := r.texts(); len(texts) > manyPatterns {
+		taken[r.Name] = true
+		texts := r.texts()
+		if len(texts) > manyPatterns {
 			i.note(Changed, w.node, "it is written with %d patterns: what other entries leave of it has to be written out, since a pattern has no \"but not\"", len(texts))
+		}
+		if r.deny {
+			r.Effect = ruleset.Deny
+		}
+		switch {
+		case r.kind == scope.TypeRegistry:
+			r.Catalog = true
+		case r.actions == scope.Repository:
+			r.Repositories, r.Actions = texts, []string{"*"}
+		default:
+			r.Repositories, r.Actions = texts, r.actions.Names()
 		}
 		i.out.rules = append(i.out.rules, r)
 	}

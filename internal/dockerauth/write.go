@@ -62,7 +62,13 @@ func (i *importer) write() []byte {
 		line("policy:")
 		line("  rules:")
 		for _, r := range i.out.rules {
-			i.writeRule(line, r)
+			for k, text := range r.Lines(quote) {
+				if k == 0 {
+					line("    - %s # line %d", text, r.line)
+					continue
+				}
+				line("      %s", text)
+			}
 		}
 	}
 	if i.out.decider != nil {
@@ -142,30 +148,6 @@ func (i *importer) writeDirectory(line func(string, ...any), d *directory) {
 	}
 	if d.memberOf {
 		line("      groups: { member_of: true }")
-	}
-}
-
-func (i *importer) writeRule(line func(string, ...any), r outRule) {
-	line("    - name: %s # line %d", quote(r.name), r.line)
-	if r.deny {
-		line("      effect: deny")
-	}
-	line("      subjects: %s", quoteAll(r.subjects))
-	if len(r.registries) > 0 {
-		line("      registries: %s", quoteAll(r.registries))
-	}
-	if r.kind == scope.TypeRegistry {
-		line("      catalog: true")
-	} else {
-		line("      repositories: %s", quoteAll(r.texts()))
-		actions := []string{"*"}
-		if r.actions != scope.Repository {
-			actions = r.actions.Names()
-		}
-		line("      actions: %s", quoteAll(actions))
-	}
-	if r.text != "" {
-		line("      when: %s", quote(r.text))
 	}
 }
 

@@ -1,9 +1,15 @@
 package rulebook
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"database/sql"
+	"io"
+	"strings"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 // Write is how a transaction is written.
@@ -20,3 +26,17 @@ func RestAfter(took time.Duration) time.Duration { return restAfter(took) }
 
 // RightsTopic is what the database counts changes of rights under.
 const RightsTopic = rightsTopic
+
+// Pack returns the JSON of a version as it is stored.
+func Pack(source policy.Source) (string, error) {
+	packed, err := pack(source)
+	if err != nil {
+		return "", err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(z)
+	return strings.TrimSpace(string(text)), err
+}

@@ -166,9 +166,12 @@ func wants(t testing.TB, err, want error) {
 	}
 }
 
-// invalid holds an InvalidError against the field that it is about.
+// invalid checks that an error is about a field.
 func invalid(t testing.TB, err error, field string) {
 	t.Helper()
+	if problems, ok := errors.AsType[rulebook.Problems](err); ok && problems[0].Field == field {
+		return
+	}
 	if bad, ok := errors.AsType[*rulebook.InvalidError](err); !ok || bad.Field != field {
 		t.Errorf("got %v, wanted something wrong with %q", err, field)
 	}

@@ -85,7 +85,7 @@ type laborer struct {
 // cycle makes every kind of write once at least, and leaves something for what comes after.
 func (w *laborer) cycle(ctx context.Context, name string) {
 	team, guests, role := name+"-team", name+"-guests", name+"-role"
-	rule := rulebook.Content{Name: name, Subjects: []string{"user:" + name}, Repositories: []string{name + "/**"}, Actions: []string{"pull"}, Lifetime: time.Minute}
+	rule := rulebook.Content{Name: name, Subjects: []string{"user:" + name}, Repositories: []string{name + "/**"}, Actions: []string{"pull"}, Lifetime: "1m0s"}
 	w.Write("rule.add", func() error { return second(w.AddRule(ctx, w.by, rule)) })
 	w.Write("role.add", func() error {
 		return second(w.AddRole(ctx, w.by, "", rulebook.Role{Name: role, Actions: scope.Pull, Lifetime: time.Hour}))

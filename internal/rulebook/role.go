@@ -29,7 +29,8 @@ const (
 	Reader     = "reader"
 )
 
-// builtInRole returns what a role that every namespace has can do; 0 if there is none of that name.
+// builtInRole returns what a role that every namespace has can do; 0 if there is none of that
+// name.
 func builtInRole(name string) scope.Actions {
 	switch name {
 	case Owner, Maintainer:
@@ -50,24 +51,26 @@ func (r *Role) compiled() policy.Role { return policy.Role{Actions: r.Actions, L
 
 const maxName = 64
 
-// checkRole says what is wrong with a role that somebody wants to write.
+// checkRole returns what is wrong with a role that is to be written.
 func checkRole(r *Role, namespaced bool) error {
 	switch {
 	case !validPart(r.Name, ".-_"):
 		return &InvalidError{"name", fmt.Sprintf("%.80q is no name of a role: it takes lower-case letters and digits, with single \".\", \"-\" or \"_\" between them, at most %d", r.Name, maxName)}
 	case namespaced && builtInRole(r.Name) != 0:
 		return &InvalidError{"name", fmt.Sprintf("%s is a role that every namespace has", r.Name)}
-	case r.Actions == 0:
-		return &InvalidError{"actions", "a role needs one"}
 	case namespaced && r.Actions&^scope.Repository != 0:
 		return &InvalidError{"actions", "a role of a namespace has pull, push and delete, or some of them"}
-	case r.Lifetime != 0 && (r.Lifetime < ruleset.MinLifetime || r.Lifetime > ruleset.MaxLifetime || r.Lifetime%time.Second != 0):
-		return &InvalidError{"lifetime", fmt.Sprintf("whole seconds between %s and %s are wanted", ruleset.MinLifetime, ruleset.MaxLifetime)}
 	}
-	return nil
+	written := ruleset.Role{Actions: r.Actions.Names()}
+	if r.Lifetime != 0 {
+		written.Lifetime = r.Lifetime.String()
+	}
+	_, err := written.Policy()
+	return err
 }
 
-// validPart says whether a text is lower-case letters and digits, with single separators between them.
+// validPart says whether a text is lower-case letters and digits, with single separators between
+// them.
 func validPart(text, separators string) bool {
 	if text == "" || len(text) > maxName {
 		return false

@@ -10,7 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Content is what a rule says, in the words of tidewaiter.yaml. What may be written is what may be written in a file.
+// Content is what a rule says, in the words of tidewaiter.yaml. What may be written is what may be
+// written in a file.
 type Content = ruleset.Rule
 
 // Effect is what a rule does.
@@ -34,25 +35,41 @@ type Rule struct {
 	Content
 }
 
-// Bounds of what the database keeps.
+// Bounds of what the database stores.
 const (
-	maxComment = 4096
-	maxItems   = 1000 // subjects, registries, names of a rule
+	MaxItems = 1000 // of a list
+	maxText  = 4096
 )
 
-// room finds what the database has no room for.
+// MaxBytes returns how long a text of a rule may be.
+func MaxBytes(field string) int {
+	switch field {
+	case "name":
+		return 200
+	case "role":
+		return maxName
+	case "when":
+		return 10_000
+	case "lifetime":
+		return 30
+	}
+	return maxText
+}
+
+// room finds what is larger than the database stores.
 func room(c *Content) error {
 	var wrong Problems
-	for _, list := range []struct {
-		field string
-		items []string
-	}{{"subjects", c.Subjects}, {"registries", c.Registries}, {"repositories", c.Repositories}, {"tidewaiter", c.Tidewaiter}, {"actions", c.Actions}} {
-		if len(list.items) > maxItems {
-			wrong = append(wrong, ruleset.Problem{Field: list.field, Item: -1, Text: fmt.Sprintf("these are %d; the limit is %d", len(list.items), maxItems)})
+	for _, f := range ruleset.Fields {
+		switch v := f.Of(c).(type) {
+		case *[]string:
+			if len(*v) > MaxItems {
+				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("these are %d; the limit is %d", len(*v), MaxItems)})
+			}
+		case *string:
+			if most := MaxBytes(f.Name); len(*v) > most {
+				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("it has %d bytes, the limit is %d", len(*v), most)})
+			}
 		}
-	}
-	if len(c.Comment) > maxComment {
-		wrong = append(wrong, ruleset.Problem{Field: "comment", Item: -1, Text: fmt.Sprintf("it has %d bytes, the limit is %d", len(c.Comment), maxComment)})
 	}
 	if len(wrong) > 0 {
 		return wrong
@@ -60,7 +77,21 @@ func room(c *Content) error {
 	return nil
 }
 
-// check says whether a rule may be written, with the roles and registries that there are. The error is Problems.
+// storedRule is a rule as it is stored. A lifetime is a number of nanoseconds there.
+type storedRule struct {
+	*Content
+	Lifetime time.Duration `json:"lifetime,omitempty"`
+}
+
+// marshal returns a rule as it is stored.
+func marshal(c *Content) (string, error) {
+	lifetime, _ := time.ParseDuration(c.Lifetime) // "" is 0, and others were checked
+	text, err := json.Marshal(storedRule{c, lifetime})
+	return string(text), err
+}
+
+// check reports whether a rule may be written, with the roles and registries that there are. The
+// error is Problems. It puts the lifetime into the one spelling that the API answers with.
 func check(c *Content, when func(string) (policy.Condition, error), known roles, services []string) error {
 	if err := room(c); err != nil {
 		return err
@@ -69,22 +100,31 @@ func check(c *Content, when func(string) (policy.Condition, error), known roles,
 	if err != nil {
 		return err
 	}
+	if r.Lifetime > 0 {
+		c.Lifetime = r.Lifetime.String()
+	}
 	return ruleset.Compiled(r, known, services)
 }
 
-// unmarshal reads a rule as it is kept. What it does not know would be lost, so it is an error.
+// unmarshal reads a rule as it is stored. An unknown field is an error: it would be lost at the
+// next change.
 func unmarshal(c *Content, text string) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
-	return d.Decode(c)
+	stored := storedRule{Content: c}
+	err := d.Decode(&stored)
+	if stored.Lifetime != 0 {
+		c.Lifetime = stored.Lifetime.String()
+	}
+	return err
 }
 
-// journaled is what a rule says as the journal keeps it.
+// journaled is what a rule says as the journal stores it: as the database does.
 func journaled(c *Content) any {
 	var words map[string]any
-	text, err := json.Marshal(c)
+	text, err := marshal(c)
 	if err == nil {
-		err = json.Unmarshal(text, &words)
+		err = json.Unmarshal([]byte(text), &words)
 	}
 	if err != nil {
 		return c.Name

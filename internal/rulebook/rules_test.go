@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -72,7 +71,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 				`repositories: the pattern "team//app" has an empty path part (did you mean "team/app"?)`,
 			}},
 			{"a right that is none", rulebook.Content{
-				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: time.Minute,
+				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: "1m",
 			}, []string{
 				`tidewaiter: "policies" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
 				"lifetime: lifetime is about registries, and the rule about Tidewaiter itself",

@@ -3,7 +3,6 @@ package rulebook
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -144,22 +143,22 @@ func findRule(ctx context.Context, q store.Querier, name string) (Rule, error) {
 }
 
 func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
-	content, err := json.Marshal(&r.Content)
+	content, err := marshal(&r.Content)
 	if err != nil {
 		return err
 	}
 	return inserted(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_rules (id, name, version, created, changed, role, content) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Role, string(content)))
+		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Role, content))
 }
 
 func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
-	content, err := json.Marshal(&r.Content)
+	content, err := marshal(&r.Content)
 	if err != nil {
 		return err
 	}
 	return altered(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
-		r.Name, r.Version, ms(r.Changed), r.Role, string(content), r.ID, r.Version-1))
+		r.Name, r.Version, ms(r.Changed), r.Role, content, r.ID, r.Version-1))
 }
 
 const namespaceQuery = `

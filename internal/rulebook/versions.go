@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Bounds of the versions that are kept. What was in force for less than keepEvery may be missing, so that a thousand
-// changes of a large rulebook are not a thousand copies of it.
+// Bounds of the versions that are kept. What was in force for less than keepEvery may be missing,
+// so that a thousand changes of a large rulebook are not a thousand copies of it.
 const (
 	keepEvery       = 10 * time.Second
 	maxVersions     = 1000
@@ -25,7 +25,8 @@ const (
 	maxVersionSize  = 256 << 20 // of one, as it is read
 )
 
-// Version returns the source of a policy that was in force, by its ID. It is ErrNotFound for what was not kept, or not for so long.
+// Version returns the source of a policy that was in force, by its ID. It is ErrNotFound for what
+// was not kept, or not for so long.
 func (b *Rulebook) Version(ctx context.Context, id string) (policy.Source, error) {
 	source, err := b.version(ctx, id)
 	if err != nil {
@@ -103,7 +104,8 @@ func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
 	return true, nil
 }
 
-// forgetVersions removes the versions that were not in force for the longest time, beyond the bounds.
+// forgetVersions removes the versions that were not in force for the longest time, beyond the
+// bounds.
 func forgetVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string
@@ -121,49 +123,60 @@ func forgetVersions(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// keptSource is a policy's source as it is kept. Names are short, since there may be 100,000 rules.
-type keptSource struct {
-	Roles map[string]keptRole `json:"roles"`
-	Rules []keptRule          `json:"rules"`
+// storedSource is a policy's source as it is stored. Names are short, since there may be 100,000
+// rules.
+type storedSource struct {
+	Roles map[string]shortRole `json:"roles"`
+	Rules []shortRule          `json:"rules"`
 }
 
-type keptRole struct {
+// shortRole is a policy.Role with other names in JSON.
+type shortRole struct {
 	Actions  scope.Actions `json:"a"`
 	Lifetime time.Duration `json:"l,omitempty"`
 }
 
-type keptRule struct {
-	Name       string        `json:"n"`
-	Deny       bool          `json:"d,omitempty"`
-	Subjects   []string      `json:"s,omitempty"`
-	Registries []string      `json:"g,omitempty"`
-	Type       string        `json:"t,omitempty"`
-	Names      []string      `json:"p,omitempty"`
-	Role       string        `json:"r,omitempty"`
-	Actions    scope.Actions `json:"a"`
-	When       string        `json:"w,omitempty"`
-	Lifetime   time.Duration `json:"l,omitempty"`
-	File       string        `json:"f,omitempty"`
-	Line       int           `json:"i,omitempty"`
-	Namespace  string        `json:"m,omitempty"`
-	BuiltIn    bool          `json:"b,omitempty"`
+// shortRule is a rule with the text of its condition and with its place.
+type shortRule struct {
+	shortFields
+	When      string `json:"w,omitempty"`
+	File      string `json:"f,omitempty"`
+	Line      int    `json:"i,omitempty"`
+	Namespace string `json:"m,omitempty"`
+	BuiltIn   bool   `json:"b,omitempty"`
+}
+
+// shortFields is a policy.Rule with other names in JSON. It converts to one, so that the compiler
+// notices where they differ.
+type shortFields struct {
+	Name       string           `json:"n"`
+	Deny       bool             `json:"d,omitempty"`
+	Subjects   []string         `json:"s,omitempty"`
+	Registries []string         `json:"g,omitempty"`
+	Type       string           `json:"t,omitempty"`
+	Names      []string         `json:"p,omitempty"`
+	Role       string           `json:"r,omitempty"`
+	Actions    scope.Actions    `json:"a"`
+	When       policy.Condition `json:"-"`
+	Lifetime   time.Duration    `json:"l,omitempty"`
+	Origin     policy.Origin    `json:"-"`
 }
 
 func pack(source policy.Source) ([]byte, error) {
-	kept := keptSource{Roles: make(map[string]keptRole, len(source.Roles)), Rules: make([]keptRule, len(source.Rules))}
+	stored := storedSource{Roles: make(map[string]shortRole, len(source.Roles)), Rules: make([]shortRule, len(source.Rules))}
 	for name, role := range source.Roles {
-		kept.Roles[name] = keptRole(role)
+		stored.Roles[name] = shortRole(role)
 	}
 	for i := range source.Rules {
 		r := &source.Rules[i]
-		kept.Rules[i] = keptRule{r.Name, r.Deny, r.Subjects, r.Registries, r.Type, r.Names, r.Role, r.Actions, "", r.Lifetime, r.Origin.File, r.Origin.Line, r.Origin.Namespace, r.Origin.BuiltIn}
+		stored.Rules[i] = shortRule{shortFields(*r), "", r.Origin.File, r.Origin.Line, r.Origin.Namespace, r.Origin.BuiltIn}
 		if r.When != nil {
-			kept.Rules[i].When = r.When.String()
+			stored.Rules[i].When = r.When.String()
 		}
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	err := errors.Join(json.NewEncoder(z).Encode(kept), z.Close()) // which writes the rest
+	err := errors.Join(json.NewEncoder(z).Encode(stored), z.Close()) // which writes the rest
 	return packed.Bytes(), err
 }
 
@@ -172,19 +185,18 @@ func (b *Rulebook) unpack(packed []byte) (policy.Source, error) {
 	if err != nil {
 		return policy.Source{}, err
 	}
-	var kept keptSource
-	if err := json.NewDecoder(io.LimitReader(z, maxVersionSize)).Decode(&kept); err != nil {
+	var stored storedSource
+	if err := json.NewDecoder(io.LimitReader(z, maxVersionSize)).Decode(&stored); err != nil {
 		return policy.Source{}, err
 	}
-	source := policy.Source{Roles: make(roles, len(kept.Roles)), Rules: make([]policy.Rule, len(kept.Rules))}
-	for name, role := range kept.Roles {
+	source := policy.Source{Roles: make(roles, len(stored.Roles)), Rules: make([]policy.Rule, len(stored.Rules))}
+	for name, role := range stored.Roles {
 		source.Roles[name] = policy.Role(role)
 	}
-	for i, r := range kept.Rules {
-		source.Rules[i] = policy.Rule{
-			Name: r.Name, Deny: r.Deny, Subjects: r.Subjects, Registries: r.Registries, Type: r.Type, Names: r.Names,
-			Role: r.Role, Actions: r.Actions, Lifetime: r.Lifetime,
-			Origin: policy.Origin{File: r.File, Line: r.Line, Namespace: r.Namespace, BuiltIn: r.BuiltIn},
+	for i, r := range stored.Rules {
+		source.Rules[i] = policy.Rule(r.shortFields)
+		source.Rules[i].Origin = policy.Origin{
+			File: r.File, Line: r.Line, Namespace: r.Namespace, BuiltIn: r.BuiltIn, Database: r.File == "" && r.Namespace == "" && !r.BuiltIn,
 		}
 		if r.When == "" {
 			continue

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,32 +14,41 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// words are what actions are called.
-var words = []string{"pull", "push", "delete", "read", "write", "*"}
+// Actions are what actions are called.
+var Actions = []string{"pull", "push", "delete", "read", "write", "*"}
+
+// Effects are what effects are called.
+var Effects = []string{string(Allow), string(Deny)}
 
 // checker checks one rule.
 type checker struct {
 	*Rule
-	rule     policy.Rule
-	problems Problems
+	rule policy.Rule
+	found
 }
 
-func (c *checker) bad(field string, item int, format string, args ...any) {
+// found are the problems that were found so far.
+type found struct{ problems Problems }
+
+func (c *found) bad(field string, item int, format string, args ...any) {
 	c.suggest(field, item, "", format, args...)
 }
 
-func (c *checker) suggest(field string, item int, suggestion, format string, args ...any) {
+func (c *found) suggest(field string, item int, suggestion, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing says that something should be written.
-func (c *checker) missing(field, format string, args ...any) {
+// missing adds the problem that something should be written.
+func (c *found) missing(field, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: fmt.Sprintf(format, args...), Missing: true})
 }
 
-// Policy checks a rule and turns it into one of a policy. compile compiles conditions; nil: there can be none. The error
-// is Problems, with all that is wrong.
+// Policy checks a rule and returns it as one of a policy. compile compiles conditions, as that of
+// a when.Compiler does; nil: there can be none. The error is Problems, with all that is wrong.
 func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
+	if r == nil {
+		r = new(Rule)
+	}
 	c := r.fields(compile)
 	own := c.problems
 	c.problems = nil
@@ -57,43 +65,73 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	return c.rule, nil
 }
 
-// Fields checks each field of a rule by itself: what can be said of a rule that could not be read as a whole.
-func (r *Rule) Fields(compile func(string) (policy.Condition, error)) Problems {
+// Policy checks a role and returns it as one of a policy. The error is Problems.
+func (r *Role) Policy() (policy.Role, error) {
+	if r == nil {
+		r = new(Role)
+	}
+	var c found
+	c.empties(r.Empty)
+	if r.Actions != nil && len(r.Actions) == 0 {
+		c.bad("actions", -1, emptyList)
+	}
+	if r.Actions == nil {
+		c.missing("actions", "actions is missing")
+	}
+	role := policy.Role{Actions: c.actions(r.Actions, scope.Repository), Lifetime: c.lifetime(r.Lifetime)}
+	if len(c.problems) > 0 {
+		return role, c.problems
+	}
+	return role, nil
+}
+
+// Check checks each field of a rule by itself: what can be said of a rule that could not be read
+// as a whole.
+func (r *Rule) Check(compile func(string) (policy.Condition, error)) Problems {
+	if r == nil {
+		return nil
+	}
 	return sorted(r.fields(compile).problems)
 }
 
 func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	c := &checker{Rule: r}
-	c.rule = policy.Rule{Name: r.Name, Deny: r.Effect == Deny, Subjects: r.Subjects, Registries: r.Registries, Role: r.Role, Lifetime: r.Lifetime}
-	c.empties()
-	c.texts()
-	if c.Effect != "" && c.Effect != Allow && c.Effect != Deny {
-		known := []string{string(Allow), string(Deny)}
-		c.suggest("effect", -1, likely(string(c.Effect), known), "%s is none of allow, deny", quoted(string(c.Effect)))
+	c.rule = policy.Rule{Name: r.Name, Deny: r.Effect == Deny, Subjects: r.Subjects, Registries: r.Registries, Role: r.Role}
+	for _, list := range c.lists() {
+		if list.items != nil && len(list.items) == 0 {
+			c.bad(list.field, -1, emptyList)
+		}
 	}
-	c.actions()
+	c.empties(c.Empty)
+	c.texts()
+	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
+		c.suggest("effect", -1, likely(effect, Effects), "%s is none of %s", spelling.Quoted(effect), strings.Join(Effects, ", "))
+	}
+	all := scope.Repository // what "*" is
+	switch {
+	case c.Catalog:
+		all = scope.All
+	case len(c.Tidewaiter) > 0:
+		all = scope.Read | scope.Write
+	}
+	c.rule.Actions = c.actions(c.Actions, all)
 	c.rights()
 	if c.When != "" {
 		c.condition(compile)
 	}
-	c.lifetime()
+	c.rule.Lifetime = c.lifetime(c.Lifetime)
 	return c
 }
 
-// empties finds what is written with nothing in it.
-func (c *checker) empties() {
-	for _, list := range c.lists() {
-		if list.items != nil && len(list.items) == 0 {
-			c.bad(list.field, -1, "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key")
-		}
-	}
-	for _, field := range c.Empty {
+const emptyList = "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key"
+
+// empties adds a problem for each text that is written with nothing in it.
+func (c *found) empties(fields []string) {
+	for _, field := range fields {
 		switch field {
 		case "comment":
 		case "when":
 			c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: "the condition is empty", Line: 1, Column: 1})
-		case "lifetime":
-			c.bad(field, -1, "%q is not between %s and %s", "0s", brief(MinLifetime), brief(MaxLifetime))
 		default:
 			c.bad(field, -1, "the text is empty")
 		}
@@ -140,37 +178,32 @@ func (c *checker) line(field string, item int, text string) {
 	}
 }
 
-// actions reads the words. "*" is all that can be done with what the rule is about.
-func (c *checker) actions() {
-	all := scope.Repository
-	switch {
-	case c.Catalog:
-		all = scope.All
-	case len(c.Tidewaiter) > 0:
-		all = scope.Read | scope.Write
-	}
-	for i, word := range c.Actions {
+// actions reads the words for actions, of which "*" is all.
+func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
+	for i, word := range words {
 		action, known := scope.ParseAction(word)
 		switch {
-		case !known || !slices.Contains(words, word):
-			c.suggest("actions", i, likely(word, words), "%s is none of %s", quoted(word), strings.Join(words, ", "))
-		case slices.Contains(c.Actions[:i], word):
+		case !known:
+			c.suggest("actions", i, likely(word, Actions), "%s is none of %s", spelling.Quoted(word), strings.Join(Actions, ", "))
+		case slices.Contains(words[:i], word):
 			c.bad("actions", i, "%s is listed twice", word)
 		case word == "*":
 			action = all
 		}
-		c.rule.Actions |= action
+		set |= action
 	}
+	return set
 }
 
-// Rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name behind NamespaceRight.
+// Rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name
+// behind NamespaceRight.
 var Rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
 
 // NamespaceRight is what the names of rights over namespaces begin with.
 const NamespaceRight = "namespace/"
 
-// rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or ** for all. What is wrong with a
-// pattern is said of it as of any other.
+// rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or **
+// for all. What is wrong with a pattern is said of it as of any other.
 func (c *checker) rights() {
 	for i, text := range c.Tidewaiter {
 		if text == "**" || slices.Contains(Rights, text) || strings.TrimSpace(text) == "" {
@@ -186,7 +219,7 @@ func (c *checker) rights() {
 		if text == "namespace" || text == NamespaceRight {
 			near = NamespaceRight + "**"
 		}
-		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", quoted(text), strings.Join(Rights, ", "))
+		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", spelling.Quoted(text), strings.Join(Rights, ", "))
 	}
 }
 
@@ -195,7 +228,7 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 		c.bad("when", -1, "conditions are not known here")
 		return
 	}
-	condition, err := compile(c.When)
+	condition, err := compile(strings.TrimSuffix(c.When, "\n")) // the line end of a block in YAML
 	if err == nil {
 		c.rule.When = condition
 		return
@@ -209,14 +242,23 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	}
 }
 
-func (c *checker) lifetime() {
-	switch {
-	case c.Lifetime == 0:
-	case c.Lifetime < MinLifetime || c.Lifetime > MaxLifetime:
-		c.bad("lifetime", -1, "%q is not between %s and %s", brief(c.Lifetime), brief(MinLifetime), brief(MaxLifetime))
-	case c.Lifetime%time.Second != 0:
-		c.bad("lifetime", -1, "%q is not whole seconds, as tokens have them", brief(c.Lifetime))
+// lifetime reads a lifetime; 0 if there is none.
+func (c *found) lifetime(text string) time.Duration {
+	if text == "" {
+		return 0
 	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		c.suggest("lifetime", -1, spelling.Duration(text), "%s is no duration like 90s, 5m or 24h", spelling.Quoted(text))
+	case d < MinLifetime || d > MaxLifetime:
+		c.bad("lifetime", -1, "%s is not between %s and %s", spelling.Quoted(text), spelling.Brief(MinLifetime), spelling.Brief(MaxLifetime))
+	case d%time.Second != 0:
+		c.bad("lifetime", -1, "%s is not whole seconds, as tokens have them", spelling.Quoted(text))
+	default:
+		return d
+	}
+	return 0
 }
 
 // together puts in what a rule need not say, and looks whether its parts go together.
@@ -230,7 +272,7 @@ func (c *checker) together() {
 		}
 		c.rule.Subjects = []string{"anyone"}
 	}
-	if c.rule.Deny && c.Lifetime > 0 {
+	if c.rule.Deny && c.Lifetime != "" {
 		c.bad("lifetime", -1, "a deny grants nothing that could have a lifetime")
 	}
 	acts := c.Role != "" || c.Actions != nil
@@ -244,7 +286,7 @@ func (c *checker) together() {
 		for _, field := range []struct {
 			name    string
 			written bool
-		}{{"registries", len(c.Registries) > 0}, {"lifetime", c.Lifetime != 0}} {
+		}{{"registries", len(c.Registries) > 0}, {"lifetime", c.Lifetime != ""}} {
 			if field.written {
 				c.bad(field.name, -1, "%s is about registries, and the rule about Tidewaiter itself", field.name)
 			}
@@ -291,14 +333,15 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 			there = "; there are " + strings.Join(services, ", ")
 		}
 		problems = append(problems, Problem{
-			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", quoted(name), there), Suggestion: near,
+			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", spelling.Quoted(name), there), Suggestion: near,
 		})
 	}
 	return problems
 }
 
-// Compiled finds what policy says of a rule by itself, with the roles and registries that there are. Rules do not know each other
-// but by their names: so a rule that compiles alone does among others. The error is Problems.
+// Compiled finds what policy says of a rule by itself, with the roles and registries that there
+// are. Rules do not know each other but by their names: so a rule that compiles alone does among
+// others. The error is Problems.
 func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
 	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
 	problems, ok := errors.AsType[policy.Problems](err)
@@ -333,25 +376,4 @@ func fieldOf(field, kind string) string {
 // likely returns the known word that was most likely meant.
 func likely(word string, known []string) string {
 	return cmp.Or(spelling.Nearest(word, known), spelling.Synonym(word, known))
-}
-
-// quoted returns text for a message: quoted, escaped, and not too long.
-func quoted(text string) string {
-	const most = 60
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strconv.Quote(text)
-}
-
-// brief prints a duration without what is zero: 5m, not 5m0s.
-func brief(v time.Duration) string {
-	s := v.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -1,0 +1,91 @@
+package ruleset
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// Written returns a rule of a policy as it would be written with these actions in place of its
+// role.
+func Written(r *policy.Rule, actions scope.Actions) *Rule {
+	w := &Rule{Name: r.Name, Subjects: r.Subjects, Registries: r.Registries, Actions: actions.Names()}
+	if r.Deny {
+		w.Effect = Deny
+	}
+	switch r.Type {
+	case scope.TypeRegistry:
+		w.Catalog, w.Actions = true, nil
+	case scope.TypeTidewaiter:
+		w.Tidewaiter = r.Names
+	default:
+		w.Repositories = r.Names
+	}
+	if r.When != nil {
+		w.When = r.When.String()
+	}
+	if r.Lifetime > 0 {
+		w.Lifetime = r.Lifetime.String()
+	}
+	return w
+}
+
+// Lines returns the rule as YAML, one line for each field that is not empty. quote writes a text;
+// nil: as JSON has it.
+func (r *Rule) Lines(quote func(string) string) (lines []string) {
+	if r == nil {
+		return nil
+	}
+	if quote == nil {
+		quote = inJSON
+	}
+	for _, f := range Fields {
+		write := quote
+		if f.Name == "effect" || f.Name == "actions" || f.Name == "lifetime" {
+			write = word
+		}
+		value := ""
+		switch v := f.Of(r).(type) {
+		case *string:
+			if *v != "" {
+				value = write(*v)
+			}
+		case *[]string:
+			items := make([]string, len(*v))
+			for i, item := range *v {
+				items[i] = write(item)
+			}
+			if len(items) > 0 {
+				value = "[" + strings.Join(items, ", ") + "]"
+			}
+		case *bool:
+			if *v {
+				value = "true"
+			}
+		}
+		if value != "" {
+			lines = append(lines, f.Name+": "+value)
+		}
+	}
+	return lines
+}
+
+// inJSON writes text as JSON has it, which YAML reads as well.
+func inJSON(text string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a condition is full of < and &
+	_ = e.Encode(text)     // which no text fails
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// word returns a word as it is, and quotes what is none.
+func word(text string) string {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+		return text
+	}
+	return strconv.Quote(text)
+}
