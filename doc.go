@@ -14,8 +14,9 @@
 // server to notification to the journal.
 //
 // scope, policy, token and notification do no I/O, start no goroutine and read no clock: they can be
-// used by other programs, and tested without any. tokenserver is for other programs, too: it is the token
-// endpoint as an http.Handler, and server has its decoding and its answers from it. Programs look after all of it through api. config reads
+// used by other programs, and tested without any. rules reads files of rules for such programs, by
+// the code that reads them for config. tokenserver is for other programs, too: it is the token
+// endpoint as an http.Handler, and server uses its decoding and its answers. Programs look after all of it through api. config reads
 // tidewaiter.yaml, and dockerauth makes one of what docker_auth's users have; app puts all rooms together;
 // cmd/tidewaiter is the command line, and manual writes its pages for man. standalone is Tidewaiter and a
 // registry in one process; e2e holds it against real registries and clients; bench measures it.

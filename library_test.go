@@ -1,0 +1,313 @@
+package tidewaiter
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	gotoken "go/token"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/notification"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/policy/when"
+	"github.com/tidewaiter/tidewaiter/rules"
+	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/token"
+)
+
+// library is what programs that use the packages call: each exported function of a package. Those of
+// tokenserver take requests and writers of HTTP, which are never nil.
+var library = map[string]map[string]any{
+	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction},
+	"notification": {"Decode": notification.Decode},
+	"policy": {
+		"Compile": policy.Compile, "CanonicalClaim": policy.CanonicalClaim, "CanonicalClaims": policy.CanonicalClaims,
+		"CanonicalNumber": policy.CanonicalNumber, "ClaimText": policy.ClaimText,
+	},
+	"policy/when": {"NewCompiler": when.NewCompiler, "Constant": when.Constant, "Uses": when.Uses},
+	"rules":       {"Read": rules.Read},
+	"token": {
+		"Algorithms": token.Algorithms, "AppendGranted": token.AppendGranted, "KeyIDOf": token.KeyIDOf, "KeyIDs": token.KeyIDs,
+		"NewRoot": token.NewRoot, "NewSigner": token.NewSigner, "NewVerifier": token.NewVerifier, "ParseRoot": token.ParseRoot,
+		"RootOf": token.RootOf, "VerifiedAlgorithms": token.VerifiedAlgorithms,
+	},
+}
+
+// libraryTypes are the exported types of those packages.
+var libraryTypes = map[string][]any{
+	"scope":        {scope.Actions(0), scope.Scope{}, scope.Ignored{}},
+	"notification": {notification.Event{}, notification.Descriptor{}, notification.Request{}, notification.Source{}, notification.Bad{}},
+	"policy": {
+		policy.Kind(0), policy.Principal{}, policy.Limit{}, policy.Rule{}, policy.Origin{}, policy.Value{}, policy.Source{}, policy.Role{},
+		policy.Problem{}, policy.Problems{}, policy.Request{}, policy.Decision{}, policy.Result{}, policy.Reason(0), policy.Cause{},
+		&policy.Policy{}, policy.Unknown{}, policy.Dependence{}, policy.Expectation{}, policy.Surprise{}, policy.Explanation{}, policy.Nearby{},
+		policy.Near{}, policy.Obstacle{}, policy.Held{}, policy.Rights{}, policy.Right{}, policy.Bar{}, policy.Void{}, policy.Answer{},
+		policy.Grantee{}, policy.Barred{},
+	},
+	"policy/when": {&when.Compiler{}, when.Error{}, when.Errors{}, when.Use{}, when.Kinds(0)},
+	"token": {
+		token.Algorithm(""), token.Claims{}, token.KeyID(""), token.Problem{}, &token.Root{}, &token.Signer{}, &token.Verifier{}, token.VerifierOptions{},
+	},
+	"rules": {rules.File{}, rules.Problem{}, rules.Problems{}, rules.Rule{}, rules.Role{}, rules.RuleProblems{}},
+}
+
+// interfaces are types that have no values of their own.
+var interfaces = []string{"policy.Condition", "policy.Partial"}
+
+// A new function or type of a package must be in the tables above.
+func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
+	known := make(map[string]bool)
+	for room, types := range libraryTypes {
+		for _, v := range types {
+			name := strings.TrimPrefix(reflect.TypeOf(v).String(), "*")
+			known[room+"."+name[strings.IndexByte(name, '.')+1:]] = true
+		}
+	}
+	known["rules.RuleProblems"] = true // an alias of one with another name
+	for _, name := range interfaces {
+		known[name] = true
+	}
+	for _, s := range sources(t) {
+		if library[s.room] == nil {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && d.Name.IsExported() && library[s.room][d.Name.Name] == nil {
+					t.Errorf("%s: %s.%s is not in the table", s.name, s.room, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if of, ok := spec.(*ast.TypeSpec); ok && d.Tok == gotoken.TYPE && of.Name.IsExported() && !known[s.room+"."+of.Name.Name] {
+						t.Errorf("%s: the type %s.%s is not in the table", s.name, s.room, of.Name.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
+// variants are values of a type that a program may pass before it has filled them in: the zero value,
+// one that holds nils, and one that holds zero values.
+func variants(of reflect.Type) []reflect.Value {
+	values := []reflect.Value{reflect.Zero(of)}
+	for _, nils := range []bool{true, false} {
+		v := reflect.New(of).Elem()
+		fill(v, 4, nils)
+		values = append(values, v)
+	}
+	return values
+}
+
+func fill(v reflect.Value, depth int, nils bool) {
+	if depth == 0 || !v.CanSet() {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !nils || depth == 4 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem(), depth-1, nils)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), depth, nils)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range 2 {
+			fill(v.Index(i), depth-1, nils)
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.Zero(v.Type().Key()), reflect.Zero(v.Type().Elem()))
+	case reflect.String:
+		v.SetString("a")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		v.SetInt(1)
+	case reflect.Uint8, reflect.Uint16:
+		v.SetUint(1)
+	}
+}
+
+// call calls f with each variant of its arguments.
+func call(t *testing.T, name string, f reflect.Value) {
+	t.Helper()
+	for n := range 3 {
+		args := make([]reflect.Value, f.Type().NumIn())
+		for i := range args {
+			args[i] = variants(f.Type().In(i))[n]
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("%s(%v) panics: %v", name, args, r)
+				}
+			}()
+			if f.Type().IsVariadic() {
+				f.CallSlice(args)
+				return
+			}
+			f.Call(args)
+		}()
+	}
+}
+
+func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
+	for room, functions := range library {
+		for name, f := range functions {
+			call(t, room+"."+name, reflect.ValueOf(f))
+		}
+	}
+	methods := func(room string, v reflect.Value) {
+		for i := range v.NumMethod() {
+			method := v.Type().Method(i).Name
+			if v.IsNil() {
+				_, ofValue := v.Type().Elem().MethodByName(method)
+				embeds := v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem().NumField() > 0 && v.Type().Elem().Field(0).Anonymous
+				if ofValue || embeds || strings.HasPrefix(method, "Unmarshal") {
+					continue // Go itself needs a value, or there is nothing to read into
+				}
+			}
+			if method == "Each" {
+				continue // its argument is the body of a loop
+			}
+			call(t, fmt.Sprintf("%s: %s(%+v).%s", room, v.Type(), v, method), v.Method(i))
+		}
+	}
+	methods("policy", reflect.ValueOf(somePolicy(t)))
+	for room, types := range libraryTypes {
+		for _, v := range types {
+			of := reflect.TypeOf(v)
+			if of.Kind() == reflect.Pointer {
+				of = of.Elem()
+			}
+			methods(room, reflect.Zero(reflect.PointerTo(of)))
+			if reflect.TypeOf(v).Kind() == reflect.Pointer {
+				methods(room, reflect.New(of))
+				continue // they hold nothing that a program fills in
+			}
+			for _, variant := range variants(of) {
+				pointer := reflect.New(of)
+				pointer.Elem().Set(variant)
+				methods(room, pointer)
+			}
+		}
+	}
+}
+
+// somePolicy has something to match and something to evaluate.
+func somePolicy(t *testing.T) *policy.Policy {
+	t.Helper()
+	source, _, err := rules.Read(rules.File{Name: "p.yaml", Text: []byte(`rules:
+  - { name: a, subjects: [anyone], repositories: ["**"], actions: [pull], when: request.ip == ip("::1") || client == "" }
+  - { name: b, effect: deny, registries: [r], repositories: ["a/${user}", "${claims.x}", "${group}/**"], actions: [pull] }
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Compile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestAConditionOfNoRequest(t *testing.T) {
+	c, err := new(when.Compiler).Compile(`user == "ann" || registry == "r"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(t, "Holds", reflect.ValueOf(c).MethodByName("Holds"))
+	call(t, "Explain", reflect.ValueOf(c).MethodByName("Explain"))
+	call(t, "DependsOn", reflect.ValueOf(c).MethodByName("DependsOn"))
+	if holds, err := c.Holds(nil); holds || err == nil {
+		t.Errorf("of no request it holds: %t, %v", holds, err)
+	}
+}
+
+// What a program writes as JSON has names as JSON has them, in lower case.
+func TestTheLibraryHasLowerCaseNamesInJSON(t *testing.T) {
+	var visit func(path string, of reflect.Type)
+	visit = func(path string, of reflect.Type) {
+		if strings.HasSuffix(path, "Options") {
+			return // it is for the program alone
+		}
+		if of.Implements(reflect.TypeFor[json.Marshaler]()) || of.Implements(reflect.TypeFor[encoding.TextMarshaler]()) || of.Kind() != reflect.Struct {
+			return
+		}
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if f.IsExported() && !f.Anonymous && (name == "" || name != strings.ToLower(name)) {
+				t.Errorf("%s.%s: its name in JSON is %q", path, f.Name, name)
+			}
+		}
+	}
+	for _, types := range libraryTypes {
+		for _, v := range types {
+			visit(reflect.TypeOf(v).String(), reflect.TypeOf(v))
+		}
+	}
+	c, err := when.NewCompiler().Compile(`user == "ann"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull, When: c}
+	const want = `{"name":"a","subjects":["anyone"],"names":["**"],"actions":"pull","when":"user == \"ann\""}`
+	if text, err := json.Marshal(rule); err != nil || string(text) != want {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// The packages that other programs use are listed on their page.
+func TestThePageForLibraryUsersNamesEachPackage(t *testing.T) {
+	page, err := os.ReadFile("docs/embedding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for room := range house {
+		if room == "." || strings.HasPrefix(room, "internal/") || strings.HasPrefix(room, "cmd/") {
+			continue
+		}
+		if !strings.Contains(string(page), "`"+room+"`") {
+			t.Errorf("docs/embedding.md does not name %s", room)
+		}
+	}
+}
+
+// A block of Go on that page is a part of an example, which is run.
+func TestTheCodeOnThePageIsThatOfExamples(t *testing.T) {
+	var examples strings.Builder
+	for _, room := range []string{"policy", "policy/when", "rules"} {
+		text, err := os.ReadFile(room + "/example_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples.Write(text)
+	}
+	page, err := os.ReadFile("docs/embedding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unindented := func(text string) string {
+		return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "\n")
+	}
+	blocks := strings.Split(string(page), "```go\n")[1:]
+	for _, block := range blocks {
+		code, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(unindented(examples.String()), unindented(code)) {
+			t.Errorf("no example has this code:\n%s", code)
+		}
+	}
+	if len(blocks) == 0 {
+		t.Error("the page has no code")
+	}
+}
