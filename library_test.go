@@ -22,7 +22,7 @@ import (
 // library is what programs that use the packages call: each exported function of a package. Those of
 // tokenserver take requests and writers of HTTP, which are never nil.
 var library = map[string]map[string]any{
-	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction},
+	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction, "MatchService": scope.MatchService},
 	"notification": {"Decode": notification.Decode},
 	"policy": {
 		"Compile": policy.Compile, "CanonicalClaim": policy.CanonicalClaim, "CanonicalClaims": policy.CanonicalClaims,

@@ -177,6 +177,9 @@ func (x *index) add(asked []Scope) {
 // request. Some clients send it in lower case (Watchtower): where exactly one name differs in
 // nothing but case, it is meant.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
+	if names == nil {
+		return "", false
+	}
 	found := 0
 	for n := range names {
 		if n == asked {
