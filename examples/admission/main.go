@@ -8,6 +8,7 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/rules"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -24,9 +26,9 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:9003", "address to listen at")
 	registry := flag.String("registry", "registry.example.com", "the registry's host, which is also its service name")
 	flag.Parse()
-	rules, err := policy.Compile(source)
+	compiled, err := compile("policy.yaml", policyYAML)
 	if err == nil {
-		a := admission{rules: rules, registry: *registry, now: time.Now}
+		a := admission{policy: compiled, registry: *registry, now: time.Now}
 		server := &http.Server{Addr: *listen, Handler: http.HandlerFunc(a.validate), ReadTimeout: 10 * time.Second}
 		err = server.ListenAndServe()
 	}
@@ -34,15 +36,19 @@ func main() {
 	os.Exit(1)
 }
 
-// source is the registry's rules. Yours are those of its token server.
-var source = policy.Source{Rules: []policy.Rule{
-	{Name: "base images", Subjects: []string{"anyone"}, Names: []string{"base/**"}, Actions: scope.Pull},
-	{Name: "the shop", Subjects: []string{"workload:k8s:shop"}, Names: []string{"shop/**"}, Actions: scope.Pull},
-	{Name: "nothing old", Deny: true, Subjects: []string{"anyone"}, Names: []string{"**/legacy"}, Actions: scope.Pull},
-}}
+//go:embed policy.yaml
+var policyYAML []byte
+
+func compile(name string, text []byte) (*policy.Policy, error) {
+	source, _, err := rules.Read(rules.File{Name: name, Text: text})
+	if err != nil {
+		return nil, err
+	}
+	return policy.Compile(source)
+}
 
 type admission struct {
-	rules    *policy.Policy
+	policy   *policy.Policy
 	registry string
 	now      func() time.Time
 }
@@ -106,7 +112,7 @@ func (a *admission) refused(r *request) (refused []string) {
 				refused = append(refused, fmt.Sprintf("%q is not an image: %v", c.Image, err))
 				continue
 			}
-			decision := a.rules.Decide(&policy.Request{Principal: who, Registry: a.registry, Scopes: []scope.Scope{asked}, Now: a.now()})
+			decision := a.policy.Decide(&policy.Request{Principal: who, Registry: a.registry, Scopes: []scope.Scope{asked}, Now: a.now()})
 			if result := decision.Results[0]; !result.Granted.Has(scope.Pull) {
 				refused = append(refused, fmt.Sprintf("%s may not pull %s: %v", who, name, result.Causes[0]))
 			}

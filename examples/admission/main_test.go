@@ -7,23 +7,21 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tidewaiter/tidewaiter/policy"
 )
 
 func TestPodsPullWhatTheirNamespaceMay(t *testing.T) {
-	rules, err := policy.Compile(source)
+	compiled, err := compile("policy.yaml", policyYAML)
 	if err != nil {
 		t.Fatal(err)
 	}
 	noon := time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
-	a := admission{rules: rules, registry: "registry.example.com", now: func() time.Time { return noon }}
+	a := admission{policy: compiled, registry: "registry.example.com", now: func() time.Time { return noon }}
 	for _, tt := range []struct{ namespace, containers, message string }{
 		{"shop", `"containers":[{"image":"registry.example.com/shop/web:v1"},{"image":"registry.example.com/base/debian@sha256:0123"}]`, ""},
 		{"shop", `"containers":[{"image":"other.example.com/anything"}]`, ""},
 		{"shop", `"containers":[]`, ""},
 		{"blog", `"containers":[{"image":"registry.example.com/shop/web:v1"}]`, `workload:k8s:blog may not pull shop/web: pull: no rule allows it`},
-		{"shop", `"containers":[{"image":"registry.example.com/shop/legacy"}]`, `workload:k8s:shop may not pull shop/legacy: pull: denied by "nothing old"`},
+		{"shop", `"containers":[{"image":"registry.example.com/shop/legacy"}]`, `workload:k8s:shop may not pull shop/legacy: pull: denied by "nothing old" (policy.yaml:5)`},
 		{"blog", `"initContainers":[{"image":"registry.example.com/shop/a"}],"containers":[{"image":"registry.example.com/base/a"}]`, `shop/a`},
 		{"blog", `"ephemeralContainers":[{"image":"registry.example.com/shop/a"}]`, `shop/a`},
 		{"shop", `"containers":[{"image":"registry.example.com/shop/../base"}]`, `is not an image`},

@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,7 +26,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/policy"
-	"github.com/tidewaiter/tidewaiter/scope"
+	"github.com/tidewaiter/tidewaiter/rules"
 	"github.com/tidewaiter/tidewaiter/token"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
@@ -49,12 +50,8 @@ func main() {
 	os.Exit(1)
 }
 
-// rules are what the product's customers may do. Yours may be in a file or a database.
-var rules = policy.Source{Rules: []policy.Rule{
-	{Name: "what is free", Subjects: []string{"anyone"}, Names: []string{"free/**"}, Actions: scope.Pull},
-	{Name: "their own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
-	{Name: "customers", Subjects: []string{"group:paying"}, Names: []string{"pro/**"}, Actions: scope.Pull},
-}}
+//go:embed policy.yaml
+var policyYAML []byte
 
 // customers are who they are. Yours has slow hashes (argon2id, bcrypt), and counts wrong
 // passwords.
@@ -76,7 +73,11 @@ func signIn(_ context.Context, r *tokenserver.Request) (*policy.Principal, error
 }
 
 func newHandler(root *token.Root, service string, now func() time.Time) (http.Handler, error) {
-	compiled, err := policy.Compile(rules)
+	source, _, err := rules.Read(rules.File{Name: "policy.yaml", Text: policyYAML})
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := policy.Compile(source)
 	if err != nil {
 		return nil, err
 	}
