@@ -286,7 +286,7 @@ func TestThePageForLibraryUsersNamesEachPackage(t *testing.T) {
 // A block of Go on that page is a part of an example, which is run.
 func TestTheCodeOnThePageIsThatOfExamples(t *testing.T) {
 	var examples strings.Builder
-	for _, room := range []string{"policy", "policy/when", "rules"} {
+	for _, room := range []string{"policy", "policy/when", "rules", "token", "tokenserver"} {
 		text, err := os.ReadFile(room + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
