@@ -18,15 +18,16 @@ const module = "github.com/tidewaiter/tidewaiter"
 // house says which rooms each room may import. A room that is not listed does not exist.
 var house = map[string][]string{
 	".":                               nil,
-	"scope":                           nil,
-	"policy":                          {"internal/dn", "internal/spelling", "scope"},
-	"policy/when":                     {"internal/dn", "internal/spelling", "policy"},
+	"scope":                           {"internal/text"},
+	"policy":                          {"internal/dn", "internal/text", "scope"},
+	"policy/when":                     {"internal/dn", "internal/text", "policy"},
 	"rules":                           {"internal/config", "internal/ruleset", "policy"},
-	"token":                           {"internal/strictjson", "policy", "scope"},
-	"tokenserver":                     {"internal/secret", "policy", "scope", "token"},
-	"notification":                    nil,
+	"token":                           {"internal/strictjson", "internal/text", "policy", "scope"},
+	"tokenserver":                     {"internal/secret", "internal/text", "policy", "scope", "token"},
+	"notification":                    {"internal/text"},
 	"internal/dn":                     nil,
-	"internal/spelling":               nil,
+	"internal/text":                   nil,
+	"internal/text/texttest":          nil,
 	"internal/strictjson":             nil,
 	"internal/await":                  nil,
 	"internal/loopback":               nil,
@@ -40,7 +41,7 @@ var house = map[string][]string{
 	"internal/ratelimit":              nil,
 	"internal/ratelimit/ratestore":    {"internal/ratelimit", "internal/store"},
 	"internal/identity":               {"internal/ratelimit", "internal/secret", "policy"},
-	"internal/identity/htpasswd":      {"internal/identity", "internal/password", "internal/spelling", "policy"},
+	"internal/identity/htpasswd":      {"internal/identity", "internal/password", "policy"},
 	"internal/identity/accounts":      {"internal/identity", "internal/journal", "internal/password", "internal/ratelimit", "internal/ratelimit/ratestore", "internal/rulebook", "internal/secret", "internal/store", "policy", "scope"},
 	"internal/identity/external":      {"internal/identity", "policy", "scope"},
 	"internal/identity/ldap":          {"internal/dn", "internal/fairqueue", "internal/identity", "internal/ratelimit", "policy"},
@@ -49,12 +50,12 @@ var house = map[string][]string{
 	"internal/journal":                {"internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/rulebook":               {"internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "scope", "token"},
-	"internal/ruleset":                {"internal/spelling", "policy", "policy/when", "scope"},
-	"internal/config":                 {"internal/manual", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
-	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/ruleset", "internal/spelling", "policy", "policy/when", "scope", "token"},
+	"internal/ruleset":                {"policy", "policy/when", "scope"},
+	"internal/config":                 {"internal/manual", "internal/ruleset", "policy", "policy/when", "scope", "token"},
+	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/ruleset", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
-	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/spelling", "internal/store", "policy", "scope"},
+	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},
@@ -66,7 +67,7 @@ var house = map[string][]string{
 var all = []string{"*"}
 
 // everywhere are the rooms that every other may import.
-var everywhere = []string{"internal/clock"}
+var everywhere = []string{"internal/clock", "internal/text"}
 
 // public rooms are for other programs, too: standard library only, no I/O, no goroutine, no clock.
 var public = []string{"scope", "policy", "token", "notification"}
@@ -81,7 +82,7 @@ var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter
 var speaksHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
 // forTests are rooms that only tests may import.
-var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest"}
+var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest"}
 
 // source is a Go file of a room, tests left out.
 type source struct {
@@ -288,6 +289,59 @@ func TestTimesAreOfTheWall(t *testing.T) {
 	}
 	if len(clocks) < 10 {
 		t.Errorf("%d packages take a clock: the test does not look right", len(clocks))
+	}
+}
+
+// showsItself are the places that may look at characters themselves, and why.
+var showsItself = map[string]string{
+	"internal/config/problem.go":        "a line is cut on both sides of its caret",
+	"policy/when/printed.go":            "a value in a value in a value is left out",
+	"internal/setup/registry.go":        "a list is shortened, and no text of it",
+	"internal/identity/oidc/require.go": "it stands for the rest of a value of a platform",
+	"notification/summary.go":           "a digest is shortened as container tools do",
+}
+
+// What strangers send is made safe to print in one place. Twenty functions used to do it, each with
+// rules of its own. Some let characters pass that turn a line around, or cut a character in two.
+func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
+	forbidden := map[string][]string{
+		"unicode": {"IsPrint", "IsGraphic", "IsControl"},
+		"utf8":    {"RuneStart"},
+		"strings": {"ToValidUTF8"},
+		"bytes":   {"ToValidUTF8"},
+		"strconv": {"IsPrint", "IsGraphic", "Quote", "AppendQuote", "QuoteToASCII", "AppendQuoteToASCII", "QuoteToGraphic", "AppendQuoteToGraphic", "QuoteRune", "AppendQuoteRune"},
+	}
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.room == "internal/text" || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+			continue
+		}
+		report := func(n ast.Node, what string) {
+			used[s.name] = true
+			if showsItself[s.name] == "" {
+				t.Errorf("%s: %s: use internal/text", s.set.Position(n.Pos()), what)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				for name, functions := range forbidden {
+					if isIdent(n.X, name) && slices.Contains(functions, n.Sel.Name) {
+						report(n, name+"."+n.Sel.Name)
+					}
+				}
+			case *ast.BasicLit:
+				if n.Value == `"…"` {
+					report(n, "text is shortened")
+				}
+			}
+			return true
+		})
+	}
+	for name := range showsItself {
+		if !used[name] {
+			t.Errorf("%s does not look at characters, and need not be listed", name)
+		}
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Limits of what Decode keeps. They bound what a body of a given length can grow into; the length
@@ -55,8 +55,8 @@ func Decode(body []byte) (events []Event, bad []Bad, err error) {
 }
 
 func newBad(index int, why string, element []byte) Bad {
-	text := element[:min(len(element), maxBadText)]
-	return Bad{Index: index, Why: why, Text: append([]byte(nil), text...)}
+	begin := element[:min(len(element), maxBadText)]
+	return Bad{Index: index, Why: why, Text: append([]byte(nil), begin...)}
 }
 
 // decodeEvent reads one element; why says what keeps it from being an event.
@@ -69,8 +69,8 @@ func decodeEvent(element []byte) (event Event, why string) {
 	request := object(fields["request"])
 	source := object(fields["source"])
 
-	action := text(fields["action"])
-	repository := text(target["repository"])
+	action := stringOf(fields["action"])
+	repository := stringOf(target["repository"])
 	switch {
 	case action == "":
 		return Event{}, "it has no action"
@@ -177,8 +177,8 @@ func object(value json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-// text returns a JSON string, or "" for anything else.
-func text(value json.RawMessage) string {
+// stringOf returns a JSON string, or "" for anything else.
+func stringOf(value json.RawMessage) string {
 	var s string
 	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
 		return ""
@@ -188,7 +188,7 @@ func text(value json.RawMessage) string {
 
 // name returns a string that means nothing when it is cut.
 func name(value json.RawMessage) string {
-	s := text(value)
+	s := stringOf(value)
 	if len(s) > MaxName {
 		return ""
 	}
@@ -196,18 +196,7 @@ func name(value json.RawMessage) string {
 }
 
 // words returns a string for people, cut to MaxText bytes at the end of a character.
-func words(value json.RawMessage) string {
-	s := text(value)
-	if len(s) <= MaxText {
-		return s
-	}
-	const mark = "…"
-	end := MaxText - len(mark)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return strings.Clone(s[:end]) + mark
-}
+func words(value json.RawMessage) string { return text.Shorten(stringOf(value), MaxText) }
 
 // size returns "size", or "length", which 2.8 sends beside it: bytes, never negative.
 func size(descriptor map[string]json.RawMessage) int64 {
@@ -233,7 +222,7 @@ func size(descriptor map[string]json.RawMessage) int64 {
 
 // timestamp returns a time of RFC 3339 in UTC, or the zero time for anything else.
 func timestamp(value json.RawMessage) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, text(value))
+	t, err := time.Parse(time.RFC3339Nano, stringOf(value))
 	if err != nil {
 		return time.Time{}
 	}

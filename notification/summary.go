@@ -1,11 +1,13 @@
 package notification
 
 import (
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
+
+// maxWord bounds what others wrote, in bytes of one word.
+const maxWord = 128
 
 // Summary describes an event in one line for people, such as
 //
@@ -15,24 +17,24 @@ import (
 // stays one line and does nothing to a terminal. It is at most about 1 KiB long.
 func (e Event) Summary() string {
 	b := make([]byte, 0, 128)
-	b = appendWord(b, e.Action)
+	b = text.AppendWord(b, e.Action, maxWord)
 	b = append(b, ' ')
-	b = appendWord(b, e.Repository)
+	b = text.AppendWord(b, e.Repository, maxWord)
 	if e.Tag != "" {
 		b = append(b, ':')
-		b = appendWord(b, e.Tag)
+		b = text.AppendWord(b, e.Tag, maxWord)
 	}
 	if e.Digest != "" {
 		b = append(b, ' ')
-		b = appendWord(b, shortDigest(e.Digest))
+		b = text.AppendWord(b, shortDigest(e.Digest), maxWord)
 	}
 	if e.FromRepository != "" {
 		b = append(b, " from "...)
-		b = appendWord(b, e.FromRepository)
+		b = text.AppendWord(b, e.FromRepository, maxWord)
 	}
 	if e.Actor != "" {
 		b = append(b, " by "...)
-		b = appendWord(b, e.Actor)
+		b = text.AppendWord(b, e.Actor, maxWord)
 	}
 	if e.Request.Method == "HEAD" { // existence was checked: no pull
 		b = append(b, " (HEAD)"...)
@@ -48,37 +50,4 @@ func shortDigest(digest string) string {
 		return digest
 	}
 	return algorithm + ":" + hex[:digits] + "…"
-}
-
-// appendWord appends s bare if it is a plain word, and quoted and escaped if not; either way at most
-// about maxWord bytes of it, with "…" for the rest.
-func appendWord(b []byte, s string) []byte {
-	const maxWord = 128
-	cut := false
-	if len(s) > maxWord {
-		end := maxWord
-		for end > 0 && !utf8.RuneStart(s[end]) {
-			end--
-		}
-		s, cut = s[:end], true
-	}
-	if plain(s) {
-		b = append(b, s...)
-	} else {
-		b = strconv.AppendQuote(b, s)
-	}
-	if cut {
-		b = append(b, "…"...)
-	}
-	return b
-}
-
-// plain says whether s can stand in a line as one word: visible characters only, no quotes.
-func plain(s string) bool {
-	for _, r := range s {
-		if r == '"' || r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || !strconv.IsPrint(r) {
-			return false
-		}
-	}
-	return s != ""
 }

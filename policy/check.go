@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -22,7 +23,7 @@ const everyAction = scope.Repository | scope.All | scope.Read | scope.Write
 func (c *compiler) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
 		switch actions := c.roles[name].Actions; {
-		case name == "" || !printable(name):
+		case name == "" || !text.Printable(name):
 			c.problem(InRoles, name, -1, flaw{text: "the role needs a name that can be seen"})
 		case actions == 0:
 			c.problem(InRoles, name, -1, flaw{text: "the role has no actions"})
@@ -44,7 +45,7 @@ func (c *compiler) checkName(i int) {
 	case len(name) > maxRuleName:
 		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)})
 		return
-	case strings.TrimSpace(name) != name || !printable(name):
+	case strings.TrimSpace(name) != name || !text.Printable(name):
 		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
 		return
 	}
@@ -92,8 +93,7 @@ func (c *compiler) checkType(i int) string {
 	case scope.TypeRegistry, scope.TypeTidewaiter:
 		return kind
 	}
-	meant, misspelt := nearest(kind, scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter)
-	if misspelt {
+	if meant := text.Nearest(kind, []string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}); meant != "" {
 		c.problem(i, "type", -1, flaw{fmt.Sprintf("%q is no resource type", kind), meant})
 		return meant // so that the rest of the rule is held against what was meant
 	}
@@ -172,7 +172,7 @@ func (c *compiler) nearestRole(name string) string {
 	meant, seen := c.suggested[name]
 	if !seen {
 		if len(c.suggested) < 100 {
-			meant, _ = nearest(name, slices.Collect(maps.Keys(c.roles))...)
+			meant = text.Nearest(name, slices.Collect(maps.Keys(c.roles)))
 		}
 		c.suggested[name] = meant
 	}

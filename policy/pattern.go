@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The bounds of patterns, and of the names that they are held against. A registry's names have 255
@@ -185,8 +187,7 @@ func nearestPlaceholder(inside string) string {
 	case "groups", "team", "teams":
 		return "group"
 	}
-	meant, _ := nearest(inside, "user", "group")
-	return meant
+	return text.Nearest(inside, []string{"user", "group"})
 }
 
 // match reports whether the pattern matches the whole name. It goes through the pattern once and

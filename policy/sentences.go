@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -215,13 +216,12 @@ func list(texts []string, conjunction string) string {
 	return b.String()
 }
 
-// shown returns foreign text as it is if a line can hold it, and quoted if not.
-func shown(text string) string {
-	const most = 200
-	if len(text) > most || text == "" || !printable(text) {
-		return fmt.Sprintf("%.200q", text)
+// shown returns what somebody else wrote as a part of a sentence.
+func shown(s string) string {
+	if s == "" {
+		return `""`
 	}
-	return text
+	return text.Escape(text.Shorten(s, 200))
 }
 
 // String names the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in with

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // subject is somebody a rule speaks of, and what a principal is or belongs to: a principal has a
@@ -113,8 +114,8 @@ func (who *Principal) memberOf(part string) bool {
 }
 
 // parseSubject reads a subject as a rule has it.
-func parseSubject(text string) (subject, *flaw) {
-	word, name, named := strings.Cut(text, ":")
+func parseSubject(written string) (subject, *flaw) {
+	word, name, named := strings.Cut(written, ":")
 	var kind subjectKind
 	switch word {
 	case "anyone":
@@ -132,23 +133,23 @@ func parseSubject(text string) (subject, *flaw) {
 	case "group":
 		kind = group
 	default:
-		return subject{}, unknownSubject(text, word, name, named)
+		return subject{}, unknownSubject(written, word, name, named)
 	}
 	switch {
 	case kind < user && named:
-		return subject{}, &flaw{fmt.Sprintf("the subject %q takes no name", text), word}
+		return subject{}, &flaw{fmt.Sprintf("the subject %q takes no name", written), word}
 	case kind < user:
 		return subject{kind: kind}, nil
 	case name == "":
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q names nobody", text)}
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q names nobody", written)}
 	case name == "*":
-		return subject{}, &flaw{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", text), "signed-in"}
+		return subject{}, &flaw{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written), "signed-in"}
 	case strings.Contains(name, "*") || strings.Contains(name, "${"):
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", text)}
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written)}
 	case strings.TrimSpace(name) != name:
-		return subject{}, &flaw{fmt.Sprintf("the subject %q has a space at its edge", text), word + ":" + strings.TrimSpace(name)}
-	case !printable(name):
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q has a character that cannot be seen", text)}
+		return subject{}, &flaw{fmt.Sprintf("the subject %q has a space at its edge", written), word + ":" + strings.TrimSpace(name)}
+	case !text.Printable(name):
+		return subject{}, &flaw{text: fmt.Sprintf("the subject %q has a character that cannot be seen", written)}
 	}
 	return subject{kind, dn.Canonical(name)}, nil
 }
@@ -164,22 +165,22 @@ var otherKinds = map[string]string{
 // issuers are what the names of workloads begin with, which may have been taken for a kind.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
-func unknownSubject(text, word, name string, named bool) *flaw {
-	if text == "" {
+func unknownSubject(written, word, name string, named bool) *flaw {
+	if written == "" {
 		return &flaw{text: "the subject is empty; for everybody write anyone"}
 	}
-	bad := &flaw{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", text)}
+	bad := &flaw{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)}
 	if named {
-		if meant, ok := nearest(word, "user", "group", "robot", "workload"); ok && name != "" {
+		if meant := text.Nearest(word, []string{"user", "group", "robot", "workload"}); meant != "" && name != "" {
 			bad.suggestion = meant + ":" + name
 		} else if ours := otherKinds[strings.ToLower(word)]; ours != "" && name != "" {
 			bad.suggestion = ours + ":" + name
 		} else if slices.Contains(issuers, word) && name != "" {
-			bad.suggestion = "workload:" + text
+			bad.suggestion = "workload:" + written
 		}
 		return bad
 	}
-	if name, ok := strings.CutPrefix(text, "@"); ok && name != "" {
+	if name, ok := strings.CutPrefix(written, "@"); ok && name != "" {
 		bad.suggestion = "group:" + name
 		return bad
 	}
@@ -189,9 +190,7 @@ func unknownSubject(text, word, name string, named bool) *flaw {
 	case "authenticated", "users", "user":
 		bad.suggestion = "signed-in"
 	default:
-		if meant, ok := nearest(word, "anyone", "anonymous", "signed-in"); ok {
-			bad.suggestion = meant
-		}
+		bad.suggestion = text.Nearest(word, []string{"anyone", "anonymous", "signed-in"})
 	}
 	return bad
 }

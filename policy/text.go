@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // String returns anonymous, user, robot or workload.
@@ -98,7 +100,7 @@ func (r *Rule) String() string {
 	if r == nil {
 		return "no rule"
 	}
-	name, place := strconv.Quote(r.Name), r.Origin.String()
+	name, place := text.Quote(r.Name), r.Origin.String()
 	if place == "" {
 		return name
 	}

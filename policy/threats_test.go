@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -206,15 +208,17 @@ func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
 // Text that others chose cannot write lines of its own into what a person reads.
 func TestThreatForeignTextStaysInItsLine(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own, {Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: fixed{false, errors.New("x\ny")}}}})
-	evil := "ann\nrepository:a:pull\n  pull: allowed\x1b[2J"
-	for _, kind := range []policy.Kind{policy.User, policy.Robot, policy.Anonymous} {
+	for _, h := range texttest.All {
+		evil := h.Text
 		page := p.Explain(&policy.Request{
-			Principal: &policy.Principal{Kind: kind, Name: evil, Groups: []string{evil}, Claims: map[string]any{"team": evil}},
+			Principal: &policy.Principal{Kind: policy.User, Name: evil, Groups: []string{evil}, Claims: map[string]any{"team": evil}},
 			Registry:  evil,
 			Scopes:    []scope.Scope{{Type: "repository", Name: "x", Actions: scope.Pull}},
 		}).String()
-		if strings.ContainsAny(page, "\x1b") || strings.Contains(page, "\nrepository:a") {
-			t.Errorf("%s", page)
+		for _, line := range strings.Split(page, "\n") {
+			if !text.Printable(line) || strings.HasPrefix(line, "level=ERROR") {
+				t.Errorf("%s: %q", h.Harm, line)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Actions is a set of actions. A grant is asked & allowed.
@@ -118,15 +120,15 @@ func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
 // UnmarshalText reads what MarshalText wrote. An unknown action is an error: one that was stored
 // and is forgotten would change what a record says.
-func (a *Actions) UnmarshalText(text []byte) error {
+func (a *Actions) UnmarshalText(written []byte) error {
 	*a = 0
-	if len(text) == 0 {
+	if len(written) == 0 {
 		return nil
 	}
-	for name := range strings.SplitSeq(string(text), ",") {
+	for name := range strings.SplitSeq(string(written), ",") {
 		action, ok := ParseAction(name)
 		if !ok {
-			return fmt.Errorf("reading actions: unknown action %q", printable(name, maxShown))
+			return fmt.Errorf("reading actions: unknown action %s", text.QuoteShort(name))
 		}
 		*a |= action
 	}

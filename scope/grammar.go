@@ -3,6 +3,8 @@ package scope
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // maxWord bounds a type and a class, in bytes. The longest in use is "repository".
@@ -43,8 +45,8 @@ func parse(text string) (s Scope, reason string) {
 }
 
 // parseActions reads the actions of a scope and keeps those that mean something for its type.
-func parseActions(kind, text string) (known Actions, reason string) {
-	if text == "" {
+func parseActions(kind, written string) (known Actions, reason string) {
+	if written == "" {
 		return 0, "it has no action"
 	}
 	own := Repository | All
@@ -55,7 +57,7 @@ func parseActions(kind, text string) (known Actions, reason string) {
 		own = every
 	}
 	unknown, more := "", 0
-	for name := range strings.SplitSeq(text, ",") {
+	for name := range strings.SplitSeq(written, ",") {
 		action, ok := ParseAction(name)
 		if action == All && kind == TypeRepository {
 			action = Repository
@@ -73,9 +75,9 @@ func parseActions(kind, text string) (known Actions, reason string) {
 	}
 	switch {
 	case more == 1:
-		reason = `unknown action "` + printable(unknown, 32) + `"`
+		reason = "unknown action " + text.Quote(text.Shorten(unknown, 32))
 	case more > 1:
-		reason = `unknown action "` + printable(unknown, 32) + `", and others`
+		reason = "unknown action " + text.Quote(text.Shorten(unknown, 32)) + ", and others"
 	case known == 0:
 		reason = "it has no action"
 	}

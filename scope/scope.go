@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The resource types that Tidewaiter knows.
@@ -58,7 +60,7 @@ func (s Scope) Check() error {
 	if reason == "" {
 		return nil
 	}
-	return fmt.Errorf("the scope %q: %s", printable(s.String(), maxShown), reason)
+	return fmt.Errorf("the scope %s: %s", text.Quote(text.Shorten(s.String(), 256)), reason)
 }
 
 // Ignored is text that was offered as a scope and is none, or holds actions that are none.
@@ -106,7 +108,7 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 					left++
 					continue
 				}
-				ignored = append(ignored, Ignored{Text: printable(text, maxShown), Reason: reason})
+				ignored = append(ignored, Ignored{Text: shown(text), Reason: reason})
 			}
 			if s.Actions == 0 {
 				continue

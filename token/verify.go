@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/strictjson"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Why a token is refused. An error of Verify is exactly one of these, by errors.Is; its text
@@ -366,10 +366,4 @@ func decodePart(part string) ([]byte, error) {
 }
 
 // quote quotes text of a token, which may be anything, so that it fits in a line of a log.
-func quote(s string) string {
-	const most = 200
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
-}
+func quote(s string) string { return text.Quote(text.Shorten(s, 200)) }

@@ -1,12 +1,11 @@
 package tokenserver
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -55,7 +54,7 @@ func (a *Answer) Write(w http.ResponseWriter) {
 	b = append(b, '"')
 	if a.RefreshToken != "" {
 		b = append(b, `,"refresh_token":`...)
-		b = appendString(b, a.RefreshToken)
+		b = text.AppendJSON(b, a.RefreshToken)
 	}
 	b = append(b, "}\n"...)
 
@@ -66,18 +65,4 @@ func (a *Answer) Write(w http.ResponseWriter) {
 	_, _ = w.Write(b) // the client is gone: nothing to be done
 	*buffer = b
 	buffers.Put(buffer)
-}
-
-// appendString appends a JSON string. Tidewaiter's own secrets need no escaping and are copied.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			// Strings always encode. Without the copy, an Answer would have to be on the heap.
-			text, _ := json.Marshal(strings.Clone(s))
-			return append(b, text...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }

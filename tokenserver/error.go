@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The codes of a registry's errors that clients know and show.
@@ -100,7 +101,7 @@ func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 		Errors      []one  `json:"errors"`
 		Error       string `json:"error,omitempty"`
 		Description string `json:"error_description,omitempty"`
-	}{Errors: []one{{e.Code, secret.Redact(e.Message)}}}
+	}{Errors: []one{{e.Code, text.Escape(secret.Redact(e.Message))}}}
 	if r.Method == http.MethodPost {
 		body.Error, body.Description = e.OAuth2, body.Errors[0].Message
 		if body.Error == "" {
@@ -143,8 +144,4 @@ func oauth2Code(status int) string {
 }
 
 // short bounds what a stranger sent before it is quoted in a message or the log.
-func short(s string) string {
-	const most = 100
-	s = secret.Redact(s)
-	return s[:min(len(s), most)]
-}
+func short(s string) string { return text.Shorten(secret.Redact(s), 100) }

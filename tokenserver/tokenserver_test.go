@@ -299,7 +299,7 @@ func TestAnAnswerWithEverything(t *testing.T) {
 		{Type: "repository", Name: "a", Actions: scope.Pull}, {Type: "registry", Name: "catalog", Actions: scope.All},
 	}}).Write(w)
 	const want = `{"token":"a.b.c","access_token":"a.b.c","expires_in":300,"issued_at":"2036-11-23T12:00:00Z",` +
-		`"scope":"repository:a:pull registry:catalog:*","refresh_token":"r\"\n"}` + "\n"
+		`"scope":"repository:a:pull registry:catalog:*","refresh_token":"r\"\u000a"}` + "\n"
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

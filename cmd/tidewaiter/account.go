@@ -12,6 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -28,7 +29,7 @@ func login(kind policy.Kind, name string) string {
 // hasKind refuses the login of a robot where a user's name is wanted.
 func hasKind(cmd *cobra.Command, kind policy.Kind, name string) error {
 	if kind == policy.User && strings.HasPrefix(name, accounts.RobotPrefix) {
-		return misused(cmd, "%s is a robot: tidewaiter robot looks after those", plain(name))
+		return misused(cmd, "%s is a robot: use tidewaiter robot", text.Escape(name))
 	}
 	return nil
 }
@@ -184,7 +185,7 @@ and another duration lets it in again.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var life lifetime
 		if err := life.Set(args[1]); err != nil {
-			return misused(cmd, "%s: %v", plain(args[1]), err)
+			return misused(cmd, "%s: %v", text.Escape(args[1]), err)
 		}
 		if err := hasKind(cmd, kind, args[0]); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -57,11 +57,8 @@ func areActions(cmd *cobra.Command, word string) error {
 			continue
 		}
 		suggestion := ""
-		for _, action := range []string{"pull", "push", "delete", "read", "write"} {
-			if spelling.Distance(name, action) <= 2 && len(name) > 2 {
-				suggestion = fmt.Sprintf(" (did you mean %q?)", action)
-				break
-			}
+		if near := text.Nearest(name, []string{"pull", "push", "delete", "read", "write"}); near != "" {
+			suggestion = fmt.Sprintf(" (did you mean %q?)", near)
 		}
 		return misused(cmd, "%q is no action%s: there are pull, push, delete, and * for all; or a scope is wanted, as in repository:team/app:pull", name, suggestion)
 	}

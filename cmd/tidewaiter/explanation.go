@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -26,21 +25,21 @@ func (e *explanation) print(w io.Writer) {
 			fmt.Fprintf(w, ", from %s", d.Remote)
 		}
 		if d.Client != "" {
-			fmt.Fprintf(w, " with %s", plain(d.Client))
+			fmt.Fprintf(w, " with %s", text.Escape(d.Client))
 		}
 		fmt.Fprintln(w)
 		switch {
 		case d.Principal == nil: // nobody was let in
-			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), plain(d.Name), plain(e.Registry), plain(d.Refused))
+			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), text.Escape(d.Name), text.Escape(e.Registry), text.Escape(d.Refused))
 			return
 		case d.Refused != "":
-			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), plain(d.Refused))
+			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(d.Refused))
 		case !d.Expires.IsZero():
 			fmt.Fprintf(w, "a token until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
 	if e.Barred != "" {
-		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), plain(e.Barred))
+		fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(e.Barred))
 	}
 	for _, r := range e.Results {
 		fmt.Fprintln(w, p.verdict(e.Who, r))
@@ -85,25 +84,13 @@ func lives(life *issuer.Life, all bool) string {
 	case issuer.ByRule:
 		by = "the lifetime of " + life.Rule.String()
 	case issuer.ByRole:
-		by = "the lifetime of the role " + plain(life.Rule.Role) + " of " + life.Rule.String()
+		by = "the lifetime of the role " + text.Escape(life.Rule.Role) + " of " + life.Rule.String()
 	case issuer.ByCredential:
 		by = "the end of the credential"
 	case issuer.ByLeast:
 		by = "the least that there is"
 	}
-	return fmt.Sprintf("a token for %s would live %s, by %s", of, briefly(life.Lasts), by)
-}
-
-// briefly writes 15m for what Go writes as 15m0s.
-func briefly(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return fmt.Sprintf("a token for %s would live %s, by %s", of, text.Duration(life.Lasts), by)
 }
 
 // verdict says what became of a scope in one sentence: "refused: user:alice may pull team/app, and may not push it".
@@ -126,11 +113,11 @@ func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 func shortly(s scope.Scope) string {
 	switch s.Type {
 	case scope.TypeRepository:
-		return plain(s.Name)
+		return text.Escape(s.Name)
 	case scope.TypeRegistry:
-		return "the " + plain(s.Name)
+		return "the " + text.Escape(s.Name)
 	}
-	return plain(s.Type) + ":" + plain(s.Name)
+	return text.Escape(s.Type) + ":" + text.Escape(s.Name)
 }
 
 // verbs joins actions for a sentence. What is done with a catalog is to list it.
@@ -230,7 +217,7 @@ func as(r *policy.Request, rule *policy.Rule) string {
 	}
 	for _, s := range rule.Subjects {
 		if name, group := strings.CutPrefix(s, "group:"); group && slices.Contains(r.Principal.CanonicalGroups(), dn.Canonical(name)) {
-			return ", as " + plain(s)
+			return ", as " + text.Escape(s)
 		}
 	}
 	return ""
@@ -275,15 +262,15 @@ func describe(who *policy.Principal) string {
 	if who == nil || who.Kind == policy.Anonymous {
 		return "somebody anonymous"
 	}
-	text := who.Kind.String() + " " + plain(who.Name)
+	described := who.Kind.String() + " " + text.Escape(who.Name)
 	var more []string
 	if who.Source != "" {
-		more = append(more, "from "+plain(who.Source))
+		more = append(more, "from "+text.Escape(who.Source))
 	}
 	if len(who.Groups) > 0 {
 		groups := make([]string, len(who.Groups))
 		for i, g := range who.Groups {
-			groups[i] = plain(g)
+			groups[i] = text.Escape(g)
 		}
 		more = append(more, "in "+strings.Join(groups, ", "))
 	}
@@ -291,27 +278,13 @@ func describe(who *policy.Principal) string {
 		more = append(more, "with a credential of narrower rights")
 	}
 	if len(more) > 0 {
-		text += " (" + strings.Join(more, "; ") + ")"
+		described += " (" + strings.Join(more, "; ") + ")"
 	}
-	return text
+	return described
 }
 
-func resource(s scope.Scope) string { return plain(s.Type) + " " + plain(s.Name) }
+func resource(s scope.Scope) string { return text.Escape(s.Type) + " " + text.Escape(s.Name) }
 
 // written keeps a part of a condition or its value in one line. It has quotes of its own, and stays as it is
 // unless something in it could not be seen.
-func written(s string) string {
-	s = strings.Join(strings.Fields(s), " ") // a block of several lines
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
-		return strconv.QuoteToGraphic(s)
-	}
-	return s
-}
-
-// plain keeps a word that others chose from breaking a line or moving a terminal's cursor.
-func plain(s string) string {
-	if quoted := strconv.QuoteToGraphic(s); quoted[1:len(quoted)-1] != s {
-		return quoted
-	}
-	return s
-}
+func written(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }

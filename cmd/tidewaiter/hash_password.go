@@ -7,13 +7,13 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func newHashPassword() *cobra.Command {
@@ -76,7 +76,7 @@ func entryName(name string) error {
 		return errors.New("a line that begins with # says nothing")
 	case strings.TrimSpace(name) != name:
 		return errors.New("a space at an end of the name")
-	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }):
+	case !text.Printable(name):
 		return errors.New("a character that cannot be printed")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func newImport() *cobra.Command {
@@ -49,7 +50,7 @@ it is at the top of the written file as well. The file can be read by you alone:
 				continue
 			}
 			if _, err := netip.ParseAddr(p); err != nil {
-				return misused(cmd, "--trusted-proxy: a network like 10.0.0.0/8 is wanted, and %s is none", plain(p))
+				return misused(cmd, "--trusted-proxy: %s is not a network like 10.0.0.0/8", text.Escape(p))
 			}
 		}
 		for _, s := range *services {

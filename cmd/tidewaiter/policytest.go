@@ -11,6 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -123,7 +124,7 @@ func warning(d policy.Dependence) string {
 	add := ""
 	switch claim, isClaim := strings.CutPrefix(d.Input, "claims."); {
 	case isClaim:
-		add = fmt.Sprintf("claims: { %s: VALUE }, or without: [claims.%[1]s]", plain(claim))
+		add = fmt.Sprintf("claims: { %s: VALUE }, or without: [claims.%[1]s]", text.Escape(claim))
 	case d.Input == "now":
 		add = "at: TIME"
 	case d.Input == "request.ip":
@@ -135,7 +136,7 @@ func warning(d policy.Dependence) string {
 	default: // all claims are read
 		add = "the claims that there are, and without: [claims]"
 	}
-	return fmt.Sprintf("the result depends on %s, which %s reads and the test does not give; add %s", plain(d.Input), d.Rule, add)
+	return fmt.Sprintf("the result depends on %s, which %s reads and the test does not give; add %s", text.Escape(d.Input), d.Rule, add)
 }
 
 // place is where a surprise was written to be expected otherwise.
@@ -167,7 +168,7 @@ func printTests(w io.Writer, results []tested, sum testSum) {
 		t := &results[i]
 		name := ""
 		if t.Name != "" {
-			name = plain(t.Name) + ": "
+			name = text.Escape(t.Name) + ": "
 		}
 		for _, s := range t.surprises {
 			at := t.place(s)

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -127,7 +128,7 @@ them that is named. Patterns are those of rules: * is anything within one part o
 				return writeJSON(cmd.OutOrStdout(), api.NewToken(&t, secret))
 			}
 			return showSecret(cmd, secret.Reveal(), "made token %s of %s for %s, until %s; it is shown this once:",
-				t.Name, plain(t.Owner.String()), leaves(t.Limits), or(minute(t.Expires), "it is revoked"))
+				t.Name, text.Escape(t.Owner.String()), leaves(t.Limits), or(minute(t.Expires), "it is revoked"))
 		})
 	}
 	return cmd
@@ -192,9 +193,9 @@ func tokenRow(t *accounts.Token) []string {
 	}
 	what := leaves(t.Limits)
 	if t.Registry != "" {
-		what += " at " + plain(t.Registry)
+		what += " at " + text.Escape(t.Registry)
 	}
-	return []string{t.ID, string(t.Use), plain(t.Owner.String()), plain(or(t.Name, or(t.Client, "-"))), what, or(minute(t.Expires), "never"), used}
+	return []string{t.ID, string(t.Use), text.Escape(t.Owner.String()), text.Escape(or(t.Name, or(t.Client, "-"))), what, or(minute(t.Expires), "never"), used}
 }
 
 // leaves says what limits leave.
@@ -204,7 +205,7 @@ func leaves(limits []policy.Limit) string {
 	}
 	parts := make([]string, len(limits))
 	for i, l := range limits {
-		parts[i] = plain(l.String())
+		parts[i] = text.Escape(l.String())
 	}
 	return strings.Join(parts, "; ")
 }
@@ -237,7 +238,7 @@ Within two seconds nobody signs in with them any more. It cannot be undone.`,
 			revoked := 0
 			for _, id := range args {
 				if err := d.Revoke(ctx, d.by, id); err != nil {
-					return fmt.Errorf("%s: %w", plain(id), err)
+					return fmt.Errorf("%s: %w", text.Escape(id), err)
 				}
 				revoked++
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // usageError is a command line that means nothing: exit 2.
@@ -84,15 +84,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	if len(typed) == 1 {
 		return misused(cmd, "unknown flag -%s", typed)
 	}
-	near := ""
+	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden && (spelling.Distance(typed, f.Name) <= 2 || strings.HasPrefix(f.Name, typed)) {
-			if near == "" || spelling.Distance(typed, f.Name) < spelling.Distance(typed, near) {
-				near = f.Name
-			}
+		if !f.Hidden {
+			known = append(known, f.Name)
 		}
 	})
-	if near != "" {
+	if near := text.Nearest(typed, known); near != "" {
 		return misused(cmd, "unknown flag --%s (did you mean --%s?)", typed, near)
 	}
 	return misused(cmd, "unknown flag --%s", typed)

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -47,7 +48,7 @@ service notices within a minute. This command needs no sign-in, so that an admin
 			}
 		}
 		if err != nil {
-			return misused(cmd, "--from: %s is no prefix like 203.0.113.0/24", plain(*from))
+			return misused(cmd, "--from: %s is no prefix like 203.0.113.0/24", text.Escape(*from))
 		}
 		if err := hasKind(cmd, policy.User, args[0]); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -84,7 +85,7 @@ func (r *rights) print(w io.Writer, most int) error {
 	p := painted(w)
 	at := "at all registries"
 	if r.Registry != "" {
-		at = "at " + plain(r.Registry)
+		at = "at " + text.Escape(r.Registry)
 	}
 	who := describe(r.Principal)
 	if len(r.Allowed) > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -149,7 +150,7 @@ func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
 // print writes the answer for people.
 func (a *holders) print(w io.Writer, most int) error {
 	p := painted(w)
-	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortly(a.Asked), plain(a.Registry))
+	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortly(a.Asked), text.Escape(a.Registry))
 	switch {
 	case len(a.Through) > 0:
 		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)
@@ -197,7 +198,7 @@ func (a *holders) print(w io.Writer, most int) error {
 func rowsOf(p api.People) [][]string {
 	var rows [][]string
 	for _, name := range p.Names {
-		rows = append(rows, []string{"    " + plain(name)})
+		rows = append(rows, []string{"    " + text.Escape(name)})
 	}
 	if p.More {
 		rows = append(rows, []string{"    and more"})
@@ -227,9 +228,9 @@ func ifHolds(r *policy.Rule) string {
 	case r.When == nil:
 		return ""
 	case r.Deny:
-		return ", unless this is false: " + plain(r.When.String())
+		return ", unless this is false: " + text.Escape(r.When.String())
 	}
-	return ", if " + plain(r.When.String())
+	return ", if " + text.Escape(r.When.String())
 }
 
 // forPrograms is the answer in the form that the API has for it, with the accounts.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
 // maxQuery is how long a query may be, in bytes.
@@ -28,7 +30,7 @@ func plain(r *http.Request) error {
 	}
 	for name, list := range values {
 		if len(list) > 1 {
-			return mistaken("query."+brief(name), "it is there twice")
+			return mistaken("query."+secret.Brief(name, maxShown), "it is there twice")
 		}
 		if !isText(name) || !isText(list[0]) {
 			return refuse(http.StatusBadRequest, "the query holds what is no text")

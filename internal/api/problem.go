@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
@@ -18,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Problem is what went wrong (RFC 9457). It shows nothing of what was sent but the names of its fields.
@@ -170,7 +169,7 @@ func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
 		if text == validation.MsgUnexpectedProperty {
 			text = a.unknown(ctx, e.Location)
 		}
-		p.Errors = append(p.Errors, Mistake{brief(e.Location), brief(text)})
+		p.Errors = append(p.Errors, Mistake{secret.Brief(e.Location, maxShown), secret.Brief(text, maxShown)})
 	}
 	return a.problem(calling(ctx.Context()), p), nil
 }
@@ -178,40 +177,28 @@ func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
 // unknown names a key that is not read, and suggests the one that was meant.
 func (a *API) unknown(ctx huma.Context, location string) string {
 	name, _ := strings.CutPrefix(location, "body.")
-	text := "unknown key " + spelling.Quoted(name)
+	problem := "unknown key " + text.QuoteShort(name)
 	body := ctx.Operation().RequestBody
 	if body == nil || body.Content["application/json"] == nil {
-		return text
+		return problem
 	}
 	schema := body.Content["application/json"].Schema
 	if schema != nil && schema.Ref != "" {
 		schema = a.huma.OpenAPI().Components.Schemas.SchemaFromRef(schema.Ref)
 	}
 	if schema == nil {
-		return text
+		return problem
 	}
-	if near := spelling.Nearest(name, slices.Sorted(maps.Keys(schema.Properties))); near != "" {
-		text += fmt.Sprintf(" (did you mean %q?)", near)
+	if near := text.Nearest(name, slices.Sorted(maps.Keys(schema.Properties))); near != "" {
+		problem += fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	return text
+	return problem
 }
+
+// maxShown bounds what a problem shows of what a client sent, in bytes.
+const maxShown = 200
 
 // fromValidation says whether a text is one that names keys, and no values.
 func fromValidation(text string) bool {
 	return strings.HasPrefix(text, "expected required property ") || strings.HasPrefix(text, "expected object")
-}
-
-// brief bounds and cleans what a stranger sent before it is shown.
-func brief(s string) string {
-	const most = 200
-	s = secret.Redact(s)
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

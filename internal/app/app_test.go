@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -294,16 +297,27 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 }
 
 func TestLinesStayWhole(t *testing.T) {
-	for _, format := range []string{"text", "json", "plain"} {
-		var b bytes.Buffer
-		log := app.NewLog(&b, format, "info")
-		log.Warn("two\nlines", "name", "a\x1b[2J\nmsg=forged")
-		log.Entries([]journal.Entry{{Text: []byte("a\nb\x00\x1b]0;title\x07")}, {Text: []byte("\u2028c\x9b")}})
-		if n := strings.Count(b.String(), "\n"); n != 3 {
-			t.Errorf("%s: %d lines of 3: %q", format, n, b.String())
-		}
-		if strings.ContainsAny(strings.ReplaceAll(b.String(), "\n", ""), "\x00\x1b\x07\u2028") {
-			t.Errorf("%s: a control character reached the log: %q", format, b.String())
+	for _, h := range texttest.All {
+		for _, format := range []string{"text", "json", "plain"} {
+			var b bytes.Buffer
+			log := app.NewLog(&b, format, "info")
+			log.Warn(h.Text, "name", h.Text)
+			log.Entries([]journal.Entry{{Text: []byte(h.Text)}, {Decision: &journal.Decision{Name: h.Text, Refused: h.Text}}})
+			lines := strings.Split(b.String(), "\n")
+			if len(lines) != 4 {
+				t.Errorf("%s, %s: %d lines of 3: %q", h.Harm, format, len(lines)-1, lines)
+			}
+			visible := text.Printable
+			if format != "plain" { // slog's own rules
+				visible = func(line string) bool {
+					return !strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || format == "text" && !strconv.IsPrint(r) })
+				}
+			}
+			for _, line := range lines {
+				if !visible(line) {
+					t.Errorf("%s, %s: it reached the log: %q", h.Harm, format, line)
+				}
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
@@ -130,7 +131,7 @@ func kindsOf(s config.Source, claim string) (can when.Kinds) {
 }
 
 // doubt says why nobody can be the subject, and who was meant; "" if somebody can.
-func (w world) doubt(subject string) (text, meant string) {
+func (w world) doubt(subject string) (problem, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if why := dn.Doubt(name); why != "" {
 		return fmt.Sprintf("%q looks like a distinguished name and is none: %s; it is compared as it is written", name, why), ""
@@ -143,7 +144,7 @@ func (w world) doubt(subject string) (text, meant string) {
 		if slices.Contains(w.groups, dn.Canonical(name)) || slices.ContainsFunc(w.issuers, func(p *oidc.Provider) bool { return p.MightBeIn(name) }) {
 			return "", ""
 		}
-		meant = config.Nearest(name, w.groups)
+		meant = text.Nearest(name, w.groups)
 		for _, issuer := range w.issuers {
 			if longer := issuer.Begins() + name; meant == "" && issuer.MightBeIn(longer) {
 				meant = longer

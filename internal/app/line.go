@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The lines of entries, as the logger of the same format would write them. A server writes one for
@@ -53,24 +54,9 @@ func appendTime(b []byte, t time.Time) []byte {
 // appendSummary appends the summary between quotes. A summary holds no control character and is valid
 // UTF-8, so that quotes and backslashes are all there is to escape, for text and JSON alike.
 func appendSummary(b []byte, e *journal.Entry) []byte {
-	b = append(b, '"')
 	begin := len(b)
 	b = e.AppendSummary(b)
-	for i := begin; i < len(b); i++ {
-		if b[i] == '"' || b[i] == '\\' {
-			// From here on into a copy: what is escaped grows.
-			rest := string(b[i:])
-			b = b[:i]
-			for j := 0; j < len(rest); j++ {
-				if rest[j] == '"' || rest[j] == '\\' {
-					b = append(b, '\\')
-				}
-				b = append(b, rest[j])
-			}
-			break
-		}
-	}
-	return append(b, '"')
+	return text.AppendJSON(b[:begin], string(b[begin:]))
 }
 
 func appendID(b []byte, e *journal.Entry) []byte {

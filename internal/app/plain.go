@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // plainHandler writes lines for a person who watches: the time of day, the message, and what else
@@ -34,10 +34,10 @@ func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
 		b.WriteString(strings.ToLower(r.Level.String()))
 		b.WriteString(": ")
 	}
-	b.WriteString(oneLine(secret.Redact(r.Message)))
+	b.WriteString(text.Escape(secret.Redact(r.Message)))
 	write := func(a slog.Attr) bool {
 		if a = redact(nil, a); a.Key != "id" {
-			fmt.Fprintf(&b, " %s=%s", a.Key, oneLine(a.Value.String()))
+			fmt.Fprintf(&b, " %s=%s", a.Key, text.Escape(a.Value.String()))
 		}
 		return true
 	}
@@ -59,15 +59,3 @@ func (h plainHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup changes nothing: these lines have no room for groups.
 func (h plainHandler) WithGroup(string) slog.Handler { return h }
-
-// oneLine keeps a line whole, whatever is in it: control characters, which could move a terminal's
-// cursor, are shown escaped.
-func oneLine(s string) string {
-	for _, r := range s {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\ufffd' {
-			quoted := strconv.QuoteToGraphic(s)
-			return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-		}
-	}
-	return s
-}

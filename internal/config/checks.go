@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The checks of single sections: what their keys may say together.
@@ -44,7 +46,7 @@ func checkPaths(d *decoder, n *yaml.Node, p *Paths) {
 		case slices.Contains(fixedPaths, alias) || strings.HasPrefix(alias+"/", "/api/"):
 			d.problem(at, "%s is served already", alias)
 		case alias == p.Token || alias == p.Notifications || slices.Contains(p.TokenAliases[:i], alias):
-			d.problem(at, "%s is written twice", quoted(alias))
+			d.problem(at, "%s is written twice", text.QuoteShort(alias))
 		}
 	}
 	for _, path := range []struct{ name, is string }{{"token", p.Token}, {"notifications", p.Notifications}} {
@@ -92,7 +94,7 @@ func checkSource(d *decoder, n *yaml.Node, s *Source) {
 func sourceName() shape[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !sourcePattern.MatchString(s) {
-			d.problem(n, "%s is no name of a source: up to 63 letters, digits, - and _ are", quoted(s))
+			d.problem(n, "%s is no name of a source: up to 63 letters, digits, - and _ are", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true
@@ -111,7 +113,7 @@ func passwordEntry() shape[string] {
 		case name == "" || strings.TrimSpace(name) != name || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
 			d.problem(n, "the entry has no name, or white space around it")
 		case !slices.ContainsFunc([]string{"$2a$", "$2b$", "$2y$", "$argon2id$"}, func(kind string) bool { return strings.HasPrefix(hash, kind) }):
-			d.problem(n, "the entry of %s has no bcrypt or argon2id hash; `tidewaiter hash-password` and `htpasswd -B` make one", quoted(name))
+			d.problem(n, "the entry of %s has no bcrypt or argon2id hash; `tidewaiter hash-password` and `htpasswd -B` make one", text.QuoteShort(name))
 		default:
 			return s, true
 		}
@@ -129,7 +131,7 @@ func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 	for i, entry := range h.Entries {
 		name, _, _ := strings.Cut(entry, ":")
 		if names[name] {
-			d.problem(item(value(n, "entries"), i), "there is another entry of %s", quoted(name))
+			d.problem(item(value(n, "entries"), i), "there is another entry of %s", text.QuoteShort(name))
 		}
 		names[name] = true
 	}
@@ -141,14 +143,14 @@ func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 	for i := 0; groups != n && i+1 < len(groups.Content); i += 2 {
 		for _, member := range groups.Content[i+1].Content {
 			if !names[member.Value] {
-				d.suggest(member, d.nearest(member.Value, known), "there is no entry of %s", quoted(member.Value))
+				d.suggest(member, d.nearest(member.Value, known), "there is no entry of %s", text.QuoteShort(member.Value))
 			}
 		}
 	}
 	claims := value(n, "claims")
 	for i := 0; claims != n && i+1 < len(claims.Content); i += 2 {
 		if who := claims.Content[i]; !names[who.Value] {
-			d.suggest(who, d.nearest(who.Value, known), "there is no entry of %s", quoted(who.Value))
+			d.suggest(who, d.nearest(who.Value, known), "there is no entry of %s", text.QuoteShort(who.Value))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/net/publicsuffix"
 
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -75,7 +75,7 @@ func (x cross) fill() {
 	case !has(x.at("signing"), "leaf_lifetime"):
 		s.LeafLifetime = least
 	default:
-		x.d.problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", spelling.Brief(longest), spelling.Brief(least))
+		x.d.problem(x.at("signing", "leaf_lifetime"), "tokens live for up to %s: it must be at least %s", text.Duration(longest), text.Duration(least))
 	}
 }
 
@@ -119,13 +119,13 @@ func (x cross) publicURL() {
 		if err != nil || registry.Hostname() == "" || sameSite(u, registry) {
 			continue
 		}
-		x.d.warn(n, "%s is neither on the host of %s nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on %s", u.Hostname(), quoted(r.Service), registry.Hostname())
+		x.d.warn(n, "%s is neither on the host of %s nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on %s", u.Hostname(), text.QuoteShort(r.Service), registry.Hostname())
 		break
 	}
 	if u.Scheme == "http" {
 		for _, r := range x.c.Registries {
 			if strings.HasPrefix(r.URL, "https:") {
-				x.d.warn(n, "clients of %s refuse to be sent from https to http", quoted(r.Service))
+				x.d.warn(n, "clients of %s refuse to be sent from https to http", text.QuoteShort(r.Service))
 				break
 			}
 		}
@@ -237,7 +237,7 @@ func (x cross) registries() {
 		n := x.at("registries", i)
 		for k, other := range x.c.Registries[:i] {
 			if r.Service != "" && other.Service == r.Service {
-				x.d.problem(value(n, "service"), "another registry has the service %s, in line %d", quoted(r.Service), x.at("registries", k).Line)
+				x.d.problem(value(n, "service"), "another registry has the service %s, in line %d", text.QuoteShort(r.Service), x.at("registries", k).Line)
 			} else if strings.EqualFold(other.Service, r.Service) {
 				x.d.warn(value(n, "service"), "the registry in line %d has the same service in other case: clients that change the case, such as Watchtower, get no token for either", x.at("registries", k).Line)
 			}
@@ -246,7 +246,7 @@ func (x cross) registries() {
 			}
 		}
 		if r.Notifications == nil && !has(n, "notifications") && remote && !open && r.Preset != Zot {
-			x.d.warn(n, "without a secret, events of %s are taken from this machine only: set notifications", quoted(r.Service))
+			x.d.warn(n, "without a secret, events of %s are taken from this machine only: set notifications", text.QuoteShort(r.Service))
 		}
 	}
 }
@@ -270,7 +270,7 @@ func (x cross) identity() {
 		case s.HTPasswd != nil:
 			n := value(n, "htpasswd")
 			if first, taken := names[s.HTPasswd.Name]; taken && s.HTPasswd.Name != "" {
-				x.d.problem(value(n, "name"), "another source is called %s, in line %d", quoted(s.HTPasswd.Name), x.at("identity", first).Line)
+				x.d.problem(value(n, "name"), "another source is called %s, in line %d", text.QuoteShort(s.HTPasswd.Name), x.at("identity", first).Line)
 			}
 			names[s.HTPasswd.Name] = i
 			if s.HTPasswd.File != "" {
@@ -280,7 +280,7 @@ func (x cross) identity() {
 			n := value(n, "ldap")
 			name := "ldap:" + s.LDAP.Name
 			if first, taken := names[name]; taken && s.LDAP.Name != "" {
-				x.d.problem(value(n, "name"), "another directory is called %s, in line %d", quoted(s.LDAP.Name), x.at("identity", first).Line)
+				x.d.problem(value(n, "name"), "another directory is called %s, in line %d", text.QuoteShort(s.LDAP.Name), x.at("identity", first).Line)
 			}
 			names[name] = i
 			x.ldap(n, s.LDAP, x.c.Identity[i+1:])
@@ -288,7 +288,7 @@ func (x cross) identity() {
 			n := value(n, "oidc")
 			name := "oidc:" + s.OIDC.Name
 			if first, taken := names[name]; taken && s.OIDC.Name != "" {
-				x.d.problem(value(n, "name"), "another issuer is called %s, in line %d", quoted(s.OIDC.Name), x.at("identity", first).Line)
+				x.d.problem(value(n, "name"), "another issuer is called %s, in line %d", text.QuoteShort(s.OIDC.Name), x.at("identity", first).Line)
 			}
 			names[name] = i
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
@@ -296,7 +296,7 @@ func (x cross) identity() {
 			n := value(n, "external")
 			name := "external:" + s.External.Name
 			if first, taken := names[name]; taken && s.External.Name != "" {
-				x.d.problem(value(n, "name"), "another external is called %s, in line %d", quoted(s.External.Name), x.at("identity", first).Line)
+				x.d.problem(value(n, "name"), "another external is called %s, in line %d", text.QuoteShort(s.External.Name), x.at("identity", first).Line)
 			}
 			names[name] = i
 			x.external(n, s.External)

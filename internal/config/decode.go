@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
@@ -176,7 +177,7 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			switch {
 			case at < 0:
 				if renamed := slices.IndexFunc(rows, func(r row) bool { return r.former != "" && r.former == name.Value }); renamed >= 0 {
-					d.suggest(name, names[renamed], "the key %s has another name now", quoted(name.Value))
+					d.suggest(name, names[renamed], "the key %s has another name now", text.QuoteShort(name.Value))
 				} else {
 					d.unknown(name, names)
 				}
@@ -217,11 +218,11 @@ func (d *decoder) unknown(name *yaml.Node, known []string) {
 	near := d.nearest(name.Value, known)
 	switch {
 	case near != "":
-		d.suggest(name, near, "unknown key %s", quoted(name.Value))
+		d.suggest(name, near, "unknown key %s", text.QuoteShort(name.Value))
 	case len(known) == 0:
-		d.problem(name, "unknown key %s; there are none here", quoted(name.Value))
+		d.problem(name, "unknown key %s; no keys belong here", text.QuoteShort(name.Value))
 	default:
-		d.problem(name, "unknown key %s; the keys here are %s", quoted(name.Value), strings.Join(known, ", "))
+		d.problem(name, "unknown key %s; the keys here are %s", text.QuoteShort(name.Value), strings.Join(known, ", "))
 	}
 }
 
@@ -230,7 +231,7 @@ func (d *decoder) nearest(word string, known []string) string {
 	if d.tells.full() {
 		return ""
 	}
-	return nearest(word, known)
+	return text.Nearest(word, known)
 }
 
 // list is a list of at least one. An empty one is a problem: it may have been meant as none or as all.
@@ -277,7 +278,7 @@ func dictionary[T any](of shape[T]) shape[[]named[T]] {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name, good := line().read(d, n.Content[i])
 			if line := lines[name]; good && line > 0 {
-				d.problem(n.Content[i], "the key %s is written twice; the first is in line %d", quoted(name), line)
+				d.problem(n.Content[i], "the key %s is written twice; the first is in line %d", text.QuoteShort(name), line)
 				good = false
 			}
 			v, read := of.read(d, n.Content[i+1])

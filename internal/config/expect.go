@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -105,7 +106,7 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 		claim, _ := strings.CutPrefix(input, "claims.")
 		_, given := t.claims[claim]
 		if (input == "ip" || input == "client") && has(n, input) || input != claim && given {
-			d.problem(item(value(n, "without"), i), "the test is without %s, and gives it", quoted(input))
+			d.problem(item(value(n, "without"), i), "the test is without %s, and gives it", text.QuoteShort(input))
 		}
 	}
 	if d.tells.told == before {
@@ -139,14 +140,14 @@ func (w *writtenTest) test(d *decoder, of *OnlyPolicy, now time.Time) Test {
 	case w.registry == "":
 		d.problem(w.node, "registry is missing: there are %s", strings.Join(of.Services, ", "))
 	case !slices.Contains(of.Services, w.registry):
-		d.suggest(value(w.node, "registry"), d.nearest(w.registry, of.Services), "no registry has the service %s", quoted(w.registry))
+		d.suggest(value(w.node, "registry"), d.nearest(w.registry, of.Services), "no registry has the service %s", text.QuoteShort(w.registry))
 	}
 	if w.because != "" && !slices.ContainsFunc(of.Rules.Rules, func(r policy.Rule) bool { return r.Name == w.because }) {
 		names := make([]string, len(of.Rules.Rules))
 		for i, r := range of.Rules.Rules {
 			names[i] = r.Name
 		}
-		d.suggest(value(w.node, "because"), d.nearest(w.because, names), "there is no rule %s", quoted(w.because))
+		d.suggest(value(w.node, "because"), d.nearest(w.because, names), "there is no rule %s", text.QuoteShort(w.because))
 	}
 	missing := func(input string) bool { return slices.Contains(w.without, input) }
 	unknown := policy.Unknown{
@@ -182,35 +183,35 @@ func (w *writtenTest) test(d *decoder, of *OnlyPolicy, now time.Time) Test {
 }
 
 // ParseWho reads who asks, as rules name somebody: user:NAME, robot:NAME, workload:NAME or anonymous.
-func ParseWho(text string) (policy.Principal, error) {
+func ParseWho(written string) (policy.Principal, error) {
 	var who policy.Principal
-	kind, name, named := strings.Cut(text, ":")
+	kind, name, named := strings.Cut(written, ":")
 	switch {
-	case text == "anonymous":
+	case written == "anonymous":
 		return who, nil
 	case kind == "group" && named:
 		return who, fmt.Errorf("a group does not ask, somebody in it does: write user:NAME, and %s as a group", name)
 	case kind == "anyone" || kind == "signed-in":
 		return who, fmt.Errorf("%s is many: name one of them, as in user:NAME", kind)
 	case !named:
-		return who, fmt.Errorf("is %s a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", quoted(text), text, text, text)
+		return who, fmt.Errorf("is %s a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", text.QuoteShort(written), written, written, written)
 	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
-		return policy.Principal{}, fmt.Errorf("%s is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", quoted(text))
+		return policy.Principal{}, fmt.Errorf("%s is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", text.QuoteShort(written))
 	case name == "":
-		return policy.Principal{}, fmt.Errorf("%s names nobody", quoted(text))
+		return policy.Principal{}, fmt.Errorf("%s names nobody", text.QuoteShort(written))
 	}
 	who.Name = name
 	return who, nil
 }
 
 // MeantWho returns who was most likely meant by a text that ParseWho does not take; "" if nobody is near.
-func MeantWho(text string) string {
-	if kind, name, _ := strings.Cut(text, ":"); name != "" {
-		if meant := nearest(kind, []string{"user", "robot", "workload"}); meant != "" && meant != kind {
+func MeantWho(who string) string {
+	if kind, name, _ := strings.Cut(who, ":"); name != "" {
+		if meant := text.Nearest(kind, []string{"user", "robot", "workload"}); meant != "" && meant != kind {
 			return meant + ":" + name
 		}
 	}
-	return nearest(text, []string{"anonymous"})
+	return text.Nearest(who, []string{"anonymous"})
 }
 
 // who is somebody who asks.
@@ -246,7 +247,7 @@ func ipAddress() shape[netip.Addr] {
 	return scalar("IP address", func(d *decoder, n *yaml.Node, s string) (netip.Addr, bool) {
 		ip, err := netip.ParseAddr(s)
 		if err != nil {
-			d.problem(n, "%s is no IP address", quoted(s))
+			d.problem(n, "%s is no IP address", text.QuoteShort(s))
 		}
 		return ip, err == nil
 	})
@@ -261,9 +262,9 @@ func input() shape[string] {
 		}
 		meant := ""
 		if !d.tells.full() {
-			meant = nearest(s, []string{"ip", "client", "claims"})
+			meant = text.Nearest(s, []string{"ip", "client", "claims"})
 		}
-		d.suggest(n, meant, "%s is nothing that a request can be without: there are ip, client, claims.NAME, and claims", quoted(s))
+		d.suggest(n, meant, "%s is nothing that a request can be without: there are ip, client, claims.NAME, and claims", text.QuoteShort(s))
 		return "", false
 	})
 }
@@ -272,17 +273,17 @@ func input() shape[string] {
 func repository() shape[string] {
 	return scalar("repository", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if strings.ContainsAny(s, "*$") {
-			d.problem(n, "%s is a pattern; here the name of one repository is wanted", quoted(s))
+			d.problem(n, "%s is a pattern; here the name of one repository is wanted", text.QuoteShort(s))
 			return "", false
 		}
 		asked, ignored, err := scope.Parse([]string{scope.TypeRepository + ":" + s + ":pull"})
 		switch {
 		case err != nil:
-			d.problem(n, "%s is no name of a repository: %v", quoted(s), err)
+			d.problem(n, "%s is no name of a repository: %v", text.QuoteShort(s), err)
 		case len(ignored) > 0:
-			d.problem(n, "%s is no name of a repository: %s", quoted(s), ignored[0].Reason)
+			d.problem(n, "%s is no name of a repository: %s", text.QuoteShort(s), ignored[0].Reason)
 		case len(asked) != 1 || asked[0].Name != s:
-			d.problem(n, "%s is no name of a repository", quoted(s))
+			d.problem(n, "%s is no name of a repository", text.QuoteShort(s))
 		default:
 			return s, true
 		}
@@ -316,7 +317,7 @@ func jsonValue() shape[any] {
 					return nil, false
 				}
 				if _, twice := values[name.Value]; twice {
-					d.problem(name, "the key %s is written twice", quoted(name.Value))
+					d.problem(name, "the key %s is written twice", text.QuoteShort(name.Value))
 					ok = false
 				}
 				v, good := read(d, n.Content[i+1])
@@ -338,7 +339,7 @@ func jsonValue() shape[any] {
 			if f, err := strconv.ParseFloat(n.Value, 64); err == nil && strings.Trim(n.Value, "-.0123456789eE+") == "" {
 				meant, _ := policy.CanonicalClaim(f)
 				number, _ := meant.(json.Number)
-				d.suggest(n, string(number), "%s is no number as JSON has it; a text stands in quotes", quoted(n.Value))
+				d.suggest(n, string(number), "%s is no number as JSON has it; a text stands in quotes", text.QuoteShort(n.Value))
 				return nil, false
 			}
 		}

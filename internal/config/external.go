@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // External is a service or a program that is asked. Place says where a setting of it is written.
@@ -42,7 +44,7 @@ func (e *External) Place(setting string) (line, column int) {
 func variableName() shape[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !variablePattern.MatchString(s) {
-			d.problem(n, "%s is no name of an environment variable: letters, digits and _ are, and no value behind it", quoted(s))
+			d.problem(n, "%s is no name of an environment variable: letters, digits and _ are, and no value behind it", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/token"
 )
@@ -221,7 +222,7 @@ func origin() shape[string] {
 	return scalar("origin", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) {
-			d.problem(n, "%s is no origin of a web page, such as https://ui.example.com: a scheme and a host in lower case, without a path", quoted(s))
+			d.problem(n, "%s is no origin of a web page, such as https://ui.example.com: a scheme and a host in lower case, without a path", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true

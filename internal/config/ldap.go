@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // LDAP is a directory. What its filters, DNs and files hold is checked by who speaks to it: Place then says
@@ -177,7 +179,7 @@ func baseDNs() shape[[]string] {
 					meant += "," + n.Content[k+1].Value
 				}
 				if meant != n.Content[i].Value {
-					d.suggest(n.Content[i], strconv.Quote(meant), "a DN that has commas is put into quotes in a list")
+					d.suggest(n.Content[i], text.Quote(meant), "a DN that has commas is put into quotes in a list")
 					return nil, false
 				}
 			}
@@ -210,7 +212,7 @@ func count(least, most int) shape[int] {
 	return scalar("number", func(d *decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)
 		if err != nil || v < least || v > most {
-			d.problem(n, "%s is no number from %d to %d", quoted(s), least, most)
+			d.problem(n, "%s is no number from %d to %d", text.QuoteShort(s), least, most)
 			return 0, false
 		}
 		return v, true
@@ -229,12 +231,12 @@ func (x cross) ldap(n *yaml.Node, l *LDAP, later []Source) {
 		x.readable(value(n, "bind_password_file"), l.BindPasswordFile, true)
 	}
 	if l.Plain {
-		x.d.warn(value(n, "plain"), "passwords travel unencrypted to the directory %s", quoted(l.Name))
+		x.d.warn(value(n, "plain"), "passwords travel unencrypted to the directory %s", text.QuoteShort(l.Name))
 	}
 	for _, s := range later {
 		if l.User.DN != "" && l.BindDN == "" && s.LDAP != nil {
 			x.d.warn(value(n, "user"), "the directory %s is never asked: without bind_dn, %s cannot tell an unknown name from a wrong password",
-				quoted(s.LDAP.Name), quoted(l.Name))
+				text.QuoteShort(s.LDAP.Name), text.QuoteShort(l.Name))
 		}
 	}
 }

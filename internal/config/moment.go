@@ -5,15 +5,17 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // containers have no zones of their own
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // ParseTime reads a time as people write it: 2026-11-28T23:00:00Z, 2026-11-28 23:00, 2026-11-28, and the last two with
 // a zone behind them, as in 2026-11-28 23:00 Europe/Paris. What has no zone is in the given one.
-func ParseTime(text string, zone *time.Location) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
+func ParseTime(s string, zone *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	day, rest, _ := strings.Cut(text, " ")
+	day, rest, _ := strings.Cut(s, " ")
 	clock, name, both := strings.Cut(rest, " ")
 	if !both && rest != "" && (rest[0] < '0' || rest[0] > '9') {
 		clock, name = "", rest
@@ -31,11 +33,11 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 			continue
 		}
 		if t.Format(layout) != written {
-			return time.Time{}, fmt.Errorf("%s is left out in %s, where clocks are put forward then", quoted(written), zone)
+			return time.Time{}, fmt.Errorf("%s is left out in %s, where clocks are put forward then", text.QuoteShort(written), zone)
 		}
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf(`%s is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, quoted(text))
+	return time.Time{}, fmt.Errorf(`%s is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
 }
 
 // parseZone reads a zone: a name, or hours and minutes.
@@ -49,5 +51,5 @@ func parseZone(name string) (*time.Location, error) {
 			return zone, nil
 		}
 	}
-	return nil, fmt.Errorf("%s is no time zone like Europe/Paris, UTC or +02:00", quoted(name))
+	return nil, fmt.Errorf("%s is no time zone like Europe/Paris, UTC or +02:00", text.QuoteShort(name))
 }

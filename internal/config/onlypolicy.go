@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -85,7 +86,7 @@ func ReadRules(files []File) (source policy.Source, warnings Problems, err error
 	for i, f := range files {
 		names[i] = f.Name
 		if slices.Contains(names[:i], f.Name) {
-			l.report.problem(Problem{Text: fmt.Sprintf("there are two files with the name %s", quoted(f.Name))})
+			l.report.problem(Problem{Text: fmt.Sprintf("there are two files with the name %s", text.QuoteShort(f.Name))})
 			return policy.Source{}, nil, l.report.err()
 		}
 	}

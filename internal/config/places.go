@@ -9,9 +9,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // address is what to listen at: a port, after a host or an IP address or nothing.
@@ -28,15 +29,15 @@ func address() shape[string] {
 					suggestion = u.Host
 				}
 			}
-			d.suggest(n, suggestion, "%s is no address like :8443 or 127.0.0.1:8080", quoted(s))
+			d.suggest(n, suggestion, "%s is no address like :8443 or 127.0.0.1:8080", text.QuoteShort(s))
 			return "", false
 		}
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			d.problem(n, "%s is no port: a number up to 65535 is wanted", quoted(port))
+			d.problem(n, "%s is no port: a number up to 65535 is wanted", text.QuoteShort(port))
 			return "", false
 		}
 		if strings.ContainsAny(host, " /@*") {
-			d.problem(n, "%s is no host name and no IP address", quoted(host))
+			d.problem(n, "%s is no host name and no IP address", text.QuoteShort(host))
 			return "", false
 		}
 		return s, true
@@ -51,11 +52,11 @@ func prefix() shape[netip.Prefix] {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			d.problem(n, "%s is no network like 10.0.0.0/8, and no IP address", quoted(s))
+			d.problem(n, "%s is no network like 10.0.0.0/8, and no IP address", text.QuoteShort(s))
 			return netip.Prefix{}, false
 		}
 		if p != p.Masked() {
-			d.suggest(n, p.Masked().String(), "%s has bits that /%d leaves out", quoted(s), p.Bits())
+			d.suggest(n, p.Masked().String(), "%s has bits that /%d leaves out", text.QuoteShort(s), p.Bits())
 			return netip.Prefix{}, false
 		}
 		return p, true
@@ -74,7 +75,7 @@ func webAddress() shape[string] {
 			}
 			d.suggest(n, suggestion, "this is no URL like https://auth.example.com")
 		case u.Scheme != "http" && u.Scheme != "https":
-			d.problem(n, "the scheme of the URL is %s; http or https is wanted", quoted(u.Scheme))
+			d.problem(n, "the scheme of the URL is %s; http or https is wanted", text.QuoteShort(u.Scheme))
 		case u.User != nil:
 			d.problem(n, "the URL has a name or password in it") // which is not repeated
 		case u.Hostname() == "":
@@ -97,9 +98,9 @@ func webPath() shape[string] {
 	return scalar("path", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		switch {
 		case !strings.HasPrefix(s, "/"):
-			d.suggest(n, "/"+s, "%s does not begin with a slash", quoted(s))
+			d.suggest(n, "/"+s, "%s does not begin with a slash", text.QuoteShort(s))
 		case !pathPattern.MatchString(s) || path.Clean(s) != s:
-			d.problem(n, "%s is no plain path: letters, digits, - . _ ~, and single slashes between them", quoted(s))
+			d.problem(n, "%s is no plain path: letters, digits, - . _ ~, and single slashes between them", text.QuoteShort(s))
 		default:
 			return s, true
 		}
@@ -111,10 +112,10 @@ func webPath() shape[string] {
 func filePath(kind string) shape[string] {
 	return scalar(kind, func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		switch {
-		case s == "" || strings.ContainsFunc(s, unicode.IsControl):
-			d.problem(n, "%s is no path of a file", quoted(s))
+		case s == "" || !text.OneLine(s):
+			d.problem(n, "%s is no path of a file", text.QuoteShort(s))
 		case s == "~" || strings.HasPrefix(s, "~/"):
-			d.problem(n, "%s is the shell's way to name a home folder, and has no meaning here", quoted(s))
+			d.problem(n, "%s is the shell's way to name a home folder, and has no meaning here", text.QuoteShort(s))
 		default:
 			return d.path(s), true
 		}
@@ -140,7 +141,7 @@ func filePattern() shape[filesPattern] {
 			return filesPattern{}, false
 		}
 		if _, err := filepath.Match(name, ""); err != nil {
-			d.problem(n, "%s is no pattern: a bracket is not closed, or nothing follows a backslash", quoted(name))
+			d.problem(n, "%s is no pattern: a bracket is not closed, or nothing follows a backslash", text.QuoteShort(name))
 			return filesPattern{}, false
 		}
 		return filesPattern{filepath.Dir(file), name}, true
@@ -174,7 +175,7 @@ func databaseURL() shape[string] {
 			return s, true
 		case slashes && !strings.HasPrefix(file, "/"):
 			d.suggest(n, "sqlite:"+file, "two slashes begin a host, and a file has none")
-		case strings.Trim(file, "/") == "" || strings.ContainsAny(file, "?#") || strings.ContainsFunc(file, unicode.IsControl):
+		case strings.Trim(file, "/") == "" || strings.ContainsAny(file, "?#") || !text.OneLine(file):
 			d.problem(n, "the database URL names no file, or a file with ? or # in its name")
 		default:
 			return "sqlite:" + d.path(file), true
@@ -198,7 +199,7 @@ func serverState(d *decoder, n *yaml.Node, s string) (string, bool) {
 	case strings.ContainsAny(user, ":") || strings.Contains(database+query, "@") || options.Has("password") || options.Has("sslpassword"):
 		d.problem(n, "the database URL contains a password: write it to a file and append ?password_file=FILE to the URL")
 		return "", false
-	case err != nil || !slashes || strings.ContainsFunc(s, unicode.IsControl) || strings.Contains(s, "#"):
+	case err != nil || !slashes || !text.OneLine(s) || strings.Contains(s, "#"):
 		d.problem(n, "the database URL is not valid: write postgres://user@host/database")
 		return "", false
 	case database == "" && !options.Has("dbname"):

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Problem is one mistake, and where it is.
@@ -71,13 +71,7 @@ func (ps Problems) Error() string {
 // that somebody proposes must not write to the terminal of whoever checks it.
 func (p Problem) readable() Problem {
 	const most = 1000
-	if len(p.Text) > most {
-		p.Text = strings.ToValidUTF8(p.Text[:most], "") + "…"
-	}
-	if strings.ContainsFunc(p.Text, func(r rune) bool { return !isPrint(r) }) {
-		quoted := strconv.Quote(p.Text)
-		p.Text = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-	}
+	p.Text = text.Escape(text.Shorten(p.Text, most))
 	if len(p.Suggestion) > most {
 		p.Suggestion = ""
 	}
@@ -179,7 +173,7 @@ func window(line string, column int) (string, int) {
 		switch {
 		case r == '\t':
 			runes[i] = ' '
-		case r == utf8.RuneError, !isPrint(r):
+		case !text.Printable(string(r)):
 			runes[i] = '?'
 		}
 	}
@@ -190,12 +184,12 @@ func window(line string, column int) (string, int) {
 	begin := min(max(caret-width/2, 0), len(runes)-width)
 	shown, end := runes[begin:begin+width], begin+width
 	caret -= begin
-	text := string(shown)
+	cut := string(shown)
 	if begin > 0 {
-		text, caret = "…"+text, caret+1
+		cut, caret = "…"+cut, caret+1
 	}
 	if end < len(runes) {
-		text += "…"
+		cut += "…"
 	}
-	return text, caret
+	return cut, caret
 }

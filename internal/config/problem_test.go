@@ -71,27 +71,3 @@ t.yaml:1:1: x
 		})
 	}
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"public_url", "listen", "roles", "rules", "registries", "repositories", "token"}
-	for word, want := range map[string]string{
-		"listn":                        "listen",
-		"PublicURL":                    "public_url",
-		"public-url":                   "public_url",
-		"repos":                        "repositories",
-		"regis":                        "registries",
-		"re":                           "",
-		"rulez":                        "rules",
-		"role":                         "roles",
-		"":                             "",
-		"___":                          "",
-		"ports":                        "",
-		"tóken":                        "token",
-		"tokenization":                 "",
-		strings.Repeat("listen", 1000): "",
-	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("for %.40q the suggestion is %q, not %q", word, got, want)
-		}
-	}
-}

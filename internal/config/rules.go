@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -197,7 +198,7 @@ func compile(files []writtenPolicy, services []string, tells *report, uses func(
 	for _, file := range files {
 		for _, role := range file.roles {
 			if first, taken := roles[role.name]; taken {
-				role.from.problem(role.node, "the role %s is defined already, at %s:%d", quoted(role.name), first.from.file, first.node.Line)
+				role.from.problem(role.node, "the role %s is defined already, at %s:%d", text.QuoteShort(role.name), first.from.file, first.node.Line)
 				continue
 			}
 			roles[role.name] = role
@@ -268,7 +269,7 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	if r.Type == scope.TypeTidewaiter {
 		for i, subject := range r.Subjects {
 			if subject == "anyone" || subject == "signed-in" {
-				r.from.warn(item(value(r.node, "subjects"), i), "rule %s gives everybody who can sign in rights over Tidewaiter itself", quoted(r.Name))
+				r.from.warn(item(value(r.node, "subjects"), i), "rule %s gives everybody who can sign in rights over Tidewaiter itself", text.QuoteShort(r.Name))
 				return
 			}
 		}
@@ -276,7 +277,7 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	}
 	for i, subject := range r.Subjects {
 		if subject == "anyone" || subject == "anonymous" {
-			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets people change repositories, or list them all, who have not signed in", quoted(r.Name))
+			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets people change repositories, or list them all, who have not signed in", text.QuoteShort(r.Name))
 			return
 		}
 	}
@@ -291,7 +292,7 @@ func (r *writtenRule) doubtPatterns(services []string) {
 	for i, pattern := range r.Names {
 		host, rest, ok := strings.Cut(pattern, "/")
 		if ok && slices.Contains(services, host) {
-			r.from.warn(item(value(r.node, "repositories"), i), "the pattern begins with the registry's name, which no repository there does: write %s, and the registry under registries", quoted(rest))
+			r.from.warn(item(value(r.node, "repositories"), i), "the pattern begins with the registry's name, which no repository there does: write %s, and the registry under registries", text.QuoteShort(rest))
 		}
 	}
 }

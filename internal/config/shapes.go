@@ -1,13 +1,12 @@
 package config
 
 import (
-	"cmp"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // scalar is a value in one line. What is written is taken as it is: 0777 and on are texts where texts are meant.
@@ -39,7 +38,7 @@ func line() shape[string] {
 		switch {
 		case trimmed == "":
 			d.problem(n, "the text is empty")
-		case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		case !text.OneLine(s):
 			d.problem(n, "the text has a line end, a tab or a control character in it")
 		case trimmed != s:
 			d.suggest(n, trimmed, "the text begins or ends with white space")
@@ -85,7 +84,7 @@ func boolean() shape[bool] {
 		case "no", "off", "n", "false", "0":
 			suggestion = "false"
 		}
-		d.suggest(n, suggestion, "true or false is wanted, not %s", quoted(s))
+		d.suggest(n, suggestion, "true or false is wanted, not %s", text.QuoteShort(s))
 		return false, false
 	})
 }
@@ -118,7 +117,7 @@ func one[T ~string](of ...T) shape[T] {
 				return w, true
 			}
 		}
-		d.suggest(n, cmp.Or(d.nearest(s, words), spelling.Synonym(s, words)), "%s is none of %s", quoted(s), strings.Join(words, ", "))
+		d.suggest(n, d.nearest(s, words), "%s is none of %s", text.QuoteShort(s), strings.Join(words, ", "))
 		return "", false
 	})
 }
@@ -129,11 +128,11 @@ func duration(least, most time.Duration) shape[time.Duration] {
 		v, err := time.ParseDuration(s)
 		switch {
 		case err != nil:
-			d.suggest(n, spelling.Duration(s), "%s is no duration like 90s, 5m or 24h", quoted(s))
+			d.suggest(n, text.MeantDuration(s), "%s is no duration like 90s, 5m or 24h", text.QuoteShort(s))
 		case v < least || v > most:
-			d.problem(n, "%s is not between %s and %s", quoted(s), spelling.Brief(least), spelling.Brief(most))
+			d.problem(n, "%s is not between %s and %s", text.QuoteShort(s), text.Duration(least), text.Duration(most))
 		case v%time.Second != 0:
-			d.problem(n, "%s is not whole seconds, as tokens have them", quoted(s))
+			d.problem(n, "%s is not whole seconds, as tokens have them", text.QuoteShort(s))
 		default:
 			return v, true
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // A service that ignores keys it does not know lets a misspelt match grant everything to everybody.
@@ -75,7 +75,7 @@ func (m *misspeller) try(path, text, wrong, right string) {
 
 // asNear reports whether other may have been meant as well as right: rles is roles or rules.
 func asNear(wrong, other, right string) bool {
-	return other != "" && (spelling.Distance(wrong, other) <= spelling.Distance(wrong, right) ||
+	return other != "" && (text.Nearest(wrong, []string{other, right}) == other ||
 		strings.HasPrefix(other, wrong)) // ser begins servers, and is user without its u
 }
 

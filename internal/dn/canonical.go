@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // shortNames are the types that names are made of: long names and numbers, and what they are called in the canonical
@@ -145,7 +147,7 @@ func escape(value string) string {
 		case r == ' ' && (i == 0 || i == len(value)-1), r == '#' && i == 0, strings.ContainsRune(`"+,;<>\`, r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case r != ' ' && !unicode.IsPrint(r):
+		case !text.Printable(string(r)):
 			for _, c := range []byte(string(r)) {
 				fmt.Fprintf(&b, `\%02x`, c)
 			}

@@ -3,9 +3,9 @@ package dockerauth
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -90,34 +90,34 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 
 // cel writes a literal. Beside is whether it stands beside others.
 func cel(l literal, labels map[string]labelled, beside bool) string {
-	var text string
+	var expression string
 	switch l.kind {
 	case account:
-		text = celText("user", l)
+		expression = celText("user", l)
 	case service:
-		text = celText("registry", l)
+		expression = celText("registry", l)
 	case address:
-		text = `cidr(` + quoted(l.text) + `).containsIP(request.ip)`
+		expression = `cidr(` + text.Quote(l.text) + `).containsIP(request.ip)`
 		if single, ok := strings.CutSuffix(l.text, "/32"); ok {
-			text = `request.ip == ip(` + quoted(single) + `)`
+			expression = `request.ip == ip(` + text.Quote(single) + `)`
 		} else if single, ok := strings.CutSuffix(l.text, "/128"); ok {
-			text = `request.ip == ip(` + quoted(single) + `)`
+			expression = `request.ip == ip(` + text.Quote(single) + `)`
 		}
 		if l.not {
-			return "!(" + text + ")"
+			return "!(" + expression + ")"
 		}
-		return text
+		return expression
 	case label:
-		text = celLabel(l, labels[l.key])
+		expression = celLabel(l, labels[l.key])
 		if l.not {
-			return "!(" + text + ")"
+			return "!(" + expression + ")"
 		}
 		if beside {
-			return "(" + text + ")"
+			return "(" + expression + ")"
 		}
-		return text
+		return expression
 	}
-	return text
+	return expression
 }
 
 // celText compares a text.
@@ -133,7 +133,7 @@ func celText(name string, l literal) string {
 		}
 		return name + ` != ""`
 	case like:
-		return notTo + name + ".matches(" + quoted(l.text) + ")"
+		return notTo + name + ".matches(" + text.Quote(l.text) + ")"
 	case accounts:
 		return name + equals + "user"
 	}
@@ -143,24 +143,24 @@ func celText(name string, l literal) string {
 		for _, v := range values {
 			exact = append(exact, regexp.QuoteMeta(v))
 		}
-		return notTo + name + ".matches(" + quoted(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
+		return notTo + name + ".matches(" + text.Quote(`\A(?:`+strings.Join(exact, "|")+`)\z`) + ")"
 	}
 	if len(values) > 1 {
 		return celIn(notTo, name, values)
 	}
-	return name + equals + quoted(l.text)
+	return name + equals + text.Quote(l.text)
 }
 
 func celIn(notTo, name string, values []string) string {
 	var list []string
 	for _, v := range values {
-		list = append(list, quoted(v))
+		list = append(list, text.Quote(v))
 	}
-	text := name + " in [" + strings.Join(list, ", ") + "]"
+	expression := name + " in [" + strings.Join(list, ", ") + "]"
 	if notTo != "" {
-		return "!(" + text + ")"
+		return "!(" + expression + ")"
 	}
-	return text
+	return expression
 }
 
 // celLabel asks whether one of the values of a label is as is wanted.
@@ -168,21 +168,18 @@ func celLabel(l literal, known labelled) string {
 	l.not = false
 	if known.groups {
 		if l.form == oneOf && len(l.values()) == 1 {
-			return quoted(l.text) + " in groups"
+			return text.Quote(l.text) + " in groups"
 		}
 		return "groups.exists(v, " + celText("v", l) + ")"
 	}
-	claim := "claims[" + quoted(l.key) + "]"
-	there := quoted(l.key) + " in claims"
+	claim := "claims[" + text.Quote(l.key) + "]"
+	there := text.Quote(l.key) + " in claims"
 	some := claim + ".exists(v, " + celText("v", l) + ")"
 	if l.form == oneOf && len(l.values()) == 1 {
-		some = quoted(l.text) + " in " + claim
+		some = text.Quote(l.text) + " in " + claim
 	}
 	if known.plain {
 		some = "(type(" + claim + ") == string ? " + celText("string("+claim+")", l) + " : " + some + ")"
 	}
 	return there + " && " + some
 }
-
-// quoted writes a text as CEL has it.
-func quoted(s string) string { return strconv.Quote(s) }

@@ -154,7 +154,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	switch {
 	case from != "" && !keep:
 		key := keys[slices.IndexFunc(keys, func(k string) bool { return i.labelFrom(k) != "" })]
-		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so that they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quoteKey(key))
+		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so that they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quote(key))
 	case from != "":
 		all = append(all, plainly(true))
 	case keep && !out && !captures && i.allPlain(m):
@@ -340,6 +340,3 @@ func (m *match) captured(name string) map[string]string {
 	}
 	return values
 }
-
-// quoteKey writes a key as YAML has it.
-func quoteKey(key string) string { return quote(key) }

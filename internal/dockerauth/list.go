@@ -7,11 +7,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
@@ -462,18 +462,12 @@ func (i *importer) name(all []written, rules []outRule) {
 const manyPatterns = 16
 
 // readable is a comment in one line that is no longer than the name of a rule may be.
-func readable(text string) string {
-	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+func readable(comment string) string {
+	comment = strings.Map(func(r rune) rune {
+		if !text.Printable(string(r)) {
 			return ' '
 		}
 		return r
-	}, text)), " ")
-	if runes := []rune(text); len(runes) > 60 {
-		for len(text) > 120 {
-			runes = runes[:len(runes)-1]
-			text = string(runes) + "…"
-		}
-	}
-	return text
+	}, comment)
+	return text.Shorten(strings.Join(strings.Fields(comment), " "), 120)
 }

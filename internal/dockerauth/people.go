@@ -5,12 +5,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // bcrypt is what docker_auth compares passwords with.
@@ -42,7 +41,7 @@ func (i *importer) users(n *yaml.Node) {
 		case strings.Contains(e.name, ":"):
 			i.note(Left, e.key, "nobody can sign in with the name %q: what stands behind a colon is the password", e.name)
 			continue
-		case strings.TrimSpace(e.name) != e.name || strings.ContainsFunc(e.name, unicode.IsControl) || !utf8.ValidString(e.name):
+		case strings.TrimSpace(e.name) != e.name || !text.OneLine(e.name):
 			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or white space at its ends; take the user out", e.name)
 		case empty(keys["password"]) && i.further:
 			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is carried over with one that nobody knows, which keeps out whom ldap_auth or ext_auth knows by that name", e.name)
@@ -73,7 +72,7 @@ func (i *importer) users(n *yaml.Node) {
 
 // oneLine reports whether a text can be a claim's name or value.
 func oneLine(s string) bool {
-	return s != "" && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl) && utf8.ValidString(s)
+	return s != "" && strings.TrimSpace(s) == s && text.OneLine(s)
 }
 
 // directoryName reports whether a text is a distinguished name, which docker_auth compares as text, and Tidewaiter, in subjects and

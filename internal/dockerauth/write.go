@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -187,10 +188,8 @@ func quote(s string) string {
 	switch {
 	case plain.MatchString(s):
 		return s
-	case strings.ContainsFunc(s, func(r rune) bool {
-		return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff
-	}):
-		return strconv.QuoteToASCII(s)
+	case !text.Printable(s):
+		return text.Quote(s)
 	case strings.ContainsAny(s, `"\`) || !strings.Contains(s, "'"):
 		if !strings.ContainsAny(s, `"\`) {
 			return `"` + s + `"`
@@ -209,9 +208,4 @@ func quoteAll(texts []string) string {
 }
 
 // comment makes one line of a text.
-func comment(s string) string { return strings.Join(strings.Fields(readableAll(s)), " ") }
-
-func readableAll(s string) string {
-	quoted := strconv.Quote(s)
-	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
-}
+func comment(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
-	"unicode"
 
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -29,7 +27,7 @@ func AnyoneKinds() []Kind { return []Kind{Password, IDToken, AccessToken} }
 
 // Authenticate accepts any printable name without spaces at its ends, with any password.
 func (Anyone) Authenticate(_ context.Context, c Credentials) (Verified, error) {
-	if !slices.Contains(AnyoneKinds(), c.Kind) || c.Secret.Reveal() == "" || !printable(c.Name) {
+	if !slices.Contains(AnyoneKinds(), c.Kind) || c.Secret.Reveal() == "" || !ValidName(c.Name) {
 		return Verified{}, ErrRejected
 	}
 	return Verified{Principal: anyone(c.Name), Credential: "password"}, nil
@@ -37,7 +35,7 @@ func (Anyone) Authenticate(_ context.Context, c Credentials) (Verified, error) {
 
 // Find returns the principal of any name that Authenticate accepts.
 func (Anyone) Find(_ context.Context, name, id string) (*policy.Principal, error) {
-	if !printable(name) || id != "" && id != name {
+	if !ValidName(name) || id != "" && id != name {
 		return nil, ErrUnknown
 	}
 	return anyone(name), nil
@@ -45,11 +43,4 @@ func (Anyone) Find(_ context.Context, name, id string) (*policy.Principal, error
 
 func anyone(name string) *policy.Principal {
 	return &policy.Principal{Kind: policy.User, Name: name, Source: "anyone", ID: name}
-}
-
-// printable refuses names that look like others: with characters that cannot be seen, or with
-// spaces at their ends.
-func printable(name string) bool {
-	return name != "" && acceptableName(name) && strings.TrimSpace(name) == name &&
-		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }

@@ -3,10 +3,9 @@ package identity
 import (
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // AccessTokenPrefix begins each credential that Tidewaiter hands out, so that people and secret
@@ -166,5 +165,11 @@ func (c *Credentials) unacceptable() string {
 // acceptableName refuses what no source can mean by a name: control characters, which would break
 // log lines and directory queries, bytes that are no UTF-8, and too many.
 func acceptableName(name string) bool {
-	return len(name) <= MaxName && utf8.ValidString(name) && strings.IndexFunc(name, unicode.IsControl) < 0
+	return len(name) <= MaxName && text.OneLine(name)
+}
+
+// ValidName reports whether somebody can have a name: it is not empty, has at most MaxName bytes,
+// no space at its ends, and nothing in it that cannot be seen. So it looks like no other name.
+func ValidName(name string) bool {
+	return name != "" && len(name) <= MaxName && strings.TrimSpace(name) == name && text.Printable(name)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/keyring"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -178,7 +179,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 
 	registry := live.registry(r.Service)
 	if registry == nil {
-		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, shorten(secret.Redact(r.Service), mostShown))
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, text.Shorten(secret.Redact(r.Service), mostShown))
 	}
 	r.Credentials.Registry = registry.Service
 	r.withhold()

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // refuse keeps that there was no token, and why. It returns the refusal, or ErrNotKept in its place: with audit: strict
@@ -35,7 +35,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 // nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
 // services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
 func nameOf(c identity.Credentials) string {
-	return shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
+	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
 }
 
 // refusal says in the journal's words why somebody was not let in.
@@ -68,14 +68,3 @@ func refusal(err error) string {
 
 // mostShown is how much is shown of what a stranger sent, in bytes.
 const mostShown = 100
-
-// shorten bounds what a stranger sent, in bytes, before it is shown or kept.
-func shorten(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
-}

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -74,10 +74,10 @@ func (e *encoder) content(dst []byte) []byte {
 	}
 	for i, rule := range e.rules {
 		dst = append(dst, list(i, `,"rules":[{"name":`, `,{"name":`)...)
-		dst = appendString(dst, rule.Name)
+		dst = text.AppendJSON(dst, rule.Name)
 		if rule.Origin.File != "" {
 			dst = append(dst, `,"file":`...)
-			dst = appendString(dst, rule.Origin.File)
+			dst = text.AppendJSON(dst, rule.Origin.File)
 		}
 		if rule.Origin.Line != 0 {
 			dst = append(dst, `,"line":`...)
@@ -85,7 +85,7 @@ func (e *encoder) content(dst []byte) []byte {
 		}
 		if rule.Origin.Namespace != "" {
 			dst = append(dst, `,"namespace":`...)
-			dst = appendString(dst, rule.Origin.Namespace)
+			dst = text.AppendJSON(dst, rule.Origin.Namespace)
 		}
 		dst = append(dst, '}')
 	}
@@ -127,7 +127,7 @@ func (e *encoder) add(entry *Entry) {
 	case entry.Change != nil:
 		c := entry.Change
 		b = append(b, `,"change":{"actor":`...)
-		b = appendString(b, c.Actor)
+		b = text.AppendJSON(b, c.Actor)
 		b = appendField(b, `,"action":`, c.Action)
 		b = appendField(b, `,"target":`, c.Target)
 		b = appendMap(b, `,"from":`, c.From)
@@ -143,7 +143,7 @@ func (e *encoder) add(entry *Entry) {
 
 func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	b = append(b, `{"credential":`...)
-	b = appendString(b, d.Credential)
+	b = text.AppendJSON(b, d.Credential)
 	if d.Principal != nil {
 		b = append(b, `,"principal":`...)
 		b = strconv.AppendInt(b, int64(e.principal(d.Principal)), 10)
@@ -151,7 +151,7 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	b = appendField(b, `,"name":`, d.Name)
 	if d.Remote.IsValid() {
 		b = append(b, `,"remote":`...)
-		b = appendString(b, d.Remote.String())
+		b = text.AppendJSON(b, d.Remote.String())
 	}
 	b = appendField(b, `,"client":`, d.Client)
 	for i := range d.Results {
@@ -163,7 +163,7 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 	}
 	for i, ignored := range d.Ignored {
 		b = append(b, list(i, `,"ignored":[{"text":`, `,{"text":`)...)
-		b = appendString(b, ignored.Text)
+		b = text.AppendJSON(b, ignored.Text)
 		b = appendField(b, `,"reason":`, ignored.Reason)
 		b = append(b, '}')
 	}
@@ -186,10 +186,10 @@ func (e *encoder) decision(b []byte, d *Decision, id ID, at int64) []byte {
 
 func (e *encoder) result(b []byte, r *policy.Result) []byte {
 	b = append(b, `{"name":`...)
-	b = appendString(b, r.Asked.Name)
+	b = text.AppendJSON(b, r.Asked.Name)
 	if r.Asked.Type != scope.TypeRepository {
 		b = append(b, `,"type":`...)
-		b = appendString(b, r.Asked.Type)
+		b = text.AppendJSON(b, r.Asked.Type)
 	}
 	b = appendField(b, `,"class":`, r.Asked.Class)
 	b = append(b, `,"asked":`...)
@@ -263,7 +263,7 @@ func appendField(b []byte, key, value string) []byte {
 	if value == "" {
 		return b
 	}
-	return appendString(append(b, key...), value)
+	return text.AppendJSON(append(b, key...), value)
 }
 
 func appendStrings(b []byte, key string, values []string) []byte {
@@ -273,7 +273,7 @@ func appendStrings(b []byte, key string, values []string) []byte {
 	b = append(b, key...)
 	for i, value := range values {
 		b = append(b, list(i, `[`, `,`)...)
-		b = appendString(b, value)
+		b = text.AppendJSON(b, value)
 	}
 	return append(b, ']')
 }
@@ -306,38 +306,6 @@ func marshal(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
-}
-
-// appendString writes a JSON string. Invalid UTF-8 becomes U+FFFD.
-func appendString(b []byte, s string) []byte {
-	const hexadecimal = "0123456789abcdef"
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c >= utf8.RuneSelf:
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				b = append(b, s[start:i]...)
-				b = append(b, "\uFFFD"...)
-				start = i + 1
-			}
-			i += size
-			continue
-		case c == '"' || c == '\\':
-			b = append(b, s[start:i]...)
-			b = append(b, '\\', c)
-			start = i + 1
-		case c < ' ':
-			b = append(b, s[start:i]...)
-			b = append(b, '\\', 'u', '0', '0', hexadecimal[c>>4], hexadecimal[c&15])
-			start = i + 1
-		}
-		i++
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }
 
 // principalRef names a principal: where it is, and what it must be.

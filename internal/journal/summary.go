@@ -2,9 +2,8 @@ package journal
 
 import (
 	"strconv"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -35,20 +34,16 @@ func (e Entry) AppendSummary(b []byte) []byte {
 		return appendRegistry(b, e.Registry)
 	case e.Change != nil:
 		b = append(b, "change "...)
-		b = appendWord(b, e.Change.Action)
+		b = text.AppendWord(b, e.Change.Action, maxWord)
 		b = append(b, " of "...)
-		b = appendWord(b, e.Change.Target)
+		b = text.AppendWord(b, e.Change.Target, maxWord)
 		b = append(b, " by "...)
-		return appendWord(b, e.Change.Actor)
+		return text.AppendWord(b, e.Change.Actor, maxWord)
 	default:
 		b = append(b, "text"...)
 		b = appendRegistry(b, e.Registry)
 		b = append(b, ": "...)
-		b = strconv.AppendQuote(b, string(e.Text[:min(len(e.Text), maxTextPrefix)]))
-		if len(e.Text) > maxTextPrefix {
-			b = append(b, "…"...)
-		}
-		return b
+		return text.AppendQuote(b, text.Shorten(string(e.Text[:min(len(e.Text), maxTextPrefix+1)]), maxTextPrefix))
 	}
 }
 
@@ -56,16 +51,16 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 	b = append(b, "decision "...)
 	switch {
 	case d.Principal == nil:
-		b = appendWord(b, d.Name)
+		b = text.AppendWord(b, d.Name, maxWord)
 	case d.Principal.Kind == policy.Anonymous:
 		b = append(b, "anonymous"...)
 	default:
-		b = appendWord(b, d.Principal.Name)
+		b = text.AppendWord(b, d.Principal.Name, maxWord)
 	}
 	if d.Refused != "" && len(d.Results) == 0 {
 		b = appendRegistry(b, registry)
 		b = append(b, ": no token: "...)
-		return appendQuotedIfOdd(b, d.Refused)
+		return appendSentence(b, d.Refused)
 	}
 	if len(d.Results) == 0 {
 		b = append(b, " asked for nothing"...)
@@ -84,7 +79,7 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 	}
 	if d.Refused != "" {
 		b = append(b, "; no token: "...)
-		b = appendQuotedIfOdd(b, d.Refused)
+		b = appendSentence(b, d.Refused)
 	}
 	return b
 }
@@ -95,10 +90,10 @@ func appendResult(b []byte, r *policy.Result, registry string) []byte {
 	b, _ = r.Asked.Actions.AppendText(b) // never an error
 	b = append(b, " on "...)
 	if r.Asked.Type != scope.TypeRepository {
-		b = appendWord(b, r.Asked.Type)
+		b = text.AppendWord(b, r.Asked.Type, maxWord)
 		b = append(b, ' ')
 	}
-	b = appendWord(b, r.Asked.Name)
+	b = text.AppendWord(b, r.Asked.Name, maxWord)
 	b = appendRegistry(b, registry)
 	b = append(b, ": "...)
 	for i, cause := range r.Causes {
@@ -137,7 +132,7 @@ func appendReason(b []byte, cause policy.Cause) []byte {
 	if cause.Rule == nil {
 		return append(b, "unknown"...)
 	}
-	return appendQuoted(b, cause.Rule.Name)
+	return text.AppendQuote(b, text.Shorten(cause.Rule.Name, maxWord))
 }
 
 func appendRegistry(b []byte, registry string) []byte {
@@ -145,41 +140,9 @@ func appendRegistry(b []byte, registry string) []byte {
 		return b
 	}
 	b = append(b, " at "...)
-	return appendWord(b, registry)
+	return text.AppendWord(b, registry, maxWord)
 }
 
-// appendWord appends s bare if it is a plain word, and quoted and escaped if not.
-func appendWord(b []byte, s string) []byte {
-	for i, r := range s {
-		if i > maxWord || r == '"' || r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || !strconv.IsPrint(r) {
-			return appendQuoted(b, s)
-		}
-	}
-	if s == "" {
-		return append(b, `""`...)
-	}
-	return append(b, s...)
-}
-
-// appendQuotedIfOdd appends a sentence bare if all of it is printable.
-func appendQuotedIfOdd(b []byte, s string) []byte {
-	for i, r := range s {
-		if i > maxTextPrefix || r == utf8.RuneError || !strconv.IsPrint(r) {
-			return appendQuoted(b, s)
-		}
-	}
-	return append(b, s...)
-}
-
-// appendQuoted appends s quoted and escaped, cut at maxWord bytes.
-func appendQuoted(b []byte, s string) []byte {
-	if len(s) <= maxWord {
-		return strconv.AppendQuote(b, s)
-	}
-	end := maxWord
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	b = strconv.AppendQuote(b, s[:end])
-	return append(b, "…"...)
+func appendSentence(b []byte, s string) []byte {
+	return append(b, text.Escape(text.Shorten(s, maxTextPrefix))...)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 	"github.com/tidewaiter/tidewaiter/notification"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -47,7 +49,7 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Principal: alice}}, `decision alice asked for nothing at r`},
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Name: "mallory\nlevel=INFO", Refused: "unknown or wrong"}},
 			`decision "mallory\nlevel=INFO" at r: no token: unknown or wrong`},
-		{journal.Entry{Decision: &journal.Decision{Refused: "unavailable: \x1b[2J"}}, `decision "": no token: "unavailable: \x1b[2J"`},
+		{journal.Entry{Decision: &journal.Decision{Refused: "unavailable: \x1b[2J"}}, `decision "": no token: unavailable: \x1b[2J`},
 		{journal.Entry{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: "anonymous: granted"}, Results: []policy.Result{
 			result("x y\x00", policy.Cause{Reason: policy.Allowed, Rule: named("a\"b")})}}},
 			`decision "anonymous: granted" pull,push on "x y\x00": granted  (rule "a\"b")`},
@@ -55,12 +57,31 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 		{journal.Entry{Event: &notification.Event{Action: "push", Repository: "a\u202eb"}}, `event push "a\u202eb"`},
 		{journal.Entry{Change: &journal.Change{Actor: "root", Action: "user.disable", Target: "b ob"}}, `change user.disable of "b ob" by root`},
 		{journal.Entry{Registry: "r", Text: []byte("{\"event\":\"data\"}\n\x1b[31m\xff")}, `text at r: "{\"event\":\"data\"}\n\x1b[31m\xff"`},
-		{journal.Entry{Text: []byte(strings.Repeat("x", 600))}, `text: "` + strings.Repeat("x", 512) + `"…`},
+		{journal.Entry{Text: []byte(strings.Repeat("x", 600))}, `text: "` + strings.Repeat("x", 509) + `…"`},
 		{journal.Entry{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: strings.Repeat("é", 100)}, Results: make([]policy.Result, 10)}},
-			`decision "` + strings.Repeat("é", 64) + `"…` + strings.TrimSuffix(strings.Repeat(`  on "" "": granted nothing;`, 8), ";") + `; and 2 more scopes`},
+			`decision ` + strings.Repeat("é", 64) + `…` + strings.TrimSuffix(strings.Repeat(`  on "" "": granted nothing;`, 8), ";") + `; and 2 more scopes`},
 	} {
 		if got := tt.entry.Summary(); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+func TestNothingHostileIsInASummary(t *testing.T) {
+	for _, h := range texttest.All {
+		rule := &policy.Rule{Name: h.Text}
+		for _, e := range []journal.Entry{
+			{Registry: h.Text, Decision: &journal.Decision{Name: h.Text, Refused: h.Text}},
+			{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: h.Text}, Results: []policy.Result{
+				{Asked: scope.Scope{Type: h.Text, Name: h.Text}, Causes: []policy.Cause{{Rule: rule}}},
+			}}},
+			{Event: &notification.Event{Action: h.Text, Repository: h.Text, Tag: h.Text, Digest: h.Text, FromRepository: h.Text, Actor: h.Text}},
+			{Change: &journal.Change{Actor: h.Text, Action: h.Text, Target: h.Text}},
+			{Text: []byte(h.Text)},
+		} {
+			if s := e.Summary(); !text.Printable(s) || len(s) > 5000 {
+				t.Errorf("%s: %q", h.Harm, s)
+			}
 		}
 	}
 }

@@ -1,14 +1,13 @@
 package ruleset
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/tidewaiter/tidewaiter/internal/spelling"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -105,7 +104,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	c.empties(c.Empty)
 	c.texts()
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
-		c.suggest("effect", -1, likely(effect, Effects), "%s is none of %s", spelling.Quoted(effect), strings.Join(Effects, ", "))
+		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is none of %s", text.QuoteShort(effect), strings.Join(Effects, ", "))
 	}
 	all := scope.Repository // what "*" is
 	switch {
@@ -166,14 +165,14 @@ func (c *checker) texts() {
 }
 
 // line is a text of one line, with something in it, and nothing at its ends that cannot be seen.
-func (c *checker) line(field string, item int, text string) {
-	trimmed := strings.TrimSpace(text)
+func (c *checker) line(field string, item int, written string) {
+	trimmed := strings.TrimSpace(written)
 	switch {
 	case trimmed == "":
 		c.bad(field, item, "the text is empty")
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case !text.OneLine(written):
 		c.bad(field, item, "the text has a line end, a tab or a control character in it")
-	case trimmed != text:
+	case trimmed != written:
 		c.suggest(field, item, trimmed, "the text begins or ends with white space")
 	}
 }
@@ -184,7 +183,7 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 		action, known := scope.ParseAction(word)
 		switch {
 		case !known:
-			c.suggest("actions", i, likely(word, Actions), "%s is none of %s", spelling.Quoted(word), strings.Join(Actions, ", "))
+			c.suggest("actions", i, text.Nearest(word, Actions), "%s is none of %s", text.QuoteShort(word), strings.Join(Actions, ", "))
 		case slices.Contains(words[:i], word):
 			c.bad("actions", i, "%s is listed twice", word)
 		case word == "*":
@@ -205,21 +204,21 @@ const NamespaceRight = "namespace/"
 // rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or **
 // for all. What is wrong with a pattern is said of it as of any other.
 func (c *checker) rights() {
-	for i, text := range c.Tidewaiter {
-		if text == "**" || slices.Contains(Rights, text) || strings.TrimSpace(text) == "" {
+	for i, written := range c.Tidewaiter {
+		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {
 			continue
 		}
-		if name, ok := strings.CutPrefix(text, NamespaceRight); ok && name != "" {
+		if name, ok := strings.CutPrefix(written, NamespaceRight); ok && name != "" {
 			if lower := strings.ToLower(name); lower != name && !strings.Contains(name, "${") {
 				c.suggest("tidewaiter", i, NamespaceRight+lower, "namespaces are written in lower case")
 			}
 			continue
 		}
-		near := likely(text, Rights)
-		if text == "namespace" || text == NamespaceRight {
+		near := text.Nearest(written, Rights)
+		if written == "namespace" || written == NamespaceRight {
 			near = NamespaceRight + "**"
 		}
-		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", spelling.Quoted(text), strings.Join(Rights, ", "))
+		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", text.QuoteShort(written), strings.Join(Rights, ", "))
 	}
 }
 
@@ -243,18 +242,18 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 }
 
 // lifetime reads a lifetime; 0 if there is none.
-func (c *found) lifetime(text string) time.Duration {
-	if text == "" {
+func (c *found) lifetime(written string) time.Duration {
+	if written == "" {
 		return 0
 	}
-	d, err := time.ParseDuration(text)
+	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		c.suggest("lifetime", -1, spelling.Duration(text), "%s is no duration like 90s, 5m or 24h", spelling.Quoted(text))
+		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is no duration like 90s, 5m or 24h", text.QuoteShort(written))
 	case d < MinLifetime || d > MaxLifetime:
-		c.bad("lifetime", -1, "%s is not between %s and %s", spelling.Quoted(text), spelling.Brief(MinLifetime), spelling.Brief(MaxLifetime))
+		c.bad("lifetime", -1, "%s is not between %s and %s", text.QuoteShort(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
 	case d%time.Second != 0:
-		c.bad("lifetime", -1, "%s is not whole seconds, as tokens have them", spelling.Quoted(text))
+		c.bad("lifetime", -1, "%s is not whole seconds, as tokens have them", text.QuoteShort(written))
 	default:
 		return d
 	}
@@ -323,7 +322,7 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 		if slices.Contains(services, name) {
 			continue
 		}
-		near := spelling.Nearest(name, services)
+		near := text.Nearest(name, services)
 		there := ""
 		switch {
 		case near != "" || len(services) == 0 || len(services) > 8:
@@ -333,7 +332,7 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 			there = "; there are " + strings.Join(services, ", ")
 		}
 		problems = append(problems, Problem{
-			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", spelling.Quoted(name), there), Suggestion: near,
+			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", text.QuoteShort(name), there), Suggestion: near,
 		})
 	}
 	return problems
@@ -371,9 +370,4 @@ func fieldOf(field, kind string) string {
 		return "repositories"
 	}
 	return field
-}
-
-// likely returns the known word that was most likely meant.
-func likely(word string, known []string) string {
-	return cmp.Or(spelling.Nearest(word, known), spelling.Synonym(word, known))
 }

@@ -1,10 +1,9 @@
 package ruleset
 
 import (
-	"encoding/json"
-	"strconv"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -34,13 +33,13 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 }
 
 // Lines returns the rule as YAML, one line for each field that is not empty. quote writes a text;
-// nil: as JSON has it.
+// nil: quoted.
 func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	if r == nil {
 		return nil
 	}
 	if quote == nil {
-		quote = inJSON
+		quote = text.Quote
 	}
 	for _, f := range Fields {
 		write := quote
@@ -73,19 +72,10 @@ func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	return lines
 }
 
-// inJSON writes text as JSON has it, which YAML reads as well.
-func inJSON(text string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a condition is full of < and &
-	_ = e.Encode(text)     // which no text fails
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
 // word returns a word as it is, and quotes what is none.
-func word(text string) string {
-	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
-		return text
+func word(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+		return s
 	}
-	return strconv.Quote(text)
+	return text.Quote(s)
 }

@@ -15,6 +15,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Kind is the kind of a secret.
@@ -90,6 +92,10 @@ func Redact(text string) string {
 	}
 	return out
 }
+
+// Brief returns what a stranger sent, fit to be shown: without secrets, at most the given number
+// of bytes of it, and with what cannot be seen escaped.
+func Brief(sent string, most int) string { return text.Escape(text.Shorten(Redact(sent), most)) }
 
 // RedactBytes is Redact for bytes, which it returns as they are where there is no secret in them.
 func RedactBytes(text []byte) []byte {

@@ -11,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
+	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -290,5 +292,16 @@ func BenchmarkFind(b *testing.B) {
 				secret.Find(text)
 			}
 		})
+	}
+}
+
+func TestBriefIsFitToBeShown(t *testing.T) {
+	for _, h := range texttest.All {
+		if s := secret.Brief(h.Text, 100); !text.Printable(s) || len(s) > 400 {
+			t.Errorf("%s: %q", h.Harm, s)
+		}
+	}
+	if s := secret.Brief(strings.Repeat("x", 95)+" "+signed, 100); strings.Contains(s, signed[:10]) {
+		t.Errorf("a secret that is cut is shown: %q", s)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
@@ -106,10 +107,10 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 	e := known(err)
 	switch {
 	case e == nil:
-		s.Log.Error("internal error", "id", id, "method", r.Method, "path", brief(r.URL.Path), "error", err)
+		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 		return Failure{http.StatusInternalServerError, "internal error " + id + ": the log of Tidewaiter says more", ""}
 	case e.Status >= 500:
-		s.Log.Warn("request not answered", "id", id, "status", e.Status, "path", brief(r.URL.Path), "error", err)
+		s.Log.Warn("request not answered", "id", id, "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 	}
 	return Failure{Status: e.Status, Text: e.Message, RetryAfter: e.Header.Get("Retry-After")}
 }

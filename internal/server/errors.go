@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
@@ -132,10 +131,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case e == nil:
 		id := journal.NewID(s.Now()).String()
-		s.Log.Error("internal error", "id", id, "method", r.Method, "path", brief(r.URL.Path), "error", err)
+		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: the log of Tidewaiter says more", id)
 	case e.Status >= 500:
-		s.Log.Warn("request not answered", "status", e.Status, "path", brief(r.URL.Path), "error", err)
+		s.Log.Warn("request not answered", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 	default:
 		s.refused(r, e)
 	}
@@ -157,6 +156,9 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 	s.note(r, kind, "error", secret.Redact(e.Message))
 }
 
+// maxShown bounds what is logged of what a client sent, in bytes.
+const maxShown = 100
+
 // note counts a request that is not what it should be, and logs it once a minute a kind.
 func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
@@ -164,7 +166,7 @@ func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	if client, _ := s.client(r); client.IsValid() {
 		remote = client.String()
 	}
-	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", r.Method, "path", brief(r.URL.Path), "user_agent", brief(r.UserAgent()))
+	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "user_agent", secret.Brief(r.UserAgent(), maxShown))
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 
@@ -184,19 +186,4 @@ func outcome(err error) string {
 		return "unavailable"
 	}
 	return "bad_request"
-}
-
-// brief bounds and cleans what a stranger sent before it is shown or logged.
-func brief(s string) string {
-	const most = 100
-	s = secret.Redact(s)
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // peer is the address at the other end of the connection; the zero address if it has none.
@@ -64,7 +66,7 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	if len(lines) == 0 {
 		for h := range r.Header {
 			if passedOn(h) {
-				return netip.Addr{}, "the proxy sends " + brief(h) + " and no X-Forwarded-For"
+				return netip.Addr{}, "the proxy sends " + secret.Brief(h, maxShown) + " and no X-Forwarded-For"
 			}
 		}
 		return at, ""
@@ -83,7 +85,7 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 			}
 			next, ok := forwardedAddr(strings.Trim(part, " \t"))
 			if !ok {
-				return netip.Addr{}, "X-Forwarded-For has " + quoted(part) + " in it, which is no address"
+				return netip.Addr{}, "X-Forwarded-For has " + text.Quote(text.Shorten(secret.Redact(strings.TrimSpace(part)), maxShown)) + " in it, which is no address"
 			}
 			if at = next; !s.trusted(at) {
 				return at, ""
@@ -148,9 +150,6 @@ func forwardedAddr(text string) (netip.Addr, bool) {
 	at = plain(at)
 	return at, !at.IsUnspecified()
 }
-
-// quoted is brief for text that may be empty.
-func quoted(text string) string { return `"` + brief(strings.TrimSpace(text)) + `"` }
 
 func (s *Server) trusted(at netip.Addr) bool {
 	for _, p := range s.TrustedProxies {

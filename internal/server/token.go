@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
@@ -18,7 +19,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if s.silent(r) {
-		s.note(r, silentProxy, "host", brief(r.Host))
+		s.note(r, silentProxy, "host", secret.Brief(r.Host, maxShown))
 	}
 	req, err := s.decodeTokenRequest(w, r)
 	if err != nil {

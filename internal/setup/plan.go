@@ -8,7 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"unicode"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The defaults are one machine: registries listen at 5000 of themselves, and we beside it.
@@ -234,7 +235,7 @@ func plain(s string) error {
 	if len(s) > maxText {
 		return fmt.Errorf("is longer than %d bytes", maxText)
 	}
-	if i := strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }); i >= 0 {
+	if !text.Printable(s) {
 		return errors.New("has a character that cannot be printed")
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -318,7 +319,7 @@ func newPassword() string {
 
 // render fills in the template of a file. Whatever comes from outside is quoted in it.
 func render(name string, p plan) ([]byte, error) {
-	t, err := template.New(name).Funcs(template.FuncMap{"quote": quote}).ParseFS(templates, "template/"+name)
+	t, err := template.New(name).Funcs(template.FuncMap{"quote": text.Quote}).ParseFS(templates, "template/"+name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Object decodes one JSON object and nothing behind it. Values are string, json.Number, bool,
@@ -62,7 +63,7 @@ func value(d *json.Decoder, depth, maxDepth int) (any, error) {
 			}
 			name, _ = token.(string)
 			if _, twice := object[name]; twice {
-				return nil, fmt.Errorf("it has %s twice", short(name))
+				return nil, fmt.Errorf("it has %s twice", text.QuoteShort(name))
 			}
 		}
 		v, err := value(d, depth-1, maxDepth)
@@ -82,13 +83,4 @@ func value(d *json.Decoder, depth, maxDepth int) (any, error) {
 		return object, nil
 	}
 	return list, nil
-}
-
-// short quotes a name that a stranger chose. Escapes keep a line of a log one line.
-func short(name string) string {
-	const most = 64
-	if len(name) > most {
-		return strconv.QuoteToASCII(name[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(name)
 }

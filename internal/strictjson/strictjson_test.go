@@ -24,7 +24,7 @@ func TestObject(t *testing.T) {
 		{`{"a":1,"\u0061":2}`, nil, `it has "a" twice`},
 		{`{"b":[{"a":1,"a":1}]}`, nil, `it has "a" twice`},
 		{`{"\n":1,"\n":1}`, nil, `it has "\n" twice`},
-		{`{"` + strings.Repeat("é", 99) + `":1,"` + strings.Repeat("é", 99) + `":1}`, nil, "… twice"},
+		{`{"` + strings.Repeat("é", 99) + `":1,"` + strings.Repeat("é", 99) + `":1}`, nil, `é…" twice`},
 		{`{"a":{"a":{"a":{}}}}`, nil, "nested more than 3 deep"},
 		{strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000), nil, "nested more than 3 deep"},
 		{`{} {}`, nil, "not JSON"},

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -15,6 +14,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // comparedNames are the comparisons with names, by id: whether the left and the right operand may
@@ -147,9 +147,9 @@ func (c *checker) spelled(e ast.Expr) {
 }
 
 func (c *checker) spelling(e ast.Expr) {
-	text, _ := textOf(e)
-	if canonical, sure := dn.CanonicalPart(text); sure && canonical != text {
-		c.problem(e.ID(), strconv.Quote(canonical), neverFound, text)
+	name, _ := textOf(e)
+	if canonical, sure := dn.CanonicalPart(name); sure && canonical != name {
+		c.problem(e.ID(), text.Quote(canonical), neverFound, name)
 	}
 }
 
@@ -185,7 +185,7 @@ func (c *checker) patternSpelling(e ast.Expr) {
 		return
 	}
 	if suggestion != "" {
-		suggestion = strconv.Quote(suggestion)
+		suggestion = text.Quote(suggestion)
 	}
 	c.problem(e.ID(), suggestion, neverFound, wrong[0])
 }

@@ -11,6 +11,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // What CEL says of a text, as far as it can be said better.
@@ -61,10 +63,10 @@ func byPlace(a, b *Error) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
-func (l *language) mistake(text string, f *common.Error) *Error {
+func (l *language) mistake(condition string, f *common.Error) *Error {
 	e := &Error{Line: max(1, f.Location.Line()), Column: max(1, f.Location.Column()+1)}
 	say := func(format string, args ...any) { e.Text = fmt.Sprintf(format, args...) }
-	line := lineOf(text, e.Line)
+	line := lineOf(condition, e.Line)
 	switch m := f.Message; {
 	case sayUnknown.MatchString(m):
 		found := sayUnknown.FindStringSubmatch(m)
@@ -78,7 +80,7 @@ func (l *language) mistake(text string, f *common.Error) *Error {
 			break
 		}
 		if e.Suggestion == "" {
-			e.Suggestion = nearest(found[1], l.words)
+			e.Suggestion = text.Nearest(found[1], l.words)
 		}
 		say("unknown name %.60q", found[1])
 		if e.Suggestion == "" {
@@ -87,7 +89,7 @@ func (l *language) mistake(text string, f *common.Error) *Error {
 	case sayOverload.MatchString(m):
 		found := sayOverload.FindStringSubmatch(m)
 		e.Column = begin(line, e.Column, found[1])
-		say("%s%s", overload(found[1], found[2]), instead(text, found[1], found[2]))
+		say("%s%s", overload(found[1], found[2]), instead(condition, found[1], found[2]))
 	case sayUnexpected.MatchString(m) || sayNoViable.MatchString(m):
 		found := sayUnexpected.FindStringSubmatch(m)
 		if found == nil {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
@@ -14,6 +13,8 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/parser"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // maxPrinted bounds a value or a part of the text that is shown, in bytes: claims are what somebody else wrote.
@@ -21,18 +22,18 @@ const maxPrinted = 200
 
 // textOf returns the part of the text that an expression is, as CEL writes it.
 func (c *condition) textOf(e ast.Expr) string {
-	text, err := parser.Unparse(e, c.ast.SourceInfo())
+	unparsed, err := parser.Unparse(e, c.ast.SourceInfo())
 	if err != nil {
 		return "a part of it"
 	}
-	return cut(text)
+	return text.Shorten(unparsed, maxPrinted)
 }
 
 // printed returns a value for a person: "refs/heads/main", 3, ["a", "b"], 10.1.2.3, none.
 func printed(v ref.Val) string {
 	var b strings.Builder
 	write(&b, v, 0)
-	return cut(b.String())
+	return text.Shorten(b.String(), maxPrinted)
 }
 
 func write(b *strings.Builder, v ref.Val, depth int) {
@@ -41,7 +42,7 @@ func write(b *strings.Builder, v ref.Val, depth int) {
 	}
 	switch v := v.(type) {
 	case types.String:
-		b.WriteString(strconv.Quote(cut(string(v))))
+		b.WriteString(text.Quote(text.Shorten(string(v), maxPrinted)))
 	case types.Double:
 		b.WriteString(strconv.FormatFloat(float64(v), 'f', -1, 64))
 	case types.Timestamp:
@@ -100,16 +101,4 @@ func writeMany(b *strings.Builder, v ref.Val, depth int) {
 		}
 	}
 	b.WriteString(brackets[1:])
-}
-
-// cut bounds a text for people.
-func cut(text string) string {
-	if len(text) <= maxPrinted {
-		return text
-	}
-	end := maxPrinted
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 	_ "time/tzdata" // zones where a container has no files of them
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // zoneNames are the names of all zones, one in a line, as time/tzdata has them.
@@ -95,5 +97,5 @@ func (z *zones) suggest(name string) string {
 			return known
 		}
 	}
-	return nearest(name, z.names())
+	return text.Nearest(name, z.names())
 }

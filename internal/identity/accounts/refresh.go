@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -163,12 +163,4 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owne
 func unkeepable(l policy.Limit) bool { return l.Check() != nil }
 
 // clean bounds what a client says of itself.
-func clean(client string) string {
-	client = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, client)
-	return client[:min(len(client), maxClient)]
-}
+func clean(client string) string { return text.Shorten(text.Escape(client), maxClient) }

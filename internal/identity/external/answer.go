@@ -2,11 +2,9 @@ package external
 
 import (
 	"errors"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -55,7 +53,7 @@ func (a *Answer) check() error {
 	default:
 		return errUnclear
 	}
-	if a.Name == "" || len(a.Name) > identity.MaxName || !plain(a.Name) || len(a.ID) > identity.MaxName || !plain(a.ID) || len(a.Generation) > identity.MaxName || !plain(a.Generation) {
+	if a.Name == "" || len(a.Name) > identity.MaxName || !text.OneLine(a.Name) || len(a.ID) > identity.MaxName || !text.OneLine(a.ID) || len(a.Generation) > identity.MaxName || !text.OneLine(a.Generation) {
 		return errUnclear
 	}
 	if len(a.Claims) > maxItems {
@@ -80,16 +78,11 @@ func (a *Answer) checkGroups(wanted bool) error {
 		return identity.Incomplete("the answer has more than %d groups", maxItems)
 	}
 	for _, g := range a.Groups {
-		if g == "" || len(g) > identity.MaxName || !plain(g) {
+		if g == "" || len(g) > identity.MaxName || !text.OneLine(g) {
 			return identity.Incomplete("the answer has a group whose name is empty, too long or not on one line")
 		}
 	}
 	return nil
-}
-
-// plain says whether s is text on one line.
-func plain(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func (a *Answer) principal(source string) *policy.Principal {

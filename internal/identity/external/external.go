@@ -18,10 +18,10 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -180,7 +180,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 // mayAsk says whether a name and a password may be asked about.
 func mayAsk(c identity.Credentials) bool {
 	secret := c.Secret.Reveal()
-	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && !strings.ContainsFunc(c.Name, unicode.IsControl)
+	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && text.OneLine(c.Name)
 }
 
 // ask asks when it is its turn, within the time limit, unless the peer is left alone.

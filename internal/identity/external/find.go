@@ -2,10 +2,9 @@ package external
 
 import (
 	"context"
-	"strings"
-	"unicode"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -31,7 +30,7 @@ func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal
 
 // FindGeneration is Find, with the generation that the service says.
 func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
-	if !e.finds || name == "" || strings.ContainsFunc(name, unicode.IsControl) {
+	if !e.finds || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown
 	}
 	var answer Answer

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/password"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -220,7 +220,7 @@ func checkName(name string) string {
 		return fmt.Sprintf("the name %q is not UTF-8", name)
 	case strings.TrimSpace(name) != name:
 		return fmt.Sprintf("the name %q begins or ends with a space", name)
-	case strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
+	case !text.Printable(name):
 		return fmt.Sprintf("the name %q holds a character that cannot be seen", name)
 	}
 	return ""

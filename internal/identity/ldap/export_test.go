@@ -57,9 +57,6 @@ func DNOf(template, name string) string {
 	return (&Directory{o: Options{User: User{DN: template}}}).dnOf(name)
 }
 
-// Plausible says whether a directory would be asked for the name.
-func Plausible(name string) bool { return plausible(name) }
-
 // CanonicalDN is the same for every way to write one DN.
 func CanonicalDN(dn string) string { return canonicalDN(dn) }
 

@@ -7,6 +7,7 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 	client "github.com/go-ldap/ldap/v3"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
@@ -29,7 +30,7 @@ func FuzzName(f *testing.F) {
 			filter, _ := client.DecompileFilter(packet)
 			t.Fatalf("%q makes the filter %s", name, filter)
 		}
-		if !ldap.Plausible(name) {
+		if !identity.ValidName(name) {
 			return // no template sees it
 		}
 		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))

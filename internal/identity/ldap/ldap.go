@@ -172,7 +172,7 @@ func (d *Directory) Close() { d.pool.close() }
 func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	secret, name := c.Secret.Reveal(), d.bare(c.Name)
 	switch {
-	case c.Kind != identity.Password || !plausible(name):
+	case c.Kind != identity.Password || !identity.ValidName(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
 		// A bind with an empty password succeeds, as nobody (RFC 4513, section 5.1.2), and there are
@@ -215,7 +215,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 // that an earlier source refused. Its error is an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
 	secret, name := c.Secret.Reveal(), d.bare(c.Name)
-	if !plausible(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
+	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // Authenticate asks nobody, either
 	}
 	_, err := d.dummies.share(onBehalf(ctx, c), d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
@@ -234,7 +234,7 @@ func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principa
 // FindGeneration is Find, and says when the password was changed, as far as the directory shows it.
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	name = d.bare(name)
-	if !plausible(name) || d.o.User.Bind != "" { // nobody is there to look him up as
+	if !identity.ValidName(name) || d.o.User.Bind != "" { // nobody is there to look him up as
 		return nil, "", identity.ErrUnknown
 	}
 	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)

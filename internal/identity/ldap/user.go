@@ -6,13 +6,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -22,13 +22,6 @@ type user struct {
 	name, id string
 	spelled  string // the name as the directory spells it: queries use this, whatever rules are told
 	bound    bool   // the directory has accepted his password just now
-}
-
-// plausible refuses names that no directory should be asked for: with spaces at their ends, which
-// directories ignore, and characters that cannot be seen. Nothing of it depends on who exists.
-func plausible(name string) bool {
-	return name != "" && len(name) <= identity.MaxName && utf8.ValidString(name) && strings.TrimSpace(name) == name &&
-		strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 // dnOf puts a name into the template.
@@ -149,7 +142,7 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 		}
 		names[0] = names[at]
 	}
-	if !plausible(names[0]) {
+	if !identity.ValidName(names[0]) {
 		return "", fmt.Errorf("its %s %q is no name", attribute, names[0])
 	}
 	return names[0], nil
@@ -218,7 +211,7 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	for attribute, name := range d.o.User.Attributes {
 		values := slices.Clone(e.GetEqualFoldAttributeValues(attribute))
 		unusable := func(v string) bool {
-			return len(v) > maxValue || !utf8.ValidString(v) || strings.IndexFunc(v, unicode.IsControl) >= 0
+			return len(v) > maxValue || !text.OneLine(v)
 		}
 		switch {
 		case slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):

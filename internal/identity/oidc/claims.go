@@ -7,10 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -21,20 +20,20 @@ type claim struct {
 	path []string
 }
 
-func parseClaim(text string) (claim, error) {
+func parseClaim(written string) (claim, error) {
 	switch {
-	case text == "" || text == "/" || strings.HasSuffix(text, "/"):
+	case written == "" || written == "/" || strings.HasSuffix(written, "/"):
 		return claim{}, errors.New("the claim has no name")
-	case strings.ContainsAny(text, "{}") || strings.TrimSpace(text) != text || !printable(text):
-		return claim{}, fmt.Errorf("%q is no name of a claim", text)
-	case text[0] != '/':
-		return claim{text, []string{text}}, nil
+	case strings.ContainsAny(written, "{}") || strings.TrimSpace(written) != written || !text.Printable(written):
+		return claim{}, fmt.Errorf("%q is no name of a claim", written)
+	case written[0] != '/':
+		return claim{written, []string{written}}, nil
 	}
-	path := strings.Split(text[1:], "/")
+	path := strings.Split(written[1:], "/")
 	for i, step := range path {
 		path[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(step)
 	}
-	return claim{text, path}, nil
+	return claim{written, path}, nil
 }
 
 // of returns the claim's value; nil if it is not there.
@@ -137,7 +136,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 				was = fmt.Sprintf("%q", shorten(strings.Join(texts, ", ")))
 			}
 			refused := no(claims, "the claim %s is not as required: it is %s", c.claim.text, was)
-			if subject, _ := claims["sub"].(string); subject != "" && readable(subject) {
+			if subject, _ := claims["sub"].(string); subject != "" && text.OneLine(subject) {
 				refused.person, _ = p.identify(claims, subject)
 			}
 			return refused
@@ -153,7 +152,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 		return nil, incomplete(claims, identity.IncompleteClaims("%s", why))
 	}
 	subject, _ := claims["sub"].(string)
-	if subject == "" || !readable(subject) {
+	if subject == "" || !text.OneLine(subject) {
 		return nil, no(claims, "it has no sub that could be read")
 	}
 	names, missing := p.name.expand(claims, claim.texts)
@@ -198,11 +197,11 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	if v == nil {
 		return id, ""
 	}
-	text, ok := asText(v)
-	if !ok || !readable(text) {
+	number, ok := asText(v)
+	if !ok || !text.OneLine(number) {
 		return "", fmt.Sprintf("its claim %s is no text that could be read", p.number.text)
 	}
-	return id + "#" + text, ""
+	return id + "#" + number, ""
 }
 
 // keep returns the claims that are kept, with the types that they have in the token: a rule can
@@ -232,12 +231,12 @@ func (p *Provider) keep(claims map[string]any) (kept map[string]any, why string)
 func allReadable(v any) bool {
 	switch v := v.(type) {
 	case string:
-		return readable(v)
+		return text.OneLine(v)
 	case []any:
 		return !slices.ContainsFunc(v, func(one any) bool { return !allReadable(one) })
 	case map[string]any:
 		for key, one := range v {
-			if !readable(key) || !allReadable(one) {
+			if !text.OneLine(key) || !allReadable(one) {
 				return false
 			}
 		}
@@ -268,19 +267,8 @@ func unnameable(name string) string {
 		return fmt.Sprintf("it has %d bytes, and a name has %d at most", len(name), identity.MaxName)
 	case strings.TrimSpace(name) != name:
 		return "it begins or ends with a blank"
-	case !printable(name):
+	case !text.Printable(name):
 		return "it has a character that cannot be seen"
 	}
 	return ""
-}
-
-// printable says whether all of a text can be seen. What could not be decoded stands there as
-// U+FFFD.
-func printable(text string) bool {
-	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0
-}
-
-// readable refuses texts that are not what the issuer wrote, or would break a line of the log.
-func readable(text string) bool {
-	return strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) < 0
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // Issuers leave groups out of a token when there are too many of them, and each says so in its own
@@ -37,7 +38,7 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 			switch {
 			case len(name) > identity.MaxName:
 				return nil, fmt.Sprintf("the group %q can be no name: it has %d bytes, and a name has %d at most", shorten(name), len(name), identity.MaxName)
-			case name == "" || !readable(name):
+			case name == "" || !text.OneLine(name):
 				return nil, fmt.Sprintf("the group %q can be no name: it has a character that cannot be read", shorten(name))
 			}
 			groups = append(groups, name)

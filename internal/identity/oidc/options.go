@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -86,7 +87,7 @@ func (s *settings) checkTokens() {
 		s.problem("audience", -1, "it is missing: a token that was made for somebody else would be taken")
 	}
 	for i, a := range s.o.Audience {
-		if a == "" || strings.TrimSpace(a) != a || !printable(a) {
+		if a == "" || strings.TrimSpace(a) != a || !text.Printable(a) {
 			s.problem("audience", i, "%q is no audience", a)
 		}
 	}
@@ -208,23 +209,23 @@ func (s *settings) checkOrigin() {
 // says that, the issuer is only a text that tokens have in them: Kubernetes clusters are called
 // "api" or "kubernetes/serviceaccount".
 func (s *settings) checkIssuer() *url.URL {
-	text := s.o.Issuer
+	issuer := s.o.Issuer
 	discovered := s.o.JWKSFile == "" && s.o.JWKSURL == ""
-	u, err := url.Parse(text)
+	u, err := url.Parse(issuer)
 	switch {
-	case text == "":
+	case issuer == "":
 		s.problem("issuer", -1, "it is missing")
-	case strings.TrimSpace(text) != text || !printable(text):
+	case strings.TrimSpace(issuer) != issuer || !text.Printable(issuer):
 		s.problem("issuer", -1, "it begins or ends with a blank, or has a character that cannot be seen")
 	case err == nil && u.User != nil:
 		s.problem("issuer", -1, "the URL has a name or password in it") // which is not repeated
 	case !discovered:
 	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		s.problem("issuer", -1, "%q is no https URL, so it cannot be asked for its keys: %s", shorten(text), s.whereKeys())
+		s.problem("issuer", -1, "%q is no https URL, so it cannot be asked for its keys: %s", shorten(issuer), s.whereKeys())
 	case u.Scheme == "http" && !safe(u) && u.Hostname() != "":
 		s.problem("issuer", -1, "https is wanted: whoever can change the keys on their way can sign tokens; or %s", s.whereKeys())
 	default:
-		return s.address("issuer", text)
+		return s.address("issuer", issuer)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetching keys: %w", err)
 	}
-	text, err := r.get(ctx, at)
+	body, err := r.get(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
 	}
-	if err := json.Unmarshal(text, &document); err != nil {
+	if err := json.Unmarshal(body, &document); err != nil {
 		return nil, fmt.Errorf("reading %s: it is no discovery document", at.Redacted())
 	}
 	if document.Issuer != r.name {

@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/strictjson"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 // The bounds of a token's parts: real headers have a hundred bytes, a Kubernetes claim four
@@ -231,17 +231,6 @@ func (t *unverified) notYet(reason string) error {
 }
 
 // shorten bounds what a stranger can put into the log.
-func shorten(s string) string {
-	const most = 200
-	s = strings.ToValidUTF8(s, "\ufffd")
-	if len(s) <= most {
-		return s
-	}
-	for i := most; ; i-- {
-		if utf8.RuneStart(s[i]) {
-			return s[:i] + "…"
-		}
-	}
-}
+func shorten(s string) string { return text.Shorten(s, 200) }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,128 @@
+package text
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Bounds of Nearest, which takes time for each pair of characters of each word: bytes of a word,
+// and words.
+const (
+	maxWord  = 64
+	maxWords = 10_000
+)
+
+// synonyms are words of other programs for words of ours.
+var synonyms = map[string]string{
+	"forbid": "deny", "block": "deny", "refuse": "deny", "reject": "deny",
+	"permit": "allow", "grant": "allow", "accept": "allow",
+	"remove": "delete", "upload": "push", "download": "pull",
+}
+
+// Nearest returns the known word that was most likely meant by word; "" if none is near. First
+// comes a word in another case or with other separators, then the only one that begins so, then
+// the one at the least distance, which is at most a third of the letters, then a synonym. Of
+// several words that are equally near it is the first in the alphabet, so that the order of known
+// does not matter.
+func Nearest(word string, known []string) string {
+	plain := simplify(word)
+	if plain == "" || len(word) > maxWord || len(known) > maxWords {
+		return ""
+	}
+	var begins []string
+	best, least := "", 1+max(1, len(plain)/3)
+	for _, k := range known {
+		if len(k) > maxWord {
+			continue
+		}
+		other := simplify(k)
+		if other == plain {
+			return k
+		}
+		if len(plain) >= 3 && strings.HasPrefix(other, plain) {
+			begins = append(begins, k)
+		}
+		if d := len(plain) - len(other); d > least || -d > least {
+			continue // the distance is at least that
+		}
+		if d := distance(plain, other); d < least || d == least && best != "" && k < best {
+			best, least = k, d
+		}
+	}
+	switch ours := synonyms[strings.ToLower(word)]; {
+	case len(begins) == 1:
+		return begins[0]
+	case best != "":
+		return best
+	case len(begins) > 0:
+		return slices.Min(begins)
+	case slices.Contains(known, ours):
+		return ours
+	}
+	return ""
+}
+
+// simplify removes what people vary without meaning it: publicURL, public-url and public_url are
+// one.
+func simplify(word string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '_', '-', ' ', '.':
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, word)
+}
+
+// distance is the least number of typing errors that turn a into b: a byte left out, added or
+// changed, or two neighbours exchanged (optimal string alignment).
+func distance(a, b string) int {
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range above {
+		above[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := above[j]
+			if a[i] != b[j] {
+				changed++
+			}
+			row[j+1] = min(changed, above[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, above, row = above, row, before
+	}
+	return above[len(b)]
+}
+
+// MeantDuration guesses the duration that was meant by a text that is none; "" if it cannot. A number
+// without a unit is of seconds, as in other programs.
+func MeantDuration(text string) string {
+	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	number, err := strconv.Atoi(text[:digits])
+	if err != nil || number <= 0 || number > 1_000_000 {
+		return ""
+	}
+	unit := time.Second
+	switch rest := text[digits:]; {
+	case rest == "" || strings.HasPrefix(rest, "s"):
+	case strings.HasPrefix(rest, "m"):
+		unit = time.Minute
+	case strings.HasPrefix(rest, "h"):
+		unit = time.Hour
+	case strings.HasPrefix(rest, "d"):
+		unit = 24 * time.Hour
+	case strings.HasPrefix(rest, "w"):
+		unit = 7 * 24 * time.Hour
+	default:
+		return ""
+	}
+	return Duration(time.Duration(number) * unit)
+}

@@ -1,0 +1,50 @@
+// Package texttest has the strings that a printed text must survive.
+package texttest
+
+import "strings"
+
+// Hostile is a text that harms who reads it as it is, and how.
+type Hostile struct{ Text, Harm string }
+
+// All are the hostile texts. Each place that prints what strangers send is tested with them.
+var All = []Hostile{
+	{"a\nlevel=ERROR msg=forged", "another line"},
+	{"a\rb", "the line is written over"},
+	{"a\vb\fc\td", "other ends of lines, and tabs"},
+	{"a\u0085b", "a line end of C1"},
+	{"a\u2028b", "a line separator"},
+	{"a\u2029b", "a paragraph separator"},
+	{"a\x00b", "the end of a text in C"},
+	{"a\x1b[2Jb", "the screen is cleared"},
+	{"a\x1b]0;title\x07b", "the window's title, and a bell"},
+	{"a\x08\x7fb", "backspace and delete"},
+	{"a\u009b2Jb", "the screen is cleared by C1"},
+	{"a\u009d0;title\u009cb", "a command of C1"},
+	{"a\u202eb", "right to left"},
+	{"a\u202ab\u202c", "an embedding"},
+	{"a\u2066b\u2069", "an isolate"},
+	{"a\u061cb\u200e\u200f", "marks of direction"},
+	{"a\u200bb", "a space without width"},
+	{"a\u200c\u200db", "joiners"},
+	{"a\u2060\u2063b", "a joiner and an operator that cannot be seen"},
+	{"a\ufeffb", "a byte order mark"},
+	{"a\u00adb", "a soft hyphen"},
+	{"a\u034fb", "a joiner of graphemes"},
+	{"a\u115f\u1160b", "fillers of Hangul"},
+	{"a\u3164\uffa0b", "fillers that are letters"},
+	{"a\u2800b", "a pattern of Braille without dots"},
+	{"a\ufe0fb", "a variation selector"},
+	{"a\U000e0100b", "a variation selector that can carry data"},
+	{"a\U000e0041b", "a tag, which spells text that cannot be seen"},
+	{"a\u00a0\u2003\u3000b", "other spaces"},
+	{"a\ufff9b\ufffb", "an annotation"},
+	{"a\ue000b", "private use"},
+	{"a\U0010ffffb", "no character"},
+	{"a\ufffdb", "what was lost in decoding"},
+	{"a\xffb", "no UTF-8"},
+	{"a\xc3", "half of a character"},
+	{"a\xed\xa0\x80b", "a surrogate"},
+	{strings.Repeat("é", 5000), "longer than anybody reads"},
+	{strings.Repeat("\x80", 5000), "long, and no UTF-8"},
+	{strings.Repeat("\u202e", 5000), "long, and nothing to be seen"},
+}
