@@ -18,14 +18,9 @@ func (h *Hashing) HoldLimiter() (release func()) {
 
 // Flights returns how many hashes are computed or waited for.
 func (h *Hashing) Flights() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.flights)
+	calls, _ := h.calls.Count()
+	return calls
 }
 
 // Held returns how many pairs are remembered.
-func (h *Hashing) Held() int {
-	h.remembered.mu.RLock()
-	defer h.remembered.mu.RUnlock()
-	return len(h.remembered.young) + len(h.remembered.old)
-}
+func (h *Hashing) Held() int { return h.remembered.pairs.Len() }

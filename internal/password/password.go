@@ -1,14 +1,14 @@
 // Package password answers: is this the password of that hash?
 //
 // Hashing is slow on purpose. A Hashing bounds how many hashes are computed at once, so that a flood of
-// wrong passwords waits for itself and for nobody else. For a short time it remembers, by a MAC under
-// a key of this process, which pairs of hash and password belonged together: a password that is used
+// wrong passwords waits for itself and for nobody else. For a short time it remembers, by a key under
+// a secret of this process, which pairs of hash and password belonged together: a password that is used
 // for every pull is hashed once. A changed hash makes another pair, so nothing has to be forgotten.
 //
 // It reads argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$. Check says what is
 // wrong with any other. Passwords are bytes: nothing is trimmed, cut or normalized.
 //
-// What it holds: some 80 bytes for each remembered pair, and, while argon2id hashes are computed, their
+// What it holds: some 120 bytes for each remembered pair, and, while argon2id hashes are computed, their
 // buffers (19 MiB each as Hash makes them), bounded by [Options].Memory; as much again may be garbage.
 // Seconds after the last of them, the process is as small as before. bcrypt needs 4 KiB.
 package password
@@ -19,10 +19,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
 )
@@ -62,14 +62,13 @@ type Options struct {
 // Hashing compares and makes hashes. All methods may be called from any goroutine.
 type Hashing struct {
 	limiter    *fairqueue.Limiter
-	macs       *macs
+	keys       *cache.Keys
 	remembered *remembered
 	cleaner    cleaner
 	recent     *recent
 	random     func(int) int
 
-	mu      sync.Mutex
-	flights map[key]*flight
+	calls cache.Calls[cache.Key, struct{}]
 
 	hashed, recalled, shared, skipped, refused atomic.Uint64
 }
@@ -100,12 +99,11 @@ func New(o Options) *Hashing {
 	}
 	return &Hashing{
 		limiter:    fairqueue.New(fairqueue.Options{All: need{Slots: o.Parallel, Memory: o.Memory}, Places: o.Queue, Wait: o.Wait, Random: o.Random}),
-		macs:       newMACs(),
+		keys:       cache.NewKeys(),
 		remembered: newRemembered(o.Remember, o.Remembered, o.Now),
 		cleaner:    cleaner{free: debug.FreeOSMemory},
 		recent:     newRecent(),
 		random:     o.Random,
-		flights:    make(map[key]*flight),
 	}
 }
 
@@ -120,7 +118,7 @@ func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 // CompareFor is Compare for somebody: so that one address that floods the queue waits behind itself,
 // and one name has an eighth of the queue at most. Compare takes the hash for the name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
-	k := h.macs.key(compared, hash, password)
+	k := h.keys.Of(compared, hash, password)
 	if h.remembered.has(k) {
 		h.recalled.Add(1)
 		return nil
@@ -140,6 +138,24 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 			return nil
 		})
 	})
+}
+
+// share runs work for k, or waits for the same work that is running. A nil error is remembered for k.
+func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
+	_, shared, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
+		if h.remembered.has(k) { // another call has ended since the caller looked
+			h.recalled.Add(1)
+			return none, nil
+		}
+		if err = work(ctx); err == nil {
+			h.remembered.add(k)
+		}
+		return none, err
+	})
+	if shared {
+		h.shared.Add(1)
+	}
+	return err
 }
 
 // Dummy does what Compare does with a wrong password for a name that has no hash, and takes as long,
@@ -163,7 +179,7 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 	if parsed.accepts(password) != nil {
 		return nil // Compare refuses it at once, too
 	}
-	k := h.macs.key(pretended, like, who.Name, password)
+	k := h.keys.Of(pretended, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {
 		return h.workDummy(ctx, who, parsed, func() error {
 			parsed.matches(password)

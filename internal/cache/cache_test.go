@@ -1,0 +1,238 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/cache"
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+func TestAValueIsHeldWhileItsSpanHolds(t *testing.T) {
+	c := cache.New[string, int](10)
+	c.Put("a", 1, clock.For(start, time.Minute))
+	for _, tt := range []struct {
+		after time.Duration
+		held  bool
+	}{{0, true}, {59 * time.Second, true}, {time.Minute, false}, {-time.Second, false}} { // the clock was put back
+		if v, ok := c.Get("a", start.Add(tt.after)); ok != tt.held || ok && v != 1 {
+			t.Errorf("after %v: %d, %t", tt.after, v, ok)
+		}
+	}
+	c.Put("a", 2, clock.For(start, time.Minute))
+	if v, ok := c.Get("a", start); !ok || v != 2 || c.Len() != 1 {
+		t.Errorf("after it was replaced: %d, %t, of %d", v, ok, c.Len())
+	}
+	if v, ok := c.Get("b", start); ok || v != 0 {
+		t.Errorf("one that was never put: %d, %t", v, ok)
+	}
+	c.Remove("a")
+	if _, ok := c.Get("a", start); ok {
+		t.Error("it is there after it was removed")
+	}
+	c.Put("a", 3, clock.For(start, time.Minute))
+	c.Clear()
+	if _, ok := c.Get("a", start); ok || c.Len() != 0 {
+		t.Error("it is there after all were removed")
+	}
+}
+
+// Harbor: a map keyed by what attackers send never shrank.
+func TestAMillionKeysTakeBoundedMemoryAndPushOutNothingInUse(t *testing.T) {
+	c := cache.New[int, int](1000)
+	always := clock.For(start, time.Hour)
+	c.Put(-1, 1, always)
+	for i := range 1_000_000 {
+		c.Put(i, i, always)
+		if n := c.Len(); n > 1000 {
+			t.Fatalf("%d values are held, the limit is 1000", n)
+		}
+		if _, ok := c.Get(-1, start); i%400 == 0 && !ok {
+			t.Fatalf("the value in use was pushed out after %d others", i)
+		}
+	}
+}
+
+// Whatever is done in whatever order, what is found is what was put last, and at least half of the
+// limit stays.
+func TestPropertyCacheIsAMapThatForgets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const limit = 8
+		c, now := cache.New[int, int](limit), start
+		type kept struct {
+			value int
+			until time.Time
+		}
+		model, recent := map[int]kept{}, []int{} // keys, the one put last at the end
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			key := rapid.IntRange(0, 12).Draw(t, "key")
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0:
+				now = now.Add(time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds")) * time.Second)
+			case 1:
+				c.Remove(key)
+				delete(model, key)
+			case 2, 3, 4, 5:
+				length := time.Duration(rapid.IntRange(1, 10).Draw(t, "length")) * time.Second
+				c.Put(key, step, clock.For(now, length))
+				model[key] = kept{step, now.Add(length)}
+				recent = append(recent, key)
+			default:
+				want, there := model[key]
+				there = there && now.Before(want.until)
+				got, found := c.Get(key, now)
+				if found && (!there || got != want.value) {
+					t.Fatalf("%d: %d is found, which was not put or is over", key, got)
+				}
+				different := map[int]bool{}
+				for i := len(recent) - 1; i >= 0 && recent[i] != key; i-- {
+					different[recent[i]] = true
+				}
+				if !found && there && len(different) < limit/2 {
+					t.Fatalf("%d is not found, and %d others were put since", key, len(different))
+				}
+			}
+			if c.Len() > limit {
+				t.Fatalf("%d values", c.Len())
+			}
+		}
+	})
+}
+
+// A length before each text: no shift of bytes from one to the next gives the same key.
+func TestPropertyKeysAreOfTheWholeList(t *testing.T) {
+	k, other := cache.NewKeys(), cache.NewKeys()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String().Draw(t, "text")
+		i := rapid.IntRange(0, len(text)).Draw(t, "i")
+		j := rapid.IntRange(0, len(text)).Draw(t, "j")
+		one, two := k.Of(0, text[:i], text[i:]), k.Of(0, text[:j], text[j:])
+		if (one == two) != (i == j) {
+			t.Errorf("%q and %q, %q and %q: equal keys: %t", text[:i], text[i:], text[:j], text[j:], one == two)
+		}
+		if one == k.Of(1, text[:i], text[i:]) || one == k.Of(0, text) || one == k.Of(0, text[:i], text[i:], "") {
+			t.Error("a key of another kind or list is the same")
+		}
+		if one == other.Of(0, text[:i], text[i:]) {
+			t.Error("another process has the same key")
+		}
+	})
+}
+
+func TestAHitAllocatesNothing(t *testing.T) {
+	k, c := cache.NewKeys(), cache.New[cache.Key, *int](10)
+	name, secret := "ann", strings.Repeat("x", 1000)
+	c.Put(k.Of(1, name, secret), new(int), clock.For(start, time.Minute))
+	if n := testing.AllocsPerRun(100, func() { c.Get(k.Of(1, name, secret), start) }); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestCallersShareOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls cache.Calls[string, int]
+		type named struct{}
+		made, release := 0, make(chan struct{})
+		var all sync.WaitGroup
+		joined := make(chan bool, 10)
+		for range 10 {
+			all.Go(func() {
+				ctx := context.WithValue(t.Context(), named{}, "ann")
+				v, shared, err := calls.Do(ctx, "a", func(ctx context.Context) (int, error) {
+					made++
+					<-release
+					if ctx.Value(named{}) != "ann" {
+						t.Error("the caller's values are lost")
+					}
+					return 42, errors.ErrUnsupported
+				})
+				if v != 42 || !errors.Is(err, errors.ErrUnsupported) {
+					t.Errorf("%d, %v", v, err)
+				}
+				joined <- shared
+			})
+		}
+		synctest.Wait()
+		if n, callers := calls.Count(); n != 1 || callers != 10 {
+			t.Errorf("%d calls for %d callers", n, callers)
+		}
+		close(release)
+		all.Wait()
+		shared := 0
+		for range 10 {
+			if <-joined {
+				shared++
+			}
+		}
+		if n, _ := calls.Count(); made != 1 || shared != 9 || n != 0 {
+			t.Errorf("%d calls, %d shared, %d still in flight", made, shared, n)
+		}
+	})
+}
+
+// One who leaves takes the result from nobody else; when all have left, the call ends, and the
+// next caller makes another, which the end of the first does not touch.
+func TestACallEndsWithItsLastCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls cache.Calls[string, int]
+		ended := make(chan error, 2)
+		slow := func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			time.Sleep(time.Minute) // it takes its time to notice
+			ended <- ctx.Err()
+			return 1, ctx.Err()
+		}
+		leave := make([]context.CancelFunc, 2)
+		left := make(chan error, 2)
+		for i := range leave {
+			var ctx context.Context
+			ctx, leave[i] = context.WithCancel(t.Context())
+			go func() {
+				_, _, err := calls.Do(ctx, "a", slow)
+				left <- err
+			}()
+			synctest.Wait()
+		}
+		leave[0]()
+		synctest.Wait()
+		if n, callers := calls.Count(); n != 1 || callers != 1 || !errors.Is(<-left, context.Canceled) {
+			t.Errorf("after one has left: %d calls for %d callers", n, callers)
+		}
+		leave[1]()
+		synctest.Wait()
+		if n, _ := calls.Count(); n != 0 || !errors.Is(<-left, context.Canceled) {
+			t.Errorf("after all have left: %d calls", n)
+		}
+		release := make(chan struct{})
+		next := make(chan int)
+		go func() {
+			v, _, _ := calls.Do(t.Context(), "a", func(context.Context) (int, error) { <-release; return 2, nil })
+			next <- v
+		}()
+		if !errors.Is(<-ended, context.Canceled) {
+			t.Error("the call was not cancelled")
+		}
+		synctest.Wait()
+		if n, _ := calls.Count(); n != 1 {
+			t.Error("the end of the first call removed the second")
+		}
+		close(release)
+		if v := <-next; v != 2 {
+			t.Errorf("the next caller got %d", v)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, _, err := calls.Do(gone, "a", slow); !errors.Is(err, context.Canceled) {
+			t.Errorf("one who was gone before: %v", err)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package cache
+
+import (
+	"context"
+	"sync"
+)
+
+// Calls lets callers that want the result of one key at the same time share one call: a client
+// that pulls ten layers sends its password ten times at once. The zero value is ready. Its methods
+// may be called from any goroutine.
+//
+// Unlike golang.org/x/sync/singleflight it ends a call that nobody waits for any more. A flood of
+// clients that go away would otherwise keep a queue of hashes or a directory busy.
+type Calls[K comparable, V any] struct {
+	mu       sync.Mutex
+	inFlight map[K]*call[V]
+}
+
+type call[V any] struct {
+	cancel  context.CancelFunc
+	callers int // owned by the mutex of Calls
+	done    chan struct{}
+	value   V // as err, once done is closed
+	err     error
+}
+
+// Do calls f, unless a call for the key is in flight, and waits for its result, but no longer than
+// ctx. The context of f has the values of the first caller's, and ends when no caller is left: one
+// who leaves takes the result from nobody else. Shared reports whether the call was another
+// caller's.
+func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, shared bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return value, false, err
+	}
+	c.mu.Lock()
+	one, shared := c.inFlight[key]
+	if !shared {
+		one = &call[V]{done: make(chan struct{})}
+		var own context.Context
+		own, one.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		if c.inFlight == nil {
+			c.inFlight = make(map[K]*call[V])
+		}
+		c.inFlight[key] = one
+		go func() {
+			defer one.cancel()
+			one.value, one.err = f(own)
+			c.mu.Lock()
+			c.endLocked(key, one)
+			c.mu.Unlock()
+			close(one.done)
+		}()
+	}
+	one.callers++
+	c.mu.Unlock()
+
+	select {
+	case <-one.done:
+		return one.value, shared, one.err
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one.callers--; one.callers == 0 {
+		c.endLocked(key, one) // who comes now must not join what is being cancelled
+		one.cancel()
+	}
+	return value, shared, ctx.Err()
+}
+
+// endLocked removes a call, unless another has begun since it was cancelled.
+func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
+	if c.inFlight[key] == one {
+		delete(c.inFlight, key)
+	}
+}
+
+// Count returns how many calls are in flight, and how many callers wait for them.
+func (c *Calls[K, V]) Count() (calls, callers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.inFlight {
+		callers += one.callers
+	}
+	return len(c.inFlight), callers
+}
