@@ -19,8 +19,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// library is what programs that use the packages call: each exported function of a package. Those of
-// tokenserver take requests and writers of HTTP, which are never nil.
+// library is what programs that use the packages call: each exported function of a package. Those
+// of tokenserver take requests and writers of HTTP, which are never nil.
 var library = map[string]map[string]any{
 	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction, "MatchService": scope.MatchService},
 	"notification": {"Decode": notification.Decode},
@@ -92,8 +92,8 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 	}
 }
 
-// variants are values of a type that a program may pass before it has filled them in: the zero value,
-// one that holds nils, and one that holds zero values.
+// variants are values of a type that a program may pass before it has filled them in: the zero
+// value, one that holds nils, and one that holds zero values.
 func variants(of reflect.Type) []reflect.Value {
 	values := []reflect.Value{reflect.Zero(of)}
 	for _, nils := range []bool{true, false} {

@@ -158,7 +158,7 @@ func (a *API) ruleRoutes() {
 	})
 	route(a, huma.Operation{
 		OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: tags, DefaultStatus: http.StatusCreated,
-		Summary: "Add a rule", Description: "It is in force when it is answered, and on other replicas within two seconds. All mistakes are told at once.",
+		Summary: "Add a rule", Description: "It is in force when it is answered, and on other replicas within two seconds. All errors are reported at once.",
 	}, func(ctx context.Context, by Actor, in *newRule) (*made[Rule], error) {
 		r, err := a.Rulebook.AddRule(ctx, by, rulebook.Content(in.Body.RuleContent))
 		return created("/rules/"+segment(r.Name), r.ID, r.Version, NewRule(&r), err)

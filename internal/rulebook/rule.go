@@ -23,7 +23,7 @@ const (
 	Deny  = ruleset.Deny
 )
 
-// Problems are all mistakes of a Content.
+// Problems are all errors of a Content.
 type Problems = ruleset.Problems
 
 // Rule is a rule of the database.
@@ -56,8 +56,8 @@ func MaxBytes(field string) int {
 	return maxText
 }
 
-// room finds what is larger than the database stores.
-func room(c *Content) error {
+// checkSizes finds what is larger than the database stores.
+func checkSizes(c *Content) error {
 	var wrong Problems
 	for _, f := range ruleset.Fields {
 		switch v := f.Of(c).(type) {
@@ -93,7 +93,7 @@ func marshal(c *Content) (string, error) {
 // check reports whether a rule may be written, with the roles and registries that there are. The
 // error is Problems. It puts the lifetime into the one spelling that the API answers with.
 func check(c *Content, when func(string) (policy.Condition, error), known roles, services []string) error {
-	if err := room(c); err != nil {
+	if err := checkSizes(c); err != nil {
 		return err
 	}
 	r, err := c.Policy(when)

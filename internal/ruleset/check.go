@@ -84,8 +84,7 @@ func (r *Role) Policy() (policy.Role, error) {
 	return role, nil
 }
 
-// Check checks each field of a rule by itself: what can be said of a rule that could not be read
-// as a whole.
+// Check checks each field of a rule by itself, for a rule that could not be read as a whole.
 func (r *Rule) Check(compile func(string) (policy.Condition, error)) Problems {
 	if r == nil {
 		return nil
@@ -202,7 +201,7 @@ var Rights = []string{"accounts", "administrators", "journal", "policy", "namesp
 const NamespaceRight = "namespace/"
 
 // rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or **
-// for all. What is wrong with a pattern is said of it as of any other.
+// for all. The patterns themselves are checked as any other.
 func (c *checker) rights() {
 	for i, written := range c.Tidewaiter {
 		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {
@@ -241,7 +240,7 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	}
 }
 
-// lifetime reads a lifetime; 0 if there is none.
+// lifetime reads a lifetime; "" is 0.
 func (c *found) lifetime(written string) time.Duration {
 	if written == "" {
 		return 0

@@ -135,7 +135,7 @@ type Problem struct {
 	Suggestion string // "" if there is none
 
 	Missing      bool // the field is not written
-	Line, Column int  // in the text of the field, from 1, in characters; 0: known of a condition alone
+	Line, Column int  // in the text of a condition, from 1, in characters; 0: of other fields
 }
 
 // Problems are all errors of a Rule, in the order of its fields.

@@ -72,7 +72,7 @@ func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	return lines
 }
 
-// word returns a word as it is, and quotes what is none.
+// word returns a plain word as it is, and quotes anything else.
 func word(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
 		return s
