@@ -294,9 +294,9 @@ identity:
 	}
 }
 
-// Every config on the pages about keyless loads, and every explain on them grants what it asks for.
-func TestKeylessPagesAreTrue(t *testing.T) {
-	pages, err := filepath.Glob("../../docs/keyless/*.md")
+// Every config on the pages below docs/ci loads, and every explain command there is granted.
+func TestPagesAboutOIDC(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/ci/*.md")
 	if err != nil || len(pages) < 6 {
 		t.Fatalf("%v %v", pages, err)
 	}

@@ -118,7 +118,7 @@ func configKeys() []key[written] {
 			shows("decider: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			or("{}").
-			says("Limits of failed sign-ins, and of connections. See [rate limiting](guarding.md).").
+			says("Limits of failed sign-ins, and of connections. See [rate limiting](rate-limiting.md).").
 			shows("limits: { max_failures_per_pair: 10, max_delay: 5m }\n"),
 		on("trusted_proxies", list(prefix()), func(w *written, v []netip.Prefix) { w.TrustedProxies = v }).
 			says("Networks and addresses of proxies whose `X-Forwarded-For` is believed. By default none: the header could say anything. A proxy must write this header: if it sends only another one (`Forwarded`, `X-Real-IP`), or an address that cannot be read, the client's address is not known. Then conditions on `request.ip` fail, events need a secret, and limits count for the proxy. Ports (`192.0.2.7:1234`, `[2001:db8::7]:443`) are dropped.").
@@ -311,7 +311,7 @@ func sourceKeys() []key[Source] {
 		on("ldap", pointer(section(ldapKeys(), checkLDAP)), func(s *Source, v *LDAP) { s.LDAP = v }).
 			says("A directory: OpenLDAP, Active Directory, 389, FreeIPA and others. The page [LDAP](ldap.md) shows how."),
 		on("oidc", pointer(section(oidcKeys(), checkOIDC)), func(s *Source, v *OIDC) { s.OIDC = v }).
-			says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes, and any other that signs for its jobs. They show such a token as their password, with any name. The pages below [keyless](keyless/README.md) show how."),
+			says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes, and any other that signs for its jobs. They show such a token as their password, with any name. The pages below [CI and workload identity](ci/README.md) show how."),
 		on("external", pointer(section(externalSourceKeys(), checkExternal)), func(s *Source, v *External) { s.External = v }).
 			says("A service or a program of your own. The page [A service of your own](external.md) shows how."),
 		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).

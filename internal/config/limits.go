@@ -18,7 +18,7 @@ type Limits struct {
 func limitsKeys() []key[Limits] {
 	return []key[Limits]{
 		on("throttle", boolean(), func(l *Limits, v bool) { l.Throttle = v }).or("true").
-			says("Limit failed sign-ins, and answer with 429 past the limit; see [rate limiting](guarding.md). `false` only where something before Tidewaiter does it."),
+			says("Limit failed sign-ins, and answer with 429 past the limit; see [rate limiting](rate-limiting.md). `false` only where something before Tidewaiter does it."),
 		on("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).or("10").formerly("failures_per_name").
 			says("How many wrong passwords for one name from one source are free. After that there is a delay of a second, which doubles with each further one. The same wrong password again does not count."),
 		on("max_failures_per_source", count(1, 1_000_000), func(l *Limits, v int) { l.MaxFailuresPerSource = v }).or("100").formerly("failures_per_address").

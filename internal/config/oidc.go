@@ -49,7 +49,7 @@ func oidcKeys() []key[OIDC] {
 		on("name", sourceName(), func(o *OIDC, v string) { o.Name = v }).must().
 			says("What this issuer is called: its principals are from `oidc:` and this name."),
 		on("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
-			says("What the issuer is known to be like. It fills in `issuer`, `principal`, `groups` and `claims` where they are not written. The pages below [keyless](keyless/README.md) show each."),
+			says("What the issuer is known to be like. It fills in `issuer`, `principal`, `groups` and `claims` where they are not written. The pages below [CI and workload identity](ci/README.md) show each."),
 		on("issuer", line(), func(o *OIDC, v string) { o.Issuer = v }).
 			says("The issuer, exactly as the tokens' `iss` has it: an https URL. Where `jwks_url` or `jwks_file` says where the keys are, it may be any text, as `api` or `kubernetes/serviceaccount`. Needed where the preset has none."),
 		on("audience", texts(), func(o *OIDC, v []string) { o.Audience = v }).must().

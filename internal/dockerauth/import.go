@@ -100,7 +100,7 @@ func (i *importer) all(root *yaml.Node) {
 
 // instead says what to use in place of what is not carried over.
 func (i *importer) instead(top map[string]*yaml.Node) {
-	browser := "the sign-in by browser is not carried over: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/keyless)"
+	browser := "the sign-in by browser is not carried over: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"
 	type toldOf struct {
 		node *yaml.Node
 		keys []string
