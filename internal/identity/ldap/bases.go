@@ -22,10 +22,10 @@ const contextsFor = time.Minute
 // errNoContexts means that a server does not say what it has.
 var errNoContexts = errors.New("the directory names no naming contexts in its root DSE, so that the empty base finds nothing: write the bases")
 
-// places returns the DNs below which a search with some bases looks. For the empty base these are
+// searchBases returns the DNs below which a search with some bases looks. For the empty base these are
 // the naming contexts of the server: most directories find nothing from the empty DN, and some
 // find a part. A global catalog of Active Directory finds the whole forest from there.
-func (c *conn) places(bases []string) ([]string, error) {
+func (c *conn) searchBases(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil
 	}
@@ -42,7 +42,7 @@ func (c *conn) places(bases []string) ([]string, error) {
 		}
 		c.contexts = slices.DeleteFunc(c.contexts, func(text string) bool {
 			at, err := dn.Parse(text)
-			return err == nil && hasNobody(at)
+			return err == nil && isInfrastructurePartition(at)
 		})
 		if len(c.contexts) == 0 {
 			return nil, errNoContexts

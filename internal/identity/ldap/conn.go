@@ -32,7 +32,7 @@ type conn struct {
 	ldap   *ldap.Conn
 	idle   time.Time // since when, in the pool
 
-	contexts     []string // naming contexts of the server, see places
+	contexts     []string // naming contexts of the server, see searchBases
 	contextsHold clock.Span
 }
 
@@ -213,9 +213,9 @@ func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err 
 	}
 }
 
-// settled says whether err, which may be nil, is a server's answer to a question. Anything else is an
+// isAnswer reports whether err, which may be nil, is a server's answer to a question. Anything else is an
 // outage, and leaves a connection in a state that nobody knows.
-func settled(err error) bool {
+func isAnswer(err error) bool {
 	if _, failed := errors.AsType[*dialError](err); failed {
 		return false
 	}

@@ -32,7 +32,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 		return d.o.Sleep(ctx, d.binds.Draw()-took)
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
-		if _, err := d.people(c, name); !settled(err) {
+		if _, err := d.searchUsers(c, name); !isAnswer(err) {
 			return err
 		}
 		return nil
@@ -56,7 +56,7 @@ func (c *conn) searchNothing() error {
 	_, err := c.search(&ldap.SearchRequest{
 		Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{"1.1"},
 	})
-	if settled(err) {
+	if isAnswer(err) {
 		return nil
 	}
 	return err

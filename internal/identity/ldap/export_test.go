@@ -15,11 +15,11 @@ import (
 func AwaitWaiting(d *Directory, want ...int) {
 	for {
 		var waiting []int
-		d.flights.mu.Lock()
-		for _, fl := range d.flights.under {
+		d.calls.mu.Lock()
+		for _, fl := range d.calls.running {
 			waiting = append(waiting, fl.waiting)
 		}
-		d.flights.mu.Unlock()
+		d.calls.mu.Unlock()
 		if slices.Equal(waiting, want) {
 			return
 		}
@@ -29,21 +29,21 @@ func AwaitWaiting(d *Directory, want ...int) {
 
 // Remembered returns what is remembered after so many passwords that held, and as many that were refused.
 func Remembered(t testing.TB, n int) (held, refused int) {
-	m := newMemory(time.Minute, time.Now)
+	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
-		m.keep(m.key(fmt.Sprint("held ", i), "x"), identity.Verified{}, nil)
-		m.keep(m.key(fmt.Sprint("refused ", i), "x"), identity.Verified{}, identity.ErrRejected)
+		m.store(m.key(fmt.Sprint("held ", i), "x"), identity.Verified{}, nil)
+		m.store(m.key(fmt.Sprint("refused ", i), "x"), identity.Verified{}, identity.ErrRejected)
 	}
 	return m.held.Len(), m.refused.Len()
 }
 
-var oneProcess = newMemory(time.Minute, time.Now)
+var oneProcess = newResultCache(time.Minute, time.Now)
 
 // Key is the key of a name and a password.
 func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
 
 // RefusalsHeld is how many refusals are remembered.
-func RefusalsHeld(d *Directory) int { return d.memory.refused.Len() }
+func RefusalsHeld(d *Directory) int { return d.cache.refused.Len() }
 
 // Fill puts a member into a filter.
 func Fill(filter, dn, name string) string {

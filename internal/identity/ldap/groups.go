@@ -70,19 +70,19 @@ func (d *Directory) groups(c *conn, u *user) ([]string, error) {
 func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 	g := &d.o.Groups
 	if g.MemberOf {
-		return d.named(c, u.entry)
+		return d.groupsFromMemberOf(c, u.entry)
 	}
-	filter, err := g.ofMember(u)
+	filter, err := g.memberFilter(u)
 	if err != nil {
 		return nil, err
 	}
 	return d.searchGroups(c, filter)
 }
 
-// ofMember returns the filter for somebody's groups. Where an attribute has several values, it
+// memberFilter returns the filter for somebody's groups. Where an attribute has several values, it
 // asks for the groups of each. Somebody without the attribute is refused: the service account may
 // not see it, and groups would be missing.
-func (g *Groups) ofMember(u *user) (string, error) {
+func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
 		values := u.entry.GetEqualFoldRawAttributeValues(attribute)
@@ -137,7 +137,7 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 			return found, nil
 		}
 		var err error
-		if level, err = d.above(c, fresh); err != nil {
+		if level, err = d.parentGroups(c, fresh); err != nil {
 			return nil, err
 		}
 	}
@@ -146,8 +146,8 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 
 var errManyGroups = identity.Incomplete("there are more than %d groups", maxGroups)
 
-// above returns the groups that some groups are in.
-func (d *Directory) above(c *conn, groups []group) ([]group, error) {
+// parentGroups returns the groups that some groups are in.
+func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	var found []group
 	if d.o.Groups.MemberOf {
 		entries, err := d.read(c, groups, "memberOf")
@@ -155,7 +155,7 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			more, err := d.named(c, e)
+			more, err := d.groupsFromMemberOf(c, e)
 			if err != nil {
 				return nil, err
 			}
@@ -182,7 +182,7 @@ func (d *Directory) above(c *conn, groups []group) ([]group, error) {
 // searchGroups returns the groups that a filter finds, each once.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
-	bases, err := c.places(g.Bases)
+	bases, err := c.searchBases(g.Bases)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 			return nil, err
 		}
 		for _, to := range all.references {
-			if !harmless(to) {
+			if !isPartitionWithoutGroups(to) {
 				return nil, identity.Incomplete("a part of %s is on another server (%.200s), and referrals are not followed", base, to)
 			}
 		}
@@ -227,7 +227,7 @@ const maxParts = 64
 // search is divided by the entryUUID in the middle of what was found, and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	attributes := []string{entryUUID}
-	if wanted := d.o.Groups.wanted(); wanted != "1.1" { // which stands alone
+	if wanted := d.o.Groups.requestedAttribute(); wanted != "1.1" { // which stands alone
 		attributes = append(attributes, wanted)
 	}
 	search := func(bounds string) (found, error) {
@@ -325,26 +325,26 @@ func between(from, to string) (filter string) {
 	return filter
 }
 
-// harmless says whether a referral leads to a part of Active Directory that has no groups: each search from a
+// isPartitionWithoutGroups says whether a referral leads to a part of Active Directory that has no groups: each search from a
 // domain's top has these.
-func harmless(to string) bool {
+func isPartitionWithoutGroups(to string) bool {
 	u, err := url.Parse(to)
 	if err != nil {
 		return false
 	}
 	at, err := dn.Parse(strings.TrimPrefix(u.Path, "/"))
-	return err == nil && hasNobody(at)
+	return err == nil && isInfrastructurePartition(at)
 }
 
-// hasNobody says whether a part of Active Directory has neither people nor groups.
-func hasNobody(at dn.DN) bool {
+// isInfrastructurePartition says whether a part of Active Directory has neither people nor groups.
+func isInfrastructurePartition(at dn.DN) bool {
 	domain, name := strings.ToLower(at.Value("dc")), strings.ToLower(at.Value("cn"))
 	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
-// named returns the groups that an entry names, those below a base if there are any. A name that
+// groupsFromMemberOf returns the groups that an entry names, those below a base if there are any. A name that
 // is part of the DN needs no search.
-func (d *Directory) named(c *conn, e *ldap.Entry) ([]group, error) {
+func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
 	dns, err := memberOf(e)
 	if err != nil {
@@ -455,7 +455,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 		all, err := c.searchAll(&ldap.SearchRequest{
 			BaseDN: top.String(), Scope: ldap.ScopeWholeSubtree, Filter: "(|" + filter.String() + ")", Attributes: []string{attribute},
 		}, maxGroups)
-		if err != nil && (!settled(err) || errors.Is(err, errTooMany)) {
+		if err != nil && (!isAnswer(err) || errors.Is(err, errTooMany)) {
 			return err
 		}
 		some := false
@@ -472,8 +472,8 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	return nil
 }
 
-// wanted is the attribute to ask for: "1.1" is none.
-func (g *Groups) wanted() string {
+// requestedAttribute is the attribute to ask for: "1.1" is none.
+func (g *Groups) requestedAttribute() string {
 	if g.NameAttribute == "dn" {
 		return "1.1"
 	}

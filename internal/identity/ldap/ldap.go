@@ -108,19 +108,19 @@ const (
 // Directory is a directory, on one server or on several that say the same. Its methods may be called
 // from any goroutine.
 type Directory struct {
-	source  string // "ldap:corp"
-	o       Options
-	servers []*server
-	pool    *pool
-	flights flights
-	dummies flights // of names that this directory is not asked for
+	source     string // "ldap:corp"
+	o          Options
+	servers    []*server
+	pool       *pool
+	calls      callGroup
+	dummyCalls callGroup // of names that this directory is not asked for
 	// pretences are of names that nobody has, where there is a budget
-	pretences flights
-	memory    *memory
-	binds     identity.Durations // how much longer than a search the last binds took; where nothing is searched before, how long
-	log       *slog.Logger
-	now       func() time.Time
-	byDN      atomic.Int32 // of the attributes of that name, the one that found entries
+	unknownCalls callGroup
+	cache        *resultCache
+	binds        identity.Durations // how much longer than a search the last binds took; where nothing is searched before, how long
+	log          *slog.Logger
+	now          func() time.Time
+	byDN         atomic.Int32 // of the attributes of that name, the one that found entries
 }
 
 // New checks the settings, and reads the files that they name; the error is Problems, with all
@@ -133,10 +133,10 @@ func New(o Options) (*Directory, error) {
 	o = settings.Options
 	d := &Directory{
 		source: "ldap:" + o.Name, o: o,
-		pool:   newPool(o.Pool, o.Timeout, o.Now),
-		memory: newMemory(o.Cache, o.Now),
-		log:    o.Log.With("source", "ldap:"+o.Name),
-		now:    o.Now,
+		pool:  newPool(o.Pool, o.Timeout, o.Now),
+		cache: newResultCache(o.Cache, o.Now),
+		log:   o.Log.With("source", "ldap:"+o.Name),
+		now:   o.Now,
 	}
 	for _, at := range settings.servers {
 		at.log, at.now = d.log, d.now
@@ -170,7 +170,7 @@ func (d *Directory) Close() { d.pool.close() }
 // Without a service account, a template (User.DN, User.Bind) cannot tell a name that does not exist from a
 // wrong password: both are ErrRejected.
 func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
-	secret, name := c.Secret.Reveal(), d.bare(c.Name)
+	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	switch {
 	case c.Kind != identity.Password || !identity.ValidName(name):
 		return identity.Verified{}, identity.ErrUnknown
@@ -186,12 +186,12 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		return identity.Verified{}, err
 	}
 	ctx = onBehalf(ctx, c)
-	k := d.memory.key(c.Name, secret)
-	said, refusal, remembered := d.memory.recall(k)
+	k := d.cache.key(c.Name, secret)
+	verified, refusal, remembered := d.cache.lookup(k)
 	if remembered && refusal == nil {
-		return said, nil
+		return verified, nil
 	}
-	return d.flights.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	return d.calls.do(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		if remembered { // no directory counts it twice, and nobody learns that it was tried before
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
@@ -200,13 +200,13 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		}
 		who, generation, err := d.authenticate(ctx, name, secret, c.KnownPlace)
 		if err == nil && who.Name != c.Name {
-			err = d.free(ctx, who.Name)
+			err = d.checkNotTaken(ctx, who.Name)
 		}
 		var verified identity.Verified
 		if err == nil {
 			verified = identity.Verified{Principal: who, Credential: "password", Generation: generation}
 		}
-		d.memory.keep(k, verified, err)
+		d.cache.store(k, verified, err)
 		return verified, err
 	})
 }
@@ -214,11 +214,11 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 // DummyLookup spends what Authenticate spends on a wrong password, and shows the directory the name alone: for a password
 // that an earlier source refused. Its error is an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
-	secret, name := c.Secret.Reveal(), d.bare(c.Name)
+	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // Authenticate asks nobody, either
 	}
-	_, err := d.dummies.share(onBehalf(ctx, c), d.memory.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	_, err := d.dummyCalls.do(onBehalf(ctx, c), d.cache.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		return identity.Verified{}, d.dummy(ctx, name)
 	})
 	return err
@@ -233,7 +233,7 @@ func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principa
 
 // FindGeneration is Find, and says when the password was changed, as far as the directory shows it.
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
-	name = d.bare(name)
+	name = d.withoutDomain(name)
 	if !identity.ValidName(name) || d.o.User.Bind != "" { // nobody is there to look him up as
 		return nil, "", identity.ErrUnknown
 	}

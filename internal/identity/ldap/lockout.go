@@ -54,7 +54,7 @@ func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	defer cancel()
 	err = d.ask(ctx, reader, func(c *conn) error {
 		list = nil
-		bases, err := c.places([]string{wholeDirectory})
+		bases, err := c.searchBases([]string{wholeDirectory})
 		if err != nil {
 			return err
 		}

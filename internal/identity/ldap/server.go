@@ -17,7 +17,7 @@ import (
 // waits for it; then one request tries, and the others still do without.
 const (
 	maxFailures = 3
-	restFor     = 10 * time.Second
+	cooldown    = 10 * time.Second
 )
 
 // server is one of a directory's, and what is known of its health.
@@ -34,13 +34,13 @@ type server struct {
 
 	mu       sync.Mutex
 	failures int        // in a row
-	rests    clock.Span // it is not asked before then, if failures are too many
+	cooling  clock.Span // it is not asked before then, if failures are too many
 	trying   bool       // one request tries whether it is back
 	last     error
 }
 
-// errResting means that a server is not asked for now.
-var errResting = errors.New("not asked again yet")
+// errCooldown means that a server is not asked for now.
+var errCooldown = errors.New("not asked again yet")
 
 // allow says whether the server may be asked: nil, or why not. Who was allowed tells how it went, by
 // answered, failed or abandoned.
@@ -50,8 +50,8 @@ func (s *server) allow() error {
 	if s.failures < maxFailures {
 		return nil
 	}
-	if s.trying || s.rests.Holds(s.now()) {
-		return fmt.Errorf("%w, after %d failures: %w", errResting, s.failures, s.last)
+	if s.trying || s.cooling.Holds(s.now()) {
+		return fmt.Errorf("%w, after %d failures: %w", errCooldown, s.failures, s.last)
 	}
 	s.trying = true
 	return nil
@@ -71,7 +71,7 @@ func (s *server) failed(err error) {
 	defer s.mu.Unlock()
 	s.failures++
 	s.trying, s.last = false, err
-	s.rests = clock.For(s.now(), restFor)
+	s.cooling = clock.For(s.now(), cooldown)
 	if s.failures == maxFailures {
 		s.log.Warn("a directory's server does not answer", "server", s.url, "error", err)
 	}

@@ -56,7 +56,7 @@ func (d *Directory) generationSeen(ctx context.Context, name string) (of string)
 		return ""
 	}
 	if err := d.ask(ctx, reader, func(c *conn) error {
-		found, err := d.people(c, name)
+		found, err := d.searchUsers(c, name)
 		if err == nil && len(found) == 1 {
 			of = generation(found[0].entry)
 		}
@@ -72,8 +72,8 @@ func (d *Directory) bindsFirst() bool {
 	return d.o.User.Bind != "" || d.o.User.DN != "" && d.o.BindDN == ""
 }
 
-// bare returns a name without the domain that may stand before it: CORP\ann is ann.
-func (d *Directory) bare(name string) string {
+// withoutDomain returns a name without the domain that may stand before it: CORP\ann is ann.
+func (d *Directory) withoutDomain(name string) string {
 	if n := len(d.o.User.Domain); n > 0 && len(name) > n && name[n] == '\\' && strings.EqualFold(name[:n], d.o.User.Domain) {
 		return name[n+1:]
 	}
@@ -92,21 +92,21 @@ func (d *Directory) bindName(name string) string {
 	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
 }
 
-// isHim is ErrRejected unless the directory says that who is bound is the entry that was found by his name. Else ann@corp could be
+// checkBound is ErrRejected unless the directory says that who is bound is the entry that was found by his name. Else ann@corp could be
 // one person to a bind, by userPrincipalName, and another to the filter, by sAMAccountName.
-func (d *Directory) isHim(c *conn, u *user) error {
+func (d *Directory) checkBound(c *conn, u *user) error {
 	if d.o.User.Bind == "" {
 		return nil // the template is the DN of both
 	}
-	said, err := c.ldap.WhoAmI(nil)
+	answer, err := c.ldap.WhoAmI(nil)
 	if err != nil {
 		return fmt.Errorf("asking who is bound: %w", err)
 	}
-	if text, ok := strings.CutPrefix(said.AuthzID, "dn:"); ok && canonicalDN(text) == canonicalDN(u.entry.DN) {
+	if text, ok := strings.CutPrefix(answer.AuthzID, "dn:"); ok && canonicalDN(text) == canonicalDN(u.entry.DN) {
 		return nil
 	}
 	why := "who bound is not the entry that has the name"
-	if login, ok := strings.CutPrefix(said.AuthzID, "u:"); ok {
+	if login, ok := strings.CutPrefix(answer.AuthzID, "u:"); ok {
 		is, known := d.isLogin(u.entry, login)
 		if is {
 			return nil
@@ -115,7 +115,7 @@ func (d *Directory) isHim(c *conn, u *user) error {
 			why = "the directory says who bound as DOMAIN\\login, and it is not known of which domain the entry is: set user.domain"
 		}
 	}
-	d.log.Warn("refused: "+why, "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", said.AuthzID))
+	d.log.Warn("refused: "+why, "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", answer.AuthzID))
 	return identity.Rejected(why)
 }
 
@@ -208,14 +208,14 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 	if d.o.Budget == nil {
 		return nil
 	}
-	k := d.memory.key(c.Name, c.Secret.Reveal())
-	_, err := d.pretences.share(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
-		if d.memory.pretended(k) {
+	k := d.cache.key(c.Name, c.Secret.Reveal())
+	_, err := d.unknownCalls.do(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+		if d.cache.unknownCounted(k) {
 			return identity.Verified{}, nil
 		}
 		err := d.o.Budget.Pretend(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
 		if err == nil {
-			d.memory.pretend(k)
+			d.cache.storeUnknown(k)
 		}
 		return identity.Verified{}, err
 	})
@@ -238,7 +238,7 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 			return fmt.Errorf("reading %s as itself: %w", d.bindName(name), errUnreadable)
 		}
 		if err == nil {
-			err = d.isHim(c, u)
+			err = d.checkBound(c, u)
 		}
 		if err != nil {
 			return err
@@ -268,9 +268,9 @@ func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, 
 	return who, err
 }
 
-// free is ErrRejected if a name belongs to another source: with a local alice, the directory's alice must not
+// checkNotTaken is ErrRejected if a name belongs to another source: with a local alice, the directory's alice must not
 // become her by typing ALICE, or her address.
-func (d *Directory) free(ctx context.Context, name string) error {
+func (d *Directory) checkNotTaken(ctx context.Context, name string) error {
 	if d.o.Taken == nil {
 		return nil
 	}

@@ -28,7 +28,7 @@ func disabled(u *user, now time.Time) string {
 			if value == "" {
 				continue
 			}
-			if why := barred(attribute, value, u.bound, now); why != "" {
+			if why := statusProblem(attribute, value, u.bound, now); why != "" {
 				return attribute + " " + why
 			}
 		}
@@ -36,8 +36,8 @@ func disabled(u *user, now time.Time) string {
 	return ""
 }
 
-// barred says what one value of an attribute has against its entry; bound says that the directory has just accepted the password.
-func barred(attribute, value string, bound bool, now time.Time) string {
+// statusProblem says what one value of an attribute has against its entry; bound says that the directory has just accepted the password.
+func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	switch attribute {
 	case "userAccountControl":
 		return accountDisabled(value)

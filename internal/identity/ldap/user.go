@@ -32,7 +32,7 @@ func (d *Directory) dnOf(name string) string {
 // find looks a name up. It is ErrUnknown if there is no such entry, ErrRejected if there are several, or one
 // that cannot be told from others.
 func (d *Directory) find(c *conn, name string) (*user, error) {
-	found, err := d.people(c, name)
+	found, err := d.searchUsers(c, name)
 	switch {
 	case d.o.User.DN != "" && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
 		return nil, identity.ErrUnknown
@@ -68,17 +68,17 @@ type match struct {
 	entry *ldap.Entry
 }
 
-// people returns the entries that have a name, each once. All bases are searched, also after one
+// searchUsers returns the entries that have a name, each once. All bases are searched, also after one
 // has an entry: else who is found would depend on their order, and who adds an entry below another
 // base could become somebody else.
-func (d *Directory) people(c *conn, name string) ([]match, error) {
+func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	o := &d.o.User
 	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
 	request.Filter = strings.ReplaceAll(o.Filter, "{name}", ldap.EscapeFilter(name))
 	if o.Scope == One {
 		request.Scope = ldap.ScopeSingleLevel
 	}
-	bases, err := c.places(o.Bases)
+	bases, err := c.searchBases(o.Bases)
 	if err != nil {
 		return nil, err
 	}

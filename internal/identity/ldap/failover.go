@@ -23,7 +23,7 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 		err := s.allow()
 		if err == nil {
 			err = d.askOne(ctx, s, len(d.servers)-i, k, f)
-			if settled(err) || errors.Is(ctx.Err(), context.Canceled) {
+			if isAnswer(err) || errors.Is(ctx.Err(), context.Canceled) {
 				return err
 			}
 		}
@@ -41,7 +41,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	defer cancel()
 	err := d.try(ctx, s, k, f)
 	switch {
-	case settled(err):
+	case isAnswer(err):
 		s.answered()
 	case errors.Is(ctx.Err(), context.Canceled):
 		s.abandoned() // nobody waits any more, and nothing is known
@@ -58,7 +58,7 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {
 		err := d.use(ctx, c, f)
-		if settled(err) || ctx.Err() != nil {
+		if isAnswer(err) || ctx.Err() != nil {
 			return err
 		}
 		d.pool.drop(s)
@@ -73,7 +73,7 @@ func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) er
 // use calls f, and keeps the connection if it is still good.
 func (d *Directory) use(ctx context.Context, c *conn, f func(*conn) error) error {
 	err := c.run(ctx, func() error { return f(c) })
-	if settled(err) {
+	if isAnswer(err) {
 		d.pool.put(c)
 	} else {
 		c.close()

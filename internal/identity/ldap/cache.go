@@ -28,33 +28,33 @@ const (
 // key stands for a name and a password, and tells nobody either.
 type key [sha256.Size]byte
 
-// memory is what the directory said a short while ago.
-type memory struct {
+// resultCache is what the directory said a short while ago.
+type resultCache struct {
 	secret  []byte // of this process: a key helps nobody to guess a password
-	keeps   time.Duration
+	ttl     time.Duration
 	now     func() time.Time
-	held    *lru.Cache[key, said]
-	refused *lru.Cache[key, said]
+	held    *lru.Cache[key, result]
+	refused *lru.Cache[key, result]
 	unknown *lru.Cache[key, clock.Span] // passwords for names that nobody has: while they count as one
 }
 
-type said struct {
+type result struct {
 	verified identity.Verified
 	err      error
 	holds    clock.Span
 }
 
-func newMemory(keeps time.Duration, now func() time.Time) *memory {
-	m := &memory{secret: make([]byte, sha256.Size), keeps: keeps, now: now}
+func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {
+	m := &resultCache{secret: make([]byte, sha256.Size), ttl: ttl, now: now}
 	rand.Read(m.secret) // never fails: crypto/rand ends the process first
-	m.held, _ = lru.New[key, said](maxHeld)
-	m.refused, _ = lru.New[key, said](maxRefused)
+	m.held, _ = lru.New[key, result](maxHeld)
+	m.refused, _ = lru.New[key, result](maxRefused)
 	m.unknown, _ = lru.New[key, clock.Span](maxRefused)
 	return m
 }
 
 // key is an HMAC of both, the name behind its length: no other pair gives the same input.
-func (m *memory) key(name, secret string) (k key) {
+func (m *resultCache) key(name, secret string) (k key) {
 	mac := hmac.New(sha256.New, m.secret)
 	in := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
 	in = append(append(in, name...), secret...)
@@ -64,9 +64,9 @@ func (m *memory) key(name, secret string) (k key) {
 	return k
 }
 
-// recall returns what was said, if it still counts.
-func (m *memory) recall(k key) (identity.Verified, error, bool) {
-	for _, where := range []*lru.Cache[key, said]{m.held, m.refused} {
+// lookup returns what was said, if it still counts.
+func (m *resultCache) lookup(k key) (identity.Verified, error, bool) {
+	for _, where := range []*lru.Cache[key, result]{m.held, m.refused} {
 		if s, ok := where.Get(k); ok && s.holds.Holds(m.now()) {
 			return s.verified, s.err, true
 		}
@@ -74,30 +74,30 @@ func (m *memory) recall(k key) (identity.Verified, error, bool) {
 	return identity.Verified{}, nil, false
 }
 
-// pretended reports whether a password for a name that nobody has was counted a short while ago.
-func (m *memory) pretended(k key) bool {
+// unknownCounted reports whether a password for a name that nobody has was counted a short while ago.
+func (m *resultCache) unknownCounted(k key) bool {
 	span, ok := m.unknown.Get(k)
 	return ok && span.Holds(m.now())
 }
 
-// pretend remembers one that was counted, as long as a wrong one.
-func (m *memory) pretend(k key) { m.unknown.Add(k, clock.For(m.now(), refusedFor)) }
+// storeUnknown remembers one that was counted, as long as a wrong one.
+func (m *resultCache) storeUnknown(k key) { m.unknown.Add(k, clock.For(m.now(), refusedFor)) }
 
-// keep remembers an answer. What is none, because a server was down, is asked again.
-func (m *memory) keep(k key, v identity.Verified, err error) {
+// store remembers an answer. What is none, because a server was down, is asked again.
+func (m *resultCache) store(k key, v identity.Verified, err error) {
 	switch {
 	case err == nil:
 		m.refused.Remove(k)
-		if m.keeps > 0 {
-			m.held.Add(k, said{verified: v, holds: clock.For(m.now(), m.keeps)})
+		if m.ttl > 0 {
+			m.held.Add(k, result{verified: v, holds: clock.For(m.now(), m.ttl)})
 		}
-	case errors.Is(err, identity.ErrRejected): // whatever keeps is: it protects the account
+	case errors.Is(err, identity.ErrRejected): // whatever ttl is: it protects the account
 		m.held.Remove(k)
-		m.refused.Add(k, said{err: err, holds: clock.For(m.now(), refusedFor)})
+		m.refused.Add(k, result{err: err, holds: clock.For(m.now(), refusedFor)})
 	case errors.Is(err, identity.ErrUnknown):
 		m.held.Remove(k)
-		if m.keeps > 0 {
-			m.refused.Add(k, said{err: err, holds: clock.For(m.now(), min(unknownFor, m.keeps))})
+		if m.ttl > 0 {
+			m.refused.Add(k, result{err: err, holds: clock.For(m.now(), min(unknownFor, m.ttl))})
 		}
 	}
 }
