@@ -239,7 +239,7 @@ var measured = map[string]string{
 	"internal/clock/clock.go":                "it is where the wall's time comes from",
 	"internal/identity/throttle.go":          "its own clock; it compares numbers of the wall's time",
 	"internal/identity/ldap/sign_in.go":      "how long a bind takes",
-	"internal/identity/ldap/ask.go":          "how long a connection is in use",
+	"internal/identity/ldap/failover.go":     "how long a connection is in use",
 	"internal/identity/ldap/dummy.go":        "how long a bind would take",
 	"internal/identity/external/external.go": "how long an answer takes",
 	"internal/identity/ldap/ldaptest":        "certificates of tests",

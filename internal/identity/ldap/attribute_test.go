@@ -62,7 +62,7 @@ func TestSomebodyWithoutTheAttributeOfGroupsIsRefused(t *testing.T) {
 	}{
 		{nil, "the entry has no employeeID"},
 		{[]string{"employeeID: "}, "the entry has no employeeID"},
-		{[]string{"employeeID;range=0-1499: 7"}, "the list of values of employeeID, by which groups are found, is cut"},
+		{[]string{"employeeID;range=0-1499: 7"}, "the directory cut the values of employeeID, which groups.filter uses"},
 		{many("employeeID: %d", 51), "51 values of employeeID"},
 	} {
 		f := newFake(t)

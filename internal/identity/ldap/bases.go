@@ -12,19 +12,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
-// wholeDirectory is the base that stands for all that a directory has.
+// wholeDirectory is the base that stands for all naming contexts of the directory.
 const wholeDirectory = ""
 
-// contextsFor is how long the naming contexts of a server are remembered. They hardly ever change,
-// and each search would else be two.
+// contextsFor is how long the naming contexts of a server are cached. They rarely change.
+// Without the cache, each search would need a second one.
 const contextsFor = time.Minute
 
-// errNoContexts means that a server does not say what it has.
-var errNoContexts = errors.New("the directory names no naming contexts in its root DSE, so that the empty base finds nothing: write the bases")
+// errNoContexts means that the root DSE of a server has no naming contexts.
+var errNoContexts = errors.New("the directory names no naming contexts in its root DSE, so an empty base finds nothing: set the bases")
 
-// searchBases returns the DNs below which a search with some bases looks. For the empty base these are
-// the naming contexts of the server: most directories find nothing from the empty DN, and some
-// find a part. A global catalog of Active Directory finds the whole forest from there.
+// searchBases returns the DNs to search for the configured bases. An empty base becomes the
+// naming contexts of the server, because most directories find nothing below the empty DN, and
+// some only a part. A global catalog of Active Directory finds the whole forest from there.
 func (c *conn) searchBases(bases []string) ([]string, error) {
 	if !isWhole(bases) || c.server.catalog {
 		return bases, nil
@@ -52,17 +52,17 @@ func (c *conn) searchBases(bases []string) ([]string, error) {
 	return c.contexts, nil
 }
 
-// isWhole reports whether some bases are the empty base.
+// isWhole reports whether bases contains the empty base.
 func isWhole(bases []string) bool { return slices.Contains(bases, wholeDirectory) }
 
-// bases checks a list of bases.
+// bases checks the search bases of the config key field.
 func (s *settings) bases(field string, list []string) {
 	for i, base := range list {
 		text := ""
 		if _, err := dn.Parse(base); err != nil {
 			text = fmt.Sprintf("this is no DN: %s", err)
 		} else if base == wholeDirectory && len(list) > 1 {
-			text = "the empty base is the whole directory, and stands alone"
+			text = "the empty base is the whole directory and must be the only one"
 		}
 		if text != "" {
 			s.problems = append(s.problems, Problem{field, i, text})

@@ -14,28 +14,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Bounds of what is remembered. Refusals have their own, so that whoever guesses passwords does not push
-// out those that held.
+// Sizes of the caches. Refusals have their own cache, so guessed passwords do not evict
+// accepted ones.
 const (
 	maxHeld    = 10_000
 	maxRefused = 4_000
-	// A client that is refused asks again at once, some of them twice, and a job goes on for hours. A
-	// directory would count each, and lock the account after a few.
+	// A refused client tries again at once, some clients twice, and a job continues for hours.
+	// Without the cache, the directory would count each attempt and soon lock the account.
 	refusedFor = time.Minute
 	unknownFor = 10 * time.Second
 )
 
-// key stands for a name and a password, and tells nobody either.
+// key identifies a name and a password without revealing them.
 type key [sha256.Size]byte
 
-// resultCache is what the directory said a short while ago.
+// resultCache holds recent results of the directory.
 type resultCache struct {
-	secret  []byte // of this process: a key helps nobody to guess a password
+	secret  []byte // key of the HMAC, random for each process
 	ttl     time.Duration
 	now     func() time.Time
 	held    *lru.Cache[key, result]
 	refused *lru.Cache[key, result]
-	unknown *lru.Cache[key, clock.Span] // passwords for names that nobody has: while they count as one
+	unknown *lru.Cache[key, clock.Span] // passwords for unknown names that count as used
 }
 
 type result struct {
@@ -53,7 +53,8 @@ func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {
 	return m
 }
 
-// key is an HMAC of both, the name behind its length: no other pair gives the same input.
+// key returns an HMAC of both. The length of the name comes first, so different pairs never
+// have the same input.
 func (m *resultCache) key(name, secret string) (k key) {
 	mac := hmac.New(sha256.New, m.secret)
 	in := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
@@ -64,7 +65,7 @@ func (m *resultCache) key(name, secret string) (k key) {
 	return k
 }
 
-// lookup returns what was said, if it still counts.
+// lookup returns the cached result and whether there is one.
 func (m *resultCache) lookup(k key) (identity.Verified, error, bool) {
 	for _, where := range []*lru.Cache[key, result]{m.held, m.refused} {
 		if s, ok := where.Get(k); ok && s.holds.Holds(m.now()) {
@@ -74,16 +75,16 @@ func (m *resultCache) lookup(k key) (identity.Verified, error, bool) {
 	return identity.Verified{}, nil, false
 }
 
-// unknownCounted reports whether a password for a name that nobody has was counted a short while ago.
+// unknownCounted reports whether a password for an unknown name was counted recently.
 func (m *resultCache) unknownCounted(k key) bool {
 	span, ok := m.unknown.Get(k)
 	return ok && span.Holds(m.now())
 }
 
-// storeUnknown remembers one that was counted, as long as a wrong one.
+// storeUnknown records such a password for as long as a wrong one.
 func (m *resultCache) storeUnknown(k key) { m.unknown.Add(k, clock.For(m.now(), refusedFor)) }
 
-// store remembers an answer. What is none, because a server was down, is asked again.
+// store caches a result. Outages are not cached.
 func (m *resultCache) store(k key, v identity.Verified, err error) {
 	switch {
 	case err == nil:
@@ -91,7 +92,8 @@ func (m *resultCache) store(k key, v identity.Verified, err error) {
 		if m.ttl > 0 {
 			m.held.Add(k, result{verified: v, holds: clock.For(m.now(), m.ttl)})
 		}
-	case errors.Is(err, identity.ErrRejected): // whatever ttl is: it protects the account
+	// Refusals are cached even if ttl is 0, because that protects the account.
+	case errors.Is(err, identity.ErrRejected):
 		m.held.Remove(k)
 		m.refused.Add(k, result{err: err, holds: clock.For(m.now(), refusedFor)})
 	case errors.Is(err, identity.ErrUnknown):

@@ -8,24 +8,24 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// flights lets those who ask the same at the same time share one answer: a client that pulls ten
-// layers shows its password ten times at once.
+// callGroup lets concurrent callers with the same key share one call. A client that pulls ten
+// layers presents its password ten times at once.
 type callGroup struct {
 	mu      sync.Mutex
 	running map[key]*call
 }
 
-// flight is one question under way. It belongs to all who wait for it: it ends when none is left.
+// call is a call in flight. It is cancelled when its last waiter leaves.
 type call struct {
 	cancel   context.CancelFunc
 	waiting  int
-	done     chan struct{} // closed when what follows is set
+	done     chan struct{} // closed when verified and err are set
 	verified identity.Verified
 	err      error
 }
 
-// share calls f, unless it is under way for k already, and waits for its answer no longer than ctx. f
-// gets a context that lives as long as anybody waits, but no longer than limit.
+// do calls f, or joins the call for k that is in flight, and waits until it ends or ctx does.
+// The context of f ends when no one waits for the call, and after limit at the latest.
 func (g *callGroup) do(ctx context.Context, k key, limit time.Duration, f func(context.Context) (identity.Verified, error)) (identity.Verified, error) {
 	g.mu.Lock()
 	c := g.running[k]
@@ -57,7 +57,7 @@ func (g *callGroup) do(ctx context.Context, k key, limit time.Duration, f func(c
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.waiting--; c.waiting == 0 {
-		g.forgetLocked(k, c) // who comes now must not join what is being cancelled
+		g.forgetLocked(k, c) // later callers must not join a call that is being cancelled
 		c.cancel()
 	}
 	return identity.Verified{}, ctx.Err()

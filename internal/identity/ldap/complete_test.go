@@ -125,9 +125,9 @@ func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
 		}, "not UTF-8"},
 		{"a part on another server", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://child.corp/DC=child,DC=corp" }, "a part of OU=g,DC=corp is on another server"},
 		{"parts that have no groups", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Reference = "ldap://corp/CN=Configuration,DC=corp" }, ""},
-		{"a size limit", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Results[search] = client.LDAPResultSizeLimitExceeded }, "stops at a size limit"},
+		{"a size limit", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(f *fake) { f.Results[search] = client.LDAPResultSizeLimitExceeded }, "stops at its own size limit"},
 		{"memberOf that cannot be read", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf: dev") }, "cannot be read"},
-		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the list of groups is cut"},
+		{"memberOf that is cut", ldap.Groups{MemberOf: true}, func(f *fake) { f.person("memberOf;range=0-1499: " + dev) }, "the directory cut the list of groups"},
 		{"a group that is not shown", ldap.Groups{MemberOf: true, Nested: ldap.Walk}, func(f *fake) { f.person("memberOf: CN=hidden,DC=corp") }, "does not show the group CN=hidden,DC=corp"},
 		{"a group whose name is not shown", ldap.Groups{MemberOf: true, NameAttribute: "mail"}, func(f *fake) {
 			f.person("memberOf: " + dev)
@@ -175,13 +175,13 @@ func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
 		{"one", []string{"team: red"}, ""},
 		{"none", nil, ""},
 		{"two", []string{"team: red", "team: blue"}, ""},
-		{"a line end", []string{"team: red\n"}, "the attribute team has a value that is no text of one line"},
-		{"a line end in one of two", []string{"team: red", "team: b\nlue"}, "no text of one line"},
-		{"no text", []string{"team: \xff"}, "no text of one line"},
-		{"a long one", []string{"team: " + strings.Repeat("x", 1<<10+1)}, "more than 1024 bytes"},
+		{"a line end", []string{"team: red\n"}, "the attribute team has a value that is not a single line"},
+		{"a line end in one of two", []string{"team: red", "team: b\nlue"}, "not a single line of text"},
+		{"no text", []string{"team: \xff"}, "not a single line of text"},
+		{"a long one", []string{"team: " + strings.Repeat("x", 1<<10+1)}, "longer than 1024 bytes"},
 		{"many", slices.Repeat([]string{"team: red"}, 101), "101 values"},
 		{"one in another language", []string{"team: red", "team;lang-fr: rouge"}, ""},
-		{"a part of many", []string{"team;range=0-1499: red"}, "is cut"},
+		{"a part of many", []string{"team;range=0-1499: red"}, "the directory cut"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			f := newFake(t)

@@ -15,37 +15,37 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// kind is what a connection is for. They are kept apart, so that nobody ever looks something up as
-// whoever bound last.
+// kind is what a connection is used for. The kinds are separate so that a search never runs
+// with the rights of the user who was bound last.
 type kind uint8
 
 const (
-	reader kind = iota // bound as the service account, once
-	binder             // bound as one person after another
+	reader kind = iota // bound once, as the service account
+	binder             // bound as one user after another
 )
 
-// conn is a connection. One goroutine uses it at a time.
+// conn is a connection to a server. One goroutine uses it at a time.
 type conn struct {
 	server *server
 	kind   kind
 	wire   *wire
 	ldap   *ldap.Conn
-	idle   time.Time // since when, in the pool
+	idle   time.Time // when it was put into the pool
 
-	contexts     []string // naming contexts of the server, see searchBases
+	contexts     []string // naming contexts, see searchBases
 	contextsHold clock.Span
 }
 
-// maxAnswer bounds what a server may send in answer to one request, in bytes: 1,000 groups with
-// names of a kilobyte, many times over.
+// maxAnswer bounds the answer to one request, in bytes. It is many times the size of maxGroups
+// groups with names of 1 kB.
 const maxAnswer = 16 << 20
 
-// wire is the connection below TLS. It ends when a server sends more than anybody asked for, which
-// would else fill the memory.
+// wire is the connection below TLS. It fails when a server sends more than maxAnswer, which
+// would fill the memory.
 type wire struct {
 	net.Conn
 	left atomic.Int64
-	sent atomic.Int64 // bytes that left this process
+	sent atomic.Int64 // bytes written
 }
 
 var errFlood = errors.New("the server sends more than was asked for")
@@ -66,7 +66,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// newConn encrypts a connection, if that is wanted.
+// newConn starts a connection on plain, with TLS if the server has it.
 func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, error) {
 	c := &conn{server: s, kind: k, wire: &wire{Conn: plain}}
 	c.wire.left.Store(maxAnswer)
@@ -79,7 +79,7 @@ func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, err
 		over = secured
 	}
 	c.ldap = ldap.NewConn(over, s.tls)
-	c.ldap.SetTimeout(s.timeout) // the library's own, beside that of run
+	c.ldap.SetTimeout(s.timeout) // the library's timeout, in addition to the one of run
 	c.ldap.Start()
 	if s.startTLS {
 		if err := c.run(ctx, func() error { return c.ldap.StartTLS(s.config) }); err != nil {
@@ -90,7 +90,8 @@ func newConn(ctx context.Context, s *server, k kind, plain net.Conn) (*conn, err
 	return c, nil
 }
 
-// run calls the library, which knows no contexts: when ctx ends, the connection does, and f with it.
+// run calls f. The library knows no contexts: when ctx ends, run closes the connection, so f
+// fails.
 func (c *conn) run(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -98,7 +99,7 @@ func (c *conn) run(ctx context.Context, f func() error) error {
 	c.wire.left.Store(maxAnswer)
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
 	err := f()
-	if !stop() { // it has ended, or is about to
+	if !stop() { // ctx ended, so the connection is closing
 		c.close()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
@@ -108,34 +109,36 @@ func (c *conn) run(ctx context.Context, f func() error) error {
 }
 
 func (c *conn) close() {
-	_ = c.wire.Close() // first: whatever waits for the network stops waiting
+	_ = c.wire.Close() // first, to end what waits for the network
 	_ = c.ldap.Close()
 }
 
-// usable says whether the connection is still there, as far as it is known.
+// usable reports whether the connection is open, as far as is known.
 func (c *conn) usable() bool { return !c.ldap.IsClosing() }
 
-// bind tries a password. It is ErrRejected if the directory refuses it: wrong, disabled, expired or locked. So it is if the
-// directory takes an expired password for one of the last times (a grace login): these are for changing it, which cannot be
-// done here, and a client that signs in by itself would use them all up before anybody notices.
+// bind checks a password. ErrRejected means that the directory refused it: it is wrong,
+// disabled, expired or locked. A grace login, which an expired password still allows a few
+// times, is refused too. Grace logins are for changing the password. A client that signs in
+// unattended would use them all up unnoticed.
 func (c *conn) bind(dn, secret string) error {
 	if secret == "" || dn == "" {
-		return identity.Rejected("the password is empty") // either would be "nobody", and succeed
+		// An empty DN or password is an anonymous bind and would succeed.
+		return identity.Rejected("the password is empty")
 	}
-	// The control asks for what a password policy has to say. OpenLDAP lets somebody bind whose password was reset, and then refuses
-	// everything but a change of it.
+	// The control asks for the state of the password policy. OpenLDAP accepts a bind after a
+	// password reset and then allows only a change of the password.
 	answer, err := c.ldap.SimpleBind(&ldap.SimpleBindRequest{
 		Username: dn, Password: secret, Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
 	})
 	if ldap.IsErrorAnyOf(err,
 		ldap.LDAPResultInvalidCredentials,
-		ldap.LDAPResultInappropriateAuthentication, // it has no password
+		ldap.LDAPResultInappropriateAuthentication, // no password
 		ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax,
-		ldap.LDAPResultConstraintViolation,      // locked, to 389
-		ldap.LDAPResultUnwillingToPerform,       // disabled, to 389
-		ldap.LDAPResultInsufficientAccessRights, // it may not bind
+		ldap.LDAPResultConstraintViolation,      // 389: locked
+		ldap.LDAPResultUnwillingToPerform,       // 389: disabled
+		ldap.LDAPResultInsufficientAccessRights, // may not bind
 	) {
-		return identity.Rejected("the directory refused the password: it is wrong, or the entry is locked or has ended")
+		return identity.Rejected("the directory refused the password: it is wrong, or the account is locked or expired")
 	}
 	if err != nil {
 		return fmt.Errorf("binding: %w", err)
@@ -145,30 +148,30 @@ func (c *conn) bind(dn, secret string) error {
 		why := ""
 		switch {
 		case ok && p.Error == ldap.BeheraChangeAfterReset:
-			why = "the password was reset, and has to be changed first"
+			why = "the password was reset and must be changed first"
 		case ok && p.Grace >= 0:
-			why = fmt.Sprintf("the password has expired, and a grace login was used: %d are left to change it", p.Grace)
+			why = fmt.Sprintf("the password has expired, and this used a grace login: %d are left to change it", p.Grace)
 		}
 		if why != "" {
-			c.server.log.Info("refused: the entry is not in use", "dn", dn, "because", why)
+			c.server.log.Info("refused: the account is not usable", "dn", dn, "reason", why)
 			return &identity.DisabledError{Why: why}
 		}
 	}
 	return nil
 }
 
-// errTooMany means that there is more than was asked for.
-var errTooMany = errors.New("the directory has more than that")
+// errTooMany means that a search found more entries than its limit.
+var errTooMany = errors.New("the search found more entries than its limit")
 
-// search returns the entries; references to other servers are left out. It is errTooMany where there
-// are more than the request's limit.
+// search returns the entries that were found and ignores references to other servers. It
+// returns errTooMany if there are more than the SizeLimit of the request.
 func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	request.EnforceSizeLimit = true
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
 	result, err := c.ldap.Search(request)
 	switch {
 	case errors.Is(err, ldap.ErrSizeLimitExceeded):
-		c.close() // the server goes on sending, and nobody reads it
+		c.close() // the server keeps sending the rest
 		return nil, errTooMany
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded):
 		return nil, errTooMany
@@ -178,17 +181,19 @@ func (c *conn) search(request *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	return result.Entries, nil
 }
 
-// pageSize is how many entries are asked for at once. Active Directory sends at most 1,000, OpenLDAP 500.
+// pageSize is the number of entries in a page. Active Directory sends at most 1,000, OpenLDAP
+// 500.
 const pageSize = 200
 
-// found is what a search found.
+// found is the result of searchAll.
 type found struct {
 	entries    []*ldap.Entry
-	references []string // to other servers, which may have more
+	references []string // to other servers, which may have more entries
 }
 
-// searchAll returns all entries, page by page. It is errTooMany where there are more than most. Where the server stops
-// at a limit of its own it is an *ldap.Error with LDAPResultSizeLimitExceeded, beside what was found until then.
+// searchAll returns all entries, page by page. It returns errTooMany if there are more than
+// most. If the server stops at its own limit, it returns what was found so far and an
+// *ldap.Error with LDAPResultSizeLimitExceeded.
 func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err error) {
 	request.TimeLimit = int(max(time.Second, c.server.timeout) / time.Second)
 	paging := ldap.NewControlPaging(pageSize)
@@ -202,7 +207,7 @@ func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err 
 		case err != nil:
 			return all, err
 		case len(all.entries) > most:
-			c.close() // the server keeps a place for us, and would wait for the next page
+			c.close() // the server would keep state for the next page
 			return all, errTooMany
 		}
 		next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
@@ -213,8 +218,8 @@ func (c *conn) searchAll(request *ldap.SearchRequest, most int) (all found, err 
 	}
 }
 
-// isAnswer reports whether err, which may be nil, is a server's answer to a question. Anything else is an
-// outage, and leaves a connection in a state that nobody knows.
+// isAnswer reports whether err, which may be nil, is a server's answer. Any other error is an
+// outage and leaves the connection in an unknown state.
 func isAnswer(err error) bool {
 	if _, failed := errors.AsType[*dialError](err); failed {
 		return false

@@ -7,15 +7,16 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Refusals must not be told apart by the time they take: unknown, wrong, disabled and expired, tried for
-// the first time and again, by somebody of this directory or of a source that is asked before it. So each costs
-// the requests of a wrong password, on the same kinds of connections: a search, and a bind. Where a password
-// must not be sent, a search for nothing takes the place of the bind, and a delay that of the directory's own hash.
+// The time of a refusal must not reveal its reason: unknown name, wrong password, disabled or
+// expired account, first or repeated attempt, user of this directory or of an earlier source.
+// So every refusal costs the requests of a wrong password on the same kinds of connections: a
+// search and a bind. Where no password may be sent, searchNothing replaces the bind, and a
+// delay replaces the directory's password hash.
 //
-// The requests are real, because a delay drawn from earlier ones would tell: of a connection that had to
-// be opened, of a pool that is full, of a network that has become slow.
+// The requests are real. A delay drawn from earlier requests would be distinguishable when a
+// connection has to be opened, the pool is full or the network becomes slow.
 
-// dummy spends what a refused password costs, and shows the directory no password. Its error is an outage.
+// dummy does the work of a refused password without sending one. Its error is an outage.
 func (d *Directory) dummy(ctx context.Context, name string) error {
 	if d.bindsFirst() {
 		var took time.Duration
@@ -25,7 +26,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 				return err
 			}
 			took = time.Since(began)
-			return c.searchNothing() // in place of reading one's own entry
+			return c.searchNothing() // replaces reading the user's own entry
 		}); err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func (d *Directory) dummy(ctx context.Context, name string) error {
 	return d.dummyBind(ctx)
 }
 
-// dummyBind spends what a bind costs that follows a search.
+// dummyBind does the work of a bind that follows a search.
 func (d *Directory) dummyBind(ctx context.Context) error {
 	if err := d.ask(ctx, binder, (*conn).searchNothing); err != nil {
 		return err
@@ -50,8 +51,8 @@ func (d *Directory) dummyBind(ctx context.Context) error {
 	return d.o.Sleep(ctx, d.binds.Draw())
 }
 
-// searchNothing reads no attribute of the root DSE, which every directory shows to everybody (RFC 4512,
-// section 5.1). One that refuses has answered, too.
+// searchNothing requests no attribute of the root DSE, which every directory shows to anyone
+// (RFC 4512, section 5.1). A refusal is an answer as well.
 func (c *conn) searchNothing() error {
 	_, err := c.search(&ldap.SearchRequest{
 		Scope: ldap.ScopeBaseObject, SizeLimit: 1, Filter: "(objectClass=*)", Attributes: []string{"1.1"},

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// ask lets f ask a server: the first, and, as long as one does not answer, the next. What a server
-// answers is final, whether f likes it or not. f may be called again, on another connection.
+// ask calls f with a connection to the first server that answers. An answer is final, even if f
+// returns it as an error. f may be called more than once, on different connections.
 //
-// ctx must have a deadline. Each server gets an equal share of what is left, so that one that is silent
-// leaves time for the others.
+// ctx must have a deadline. Each server gets an equal share of the remaining time, so a server
+// that does not respond leaves time for the others.
 func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error {
 	if err := d.pool.enter(ctx); err != nil {
 		return err
@@ -32,8 +32,8 @@ func (d *Directory) ask(ctx context.Context, k kind, f func(*conn) error) error 
 	return fmt.Errorf("no server of the directory answers: %w", errors.Join(failures...))
 }
 
-// askOne asks one server, and tells its breaker how it went. left is the number of servers that are left,
-// with this one.
+// askOne asks one server and reports the result to its circuit breaker. left is the number of
+// servers that were not asked yet, including this one.
 func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f func(*conn) error) error {
 	deadline, _ := ctx.Deadline()
 	share := time.Until(deadline) / time.Duration(left)
@@ -44,17 +44,19 @@ func (d *Directory) askOne(ctx context.Context, s *server, left int, k kind, f f
 	case isAnswer(err):
 		s.answered()
 	case errors.Is(ctx.Err(), context.Canceled):
-		s.abandoned() // nobody waits any more, and nothing is known
+		// The caller is gone, and the state of the server is unknown.
+		s.abandoned()
 	case ctx.Err() != nil && share < d.o.Timeout/time.Duration(4*len(d.servers)):
-		s.abandoned() // it had hardly any time: others before it took too long
+		// Earlier servers left too little time to judge this one.
+		s.abandoned()
 	default:
 		s.failed(err)
 	}
 	return err
 }
 
-// try asks one server on one connection. An idle one may have ended unnoticed, so that a failure there
-// says nothing: it is tried once more on a new one.
+// try asks one server on one connection. An idle connection may have been closed by the other
+// side, so a failure there is tried again on a new connection.
 func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) error) error {
 	if c := d.pool.take(s, k); c != nil {
 		err := d.use(ctx, c, f)
@@ -70,7 +72,7 @@ func (d *Directory) try(ctx context.Context, s *server, k kind, f func(*conn) er
 	return d.use(ctx, c, f)
 }
 
-// use calls f, and keeps the connection if it is still good.
+// use calls f and returns the connection to the pool if it is still usable.
 func (d *Directory) use(ctx context.Context, c *conn, f func(*conn) error) error {
 	err := c.run(ctx, func() error { return f(c) })
 	if isAnswer(err) {

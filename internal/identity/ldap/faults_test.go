@@ -159,13 +159,13 @@ func TestAServerRestsAfterThreeFailures(t *testing.T) {
 	attempt("outage", 1)
 	attempt("outage", 2)
 	attempt("outage", 3)
-	attempt("not asked again yet, after 3 failures", 3)
-	attempt("not asked again yet", 3)
+	attempt("skipped for now after 3 failures", 3)
+	attempt("skipped for now", 3)
 	clock.advance(11 * time.Second)
 	attempt("outage", 4) // one tries
-	attempt("not asked again yet, after 4 failures", 4)
+	attempt("skipped for now after 4 failures", 4)
 	between.set(pass)
-	attempt("not asked again yet", 4)
+	attempt("skipped for now", 4)
 	clock.advance(11 * time.Second)
 	attempt("alice", 6) // one to look up, one to bind
 	attempt("alice", 6)
@@ -201,7 +201,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 			tries <- err
 		}()
 		between.await(before + 1)
-		if _, err := d.Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "not asked again yet") {
+		if _, err := d.Find(t.Context(), "alice", ""); err == nil || !strings.Contains(err.Error(), "skipped for now") {
 			t.Errorf("beside the one that tries: %v", err)
 		}
 		cancel()
@@ -222,7 +222,7 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	options.BindPasswordFile = write(t, "password", "not the one\n")
 	d := open(t, options)
 	_, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
-	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "signing in as cn=reader") || strings.Contains(err.Error(), "not the one") {
+	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "binding as cn=reader") || strings.Contains(err.Error(), "not the one") {
 		t.Errorf("%v", err)
 	}
 	rewrite(t, options.BindPasswordFile, "reads everything") // it is read at each connection
@@ -491,5 +491,5 @@ func ExampleDirectory() {
 	fmt.Println(err)
 	// Output:
 	// ldap: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)
-	// ldap: user.filter: it has braces in it that are not {name}
+	// ldap: user.filter: braces may only be part of {name}
 }

@@ -16,19 +16,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Nobody is let in with some of his groups, since those that are left out could be what a deny is for.
-// Whatever may be missing is an identity.IncompleteError: beyond these bounds, cut by the directory, on another
-// server, not shown to the service account, or without a name.
+// A sign-in with some of the user's groups missing would skip the deny rules for those groups.
+// So whenever groups may be missing, the sign-in is refused with identity.IncompleteError:
+// above these limits, when the directory cuts the list, when a group is on another server, is
+// hidden from the service account, or has no name.
 const (
-	maxGroups = 1000 // of one person
+	maxGroups = 1000 // of one user
 	maxDepth  = 32   // of groups in groups
-	atOnce    = 50   // groups that one search asks about
+	atOnce    = 50   // groups in the filter of one search
 )
 
-// none says whether there are no groups.
+// none reports whether groups are not configured.
 func (g *Groups) none() bool { return !g.MemberOf && len(g.Bases) == 0 }
 
-// attributes are those of a member that the filter asks for.
+// attributes returns the attributes of a member that the filter uses.
 func (g *Groups) attributes() (names []string) {
 	for _, found := range memberPlaceholder.FindAllStringSubmatch(g.Filter, -1) {
 		if strings.HasPrefix(found[0], "{attribute:") && !slices.Contains(names, found[1]) {
@@ -38,10 +39,10 @@ func (g *Groups) attributes() (names []string) {
 	return names
 }
 
-// group is one that somebody is in.
+// group is a group of a user.
 type group struct{ dn, name string }
 
-// groups returns the names of u's groups, sorted, each once.
+// groups returns the names of u's groups, sorted and without duplicates.
 func (d *Directory) groups(c *conn, u *user) ([]string, error) {
 	g := &d.o.Groups
 	if g.none() {
@@ -79,20 +80,20 @@ func (d *Directory) directGroups(c *conn, u *user) ([]group, error) {
 	return d.searchGroups(c, filter)
 }
 
-// memberFilter returns the filter for somebody's groups. Where an attribute has several values, it
-// asks for the groups of each. Somebody without the attribute is refused: the service account may
-// not see it, and groups would be missing.
+// memberFilter returns the filter for a user's groups. If an attribute has several values, the
+// filter finds the groups of each. A user without the attribute is refused: the service account
+// may not be allowed to see it, and groups would be missing.
 func (g *Groups) memberFilter(u *user) (string, error) {
 	members := []map[string]string{{"{dn}": u.entry.DN, "{name}": u.spelled}}
 	for _, attribute := range g.attributes() {
 		values := u.entry.GetEqualFoldRawAttributeValues(attribute)
 		switch {
 		case slices.ContainsFunc(u.entry.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
-			return "", identity.Incomplete("the list of values of %s, by which groups are found, is cut", attribute)
+			return "", identity.Incomplete("the directory cut the values of %s, which groups.filter uses", attribute)
 		case len(values) == 0 || slices.ContainsFunc(values, func(v []byte) bool { return len(v) == 0 }):
-			return "", identity.Incomplete("the entry has no %s, by which groups are found, or the service account may not see it", attribute)
+			return "", identity.Incomplete("the entry has no %s, which groups.filter uses, or the service account may not see it", attribute)
 		case len(members)*len(values) > atOnce:
-			return "", identity.Incomplete("the entry has %d values of %s, by which groups are found", len(values), attribute)
+			return "", identity.Incomplete("the entry has %d values of %s, too many for groups.filter", len(values), attribute)
 		}
 		var more []map[string]string
 		for _, m := range members {
@@ -118,7 +119,7 @@ func (g *Groups) memberFilter(u *user) (string, error) {
 	return all.String(), nil
 }
 
-// walk adds the groups that groups are in, level by level, until there are no new ones: so a circle ends.
+// walk adds the parent groups level by level until it finds no new ones. Cycles therefore end.
 func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 	found, seen := []group(nil), make(map[string]bool)
 	for range maxDepth {
@@ -141,12 +142,12 @@ func (d *Directory) walk(c *conn, level []group) ([]group, error) {
 			return nil, err
 		}
 	}
-	return nil, identity.Incomplete("groups in groups are more than %d deep", maxDepth)
+	return nil, identity.Incomplete("groups are nested more than %d levels deep", maxDepth)
 }
 
 var errManyGroups = identity.Incomplete("there are more than %d groups", maxGroups)
 
-// parentGroups returns the groups that some groups are in.
+// parentGroups returns the groups that contain any of groups.
 func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	var found []group
 	if d.o.Groups.MemberOf {
@@ -166,8 +167,8 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	for some := range slices.Chunk(groups, atOnce) {
 		var asked strings.Builder
 		for _, one := range some {
-			// The others are for people: a group called bob must not be in the groups of bob. No
-			// person's name is a DN.
+			// All placeholders become the DN. {name} and {attribute:NAME} are for users, and a
+			// group called bob must not get the groups of the user bob. No user name is a DN.
 			asked.WriteString(fill(d.o.Groups.Filter, func(string) string { return one.dn }))
 		}
 		more, err := d.searchGroups(c, "(|"+asked.String()+")")
@@ -179,7 +180,7 @@ func (d *Directory) parentGroups(c *conn, groups []group) ([]group, error) {
 	return found, nil
 }
 
-// searchGroups returns the groups that a filter finds, each once.
+// searchGroups returns the groups that match filter, each once.
 func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	g := &d.o.Groups
 	bases, err := c.searchBases(g.Bases)
@@ -194,7 +195,7 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 		case errors.Is(err, errTooMany):
 			return nil, errManyGroups
 		case isWhole(g.Bases) && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights):
-			return nil, identity.Incomplete("the directory does not show %s, which is one of its naming contexts: let the service account see it, or write in groups.base where groups are", base)
+			return nil, identity.Incomplete("the directory does not show %s, which is one of its naming contexts: allow the service account to read it, or set groups.base to where the groups are", base)
 		case err != nil:
 			return nil, err
 		}
@@ -208,7 +209,7 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 			if err != nil {
 				return nil, err
 			}
-			if at := canonicalDN(e.DN); !seen[at] { // one base may be below another
+			if at := canonicalDN(e.DN); !seen[at] { // bases may overlap
 				seen[at] = true
 				groups = append(groups, group{e.DN, name})
 			}
@@ -220,14 +221,17 @@ func (d *Directory) searchGroups(c *conn, filter string) ([]group, error) {
 	return groups, nil
 }
 
-// maxParts bounds into how many parts a search is divided: each has about half of what a directory sends at once.
+// maxParts bounds the number of parts of one search. Each part has about half as many entries
+// as the size limit of the directory.
 const maxParts = 64
 
-// searchParts searches groups. Where the directory stops at a limit of its own, which pages do not get around in OpenLDAP, the
-// search is divided by the entryUUID in the middle of what was found, and each part is searched.
+// searchParts searches groups. A directory may stop at its own size limit, which paging does
+// not avoid in OpenLDAP. Then the search is split at the middle entryUUID of what was found,
+// and each part is searched.
 func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	attributes := []string{entryUUID}
-	if wanted := d.o.Groups.requestedAttribute(); wanted != "1.1" { // which stands alone
+	// "1.1" must be the only attribute
+	if wanted := d.o.Groups.requestedAttribute(); wanted != "1.1" {
 		attributes = append(attributes, wanted)
 	}
 	search := func(bounds string) (found, error) {
@@ -242,7 +246,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	if !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) {
 		return whole, err
 	}
-	stops := identity.Incomplete("the directory stops at a size limit of its own, after %d groups", len(whole.entries))
+	stops := identity.Incomplete("the directory stops at its own size limit after %d groups", len(whole.entries))
 	var all found
 	parts := 0
 	var divide func(some found, from, to string) error
@@ -277,7 +281,7 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 	if err := divide(whole, "", ""); err != nil {
 		return found{}, err
 	}
-	// A directory that cannot compare entryUUID finds nothing, and says so without an error.
+	// A directory that cannot order entryUUID finds nothing and reports no error.
 	seen := make(map[string]bool, len(all.entries))
 	for _, e := range all.entries {
 		seen[canonicalDN(e.DN)] = true
@@ -287,8 +291,8 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 			return found{}, stops
 		}
 	}
-	// An entry whose entryUUID nobody here may see is in no part, and may be none of the first. It
-	// is found by its name.
+	// An entry with a hidden entryUUID is in no part, and may be missing from the first search
+	// as well. A search that excludes the known groups finds it.
 	var others strings.Builder
 	for _, e := range all.entries {
 		name, err := d.o.Groups.nameOf(e)
@@ -306,15 +310,15 @@ func (d *Directory) searchParts(c *conn, base, filter string) (found, error) {
 		return found{}, err
 	}
 	if len(rest.entries) > 0 {
-		return found{}, identity.Incomplete("the directory stops at a size limit of its own, and does not show the entryUUID of %s, by which the others are found", rest.entries[0].DN)
+		return found{}, identity.Incomplete("the directory stops at its own size limit and does not show the entryUUID of %s, which is needed to find the other groups", rest.entries[0].DN)
 	}
 	return all, nil
 }
 
-// entryUUID is ordered in OpenLDAP, and every entry has another (RFC 4530).
+// entryUUID is unique (RFC 4530), and OpenLDAP can order it.
 const entryUUID = "entryUUID"
 
-// between is a filter for entries whose entryUUID is from one on, and below another; "": no bound.
+// between returns a filter for entries with from <= entryUUID < to; "" is no bound.
 func between(from, to string) (filter string) {
 	if from != "" {
 		filter = "(" + entryUUID + ">=" + ldap.EscapeFilter(from) + ")"
@@ -325,8 +329,8 @@ func between(from, to string) (filter string) {
 	return filter
 }
 
-// isPartitionWithoutGroups says whether a referral leads to a part of Active Directory that has no groups: each search from a
-// domain's top has these.
+// isPartitionWithoutGroups reports whether a referral leads to a part of Active Directory that
+// has no groups. Every search from the top of a domain returns such referrals.
 func isPartitionWithoutGroups(to string) bool {
 	u, err := url.Parse(to)
 	if err != nil {
@@ -336,14 +340,15 @@ func isPartitionWithoutGroups(to string) bool {
 	return err == nil && isInfrastructurePartition(at)
 }
 
-// isInfrastructurePartition says whether a part of Active Directory has neither people nor groups.
+// isInfrastructurePartition reports whether a part of Active Directory has neither users nor
+// groups.
 func isInfrastructurePartition(at dn.DN) bool {
 	domain, name := strings.ToLower(at.Value("dc")), strings.ToLower(at.Value("cn"))
 	return domain == "domaindnszones" || domain == "forestdnszones" || name == "configuration" || name == "schema"
 }
 
-// groupsFromMemberOf returns the groups that an entry names, those below a base if there are any. A name that
-// is part of the DN needs no search.
+// groupsFromMemberOf returns the groups in memberOf, without those outside of groups.base. If
+// the name of a group is in its DN, no search is needed.
 func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) {
 	g := &d.o.Groups
 	dns, err := memberOf(e)
@@ -393,8 +398,9 @@ func (d *Directory) groupsFromMemberOf(c *conn, e *ldap.Entry) ([]group, error) 
 	return append(known, nameless...), nil
 }
 
-// read returns the entries of groups, in the same order, each with one attribute. Many are read by one search; whether a directory
-// finds entries by their DN is not certain, so that those that are not found are read one by one.
+// read returns the entries of groups in the same order, with one attribute each. It reads many
+// of them in one search. Not every directory can find entries by DN, so it then reads the
+// missing ones one by one.
 func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Entry, error) {
 	entries := make([]*ldap.Entry, len(groups))
 	found := make(map[string]*ldap.Entry, len(groups))
@@ -421,11 +427,12 @@ func (d *Directory) read(c *conn, groups []group, attribute string) ([]*ldap.Ent
 	return entries, nil
 }
 
-// The attributes by which directories find entries by their DN: the first OpenLDAP and 389, the other Active Directory. In
-// OpenLDAP distinguishedName stands for all attributes that hold DNs, so that it finds others, too, and comes last.
+// byDN are the attributes that find entries by their DN: entryDN in OpenLDAP and 389,
+// distinguishedName in Active Directory. distinguishedName is second because in OpenLDAP it
+// matches every attribute that holds a DN, and so other entries too.
 var byDN = [...]string{"entryDN", "distinguishedName"}
 
-// readTogether adds entries of groups that one search finds to found, by DN.
+// readTogether reads groups in one search and adds their entries to found, by canonical DN.
 func (d *Directory) readTogether(c *conn, groups []group, attribute string, found map[string]*ldap.Entry) error {
 	if len(groups) < 2 {
 		return nil
@@ -435,7 +442,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	for i, one := range groups {
 		at, err := dn.Parse(one.dn)
 		if err != nil {
-			return nil // it is read alone, if at all
+			return nil // read reads it alone
 		}
 		if i == 0 {
 			top = at
@@ -447,7 +454,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 		return nil
 	}
 	for try := range len(byDN) {
-		by := (int(d.byDN.Load()) + try) % len(byDN) // what was good the last time is tried first
+		by := (int(d.byDN.Load()) + try) % len(byDN) // the last that worked comes first
 		var filter strings.Builder
 		for _, one := range groups {
 			filter.WriteString("(" + byDN[by] + "=" + ldap.EscapeFilter(one.dn) + ")")
@@ -472,7 +479,7 @@ func (d *Directory) readTogether(c *conn, groups []group, attribute string, foun
 	return nil
 }
 
-// requestedAttribute is the attribute to ask for: "1.1" is none.
+// requestedAttribute returns the attribute to request; "1.1" requests none.
 func (g *Groups) requestedAttribute() string {
 	if g.NameAttribute == "dn" {
 		return "1.1"
@@ -480,7 +487,8 @@ func (g *Groups) requestedAttribute() string {
 	return g.NameAttribute
 }
 
-// nameOf returns the name of a group: of several, the one in its DN. A group without a name could be any: the error is an
+// nameOf returns the name of a group. If there are several values, it is the one in the DN. The
+// name of a group without one is unknown, so any deny rule could be for it: the error is an
 // IncompleteError.
 func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 	if g.NameAttribute == "dn" {
@@ -493,29 +501,29 @@ func (g *Groups) nameOf(e *ldap.Entry) (string, error) {
 		at = slices.IndexFunc(names, func(name string) bool { return own != "" && dn.Equal(g.NameAttribute, name, own) })
 	}
 	if at < 0 || len(names) == 0 || names[at] == "" {
-		return "", identity.Incomplete("the group %s has %d values of %s, of which none is its name", e.DN, len(names), g.NameAttribute)
+		return "", identity.Incomplete("the group %s has %d values of %s, and none of them is in its DN", e.DN, len(names), g.NameAttribute)
 	}
 	return names[at], nil
 }
 
-// memberOf returns the groups that an entry names. Active Directory cuts long lists, and calls what is left
-// "memberOf;range=0-1499": that is beyond our bounds, too.
+// memberOf returns the DNs in memberOf. Active Directory cuts long lists and renames the
+// attribute to "memberOf;range=0-1499". Such a list is longer than maxGroups.
 func memberOf(e *ldap.Entry) ([]string, error) {
 	for _, a := range e.Attributes {
 		if len(a.Name) > len("memberOf;") && strings.EqualFold(a.Name[:len("memberOf;")], "memberOf;") {
-			return nil, identity.Incomplete("the list of groups is cut (%s)", a.Name)
+			return nil, identity.Incomplete("the directory cut the list of groups (%s)", a.Name)
 		}
 	}
 	return e.GetEqualFoldAttributeValues("memberOf"), nil
 }
 
-// isCut reports whether the name is that of a part of an attribute with many values.
+// isCut reports whether name is a part of a long attribute, such as member;range=0-1499.
 func isCut(name, attribute string) bool {
 	before, options, _ := strings.Cut(name, ";")
 	return strings.EqualFold(before, attribute) && strings.HasPrefix(strings.ToLower(options), "range=")
 }
 
-// canonicalDN is the same for every way to write one DN.
+// canonicalDN returns the same text for all spellings of a DN.
 func canonicalDN(text string) string {
 	at, err := dn.Parse(text)
 	if err != nil {
@@ -524,16 +532,16 @@ func canonicalDN(text string) string {
 	return at.String()
 }
 
-// fill puts a member into a filter, in one pass: a name that reads "{dn}" is a name.
+// fill replaces the placeholders in one pass, so a name that contains "{dn}" stays as it is.
 func fill(filter string, value func(placeholder string) string) string {
 	return memberPlaceholder.ReplaceAllStringFunc(filter, func(p string) string { return ldap.EscapeFilter(value(p)) })
 }
 
-// direct is the part of a filter that asks for a member.
+// direct matches the part of a filter that is about a member's DN.
 var direct = regexp.MustCompile(`\(([A-Za-z][A-Za-z0-9-]*)=\{dn\}\)`)
 
-// inChain lets the directory follow groups in groups: by Active Directory's rule
-// LDAP_MATCHING_RULE_IN_CHAIN.
+// inChain returns the filter with Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN, which
+// includes groups in groups.
 func inChain(filter string) string {
 	return direct.ReplaceAllString(filter, "(${1}:1.2.840.113556.1.4.1941:={dn})")
 }

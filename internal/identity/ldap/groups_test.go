@@ -125,7 +125,7 @@ func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
 		options := o.options()
 		options.Groups = groups
 		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
-		if err == nil || !strings.Contains(err.Error(), "more than 32 deep") {
+		if err == nil || !strings.Contains(err.Error(), "more than 32 levels deep") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -1,17 +1,17 @@
-// Package ldap answers: is this somebody of the directory?
+// Package ldap authenticates users against an LDAP directory and reads their groups.
 //
-// A name is looked up in the directory by a service account, and the password is then tried by
-// binding as the entry that was found; or the entry is named by a template (User.DN) and is bound as at
-// once. A password is never compared here and never kept: what is remembered for a short while is an
-// HMAC under a secret of this process.
+// A service account searches for the entry of a name. The password is then checked by a bind as
+// that entry. With a template (User.DN or User.Bind) there is no search before the bind.
+// Passwords are never compared here and never stored: the cache of recent results is keyed by
+// an HMAC under a secret of this process.
 //
-// A directory finds alice when it is asked for ALICE, for "alice " and for letters that only look alike.
-// So a principal bears the directory's spelling of its name and the directory's id, never what was
-// typed, and an entry whose name is ambiguous is refused.
+// A directory finds alice when it is asked for ALICE, for "alice " and for letters that look
+// alike. A principal therefore has the name as the directory spells it and the id of the entry,
+// never what was typed. A name that finds more than one entry is refused.
 //
-// A server that does not answer is an outage, never a refusal: the next server is asked, and when none
-// answers, the error says what was wrong with each. Referrals are not followed: they would carry
-// passwords to servers that nobody chose.
+// A server that does not answer is an outage, never a refusal. The next server is asked, and if
+// none answers, the error has the reason for each. Referrals are not followed, because they
+// would send passwords to servers that are not configured.
 package ldap
 
 import (
@@ -26,105 +26,118 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a Directory. Name, Servers, and User with DN or Bases are needed.
+// Options are the settings of a Directory. Name, Servers, and User.DN or User.Bases are
+// required.
 type Options struct {
-	Name    string   // principals bear it behind "ldap:"
-	Servers []string // URLs, ldaps://host:port or ldap://host:port; the first that answers is asked
+	Name    string   // the source of principals is "ldap:" + Name
+	Servers []string // ldaps://host:port or ldap://host:port; tried in this order
 
-	CA       string // PEM file with the certificates that servers' are under; "": those of the system
+	CA       string // PEM file of the certificate authorities; "": those of the system
 	StartTLS bool   // for ldap:// servers
-	Plain    bool   // passwords may travel unencrypted to servers that are not on this machine
+	Plain    bool   // allow passwords without encryption to servers on other machines
 
-	BindDN           string // the service account that looks people up; "": nobody, anonymously
-	BindPasswordFile string // read at each connection, so that it can be changed; line ends at its end do not count
+	BindDN string // the service account that searches; "": searches are anonymous
+	// BindPasswordFile is read at each connection, so it can be changed while the service runs.
+	// Line ends at its end are ignored.
+	BindPasswordFile string
 
 	User   User
 	Groups Groups
 
-	Timeout time.Duration // for all that one request needs; 0: 5 s
-	Pool    int           // connections, to all servers together; 0: 8
-	Cache   time.Duration // how long a password that held is not tried again; 0: not at all
+	Timeout time.Duration // for one request, with all its searches and binds; 0: 5 s
+	Pool    int           // connections to all servers together; 0: 8
+	Cache   time.Duration // how long an accepted password is not checked again; 0: no cache
 
-	// Budget bounds the passwords that the directory is asked to check for one entry. nil: nothing does.
+	// Budget bounds how many passwords the directory is asked to check for one entry; nil: no
+	// bound.
 	Budget *ratelimit.Budget
 
-	// Taken says whether a name belongs to a source that is asked before this one. It is asked when somebody
-	// was found by another name than his own: the chain has only asked those sources for what was
-	// typed. nil: no name does.
+	// Taken reports whether a name belongs to a source that is asked before this one. It is
+	// called when the directory spells the name differently from what was typed: the chain has
+	// asked the earlier sources for the typed name only. nil: names never belong to others.
 	Taken func(ctx context.Context, name string) (bool, error)
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 
-	// Sleep delays a refusal for which no password was checked. nil: by a timer
+	// Sleep delays a refusal for which no password was checked; nil: identity.Sleep.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// User says where people are.
+// User describes how the entries of users are found.
 type User struct {
-	DN     string   // template of their DN, with {name}; instead of Bases and Filter
-	Bind   string   // template of what they bind as before they are searched, with {name}: CORP\{name}, {name}@corp.example.com
-	Domain string   // that may stand before a name and a backslash, and in which they bind: CORP; "": none
-	Bases  []string // where they are searched; one that is empty is the whole directory
-	Filter string   // which of them, with {name}; "": "(uid={name})"
-	Scope  Scope    // how deep; "": the whole tree
+	DN string // template of the DN, with {name}; replaces Bases and Filter
+	// Bind is a template of the bind name for directories without a service account, with
+	// {name}: CORP\{name} or {name}@corp.example.com.
+	Bind   string
+	Domain string   // domain that may precede a name, as in CORP\name; "": none
+	Bases  []string // where users are searched; an empty base is the whole directory
+	Filter string   // filter for users, with {name}; "": "(uid={name})"
+	Scope  Scope    // depth of the search; "": Subtree
 
-	NameAttribute string            // whose value is their name; "": "uid"
-	Lowercase     bool              // the name is taken in lower case, as paths of repositories want it
-	IDAttribute   string            // whose value is never given to another; "": entryUUID, objectGUID, else the DN
-	Attributes    map[string]string // attributes that become claims, and what these are called
+	NameAttribute string // attribute with the user's name; "": "uid"
+	Lowercase     bool   // convert names to lower case, as repository paths require
+	// IDAttribute has an id that is never reused; "": entryUUID, objectGUID, or the DN.
+	IDAttribute string
+	Attributes  map[string]string // LDAP attribute → name of the claim
 }
 
-// Groups says which groups people are in. The zero value: none.
+// Groups describes how groups are found. With the zero value, users have no groups.
 type Groups struct {
-	MemberOf bool     // those that the entry names by memberOf; Bases, if there are any, are where they must be
-	Bases    []string // or where they are searched; one that is empty is the whole directory
-	// which of them, with {dn}, {name} or {attribute:NAME} of the member; "": "(member={dn})"
+	MemberOf bool     // read memberOf of the entry; groups outside of Bases are ignored
+	Bases    []string // where groups are searched; an empty base is the whole directory
+	// Filter finds groups, with {dn}, {name} or {attribute:NAME} of the member; "":
+	// "(member={dn})".
 	Filter string
 
-	NameAttribute string // whose value is a group's name; "": "cn"; "dn": the whole DN
-	Nested        Nested // groups in groups; "": they do not count
+	NameAttribute string // attribute with a group's name; "": "cn"; "dn": the whole DN
+	Nested        Nested // how groups in groups are found; "": None
 }
 
 // Scope is how deep a search goes.
 type Scope string
 
-// The scopes.
+// The values of Scope. "" means Subtree.
 const (
-	Subtree Scope = "subtree" // the base and all below it
-	One     Scope = "one"     // what is directly below the base
+	Subtree Scope = "subtree" // the base and everything below it
+	One     Scope = "one"     // the entries directly below the base
 )
 
 // Nested is how groups in groups are found.
 type Nested string
 
-// The ways to find groups in groups.
+// The values of Nested. "" means None.
 const (
-	None  Nested = "none"
-	Chain Nested = "chain" // the directory follows them: Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN
-	Walk  Nested = "walk"  // by one search for each level
+	None Nested = "none"
+	// Chain uses Active Directory's rule LDAP_MATCHING_RULE_IN_CHAIN.
+	Chain Nested = "chain"
+	Walk  Nested = "walk" // one search for each level
 )
 
-// Directory is a directory, on one server or on several that say the same. Its methods may be called
-// from any goroutine.
+// Directory is an LDAP directory on one or more servers with the same content. Its methods may
+// be called from any goroutine.
 type Directory struct {
 	source     string // "ldap:corp"
 	o          Options
 	servers    []*server
 	pool       *pool
 	calls      callGroup
-	dummyCalls callGroup // of names that this directory is not asked for
-	// pretences are of names that nobody has, where there is a budget
+	dummyCalls callGroup // for passwords that an earlier source refused, see DummyLookup
+	// unknownCalls are the calls of SpendUnknown.
 	unknownCalls callGroup
 	cache        *resultCache
-	binds        identity.Durations // how much longer than a search the last binds took; where nothing is searched before, how long
-	log          *slog.Logger
-	now          func() time.Time
-	byDN         atomic.Int32 // of the attributes of that name, the one that found entries
+	// binds are the durations of recent binds, minus the search before. Without a search before
+	// the bind, they are whole durations.
+	binds identity.Durations
+	log   *slog.Logger
+	now   func() time.Time
+	// An empty DN or password is an anonymous bind and would succeed.
+	byDN atomic.Int32
 }
 
-// New checks the settings, and reads the files that they name; the error is Problems, with all
-// that is wrong. It connects to nothing and starts nothing: idle connections are closed by Run.
+// New checks the settings and reads the files that they name. Its error is of type Problems and
+// lists everything that is wrong. New does not connect and starts no goroutine; call Run to
+// close idle connections.
 func New(o Options) (*Directory, error) {
 	settings, problems := o.check()
 	if len(problems) > 0 {
@@ -145,7 +158,7 @@ func New(o Options) (*Directory, error) {
 	return d, nil
 }
 
-// Run closes connections that nobody has used for a while, until ctx ends, and then all.
+// Run closes connections that were idle for too long. When ctx ends, it closes all of them.
 func (d *Directory) Run(ctx context.Context) {
 	defer d.Close()
 	tick := time.NewTicker(idleTime / 2)
@@ -160,23 +173,24 @@ func (d *Directory) Run(ctx context.Context) {
 	}
 }
 
-// Close closes the connections that are idle. Requests may go on, but none is kept from then on.
+// Close closes the idle connections. Requests still work after it, but keep no connection open.
 func (d *Directory) Close() { d.pool.close() }
 
-// Authenticate finds the name in the directory and tries the password. It is ErrUnknown if there is no such
-// name, ErrRejected if the directory refuses the password, for whatever reason it has, or if more than
-// one entry has the name; ErrRateLimited where the budget of the entry is spent; else an outage.
+// Authenticate searches for the name and checks the password by a bind. Errors: ErrUnknown,
+// there is no such name. ErrRejected, the directory refused the password for any reason, or
+// several entries have the name. ErrRateLimited, the budget of the entry is spent. Any other
+// error is an outage.
 //
-// Without a service account, a template (User.DN, User.Bind) cannot tell a name that does not exist from a
-// wrong password: both are ErrRejected.
+// Without a service account (User.DN, User.Bind), an unknown name is the same as a wrong
+// password: both are ErrRejected.
 func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	switch {
 	case c.Kind != identity.Password || !identity.ValidName(name):
 		return identity.Verified{}, identity.ErrUnknown
 	case secret == "" || strings.IndexByte(secret, 0) >= 0:
-		// A bind with an empty password succeeds, as nobody (RFC 4513, section 5.1.2), and there are
-		// servers to which a password ends at its first NUL.
+		// A bind with an empty password succeeds as anonymous (RFC 4513, section 5.1.2). Some
+		// servers end a password at its first NUL.
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if err := ctx.Err(); err != nil {
@@ -192,7 +206,9 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 		return verified, nil
 	}
 	return d.calls.do(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
-		if remembered { // no directory counts it twice, and nobody learns that it was tried before
+		// The directory does not count a repeated wrong password, and the time does not reveal
+		// the cache.
+		if remembered {
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
 			}
@@ -211,12 +227,12 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 	})
 }
 
-// DummyLookup spends what Authenticate spends on a wrong password, and shows the directory the name alone: for a password
-// that an earlier source refused. Its error is an outage.
+// DummyLookup does the same work as Authenticate with a wrong password, but sends the directory
+// only the name. It is for passwords that an earlier source refused. Its error is an outage.
 func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
-		return nil // Authenticate asks nobody, either
+		return nil // as Authenticate does
 	}
 	_, err := d.dummyCalls.do(onBehalf(ctx, c), d.cache.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
 		return identity.Verified{}, d.dummy(ctx, name)
@@ -224,17 +240,18 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) err
 	return err
 }
 
-// Find looks somebody up without a password, by the service account, as he is in the directory now: groups
-// too. Who is disabled or expired there, as far as an entry shows it, is ErrRejected, and so is a name that is ambiguous.
+// Find looks a user up without a password and reads their current groups. A user who is
+// disabled or expired, as far as the entry shows it, is ErrRejected. So is an ambiguous name.
 func (d *Directory) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	who, _, err := d.FindGeneration(ctx, name, id)
 	return who, err
 }
 
-// FindGeneration is Find, and says when the password was changed, as far as the directory shows it.
+// FindGeneration is Find and also returns the generation of the password, see generation.
 func (d *Directory) FindGeneration(ctx context.Context, name, id string) (who *policy.Principal, of string, err error) {
 	name = d.withoutDomain(name)
-	if !identity.ValidName(name) || d.o.User.Bind != "" { // nobody is there to look him up as
+	// With User.Bind no account can search.
+	if !identity.ValidName(name) || d.o.User.Bind != "" {
 		return nil, "", identity.ErrUnknown
 	}
 	ctx, cancel := context.WithTimeout(withoutPassword(ctx), d.o.Timeout)

@@ -11,34 +11,37 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Lockout is after how many wrong passwords a directory locks an account, as one of its policies
-// says.
+// Lockout is the lockout rule of a password policy in the directory.
 type Lockout struct {
-	Policy string        // its DN
-	After  int           // 0: it locks nobody
-	Within time.Duration // how long a wrong password counts; Forever: until the right one; 0: that is not known
+	Policy string        // DN of the policy
+	After  int           // wrong passwords until an account is locked; 0: never
+	Within time.Duration // how long a wrong password counts; Forever; 0: unknown
 }
 
-// Forever is how long wrong passwords count that only the right one ends.
+// Forever means that a wrong password counts until the right one is used.
 const Forever = time.Duration(math.MaxInt64)
 
-// lockoutPolicies are the entries in which directories keep that. What is not shown is not known:
-// it may not be set, or the service account may not see it.
+// lockoutPolicies are the object classes and attributes of lockout policies. An attribute may
+// be absent because it is not set or because the service account may not see it.
 var lockoutPolicies = []struct {
 	class, after, enabled, within string
 	unit                          time.Duration // of within
 	forever                       bool          // where within is not set
 }{
-	{"pwdPolicy", "pwdMaxFailure", "pwdLockout", "pwdFailureCountInterval", time.Second, true},                   // OpenLDAP
-	{"domainDNS", "lockoutThreshold", "", "lockOutObservationWindow", -100 * time.Nanosecond, false},             // Active Directory
-	{"msDS-PasswordSettings", "msDS-LockoutThreshold", "", "msDS-LockoutObservationWindow", -100, false},         // and its fine-grained policies
-	{"krbPwdPolicy", "krbPwdMaxFailure", "", "krbPwdFailureCountInterval", time.Second, true},                    // FreeIPA
-	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false}, // 389
+	// OpenLDAP
+	{"pwdPolicy", "pwdMaxFailure", "pwdLockout", "pwdFailureCountInterval", time.Second, true},
+	// Active Directory
+	{"domainDNS", "lockoutThreshold", "", "lockOutObservationWindow", -100 * time.Nanosecond, false},
+	// AD fine-grained policies
+	{"msDS-PasswordSettings", "msDS-LockoutThreshold", "", "msDS-LockoutObservationWindow", -100, false},
+	// FreeIPA
+	{"krbPwdPolicy", "krbPwdMaxFailure", "", "krbPwdFailureCountInterval", time.Second, true},
+	// 389
+	{"passwordPolicy", "passwordMaxFailure", "passwordLockout", "passwordResetFailureCount", time.Second, false},
 }
 
-// Lockouts returns what the policies of the directory say of locked accounts, as far as the
-// service account sees them. Which of them is whose is not looked at. None means that nothing is
-// known.
+// Lockouts returns the lockout policies that the service account can see. It does not find out
+// which policy applies to which user. An empty list means that nothing is known.
 func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	var classes strings.Builder
 	attributes := []string{"objectClass"}
@@ -79,8 +82,7 @@ func (d *Directory) Lockouts(ctx context.Context) (list []Lockout, err error) {
 	return list, err
 }
 
-// lockout reads a policy; false if it does not say after how many wrong passwords an account is
-// locked.
+// lockout reads a policy. It returns false if the policy has no threshold.
 func lockout(e *ldap.Entry) (Lockout, bool) {
 	classes := e.GetEqualFoldAttributeValues("objectClass")
 	for _, p := range lockoutPolicies {

@@ -31,13 +31,13 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		{"{name}@corp.example.com", "ann", `dn:cn=ann, dc=CORP`, "Ann", ""},
 		{"{name}@corp.example.com", "ann@other", `u:CORP\ann`, "rejected", ""},
 		// Mallory's userPrincipalName is ann@corp.example.com, and ann is the login of another.
-		{"{name}@corp.example.com", "ann", `u:CORP\mallory`, "rejected", "who bound is not the entry"},
-		{"{name}@corp.example.com", "ann", "dn:CN=Mallory,DC=corp", "rejected", "who bound is not the entry"},
-		{"{name}@corp.example.com", "ann", "u:ann", "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "ann", `u:CORP\mallory`, "rejected", "the user who was bound is not the entry"},
+		{"{name}@corp.example.com", "ann", "dn:CN=Mallory,DC=corp", "rejected", "the user who was bound is not the entry"},
+		{"{name}@corp.example.com", "ann", "u:ann", "rejected", "the user who was bound is not the entry"},
 		// In another domain of the forest, somebody else is called ann.
-		{"{name}@corp.example.com", "ann", `u:EU\ann`, "rejected", "who bound is not the entry"},
-		{`CORP\{name}`, "ann", `u:EU\ann`, "rejected", "who bound is not the entry"},
-		{`CORP\{name}`, "ann", `u:\ann`, "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "ann", `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
+		{`CORP\{name}`, "ann", `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
+		{`CORP\{name}`, "ann", `u:\ann`, "rejected", "the user who was bound is not the entry"},
 		{`CORP\{name}`, "ann", `u:corp\ANN`, "Ann", ""},
 		{`CORP\{name}`, "ann", "", "outage", ""}, // it does not say
 		{`CORP\{name}`, "eve", `u:CORP\eve`, "rejected", ""},
@@ -76,14 +76,14 @@ func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 		because           string
 	}{
 		{`CORP\{name}`, "", "", `u:CORP\ann`, "ann", ""},
-		{`CORP\{name}`, "", "", `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{`CORP\{name}`, "", "", `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
 		{`corp.example.com\{name}`, "", "", `u:CORP\ann`, "rejected", "set user.domain"},
 		{`corp.example.com\{name}`, "CORP", "", `u:CORP\ann`, "ann", ""},
 		{"{name}@corp.example.com", "", "", `u:CORP\ann`, "rejected", "set user.domain"},
 		{"{name}@corp.example.com", "", "", `u:EU\ann`, "rejected", "set user.domain"},
 		{"{name}@corp.example.com", "", `CORP\ann`, `u:CORP\Ann`, "ann", ""},
-		{"{name}@corp.example.com", "", `CORP\ann`, `u:EU\ann`, "rejected", "who bound is not the entry"},
-		{"{name}@corp.example.com", "EU", `CORP\ann`, `u:EU\ann`, "rejected", "who bound is not the entry"},
+		{"{name}@corp.example.com", "", `CORP\ann`, `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
+		{"{name}@corp.example.com", "EU", `CORP\ann`, `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
 		{"{name}@corp.example.com", "", "", "dn:CN=Ann,DC=corp", "ann", ""},
 	} {
 		f := newFake(t)
@@ -121,13 +121,13 @@ func TestADomainBeforeANameIsDropped(t *testing.T) {
 
 func TestMistakesInLogins(t *testing.T) {
 	for want, change := range map[string]func(*ldap.Options){
-		"{name} is wanted in it": func(o *ldap.Options) { o.User.Bind = "CORP" },
-		"there is a service account": func(o *ldap.Options) {
+		"must contain {name} exactly once": func(o *ldap.Options) { o.User.Bind = "CORP" },
+		"cannot be combined with bind_dn": func(o *ldap.Options) {
 			o.User.Bind, o.BindDN, o.BindPasswordFile = `CORP\{name}`, "cn=x", write(t, "p", "x")
 		},
-		"not both":                   func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},dc=x", Bind: `CORP\{name}`} },
-		"the domain alone is wanted": func(o *ldap.Options) { o.User.Domain = `CORP\` },
-		"people bind in the domain CORP, and would be taken for those of EU": func(o *ldap.Options) { o.User.Bind, o.User.Domain = `CORP\{name}`, "EU" },
+		"not both":              func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},dc=x", Bind: `CORP\{name}`} },
+		"must be a domain only": func(o *ldap.Options) { o.User.Domain = `CORP\` },
+		"user.bind is for the domain CORP, which is not EU": func(o *ldap.Options) { o.User.Bind, o.User.Domain = `CORP\{name}`, "EU" },
 	} {
 		options := newFake(t).options()
 		change(&options)
@@ -146,7 +146,7 @@ func TestAGraceLoginIsRefusedAndTold(t *testing.T) {
 		f.person()
 		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 		disabled, ok := errors.AsType[*identity.DisabledError](err)
-		if want := fmt.Sprintf("a grace login was used: %d are left", left); !ok || !strings.Contains(disabled.Why, want) {
+		if want := fmt.Sprintf("this used a grace login: %d are left", left); !ok || !strings.Contains(disabled.Why, want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

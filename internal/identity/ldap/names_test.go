@@ -169,7 +169,7 @@ func TestAnEntryThatCannotBeToldFromOthersIsRefused(t *testing.T) {
 		{"janus", "two faces", "rejected", "2 values of uid"},
 		{"dora", "backpack", "dora", ""},
 		{"theodora", "backpack", "dora", ""}, // found by another name, and called by the one in her DN
-		{"spacy", "outer space", "rejected", `its uid \" spacy \" is no name`},
+		{"spacy", "outer space", "rejected", `its uid \" spacy \" is not a valid name`},
 		{"nopass", "anything", "rejected", ""},
 		{"nobody", "anything", "unknown", ""},
 	} {

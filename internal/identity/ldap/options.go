@@ -18,17 +18,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// Problem is one mistake in Options.
+// Problem is one error in Options.
 type Problem struct {
-	Field string // as the config calls it: "servers", "user.filter"
-	Item  int    // of a list, from 0; -1: the field as a whole
+	Field string // config key: "servers", "user.filter"
+	Item  int    // index in a list; -1: the whole field
 	Text  string
 }
 
-// Problems is the error of New: all mistakes at once.
+// Problems is the error of New. It lists all errors.
 type Problems []Problem
 
-// Error returns one line for each.
+// Error returns one line for each problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -37,7 +37,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// settings are Options with their defaults, and what was made of them.
+// settings are Options with defaults and the values that were parsed from them.
 type settings struct {
 	Options
 	servers  []*server
@@ -48,12 +48,12 @@ func (s *settings) problem(field, format string, args ...any) {
 	s.problems = append(s.problems, Problem{field, -1, fmt.Sprintf(format, args...)})
 }
 
-// check fills in the defaults and finds all that is wrong.
+// check sets the defaults and returns everything that is wrong.
 func (o Options) check() (*settings, Problems) {
 	s := &settings{Options: o}
 	s.fill()
 	if s.Name == "" {
-		s.problem("name", "it is missing")
+		s.problem("name", "missing")
 	}
 	s.checkServers()
 	s.checkAccount()
@@ -62,7 +62,7 @@ func (o Options) check() (*settings, Problems) {
 	return s, s.problems
 }
 
-// fill sets what is not said.
+// fill sets the defaults.
 func (s *settings) fill() {
 	or := func(into *string, standard string) {
 		if *into == "" {
@@ -100,7 +100,7 @@ func (s *settings) checkServers() {
 		s.problem("ca", "%v", err)
 	}
 	if len(s.Servers) == 0 {
-		s.problem("servers", "there is none")
+		s.problem("servers", "no server is configured")
 	}
 	encrypted := false
 	for i, text := range s.Servers {
@@ -122,11 +122,11 @@ func (s *settings) checkServers() {
 		s.servers = append(s.servers, at)
 	}
 	switch {
-	case len(s.servers) < len(s.Servers) || len(s.Servers) == 0: // told
+	case len(s.servers) < len(s.Servers) || len(s.Servers) == 0: // reported above
 	case s.StartTLS && !startsTLS(s.servers):
-		s.problem("start_tls", "no server is ldap://: ldaps:// is encrypted without it")
+		s.problem("start_tls", "no server is ldap://: ldaps:// does not need start_tls")
 	case s.CA != "" && !encrypted:
-		s.problem("ca", "no server is spoken to by TLS: it would not be used")
+		s.problem("ca", "no server uses TLS, so ca has no effect")
 	}
 }
 
@@ -139,21 +139,21 @@ func startsTLS(servers []*server) bool {
 	return false
 }
 
-// parseServer reads the URL of a server, or says what is wrong with it. It does not repeat it, in case
-// somebody has put a password into it.
+// parseServer parses the URL of a server. If the URL is wrong, it returns the reason. The
+// reason does not contain the URL, because that may contain a password.
 func parseServer(text string) (*server, string) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" && u.Scheme == "" || u.Opaque != "":
-		return nil, "this is no URL like ldaps://ldap.example.com"
+		return nil, "not a URL such as ldaps://ldap.example.com"
 	case u.Scheme != "ldap" && u.Scheme != "ldaps":
 		return nil, fmt.Sprintf("the scheme is %q; ldaps or ldap is wanted", u.Scheme)
 	case u.User != nil:
-		return nil, "the URL has a name or password in it; bind_dn and bind_password_file are for these"
+		return nil, "the URL contains a name or password; use bind_dn and bind_password_file instead"
 	case u.Hostname() == "":
-		return nil, "the URL names no host"
+		return nil, "the URL has no host"
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, "the URL has more than a host and a port; where to search is said by user.base"
+		return nil, "the URL may only have a host and a port; set the search base in user.base"
 	}
 	s := &server{url: u.Scheme + "://" + u.Host, host: u.Hostname(), tls: u.Scheme == "ldaps"}
 	port := u.Port()
@@ -169,13 +169,14 @@ func parseServer(text string) (*server, string) {
 	return s, ""
 }
 
-// loopback says whether a host is this machine, without asking anybody.
+// loopback reports whether a host is this machine, without a DNS query.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// readRoots reads the certificates of a PEM file; nil, those of the system, without one.
+// readRoots reads the certificates of a PEM file. Without a file it returns nil, which stands
+// for the certificates of the system.
 func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -186,7 +187,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
 	}
 	return roots, nil
 }
@@ -194,7 +195,7 @@ func readRoots(file string) (*x509.CertPool, error) {
 func (s *settings) checkAccount() {
 	switch {
 	case s.BindDN == "" && s.BindPasswordFile != "":
-		s.problem("bind_password_file", "there is no bind_dn that the password is of")
+		s.problem("bind_password_file", "bind_dn is missing")
 	case s.BindDN != "" && s.BindPasswordFile == "":
 		s.problem("bind_dn", "bind_password_file is missing")
 	case s.BindDN != "":
@@ -204,11 +205,11 @@ func (s *settings) checkAccount() {
 	}
 }
 
-// maxPassword bounds the file of the service account's password, in bytes.
+// maxPassword bounds the size of the password file, in bytes.
 const maxPassword = 4 << 10
 
-// readPassword reads the password of the service account. An empty one is refused: the directory would
-// take it as "nobody" and say yes.
+// readPassword reads the password of the service account. An empty password is an error,
+// because the directory would accept it as an anonymous bind.
 func readPassword(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -219,9 +220,9 @@ func readPassword(file string) (string, error) {
 	case password == "":
 		return "", fmt.Errorf("%s is empty", file)
 	case len(password) > maxPassword:
-		return "", fmt.Errorf("%s has more than %d bytes", file, maxPassword)
+		return "", fmt.Errorf("%s is longer than %d bytes", file, maxPassword)
 	case strings.ContainsAny(password, "\x00\n"):
-		return "", fmt.Errorf("%s has more than one line, or a NUL, in it", file)
+		return "", fmt.Errorf("%s contains more than one line or a NUL", file)
 	}
 	return password, nil
 }
@@ -230,30 +231,30 @@ func (s *settings) checkUser() {
 	u := &s.User
 	switch {
 	case u.DN != "" && (len(u.Bases) > 0 || u.Filter != ""):
-		s.problem("user.dn", "people are named by dn, or searched by base and filter, not both")
+		s.problem("user.dn", "use either dn, or base and filter, not both")
 	case u.DN != "" && u.Bind != "":
-		s.problem("user.bind", "people bind as dn says, or as bind does, not both")
+		s.problem("user.bind", "use either dn or bind, not both")
 	case u.DN != "":
 		s.template("user.dn", u.DN)
 	case len(u.Bases) == 0:
-		s.problem("user", "base is missing, or dn")
+		s.problem("user", "set base or dn")
 	default:
 		s.bases("user.base", u.Bases)
 		s.filter("user.filter", u.Filter, "{name}", namePlaceholder)
 	}
 	switch {
 	case u.Bind != "" && strings.Count(u.Bind, "{name}") != 1:
-		s.problem("user.bind", "{name} is wanted in it, once")
+		s.problem("user.bind", "must contain {name} exactly once")
 	case u.Bind != "" && s.BindDN != "":
-		s.problem("user.bind", "there is a service account (bind_dn), which looks people up before they bind")
+		s.problem("user.bind", "cannot be combined with bind_dn: the service account searches for users before they bind")
 	}
 	if strings.ContainsAny(u.Domain, `\@{}`) {
-		s.problem("user.domain", "the domain alone is wanted, as in CORP")
+		s.problem("user.domain", "must be a domain only, such as CORP")
 	} else if binds := u.bindDomain(); u.Domain != "" && binds != "" && !strings.EqualFold(u.Domain, binds) {
-		s.problem("user.domain", "people bind in the domain %s, and would be taken for those of %s", binds, u.Domain)
+		s.problem("user.domain", "user.bind is for the domain %s, which is not %s", binds, u.Domain)
 	}
 	if u.Scope != Subtree && u.Scope != One {
-		s.problem("user.scope", "%q is neither %s nor %s", u.Scope, Subtree, One)
+		s.problem("user.scope", "%q is not %s or %s", u.Scope, Subtree, One)
 	}
 	s.attribute("user.name_attribute", u.NameAttribute)
 	if u.IDAttribute != "" {
@@ -262,12 +263,13 @@ func (s *settings) checkUser() {
 	for name := range u.Attributes {
 		s.attribute("user.attributes", name)
 		if secretAttributes[strings.ToLower(name)] {
-			s.problem("user.attributes", "%s is a secret, and a claim is none", name)
+			s.problem("user.attributes", "%s is secret and cannot be a claim", name)
 		}
 	}
 }
 
-// secretAttributes hold passwords or what stands for them. A claim goes into the journal.
+// secretAttributes contain passwords or password hashes. They cannot be claims, because claims
+// are written to the journal.
 var secretAttributes = map[string]bool{
 	"userpassword": true, "unicodepwd": true, "dbcspwd": true, "ntpwdhistory": true, "lmpwdhistory": true,
 	"supplementalcredentials": true, "sambantpassword": true, "sambalmpassword": true, "ipanthash": true,
@@ -280,7 +282,7 @@ func (s *settings) checkGroups() {
 	switch g.Nested {
 	case None, Chain, Walk:
 	default:
-		s.problem("groups.nested", "%q is none of %s, %s, %s", g.Nested, None, Chain, Walk)
+		s.problem("groups.nested", "%q is not one of %s, %s, %s", g.Nested, None, Chain, Walk)
 	}
 	s.bases("groups.base", g.Bases)
 	if g.NameAttribute != "dn" {
@@ -288,25 +290,25 @@ func (s *settings) checkGroups() {
 	}
 	switch {
 	case g.MemberOf && g.Filter != "":
-		s.problem("groups.filter", "groups are named by member_of, or searched by base and filter, not both")
+		s.problem("groups.filter", "use either member_of, or base and filter, not both")
 	case g.MemberOf && g.Nested == Chain:
-		s.problem("groups.nested", "chain is a search: base is wanted in place of member_of")
+		s.problem("groups.nested", "chain is a search: use base instead of member_of")
 	case g.MemberOf:
 	case len(g.Bases) == 0 && (g.Filter != "" || g.Nested != None):
-		s.problem("groups", "base is missing, or member_of: true")
+		s.problem("groups", "set base or member_of: true")
 	case len(g.Bases) > 0:
 		s.filter("groups.filter", g.Filter, "{dn}, {name} or {attribute:NAME}", memberPlaceholder)
 		for _, name := range g.attributes() {
 			s.attribute("groups.filter", name)
 			if secretAttributes[strings.ToLower(name)] {
-				s.problem("groups.filter", "%s is a secret, and a search is none", name)
+				s.problem("groups.filter", "%s is secret and cannot be used in a search", name)
 			}
 		}
 		if g.Nested == Chain && strings.Contains(g.Filter, "{") && inChain(g.Filter) == g.Filter {
-			s.problem("groups.filter", "chain wants a part like (member={dn}) in it")
+			s.problem("groups.filter", "chain requires a part such as (member={dn})")
 		}
 		if g.Nested == Walk && memberPlaceholder.MatchString(g.Filter) && !strings.Contains(g.Filter, "{dn}") {
-			s.problem("groups.filter", "{dn} is missing: a group in a group has no other name")
+			s.problem("groups.filter", "{dn} is missing: walk finds groups in groups by their DN")
 		}
 	}
 }

@@ -13,22 +13,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// idleTime is how long a connection is kept that nobody uses. Firewalls forget one after some minutes.
+// idleTime is how long an unused connection stays open. Firewalls drop idle connections after
+// some minutes.
 const idleTime = time.Minute
 
-// pool holds the connections of a Directory: at most so many, in use and idle together.
+// pool holds the connections of a Directory and bounds the number of used and idle ones.
 type pool struct {
 	size  int
-	slots *fairqueue.Limiter // one slot for each that is in use
+	slots *fairqueue.Limiter // one slot for each connection in use
 	now   func() time.Time
 
 	mu     sync.Mutex
-	idle   []*conn // the one that was used last is at the end
+	idle   []*conn // the most recently used is last
 	closed bool
 }
 
-// poolPlaces is how many requests may wait for a connection. The server's own connections are more, and a
-// flood of names must not fill them all with requests that wait for as long as they may.
+// poolPlaces is how many requests may wait for a connection. The service accepts more
+// connections than that, and a flood of names must not fill all of them with waiting requests.
 const poolPlaces = 512
 
 func newPool(size int, wait time.Duration, now func() time.Time) *pool {
@@ -38,14 +39,14 @@ func newPool(size int, wait time.Duration, now func() time.Time) *pool {
 	}
 }
 
-// errFull means that all connections were in use for too long.
+// errFull means that no connection became free in time.
 var errFull = errors.New("all connections to the directory are in use")
 
-// oneSlot is what each request needs.
+// oneSlot is the need of one request.
 var oneSlot = fairqueue.Need{Slots: 1}
 
-// enter waits for the right to one connection; leave gives it back. Sources take turns, those of known
-// places first: a flood of names that nobody has waits for itself.
+// enter waits for a connection slot, and leave releases it. Sources take turns, known places
+// first, so a flood of unknown names delays only itself.
 func (p *pool) enter(ctx context.Context) error {
 	who, _ := ctx.Value(requesterKey{}).(fairqueue.Requester)
 	err := p.slots.Enter(ctx, who, oneSlot)
@@ -57,21 +58,22 @@ func (p *pool) enter(ctx context.Context) error {
 
 func (p *pool) leave(took time.Duration) { p.slots.Leave(oneSlot, took) }
 
-// requesterKey is that of the context's value that says on whose behalf the directory is asked.
+// requesterKey is the context key of the fairqueue.Requester.
 type requesterKey struct{}
 
-// onBehalf returns a context for requests of whoever shows c.
+// onBehalf returns a context for requests that check the credentials c.
 func onBehalf(ctx context.Context, c identity.Credentials) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }
 
-// withoutPassword returns a context for requests of somebody who has shown no password to be guessed: an administrator, or
-// whoever has a token.
+// withoutPassword returns a context for requests that check no password: those of
+// administrators and of token holders.
 func withoutPassword(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{KnownPlace: true})
 }
 
-// take returns an idle connection, if there is one that may be good. If not, there is room for a new one.
+// take returns an idle connection, or nil if there is none. Then it makes sure that the pool
+// has capacity for a new one.
 func (p *pool) take(s *server, k kind) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +84,8 @@ func (p *pool) take(s *server, k kind) *conn {
 			return c
 		}
 	}
-	// Each slot that is taken stands for a connection, or, like ours, is about to.
+	// Each slot in use stands for a connection that is open or about to be opened, including
+	// ours.
 	for len(p.idle) > 0 && len(p.idle)+p.slots.Taken() > p.size {
 		p.idle[0].close()
 		p.idle = slices.Delete(p.idle, 0, 1)
@@ -90,7 +93,7 @@ func (p *pool) take(s *server, k kind) *conn {
 	return nil
 }
 
-// put keeps a connection for later.
+// put returns a connection to the pool.
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,37 +13,38 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// The breaker of a server: after so many failures in a row it is not asked for a while, so that nobody
-// waits for it; then one request tries, and the others still do without.
+// Circuit breaker: after maxFailures consecutive failures a server is skipped during the
+// cooldown, so no request waits for it. Then one request tries it while the others still skip
+// it.
 const (
 	maxFailures = 3
 	cooldown    = 10 * time.Second
 )
 
-// server is one of a directory's, and what is known of its health.
+// server is one server of a directory and its health.
 type server struct {
 	url, host, address string
 	tls, startTLS      bool
-	catalog            bool // a global catalog of Active Directory
+	catalog            bool // global catalog of Active Directory
 	config             *tls.Config
-	account            string // bound as by readers; "": they are nobody
+	account            string // bind DN of readers; "": anonymous
 	passwordFile       string
 	timeout            time.Duration
 	log                *slog.Logger
 	now                func() time.Time
 
 	mu       sync.Mutex
-	failures int        // in a row
-	cooling  clock.Span // it is not asked before then, if failures are too many
-	trying   bool       // one request tries whether it is back
+	failures int        // consecutive
+	cooling  clock.Span // skipped while it holds, if there are maxFailures
+	trying   bool       // one request tries whether the server is back
 	last     error
 }
 
-// errCooldown means that a server is not asked for now.
-var errCooldown = errors.New("not asked again yet")
+// errCooldown means that a server is skipped during the cooldown.
+var errCooldown = errors.New("skipped for now")
 
-// allow says whether the server may be asked: nil, or why not. Who was allowed tells how it went, by
-// answered, failed or abandoned.
+// allow returns nil if the server may be asked, otherwise the reason. After nil the caller must
+// call answered, failed or abandoned.
 func (s *server) allow() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +52,7 @@ func (s *server) allow() error {
 		return nil
 	}
 	if s.trying || s.cooling.Holds(s.now()) {
-		return fmt.Errorf("%w, after %d failures: %w", errCooldown, s.failures, s.last)
+		return fmt.Errorf("%w after %d failures: %w", errCooldown, s.failures, s.last)
 	}
 	s.trying = true
 	return nil
@@ -61,7 +62,7 @@ func (s *server) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failures >= maxFailures {
-		s.log.Info("a directory's server answers again", "server", s.url)
+		s.log.Info("LDAP server answers again", "server", s.url)
 	}
 	s.failures, s.trying, s.last = 0, false, nil
 }
@@ -73,20 +74,20 @@ func (s *server) failed(err error) {
 	s.trying, s.last = false, err
 	s.cooling = clock.For(s.now(), cooldown)
 	if s.failures == maxFailures {
-		s.log.Warn("a directory's server does not answer", "server", s.url, "error", err)
+		s.log.Warn("LDAP server does not answer", "server", s.url, "error", err)
 	}
 }
 
-// abandoned takes back what allow allowed, when nobody waits for the answer any more.
+// abandoned ends a request that says nothing about the server.
 func (s *server) abandoned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trying = false
 }
 
-// dial connects, encrypted if it is to be, and as the service account if it is to look people up.
-// It never goes on unencrypted where encryption failed. Whatever a server answers here is about us and
-// not about who asks: each error is a dialError.
+// dial connects, encrypts the connection if configured, and binds readers as the service
+// account. It never falls back to an unencrypted connection. All its errors are dialErrors:
+// what a server answers here is about our configuration, not about the user.
 func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	plain, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	if err != nil {
@@ -106,12 +107,12 @@ func (s *server) dial(ctx context.Context, k kind) (*conn, error) {
 	}
 	if err != nil {
 		c.close()
-		return nil, &dialError{"signing in as " + s.account, err}
+		return nil, &dialError{"binding as " + s.account, err}
 	}
 	return c, nil
 }
 
-// dialError means that there is no connection that could be asked: an outage.
+// dialError means that no connection could be made. It is an outage.
 type dialError struct {
 	doing string
 	err   error

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// authenticate asks the directory itself. The generation is "" where the entry is not seen as Find sees it.
+// authenticate asks the directory. The generation is "" if Find would not see the entry.
 func (d *Directory) authenticate(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, of string, err error) {
 	if d.bindsFirst() {
 		if who, err = d.bindFirst(ctx, name, secret, knownPlace); err != nil {
@@ -36,7 +36,8 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	if err := d.spend(ctx, u.entry.DN, secret, knownPlace, searched, func(bind func(*conn) error) error {
 		return d.ask(ctx, binder, bind)
 	}); err != nil {
-		if errors.Is(err, ratelimit.ErrLimited) { // nothing was sent, and a name that nobody has costs a bind
+		// No password was sent. An unknown name costs a bind at this point, so this does too.
+		if errors.Is(err, ratelimit.ErrLimited) {
 			if outage := d.dummyBind(ctx); outage != nil {
 				return nil, "", outage
 			}
@@ -45,12 +46,14 @@ func (d *Directory) authenticate(ctx context.Context, name, secret string, known
 	}
 	u.bound = true
 	who, err = d.admit(ctx, u)
-	return who, generation(u.entry), err // of before the bind: a password that was changed meanwhile is another
+	// The generation was read before the bind, so a later change of the password is noticed.
+	return who, generation(u.entry), err
 }
 
-// generationSeen is the generation of somebody's password as Find sees it, who reads as nobody and so may see less than
-// he does himself; "" where Find sees nothing. It is kept with a password that is remembered: else what is exchanged for that
-// would be bound to the password of then.
+// generationSeen returns the generation of a user's password as Find sees it, or "" if Find
+// sees nothing. Find searches anonymously and may see less than the user does. The result is
+// cached with the password. Otherwise a token issued for a cached password would be bound to a
+// newer generation.
 func (d *Directory) generationSeen(ctx context.Context, name string) (of string) {
 	if d.o.User.Bind != "" {
 		return ""
@@ -62,17 +65,17 @@ func (d *Directory) generationSeen(ctx context.Context, name string) (of string)
 		}
 		return err
 	}); err != nil {
-		return "" // then Find does not see it either, and nothing is exchanged
+		return "" // Find fails as well, and no token is issued
 	}
 	return of
 }
 
-// bindsFirst says whether there is nobody to look somebody up as, but himself.
+// bindsFirst reports whether no account can search for a user before the bind.
 func (d *Directory) bindsFirst() bool {
 	return d.o.User.Bind != "" || d.o.User.DN != "" && d.o.BindDN == ""
 }
 
-// withoutDomain returns a name without the domain that may stand before it: CORP\ann is ann.
+// withoutDomain removes user.domain from the front of a name: CORP\ann becomes ann.
 func (d *Directory) withoutDomain(name string) string {
 	if n := len(d.o.User.Domain); n > 0 && len(name) > n && name[n] == '\\' && strings.EqualFold(name[:n], d.o.User.Domain) {
 		return name[n+1:]
@@ -80,8 +83,9 @@ func (d *Directory) withoutDomain(name string) string {
 	return name
 }
 
-// bindName is what somebody binds as who is not looked up before. It is "" for a name that would be
-// another's in the template: OTHER\ann in CORP\{name}, or ann@other in {name}@corp.
+// bindName returns the name for a bind without a search before it. It returns "" for names that
+// would mean another user in the template: OTHER\ann in CORP\{name}, or ann@other in
+// {name}@corp.
 func (d *Directory) bindName(name string) string {
 	if d.o.User.Bind == "" {
 		return d.dnOf(name)
@@ -92,43 +96,44 @@ func (d *Directory) bindName(name string) string {
 	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
 }
 
-// checkBound is ErrRejected unless the directory says that who is bound is the entry that was found by his name. Else ann@corp could be
-// one person to a bind, by userPrincipalName, and another to the filter, by sAMAccountName.
+// checkBound returns ErrRejected unless the directory says that the bound user is the entry u.
+// Otherwise ann@corp could be one user in the bind, by userPrincipalName, and another in the
+// search, by sAMAccountName.
 func (d *Directory) checkBound(c *conn, u *user) error {
 	if d.o.User.Bind == "" {
-		return nil // the template is the DN of both
+		return nil // both use the same DN
 	}
 	answer, err := c.ldap.WhoAmI(nil)
 	if err != nil {
-		return fmt.Errorf("asking who is bound: %w", err)
+		return fmt.Errorf("reading the bound identity: %w", err)
 	}
 	if text, ok := strings.CutPrefix(answer.AuthzID, "dn:"); ok && canonicalDN(text) == canonicalDN(u.entry.DN) {
 		return nil
 	}
-	why := "who bound is not the entry that has the name"
+	why := "the user who was bound is not the entry with that name"
 	if login, ok := strings.CutPrefix(answer.AuthzID, "u:"); ok {
 		is, known := d.isLogin(u.entry, login)
 		if is {
 			return nil
 		}
 		if !known {
-			why = "the directory says who bound as DOMAIN\\login, and it is not known of which domain the entry is: set user.domain"
+			why = "the directory returns DOMAIN\\login, and the domain of the entry is unknown: set user.domain"
 		}
 	}
 	d.log.Warn("refused: "+why, "dn", u.entry.DN, "bound", fmt.Sprintf("%.200q", answer.AuthzID))
 	return identity.Rejected(why)
 }
 
-// What Active Directory answers who is bound with: the domain, a backslash and loginAttribute.
-// principalAttribute is both.
+// loginAttribute and principalAttribute identify the bound user in Active Directory. Its WhoAmI
+// answer is the domain, a backslash and loginAttribute; principalAttribute has all three.
 const (
 	loginAttribute     = "sAMAccountName"
 	principalAttribute = "msDS-PrincipalName"
 )
 
-// isLogin reports whether a login, as CORP\ann, is an entry's. The domain counts: in another one
-// of the forest somebody else may be called ann. It is not known where neither the entry nor the
-// settings tell the domain.
+// isLogin reports whether login, such as CORP\ann, is the entry. The domain matters: another
+// domain of the forest may have a different ann. known is false if neither the entry nor the
+// settings have a domain.
 func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	if own := e.GetEqualFoldAttributeValue(principalAttribute); own != "" {
 		return strings.EqualFold(login, own), true
@@ -141,8 +146,8 @@ func (d *Directory) isLogin(e *ldap.Entry, login string) (is, known bool) {
 	return strings.EqualFold(login, domain+`\`+name), true
 }
 
-// bindDomain is the domain of a template like CORP\{name}; "" if it has none, or has its long
-// name, which the directory does not call it by.
+// bindDomain returns the domain of a template such as CORP\{name}. It returns "" if there is
+// none, or a DNS name, which the directory does not use in WhoAmI answers.
 func (u *User) bindDomain() string {
 	domain, _, ok := strings.Cut(u.Bind, `\`)
 	if !ok || strings.Contains(domain, ".") {
@@ -151,8 +156,8 @@ func (u *User) bindDomain() string {
 	return domain
 }
 
-// refuse returns err, the answer of a search for somebody. If it is a refusal, it spends the bind that a
-// wrong password would have needed.
+// refuse returns err, the result of a search for a user. For a refusal it first does the work
+// of the bind that a wrong password would have cost.
 func (d *Directory) refuse(ctx context.Context, err error) error {
 	if !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 		return err
@@ -163,14 +168,15 @@ func (d *Directory) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// spend calls ask, which tries a password on a connection by bind, within the budget of the entry. The budget is claimed first:
-// that may take a while, in which others need the connections.
+// spend calls ask within the budget of the entry; ask checks a password with bind. The budget
+// is claimed before a connection is used, because claiming may take a while.
 //
-// A bind that is sent again, since there was no answer, may have been counted by the directory, and so counts for itself.
-// One that did not leave this process, as on a connection that had ended unnoticed, does not count.
+// A bind that is sent again because there was no answer counts again: the directory may have
+// counted the first one. A bind that never left this process, for example on a closed
+// connection, does not count.
 func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace bool, searched time.Duration, ask func(bind func(*conn) error) error) error {
 	within := d.o.Budget.Spend
-	if d.bindsFirst() { // nobody has looked whether there is such an entry
+	if d.bindsFirst() { // it is unknown whether the entry exists
 		within = d.o.Budget.SpendUnproven
 	}
 	began := time.Now()
@@ -201,9 +207,9 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 	})
 }
 
-// SpendUnknown counts a password for a name that nobody has as Authenticate counts one for a name that
-// this directory has: the same one again within a minute does not count, nor does it at the same moment. One that
-// was refused for the budget is not remembered: it would be answered otherwise the next time.
+// SpendUnknown counts a password for an unknown name as Authenticate counts one for a known
+// name: the same password does not count again within a minute, and concurrent ones count once.
+// A refusal by the budget is not cached, because the next attempt may be allowed.
 func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) error {
 	if d.o.Budget == nil {
 		return nil
@@ -222,10 +228,12 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 	return err
 }
 
-// bindFirst binds as whom the template names, and lets him read his own entry and groups.
+// bindFirst binds by the template and then reads the entry and groups as the user who was
+// bound.
 func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPlace bool) (who *policy.Principal, err error) {
 	read := func(c *conn, err error) error {
-		if errors.Is(err, identity.ErrRejected) { // as long as somebody who is disabled takes to read his own entry
+		// A disabled user's sign-in also reads the entry. This takes as long.
+		if errors.Is(err, identity.ErrRejected) {
 			if outage := c.searchNothing(); outage != nil {
 				return outage
 			}
@@ -235,7 +243,7 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 		}
 		u, err := d.find(c, name)
 		if errors.Is(err, identity.ErrUnknown) {
-			return fmt.Errorf("reading %s as itself: %w", d.bindName(name), errUnreadable)
+			return fmt.Errorf("reading the own entry of %s: %w", d.bindName(name), errUnreadable)
 		}
 		if err == nil {
 			err = d.checkBound(c, u)
@@ -253,10 +261,10 @@ func (d *Directory) bindFirst(ctx context.Context, name, secret string, knownPla
 	return who, err
 }
 
-// errUnreadable means that somebody may bind, and not read his own entry.
-var errUnreadable = errors.New("the directory does not show it: let people read their own entries, or set a service account")
+// errUnreadable means that a user can bind but cannot read their own entry.
+var errUnreadable = errors.New("the directory does not show it: allow users to read their own entries, or configure a service account")
 
-// admit makes the principal of somebody who is known to be u.
+// admit returns the principal of u, who is authenticated.
 func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, err error) {
 	if d.o.Groups.none() {
 		return d.principal(nil, u)
@@ -268,8 +276,8 @@ func (d *Directory) admit(ctx context.Context, u *user) (who *policy.Principal, 
 	return who, err
 }
 
-// checkNotTaken is ErrRejected if a name belongs to another source: with a local alice, the directory's alice must not
-// become her by typing ALICE, or her address.
+// checkNotTaken returns ErrRejected if name belongs to another source. If there is a local user
+// alice, the directory's alice must not become that user by typing ALICE or an email address.
 func (d *Directory) checkNotTaken(ctx context.Context, name string) error {
 	if d.o.Taken == nil {
 		return nil
@@ -277,7 +285,7 @@ func (d *Directory) checkNotTaken(ctx context.Context, name string) error {
 	taken, err := d.o.Taken(ctx, name)
 	switch {
 	case err != nil:
-		return fmt.Errorf("looking whose name %q is: %w", name, err)
+		return fmt.Errorf("checking the owner of the name %q: %w", name, err)
 	case taken:
 		d.log.Warn("refused: the name belongs to another source", "name", name)
 		return identity.Rejected("the name belongs to another source")

@@ -9,19 +9,21 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// statusAttributes are where directories keep that somebody is disabled, expired or locked, or has to change the password first.
+// statusAttributes show that an account is disabled, expired or locked, or that its password
+// must be changed first.
 var statusAttributes = []string{
 	"userAccountControl", "accountExpires", "pwdLastSet", // Active Directory, Samba
 	"nsAccountLock",                        // 389, FreeIPA
 	"krbPrincipalExpiration",               // FreeIPA, MIT Kerberos
 	"loginDisabled", "loginExpirationTime", // eDirectory
-	"pwdAccountLockedTime", "pwdReset", // OpenLDAP's password policies …
-	"pwdStartTime", "pwdEndTime", // … and those of their newer drafts
+	"pwdAccountLockedTime", "pwdReset", // OpenLDAP password policy
+	"pwdStartTime", "pwdEndTime", // newer drafts of it
 	"shadowExpire", // POSIX
 }
 
-// disabled says why an entry is not to be used; "" if nothing shows it. At a bind the directory refuses most of it, but not all:
-// POSIX leaves it to who asks, and a refresh shows no password that could be refused. What cannot be read is a refusal.
+// disabled returns why the account is not usable, or "". A bind refuses most such accounts, but
+// not all: POSIX attributes are for the client to check, and a refresh sends no password. A
+// value that cannot be parsed counts as disabled.
 func disabled(u *user, now time.Time) string {
 	for _, attribute := range statusAttributes {
 		for _, value := range u.entry.GetEqualFoldAttributeValues(attribute) {
@@ -36,7 +38,8 @@ func disabled(u *user, now time.Time) string {
 	return ""
 }
 
-// statusProblem says what one value of an attribute has against its entry; bound says that the directory has just accepted the password.
+// statusProblem returns what one value says against the account, or "". bound means that the
+// directory has just accepted the password.
 func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	switch attribute {
 	case "userAccountControl":
@@ -45,7 +48,7 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		return windowsTimePassed(value, now)
 	case "pwdLastSet":
 		if n, err := strconv.ParseInt(value, 10, 64); err != nil || n == 0 {
-			return "is 0: the password has to be changed first"
+			return "is 0: the password must be changed first"
 		}
 	case "nsAccountLock", "loginDisabled":
 		if strings.EqualFold(value, "true") {
@@ -53,32 +56,33 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 		}
 	case "pwdReset":
 		if strings.EqualFold(value, "true") {
-			return "is set: the password has to be changed first"
+			return "is set: the password must be changed first"
 		}
 	case "pwdAccountLockedTime":
-		// Of the year 0: until an administrator unlocks it. Other times are of a lock after wrong passwords, whose end is in a policy
-		// that we do not see, and may be none. It is gone with the next password that is right.
+		// The year 0 means locked until an administrator unlocks the account. Other times are
+		// locks after wrong passwords. Their end, if they have one, is in a policy that is not
+		// read here. A right password removes them.
 		if strings.HasPrefix(value, "0000") {
-			return "has no end"
+			return "is permanent"
 		}
 		if !bound {
-			return "is set: it is locked, or nobody has signed in since it was"
+			return "is set: the account is locked, or has had no sign-in since it was locked"
 		}
 	case "krbPrincipalExpiration", "loginExpirationTime", "pwdEndTime":
 		if ends, err := parseTime(value); err != nil {
-			return "is no time"
+			return "is not a time"
 		} else if !now.Before(ends) {
 			return "has passed"
 		}
 	case "pwdStartTime":
 		if begins, err := parseTime(value); err != nil {
-			return "is no time"
+			return "is not a time"
 		} else if now.Before(begins) {
-			return "has not come"
+			return "is in the future"
 		}
 	case "shadowExpire": // days since 1970; negative: never
 		if day, err := strconv.ParseInt(value, 10, 64); err != nil {
-			return "is no number of days"
+			return "is not a number of days"
 		} else if day >= 0 && now.Unix()/86400 >= day {
 			return "has passed"
 		}
@@ -86,7 +90,8 @@ func statusProblem(attribute, value string, bound bool, now time.Time) string {
 	return ""
 }
 
-// parseTime reads a GeneralizedTime (RFC 4517, section 3.3.13). Minutes and seconds may be left out; a fraction means nothing here.
+// parseTime parses a GeneralizedTime (RFC 4517, section 3.3.13). Minutes and seconds are
+// optional, and fractions are ignored.
 func parseTime(text string) (time.Time, error) {
 	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 	if digits < 0 {
@@ -108,15 +113,16 @@ func parseTime(text string) (time.Time, error) {
 		}
 		return time.Parse(layout+"-0700", text[:digits]+zone)
 	}
-	return time.Time{}, fmt.Errorf("%q is no GeneralizedTime", text)
+	return time.Time{}, fmt.Errorf("%q is not a GeneralizedTime", text)
 }
 
-// generationAttributes are where directories keep when a password was changed.
+// generationAttributes show when a password was changed.
 var generationAttributes = []string{"pwdChangedTime", "pwdLastSet", "krbLastPwdChange", "shadowLastChange", "passwordChangedTime"}
 
-// generation says of which generation the password of an entry is (identity.Generations).
+// generation returns the generation of the password of an entry (see identity.Generations).
 func generation(e *ldap.Entry) string {
-	text := "ldap" // a directory that says nothing today may do tomorrow: that is a change, too
+	// Never "": an attribute that appears later is then a new generation.
+	text := "ldap"
 	for _, attribute := range generationAttributes {
 		if value := e.GetEqualFoldAttributeValue(attribute); value != "" {
 			text += "\x00" + attribute + "=" + value

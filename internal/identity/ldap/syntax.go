@@ -8,27 +8,28 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// The placeholders of filters.
+// Placeholders in filters.
 var (
 	namePlaceholder   = regexp.MustCompile(`\{name\}`)
 	memberPlaceholder = regexp.MustCompile(`\{(?:dn|name|attribute:([^{}]*))\}`)
 )
 
-// filter checks a filter with placeholders, of which one at least must be there. wanted names
-// them.
+// filter checks a filter that must contain at least one placeholder. wanted describes them for
+// the error.
 func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp) {
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
 		s.problem(field, "this is no filter: %s", reason(err))
 	case strings.ContainsAny(plain, "{}"):
-		s.problem(field, "it has braces in it that are not %s", wanted)
+		s.problem(field, "braces may only be part of %s", wanted)
 	case plain == text:
 		s.problem(field, "%s is missing: it would find the same whoever asks", wanted)
 	}
 }
 
-// template checks the template of a DN: {name} must be a whole value, so that escaping it is enough.
+// template checks a DN template. {name} must be a whole attribute value, so that escaping it is
+// enough.
 func (s *settings) template(field, text string) {
 	const probe = "tidewaiter-probe"
 	parsed, err := ldap.ParseDN(strings.ReplaceAll(text, "{name}", probe))
@@ -37,7 +38,7 @@ func (s *settings) template(field, text string) {
 		s.problem(field, "this is no DN: %s", reason(err))
 		return
 	case strings.Count(text, "{name}") != 1:
-		s.problem(field, "{name} is wanted in it, once")
+		s.problem(field, "must contain {name} exactly once")
 		return
 	}
 	for _, rdn := range parsed.RDNs {
@@ -54,11 +55,11 @@ func (s *settings) attribute(field, name string) {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool {
 		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		s.problem(field, "%q is no name of an attribute", name)
+		s.problem(field, "%q is not an attribute name", name)
 	}
 }
 
-// reason is what the library says is wrong, without its name and numbers.
+// reason returns the library's error without its prefix and number.
 func reason(err error) string {
 	if e, ok := errors.AsType[*ldap.Error](err); ok && e.Err != nil {
 		err = e.Err

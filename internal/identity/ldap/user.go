@@ -16,21 +16,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// user is an entry, and who it says that somebody is.
+// user is an entry and the identity read from it.
 type user struct {
 	entry    *ldap.Entry
 	name, id string
-	spelled  string // the name as the directory spells it: queries use this, whatever rules are told
-	bound    bool   // the directory has accepted his password just now
+	// The name as the directory spells it, for searches. name may be in lower case.
+	spelled string
+	bound   bool // the directory has just accepted the password
 }
 
-// dnOf puts a name into the template.
+// dnOf fills in the DN template.
 func (d *Directory) dnOf(name string) string {
 	return strings.ReplaceAll(d.o.User.DN, "{name}", ldap.EscapeDN(name))
 }
 
-// find looks a name up. It is ErrUnknown if there is no such entry, ErrRejected if there are several, or one
-// that cannot be told from others.
+// find searches for a name. ErrUnknown means that there is no entry; ErrRejected that there are
+// several, or that the entry has no unambiguous name or id.
 func (d *Directory) find(c *conn, name string) (*user, error) {
 	found, err := d.searchUsers(c, name)
 	switch {
@@ -44,7 +45,7 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 		d.log.Warn("refused: "+why, "name", name)
 		return nil, identity.Rejected(why)
 	case err != nil:
-		return nil, fmt.Errorf("searching people: %w", err)
+		return nil, fmt.Errorf("searching users: %w", err)
 	case len(found) == 0:
 		return nil, identity.ErrUnknown
 	}
@@ -56,21 +57,21 @@ func (d *Directory) find(c *conn, name string) (*user, error) {
 		u.name = strings.ToLower(u.spelled)
 	}
 	if err != nil {
-		d.log.Warn("refused: an entry does not say who it is", "dn", u.entry.DN, "error", err)
-		return nil, identity.Rejected("the entry does not say who it is")
+		d.log.Warn("refused: the entry has no unambiguous name or id", "dn", u.entry.DN, "error", err)
+		return nil, identity.Rejected("the entry has no unambiguous name or id")
 	}
 	return u, nil
 }
 
-// match is an entry that has a name, and the base below which it was found.
+// match is an entry with a name, and the base below which it was found.
 type match struct {
 	base  string
 	entry *ldap.Entry
 }
 
-// searchUsers returns the entries that have a name, each once. All bases are searched, also after one
-// has an entry: else who is found would depend on their order, and who adds an entry below another
-// base could become somebody else.
+// searchUsers returns the entries with a name, each once. It always searches all bases.
+// Otherwise the result would depend on their order, and an entry added below one base could
+// take over the name of a user below another.
 func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	o := &d.o.User
 	request := ldap.SearchRequest{Scope: ldap.ScopeWholeSubtree, SizeLimit: 2, Attributes: d.attributes()}
@@ -91,13 +92,13 @@ func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 		one.BaseDN = base
 		entries, err := c.search(&one)
 		if isWhole(o.Bases) && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
-			continue // a naming context that is empty, or that nobody here may see
+			continue // an empty or hidden naming context
 		}
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			at := canonicalDN(e.DN) // one base may be below another
+			at := canonicalDN(e.DN) // bases may overlap
 			if !slices.ContainsFunc(found, func(m match) bool { return m.base != base && canonicalDN(m.entry.DN) == at }) {
 				found = append(found, match{base, e})
 			}
@@ -106,7 +107,7 @@ func (d *Directory) searchUsers(c *conn, name string) ([]match, error) {
 	return found, nil
 }
 
-// attributes are those of people that are asked for.
+// attributes returns the attributes to read from the entries of users.
 func (d *Directory) attributes() []string {
 	o := &d.o.User
 	list := slices.Concat([]string{o.NameAttribute}, statusAttributes, generationAttributes)
@@ -123,11 +124,11 @@ func (d *Directory) attributes() []string {
 	}
 	list = slices.AppendSeq(append(list, d.o.Groups.attributes()...), maps.Keys(o.Attributes))
 	slices.Sort(list)
-	return slices.Compact(list) // some servers refuse a list that says something twice
+	return slices.Compact(list) // some servers refuse duplicates
 }
 
-// nameOf returns the one name of an entry. Of several values, the one in its DN counts, since only that
-// is a choice that nobody changes by adding another.
+// nameOf returns the name of an entry. If there are several values, it is the one in the DN,
+// because adding a value does not change that.
 func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 	attribute := d.o.User.NameAttribute
 	names := e.GetEqualFoldAttributeValues(attribute)
@@ -143,12 +144,12 @@ func (d *Directory) nameOf(e *ldap.Entry) (string, error) {
 		names[0] = names[at]
 	}
 	if !identity.ValidName(names[0]) {
-		return "", fmt.Errorf("its %s %q is no name", attribute, names[0])
+		return "", fmt.Errorf("its %s %q is not a valid name", attribute, names[0])
 	}
 	return names[0], nil
 }
 
-// idOf returns what an entry keeps for ever, whatever it is called.
+// idOf returns an id that stays the same when the entry is renamed.
 func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 	attribute := d.o.User.IDAttribute
 	if attribute == "" {
@@ -171,21 +172,21 @@ func (d *Directory) idOf(e *ldap.Entry) (string, error) {
 	return string(values[0]), nil
 }
 
-// principal makes u's principal, with the groups of now. It is ErrRejected if the entry says that it is no
-// longer good. The connection is needed for groups alone.
+// principal returns the principal of u with its current groups. It returns ErrRejected if the
+// account is not usable. c is used only for groups.
 func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 	if why := disabled(u, d.now()); why != "" {
-		d.log.Info("refused: the entry is not in use", "dn", u.entry.DN, "because", why)
+		d.log.Info("refused: the account is not usable", "dn", u.entry.DN, "reason", why)
 		return nil, &identity.DisabledError{Why: why}
 	}
 	claims, err := d.claims(u.entry)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
-		d.log.Warn("refused: not all claims are known", "dn", u.entry.DN, "because", incomplete.Reason)
+		d.log.Warn("refused: not all claims are known", "dn", u.entry.DN, "reason", incomplete.Reason)
 		return nil, err
 	}
 	groups, err := d.groups(c, u)
 	if incomplete, ok := errors.AsType[*identity.IncompleteError](err); ok {
-		d.log.Warn("refused: not all groups are known", "dn", u.entry.DN, "because", incomplete.Reason)
+		d.log.Warn("refused: not all groups are known", "dn", u.entry.DN, "reason", incomplete.Reason)
 		return nil, err
 	}
 	if err != nil {
@@ -197,15 +198,16 @@ func (d *Directory) principal(c *conn, u *user) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// Bounds of a claim: it travels with each decision, into the journal too.
+// Bounds of a claim. Claims are part of each decision and of its journal entry.
 const (
 	maxValues = 100
 	maxValue  = 1 << 10 // bytes
 )
 
-// claims are the attributes that were asked for: text, or a list where there are several values.
-// One with a value that is no text, or beyond the bounds, is an IncompleteError. It must not be left out: a deny for ${claims.x},
-// or that asks has(claims.x) first, would be skipped, and some attributes people write themselves.
+// claims returns the configured attributes: a string, or a list if there are several values. A
+// value that is not text or is too long is an IncompleteError. Leaving it out would skip a deny
+// rule that uses ${claims.x} or tests has(claims.x), and users can edit some attributes
+// themselves.
 func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 	var claims map[string]any
 	for attribute, name := range d.o.User.Attributes {
@@ -215,11 +217,11 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 		}
 		switch {
 		case slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool { return isCut(a.Name, attribute) }):
-			return nil, identity.IncompleteClaims("the list of values of %s is cut", attribute)
+			return nil, identity.IncompleteClaims("the directory cut the values of %s", attribute)
 		case len(values) > maxValues:
 			return nil, identity.IncompleteClaims("the attribute %s has %d values, and the limit is %d", attribute, len(values), maxValues)
 		case slices.ContainsFunc(values, unusable):
-			return nil, identity.IncompleteClaims("the attribute %s has a value that is no text of one line, or has more than %d bytes", attribute, maxValue)
+			return nil, identity.IncompleteClaims("the attribute %s has a value that is not a single line of text or is longer than %d bytes", attribute, maxValue)
 		case len(values) == 0:
 			continue
 		}
@@ -229,14 +231,14 @@ func (d *Directory) claims(e *ldap.Entry) (map[string]any, error) {
 		if len(values) == 1 {
 			claims[name] = values[0]
 		} else {
-			slices.Sort(values) // a directory returns them in any order
+			slices.Sort(values) // the order of a directory is arbitrary
 			claims[name], _ = policy.CanonicalClaim(values)
 		}
 	}
 	return claims, nil
 }
 
-// valueInDN returns the value of an attribute in the first part of a DN; "" if it is not there.
+// valueInDN returns the value of an attribute in the first RDN, or "".
 func valueInDN(text, attribute string) string {
 	name, err := dn.Parse(text)
 	if err != nil {

@@ -10,27 +10,28 @@ import (
 // accountDisable is the bit ACCOUNTDISABLE of userAccountControl.
 const accountDisable = 0x2
 
-// accountDisabled says what is against an account by its userAccountControl.
+// accountDisabled returns what userAccountControl says against the account, or "".
 func accountDisabled(control string) string {
 	bits, err := strconv.ParseInt(control, 10, 64)
 	switch {
 	case err != nil:
-		return "is no number"
+		return "is not a number"
 	case bits&accountDisable != 0:
-		return "says that it is disabled"
+		return "has the bit ACCOUNTDISABLE set"
 	}
 	return ""
 }
 
-// windowsEpoch is 1601-01-01 in Unix seconds; Windows counts 100 ns steps from there.
+// windowsEpoch is 1601-01-01 in Unix seconds. Windows times count steps of 100 ns from there.
 const windowsEpoch = -11_644_473_600
 
-// windowsTimePassed reads accountExpires. 0 and the largest number mean never.
+// windowsTimePassed returns why accountExpires refuses the account, or "". 0 and the largest
+// number mean never.
 func windowsTimePassed(text string, now time.Time) string {
 	steps, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case err != nil:
-		return "is no time"
+		return "is not a time"
 	case steps <= 0 || steps == 1<<63-1:
 		return ""
 	case now.Before(time.Unix(windowsEpoch+steps/1e7, steps%1e7*100)):
@@ -39,7 +40,7 @@ func windowsTimePassed(text string, now time.Time) string {
 	return "has passed"
 }
 
-// guid prints an objectGUID as Windows does: its first three numbers are stored with the least byte first.
+// guid formats an objectGUID as Windows does. Its first three numbers are stored little-endian.
 func guid(b []byte) string {
 	return fmt.Sprintf("%08x-%04x-%04x-%x-%x",
 		binary.LittleEndian.Uint32(b[0:4]), binary.LittleEndian.Uint16(b[4:6]), binary.LittleEndian.Uint16(b[6:8]), b[8:10], b[10:16])
