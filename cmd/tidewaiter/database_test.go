@@ -86,7 +86,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		says string
 		args []string
 	}{
-		{1, "all.db: there is a file already", []string{"database", "backup", "all.db"}},
+		{1, "all.db: the file exists already", []string{"database", "backup", "all.db"}},
 		{1, "it is not empty", []string{"database", "restore", "all.db"}},
 		{1, "no such file", []string{"database", "restore", "none.db"}},
 		{1, "unknown scheme", []string{"database", "copy", "--to", "mysql://x"}},

@@ -13,27 +13,29 @@ import (
 
 const selectInstance = "SELECT id FROM instance WHERE one = 1"
 
-// instancePage returns the page of the file that the instance's row stands in: the table has no other.
+// instancePage returns the number of the file's page that holds the instance's row. The table
+// has only this page.
 func instancePage(ctx context.Context, q Querier) (page int64, err error) {
 	err = q.QueryRowContext(ctx, "SELECT rootpage FROM sqlite_schema WHERE name = 'instance'").Scan(&page)
 	return page, err
 }
 
-// condition is what is known to be wrong with a database that is open.
+// condition is what is known to be wrong with an open database.
 type condition struct {
 	mu       sync.Mutex
-	replaced error // the last Look found another database in its place
-	damaged  error // a query ran into a broken page, or a check found one
+	replaced error // the last Look found another database at the URL
+	damaged  error // a query hit a broken page, or a check found one
 }
 
-// ID returns the id of the database, which is its own and that of its copies. "": it was opened for reading.
+// ID returns the id of the database. Copies have the same id. It is "" if the database was
+// opened read-only.
 func (db *DB) ID() string { return db.id }
 
-// Created reports whether there was no database, or an empty one, before it was opened.
+// Created reports whether Open created the database or found it empty.
 func (db *DB) Created() bool { return db.created }
 
-// Explain gives an error of a query the name that callers know, in words that help people. An error that says that the
-// file is damaged is remembered: Ping repeats it until a check finds the file whole.
+// Explain wraps the error of a query with this package's error for it and with advice. It
+// remembers damage: Ping reports it until a check finds the file intact.
 func (db *DB) Explain(err error) error {
 	err = db.at.explain(err)
 	if errors.Is(err, ErrDamaged) {
@@ -46,7 +48,7 @@ func (db *DB) Explain(err error) error {
 	return err
 }
 
-// unmoved reports whether the file's name still leads to what is open.
+// unmoved returns an error unless the file's name still refers to the open file.
 func (db *DB) unmoved() error {
 	if db.file == nil {
 		return nil
@@ -54,7 +56,7 @@ func (db *DB) unmoved() error {
 	return db.file.check()
 }
 
-// replaced reports whether what would be written now would be lost.
+// replaced returns an error if a write would be lost.
 func (db *DB) replaced() error {
 	if err := db.unmoved(); err != nil {
 		return err
@@ -64,7 +66,7 @@ func (db *DB) replaced() error {
 	return db.state.replaced
 }
 
-// problem is what stands in the way of using the database, as far as it is known without asking it.
+// problem returns a known reason why the database cannot be used, without querying it.
 func (db *DB) problem() error {
 	if err := db.replaced(); err != nil {
 		return err
@@ -74,9 +76,9 @@ func (db *DB) problem() error {
 	return db.state.damaged
 }
 
-// Look finds out whether the database can be used and is still the one that was opened. Until it returns nil again, Write
-// refuses what would be lost. It is to be called about once a second. The errors are those of Unavailable, or what
-// the system said.
+// Look checks that the database can be used and is still the one that was opened. After it
+// found another one, Write fails until Look succeeds again. Call it about once a second. Errors
+// are those of Unavailable, or a system error.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
 	db.state.mu.Lock()
@@ -99,7 +101,7 @@ func (db *DB) look(ctx context.Context) error {
 		}
 		page, err := instancePage(ctx, db.reader)
 		if err != nil {
-			page = 0 // the question for the id below finds out why
+			page = 0 // the query of the id below finds the reason
 		}
 		if smaller, err = db.file.look(page); err != nil {
 			return err
@@ -117,7 +119,7 @@ func (db *DB) look(ctx context.Context) error {
 	case err != nil:
 		return err
 	case db.id != "" && id != db.id:
-		return fmt.Errorf("%w: another one stands in its place", ErrReplaced)
+		return fmt.Errorf("%w: it is another database now", ErrReplaced)
 	}
 	if smaller || db.suspected() {
 		return db.Check(ctx)
@@ -131,11 +133,11 @@ func (db *DB) suspected() bool {
 	return db.state.damaged != nil
 }
 
-// Check reads the whole file and reports what is damaged as ErrDamaged. It takes a second for about a gigabyte. On
-// PostgreSQL, which looks after its own pages, it does nothing.
+// Check reads the whole file and returns ErrDamaged if it is damaged. It takes about a second
+// per gigabyte. On PostgreSQL, which checks its own pages, it does nothing.
 func (db *DB) Check(ctx context.Context) error { return db.check(ctx, "quick_check") }
 
-// Verify is Check that also compares each index with its table, which takes several times as long.
+// Verify is Check that also compares each index with its table. It takes several times as long.
 func (db *DB) Verify(ctx context.Context) error { return db.check(ctx, "integrity_check") }
 
 func (db *DB) check(ctx context.Context, how string) error {
@@ -156,19 +158,22 @@ func (db *DB) check(ctx context.Context, how string) error {
 	return err
 }
 
-// Gone reports whether the file that is open can no longer be reached by its name, and is lost when it is closed.
+// Gone reports whether the open file can no longer be reached by its name. Its data is lost
+// when the last process closes it.
 func (db *DB) Gone() bool { return errors.Is(db.unmoved(), errGone) }
 
-// Rescue writes all that the database holds into a new file beside its place, when the file itself was deleted or
-// replaced: until the last process that has it open ends, what was kept can still be read. It returns the file's
-// name; "" where there is nothing to rescue: a server, a database in memory, and a file that is there, if only in part.
+// Rescue writes all data into a new file beside the old one, after the file was deleted or
+// replaced: the data can be read until the last process closes it. It returns the new file's
+// name, or "" if there is nothing to rescue: for PostgreSQL, for a database in memory, and for
+// a file that still exists, even in part.
 func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error) {
 	p, ok := db.at.(place)
 	if !ok || !db.Gone() {
 		return "", nil
 	}
 	file = p.path + ".rescued-" + now.UTC().Format("20060102T150405Z")
-	empty, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // SQLite would make it readable to others
+	// SQLite would create it readable for others.
+	empty, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("rescuing database %s: %w", db, err)
 	}

@@ -11,32 +11,34 @@ import (
 
 // CopyOptions are the settings of a copy. The zero value is ready to use.
 type CopyOptions struct {
-	// Progress is told how far the copy of a table is: often, and last when it is complete. nil: nobody is.
+	// Progress is called often while a table is copied, and once when the table is complete.
+	// nil: no reports.
 	Progress func(table string, rows, of int64)
-	// Verify looks at the copy when it is complete. What it does not like is undone. nil: that each row is
-	// there as it was is all that is looked at.
+	// Verify checks the complete copy. If it fails, the copy is undone. nil: only the rows are
+	// compared.
 	Verify func(ctx context.Context, copied *DB) error
 }
 
-// Copied is what a copy came to.
+// Copied is the result of a copy.
 type Copied struct {
 	Tables int
 	Rows   int64
 }
 
-// Backup copies the database at url, as it is at one moment, to a new SQLite file; others may go on working with it. The file
-// appears under its name when it is complete and on the disk. It is a database itself, for its owner's eyes
-// alone: hashes of passwords are in it.
+// Backup copies the database at url, as it is at one moment, to a new SQLite file. Others may
+// use the database meanwhile. The file appears under its name when it is complete and on disk.
+// It is a database itself. Only its owner may read it, because it contains password hashes.
 func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied, err error) {
 	if _, err := os.Lstat(file); err == nil {
-		return Copied{}, fmt.Errorf("writing backup %s: there is a file already", file)
+		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
 	}
 	from, err := opened(ctx, url, location.openBeside)
 	if err != nil {
 		return Copied{}, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	// Beside its place, so that it appears there at once and whole. What a crash leaves bears this name.
+	// Write to a folder beside the target, so that the file appears at once and complete. After
+	// a crash the folder remains under this name.
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
@@ -56,8 +58,8 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	return copied, nil
 }
 
-// settle puts a file that is complete in its place, durably. A link fails where a file has come in between, as a rename
-// would not; there are file systems without links.
+// settle moves a complete file to its final name, durably. It tries a link first, because a
+// link fails if the target exists and a rename does not. Some file systems have no links.
 func settle(part, file string) error {
 	if err := flush(part); err != nil {
 		return err
@@ -78,14 +80,14 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Restore copies a backup to the database at url, which must be empty, or not there yet, and in nobody's use. A backup
-// by an older version is brought up to date on the way; the file stays as it is.
+// Restore copies a backup to the database at url, which must be empty or not exist, and not be
+// in use. A backup by an older version is migrated on the way. The backup file does not change.
 func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copied, err error) {
 	to, err := parse(url)
 	if err != nil {
 		return Copied{}, err
 	}
-	// Opening a database writes beside it, and brings old tables up to date: that is done to a duplicate.
+	// Work on a duplicate: opening a database writes beside it and migrates old tables.
 	folder, err := os.MkdirTemp("", "tidewaiter-restore-")
 	if err != nil {
 		return Copied{}, fmt.Errorf("reading backup %s: %w", file, err)
@@ -114,14 +116,14 @@ func duplicate(from, to string) error {
 		return err
 	}
 	n, err := io.Copy(out, in)
-	if err == nil && n == 0 { // SQLite would take it for a new database
+	if err == nil && n == 0 { // SQLite would treat it as a new database
 		err = fmt.Errorf("%s is empty", from)
 	}
 	return errors.Join(err, out.Close())
 }
 
-// Copy copies the database at one URL to another, which must be empty, or not there yet. Nobody may use either meanwhile, and
-// nobody should go on with the first one afterwards: it stays as it is.
+// Copy copies the database at one URL to another, which must be empty or not exist. Neither may
+// be in use. The source stays as it is; nobody should use it afterwards.
 func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, err error) {
 	source, err := parse(from)
 	if err != nil {
@@ -132,10 +134,10 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 		return Copied{}, err
 	}
 	if source.String() == target.String() {
-		return Copied{}, fmt.Errorf("copying database %s: it is there already", source)
+		return Copied{}, fmt.Errorf("copying database %s: source and target are the same", source)
 	}
 	if p, ok := source.(place); ok && p.path != "" {
-		if _, err := os.Stat(p.path); err != nil { // opening it would make it
+		if _, err := os.Stat(p.path); err != nil { // opening it would create it
 			return Copied{}, fmt.Errorf("opening database %s: %w", source, err)
 		}
 	}
@@ -147,8 +149,8 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 	return copyAll(ctx, db, target, o)
 }
 
-// copyAll copies everything, in one transaction of each database. A crash before the target's commit leaves it
-// as it was.
+// copyAll copies everything in one transaction of each database. A crash before the target's
+// commit leaves the target unchanged.
 func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied Copied, err error) {
 	db, err := to.openAlone(ctx)
 	if err != nil {
@@ -157,7 +159,7 @@ func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied 
 	defer func() { err = errors.Join(err, db.Close()) }()
 	empty, err := newState(ctx)
 	if err != nil {
-		return Copied{}, fmt.Errorf("making an empty state: %w", err)
+		return Copied{}, fmt.Errorf("creating an empty database: %w", err)
 	}
 	c := &copying{from: from, to: db, empty: empty, progress: o.Progress}
 	if copied, err = c.run(ctx); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// fill writes rows of every kind of value, as the rooms do, and returns what dump then does.
+// fill writes rows with all kinds of values and returns what dump should return.
 func fill(t *testing.T, url string) map[string][]string {
 	t.Helper()
 	db := open(t, url)
@@ -45,7 +45,7 @@ func fill(t *testing.T, url string) map[string][]string {
 	return all
 }
 
-// dump reads what fill wrote.
+// dump reads the rows that fill wrote.
 func dump(t *testing.T, db *store.DB) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
@@ -83,7 +83,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
 				source, target := from.New(t), to.New(t)
 				want := fill(t, source)
-				running := open(t, source) // a backup needs no rest
+				running := open(t, source) // a backup works while the database is in use
 				backup := filepath.Join(t.TempDir(), "backup.db")
 				told := make(map[string]int64)
 				copied, err := store.Backup(t.Context(), source, backup, store.CopyOptions{Progress: func(table string, rows, of int64) {
@@ -102,7 +102,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 					t.Errorf("the backup: %v, %v", info, err)
 				}
 				if left, err := filepath.Glob(filepath.Join(filepath.Dir(backup), "*")); err != nil || len(left) != 1 {
-					t.Errorf("beside the backup there is %q, %v", left, err)
+					t.Errorf("files beside the backup: %q, %v", left, err)
 				}
 				before, err := os.ReadFile(backup)
 				if err != nil {
@@ -118,7 +118,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 					t.Errorf("the source was changed: %s", diff)
 				}
 				if counter(t, open(t, target), "accounts") == 0 {
-					t.Error("a watcher of the target would not be told")
+					t.Error("a watcher of the target would not notice")
 				}
 				if after, err := os.ReadFile(backup); err != nil || string(before) != string(after) {
 					t.Errorf("restoring changed the backup (%v)", err)
@@ -128,7 +128,7 @@ func TestABackupIsRestoredAsItWas(t *testing.T) {
 	}
 }
 
-func TestMovingThereAndBackLosesNothing(t *testing.T) {
+func TestCopyingThereAndBackLosesNothing(t *testing.T) {
 	sqlite, postgres := storetest.SQLite(), storetest.PostgreSQL()
 	first, second, third := sqlite.New(t), postgres.New(t), sqlite.New(t)
 	want := fill(t, first)
@@ -156,20 +156,20 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 	if _, err := store.Backup(t.Context(), url, backup, store.CopyOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Backup(t.Context(), url, backup, store.CopyOptions{}); err == nil || !strings.Contains(err.Error(), "there is a file already") {
-		t.Errorf("a backup over another: %v", err)
+	if _, err := store.Backup(t.Context(), url, backup, store.CopyOptions{}); err == nil || !strings.Contains(err.Error(), "the file exists already") {
+		t.Errorf("a backup over an existing file: %v", err)
 	}
 	if _, err := store.Restore(t.Context(), backup, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
-		t.Errorf("restoring over a state: %v", err)
+		t.Errorf("restoring over a database: %v", err)
 	}
 	if _, err := store.Copy(t.Context(), url, full, store.CopyOptions{}); !errors.Is(err, store.ErrNotEmpty) {
-		t.Errorf("moving over a state: %v", err)
+		t.Errorf("copying over a database: %v", err)
 	}
 	if _, err := store.Copy(t.Context(), none, full, store.CopyOptions{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("moving nothing: %v", err)
+		t.Errorf("copying a missing database: %v", err)
 	}
 	if _, err := store.Restore(t.Context(), backup+"x", d.New(t), store.CopyOptions{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("restoring nothing: %v", err)
+		t.Errorf("restoring a missing file: %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "notes.txt")
 	for content, says := range map[string]string{"": "is empty", strings.Repeat("notes ", 1000): store.ErrForeign.Error()} {
@@ -177,7 +177,7 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 			t.Fatal(err)
 		}
 		if _, err := store.Restore(t.Context(), text, d.New(t), store.CopyOptions{}); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("restoring a text: %v", err)
+			t.Errorf("restoring a text file: %v", err)
 		}
 	}
 	if diff := cmp.Diff(want, dump(t, open(t, full))); diff != "" {
@@ -185,8 +185,8 @@ func testACopyThatCannotBeIsNotBegun(t *testing.T, d storetest.Database) {
 	}
 }
 
-func TestAStateInUseIsNotMovedOrRestoredTo(t *testing.T) {
-	t.Parallel() // it waits for somebody to let go
+func TestADatabaseInUseIsNotCopiedOrRestoredTo(t *testing.T) {
+	t.Parallel() // it waits for other connections to end
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url, other := d.New(t), d.New(t)
 		fill(t, url)
@@ -201,26 +201,26 @@ func TestAStateInUseIsNotMovedOrRestoredTo(t *testing.T) {
 			}
 		}
 		if _, err := store.Copy(t.Context(), url, d.New(t), store.CopyOptions{}); !errors.Is(err, store.ErrInUse) {
-			t.Errorf("moving a state in use: %v", err)
+			t.Errorf("copying a database in use: %v", err)
 		}
 		if _, err := store.Restore(t.Context(), backup, other, store.CopyOptions{}); !errors.Is(err, store.ErrInUse) {
-			t.Errorf("restoring to a state in use: %v", err)
+			t.Errorf("restoring to a database in use: %v", err)
 		}
 	})
 }
 
-func TestACopyThatIsDislikedIsUndone(t *testing.T) {
-	storetest.Each(t, testACopyThatIsDislikedIsUndone)
+func TestACopyThatFailsVerificationIsUndone(t *testing.T) {
+	storetest.Each(t, testACopyThatFailsVerificationIsUndone)
 }
 
-func testACopyThatIsDislikedIsUndone(t *testing.T, d storetest.Database) {
+func testACopyThatFailsVerificationIsUndone(t *testing.T, d storetest.Database) {
 	url, target := d.New(t), d.New(t)
 	fill(t, url)
 	dislike := errors.New("on purpose")
 	fails := store.CopyOptions{Verify: func(ctx context.Context, copied *store.DB) error {
 		var n int
 		if err := copied.Read().QueryRowContext(ctx, "SELECT count(*) FROM journal_principals").Scan(&n); err != nil || n != 2500 {
-			t.Errorf("what is to be verified has %d rows, %v", n, err)
+			t.Errorf("Verify got %d rows, %v", n, err)
 		}
 		return dislike
 	}}
@@ -236,9 +236,9 @@ func testACopyThatIsDislikedIsUndone(t *testing.T, d storetest.Database) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := store.Copy(ctx, url, target, store.CopyOptions{Progress: func(string, int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {
-		t.Errorf("a move that was ended: %v", err)
+		t.Errorf("a canceled copy: %v", err)
 	}
-	// All the same it is empty, and can be moved to.
+	// The target is empty again and accepts a copy.
 	if _, err := store.Copy(t.Context(), url, target, store.CopyOptions{}); err != nil {
 		t.Error(err)
 	}

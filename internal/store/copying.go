@@ -12,37 +12,37 @@ import (
 )
 
 const (
-	rowsAtOnce  = 100     // in one statement
-	bytesAtOnce = 1 << 20 // about
-	tellEvery   = 1000    // rows
+	rowsAtOnce  = 100     // per statement
+	bytesAtOnce = 1 << 20 // per statement, about
+	tellEvery   = 1000    // rows between two reports
 
-	// changed is the table of the change counters: not a part of what is kept, but of who has seen it.
+	// changed is the table of the change counters. Its rows are not copied: they belong to the
+	// processes that watch this database.
 	changed = "changes"
 
-	// instance is the table of the database's id. A copy takes over the id of what it was copied from, in place of
-	// its own.
+	// instance is the table of the database's id. A copy takes over the source's id.
 	instance = "instance"
 )
 
-// copying is one copy of everything. It knows no table but that of the change counters: tables and columns are those
-// that the migrations of both databases make alike. They refer to each other by no foreign keys, so that any
-// order will do.
+// copying is one copy of everything. It knows only the table of the change counters by name.
+// The migrations of both kinds of database create the same tables and columns. There are no
+// foreign keys, so any order of tables works.
 type copying struct {
 	from, to *DB
 	empty    map[string]contents
 	progress func(table string, rows, of int64)
 }
 
-// contents are what is in a table.
+// contents describes the rows of a table.
 type contents struct {
 	columns []string
-	rows    [][]any // of an empty state: few
+	rows    [][]any // of an empty database: few
 	count   int64
 	sum     sum
 }
 
-// sum is a sum of hashes of rows, in whatever order they come: it tells whether two tables hold the same, where nobody
-// means to deceive.
+// sum is the sum of the hashes of rows, in any order. Two tables with equal sums have the same
+// rows. It does not protect against forgery.
 type sum [4]uint64
 
 func (s *sum) add(row []any) error {
@@ -64,7 +64,7 @@ func (s *sum) add(row []any) error {
 			h.Write(b)
 			b = v
 		default:
-			return fmt.Errorf("a value of the type %T can't be copied", v)
+			return fmt.Errorf("cannot copy a value of type %T", v)
 		}
 		h.Write(b)
 	}
@@ -75,7 +75,7 @@ func (s *sum) add(row []any) error {
 	return nil
 }
 
-// newState returns what is in the tables of a state that nothing was written to.
+// newState returns the contents of the tables of a new database.
 func newState(ctx context.Context) (map[string]contents, error) {
 	db, err := Open(ctx, "sqlite::memory:")
 	if err != nil {
@@ -110,7 +110,7 @@ func newState(ctx context.Context) (map[string]contents, error) {
 	return state, nil
 }
 
-// run copies all tables, reads them back, and commits if they are the same.
+// run copies all tables, reads them back, and commits if they are equal.
 func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 	source, err := c.from.reader.BeginTx(ctx, c.from.at.snapshot())
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 			}
 			copied.Tables, copied.Rows = copied.Tables+1, copied.Rows+n
 		}
-		// Whoever watches either of them is to look at everything anew.
+		// Watchers of either database must reload everything.
 		for _, tx := range []*sql.Tx{source, target} {
 			topics, err := names(ctx, tx, "SELECT topic FROM "+changed)
 			if err != nil {
@@ -159,7 +159,7 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 	return copied, err
 }
 
-// sameTables returns the tables to copy, which both must have.
+// sameTables returns the tables to copy. It fails if the databases have different ones.
 func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]string, error) {
 	tables, err := c.from.at.tables(ctx, source)
 	if err != nil {
@@ -170,19 +170,19 @@ func (c *copying) sameTables(ctx context.Context, source, target *sql.Tx) ([]str
 		return nil, err
 	}
 	if !slices.Equal(tables, others) {
-		return nil, fmt.Errorf("they have different tables: %s, and %s", strings.Join(tables, ", "), strings.Join(others, ", "))
+		return nil, fmt.Errorf("their tables differ: %s and %s", strings.Join(tables, ", "), strings.Join(others, ", "))
 	}
 	return slices.DeleteFunc(tables, func(table string) bool { return table == changed }), nil
 }
 
-// checkEmpty fails with ErrNotEmpty if there is more in a table than when it was made.
+// checkEmpty fails with ErrNotEmpty if a table has other rows than those of a new database.
 func (c *copying) checkEmpty(ctx context.Context, target *sql.Tx, table string) error {
 	want, ok := c.empty[table]
 	if !ok {
-		return fmt.Errorf("the table %s is none of ours", table)
+		return fmt.Errorf("unknown table %s", table)
 	}
 	if table == instance {
-		return nil // each has an id of its own
+		return nil // each database has its own id
 	}
 	var found sum
 	n := int64(0)
@@ -236,7 +236,7 @@ func (c *copying) copyTable(ctx context.Context, source, target *sql.Tx, table s
 	case err != nil:
 		return 0, err
 	case n != of || again != n || kept != read:
-		return 0, fmt.Errorf("%d rows were read and %d are there, not all of them as they were", n, again)
+		return 0, fmt.Errorf("%d rows were read and %d were written, but they differ", n, again)
 	}
 	c.tell(table, n, of)
 	return n, nil
@@ -248,7 +248,7 @@ func (c *copying) tell(table string, rows, of int64) {
 	}
 }
 
-// undo makes the target empty again.
+// undo empties the target again.
 func (c *copying) undo(ctx context.Context) error {
 	err := c.to.Write(ctx, "", func(tx *sql.Tx) error {
 		for table, fresh := range c.empty {
@@ -276,7 +276,7 @@ func (c *copying) undo(ctx context.Context) error {
 	return nil
 }
 
-// inserter writes rows, many in a statement.
+// inserter inserts rows, many per statement.
 type inserter struct {
 	tx      *sql.Tx
 	table   string
@@ -322,7 +322,7 @@ func (i *inserter) flush(ctx context.Context) error {
 	return err
 }
 
-// scan calls each with every row of a table. The values of a row are its own, the slice is not.
+// scan calls each with every row of a table. It reuses the slice, but not the values.
 func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each func(row []any) error) error {
 	rows, err := tx.QueryContext(ctx, "SELECT "+list(columns)+" FROM "+quoted(table))
 	if err != nil {
@@ -338,7 +338,8 @@ func scan(ctx context.Context, tx *sql.Tx, table string, columns []string, each 
 			return err
 		}
 		for i := range row {
-			if b, ok := row[i].([]byte); ok && b == nil { // SQLite's driver has this for no bytes, and takes it for NULL
+			// SQLite's driver returns nil for an empty blob, and stores nil as NULL.
+			if b, ok := row[i].([]byte); ok && b == nil {
 				row[i] = []byte{}
 			}
 		}
@@ -358,7 +359,7 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 	return rows.Columns()
 }
 
-// quoted makes an identifier of a name. Those of the migrations need no escaping.
+// quoted quotes an identifier. Names in the migrations need no escaping.
 func quoted(name string) string { return `"` + name + `"` }
 
 func list(columns []string) string {

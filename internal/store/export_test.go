@@ -1,9 +1,9 @@
 package store
 
-// Patient makes connections whose server has so long for each answer.
+// Patient dials connections that give the server a limited time for each answer.
 var Patient = patient
 
-// LookAround looks at the file of a database as Look does, and calls between when the names were looked at.
+// LookAround looks at the file as Look does, and calls between after the names were checked.
 func LookAround(db *DB, between func()) error {
 	info, err := db.file.checked()
 	if info == nil {

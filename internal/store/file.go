@@ -11,33 +11,34 @@ import (
 	"sync"
 )
 
-// openFile is the database file and its write-ahead log as they were when they were opened. SQLite goes on with its
-// open files whatever becomes of their names: what it writes to a file that was deleted is gone when the process ends,
-// and what it writes into one that was overwritten spoils both. It notices neither.
+// openFile is the database file and its write-ahead log as they were when they were opened.
+// SQLite keeps using its open files whatever happens to their names, and does not notice. What
+// it writes to a deleted file is lost when the process ends. What it writes to a file that was
+// overwritten corrupts both databases.
 //
-// check looks at names, and costs two system calls: it is called before and after each write. look reads the file's
-// header as well, and is called once a second.
+// check compares names and takes two system calls. It runs before and after each write. look
+// also reads the file's header and runs once a second.
 type openFile struct {
 	path string
 	raw  *rawFile
-	id   []byte    // of the instance, which stands in a page that is never written again
-	once sync.Once // close
+	id   []byte    // of the instance; it is in a page that is never written again
+	once sync.Once // for close
 
-	mu      sync.Mutex
-	main    fs.FileInfo
-	log     fs.FileInfo // nil: it has not been seen
-	changes uint32      // the file's change counter at the last look: it never goes back
-	page    int64       // number of the page with the id; 0: not known
-	closed  bool
-	doubts  int // looks in a row that found something wrong
+	mu         sync.Mutex
+	main       fs.FileInfo
+	log        fs.FileInfo // nil: not seen yet
+	changes    uint32      // the change counter in the header at the last look; it never decreases
+	page       int64       // number of the page with the id; 0: unknown
+	closed     bool
+	suspicions int // consecutive looks that found something wrong
 }
 
-// The header of a file of SQLite: https://www.sqlite.org/fileformat.html#the_database_header
+// The header of a SQLite file: https://www.sqlite.org/fileformat.html#the_database_header
 const (
 	headerSize        = 100
 	headerMagic       = "SQLite format 3\x00"
-	headerPageSize    = 16 // two bytes; 1 stands for 65536
-	headerChanges     = 24 // four bytes, as all that follow
+	headerPageSize    = 16 // two bytes; 1 means 65536
+	headerChanges     = 24 // four bytes, as all below
 	headerApplication = 68
 )
 
@@ -51,7 +52,7 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 		return nil, err
 	}
 	f := &openFile{path: path, raw: raw, id: []byte(id), main: info, page: page}
-	if !f.holdsID(page) { // a file that another process has just brought up to date
+	if !f.holdsID(page) { // another process has just migrated the file
 		f.page = 0
 	}
 	if header, err := raw.header(); err == nil {
@@ -65,26 +66,26 @@ func watchFile(path, id string, page int64) (*openFile, error) {
 
 func (f *openFile) logPath() string { return f.path + "-wal" }
 
-// check reports whether the names still lead to what is open. The error is ErrReplaced.
+// check returns ErrReplaced unless the names still refer to the open files.
 func (f *openFile) check() error {
 	_, err := f.checked()
 	return err
 }
 
-// checked is check with what is known of the file then. It is nil once the file is closed.
+// checked is check that also returns the file's current info. Both results are nil after close.
 func (f *openFile) checked() (fs.FileInfo, error) {
 	main, err := os.Stat(f.path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.closed:
-		return nil, nil // whoever uses it now is told that
+		return nil, nil // the caller gets the error of a closed database
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %s was deleted or moved away", errGone, f.path)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrReplaced, err)
 	case !os.SameFile(main, f.main):
-		return nil, fmt.Errorf("%w: %s is another file now", errGone, f.path)
+		return nil, fmt.Errorf("%w: %s was replaced by another file", errGone, f.path)
 	case main.Size() == 0:
 		return nil, fmt.Errorf("%w: %s was emptied", ErrReplaced, f.path)
 	}
@@ -93,15 +94,16 @@ func (f *openFile) checked() (fs.FileInfo, error) {
 	case err == nil && f.log == nil:
 		f.log = log
 	case err == nil && !os.SameFile(log, f.log):
-		return nil, fmt.Errorf("%w: %s is another file now", errGone, f.logPath())
+		return nil, fmt.Errorf("%w: %s was replaced by another file", errGone, f.logPath())
 	case err != nil && f.log != nil:
 		return nil, fmt.Errorf("%w: %s was deleted or moved away", errGone, f.logPath())
 	}
 	return main, nil
 }
 
-// look is check with a look into the file, for one that was overwritten in place, as cp does. It says whether the file
-// has become smaller since the last look, which a truncated file has, and one after VACUUM.
+// look is check that also reads the file, to detect one that was overwritten in place, as cp
+// does. smaller reports whether the file has shrunk since the last look, by truncation or
+// VACUUM.
 func (f *openFile) look(page int64) (smaller bool, err error) {
 	info, err := f.checked()
 	if info == nil {
@@ -110,7 +112,8 @@ func (f *openFile) look(page int64) (smaller bool, err error) {
 	return f.lookInto(info, page)
 }
 
-// lookInto is the rest of look. It takes what was checked: what the name leads to now may be another file.
+// lookInto is the second part of look. It takes the info that was checked, because the name may
+// refer to another file by now.
 func (f *openFile) lookInto(info fs.FileInfo, page int64) (smaller bool, err error) {
 	before := f.size()
 	header, err := f.raw.header()
@@ -121,19 +124,20 @@ func (f *openFile) lookInto(info fs.FileInfo, page int64) (smaller bool, err err
 	wrong := ""
 	switch {
 	case err != nil || string(header[:len(headerMagic)]) != headerMagic || binary.BigEndian.Uint32(header[headerApplication:]) != application:
-		wrong = "what is no database of Tidewaiter"
+		wrong = "a file that is not a Tidewaiter database"
 	case binary.BigEndian.Uint32(header[headerChanges:]) < f.changes:
-		wrong = "an older one"
+		wrong = "an older version of the database"
 	case f.page > 0 && !found:
-		wrong = "another one"
+		wrong = "another database"
 	default:
 		f.changes = binary.BigEndian.Uint32(header[headerChanges:])
 	}
-	// Twice in a row: the page with the id moves when the file is vacuumed, and is nowhere while that is written back.
-	if f.doubts++; wrong == "" {
-		f.doubts = 0
+	// Require two in a row: VACUUM moves the page with the id, which is nowhere while the
+	// change is written back.
+	if f.suspicions++; wrong == "" {
+		f.suspicions = 0
 	}
-	if f.doubts > 1 {
+	if f.suspicions > 1 {
 		return false, fmt.Errorf("%w: %s was overwritten with %s", ErrReplaced, f.path, wrong)
 	}
 	return info.Size() < before, nil
@@ -145,7 +149,7 @@ func (f *openFile) size() int64 {
 	return f.main.Size()
 }
 
-// holdsID reports whether the id stands in a page of the file itself.
+// holdsID reports whether page of the file itself contains the id.
 func (f *openFile) holdsID(page int64) bool {
 	if page <= 0 {
 		return false
@@ -165,8 +169,8 @@ func (f *openFile) holdsID(page int64) bool {
 	return bytes.Contains(text, f.id)
 }
 
-// close lets go of the file, after SQLite did. A write-ahead log that belongs to a file which is no longer there is
-// removed: SQLite would take it for that of whatever file bears the name next, and spoil it.
+// close closes the file, after SQLite did. It removes a write-ahead log whose file no longer
+// exists: SQLite would apply it to the next file of that name and corrupt it.
 func (f *openFile) close() (err error) {
 	f.once.Do(func() { err = f.letGo() })
 	return err
@@ -186,9 +190,9 @@ func (f *openFile) letGo() error {
 	return err
 }
 
-// rawFile is the database file, open for looking at it beside SQLite. POSIX locks belong to a process and a file: to
-// close any descriptor of a file ends all locks that SQLite holds on it. So it stays open until the last
-// DB of this process that has the file open is closed.
+// rawFile is the database file, opened to read it beside SQLite. POSIX locks belong to a
+// process and a file: closing any descriptor of the file releases all of SQLite's locks on it.
+// So it stays open until the last DB of this process that uses the file is closed.
 type rawFile struct {
 	*os.File
 	info fs.FileInfo

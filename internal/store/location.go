@@ -7,30 +7,32 @@ import (
 	"strings"
 )
 
-// location is where a database lies: a place for SQLite, or a server.
+// location is the address of a database: a place (SQLite) or a server (PostgreSQL).
 type location interface {
-	// String returns its name for messages, without any secret.
+	// String returns the database's name for messages, without secrets.
 	String() string
-	// open opens it. Where there is none it makes one if it may create it, else it fails with ErrMissing.
+	// open opens the database. If it does not exist, open creates it or fails with ErrMissing.
 	open(ctx context.Context, create bool) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
-	// openBeside is openReadOnly for long work.
+	// openBeside is openReadOnly without time limits, for long-running work.
 	openBeside(ctx context.Context) (*DB, error)
-	// openAlone opens it as Open does, for long work, but fails with ErrInUse while somebody else has it open.
+	// openAlone opens the database without time limits, for long-running work. It fails with
+	// ErrInUse while another process has the database open.
 	openAlone(ctx context.Context) (*DB, error)
-	// occupy keeps others from writing until the transaction ends. It comes first in one.
+	// occupy blocks other writers until the transaction ends. It must come first in it.
 	occupy(ctx context.Context, tx *sql.Tx) error
-	// tables lists all tables but that of the migrations.
+	// tables lists all tables except that of the migrations.
 	tables(ctx context.Context, tx *sql.Tx) ([]string, error)
-	// explain gives errors the names that callers know, and words that help people. What has such a name stays as it is.
+	// explain wraps err with this package's error for it and with advice. An error that already
+	// wraps one is returned unchanged.
 	explain(err error) error
-	// stale says whether err means that a connection had ended before it was used.
+	// stale reports whether err means that a connection had ended before it was used.
 	stale(err error) bool
-	// snapshot is a transaction that sees one moment only.
+	// snapshot returns the options for a transaction that sees one moment only.
 	snapshot() *sql.TxOptions
 }
 
-// parse reads a database URL. Its errors do not repeat what may be a password.
+// parse parses a database URL. Its errors never contain what may be a password.
 func parse(text string) (location, error) {
 	scheme, rest, found := strings.Cut(text, ":")
 	switch {

@@ -15,7 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// One folder for each dialect; the tables of all rooms are made here.
+// One folder per dialect. The migrations create the tables of all packages.
 //
 //go:embed migrations
 var migrations embed.FS
@@ -25,7 +25,8 @@ const (
 	postgresFolder = "migrations/postgres"
 )
 
-// newest returns the version of the newest migration in this binary: the number that its file begins with.
+// newest returns the version of the newest migration in this binary: the number that its file's
+// name begins with.
 func newest(folder string) (int64, error) {
 	files, err := fs.ReadDir(migrations, folder)
 	if err != nil || len(files) == 0 {
@@ -40,8 +41,8 @@ func newest(folder string) (int64, error) {
 	return version, nil
 }
 
-// migrate brings the tables of a file up to date. It alone has the file open while it does: another process
-// that runs on the old tables would not know what to do with new ones.
+// migrate migrates the tables of a file. It opens the file exclusively, because another process
+// that runs on the old tables cannot handle new ones.
 func (p place) migrate(ctx context.Context) error {
 	alone, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},
@@ -53,14 +54,15 @@ func (p place) migrate(ctx context.Context) error {
 	return errors.Join(upFile(ctx, alone), alone.Close())
 }
 
-// exclusive are the settings of a connection that has the file for itself. EXCLUSIVE comes before WAL: then
-// the log needs no shared memory, and others find the file locked.
+// exclusive returns the settings of a connection with exclusive access. EXCLUSIVE comes before
+// WAL: then the log needs no shared memory, and other processes find the file locked.
 func exclusive() []string { return settings("locking_mode(EXCLUSIVE)", "journal_mode(WAL)") }
 
-// upFile applies what is missing, each migration in a transaction of its own, and marks the file. A crash on
-// the way leaves a file with fewer migrations or without the mark; the next Open goes on from there.
+// upFile applies missing migrations, each in its own transaction, and sets the version in the
+// file's header. A crash leaves fewer migrations or an old version; the next Open continues
+// there.
 func upFile(ctx context.Context, pool *sql.DB) error {
-	// First, so that a file with some tables is known as ours.
+	// This comes first, so that a file with only some tables is recognized as Tidewaiter's.
 	if _, err := pool.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application)); err != nil {
 		return err
 	}
@@ -75,7 +77,7 @@ func upFile(ctx context.Context, pool *sql.DB) error {
 	return err
 }
 
-// up applies what is missing, each migration in a transaction of its own.
+// up applies missing migrations, each in its own transaction.
 func up(ctx context.Context, pool *sql.DB, dialect goose.Dialect, folder string) error {
 	files, err := fs.Sub(migrations, folder)
 	if err != nil {
@@ -86,7 +88,7 @@ func up(ctx context.Context, pool *sql.DB, dialect goose.Dialect, folder string)
 		return fmt.Errorf("reading migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("bringing tables up to date: %w", err)
+		return fmt.Errorf("migrating tables: %w", err)
 	}
 	return nil
 }

@@ -11,12 +11,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// asNobody runs f with the rights of an ordinary user, also where tests run as root. It gives up this thread's.
+// asNobody runs f on a thread without root's rights, even if the tests run as root.
 func asNobody(t *testing.T, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its changed rights
+		// and never unlocked, so the thread ends and its changed rights with it
+		runtime.LockOSThread()
 		if os.Getuid() == 0 {
 			if err := syscall.Setfsuid(65534); err != nil {
 				t.Error(err)
@@ -31,7 +32,7 @@ func asNobody(t *testing.T, f func()) {
 func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 	folder := t.TempDir()
 	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { // so that nobody can look inside
+		if err := os.Chmod(dir, 0o755); err != nil { // only its owner may access it by default
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +66,7 @@ func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 				db.Close()
 				t.Errorf("%s: opened", tt.what)
 			} else if !says.MatchString(err.Error()) {
-				t.Errorf("%s: %q does not say what must be writable", tt.what, err)
+				t.Errorf("%s: %q, want what must be writable", tt.what, err)
 			}
 		})
 	}
@@ -74,7 +75,7 @@ func TestOpenSaysWhatMustBeWritable(t *testing.T) {
 	}
 }
 
-// An auditor looks at a copy on a disk that nobody can write to.
+// An auditor reads a copy on a read-only disk.
 func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -88,8 +89,8 @@ func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, ""},
-		{"with a log that nobody has written back", func(t *testing.T, file string, db *store.DB) {
-			for _, end := range []string{"", "-wal"} { // as kill -9 leaves them
+		{"with a log that was not written back", func(t *testing.T, file string, db *store.DB) {
+			for _, end := range []string{"", "-wal"} { // the files as kill -9 leaves them
 				copyFile(t, file+end, file+end+".copy")
 			}
 			closeNow(t, db)
@@ -148,7 +149,7 @@ func TestADatabaseThatCannotBeWrittenIsRead(t *testing.T) {
 	}
 }
 
-// Where somebody else can write, what was read may be neither what was before nor what was after.
+// If another process may write, a read without locks could mix old and new pages.
 func TestADatabaseThatIsWrittenWhileItIsReadWithoutLocksIsRefused(t *testing.T) {
 	folder := t.TempDir()
 	for dir := folder; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {

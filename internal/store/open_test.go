@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// child opens the database, writes once, says so, and holds it open until its input ends.
+// child opens the database, writes once, reports that, and holds it open until its stdin ends.
 func child(url string) {
 	db, err := store.Open(context.Background(), url)
 	if err == nil {
@@ -49,7 +49,7 @@ func child(url string) {
 	db.Close()
 }
 
-// alone runs a second process that wants a database alone, and returns what it was told.
+// alone runs a second process that wants exclusive access, and returns its result.
 func alone(t *testing.T, url string) string {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -61,7 +61,7 @@ func alone(t *testing.T, url string) string {
 	return string(said)
 }
 
-// startChild runs a second process on the database, and returns the function that ends it.
+// startChild runs child in a second process and returns the function that ends it.
 func startChild(t *testing.T, url string) (end func()) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -88,7 +88,7 @@ func startChild(t *testing.T, url string) (end func()) {
 	t.Cleanup(end)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if line != "ready\n" {
-		t.Fatalf("the other process said %q, %v", line, err)
+		t.Fatalf("the other process printed %q, %v", line, err)
 	}
 	return end
 }
@@ -139,7 +139,7 @@ func testWhatWasWrittenIsThereAfterReopening(t *testing.T, d storetest.Database)
 	}
 }
 
-func TestEachDatabaseInMemoryIsItsOwn(t *testing.T) {
+func TestDatabasesInMemoryAreSeparate(t *testing.T) {
 	one, other := open(t, "sqlite::memory:"), open(t, "sqlite::memory:")
 	if err := one.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
@@ -149,7 +149,8 @@ func TestEachDatabaseInMemoryIsItsOwn(t *testing.T) {
 	}
 }
 
-// damage makes a file that is no state of ours, or none of this version.
+// damage creates a database, runs the statement on it and returns its file. The statement makes
+// it another program's or another version's.
 func damage(t *testing.T, statement string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.db")
@@ -187,16 +188,16 @@ func TestOpenSaysWhyItCannot(t *testing.T) {
 		{"an unknown scheme", "mysql://db", nil, `unknown scheme "mysql"`},
 		{"a host", "sqlite://state.db", nil, `did you mean "sqlite:state.db" or "sqlite:///state.db"\?`},
 		{"no file", "sqlite:", nil, `it names no file`},
-		{"options", "sqlite:///x.db?mode=ro", nil, `options are not taken`},
+		{"options", "sqlite:///x.db?mode=ro", nil, `it may have no options`},
 		{"a NUL", "sqlite:a\x00b", nil, `NUL`},
 		{"a folder", "sqlite://" + folder, nil, `is a directory`},
 		{"a file for a folder", "sqlite://" + text + "/state.db", nil, `not a directory`},
-		{"a text", "sqlite://" + text, store.ErrForeign, `it is not a database of Tidewaiter`},
+		{"a text", "sqlite://" + text, store.ErrForeign, `it is not a Tidewaiter database`},
 		{"another program's database", "sqlite://" + damage(t, "PRAGMA application_id = 1"), store.ErrForeign, ``},
 		{"another program's unmarked database", "sqlite://" + damage(t, "PRAGMA application_id = 0"), store.ErrForeign, ``},
-		{"a newer database", "sqlite://" + damage(t, "PRAGMA user_version = 1000"), store.ErrNewer, `its tables are of version 1000, this one knows \d+`},
-		{"one that a newer binary was killed over", "sqlite://" + damage(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)"), store.ErrNewer,
-			`its tables are of version 1000, this one knows \d+`},
+		{"a newer database", "sqlite://" + damage(t, "PRAGMA user_version = 1000"), store.ErrNewer, `the tables have version 1000, this version supports \d+`},
+		{"a database whose newer binary was killed during migration", "sqlite://" + damage(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)"), store.ErrNewer,
+			`the tables have version 1000, this version supports \d+`},
 	} {
 		db, err := store.Open(t.Context(), tt.url)
 		if err == nil {
@@ -213,7 +214,7 @@ func TestOpenSaysWhyItCannot(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNotOursIsLeftAsItIs(t *testing.T) {
+func TestOpenDoesNotChangeAnotherProgramsFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "other.db")
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -241,8 +242,8 @@ func TestAFileThatIsNotOursIsLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedMigrationGoesOn(t *testing.T) {
-	// The mark is the last thing that is written.
+func TestAnInterruptedMigrationIsContinued(t *testing.T) {
+	// The version in the header is written last.
 	file := damage(t, "PRAGMA user_version = 0")
 	db := open(t, "sqlite://"+file)
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
@@ -300,8 +301,8 @@ func testTwoProcessesShareADatabase(t *testing.T, d storetest.Database) {
 }
 
 func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
-	t.Parallel()                                 // it waits for a lock, as long as Open does
-	file := damage(t, "PRAGMA user_version = 0") // as if this binary brought newer tables
+	t.Parallel()                                 // it waits for a lock as long as Open does
+	file := damage(t, "PRAGMA user_version = 0") // as if this binary had newer tables
 	raw, err := sql.Open("sqlite", file)
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +312,8 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int
-	if err := raw.QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil { // holds the file open
+	// keeps the file open
+	if err := raw.QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	_, err = store.Open(t.Context(), "sqlite://"+file)
@@ -320,13 +322,13 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 	}
 }
 
-func TestOpenReadOnlyMakesAndChangesNothing(t *testing.T) {
+func TestOpenReadOnlyCreatesAndChangesNothing(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "state.db")
 	if _, err := store.OpenReadOnly(t.Context(), "sqlite://"+missing); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("opening a missing file: %v", err)
 	}
 	if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the missing file was made: %v", err)
+		t.Errorf("the missing file was created: %v", err)
 	}
 	if _, err := store.OpenReadOnly(t.Context(), "sqlite://"+damage(t, "PRAGMA user_version = 0")); !errors.Is(err, store.ErrOlder) {
 		t.Errorf("opening older tables: %v", err)
@@ -343,7 +345,7 @@ func TestOpenReadOnlyMakesAndChangesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkOpen is what a start waits for.
+// BenchmarkOpen measures the database's part of a start.
 func BenchmarkOpen(b *testing.B) {
 	url := "sqlite://" + filepath.Join(b.TempDir(), "state.db")
 	for b.Loop() {

@@ -11,15 +11,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// A server that has stopped, or a way that swallows packets, holds nobody up for ever.
-func TestAServerThatSaysNothingIsGivenUp(t *testing.T) {
+// A stopped server, or a network that drops packets, must not block callers for ever.
+func TestAServerThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	for _, tt := range []struct {
 		what     string
 		within   time.Duration
-		deadline time.Duration // of the driver; 0: none
+		deadline time.Duration // set by the driver; 0: none
 	}{
-		{"nobody set a limit", time.Millisecond, 0},
-		{"the driver set a limit of its own, and took it back", time.Millisecond, -1},
+		{"no deadline", time.Millisecond, 0},
+		{"the driver set a deadline and removed it", time.Millisecond, -1},
 		{"the driver interrupts", time.Hour, time.Millisecond},
 	} {
 		ours, theirs := net.Pipe()

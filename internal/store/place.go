@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// place is where a database lies.
+// place is the address of a SQLite database.
 type place struct {
-	name string // as people wrote it, without the scheme
+	name string // as the user wrote it, without the scheme
 	path string // of the file; "" for a database in memory
 	dsn  string // a URI for SQLite, without options
 }
@@ -21,23 +21,24 @@ type place struct {
 // String returns the name of the file.
 func (p place) String() string { return p.name }
 
-// parsePlace reads a database URL of SQLite: the whole text, and what follows the scheme.
+// parsePlace parses a SQLite URL. rest is what follows the scheme in text.
 func parsePlace(text, rest string) (location, error) {
 	if rest == ":memory:" {
-		// A name of its own: databases in memory are shared by name between connections.
+		// Databases in memory are shared by name between connections, so each gets its own
+		// name.
 		return place{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
 	}
 	path, slashes := strings.CutPrefix(rest, "//")
 	switch {
 	case slashes && !strings.HasPrefix(path, "/"):
-		return nil, fmt.Errorf("reading database URL %q: a host has no meaning here (did you mean %q or %q?)",
+		return nil, fmt.Errorf("reading database URL %q: SQLite URLs have no host (did you mean %q or %q?)",
 			text, "sqlite:"+path, "sqlite:///"+path)
 	case path == "" || path == "/":
 		return nil, fmt.Errorf("reading database URL %q: it names no file; write sqlite:///path/to/state.db", text)
 	case strings.ContainsAny(path, "?#"):
-		return nil, fmt.Errorf("reading database URL %q: options are not taken, and a file's name can't have ? or # in it", text)
+		return nil, fmt.Errorf("reading database URL %q: it may have no options, and a file name may not contain ? or #", text)
 	case strings.ContainsRune(path, 0):
-		return nil, fmt.Errorf("reading database URL %q: a file's name can't have a NUL in it", text)
+		return nil, fmt.Errorf("reading database URL %q: a file name may not contain a NUL", text)
 	}
 	abs, err := filepath.Abs(path) // the working directory may change later
 	if err != nil {
@@ -46,7 +47,8 @@ func parsePlace(text, rest string) (location, error) {
 	return placeOf(path, abs), nil
 }
 
-// placeOf is a file at an absolute path, or one relative to a working directory that will not change.
+// placeOf returns the place of a file. path is absolute, or relative to a working directory
+// that will not change.
 func placeOf(name, path string) place {
 	return place{name: name, path: path, dsn: (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String()}
 }
@@ -60,8 +62,8 @@ func (p place) source(options url.Values) string {
 	return p.dsn + separator + options.Encode()
 }
 
-// prepare makes the folder and the file, closed to others. SQLite would make the file with the umask's mode;
-// it gives its write-ahead log the mode of the file.
+// prepare creates the folder and the file with modes that exclude other users. SQLite would use
+// the umask's mode. It gives its write-ahead log the mode of the file.
 func (p place) prepare() error {
 	if p.path == "" {
 		return nil

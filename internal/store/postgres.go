@@ -16,24 +16,26 @@ import (
 )
 
 const (
-	writers = 4 // connections; a server of PostgreSQL allows 100 unless told otherwise
+	writers = 4 // connections; PostgreSQL's default limit is 100 for the whole server
 	queries = 8 // connections for reading
 
-	// migrating is the number of the advisory lock that lets one process at a time change the tables: "tide".
+	// migrating is the number of the advisory lock that lets one process at a time migrate the
+	// tables: "tide".
 	migrating = application
 
-	name        = "tidewaiter"       // what the server shows in pg_stat_activity
-	tendingName = "tidewaiter-state" // and of who wants to be alone
+	name            = "tidewaiter"          // in pg_stat_activity
+	maintenanceName = "tidewaiter-database" // of processes that need exclusive access or run long
 
-	dialFor   = 5 * time.Second  // unless connect_timeout says otherwise
-	answerFor = 20 * time.Second // longer than any of the server's own limits below
+	dialFor   = 5 * time.Second  // unless connect_timeout is set
+	answerFor = 20 * time.Second // longer than all of the server's limits below
 	idleFor   = 5 * time.Minute
-	renew     = time.Hour // so that connections spread again after a server came back
+	renew     = time.Hour // so that connections spread over servers again after one came back
 )
 
-// limits are settings of each connection that serves requests: a statement that hangs, a lock that somebody holds
-// and a transaction whose process has stopped must not hold up everybody else for ever. They are set by
-// a statement and not as the connection begins, which poolers refuse.
+// limits are the settings of each connection that serves requests. A statement that hangs, a
+// lock that is never released and a transaction of a stopped process must not block everybody
+// else for ever. They are set by a statement, because poolers refuse such parameters at
+// connection start.
 const limits = `
 	SET lock_timeout = '5s';
 	SET statement_timeout = '15s';
@@ -42,11 +44,12 @@ const limits = `
 	SET tcp_keepalives_interval = 5;
 	SET tcp_keepalives_count = 3;` + durable
 
-// durable: what is acknowledged is on the server's disk, also where it was told not to wait for it.
+// durable makes the server flush a commit to disk before it acknowledges it, even if the server
+// is configured not to.
 const durable = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
-// open opens the database, and brings its tables up to date if they are not.
+// open opens the database and migrates its tables if needed.
 func (s server) open(ctx context.Context, create bool) (_ *DB, err error) {
 	db := &DB{at: s, writer: s.connect(writers, name, limits, answerFor)}
 	defer func() {
@@ -83,12 +86,12 @@ func (s server) openReadOnly(ctx context.Context) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, reader.Close())
 	}
-	return &DB{at: s, writer: reader, reader: reader}, nil // which refuses to write
+	return &DB{at: s, writer: reader, reader: reader}, nil // read-only connections
 }
 
-// openBeside opens the database for long work, without limits.
+// openBeside opens the database without time limits, for long-running work.
 func (s server) openBeside(ctx context.Context) (*DB, error) {
-	pool := s.connect(2, tendingName, `SET default_transaction_read_only = on`, 0)
+	pool := s.connect(2, maintenanceName, `SET default_transaction_read_only = on`, 0)
 	outdated, _, err := s.outdated(ctx, pool)
 	if err == nil && outdated {
 		err = ErrOlder
@@ -99,9 +102,10 @@ func (s server) openBeside(ctx context.Context) (*DB, error) {
 	return &DB{at: s, writer: pool, reader: pool}, nil
 }
 
-// openAlone opens the database for long work, without limits. Others are known by the names of their sessions.
+// openAlone opens the database without time limits, for long-running work. It recognizes other
+// Tidewaiter processes by the application name of their sessions.
 func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
-	pool := s.connect(2, tendingName, durable, 0)
+	pool := s.connect(2, maintenanceName, durable, 0)
 	defer func() {
 		if err != nil {
 			pool.Close()
@@ -122,7 +126,8 @@ func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 	return &DB{at: s, writer: pool, reader: pool, alone: true}, nil
 }
 
-// alone waits for other sessions to end: those of a process that was stopped a moment ago are still there.
+// alone waits up to 3 seconds for other sessions to end. Those of a process that has just
+// stopped linger for a moment.
 func (s server) alone(ctx context.Context, pool *sql.DB) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -157,12 +162,13 @@ func (s server) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
 		AND relname <> 'goose_db_version' AND `+ownTable+` ORDER BY relname COLLATE "C"`)
 }
 
-// ownTable leaves out what extensions put into a schema.
+// ownTable excludes the tables that extensions put into a schema.
 const ownTable = `NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = pg_class.oid AND d.deptype = 'e')`
 
 func (s server) snapshot() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelRepeatableRead} }
 
-// stale: a connection that has failed is given up by the driver; one that can't be made is not stale.
+// stale reports whether the driver gave up an existing connection. A failure to make a new
+// connection is not stale.
 func (s server) stale(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting && errors.Is(s.explain(err), ErrDown)
@@ -172,8 +178,8 @@ func (s server) connectReaders() *sql.DB {
 	return s.connect(queries, name, `SET default_transaction_read_only = on;`+limits, answerFor)
 }
 
-// connect opens a pool. It dials nothing yet. An answer of the server that takes longer than within ends the
-// connection; 0: never.
+// connect returns a pool. It does not dial yet. If the server takes longer than within to
+// answer, the connection is closed; 0 means no limit.
 func (s server) connect(connections int, name, settings string, within time.Duration) *sql.DB {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = name
@@ -193,7 +199,7 @@ func (s server) connect(connections int, name, settings string, within time.Dura
 	return pool
 }
 
-// password reads the password anew: it may have been changed since the last connection.
+// password reads the password for each connection, because it may have changed.
 func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
 	if s.passwordFile == "" {
 		return nil
@@ -206,7 +212,8 @@ func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-// outdated says whether the tables are older than this binary, and whether there are none at all.
+// outdated reports whether the tables are older than this binary, and whether the schema is
+// empty.
 func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	newest, err := newest(postgresFolder)
 	if err != nil {
@@ -226,11 +233,11 @@ func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty boo
 	case err != nil:
 		return false, false, err
 	case encoding != "UTF8":
-		return false, false, fmt.Errorf("its encoding is %s: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+		return false, false, fmt.Errorf("its encoding is %s: create one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	case !schema:
-		return false, false, errors.New("the schema that search_path names is not there")
+		return false, false, errors.New("the schema in search_path does not exist")
 	case others > 0 && (!ours || !versioned):
-		return false, false, fmt.Errorf("%w: others keep tables there; give it a database of its own", ErrForeign)
+		return false, false, fmt.Errorf("%w: it has tables of another program; create a database for Tidewaiter alone", ErrForeign)
 	case !versioned:
 		return true, others == 0, nil
 	}
@@ -240,26 +247,28 @@ func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty boo
 	case err != nil:
 		return false, false, err
 	case version > newest:
-		return false, false, fmt.Errorf("%w (its tables are of version %d, this one knows %d)", ErrNewer, version, newest)
+		return false, false, fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, version, newest)
 	}
 	return version < newest, others == 0, nil
 }
 
-// migrate brings the tables up to date. Of several processes that start together, one does it, and the
-// others wait. Others that run on the older tables go on: a migration never takes away what they use.
+// migrate migrates the tables. If several processes start together, one migrates and the others
+// wait. Processes that run on the older tables continue: a migration never removes what they
+// use.
 func (s server) migrate(ctx context.Context) (err error) {
-	pool := s.connect(2, tendingName, durable, 0)
+	pool := s.connect(2, maintenanceName, durable, 0)
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	lock, err := pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	// The lock is the session's: should the process die, the server lets it go.
+	// The session holds the lock, so the server releases it if the process dies.
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
 		return err
 	}
-	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil { // another process was faster
+	// another process was faster
+	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil {
 		return err
 	}
 	return up(ctx, pool, goose.DialectPostgres, postgresFolder)

@@ -34,14 +34,14 @@ func TestOpenSaysWhyItCannotOnPostgreSQL(t *testing.T) {
 		{"no server", "postgres://u:canary@127.0.0.1:1/x", store.ErrDown, `^opening database postgres://127.0.0.1/x: the database can't be reached: `},
 		{"no server behind a socket", "postgres://u:canary@/x?host=" + t.TempDir(), store.ErrDown, `can't be reached`},
 		{"no database", s.URL("none"), nil, `CREATE DATABASE`},
-		{"others' tables", s.URL("theirs"), store.ErrForeign, `give it a database of its own`},
+		{"others' tables", s.URL("theirs"), store.ErrForeign, `create a database for Tidewaiter alone`},
 		{"another encoding", s.URL("latin"), nil, `its encoding is LATIN1`},
 		{"newer tables", s.URL("newer"), store.ErrNewer, `version 1000`},
 		{"no right to make tables", "postgres://stranger@/locked?host=" + folder, nil, `must own the database`},
 		{"an unknown user", "postgres://nobody:canary@/x?host=" + folder, nil, `role "nobody" does not exist`},
-		{"no URL", "postgres://u:canary@[::1/x", nil, `it is not like postgres://`},
-		{"an option that is none", "postgres://u:canary@h/x?sslmode=canary", nil, `it is not like postgres://`},
-		{"no database in it", "postgres:///?host=" + folder, nil, `it names no database`},
+		{"no URL", "postgres://u:canary@[::1/x", nil, `expected postgres://`},
+		{"an invalid option", "postgres://u:canary@h/x?sslmode=canary", nil, `expected postgres://`},
+		{"no database in it", "postgres:///?host=" + folder, nil, `it has no database name`},
 		{"a password file that is not there", s.URL("theirs") + "&password_file=" + missing, nil, `reading the password: open `},
 		{"a passfile that is not there", s.URL("theirs") + "&passfile=" + missing, nil, `passfile: stat `},
 	} {
@@ -88,7 +88,7 @@ func TestThePasswordIsReadFromItsFile(t *testing.T) {
 	}
 }
 
-// A server that is stopped is an outage with a name, and no more than that.
+// A stopped server is reported as ErrDown and nothing else.
 func TestAServerThatComesBackIsUsedAgain(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
@@ -121,12 +121,13 @@ func TestAServerThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// The server restarted, and every connection that is kept has ended: the next write goes through all the same.
+// A restart of the server ends every pooled connection. The next write succeeds all the same.
 func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
-		return db.Write(t.Context(), "other", func(*sql.Tx) error { return nil }) // of another topic: two connections
+		// another topic needs a second connection
+		return db.Write(t.Context(), "other", func(*sql.Tx) error { return nil })
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +139,9 @@ func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	}
 }
 
-// Writes of one topic take turns on PostgreSQL, too: whoever looks first and writes then is not overtaken.
-func TestWritesOfATopicAreNotOvertaken(t *testing.T) {
+// Writes of one topic run one after the other on PostgreSQL, too: a write sees no value that
+// another write of the topic is about to change.
+func TestWritesOfATopicAreSerialized(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	one, other := open(t, url), open(t, url)
 	if err := one.Write(t.Context(), "accounts", func(*sql.Tx) error { return nil }); err != nil {
@@ -153,11 +155,11 @@ func TestWritesOfATopicAreNotOvertaken(t *testing.T) {
 				return nil
 			})
 		}()
-		// The other replica either looks now, or stands in line.
+		// Wait until the other replica has read or waits for the lock.
 		for waiting := 0; waiting == 0; {
 			select {
 			case <-looked:
-				t.Error("a write looked at what another one of its topic was about to change")
+				t.Error("a write read a value that another write of its topic was about to change")
 				return nil
 			default:
 			}
@@ -177,11 +179,11 @@ func TestWritesOfATopicAreNotOvertaken(t *testing.T) {
 	}
 }
 
-func TestWatchTellsEveryReplicaOfChanges(t *testing.T) {
-	storetest.Each(t, testWatchTellsEveryReplicaOfChanges)
+func TestWatchReportsChangesToEveryReplica(t *testing.T) {
+	storetest.Each(t, testWatchReportsChangesToEveryReplica)
 }
 
-func testWatchTellsEveryReplicaOfChanges(t *testing.T, d storetest.Database) {
+func testWatchReportsChangesToEveryReplica(t *testing.T, d storetest.Database) {
 	url := d.New(t)
 	writer := open(t, url)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -218,11 +220,11 @@ func testWatchTellsEveryReplicaOfChanges(t *testing.T, d storetest.Database) {
 		}
 	}
 	if len(told) != 0 {
-		t.Errorf("%d changes were told of that nobody made", len(told))
+		t.Errorf("%d changes were reported that nobody made", len(told))
 	}
 }
 
-// What changes while a watcher can't look is found when it can.
+// Changes made while a watcher cannot read are reported when it can.
 func TestWatchFindsWhatItMissed(t *testing.T) {
 	s := storetest.NewServer(t)
 	url := s.Database(t, "template0")

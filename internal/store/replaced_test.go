@@ -17,7 +17,7 @@ import (
 
 func nothing(*sql.Tx) error { return nil }
 
-// write writes a topic's counter, n times.
+// write increments a topic's counter n times.
 func write(t testing.TB, db *store.DB, topic string, n int) {
 	t.Helper()
 	for range n {
@@ -39,7 +39,7 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-// grown writes so much that what is in the write-ahead log is written back, as it is after an hour.
+// grown writes enough to cause a checkpoint of the write-ahead log.
 func grown(t testing.TB, db *store.DB) {
 	t.Helper()
 	err := db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -53,17 +53,17 @@ func grown(t testing.TB, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, db, "after", 1) // the checkpoint comes with the next commit
+	write(t, db, "after", 1) // the checkpoint runs at the next commit
 }
 
-// Whatever becomes of the file of a database that is open: it is noticed, nothing is acknowledged that would be lost, and when
-// the very same file comes back, all goes on.
-func TestAFileThatIsNotWhatItWasIsNoticed(t *testing.T) {
+// Whatever happens to the file of an open database, it is noticed and no write is acknowledged
+// that would be lost. When the same file comes back, writes succeed again.
+func TestAReplacedFileIsNoticed(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		spoil func(t *testing.T, file string)
 		says  string
-		once  bool // the names alone tell it, so that not one write is acknowledged
+		once  bool // the names alone show it, so not one write is acknowledged
 	}{
 		{"it is deleted", func(t *testing.T, file string) { remove(t, file) }, "was deleted or moved away", true},
 		{"all of it is deleted", func(t *testing.T, file string) { remove(t, file, file+"-wal", file+"-shm") }, "was deleted or moved away", true},
@@ -74,13 +74,13 @@ func TestAFileThatIsNotWhatItWasIsNoticed(t *testing.T) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			write(t, open(t, "sqlite:"+other), "x", 1)
 			rename(t, other, file)
-		}, "is another file now", true},
+		}, "was replaced by another file", true},
 		{"its log is replaced", func(t *testing.T, file string) {
 			remove(t, file+"-wal")
 			if err := os.WriteFile(file+"-wal", nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "-wal is another file now", true},
+		}, "-wal was replaced by another file", true},
 		{"it is emptied", func(t *testing.T, file string) {
 			if err := os.Truncate(file, 0); err != nil {
 				t.Fatal(err)
@@ -89,7 +89,7 @@ func TestAFileThatIsNotWhatItWasIsNoticed(t *testing.T) {
 		{"another one is copied over it", func(t *testing.T, file string) {
 			other := filepath.Join(t.TempDir(), "other.db")
 			db := open(t, "sqlite:"+other)
-			for range 3 { // it counts more changes
+			for range 3 { // for a higher change counter
 				grown(t, db)
 			}
 			if err := db.Close(); err != nil {
@@ -97,12 +97,12 @@ func TestAFileThatIsNotWhatItWasIsNoticed(t *testing.T) {
 			}
 			copyFile(t, other, file)
 		}, "was overwritten with", false},
-		{"an older one is copied over it", func(t *testing.T, file string) { copyFile(t, file+".old", file) }, "was overwritten with an older one", false},
+		{"an older one is copied over it", func(t *testing.T, file string) { copyFile(t, file+".old", file) }, "was overwritten with an older version", false},
 		{"text is copied over it", func(t *testing.T, file string) {
 			if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 10_000)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "was overwritten with what is no database", false},
+		}, "was overwritten with a file that is not", false},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "here", "state.db")
@@ -138,7 +138,7 @@ func TestAFileThatIsNotWhatItWasIsNoticed(t *testing.T) {
 	}
 }
 
-// What happens between the check before a write and its acknowledgement counts, too.
+// A deletion between the check before a write and its acknowledgement is noticed, too.
 func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -148,8 +148,8 @@ func TestAWriteDuringWhichTheFileIsDeletedIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// The look each second must not take a file that was put there meanwhile for the one that is open: all that is written after
-// that would be lost, and nobody would ever say so.
+// The look once a second must not take a new file for the open one. All later writes would be
+// lost silently.
 func TestAFileThatIsReplacedDuringALookIsNoticed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db, err := store.Open(t.Context(), "sqlite:"+file)
@@ -196,7 +196,7 @@ func TestAFileThatComesBackIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What another process does with the file rightly is no replacement.
+// What another process may do with the file does not count as a replacement.
 func TestOthersMayUseTheFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -236,8 +236,9 @@ func TestOthersMayUseTheFile(t *testing.T) {
 	look("a backup")
 }
 
-// To look at the file must not end the locks of SQLite, which belong to the process: another one could have it for itself.
-func TestClosingOneOfTwoLeavesTheOthersLocks(t *testing.T) {
+// Looking at the file must not release SQLite's locks, which belong to the process. Otherwise
+// another process could get exclusive access.
+func TestClosingOneOfTwoKeepsTheOthersLocks(t *testing.T) {
 	t.Parallel() // it waits for a lock
 	file := filepath.Join(t.TempDir(), "state.db")
 	one, other := open(t, "sqlite:"+file), open(t, "sqlite:"+file)
@@ -246,11 +247,11 @@ func TestClosingOneOfTwoLeavesTheOthersLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if said := alone(t, "sqlite:"+file); !strings.Contains(said, store.ErrInUse.Error()) {
-		t.Errorf("another process that wants it alone: %q, want %q", said, store.ErrInUse)
+		t.Errorf("another process that wants exclusive access: %q, want %q", said, store.ErrInUse)
 	}
 }
 
-// All that was kept can still be read while somebody has the deleted file open.
+// All data can be read as long as a process has the deleted file open.
 func TestADeletedFileIsRescued(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
@@ -274,7 +275,7 @@ func TestADeletedFileIsRescued(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(file + "-*"); len(left) > 0 {
-		t.Errorf("the deleted file's log is left, for the next file to be spoilt by: %q", left)
+		t.Errorf("the deleted file's log is left and would corrupt the next file: %q", left)
 	}
 	rename(t, rescued, file)
 	again := open(t, "sqlite:"+file)
@@ -301,7 +302,7 @@ func TestARescueThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-// The id is the database's own and its copies'.
+// Copies have the id of their source.
 func TestEachDatabaseHasAnIDAndCopiesKeepIt(t *testing.T) { storetest.Each(t, testIDs) }
 
 func testIDs(t *testing.T, d storetest.Database) {
@@ -310,7 +311,7 @@ func testIDs(t *testing.T, d storetest.Database) {
 		t.Errorf("ids %q and %q", one.ID(), other.ID())
 	}
 	if !one.Created() {
-		t.Error("a new database is not said to be new")
+		t.Error("Created is false for a new database")
 	}
 	url := d.New(t)
 	first := open(t, url)
@@ -340,7 +341,7 @@ func testOpenExistingCreatesNothing(t *testing.T, d storetest.Database) {
 	if d.Name == "SQLite" {
 		file := strings.TrimPrefix(url, "sqlite:")
 		if _, err := os.Stat(file); err == nil {
-			t.Error("a file was made")
+			t.Error("a file was created")
 		}
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -361,8 +362,8 @@ func testOpenExistingCreatesNothing(t *testing.T, d storetest.Database) {
 	}
 }
 
-// On PostgreSQL the name stays and the database behind it may be another one.
-func TestAServersDatabaseThatIsNotWhatItWasIsNoticed(t *testing.T) {
+// On PostgreSQL the database behind a name may change.
+func TestAReplacedDatabaseOfAServerIsNoticed(t *testing.T) {
 	for what, statement := range map[string]string{
 		"another id":      "UPDATE instance SET id = 'another'",
 		"no id":           "DELETE FROM instance",
@@ -392,8 +393,9 @@ func TestAServersDatabaseThatIsNotWhatItWasIsNoticed(t *testing.T) {
 	}
 }
 
-// Pages that hold rubbish are found by whoever reads them, and by a check; the words say what to do.
-func TestDamagedPagesAreNoticedAndTold(t *testing.T) {
+// Damaged pages are found by queries that read them and by a check. The message says what to
+// do.
+func TestDamagedPagesAreReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.db")
 	db := open(t, "sqlite:"+file)
 	grown(t, db)
@@ -408,16 +410,16 @@ func TestDamagedPagesAreNoticedAndTold(t *testing.T) {
 	if err := db.Read().QueryRow("PRAGMA page_size").Scan(&size); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Close(); err != nil { // all is in the file
+	if err := db.Close(); err != nil { // writes everything to the file
 		t.Fatal(err)
 	}
 	overwrite(t, file, (page-1)*size, size)
 
 	db = open(t, "sqlite:"+file)
 	if err := db.Ping(t.Context()); err != nil {
-		t.Errorf("nobody has read it yet: %v", err)
+		t.Errorf("before a query reads the page: %v", err)
 	}
-	// Somebody signs in.
+	// A query reads the page.
 	var n int
 	err := db.Explain(db.Read().QueryRow("SELECT count(*) FROM accounts NOT INDEXED").Scan(&n))
 	if !errors.Is(err, store.ErrDamaged) || !store.Unavailable(err) || !strings.Contains(err.Error(), "tidewaiter database restore") {
@@ -473,7 +475,7 @@ func rename(t testing.TB, from, to string) {
 	}
 }
 
-// overwrite puts rubbish into a file.
+// overwrite overwrites a part of a file with garbage.
 func overwrite(t testing.TB, file string, at, size int64) {
 	t.Helper()
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)

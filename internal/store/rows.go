@@ -5,18 +5,18 @@ import (
 	"database/sql"
 )
 
-// The queries are those of the rooms whose tables they read. What all of them do with the answers is here.
+// The queries are in the packages whose tables they read. This file reads their results.
 
-// Querier is a transaction, or connections for reading.
+// Querier is a transaction or a pool of connections for reading.
 type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Row is one that was found, of many or alone.
+// Row is a sql.Row or sql.Rows.
 type Row interface{ Scan(...any) error }
 
-// Collect reads rows, each by read.
+// Collect runs a query and calls read for each row.
 func Collect[T any](ctx context.Context, q Querier, read func(Row) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -34,15 +34,15 @@ func Collect[T any](ctx context.Context, q Querier, read func(Row) (T, error), q
 	return list, rows.Err()
 }
 
-// Texts reads rows of one column.
+// Texts returns the rows of a query with one column of text.
 func Texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
 	return Collect(ctx, q, Text, query, args...)
 }
 
-// Text reads a row of one column.
+// Text reads a row with one column of text.
 func Text(row Row) (text string, err error) { return text, row.Scan(&text) }
 
-// Affected is how many rows a statement inserted, changed or deleted.
+// Affected returns how many rows a statement inserted, updated or deleted.
 func Affected(result sql.Result, err error) (int, error) {
 	if err != nil {
 		return 0, err

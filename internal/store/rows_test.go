@@ -32,7 +32,7 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 		}
 	}
 
-	// Half a list is none.
+	// An error returns no rows, even after some were read.
 	broken := errors.New("broken")
 	seen := 0
 	got, err := store.Collect(t.Context(), db.Read(), func(store.Row) (string, error) {
@@ -47,7 +47,7 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if got, err := store.Texts(over, db.Read(), query, ""); err == nil || got != nil {
-		t.Errorf("after its time: %v, %v", got, err)
+		t.Errorf("after the deadline: %v, %v", got, err)
 	}
 
 	err = db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -62,6 +62,6 @@ func testRowsAreCollected(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 	if n, err := store.Affected(nil, broken); n != 0 || !errors.Is(err, broken) {
-		t.Errorf("of what failed: %d, %v", n, err)
+		t.Errorf("for a failed statement: %d, %v", n, err)
 	}
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// kinds says which kinds of columns are the same on both databases.
+// kinds maps column types of each database to a common kind.
 var kinds = map[string]string{
 	"INTEGER": "number", "BIGINT": "number", "bigint": "number",
 	"TEXT": "text", "text": "text",
 	"BLOB": "bytes", "bytea": "bytes",
 }
 
-// One folder of migrations for each database: the tables, columns and indexes that they make are the same.
+// The migrations of SQLite and PostgreSQL create the same tables, columns and indexes.
 func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 	sqlite, postgres := open(t, storetest.SQLite().Ready(t)), open(t, storetest.PostgreSQL().Ready(t))
 
@@ -69,7 +69,7 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 		t.Errorf("indexes on SQLite (-) and on PostgreSQL (+):\n%s", diff)
 	}
 
-	// What else is unique, by the constraints of tables.
+	// Unique columns by constraints of tables.
 	unique := map[string][]string{
 		"SQLite": rows(t, sqlite.Read(), `
 			SELECT m.name, group_concat(c.name, ',') FROM sqlite_schema m JOIN pragma_index_list(m.name) i JOIN pragma_index_info(i.name) c
@@ -87,7 +87,7 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 		t.Errorf("unique columns on SQLite (-) and on PostgreSQL (+):\n%s", diff)
 	}
 
-	// Copies take tables in any order.
+	// Copies insert tables in any order, so there may be no foreign keys.
 	foreign := rows(t, postgres.Read(), `SELECT conname::text FROM pg_constraint WHERE contype = 'f'`)
 	if len(foreign) != 0 || len(columns["SQLite"]) == 0 || len(indexes["SQLite"]) == 0 || len(unique["SQLite"]) == 0 {
 		t.Errorf("foreign keys: %v; %d columns, %d indexes, %d unique", foreign, len(columns["SQLite"]), len(indexes["SQLite"]), len(unique["SQLite"]))
@@ -96,12 +96,12 @@ func TestTheMigrationsOfBothDatabasesAgree(t *testing.T) {
 
 var noise = regexp.MustCompile(`public\.| USING btree|[()']|::text| COLLATE "C"|\s+`)
 
-// plain brings the definition of an index to a form that both databases' share.
+// plain normalizes the definition of an index, so that both databases' can be compared.
 func plain(definition string) string {
 	return strings.Join(strings.Fields(noise.ReplaceAllString(definition, " ")), " ")
 }
 
-// rows reads rows as texts.
+// rows returns the rows of a query as text.
 func rows(t *testing.T, pool *sql.DB, query string) (list []string) {
 	t.Helper()
 	found, err := pool.Query(query)

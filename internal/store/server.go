@@ -19,23 +19,23 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// server is where a database of PostgreSQL lies.
+// server is the address of a PostgreSQL database.
 type server struct {
 	name         string // hosts and database
 	config       *pgx.ConnConfig
-	passwordFile string // ""; else it holds the password
+	passwordFile string // file that holds the password; may be ""
 }
 
-// String returns the hosts and the database: never who connects, nor with what.
+// String returns the hosts and the database, without user and password.
 func (s server) String() string { return s.name }
 
-// parseServer reads a database URL of PostgreSQL. What the driver says about a URL could repeat a password: it
-// is not shown.
+// parseServer parses a PostgreSQL URL. It discards the driver's errors, because they could
+// contain the password.
 func parseServer(text string) (location, error) {
 	beside, query, _ := strings.Cut(text, "?")
 	options, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, errors.New("reading database URL: what follows the question mark is no list of options")
+		return nil, errors.New("reading database URL: invalid options after the question mark")
 	}
 	var s server
 	if options.Has("password_file") {
@@ -45,29 +45,29 @@ func parseServer(text string) (location, error) {
 		options.Del("password_file")
 	}
 	if file := options.Get("passfile"); file != "" {
-		if _, err := os.Stat(file); err != nil { // the driver would go on without
+		if _, err := os.Stat(file); err != nil { // the driver would ignore a missing file
 			return nil, fmt.Errorf("reading database URL: passfile: %w", err)
 		}
 	}
 	chosen := options.Has("sslmode") || os.Getenv("PGSSLMODE") != ""
 	if s.config, err = pgx.ParseConfig(joined(beside, options)); err != nil {
-		return nil, errors.New("reading database URL: it is not like postgres://user@host:5432/database?sslmode=verify-full, " +
-			"or names a file that can't be read")
+		return nil, errors.New("reading database URL: expected postgres://user@host:5432/database?sslmode=verify-full, " +
+			"or it names a file that cannot be read")
 	}
 	if !chosen {
-		// The driver would try TLS, believe any certificate, and go on in the clear where there is none: whoever
-		// sits on the way would get the password.
+		// The driver's default tries TLS, accepts any certificate, and falls back to plain
+		// text. Anyone between the two machines could then read the password.
 		mode := "disable"
 		if s.remote() {
 			mode = "verify-full"
 		}
 		options.Set("sslmode", mode)
 		if s.config, err = pgx.ParseConfig(joined(beside, options)); err != nil {
-			return nil, errors.New("reading database URL: it does not go with sslmode=" + mode)
+			return nil, errors.New("reading database URL: it contradicts sslmode=" + mode)
 		}
 	}
 	if s.config.Database == "" {
-		return nil, errors.New("reading database URL: it names no database")
+		return nil, errors.New("reading database URL: it has no database name")
 	}
 	if s.config.ConnectTimeout == 0 {
 		s.config.ConnectTimeout = dialFor
@@ -84,7 +84,7 @@ func joined(beside string, options url.Values) string {
 	return beside + "?" + options.Encode()
 }
 
-// hosts names all servers that the URL does.
+// hosts returns the hosts of all servers in the URL.
 func (s server) hosts() []string {
 	list := []string{s.config.Host}
 	for _, f := range s.config.Fallbacks {
@@ -95,7 +95,8 @@ func (s server) hosts() []string {
 	return list
 }
 
-// remote says whether a server is on another machine: not behind a socket in a folder, nor at a loopback address.
+// remote reports whether any server is on another machine: neither a Unix socket nor a loopback
+// address.
 func (s server) remote() bool {
 	for _, host := range s.hosts() {
 		ip := net.ParseIP(host)
@@ -106,8 +107,8 @@ func (s server) remote() bool {
 	return false
 }
 
-// explain knows the errors of PostgreSQL, whose classes are those of its manual, appendix A, and those of the way
-// there.
+// explain handles the errors of PostgreSQL, by the classes of its manual's appendix A, and
+// those of the network.
 func (s server) explain(err error) error {
 	if err == nil || named(err) || errors.Is(err, context.Canceled) {
 		return err
@@ -115,12 +116,14 @@ func (s server) explain(err error) error {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return explainCode(failure, err)
 	}
-	if strings.Contains(fmt.Sprint(err), "server refused TLS connection") { // the driver has no value for it
-		return fmt.Errorf("%w (if the way there can be trusted, say so in its URL: sslmode=disable)", unreachable(err))
+	// the driver has no error value for it
+	if strings.Contains(fmt.Sprint(err), "server refused TLS connection") {
+		return fmt.Errorf("%w (if the network can be trusted, add sslmode=disable to the URL)", unreachable(err))
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	_, network := errors.AsType[net.Error](err)    // its time limits, too
-	closed := errors.Is(err, pgconn.ErrConnClosed) // seen before this statement was sent
+	_, network := errors.AsType[net.Error](err) // includes time-outs
+	// the connection was closed before the statement was sent
+	closed := errors.Is(err, pgconn.ErrConnClosed)
 	if connecting || network || closed || isBroken(err) {
 		return unreachable(err)
 	}
@@ -132,7 +135,7 @@ func explainCode(failure *pgconn.PgError, err error) error {
 	case code == "53100": // disk_full
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case code == "3D000": // invalid_catalog_name
-		return fmt.Errorf("%w (make it: CREATE DATABASE … OWNER …)", err)
+		return fmt.Errorf("%w (create it with CREATE DATABASE … OWNER …)", err)
 	case code == "42P01", code == "3F000": // undefined_table, invalid_schema_name
 		return fmt.Errorf("%w: its tables are gone: %w", ErrReplaced, err)
 	case code == "XX001", code == "XX002": // data_corrupted, index_corrupted
@@ -140,18 +143,20 @@ func explainCode(failure *pgconn.PgError, err error) error {
 	case code == "42501": // insufficient_privilege
 		return fmt.Errorf("%w (its user must own the database)", err)
 	case code == "40001", code == "40P01", // serialization_failure, deadlock_detected
-		code == "55P03", code == "57014": // lock_not_available, and what the time limit of a statement says
+		code == "55P03", code == "57014": // lock_not_available, query_canceled (statement_timeout)
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), // connections, resources
-		strings.HasPrefix(code, "57P"), code == "25P03", // shutting down, starting up; a transaction that waited too long
+		// shutting down, starting up; idle_in_transaction_session_timeout
+		strings.HasPrefix(code, "57P"), code == "25P03",
 		code == "25006": // read_only_sql_transaction: a standby
 		return unreachable(err)
 	}
 	return err
 }
 
-// patient makes connections whose server has so long for each answer. Time limits of contexts do not do: some
-// callers have none, and a server that has stopped, or a way that swallows packets, would hold them up for as long as TCP tries.
+// patient dials connections that give the server this long for each answer. Deadlines of
+// contexts are not enough: some callers have none, and a stopped server or a network that drops
+// packets would block them until TCP gives up.
 func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -162,7 +167,7 @@ func patient(dial pgconn.DialFunc, within time.Duration) pgconn.DialFunc {
 	}
 }
 
-// patientConn bounds each read that the driver has put no bound to.
+// patientConn sets a deadline for each read for which the driver has set none.
 type patientConn struct {
 	net.Conn
 	within time.Duration
@@ -190,7 +195,7 @@ func (c *patientConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-// isBroken says whether a connection ended without a word.
+// isBroken reports whether a connection ended without an error message.
 func isBroken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

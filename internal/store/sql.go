@@ -12,7 +12,7 @@ func bump(ctx context.Context, tx *sql.Tx, topic string) error {
 	return err
 }
 
-// counters returns the change counters of all topics that ever had one.
+// counters returns the change counters of all topics.
 func counters(ctx context.Context, pool *sql.DB) (map[string]int64, error) {
 	rows, err := pool.QueryContext(ctx, "SELECT topic, counter FROM changes")
 	if err != nil {
@@ -31,7 +31,7 @@ func counters(ctx context.Context, pool *sql.DB) (map[string]int64, error) {
 	return found, rows.Err()
 }
 
-// names reads one column of text.
+// names returns the rows of a query with one column of text.
 func names(ctx context.Context, tx *sql.Tx, query string) (list []string, err error) {
 	rows, err := tx.QueryContext(ctx, query)
 	if err != nil {

@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	// application is written into the file's header, so that no other program's database is
-	// taken for ours: "tide".
+	// application is the application id in the file's header ("tide"). It keeps other programs'
+	// databases from being opened.
 	application = 0x74696465
 
 	readers = 4 // connections
 )
 
-// Settings of every connection. Waiting for a lock ends after busy_timeout milliseconds. synchronous(FULL)
-// puts each commit on the disk before it is acknowledged. Caches are in KiB (a negative number says so) and for
-// each connection: small, since the system caches the file as well.
+// settings returns the settings of every connection. busy_timeout is in milliseconds.
+// synchronous(FULL) flushes each commit to disk before it is acknowledged. cache_size is in KiB
+// if negative, and per connection: it is small, because the operating system caches the file as
+// well.
 func settings(more ...string) []string {
 	return append([]string{
 		"busy_timeout(5000)",
@@ -65,27 +66,28 @@ func (p place) open(ctx context.Context, create bool) (_ *DB, err error) {
 	db.created = empty
 	switch {
 	case outdated && p.path == "":
-		err = upFile(ctx, db.writer) // nobody else can reach it, and it would be gone if we closed it
+		err = upFile(ctx, db.writer) // nobody else can open it, and closing it would delete it
 	case outdated:
-		if err := db.writer.Close(); err != nil { // it holds the file open
+		if err := db.writer.Close(); err != nil { // it locks the file
 			return nil, err
 		}
 		migrateErr := p.migrate(ctx)
 		if db.writer, err = p.connectWriter(); err != nil {
 			return nil, err
 		}
-		if outdated, _, err = outdatedFile(ctx, db.writer); outdated || err != nil { // unless another process was faster
+		// unless another process was faster
+		if outdated, _, err = outdatedFile(ctx, db.writer); outdated || err != nil {
 			err = cmp.Or(migrateErr, err)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	// The mode stays in the file, but a file may have come from a backup.
+	// The file keeps its journal mode, but it may come from a backup with another one.
 	if _, err := db.writer.ExecContext(ctx, "PRAGMA journal_mode(WAL)"); err != nil {
 		return nil, err
 	}
-	// A transaction that does nothing finds out now whether writing is possible at all.
+	// An empty write transaction finds out now whether writing is possible at all.
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (p place) open(ctx context.Context, create bool) (_ *DB, err error) {
 	return db, p.watch(ctx, db)
 }
 
-// watch notes which file is open, and which database is in it.
+// watch records which file is open and which database it holds.
 func (p place) watch(ctx context.Context, db *DB) error {
 	if err := db.writer.QueryRowContext(ctx, selectInstance).Scan(&db.id); err != nil || p.path == "" {
 		return err
@@ -126,15 +128,16 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	if !errors.As(err, &failure) || failure.Code()&0xff != sqlite3.SQLITE_CANTOPEN && failure.Code()&0xff != sqlite3.SQLITE_READONLY {
 		return db, err
 	}
-	// Readers, too, write into shared memory beside the file. Where that is not possible, on a disk that is read-only or in
-	// somebody else's folder, the file is read as one that nobody changes.
+	// SQLite's readers write to shared memory beside the file. Where that is impossible, on a
+	// read-only disk or in another user's folder, the file is read as immutable.
 	if log, logErr := os.Stat(p.path + "-wal"); logErr == nil && log.Size() > 0 {
-		return nil, fmt.Errorf("what was written last stands in %s-wal, which can only be read where the folder is writable: copy both files into one: %w", p.path, err)
+		return nil, fmt.Errorf("recent changes are in %s-wal, which can only be read in a writable folder; copy both files to one: %w", p.path, err)
 	}
 	return p.read(ctx, before)
 }
 
-// read opens the file for reading: without any lock if before is what it looked like, which Close compares.
+// read opens the file for reading. If before is set, it takes no locks, and Close checks that
+// the file still matches before.
 func (p place) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
 	db := &DB{at: p, before: before}
 	options := forReading()
@@ -144,7 +147,7 @@ func (p place) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) 
 	if db.reader, err = p.connect(readers, options, nil); err != nil {
 		return nil, err
 	}
-	db.writer = db.reader // which refuses
+	db.writer = db.reader // read-only connections
 	outdated, _, err := outdatedFile(ctx, db.writer)
 	if err == nil && outdated {
 		err = ErrOlder
@@ -155,24 +158,24 @@ func (p place) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) 
 	return db, nil
 }
 
-// unchanged reports whether a file that was read without locks is as it was before.
+// unchanged returns an error if a file that was read without locks has changed.
 func (p place) unchanged(before fs.FileInfo) error {
 	now, err := os.Stat(p.path)
 	if err != nil {
 		return err
 	}
 	if log, err := os.Stat(p.path + "-wal"); err == nil && log.Size() > 0 || !os.SameFile(now, before) || now.Size() != before.Size() || !now.ModTime().Equal(before.ModTime()) {
-		return errors.New("the file was changed while it was read: read it where its folder is writable, or a copy of it")
+		return errors.New("the file changed while it was read; read it in a writable folder, or read a copy")
 	}
 	return nil
 }
 
-// openBeside is no other: nothing here takes too long.
+// openBeside is openReadOnly: SQLite has no time limits to lift.
 func (p place) openBeside(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
 
-// openAlone has the file for itself: SQLite's exclusive mode keeps even readers out while it is open.
+// openAlone opens the file in SQLite's exclusive mode, which keeps even readers out.
 func (p place) openAlone(ctx context.Context) (*DB, error) {
-	db, err := p.open(ctx, true) // which makes the file and its tables
+	db, err := p.open(ctx, true) // creates the file and its tables
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +187,7 @@ func (p place) openAlone(ctx context.Context) (*DB, error) {
 		return nil, err
 	}
 	db = &DB{at: p, writer: alone, reader: alone, alone: true}
-	tx, err := alone.BeginTx(ctx, nil) // takes the lock, and the connection keeps it
+	tx, err := alone.BeginTx(ctx, nil) // the connection keeps the lock after the transaction
 	if err == nil {
 		err = tx.Rollback()
 	}
@@ -197,7 +200,7 @@ func (p place) openAlone(ctx context.Context) (*DB, error) {
 	return db, nil
 }
 
-// occupy has nothing to do: a transaction that writes keeps all other writers out.
+// occupy does nothing: a write transaction already excludes all other writers.
 func (p place) occupy(context.Context, *sql.Tx) error { return nil }
 
 func (p place) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
@@ -206,15 +209,17 @@ func (p place) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
 		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
 }
 
-// stale is never so: connections to a file do not end.
+// stale returns false: connections to a file do not end.
 func (p place) stale(error) bool { return false }
 
-// snapshot: any transaction of SQLite is one.
+// snapshot returns nil: every SQLite transaction sees one moment only.
 func (p place) snapshot() *sql.TxOptions { return nil }
 
 func (p place) connectWriter() (*sql.DB, error) {
 	return p.connect(1, url.Values{
-		"_txlock": {"immediate"}, // a transaction that will write takes its turn at once, and can't be refused later
+		// Take the write lock at the start, so that the transaction cannot fail to get it
+		// later.
+		"_txlock": {"immediate"},
 		"_pragma": settings("cache_size(-1024)", "journal_size_limit(16777216)"),
 	}, nil)
 }
@@ -223,12 +228,14 @@ func forReading() url.Values {
 	return url.Values{"_pragma": settings("cache_size(-512)", "query_only(ON)")}
 }
 
-// connect opens a pool. It dials nothing yet, so that readers that nobody needs cost nothing. allowed, unless it is nil, is
-// asked before each connection whether the file is still the one that the first of them opened: another one that
-// stands in its place must not be read in part.
+// connect returns a pool. It does not dial yet, so readers that nobody needs cost nothing.
+// allowed, unless nil, is called before each connection and reports whether the path still
+// refers to the file that the first connection opened. Connections must not mix two files.
 func (p place) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
 	if p.path != "" {
-		options.Set("mode", "rw") // prepare has made it: a connection must not make another one where it was deleted
+		// prepare has created the file. A connection must not create another one after a
+		// deletion.
+		options.Set("mode", "rw")
 	}
 	inner, err := sqlite.NewConnector(p.source(options))
 	if err != nil {
@@ -255,9 +262,10 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.Connector.Connect(ctx)
 }
 
-// outdatedFile says whether the tables are older than this binary, and whether there are none at all. Their version is a
-// number in the file's header, set after the last migration: asking goose takes many times as long. A newer binary that
-// was killed before it set the number has left newer tables under an older number, so goose's own table is read as well.
+// outdatedFile reports whether the tables are older than this binary and whether there are
+// none. The version is in the file's header, set after the last migration; asking goose takes
+// many times as long. A newer binary that was killed before it set the version leaves newer
+// tables under an older version, so goose's table is read too.
 func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	newest, err := newest(sqliteFolder)
 	if err != nil {
@@ -284,7 +292,7 @@ func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err 
 		}
 	}
 	if found := max(version, applied); found > newest {
-		return false, false, fmt.Errorf("%w (its tables are of version %d, this one knows %d)", ErrNewer, found, newest)
+		return false, false, fmt.Errorf("%w (the tables have version %d, this version supports %d)", ErrNewer, found, newest)
 	}
 	return version < newest, tables == 0, nil
 }
@@ -300,7 +308,7 @@ func (p place) explain(err error) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	switch failure.Code() & 0xff { // the rest refines it
+	switch failure.Code() & 0xff { // the high bits are details
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", ErrForeign, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
@@ -312,14 +320,15 @@ func (p place) explain(err error) error {
 	case sqlite3.SQLITE_CORRUPT:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case sqlite3.SQLITE_IOERR:
-		// A file that is shorter than its header says reads like one, and a disk that fails does.
+		// A file that is shorter than its header says causes this error, and so does a failing
+		// disk.
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
 }
 
-// missingTable reports whether a query failed because a table is not there. SQLite has no code of its own for that, and
-// the queries that are asked about are known to be right.
+// missingTable reports whether a query failed because a table does not exist. SQLite has no
+// specific code for it, but the queries in question are known to be valid.
 func missingTable(err error) bool {
 	failure, ok := errors.AsType[*sqlite.Error](err)
 	return ok && failure.Code() == sqlite3.SQLITE_ERROR

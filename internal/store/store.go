@@ -1,12 +1,14 @@
-// Package store answers: where is it kept?
+// Package store opens and manages the database that the service keeps its data in.
 //
-// A DB is a handle to the database: opening, migrating, writing in transactions, reading beside
-// them, watching for changes, copying. It holds no queries: each room keeps its own SQL, which runs on both databases.
+// A DB is a handle to the database. This package opens it, migrates it, runs transactions,
+// watches it for changes and copies it. It holds no queries of the domain: each package has its
+// own SQL, which runs on both kinds of database.
 //
-// State is kept in one SQLite file, with its write-ahead log beside it, or on a PostgreSQL server. Several
-// processes of one machine may have the file open: each write waits for its turn, and readers wait for nobody. The
-// file must lie on a disk of that machine: SQLite's locks and shared memory do not work over a network.
-// Processes of any number of machines may share a database of PostgreSQL.
+// The database is one SQLite file with its write-ahead log beside it, or a database on a
+// PostgreSQL server. Several processes of one machine may have the file open. Writers take
+// turns and readers never wait. The file must be on a local disk, because SQLite's locks and
+// shared memory do not work over a network. Processes on any number of machines may share a
+// PostgreSQL database.
 package store
 
 import (
@@ -22,48 +24,51 @@ import (
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
 	at     location
-	writer *sql.DB // SQLite: one connection, so that writes take turns here and not by waiting for its lock
+	writer *sql.DB // SQLite: one connection, so that writers queue here and not for SQLite's lock
 	reader *sql.DB
-	alone  bool // nobody else has it open
+	alone  bool // no other process has it open
 
-	id      string      // of the instance; "" where it was opened for reading alone
+	id      string      // of the instance; "" if opened read-only
 	created bool        // by this process
-	file    *openFile   // nil: a server, a database in memory, or one that is only read
-	before  fs.FileInfo // what the file looked like, if it is read without locks
+	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
+	before  fs.FileInfo // the file at open, if it is read without locks
 
 	state condition
 }
 
-// Open opens the database at url, makes what is missing, and brings its tables up to date.
+// Open opens the database at url, creates it if it is missing, and migrates its tables.
 //
 //	sqlite:///var/lib/tidewaiter/state.db   an absolute path
 //	sqlite:state.db                         a path relative to the working directory
 //	sqlite::memory:                         nothing is kept
 //	postgres://tidewaiter@db.example.com/tidewaiter?password_file=/run/secrets/state
 //
-// For SQLite, a missing folder is made with mode 0700 and a missing file with 0600, and tables are brought up to
-// date only while no other process has the file open. On PostgreSQL the database must be there, and one process at a
-// time brings its tables up to date, beside others that run.
+// For SQLite, a missing folder is created with mode 0700 and a missing file with 0600. Tables
+// are migrated only while no other process has the file open. On PostgreSQL the database must
+// exist. One process at a time migrates its tables, while others run.
 //
-// A URL for PostgreSQL is what libpq understands, with password_file for a file that holds the password and
-// nothing else: it is read anew for each connection. Whoever is not on this machine is spoken to over TLS, and must
-// prove who he is, unless sslmode says otherwise. No error and no log repeats a password.
+// A PostgreSQL URL is what libpq accepts, plus password_file: a file that holds only the
+// password and is read for each connection. Connections to other machines use TLS and verify
+// the server's certificate, unless sslmode says otherwise. Errors and logs never contain the
+// password.
 //
-// It fails with ErrNewer, ErrForeign, ErrBusy, ErrNoSpace or ErrDown, or what the system said, wrapped with the
-// name of the database.
+// Errors are ErrNewer, ErrForeign, ErrBusy, ErrNoSpace, ErrDown or a system error, wrapped with
+// the name of the database.
 func Open(ctx context.Context, url string) (*DB, error) {
 	return openFor(ctx, url, true)
 }
 
-// OpenExisting is Open that creates no database: it fails with ErrMissing where there is none, or an empty one.
+// OpenExisting is like Open but never creates a database. It fails with ErrMissing if the
+// database does not exist or is empty.
 func OpenExisting(ctx context.Context, url string) (*DB, error) {
 	return openFor(ctx, url, false)
 }
 
 func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	open := func(at location, ctx context.Context) (*DB, error) { return at.open(ctx, create) }
-	// Of several that open a new SQLite file at the same moment, each may keep the others from making its
-	// tables: who gave up lets go of the file, and comes back when the others had a chance to be done.
+	// Processes that open a new SQLite file at the same moment can block each other's
+	// migrations. One that gives up closes the file and tries again after the others had time
+	// to finish.
 	for tries := 3; ; tries-- {
 		db, err := opened(ctx, url, open)
 		if err == nil || tries == 1 || !errors.Is(err, ErrBusy) {
@@ -77,8 +82,9 @@ func openFor(ctx context.Context, url string, create bool) (*DB, error) {
 	}
 }
 
-// OpenReadOnly opens the database at url beside a process that writes to it. It makes and changes
-// nothing: it fails where there is no database, and with ErrOlder where its tables are not up to date.
+// OpenReadOnly opens the database at url while another process may be writing to it. It creates
+// and changes nothing. It fails if the database does not exist, and with ErrOlder if its tables
+// need a migration.
 func OpenReadOnly(ctx context.Context, url string) (*DB, error) {
 	return opened(ctx, url, location.openReadOnly)
 }
@@ -95,16 +101,17 @@ func opened(ctx context.Context, url string, open func(location, context.Context
 	return db, nil
 }
 
-// Write runs f in one transaction. What f did is durable when Write returns nil: it is on the disk,
-// and survives loss of power. If f fails, nothing of it is kept, and Write returns f's error (with ErrBusy,
-// ErrNoSpace or ErrDown before it where the database said so). If committing fails, or ctx ends meanwhile, it may have been
-// kept all the same.
+// Write runs f in one transaction. When Write returns nil, the changes are on disk and survive
+// a loss of power. If f fails, the transaction is rolled back and Write returns f's error,
+// prefixed with ErrBusy, ErrNoSpace or ErrDown if the database reported that. If the commit
+// fails or ctx ends during it, the changes may have been written all the same.
 //
-// Unless topic is "", the topic's change counter is raised in the same transaction. Writes of one topic take
-// turns, over all processes: f sees all that the ones before it did, and nothing of its topic changes under it. On
-// SQLite all writes take turns.
+// Unless topic is "", the transaction also increments the topic's change counter. Writes of one
+// topic run one after the other, over all processes: f sees the changes of all earlier writes,
+// and nobody else changes the topic's data while f runs. On SQLite all writes run one after the
+// other.
 //
-// f must not call Write, nor wait for anybody who does.
+// f must not call Write, nor wait for a goroutine that does.
 func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 	if err := db.replaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
@@ -113,11 +120,12 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	if err != nil {
 		return fmt.Errorf("writing to the database: %w", db.Explain(err))
 	}
-	defer tx.Rollback() // after Commit it does nothing
+	defer tx.Rollback() // a no-op after Commit
 	if topic != "" {
-		// First: on PostgreSQL the counter's row is what writes of the topic stand in line for.
+		// This comes first because, on PostgreSQL, the counter's row is the lock that
+		// serializes writes of one topic.
 		if err := bump(ctx, tx, topic); err != nil {
-			return fmt.Errorf("writing to the database: noting a change of %s: %w", topic, db.Explain(ended(ctx, err)))
+			return fmt.Errorf("writing to the database: incrementing the change counter of %s: %w", topic, db.Explain(ended(ctx, err)))
 		}
 	}
 	if err := f(tx); err != nil {
@@ -126,15 +134,15 @@ func (db *DB) Write(ctx context.Context, topic string, f func(*sql.Tx) error) er
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("writing to the database: %w", db.Explain(ended(ctx, err)))
 	}
-	// Once more: what was written to a file that was deleted meanwhile is not durable.
+	// Check again: data written to a file that was deleted meanwhile is not durable.
 	if err := db.replaced(); err != nil {
 		return fmt.Errorf("writing to the database: %w", err)
 	}
 	return nil
 }
 
-// ended says why a transaction is over. database/sql rolls it back by itself when its context ends, and whoever
-// uses it a moment later is told only that it is over.
+// ended returns the reason why a transaction is over. database/sql rolls it back when its
+// context ends, and later calls only return sql.ErrTxDone.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		return ctx.Err()
@@ -142,16 +150,16 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// Bump raises the counter of one more topic in a transaction of Write. Whoever writes several topics names them in the same order as
-// all others do: on PostgreSQL each is a line to stand in.
+// Bump increments the change counter of another topic in a transaction of Write. All callers
+// must use the same order of topics, because on PostgreSQL each counter's row is a lock.
 func (db *DB) Bump(ctx context.Context, tx *sql.Tx, topic string) error {
 	if err := bump(ctx, tx, topic); err != nil {
-		return fmt.Errorf("noting a change of %s: %w", topic, err)
+		return fmt.Errorf("incrementing the change counter of %s: %w", topic, err)
 	}
 	return nil
 }
 
-// Snapshot runs f in one transaction for reading: all that f reads is as it was at one moment.
+// Snapshot runs f in one read transaction: f sees the database as it was at one moment.
 func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := db.reader.BeginTx(ctx, db.at.snapshot())
 	if err != nil {
@@ -164,7 +172,8 @@ func (db *DB) Snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// begin begins a transaction. Connections that ended since they were used last are passed over.
+// begin starts a transaction. It skips pooled connections that have ended since they were last
+// used.
 func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
 	for range 2 * writers {
 		tx, err := db.writer.BeginTx(ctx, nil)
@@ -175,11 +184,12 @@ func (db *DB) begin(ctx context.Context) (*sql.Tx, error) {
 	return db.writer.BeginTx(ctx, nil)
 }
 
-// Read returns the connections for reading. They refuse to write. Rows that stay open keep SQLite's
-// write-ahead log from being emptied: read, close, then work.
+// Read returns the connections for reading. They refuse writes. Open rows keep SQLite from
+// truncating its write-ahead log, so close them before doing other work.
 func (db *DB) Read() *sql.DB { return db.reader }
 
-// Ping says whether the database can be read. Connections that ended since they were used last are passed over.
+// Ping returns an error if the database cannot be read. It skips pooled connections that have
+// ended since they were last used.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.problem(); err != nil {
 		return fmt.Errorf("reading from the database: %w", err)
@@ -195,7 +205,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all connections. Whatever is committed stays.
+// Close closes all connections.
 func (db *DB) Close() error {
 	readerErr := db.reader.Close()
 	// The last connection to close empties SQLite's write-ahead log into the file and removes it.

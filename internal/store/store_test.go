@@ -55,9 +55,9 @@ func testWriteCountsChangesOfATopic(t *testing.T, d storetest.Database) {
 	}
 }
 
-func TestAFailedWriteKeepsNothing(t *testing.T) { storetest.Each(t, testAFailedWriteKeepsNothing) }
+func TestAFailedWriteIsRolledBack(t *testing.T) { storetest.Each(t, testAFailedWriteIsRolledBack) }
 
-func testAFailedWriteKeepsNothing(t *testing.T, d storetest.Database) {
+func testAFailedWriteIsRolledBack(t *testing.T, d storetest.Database) {
 	db := open(t, d.New(t))
 	failure := errors.New("on purpose")
 	err := db.Write(t.Context(), "policy", func(tx *sql.Tx) error {
@@ -70,7 +70,7 @@ func testAFailedWriteKeepsNothing(t *testing.T, d storetest.Database) {
 		t.Errorf("Write returned %v, want the function's own error", err)
 	}
 	if n := counter(t, db, "policy") + counter(t, db, "other"); n != 0 {
-		t.Errorf("something of a failed write was kept: %d", n)
+		t.Errorf("a failed write left %d", n)
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
 		t.Errorf("the write after a failed one: %v", err)
@@ -96,7 +96,7 @@ func testAPanicInAWriteLeavesTheDatabaseUsable(t *testing.T, d storetest.Databas
 	}
 }
 
-func TestAFullDiskIsCalledThat(t *testing.T) {
+func TestAFullDiskIsReported(t *testing.T) {
 	db := open(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db"))
 	fill := func(limit int) error {
 		return db.Write(t.Context(), "", func(tx *sql.Tx) error {
@@ -111,7 +111,7 @@ func TestAFullDiskIsCalledThat(t *testing.T) {
 		t.Errorf("writing past the end: %v, want %v", err, store.ErrNoSpace)
 	}
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error { return nil }); err != nil {
-		t.Errorf("a write that has room: %v", err)
+		t.Errorf("a write that fits: %v", err)
 	}
 	if err := fill(1 << 20); err != nil {
 		t.Errorf("writing when there is space again: %v", err)
@@ -139,12 +139,12 @@ func testReadersRefuseToWriteAndSeeWhatIsCommitted(t *testing.T, d storetest.Dat
 	}
 }
 
-func TestReadersWaitForNobody(t *testing.T) { storetest.Each(t, testReadersWaitForNobody) }
+func TestReadersDoNotWaitForWriters(t *testing.T) { storetest.Each(t, testReadersDoNotWaitForWriters) }
 
-func testReadersWaitForNobody(t *testing.T, d storetest.Database) {
+func testReadersDoNotWaitForWriters(t *testing.T, d storetest.Database) {
 	db := open(t, d.New(t))
 	err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
-		if got := counter(t, db, "policy"); got != 0 { // while the write is under way
+		if got := counter(t, db, "policy"); got != 0 { // during the write
 			t.Errorf("a reader sees %d before the commit", got)
 		}
 		return nil
@@ -190,12 +190,13 @@ func TestAWriteEndsWithItsContext(t *testing.T) { storetest.Each(t, testAWriteEn
 
 func testAWriteEndsWithItsContext(t *testing.T, d storetest.Database) {
 	db := open(t, d.Ready(t))
-	for _, rolledBack := range []bool{false, true} { // database/sql does so by itself, some time after the end
+	// database/sql rolls back some time after the context ends
+	for _, rolledBack := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := db.Write(ctx, "policy", func(tx *sql.Tx) error {
 			cancel()
 			if rolledBack {
-				_ = tx.Rollback() // or it was, a moment ago
+				_ = tx.Rollback() // it may be rolled back already
 			}
 			return nil
 		})

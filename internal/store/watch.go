@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// lookEvery is how often a watcher looks at the change counters: all replicas are to know of a change within
-// two seconds.
+// lookEvery is how often a watcher reads the change counters. Replicas must learn of a change
+// within two seconds.
 const lookEvery = time.Second
 
-// Watch calls changed with each of the topics once, and again whenever a Write has raised the topic's counter
-// since, in this process or another, within two seconds of its commit. Several writes may come as one. It
-// calls from the caller's goroutine, one topic at a time.
+// Watch calls changed once for each topic, and again within two seconds after a Write of any
+// process has incremented the topic's counter. Several writes may cause one call. All calls are
+// made from the caller's goroutine.
 //
-// While the database can't be read nothing is known; the first look that succeeds finds all that
-// was missed. Watch ends with ctx, whose error it returns.
+// Changes made while the database cannot be read are reported after the next successful read.
+// Watch returns ctx's error when ctx ends.
 func (db *DB) Watch(ctx context.Context, topics []string, changed func(topic string)) error {
 	known := make(map[string]int64)
 	for _, topic := range topics {

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// attributes let a program run as a user.
+// attributes makes a program run as a user.
 func attributes(as *user.User) *syscall.SysProcAttr {
 	if as == nil {
 		return nil
 	}
-	uid, _ := strconv.ParseUint(as.Uid, 10, 32) // numbers, on every unix
+	uid, _ := strconv.ParseUint(as.Uid, 10, 32) // always a number on Unix
 	gid, _ := strconv.ParseUint(as.Gid, 10, 32)
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }

@@ -13,21 +13,24 @@ import (
 	"time"
 )
 
-// A test of kill -9 needs two processes. One has workers that make every kind of write without end, and say before each which it is, and
-// after it that it is done. The other, the test, kills it during one kind, and looks at what is left.
+// A test of kill -9 needs two processes. One runs workers that make all kinds of writes without
+// end. They print each write before it starts and after it is done. The other process, the
+// test, kills the first during a given kind of write and checks what is in the database.
 
-// Worker makes writes in a process that is killed, one after the other.
+// Worker makes writes, one after the other, in a process that is killed.
 type Worker struct {
-	Name string // of this worker alone. It belongs into all that it writes, so that WorkerOf finds its entries in the journal
-	Err  error  // of the first write that failed
+	// Name is unique. Everything that the worker writes must contain it, so that WorkerOf finds
+	// its entries in the journal.
+	Name string
+	Err  error // of the first failed write
 }
 
-// NewWorker returns the nth worker of a life of a process.
+// NewWorker returns the nth worker of a process.
 func NewWorker(life string, n int) Worker { return Worker{Name: fmt.Sprintf("l%sw%d", life, n)} }
 
 var workerName = regexp.MustCompile(`l\d+w\d+`)
 
-// WorkerOf finds the name of a worker in texts, in the first that has one; "" if none has.
+// WorkerOf returns the first worker's name in texts, or "".
 func WorkerOf(texts ...string) string {
 	for _, text := range texts {
 		if name := workerName.FindString(text); name != "" {
@@ -37,12 +40,12 @@ func WorkerOf(texts ...string) string {
 	return ""
 }
 
-// Write makes one write of a kind, unless one failed before.
+// Write makes one write of a kind, unless an earlier one failed.
 func (w *Worker) Write(kind string, f func() error) {
 	if w.Err != nil {
 		return
 	}
-	fmt.Println("?", w.Name, kind) // in one write, as workers share the output
+	fmt.Println("?", w.Name, kind) // one write call, because workers share the output
 	if err := f(); err != nil {
 		w.Err = fmt.Errorf("%s: %s: %w", w.Name, kind, err)
 		return
@@ -50,11 +53,11 @@ func (w *Worker) Write(kind string, f func() error) {
 	fmt.Println("!", w.Name, kind)
 }
 
-// Acknowledged are the kinds of the writes that were said to be done, in their order, by worker.
+// Acknowledged holds, by worker, the kinds of the acknowledged writes in order.
 type Acknowledged map[string][]string
 
-// Kill starts the test binary once more, with something added to its environment, and kills it a moment after a worker has begun a
-// kind of write. It notes what was acknowledged.
+// Kill starts the test binary again with additional environment variables and kills it a moment
+// after a worker has begun a write of the kind. It records the acknowledged writes.
 func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -67,18 +70,19 @@ func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	begun, killed := 1+rand.IntN(2), false // the first or second time that one is begun, by any worker
+	// at the first or second write of this kind by any worker
+	begun, killed := 1+rand.IntN(2), false
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
-		if err != nil { // what it had written is read; a line without an end was not acknowledged in full
+		if err != nil { // all output is read; an incomplete line is not an acknowledgement
 			break
 		}
 		sign, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		worker, kind, ok := strings.Cut(rest, " ")
 		switch {
 		case !ok:
-			t.Errorf("the process said %q", line)
+			t.Errorf("the process printed %q", line)
 		case sign == "!":
 			a[worker] = append(a[worker], kind)
 		case sign == "?" && kind == during && !killed:
@@ -91,23 +95,23 @@ func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
 	}
 	_ = command.Wait()
 	if !killed {
-		t.Errorf("the process ended before anybody killed it during %s", during)
+		t.Errorf("the process ended before it was killed during %s", during)
 	}
 }
 
-// Compare holds what was acknowledged against what is kept: all of it in its order, and of each worker at most one write
-// more, which was under way when its process was killed.
+// Compare compares the acknowledged writes with those in the database: all of them in order
+// and, per worker, at most one more, which was in progress when its process was killed.
 func (a Acknowledged) Compare(t testing.TB, when string, kept map[string][]string) {
 	t.Helper()
 	for worker, list := range kept {
 		done := a[worker]
 		if len(list) < len(done) || len(list) > len(done)+1 || !slices.Equal(done, list[:len(done)]) {
-			t.Errorf("%s: of %s there is kept\n\t%v\nand was acknowledged\n\t%v", when, worker, list, done)
+			t.Errorf("%s: %s: the database has\n\t%v\nbut acknowledged were\n\t%v", when, worker, list, done)
 		}
 	}
 	for worker, done := range a {
 		if kept[worker] == nil {
-			t.Errorf("%s: nothing is kept of %d writes of %s", when, len(done), worker)
+			t.Errorf("%s: the database has none of the %d writes of %s", when, len(done), worker)
 		}
 	}
 }

@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// Server is a server of PostgreSQL that listens at a socket in its folder, and nowhere else.
+// Server is a PostgreSQL server that listens only on a Unix socket in its folder.
 type Server struct {
 	bin     string // folder of its programs
 	folder  string
-	as      *user.User // nil: who runs the test
+	as      *user.User // nil: the user who runs the test
 	keeper  *exec.Cmd  // nil while it is stopped
-	rope    io.Closer  // that the keeper holds on to
+	rope    io.Closer  // the keeper's stdin
 	migrate sync.Once
 
 	mu        sync.Mutex
 	databases int
 }
 
-// NewServer starts a server that the test has for itself, to stop it as it likes.
+// NewServer starts a server for one test, which may stop it.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
 	s := start(t)
@@ -35,7 +35,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// start makes a server and starts it, or ends the test for want of one.
+// start starts a new server. It skips the test if PostgreSQL is not installed, and fails it if
+// CI=true.
 func start(t testing.TB) *Server {
 	t.Helper()
 	bin, err := find()
@@ -59,28 +60,29 @@ func start(t testing.TB) *Server {
 }
 
 func find() (folder string, err error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // Debian's place; the pattern is right
+	// Debian's folder; the pattern is valid
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) > 0 {
 		return filepath.Dir(found[len(found)-1]), nil
 	}
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path), nil
 	}
-	return "", errors.New("this test asks a real PostgreSQL: apt-get install postgresql-15")
+	return "", errors.New("this test needs PostgreSQL: apt-get install postgresql-15")
 }
 
-// init makes the folder of a server. PostgreSQL refuses to run as root: then it runs as the user whom its
-// package made.
+// init creates the server's folder. PostgreSQL refuses to run as root: then it runs as the user
+// that its package created.
 func (s *Server) init() (err error) {
-	// A socket's path has room for 107 bytes: not every temporary folder's is short enough.
+	// A socket's path is limited to 107 bytes, and some temporary folders are longer.
 	if s.folder, err = os.MkdirTemp("/tmp", "tidewaiter-pg-"); err != nil {
 		return err
 	}
 	if os.Getuid() == 0 {
 		if s.as, err = user.Lookup("postgres"); err != nil {
-			return fmt.Errorf("running PostgreSQL as another than root: %w", err)
+			return fmt.Errorf("running PostgreSQL as another user than root: %w", err)
 		}
-		uid, _ := strconv.Atoi(s.as.Uid) // numbers, on every system that has initdb
+		uid, _ := strconv.Atoi(s.as.Uid) // numbers on every system that has initdb
 		gid, _ := strconv.Atoi(s.as.Gid)
 		if err := os.Chown(s.folder, uid, gid); err != nil {
 			return err
@@ -88,14 +90,14 @@ func (s *Server) init() (err error) {
 	}
 	out, err := s.command("initdb", "-D", s.data(), "-U", "tidewaiter", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("making a server of PostgreSQL: %w\n%s", err, out)
+		return fmt.Errorf("creating a PostgreSQL server: %w\n%s", err, out)
 	}
 	return nil
 }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
-// command is one of the server's programs, as its user.
+// command returns a command that runs one of the server's programs as its user.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	if name != "sh" {
 		name = filepath.Join(s.bin, name)
@@ -106,9 +108,10 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// keep is what a keeper does: it ends the server with this process, also where that is killed, and then
-// removes its folder. SIGQUIT ends a server with all its processes at once. It is told to leave the folder alone
-// by a file. What ends the test by its keyboard does not end the keeper, who still has this to do.
+// keep is the keeper's script. It ends the server when this process ends, even if it is killed,
+// and then removes the server's folder unless the file "stay" exists. SIGQUIT ends a server
+// with all its processes at once. The keeper ignores the signals that end the test from the
+// keyboard.
 const keep = `folder=$1; shift
 rm -f "$folder/stay"
 trap : INT TERM HUP
@@ -118,10 +121,10 @@ kill -QUIT $server 2>/dev/null
 wait $server
 [ -e "$folder/stay" ] || rm -rf "$folder"`
 
-// Start starts the server, and returns when it takes connections. The system's cache is disk enough: it is
-// processes that tests end, and not the machine.
+// Start starts the server and returns when it accepts connections. fsync is off: tests kill
+// processes, not the machine.
 func (s *Server) Start() error {
-	// A file, since anything else takes a goroutine, which would be taken for one that the test forgot.
+	// Use a file. Any other writer needs a goroutine, which the leak check would report.
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		return err
@@ -137,9 +140,9 @@ func (s *Server) Start() error {
 	if err := s.keeper.Start(); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
-	look := time.NewTicker(25 * time.Millisecond) // it cannot say when it listens
+	look := time.NewTicker(25 * time.Millisecond) // it cannot report when it listens
 	defer look.Stop()
-	for range 2400 { // a minute: only something broken takes as long
+	for range 2400 { // a minute: more means that it is broken
 		if err = s.command("pg_isready", "-q", "-h", s.folder).Run(); err == nil {
 			return nil
 		}
@@ -149,7 +152,7 @@ func (s *Server) Start() error {
 	return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said)
 }
 
-// Stop ends the server at once: whoever is connected is cut off.
+// Stop ends the server at once and cuts all connections.
 func (s *Server) Stop() error {
 	if s.keeper == nil {
 		return nil
@@ -159,7 +162,7 @@ func (s *Server) Stop() error {
 		return err
 	}
 	err = errors.Join(stay.Close(), s.rope.Close())
-	_ = s.keeper.Wait() // its code says nothing
+	_ = s.keeper.Wait() // its exit code has no meaning
 	s.keeper = nil
 	return err
 }
@@ -169,7 +172,7 @@ func (s *Server) remove() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// Database makes a database, whose URL it returns. It is gone when the test has ended.
+// Database creates a database and returns its URL. It is dropped when the test ends.
 func (s *Server) Database(t testing.TB, from string) string {
 	t.Helper()
 	s.mu.Lock()
@@ -185,7 +188,7 @@ func (s *Server) Database(t testing.TB, from string) string {
 	return s.URL(name)
 }
 
-// URL is a database URL.
+// URL returns the URL of a database on the server.
 func (s *Server) URL(database string) string {
 	return "postgres://tidewaiter@/" + database + "?host=" + s.folder
 }

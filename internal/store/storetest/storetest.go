@@ -1,14 +1,17 @@
-// Package storetest gives tests the databases that state can be kept in: files of SQLite, and a real server
-// of PostgreSQL (Debian's postgresql-15). A test binary starts one server, when the first test asks, and each test gets a
-// database of its own on it.
+// Package storetest gives tests the databases that the store supports: SQLite files and a real
+// PostgreSQL server (Debian's postgresql-15). A test binary starts one server when a test first
+// needs it. Each test gets its own database on it.
 //
 //	func TestMain(m *testing.M) {
-//		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
+//		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+//			storetest.Stop()
+//			os.Exit(code)
+//		}))
 //	}
 //
-//	func TestWhatWasWrittenIsThere(t *testing.T) { storetest.Each(t, testWhatWasWrittenIsThere) }
+//	func TestWritesAreDurable(t *testing.T) { storetest.Each(t, testWritesAreDurable) }
 //
-//	func testWhatWasWrittenIsThere(t *testing.T, d storetest.Database) {
+//	func testWritesAreDurable(t *testing.T, d storetest.Database) {
 //		db, err := store.Open(t.Context(), d.New(t))
 //		…
 //	}
@@ -27,14 +30,14 @@ import (
 type Database struct {
 	Name string
 
-	// New returns the URL of a database that nobody has, without tables. It is gone when the test has ended.
+	// New returns the URL of a new database without tables. It is removed when the test ends.
 	New func(t testing.TB) string
-	// Ready is New with all tables, and as fast as can be: nothing of it outlives the process for certain. What
-	// is returned can be opened once.
+	// Ready returns the URL of a new database with all tables. It favors speed over durability.
+	// The URL can be opened once.
 	Ready func(t testing.TB) string
 }
 
-// Each runs a test on each kind of database, as a subtest.
+// Each runs a test as a subtest on each kind of database.
 func Each(t *testing.T, test func(t *testing.T, d Database)) {
 	t.Helper()
 	for _, d := range []Database{SQLite(), PostgreSQL()} {
@@ -42,7 +45,7 @@ func Each(t *testing.T, test func(t *testing.T, d Database)) {
 	}
 }
 
-// SQLite keeps state in files of the test's folder.
+// SQLite keeps the database in a file in the test's folder.
 func SQLite() Database {
 	return Database{
 		Name:  "SQLite",
@@ -51,8 +54,8 @@ func SQLite() Database {
 	}
 }
 
-// PostgreSQL keeps state on the server of this test binary. Where none can be started a test that wants it is skipped, or
-// fails if CI=true.
+// PostgreSQL keeps the database on the server of this test binary. If none can be started, the
+// test is skipped, or fails if CI=true.
 func PostgreSQL() Database {
 	return Database{
 		Name: "PostgreSQL",
@@ -92,7 +95,7 @@ func server(t testing.TB) *Server {
 	return shared.Server
 }
 
-// Stop ends the server of this test binary, if there is one. Call it when all tests have run.
+// Stop stops the server of this test binary, if any. Call it after all tests.
 func Stop() {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()

@@ -1,28 +1,29 @@
 -- +goose Up
 
--- What changed since it was last read: a counter for each topic, raised in the transaction that
--- changes something.
+-- A change counter for each topic. The transaction that changes a topic's data also increments
+-- its counter.
 CREATE TABLE changes (
     topic   TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
     counter BIGINT NOT NULL
 );
 
--- One row for each group commit. Times are milliseconds since 1970, and those of the entries' ids.
--- The hash covers the other columns; internal/journal says how.
+-- One row for each group commit. Times are milliseconds since 1970, taken from the entries'
+-- ids. The hash covers the other columns; see internal/journal.
 CREATE TABLE journal_blocks (
-    first    BIGINT NOT NULL PRIMARY KEY, -- position of its first entry
-    entries  BIGINT NOT NULL,             -- how many
+    first    BIGINT NOT NULL PRIMARY KEY, -- position of the first entry
+    entries  BIGINT NOT NULL,             -- number of entries
     earliest BIGINT NOT NULL,
     latest   BIGINT NOT NULL,
-    previous BYTEA  NOT NULL,             -- hash of the block before; 32 zeros for the first
+    previous BYTEA  NOT NULL, -- hash of the block before; 32 zeros for the first
     hash     BYTEA  NOT NULL,
     content  BYTEA  NOT NULL
 );
 
 CREATE INDEX journal_blocks_by_time ON journal_blocks (latest, earliest);
 
--- One row: what the next block stands on. It is updated in the block's transaction, twice each time: room
--- in its page lets that happen without touching the index.
+-- One row: the state that the next block continues. It is updated in the block's transaction,
+-- twice each time. The free space in its page makes these updates heap-only, so the index is
+-- not written.
 CREATE TABLE journal_head (
     one       BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
     next      BIGINT NOT NULL, -- position of the next entry
@@ -32,15 +33,16 @@ CREATE TABLE journal_head (
 
 INSERT INTO journal_head (one, next, principal, hash) VALUES (1, 1, 1, decode(repeat('00', 32), 'hex'));
 
--- Principals, once each as a rule: who was forgotten by the writer is stored again. A block names them by number
--- and hash.
+-- Principals, usually one row each: a principal that the writer has evicted from memory is
+-- stored again. Blocks refer to them by number and hash.
 CREATE TABLE journal_principals (
     number    BIGINT NOT NULL PRIMARY KEY,
     hash      BYTEA  NOT NULL, -- SHA-256 of principal
     principal BYTEA  NOT NULL  -- JSON
 );
 
--- Which events were kept, so that a repeat is not. Rows leave by age, whole epochs at a time.
+-- Keys of the events in the journal, to drop repeated ones. Rows are deleted by age, whole
+-- epochs at a time.
 CREATE TABLE journal_events (
     epoch    BIGINT NOT NULL, -- number of a span of 15 days since 1970
     key      BYTEA  NOT NULL, -- of registry and event id

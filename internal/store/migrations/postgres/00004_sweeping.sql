@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What has ended is looked for each hour, among all that has not.
+-- Expired tokens are looked up each hour, among all others.
 CREATE INDEX account_tokens_by_end ON account_tokens (expires) WHERE expires <> 0;
 CREATE INDEX account_tokens_by_age ON account_tokens (purpose, created);
 

@@ -1,11 +1,12 @@
 -- +goose Up
 
--- What was made with a key of the caller's, so that it is made once, however often it is tried. Kept for a day.
+-- Idempotency keys of callers. A retried request with the same key creates nothing again. Rows
+-- are kept for a day.
 CREATE TABLE account_keys (
     hash    BYTEA  NOT NULL PRIMARY KEY, -- SHA-256 of the caller and the key
-    action  TEXT   NOT NULL, -- user.add …
-    target  TEXT   NOT NULL, -- the name
-    made    TEXT   NOT NULL, -- the id of what was made
+    action  TEXT   NOT NULL,             -- user.add …
+    target  TEXT   NOT NULL,             -- the name
+    made    TEXT   NOT NULL,             -- the id of what was created
     created BIGINT NOT NULL
 );
 

@@ -1,7 +1,8 @@
 -- +goose Up
 
--- One row: which database this is. A process that has it open finds out by the id that another one stands in its
--- place, and a marker beside the signing keys says which one a config had. Copies bear the id of what they were copied from.
+-- One row: the id of this database. A process that has the database open notices by the id that
+-- it was replaced by another one. A marker beside the signing keys records the id that a config
+-- used. A copy has the id of its source.
 CREATE TABLE instance (
     one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
     id  TEXT   COLLATE "C" NOT NULL -- 32 random hexadecimal digits

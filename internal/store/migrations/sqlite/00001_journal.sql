@@ -1,21 +1,21 @@
 -- +goose Up
 
--- What changed since it was last read: a counter for each topic, raised in the transaction that
--- changes something.
+-- A change counter for each topic. The transaction that changes a topic's data also increments
+-- its counter.
 CREATE TABLE changes (
     topic   TEXT    NOT NULL PRIMARY KEY,
     counter INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- One row for each group commit. Times are milliseconds since 1970, and those of the entries' ids.
--- The hash covers the other columns; internal/journal says how. content stands last, so that a look
--- at the other columns reads no overflow pages.
+-- One row for each group commit. Times are milliseconds since 1970, taken from the entries'
+-- ids. The hash covers the other columns; see internal/journal. content is the last column, so
+-- that reading the others reads no overflow pages.
 CREATE TABLE journal_blocks (
-    first    INTEGER NOT NULL PRIMARY KEY, -- position of its first entry
-    entries  INTEGER NOT NULL,             -- how many
+    first    INTEGER NOT NULL PRIMARY KEY, -- position of the first entry
+    entries  INTEGER NOT NULL,             -- number of entries
     earliest INTEGER NOT NULL,
     latest   INTEGER NOT NULL,
-    previous BLOB    NOT NULL,             -- hash of the block before; 32 zeros for the first
+    previous BLOB    NOT NULL, -- hash of the block before; 32 zeros for the first
     hash     BLOB    NOT NULL,
     content  BLOB    NOT NULL
 );
@@ -23,6 +23,7 @@ CREATE TABLE journal_blocks (
 CREATE INDEX journal_blocks_by_time ON journal_blocks (latest, earliest);
 
 -- One row: what the next block stands on. It is updated in the block's transaction.
+-- One row: the state that the next block continues. It is updated in the block's transaction.
 CREATE TABLE journal_head (
     one       INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     next      INTEGER NOT NULL, -- position of the next entry
@@ -32,15 +33,17 @@ CREATE TABLE journal_head (
 
 INSERT INTO journal_head (one, next, principal, hash) VALUES (1, 1, 1, zeroblob(32));
 
--- Principals, once each as a rule: who was forgotten by the writer is stored again. A block names them by number
--- and hash. Numbers ascend, so that storing one writes at the end of the table and nowhere else.
+-- Principals, usually one row each: a principal that the writer has evicted from memory is
+-- stored again. Blocks refer to them by number and hash. Numbers ascend, so that inserts append
+-- to the table.
 CREATE TABLE journal_principals (
     number    INTEGER NOT NULL PRIMARY KEY,
     hash      BLOB    NOT NULL, -- SHA-256 of principal
     principal BLOB    NOT NULL  -- JSON
 );
 
--- Which events were kept, so that a repeat is not. Rows leave by age, whole epochs at a time.
+-- Keys of the events in the journal, to drop repeated ones. Rows are deleted by age, whole
+-- epochs at a time.
 CREATE TABLE journal_events (
     epoch    INTEGER NOT NULL, -- number of a span of 15 days since 1970
     key      BLOB    NOT NULL, -- of registry and event id

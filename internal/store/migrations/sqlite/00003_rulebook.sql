@@ -1,16 +1,16 @@
 -- +goose Up
 
--- Roles and rules beside those of files, and the namespaces of teams. Times are milliseconds since 1970. Ids are
--- UUIDs of version 7, and never given again.
+-- Roles and rules besides those of files, and the namespaces of teams. Times are milliseconds
+-- since 1970. Ids are UUIDs of version 7 and are never reused.
 CREATE TABLE rulebook_roles (
     id           TEXT   NOT NULL PRIMARY KEY,
-    namespace_id TEXT   NOT NULL, -- whose it is; '': for all
+    namespace_id TEXT   NOT NULL, -- the namespace that owns it; '': for all
     name         TEXT   NOT NULL,
-    version      BIGINT NOT NULL, -- raised by each change
+    version      BIGINT NOT NULL, -- incremented by each change
     created      BIGINT NOT NULL,
     changed      BIGINT NOT NULL,
     actions      TEXT   NOT NULL, -- pull,push
-    lifetime     BIGINT NOT NULL, -- of tokens, in milliseconds; 0: no say
+    lifetime     BIGINT NOT NULL, -- of tokens, in milliseconds; 0: no limit
     UNIQUE (namespace_id, name)
 );
 
@@ -20,7 +20,7 @@ CREATE TABLE rulebook_rules (
     version BIGINT NOT NULL,
     created BIGINT NOT NULL,
     changed BIGINT NOT NULL,
-    role    TEXT   NOT NULL, -- the one that it names; '': none
+    role    TEXT   NOT NULL, -- the role that it names; '': none
     content TEXT   NOT NULL  -- JSON
 );
 
@@ -29,10 +29,11 @@ CREATE INDEX rulebook_rules_by_role ON rulebook_rules (role);
 CREATE TABLE namespaces (
     id         TEXT   NOT NULL PRIMARY KEY,
     name       TEXT   NOT NULL UNIQUE,
-    version    BIGINT NOT NULL, -- raised by each change of it, its members and its roles
+    -- incremented by each change of the namespace, its members and its roles
+    version    BIGINT NOT NULL,
     created    BIGINT NOT NULL,
     changed    BIGINT NOT NULL,
-    visibility TEXT   NOT NULL  -- public, internal, private
+    visibility TEXT   NOT NULL -- public, internal, private
 );
 
 CREATE TABLE namespace_members (
@@ -46,11 +47,12 @@ CREATE TABLE namespace_members (
 CREATE INDEX namespace_members_by_subject ON namespace_members (subject);
 CREATE INDEX namespace_members_by_role ON namespace_members (role);
 
--- The policies that were in force, so that decisions can be explained by the one that made them.
+-- The policies that were active, so that a decision can be explained by the policy that made
+-- it.
 CREATE TABLE rulebook_versions (
     id     TEXT   NOT NULL PRIMARY KEY, -- of the policy
-    used   BIGINT NOT NULL,             -- when it last came into force
-    since  BIGINT NOT NULL,             -- when it first did
+    used   BIGINT NOT NULL,             -- when it last became active
+    since  BIGINT NOT NULL,             -- when it first became active
     source BLOB   NOT NULL              -- roles and rules: JSON, compressed
 );
 

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- The namespace that a robot belongs to, by its id, and goes with; '': none.
+-- The id of the namespace that a robot belongs to and is deleted with; '': none.
 ALTER TABLE accounts ADD COLUMN namespace TEXT NOT NULL DEFAULT '';
 
 CREATE INDEX accounts_by_namespace ON accounts (namespace, name) WHERE namespace <> '';

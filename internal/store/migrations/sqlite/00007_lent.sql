@@ -1,6 +1,7 @@
 -- +goose Up
 
--- Whether the password or secret was set by somebody else, who was no administrator: 0 or 1.
+-- 1 if the password or secret was last set by a delegate: another person who is not an
+-- administrator. The code calls it set_by_delegate.
 ALTER TABLE accounts ADD COLUMN lent BIGINT NOT NULL DEFAULT 0;
 
 -- +goose Down

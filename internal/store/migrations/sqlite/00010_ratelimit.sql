@@ -1,25 +1,26 @@
 -- +goose Up
 
--- What limits sign-ins over all replicas and restarts. Names, addresses and principals are HMACs under
--- the key: without it, the rows say nothing of anybody.
+-- Sign-in limits over all replicas and restarts. Names, addresses and principals are HMACs
+-- under the key, so the rows alone identify nobody.
 
--- One row, which is made when it is needed first.
+-- One row, created on first use.
 CREATE TABLE limit_key (
     one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     key BLOB NOT NULL
 );
 
--- Where names signed in.
+-- Places from which names signed in.
 CREATE TABLE limit_places (
     place BLOB NOT NULL PRIMARY KEY, -- of name and prefix
-    owner BLOB NOT NULL,             -- of source and id: the places of a deleted principal go with it
-    day   INTEGER NOT NULL              -- when it was last used, in days since 1970
+    -- of source and id: the places of a deleted principal are deleted with it
+    owner BLOB NOT NULL,
+    day   INTEGER NOT NULL -- when it was last used, in days since 1970
 );
 
 CREATE INDEX limit_places_by_owner ON limit_places (owner, day);
 CREATE INDEX limit_places_by_day ON limit_places (day);
 
--- Failures of names that have many: a bucket that leaks. Times are milliseconds since 1970.
+-- Failures of names that have many, as a leaky bucket. Times are milliseconds since 1970.
 CREATE TABLE limit_names (
     name  BLOB NOT NULL PRIMARY KEY,
     empty INTEGER NOT NULL, -- when the bucket will be empty
@@ -29,6 +30,7 @@ CREATE TABLE limit_names (
 CREATE INDEX limit_names_by_last ON limit_names (last);
 
 -- Attempts that were sent to directories, each in a slot until it does not count any more.
+-- Attempts that were sent to directories. Each takes a slot until it no longer counts.
 CREATE TABLE limit_attempts (
     account BLOB NOT NULL, -- of source, class and entry
     slot    INTEGER NOT NULL,

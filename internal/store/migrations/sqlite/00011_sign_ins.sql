@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The last sign-ins of people whom an issuer of ID tokens knows, and who have tokens: the issuer cannot be
--- asked about them.
+-- The last sign-in of each person who is known to an issuer of ID tokens and has tokens here:
+-- the issuer cannot be asked about them later.
 CREATE TABLE sign_ins (
     source    TEXT    NOT NULL, -- oidc:sso
     id        TEXT    NOT NULL, -- of the person, at that source
