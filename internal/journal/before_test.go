@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Whoever looks for what happened since a time begins where all of it follows, though not at the journal's beginning.
+// Reading from Before's position returns everything since a time without reading the whole
+// journal.
 func TestBeforeATime(t *testing.T) { storetest.Each(t, testBeforeATime) }
 
 func testBeforeATime(t *testing.T, d storetest.Database) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// cpu returns a function that reports the processor time of the process since now, for each of the
-// benchmark's rounds: a busy machine does not change it as it does the time on the clock.
+// cpu returns a function that reports the process's processor time per round since now. Other
+// load on the machine does not change it.
 func cpu(b *testing.B) (report func()) {
 	used := func() (total int64) {
 		var usage syscall.Rusage
@@ -30,8 +30,8 @@ func cpu(b *testing.B) (report func()) {
 	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkRecord keeps decisions as a busy token service makes them, to the disk: time and memory
-// for each, over all that it takes.
+// BenchmarkRecord records decisions as a busy token service does, to disk. It reports the total
+// time and memory for each.
 func BenchmarkRecord(b *testing.B) {
 	rules := make([]*policy.Rule, 100)
 	for i := range rules {
@@ -49,8 +49,8 @@ func BenchmarkRecord(b *testing.B) {
 		principal func(i int) *policy.Principal
 	}{
 		{"warm principals", func(i int) *policy.Principal { return principals[i%len(principals)] }},
-		{"anonymous, made anew", func(int) *policy.Principal { return &policy.Principal{Name: "anonymous", Source: "anyone"} }},
-		{"every one another", func(i int) *policy.Principal {
+		{"anonymous, newly created", func(int) *policy.Principal { return &policy.Principal{Name: "anonymous", Source: "anyone"} }},
+		{"always a different one", func(i int) *policy.Principal {
 			return &policy.Principal{Kind: policy.Workload, Name: fmt.Sprintf("job%d", i), Source: "oidc:github", ID: fmt.Sprint(i)}
 		}},
 	} {
@@ -74,7 +74,7 @@ func BenchmarkRecord(b *testing.B) {
 					}},
 				}}
 				for j.Record(entry) != nil {
-					// Full: an event waits until there is room.
+					// The queue is full: an event waits until the writer takes the queue.
 					if err := j.Append(context.Background(), journal.Entry{Text: []byte("full")}); err != nil {
 						b.Fatal(err)
 					}
@@ -93,7 +93,8 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend keeps events, each acknowledged when it is on the disk, from 64 registries at once.
+// BenchmarkAppend appends events from 64 registries at once. Each is acknowledged when it is on
+// disk.
 func BenchmarkAppend(b *testing.B) {
 	j, _ := open(b, storetest.SQLite().New(b), journal.Options{})
 	var id atomic.Int64

@@ -19,7 +19,7 @@ type block struct {
 	content          []byte
 }
 
-// sum returns the hash that a block must have. It covers everything about the block, numbers at a fixed length.
+// sum returns the block's hash. It covers all columns; numbers have a fixed length.
 func (b *block) sum() hash {
 	const title = "tidewaiter journal block\n"
 	h := sha256.New()
@@ -34,17 +34,17 @@ func (b *block) sum() hash {
 	return hash(h.Sum(nil))
 }
 
-// builder writes blocks within transactions. It belongs to one goroutine.
+// builder writes blocks within transactions. It is used by one goroutine.
 type builder struct {
 	maxEntries, maxBytes int
 	known                *principals
 	encoder              *encoder
 	content              []byte
-	tidied               int64 // the epoch for which all older events are gone
+	tidied               int64 // all events of earlier epochs are deleted
 
-	end     Position // of the next entry, when the last transaction was committed; 0: none was
-	next    Position // that, in the transaction in hand
-	rewound int64    // how many entries the transaction in hand found missing
+	end     Position // of the next entry after the last commit; 0: no commit yet
+	next    Position // of the next entry after the current transaction
+	rewound int64    // entries that the current transaction found missing
 }
 
 func newBuilder(maxEntries, maxBytes int) *builder {
@@ -52,24 +52,28 @@ func newBuilder(maxEntries, maxBytes int) *builder {
 	return &builder{maxEntries: maxEntries, maxBytes: maxBytes, known: known, encoder: newEncoder(known)}
 }
 
-// write appends entries to the journal within tx, and gives them their positions. It returns those
-// that are no repeats, in the same array. A repeat is as good as kept.
+// write appends entries to the journal within tx and sets their positions. It returns the
+// entries without repeats, in the same array.
 func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries []Entry) (kept []Entry, blocks int, err error) {
-	ctx = context.WithoutCancel(ctx) // tx ends with its context; watching it at each statement costs a goroutine
+	// tx already ends with its context. Watching the context at each statement would cost a
+	// goroutine.
+	ctx = context.WithoutCancel(ctx)
 	h, err := lockHead(ctx, tx)
 	if err != nil {
-		return nil, 0, fmt.Errorf("finding the journal's head: %w", err)
+		return nil, 0, fmt.Errorf("reading the journal's head: %w", err)
 	}
 	if w.rewound = int64(w.end - h.next); w.rewound > 0 {
-		// The database is an older copy of itself: a backup was restored under us, or a standby that lagged took over. What
-		// was acknowledged since is gone, which the journal itself must say; and principals that we stored may be, too.
+		// The database is an older copy of itself: a backup was restored under a running
+		// process, or a lagging standby took over. Entries that were acknowledged since are
+		// gone, and the journal records that. Principals that this process stored may be gone,
+		// too.
 		*w.known = *newPrincipals()
 		entries = append(entries, rewindEntry(now, w.rewound))
 	}
 	w.known.next = h.principal
 	kept, err = w.leaveOutRepeats(ctx, tx, epochOf(now), h.next, entries)
 	if err != nil {
-		return nil, 0, fmt.Errorf("looking for repeated events: %w", err)
+		return nil, 0, fmt.Errorf("checking for repeated events: %w", err)
 	}
 	w.next = h.next
 	if len(kept) == 0 {
@@ -80,21 +84,21 @@ func (w *builder) write(ctx context.Context, tx *sql.Tx, now time.Time, entries 
 		rest = rest[w.fill(&b, rest):]
 		b.hash = b.sum()
 		if err := insertBlock(ctx, tx, &b); err != nil {
-			return nil, 0, fmt.Errorf("keeping a block of the journal: %w", err)
+			return nil, 0, fmt.Errorf("writing a block of the journal: %w", err)
 		}
 		h.next, h.hash = h.next+Position(b.entries), b.hash
 	}
 	if err := insertPrincipals(ctx, tx, w.known.pending); err != nil {
-		return nil, 0, fmt.Errorf("keeping principals: %w", err)
+		return nil, 0, fmt.Errorf("writing principals: %w", err)
 	}
 	h.principal, w.next = w.known.next, h.next
 	if err := moveHead(ctx, tx, h); err != nil {
-		return nil, 0, fmt.Errorf("moving the journal's head: %w", err)
+		return nil, 0, fmt.Errorf("updating the journal's head: %w", err)
 	}
 	return kept, blocks, nil
 }
 
-// settle is told whether what write did was committed.
+// settle is called after the transaction of write, with whether it was committed.
 func (w *builder) settle(kept bool) {
 	w.known.settle(kept)
 	if kept && w.next > 0 {
@@ -103,7 +107,7 @@ func (w *builder) settle(kept bool) {
 	w.next = 0
 }
 
-// rewindEntry notes that entries which were kept are gone.
+// rewindEntry returns an entry that records the loss of earlier entries.
 func rewindEntry(now time.Time, entries int64) Entry {
 	now = now.UTC().Truncate(time.Microsecond)
 	return Entry{ID: NewID(now), Time: now, Change: &Change{
@@ -111,7 +115,7 @@ func rewindEntry(now time.Time, entries int64) Entry {
 	}}
 }
 
-// fill puts as many entries into the block as it may hold, one at least, and says how many.
+// fill adds entries to the block up to its limits, at least one, and returns how many.
 func (w *builder) fill(b *block, entries []Entry) int {
 	w.encoder.reset()
 	if cap(w.content) > maxBuffer {
@@ -134,11 +138,11 @@ func (w *builder) fill(b *block, entries []Entry) int {
 	return n
 }
 
-// Events are recognised again for 30 to 45 days: a registry repeats an event every few seconds until it is
-// taken, but what it has in its memory does not outlive a restart.
+// Repeated events are recognized for 30 to 45 days. A registry repeats an event every few
+// seconds until it is accepted, but does not remember it over a restart.
 const (
 	epochLength = 15 * 24 * time.Hour
-	tidyAtOnce  = 500 // rows, so that forgetting holds nobody up
+	tidyAtOnce  = 500 // rows per transaction, so that deleting does not delay the entries
 )
 
 func epochOf(now time.Time) int64 { return now.Unix() / int64(epochLength/time.Second) }
@@ -175,8 +179,8 @@ func (w *builder) leaveOutRepeats(ctx context.Context, tx *sql.Tx, epoch int64, 
 	return kept, err
 }
 
-// eventKey names an event in 16 bytes, however long its id is. The registry's length stands before it, so that no
-// registry can name another's event.
+// eventKey returns a key of 16 bytes for an event, whatever the length of its id. The hash
+// includes the registry's length, so that no registry can produce the key of another's event.
 func eventKey(registry, id string) []byte {
 	b := make([]byte, 0, 8+len(registry)+len(id))
 	b = binary.BigEndian.AppendUint64(b, uint64(len(registry)))

@@ -18,8 +18,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// child is the process that is killed: it appends events from several goroutines, and prints the id of each when
-// it is acknowledged. It says whether this process is one.
+// child appends events from several goroutines and prints the id of each when it is
+// acknowledged, until the process is killed. It reports whether this process is a child.
 func child() bool {
 	url, prefix := os.Getenv("JOURNAL_TEST_URL"), os.Getenv("JOURNAL_TEST_PREFIX")
 	if url == "" {
@@ -49,21 +49,21 @@ func child() bool {
 					return
 				}
 				mu.Lock()
-				fmt.Println(id) // in one write
+				fmt.Println(id) // one write call
 				mu.Unlock()
 			}
 		})
 	}
-	workers.Wait() // until the parent ends it
+	workers.Wait() // until the parent kills it
 	return true
 }
 
-// kill -9 under event load: every acknowledged event is there, once.
-func TestWhatWasAcknowledgedSurvivesKill(t *testing.T) {
-	storetest.Each(t, testWhatWasAcknowledgedSurvivesKill)
+// Under kill -9 and event load, every acknowledged event is in the journal once.
+func TestAcknowledgedEventsSurviveKill(t *testing.T) {
+	storetest.Each(t, testAcknowledgedEventsSurviveKill)
 }
 
-func testWhatWasAcknowledgedSurvivesKill(t *testing.T, d storetest.Database) {
+func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 	url := d.New(t)
 	acknowledged := make(map[string]int)
 	for life := range 8 {
@@ -78,7 +78,8 @@ func testWhatWasAcknowledgedSurvivesKill(t *testing.T, d storetest.Database) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewReader(out)
-		deathAt := 1 + rand.IntN(400) // acknowledgements; the others' are under way at that moment
+		// acknowledgements; other appends are in progress at that moment
+		deathAt := 1 + rand.IntN(400)
 		for n := 0; ; n++ {
 			if n == deathAt {
 				if err := command.Process.Kill(); err != nil {
@@ -86,12 +87,12 @@ func testWhatWasAcknowledgedSurvivesKill(t *testing.T, d storetest.Database) {
 				}
 			}
 			line, err := lines.ReadString('\n')
-			if err != nil { // what it had written is read; a line without an end was not acknowledged in full
+			if err != nil { // all output is read; an incomplete line is not an acknowledgement
 				break
 			}
 			id := strings.TrimSuffix(line, "\n")
 			if !strings.HasPrefix(id, "life") {
-				t.Fatalf("the process said %q", line)
+				t.Fatalf("the process printed %q", line)
 			}
 			acknowledged[id]++
 		}
@@ -115,14 +116,14 @@ func testWhatWasAcknowledgedSurvivesKill(t *testing.T, d storetest.Database) {
 	}
 	for id := range acknowledged {
 		if kept[id] != 1 {
-			t.Errorf("the acknowledged event %s is there %d times", id, kept[id])
+			t.Errorf("the acknowledged event %s is in the journal %d times", id, kept[id])
 		}
 	}
 	for id, n := range kept {
 		if n != 1 {
-			t.Errorf("the event %s is there %d times", id, n)
+			t.Errorf("the event %s is in the journal %d times", id, n)
 		}
-		// A registry that saw no acknowledgement sends it again: it is a repeat.
+		// A registry sends an event without acknowledgement again. It is a repeat.
 		if acknowledged[id] == 0 {
 			if err := j.Append(t.Context(), push(id)); err != nil {
 				t.Fatal(err)

@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The forms of the lines that encode.go writes.
+// The JSON structures of the lines that encode.go writes.
 type (
-	// number is a constant of another package, whatever methods that has.
+	// number is a constant of another package without its methods.
 	number   = uint8
 	headLine struct {
 		Form       int `json:"form"`
@@ -95,7 +95,7 @@ type (
 	}
 )
 
-// decoder reads blocks. It remembers principals, so that those in many blocks are read once.
+// decoder reads blocks. It caches principals, which occur in many blocks.
 type decoder struct {
 	q          store.Querier
 	principals *cache[hash, *policy.Principal]
@@ -105,9 +105,9 @@ func newDecoder(q store.Querier) *decoder {
 	return &decoder{q: q, principals: newCache[hash, *policy.Principal](4096, 1<<20)}
 }
 
-// openBlock is a block that is being read.
+// openBlock is a block whose first line was read.
 type openBlock struct {
-	lines      [][]byte // of the entries
+	lines      [][]byte // one per entry
 	principals []principalRef
 	rules      []*policy.Rule
 }
@@ -116,20 +116,20 @@ type openBlock struct {
 func (d *decoder) open(b *block) (*openBlock, error) {
 	lines := bytes.Split(bytes.TrimSuffix(b.content, []byte("\n")), []byte("\n"))
 	if int64(len(lines)-1) != b.entries {
-		return nil, fmt.Errorf("it has %d entries, and should have %d", len(lines)-1, b.entries)
+		return nil, fmt.Errorf("it has %d entries, want %d", len(lines)-1, b.entries)
 	}
 	var head headLine
 	if err := json.Unmarshal(lines[0], &head); err != nil {
 		return nil, fmt.Errorf("reading its first line: %w", err)
 	}
 	if head.Form != 1 {
-		return nil, fmt.Errorf("it is of form %d, and this version of Tidewaiter knows form 1", head.Form)
+		return nil, fmt.Errorf("it has format %d, but this version of Tidewaiter supports format 1", head.Form)
 	}
 	o := &openBlock{lines: lines[1:]}
 	for _, p := range head.Principals {
 		raw, err := base64.RawURLEncoding.DecodeString(p.SHA256)
 		if err != nil || len(raw) != len(hash{}) {
-			return nil, fmt.Errorf("reading its first line: %q is no hash of a principal", p.SHA256)
+			return nil, fmt.Errorf("reading its first line: %q is not a principal's hash", p.SHA256)
 		}
 		o.principals = append(o.principals, principalRef{p.Number, hash(raw)})
 	}
@@ -217,7 +217,7 @@ func (d *decoder) decision(ctx context.Context, o *openBlock, l *decisionLine, i
 	return decision, nil
 }
 
-// principal returns a principal that a block names.
+// principal returns a principal that a block refers to.
 func (d *decoder) principal(ctx context.Context, ref principalRef) (*policy.Principal, error) {
 	if err := d.load(ctx, []principalRef{ref}); err != nil {
 		return nil, err
@@ -226,8 +226,7 @@ func (d *decoder) principal(ctx context.Context, ref principalRef) (*policy.Prin
 	return p, nil
 }
 
-// load reads those principals that the decoder does not remember, a hundred at a time, and makes sure that they
-// are the ones that were meant.
+// load reads the principals that are not cached, a hundred at a time, and checks their hashes.
 func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 	const atOnce = 100
 	var missing []principalRef
@@ -252,7 +251,7 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 				return &principalError{ref.number, "missing"}
 			}
 			if sha256.Sum256(text) != ref.hash {
-				return &principalError{ref.number, "not as it was"}
+				return &principalError{ref.number, "not what it was"}
 			}
 			p, err := decodePrincipal(text)
 			if err != nil {
@@ -267,7 +266,7 @@ func (d *decoder) load(ctx context.Context, refs []principalRef) error {
 func decodePrincipal(text []byte) (*policy.Principal, error) {
 	var l principalLine
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber() // numbers stay what they were
+	decoder.UseNumber() // keep the exact numbers
 	if err := decoder.Decode(&l); err != nil {
 		return nil, err
 	}
@@ -281,7 +280,7 @@ func decodePrincipal(text []byte) (*policy.Principal, error) {
 	return p, nil
 }
 
-// principalError says that a principal, which a block names, was tampered with.
+// principalError means that a principal that a block refers to was changed or deleted.
 type principalError struct {
 	number int64
 	how    string

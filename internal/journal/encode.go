@@ -14,29 +14,31 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The content of a block, form 1, is lines of JSON. The first names what the others refer to by number:
+// The content of a block, format 1, is lines of JSON. The first lists what the others refer to
+// by index:
 //
-//	{"form":1,"principals":[{"number":7,"sha256":"<base64url>"}],"rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
+//	{"form":1,"principals":[{"number":7,"sha256":"<base64url>"}],
+//	 "rules":[{"name":"devs","file":"tidewaiter.yaml","line":14}]}
 //
 // Each other line is an entry:
 //
 //	{"id":"0198c1f2-…","at":1764000000000000,"registry":"registry.example.com","decision":{…}}
 //
-// "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their constants: those
-// must never change. A type that is left out is "repository"; a token that is left out is the entry's id. "life" is in
-// seconds from "at", rounded down, to the end of the token.
-// It is written by hand because a decision is written for every token that is asked for.
+// "at" is in microseconds since 1970. Actions, reasons and kinds are the numbers of their
+// constants, which must never change. A missing type means "repository"; a missing token means
+// the entry's id. "life" is the time from "at" to the end of the token, in seconds, rounded
+// down. The JSON is written by hand, because a decision is written for every token request.
 
-// maxBuffer bounds what is held for the next block, in bytes.
+// maxBuffer limits the memory kept for the next block, in bytes.
 const maxBuffer = 4 * maxBlockBytes
 
 // encoder writes the content of one block.
 type encoder struct {
 	lines      []byte
-	principals []principalRef       // by first use
-	places     map[int64]int        // of a principal's number in principals
-	rules      []*policy.Rule       // by first use
-	ruleNumber map[*policy.Rule]int // into rules
+	principals []principalRef       // in order of first use
+	places     map[int64]int        // from a principal's number to its index in principals
+	rules      []*policy.Rule       // in order of first use
+	ruleNumber map[*policy.Rule]int // index into rules
 	known      *principals
 }
 
@@ -49,7 +51,7 @@ func newEncoder(known *principals) *encoder {
 }
 
 func (e *encoder) reset() {
-	if cap(e.lines) > maxBuffer { // one entry was huge
+	if cap(e.lines) > maxBuffer { // after a huge entry
 		e.lines = nil
 	}
 	e.lines, e.principals = e.lines[:0], e.principals[:0]
@@ -59,7 +61,7 @@ func (e *encoder) reset() {
 	e.rules = e.rules[:0]
 }
 
-// content returns the lines with the first one before them, in dst.
+// content appends the first line and the other lines to dst.
 func (e *encoder) content(dst []byte) []byte {
 	dst = append(dst, `{"form":1`...)
 	for i := range e.principals {
@@ -96,7 +98,7 @@ func (e *encoder) content(dst []byte) []byte {
 	return append(dst, e.lines...)
 }
 
-// list returns what stands before the element i of a list.
+// list returns what precedes element i of a list.
 func list(i int, first, other string) string {
 	if i == 0 {
 		return first
@@ -104,7 +106,7 @@ func list(i int, first, other string) string {
 	return other
 }
 
-// add writes a line.
+// add writes the line of an entry.
 func (e *encoder) add(entry *Entry) {
 	b := append(e.lines, `{"id":"`...)
 	b = entry.ID.append(b)
@@ -119,7 +121,7 @@ func (e *encoder) add(entry *Entry) {
 		b = append(b, `,"event":`...)
 		event := *entry.Event
 		text, err := json.Marshal(&event)
-		if err != nil { // a year that RFC 3339 can't write, which Decode never returns
+		if err != nil { // a year that RFC 3339 cannot represent, which Decode never returns
 			event.Time = time.Time{}
 			text, _ = json.Marshal(&event)
 		}
@@ -213,7 +215,7 @@ func (e *encoder) result(b []byte, r *policy.Result) []byte {
 	return append(b, '}')
 }
 
-// rule returns the number of a rule in this block.
+// rule returns the index of a rule in this block.
 func (e *encoder) rule(r *policy.Rule) int {
 	number, ok := e.ruleNumber[r]
 	if !ok {
@@ -224,7 +226,7 @@ func (e *encoder) rule(r *policy.Rule) int {
 	return number
 }
 
-// principal returns the place of a principal in this block's first line.
+// principal returns the index of a principal in this block's first line.
 func (e *encoder) principal(p *policy.Principal) int {
 	number, sum := e.known.number(p)
 	place, ok := e.places[number]
@@ -236,7 +238,7 @@ func (e *encoder) principal(p *policy.Principal) int {
 	return place
 }
 
-// appendPrincipal writes a principal; the same principal always comes out the same.
+// appendPrincipal appends a principal. Equal principals produce equal bytes.
 func appendPrincipal(b []byte, p *policy.Principal) []byte {
 	b = append(b, `{"kind":`...)
 	b = strconv.AppendUint(b, uint64(p.Kind), 10)
@@ -258,7 +260,7 @@ func appendPrincipal(b []byte, p *policy.Principal) []byte {
 	return append(b, '}')
 }
 
-// appendField writes a field unless it is empty.
+// appendField appends a field unless it is empty.
 func appendField(b []byte, key, value string) []byte {
 	if value == "" {
 		return b
@@ -278,8 +280,8 @@ func appendStrings(b []byte, key string, values []string) []byte {
 	return append(b, ']')
 }
 
-// appendMap writes a map in the order of its keys. A value that JSON has no form for (NaN, a channel) is
-// written as text: an entry is never refused for what somebody put into a claim.
+// appendMap appends a map, sorted by key. A value without a JSON form (NaN, a channel) is
+// written as text: no claim may make an entry fail.
 func appendMap(b []byte, key string, values map[string]any) []byte {
 	if len(values) == 0 {
 		return b
@@ -308,7 +310,7 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// principalRef names a principal: where it is, and what it must be.
+// principalRef refers to a principal by its row's number and its hash.
 type principalRef struct {
 	number int64
 	hash   hash

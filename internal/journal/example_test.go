@@ -25,7 +25,7 @@ func Example() {
 	defer j.Close(ctx)
 
 	event := &notification.Event{ID: "e0a1", Action: notification.Push, Repository: "team/app", Tag: "v1", Actor: "alice"}
-	for range 2 { // a registry repeats what it believes unheard
+	for range 2 { // a registry repeats an event that was not acknowledged
 		if err := j.Append(ctx, journal.Entry{Registry: "registry.example.com", Event: event}); err != nil {
 			fmt.Println(err)
 			return

@@ -7,22 +7,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// EpochLength is how long a number of events' epoch lasts.
+// EpochLength is the length of an epoch of event keys.
 const EpochLength = epochLength
 
-// Write is how a journal reaches its database.
+// Write is the type of the function that writes to the database.
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
-// SetWrite puts a misbehaving database before the real one. It must be called before the first entry.
+// SetWrite wraps the function that writes to the database, to inject faults. Call it before the
+// first entry.
 func (j *Journal) SetWrite(wrap func(real Write) Write) { j.write = wrap(j.write) }
 
-// SumOf returns the hash that a block of these columns must have.
+// SumOf returns the hash of a block with these columns.
 func SumOf(first Position, entries, earliest, latest int64, previous, content []byte) [32]byte {
 	b := block{first: first, entries: entries, earliest: earliest, latest: latest, previous: hash(previous), content: content}
 	return b.sum()
 }
 
-// Remembered says how much of principals a writer keeps in memory after it has seen them.
+// Remembered returns how many cache entries a writer has after n principals.
 func Remembered(names func(i int) string, n int) (entries int) {
 	known := newPrincipals()
 	for i := range n {
@@ -33,8 +34,8 @@ func Remembered(names func(i int) string, n int) (entries int) {
 		len(known.stored.young) + len(known.stored.old)
 }
 
-// ReportEvery is how often losses and failures are told at most.
+// ReportEvery is the minimum time between two log lines about losses or failures.
 const ReportEvery = reportEvery
 
-// EventKey names an event of a registry.
+// EventKey returns the key of a registry's event.
 func EventKey(registry, id string) []byte { return eventKey(registry, id) }

@@ -22,7 +22,8 @@ import (
 
 var errDisk = errors.New("the disk is on fire")
 
-// failing makes a database fail whenever broken says so: before it wrote anything, or after it kept everything.
+// failing makes writes fail while broken is set: before they wrote anything, or after they
+// committed.
 func failing(broken *atomic.Bool, kept bool) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
@@ -53,8 +54,8 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 		kept bool
 		want []string // events after the second try
 	}{
-		{"nothing was kept", false, []string{"before", "failed", "after"}},
-		{"it was kept all the same", true, []string{"before", "failed", "after"}},
+		{"nothing was written", false, []string{"before", "failed", "after"}},
+		{"it was written all the same", true, []string{"before", "failed", "after"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			var broken atomic.Bool
@@ -70,10 +71,10 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 				t.Errorf("Append on a failing disk: %v", err)
 			}
 			if err := j.Stats().LastError; !errors.Is(err, errDisk) {
-				t.Errorf("Stats does not show the failure: %v", err)
+				t.Errorf("Stats has no failure: %v", err)
 			}
 			broken.Store(false)
-			// The registry sends the event again; the next block works.
+			// The registry sends the event again. The next block is written.
 			if err := j.Append(t.Context(), push("failed")); err != nil {
 				t.Fatal(err)
 			}
@@ -84,13 +85,13 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 				t.Fatal(err)
 			}
 
-			j, _ = open(t, url, journal.Options{}) // reopen, and look
+			j, _ = open(t, url, journal.Options{}) // reopen and check
 			var got []string
 			for _, entry := range read(t, j, 0) {
 				if entry.Event != nil {
 					got = append(got, entry.Event.ID)
 				} else if entry.Decision.Principal.Name != "alice" {
-					t.Errorf("a decision lost its principal: %+v", entry.Decision)
+					t.Errorf("a decision has no principal: %+v", entry.Decision)
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -103,7 +104,7 @@ func testAFailedWrite(t *testing.T, d storetest.Database) {
 	}
 }
 
-// clock is a time that tests move.
+// clock is a clock that tests set.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -121,12 +122,12 @@ func (c *clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Nothing is lost in silence: what is lost is counted, logged and noted in the journal.
-func TestLostEntriesAreCountedLoggedAndNoted(t *testing.T) {
-	storetest.Each(t, testLostEntriesAreCountedLoggedAndNoted)
+// No loss is silent: lost entries are counted, logged and recorded in the journal.
+func TestLostEntriesAreCountedLoggedAndRecorded(t *testing.T) {
+	storetest.Each(t, testLostEntriesAreCountedLoggedAndRecorded)
 }
 
-func testLostEntriesAreCountedLoggedAndNoted(t *testing.T, d storetest.Database) {
+func testLostEntriesAreCountedLoggedAndRecorded(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	var log bytes.Buffer
 	url := d.New(t)
@@ -140,7 +141,7 @@ func testLostEntriesAreCountedLoggedAndNoted(t *testing.T, d storetest.Database)
 			t.Fatal(err)
 		}
 	}
-	// This one waits until the three were tried.
+	// This Append returns after the three were tried.
 	if err := j.Append(t.Context(), push("e1")); !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func testLostEntriesAreCountedLoggedAndNoted(t *testing.T, d storetest.Database)
 			noted = append(noted, fmt.Sprint(entry.Change.To))
 		}
 	}
-	slices.Sort(noted) // the note may come before the event or after it
+	slices.Sort(noted) // the entry about the loss may come before or after the event
 	want := []string{
 		"change journal.lost of journal by tidewaiter",
 		"event push team/app:v1 by alice at registry.example.com",
@@ -171,19 +172,19 @@ func testLostEntriesAreCountedLoggedAndNoted(t *testing.T, d storetest.Database)
 	if diff := cmp.Diff(want, noted); diff != "" {
 		t.Error(diff)
 	}
-	for _, line := range []string{`level=ERROR msg="the journal can't be written"`, `level=WARN msg="the journal lost entries`, "entries=3"} {
+	for _, line := range []string{`level=ERROR msg="writing the journal failed"`, `level=WARN msg="the journal lost entries`, "entries=3"} {
 		if !strings.Contains(log.String(), line) {
-			t.Errorf("the log does not say %s:\n%s", line, &log)
+			t.Errorf("the log has no %s:\n%s", line, &log)
 		}
 	}
 }
 
-// Failures by the thousand make no thousand lines.
-func TestALongOutageIsLoggedNowAndThen(t *testing.T) {
-	storetest.Each(t, testALongOutageIsLoggedNowAndThen)
+// Thousands of failures do not log thousands of lines.
+func TestALongOutageIsLoggedRarely(t *testing.T) {
+	storetest.Each(t, testALongOutageIsLoggedRarely)
 }
 
-func testALongOutageIsLoggedNowAndThen(t *testing.T, d storetest.Database) {
+func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	var broken atomic.Bool
 	broken.Store(true)
 	var log bytes.Buffer
@@ -201,14 +202,15 @@ func testALongOutageIsLoggedNowAndThen(t *testing.T, d storetest.Database) {
 	if err := j.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The caller knows of a failure before the log does: the clock may move on before the 49th is told of.
+	// The caller learns of a failure before the log: the clock may advance before the 49th
+	// failure is logged.
 	counted := strings.Contains(log.String(), "failures_not_logged=48") || strings.Contains(log.String(), "failures_not_logged=47")
 	if n := strings.Count(log.String(), "\n"); n != 2 || !counted {
 		t.Errorf("the log has %d lines:\n%s", n, &log)
 	}
 }
 
-// stalled makes a database that waits for release before each write, and says when it does.
+// stalled makes each write report on waiting and then wait for release.
 func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Write) journal.Write {
 	return func(real journal.Write) journal.Write {
 		return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
@@ -223,11 +225,11 @@ func stalled(waiting chan<- struct{}, release <-chan struct{}) func(journal.Writ
 	}
 }
 
-func TestAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T) {
-	storetest.Each(t, testAFullQueueRefusesRecordsAndHoldsAppendsBack)
+func TestAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T) {
+	storetest.Each(t, testAFullQueueRejectsRecordsAndBlocksAppends)
 }
 
-func testAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T, d storetest.Database) {
+func testAFullQueueRejectsRecordsAndBlocksAppends(t *testing.T, d storetest.Database) {
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	c := &clock{now: noon}
 	j, _ := open(t, d.Ready(t), journal.Options{MaxEntries: 10, Linger: -1, Now: c.Now})
@@ -235,7 +237,7 @@ func testAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T, d storetest.D
 
 	first := make(chan error)
 	go func() { first <- j.Append(t.Context(), push("first")) }()
-	<-waiting // the writer has taken it, and is stuck
+	<-waiting // the writer has taken it and blocks
 	for i := range 10 {
 		if err := j.Record(journal.Entry{Decision: decision(nil)}); err != nil {
 			t.Fatalf("record %d: %v", i, err)
@@ -281,10 +283,10 @@ func testAFullQueueRefusesRecordsAndHoldsAppendsBack(t *testing.T, d storetest.D
 	}
 }
 
-func TestBoundedMemoryEverywhere(t *testing.T) { storetest.Each(t, testBoundedMemoryEverywhere) }
+func TestMemoryIsBounded(t *testing.T) { storetest.Each(t, testMemoryIsBounded) }
 
-func testBoundedMemoryEverywhere(t *testing.T, d storetest.Database) {
-	// Few entries can be large: the queue is bounded by bytes, too.
+func testMemoryIsBounded(t *testing.T, d storetest.Database) {
+	// A few entries can be large, so the queue is also limited by bytes.
 	waiting, release := make(chan struct{}, 100), make(chan struct{})
 	j, _ := open(t, d.Ready(t), journal.Options{MaxBytes: 1 << 20, Linger: -1})
 	j.SetWrite(stalled(waiting, release))
@@ -305,7 +307,7 @@ func testBoundedMemoryEverywhere(t *testing.T, d storetest.Database) {
 		t.Error(err)
 	}
 
-	// A million names, of which none comes twice.
+	// Many names, each used once.
 	long := strings.Repeat("n", 1000)
 	if n := journal.Remembered(func(i int) string { return fmt.Sprint(long, i) }, 50_000); n > 20_500 {
 		t.Errorf("a writer remembers %d things about 50,000 principals", n)
@@ -319,7 +321,7 @@ func TestCloseGivesUpWhenItsContextEnds(t *testing.T) {
 func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 	waiting := make(chan struct{}, 1)
 	j, _ := open(t, d.Ready(t), journal.Options{})
-	j.SetWrite(stalled(waiting, nil)) // a database that never comes back
+	j.SetWrite(stalled(waiting, nil)) // a database that never answers
 	done := make(chan error)
 	go func() { done <- j.Append(t.Context(), push("e1")) }()
 	<-waiting
@@ -336,8 +338,8 @@ func testCloseGivesUpWhenItsContextEnds(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A backup is restored into the database under a running process, or a standby that lagged takes over: what is gone is said in
-// the journal, and nothing that comes refers to it.
+// A backup is restored under a running process, or a lagging standby takes over: the journal
+// records the loss, and no later entry refers to what is gone.
 func TestADatabaseThatIsAnOlderCopyOfItself(t *testing.T) {
 	storetest.Each(t, testADatabaseThatIsAnOlderCopyOfItself)
 }
@@ -353,7 +355,7 @@ func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) 
 	if err := db.Read().QueryRow("SELECT next, principal, hash FROM journal_head").Scan(&next, &principal, &sum); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // alice is known from here on
+	for range 3 { // alice is cached from here on
 		if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil {
 			t.Fatal(err)
 		}
@@ -397,7 +399,7 @@ func testADatabaseThatIsAnOlderCopyOfItself(t *testing.T, d storetest.Database) 
 	if err := j.Close(t.Context()); err != nil { // the log is written after the acknowledgement
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "entries that the journal had are gone"); n != 1 {
-		t.Errorf("told %d times:\n%s", n, &log)
+	if n := strings.Count(log.String(), "journal entries are gone"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, &log)
 	}
 }

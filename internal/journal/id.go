@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// NewID makes an id whose first 48 bits are now, in milliseconds since 1970, and whose others are random
-// but for version and variant (RFC 9562, section 5.7).
+// NewID returns an id whose first 48 bits are now, in milliseconds since 1970. The others are
+// random, except version and variant (RFC 9562, section 5.7).
 func NewID(now time.Time) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[:8], uint64(max(now.UnixMilli(), 0))<<16)
-	rand.Read(id[6:]) // it never fails
+	rand.Read(id[6:]) // never fails
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 	return id
 }
 
-// ParseID reads what String wrote.
+// ParseID parses the result of String.
 func ParseID(text string) (ID, error) {
 	var id ID
 	if err := id.UnmarshalText([]byte(text)); err != nil {
@@ -28,12 +28,12 @@ func ParseID(text string) (ID, error) {
 	return id, nil
 }
 
-// Time returns when the id was made, to the millisecond.
+// Time returns when the id was created, in milliseconds.
 func (id ID) Time() time.Time { return time.UnixMilli(id.milliseconds()).UTC() }
 
 func (id ID) milliseconds() int64 { return int64(binary.BigEndian.Uint64(id[:8]) >> 16) }
 
-// IsZero says whether there is no id.
+// IsZero reports whether the id is not set.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // String returns the id as 32 hexadecimal digits in five groups.
@@ -45,7 +45,7 @@ func (id ID) AppendText(b []byte) ([]byte, error) { return id.append(b), nil }
 // MarshalText returns String.
 func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
 
-// UnmarshalText reads what String wrote, in either case.
+// UnmarshalText parses the result of String, in upper or lower case.
 func (id *ID) UnmarshalText(text []byte) error {
 	malformed := func() error {
 		return fmt.Errorf("reading id %.64q: want 32 hexadecimal digits as in 0198c1f2-7a3b-7c4d-8e5f-60718293a4b5", text)

@@ -13,13 +13,13 @@ func TestIDs(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 123_000_000, time.UTC)
 	id := journal.NewID(at)
 	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id.String()) {
-		t.Errorf("%s is no UUID of version 7", id)
+		t.Errorf("%s is not a UUID of version 7", id)
 	}
 	if !id.Time().Equal(at) {
-		t.Errorf("it was made at %s, and says %s", at, id.Time())
+		t.Errorf("created at %s, but its time is %s", at, id.Time())
 	}
 	if other := journal.NewID(at); other == id {
-		t.Error("two ids of one moment are the same")
+		t.Error("two ids of the same time are equal")
 	}
 	if later := journal.NewID(at.Add(time.Millisecond)); later.String() <= id.String() {
 		t.Errorf("%s does not sort after %s", later, id)
@@ -36,7 +36,7 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	if got := journal.NewID(time.Time{}); got.Time().Unix() != 0 {
-		t.Errorf("an id from before 1970 says %s", got.Time())
+		t.Errorf("an id from before 1970 has the time %s", got.Time())
 	}
 }
 

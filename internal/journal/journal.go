@@ -1,13 +1,14 @@
-// Package journal answers: what happened?
+// Package journal is the durable audit log: it records what happened.
 //
-// The journal is an append-only sequence of entries: decisions, events, changes, and text that was
-// posted where events belong. Entries are kept in blocks, up to a few hundred in a row of the database, and each block
-// carries the SHA-256 over its content and the block before it. Append returns when the entry is
-// durable; Record returns at once. One head row, updated in the block's transaction, gives an order
-// without gaps, over all processes that share the database.
+// The journal is an append-only sequence of entries: decisions, events, changes, and bodies
+// that were posted to the events endpoint but are not events. Entries are stored in blocks of
+// up to a few hundred, one block per database row. Each block has a SHA-256 hash over its
+// content and the previous block's hash. Append returns when the entry is durable; Record
+// returns at once. The block's transaction also updates a single head row, which orders the
+// blocks of all processes that share the database without gaps.
 //
-// Times are kept to the microsecond, and text as UTF-8: a byte that is none becomes U+FFFD. No entry has a
-// place for a secret.
+// Times are stored in microseconds. Text is stored as UTF-8: each invalid byte becomes U+FFFD.
+// No entry has a field for a secret.
 package journal
 
 import (
@@ -31,57 +32,61 @@ import (
 )
 
 var (
-	// ErrFull means that Record found the queue full: the entry is not kept, and counted as lost.
+	// ErrFull means that Record found the queue full. The entry is dropped and counted as lost.
 	ErrFull = errors.New("the journal's queue is full")
-	// ErrClosed means that the journal was closed before the entry was taken.
+	// ErrClosed means that the journal was closed before it accepted the entry.
 	ErrClosed = errors.New("the journal is closed")
-	// ErrNotFound means that no entry bears the id.
+	// ErrNotFound means that no entry has the id.
 	ErrNotFound = errors.New("there is no such entry in the journal")
 )
 
-// Position is a place in the journal: the number of an entry, from 1, without gaps.
+// Position is the number of an entry in the journal: from 1, without gaps.
 type Position int64
 
-// ID names an entry: a UUID of version 7. A decision's id is the jti of a token signed for it.
+// ID identifies an entry: a UUID of version 7. A decision's id is the jti of the token signed
+// for it.
 type ID [16]byte
 
 // Entry is one thing that happened. Exactly one of Decision, Event, Change and Text is set.
 type Entry struct {
 	Position Position  // set by the journal
-	ID       ID        // zero: the journal makes one
-	Time     time.Time // zero: the journal's now
-	Registry string    // service name; "" if it concerns none
+	ID       ID        // zero: set by the journal
+	Time     time.Time // zero: set by the journal
+	Registry string    // service name; "" if the entry concerns no registry
 	Decision *Decision
 	Event    *notification.Event
 	Change   *Change
-	Text     []byte // a body that was no envelope, at most 4 KiB of it
+	Text     []byte // up to 4 KiB of a posted body that is not an event envelope
 }
 
-// Decision is the answer to a token request, with all that it was made from.
+// Decision is the answer to a token request, with everything that it is based on.
 type Decision struct {
-	Principal  *policy.Principal // nil when nobody was proved
-	Name       string            // the name that was shown, when it was refused
+	Principal  *policy.Principal // nil if nobody was authenticated
+	Name       string            // the name that was presented, if it was refused
 	Credential string            // identity.Verified.Credential
 	Remote     netip.Addr
 	Client     string
-	Results    []policy.Result // read back, a rule has only its Name and Origin
-	Ignored    []scope.Ignored
-	Policy     string    // policy.Policy.ID
-	Token      ID        // jti of the token that was handed out: this entry's id, or an earlier one's
-	Expires    time.Time // of that token, in whole seconds; zero: there was none, or it is not known
-	Refused    string    // why there was no token: "unknown or wrong", "unavailable: …"; "" if there was
+	// A rule that is read back has only its Name and Origin.
+	Results []policy.Result
+	Ignored []scope.Ignored
+	Policy  string    // policy.Policy.ID
+	Token   ID        // jti of the issued token: this entry's id, or that of an earlier entry
+	Expires time.Time // of that token, in whole seconds; zero: no token was issued, or unknown
+	// Refused is why no token was issued: "unknown or wrong", "unavailable: …". "": it was
+	// issued.
+	Refused string
 }
 
-// Change is what an administrator altered.
+// Change is a change that an administrator made.
 type Change struct {
-	Actor  string // who
+	Actor  string // who made it
 	Action string // "user.disable"
 	Target string
 	From   map[string]any // never a secret
 	To     map[string]any
 }
 
-// Reader is a face of Journal for those who only read.
+// Reader is the part of Journal that only reads.
 type Reader interface {
 	Read(ctx context.Context, after Position) iter.Seq2[Entry, error]
 }
@@ -89,56 +94,57 @@ type Reader interface {
 // Options are the settings of a Journal. The zero value is ready to use.
 type Options struct {
 	Now func() time.Time // nil: time.Now
-	Log *slog.Logger     // nil: nothing is logged
+	Log *slog.Logger     // nil: no log
 
-	// MaxEntries and MaxBytes bound the queue: Record refuses and Append waits when either is reached.
-	// 0: 32768 entries, 8 MiB.
+	// MaxEntries and MaxBytes limit the queue. At the limit, Record fails and Append waits. 0:
+	// 32768 entries, 8 MiB.
 	MaxEntries int
 	MaxBytes   int
 
-	// Linger is how long a recorded entry may wait for company, so that a block is worth its
-	// commit. Append never waits for it. 0: 20 ms; negative: not at all.
+	// Linger is how long a recorded entry waits for others, so that a commit writes more of
+	// them. Append does not wait. 0: 20 ms; negative: no wait.
 	Linger time.Duration
 
-	// Observe is given the entries of each commit, in order, after it is durable and acknowledged; those of
-	// AppendTx excepted, since their transaction is the caller's. It is called by the one goroutine that writes, which waits
-	// for it. It must not keep the slice.
+	// Observe receives the entries of each commit, in order, after they are durable and
+	// acknowledged. It does not receive those of AppendTx, whose transaction is the caller's.
+	// The writer's goroutine calls it and waits for it. It must not keep the slice.
 	Observe func([]Entry)
 
-	// Wait is called by Follow between looks at the journal, and ends with ctx. nil: 250 ms.
+	// Wait is called by Follow between reads and ends with ctx. nil: 250 ms.
 	Wait func(ctx context.Context) error
 }
 
-// Stats are numbers about a Journal since New.
+// Stats are counts since New.
 type Stats struct {
-	Queued     int       // entries that wait now
-	Written    int64     // entries that were kept
-	Repeats    int64     // events that were kept before
-	Lost       int64     // entries of Record that the queue had no room for, or whose block failed
-	Blocks     int64     // rows
+	Queued     int       // entries in the queue
+	Written    int64     // entries written
+	Repeats    int64     // repeated events, which were dropped
+	Lost       int64     // recorded entries that did not fit in the queue or whose block failed
+	Blocks     int64     // database rows
 	Commits    int64     // transactions
 	LastCommit time.Time // zero: none yet
 	LastError  error     // of the last transaction; nil if it succeeded
 }
 
-// Journal is the durable record of what happened. Its methods may be called from any goroutine.
+// Journal is the durable audit log. Its methods may be called from any goroutine.
 type Journal struct {
 	db    *store.DB
 	o     Options
 	queue *queue
-	write func(ctx context.Context, topic string, f func(*sql.Tx) error) error // db.Write; tests put faults here
+	// db.Write; tests inject faults here
+	write func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
-	stop    context.CancelFunc // gives up writing
+	stop    context.CancelFunc // cancels pending writes
 	stopped chan struct{}      // closed when the writer has ended
 
 	mu    sync.Mutex
 	stats Stats
 }
 
-// New returns a Journal that keeps its entries in db. End it with Close.
+// New returns a Journal that stores its entries in db. Close it after use.
 func New(db *store.DB, o Options) (*Journal, error) {
 	if db == nil {
-		return nil, errors.New("opening the journal: it needs a database")
+		return nil, errors.New("opening the journal: no database")
 	}
 	o.Now = clock.Wall(o.Now)
 	if o.Log == nil {
@@ -166,18 +172,20 @@ func New(db *store.DB, o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Append keeps entries, all or none, and returns nil when they are durable. An event that bears the id of an earlier one from the
-// same registry, within 30 days, is a repeat: it is not kept again, and that is success.
+// Append writes the entries, all or none, and returns nil when they are durable. An event with
+// the id of an earlier one of the same registry, within 30 days, is a repeat: it is dropped
+// without an error.
 //
-// While the queue is full Append waits. The error is ErrClosed, ctx's, or what kept the block from being written.
-// After ctx's error or a failed write the entries may have been kept all the same; events can be appended again without harm.
+// Append waits while the queue is full. It returns ErrClosed, ctx's error or the error of the
+// write. After ctx's error or a failed write the entries may be in the journal all the same.
+// Events can safely be appended again.
 //
-// It must not be called within a transaction of the same database: see AppendTx.
+// Append must not be called within a transaction of the same database: use AppendTx.
 func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	entries = slices.Clone(entries) // the caller's stay as they are
+	entries = slices.Clone(entries) // so that the caller's entries do not change
 	for i := range entries {
 		j.complete(&entries[i])
 	}
@@ -193,9 +201,10 @@ func (j *Journal) Append(ctx context.Context, entries ...Entry) error {
 	}
 }
 
-// Record keeps an entry some time soon, and never waits. It returns ErrFull or ErrClosed if it does not take the entry.
-// What it took is lost if its block can't be written. Whatever is lost is counted, logged, and noted in the journal
-// itself as a change with the action "journal.lost", as soon as writing works.
+// Record queues an entry and never waits. It returns ErrFull or ErrClosed if it does not accept
+// the entry. Accepted entries are lost if their block cannot be written. Lost entries are
+// counted, logged and, when writing works again, recorded in the journal as a change with the
+// action "journal.lost".
 func (j *Journal) Record(entry Entry) error {
 	j.complete(&entry)
 	err := j.queue.record(&entry)
@@ -207,8 +216,8 @@ func (j *Journal) Record(entry Entry) error {
 	return err
 }
 
-// AppendTx keeps entries within the caller's transaction: they are durable if and when it is committed. Until then
-// nobody else's blocks can be written, so it belongs at the transaction's end.
+// AppendTx writes entries in the caller's transaction. They are durable when it commits. Until
+// then no other block can be written, so call it at the end of the transaction.
 func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -217,12 +226,13 @@ func (j *Journal) AppendTx(ctx context.Context, tx *sql.Tx, entries ...Entry) er
 	for i := range entries {
 		j.complete(&entries[i])
 	}
-	// A builder of its own: what the writer's remembers as stored must be committed.
+	// Use a new builder: the writer's may only remember principals that are committed.
 	_, _, err := newBuilder(maxBlockEntries, maxBlockBytes).write(ctx, tx, j.o.Now(), entries)
 	return err
 }
 
-// complete sets what the caller left open, takes out secrets, and brings the rest to the form in which it is read back.
+// complete sets omitted fields, redacts secrets, and normalizes the rest to what will be read
+// back.
 func (j *Journal) complete(entry *Entry) {
 	if entry.Time.IsZero() {
 		entry.Time = j.o.Now()
@@ -239,7 +249,7 @@ func (j *Journal) complete(entry *Entry) {
 
 const maxText = 4 << 10 // bytes
 
-// Stats returns the numbers of now.
+// Stats returns the current counts.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -248,8 +258,8 @@ func (j *Journal) Stats() Stats {
 	return stats
 }
 
-// Close writes what is queued, ends the writer, and returns nil when both are done. Append and Record then return ErrClosed.
-// If ctx ends first, the rest is given up, and Close returns ctx's error.
+// Close writes the queued entries and stops the writer. Append and Record then return
+// ErrClosed. If ctx ends first, Close drops the rest and returns ctx's error.
 func (j *Journal) Close(ctx context.Context) error {
 	j.queue.close()
 	select {
@@ -258,6 +268,6 @@ func (j *Journal) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	j.stop()
-	<-j.stopped // soon: each write ends with the context
+	<-j.stopped // soon, because each write ends with the context
 	return fmt.Errorf("closing the journal: %w", ctx.Err())
 }

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 
-// open returns a journal in the database.
+// open returns a journal on the database.
 func open(t testing.TB, url string, o journal.Options) (*journal.Journal, *store.DB) {
 	t.Helper()
 	db, err := store.Open(context.Background(), url)
@@ -78,7 +78,7 @@ var asKept = cmp.Options{
 			return a == b
 		}
 		from, to := a.Origin, b.Origin
-		from.Database, to.Database = false, false // follows from what else is there
+		from.Database, to.Database = false, false // derived from the other fields
 		return a.Name == b.Name && from == to
 	}),
 }
@@ -152,7 +152,7 @@ func testEntriesAreReadBackAsTheyWere(t *testing.T, d storetest.Database) {
 		}
 	}
 	if _, err := j.Find(t.Context(), journal.NewID(noon)); !errors.Is(err, journal.ErrNotFound) {
-		t.Errorf("an id that nobody has: %v, want ErrNotFound", err)
+		t.Errorf("an unknown id: %v, want ErrNotFound", err)
 	}
 	if v, err := j.Verify(t.Context(), 0); err != nil || v.Entries != 4 {
 		t.Errorf("Verify: %+v, %v", v, err)
@@ -247,7 +247,7 @@ func testWhatTheCallerLeftOpenIsSet(t *testing.T, d storetest.Database) {
 	}
 }
 
-// A claim that JSON has no form for costs neither the entry nor the other claims.
+// A claim without a JSON form does not cost the entry or its other claims.
 func TestOddClaimsLoseNothing(t *testing.T) { storetest.Each(t, testOddClaimsLoseNothing) }
 
 func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
@@ -264,11 +264,11 @@ func testOddClaimsLoseNothing(t *testing.T, d storetest.Database) {
 	}
 }
 
-// Canaries: an entry has no place where a secret could be put.
-func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
+// An entry has no field where a secret could be put.
+func TestEntriesHaveNoFieldForSecrets(t *testing.T) {
 	suspicious := regexp.MustCompile(`(?i)secret|password|passwd|credential|token|key|hash|hmac`)
 	allowed := map[string]reflect.Kind{
-		"Decision.Credential": reflect.String, // its kind and number, never what was shown
+		"Decision.Credential": reflect.String, // its kind and number, never the credential
 		"Decision.Token":      reflect.Array,  // its id
 	}
 	seen := make(map[reflect.Type]bool)
@@ -283,12 +283,12 @@ func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
 			walk(typ.Elem())
 		case reflect.Struct:
 			for field := range typ.Fields() {
-				if !field.IsExported() { // of another room, which can't be written
+				if !field.IsExported() { // of another package, and not written
 					continue
 				}
 				name := typ.Name() + "." + field.Name
 				if suspicious.MatchString(field.Name) && allowed[name] != field.Type.Kind() {
-					t.Errorf("what is kept in %s?", name)
+					t.Errorf("what does %s hold?", name)
 				}
 				walk(field.Type)
 			}
@@ -296,17 +296,17 @@ func TestEntriesHaveNoPlaceForSecrets(t *testing.T) {
 	}
 	walk(reflect.TypeFor[journal.Entry]())
 	if len(seen) < 10 {
-		t.Errorf("only %d types were looked at", len(seen))
+		t.Errorf("only %d types were checked", len(seen))
 	}
 }
 
-// An event is known again by its registry and its id. Registries choose their ids, and one must not make another's events look
-// like repeats, which are not kept.
-func TestEventsOfTwoRegistriesNeverMeet(t *testing.T) {
-	storetest.Each(t, testEventsOfTwoRegistriesNeverMeet)
+// Events are recognized by registry and id. Registries choose their ids. A registry must not be
+// able to make another's events look like repeats, which are dropped.
+func TestEventsOfTwoRegistriesNeverCollide(t *testing.T) {
+	storetest.Each(t, testEventsOfTwoRegistriesNeverCollide)
 }
 
-func testEventsOfTwoRegistriesNeverMeet(t *testing.T, d storetest.Database) {
+func testEventsOfTwoRegistriesNeverCollide(t *testing.T, d storetest.Database) {
 	j, _ := open(t, d.Ready(t), journal.Options{})
 	all := [][2]string{
 		{"a", "bc"}, {"ab", "c"}, {"", "abc"}, {"abc", "x"}, {"ab", "cx"}, {"b", "bc"}, {"a", "c"}, {"A", "bc"},
@@ -314,7 +314,7 @@ func testEventsOfTwoRegistriesNeverMeet(t *testing.T, d storetest.Database) {
 		{"", "\x00\x00\x00\x00\x00\x00\x00\x01abc"}, {"", "\x01abc"}, {"", "1abc"}, {"", "a bc"}, {"a ", "bc"}, {"a", " bc"},
 		{"a", string(bytes.Repeat([]byte("x"), 300))}, {"a" + string(bytes.Repeat([]byte("x"), 299)), "x"},
 	}
-	for range 2 { // and each is a repeat of itself
+	for range 2 { // the second time each is a repeat of itself
 		for _, e := range all {
 			entry := push(e[1])
 			entry.Registry = e[0]
@@ -332,8 +332,8 @@ func testEventsOfTwoRegistriesNeverMeet(t *testing.T, d storetest.Database) {
 	}
 }
 
-// The keys are on disks: another way of making them would let every event of the last 30 days in once more.
-func TestEventKeysStayAsTheyAre(t *testing.T) {
+// The keys are stored: if they changed, every event of the last 30 days could be written again.
+func TestEventKeysAreStable(t *testing.T) {
 	for _, tt := range []struct{ registry, id, want string }{
 		{"registry.example.com", "e1", "7c8c1dd40fc4ccb62fb0bc9ebebaa956"},
 		{"", "abc", "f3652e4ce938bb9965f62c3ca4d8f693"},

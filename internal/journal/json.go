@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The form of an entry for other programs: names are stable, and actions, reasons and kinds are words.
+// The JSON of entries for other programs. Names are stable; actions, reasons and kinds are
+// words.
 type (
 	entryJSON struct {
 		Position Position            `json:"position"`
@@ -20,7 +21,8 @@ type (
 		Decision *decisionJSON       `json:"decision,omitempty"`
 		Event    *notification.Event `json:"event,omitempty"`
 		Change   *changeJSON         `json:"change,omitempty"`
-		Text     string              `json:"text,omitempty"` // bytes that are no UTF-8 become U+FFFD
+		// bytes that are not UTF-8 become U+FFFD
+		Text string `json:"text,omitempty"`
 	}
 	decisionJSON struct {
 		Principal  *principalJSON `json:"principal,omitempty"`
@@ -79,7 +81,7 @@ type (
 	}
 )
 
-// MarshalJSON returns the entry for other programs.
+// MarshalJSON returns the JSON of the entry for other programs.
 func (e Entry) MarshalJSON() ([]byte, error) {
 	out := entryJSON{
 		Position: e.Position,

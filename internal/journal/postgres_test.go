@@ -14,9 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// Two replicas append at once, and the commit of one is held back: nobody sees what the other has appended until the
-// first is there, so that no reader, who goes on after what he saw last, skips it.
-func TestNoReaderSkipsACommitThatIsHeldBack(t *testing.T) {
+// Two replicas append at once, and one's commit is delayed. The other's entry becomes visible
+// only after the first one's. So a reader that continues after the last entry it has seen skips
+// nothing.
+func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	slow, slowDB := open(t, url, journal.Options{})
 	fast, _ := open(t, url, journal.Options{})
@@ -27,15 +28,15 @@ func TestNoReaderSkipsACommitThatIsHeldBack(t *testing.T) {
 	}
 	appended := make(chan error, 1)
 	err := slowDB.Write(t.Context(), "", func(tx *sql.Tx) error {
-		held := journal.Entry{Change: &journal.Change{Actor: "root", Action: "test", Target: "held back"}}
+		held := journal.Entry{Change: &journal.Change{Actor: "root", Action: "test", Target: "delayed"}}
 		if err := slow.AppendTx(t.Context(), tx, held); err != nil {
 			return err
 		}
 		go func() { appended <- fast.Append(context.Background(), push("after")) }()
-		awaitLock(t, watching) // the other replica stands in line
+		awaitLock(t, watching) // the other replica waits for the lock
 		select {
 		case err := <-appended:
-			t.Errorf("an entry behind one that is not committed was acknowledged (%v)", err)
+			t.Errorf("an entry was acknowledged before the one that precedes it (%v)", err)
 		default:
 		}
 		if got := summaries(t, reader, 0); len(got) != 1 {
@@ -49,8 +50,9 @@ func TestNoReaderSkipsACommitThatIsHeldBack(t *testing.T) {
 	if err := <-appended; err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"2 change test of \"held back\" by root", "3 event push team/app:v1 by alice at registry.example.com"}
-	if diff := cmp.Diff(want, summaries(t, reader, 1)); diff != "" { // goes on after what was seen
+	want := []string{"2 change test of delayed by root", "3 event push team/app:v1 by alice at registry.example.com"}
+	// continues after the last entry seen
+	if diff := cmp.Diff(want, summaries(t, reader, 1)); diff != "" {
 		t.Error(diff)
 	}
 	if v, err := reader.Verify(t.Context(), 0); err != nil || v.Entries != 3 {
@@ -58,8 +60,8 @@ func TestNoReaderSkipsACommitThatIsHeldBack(t *testing.T) {
 	}
 }
 
-// A commit that is held back and then given up leaves no gap.
-func TestACommitThatIsGivenUpLeavesNoGap(t *testing.T) {
+// A delayed commit that is rolled back leaves no gap.
+func TestARollbackLeavesNoGap(t *testing.T) {
 	url := storetest.PostgreSQL().Ready(t)
 	slow, slowDB := open(t, url, journal.Options{})
 	fast, _ := open(t, url, journal.Options{})
@@ -73,7 +75,7 @@ func TestACommitThatIsGivenUpLeavesNoGap(t *testing.T) {
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if err := fast.Append(t.Context(), push("given up")); err != nil { // and it is no repeat
+	if err := fast.Append(t.Context(), push("given up")); err != nil { // not a repeat
 		t.Fatal(err)
 	}
 	if got := summaries(t, fast, 0); len(got) != 1 || got[0][0] != '1' {
@@ -101,9 +103,9 @@ func awaitLock(t *testing.T, db *store.DB) {
 	}
 }
 
-// PostgreSQL stops under load, and comes back: what was acknowledged is there, once; what could not be kept failed with an error
-// that says so, or is counted; and all is well afterwards.
-func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
+// PostgreSQL stops under load and comes back. Every acknowledged entry is in the journal once.
+// Every other one failed with a clear error or was counted. Afterwards everything works.
+func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 	server := storetest.NewServer(t)
 	j, db := open(t, server.Database(t, "template0"), journal.Options{MaxEntries: 100, Linger: -1})
 
@@ -118,13 +120,13 @@ func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
 	for worker := range workers {
 		go func() {
 			var o outcome
-			// Until it has seen the outage, and ten more successes after it.
+			// Run until it has seen the outage and ten more successes.
 			for i, after := 0, 0; after < 10 && o.wrong == nil; i++ {
 				if i == 20 {
 					down <- struct{}{}
 				}
 				id := fmt.Sprintf("%d-%d", worker, i)
-				_ = j.Record(journal.Entry{Decision: decision(alice)}) // taken, or counted
+				_ = j.Record(journal.Entry{Decision: decision(alice)}) // accepted or counted
 				switch err := j.Append(context.Background(), push(id)); {
 				case err == nil:
 					o.kept = append(o.kept, id)
@@ -135,14 +137,15 @@ func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
 					if o.failed++; o.failed == 3 {
 						back <- struct{}{}
 					}
-					if err := j.Append(context.Background(), push(id)); err == nil { // as a registry does
+					// as a registry does
+					if err := j.Append(context.Background(), push(id)); err == nil {
 						o.kept = append(o.kept, id)
 					}
 				default:
 					o.wrong = err
 				}
 			}
-			// Whoever ended early has not said so yet, and is waited for.
+			// Wait also for those that ended early.
 			down <- struct{}{}
 			back <- struct{}{}
 			outcomes <- o
@@ -186,7 +189,7 @@ func TestPostgreSQLStopsUnderLoadAndComesBack(t *testing.T) {
 	}
 	for id, n := range kept {
 		if n != 1 {
-			t.Errorf("the event %s is there %d times", id, n)
+			t.Errorf("the event %s is in the journal %d times", id, n)
 		}
 	}
 	if s := j.Stats(); s.Lost == 0 || s.LastError != nil {

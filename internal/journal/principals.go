@@ -6,20 +6,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// principals knows the principals that are in the database, so that those who come often are encoded and
-// stored once. What it forgets is stored once more, under another number: that costs room, and no harm. It
-// belongs to one goroutine.
+// principals caches which principals are in the database, so that frequent ones are encoded and
+// stored once. An evicted principal is stored again under another number, which only costs
+// space. It is used by one goroutine.
 type principals struct {
-	byPointer *cache[*policy.Principal, hash] // a principal is never changed, and held here
-	byText    *cache[string, hash]            // of those whose pointers are new at each request
-	stored    *cache[hash, int64]             // their numbers; committed for certain
-	pending   []newPrincipal                  // numbered by the transaction in hand
-	numbers   map[hash]int64                  // of pending
-	next      int64                           // the next number, in the transaction in hand
-	scratch   []byte
+	byPointer *cache[*policy.Principal, hash] // principals never change
+	// for principals that are created anew by each request
+	byText  *cache[string, hash]
+	stored  *cache[hash, int64] // their numbers; these are committed
+	pending []newPrincipal      // numbered by the current transaction
+	numbers map[hash]int64      // of pending
+	next    int64               // the next number in the current transaction
+	scratch []byte
 }
 
-// newPrincipal is a row to be.
+// newPrincipal is a row to insert.
 type newPrincipal struct {
 	number int64
 	hash   hash
@@ -35,7 +36,8 @@ func newPrincipals() *principals {
 	}
 }
 
-// number returns the principal's number and hash. If it is not stored for certain, it becomes pending.
+// number returns the principal's number and hash. A principal that is not committed becomes
+// pending.
 func (k *principals) number(p *policy.Principal) (int64, hash) {
 	sum, ok := k.byPointer.get(p)
 	if ok {
@@ -67,7 +69,7 @@ func (k *principals) numberOf(sum hash) (int64, bool) {
 	return number, ok
 }
 
-// settle is told whether what is pending was kept.
+// settle is called after the transaction, with whether the pending rows were committed.
 func (k *principals) settle(kept bool) {
 	if kept {
 		for i := range k.pending {
@@ -79,8 +81,8 @@ func (k *principals) settle(kept bool) {
 	clear(k.numbers)
 }
 
-// cache remembers what was used lately: what was not used in one generation is forgotten with the next. It holds
-// at most two generations, each bounded by entries and by weight.
+// cache keeps recently used entries. An entry that is not used during one generation is dropped
+// with the next. There are at most two generations, each limited by entries and weight.
 type cache[K comparable, V any] struct {
 	maxEntries, maxWeight int
 	weight                int // of young
@@ -109,7 +111,7 @@ func (c *cache[K, V]) get(key K) (value V, ok bool) {
 
 func (c *cache[K, V]) put(key K, value V, weight int) {
 	if _, ok := c.young[key]; ok {
-		return // the same value: keys are what values are made from
+		return // no update: values are derived from keys
 	}
 	if len(c.young) >= c.maxEntries || c.weight+weight > c.maxWeight {
 		c.old, c.young, c.weight = c.young, make(map[K]weighed[V]), 0

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// queue holds what the writer has not taken yet. It is bounded by entries and by bytes; a single
-// Append that exceeds them by itself is let in when the queue is empty.
+// queue holds the entries that wait for the writer. It is limited by entries and by bytes. A
+// single Append above these limits is accepted when the queue is empty.
 type queue struct {
 	maxEntries, maxBytes int
 
-	some   chan struct{} // holds a signal when there is something to take
-	urgent chan struct{} // holds a signal when somebody waits for it, or it is half full, or it was closed
+	some   chan struct{} // signals that the queue is not empty
+	urgent chan struct{} // signals that an Append waits, the queue is half full, or it was closed
 
 	mu       sync.Mutex
 	entries  []Entry
-	waiters  []chan<- error // of all the Appends in entries
-	recorded int            // how many of entries came by Record
+	waiters  []chan<- error // of the Appends in entries
+	recorded int            // entries that came by Record
 	bytes    int
-	room     chan struct{} // closed when the writer takes everything
+	taken    chan struct{} // closed when the writer takes everything
 	closed   bool
 }
 
-// batch is what the writer takes: everything that was queued.
+// batch is what the writer takes at once: everything in the queue.
 type batch struct {
 	entries  []Entry
 	waiters  []chan<- error
 	recorded int
-	closed   bool // nothing comes after it
+	closed   bool // nothing follows it
 }
 
 func newQueue(maxEntries, maxBytes int) *queue {
@@ -38,7 +38,7 @@ func newQueue(maxEntries, maxBytes int) *queue {
 		maxBytes:   maxBytes,
 		some:       make(chan struct{}, 1),
 		urgent:     make(chan struct{}, 1),
-		room:       make(chan struct{}),
+		taken:      make(chan struct{}),
 	}
 }
 
@@ -65,7 +65,8 @@ func (q *queue) record(entry *Entry) error {
 	return nil
 }
 
-// append adds entries, waiting for room. What becomes of them is sent on done.
+// append queues entries and waits while the queue is full. done receives the result of the
+// write.
 func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error, err error) {
 	size := 0
 	for i := range entries {
@@ -75,7 +76,7 @@ func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error,
 	for {
 		q.mu.Lock()
 		err := q.fitsLocked(len(entries), size)
-		room := q.room
+		taken := q.taken
 		if err == nil {
 			q.entries = append(q.entries, entries...)
 			q.bytes += size
@@ -91,7 +92,7 @@ func (q *queue) append(ctx context.Context, entries []Entry) (done <-chan error,
 			return nil, err
 		}
 		select {
-		case <-room:
+		case <-taken:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -108,25 +109,25 @@ func (q *queue) fitsLocked(entries, bytes int) error {
 	return nil
 }
 
-// take returns everything that is queued. spare holds slices to use again, or nothing.
+// take returns all queued entries. The slices of spare are reused, if any.
 func (q *queue) take(spare batch) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	taken := batch{entries: q.entries, waiters: q.waiters, recorded: q.recorded, closed: q.closed}
 	q.entries, q.waiters = spare.entries[:0], spare.waiters[:0]
 	q.recorded, q.bytes = 0, 0
-	close(q.room)
-	q.room = make(chan struct{})
+	close(q.taken)
+	q.taken = make(chan struct{})
 	return taken
 }
 
-// close lets nothing more in. Those who wait for room find out.
+// close makes the queue reject further entries. Appends that wait return ErrClosed.
 func (q *queue) close() {
 	q.mu.Lock()
 	if !q.closed {
 		q.closed = true
-		close(q.room)
-		q.room = make(chan struct{})
+		close(q.taken)
+		q.taken = make(chan struct{})
 	}
 	q.mu.Unlock()
 	signal(q.urgent)
@@ -141,11 +142,12 @@ func (q *queue) len() int {
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // one is there already
+	default: // already signaled
 	}
 }
 
-// wait returns when there is something to take: after linger, unless it is urgent.
+// wait returns when there is something to take: at once if it is urgent, otherwise after
+// linger.
 func (q *queue) wait(linger time.Duration) {
 	select {
 	case <-q.urgent:
@@ -163,8 +165,8 @@ func (q *queue) wait(linger time.Duration) {
 	}
 }
 
-// sizeOf estimates what an entry holds in memory, in bytes: what its strings hold, and something for the rest. Principals and rules
-// are shared with others, and not counted.
+// sizeOf estimates an entry's memory in bytes: its strings, and a constant for the rest.
+// Principals and rules are shared and not counted.
 func sizeOf(entry *Entry) int {
 	size := 160 + len(entry.Text)
 	switch {
@@ -184,7 +186,7 @@ func sizeOf(entry *Entry) int {
 			size += 40 + len(e.References[i].MediaType) + len(e.References[i].Digest)
 		}
 	case entry.Change != nil:
-		size += 1000 // made by people, one at a time
+		size += 1000 // changes are made by people, one at a time
 	}
 	return size
 }

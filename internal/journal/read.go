@@ -10,19 +10,20 @@ import (
 	"time"
 )
 
-// Last returns the position of the last entry; 0 if there is none.
+// Last returns the position of the last entry, or 0 in an empty journal.
 func (j *Journal) Last(ctx context.Context) (Position, error) {
 	h, err := selectHead(ctx, j.db.Read())
 	if err != nil {
-		return 0, fmt.Errorf("finding the journal's end: %w", err)
+		return 0, fmt.Errorf("reading the journal's end: %w", err)
 	}
 	return h.next - 1, nil
 }
 
-// skew is how far the clocks of those who share a journal may be apart for Before to be right.
+// skew is the maximum difference between the clocks of processes that share a journal for which
+// Before is exact.
 const skew = time.Minute
 
-// Before returns a position after which everything is that happened at a time or later, and little else.
+// Before returns a position that precedes all entries from time t on, and few older ones.
 func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
 	first, err := selectFirstSince(ctx, j.db.Read(), t.Add(-skew).UnixMilli())
 	if errors.Is(err, sql.ErrNoRows) {
@@ -34,8 +35,9 @@ func (j *Journal) Before(ctx context.Context, t time.Time) (Position, error) {
 	return first - 1, nil
 }
 
-// Read returns the entries after a position, in order, up to the end as it is found. An error ends it: ctx's, or that a
-// block can't be read. It holds one block in memory, and nothing open in the database while its caller works.
+// Read returns the entries after a position, in order, up to the current end. It ends at an
+// error: ctx's, or that of an unreadable block. It holds one block in memory, and no database
+// connection while the loop body runs.
 func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		d := newDecoder(j.db.Read())
@@ -73,7 +75,7 @@ func (j *Journal) Read(ctx context.Context, after Position) iter.Seq2[Entry, err
 
 // blockAfter returns the block with the next entry after a position, or sql.ErrNoRows.
 func (j *Journal) blockAfter(ctx context.Context, after Position) (*block, error) {
-	// Nearly always a block begins right there: the reader goes from block to block.
+	// A reader goes from block to block, so nearly always a block begins exactly here.
 	b, err := selectBlockAt(ctx, j.db.Read(), after+1)
 	if err == nil && b.first+Position(b.entries) > after+1 {
 		return b, nil
@@ -81,11 +83,11 @@ func (j *Journal) blockAfter(ctx context.Context, after Position) (*block, error
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
-	return selectBlockFrom(ctx, j.db.Read(), after+1) // what was before it is no longer kept
+	return selectBlockFrom(ctx, j.db.Read(), after+1) // the blocks before it were deleted
 }
 
-// Follow is Read that does not end where the journal ends, but waits for more, also from other processes. It ends with ctx,
-// without an error, or with the error that keeps it from reading.
+// Follow is Read that waits for more entries at the end of the journal, also those of other
+// processes. It ends with ctx, without an error, or with the error of a read.
 func (j *Journal) Follow(ctx context.Context, after Position) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for {
@@ -116,10 +118,12 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// Find returns the entry with an id, or ErrNotFound. The id's own time says which blocks can hold it.
+// Find returns the entry with an id, or ErrNotFound. The time in the id limits which blocks can
+// contain it.
 func (j *Journal) Find(ctx context.Context, id ID) (Entry, error) {
 	const hour, ever = int64(time.Hour / time.Millisecond), int64(1) << 50
-	// A block's ids are all of about the time of its commit. Only where clocks or callers went astray is it not so.
+	// The ids in a block are of about the time of its commit, unless clocks or callers were
+	// wrong.
 	for _, slack := range [...]int64{hour, ever} {
 		entry, err := j.find(ctx, id, slack)
 		if !errors.Is(err, ErrNotFound) {

@@ -9,9 +9,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// redact takes secrets out of an entry. Clients, registries and people put tokens where they do not belong: in a
-// User-Agent, a scope, a description. What is kept here is kept for years and searched by many, so this is the one
-// place that all of it passes. Whatever is changed is copied first: the caller's own stays as it is.
+// redact removes secrets from an entry. Clients, registries and people put tokens where they do
+// not belong: in a User-Agent, a scope, a description. The journal is stored for years and
+// searched by many, so every entry passes through this function. What it changes is copied
+// first: the caller's data stays as it is.
 func redact(entry *Entry) {
 	entry.Registry = secret.Redact(entry.Registry)
 	entry.Text = secret.RedactBytes(entry.Text)
@@ -28,7 +29,7 @@ func redact(entry *Entry) {
 	}
 }
 
-// redactDecision costs no memory where there is no secret: it is called for each token.
+// redactDecision allocates nothing if there is no secret, because it is called for each token.
 func redactDecision(d *Decision) *Decision {
 	name, client, refused := secret.Redact(d.Name), secret.Redact(d.Client), secret.Redact(d.Refused)
 	found := name != d.Name || client != d.Client || refused != d.Refused
@@ -69,7 +70,7 @@ func redactEvent(event *notification.Event) *notification.Event {
 		*text = secret.Redact(*text)
 	}
 	if id := secret.Redact(own.ID); id != own.ID {
-		sum := sha256.Sum256([]byte(own.ID)) // repeats are known by it
+		sum := sha256.Sum256([]byte(own.ID)) // repeats are recognized by the id
 		own.ID = id + " " + hex.EncodeToString(sum[:8])
 	}
 	own.References = nil
@@ -91,7 +92,7 @@ func redactMap(m map[string]any) map[string]any {
 	return own
 }
 
-// redactValue looks at what changes are made of; numbers and the like hold no secret.
+// redactValue handles the types that changes consist of. Numbers and booleans hold no secret.
 func redactValue(value any) any {
 	switch v := value.(type) {
 	case string:

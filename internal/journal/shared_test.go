@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Several journals on one file are what several processes are: each has connections of its own.
+// Several journals on one database act like several processes: each has its own connections.
 func TestJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T) {
 	storetest.Each(t, testJournalsThatShareADatabaseInterleaveWithoutGaps)
 }
@@ -31,7 +31,7 @@ func testJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T, d storete
 		principal := &policy.Principal{Kind: policy.User, Name: fmt.Sprint("user", n)}
 		go func() {
 			for i := range each {
-				// Each event comes from all of them: it is kept once.
+				// All of them append each event. It is written once.
 				if err := j.Append(t.Context(), push(fmt.Sprint("e", i)), journal.Entry{Decision: decision(principal)}); err != nil {
 					done <- err
 					return
@@ -68,7 +68,7 @@ func testJournalsThatShareADatabaseInterleaveWithoutGaps(t *testing.T, d storete
 	got := make(map[string]int)
 	for i, entry := range read(t, j, 0) {
 		if entry.Position != journal.Position(i+1) {
-			t.Fatalf("position %d stands at place %d", entry.Position, i+1)
+			t.Fatalf("position %d is entry %d", entry.Position, i+1)
 		}
 		switch {
 		case entry.Event != nil:
@@ -111,11 +111,12 @@ func testAppendTxIsKeptWithItsTransactionOrNotAtAll(t *testing.T, d storetest.Da
 	if !errors.Is(err, failure) {
 		t.Fatal(err)
 	}
-	if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil { // alice was stored, and was not
+	// alice was inserted, but rolled back
+	if err := j.Append(t.Context(), journal.Entry{Decision: decision(alice)}); err != nil {
 		t.Fatal(err)
 	}
 	err = db.Write(t.Context(), "", func(tx *sql.Tx) error {
-		if err := j.AppendTx(t.Context(), tx); err != nil { // nothing
+		if err := j.AppendTx(t.Context(), tx); err != nil { // no entries
 			return err
 		}
 		return j.AppendTx(t.Context(), tx, change("bob"), journal.Entry{Decision: decision(alice)})
@@ -154,7 +155,7 @@ func testFollowSeesWhatOtherProcessesAppend(t *testing.T, d storetest.Database) 
 	defer db.Close()
 	n := 0
 	reader, err := journal.New(db, journal.Options{Wait: func(ctx context.Context) error {
-		n++ // each time that there is nothing more, something comes
+		n++ // each time it waits, one more entry is appended
 		return writer.Append(ctx, push(fmt.Sprint("e", n)))
 	}})
 	if err != nil {
@@ -177,7 +178,7 @@ func testFollowSeesWhatOtherProcessesAppend(t *testing.T, d storetest.Database) 
 		t.Error(diff)
 	}
 	if err := reader.Append(t.Context(), push("x")); err == nil {
-		t.Error("a journal that was opened for reading was written")
+		t.Error("a read-only journal was written")
 	}
 }
 
@@ -201,17 +202,17 @@ func testReadEndsWithItsCaller(t *testing.T, d storetest.Database) {
 		t.Errorf("Read with a context that ended: %v", failed)
 	}
 	if got := read(t, j, 3); len(got) != 0 {
-		t.Errorf("after the end there is %v", got)
+		t.Errorf("after the end: %v", got)
 	}
 	if got := read(t, j, 1000); len(got) != 0 {
-		t.Errorf("long after the end there is %v", got)
+		t.Errorf("long after the end: %v", got)
 	}
 	if got := read(t, j, -5); len(got) != 3 {
-		t.Errorf("from before the beginning there are %d entries", len(got))
+		t.Errorf("from before the beginning: %d entries", len(got))
 	}
 }
 
-// An append that fills several blocks is one transaction, and every entry of it can be found.
+// An append that fills several blocks is one transaction. Each of its entries can be found.
 func TestManyEntriesAtOnce(t *testing.T) { storetest.Each(t, testManyEntriesAtOnce) }
 
 func testManyEntriesAtOnce(t *testing.T, d storetest.Database) {
@@ -238,11 +239,11 @@ func testManyEntriesAtOnce(t *testing.T, d storetest.Database) {
 	}
 }
 
-func TestRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T) {
-	storetest.Each(t, testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards)
+func TestRepeatsAreRecognizedForThirtyDays(t *testing.T) {
+	storetest.Each(t, testRepeatsAreRecognizedForThirtyDays)
 }
 
-func testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T, d storetest.Database) {
+func testRepeatsAreRecognizedForThirtyDays(t *testing.T, d storetest.Database) {
 	c := &clock{now: noon}
 	j, db := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	known := func() (n int) {
@@ -263,16 +264,16 @@ func testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T, d stor
 		return j.Stats().Written - before
 	}
 	if add("old") != 1 {
-		t.Fatal("the first was not kept")
+		t.Fatal("the first was not written")
 	}
 	c.Add(30 * 24 * time.Hour)
 	if add("old") != 0 {
-		t.Error("after 30 days it is no repeat any more")
+		t.Error("after 30 days it is still a repeat")
 	}
-	c.Add(-31 * 24 * time.Hour) // a clock that was set right
+	c.Add(-31 * 24 * time.Hour) // a clock that was corrected
 	c.Add(journal.EpochLength)
 	if add("old") != 0 {
-		t.Error("a clock that was set back made a repeat into news")
+		t.Error("after the clock was set back a repeat was written")
 	}
 	c.Add(90 * 24 * time.Hour)
 	if add("new") != 1 || known() != 1 {
@@ -280,14 +281,14 @@ func testRepeatsAreKnownForThirtyDaysAndForgottenAfterwards(t *testing.T, d stor
 	}
 }
 
-// A replica whose clock is ahead keeps an event in the next epoch already. When it is repeated to one whose clock is right, or when
-// that clock is set right, it is a repeat.
-func TestARepeatIsKnownFromAClockThatWasAhead(t *testing.T) {
-	storetest.Each(t, testARepeatIsKnownFromAClockThatWasAhead)
+// A replica whose clock is ahead records an event in the next epoch. The same event is a repeat
+// for a replica with a correct clock, and after the clock is corrected.
+func TestARepeatIsRecognizedAfterAClockWasAhead(t *testing.T) {
+	storetest.Each(t, testARepeatIsRecognizedAfterAClockWasAhead)
 }
 
-func testARepeatIsKnownFromAClockThatWasAhead(t *testing.T, d storetest.Database) {
-	begin := time.Unix(0, 0).UTC().Add(2000 * journal.EpochLength) // of an epoch
+func testARepeatIsRecognizedAfterAClockWasAhead(t *testing.T, d storetest.Database) {
+	begin := time.Unix(0, 0).UTC().Add(2000 * journal.EpochLength) // the start of an epoch
 	c := &clock{now: begin.Add(time.Minute)}
 	j, _ := open(t, d.Ready(t), journal.Options{Now: c.Now})
 	if err := j.Append(t.Context(), push("e1")); err != nil {
@@ -298,12 +299,12 @@ func testARepeatIsKnownFromAClockThatWasAhead(t *testing.T, d storetest.Database
 		t.Fatal(err)
 	}
 	if s := j.Stats(); s.Written != 1 || s.Repeats != 1 {
-		t.Errorf("%d kept and %d repeats, want one of each", s.Written, s.Repeats)
+		t.Errorf("%d written and %d repeats, want one of each", s.Written, s.Repeats)
 	}
 }
 
-// What is kept is numbers: they must mean the same for ever.
-func TestNumbersThatAreKept(t *testing.T) {
+// Numbers are stored: their meaning must never change.
+func TestStoredNumbersAreStable(t *testing.T) {
 	if diff := cmp.Diff([]scope.Actions{1, 2, 4, 8, 16, 32},
 		[]scope.Actions{scope.Pull, scope.Push, scope.Delete, scope.All, scope.Read, scope.Write}); diff != "" {
 		t.Error(diff)

@@ -10,15 +10,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// head is what the next block stands on.
+// head is the state that the next block continues.
 type head struct {
 	next      Position // of the next entry
 	principal int64    // number of the next new principal
 	hash      hash     // of the last block
 }
 
-// lockHead returns the head. The update, though it changes nothing, holds the row until the transaction
-// ends: blocks of several processes stand in line here.
+// lockHead returns the head. The update changes nothing, but locks the row until the
+// transaction ends. This serializes the blocks of all processes.
 func lockHead(ctx context.Context, tx *sql.Tx) (head, error) {
 	return scanHead(tx.QueryRowContext(ctx, `
 		UPDATE journal_head SET next = next WHERE one = 1 RETURNING next, principal, hash`))
@@ -66,7 +66,7 @@ func insertPrincipals(ctx context.Context, tx *sql.Tx, principals []newPrincipal
 	return nil
 }
 
-// eventKeys notes which events were kept. It is for one transaction.
+// eventKeys records which events are in the journal, for one transaction.
 type eventKeys struct {
 	epoch          int64
 	search, insert *sql.Stmt
@@ -86,7 +86,8 @@ func newEventKeys(ctx context.Context, tx *sql.Tx, epoch int64) (*eventKeys, err
 	return &eventKeys{epoch, search, insert}, nil
 }
 
-// add notes an event, and says whether it is new: neither in this epoch nor in those about it.
+// add records an event and reports whether it is new: not in this epoch nor in the adjacent
+// ones.
 func (k *eventKeys) add(ctx context.Context, key []byte, position Position) (bool, error) {
 	var one int
 	err := k.search.QueryRowContext(ctx, k.epoch-2, k.epoch-1, k.epoch, k.epoch+1, key).Scan(&one)
@@ -105,7 +106,7 @@ func (k *eventKeys) close() {
 	k.insert.Close()
 }
 
-// deleteEvents forgets up to limit events of epochs before epoch, and says how many there were.
+// deleteEvents deletes up to limit events of epochs before epoch and returns how many.
 func deleteEvents(ctx context.Context, tx *sql.Tx, epoch int64, limit int) (int64, error) {
 	result, err := tx.ExecContext(ctx, `
 		DELETE FROM journal_events WHERE (epoch, key) IN (
@@ -130,18 +131,19 @@ func scanBlock(row *sql.Row) (*block, error) {
 	return &b, nil
 }
 
-// selectBlockAt returns the last block that begins at position or before it; sql.ErrNoRows if there is none.
+// selectBlockAt returns the last block that begins at position or before it, or sql.ErrNoRows.
 func selectBlockAt(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first <= $1 ORDER BY first DESC LIMIT 1`, position))
 }
 
-// selectBlockFrom returns the first block that begins at position or after it; sql.ErrNoRows if there is none.
+// selectBlockFrom returns the first block that begins at position or after it, or
+// sql.ErrNoRows.
 func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*block, error) {
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
-// selectBlocksOf returns where the blocks begin that may hold an id of that millisecond, and whose latest
-// id is at most slack milliseconds younger.
+// selectBlocksOf returns the positions of the blocks that may contain an id of that millisecond
+// and whose latest id is at most slack milliseconds later.
 func selectBlocksOf(ctx context.Context, q store.Querier, millisecond, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks
@@ -160,14 +162,15 @@ func selectBlocksOf(ctx context.Context, q store.Querier, millisecond, slack int
 	return firsts, rows.Err()
 }
 
-// selectFirstSince returns where the earliest block begins that has an id of that millisecond or later, or sql.ErrNoRows.
+// selectFirstSince returns the position of the first block with an id of that millisecond or
+// later, or sql.ErrNoRows.
 func selectFirstSince(ctx context.Context, q store.Querier, millisecond int64) (first Position, err error) {
 	err = q.QueryRowContext(ctx, `
 		SELECT first FROM journal_blocks WHERE latest >= $1 ORDER BY latest, first LIMIT 1`, millisecond).Scan(&first)
 	return first, err
 }
 
-// selectPrincipals calls found with each of the numbered principals that there is.
+// selectPrincipals calls found for each of the numbered principals that exists.
 func selectPrincipals(ctx context.Context, q store.Querier, numbers []int64, found func(number int64, text []byte)) error {
 	args := make([]any, len(numbers))
 	var places strings.Builder

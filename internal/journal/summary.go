@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Bounds of a summary: bytes of one word, scopes of one decision, bytes of text.
+// Limits of a summary: bytes of one word, scopes of one decision, bytes of text.
 const (
 	maxWord       = 128
 	maxScopes     = 8
@@ -17,10 +17,10 @@ const (
 
 // Summary describes the entry in one line for people, such as
 //
-//	decision alice pull,push on team/app at registry.example.com: granted pull (rule "devs"), refused push (no rule)
+//	decision alice pull,push on team/app at r: granted pull (rule "devs"), refused push (no rule)
 //
-// What others wrote is quoted and escaped where it is not plain, so that a line stays one line and does
-// nothing to a terminal. It has no time, id or position, and is a few KiB long at most.
+// Foreign text is quoted and escaped unless it is plain. So the summary stays one line and
+// cannot control a terminal. It has no time, id or position, and at most a few KiB.
 func (e Entry) Summary() string { return string(e.AppendSummary(make([]byte, 0, 160))) }
 
 // AppendSummary appends Summary to b.
@@ -63,7 +63,7 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 		return appendSentence(b, d.Refused)
 	}
 	if len(d.Results) == 0 {
-		b = append(b, " asked for nothing"...)
+		b = append(b, " signed in"...)
 		return appendRegistry(b, registry)
 	}
 	for i := range d.Results[:min(len(d.Results), maxScopes)] {
@@ -84,7 +84,9 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 	return b
 }
 
-// appendResult appends " pull,push on team/app at R: granted pull (rule "devs"), refused push (no rule)".
+// appendResult appends the result of one scope:
+//
+//	 pull,push on team/app at R: granted pull (rule "devs"), refused push (no rule)
 func appendResult(b []byte, r *policy.Result, registry string) []byte {
 	b = append(b, ' ')
 	b, _ = r.Asked.Actions.AppendText(b) // never an error

@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func unprintable(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }
 
@@ -46,7 +46,7 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 			`decision alice * on registry catalog: granted nothing`},
 		{journal.Entry{Decision: &journal.Decision{Principal: alice, Results: decision(alice).Results, Refused: "denied: no rule"}},
 			`decision alice pull,push on team/app: granted pull (rule "devs"), refused push (no rule); no token: denied: no rule`},
-		{journal.Entry{Registry: "r", Decision: &journal.Decision{Principal: alice}}, `decision alice asked for nothing at r`},
+		{journal.Entry{Registry: "r", Decision: &journal.Decision{Principal: alice}}, `decision alice signed in at r`},
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Name: "mallory\nlevel=INFO", Refused: "unknown or wrong"}},
 			`decision "mallory\nlevel=INFO" at r: no token: unknown or wrong`},
 		{journal.Entry{Decision: &journal.Decision{Refused: "unavailable: \x1b[2J"}}, `decision "": no token: unavailable: \x1b[2J`},
@@ -100,7 +100,7 @@ func TestSummariesAreBounded(t *testing.T) {
 	}
 }
 
-// Other programs read this form: it changes on purpose only.
+// Other programs read this JSON: change it only on purpose.
 func TestTheJSONOfEntriesIsStable(t *testing.T) {
 	refused := &journal.Decision{Name: "mallory", Credential: "password", Remote: netip.MustParseAddr("10.1.2.3"), Refused: "unknown or wrong"}
 	entries := []journal.Entry{

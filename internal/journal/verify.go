@@ -7,15 +7,17 @@ import (
 	"fmt"
 )
 
-// Verified is how far the chain of blocks was found whole.
+// Verified is how much of the chain of blocks was verified.
 type Verified struct {
 	First, Last Position // 0 if there are no entries
 	Blocks      int64
 	Entries     int64
-	Hash        [32]byte // of the last block: whoever keeps it elsewhere can tell later that nothing before it was changed
+	// Hash is that of the last block. A copy stored elsewhere proves later that no entry up to
+	// it was changed.
+	Hash [32]byte
 }
 
-// BrokenError says where the chain of blocks is broken first.
+// BrokenError is the first break in the chain of blocks.
 type BrokenError struct {
 	Block Position // of the first entry of the block
 	Why   string
@@ -25,12 +27,13 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("the journal is broken at position %d: %s", e.Block, e.Why)
 }
 
-// Verify walks the chain of blocks from the one that holds a position to the end, and fails with a *BrokenError where a
-// block is missing, or was changed, or names a principal that is missing or was changed. The block
-// before the first one it looks at is trusted: from 0 that is where the journal begins, or where what is older was deleted.
+// Verify checks the chain from the block that holds a position to the end. It fails with a
+// *BrokenError if a block is missing or was changed, or refers to a principal that is missing
+// or was changed. The block before the first one is trusted: from 0 that is the beginning of
+// the journal, or of what was not deleted by age.
 func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	var v Verified
-	// The head comes first: what is written meanwhile lies behind it.
+	// Read the head first: blocks written meanwhile follow it.
 	head, err := selectHead(ctx, j.db.Read())
 	if err != nil {
 		return v, fmt.Errorf("verifying the journal: %w", err)
@@ -50,7 +53,7 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 		}
 		next = v.Last + 1
 		if b.first+Position(b.entries) == head.next && b.hash != head.hash {
-			return v, &BrokenError{b.first, "it is not the block that the journal's head names"}
+			return v, &BrokenError{b.first, "it is not the block that the journal's head refers to"}
 		}
 	}
 	if next > head.next && v.Blocks > 0 {
@@ -59,7 +62,7 @@ func (j *Journal) Verify(ctx context.Context, from Position) (Verified, error) {
 	return v, nil
 }
 
-// verifyBlock checks one block, and adds it to v.
+// verifyBlock checks one block and adds it to v.
 func (j *Journal) verifyBlock(ctx context.Context, v *Verified, b *block, d *decoder) error {
 	switch {
 	case v.Blocks > 0 && b.first != v.Last+1:

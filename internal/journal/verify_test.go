@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// run executes statements.
+// run returns a function that executes statements.
 func run(statements string) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		_, err := tx.Exec(statements)
@@ -20,7 +20,7 @@ func run(statements string) func(*sql.Tx) error {
 	}
 }
 
-// edit replaces some bytes of a column in a row.
+// edit returns a function that replaces bytes in a column of a row.
 func edit(table, column, where, old, with string) func(*sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		var content []byte
@@ -51,14 +51,14 @@ func testVerifyFindsTheFirstBrokenBlock(t *testing.T, d storetest.Database) {
 		{"a hash was changed", run(`UPDATE journal_blocks SET hash = previous WHERE first = 3`), 3, "changed after it was written"},
 		{"a block was deleted", run(`DELETE FROM journal_blocks WHERE first = 3`), 3, "entries up to 4 are missing"},
 		{"the last block was deleted", run(`DELETE FROM journal_blocks WHERE first = 9`), 9, "entries up to 10 are missing"},
-		{"the last blocks and the head were cut", run(`DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`), 7, "not the block that the journal's head names"},
+		{"the last blocks and the head were cut", run(`DELETE FROM journal_blocks WHERE first = 9; UPDATE journal_head SET next = 9`), 7, "not the block that the journal's head refers to"},
 		{"all blocks were deleted", run(`DELETE FROM journal_blocks`), 1, "entries up to 10 are missing"},
 		{"two blocks changed places", run(`UPDATE journal_blocks SET first = 100 WHERE first = 3; UPDATE journal_blocks SET first = 3 WHERE first = 5; UPDATE journal_blocks SET first = 5 WHERE first = 100`),
 			3, "does not follow"},
 		{"a principal was changed", edit("journal_principals", "principal", "number = 2", "user2", "root2"),
-			5, "principal 2 is not as it was"},
+			5, "principal 2 is not what it was"},
 		{"a principal was deleted", run(`DELETE FROM journal_principals WHERE number = 4`), 9, "principal 4 is missing"},
-		{"what is old was deleted, as it may be", run(`DELETE FROM journal_blocks WHERE first < 5`), 0, ""},
+		{"old blocks were deleted by age", run(`DELETE FROM journal_blocks WHERE first < 5`), 0, ""},
 	} {
 		j, db := open(t, d.Ready(t), journal.Options{})
 		for i := range 5 {
@@ -115,11 +115,11 @@ func testVerifyFromTheMiddle(t *testing.T, d storetest.Database) {
 		t.Errorf("from the end: %+v, %v", v, err)
 	}
 	if _, err := j.Verify(t.Context(), 2); err == nil {
-		t.Error("the broken block was not looked at")
+		t.Error("the broken block was not checked")
 	}
 }
 
-// Moving a byte from one column to its neighbour makes another hash.
+// Moving a byte from one column to the next changes the hash.
 func TestTheHashSeparatesItsParts(t *testing.T) {
 	zero := make([]byte, 32)
 	base := journal.SumOf(1, 2, 3, 4, zero, []byte("content"))
@@ -169,7 +169,7 @@ func testABlockThatCannotBeReadIsAnError(t *testing.T, d storetest.Database) {
 			}
 		}
 		if failed == nil {
-			t.Errorf("%q was passed over", content)
+			t.Errorf("%q was skipped", content)
 		}
 	}
 }

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// A block holds this much, so that reading one entry does not take reading thousands.
+// These limits keep blocks small, so that reading one entry does not mean reading thousands.
 const (
 	maxBlockEntries = 512
 	maxBlockBytes   = 256 << 10
 )
 
-// reportEvery bounds how often losses and failures are told.
+// reportEvery is the minimum time between two log lines about losses or failures.
 const reportEvery = 10 * time.Second
 
-// writer is the state of the one goroutine that writes.
+// writer is the state of the writing goroutine.
 type writer struct {
 	*Journal
 	builder  *builder
-	reported int64     // how many lost entries are noted in the journal
-	noted    time.Time // when that was done last
-	failed   time.Time // when a failure was logged last
+	reported int64     // lost entries that are recorded in the journal
+	noted    time.Time // when they were last recorded
+	failed   time.Time // when a failure was last logged
 	silent   int       // failures since
 }
 
-// run is the writer. It ends when the queue is closed and empty, or ctx ends.
+// run is the writing goroutine. It ends when the queue is closed and empty, or ctx ends.
 func (j *Journal) run(ctx context.Context) {
 	defer close(j.stopped)
 	defer j.stop()
@@ -39,17 +39,18 @@ func (j *Journal) run(ctx context.Context) {
 		if b.closed {
 			return
 		}
-		clear(b.entries[:cap(b.entries)]) // lets go of what they point to
+		clear(b.entries[:cap(b.entries)]) // release what they point to
 		clear(b.waiters)
 		spare = b
 		if cap(spare.entries) > 2*maxBlockEntries && len(b.entries) < maxBlockEntries {
-			spare.entries = nil // after a flood, give the memory back
+			spare.entries = nil // release the memory after a burst
 		}
 	}
 }
 
-// keep writes a batch in one transaction, and tells everybody who asked. A crash before the commit loses the batch, whose
-// Appends were not acknowledged; a crash after it loses only the acknowledgement.
+// keep writes a batch in one transaction and notifies the waiting Appends. A crash before the
+// commit loses the batch, which was not acknowledged. A crash after it loses only the
+// acknowledgement.
 func (w *writer) keep(ctx context.Context, b *batch) {
 	lost := w.loss(b.closed)
 	if lost > 0 {
@@ -66,7 +67,7 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 	})
 	w.builder.settle(err == nil)
 	if err != nil {
-		err = fmt.Errorf("keeping entries: %w", err)
+		err = fmt.Errorf("writing entries: %w", err)
 	}
 
 	w.mu.Lock()
@@ -77,7 +78,7 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 		w.stats.Written += int64(len(kept))
 		w.stats.Repeats += int64(len(b.entries) - len(kept))
 		if w.builder.rewound > 0 {
-			w.stats.Repeats++ // the note of that is in kept, and was not queued
+			w.stats.Repeats++ // the entry about the loss is in kept, but was not queued
 		}
 		w.stats.LastCommit = w.o.Now()
 	} else {
@@ -93,18 +94,18 @@ func (w *writer) keep(ctx context.Context, b *batch) {
 		return
 	}
 	if w.builder.rewound > 0 {
-		w.o.Log.Error("the database is an older copy of itself: entries that the journal had are gone", "entries", w.builder.rewound)
+		w.o.Log.Error("the database is an older copy of itself: journal entries are gone", "entries", w.builder.rewound)
 	}
 	if lost > 0 {
 		w.reported += lost
-		w.o.Log.Warn("the journal lost entries that could not be kept in time", "entries", lost)
+		w.o.Log.Warn("the journal lost entries that could not be written in time", "entries", lost)
 	}
 	if w.o.Observe != nil && len(kept) > 0 {
 		w.o.Observe(kept)
 	}
 }
 
-// loss returns how many lost entries are to be noted with the next block.
+// loss returns how many lost entries to record with the next block.
 func (w *writer) loss(closing bool) int64 {
 	w.mu.Lock()
 	lost := w.stats.Lost - w.reported
@@ -133,6 +134,6 @@ func (w *writer) reportFailure(err error, recorded int) {
 		w.silent++
 		return
 	}
-	w.o.Log.Error("the journal can't be written", "error", err, "lost", recorded, "failures_not_logged", w.silent)
+	w.o.Log.Error("writing the journal failed", "error", err, "lost", recorded, "failures_not_logged", w.silent)
 	w.failed, w.silent = now, 0
 }
