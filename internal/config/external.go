@@ -81,7 +81,7 @@ func externalKeys() []key[External] {
 func externalSourceKeys() []key[External] {
 	return append(externalKeys(),
 		on("find", boolean(), func(e *External, v bool) { e.Find = v }).or("false").
-			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#who-is-not-there-to-be-asked)."),
+			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#look-people-up)."),
 		on("groups", boolean(), func(e *External, v bool) { e.Groups = v }).or("false").
 			says("Each answer that lets somebody in must have a list of groups, if only an empty one. Without it nobody is let in: a deny could be for a group that was left out."))
 }
