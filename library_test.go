@@ -44,8 +44,8 @@ var libraryTypes = map[string][]any{
 	"policy": {
 		policy.Kind(0), policy.Principal{}, policy.Limit{}, policy.Rule{}, policy.Origin{}, policy.Value{}, policy.Source{}, policy.Role{},
 		policy.Problem{}, policy.Problems{}, policy.Request{}, policy.Decision{}, policy.Result{}, policy.Reason(0), policy.Cause{},
-		&policy.Policy{}, policy.Unknown{}, policy.Dependence{}, policy.Expectation{}, policy.Surprise{}, policy.Explanation{}, policy.Nearby{},
-		policy.Near{}, policy.Obstacle{}, policy.Held{}, policy.Rights{}, policy.Right{}, policy.Bar{}, policy.Void{}, policy.Answer{},
+		&policy.Policy{}, policy.Unknown{}, policy.Dependence{}, policy.Expectation{}, policy.TestFailure{}, policy.Explanation{}, policy.Nearby{},
+		policy.Near{}, policy.Obstacle{}, policy.ClaimValue{}, policy.Rights{}, policy.Right{}, policy.Bar{}, policy.Void{}, policy.Answer{},
 		policy.Grantee{}, policy.Barred{},
 	},
 	"policy/when": {&when.Compiler{}, when.Error{}, when.Errors{}, when.Use{}, when.Kinds(0)},

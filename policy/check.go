@@ -24,14 +24,14 @@ func (c *compiler) checkRoles() {
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
 		switch actions := c.roles[name].Actions; {
 		case name == "" || !text.Printable(name):
-			c.problem(InRoles, name, -1, flaw{text: "the role needs a name that can be seen"})
+			c.problem(InRoles, name, -1, syntaxError{text: "the role needs a name that can be seen"})
 		case actions == 0:
-			c.problem(InRoles, name, -1, flaw{text: "the role has no actions"})
+			c.problem(InRoles, name, -1, syntaxError{text: "the role has no actions"})
 		case actions&^everyAction != 0:
-			c.problem(InRoles, name, -1, flaw{text: "the role has an unknown action"})
+			c.problem(InRoles, name, -1, syntaxError{text: "the role has an unknown action"})
 		}
 		if lifetime := c.roles[name].Lifetime; lifetime < 0 {
-			c.problem(InRoles, name, -1, flaw{text: fmt.Sprintf("the lifetime %s is negative", lifetime)})
+			c.problem(InRoles, name, -1, syntaxError{text: fmt.Sprintf("the lifetime %s is negative", lifetime)})
 		}
 	}
 }
@@ -40,21 +40,21 @@ func (c *compiler) checkName(i int) {
 	name := c.policy.rules[i].Name
 	switch {
 	case name == "":
-		c.problem(i, "name", -1, flaw{text: "the rule has no name; decisions name the rule that made them"})
+		c.problem(i, "name", -1, syntaxError{text: "the rule has no name; decisions name the rule that made them"})
 		return
 	case len(name) > maxRuleName:
-		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)})
+		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %.40q… has %d bytes, the limit is %d", name, len(name), maxRuleName)})
 		return
 	case strings.TrimSpace(name) != name || !text.Printable(name):
-		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
+		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %q has a character that cannot be seen", name)})
 		return
 	}
-	if first := c.names.take(c.policy.rules, i); first != i {
+	if first := c.names.firstWith(c.policy.rules, i); first != i {
 		where := fmt.Sprintf("rule %d", first+1)
 		if origin := c.policy.rules[first].Origin; origin.File != "" {
 			where = "the rule at " + origin.String()
 		}
-		c.problem(i, "name", -1, flaw{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
+		c.problem(i, "name", -1, syntaxError{text: fmt.Sprintf("the name %q is taken by %s", name, where)})
 	}
 }
 
@@ -71,14 +71,14 @@ func newNames(rules int) names {
 }
 
 // take returns the first of the rules that has the name of the i-th: i, if there was none before.
-func (n names) take(rules []Rule, i int) int {
+func (n names) firstWith(rules []Rule, i int) int {
 	for at := maphash.String(seed, rules[i].Name); ; at++ {
-		place := &n[at&uint64(len(n)-1)]
-		if *place == 0 {
-			*place = int32(i + 1)
+		slot := &n[at&uint64(len(n)-1)]
+		if *slot == 0 {
+			*slot = int32(i + 1)
 			return i
 		}
-		if first := int(*place - 1); rules[first].Name == rules[i].Name {
+		if first := int(*slot - 1); rules[first].Name == rules[i].Name {
 			return first
 		}
 	}
@@ -94,17 +94,17 @@ func (c *compiler) checkType(i int) string {
 		return kind
 	}
 	if meant := text.Nearest(kind, []string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}); meant != "" {
-		c.problem(i, "type", -1, flaw{fmt.Sprintf("%q is no resource type", kind), meant})
+		c.problem(i, "type", -1, syntaxError{fmt.Sprintf("%q is no resource type", kind), meant})
 		return meant // so that the rest of the rule is held against what was meant
 	}
 	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		c.problem(i, "type", -1, flaw{text: fmt.Sprintf("%q can be no resource type: these are lower-case letters and digits", kind)})
+		c.problem(i, "type", -1, syntaxError{text: fmt.Sprintf("%q can be no resource type: these are lower-case letters and digits", kind)})
 	}
 	return kind
 }
 
 // has returns the actions that resources of the type have.
-func has(kind string) scope.Actions {
+func actionsOf(kind string) scope.Actions {
 	switch kind {
 	case scope.TypeRepository:
 		return scope.Repository
@@ -120,9 +120,9 @@ func has(kind string) scope.Actions {
 // those that it names itself, all of which the type must have.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
-	possible := has(kind)
+	possible := actionsOf(kind)
 	if extra := source.Actions &^ possible; extra&everyAction != 0 {
-		bad := flaw{text: fmt.Sprintf("the type %s has no action %s, it has %s", kind, extra, possible)}
+		bad := syntaxError{text: fmt.Sprintf("the type %s has no action %s, it has %s", kind, extra, possible)}
 		switch {
 		case kind == scope.TypeRepository && extra == scope.All:
 			bad.suggestion = possible.String()
@@ -135,11 +135,11 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 		}
 		c.problem(i, "actions", -1, bad)
 	} else if extra != 0 {
-		c.problem(i, "actions", -1, flaw{text: "there is an unknown action"})
+		c.problem(i, "actions", -1, syntaxError{text: "there is an unknown action"})
 	}
 	if source.Role == "" {
 		if source.Actions == 0 {
-			c.problem(i, "actions", -1, flaw{text: "the rule has neither a role nor actions"})
+			c.problem(i, "actions", -1, syntaxError{text: "the rule has neither a role nor actions"})
 		}
 		return source.Actions & possible
 	}
@@ -149,14 +149,14 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	case !known:
 		c.problem(i, "role", -1, c.noRole(source.Role))
 	case role != 0 && role&possible == 0:
-		c.problem(i, "role", -1, flaw{text: fmt.Sprintf("the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)})
+		c.problem(i, "role", -1, syntaxError{text: fmt.Sprintf("the role %q has %s, and the type %s only %s", source.Role, role, kind, possible)})
 	}
 	return (role | source.Actions) & possible
 }
 
 // noRole says that there is no such role, and, if none is near, which there are.
-func (c *compiler) noRole(name string) flaw {
-	bad := flaw{fmt.Sprintf("there is no role %q", name), c.nearestRole(name)}
+func (c *compiler) noRole(name string) syntaxError {
+	bad := syntaxError{fmt.Sprintf("there is no role %q", name), c.nearestRole(name)}
 	switch n := len(c.roles); {
 	case bad.suggestion != "" || n == 0 || n > 8:
 	case n == 1:
@@ -180,25 +180,25 @@ func (c *compiler) nearestRole(name string) string {
 }
 
 // checkPattern says whether names of the type can match the pattern.
-func checkPattern(kind, text string, parsed pattern) *flaw {
+func checkPattern(kind, text string, parsed pattern) *syntaxError {
 	switch kind {
 	case scope.TypeRepository:
 		return checkRepository(text, parsed)
 	case scope.TypeRegistry:
 		if text != "catalog" {
-			return &flaw{fmt.Sprintf("the one name of the type registry is catalog, not %q", text), "catalog"}
+			return &syntaxError{fmt.Sprintf("the one name of the type registry is catalog, not %q", text), "catalog"}
 		}
 		return nil
 	}
 	for _, p := range parsed {
 		switch {
 		case p.kind != literal && kind != scope.TypeTidewaiter:
-			return &flaw{text: fmt.Sprintf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)}
+			return &syntaxError{text: fmt.Sprintf("names of the type %s are compared as they are written: %q cannot be a pattern", kind, text)}
 		case p.kind != literal && p.kind != glob:
 		case strings.ContainsFunc(p.text, notInOther):
-			return &flaw{text: fmt.Sprintf("the name %q has a character that no name of the type %s has", text, kind)}
+			return &syntaxError{text: fmt.Sprintf("the name %q has a character that no name of the type %s has", text, kind)}
 		case p.text == "." || p.text == "..":
-			return &flaw{text: fmt.Sprintf("the name %q has a part %q", text, p.text)}
+			return &syntaxError{text: fmt.Sprintf("the name %q has a part %q", text, p.text)}
 		}
 	}
 	return nil
@@ -212,13 +212,13 @@ func notInOther(r rune) bool {
 }
 
 // checkRepository says whether a repository's name can match the pattern.
-func checkRepository(text string, parsed pattern) *flaw {
+func checkRepository(text string, parsed pattern) *syntaxError {
 	for i, p := range parsed {
 		if p.kind != literal && p.kind != glob {
 			continue
 		}
 		word := p.text
-		if i == 0 && p.kind == literal && len(parsed) > 1 && legalHost(word) {
+		if i == 0 && p.kind == literal && len(parsed) > 1 && validHost(word) {
 			continue
 		}
 		for _, r := range word {
@@ -227,16 +227,16 @@ func checkRepository(text string, parsed pattern) *flaw {
 			case r == '*' && p.kind == glob:
 			case r == ':' && i == 0 && len(parsed) > 1 && p.kind == glob: // registry.example.com:*
 			case 'A' <= r && r <= 'Z':
-				return &flaw{fmt.Sprintf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r), lowerCase(parsed)}
+				return &syntaxError{fmt.Sprintf("the pattern %q has the upper-case letter %q, which no repository's name has", text, r), lowerCase(parsed)}
 			case r == '?' || r == '[' || r == ']' || r == '{' || r == '}' || r == '^' || r == '$' || r == '|' || r == '(' || r == ')' || r == '+' || r == '\\':
-				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)}
+				return &syntaxError{text: fmt.Sprintf("the pattern %q has %q, which means nothing in a pattern; there are *, **, ${user}, ${group} and ${claims.NAME}", text, r)}
 			default:
-				return &flaw{text: fmt.Sprintf("the pattern %q has %q, which no repository's name has", text, r)}
+				return &syntaxError{text: fmt.Sprintf("the pattern %q has %q, which no repository's name has", text, r)}
 			}
 		}
 		// A glob matches something if it matches with a letter for each *.
-		if !strings.Contains(word, ":") && !legalPart(strings.ReplaceAll(word, "*", "a")) {
-			return &flaw{text: fmt.Sprintf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)}
+		if !strings.Contains(word, ":") && !validPart(strings.ReplaceAll(word, "*", "a")) {
+			return &syntaxError{text: fmt.Sprintf("in the pattern %q, no repository's name has a part like %q: they are letters and digits, with single separators between", text, word)}
 		}
 	}
 	return nil
@@ -255,10 +255,10 @@ func lowerCase(parsed pattern) string {
 }
 
 // reaches says whether any subject of the rule has what the pattern's placeholders stand for.
-func (r *rule) reaches(text string, parsed pattern) *flaw {
+func (r *rule) checkPlaceholders(text string, parsed pattern) *syntaxError {
 	for _, p := range parsed {
 		for _, s := range r.subjects {
-			if (p.kind == claim || p.kind == member) && s.kind == anonymous || p.kind == person && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
+			if (p.kind == claimPlaceholder || p.kind == groupPlaceholder) && s.kind == anonymous || p.kind == userPlaceholder && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
 				continue
 			}
 			p.kind = literal // somebody has it
@@ -267,12 +267,12 @@ func (r *rule) reaches(text string, parsed pattern) *flaw {
 			continue
 		}
 		switch p.kind {
-		case person:
-			return &flaw{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is for no users", text)}
-		case claim:
-			return &flaw{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has claims", text)}
-		case member:
-			return &flaw{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has groups", text)}
+		case userPlaceholder:
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is for no users", text)}
+		case claimPlaceholder:
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has claims", text)}
+		case groupPlaceholder:
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has groups", text)}
 		}
 	}
 	return nil
@@ -285,7 +285,7 @@ func (l Limit) Check() error {
 	kind := c.checkType(0)
 	c.actions(0, kind)
 	if len(l.Names) == 0 {
-		c.problem(0, "names", -1, flaw{text: "the limit has no names; for everything write **"})
+		c.problem(0, "names", -1, syntaxError{text: "the limit has no names; for everything write **"})
 	}
 	for k, text := range l.Names {
 		parsed, bad := parsePattern(nil, text)

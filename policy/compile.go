@@ -44,14 +44,14 @@ func Compile(source Source) (*Policy, error) {
 			rules:      rules,
 			everywhere: map[string]*node{},
 			registries: map[string]map[string]*node{},
-			tree:       tree{edges: newEdges(len(rules)), globs: map[affix][]globEdge{}},
+			tree:       tree{literals: newLiteralIndex(len(rules)), globs: map[affix][]globEdge{}},
 		},
 		names:     newNames(len(rules)),
 		suggested: map[string]string{},
 		compiled:  make([]rule, len(rules)),
 		parts:     make(pattern, 0, maxParts),
 	}
-	c.planter = planter{tree: &c.policy.tree, globbed: map[globKey]*node{}, plants: make([]plant, 0, len(rules))}
+	c.index = indexBuilder{tree: &c.policy.tree, globNodes: map[globKey]*node{}, placements: make([]placement, 0, len(rules))}
 	c.checkRoles()
 	for i := range rules {
 		c.rule(i)
@@ -59,7 +59,7 @@ func Compile(source Source) (*Policy, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
-	c.planter.finish()
+	c.index.finish()
 	c.policy.compiled = c.compiled
 	c.policy.id = identify(source)
 	return c.policy, nil
@@ -87,7 +87,7 @@ func (p *Policy) RuleActions(i int) scope.Actions {
 // compiler turns rules into the tree, and collects what is wrong with them.
 type compiler struct {
 	policy   *Policy
-	planter  planter
+	index    indexBuilder
 	roles    map[string]Role
 	problems Problems
 
@@ -98,7 +98,7 @@ type compiler struct {
 	parts     pattern   // room for one pattern
 }
 
-func (c *compiler) problem(rule int, field string, item int, bad flaw) {
+func (c *compiler) problem(rule int, field string, item int, bad syntaxError) {
 	c.problems = append(c.problems, Problem{rule, field, item, bad.text, bad.suggestion})
 }
 
@@ -117,18 +117,18 @@ func (c *compiler) rule(i int) {
 	r.actions = c.actions(i, kind)
 	r.subjects = c.parseSubjects(i)
 	if isNil(source.When) {
-		c.problem(i, "when", -1, flaw{text: "the condition is a nil pointer; leave it out, if there is none"})
+		c.problem(i, "when", -1, syntaxError{text: "the condition is a nil pointer; leave it out, if there is none"})
 	}
 	if source.Lifetime < 0 {
-		c.problem(i, "lifetime", -1, flaw{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
+		c.problem(i, "lifetime", -1, syntaxError{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
 	}
 	for k, registry := range source.Registries {
 		if registry == "" {
-			c.problem(i, "registries", k, flaw{text: "the registry is empty; a rule for all registries has no list of them"})
+			c.problem(i, "registries", k, syntaxError{text: "the registry is empty; a rule for all registries has no list of them"})
 		}
 	}
 	if len(source.Names) == 0 {
-		c.problem(i, "names", -1, flaw{text: "the rule has no names; for everything write **"})
+		c.problem(i, "names", -1, syntaxError{text: "the rule has no names; for everything write **"})
 	}
 	for k, text := range source.Names {
 		parsed, bad := parsePattern(c.parts[:0], text)
@@ -136,7 +136,7 @@ func (c *compiler) rule(i int) {
 			bad = checkPattern(kind, text, parsed)
 		}
 		if bad == nil {
-			bad = r.reaches(text, parsed)
+			bad = r.checkPlaceholders(text, parsed)
 		}
 		if bad != nil {
 			c.problem(i, "names", k, *bad)
@@ -146,7 +146,7 @@ func (c *compiler) rule(i int) {
 			continue // there will be no policy
 		}
 		if len(source.Registries) == 0 {
-			c.planter.plant(c.root(c.policy.everywhere, kind), parsed, r)
+			c.index.add(c.root(c.policy.everywhere, kind), parsed, r)
 		}
 		for _, registry := range source.Registries {
 			types, ok := c.policy.registries[registry]
@@ -154,7 +154,7 @@ func (c *compiler) rule(i int) {
 				types = map[string]*node{}
 				c.policy.registries[registry] = types
 			}
-			c.planter.plant(c.root(types, kind), parsed, r)
+			c.index.add(c.root(types, kind), parsed, r)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func isNil(c Condition) bool {
 func (c *compiler) root(types map[string]*node, kind string) *node {
 	root, ok := types[kind]
 	if !ok {
-		root = c.planter.grow()
+		root = c.index.newNode()
 		types[kind] = root
 	}
 	return root
@@ -186,7 +186,7 @@ func (c *compiler) root(types map[string]*node, kind string) *node {
 func (c *compiler) parseSubjects(i int) []subject {
 	source := &c.policy.rules[i]
 	if len(source.Subjects) == 0 {
-		c.problem(i, "subjects", -1, flaw{text: "the rule has no subjects; for everybody write anyone"})
+		c.problem(i, "subjects", -1, syntaxError{text: "the rule has no subjects; for everybody write anyone"})
 	}
 	if cap(c.subjects)-len(c.subjects) < len(source.Subjects) {
 		c.subjects = make([]subject, 0, max(1024, len(source.Subjects)))

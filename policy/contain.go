@@ -8,7 +8,7 @@ import (
 )
 
 // deniers are what is denied to somebody, to be held against what is allowed.
-type deniers struct {
+type denyList struct {
 	all      []Right
 	registry string // "": all
 	left     int    // comparisons; past them nothing is said to be barred, and everything to take something out
@@ -16,7 +16,7 @@ type deniers struct {
 
 // take returns what is left of a right's actions when those are taken away that a rule without a
 // condition denies wherever the right goes; and such a rule.
-func (ds *deniers) take(from *Right) (left scope.Actions, by *Rule) {
+func (ds *denyList) subtract(from *Right) (left scope.Actions, by *Rule) {
 	left = from.Actions
 	for i := range ds.all {
 		d := &ds.all[i]
@@ -35,11 +35,11 @@ func (ds *deniers) take(from *Right) (left scope.Actions, by *Rule) {
 }
 
 // of returns those that may take something out of some of the rights.
-func (ds *deniers) of(rights []Right) (some []Right) {
+func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	for i := range ds.all {
 		d := &ds.all[i]
 		for k := range rights {
-			if ds.left--; ds.left < 0 || d.meets(&rights[k]) {
+			if ds.left--; ds.left < 0 || d.overlaps(&rights[k]) {
 				some = append(some, *d)
 				break
 			}
@@ -53,19 +53,19 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true
 	}
-	elsewhere := func(service string) bool { return !slices.Contains(a.Rule.Registries, service) }
-	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, elsewhere)
+	missing := func(service string) bool { return !slices.Contains(a.Rule.Registries, service) }
+	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
 }
 
 // contains reports whether each name that the other right is about is one of this one's. It may
 // miss it where several patterns are it together; it never says it where it is not so.
 func (a *Right) contains(other *Right) bool {
-	var room, otherRoom [maxParts]part
+	var buf, otherBuf [maxParts]part
 	for _, text := range other.Names {
-		inner, _ := parsePattern(otherRoom[:0], text)
+		inner, _ := parsePattern(otherBuf[:0], text)
 		found := false
 		for _, text := range a.Names {
-			outer, _ := parsePattern(room[:0], text)
+			outer, _ := parsePattern(buf[:0], text)
 			if found = outer.contains(inner); found {
 				break
 			}
@@ -79,7 +79,7 @@ func (a *Right) contains(other *Right) bool {
 
 // meets reports whether there may be a name, a registry and an action that both rights are about.
 // It says so in doubt.
-func (a *Right) meets(other *Right) bool {
+func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false
 	}
@@ -87,12 +87,12 @@ func (a *Right) meets(other *Right) bool {
 	if len(a.Rule.Registries) > 0 && len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, at) {
 		return false
 	}
-	var room, otherRoom [maxParts]part
+	var buf, otherBuf [maxParts]part
 	for _, text := range a.Names {
-		left, _ := parsePattern(room[:0], text)
+		left, _ := parsePattern(buf[:0], text)
 		for _, text := range other.Names {
-			right, _ := parsePattern(otherRoom[:0], text)
-			if left.meets(right) {
+			right, _ := parsePattern(otherBuf[:0], text)
+			if left.overlaps(right) {
 				return true
 			}
 		}
@@ -110,7 +110,7 @@ func (p pattern) contains(inner pattern) bool {
 		for j := range inner {
 			switch {
 			case !now[j]:
-			case part.kind != deep:
+			case part.kind != doubleStar:
 				next[j+1] = next[j+1] || part.contains(inner[j])
 			default:
 				for to := j + 1; to <= len(inner); to++ {
@@ -118,7 +118,7 @@ func (p pattern) contains(inner pattern) bool {
 				}
 			}
 		}
-		if part.kind == deep && k < len(p)-1 { // it may stand for nothing
+		if part.kind == doubleStar && k < len(p)-1 { // it may stand for nothing
 			for j := range now {
 				next[j] = next[j] || now[j]
 			}
@@ -129,7 +129,7 @@ func (p pattern) contains(inner pattern) bool {
 }
 
 // meets reports whether there may be a name that both match.
-func (p pattern) meets(other pattern) bool {
+func (p pattern) overlaps(other pattern) bool {
 	var row [maxParts + 1]bool // row[j]: what is left of p may match what the parts of other from j on do
 	row[len(other)] = true
 	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {
@@ -142,7 +142,7 @@ func (p pattern) meets(other pattern) bool {
 			if p[k].wide() || other[j].wide() {
 				above[j] = row[j] || above[j+1]
 			} else {
-				above[j] = row[j+1] && p[k].meets(other[j])
+				above[j] = row[j+1] && p[k].overlaps(other[j])
 			}
 		}
 		row = above
@@ -151,17 +151,17 @@ func (p pattern) meets(other pattern) bool {
 }
 
 // wide reports whether the part may stand for several.
-func (p part) wide() bool { return p.kind == deep || p.kind == claim }
+func (p part) wide() bool { return p.kind == doubleStar || p.kind == claimPlaceholder }
 
 // contains reports whether the part matches all that the other one does.
 func (p part) contains(other part) bool {
 	switch {
-	case other.kind == deep:
+	case other.kind == doubleStar:
 		return false
 	case p == other:
 		return true
 	case p.kind == star:
-		return other.kind != claim // which may be several parts
+		return other.kind != claimPlaceholder // which may be several parts
 	case p.kind == glob && other.kind == literal:
 		return matchGlob(p.text, other.text)
 	}
@@ -169,7 +169,7 @@ func (p part) contains(other part) bool {
 }
 
 // meets reports whether there may be a part that both match.
-func (p part) meets(other part) bool {
+func (p part) overlaps(other part) bool {
 	switch {
 	case p.kind == literal && other.kind == literal:
 		return p.text == other.text

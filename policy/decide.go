@@ -15,7 +15,7 @@ import (
 // Where several rules decide an action alike, the first of them in the source is named.
 func (p *Policy) Decide(r *Request) Decision {
 	p, r = orZero(p), orZero(r)
-	j := judge{policy: p, request: r, who: orZero(r.Principal)}
+	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
 	most := 0
 	for i := range r.Scopes {
 		most += bits.OnesCount8(uint8(r.Scopes[i].Actions))
@@ -23,12 +23,12 @@ func (p *Policy) Decide(r *Request) Decision {
 	d := Decision{Results: make([]Result, len(r.Scopes))}
 	causes := make([]Cause, 0, most)
 	for i := range r.Scopes {
-		j.look(&r.Scopes[i])
+		ev.matchScope(&r.Scopes[i])
 		begin := len(causes)
 		d.Results[i].Asked = r.Scopes[i]
-		d.Results[i].Granted, causes = j.conclude(causes)
+		d.Results[i].Granted, causes = ev.result(causes)
 		d.Results[i].Causes = causes[begin:len(causes):len(causes)]
-		d.Lifetime = shorter(d.Lifetime, j.lifetime(d.Results[i].Granted))
+		d.Lifetime = shorter(d.Lifetime, ev.lifetime(d.Results[i].Granted))
 	}
 	return d
 }
@@ -43,22 +43,22 @@ func orZero[T any](p *T) *T {
 }
 
 // judge is the work on one request. It lives on the stack.
-type judge struct {
+type evaluator struct {
 	policy  *Policy
 	request *Request
 	who     *Principal
 
 	asked *scope.Scope
 	path  path
-	found verdict // on asked
+	found findings // on asked
 
 	denies bool // allows are passed over
 
 	// The subjects that who has, known when the first rule needs them.
-	known  *held // if they are indexed, or too many for what follows
+	known  *subjectSet // if they are indexed, or too many for what follows
 	count  int
 	hashes [48]uint32
-	places [64]uint32
+	slots  [64]uint32
 }
 
 // actionBits is the number of actions that a scope.Actions has room for.
@@ -66,43 +66,43 @@ const actionBits = 8
 
 // verdict is what the rules found so far say of each action: the numbers of the first rules that
 // deny it, that allow it, and that would if their condition held; 0 for none.
-type verdict struct {
+type findings struct {
 	denied, allowed, failed [actionBits]int32
 	lifetime                [actionBits]time.Duration // the shortest of those that allow it; 0: none sets one
 }
 
 // look weighs all rules that the asked scope may concern.
-func (j *judge) look(asked *scope.Scope) {
-	j.asked, j.found = asked, verdict{}
-	if !j.path.cut(asked.Name) {
+func (e *evaluator) matchScope(asked *scope.Scope) {
+	e.asked, e.found = asked, findings{}
+	if !e.path.cut(asked.Name) {
 		return
 	}
 	kind := kindOf(asked.Type)
-	if root := j.policy.everywhere[kind]; root != nil {
-		j.walk(root)
+	if root := e.policy.everywhere[kind]; root != nil {
+		e.walk(root)
 	}
-	if len(j.policy.registries) == 0 {
+	if len(e.policy.registries) == 0 {
 		return
 	}
-	if j.request.Registry == "" {
-		j.lookEverywhere(kind)
+	if e.request.Registry == "" {
+		e.matchUnknownRegistry(kind)
 		return
 	}
-	if root := j.policy.registries[j.request.Registry][kind]; root != nil {
-		j.walk(root)
+	if root := e.policy.registries[e.request.Registry][kind]; root != nil {
+		e.walk(root)
 	}
 }
 
 // lookEverywhere weighs the denies of all registries: it is not known which one is meant, and that
 // must not open what one of them closes.
-func (j *judge) lookEverywhere(kind string) {
-	j.denies = true
-	for _, types := range j.policy.registries {
+func (e *evaluator) matchUnknownRegistry(kind string) {
+	e.denies = true
+	for _, types := range e.policy.registries {
 		if root := types[kind]; root != nil {
-			j.walk(root)
+			e.walk(root)
 		}
 	}
-	j.denies = false
+	e.denies = false
 }
 
 // kindOf returns the resource type of a scope, a rule or a limit.
@@ -120,11 +120,11 @@ type state struct {
 }
 
 // walk goes through the name once, with all nodes that it leads to side by side.
-func (j *judge) walk(root *node) {
-	var room [2][24]state
-	now, next := enter(room[0][:0], root, 0), room[1][:0]
-	for at := range j.path.parts {
-		part := j.path.part(at)
+func (e *evaluator) walk(root *node) {
+	var buf [2][24]state
+	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
+	for at := range e.path.parts {
+		part := e.path.part(at)
 		hash := hashOf(part)
 		for _, s := range now {
 			if s.at > at { // a claim with several parts led beyond
@@ -133,56 +133,56 @@ func (j *judge) walk(root *node) {
 			}
 			n := s.node
 			if n.below != nil {
-				j.weighAll(n.below)
+				e.applyPostings(n.below)
 			}
-			if n.stays {
+			if n.repeats {
 				next = add(next, n, at+1)
 			}
-			if to := j.policy.tree.edges.find(n, part, hash); to != nil {
-				next = enter(next, to, at+1)
+			if to := e.policy.tree.literals.find(n, part, hash); to != nil {
+				next = addWithDoubleStar(next, to, at+1)
 			}
 			if n.star != nil {
-				next = enter(next, n.star, at+1)
+				next = addWithDoubleStar(next, n.star, at+1)
 			}
-			if n.more != nil {
-				next = j.walkMore(next, n, at, part, hash)
+			if n.rare != nil {
+				next = e.walkRare(next, n, at, part, hash)
 			}
 		}
 		now, next = next, now[:0]
 	}
 	for _, s := range now {
 		if s.node.ends != nil {
-			j.weighAll(s.node.ends)
+			e.applyPostings(s.node.ends)
 		}
 	}
 }
 
-func (j *judge) walkMore(next []state, n *node, at int, part string, hash uint64) []state {
-	if n.more.person != nil {
-		if name, ok := j.who.person(); ok && name == part {
-			next = enter(next, n.more.person, at+1)
+func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash uint64) []state {
+	if n.rare.user != nil {
+		if name, ok := e.who.userValue(); ok && name == part {
+			next = addWithDoubleStar(next, n.rare.user, at+1)
 		}
 	}
-	if n.more.member != nil && j.memberOf(part, hash) {
-		next = enter(next, n.more.member, at+1)
+	if n.rare.group != nil && e.memberOf(part, hash) {
+		next = addWithDoubleStar(next, n.rare.group, at+1)
 	}
-	for _, c := range n.more.claims {
-		for value := range j.who.claim(c.name) {
-			if parts := j.path.follows(at, value); parts > 0 {
-				next = enter(next, c.to, at+parts)
+	for _, c := range n.rare.claims {
+		for value := range e.who.claim(c.name) {
+			if parts := e.path.follows(at, value); parts > 0 {
+				next = addWithDoubleStar(next, c.to, at+parts)
 			}
 		}
 	}
-	for _, is := range n.more.shapes {
+	for _, is := range n.rare.shapes {
 		before, after := int(is.before), int(is.after)
 		if len(part) < before+after {
 			continue
 		}
 		key := affix{n, part[:before], part[len(part)-after:]}
 		between := part[before : len(part)-after]
-		for _, g := range j.policy.tree.globs[key] {
+		for _, g := range e.policy.tree.globs[key] {
 			if findAll(g.middle, between) {
-				next = enter(next, g.to, at+1)
+				next = addWithDoubleStar(next, g.to, at+1)
 			}
 		}
 	}
@@ -190,10 +190,10 @@ func (j *judge) walkMore(next []state, n *node, at int, part string, hash uint64
 }
 
 // enter adds a node, and the one behind its **, which may stand for no part at all.
-func enter(states []state, n *node, at int) []state {
+func addWithDoubleStar(states []state, n *node, at int) []state {
 	states = add(states, n, at)
-	if n.more != nil && n.more.deep != nil {
-		states = add(states, n.more.deep, at)
+	if n.rare != nil && n.rare.deep != nil {
+		states = add(states, n.rare.deep, at)
 	}
 	return states
 }
@@ -201,7 +201,7 @@ func enter(states []state, n *node, at int) []state {
 // add adds a node once. All but those that join are reached in one way only.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
-	if n.joins {
+	if n.shared {
 		for _, other := range states {
 			if other == s {
 				return states
@@ -212,65 +212,65 @@ func add(states []state, n *node, at int) []state {
 }
 
 // weighAll weighs the rules at a place that speak of somebody whom the principal is.
-func (j *judge) weighAll(p *posting) {
-	held := j.held()
-	if p.buckets == nil || len(p.mentions) <= len(held.hashes) {
-		for i := range p.mentions {
-			j.lookUp(&p.mentions[i], &held)
+func (e *evaluator) applyPostings(p *postingList) {
+	held := e.subjects()
+	if p.buckets == nil || len(p.entries) <= len(held.hashes) {
+		for i := range p.entries {
+			e.applyIfHeld(&p.entries[i], &held)
 		}
 		return
 	}
 	for i, hash := range held.hashes {
-		for k, mentions := 0, p.bucket(hash); k < len(mentions); k++ {
-			if mentions[k].hash == hash {
-				j.compare(&mentions[k], i)
+		for k, entries := 0, p.bucket(hash); k < len(entries); k++ {
+			if entries[k].hash == hash {
+				e.applyIfSubject(&entries[k], i)
 			}
 		}
 	}
 }
 
 // held returns the subjects that the principal has.
-func (j *judge) held() held {
-	if j.known == nil && j.count == 0 {
-		j.count = j.who.count()
+func (e *evaluator) subjects() subjectSet {
+	if e.known == nil && e.count == 0 {
+		e.count = e.who.count()
 		switch {
-		case j.who.index.fits(j.who):
-			j.known = &j.who.index.held
-		case j.count > len(j.hashes):
-			j.known = newHeld(j.who)
+		case e.who.index.fits(e.who):
+			e.known = &e.who.index.subjectSet
+		case e.count > len(e.hashes):
+			e.known = newSubjectSet(e.who)
 		default:
-			fill(j.who, j.hashes[:j.count], j.places[:])
+			hashSubjects(e.who, e.hashes[:e.count], e.slots[:])
 		}
 	}
-	if j.known != nil {
-		return *j.known
+	if e.known != nil {
+		return *e.known
 	}
-	return held{j.hashes[:j.count], j.places[:]}
+	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
 // memberOf is Principal.memberOf by one look into the table of subjects, however many groups there
 // are. The hash is that of the part.
-func (j *judge) memberOf(part string, hash uint64) bool {
-	if !legalPart(part) {
+func (e *evaluator) memberOf(part string, hash uint64) bool {
+	if !validPart(part) {
 		return false
 	}
-	held, of := j.held(), groupHash(hash)
+	held, of := e.subjects(), groupHash(hash)
 	for at := of; ; at++ {
-		place := held.places[at&uint32(len(held.places)-1)]
+		slot := held.slots[at&uint32(len(held.slots)-1)]
 		switch {
-		case place == 0:
+		case slot == 0:
 			return false
-		case held.hashes[place-1] == of && j.who.subject(int(place-1)) == (subject{group, part}):
+		case held.hashes[slot-1] == of && e.who.subject(int(slot-1)) == (subject{group, part}):
 			return true
 		}
 	}
 }
 
 // lookUp weighs the rule of a mention if the principal has the subject.
-func (j *judge) lookUp(m *mention, held *held) {
+func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	for at := m.hash; ; at++ {
-		place := held.places[at&uint32(len(held.places)-1)]
-		if place == 0 || held.hashes[place-1] == m.hash && j.compare(m, int(place-1)) {
+		slot := held.slots[at&uint32(len(held.slots)-1)]
+		if slot == 0 || held.hashes[slot-1] == m.hash && e.applyIfSubject(m, int(slot-1)) {
 			return
 		}
 	}
@@ -278,46 +278,46 @@ func (j *judge) lookUp(m *mention, held *held) {
 
 // compare weighs the rule of a mention if the subject is the i-th of the principal, which has the
 // same hash.
-func (j *judge) compare(m *mention, i int) bool {
-	r := &j.policy.compiled[m.rule-1]
-	if r.subjects[m.nth] != j.who.subject(i) {
+func (e *evaluator) applyIfSubject(m *posting, i int) bool {
+	r := &e.policy.compiled[m.rule-1]
+	if r.subjects[m.nth] != e.who.subject(i) {
 		return false
 	}
-	j.weigh(r)
+	e.applyRule(r)
 	return true
 }
 
 // weigh adds what a rule says to what was found. Rules come in any order, and some come twice.
-func (j *judge) weigh(r *rule) {
-	actions := j.asked.Actions & r.actions
-	if j.denies && !r.deny || !j.found.open(r, actions) {
+func (e *evaluator) applyRule(r *rule) {
+	actions := e.asked.Actions & r.actions
+	if e.denies && !r.deny || !e.found.open(r, actions) {
 		return
 	}
 	if !r.plain && r.source.When != nil {
-		holds, err := r.source.When.Holds(j.request)
+		holds, err := r.source.When.Holds(e.request)
 		if r.deny && !holds && err == nil {
 			return
 		}
 		if !r.deny && (!holds || err != nil) {
 			for a := range each(actions) {
-				first(&j.found.failed[a], r.number)
+				keepLowest(&e.found.failed[a], r.number)
 			}
 			return
 		}
 	}
 	for a := range each(actions) {
 		if r.deny {
-			first(&j.found.denied[a], r.number)
+			keepLowest(&e.found.denied[a], r.number)
 			continue
 		}
-		first(&j.found.allowed[a], r.number)
-		j.found.lifetime[a] = shorter(j.found.lifetime[a], r.lifetime)
+		keepLowest(&e.found.allowed[a], r.number)
+		e.found.lifetime[a] = shorter(e.found.lifetime[a], r.lifetime)
 	}
 }
 
 // open reports whether the rule could still change what was found. It keeps conditions from being
 // evaluated for nothing.
-func (v *verdict) open(r *rule, actions scope.Actions) bool {
+func (v *findings) open(r *rule, actions scope.Actions) bool {
 	for a := range each(actions) {
 		switch {
 		case r.deny:
@@ -333,35 +333,35 @@ func (v *verdict) open(r *rule, actions scope.Actions) bool {
 }
 
 // conclude turns what was found into a grant and its causes, which it appends.
-func (j *judge) conclude(causes []Cause) (scope.Actions, []Cause) {
+func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
 	left, narrowed := scope.Actions(0), false // what the limits leave, once that is known
 	begin := len(causes)
-	for a := range each(j.asked.Actions) {
+	for a := range each(e.asked.Actions) {
 		action := scope.Actions(1) << a
 		reason, number := NoRule, int32(0)
 		switch {
-		case j.found.denied[a] != 0:
-			reason, number = Denied, j.found.denied[a]
-		case j.found.allowed[a] != 0:
+		case e.found.denied[a] != 0:
+			reason, number = Denied, e.found.denied[a]
+		case e.found.allowed[a] != 0:
 			if !narrowed {
-				left, narrowed = j.within(), true
+				left, narrowed = e.withinLimits(), true
 			}
-			reason, number = Narrowed, j.found.allowed[a]
+			reason, number = Narrowed, e.found.allowed[a]
 			if left&action != 0 {
 				reason = Allowed
 				granted |= action
 			}
-		case j.found.failed[a] != 0:
-			reason, number = ConditionFailed, j.found.failed[a]
+		case e.found.failed[a] != 0:
+			reason, number = ConditionFailed, e.found.failed[a]
 		}
-		causes = j.because(causes, begin, Cause{action, reason, j.policy.numbered(number)})
+		causes = e.addCause(causes, begin, Cause{action, reason, e.policy.numbered(number)})
 	}
 	return granted, causes
 }
 
 // because adds a cause to those from begin on, or its action to one that says the same.
-func (j *judge) because(causes []Cause, begin int, c Cause) []Cause {
+func (e *evaluator) addCause(causes []Cause, begin int, c Cause) []Cause {
 	for i := begin; i < len(causes); i++ {
 		if causes[i].Reason == c.Reason && causes[i].Rule == c.Rule {
 			causes[i].Actions |= c.Actions
@@ -381,18 +381,18 @@ func (p *Policy) numbered(n int32) *Rule {
 // within returns the actions on the asked scope that the credential's limits leave. Limits travel
 // with the principal as plain text, through databases and journals, and no form of them grants
 // more than its text: so they are read here and not where they are made.
-func (j *judge) within() scope.Actions {
-	if len(j.who.Limits) == 0 {
-		return j.asked.Actions
+func (e *evaluator) withinLimits() scope.Actions {
+	if len(e.who.Limits) == 0 {
+		return e.asked.Actions
 	}
-	var room [maxParts]part
+	var buf [maxParts]part
 	var left scope.Actions
-	for _, l := range j.who.Limits {
-		if kindOf(l.Type) != kindOf(j.asked.Type) || l.Actions&^left == 0 {
+	for _, l := range e.who.Limits {
+		if kindOf(l.Type) != kindOf(e.asked.Type) || l.Actions&^left == 0 {
 			continue
 		}
 		for _, text := range l.Names {
-			if parsed, bad := parsePattern(room[:0], text); bad == nil && parsed.match(&j.path, j.who) {
+			if parsed, bad := parsePattern(buf[:0], text); bad == nil && parsed.match(&e.path, e.who) {
 				left |= l.Actions
 				break
 			}
@@ -402,10 +402,10 @@ func (j *judge) within() scope.Actions {
 }
 
 // lifetime returns the shortest lifetime that the rules with a part in the grant set.
-func (j *judge) lifetime(granted scope.Actions) time.Duration {
+func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	var least time.Duration
 	for a := range each(granted) {
-		least = shorter(least, j.found.lifetime[a])
+		least = shorter(least, e.found.lifetime[a])
 	}
 	return least
 }
@@ -419,7 +419,7 @@ func shorter(a, b time.Duration) time.Duration {
 }
 
 // first keeps the lower of two numbers, of which 0 is none.
-func first(kept *int32, number int32) {
+func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number
 	}

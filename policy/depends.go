@@ -51,16 +51,16 @@ type Dependence struct {
 func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
 	p, e, u = orZero(p), orZero(e), orZero(u)
 	r := orZero(e.Request)
-	j := judge{policy: p, request: r, who: orZero(r.Principal)}
+	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
 	var found []Dependence
 	for i := range r.Scopes {
 		s := r.Scopes[i]
 		s.Actions = e.May | e.MayNot
-		j.asked = &s
-		if !j.path.cut(s.Name) {
+		ev.asked = &s
+		if !ev.path.cut(s.Name) {
 			continue
 		}
-		for _, d := range j.depends(u, e.Because != "") {
+		for _, d := range ev.depends(u, e.Because != "") {
 			if !slices.ContainsFunc(found, func(other Dependence) bool { return other.Input == d.Input }) {
 				d.Scope = i
 				found = append(found, d)
@@ -71,7 +71,7 @@ func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
 }
 
 // perhaps is a rule that matches or does not, as some unknown inputs are.
-type perhaps struct {
+type undecidedRule struct {
 	rule   *rule
 	inputs []string
 	fails  bool // its condition does not hold, whatever is unknown: it could only be named for that
@@ -79,25 +79,25 @@ type perhaps struct {
 
 // depends returns what the decision on the asked scope depends on. If named, the rule that decides
 // is a part of it.
-func (j *judge) depends(u *Unknown, named bool) []Dependence {
-	open := j.undecided(u)
+func (e *evaluator) depends(u *Unknown, named bool) []Dependence {
+	open := e.undecided(u)
 	if len(open) == 0 {
 		return nil
 	}
 	var denied, allowed [actionBits]int32 // the first rules that do whatever is unknown; 0 for none
-	for i := range j.policy.compiled {
-		if r := &j.policy.compiled[i]; j.couldMatch(r) && j.matches(r, open) {
-			for a := range each(r.actions & j.asked.Actions) {
+	for i := range e.policy.compiled {
+		if r := &e.policy.compiled[i]; e.couldMatch(r) && e.matches(r, open) {
+			for a := range each(r.actions & e.asked.Actions) {
 				if r.deny {
-					first(&denied[a], r.number)
+					keepLowest(&denied[a], r.number)
 				} else {
-					first(&allowed[a], r.number)
+					keepLowest(&allowed[a], r.number)
 				}
 			}
 		}
 	}
 	var grantable scope.Actions // what some rule could allow
-	for a := range each(j.asked.Actions) {
+	for a := range each(e.asked.Actions) {
 		if allowed[a] != 0 {
 			grantable |= 1 << a
 		}
@@ -110,7 +110,7 @@ func (j *judge) depends(u *Unknown, named bool) []Dependence {
 	var found []Dependence
 	for _, o := range open {
 		matters := false
-		for a := range each(o.rule.actions & j.asked.Actions) {
+		for a := range each(o.rule.actions & e.asked.Actions) {
 			earlier := func(than int32) bool { return than == 0 || named && o.rule.number < than }
 			switch {
 			case o.fails:
@@ -123,7 +123,7 @@ func (j *judge) depends(u *Unknown, named bool) []Dependence {
 		}
 		for _, input := range o.inputs {
 			if matters {
-				found = append(found, Dependence{Input: input, Rule: j.policy.numbered(o.rule.number)})
+				found = append(found, Dependence{Input: input, Rule: e.policy.numbered(o.rule.number)})
 			}
 		}
 	}
@@ -131,45 +131,45 @@ func (j *judge) depends(u *Unknown, named bool) []Dependence {
 }
 
 // couldMatch reports whether the rule is about the asked type and actions, and for the principal.
-func (j *judge) couldMatch(r *rule) bool {
-	return r.actions&j.asked.Actions != 0 && kindOf(r.source.Type) == kindOf(j.asked.Type) && j.subjectHeld(r)
+func (e *evaluator) couldMatch(r *rule) bool {
+	return r.actions&e.asked.Actions != 0 && kindOf(r.source.Type) == kindOf(e.asked.Type) && e.subjectHeld(r)
 }
 
 // matches reports whether the rule matches, and is none of those for which that is unknown.
-func (j *judge) matches(r *rule, open []perhaps) bool {
-	if slices.ContainsFunc(open, func(o perhaps) bool { return o.rule == r }) || !j.registryMatches(r) || !j.nameMatches(r) {
+func (e *evaluator) matches(r *rule, open []undecidedRule) bool {
+	if slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r }) || !e.registryMatches(r) || !e.nameMatches(r) {
 		return false
 	}
-	return j.holds(r)
+	return e.holds(r)
 }
 
 // holds reports whether the rule's condition lets it match.
-func (j *judge) holds(r *rule) bool {
+func (e *evaluator) holds(r *rule) bool {
 	if r.source.When == nil {
 		return true
 	}
-	holds, err := r.source.When.Holds(j.request)
+	holds, err := r.source.When.Holds(e.request)
 	return holds && err == nil || r.deny && err != nil
 }
 
 // undecided returns the rules of which it is unknown whether they match the asked scope, in their
 // order.
-func (j *judge) undecided(u *Unknown) []perhaps {
-	var open []perhaps
-	for i := range j.policy.compiled {
-		r := &j.policy.compiled[i]
-		if !r.reads(u) || !j.couldMatch(r) {
+func (e *evaluator) undecided(u *Unknown) []undecidedRule {
+	var open []undecidedRule
+	for i := range e.policy.compiled {
+		r := &e.policy.compiled[i]
+		if !r.reads(u) || !e.couldMatch(r) {
 			continue
 		}
 		var inputs []string
 		switch {
 		case u.Registry && len(r.source.Registries) > 0:
 			inputs = append(inputs, "registry")
-		case !j.registryMatches(r):
+		case !e.registryMatches(r):
 			continue
 		}
-		if !j.nameMatches(r) {
-			claims := j.claimsToMatch(r, u)
+		if !e.nameMatches(r) {
+			claims := e.claimsToMatch(r, u)
 			if len(claims) == 0 {
 				continue
 			}
@@ -177,11 +177,11 @@ func (j *judge) undecided(u *Unknown) []perhaps {
 		}
 		var on []string
 		if when, ok := r.source.When.(Partial); ok {
-			on = when.DependsOn(j.request, u)
+			on = when.DependsOn(e.request, u)
 		}
-		fails := len(on) == 0 && !j.holds(r)
+		fails := len(on) == 0 && !e.holds(r)
 		if inputs = append(inputs, on...); len(inputs) > 0 && !(fails && r.deny) {
-			open = append(open, perhaps{r, inputs, fails})
+			open = append(open, undecidedRule{r, inputs, fails})
 		}
 	}
 	return open
@@ -196,18 +196,18 @@ func (r *rule) reads(u *Unknown) bool {
 
 // claimsToMatch returns the unknown claims with which one of the rule's names could match the
 // asked one.
-func (j *judge) claimsToMatch(r *rule, u *Unknown) []string {
-	var room [maxParts]part
+func (e *evaluator) claimsToMatch(r *rule, u *Unknown) []string {
+	var buf [maxParts]part
 	var claims []string
 	for _, text := range r.source.Names {
-		parsed, bad := parsePattern(room[:0], text)
+		parsed, bad := parsePattern(buf[:0], text)
 		if bad != nil {
 			continue
 		}
 		var wider pattern
 		var unknown []string
 		for k, p := range parsed {
-			if p.kind != claim || !u.Claim(j.who, p.text) {
+			if p.kind != claimPlaceholder || !u.Claim(e.who, p.text) {
 				wider = append(wider, p)
 				continue
 			}
@@ -215,9 +215,9 @@ func (j *judge) claimsToMatch(r *rule, u *Unknown) []string {
 			if k < len(parsed)-1 { // a claim is one part or more, as ** is at the end
 				wider = append(wider, part{kind: star})
 			}
-			wider = append(wider, part{kind: deep})
+			wider = append(wider, part{kind: doubleStar})
 		}
-		if len(unknown) > 0 && wider.match(&j.path, j.who) {
+		if len(unknown) > 0 && wider.match(&e.path, e.who) {
 			claims = append(claims, unknown...)
 		}
 	}

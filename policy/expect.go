@@ -19,7 +19,7 @@ type Expectation struct {
 }
 
 // Surprise is where a policy does otherwise than was expected.
-type Surprise struct {
+type TestFailure struct {
 	Scope   int         `json:"scope"` // index into Request.Scopes
 	Who     *Principal  `json:"who,omitempty"`
 	Asked   scope.Scope `json:"asked"` // with those actions that were decided otherwise
@@ -34,33 +34,33 @@ type Surprise struct {
 }
 
 // Test decides a request and holds the decision against what is expected of it.
-func (p *Policy) Test(e *Expectation) []Surprise {
+func (p *Policy) Test(e *Expectation) []TestFailure {
 	e = orZero(e)
 	r := *orZero(e.Request)
 	r.Scopes = slices.Clone(r.Scopes)
 	for i := range r.Scopes {
 		r.Scopes[i].Actions = e.May | e.MayNot
 	}
-	var surprises []Surprise
+	var failures []TestFailure
 	x := p.Decide(&r)
 	for i, result := range x.Results {
 		wrong := e.May&^result.Granted | e.MayNot&result.Granted
 		for _, c := range result.Causes {
-			s := Surprise{Scope: i, Who: r.Principal, Asked: result.Asked, Granted: c.Reason == Allowed, Cause: c}
+			s := TestFailure{Scope: i, Who: r.Principal, Asked: result.Asked, Granted: c.Reason == Allowed, Cause: c}
 			s.Asked.Actions = c.Actions & wrong
 			if s.Asked.Actions == 0 && e.Because != "" && (c.Rule == nil || c.Rule.Name != e.Because) {
 				s.Asked.Actions, s.Expected = c.Actions, e.Because
 			}
 			if s.Asked.Actions != 0 {
-				surprises = append(surprises, p.illustrate(&r, s))
+				failures = append(failures, p.addDetails(&r, s))
 			}
 		}
 	}
-	return surprises
+	return failures
 }
 
 // illustrate adds what helps to see why.
-func (p *Policy) illustrate(r *Request, s Surprise) Surprise {
+func (p *Policy) addDetails(r *Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)
 	}
@@ -79,18 +79,18 @@ func (p *Policy) illustrate(r *Request, s Surprise) Surprise {
 
 // String returns it as a sentence: `user:ann may push prod/app, and was expected not to: "the team"
 // (policy.yaml:7) allows it`.
-func (s Surprise) String() string {
+func (s TestFailure) String() string {
 	who, not, otherwise := orZero(s.Who), " not", "to"
 	if s.Granted {
 		not, otherwise = "", "not to"
 	}
-	what := shown(s.Asked.Name)
+	what := printable(s.Asked.Name)
 	if s.Asked.Type != scope.TypeRepository {
-		what = shown(s.Asked.Type) + ":" + what
+		what = printable(s.Asked.Type) + ":" + what
 	}
 	expected := "and was expected " + otherwise
 	if s.Expected != "" {
-		expected = "as expected, but not by " + shown(fmt.Sprintf("%q", s.Expected))
+		expected = "as expected, but not by " + printable(fmt.Sprintf("%q", s.Expected))
 	}
 	text := fmt.Sprintf("%s may%s %s %s, %s: %s", who, not, strings.Join(s.Asked.Actions.Names(), ","), what, expected, s.Cause.because())
 	for i, v := range s.Values {
@@ -98,7 +98,7 @@ func (s Surprise) String() string {
 		if i == 0 {
 			link = ", where "
 		}
-		text += fmt.Sprintf("%s%s is %s", link, shown(v.Expression), shown(v.Value))
+		text += fmt.Sprintf("%s%s is %s", link, printable(v.Expression), printable(v.Value))
 	}
 	if s.Near != nil {
 		text += "; " + s.Near.Why()

@@ -48,12 +48,12 @@ type Obstacle struct {
 func (p *Policy) Explain(r *Request) Explanation {
 	p, r = orZero(p), orZero(r)
 	e := Explanation{Decision: p.Decide(r), Request: r, Near: make([]Nearby, len(r.Scopes))}
-	j := judge{policy: p, request: r, who: orZero(r.Principal)}
-	for i := range j.who.count() {
-		e.Holds = append(e.Holds, j.who.subject(i).String())
+	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
+	for i := range ev.who.count() {
+		e.Holds = append(e.Holds, ev.who.subject(i).String())
 	}
 	for i := range e.Results {
-		e.Near[i] = j.nearby(&e.Results[i])
+		e.Near[i] = ev.nearby(&e.Results[i])
 	}
 	return e
 }
@@ -66,9 +66,9 @@ func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
 		return nil
 	}
 	p, r = orZero(p), orZero(r)
-	j := judge{policy: p, request: r, who: orZero(r.Principal)}
+	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
 	for i := range p.compiled {
-		if rule := &p.compiled[i]; rule.lifetime == d.Lifetime && !rule.deny && slices.ContainsFunc(d.Results, func(result Result) bool { return j.grants(rule, &result) }) {
+		if rule := &p.compiled[i]; rule.lifetime == d.Lifetime && !rule.deny && slices.ContainsFunc(d.Results, func(result Result) bool { return ev.grants(rule, &result) }) {
 			return rule.source
 		}
 	}
@@ -76,16 +76,16 @@ func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
 }
 
 // grants reports whether the rule has a part in what was granted.
-func (j *judge) grants(r *rule, result *Result) bool {
-	j.asked = &result.Asked
-	if r.actions&result.Granted == 0 || kindOf(r.source.Type) != kindOf(j.asked.Type) || !j.path.cut(j.asked.Name) ||
-		!j.subjectHeld(r) || !j.registryMatches(r) || !j.nameMatches(r) {
+func (e *evaluator) grants(r *rule, result *Result) bool {
+	e.asked = &result.Asked
+	if r.actions&result.Granted == 0 || kindOf(r.source.Type) != kindOf(e.asked.Type) || !e.path.cut(e.asked.Name) ||
+		!e.subjectHeld(r) || !e.registryMatches(r) || !e.nameMatches(r) {
 		return false
 	}
 	if r.source.When == nil {
 		return true
 	}
-	holds, err := r.source.When.Holds(j.request)
+	holds, err := r.source.When.Holds(e.request)
 	return holds && err == nil
 }
 
@@ -98,17 +98,17 @@ type candidate struct {
 // The distance of a rule is the sum over what is in its way: it is small for what a person may
 // soon have meant or changed. A name is the less far the more of its first parts are right.
 const (
-	farWhen     = 1
-	farActions  = 2
-	farRegistry = 8
-	farSubject  = 16
-	farName     = 32
-	rightPart   = 4
+	distanceWhen     = 1
+	distanceActions  = 2
+	distanceRegistry = 8
+	distanceSubject  = 16
+	distanceName     = 32
+	partBonus        = 4
 )
 
-func (j *judge) nearby(result *Result) Nearby {
-	j.asked = &result.Asked
-	if !j.path.cut(j.asked.Name) {
+func (e *evaluator) nearby(result *Result) Nearby {
+	e.asked = &result.Asked
+	if !e.path.cut(e.asked.Name) {
 		return Nearby{}
 	}
 	var open scope.Actions // what one more allow would grant
@@ -118,9 +118,9 @@ func (j *judge) nearby(result *Result) Nearby {
 		}
 	}
 	var near []candidate
-	for i := range j.policy.compiled {
-		r := &j.policy.compiled[i]
-		if distance := j.distance(r, open, result.Granted); distance > 0 {
+	for i := range e.policy.compiled {
+		r := &e.policy.compiled[i]
+		if distance := e.distance(r, open, result.Granted); distance > 0 {
 			near = append(near, candidate{r, distance})
 		}
 	}
@@ -130,15 +130,15 @@ func (j *judge) nearby(result *Result) Nearby {
 	shown := near[:min(len(near), maxNear)]
 	n := Nearby{More: len(near) - len(shown)}
 	for _, c := range shown {
-		n.Rules = append(n.Rules, j.describe(c.rule, open))
+		n.Rules = append(n.Rules, e.describe(c.rule, open))
 	}
 	return n
 }
 
 // distance returns how far the rule is from changing the result; 0 if it cannot, or is too far
 // away.
-func (j *judge) distance(r *rule, open, granted scope.Actions) int {
-	if kindOf(r.source.Type) != kindOf(j.asked.Type) {
+func (e *evaluator) distance(r *rule, open, granted scope.Actions) int {
+	if kindOf(r.source.Type) != kindOf(e.asked.Type) {
 		return 0
 	}
 	if r.deny {
@@ -149,38 +149,38 @@ func (j *judge) distance(r *rule, open, granted scope.Actions) int {
 		if r.deny || open == 0 {
 			return 0
 		}
-		far += farActions
+		far += distanceActions
 	}
-	subject, name := j.subjectHeld(r), j.nameMatches(r)
+	subject, name := e.subjectHeld(r), e.nameMatches(r)
 	switch {
 	case !subject && !name:
 		return 0
 	case !subject:
-		far += farSubject
+		far += distanceSubject
 	case !name:
-		far += farName - min(rightPart*j.rightParts(r), farName/2)
+		far += distanceName - min(partBonus*e.matchingParts(r), distanceName/2)
 	}
-	if !j.registryMatches(r) {
-		far += farRegistry
+	if !e.registryMatches(r) {
+		far += distanceRegistry
 	}
-	if when := r.source.When; when != nil && (far == 0 || far == farActions) {
-		if holds, err := when.Holds(j.request); !holds || err != nil {
-			far += farWhen // a deny that fails has matched, and nothing it denies was granted
+	if when := r.source.When; when != nil && (far == 0 || far == distanceActions) {
+		if holds, err := when.Holds(e.request); !holds || err != nil {
+			far += distanceWhen // a deny that fails has matched, and nothing it denies was granted
 		}
 	}
 	return far
 }
 
-func (j *judge) subjectHeld(r *rule) bool {
+func (e *evaluator) subjectHeld(r *rule) bool {
 	for _, s := range r.subjects {
-		if j.who.has(s) {
+		if e.who.has(s) {
 			return true
 		}
 	}
 	return false
 }
 
-func (j *judge) registryMatches(r *rule) bool { return r.source.at(j.request.Registry) }
+func (e *evaluator) registryMatches(r *rule) bool { return r.source.at(e.request.Registry) }
 
 // at reports whether the rule is for a registry. If it is not known which one is meant (""), a
 // deny is for it.
@@ -188,10 +188,10 @@ func (r *Rule) at(registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
 
-func (j *judge) nameMatches(r *rule) bool {
-	var room [maxParts]part
+func (e *evaluator) nameMatches(r *rule) bool {
+	var buf [maxParts]part
 	for _, text := range r.source.Names {
-		if parsed, bad := parsePattern(room[:0], text); bad == nil && parsed.match(&j.path, j.who) {
+		if parsed, bad := parsePattern(buf[:0], text); bad == nil && parsed.match(&e.path, e.who) {
 			return true
 		}
 	}
@@ -199,17 +199,17 @@ func (j *judge) nameMatches(r *rule) bool {
 }
 
 // rightParts returns how many of the name's first parts fit the best of the rule's patterns.
-func (j *judge) rightParts(r *rule) int {
-	var room [maxParts]part
+func (e *evaluator) matchingParts(r *rule) int {
+	var buf [maxParts]part
 	best := 0
 	for _, text := range r.source.Names {
-		parsed, _ := parsePattern(room[:0], text)
+		parsed, _ := parsePattern(buf[:0], text)
 		right := 0
 		for _, p := range parsed {
-			if p.kind == deep || right == j.path.parts {
+			if p.kind == doubleStar || right == e.path.parts {
 				break
 			}
-			to := p.from(&j.path, right, j.who)
+			to := p.matchAt(&e.path, right, e.who)
 			if to == 0 {
 				break
 			}

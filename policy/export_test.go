@@ -13,7 +13,7 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 	return p.cut(name) && parsed.match(&p, who), true
 }
 
-var LegalPart = legalPart
+var ValidPart = validPart
 
 // Relate says what two patterns have to do with each other. Ok is false if one has a mistake in it.
 func Relate(outer, inner string) (contains, meets, ok bool) {
@@ -22,7 +22,7 @@ func Relate(outer, inner string) (contains, meets, ok bool) {
 	if bad != nil || worse != nil {
 		return false, false, false
 	}
-	return p.contains(q), p.meets(q), true
+	return p.contains(q), p.overlaps(q), true
 }
 
 // Colliding returns two names whose subjects of a kind have one hash: 32 bits meet in 100,000 names.

@@ -37,7 +37,7 @@ func (p *path) part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1]
 // follows returns how many parts the value has, if these are the parts from place i on; else 0.
 func (p *path) follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
-	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !legalPath(value) {
+	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !validPath(value) {
 		return 0
 	}
 	return 1 + strings.Count(value, "/")
@@ -45,7 +45,7 @@ func (p *path) follows(i int, value string) int {
 
 // legalPart reports whether s is one part of a repository's path, by the registry's grammar:
 // [a-z0-9]+ joined by ".", "_", "__" or dashes.
-func legalPart(s string) bool {
+func validPart(s string) bool {
 	separators := 0 // since the last letter or digit
 	for i := range len(s) {
 		c := s[i]
@@ -67,11 +67,11 @@ func legalPart(s string) bool {
 }
 
 // legalPath reports whether s is one or more such parts with slashes between them.
-func legalPath(s string) bool {
+func validPath(s string) bool {
 	for more := true; more; {
 		var part string
 		part, s, more = strings.Cut(s, "/")
-		if !legalPart(part) {
+		if !validPart(part) {
 			return false
 		}
 	}
@@ -80,6 +80,6 @@ func legalPath(s string) bool {
 
 // legalHost reports whether s looks like the host:port before a repository's name: without upper
 // case, and with nothing that a name's text could not have. It is only ever compared as text.
-func legalHost(s string) bool {
+func validHost(s string) bool {
 	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
 }

@@ -12,7 +12,7 @@ import (
 // bytes in a few parts.
 const (
 	maxPattern = 512 // bytes
-	maxParts   = 63  // path parts: a set of places in a name is one word
+	maxParts   = 63  // path parts: a set of positions in a name is one word
 	maxWide    = 8   // parts that may stand for several, ** and ${claims.x}: each multiplies the ways
 )
 
@@ -31,13 +31,13 @@ type part struct {
 type partKind uint8
 
 const (
-	literal partKind = iota // team
-	glob                    // app-*: at least one * beside other text
-	star                    // *: any one part
-	deep                    // **: any number of parts, at the end at least one
-	person                  // ${user}
-	claim                   // ${claims.x}
-	member                  // ${group}
+	literal          partKind = iota // team
+	glob                             // app-*: at least one * beside other text
+	star                             // *: any one part
+	doubleStar                       // **: any number of parts; at the end of a pattern, at least one
+	userPlaceholder                  // ${user}
+	claimPlaceholder                 // ${claims.x}
+	groupPlaceholder                 // ${group}
 )
 
 // String returns the part as it is written.
@@ -45,49 +45,49 @@ func (p part) String() string {
 	switch p.kind {
 	case star:
 		return "*"
-	case deep:
+	case doubleStar:
 		return "**"
-	case person:
+	case userPlaceholder:
 		return "${user}"
-	case claim:
+	case claimPlaceholder:
 		return "${claims." + p.text + "}"
-	case member:
+	case groupPlaceholder:
 		return "${group}"
 	}
 	return p.text
 }
 
 // flaw says what is wrong with a piece of text, and what might have been meant.
-type flaw struct{ text, suggestion string }
+type syntaxError struct{ text, suggestion string }
 
 // parsePattern appends the parts of text to into, which saves an allocation where there is a
 // buffer.
-func parsePattern(into pattern, text string) (pattern, *flaw) {
+func parsePattern(into pattern, text string) (pattern, *syntaxError) {
 	switch {
 	case text == "":
-		return into, &flaw{text: "the pattern is empty; for everything write **", suggestion: ""}
+		return into, &syntaxError{text: "the pattern is empty; for everything write **", suggestion: ""}
 	case len(text) > maxPattern:
-		return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has %d bytes, the limit is %d", text, len(text), maxPattern)}
+		return into, &syntaxError{text: fmt.Sprintf("the pattern %.40q… has %d bytes, the limit is %d", text, len(text), maxPattern)}
 	}
 	first, wide := len(into), 0
 	for rest, more := text, true; more; {
 		var p part
-		var bad *flaw
+		var bad *syntaxError
 		p, rest, more, bad = nextPart(text, rest)
 		if bad != nil {
 			return into, bad
 		}
-		if p.kind == deep && len(into) > first && into[len(into)-1].kind == deep {
-			return into, &flaw{fmt.Sprintf("the pattern %q has ** twice in a row", text), collapse(text, "**/**", "**")}
+		if p.kind == doubleStar && len(into) > first && into[len(into)-1].kind == doubleStar {
+			return into, &syntaxError{fmt.Sprintf("the pattern %q has ** twice in a row", text), collapse(text, "**/**", "**")}
 		}
 		if len(into)-first == maxParts {
-			return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has more than %d path parts", text, maxParts)}
+			return into, &syntaxError{text: fmt.Sprintf("the pattern %.40q… has more than %d path parts", text, maxParts)}
 		}
-		if p.kind == deep || p.kind == claim {
+		if p.kind == doubleStar || p.kind == claimPlaceholder {
 			wide++
 		}
 		if wide > maxWide {
-			return into, &flaw{text: fmt.Sprintf("the pattern %.40q… has more than %d parts that are ** or ${claims.NAME}", text, maxWide)}
+			return into, &syntaxError{text: fmt.Sprintf("the pattern %.40q… has more than %d parts that are ** or ${claims.NAME}", text, maxWide)}
 		}
 		into = append(into, p)
 	}
@@ -96,7 +96,7 @@ func parsePattern(into pattern, text string) (pattern, *flaw) {
 
 // nextPart reads one part from the front of rest, which is an end of text. More says that a slash
 // followed.
-func nextPart(text, rest string) (p part, after string, more bool, bad *flaw) {
+func nextPart(text, rest string) (p part, after string, more bool, bad *syntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
 		p, bad := wordPart(text, word)
@@ -105,24 +105,24 @@ func nextPart(text, rest string) (p part, after string, more bool, bad *flaw) {
 	inside, after, closed := strings.Cut(rest[2:], "}")
 	if !closed {
 		word, tail, _ := strings.Cut(rest, "/")
-		return p, "", false, &flaw{
+		return p, "", false, &syntaxError{
 			fmt.Sprintf("the pattern %q has a ${ without a }", text),
 			strings.TrimSuffix(text, rest) + strings.TrimSuffix(word+"}/"+tail, "/"),
 		}
 	}
 	if after != "" && after[0] != '/' {
-		return p, "", false, &flaw{text: fmt.Sprintf("in the pattern %q, ${%s} is only a piece of a path part; it can only be a whole one", text, inside)}
+		return p, "", false, &syntaxError{text: fmt.Sprintf("in the pattern %q, ${%s} is only a piece of a path part; it can only be a whole one", text, inside)}
 	}
 	name, isClaim := strings.CutPrefix(inside, "claims.")
 	switch {
 	case inside == "user":
-		p = part{kind: person}
+		p = part{kind: userPlaceholder}
 	case inside == "group":
-		p = part{kind: member}
+		p = part{kind: groupPlaceholder}
 	case isClaim && name != "":
-		p = part{claim, name}
+		p = part{claimPlaceholder, name}
 	default:
-		bad := &flaw{text: fmt.Sprintf("the pattern %q has the unknown placeholder ${%s}; there are ${user}, ${group} and ${claims.NAME}", text, inside)}
+		bad := &syntaxError{text: fmt.Sprintf("the pattern %q has the unknown placeholder ${%s}; there are ${user}, ${group} and ${claims.NAME}", text, inside)}
 		if meant := nearestPlaceholder(inside); meant != "" {
 			bad.suggestion = strings.Replace(text, "${"+inside+"}", "${"+meant+"}", 1)
 		}
@@ -135,7 +135,7 @@ func nextPart(text, rest string) (p part, after string, more bool, bad *flaw) {
 }
 
 // wordPart reads a part that does not begin with a placeholder.
-func wordPart(text, word string) (part, *flaw) {
+func wordPart(text, word string) (part, *syntaxError) {
 	switch {
 	case word == "":
 		what := "has an empty path part"
@@ -144,21 +144,21 @@ func wordPart(text, word string) (part, *flaw) {
 		} else if strings.HasSuffix(text, "/") {
 			what = "ends with a slash"
 		}
-		return part{}, &flaw{fmt.Sprintf("the pattern %q %s", text, what), withoutEmptyParts(text)}
+		return part{}, &syntaxError{fmt.Sprintf("the pattern %q %s", text, what), withoutEmptyParts(text)}
 	case word == "*":
 		return part{kind: star}, nil
 	case word == "**":
-		return part{kind: deep}, nil
+		return part{kind: doubleStar}, nil
 	case strings.IndexByte(word, '*') < 0 && strings.IndexByte(word, '$') < 0:
 		return part{literal, word}, nil
 	case strings.Contains(word, "${"):
-		return part{}, &flaw{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
+		return part{}, &syntaxError{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
 	case strings.Contains(word, "**"):
 		meant := collapse(word, "**", "*")
 		if meant == "*" {
 			meant = "**"
 		}
-		return part{}, &flaw{fmt.Sprintf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word), strings.Replace(text, word, meant, 1)}
+		return part{}, &syntaxError{fmt.Sprintf("the pattern %q has %q: ** is a path part of its own, and * stays inside one", text, word), strings.Replace(text, word, meant, 1)}
 	case strings.Contains(word, "*"):
 		return part{glob, word}, nil
 	}
@@ -191,21 +191,21 @@ func nearestPlaceholder(inside string) string {
 }
 
 // match reports whether the pattern matches the whole name. It goes through the pattern once and
-// keeps the set of places in the name that can be reached: there is nothing to come back to, so
+// keeps the set of positions in the name that can be reached: there is nothing to come back to, so
 // that the worst pattern of n parts on the worst name of m compares n times m parts.
 func (p pattern) match(name *path, who *Principal) bool {
 	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
 	end := uint64(1) << name.parts
 	for k, part := range p {
 		var next uint64
-		if part.kind == deep {
-			next = -(reached & -reached) & (end<<1 - 1) // all places from the first one on
+		if part.kind == doubleStar {
+			next = -(reached & -reached) & (end<<1 - 1) // all positions from the first one on
 			if k == len(p)-1 {
 				next &= next - 1
 			}
 		} else {
 			for rest := reached &^ end; rest != 0; rest &= rest - 1 {
-				next |= part.from(name, bits.TrailingZeros64(rest), who)
+				next |= part.matchAt(name, bits.TrailingZeros64(rest), who)
 			}
 		}
 		if next == 0 {
@@ -216,8 +216,8 @@ func (p pattern) match(name *path, who *Principal) bool {
 	return reached&end != 0
 }
 
-// from returns the set of places to which the part leads from place i, which is not the end.
-func (p part) from(name *path, i int, who *Principal) (places uint64) {
+// from returns the set of positions to which the part leads from place i, which is not the end.
+func (p part) matchAt(name *path, i int, who *Principal) (positions uint64) {
 	switch p.kind {
 	case star:
 		return 1 << (i + 1)
@@ -229,22 +229,22 @@ func (p part) from(name *path, i int, who *Principal) (places uint64) {
 		if matchGlob(p.text, name.part(i)) {
 			return 1 << (i + 1)
 		}
-	case person:
-		if user, ok := who.person(); ok && name.part(i) == user {
+	case userPlaceholder:
+		if user, ok := who.userValue(); ok && name.part(i) == user {
 			return 1 << (i + 1)
 		}
-	case member:
+	case groupPlaceholder:
 		if who.memberOf(name.part(i)) {
 			return 1 << (i + 1)
 		}
-	case claim:
+	case claimPlaceholder:
 		for value := range who.claim(p.text) {
 			if n := name.follows(i, value); n > 0 {
-				places |= 1 << (i + n)
+				positions |= 1 << (i + n)
 			}
 		}
 	}
-	return places
+	return positions
 }
 
 // matchGlob reports whether part matches a glob, which has at least one * and no **. What stands

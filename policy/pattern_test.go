@@ -182,7 +182,7 @@ func FuzzCompile(f *testing.F) {
 func TestLegalPartsAreThoseOfScopes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")
-		if got, want := policy.LegalPart(part), naiveLegal([]string{part}); got != want {
+		if got, want := policy.ValidPart(part), naiveLegal([]string{part}); got != want {
 			t.Errorf("%q: %v, scope.Parse says %v", part, got, want)
 		}
 	})

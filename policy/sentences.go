@@ -10,20 +10,20 @@ import (
 )
 
 // describe says what is in the way of a rule that came near. Open is what no rule allows so far.
-func (j *judge) describe(r *rule, open scope.Actions) Near {
+func (e *evaluator) describe(r *rule, open scope.Actions) Near {
 	near := Near{Rule: r.source, Actions: r.actions}
 	add := func(field, text string, values ...Value) {
 		near.Obstacles = append(near.Obstacles, Obstacle{field, text, values})
 	}
-	if !j.subjectHeld(r) {
-		add("subjects", fmt.Sprintf("it is for %s and not for %s", list(r.source.Subjects, "or"), j.who))
+	if !e.subjectHeld(r) {
+		add("subjects", fmt.Sprintf("it is for %s and not for %s", list(r.source.Subjects, "or"), e.who))
 	}
-	if !j.registryMatches(r) {
-		add("registries", fmt.Sprintf("it is for the registry %s and not for %s", list(r.source.Registries, "or"), shown(j.request.Registry)))
+	if !e.registryMatches(r) {
+		add("registries", fmt.Sprintf("it is for the registry %s and not for %s", list(r.source.Registries, "or"), printable(e.request.Registry)))
 	}
-	if !j.nameMatches(r) {
-		text := fmt.Sprintf("it is about %s and not about %s", list(r.source.Names, "or"), shown(j.asked.Name))
-		if why := j.placeholders(r); why != "" {
+	if !e.nameMatches(r) {
+		text := fmt.Sprintf("it is about %s and not about %s", list(r.source.Names, "or"), printable(e.asked.Name))
+		if why := e.placeholders(r); why != "" {
 			text += "; " + why
 		}
 		add("names", text)
@@ -32,34 +32,34 @@ func (j *judge) describe(r *rule, open scope.Actions) Near {
 		add("actions", fmt.Sprintf("it does not allow %s", open))
 	}
 	if when := r.source.When; when != nil {
-		holds, err := when.Holds(j.request)
+		holds, err := when.Holds(e.request)
 		switch {
 		case err != nil && !r.deny:
-			add("when", fmt.Sprintf("its condition fails (%s): %s", shown(err.Error()), when), when.Explain(j.request)...)
+			add("when", fmt.Sprintf("its condition fails (%s): %s", printable(err.Error()), when), when.Explain(e.request)...)
 		case err == nil && !holds:
-			add("when", fmt.Sprintf("its condition is false: %s", when), when.Explain(j.request)...)
+			add("when", fmt.Sprintf("its condition is false: %s", when), when.Explain(e.request)...)
 		}
 	}
 	return near
 }
 
 // placeholders says which placeholders of a rule stand for nothing; "" if none does.
-func (j *judge) placeholders(r *rule) string {
-	var room [maxParts]part
+func (e *evaluator) placeholders(r *rule) string {
+	var buf [maxParts]part
 	for _, text := range r.source.Names {
-		parsed, _ := parsePattern(room[:0], text)
+		parsed, _ := parsePattern(buf[:0], text)
 		for _, p := range parsed {
 			switch p.kind {
-			case person:
-				if why := j.who.noPerson(); why != "" {
+			case userPlaceholder:
+				if why := e.who.whyNoUser(); why != "" {
 					return why
 				}
-			case claim:
-				if why := j.who.noClaim(p.text); why != "" {
+			case claimPlaceholder:
+				if why := e.who.whyNoClaim(p.text); why != "" {
 					return why
 				}
-			case member:
-				if why := j.who.noMember(); why != "" {
+			case groupPlaceholder:
+				if why := e.who.whyNoGroup(); why != "" {
 					return why
 				}
 			}
@@ -68,34 +68,34 @@ func (j *judge) placeholders(r *rule) string {
 	return ""
 }
 
-func (who *Principal) noPerson() string {
+func (who *Principal) whyNoUser() string {
 	if who.Kind != User {
 		return fmt.Sprintf("${user} is the name of a user, and this is %s", who)
 	}
-	if !legalPart(who.Name) {
-		return fmt.Sprintf("${user} matches nothing, since %s can be no path part of a repository", shown(who.Name))
+	if !validPart(who.Name) {
+		return fmt.Sprintf("${user} matches nothing, since %s can be no path part of a repository", printable(who.Name))
 	}
 	return ""
 }
 
-func (who *Principal) noMember() string {
+func (who *Principal) whyNoGroup() string {
 	if who.Kind == Anonymous || len(who.Groups) == 0 {
 		return fmt.Sprintf("${group} matches nothing, since %s is in no group", who)
 	}
-	if !slices.ContainsFunc(who.Groups, legalPart) {
+	if !slices.ContainsFunc(who.Groups, validPart) {
 		return fmt.Sprintf("${group} matches nothing, since no group of %s can be a path part of a repository", who)
 	}
 	return ""
 }
 
-func (who *Principal) noClaim(name string) string {
+func (who *Principal) whyNoClaim(name string) string {
 	bad := ""
 	for value := range who.claim(name) {
-		if legalPath(value) {
+		if validPath(value) {
 			return ""
 		}
 		if bad == "" {
-			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s can be no path part of a repository", name, shown(value))
+			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s can be no path part of a repository", name, printable(value))
 		}
 	}
 	if bad != "" {
@@ -113,7 +113,7 @@ func (who *Principal) String() string {
 	if who.Kind == Anonymous || who.Kind > Workload {
 		return who.Kind.String()
 	}
-	return who.Kind.String() + ":" + shown(who.Name)
+	return who.Kind.String() + ":" + printable(who.Name)
 }
 
 // Why says in a sentence why the rule did not match:
@@ -136,7 +136,7 @@ func (n Near) Why() string {
 			if k == 0 {
 				mark = " (where "
 			}
-			fmt.Fprintf(&text, "%s%s is %s", mark, shown(v.Expression), shown(v.Value))
+			fmt.Fprintf(&text, "%s%s is %s", mark, printable(v.Expression), printable(v.Value))
 		}
 		if len(o.Values) > 0 {
 			text.WriteByte(')')
@@ -149,7 +149,7 @@ func (n Near) Why() string {
 func (l Limit) String() string {
 	text := fmt.Sprintf("%s on %s", l.Actions, list(l.Names, "or"))
 	if kindOf(l.Type) != scope.TypeRepository {
-		text = fmt.Sprintf("%s on the %s %s", l.Actions, shown(l.Type), list(l.Names, "or"))
+		text = fmt.Sprintf("%s on the %s %s", l.Actions, printable(l.Type), list(l.Names, "or"))
 	}
 	return text
 }
@@ -160,7 +160,7 @@ func (e Explanation) String() string {
 	r := orZero(e.Request)
 	who, registry := orZero(r.Principal), "a registry that is not known"
 	if r.Registry != "" {
-		registry = shown(r.Registry)
+		registry = printable(r.Registry)
 	}
 	fmt.Fprintf(&page, "%s asks %s\n", who, registry)
 	fmt.Fprintf(&page, "and is %s\n", list(e.Holds, "and"))
@@ -211,13 +211,13 @@ func list(texts []string, conjunction string) string {
 		case i > 0:
 			b.WriteString(", ")
 		}
-		b.WriteString(shown(text))
+		b.WriteString(printable(text))
 	}
 	return b.String()
 }
 
 // shown returns what somebody else wrote as a part of a sentence.
-func shown(s string) string {
+func printable(s string) string {
 	if s == "" {
 		return `""`
 	}
@@ -235,7 +235,7 @@ func (g Grantee) String() string {
 		case i > 0:
 			text.WriteString(" in ")
 		}
-		text.WriteString(shown(who))
+		text.WriteString(printable(who))
 	}
 	switch {
 	case len(g.Claims) == 1:
@@ -245,7 +245,7 @@ func (g Grantee) String() string {
 	}
 	held := make([]string, len(g.Claims))
 	for i, h := range g.Claims {
-		held[i] = shown(h.Claim) + " = " + shown(h.Value)
+		held[i] = printable(h.Claim) + " = " + printable(h.Value)
 	}
 	text.WriteString(list(held, "and"))
 	if g.Pattern != "" {
@@ -253,7 +253,7 @@ func (g Grantee) String() string {
 		if strings.Contains(g.Pattern, "${group}") {
 			whose = "claims and groups"
 		}
-		fmt.Fprintf(&text, " whose %s make %s match", whose, shown(g.Pattern))
+		fmt.Fprintf(&text, " whose %s make %s match", whose, printable(g.Pattern))
 	}
 	return text.String()
 }
@@ -261,7 +261,7 @@ func (g Grantee) String() string {
 // String returns the right: "pull,push of team/**".
 func (a Right) String() string {
 	if a.Type != scope.TypeRepository {
-		return fmt.Sprintf("%s of the %s %s", a.Actions, shown(a.Type), list(a.Names, "and"))
+		return fmt.Sprintf("%s of the %s %s", a.Actions, printable(a.Type), list(a.Names, "and"))
 	}
 	return fmt.Sprintf("%s of %s", a.Actions, list(a.Names, "and"))
 }

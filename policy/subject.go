@@ -103,18 +103,18 @@ func (who *Principal) has(s subject) bool {
 
 // person returns what ${user} stands for. A robot or a workload has no such thing: whoever may
 // name a robot could else call it "ann" and have ann's repositories.
-func (who *Principal) person() (string, bool) {
-	return who.Name, who.Kind == User && legalPart(who.Name)
+func (who *Principal) userValue() (string, bool) {
+	return who.Name, who.Kind == User && validPart(who.Name)
 }
 
 // memberOf reports whether ${group} stands for the part: a group of the principal has it as its
 // name, and it could be a part of a repository's name.
 func (who *Principal) memberOf(part string) bool {
-	return legalPart(part) && who.has(subject{group, part})
+	return validPart(part) && who.has(subject{group, part})
 }
 
 // parseSubject reads a subject as a rule has it.
-func parseSubject(written string) (subject, *flaw) {
+func parseSubject(written string) (subject, *syntaxError) {
 	word, name, named := strings.Cut(written, ":")
 	var kind subjectKind
 	switch word {
@@ -137,19 +137,19 @@ func parseSubject(written string) (subject, *flaw) {
 	}
 	switch {
 	case kind < user && named:
-		return subject{}, &flaw{fmt.Sprintf("the subject %q takes no name", written), word}
+		return subject{}, &syntaxError{fmt.Sprintf("the subject %q takes no name", written), word}
 	case kind < user:
 		return subject{kind: kind}, nil
 	case name == "":
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q names nobody", written)}
+		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q names nobody", written)}
 	case name == "*":
-		return subject{}, &flaw{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written), "signed-in"}
+		return subject{}, &syntaxError{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written), "signed-in"}
 	case strings.Contains(name, "*") || strings.Contains(name, "${"):
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written)}
+		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written)}
 	case strings.TrimSpace(name) != name:
-		return subject{}, &flaw{fmt.Sprintf("the subject %q has a space at its edge", written), word + ":" + strings.TrimSpace(name)}
+		return subject{}, &syntaxError{fmt.Sprintf("the subject %q has a space at its edge", written), word + ":" + strings.TrimSpace(name)}
 	case !text.Printable(name):
-		return subject{}, &flaw{text: fmt.Sprintf("the subject %q has a character that cannot be seen", written)}
+		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q has a character that cannot be seen", written)}
 	}
 	return subject{kind, dn.Canonical(name)}, nil
 }
@@ -165,11 +165,11 @@ var otherKinds = map[string]string{
 // issuers are what the names of workloads begin with, which may have been taken for a kind.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
-func unknownSubject(written, word, name string, named bool) *flaw {
+func unknownSubject(written, word, name string, named bool) *syntaxError {
 	if written == "" {
-		return &flaw{text: "the subject is empty; for everybody write anyone"}
+		return &syntaxError{text: "the subject is empty; for everybody write anyone"}
 	}
-	bad := &flaw{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)}
+	bad := &syntaxError{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)}
 	if named {
 		if meant := text.Nearest(word, []string{"user", "group", "robot", "workload"}); meant != "" && name != "" {
 			bad.suggestion = meant + ":" + name

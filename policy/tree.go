@@ -14,10 +14,10 @@ package policy
 //
 // All trees of a policy share its tables, whose keys are a node and what leads on from it.
 type tree struct {
-	edges  edges
-	globs  map[affix][]globEdge
-	nodes  uint32
-	lately []node // nodes that are made but not yet in use
+	literals   literalIndex
+	globs      map[affix][]globEdge
+	nodes      uint32
+	spareNodes []node // nodes that are made but not yet in use
 }
 
 // affix leads from a node by the text before the first * of a part and after its last.
@@ -35,22 +35,22 @@ type globEdge struct {
 
 // node is a place that patterns lead to. It has 64 bytes, a line of a cache.
 type node struct {
-	ends   *posting // rules of the names that end here
-	below  *posting // rules of the names that go on from here: the pattern ends with /**
-	star   *node
-	more   *more  // what few nodes have
-	from   *node  // where the literal edge to here begins; nil if there is none
-	part   string // its text
-	number uint32 // unlike that of any other node of the tree
-	forks  bool   // literal edges lead from here
-	stays  bool   // behind a **: it is reached again after each part
-	joins  bool   // several ways through one name may come together here
+	ends        *postingList // rules of the names that end here
+	below       *postingList // rules of the names that go on from here: the pattern ends with /**
+	star        *node
+	rare        *rareEdges // what few nodes have
+	from        *node      // where the literal edge to here begins; nil if there is none
+	part        string     // its text
+	number      uint32     // unlike that of any other node of the tree
+	hasLiterals bool       // literal edges lead from here
+	repeats     bool       // behind a **: it is reached again after each part
+	shared      bool       // several ways through one name may come together here
 }
 
-type more struct {
+type rareEdges struct {
 	deep   *node
-	person *node
-	member *node
+	user   *node
+	group  *node
 	claims []claimEdge
 	shapes []shape // the lengths of the affixes that lead on from here, each pair once
 }
@@ -62,29 +62,29 @@ type claimEdge struct {
 
 type shape struct{ before, after uint16 }
 
-func (t *tree) grow() *node {
-	if len(t.lately) == 0 {
-		t.lately = make([]node, 256)
+func (t *tree) newNode() *node {
+	if len(t.spareNodes) == 0 {
+		t.spareNodes = make([]node, 256)
 	}
-	n := &t.lately[0]
-	t.lately = t.lately[1:]
+	n := &t.spareNodes[0]
+	t.spareNodes = t.spareNodes[1:]
 	t.nodes++
 	n.number = t.nodes
 	return n
 }
 
 // planter adds rules to a tree.
-type planter struct {
+type indexBuilder struct {
 	*tree
-	globbed  map[globKey]*node
-	plants   []plant
-	postings []posting // room for the next
-	mentions int       // how many all plants have
+	globNodes  map[globKey]*node
+	placements []placement
+	spareLists []postingList // room for the next
+	entries    int           // how many all plants have
 }
 
 // plant is a rule at a place.
-type plant struct {
-	at   *posting
+type placement struct {
+	at   *postingList
 	rule *rule
 }
 
@@ -95,10 +95,10 @@ type globKey struct {
 }
 
 // plant adds a rule under a pattern.
-func (t *planter) plant(root *node, p pattern, r *rule) {
+func (t *indexBuilder) add(root *node, p pattern, r *rule) {
 	n := root
 	for i, part := range p {
-		if part.kind == deep && i == len(p)-1 {
+		if part.kind == doubleStar && i == len(p)-1 {
 			t.post(&n.below, r)
 			return
 		}
@@ -108,12 +108,12 @@ func (t *planter) plant(root *node, p pattern, r *rule) {
 }
 
 // post notes that the rule is at a place. The mentions are made when all are known.
-func (t *planter) post(at **posting, r *rule) {
+func (t *indexBuilder) post(at **postingList, r *rule) {
 	if *at == nil {
-		if len(t.postings) == 0 {
-			t.postings = make([]posting, 256)
+		if len(t.spareLists) == 0 {
+			t.spareLists = make([]postingList, 256)
 		}
-		*at, t.postings = &t.postings[0], t.postings[1:]
+		*at, t.spareLists = &t.spareLists[0], t.spareLists[1:]
 	}
 	p := *at
 	if p.latest == r.number {
@@ -121,95 +121,95 @@ func (t *planter) post(at **posting, r *rule) {
 	}
 	p.latest = r.number
 	p.expected += len(r.subjects)
-	t.mentions += len(r.subjects)
-	t.plants = append(t.plants, plant{p, r})
+	t.entries += len(r.subjects)
+	t.placements = append(t.placements, placement{p, r})
 }
 
 // child returns the node that the part leads to from n, and makes it if there is none.
-func (t *planter) child(n *node, p part) *node {
+func (t *indexBuilder) child(n *node, p part) *node {
 	switch p.kind {
 	case literal:
 		hash := hashOf(p.text)
-		to := t.edges.find(n, p.text, hash)
+		to := t.literals.find(n, p.text, hash)
 		if to == nil {
-			to = t.grow()
-			t.edges.add(n, to, p.text, hash)
+			to = t.newNode()
+			t.literals.add(n, to, p.text, hash)
 		}
 		return to
 	case star:
 		if n.star == nil {
-			n.star = t.grow()
+			n.star = t.newNode()
 		}
 		return n.star
 	}
 
-	if n.more == nil {
-		n.more = &more{}
+	if n.rare == nil {
+		n.rare = &rareEdges{}
 	}
 	switch p.kind {
-	case deep:
-		if n.more.deep == nil {
-			n.more.deep = t.grow()
-			n.more.deep.stays, n.more.deep.joins = true, true
+	case doubleStar:
+		if n.rare.deep == nil {
+			n.rare.deep = t.newNode()
+			n.rare.deep.repeats, n.rare.deep.shared = true, true
 		}
-		return n.more.deep
-	case person:
-		if n.more.person == nil {
-			n.more.person = t.grow()
+		return n.rare.deep
+	case userPlaceholder:
+		if n.rare.user == nil {
+			n.rare.user = t.newNode()
 		}
-		return n.more.person
-	case member:
-		if n.more.member == nil {
-			n.more.member = t.grow()
+		return n.rare.user
+	case groupPlaceholder:
+		if n.rare.group == nil {
+			n.rare.group = t.newNode()
 		}
-		return n.more.member
-	case claim:
-		for _, c := range n.more.claims {
+		return n.rare.group
+	case claimPlaceholder:
+		for _, c := range n.rare.claims {
 			if c.name == p.text {
 				return c.to
 			}
 		}
-		to := t.grow()
-		to.joins = true
-		n.more.claims = append(n.more.claims, claimEdge{p.text, to})
+		to := t.newNode()
+		to.shared = true
+		n.rare.claims = append(n.rare.claims, claimEdge{p.text, to})
 		return to
 	}
 	return t.globChild(n, p)
 }
 
-func (t *planter) globChild(n *node, p part) *node {
+func (t *indexBuilder) globChild(n *node, p part) *node {
 	key := globKey{n, p.text}
-	if to, ok := t.globbed[key]; ok {
+	if to, ok := t.globNodes[key]; ok {
 		return to
 	}
-	to := t.grow()
-	t.globbed[key] = to
+	to := t.newNode()
+	t.globNodes[key] = to
 
 	before, after, middle := cutGlob(p.text)
 	around := affix{n, before, after}
 	t.globs[around] = append(t.globs[around], globEdge{middle, to})
 	is := shape{uint16(len(before)), uint16(len(after))}
-	for _, s := range n.more.shapes {
+	for _, s := range n.rare.shapes {
 		if s == is {
 			return to
 		}
 	}
-	n.more.shapes = append(n.more.shapes, is)
+	n.rare.shapes = append(n.rare.shapes, is)
 	return to
 }
 
 // finish makes the mentions at each place, all in one array.
-func (t *planter) finish() {
-	room := make([]mention, t.mentions)
-	for _, plant := range t.plants {
-		p, r := plant.at, plant.rule
-		if p.mentions == nil {
-			p.mentions, room = room[:0:p.expected], room[p.expected:]
+func (t *indexBuilder) finish() {
+	buf := make([]posting, t.entries)
+	for _, placed := range t.placements {
+		p, r := placed.at, placed.rule
+		if p.entries == nil {
+			p.entries, buf = buf[:0:p.expected], buf[p.expected:]
 		}
 		for i := range r.subjects {
-			p.mentions = append(p.mentions, mention{r.subjects[i].hash(), r.number, uint32(i)})
+			p.entries = append(p.entries, posting{r.subjects[i].hash(), r.number, uint32(i)})
 		}
-		if len(p.mentions) == p.expected && len(p.mentions) > few {
+		if len(p.entries) == p.expected && len(p.entries) > maxLinearScan {
 			p.order()
 		}
 	}

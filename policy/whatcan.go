@@ -53,27 +53,27 @@ const maxFilled = 64
 func (p *Policy) WhatCan(who *Principal, registry string) Rights {
 	p, who = orZero(p), orZero(who)
 	rights := Rights{Principal: who, Registry: registry, Limits: who.Limits}
-	j := judge{policy: p, who: who, request: &Request{Principal: who, Registry: registry}}
+	ev := evaluator{policy: p, who: who, request: &Request{Principal: who, Registry: registry}}
 	var allowed, denied []Right
 	for i := range p.compiled {
 		r := &p.compiled[i]
-		if r.actions == 0 || !j.subjectHeld(r) || registry != "" && !j.registryMatches(r) {
+		if r.actions == 0 || !ev.subjectHeld(r) || registry != "" && !ev.registryMatches(r) {
 			continue
 		}
-		right := Right{Rule: r.source, Type: kindOf(r.source.Type), Names: j.filled(r), Actions: r.actions}
+		right := Right{Rule: r.source, Type: kindOf(r.source.Type), Names: ev.substituted(r), Actions: r.actions}
 		switch {
 		case len(right.Names) == 0:
-			rights.Void = append(rights.Void, Void{r.source, j.placeholders(r)})
+			rights.Void = append(rights.Void, Void{r.source, ev.placeholders(r)})
 		case r.deny:
 			denied = append(denied, right)
 		default:
 			allowed = append(allowed, right)
 		}
 	}
-	ds := deniers{denied, registry, 400_000}
+	ds := denyList{denied, registry, 400_000}
 	for i := range allowed {
 		right := &allowed[i]
-		left, by := ds.take(right)
+		left, by := ds.subtract(right)
 		if left == 0 {
 			rights.Barred = append(rights.Barred, Bar{*right, by})
 			continue
@@ -82,27 +82,27 @@ func (p *Policy) WhatCan(who *Principal, registry string) Rights {
 		rights.Allowed = append(rights.Allowed, *right)
 	}
 	ds.left = 400_000
-	rights.Except = ds.of(rights.Allowed)
+	rights.Except = ds.overlapping(rights.Allowed)
 	return rights
 }
 
 // filled returns the patterns of a rule, with what placeholders stand for in their place. It has
 // only letters, digits, separators and slashes in it, so that it is the same in a pattern. Those
 // that match nothing are left out.
-func (j *judge) filled(r *rule) []string {
+func (e *evaluator) substituted(r *rule) []string {
 	var names []string
-	var room [maxParts]part
+	var buf [maxParts]part
 	for i, text := range r.source.Names {
-		parsed, bad := parsePattern(room[:0], text)
+		parsed, bad := parsePattern(buf[:0], text)
 		switch {
 		case bad != nil:
-		case !slices.ContainsFunc(parsed, part.asks):
+		case !slices.ContainsFunc(parsed, part.isPlaceholder):
 			if names == nil && i == len(r.source.Names)-1 {
 				return r.source.Names[i:] // what most rules have
 			}
 			names = append(names, text)
 		default:
-			for _, name := range j.fill(text, parsed) {
+			for _, name := range e.substitute(text, parsed) {
 				if !slices.Contains(names, name) {
 					names = append(names, name)
 				}
@@ -113,10 +113,10 @@ func (j *judge) filled(r *rule) []string {
 }
 
 // fill returns what becomes of a pattern.
-func (j *judge) fill(text string, parsed pattern) []string {
+func (e *evaluator) substitute(text string, parsed pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {
-		values := j.values(p)
+		values := e.values(p)
 		if len(values)*len(filled) > maxFilled {
 			return []string{text}
 		}
@@ -138,21 +138,21 @@ func (j *judge) fill(text string, parsed pattern) []string {
 }
 
 // values returns what a part may be, written as a pattern.
-func (j *judge) values(p part) (values []string) {
+func (e *evaluator) values(p part) (values []string) {
 	switch p.kind {
-	case person:
-		if user, ok := j.who.person(); ok {
+	case userPlaceholder:
+		if user, ok := e.who.userValue(); ok {
 			values = append(values, user)
 		}
-	case member:
-		for i := range j.who.count() { // so that nobody anonymous has any
-			if s := j.who.subject(i); s.kind == group && legalPart(s.name) && !slices.Contains(values, s.name) {
+	case groupPlaceholder:
+		for i := range e.who.count() { // so that nobody anonymous has any
+			if s := e.who.subject(i); s.kind == group && validPart(s.name) && !slices.Contains(values, s.name) {
 				values = append(values, s.name)
 			}
 		}
-	case claim:
-		for value := range j.who.claim(p.text) {
-			if legalPath(value) && !slices.Contains(values, value) {
+	case claimPlaceholder:
+		for value := range e.who.claim(p.text) {
+			if validPath(value) && !slices.Contains(values, value) {
 				values = append(values, value)
 			}
 		}
@@ -198,14 +198,14 @@ func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
 			allowed &^= w.Except[i].Actions
 		}
 	}
-	j := judge{who: who, asked: &asked, path: path}
-	return allowed & asked.Actions & j.within()
+	ev := evaluator{who: who, asked: &asked, path: path}
+	return allowed & asked.Actions & ev.withinLimits()
 }
 
 func matchesAny(patterns []string, name *path, who *Principal) bool {
-	var room [maxParts]part
+	var buf [maxParts]part
 	for _, text := range patterns {
-		if parsed, bad := parsePattern(room[:0], text); bad == nil && parsed.match(name, who) {
+		if parsed, bad := parsePattern(buf[:0], text); bad == nil && parsed.match(name, who) {
 			return true
 		}
 	}

@@ -23,8 +23,8 @@ type Answer struct {
 type Grantee struct {
 	Rule *Rule `json:"rule"`
 	// Who are subjects, all of which are needed: "user:prod" and "group:dev".
-	Who    []string `json:"who"`
-	Claims []Held   `json:"claims,omitempty"` // values of claims that are needed
+	Who    []string     `json:"who"`
+	Claims []ClaimValue `json:"claims,omitempty"` // values of claims that are needed
 	// Pattern is one of the rule's that claims and groups must make match, where there are too many
 	// ways to list.
 	Pattern string `json:"pattern,omitempty"`
@@ -58,33 +58,33 @@ func (p *Policy) WhoCan(registry string, asked scope.Scope) []Answer {
 
 func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
 	answer := Answer{Registry: registry, Asked: asked}
-	j := judge{policy: p, request: &Request{Registry: registry}, asked: &asked}
-	if !j.path.cut(asked.Name) {
+	ev := evaluator{policy: p, request: &Request{Registry: registry}, asked: &asked}
+	if !ev.path.cut(asked.Name) {
 		return answer
 	}
 	var allowed, denied []Grantee
 	for i := range p.compiled {
 		r := &p.compiled[i]
 		switch {
-		case r.actions&asked.Actions == 0 || kindOf(r.source.Type) != kindOf(asked.Type) || !j.registryMatches(r):
+		case r.actions&asked.Actions == 0 || kindOf(r.source.Type) != kindOf(asked.Type) || !ev.registryMatches(r):
 		case r.deny:
-			denied = j.grantees(denied, r)
+			denied = ev.grantees(denied, r)
 		default:
-			allowed = j.grantees(allowed, r)
+			allowed = ev.grantees(allowed, r)
 		}
 	}
-	sure := barriers(denied)
+	denies := newDenyIndex(denied)
 	answer.Through = allowed[:0]
 	for i := range allowed {
-		if by := sure.before(&allowed[i]); by != nil {
+		if by := denies.covering(&allowed[i]); by != nil {
 			answer.Barred = append(answer.Barred, Barred{allowed[i], by})
 		} else {
 			answer.Through = append(answer.Through, allowed[i])
 		}
 	}
-	among := everybodyOf(answer.Through)
+	among := summarize(answer.Through)
 	for _, g := range denied {
-		if among.mayMeet(&g) {
+		if among.mayOverlap(&g) {
 			answer.Except = append(answer.Except, g)
 		}
 	}
@@ -92,48 +92,48 @@ func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
 }
 
 // grantees appends those whom the rule reaches with the name that is asked about.
-func (j *judge) grantees(to []Grantee, r *rule) []Grantee {
-	var room [maxParts]part
-	var ways []need
+func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
+	var buf [maxParts]part
+	var bindings []requirement
 	listed := true
 	for _, text := range r.source.Names {
-		parsed, bad := parsePattern(room[:0], text)
+		parsed, bad := parsePattern(buf[:0], text)
 		if bad != nil {
 			continue
 		}
-		found, ok := parsed.needs(&j.path)
+		found, ok := parsed.bindings(&e.path)
 		listed = listed && ok
-		for _, way := range found {
-			if way.nothing() { // then nothing else matters
+		for _, binding := range found {
+			if binding.isEmpty() { // then nothing else matters
 				for i := range r.subjects {
 					to = append(to, r.grantee(i))
 				}
 				return to
 			}
-			if !slices.ContainsFunc(ways, way.equal) {
-				ways = append(ways, way)
+			if !slices.ContainsFunc(bindings, binding.equal) {
+				bindings = append(bindings, binding)
 			}
 		}
 	}
-	if !listed || len(ways)*len(r.subjects) > maxGrantees {
-		return j.unlisted(to, r)
+	if !listed || len(bindings)*len(r.subjects) > maxGrantees {
+		return e.byPattern(to, r)
 	}
-	slices.SortFunc(ways, need.compare)
+	slices.SortFunc(bindings, requirement.compare)
 	begin := len(to)
 	for _, s := range r.subjects {
-		for _, way := range ways {
-			if g, possible := s.with(way); possible {
+		for _, binding := range bindings {
+			if g, possible := s.with(binding); possible {
 				g.Rule = r.source
 				to = append(to, g)
 			}
 		}
 	}
-	return to[:begin+len(widest(to[begin:]))]
+	return to[:begin+len(pruneSubsumed(to[begin:]))]
 }
 
 // widest leaves out those of a rule's grantees who are all among others of them. Of very many, all
 // stay.
-func widest(all []Grantee) []Grantee {
+func pruneSubsumed(all []Grantee) []Grantee {
 	const many = 64
 	if len(all) > many {
 		return all
@@ -152,10 +152,10 @@ func widest(all []Grantee) []Grantee {
 }
 
 // unlisted appends those whom the rule reaches, by its patterns and not by what these match.
-func (j *judge) unlisted(to []Grantee, r *rule) []Grantee {
+func (e *evaluator) byPattern(to []Grantee, r *rule) []Grantee {
 	for _, text := range r.source.Names {
 		parsed, _ := parsePattern(nil, text)
-		if ways, ok := parsed.needs(&j.path); ok && len(ways) == 0 {
+		if bindings, ok := parsed.bindings(&e.path); ok && len(bindings) == 0 {
 			continue
 		}
 		for i := range r.subjects {
@@ -173,7 +173,7 @@ func (r *rule) grantee(i int) Grantee {
 }
 
 // with returns who has the subject and what is needed besides, if anybody can have both.
-func (s subject) with(n need) (_ Grantee, possible bool) {
+func (s subject) with(n requirement) (_ Grantee, possible bool) {
 	all := []subject{s}
 	switch who := (subject{user, n.user}); {
 	case n.user != "" && (s.kind == anyone || s.kind == signedIn || s == who):
@@ -240,13 +240,13 @@ func (g *Grantee) Is(who *Principal, name string) bool {
 	if g.Pattern == "" {
 		return true
 	}
-	var room [maxParts]part
+	var buf [maxParts]part
 	var path path
-	parsed, bad := parsePattern(room[:0], g.Pattern)
+	parsed, bad := parsePattern(buf[:0], g.Pattern)
 	return bad == nil && path.cut(name) && parsed.match(&path, who)
 }
 
-func (who *Principal) holds(held Held) bool {
+func (who *Principal) holds(held ClaimValue) bool {
 	for value := range who.claim(held.Claim) {
 		if value == held.Value {
 			return true

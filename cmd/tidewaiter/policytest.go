@@ -97,7 +97,7 @@ func (r *report) Set(s string) error {
 // tested is a test, what the policy does otherwise, and what that depends on and the test does not say.
 type tested struct {
 	*config.Test
-	surprises []policy.Surprise
+	surprises []policy.TestFailure
 	depends   []policy.Dependence
 }
 
@@ -140,7 +140,7 @@ func warning(d policy.Dependence) string {
 }
 
 // place is where a surprise was written to be expected otherwise.
-func (t *tested) place(s policy.Surprise) config.Place { return t.Places[s.Scope] }
+func (t *tested) place(s policy.TestFailure) config.Place { return t.Places[s.Scope] }
 
 // title is what the test is called: by its name, or by what it says.
 func (t *tested) title() string {

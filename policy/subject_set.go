@@ -12,55 +12,55 @@ import (
 // choose names that meet in one place of a table.
 var seed = maphash.MakeSeed()
 
-const odd = 0x9e3779b9 // spreads the few kinds over all bits
+const hashFactor = 0x9e3779b9 // spreads the few kinds over all bits
 
 // spread returns what tells the hashes of the kind from those of others.
-func (k subjectKind) spread() uint32 { return uint32(k) * odd }
+func (k subjectKind) hashOffset() uint32 { return uint32(k) * hashFactor }
 
 // groupHash returns the hash of a group, of that of its name (see hashOf).
-func groupHash(name uint64) uint32 { return uint32(name) + group.spread() }
+func groupHash(name uint64) uint32 { return uint32(name) + group.hashOffset() }
 
 // hash returns the hash of a subject. Subjects are found by hash and then compared.
 func (s subject) hash() uint32 {
 	if s.kind < user {
-		return (uint32(s.kind) + 1) * odd
+		return (uint32(s.kind) + 1) * hashFactor
 	}
-	return uint32(hashOf(s.name)) + s.kind.spread()
+	return uint32(hashOf(s.name)) + s.kind.hashOffset()
 }
 
 // held is the subjects that a principal has, as a set: whether it has one takes as long for
 // somebody in a thousand groups as for somebody in none.
-type held struct {
+type subjectSet struct {
 	hashes []uint32 // of the principal's subjects, in the order of Principal.subject
-	places []uint32 // a power of two of them, at least a quarter free: 1 + where in hashes; 0: free
+	slots  []uint32 // a power of two of them, at least a quarter free: 1 + where in hashes; 0: free
 }
 
 // newHeld returns the set of who's subjects.
-func newHeld(who *Principal) *held {
+func newSubjectSet(who *Principal) *subjectSet {
 	n, size := who.count(), 8
 	for 3*size < 4*n {
 		size *= 2
 	}
-	h := &held{make([]uint32, n), make([]uint32, size)}
-	fill(who, h.hashes, h.places)
+	h := &subjectSet{make([]uint32, n), make([]uint32, size)}
+	hashSubjects(who, h.hashes, h.slots)
 	return h
 }
 
 // fill fills hashes, which is as long as who has subjects, and places, which are all free.
-func fill(who *Principal, hashes, places []uint32) {
+func hashSubjects(who *Principal, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = who.subject(i).hash()
 		at := hashes[i]
-		for places[at&uint32(len(places)-1)] != 0 {
+		for slots[at&uint32(len(slots)-1)] != 0 {
 			at++
 		}
-		places[at&uint32(len(places)-1)] = uint32(i + 1)
+		slots[at&uint32(len(slots)-1)] = uint32(i + 1)
 	}
 }
 
 // index is a set that was made before it was needed, with what it was made of.
 type index struct {
-	held
+	subjectSet
 	kind   Kind
 	name   string
 	groups []string
@@ -78,7 +78,7 @@ func (who *Principal) Indexed() *Principal {
 	who = orZero(who)
 	c := *who
 	c.Groups = slices.Clone(who.Groups)
-	c.index = &index{*newHeld(&c), c.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
+	c.index = &index{*newSubjectSet(&c), c.Kind, c.Name, c.Groups, canonicalNames(c.Groups)}
 	return &c
 }
 

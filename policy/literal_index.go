@@ -6,7 +6,7 @@ import "hash/maphash"
 // It is where a large policy is met at a place that no cache holds, so an entry is two words in
 // one array, and what it is compared with lies in the node that is read next anyhow. A map keyed
 // by node and text has more places to wait for (see BenchmarkDecideAllOver).
-type edges struct {
+type literalIndex struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int
 }
@@ -16,12 +16,12 @@ type slot struct {
 	to  *node // nil: free
 }
 
-func newEdges(expected int) edges {
+func newLiteralIndex(expected int) literalIndex {
 	size := 8
 	for size < 2*expected {
 		size *= 2
 	}
-	return edges{slots: make([]slot, size)}
+	return literalIndex{slots: make([]slot, size)}
 }
 
 // hashOf returns the hash of a part, for find.
@@ -32,8 +32,8 @@ func key(from *node, hash uint64) uint64 {
 }
 
 // find returns the node that the part, which has the hash, leads to; nil if there is none.
-func (e *edges) find(from *node, part string, hash uint64) *node {
-	if !from.forks {
+func (e *literalIndex) find(from *node, part string, hash uint64) *node {
+	if !from.hasLiterals {
 		return nil
 	}
 	key := key(from, hash)
@@ -49,9 +49,9 @@ func (e *edges) find(from *node, part string, hash uint64) *node {
 }
 
 // add adds an edge that is not there yet.
-func (e *edges) add(from, to *node, part string, hash uint64) {
+func (e *literalIndex) add(from, to *node, part string, hash uint64) {
 	to.from, to.part = from, part
-	from.forks = true
+	from.hasLiterals = true
 	e.used++
 	if 2*e.used > len(e.slots) {
 		before := e.slots
@@ -65,7 +65,7 @@ func (e *edges) add(from, to *node, part string, hash uint64) {
 	e.put(slot{key(from, hash), to})
 }
 
-func (e *edges) put(s slot) {
+func (e *literalIndex) put(s slot) {
 	for i := s.key; ; i++ {
 		if free := &e.slots[i&uint64(len(e.slots)-1)]; free.to == nil {
 			*free = s

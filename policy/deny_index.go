@@ -1,29 +1,29 @@
 package policy
 
 // barrier is whom denies without a condition reach, by the rarest subject that they must have.
-type barrier struct {
-	bars map[subject][]*Grantee
-	left int // comparisons; whoever is not found to be barred in so many is in Except all the same
+type denyIndex struct {
+	bySubject map[subject][]*Grantee
+	left      int // comparisons; whoever is not found to be barred in so many is in Except all the same
 }
 
-func barriers(denied []Grantee) barrier {
-	b := barrier{make(map[subject][]*Grantee), 10_000_000}
+func newDenyIndex(denied []Grantee) denyIndex {
+	b := denyIndex{make(map[subject][]*Grantee), 10_000_000}
 	for i := range denied {
 		if g := &denied[i]; g.Rule.When == nil && g.Pattern == "" {
 			rarest := g.subjects[len(g.subjects)-1]
-			b.bars[rarest] = append(b.bars[rarest], g)
+			b.bySubject[rarest] = append(b.bySubject[rarest], g)
 		}
 	}
 	return b
 }
 
 // before returns a rule that denies it to all who are g; nil if none is found.
-func (b *barrier) before(g *Grantee) *Rule {
-	if len(b.bars) == 0 {
+func (b *denyIndex) covering(g *Grantee) *Rule {
+	if len(b.bySubject) == 0 {
 		return nil
 	}
 	try := func(s subject) *Rule {
-		for _, bar := range b.bars[s] {
+		for _, bar := range b.bySubject[s] {
 			if b.left--; b.left < 0 {
 				return nil
 			}
@@ -44,7 +44,7 @@ func (b *barrier) before(g *Grantee) *Rule {
 // contains reports whether everybody who is the other is g too.
 func (g *Grantee) contains(other *Grantee) bool {
 	for _, s := range g.subjects {
-		if !other.surely(s) {
+		if !other.implies(s) {
 			return false
 		}
 	}
@@ -61,7 +61,7 @@ func (g *Grantee) contains(other *Grantee) bool {
 }
 
 // surely reports whether everybody who is g has the subject.
-func (g *Grantee) surely(s subject) bool {
+func (g *Grantee) implies(s subject) bool {
 	if s.kind == anyone {
 		return true
 	}
@@ -75,13 +75,13 @@ func (g *Grantee) surely(s subject) bool {
 
 // crowd is all that is to be known of some grantees to say whether somebody else may be among
 // them.
-type crowd struct {
+type granteeSummary struct {
 	anonymous, signedIn bool // somebody who is not known by name may be
 	named               map[subject]bool
 }
 
-func everybodyOf(grantees []Grantee) crowd {
-	c := crowd{named: make(map[subject]bool)}
+func summarize(grantees []Grantee) granteeSummary {
+	c := granteeSummary{named: make(map[subject]bool)}
 	for i := range grantees {
 		switch s := grantees[i].subjects[0]; s.kind {
 		case anyone:
@@ -98,7 +98,7 @@ func everybodyOf(grantees []Grantee) crowd {
 }
 
 // mayMeet reports whether one who is g may be among them.
-func (c crowd) mayMeet(g *Grantee) bool {
+func (c granteeSummary) mayOverlap(g *Grantee) bool {
 	switch s := g.subjects[0]; s.kind {
 	case anyone:
 		return c.anonymous || c.signedIn || len(c.named) > 0
