@@ -31,7 +31,7 @@ func newImportDockerAuth() *cobra.Command {
 		Aliases: []string{"docker_auth"},
 		Short:   "Make a config from one of docker_auth",
 		Long: `Make a config from one of docker_auth, that decides as it does. The rules of Tidewaiter have no order, and the list of
-docker_auth has one: what cannot be said exactly is told with its line, and then nothing is written. The report says
+docker_auth has one: what has no exact translation is reported with its line, and then nothing is written. The report says
 what is left to do, what docker_auth does there that is mostly not meant (a trap), and what was changed or left out;
 it is at the top of the written file as well. The file can be read by you alone: hashes of passwords are in it.`,
 		Example: `  tidewaiter import docker-auth auth_config.yml --service registry.example.com -o tidewaiter.yaml

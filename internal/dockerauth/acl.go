@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// match is what an entry of the list says of a request; nil where it says nothing.
+// match is the match of an entry. Conditions that it does not have are nil.
 type match struct {
 	account, kind, name, service, ip *string
 	labels                           map[string]string
@@ -21,8 +21,8 @@ type match struct {
 	writesOut bool // ${account} is written out for each user of the file
 }
 
-// conditions turns what a variant of a match says, but for the name, into literals. never says
-// that it cannot hold; unclear that something of it was left out.
+// conditions returns the conditions of a variant, except that of the name, as literals. never
+// reports that they cannot hold; unclear says why some could not be translated.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)
@@ -55,7 +55,7 @@ func (m *match) conditions(v variant) (all []literal, never bool, unclear string
 	return all, never || contradictory(all), unclear
 }
 
-// network reads an address or a network as docker_auth does.
+// network parses an address or a network as docker_auth does.
 func network(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()
@@ -71,8 +71,8 @@ func network(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// compared turns a pattern into a literal about an atom, which has everything but its form and
-// text.
+// compared returns the literal that compares an atom with a pattern. a has everything except
+// form and text.
 func compared(f filled, a atom) (l literal, always, never bool, unclear string) {
 	if a.kind == label && f.text == "${account}" {
 		a.form = accounts
@@ -80,7 +80,7 @@ func compared(f filled, a atom) (l literal, always, never bool, unclear string) 
 	}
 	m, unclear := mark(f, "")
 	if unclear == "" && strings.ContainsFunc(m.text, isMark) {
-		unclear = fmt.Sprintf("%q has a variable; in a rule there are variables in names only: write an entry for each value", f.text)
+		unclear = fmt.Sprintf("%q has a variable; a rule has variables in names only: write an entry for each value", f.text)
 	}
 	if unclear != "" {
 		return l, false, false, unclear
@@ -118,7 +118,7 @@ func compared(f filled, a atom) (l literal, always, never bool, unclear string) 
 	return is(a), false, false, ""
 }
 
-// literally returns what a glob without special characters is compared with.
+// literally returns the text that a glob without special characters matches.
 func literally(glob string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
@@ -133,7 +133,7 @@ func literally(glob string) (string, bool) {
 	return b.String(), true
 }
 
-// globSource returns a regular expression that matches what a glob does.
+// globSource returns a regular expression that is equivalent to a glob.
 func globSource(glob string) string {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -164,7 +164,7 @@ func globSource(glob string) string {
 	return b.String() + `$`
 }
 
-// globClass writes a class of a glob as one of a regular expression.
+// globClass translates a class of a glob to one of a regular expression.
 func globClass(class string) string {
 	inner := class[1 : len(class)-1]
 	var b strings.Builder
@@ -190,7 +190,8 @@ func globClass(class string) string {
 	return b.String() + "]"
 }
 
-// whole returns the few texts that an expression matches, where it is anchored at both ends.
+// whole returns the texts that an expression matches, if they are few and it is anchored at
+// both ends.
 func whole(re *syntax.Regexp) ([]string, bool) {
 	pieces, ok := literals(re)
 	if !ok || len(pieces) > mostNames {
@@ -209,7 +210,7 @@ func whole(re *syntax.Regexp) ([]string, bool) {
 	return values, true
 }
 
-// literals is flatten for texts of any characters: it knows no classes and no repetitions.
+// literals is flatten for texts of any characters. It supports no classes and no repetitions.
 func literals(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -276,8 +277,8 @@ func literals(re *syntax.Regexp) ([]piece, bool) {
 	return nil, false
 }
 
-// nonEmpty reports whether an expression matches every text but the empty one: .+ or ^.+$ or a
-// single dot. Names of accounts and services have no line ends.
+// nonEmpty reports whether an expression matches every text except the empty one: .+ or ^.+$ or
+// a single dot. Names of accounts and services have no line ends.
 func nonEmpty(re *syntax.Regexp) bool {
 	return around(re, syntax.OpPlus, syntax.OpAnyChar, syntax.OpAnyCharNotNL)
 }
@@ -285,7 +286,8 @@ func nonEmpty(re *syntax.Regexp) bool {
 // alwaysMatches reports whether an expression matches every text.
 func alwaysMatches(re *syntax.Regexp) bool { return around(re, syntax.OpStar) }
 
-// around looks for a repetition of any character, bare or in groups and anchors.
+// around reports whether an expression is a repetition of any character, possibly in groups and
+// anchors.
 func around(re *syntax.Regexp, ops ...syntax.Op) bool {
 	for re.Op == syntax.OpCapture {
 		re = re.Sub[0]
@@ -315,7 +317,7 @@ func around(re *syntax.Regexp, ops ...syntax.Op) bool {
 	return sub.Op == syntax.OpAnyChar || sub.Op == syntax.OpAnyCharNotNL
 }
 
-// typed says whether the pattern of a type takes a type.
+// typed reports whether the pattern of a type matches a type.
 func (v variant) typed(kind string) (takes bool, unclear string) {
 	if v.kind == nil {
 		return true, ""
@@ -327,7 +329,7 @@ func (v variant) typed(kind string) (takes bool, unclear string) {
 	return unclear != "" || plainMatch(m.text, kind), unclear
 }
 
-// names reports whether a match names the type, and not any.
+// names reports whether a match requires the type.
 func (m *match) names(kind string) bool {
 	if m.kind == nil {
 		return false
@@ -336,10 +338,10 @@ func (m *match) names(kind string) bool {
 	return takes
 }
 
-// catalog is the one name of the type registry.
+// catalog is the only name of the type registry.
 var catalog = pattern{{word, "catalog"}}
 
-// namesOf is every name of a type.
+// namesOf returns the pattern of all names of a type.
 func namesOf(kind string) pattern {
 	if kind == scope.TypeRegistry {
 		return catalog
@@ -347,7 +349,7 @@ func namesOf(kind string) pattern {
 	return everything
 }
 
-// areas returns the names of a type that a variant is about.
+// areas returns the names of a type that a variant matches.
 func (v variant) areas(kind string) (areas []area, unclear string) {
 	takes, unclear := v.typed(kind)
 	if !takes {
@@ -366,14 +368,14 @@ func (v variant) areas(kind string) (areas []area, unclear string) {
 	for _, a := range all {
 		common, ok := meet(a.pattern, catalog)
 		if !ok {
-			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether the catalog is among its names depends on labels: write type: repository, and an entry of its own for the catalog")
+			return []area{{pattern: catalog}}, cmp.Or(unclear, "whether its names include the catalog depends on labels: write type: repository, and a separate entry for the catalog")
 		}
 		areas = append(areas, before([]area{{when: a.when}}, common)...)
 	}
 	return areas, unclear
 }
 
-// plainMatch matches as docker_auth does, for a text without variables.
+// plainMatch matches as docker_auth does, for a pattern without variables.
 func plainMatch(pattern, s string) bool {
 	if inner, ok := expression(pattern); ok {
 		re, err := regexp.Compile(inner)

@@ -8,14 +8,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// asker is who asks, as far as patterns go.
-type asker struct {
+// requester is a principal as far as patterns depend on it.
+type requester struct {
 	user   string
 	claims []string // of x
 	groups []string // of g
 }
 
-func (a asker) holds(all []literal) bool {
+func (a requester) holds(all []literal) bool {
 	return !slices.ContainsFunc(all, func(l literal) bool {
 		ok := false
 		if l.kind == account {
@@ -27,8 +27,8 @@ func (a asker) holds(all []literal) bool {
 	})
 }
 
-// has reports whether a name is one of the pattern, as slowly as can be.
-func (p pattern) hasName(name []string, who asker) bool {
+// hasName reports whether the pattern matches a name, by the simplest algorithm.
+func (p pattern) hasName(name []string, who requester) bool {
 	if len(p) == 0 {
 		return len(name) == 0
 	}
@@ -73,8 +73,7 @@ func drawName(t *rapid.T) []string {
 	return rapid.SliceOfN(rapid.SampledFrom([]string{"a", "ab", "aba", "abba", "b", "ba", "abab", "aab", "bb", "a.b", "c"}), 1, 4).Draw(t, "name")
 }
 
-// What is common and what is left are exactly that, for every name and whoever asks; or it is
-// said that it cannot be written.
+// Intersection and difference are exact for every name and principal, or fail.
 func TestPatternsAreSets(t *testing.T) {
 	met, taken := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -84,7 +83,7 @@ func TestPatternsAreSets(t *testing.T) {
 		inside := p.within(q)
 		for range 30 {
 			name := drawName(t)
-			who := asker{
+			who := requester{
 				rapid.SampledFrom([]string{"a", "ab", "c"}).Draw(t, "user"),
 				rapid.SampledFrom([][]string{nil, {"a"}, {"b", "ab"}, {"a/b"}, {"c"}}).Draw(t, "claims"),
 				rapid.SampledFrom([][]string{nil, {"a"}, {"b", "ab"}, {"a/b", "aba"}, {"c"}}).Draw(t, "groups"),

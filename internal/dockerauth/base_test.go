@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// docker_auth searches from the root where there is no base. That is the whole forest at a global
-// catalog, as here; elsewhere it is nothing, or a part, and here it would be everything.
+// Without a base docker_auth searches from the root. At a global catalog, as here, that is the
+// whole forest. Elsewhere it finds nothing or a part, but Tidewaiter would search everything.
 func TestADirectoryWithoutABase(t *testing.T) {
 	for port, want := range map[string]string{"3268": `base: ""`, "3269": `base: ""`, "636": "base is missing", "389": "base is missing"} {
 		file := "ldap_auth: {addr: \"dc.example.com:" + port + "\", tls: always, filter: \"(sAMAccountName=${account})\", bind_dn: cn=x, bind_password_file: /p}\n"

@@ -10,25 +10,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// labelled says how labels of docker_auth are known to Tidewaiter.
+// labelled describes how Tidewaiter represents a label of docker_auth.
 type labelled struct {
 	groups bool // as groups, not as a claim
-	plain  bool // a claim with one value may be a text, not a list
-	lower  bool // docker_auth has it in lower case
+	plain  bool // a claim with one value may be a string instead of a list
+	lower  bool // docker_auth has its values in lower case
 }
 
-// said is a condition as a rule has it.
+// said is a condition in the form of a rule.
 type said struct {
 	subjects, registries []string
 	text                 string
 }
 
-// say finds subjects and registries in a condition, and writes the rest in CEL.
+// say translates a condition to subjects, registries and a CEL expression for the rest.
 func say(w condition, labels map[string]labelled) said {
 	s := said{subjects: []string{"anyone"}}
 	var terms []string
 	chosen := -1
-	for i, l := range w.all { // the narrowest account that subjects can be
+	for i, l := range w.all { // the narrowest account that can be subjects
 		if names, ok := subjects(l, labels); ok && (chosen < 0 || l.form == oneOf) {
 			chosen, s.subjects = i, names
 		}
@@ -57,7 +57,7 @@ func say(w condition, labels map[string]labelled) said {
 	return s
 }
 
-// subjects returns the subjects that say what a literal does.
+// subjects returns the subjects that are equivalent to a literal.
 func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	switch {
 	case l.kind == account && l.form == present && l.not:
@@ -70,7 +70,7 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 	var names []string
 	for _, v := range l.values() {
 		if directoryName(v) {
-			return nil, false // a subject is whatever has the name in another spelling, too
+			return nil, false // a subject matches the name in other spellings, too
 		}
 		name := "user:" + v
 		switch {
@@ -81,14 +81,14 @@ func subjects(l literal, labels map[string]labelled) ([]string, bool) {
 		}
 		r := policy.Rule{Name: "x", Subjects: []string{name}, Names: []string{"x"}, Actions: scope.Pull}
 		if _, err := policy.Compile(policy.Source{Rules: []policy.Rule{r}}); err != nil {
-			return nil, false // a name that subjects cannot have, such as *
+			return nil, false // a name that a subject cannot have, such as *
 		}
 		names = append(names, name)
 	}
 	return names, true
 }
 
-// cel writes a literal. Beside is whether it stands beside others.
+// cel translates a literal. beside reports whether it is part of a longer expression.
 func cel(l literal, labels map[string]labelled, beside bool) string {
 	var expression string
 	switch l.kind {
@@ -120,7 +120,7 @@ func cel(l literal, labels map[string]labelled, beside bool) string {
 	return expression
 }
 
-// celText compares a text.
+// celText returns a comparison with a text.
 func celText(name string, l literal) string {
 	equals, notTo := " == ", ""
 	if l.not {
@@ -138,7 +138,8 @@ func celText(name string, l literal) string {
 		return name + equals + "user"
 	}
 	values := l.values()
-	if name == "user" && slices.ContainsFunc(values, directoryName) { // == would take every spelling of the name
+	// == would match every spelling of the name
+	if name == "user" && slices.ContainsFunc(values, directoryName) {
 		var exact []string
 		for _, v := range values {
 			exact = append(exact, regexp.QuoteMeta(v))
@@ -163,7 +164,7 @@ func celIn(notTo, name string, values []string) string {
 	return expression
 }
 
-// celLabel asks whether one of the values of a label is as is wanted.
+// celLabel returns a test whether one of the label's values matches the literal.
 func celLabel(l literal, known labelled) string {
 	l.not = false
 	if known.groups {

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// atom is one question about a request, apart from the name it is about: who asks, from where, for
-// which registry, with which labels. Atoms are compared with ==.
+// atom is one condition on a request, except on its name: the account, its labels, the address,
+// the registry. Atoms are compared with ==.
 type atom struct {
 	kind atomKind
 	key  string // of a label
 	form form
-	text string // what it is compared with, as its form says
+	text string // what is compared with; its meaning depends on form
 }
 
 type atomKind uint8
 
 const (
-	account atomKind = iota // "" for who has not signed in
+	account atomKind = iota // "" for requests without a sign-in
 	label                   // one of the values of key
 	service
 	address
@@ -29,14 +29,14 @@ const (
 type form uint8
 
 const (
-	oneOf    form = iota // text holds one or more values, separated by NUL
-	present              // it is not empty
-	like                 // text is a regular expression that matches somewhere
-	inside               // text is a prefix
-	accounts             // a label that is the account's name
+	oneOf    form = iota // text has one or more values, separated by NUL
+	present              // not empty
+	like                 // text is a regular expression that matches a part
+	inside               // text is an address prefix
+	accounts             // the label has the account's name
 )
 
-// literal is an atom, or its opposite.
+// literal is an atom or its negation.
 type literal struct {
 	atom
 	not bool
@@ -45,7 +45,7 @@ type literal struct {
 func is(a atom) literal  { return literal{atom: a}.normal() }
 func not(a atom) literal { return literal{a, true}.normal() }
 
-// normal leaves one way to say that nobody has signed in.
+// normal returns the canonical form of the condition that nobody has signed in.
 func (l literal) normal() literal {
 	if l.form == oneOf && l.text == "" && l.kind == account {
 		return literal{signedIn, !l.not}
@@ -57,22 +57,22 @@ func (l literal) opposite() literal { return literal{l.atom, !l.not}.normal() }
 
 var signedIn = atom{kind: account, form: present}
 
-// named is the account of that name.
+// named returns the atom for the account of that name.
 func named(name string) atom { return atom{kind: account, form: oneOf, text: name} }
 
-// namedLike is an account whose name a glob of one part matches.
+// namedLike returns the atom for accounts that a glob of one segment matches.
 func namedLike(glob string) atom {
 	text := "^" + strings.ReplaceAll(regexp.QuoteMeta(glob), `\*`, "[^/]*") + "$"
 	return atom{kind: account, form: like, text: text}
 }
 
-// claimed is a label with that value.
+// claimed returns the atom for a label with that value.
 func claimed(key, value string) atom { return atom{kind: label, key: key, form: oneOf, text: value} }
 
-// values are those of oneOf.
+// values returns the values of a oneOf atom.
 func (a atom) values() []string { return strings.Split(a.text, "\x00") }
 
-// matches says whether a text is as the atom asks.
+// matches reports whether a text satisfies the atom.
 func (a atom) matches(s string) bool {
 	switch a.form {
 	case oneOf:
@@ -86,14 +86,14 @@ func (a atom) matches(s string) bool {
 	return false
 }
 
-// condition is what must hold: all of these, and for none of those lists all of it.
+// condition holds if all literals hold, and each list of none has a literal that does not.
 type condition struct {
 	all  []literal
 	none [][]literal
 }
 
-// contradictory reports whether the literals cannot hold together. It says no where it cannot
-// tell.
+// contradictory reports whether the literals cannot hold together. It returns false if it
+// cannot tell.
 func contradictory(all []literal) bool {
 	for i, l := range all {
 		if slices.Contains(all[i+1:], l.opposite()) {
@@ -103,7 +103,7 @@ func contradictory(all []literal) bool {
 	return impossibleText(all, account) || impossibleText(all, service) || impossibleAddress(all)
 }
 
-// impossibleText looks for a text that is as all literals of the kind want it.
+// impossibleText reports whether no text satisfies all literals of the kind.
 func impossibleText(all []literal, kind atomKind) bool {
 	var own []literal
 	var candidates []string
@@ -111,7 +111,7 @@ func impossibleText(all []literal, kind atomKind) bool {
 	for _, l := range all {
 		switch {
 		case l.kind == label && !l.not && kind == account:
-			own = append(own, is(signedIn)) // who has not signed in has no labels
+			own = append(own, is(signedIn)) // requests without a sign-in have no labels
 		case l.kind != kind:
 		default:
 			own = append(own, l)
@@ -141,7 +141,7 @@ func impossibleText(all []literal, kind atomKind) bool {
 	})
 }
 
-// impossibleAddress compares networks.
+// impossibleAddress reports whether no address satisfies all literals about addresses.
 func impossibleAddress(all []literal) bool {
 	for _, l := range all {
 		if l.kind != address || l.not {
@@ -161,7 +161,8 @@ func impossibleAddress(all []literal) bool {
 	return false
 }
 
-// possible reports whether a condition can hold. It says yes where looking would take too long.
+// possible reports whether a condition can hold. It returns true if the check would take too
+// long.
 func (w condition) possible() bool {
 	steps := 0
 	var try func(all []literal, none [][]literal) bool
@@ -185,8 +186,8 @@ func (w condition) possible() bool {
 	return try(w.all, w.none)
 }
 
-// simple returns the condition without what says nothing more. One that cannot hold is not
-// possible.
+// simple returns the condition without redundant parts. It returns false if the condition
+// cannot hold.
 func (w condition) simple() (condition, bool) {
 	if !w.possible() {
 		return w, false
@@ -202,7 +203,7 @@ func (w condition) simple() (condition, bool) {
 			var rest []literal
 			for _, l := range list {
 				if !contradictory(append(slices.Clip(all), l.opposite())) {
-					rest = append(rest, l) // else it holds anyway
+					rest = append(rest, l) // otherwise it always holds
 				}
 			}
 			if len(rest) == 1 {
@@ -221,7 +222,7 @@ func (w condition) simple() (condition, bool) {
 		}
 	}
 	var kept [][]literal
-	for i, list := range none { // one that is in another list says all that the other does
+	for i, list := range none { // a list that contains another one is redundant
 		wider := func(o []literal) bool {
 			return !slices.ContainsFunc(o, func(l literal) bool { return !slices.Contains(list, l) })
 		}
@@ -233,7 +234,7 @@ func (w condition) simple() (condition, bool) {
 	return condition{all, kept}, true
 }
 
-// key is equal for equal conditions.
+// key returns equal texts for equal conditions.
 func (w condition) key() string {
 	text := func(list []literal) string {
 		list = slices.Clone(list)

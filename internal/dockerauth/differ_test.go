@@ -35,7 +35,7 @@ func maybe(t *rapid.T, label string, often int, values ...string) *string {
 	return &v
 }
 
-// Values as people have them, and values that are patterns, where something reads them as such.
+// Common values, and values with a special meaning in patterns.
 var (
 	plainValues   = []string{"a", "ann", "b", "vip", "a/b", "test-x", "c", "x-y", "a.b"}
 	hostileValues = []string{"*", "a*", "?", "[a-z]*", "a/*", "secret/*", "/.+/", "/a/", "/^a.*$/", "", ".", "..", "a/../b", "../a", "Ann", "VIP", "ÄNN", "\u212a", "ſ", "İ", "a|b",
@@ -99,23 +99,25 @@ func drawEntry(t *rapid.T, hostile bool) listEntry {
 	return e
 }
 
-// world is a configuration: its list, its users with their labels, and where else accounts come
-// from.
+// world is a configuration: its list, its users with labels, and other sources of accounts.
 type world struct {
-	list           []listEntry
-	users          map[string]map[string][]string // nil: the file names no users
-	program        bool                           // accounts with any labels
-	directory      bool                           // accounts with the labels group and groups (parse_cn), and unit in lower case
-	lowered, named bool                           // groups in lower case; the label of memberOf is called team
+	list    []listEntry
+	users   map[string]map[string][]string // nil: no users in the file
+	program bool                           // a program provides accounts with any labels
+	// A directory provides accounts with the labels group and groups (parse_cn), and unit in
+	// lower case.
+	directory bool
+	// groups in lower case; the label of memberOf is called team
+	lowered, named bool
 }
 
 func drawWorld(t *rapid.T, hostile bool) (w world) {
 	most := 8
 	if hostile {
-		most = 3 // or most lists are refused
+		most = 3 // otherwise most lists are refused
 	}
 	w.list = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) listEntry { return drawEntry(t, hostile) }), 1, most).Draw(t, "list")
-	if rapid.Bool().Draw(t, "all") { // so that what takes away counts
+	if rapid.Bool().Draw(t, "all") { // so that entries that refuse have an effect
 		everybody := "/.+/"
 		w.list = append(w.list, listEntry{account: &everybody, actions: []string{"*"}})
 	}
@@ -135,7 +137,7 @@ func drawWorld(t *rapid.T, hostile bool) (w world) {
 	return w
 }
 
-// groupLabel is the label that has a directory's groups.
+// groupLabel returns the label with a directory's groups.
 func (w world) groupLabel() string {
 	if w.named {
 		return "team"
@@ -143,7 +145,7 @@ func (w world) groupLabel() string {
 	return "groups"
 }
 
-// text is a configuration of docker_auth. JSON is YAML.
+// text returns docker_auth's configuration. JSON is YAML.
 func (w world) text() []byte {
 	var entries []any
 	for _, e := range w.list {
@@ -184,11 +186,11 @@ func (w world) text() []byte {
 	return src
 }
 
-// asked is who asks for what: what docker_auth is told of them, and Tidewaiter.
+// asked is a request, as docker_auth and Tidewaiter see it.
 type asked struct {
 	listRequest
 	who   *policy.Principal
-	plain bool // nothing in it is more than its text
+	plain bool // no value has a special meaning
 }
 
 var askedNames = []string{"a", "b", "a/b", "a/b", "a/a", "a/bb", "a/c/d", "ann/app", "ann/app", "ann/b", "bob/app", "test-x", "test-x", "test-y/app", "te-x", "a-x", "ab/b", "ac/b",
@@ -258,7 +260,8 @@ func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) asked {
 				a.labels[w.groupLabel()] = append(a.labels[w.groupLabel()], strings.ToLower(g))
 			}
 		}
-		for name, values := range map[string][]string{"group": group, "unit": unit} { // as the source makes claims
+		// as the source does
+		for name, values := range map[string][]string{"group": group, "unit": unit} {
 			switch len(values) {
 			case 0:
 			case 1:
@@ -288,7 +291,7 @@ func (e listEntry) String() string {
 	return fmt.Sprintf("{account %s type %s name %s service %s ip %s labels %v -> %v}", show(e.account), show(e.kind), show(e.name), show(e.service), show(e.ip), e.labels, e.actions)
 }
 
-// bench is where imported configurations are loaded.
+// bench loads imported configurations.
 type bench struct{ folder, keys string }
 
 func newBench(t *testing.T) bench {
@@ -309,7 +312,7 @@ func newBench(t *testing.T) bench {
 	return b
 }
 
-// load loads an imported configuration as the service would.
+// load loads an imported configuration as the service does.
 func (b bench) load(t interface{ Fatalf(string, ...any) }, written []byte) *config.Config {
 	file := filepath.Join(b.folder, "tidewaiter.yaml")
 	if err := os.WriteFile(file, written, 0o600); err != nil {
@@ -322,7 +325,7 @@ func (b bench) load(t interface{ Fatalf(string, ...any) }, written []byte) *conf
 	return cfg
 }
 
-// granted asks the imported policy.
+// granted returns what the imported policy grants.
 func (r listRequest) granted(p *policy.Policy) (granted scope.Actions) {
 	who := &policy.Principal{Kind: policy.User, Name: r.account, Groups: r.labels["groups"], Claims: map[string]any{}}
 	if r.account == "" {
@@ -353,10 +356,10 @@ func actionsOf(names []string) (all scope.Actions) {
 	return all
 }
 
-// However entries overlap, and whatever labels, groups and names hold: the rules never grant more
-// than the list did, and decide as it did where nothing is more than its text, and everywhere if
-// the report says so; or the list is refused. A run of many: go test ./internal/dockerauth -run
-// Differ -rapid.checks=8400
+// However entries overlap, and whatever labels, groups and names contain, one of these holds:
+// the import refuses the list, or the rules never grant more than the list. They decide the
+// same if no value has a special meaning, and always if the report says so. A longer run: go
+// test ./internal/dockerauth -run Differ -rapid.checks=8400
 func TestNothingDiffersFromTheList(t *testing.T) {
 	for name, hostile := range map[string]bool{"plain": false, "hostile": true} {
 		t.Run(name, func(t *testing.T) {
@@ -367,10 +370,11 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 				lists++
 				result, err := dockerauth.Import("config.yml", w.text(), dockerauth.Options{Services: []string{"r1", "r2", "r3"}})
 				if err != nil {
-					if !strings.Contains(err.Error(), "cannot be said exactly") && !hostile {
+					if !strings.Contains(err.Error(), "has no exact translation") && !hostile {
 						t.Fatalf("%v\n%s", err, w.text())
 					}
-					for line := range strings.Lines(err.Error()) { // each says where, and what to do
+					// each problem has a position and says what to write
+					for line := range strings.Lines(err.Error()) {
 						if !instead.MatchString(line) {
 							t.Fatalf("it is not said what to write instead: %s", line)
 						}
@@ -378,7 +382,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					refused++
 					return
 				}
-				alike := bytes.Contains(result.Text, []byte("decide alike")) || slices.ContainsFunc(result.Notes, func(n dockerauth.Note) bool { return strings.Contains(n.Text, "decide alike") })
+				alike := bytes.Contains(result.Text, []byte("make the same decisions")) || slices.ContainsFunc(result.Notes, func(n dockerauth.Note) bool { return strings.Contains(n.Text, "make the same decisions") })
 				if alike {
 					said++
 				}
@@ -401,14 +405,14 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					}
 					less++
 					if got&^want == 0 && !alike && !a.plain {
-						continue // it may have less, and never more
+						continue // less is allowed, more is not
 					}
 					t.Fatalf("%+v\nof %v and groups %q with %v\nis granted %q, and was %q\n%s%s", a.listRequest, a.who, a.who.Groups, a.who.Claims, got, want, w.text(), result.Text)
 				}
 			})
 			t.Logf("%d lists: %d were refused, %d decide alike; %d pairs of list and request, of which %d were granted something, and %d less", lists, refused, said, pairs, grants, less)
-			// A tenth of the plain lists is refused, and half of the hostile ones. Of few, chance
-			// could be most.
+			// A tenth of the plain lists is refused, and half of the hostile ones. In a short
+			// run it could be most of them by chance.
 			if lists >= 100 && (refused*10 > lists*9 || !hostile && refused*10 > lists*4) {
 				t.Errorf("%d of %d lists are refused: that is no test of the others", refused, lists)
 			}

@@ -1,26 +1,27 @@
-// Package dockerauth answers: what does a configuration of docker_auth mean here?
+// Package dockerauth imports configurations of docker_auth.
 //
-// Import reads the YAML of docker_auth and writes a tidewaiter.yaml that decides alike. Its list
-// of authorization is one of which the first entry that matches decides; Tidewaiter's rules have
-// no order. order turns the one into the other, exactly:
+// Import reads docker_auth's YAML and writes a tidewaiter.yaml that makes the same decisions.
+// In docker_auth's list the first entry that matches decides; Tidewaiter's rules have no order.
+// order translates one into the other, exactly:
 //
 //   - match: {account: "/.+/", name: "${account}/*"}     signed-in may do all with ${user}/*
 //     actions: ["*"]
 //   - match: {account: "/.+/"}                            signed-in may pull **
 //     actions: ["pull"]
 //
-// What cannot be said exactly is a problem with its place, and nothing is written: a guess would
-// open or close something without a word. What docker_auth does that its users mostly do not
-// mean, is kept, where keeping it is not worse than saying it, and told: a trap.
+// What has no exact translation is an error with its position, and then nothing is written: a
+// guess would silently grant or refuse something. Some behavior of docker_auth is rarely what
+// its users intend. Where keeping it does no more harm than reporting it, it is kept and
+// reported as a trap.
 //
-// What comes from outside of the file, labels and accounts of a directory or a program, is pattern
-// text to docker_auth and text to a rule. It may stand in what allows, which is then never more than
-// it was, and never in what takes away. So an import never grants what docker_auth refused.
+// Values from outside the file (labels and accounts of a directory or a program) are patterns
+// to docker_auth, and text to a rule. They may be used in what allows, which then never allows
+// more than before, and never in what denies. So an import never grants what docker_auth
+// refused.
 //
-// There are things that cannot be asked of Tidewaiter at all, so that they are not asked here
-// either: resources of other types than repository and registry, a registry's resources other
-// than its catalog, and names that are no repository's. An account with a slash in its name has
-// no ${user} in rules.
+// Some requests cannot occur with Tidewaiter and are not considered: resources of other types
+// than repository and registry, a registry's resources other than its catalog, and names that a
+// repository cannot have. An account with a slash in its name has no ${user} in rules.
 package dockerauth
 
 import (
@@ -36,9 +37,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// Options are what a configuration of docker_auth does not say. The zero value is good.
+// Options are settings that a configuration of docker_auth does not contain. The zero value is
+// ready to use.
 type Options struct {
-	Services       []string // the registries' service names; none: those that the list names
+	Services       []string // the registries' service names; none: those in the list
 	TrustedProxies []string // networks of proxies that set real_ip_header
 
 	Read func(string) ([]byte, error) // reads certificates and keys; nil: os.ReadFile
@@ -46,14 +48,14 @@ type Options struct {
 	Now  func() time.Time             // nil: time.Now
 }
 
-// Kind is what a Note tells of.
+// Kind is the kind of a Note.
 type Kind string
 
-// The kinds of notes, in the order of a report.
+// The kinds of notes, in the order of the report.
 const (
-	Todo    Kind = "to do"   // something that only the reader knows
-	Trap    Kind = "trap"    // docker_auth does something there that is mostly not meant
-	Changed Kind = "changed" // it is here, in another way
+	Todo    Kind = "to do"   // needs information that only the reader has
+	Trap    Kind = "trap"    // docker_auth's behavior there is rarely what its users intend
+	Changed Kind = "changed" // works in another way
 	Left    Kind = "left out"
 	Kept    Kind = "kept"
 )
@@ -61,19 +63,20 @@ const (
 // Note is one line of the report.
 type Note struct {
 	Kind         Kind
-	Line, Column int // of docker_auth's file; 0: of none
+	Line, Column int // of docker_auth's file; 0: no line
 	Text         string
 }
 
-// Result is what became of a configuration.
+// Result is an imported configuration.
 type Result struct {
-	Text  []byte // tidewaiter.yaml. It holds the hashes that were in the input
-	Notes []Note // in the order of their kinds and lines; at the end what is so with every such configuration
+	Text []byte // tidewaiter.yaml. It contains the password hashes of the input
+	// Notes are sorted by kind and line. Notes that apply to every configuration come last.
+	Notes []Note
 	Rules int
 }
 
-// Import turns the text of a configuration of docker_auth, which file names, into one of
-// Tidewaiter. The error is config.Problems, with all that keeps it from being exact.
+// Import translates a docker_auth configuration into one of Tidewaiter. file is its name, for
+// messages. The error is config.Problems with everything that has no exact translation.
 func Import(file string, src []byte, o Options) (*Result, error) {
 	if o.Read == nil {
 		o.Read = os.ReadFile
@@ -102,7 +105,7 @@ func Import(file string, src []byte, o Options) (*Result, error) {
 	return &Result{Text: i.write(), Notes: i.notes, Rules: len(i.out.rules)}, nil
 }
 
-// String returns the note as a person reads it: `line 12: trap: …`.
+// String formats the note for people: `line 12: trap: …`.
 func (n Note) String() string {
 	if n.Line == 0 {
 		return fmt.Sprintf("%s: %s", n.Kind, n.Text)

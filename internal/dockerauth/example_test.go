@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// readList reads a list with nothing of the importer.
+// readList reads a list without the importer.
 func readList(t *testing.T, src []byte) (list []listEntry) {
 	var file struct {
 		ACL []struct {
@@ -34,8 +34,8 @@ func readList(t *testing.T, src []byte) (list []listEntry) {
 	return list
 }
 
-// loadRules loads the rules of an imported configuration. What signs and who signs in is left
-// out: its files are not here.
+// loadRules loads the rules of an imported configuration. It omits signing keys and sources,
+// whose files are not here.
 func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	var file map[string]any
 	if err := yaml.Unmarshal(written, &file); err != nil {
@@ -51,7 +51,7 @@ func (b bench) loadRules(t *testing.T, written []byte) *config.Config {
 	return b.load(t, rules)
 }
 
-// An example with a bit of everything decides alike, whoever asks for what.
+// The example has a bit of everything and decides the same for all requests.
 func TestTheExampleDecidesAlike(t *testing.T) {
 	src, err := os.ReadFile(filepath.Join("testdata", "example.yml"))
 	if err != nil {
@@ -75,7 +75,7 @@ func TestTheExampleDecidesAlike(t *testing.T) {
 			if r.kind == "repository" {
 				r.name = pick(t, "name", "trial-a", "trial", "ann/app", "trial/app", "hello-world", "prod/app", "red/app", "dev/a/b", "test/x", "dev", "x/y")
 			}
-			// A group of the directory is a group, and its other attributes are claims.
+			// A group of the directory is a group; its other attributes are claims.
 			groups := r.labels["group"]
 			r.labels = map[string][]string{}
 			if r.account != "" {

@@ -5,25 +5,26 @@ import (
 	"strings"
 )
 
-// A regular expression of docker_auth matches somewhere in a name. What names it matches can
-// often be written as a few patterns: alternatives, "anything", and the characters that a class
-// has. Else translate fails.
+// A regular expression of docker_auth matches any part of a name. The matching names can often
+// be written as a few patterns: alternatives, "anything", and the characters of a class.
+// Otherwise translate fails.
 
-// Inside of texts on their way to a pattern:
+// Markers in texts that become patterns:
 const (
-	anything  = "\x01" // any text, slashes included
-	something = "\x02" // behind anything, * or hostless: not the empty text
+	anything  = "\x01" // any text, including slashes
+	something = "\x02" // after anything, * or hostless: the text is not empty
 	hostless  = "\x03" // *, but without a colon
 )
 
-// piece is one text that an expression matches, and whether it must begin or end the name.
+// piece is one text that an expression matches, and whether it must be at the begin or end of
+// the name.
 type piece struct {
 	text         string
 	begins, ends bool
 }
 
-// translate turns an expression into texts that match whole names: * is any text within a part,
-// and \x00 as a part any number of parts.
+// translate returns texts that match the same whole names as an expression. In a text, * is any
+// text within a segment, and \x00 as a segment is any number of segments.
 func translate(expression string) ([]string, bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
@@ -52,14 +53,15 @@ func translate(expression string) ([]string, bool) {
 	return texts, len(texts) <= 50*mostNames
 }
 
-// absorbed leaves out what anything beside it has as well: .+ with anything behind it is .+, and
-// .* beside another is one.
+// absorbed removes what an adjacent anything already covers: .+ before anything is .+, and two
+// adjacent .* are one.
 func absorbed(text string) string {
 	var b strings.Builder
 	for text != "" {
 		rest := strings.TrimLeft(text, anything+something)
 		run := text[:len(text)-len(rest)]
-		if run == "" || !strings.HasPrefix(run, anything) { // "something" belongs to what stands before it
+		// "something" belongs to what precedes it
+		if run == "" || !strings.HasPrefix(run, anything) {
 			n := max(1, len(run))
 			b.WriteString(text[:n])
 			text = text[n:]
@@ -75,7 +77,7 @@ func absorbed(text string) string {
 	return b.String()
 }
 
-// flatten lists what an expression matches.
+// flatten lists the texts that an expression matches.
 func flatten(re *syntax.Regexp) ([]piece, bool) {
 	switch re.Op {
 	case syntax.OpNoMatch:
@@ -88,7 +90,7 @@ func flatten(re *syntax.Regexp) ([]piece, bool) {
 			text = strings.ToLower(text) // names have no upper case
 		}
 		if strings.ContainsAny(text, "*\x00\x01\x02\x03") {
-			return nil, true // nor these
+			return nil, true // names do not have these either
 		}
 		return []piece{{text: text}}, true
 	case syntax.OpCharClass:
@@ -130,12 +132,12 @@ func flatten(re *syntax.Regexp) ([]piece, bool) {
 	return nil, false // word boundaries
 }
 
-// joined puts texts one behind the other.
+// joined returns all concatenations of heads and tails.
 func joined(heads, tails []piece) (all []piece) {
 	for _, h := range heads {
 		for _, t := range tails {
 			ok := true
-			if t.begins { // nothing may stand before it
+			if t.begins { // nothing may precede it
 				h.text, ok = emptied(h.text)
 			}
 			if h.ends && ok {
@@ -152,7 +154,7 @@ func joined(heads, tails []piece) (all []piece) {
 // emptied returns the empty text, if the text can be empty.
 func emptied(text string) (string, bool) { return "", strings.Trim(text, anything+"*"+hostless) == "" }
 
-// repeated reads .* and [^/]*, and these with +.
+// repeated translates .* and [^/]*, and the same with +.
 func repeated(re *syntax.Regexp) ([]piece, bool) {
 	sub := re.Sub[0]
 	for sub.Op == syntax.OpCapture {
@@ -193,8 +195,8 @@ func inClass(re *syntax.Regexp, r rune) bool {
 	return false
 }
 
-// class lists the characters of a class that names can have. A variable in it means nothing that
-// could be said.
+// class lists the characters of a class that names can have. A variable in a class has no
+// translation.
 func class(re *syntax.Regexp) ([]piece, bool) {
 	for r := markAccount; r < markAccount+16; r++ {
 		if inClass(re, r) != inClass(re, markLast) {
@@ -213,7 +215,7 @@ func chars(ok func(rune) bool) (all []piece) {
 	return all
 }
 
-// spelledOut writes out what must not be empty, where the name could be one without it.
+// spelledOut expands markers of non-empty text where the name could be valid without it.
 func spelledOut(text string) ([]string, bool) {
 	done, work := []string(nil), []string{text}
 	for len(work) > 0 {
@@ -240,7 +242,7 @@ func spelledOut(text string) ([]string, bool) {
 	return done, true
 }
 
-// couldBe reports whether some name could be as a text says.
+// couldBe reports whether some name matches a text.
 func couldBe(text string) bool {
 	for _, t := range parted(strings.ReplaceAll(text, something, "")) {
 		p, _ := marked{labels: make([]string, 16)}.pattern(strings.Map(func(r rune) rune {
@@ -256,8 +258,8 @@ func couldBe(text string) bool {
 	return false
 }
 
-// parted replaces each "anything" by what it can be: text in a part, or the end of one, any parts
-// and the beginning of another.
+// parted expands each "anything": text within a segment, or the end of one, any segments and
+// the beginning of another.
 func parted(text string) []string {
 	for strings.Contains(text, anything+anything) {
 		text = strings.ReplaceAll(text, anything+anything, anything)

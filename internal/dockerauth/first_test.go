@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// What follows evaluates a list as docker_auth does, written from what its documentation says and
-// from nothing of the importer: the first entry that matches decides.
+// This file evaluates a list as docker_auth does, according to its documentation and without
+// any code of the importer: the first entry that matches decides.
 
 type listEntry struct {
 	account, kind, name, service, ip *string
@@ -25,7 +25,7 @@ type listRequest struct {
 	actions                      []string
 }
 
-// first decides as docker_auth does: the first entry that matches.
+// first returns the actions that docker_auth grants: those of the first entry that matches.
 func first(list []listEntry, r listRequest) []string {
 	for _, e := range list {
 		if !e.matches(r) {
@@ -49,7 +49,8 @@ func (e listEntry) matches(r listRequest) bool {
 	if e.ip != nil {
 		network, err := netip.ParsePrefix(*e.ip)
 		if err != nil {
-			addr := netip.MustParseAddr(*e.ip).Unmap() // to net.IPNet, as docker_auth has it, both are one
+			// docker_auth uses net.IPNet, which treats both forms as equal
+			addr := netip.MustParseAddr(*e.ip).Unmap()
 			network = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if !network.Contains(r.ip.Unmap()) {
@@ -68,8 +69,8 @@ func (e listEntry) matches(r listRequest) bool {
 	return r.matchesSome(e.account, r.account, vars) && r.matchesSome(e.kind, r.kind, vars) && r.matchesSome(e.name, r.name, vars) && r.matchesSome(e.service, r.service, vars)
 }
 
-// captured returns the groups of regular expressions that patterns speak of, as variables with
-// their values. Those values are not quoted.
+// captured returns the captures of regular expressions that patterns use, as variables with
+// their values. docker_auth does not quote these values.
 func (e listEntry) captured(r listRequest) (vars []string) {
 	fields := map[string]struct {
 		pattern *string
@@ -100,8 +101,8 @@ func (e listEntry) captured(r listRequest) (vars []string) {
 
 var captureGroup = regexp.MustCompile(`\$\{(.+?):(\d+)\}`)
 
-// matchesSome tries a pattern as it is, and then with the values of the labels, one after the
-// other. Those are not quoted either.
+// matchesSome tries a pattern as it is, and then with each value of the labels. docker_auth
+// does not quote these either.
 func (r listRequest) matchesSome(p *string, s string, vars []string) bool {
 	if p == nil {
 		return true

@@ -9,20 +9,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// importer gathers what is to be written.
+// importer collects what will be written.
 type importer struct {
 	Options
 	reader
 	compiler *when.Compiler
 	labels   map[string]labelled
-	statics  map[string]map[string][]string // labels of the users of the file, by name
-	sources  []string                       // of accounts, outside of the file
-	closed   bool                           // no request gets past the list
-	further  bool                           // whoever is not among the users is asked about elsewhere
-	out      output
+	statics  map[string]map[string][]string // labels of the users in the file, by name
+	sources  []string                       // of accounts, outside the file
+	closed   bool                           // every request matches an entry of the list
+	// names that are not in the file are looked up elsewhere
+	further bool
+	out     output
 }
 
-// output is the configuration that is written.
+// output is the configuration to write.
 type output struct {
 	address, path            string
 	certificate, key         string // of the listener; "": plain HTTP
@@ -37,20 +38,20 @@ type output struct {
 	groups, claims           []listing
 	directory                *directory
 	source, decider          []string // programs
-	deciderBeside            bool     // the list is there as well
+	deciderBeside            bool     // there is a list, too
 	rules                    []outRule
 }
 
-// credential is a user with the hash of a password.
+// credential is a user with a password hash.
 type credential struct{ name, hash string }
 
 // listing is a group with its members, or a claim of a user with its values.
 type listing struct {
-	of, name string // of whom, for a claim
+	of, name string // the user, for a claim
 	values   []string
 }
 
-// sections are the keys at the top.
+// sections are the top-level keys.
 var sections = []string{
 	"server", "token", "users", "ext_auth", "google_auth", "github_auth", "oidc_auth", "gitlab_auth", "ldap_auth", "mongo_auth",
 	"xorm_auth", "plugin_authn", "acl", "acl_mongo", "acl_xorm", "ext_authz", "plugin_authz", "casbin_authz",
@@ -76,7 +77,7 @@ func (i *importer) all(root *yaml.Node) {
 		i.sources = []string{"a source that is not in this file"}
 	}
 	if n, ok := at("users"); ok {
-		i.ldapLabels(top["ldap_auth"]) // which labels are groups
+		i.ldapLabels(top["ldap_auth"]) // finds the labels that are groups
 		i.users(n)
 	}
 	if n, ok := at("ldap_auth"); ok {
@@ -84,7 +85,7 @@ func (i *importer) all(root *yaml.Node) {
 	}
 	if n, ok := at("ext_auth"); ok {
 		i.out.source = i.program(n)
-		i.general(Kept, n, "the program is asked as the source external:ext-auth, with the same protocol: for 5 s at most, 16 at once, in the folder /")
+		i.general(Kept, n, "the program became the source external:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
 		i.environment(n, "the source ext-auth")
 	}
 	i.instead(top)
@@ -98,29 +99,29 @@ func (i *importer) all(root *yaml.Node) {
 	i.proxies(server)
 }
 
-// instead says what to use in place of what is not carried over.
+// instead reports what to use for sections that are not imported.
 func (i *importer) instead(top map[string]*yaml.Node) {
-	browser := "the sign-in by browser is not carried over: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"
+	browser := "the sign-in by browser is not imported: let the people of it be in a directory (ldap) or in Tidewaiter's accounts, and CI jobs show its ID tokens (oidc; docs/ci)"
 	type toldOf struct {
 		node *yaml.Node
 		keys []string
 		text string
 	}
 	var told []toldOf
-	defer func() { // what is so of several is said once
+	defer func() { // merge equal notes
 		for _, t := range told {
 			i.note(Left, t.node, "%s: %s", strings.Join(t.keys, ", "), t.text)
 		}
 	}()
 	for _, s := range []struct{ key, text string }{
 		{"google_auth", browser}, {"github_auth", browser}, {"gitlab_auth", browser}, {"oidc_auth", browser},
-		{"mongo_auth", "people in MongoDB are not carried over: `tidewaiter import htpasswd` takes names with bcrypt hashes into Tidewaiter's accounts, and a service of your own (external) can ask the database"},
-		{"xorm_auth", "people in a database are not carried over: `tidewaiter import htpasswd` takes names with bcrypt hashes into Tidewaiter's accounts, and a service of your own (external) can ask the database"},
-		{"plugin_authn", "Go plugins are not carried over: a service or a program of your own (external) says who somebody is"},
-		{"acl_mongo", "the list in MongoDB is not carried over: export its entries into `acl`, and import again; until then, what only they allow is refused"},
-		{"acl_xorm", "the list in a database is not carried over: export its entries into `acl`, and import again; until then, what only they allow is refused"},
-		{"plugin_authz", "Go plugins are not carried over: a service or a program of your own (decider) says what they may do"},
-		{"casbin_authz", "casbin is not carried over: write its policy as rules (docs/policy.md); until then, what only it allows is refused"},
+		{"mongo_auth", "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
+		{"xorm_auth", "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
+		{"plugin_authn", "Go plugins are not imported: write a service or a program that authenticates users (external)"},
+		{"acl_mongo", "the list in MongoDB is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
+		{"acl_xorm", "the list in a database is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
+		{"plugin_authz", "Go plugins are not imported: write a service or a program that authorizes requests (decider)"},
+		{"casbin_authz", "casbin is not imported: write its policy as rules (docs/policy.md); until then, requests that only it allows are refused"},
 	} {
 		n, ok := top[s.key]
 		if !ok || empty(n) {
@@ -136,13 +137,13 @@ func (i *importer) instead(top map[string]*yaml.Node) {
 		}
 		for _, e := range i.pairs(n) {
 			if e.name == "label_claims" {
-				i.note(Trap, e.key, "label_claims is what docker_auth's documentation says, and labels_claims what it reads: these labels were never there")
+				i.note(Trap, e.key, "docker_auth's documentation says label_claims, but the program reads labels_claims: these labels never existed")
 			}
 		}
 	}
 }
 
-// program reads a command with arguments.
+// program returns a command with its arguments.
 func (i *importer) program(n *yaml.Node) []string {
 	keys := i.section(n, "command", "args")
 	name := i.text(keys["command"])
@@ -156,36 +157,37 @@ func (i *importer) program(n *yaml.Node) []string {
 			i.problem(keys["command"], "Tidewaiter starts programs by their absolute path, and %q is not found here: write its path", name)
 			return nil
 		}
-		i.note(Changed, keys["command"], "the program %s is named by its absolute path, %s", name, path)
+		i.note(Changed, keys["command"], "the program %s is written with its absolute path, %s", name, path)
 		name = path
 	}
 	return append([]string{name}, i.texts(keys["args"])...)
 }
 
-// environment tells of what a program had from docker_auth without a word.
+// environment notes the variables that docker_auth passed to a program implicitly.
 func (i *importer) environment(n *yaml.Node, what string) {
-	i.note(Todo, n, "docker_auth gave the program its whole environment, and Tidewaiter gives it PATH and LANG: if it reads other variables, name them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
+	i.note(Todo, n, "docker_auth gave the program its whole environment; Tidewaiter gives it PATH and LANG: if it reads other variables, list them in `environment: [NAME]` of %s, and set them for Tidewaiter", what)
 }
 
-// authz looks what ext_authz can be. docker_auth asks it about what the list leaves open;
-// Tidewaiter's decider is asked about all that is granted, or about all that no rule denies.
+// authz translates ext_authz. docker_auth calls it for requests that the list leaves open.
+// Tidewaiter's decider is called for everything that is granted, or for everything that no rule
+// denies.
 func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {
 	case program == nil:
 	case acl == nil || empty(acl) || len(acl.Content) == 0:
 		i.out.decider = program
-		i.general(Kept, n, "the program is asked as the decider external:ext-authz, with the same protocol, once for each scope")
+		i.general(Kept, n, "the program became the decider external:ext-authz, with the same protocol, called once for each scope")
 		i.environment(n, "decider")
 	case i.closed:
-		i.note(Left, n, "ext_authz: it was never asked, since an entry of acl matches everybody")
+		i.note(Left, n, "ext_authz: it was never called, because an entry of acl matches everybody")
 	default:
 		i.out.decider, i.out.deciderBeside = program, true
-		i.note(Todo, n, "ext_authz: docker_auth asks it about what no entry of acl matches, and Tidewaiter's decider is asked about everything: it is written as a comment; if the program knows what the list allows as well, take away the marks, and until then what only it allows is refused")
+		i.note(Todo, n, "ext_authz: docker_auth calls it for requests that no entry of acl matches; Tidewaiter calls its decider for every request. So it is written as a comment. If the program also allows what the list allows, uncomment it; until then, requests that only it allows are refused")
 	}
 }
 
-// registries says which registries there are. docker_auth makes tokens for any.
+// registries determines the registries. docker_auth issues tokens for any.
 func (i *importer) registries(acl *yaml.Node) {
 	services := append([]string(nil), i.Services...)
 	add := func(names ...string) {
@@ -204,16 +206,17 @@ func (i *importer) registries(acl *yaml.Node) {
 	}
 	if len(services) == 0 {
 		services = []string{"registry.example.com"}
-		i.note(Todo, nil, "docker_auth makes tokens for every service that is asked for, and Tidewaiter for those that it knows: replace registry.example.com by what your registry's config says as auth.token.service, or import with --service")
+		i.note(Todo, nil, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: replace registry.example.com by auth.token.service of your registry's config, or import with --service")
 	} else if len(i.Services) == 0 {
-		i.note(Todo, acl, "docker_auth makes tokens for every service that is asked for, and Tidewaiter for those that it knows: written are those that acl names; add others under registries, or import with --service")
+		i.note(Todo, acl, "docker_auth issues tokens for any service, Tidewaiter only for configured ones: the services in acl were written; add others under registries, or import with --service")
 	} else {
-		i.general(Changed, nil, "tokens are made for %s alone; docker_auth makes them for every service that is asked for", strings.Join(services, ", "))
+		i.general(Changed, nil, "tokens are issued for %s only; docker_auth issues them for any service", strings.Join(services, ", "))
 	}
 	i.out.services = services
 }
 
-// proxies refuses to guess from whom the header is believed: addresses open doors in the list.
+// proxies requires the trusted proxies: with a guess, clients could forge the addresses that
+// entries of the list allow.
 func (i *importer) proxies(server map[string]*yaml.Node) {
 	header := server["real_ip_header"]
 	if header == nil || empty(header) {
@@ -223,15 +226,15 @@ func (i *importer) proxies(server map[string]*yaml.Node) {
 	if len(i.TrustedProxies) == 0 {
 		for _, r := range i.out.rules {
 			if strings.Contains(r.When, "request.ip") {
-				i.problem(header, "docker_auth believes %s from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows. acl has entries with ip, so say which they are: --trusted-proxy 10.0.0.0/8", name)
+				i.problem(header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8", name)
 				return
 			}
 		}
-		i.note(Todo, header, "docker_auth believes %s from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows: set trusted_proxies, or import with --trusted-proxy", name)
+		i.note(Todo, header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies: set trusted_proxies, or import with --trusted-proxy", name)
 		return
 	}
-	i.note(Changed, header, "docker_auth believes %s from anybody; here X-Forwarded-For is believed from %s alone", name, strings.Join(i.TrustedProxies, ", "))
+	i.note(Changed, header, "docker_auth accepts %s from any client; Tidewaiter accepts X-Forwarded-For only from %s", name, strings.Join(i.TrustedProxies, ", "))
 	if !strings.EqualFold(name, "X-Forwarded-For") {
-		i.note(Todo, header, "let the proxy send X-Forwarded-For: Tidewaiter does not read %s", name)
+		i.note(Todo, header, "configure the proxy to send X-Forwarded-For: Tidewaiter does not read %s", name)
 	}
 }

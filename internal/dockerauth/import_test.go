@@ -26,7 +26,7 @@ import (
 
 const hash = "$2y$04$wfOhxvfgVDPSrMGUOpKrQe4SWOFUA6vgHVnl0Hhh1RWWg8FtUtbpq"
 
-// What a person would have written is what is written.
+// Imports of common lists read as if a person had written them.
 func TestCommonListsReadWell(t *testing.T) {
 	for _, tt := range []struct{ list, rules string }{
 		{`
@@ -93,7 +93,7 @@ acl:
       subjects: [signed-in]
       repositories: ["**"]
       actions: [pull]
-`}, { // what nothing comes after need not be refused
+`}, { // a refusal at the end needs no rule
 			`
 acl:
   - {match: {account: ann, name: "a/b"}, actions: [pull]}
@@ -122,28 +122,29 @@ acl:
 	}
 }
 
-// What cannot be said exactly is told with its place, all at once, and nothing is made.
-func TestWhatCannotBeSaidIsRefused(t *testing.T) {
+// Everything without an exact translation is reported with its position, all at once, and
+// nothing is written.
+func TestEntriesWithoutTranslationAreRefused(t *testing.T) {
 	for _, tt := range []struct{ why, src, problem string }{
-		{"a variable amid a part", `acl: [{match: {name: "${account}-*"}, actions: [pull]}]`,
-			`config.yml:1:7: this entry cannot be said exactly: in "${account}-*", a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value`},
+		{"a variable within a segment", `acl: [{match: {name: "${account}-*"}, actions: [pull]}]`,
+			`config.yml:1:7: this entry has no exact translation: in "${account}-*", a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value`},
 		{"trap 5: what an account's expression captures", `acl: [{match: {account: "/^(.+)@x$/", name: "${account:1}/*"}, actions: [pull]}]`,
-			`config.yml:1:7: this entry cannot be said exactly: ${account:1} in "${account:1}/*" has no counterpart in a rule: write an entry for each account, such as {account: ann, name: "ann/*"}`},
-		{"an expression that is no few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
-			`config.yml:1:7: this entry cannot be said exactly: the regular expression "/^[a-z]+$/" cannot be written as patterns of names: write alternatives, .* or [^/]* in its place`},
+			`config.yml:1:7: this entry has no exact translation: ${account:1} in "${account:1}/*" has no counterpart in a rule: write an entry for each account, such as {account: ann, name: "ann/*"}`},
+		{"an expression that cannot be written as a few patterns", `acl: [{match: {name: "/^[a-z]+$/"}, actions: [pull]}]`,
+			`config.yml:1:7: this entry has no exact translation: the regular expression "/^[a-z]+$/" cannot be written as patterns of names: write alternatives, .* or [^/]* in its place`},
 		{"trap 1: a condition that docker_auth does not know", `acl: [{match: {team: "infrastructure"}, actions: [push]}]`,
-			`config.yml:1:16: trap: docker_auth ignores "team" in match, and an entry without the conditions that were meant matches everybody: correct the key or remove it`},
-		{"an expression that is none", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
-			"config.yml:1:25: the regular expression is none, and docker_auth does not start with it: correct it (error parsing regexp: missing closing ): `(`)"},
-		{"an address that is none", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network: write 10.0.0.1 or 10.0.0.0/8`},
-		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth ends when it comes to this entry; for everybody it is written match: {}`},
+			`config.yml:1:16: trap: docker_auth ignores "team" in match, so the entry matches more requests than it seems to: correct the key or remove it`},
+		{"an invalid expression", `acl: [{match: {account: "/(/"}, actions: [push]}]`,
+			"config.yml:1:25: the regular expression is invalid, and docker_auth does not start with it: correct it (error parsing regexp: missing closing ): `(`)"},
+		{"an invalid address", `acl: [{match: {ip: "10.0.0"}, actions: [push]}]`, `config.yml:1:20: "10.0.0" is neither an address nor a network: write 10.0.0.1 or 10.0.0.0/8`},
+		{"no match", `acl: [{actions: [push]}]`, `config.yml:1:7: match is missing: docker_auth crashes at this entry; to match everybody, write match: {}`},
 		{"addresses from anybody", `
 server: {addr: ":5001", real_ip_header: X-Real-IP}
 acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
-			`config.yml:2:41: docker_auth believes X-Real-IP from anybody; Tidewaiter believes X-Forwarded-For from the proxies that it knows. acl has entries with ip, so say which they are: --trusted-proxy 10.0.0.0/8`},
-		{"no YAML", "acl: [", `config.yml:2:1: this is not YAML: did not find expected node content`},
-		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration is a number of seconds, and \"soon\" is none: write one, as 900\n" +
-			`config.yml:2:22: who has not signed in has no labels in Tidewaiter: write entries with account: "" in their place`},
+			`config.yml:2:41: docker_auth accepts X-Real-IP from any client; Tidewaiter accepts X-Forwarded-For only from trusted proxies. acl has entries with ip, so give the proxies' networks: --trusted-proxy 10.0.0.0/8`},
+		{"no YAML", "acl: [", `config.yml:2:1: invalid YAML: did not find expected node content`},
+		{"several", "token: {expiration: soon}\nusers: {\"\": {labels: {a: [b]}}}", "config.yml:1:21: expiration must be a number of seconds, but it is \"soon\": write one, such as 900\n" +
+			`config.yml:2:22: anonymous requests have no labels in Tidewaiter: write entries with account: "" instead`},
 	} {
 		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
 		problems, ok := errors.AsType[config.Problems](err)
@@ -153,37 +154,37 @@ acl: [{match: {ip: "127.0.0.1"}, actions: ["*"]}]`,
 	}
 }
 
-// Each trap is told with its line.
-func TestTrapsAreTold(t *testing.T) {
+// Each trap is reported with its line.
+func TestTrapsAreReported(t *testing.T) {
 	for _, tt := range []struct{ trap, src, note string }{
 		{"2: expressions without ends", `acl: [{match: {account: "/admin/"}, actions: ["*"]}]`, `line 1: trap: the regular expression "/admin/" is not anchored`},
-		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: it opens to 127.0.0.0/8, whoever asks`},
-		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice when it is asked for ALICE`},
+		{"3: everything to this machine", `acl: [{match: {ip: "127.0.0.0/8"}, actions: ["*"]}]`, `line 1: trap: it grants to all requests from 127.0.0.0/8`},
+		{"4: names of a directory", "\nldap_auth: {addr: \"ldap:636\", tls: always, base: o=x, filter: \"(uid=${account})\"}", `line 2: trap: a directory finds alice if the user types ALICE`},
 		{"5: captures, never reached", "acl:\n- {match: {}, actions: [pull]}\n- {match: {account: \"/^(.+)@x$/\", name: \"${account:1}/*\"}, actions: []}",
-			`line 3: left out: it never decides: the entries before it match whatever it does; what an account's regular expression captures would be a pattern there`},
+			`line 3: left out: it never decides: earlier entries match everything that it matches; the captures of an account's regular expression would be patterns there`},
 		{"7: letsencrypt", `server: {addr: ":443", letsencrypt: {email: a@example.com}}`, `line 1: trap: letsencrypt: docker_auth has served plain HTTP with it since 1.9.0`},
-		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: label_claims is what docker_auth's documentation says`},
-		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused`},
-		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is good for`},
-		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so that docker_auth takes any: it is not carried over`},
-		{"a user without a password, beside a directory", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so that docker_auth takes any: it is carried over with one that nobody knows`},
-		{"a user whose password is none, beside a program", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `line 1: changed: the user "ann" has a password that is no bcrypt hash, and so could never sign in, nor could whoever ldap_auth or ext_auth knows by that name`},
-		{"a user without a value", "users: {ann: }", `line 1: trap: the user "ann" has no value, not even {}: docker_auth does not know it`},
+		{"8: label_claims", `oidc_auth: {issuer: "https://x", label_claims: [groups]}`, `line 1: trap: docker_auth's documentation says label_claims`},
+		{"9: passwords beyond 72 bytes", `users: {ann: {password: "` + hash + `"}}`, `passwords longer than 72 bytes are rejected, of which docker_auth compares the first 72`},
+		{"10: expiration", `token: {issuer: x, expiration: 900}`, `line 1: trap: docker_auth does not tell clients how long a token is valid`},
+		{"a user without a password", `users: {ann: {}}`, `line 1: trap: the user "ann" has no password, so docker_auth accepts any: it is not imported`},
+		{"a user without a password, beside a directory", "users: {ann: {}}\next_auth: {command: /bin/true}", `line 1: trap: the user "ann" has no password, so docker_auth accepts any: it is imported with a random password`},
+		{"a user with an invalid password, beside a program", "users: {ann: {password: \"!\"}}\next_auth: {command: /bin/true}", `line 1: changed: the user "ann" has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth`},
+		{"a user without a value", "users: {ann: }", `line 1: trap: the user "ann" has no value, not even {}: docker_auth does not know the user`},
 		{"nobody, without a value", "users: {\"\": }", `line 1: trap: the user "" has no value, not even {}`},
 		{"a user with a colon", "users: {\"a:b\": {password: \"" + hash + "\"}}", `line 1: left out: nobody can sign in with the name "a:b"`},
 		{"a user with a slash", "users: {\"a/b\": {password: \"" + hash + "\"}}", `line 1: changed: the user "a/b" has no ${user} in rules`},
-		{"a key twice", "token: {issuer: x, issuer: y}", `line 1: trap: the key "issuer" is written twice: docker_auth takes this one, and not that of line 1`},
-		{"a section twice", "token: {issuer: x}\ntoken: {expiration: 90}", `line 2: trap: the key "token" is written twice (line 1): docker_auth takes both`},
+		{"a key twice", "token: {issuer: x, issuer: y}", `line 1: trap: the key "issuer" is written twice: docker_auth uses this one, not that of line 1`},
+		{"a section twice", "token: {issuer: x}\ntoken: {expiration: 90}", `line 2: trap: the key "token" is written twice (line 1): docker_auth uses both`},
 		{"a regular expression without its end", `acl: [{match: {name: "/.+"}, actions: [pull]}]`, `line 1: trap: "/.+" begins with a slash and does not end with one`},
-		{"* takes in who has not signed in", "users: {\"\": {}}\nacl: [{match: {account: \"*\"}, actions: [pull]}]", `line 2: trap: the account "*" is also whoever has not signed in`},
+		{"* matches requests without a sign-in", "users: {\"\": {}}\nacl: [{match: {account: \"*\"}, actions: [pull]}]", `line 2: trap: the account "*" also matches requests without a sign-in`},
 		{"conditions beside match", `acl: [{match: {account: ann}, conditions: {ip: 10.0.0.1}, actions: [pull]}]`, `line 1: trap: docker_auth ignores "conditions" beside match`},
 		{"an entry for nobody", "users: {ann: {password: \"" + hash + "\"}}\nacl: [{match: {account: ben}, actions: [pull]}]", `line 2: trap: no user of the file has the account "ben": this entry never decides`},
-		{"an address with a scheme", "ldap_auth: {addr: \"ldap://h:389\", base: o=x, filter: \"(uid=${account})\"}", `line 1: changed: addr is a host and a port, and ldap:// is none of it`},
-		{"** is *", `acl: [{match: {name: "a/**"}, actions: [pull]}]`, `line 1: trap: ** is no more than * in docker_auth`},
-		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, which docker_auth takes for any`},
-		{"a key that is none", "tokn: {issuer: x}", `line 1: left out: docker_auth does not know the key "tokn" and ignores it (did you mean "token"?)`},
-		{"casbin", "casbin_authz: {model_path: x}", `line 1: left out: casbin_authz: casbin is not carried over: write its policy as rules`},
-		{"plugins", "plugin_authn: {plugin_path: x}", `line 1: left out: plugin_authn: Go plugins are not carried over`},
+		{"an address with a scheme", "ldap_auth: {addr: \"ldap://h:389\", base: o=x, filter: \"(uid=${account})\"}", `line 1: changed: addr is a host and a port, without ldap://`},
+		{"** is *", `acl: [{match: {name: "a/**"}, actions: [pull]}]`, `line 1: trap: ** means * in docker_auth`},
+		{"an account without a value", `acl: [{match: {account: , name: a}, actions: [pull]}]`, `line 1: trap: account has no value, so docker_auth accepts any`},
+		{"an unknown key", "tokn: {issuer: x}", `line 1: left out: docker_auth does not know the key "tokn" and ignores it (did you mean "token"?)`},
+		{"casbin", "casbin_authz: {model_path: x}", `line 1: left out: casbin_authz: casbin is not imported: write its policy as rules`},
+		{"plugins", "plugin_authn: {plugin_path: x}", `line 1: left out: plugin_authn: Go plugins are not imported`},
 	} {
 		result, err := dockerauth.Import("config.yml", []byte(tt.src), dockerauth.Options{})
 		if err != nil {
@@ -198,13 +199,13 @@ func TestTrapsAreTold(t *testing.T) {
 			t.Errorf("%s: want %q in\n%s", tt.trap, tt.note, notes.String())
 		}
 		if !strings.Contains(tt.note, "kept") && strings.HasPrefix(tt.note, "line") && !bytes.Contains(result.Text, []byte("#   "+tt.note)) {
-			t.Errorf("%s: the written file does not say it:\n%s", tt.trap, result.Text)
+			t.Errorf("%s: the written file does not have the note:\n%s", tt.trap, result.Text)
 		}
 	}
 }
 
-// The certificate that signed goes on signing, with what has to be said of it.
-func TestTheCertificateIsLookedAt(t *testing.T) {
+// The certificate keeps signing, and the report has what matters about it.
+func TestTheCertificateIsChecked(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -245,10 +246,11 @@ func TestTheCertificateIsLookedAt(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, result.Text)
 		}
 	}
-	if bytes.Contains(result.Text, []byte("registries take that")) {
-		t.Errorf("it is said that registries take what they refuse:\n%s", result.Text)
+	if bytes.Contains(result.Text, []byte("registries accept that")) {
+		t.Errorf("the report has an acceptance that registries reject:\n%s", result.Text)
 	}
-	files["/c"] = append(files["/c"], files["/c"]...) // a chain: the first is the key's
+	// a chain: the first certificate is the key's
+	files["/c"] = append(files["/c"], files["/c"]...)
 	chain, err := dockerauth.Import("config.yml", []byte("token: {issuer: x, certificate: /c, key: /k}"), dockerauth.Options{
 		Read: func(path string) ([]byte, error) { return files[path], nil },
 		Now:  func() time.Time { return template.NotAfter.Add(-time.Minute) },
@@ -256,17 +258,17 @@ func TestTheCertificateIsLookedAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(chain.Text, []byte("to do: the certificate")) || bytes.Contains(chain.Text, []byte("certificates")) || !bytes.Contains(chain.Text, []byte("registries take that")) {
-		t.Errorf("of a chain it is said:\n%s", chain.Text)
+	if bytes.Contains(chain.Text, []byte("to do: the certificate")) || bytes.Contains(chain.Text, []byte("certificates")) || !bytes.Contains(chain.Text, []byte("registries accept that")) {
+		t.Errorf("with a chain:\n%s", chain.Text)
 	}
 	if bytes.Contains(result.Text, []byte("PRIVATE")) {
 		t.Error("the key is in the written file")
 	}
 }
 
-// What matters for this file comes first, by kinds and lines; what is so with every file comes
-// last, and nothing twice.
-func TestTheReportSaysWhatMattersFirst(t *testing.T) {
+// What matters for this file comes first, by kind and line. What applies to every file comes
+// last, and once.
+func TestTheReportBeginsWithWhatMatters(t *testing.T) {
 	result, err := dockerauth.Import("config.yml", []byte(`
 token: {issuer: x, expiration: 900}
 google_auth: {client_id: x}
@@ -284,21 +286,21 @@ acl:
 		got = append(got, fmt.Sprintf("%d %s %.32s", n.Line, n.Kind, n.Text))
 	}
 	want := []string{
-		"2 to do there is neither a certificate n",
+		"2 to do there is no certificate and key ",
 		"7 trap the regular expression \"/ann/\" i",
 		"3 left out google_auth, github_auth: the si",
-		"2 kept the issuer of tokens stays \"x\"",
+		"2 kept the issuer of tokens is \"x\", as ",
 		"7 kept the list: 1 entry became 1 rule,",
 		"2 trap docker_auth does not tell client",
-		"0 changed tokens are made for r1 alone; do",
-		"5 kept 1 user of the file: names and th",
+		"0 changed tokens are issued for r1 only; d",
+		"5 kept 1 user of the file: names and pa",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// Whatever a name, a comment or a path holds, what is written is read as it was meant.
+// Whatever a name, a comment or a path contains, it is read back unchanged.
 func TestTextsAreQuoted(t *testing.T) {
 	src := []byte(`
 token: {issuer: "a: b # c 'd' \"e\" \\f"}
@@ -307,7 +309,7 @@ users:
 acl:
   - match: {account: "it's #1", labels: {"a b": "x: y"}}
     actions: [pull]
-    comment: "# \u0007 two\nlines: 'quoted' \"twice\" \\ and more than there is room for in the name of a rule, so that it has to be cut somewhere, at a letter"
+    comment: "# \u0007 two\nlines: 'quoted' \"twice\" \\ and more than fits into the name of a rule, so that it has to be cut somewhere, at a letter"
 `)
 	result, err := dockerauth.Import("config.yml", src, dockerauth.Options{})
 	if err != nil {
@@ -329,9 +331,9 @@ acl:
 	}
 }
 
-// A directory has attributes with one value as text, and with several as a list; labels in lower
-// case are compared so.
-func TestLabelsOfADirectoryAreAskedForAsTheyAre(t *testing.T) {
+// A directory's attribute is a string if it has one value, and a list if it has several. Labels
+// in lower case are compared in lower case.
+func TestLabelsOfADirectory(t *testing.T) {
 	src := []byte(`
 ldap_auth:
   addr: "ldap.example.com:636"
@@ -373,7 +375,7 @@ acl:
 		{map[string]any{"unit": "Presales"}, nil, "c", 0},
 		{nil, []string{"Admins"}, "d", scope.Pull},
 		{nil, []string{"admin"}, "d", 0},
-		{nil, []string{"Admins"}, "e", 0}, // lower_case leaves no Admins
+		{nil, []string{"Admins"}, "e", 0}, // lower_case removes the value Admins
 		{map[string]any{"unit": "Y"}, nil, "a", scope.Pull},
 	} {
 		who := &policy.Principal{Kind: policy.User, Name: "ann", Claims: tt.claims, Groups: tt.groups}
@@ -384,7 +386,7 @@ acl:
 	}
 }
 
-// A configuration is text from anywhere: none ends the importer, and what it writes can be loaded.
+// Any text is either refused or becomes a configuration that can be loaded.
 func FuzzImport(f *testing.F) {
 	example, err := os.ReadFile("testdata/example.yml")
 	if err != nil {

@@ -13,9 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Each kind of configuration that people have passes, and decides as it did for the users of the
-// file; or it is refused, with what to write in its place. The second line of each file says
-// which.
+// Each common kind of configuration is imported and decides as before for the users of the
+// file, or it is refused with a hint. The second line of each file says which.
 func TestKindsOfConfigurations(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "kinds", "*.yml"))
 	if err != nil || len(files) < 40 {
@@ -51,7 +50,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 				Users map[string]struct{ Labels map[string][]string }
 			}
 			if err := yaml.Unmarshal(src, &read); err != nil {
-				return // a key is written twice, which this reader does not take
+				return // a repeated key, which this reader does not accept
 			}
 			list := readList(t, src)
 			for name, user := range read.Users {
@@ -59,7 +58,7 @@ func TestKindsOfConfigurations(t *testing.T) {
 					for _, ip := range []string{"192.0.2.1", "127.0.0.1", "10.0.0.1"} {
 						r := listRequest{account: name, kind: "repository", name: repository, service: "hub.example.com", ip: netip.MustParseAddr(ip), labels: user.Labels, actions: []string{"pull", "push", "delete"}}
 						got, want := r.granted(cfg.Policy), actionsOf(first(list, r))
-						if got&^want != 0 || got != want && strings.Contains(notes.String(), "decide alike") {
+						if got&^want != 0 || got != want && strings.Contains(notes.String(), "make the same decisions") {
 							t.Fatalf("%q is granted %q on %s, and was %q\n%s", name, got, repository, want, result.Text)
 						}
 					}
@@ -69,14 +68,14 @@ func TestKindsOfConfigurations(t *testing.T) {
 	}
 }
 
-// Whoever is refused is told what to write: no message ends with what is wrong.
-func TestEachRefusalSaysWhatToWrite(t *testing.T) {
+// Each problem has advice on what to write, and not only what is wrong.
+func TestEachProblemHasAdvice(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	message := regexp.MustCompile(`\bproblem\([^\n]*?, "((?:[^"\\]|\\.)*)"`)
-	instruction := regexp.MustCompile(`(?i)\b(writ\w+|wanted|correct|take|give|keep|say|put|call|let)\b|%[sv]$|%v\)$`)
+	instruction := regexp.MustCompile(`(?i)\b(writ\w+|expected|correct|take|give|keep|say|put|call|let)\b|%[sv]$|%v\)$`)
 	n := 0
 	for _, file := range files {
 		src, err := os.ReadFile(file)
@@ -89,7 +88,7 @@ func TestEachRefusalSaysWhatToWrite(t *testing.T) {
 		for _, found := range message.FindAllStringSubmatch(string(src), -1) {
 			n++
 			if !instruction.MatchString(found[1]) && !strings.HasPrefix(found[1], "the file is ") {
-				t.Errorf("%s: %q does not say what to write", file, found[1])
+				t.Errorf("%s: %q, want what to write", file, found[1])
 			}
 		}
 	}

@@ -9,21 +9,22 @@ import (
 	"strings"
 )
 
-// docker_auth replaces variables before it reads a pattern: the value of a label is pattern text
-// there, and so is what a regular expression captures. In a rule a placeholder is compared as
-// text. The two agree where every value is text that means itself. Where the file holds all
-// values, and one of them is more than that, the patterns are written out, for the users who have
-// the value. Where values come from elsewhere, a placeholder never has more names than
-// docker_auth's pattern, so it may stand in what allows, and never in what takes away.
+// docker_auth replaces variables before it parses a pattern. So the value of a label, and the
+// capture of a regular expression, is part of the pattern. In a rule a placeholder is compared
+// as text. Both agree if every value contains no special characters. If all values are in the
+// file and one is special, the patterns are written out for the users with the value. If values
+// come from elsewhere, a placeholder never matches more names than docker_auth's pattern. So it
+// may be used in what allows, and never in what denies.
 
-// filled is a pattern of an entry, with what stands for its variables.
+// filled is a pattern of an entry with the values of its variables.
 type filled struct {
 	text   string
-	values map[string]string // by variable, as "labels:team" and "account:1"
-	open   bool              // labels are placeholders; else one without a value stays as it is written
+	values map[string]string // by variable, such as "labels:team" and "account:1"
+	// labels are placeholders; otherwise a variable without a value stays as it is
+	open bool
 }
 
-// with returns the pattern with the values in place of their variables.
+// with returns the pattern with its variables replaced.
 func (f filled) with() string {
 	return variable.ReplaceAllStringFunc(f.text, func(v string) string {
 		if value, ok := f.values[v[2:len(v)-1]]; ok {
@@ -33,14 +34,14 @@ func (f filled) with() string {
 	})
 }
 
-// variant is one way in which an entry's patterns can be filled. The entry matches where one of
+// variant is one way to fill the variables of an entry's patterns. The entry matches if one of
 // its variants does.
 type variant struct {
-	accounts                     []string // whose way it is; nil: everybody's
+	accounts                     []string // to which it applies; nil: to all
 	account, kind, name, service *filled
 }
 
-// key is the same for variants that differ in their accounts alone.
+// key is equal for variants that differ only in their accounts.
 func (v variant) key() string {
 	var b strings.Builder
 	for _, f := range []*filled{v.account, v.kind, v.name, v.service} {
@@ -52,13 +53,13 @@ func (v variant) key() string {
 	return b.String()
 }
 
-// mostVariants bounds the ways of one entry.
+// mostVariants limits the variants of one entry.
 const mostVariants = 2000
 
-// patterns are the four patterns of a match that can hold variables.
+// patterns returns the patterns of a match that can have variables.
 func (m *match) patterns() []*string { return []*string{m.account, m.kind, m.name, m.service} }
 
-// labelsIn returns the labels whose values are parts of patterns.
+// labelsIn returns the labels used in patterns.
 func (m *match) labelsIn() (keys []string) {
 	for _, p := range m.patterns() {
 		for _, v := range variables(p) {
@@ -70,15 +71,15 @@ func (m *match) labelsIn() (keys []string) {
 	return keys
 }
 
-// captures reports whether groups of the account's regular expression are parts of patterns.
+// captures reports whether patterns use groups of the account's regular expression.
 func (m *match) captures() bool {
 	return slices.ContainsFunc(m.patterns(), func(p *string) bool {
 		return slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "account:") })
 	})
 }
 
-// splitsAccount reports whether ${account} stands where a rule has no place for it: as a piece of a path part, or in
-// another pattern than the name's.
+// splitsAccount reports whether ${account} is used where a rule cannot have it: as a part of a
+// path segment, or in another pattern than the name's.
 func (m *match) splitsAccount() bool {
 	for _, p := range m.patterns() {
 		if !slices.Contains(variables(p), "account") {
@@ -105,7 +106,7 @@ func variables(p *string) (names []string) {
 	return names
 }
 
-// labelFrom says which source outside of the file could give a label; "": none.
+// labelFrom returns the source outside the file that could provide a label, or "".
 func (i *importer) labelFrom(key string) string {
 	if i.labels[key] != (labelled{}) {
 		return "ldap_auth"
@@ -118,7 +119,7 @@ func (i *importer) labelFrom(key string) string {
 	return ""
 }
 
-// outside names a source of accounts that the file does not hold; "": it holds them all.
+// outside returns the source of accounts that are not in the file, or "".
 func (i *importer) outside() string {
 	if len(i.sources) == 0 {
 		return ""
@@ -126,9 +127,8 @@ func (i *importer) outside() string {
 	return i.sources[0]
 }
 
-// variants lists the ways in which a match can be filled. from is the source outside of the file
-// whose labels are parts of its patterns, if there is one. With out, whatever can be written out
-// is.
+// variants lists the variants of a match. from is the source outside the file whose labels its
+// patterns use, if any. If out is set, everything that can be written out is.
 func (i *importer) variants(m match, out bool) (all []variant, from, unclear string) {
 	plainly := func(open bool) variant {
 		fill := func(p *string) *filled {
@@ -145,7 +145,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 		return []variant{plainly(false)}, "", ""
 	}
 	if captures && i.outside() != "" {
-		return []variant{plainly(false)}, "", "" // mark says what is wrong with it
+		return []variant{plainly(false)}, "", "" // mark reports what is wrong with it
 	}
 	for _, key := range keys {
 		from = cmp.Or(from, i.labelFrom(key))
@@ -154,7 +154,7 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	switch {
 	case from != "" && !keep:
 		key := keys[slices.IndexFunc(keys, func(k string) bool { return i.labelFrom(k) != "" })]
-		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so that they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quote(key))
+		return []variant{plainly(true)}, from, fmt.Sprintf("the values of the label %s come from %s, so they cannot be written out, and %s, such as {name: \"red/*\", labels: {%s: red}}", key, from, why, quote(key))
 	case from != "":
 		all = append(all, plainly(true))
 	case keep && !out && !captures && i.allPlain(m):
@@ -180,23 +180,22 @@ func (i *importer) variants(m match, out bool) (all []variant, from, unclear str
 	}
 	names := slices.Sorted(maps.Keys(i.statics))
 	if captures {
-		names = append(names, "") // nobody signed in
+		names = append(names, "") // requests without a sign-in
 	}
 	for _, name := range names {
 		for _, v := range i.waysOf(m, name, from != "") {
 			if !add(v, name) {
-				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it is more than %d entries: write entries for the values that are meant", mostVariants)
+				return []variant{plainly(true)}, from, fmt.Sprintf("written out for the users of the file, it becomes more than %d entries: write entries for the values that are needed", mostVariants)
 			}
 		}
 	}
 	return all, from, ""
 }
 
-// everybody is no account's name.
+// everybody is a name that no account has.
 const everybody = "\x00"
 
-// kept says whether labels can be placeholders, as far as an entry's patterns go, and else why
-// not.
+// kept reports whether an entry's labels can be placeholders, and why not.
 func (i *importer) kept(m match) (bool, string) {
 	for _, p := range []*string{m.account, m.kind, m.service} {
 		if slices.ContainsFunc(variables(p), func(v string) bool { return strings.HasPrefix(v, "labels:") }) {
@@ -215,22 +214,22 @@ func (i *importer) kept(m match) (bool, string) {
 	for _, v := range variables(m.name) {
 		key, ok := strings.CutPrefix(v, "labels:")
 		if ok && i.labels[key].groups && key != "groups" && slices.Contains(i.sources, "ext_auth") {
-			return false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here, or write an entry for each value", key)
+			return false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups in both and in acl, or write an entry for each value", key)
 		}
 	}
 	return true, ""
 }
 
-// onePath is text that means itself wherever docker_auth puts it into a glob.
+// onePath matches text without special characters in a glob.
 var onePath = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 
-// plainValue reports whether a label's value means itself, and nothing more, in a name's pattern.
+// plainValue reports whether a label's value matches only itself in a name's pattern.
 func plainValue(value, pattern string) bool {
 	_, isExpression := expression(pattern)
 	return onePath.MatchString(value) && !(isExpression && strings.Contains(value, "."))
 }
 
-// allPlain reports whether all values of the labels in a name mean themselves.
+// allPlain reports whether all values of the labels in a name match only themselves.
 func (i *importer) allPlain(m match) bool {
 	for _, v := range variables(m.name) {
 		key, ok := strings.CutPrefix(v, "labels:")
@@ -243,8 +242,8 @@ func (i *importer) allPlain(m match) bool {
 	return true
 }
 
-// waysOf lists how the patterns are filled for a user of the file. With odd, only what a
-// placeholder does not say.
+// waysOf lists the variants for a user of the file. With odd, it lists only those that a
+// placeholder does not cover.
 func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 	captured := m.captured(name)
 	fill := func(p *string) (fields []*filled) {
@@ -258,7 +257,7 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 			key, ok := strings.CutPrefix(v, "labels:")
 			values, has := i.statics[name][key]
 			if !ok || !has {
-				continue // it stays as it is written
+				continue // it stays unchanged
 			}
 			some = true
 			var more []map[string]string
@@ -302,7 +301,7 @@ func (i *importer) waysOf(m match, name string, odd bool) (all []variant) {
 	return all
 }
 
-// odd reports whether a variant has a value that is more than what a placeholder stands for.
+// odd reports whether a variant has a value that matches more than itself.
 func (i *importer) odd(v variant) bool {
 	for variable, value := range v.name.values {
 		key, ok := strings.CutPrefix(variable, "labels:")
@@ -313,7 +312,8 @@ func (i *importer) odd(v variant) bool {
 	return false
 }
 
-// captured returns what the account's regular expression captures of a name, and the name itself where ${account} is written out.
+// captured returns the captures of the account's regular expression in a name, and the name
+// itself if ${account} is written out.
 func (m *match) captured(name string) map[string]string {
 	var values map[string]string
 	if m.writesOut {

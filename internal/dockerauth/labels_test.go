@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// What labels hold is pattern text to docker_auth. Where the file holds it, the rules say what it
-// means; where it comes from elsewhere and takes away, the list is refused.
+// docker_auth treats the values of labels as patterns. If they are in the file, the rules have
+// the same meaning. If they come from elsewhere and are used to refuse, the list is refused.
 func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 	const everybody = `
   - {match: {account: "/.+/"}, actions: ["*"]}`
@@ -31,7 +31,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
   - {match: {name: "${labels:team}/*"}, actions: [pull]}`, ""},
 		{"a dot in a regular expression", users(`{team: [a.b]}`) + `acl:
   - {match: {name: "/^${labels:team}\\/.*$/"}, actions: []}` + everybody, ""},
-		{"a piece of a path part", users(`{group: [a, b]}`) + `acl:
+		{"a part of a path segment", users(`{group: [a, b]}`) + `acl:
   - {match: {name: "${labels:group}-shared/*"}, actions: [push, pull]}`, ""},
 		{"two labels, and one of them twice", users(`{team: [a, b], tier: [x, "*"]}`) + `acl:
   - {match: {name: "${labels:team}/${labels:tier}-${labels:team}"}, actions: [pull]}`, ""},
@@ -49,7 +49,7 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
   - {match: {name: "/^${labels:team}?\\/b$/"}, actions: []}` + everybody, ""},
 		{"a repeated account", users(`{}`) + `acl:
   - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, ""},
-		{"an account as a piece of a path part", users(`{}`) + `acl:
+		{"an account as a part of a path segment", users(`{}`) + `acl:
   - {match: {name: "${account}-*"}, actions: [pull]}`, ""},
 		{"an account anywhere in a name", users(`{}`) + `acl:
   - {match: {name: "/${account}/.*/"}, actions: [pull]}`, ""},
@@ -59,15 +59,15 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
   - {match: {type: "${account}", name: "a/*"}, actions: []}
   - {match: {service: "${account}", name: "a/*"}, actions: []}` + everybody, ""},
 		{"a repeated account of a program", program + `acl:
-  - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a piece of a path part, or repeated`},
+  - {match: {name: "/^${account}?\\/b$/"}, actions: []}` + everybody, `in "/^${account}?\\/b$/", a variable is only a part of a path segment, or repeated`},
 		{"a program's labels take away", program + `acl:
-  - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "it takes pull from what line 4 allows, by labels that come from ext_auth"},
+  - {match: {name: "${labels:hidden}"}, actions: []}` + everybody, "it refuses pull of what line 4 allows, by labels that come from ext_auth"},
 		{"a program's labels narrow", program + `acl:
-  - {match: {name: "${labels:team}/*"}, actions: [pull]}` + everybody, "it takes push from what line 4 allows, by labels that come from ext_auth"},
+  - {match: {name: "${labels:team}/*"}, actions: [pull]}` + everybody, "it refuses push of what line 4 allows, by labels that come from ext_auth"},
 		{"a directory's labels take away", directory + `acl:
   - {match: {name: "${labels:team}/*"}, actions: []}` + everybody, "by labels that come from ldap_auth"},
-		{"a program's labels as a piece", program + `acl:
-  - {match: {name: "${labels:team}-shared/*"}, actions: [pull]}`, `the values of the label team come from ext_auth, so that they cannot be written out, and in "${labels:team}-shared/*", a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value, such as {name: "red/*", labels: {team: red}}`},
+		{"a program's labels as a part of a segment", program + `acl:
+  - {match: {name: "${labels:team}-shared/*"}, actions: [pull]}`, `the values of the label team come from ext_auth, so they cannot be written out, and in "${labels:team}-shared/*", a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value, such as {name: "red/*", labels: {team: red}}`},
 		{"a program's labels, compared", program + `acl:
   - {match: {name: "a/*", labels: {team: "/a|b/"}}, actions: []}` + everybody, ""},
 		{"a directory's labels, compared in lower case", directory + `acl:
@@ -89,10 +89,10 @@ func TestLabelsAreWrittenOutOrRefused(t *testing.T) {
 		}
 		alike := false
 		for _, n := range result.Notes {
-			alike = alike || strings.Contains(n.Text, "decide alike")
+			alike = alike || strings.Contains(n.Text, "make the same decisions")
 		}
 		if within := strings.HasPrefix(tt.file, "users"); alike != within {
-			t.Errorf("%s: it is said that all is decided alike: %v\n%s", tt.why, alike, result.Text)
+			t.Errorf("%s: the report says the same decisions: %v\n%s", tt.why, alike, result.Text)
 		}
 		cfg := newBench(t).load(t, result.Text)
 		list := readList(t, []byte(tt.file))

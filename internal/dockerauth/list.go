@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// written is an entry of the list as it stands in the file.
+// written is an entry of the list as it is in the file.
 type written struct {
 	node    *yaml.Node
 	match   match
@@ -29,7 +29,7 @@ func (i *importer) entries(n *yaml.Node) (all []written) {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		i.problem(n, "a list of entries is wanted here")
+		i.problem(n, "expected a list of entries")
 		return nil
 	}
 	for _, item := range n.Content {
@@ -48,7 +48,7 @@ func (i *importer) entry(n *yaml.Node) written {
 	keys := map[string]*yaml.Node{}
 	for _, e := range i.pairs(n) {
 		if keys[e.name] = e.value; !slices.Contains([]string{"match", "actions", "comment"}, e.name) {
-			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, so that the entry does without it, and so it does here", e.name, meant(e.name, []string{"match", "actions", "comment"}))
+			i.note(Trap, e.key, "docker_auth ignores %q beside match%s, and so does the import", e.name, meant(e.name, []string{"match", "actions", "comment"}))
 		}
 	}
 	if len(i.problems) > 0 && n.Kind != yaml.MappingNode {
@@ -56,18 +56,18 @@ func (i *importer) entry(n *yaml.Node) written {
 	}
 	switch m := keys["match"]; {
 	case empty(m):
-		i.problem(n, "match is missing: docker_auth ends when it comes to this entry; for everybody it is written match: {}")
+		i.problem(n, "match is missing: docker_auth crashes at this entry; to match everybody, write match: {}")
 	default:
 		w.match = i.match(m)
 	}
 	switch a := keys["actions"]; {
 	case empty(a):
-		i.problem(n, "actions is missing: docker_auth ends when it comes to this entry; to refuse everything it is written actions: []")
+		i.problem(n, "actions is missing: docker_auth crashes at this entry; to refuse everything, write actions: []")
 	default:
 		w.actions = i.texts(a)
 		for k, name := range w.actions {
 			if _, known := scope.ParseAction(name); !known || name == "read" || name == "write" {
-				i.note(Left, a.Content[k], "no registry asks for the action %q", name)
+				i.note(Left, a.Content[k], "no registry requests the action %q", name)
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func (i *importer) entry(n *yaml.Node) written {
 	return w
 }
 
-// match reads what an entry says of a request.
+// match reads the match of an entry.
 func (i *importer) match(n *yaml.Node) (m match) {
 	fields := map[string]**string{"account": &m.account, "type": &m.kind, "name": &m.name, "ip": &m.ip, "service": &m.service}
 	known := append(sortedKeys(fields), "labels")
@@ -83,7 +83,7 @@ func (i *importer) match(n *yaml.Node) (m match) {
 		field, ok := fields[e.name]
 		switch {
 		case ok && empty(e.value):
-			i.note(Trap, e.key, "%s has no value, which docker_auth takes for any; nobody signed in is %s: \"\"", e.name, e.name)
+			i.note(Trap, e.key, "%s has no value, so docker_auth accepts any; to match requests without a sign-in, write %s: \"\"", e.name, e.name)
 		case ok:
 			text := i.text(e.value)
 			*field = &text
@@ -95,14 +95,14 @@ func (i *importer) match(n *yaml.Node) (m match) {
 				i.pattern("label", l.value, m.labels[l.name])
 			}
 		default:
-			i.problem(e.key, "trap: docker_auth ignores %q in match%s, and an entry without the conditions that were meant matches everybody: correct the key or remove it",
+			i.problem(e.key, "trap: docker_auth ignores %q in match%s, so the entry matches more requests than it seems to: correct the key or remove it",
 				e.name, meant(e.name, known))
 		}
 	}
 	return m
 }
 
-// pattern tells what is wrong with a pattern, or surprising.
+// pattern reports what is wrong with a pattern, and traps.
 func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	if field == "ip" {
 		if _, err := network(text); err != nil {
@@ -114,21 +114,21 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	if !ok {
 		switch {
 		case len(text) > 1 && strings.HasPrefix(text, "/"):
-			i.note(Trap, n, "%q begins with a slash and does not end with one: it is no regular expression, and as a glob it matches nothing here; %q was probably meant", text, text+"/")
+			i.note(Trap, n, "%q begins with a slash and does not end with one: it is not a regular expression, and as a glob it matches nothing (did you mean %q?)", text, text+"/")
 		case len(text) > 1 && strings.HasSuffix(text, "/"):
-			i.note(Trap, n, "%q ends with a slash and does not begin with one: it is no regular expression, and as a glob it matches nothing here", text)
+			i.note(Trap, n, "%q ends with a slash and does not begin with one: it is not a regular expression, and as a glob it matches nothing", text)
 		case field == "account" && text == "*" && i.out.anonymous:
-			i.note(Trap, n, "the account \"*\" is also whoever has not signed in, and so it is here; \"/.+/\" is everybody else")
+			i.note(Trap, n, "the account \"*\" also matches requests without a sign-in, here too; \"/.+/\" matches only signed-in users")
 		case field == "account" && i.unknown(text):
 			i.note(Trap, n, "no user of the file has the account %q: this entry never decides", text)
 		}
 		if field == "name" && strings.Contains(text, "**") {
-			i.note(Trap, n, "** is no more than * in docker_auth: %q takes one path part there, and so it does here", text)
+			i.note(Trap, n, "** means * in docker_auth: %q matches one path segment there, and here too", text)
 		}
 		return
 	}
 	if _, err := regexp.Compile(variable.ReplaceAllLiteralString(inner, "x")); err != nil {
-		i.problem(n, "the regular expression is none, and docker_auth does not start with it: correct it (%v)", err)
+		i.problem(n, "the regular expression is invalid, and docker_auth does not start with it: correct it (%v)", err)
 		return
 	}
 	l, always, never, unclear := compared(filled{text: text}, atom{})
@@ -136,30 +136,30 @@ func (i *importer) pattern(field string, n *yaml.Node, text string) {
 	case always, never && unclear == "", unclear == "" && l.form != like:
 	case inner == ".+", inner == ".*", strings.HasPrefix(inner, "^") && (strings.HasSuffix(inner, "$") || strings.HasSuffix(inner, ".*") || strings.HasSuffix(inner, ".+")), strings.HasPrefix(inner, "(^|") && strings.HasSuffix(inner, "|$)"):
 	default:
-		i.note(Trap, n, "the regular expression %q is not anchored: it matches wherever it is found in a longer %s, and so it does here; ^ and $ are its ends", text, field)
+		i.note(Trap, n, "the regular expression %q is not anchored: it matches any part of a %s, here too; anchor it with ^ and $", text, field)
 	}
 }
 
-// unknown reports whether a pattern is the name of nobody.
+// unknown reports whether a pattern is a name that no user has.
 func (i *importer) unknown(account string) bool {
 	name, ok := literally(account)
 	_, known := i.statics[name]
 	return ok && name != "" && !known && i.outside() == "" && !strings.Contains(account, "${")
 }
 
-// local tells of an entry that opens to a loopback or private network, from which everybody may
-// seem to come.
+// local notes an entry that grants to a loopback or private network, which all requests may
+// seem to come from.
 func (i *importer) local(w written) {
 	m := w.match
 	if m.ip == nil || m.account != nil || m.labels != nil || m.name != nil || len(w.actions) == 0 {
 		return
 	}
 	if p, err := network(*m.ip); err == nil && (p.Addr().IsLoopback() || p.Addr().IsPrivate()) {
-		i.note(Trap, w.node, "it opens to %s, whoever asks: if a proxy stands there, that is everybody, unless trusted_proxies names it", *m.ip)
+		i.note(Trap, w.node, "it grants to all requests from %s: if a proxy has such an address, that is everybody, unless trusted_proxies lists it", *m.ip)
 	}
 }
 
-// list turns the list into rules.
+// list translates the list into rules.
 func (i *importer) list(n *yaml.Node) {
 	all := i.entries(n)
 	if len(i.problems) > 0 {
@@ -167,13 +167,13 @@ func (i *importer) list(n *yaml.Node) {
 	}
 	made := i.ordered(all, false)
 	if len(made.problems) > 0 {
-		// What placeholders cannot say may still be said of each user of the file.
+		// What placeholders cannot express may work if it is written out for each user.
 		if again := i.ordered(all, true); len(again.problems) < len(made.problems) {
 			made = again
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(made.problems)) {
-		i.problem(all[k].node, "this entry cannot be said exactly: %s", made.problems[k])
+		i.problem(all[k].node, "this entry has no exact translation: %s", made.problems[k])
 	}
 	if len(i.problems) > 0 {
 		return
@@ -183,21 +183,21 @@ func (i *importer) list(n *yaml.Node) {
 		i.local(w)
 		switch {
 		case !made.matching[k]:
-			i.note(Left, w.node, "it matches nothing that a registry asks for")
+			i.note(Left, w.node, "it matches nothing that a registry requests")
 		case !made.reached[k]:
-			i.note(Left, w.node, "it never decides: the entries before it match whatever it does%s", captures(w))
+			i.note(Left, w.node, "it never decides: earlier entries match everything that it matches%s", captures(w))
 		}
 	}
 	i.name(all, made.rules)
-	if doubts := i.doubts(all, made.reached); len(doubts) > 0 {
-		i.note(Changed, n, "the list: %s became %s. They grant nothing that docker_auth refused; they may grant less, since a rule compares as text what docker_auth reads as a pattern, by what is not in this file: %s",
-			count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"), strings.Join(doubts, "; "))
+	if dependencies := i.dependencies(all, made.reached); len(dependencies) > 0 {
+		i.note(Changed, n, "the list: %s became %s. They grant nothing that docker_auth refused. They may grant less: docker_auth reads values from outside this file as patterns, and a rule compares them as text: %s",
+			count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"), strings.Join(dependencies, "; "))
 		return
 	}
-	i.note(Kept, n, "the list: %s became %s, which decide alike", count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"))
+	i.note(Kept, n, "the list: %s became %s, which make the same decisions", count(len(all), "entry", "entries"), count(len(i.out.rules), "rule", "rules"))
 }
 
-// count is a number of things.
+// count returns a number with a noun.
 func count(n int, one, more string) string {
 	if n == 1 {
 		return "1 " + one
@@ -205,16 +205,16 @@ func count(n int, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// made is a list as rules.
+// made is the list as rules.
 type made struct {
 	rules             []outRule
 	problems          map[int]string // by entry
 	matching, reached []bool         // by entry
-	closed            bool           // no request gets past it
+	closed            bool           // every request matches an entry
 }
 
-// ordered turns the list into rules. With out, labels of the file's users are written out
-// wherever they can be.
+// ordered translates the list into rules. If out is set, labels of the file's users are written
+// out wherever possible.
 func (i *importer) ordered(all []written, out bool) made {
 	m := made{problems: map[int]string{}, matching: make([]bool, len(all)), reached: make([]bool, len(all))}
 	for _, kind := range []string{scope.TypeRepository, scope.TypeRegistry} {
@@ -245,11 +245,11 @@ func (i *importer) ordered(all []written, out bool) made {
 	return m
 }
 
-// doubts says what decides that is not in the file.
-func (i *importer) doubts(all []written, reached []bool) (doubts []string) {
+// dependencies returns the values from outside the file that affect decisions.
+func (i *importer) dependencies(all []written, reached []bool) (dependencies []string) {
 	add := func(format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); !slices.Contains(doubts, text) {
-			doubts = append(doubts, text)
+		if text := fmt.Sprintf(format, args...); !slices.Contains(dependencies, text) {
+			dependencies = append(dependencies, text)
 		}
 	}
 	for k, w := range all {
@@ -281,27 +281,27 @@ func (i *importer) doubts(all []written, reached []bool) (doubts []string) {
 			}
 		}
 	}
-	return doubts
+	return dependencies
 }
 
-// captures tells of the groups of a regular expression in a name.
+// captures describes what the groups of a regular expression do in a name.
 func captures(w written) string {
 	if w.match.name != nil && captured.MatchString(*w.match.name) {
-		return "; what an account's regular expression captures would be a pattern there, and * in an account's name any text"
+		return "; the captures of an account's regular expression would be patterns there, and * in an account's name any text"
 	}
 	return ""
 }
 
 var captured = regexp.MustCompile(`\$\{(account|name|type|service):[0-9]+\}`)
 
-// closes says whether no request gets past the list.
+// closes reports whether every request matches an entry.
 func closes(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool {
 		return len(e.when) == 0 && e.unclear == "" && slices.ContainsFunc(e.areas, func(a area) bool { return len(a.when) == 0 && a.pattern.equal(everything) })
 	})
 }
 
-// meaning is what an entry says of resources of a type.
+// meaning translates an entry for resources of a type.
 func (i *importer) meaning(w written, kind string, out bool) entry {
 	e := entry{line: w.node.Line, every: namesOf(kind)}
 	variants, from, unclear := i.variants(w.match, out)
@@ -359,8 +359,8 @@ func (i *importer) meaning(w written, kind string, out bool) entry {
 	return e
 }
 
-// lowered is a literal about a label that docker_auth has in lower case, and Tidewaiter as it is
-// written.
+// lowered translates a literal about a label that docker_auth converts to lower case and
+// Tidewaiter does not.
 func (i *importer) lowered(l literal) (lower literal, never bool, unclear string) {
 	known := i.labels[l.key]
 	if l.kind != label || known == (labelled{}) {
@@ -369,20 +369,20 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 	program := slices.Contains(i.sources, "ext_auth")
 	switch {
 	case program && known.groups && l.key != "groups":
-		return l, false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups, in both and here", l.key)
+		return l, false, fmt.Sprintf("the label %s is a group if it comes from ldap_auth (parse_cn), and a claim if it comes from ext_auth: call it groups in both and in acl", l.key)
 	case program && known.groups && (l.form != oneOf || slices.ContainsFunc(l.values(), directoryName)):
-		return l, false, fmt.Sprintf("ext_auth may give distinguished names in the label %s (CN=Ops,DC=example,DC=com), which are text to docker_auth, and have one spelling in groups here: let it give names without them, and write an entry for each", l.key)
+		return l, false, fmt.Sprintf("ext_auth may give distinguished names in the label %s (CN=Ops,DC=example,DC=com), which docker_auth compares as text and Tidewaiter compares as names: let it give other names, and write an entry for each", l.key)
 	case !known.lower:
 		return l, false, ""
 	case program:
-		return l, false, fmt.Sprintf("the label %s is in lower case if it comes from ldap_auth (lower_case), and as it is if it comes from ext_auth: give one of them another name, and write an entry for each", l.key)
+		return l, false, fmt.Sprintf("the label %s is in lower case if it comes from ldap_auth (lower_case), and unchanged if it comes from ext_auth: give one of them another name, and write an entry for each", l.key)
 	}
 	source := l.text
 	switch l.form {
 	case oneOf:
 		var values []string
 		for _, v := range l.values() {
-			if v == strings.ToLower(v) { // else it is in no text in lower case
+			if v == strings.ToLower(v) { // other values match no text in lower case
 				values = append(values, regexp.QuoteMeta(v))
 			}
 		}
@@ -392,11 +392,11 @@ func (i *importer) lowered(l literal) (lower literal, never bool, unclear string
 		source = "(?s)^(?:" + strings.Join(values, "|") + ")$"
 	case like:
 	default:
-		return l, false, fmt.Sprintf("the label %s is taken in lower case, and what it is compared with cannot be: write an entry for each value", l.key)
+		return l, false, fmt.Sprintf("the label %s is compared in lower case, and the value in match cannot be: write an entry for each value", l.key)
 	}
 	text, ok := beforeLower(source)
 	if !ok {
-		return l, false, fmt.Sprintf("the label %s is taken in lower case, and %q asks where a word ends: write its values out", l.key, l.text)
+		return l, false, fmt.Sprintf("the label %s is compared in lower case, and %q matches word boundaries: write its values out", l.key, l.text)
 	}
 	l.form, l.text = like, text
 	return l, false, ""
@@ -410,7 +410,7 @@ type outRule struct {
 	line int
 }
 
-// name gives each rule a name of its own, after the comment of its entry.
+// name gives each rule a unique name, from the comment of its entry.
 func (i *importer) name(all []written, rules []outRule) {
 	taken := make(map[string]bool)
 	for _, r := range rules {
@@ -420,7 +420,7 @@ func (i *importer) name(all []written, rules []outRule) {
 		r.line = w.node.Line
 		if r.When != "" {
 			if _, err := i.compiler.Compile(r.When); err != nil {
-				i.problem(w.node, "this entry cannot be said exactly: its condition, with what the entries before it take from it, is more than a rule can have: write names or accounts out in it, so that fewer entries have to do with it (%v)", err)
+				i.problem(w.node, "this entry has no exact translation: its condition, without the earlier entries, is too large for a rule: write names or accounts out, so that it overlaps with fewer entries (%v)", err)
 				continue
 			}
 		}
@@ -441,7 +441,7 @@ func (i *importer) name(all []written, rules []outRule) {
 		taken[r.Name] = true
 		texts := r.texts()
 		if len(texts) > manyPatterns {
-			i.note(Changed, w.node, "it is written with %d patterns: what other entries leave of it has to be written out, since a pattern has no \"but not\"", len(texts))
+			i.note(Changed, w.node, "it became %d patterns: patterns have no exceptions, so what other entries leave of it is written out", len(texts))
 		}
 		if r.deny {
 			r.Effect = ruleset.Deny
@@ -461,7 +461,7 @@ func (i *importer) name(all []written, rules []outRule) {
 // manyPatterns is more than a person would have written.
 const manyPatterns = 16
 
-// readable is a comment in one line that is no longer than the name of a rule may be.
+// readable returns a comment as one line that fits in the name of a rule.
 func readable(comment string) string {
 	comment = strings.Map(func(r rune) rune {
 		if !text.Printable(string(r)) {

@@ -8,12 +8,12 @@ import (
 	"unicode"
 )
 
-// docker_auth compares with what strings.ToLower makes of a directory's value, and a rule with
-// the value itself. So the rule's expression has, for each character, all that become it.
-// Ignoring case would not do: ſ and s are alike then, though ſ is in lower case, and İ and i are
-// not, though İ becomes i.
+// docker_auth converts a directory's value with strings.ToLower before it compares it; a rule
+// compares the value itself. So the rule's expression lists, for each character, all characters
+// whose lower case it is. Ignoring case would be wrong: it treats ſ and s as equal, though ſ is
+// lower case itself, and İ and i as different, though the lower case of İ is i.
 
-// uppers are the characters that become another in lower case, by that one.
+// uppers maps a lower-case character to the characters that it is the lower case of.
 var uppers = sync.OnceValue(func() map[rune][]rune {
 	all := make(map[rune][]rune)
 	for r := range unicode.MaxRune + 1 {
@@ -24,8 +24,8 @@ var uppers = sync.OnceValue(func() map[rune][]rune {
 	return all
 })
 
-// beforeLower returns an expression that matches a text where another matches what the text is in
-// lower case. It fails for what depends on more than one character.
+// beforeLower returns an expression that matches a text exactly if source matches its lower
+// case. It fails if a match depends on adjacent characters.
 func beforeLower(source string) (string, bool) {
 	re, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
@@ -41,7 +41,7 @@ func beforeLower(source string) (string, bool) {
 func lowerExpression(re *syntax.Regexp) (*syntax.Regexp, bool) {
 	switch re.Op {
 	case syntax.OpWordBoundary, syntax.OpNoWordBoundary:
-		return nil, false // the sign for kelvin is no letter there, and k is
+		return nil, false // the Kelvin sign is not a word character, but its lower case k is
 	case syntax.OpLiteral:
 		all := &syntax.Regexp{Op: syntax.OpConcat}
 		for _, r := range re.Rune {
@@ -67,7 +67,7 @@ func lowerExpression(re *syntax.Regexp) (*syntax.Regexp, bool) {
 	return re, true
 }
 
-// lowerClass returns the class of the characters that become one of others.
+// lowerClass returns the class of the characters whose lower case is in a class.
 func lowerClass(ranges []rune) *syntax.Regexp {
 	class := &syntax.Regexp{Rune: ranges}
 	type span struct{ from, to rune }
@@ -75,7 +75,7 @@ func lowerClass(ranges []rune) *syntax.Regexp {
 	for i := 0; i+1 < len(ranges); i += 2 {
 		from := ranges[i]
 		for r := from; r <= ranges[i+1]; r++ {
-			if unicode.ToLower(r) != r { // it never is in lower case
+			if unicode.ToLower(r) != r { // it is never in a lower-case text
 				if from < r {
 					spans = append(spans, span{from, r - 1})
 				}

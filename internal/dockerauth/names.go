@@ -9,15 +9,14 @@ import (
 	"strings"
 )
 
-// Variables of docker_auth inside a pattern that is being read: one character each, that no
-// pattern has.
+// Marks for docker_auth's variables in a pattern: one character each, which no pattern has.
 const (
 	markAccount = '\ue000' // ${account}
-	markLabel   = '\ue001' // ${labels:X}, the first that the pattern has; the next is one more
+	markLabel   = '\ue001' // ${labels:X}, the first in the pattern; the next one is one higher
 	markLast    = '\uf8ff'
 )
 
-// marked is a pattern whose variables are marks.
+// marked is a pattern with marks for its variables.
 type marked struct {
 	text   string
 	labels []string // by mark
@@ -27,14 +26,14 @@ var variable = regexp.MustCompile(`\$\{(account|name|type|service|labels:[^}]*|(
 
 func isMark(r rune) bool { return r >= markAccount && r <= markLast }
 
-// reserved reports whether a character means something on the way from a text to a pattern.
+// reserved reports whether a character is a marker.
 func reserved(r rune) bool { return isMark(r) || r <= '\x03' }
 
-// mark replaces variables. It fails for those that rules have no place for. resource is the type
-// that is asked for; "" if the text is compared with something else than a name.
+// mark replaces variables by marks. It fails for those that rules cannot have. resource is the
+// requested type, or "" if the pattern is not for a name.
 func mark(f filled, resource string) (m marked, unclear string) {
 	if strings.ContainsFunc(f.with(), reserved) {
-		return m, fmt.Sprintf("%q has a character that no name has: take it out", f.with())
+		return m, fmt.Sprintf("%q has a character that no name can have: remove it, or write another name", f.with())
 	}
 	m.text = variable.ReplaceAllStringFunc(f.text, func(v string) string {
 		name := v[2 : len(v)-1]
@@ -48,16 +47,16 @@ func mark(f filled, resource string) (m marked, unclear string) {
 			return resource
 		case strings.HasPrefix(name, "labels:"):
 			if !f.open {
-				return v // of whoever has no such label
+				return v // accounts without this label
 			}
 			key := strings.TrimPrefix(name, "labels:")
 			if slices.Contains(m.labels, key) {
-				unclear = fmt.Sprintf("%s stands twice in %q, and means the same value both times, where in a rule each could be another: write an entry for each value", v, f.text)
+				unclear = fmt.Sprintf("%s occurs twice in %q with the same value, but in a rule the two values could differ: write an entry for each value", v, f.text)
 			}
 			m.labels = append(m.labels, key)
 			return string(markLabel + rune(len(m.labels)-1))
 		case f.values != nil && strings.HasPrefix(name, "account:"):
-			return v // a group that the expression does not have, or that found nothing
+			return v // a group that does not exist or did not match
 		case strings.Contains(name, ":"):
 			unclear = fmt.Sprintf("%s in %q has no counterpart in a rule: write an entry for each account, such as {account: ann, name: \"ann/*\"}", v, f.text)
 			return ""
@@ -77,11 +76,11 @@ func expression(text string) (string, bool) {
 	return "", false
 }
 
-// mostNames bounds how many patterns one name of the list may become.
+// mostNames limits how many patterns one name of the list may become.
 const mostNames = 64
 
-// names turns a pattern of names into areas. unclear says why that is not possible exactly; the
-// areas then have at least its names.
+// names translates a pattern of names to areas. unclear says why there is no exact translation;
+// the areas then cover at least its names.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}
@@ -93,10 +92,10 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	var ok bool
 	if inner, isExpression := expression(m.text); isExpression {
 		if _, err := regexp.Compile(inner); err != nil && !strings.ContainsFunc(inner, isMark) {
-			return nil, "" // it matches nothing, ever
+			return nil, "" // it never matches
 		}
 		if misplaced(inner) {
-			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part, or repeated; in a rule it can only be a whole one: write an entry for each value", written)
+			return all, fmt.Sprintf("in %q, a variable is only a part of a path segment, or repeated; in a rule it must be a whole segment: write an entry for each value", written)
 		}
 		if texts, ok = translate(inner); !ok {
 			return all, fmt.Sprintf("the regular expression %q cannot be written as patterns of names: write alternatives, .* or [^/]* in its place", written)
@@ -104,15 +103,15 @@ func names(f filled, kind string) (areas []area, unclear string) {
 	} else {
 		if _, err := path.Match(m.text, ""); err != nil {
 			if strings.ContainsFunc(m.text, isMark) {
-				return all, fmt.Sprintf("%q is no pattern: correct it", written)
+				return all, fmt.Sprintf("%q is not a valid pattern: correct it", written)
 			}
-			return nil, "" // it matches nothing, ever
+			return nil, "" // it never matches
 		}
 		if misplacedInGlob(m.text) {
-			return all, fmt.Sprintf("in %q, a variable is only a piece of a path part; in a rule it can only be a whole one: write an entry for each value", written)
+			return all, fmt.Sprintf("in %q, a variable is only a part of a path segment; in a rule it must be a whole segment: write an entry for each value", written)
 		}
 		if texts, ok = expand(m.text); !ok {
-			return all, fmt.Sprintf("%q would be more than %d patterns: write * in place of ? and classes, or the names that are meant", written, mostNames)
+			return all, fmt.Sprintf("%q would become more than %d patterns: write * in place of ? and classes, or the names that are needed", written, mostNames)
 		}
 	}
 	for _, t := range texts {
@@ -122,33 +121,33 @@ func names(f filled, kind string) (areas []area, unclear string) {
 		}
 		a := area{pattern: p}
 		if p.has(user) || p.has(claim) || strings.ContainsFunc(t, func(r rune) bool { return r >= markLabel && r <= markLast }) {
-			a.when = []literal{is(signedIn)} // who has not signed in has no name, and no labels
+			// requests without a sign-in have no name and no labels
+			a.when = []literal{is(signedIn)}
 		}
 		areas = append(areas, a)
 	}
 	if areas = tidy(areas); len(areas) > mostNames {
-		return all, fmt.Sprintf("%q would be %d patterns: write * in place of ? and classes, or the names that are meant", written, len(areas))
+		return all, fmt.Sprintf("%q would become %d patterns: write * in place of ? and classes, or the names that are needed", written, len(areas))
 	}
 	return areas, unclear
 }
 
-// unanchored is a regular expression that was meant to begin where a name does.
+// unanchored matches a regular expression that was probably meant to match the begin of a name.
 var unanchored = regexp.MustCompile(`^/\^?(\$\{(?:account|labels:[^}]*)\})(?:\\?/)(?:\.[*+]|\(\.[*+]\))\$?/$`)
 
-// insteadOf says which form would do in place of a pattern.
+// insteadOf suggests what to write in place of a pattern.
 func insteadOf(text, why string) string {
 	if !strings.Contains(why, "variable") {
 		return ": write [^/]* in its place"
 	}
 	if found := unanchored.FindStringSubmatch(text); found != nil {
-		return fmt.Sprintf(": it is found anywhere in a name, so that x%s/y has it as well; write \"/^%s\\/.*/\" for what begins with it", found[1], found[1])
+		return fmt.Sprintf(": it matches anywhere in a name, for example in x%s/y; for names that begin with it, write \"/^%s\\/.*/\"", found[1], found[1])
 	}
 	return ": write an entry for each value"
 }
 
-// misplaced reports whether a variable stands in a regular expression where what it stands for
-// would be taken apart: in a class, behind a backslash, before a repetition, or where case is
-// ignored.
+// misplaced reports whether a variable is in a place of a regular expression where its value
+// would be split: in a class, after a backslash, before a repetition, or where case is ignored.
 func misplaced(source string) bool {
 	if !strings.ContainsFunc(source, isMark) {
 		return false
@@ -163,8 +162,8 @@ func misplaced(source string) bool {
 	if err != nil {
 		return true
 	}
-	// A group around it changes nothing where it is text, and the meaning where it is one
-	// character among others.
+	// A group around the mark changes nothing if the mark is text. It changes the meaning if
+	// the mark is one of several characters.
 	two, err := syntax.Parse(strings.ReplaceAll(alone, string(markLast), "(?:"+string(markLast)+")"), syntax.Perl)
 	return err != nil || one.String() != two.String() || takenApart(one)
 }
@@ -204,14 +203,14 @@ func misplacedInGlob(glob string) bool {
 	return false
 }
 
-// pattern reads a text in which * stays in a part, and \x00 is any text with slashes in it.
+// pattern parses a text in which * matches within a segment and \x00 any number of segments.
 func (m marked) pattern(text string) (p pattern, unclear string) {
 	words := strings.Split(text, "/")
 	for i, word := range words {
 		if strings.Contains(word, hostless) {
-			// Only the first of several parts can have a colon: it is a host then.
+			// Only the first of several segments can have a colon: it is a host then.
 			if len(words) > 1 && !slices.ContainsFunc(words[:i], func(w string) bool { return w != "\x00" }) {
-				unclear = "the first part of a name can have a colon (a host with its port), and the class has none"
+				unclear = "the first segment of a name can have a colon (a host with its port), but the class has no colon"
 			}
 			word = strings.ReplaceAll(word, hostless, "*")
 		}
@@ -228,7 +227,7 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 				return r
 			}, word)
 			p = append(p, textPart(shown))
-			unclear = "a variable is only a piece of a path part; in a rule it can only be a whole one"
+			unclear = "a variable is only a part of a path segment; in a rule it must be a whole segment"
 		case first == markAccount:
 			p = append(p, part{kind: user})
 		default:
@@ -238,7 +237,7 @@ func (m marked) pattern(text string) (p pattern, unclear string) {
 	return p.normal(), unclear
 }
 
-// expand turns a glob of docker_auth into texts with no other special character than *.
+// expand translates a glob of docker_auth into texts whose only special character is *.
 func expand(glob string) ([]string, bool) {
 	texts := []string{""}
 	for glob != "" {
@@ -271,7 +270,7 @@ func expand(glob string) ([]string, bool) {
 	return texts, true
 }
 
-// classEnd returns where a class that path.Match takes ends.
+// classEnd returns the end of a class that path.Match accepts.
 func classEnd(glob string) int {
 	for i := 1; i < len(glob); i++ {
 		switch glob[i] {
@@ -284,7 +283,7 @@ func classEnd(glob string) int {
 	return len(glob)
 }
 
-// spread returns the characters that names can have and that ok takes.
+// spread returns the characters of names for which ok is true.
 func spread(ok func(rune) bool) (choices []string) {
 	for _, r := range letters + ":" {
 		if ok(r) {

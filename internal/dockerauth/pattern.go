@@ -8,12 +8,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A pattern is a set of repository names, part by part, as Tidewaiter's rules can say it. Sets
-// are intersected, compared and subtracted here: a list of entries of which the first decides
-// becomes rules without an order by that alone.
+// A pattern is a set of repository names, segment by segment, in the form of Tidewaiter's
+// rules. This file intersects, compares and subtracts such sets. That is all that is needed to
+// translate a list in which the first match decides into rules without an order.
 //
-// Some of what follows depends on who asks: ${user}/app and ann/app have a name in common if ann
-// asks. So operations return areas: a pattern, under conditions.
+// Some results depend on the account: ${user}/app and ann/app have a common name if the account
+// is ann. So operations return areas: patterns with conditions.
 type pattern []part
 
 type part struct {
@@ -25,27 +25,27 @@ type partKind uint8
 
 const (
 	word   partKind = iota // team
-	glob                   // app-*: at least one * beside other text
-	star                   // *: any one part
-	deep                   // any number of parts, also none
+	glob                   // app-*: at least one * with other text
+	star                   // *: any single segment
+	deep                   // any number of segments, including none
 	user                   // ${user}
-	claim                  // ${claims.x}: one or more parts
-	member                 // ${group}: one part; its text is the label that has the groups
+	claim                  // ${claims.x}: one or more segments
+	member                 // ${group}: one segment; text is the label with the groups
 )
 
-// everything is every name: one part, and any number more.
+// everything matches every name: one segment, and any number of others.
 var everything = pattern{{kind: star}, {kind: deep}}
 
-// area is a pattern under conditions, which must all hold.
+// area is a pattern with conditions, which must all hold.
 type area struct {
 	pattern pattern
 	when    []literal
 }
 
-// mostPieces bounds how many patterns one operation may make of two.
+// mostPieces limits how many patterns one operation may produce.
 const mostPieces = 400
 
-// textPart reads one part that may hold *.
+// textPart parses a segment that may have *.
 func textPart(text string) part {
 	for strings.Contains(text, "**") {
 		text = strings.ReplaceAll(text, "**", "*")
@@ -59,8 +59,8 @@ func textPart(text string) part {
 	return part{word, text}
 }
 
-// normal puts a * before the ** beside it, so that there is one way to write "at least n parts",
-// and makes one ** of two.
+// normal moves * before an adjacent **, so that there is one way to write "at least n
+// segments", and merges adjacent **.
 func (p pattern) normal() pattern {
 	n := make(pattern, 0, len(p))
 	for i := 0; i < len(p); {
@@ -90,8 +90,8 @@ func (p pattern) has(kind partKind) bool {
 	return slices.ContainsFunc(p, func(q part) bool { return q.kind == kind })
 }
 
-// texts returns the pattern as rules have it. It takes two where nothing may follow: team and
-// team/**.
+// texts returns the pattern in the form of rules. That takes two texts if nothing may follow:
+// team and team/**.
 func (p pattern) texts() []string {
 	words := make([]string, 0, len(p))
 	for i, q := range p {
@@ -119,7 +119,7 @@ func (p pattern) texts() []string {
 	return []string{strings.Join(words, "/")}
 }
 
-// possible reports whether some repository could have a name of the pattern.
+// possible reports whether a repository's name can match the pattern.
 func (p pattern) possible() bool {
 	for _, text := range p.texts() {
 		if text != "" && (policy.Limit{Names: []string{text}, Actions: scope.Pull}).Check() == nil {
@@ -129,8 +129,8 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is one of q. It may say no where it is so: then more is
-// written than is needed.
+// within reports whether every name of p is one of q. A false negative is allowed: then the
+// rules are longer than necessary.
 func (p pattern) within(q pattern) bool {
 	switch {
 	case len(q) == 0:
@@ -148,7 +148,7 @@ func (p pattern) within(q pattern) bool {
 	return p[0].within(q[0]) && p[1:].within(q[1:])
 }
 
-// within compares single parts.
+// within compares single segments.
 func (p part) within(q part) bool {
 	switch {
 	case p == q:
@@ -164,7 +164,7 @@ func (p part) within(q part) bool {
 }
 
 // globbed reports whether a glob matches a text. A * in the text is only matched by a * of the
-// glob, so that it also says whether a glob has all that another has.
+// glob, so it also reports whether one glob includes another.
 func globbed(glob, text string) bool {
 	if glob == "" {
 		return text == ""
@@ -175,7 +175,7 @@ func globbed(glob, text string) bool {
 	return text != "" && glob[0] == text[0] && globbed(glob[1:], text[1:])
 }
 
-// meet returns the names that p and q have in common. It fails where that cannot be told.
+// meet returns the intersection of p and q. It fails if that cannot be computed.
 func meet(p, q pattern) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -201,7 +201,7 @@ func meetParts(p, q pattern) ([]area, bool) {
 	case len(p) == 0 && len(q) == 0:
 		return []area{{}}, true
 	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
-		// What both skip, and then one of them goes on first.
+		// First what both skip with **, then where one of them continues.
 		one, ok1 := meetParts(p[1:], q)
 		two, ok2 := meetParts(p, q[1:])
 		return before([]area{{pattern: pattern{p[0]}}}, append(one, two...)), ok1 && ok2
@@ -232,7 +232,7 @@ func meetDeep(p, q pattern) ([]area, bool) {
 	return all, ok1 && ok2 && len(all) <= mostPieces
 }
 
-// before puts each head before each rest.
+// before prepends each head to each rest.
 func before(heads, rests []area) []area {
 	var all []area
 	for _, h := range heads {
@@ -243,7 +243,7 @@ func before(heads, rests []area) []area {
 	return all
 }
 
-// meet intersects single parts, neither of which is ** or a claim.
+// meet intersects single segments. Neither is ** or a claim.
 func (p part) meet(q part) ([]area, bool) {
 	switch {
 	case p.within(q):
@@ -254,16 +254,16 @@ func (p part) meet(q part) ([]area, bool) {
 		if q.kind == member {
 			p, q = q, p
 		}
-		if q.kind == word { // ${group} and dev: dev, for who is in dev
+		if q.kind == word { // ${group} and dev: dev, for members of dev
 			return []area{{pattern{q}, []literal{is(claimed(p.text, q.text))}}}, true
 		}
-		return nil, false // which of the groups it is about cannot be told
+		return nil, false // it is unknown which of the groups matches
 	case q.kind == user:
 		p, q = q, p
 		fallthrough
 	case p.kind == user:
 		switch q.kind {
-		case word: // ${user} and ann: ann, if it is ann who asks
+		case word: // ${user} and ann: ann, if the account is ann
 			return []area{{pattern{q}, []literal{is(named(q.text))}}}, true
 		case glob:
 			return []area{{pattern{p}, []literal{is(namedLike(q.text))}}}, true
@@ -280,7 +280,7 @@ func (p part) meet(q part) ([]area, bool) {
 	return nil, true
 }
 
-// meetGlobs intersects two globs of one part.
+// meetGlobs intersects two globs of one segment.
 func meetGlobs(p, q string) ([]string, bool) {
 	steps := 0
 	var meet func(p, q string) []string
@@ -326,8 +326,8 @@ func prefixed(head string, texts []string) []string {
 	return all
 }
 
-// meetClaims intersects where a claim takes part. How many parts it stands for is known where
-// neither pattern has **, and only one of them a claim; what it stands for, where the other has
+// meetClaims intersects patterns with claims. The number of a claim's segments is known if
+// neither pattern has ** and only one has a claim. Its value is known if the other pattern has
 // words there.
 func meetClaims(p, q pattern) ([]area, bool) {
 	if q.has(claim) {
@@ -341,7 +341,7 @@ func meetClaims(p, q pattern) ([]area, bool) {
 	if tail.has(claim) {
 		return nil, false
 	}
-	// What stands before the claim may already tell them apart.
+	// The segments before the claim may already differ.
 	for i := range min(len(head), len(q)) {
 		if head[i].kind == deep || q[i].kind == deep {
 			break
@@ -370,7 +370,7 @@ func meetClaims(p, q pattern) ([]area, bool) {
 	return tidy(before(before(one, []area{middle}), two)), ok1 && ok2
 }
 
-// tidy leaves out areas that nothing can be in, and those that are in others.
+// tidy removes empty areas, and areas that others include.
 func tidy(areas []area) []area {
 	var kept []area
 	for _, a := range areas {
@@ -389,7 +389,7 @@ func tidy(areas []area) []area {
 	return kept
 }
 
-// distinct leaves out repeated literals.
+// distinct removes repeated literals.
 func distinct(when []literal) []literal {
 	var kept []literal
 	for _, l := range when {

@@ -12,10 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// bcrypt is what docker_auth compares passwords with.
+// bcrypt matches the only hashes that docker_auth accepts.
 var bcrypt = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
-// nobody is the bcrypt hash of 32 random bytes that were thrown away.
+// nobody is the bcrypt hash of 32 random bytes that were not kept.
 const nobody = "$2a$10$pgqMOhtEJ7vPoxHxcSudcu7uDNSDq1Nd7T9axHy9YbayANgAN5A.S"
 
 // users reads the users of the file.
@@ -28,36 +28,36 @@ func (i *importer) users(n *yaml.Node) {
 		hash := i.text(keys["password"])
 		switch {
 		case empty(e.value):
-			i.note(Trap, e.key, "the user %q has no value, not even {}: docker_auth does not know it, and so it is not carried over", e.name)
+			i.note(Trap, e.key, "the user %q has no value, not even {}: docker_auth does not know the user, so the import leaves it out", e.name)
 			continue
 		case e.name == "" && keys["labels"] != nil && !empty(keys["labels"]):
-			i.problem(keys["labels"], "who has not signed in has no labels in Tidewaiter: write entries with account: \"\" in their place")
+			i.problem(keys["labels"], "anonymous requests have no labels in Tidewaiter: write entries with account: \"\" instead")
 		case e.name == "" && !empty(keys["password"]):
-			i.problem(keys["password"], "who has not signed in has no password: take it out")
+			i.problem(keys["password"], "anonymous requests have no password: remove it, or write a user name")
 		case e.name == "":
 			i.out.anonymous = true
-			i.note(Kept, e.key, "who shows no name is judged by the rules (token.anonymous)")
+			i.note(Kept, e.key, "the rules apply to anonymous requests, too (token.anonymous)")
 			continue
 		case strings.Contains(e.name, ":"):
-			i.note(Left, e.key, "nobody can sign in with the name %q: what stands behind a colon is the password", e.name)
+			i.note(Left, e.key, "nobody can sign in with the name %q: the text after the colon is the password", e.name)
 			continue
 		case strings.TrimSpace(e.name) != e.name || !text.OneLine(e.name):
-			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or white space at its ends; take the user out", e.name)
+			i.problem(e.key, "nobody can sign in with the name %q: it has a control character, or leading or trailing white space: correct the name, or remove the user", e.name)
 		case empty(keys["password"]) && i.further:
-			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is carried over with one that nobody knows, which keeps out whom ldap_auth or ext_auth knows by that name", e.name)
+			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is imported with a random password, so that users of ldap_auth or ext_auth cannot sign in by that name", e.name)
 			hash = nobody
 		case empty(keys["password"]):
-			i.note(Trap, e.key, "the user %q has no password, so that docker_auth takes any: it is not carried over", e.name)
+			i.note(Trap, e.key, "the user %q has no password, so docker_auth accepts any: it is not imported", e.name)
 			continue
 		case !bcrypt.MatchString(hash) && i.further:
-			i.note(Changed, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in, nor could whoever ldap_auth or ext_auth knows by that name: it is carried over with one that nobody knows; to let them in, remove it", e.name)
+			i.note(Changed, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name, not even users of ldap_auth or ext_auth: it is imported with a random password; to let those users in, remove it", e.name)
 			hash = nobody
 		case !bcrypt.MatchString(hash):
-			i.note(Left, keys["password"], "the user %q has a password that is no bcrypt hash, and so could never sign in", e.name)
+			i.note(Left, keys["password"], "the user %q has a password that is not a bcrypt hash, so nobody could sign in by that name", e.name)
 			continue
 		}
 		if odd.matches(e.name) {
-			i.note(Changed, e.key, "the user %q has no ${user} in rules, since it is no part of a path: what entries with ${account} allowed there is lost; write an entry for it", e.name)
+			i.note(Changed, e.key, "the user %q has no ${user} in rules, because the name is not a path segment: it loses what entries with ${account} allow; write an entry for it", e.name)
 		}
 		i.out.users = append(i.out.users, credential{e.name, hash})
 		i.statics[e.name] = map[string][]string{}
@@ -66,7 +66,7 @@ func (i *importer) users(n *yaml.Node) {
 		}
 	}
 	if len(i.out.users) > 0 {
-		i.general(Kept, n, "%s of the file: names and the hashes of passwords stay; passwords longer than 72 bytes, which docker_auth compares by their first 72, are refused", count(len(i.out.users), "user", "users"))
+		i.general(Kept, n, "%s of the file: names and password hashes are kept; passwords longer than 72 bytes are rejected, of which docker_auth compares the first 72", count(len(i.out.users), "user", "users"))
 	}
 }
 
@@ -75,8 +75,8 @@ func oneLine(s string) bool {
 	return s != "" && strings.TrimSpace(s) == s && text.OneLine(s)
 }
 
-// directoryName reports whether a text is a distinguished name, which docker_auth compares as text, and Tidewaiter, in subjects and
-// among groups, in whatever spelling.
+// directoryName reports whether a text is a distinguished name. docker_auth compares these as
+// text; Tidewaiter compares them as names, in subjects and groups.
 func directoryName(text string) bool {
 	name, err := dn.Parse(text)
 	return err == nil && name.Len() > 1
@@ -90,15 +90,15 @@ func (i *importer) userLabels(name string, n *yaml.Node) {
 			lower := strings.ToLower(v)
 			switch known := i.labels[l.name]; {
 			case !oneLine(v):
-				i.problem(resolved(l.value.Content[k]), "a claim is text on one line, and %q is none: write another value in its place, here and in acl", v)
+				i.problem(resolved(l.value.Content[k]), "a claim must be one line of text, but it is %q: write another value, here and in acl", v)
 			case known.groups && directoryName(v):
-				i.problem(resolved(l.value.Content[k]), "the label %s becomes groups, and %q is a distinguished name: it is text to docker_auth, and has one spelling here: write another value in its place, here and in acl", l.name, v)
+				i.problem(resolved(l.value.Content[k]), "the label %s becomes groups, and %q is a distinguished name, which docker_auth compares as text and Tidewaiter compares as a name: write another value, here and in acl", l.name, v)
 			case known.lower && lower != v:
-				i.problem(resolved(l.value.Content[k]), "ldap_auth takes the label %s in lower case, and this user has %q: write %q here, or give the label of ldap_auth another name", l.name, v, lower)
+				i.problem(resolved(l.value.Content[k]), "ldap_auth converts the label %s to lower case, but this user has %q: write %q here, or give the label of ldap_auth another name", l.name, v, lower)
 			}
 		}
 		if !oneLine(l.name) {
-			i.problem(l.key, "a claim's name is text on one line, and %q is none: write another, here and in acl", l.name)
+			i.problem(l.key, "a claim's name must be one line of text, but it is %q: write another, here and in acl", l.name)
 		}
 		if len(values) == 0 {
 			continue
@@ -128,7 +128,7 @@ type directory struct {
 	memberOf                   bool
 }
 
-// ldapLabels says which labels of the directory are groups, and which are taken in lower case.
+// ldapLabels records the directory's labels that are groups, and those in lower case.
 func (i *importer) ldapLabels(n *yaml.Node) (attributes []listing, memberOf bool) {
 	if n == nil || empty(n) {
 		return nil, false
@@ -169,7 +169,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	address := i.text(keys["addr"])
 	if before, rest, ok := strings.Cut(address, "://"); ok {
 		address = strings.TrimRight(rest, "/")
-		i.note(Changed, keys["addr"], "addr is a host and a port, and %s:// is none of it: docker_auth could not connect; it is taken for %s", before, address)
+		i.note(Changed, keys["addr"], "addr is a host and a port, without %s://: docker_auth could not connect; the import uses %s", before, address)
 		if before == "ldaps" && i.text(keys["tls"]) == "" && !strings.Contains(address, ":") {
 			address += ":636"
 		}
@@ -179,7 +179,7 @@ func (i *importer) ldap(n *yaml.Node) {
 		host, port = address, ""
 	}
 	if host == "" {
-		i.problem(n, "addr is missing: write the directory's host and port, as ldap.example.com:636")
+		i.problem(n, "addr is missing: write the directory's host and port, such as ldap.example.com:636")
 		return
 	}
 	scheme := "ldap://"
@@ -198,7 +198,7 @@ func (i *importer) ldap(n *yaml.Node) {
 	default:
 		if a := net.ParseIP(host); host != "localhost" && (a == nil || !a.IsLoopback()) {
 			d.plain = true
-			i.note(Trap, n, "passwords travel to the directory unencrypted, as they did (plain: true); tls: always or starttls would keep them from whoever is between")
+			i.note(Trap, n, "passwords are sent to the directory unencrypted, as before (plain: true); tls: always or starttls protects them from eavesdroppers")
 		}
 	}
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
@@ -209,7 +209,7 @@ func (i *importer) ldap(n *yaml.Node) {
 		d.server += ":" + port
 	}
 	if i.yes(keys["insecure_tls_skip_verify"]) {
-		i.note(Changed, keys["insecure_tls_skip_verify"], "the directory's certificate is always verified: name the certificates that it is under (ca)")
+		i.note(Changed, keys["insecure_tls_skip_verify"], "the directory's certificate is always verified: configure its CA certificates (ca)")
 	}
 	d.ca, d.bindDN, d.bindFile = i.text(keys["ca_certificate"]), i.text(keys["bind_dn"]), i.text(keys["bind_password_file"])
 	i.absolute(keys["ca_certificate"], d.ca)
@@ -218,23 +218,24 @@ func (i *importer) ldap(n *yaml.Node) {
 	found := ofAccount.FindAllStringSubmatch(d.filter, -1)
 	if i.yes(keys["initial_bind_as_user"]) {
 		if !strings.Contains(d.bindDN, "=${account}") {
-			i.problem(keys["initial_bind_as_user"], "Tidewaiter binds as the person with a DN, as uid=${account},ou=people,…: give a service account (bind_dn, bind_password_file) in place of it")
+			i.problem(keys["initial_bind_as_user"], "Tidewaiter can bind as the user only with a DN such as uid=${account},ou=people,…: give a service account instead (bind_dn, bind_password_file)")
 			return
 		}
 		d.dn, d.base, d.filter, d.bindDN, d.bindFile = strings.ReplaceAll(d.bindDN, "${account}", "{name}"), "", "", "", ""
 		d.nameFrom, _, _ = strings.Cut(d.dn, "=")
 	} else {
 		if len(found) == 0 {
-			i.problem(n, "filter compares no attribute with the name: (uid=${account}) is wanted in it")
+			i.problem(n, "filter does not compare an attribute with the name: write (uid=${account}) in it")
 			return
 		}
 		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
-		// An empty base is the whole directory here. It is what docker_auth searches at a global catalog alone.
+		// An empty base means the whole directory in Tidewaiter. docker_auth does that only at a
+	// global catalog.
 		if d.base == "" && port != "3268" && port != "3269" {
-			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN below which people are")
+			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN that contains the users")
 			return
 		}
 	}
-	i.general(Trap, n, "a directory finds alice when it is asked for ALICE, and docker_auth goes on with ALICE, whom no entry of the list knows: here the name is what the directory has as %s", d.nameFrom)
-	i.general(Kept, n, "people of the directory are from the source ldap:directory; their labels are claims, and those of memberOf with parse_cn groups")
+	i.general(Trap, n, "a directory finds alice if the user types ALICE, but docker_auth continues with ALICE, which no entry of the list matches: Tidewaiter uses the directory's %s as the name", d.nameFrom)
+	i.general(Kept, n, "the directory became the source ldap:directory; labels became claims, and those of memberOf with parse_cn became groups")
 }

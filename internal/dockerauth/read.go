@@ -15,19 +15,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Bounds of a configuration.
+// Limits of a configuration.
 const (
 	maxFile  = 8 << 20 // bytes
 	maxDepth = 24
 )
 
-// reader reads YAML as docker_auth does, which ignores keys that it does not know; but it tells
-// of them.
+// reader reads YAML as docker_auth does, which ignores unknown keys, but reports them.
 type reader struct {
 	file     string
 	problems config.Problems
 	notes    []Note
-	always   []Note // what is so with every configuration that has the key: told last
+	always   []Note // notes that apply to every configuration with the key; they come last
 	read     int    // keys
 }
 
@@ -48,7 +47,7 @@ func (r *reader) note(kind Kind, n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// general tells of what is so with every configuration that has the key.
+// general adds a note that applies to every configuration with the key.
 func (r *reader) general(kind Kind, n *yaml.Node, format string, args ...any) {
 	notes := r.notes
 	r.notes = r.always
@@ -56,7 +55,7 @@ func (r *reader) general(kind Kind, n *yaml.Node, format string, args ...any) {
 	r.always, r.notes = r.notes, notes
 }
 
-// parse returns the root of a document; nil after telling a problem.
+// parse returns the root of a document, or nil if there was a problem.
 func (r *reader) parse(src []byte) *yaml.Node {
 	at := &yaml.Node{Line: 1, Column: 1}
 	if len(src) > maxFile {
@@ -73,7 +72,7 @@ func (r *reader) parse(src []byte) *yaml.Node {
 	case errors.Is(err, io.EOF):
 		r.problem(at, "the file is empty")
 	case errors.As(err, &e):
-		r.problem(&yaml.Node{Line: e.Mark.Line, Column: e.Mark.Column}, "this is not YAML: %s", e.Message)
+		r.problem(&yaml.Node{Line: e.Mark.Line, Column: e.Mark.Column}, "invalid YAML: %s", e.Message)
 	case err != nil:
 		r.problem(at, "reading YAML: %v", err)
 	case len(document.Content) != 1:
@@ -90,13 +89,13 @@ type entryOf struct {
 	key, value *yaml.Node
 }
 
-// pairs returns the keys of a section, as docker_auth's reader has them: where a key is written
-// twice the later one counts, or both if they are sections themselves, and what is merged (<<)
-// counts as if it stood there.
+// pairs returns the keys of a section as docker_auth reads them: of repeated keys the last one
+// counts, or both if they are sections themselves. Merged keys (<<) count as if they were
+// written there.
 func (r *reader) pairs(n *yaml.Node) []entryOf { return r.keys(n, false) }
 
-// members returns the keys of a section that names its own keys, as users does. Of those the
-// later one replaces the other, whatever it is.
+// members returns the keys of a section such as users, whose keys are chosen by the user. Of
+// repeated keys the last one counts.
 func (r *reader) members(n *yaml.Node) []entryOf { return r.keys(n, true) }
 
 func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
@@ -105,19 +104,19 @@ func (r *reader) keys(n *yaml.Node, replace bool) []entryOf {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		r.problem(n, "keys with values are wanted here")
+		r.problem(n, "expected keys with values")
 		return nil
 	}
 	return r.gather(nil, n, replace, 0)
 }
 
-// Bounds of what is merged, which may be large by names for itself.
+// Limits of merged keys, which can grow exponentially.
 const (
 	maxMerged     = 8
 	maxMergedKeys = 100_000
 )
 
-// gather adds the keys of a section to those that stand before it.
+// gather appends the keys of a section to all.
 func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []entryOf {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolved(n.Content[i+1])
@@ -126,7 +125,7 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 			continue
 		}
 		if r.read++; r.read > maxMergedKeys {
-			r.problem(key, "with all that is merged, there are more than %d keys: write fewer", maxMergedKeys)
+			r.problem(key, "merged keys make more than %d keys: write fewer", maxMergedKeys)
 			return all
 		}
 		at := slices.IndexFunc(all, func(e entryOf) bool { return e.name == key.Value })
@@ -139,17 +138,17 @@ func (r *reader) gather(all []entryOf, n *yaml.Node, replace bool, depth int) []
 			both := *value
 			both.Content = slices.Concat(before.value.Content, value.Content)
 			value = &both
-			r.note(Trap, key, "the key %q is written twice (line %d): docker_auth takes both, and so does this", key.Value, before.key.Line)
+			r.note(Trap, key, "the key %q is written twice (line %d): docker_auth uses both, and so does the import", key.Value, before.key.Line)
 		} else {
-			r.note(Trap, key, "the key %q is written twice: docker_auth takes this one, and not that of line %d", key.Value, before.key.Line)
+			r.note(Trap, key, "the key %q is written twice: docker_auth uses this one, not that of line %d", key.Value, before.key.Line)
 		}
 		all[at] = entryOf{key.Value, key, value}
 	}
 	return all
 }
 
-// merge adds the keys of what is merged: a section, or a list of them, of which an earlier one
-// counts.
+// merge appends merged keys: those of a section, or of a list of sections, of which the first
+// one with a key counts.
 func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth int) []entryOf {
 	sections := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {
@@ -159,7 +158,7 @@ func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth
 	for _, s := range sections {
 		switch s = resolved(s); {
 		case s.Kind != yaml.MappingNode:
-			r.problem(key, "what is merged is no section with keys: write it out here")
+			r.problem(key, "only sections with keys can be merged: write them out here")
 		case depth == maxMerged:
 			r.problem(key, "sections are merged more than %d deep: write this one out here", maxMerged)
 		default:
@@ -169,7 +168,7 @@ func (r *reader) merge(all []entryOf, key, value *yaml.Node, replace bool, depth
 	return all
 }
 
-// section reads a section with known keys. The others are told of, as ignored.
+// section returns the values of known keys. Other keys are reported as ignored.
 func (r *reader) section(n *yaml.Node, known ...string) map[string]*yaml.Node {
 	found := make(map[string]*yaml.Node)
 	for _, e := range r.pairs(n) {
@@ -189,31 +188,31 @@ func resolved(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// empty reports whether nothing is written there. A quoted empty text is something.
+// empty reports whether there is no value. A quoted empty text is a value.
 func empty(n *yaml.Node) bool {
 	return n == nil || n.Kind == yaml.ScalarNode && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 &&
 		slices.Contains([]string{"", "~", "null", "Null", "NULL"}, n.Value)
 }
 
-// text returns a value; "" if there is none.
+// text returns a text value, or "" if nothing is there.
 func (r *reader) text(n *yaml.Node) string {
 	if empty(n) {
 		return ""
 	}
 	if n.Kind != yaml.ScalarNode {
-		r.problem(n, "a text is wanted here")
+		r.problem(n, "expected text")
 		return ""
 	}
 	return n.Value
 }
 
-// texts returns a list of texts.
+// texts returns a list of text values.
 func (r *reader) texts(n *yaml.Node) []string {
 	if empty(n) {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.problem(n, "a list is wanted here")
+		r.problem(n, "expected a list")
 		return nil
 	}
 	all := []string{}
@@ -227,7 +226,7 @@ func (r *reader) yes(n *yaml.Node) bool {
 	return n != nil && slices.Contains([]string{"true", "yes", "on", "y"}, strings.ToLower(n.Value))
 }
 
-// meant says which key was probably meant.
+// meant suggests the known key that was probably meant.
 func meant(name string, known []string) string {
 	if near := text.Nearest(name, known); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)

@@ -8,17 +8,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// entry is one entry of the list. It matches where its conditions hold and the name is in one of
+// entry is one entry of the list. It matches if its conditions hold and the name is in one of
 // its areas.
 type entry struct {
 	line    int
 	when    []literal
 	areas   []area
 	actions scope.Actions
-	unclear string // why it cannot be said exactly; its areas are then at least what it matches
+	unclear string // why it has no exact translation; its areas then include all matching names
 
-	from  string  // the source outside of the file whose labels are in its names as patterns
-	every pattern // all names that it could be about then
+	from  string  // the source outside the file whose labels are patterns in its names
+	every pattern // all names that could then match
 }
 
 // region is a part of what an entry matches.
@@ -26,11 +26,11 @@ type region struct {
 	entry   int
 	pattern pattern
 	when    []literal
-	wide    bool // it has more than the entry matches, and only refuses
-	guessed bool // what it has depends on patterns that somebody else writes
+	wide    bool // it includes more than the entry matches; only used to refuse
+	guessed bool // what it matches depends on patterns from outside the file
 }
 
-// rule is one rule that says a part of an entry.
+// rule is one rule that translates a part of an entry.
 type rule struct {
 	entry    int
 	deny     bool
@@ -39,33 +39,34 @@ type rule struct {
 	when     condition
 }
 
-// A list of entries, of which the first that matches decides, becomes rules of which a deny wins,
-// and else an allow. For one action, each entry either allows or refuses. So
+// A list in which the first matching entry decides becomes rules in which a deny overrides
+// every allow. For one action, each entry either allows or refuses. So
 //
 //	what is granted is what some entry allows, and none refuses that stands before it.
 //
-// Each allow therefore excludes the refusals before it, in one of these ways:
+// Each allow therefore excludes the earlier refusals, in one of these ways:
 //
-//   - the refusal becomes a deny, if no allow stands before it that it would take something from; or if all
-//     those cover its whole pattern, for then their conditions can be excluded;
-//   - the refusal covers the allow's whole pattern: then its conditions are excluded from the allow's;
-//   - they have names in common, and others not: then a deny is written for the common ones alone, or the
-//     allow is written for the others alone.
+//   - The refusal becomes a deny, if it refuses nothing that an earlier allow grants, or if all
+//     such allows cover its whole pattern, because then their conditions can be excluded.
+//   - If the refusal covers the allow's whole pattern, its conditions are excluded from the
+//     allow's.
+//   - If they only have some names in common, a deny is written for the common names, or the
+//     allow is written for the others.
 //
-// Each deny that is written holds only where the first entry that matches refuses, and each allow
-// leaves out only what such an entry refuses: so neither can be wrong, whatever else is written.
+// Each deny applies only where the first matching entry refuses, and each allow excludes only
+// what such an entry refuses. So neither can be wrong, whatever else is written.
 type ordering struct {
 	entries  []entry
 	action   scope.Actions
-	regions  []region // in the order of the list, without those that are never reached
+	regions  []region // in the order of the list, without unreachable ones
 	problems map[int]string
 
 	allows []rule
 	denies []rule
-	denied map[int]bool // regions, by place, for which a deny is written
+	denied map[int]bool // indexes of the regions for which a deny is written
 }
 
-// order turns the list into rules. problems says of entries why that is not possible.
+// order translates the list into rules. problems says for an entry why it has no translation.
 func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]string, reached []bool) {
 	problems = make(map[int]string)
 	regions, reached := reachable(entries)
@@ -91,7 +92,7 @@ func order(entries []entry, of scope.Actions) (rules []rule, problems map[int]st
 	return merge(all), problems, reached
 }
 
-// reachable leaves out what entries before always decide.
+// reachable removes what earlier entries always decide.
 func reachable(entries []entry) (regions []region, reached []bool) {
 	reached = make([]bool, len(entries))
 	for i, e := range entries {
@@ -119,17 +120,17 @@ func reachable(entries []entry) (regions []region, reached []bool) {
 	return regions, reached
 }
 
-// odd is an account's name that has no ${user}, though it could be a part of a name: with a
-// slash, or with a colon.
+// odd matches an account's name that has no ${user}, though it could be a part of a
+// repository's name: one with a slash or a colon.
 var odd = atom{kind: account, form: like, text: "[/:]"}
 
-// between is an account's name that docker_auth reads as a regular expression, where it stands
-// for a whole pattern.
+// between matches an account's name that docker_auth would parse as a regular expression where
+// it is a whole pattern.
 var between = atom{kind: account, form: like, text: "(?s)^/.+/$"}
 
-// widened adds what stands for ${user} where an account's name has a slash in it: in rules it
-// stands for nothing then. So that nobody gets more by such a name, an entry that refuses is
-// taken to refuse all of these names.
+// widened adds names to entries that refuse by ${account}. An account with a slash in its name
+// has no ${user} in rules. To grant such an account nothing more, an entry that refuses is
+// extended to all of these names.
 func widened(regions []region) []region {
 	all := make([]region, 0, len(regions))
 	for _, r := range regions {
@@ -165,7 +166,7 @@ func widened(regions []region) []region {
 	return all
 }
 
-// covering returns the conditions under which one region has all names of another.
+// covering returns the conditions under which one region includes all names of another.
 func covering(wide, r region) (conditions [][]literal) {
 	areas, ok := meet(wide.pattern, r.pattern)
 	if !ok {
@@ -208,22 +209,22 @@ func (o *ordering) order() {
 	}
 }
 
-// guess tells of what refuses by patterns that somebody else writes, if any entry after it
-// allows: no rule can refuse as much, and one that refused less would open what was closed.
+// guess reports an entry that refuses by patterns from outside the file, if any later entry
+// allows. No rule can refuse exactly as much, and one that refuses less would grant too much.
 func (o *ordering) guess(j int) {
 	r := o.regions[j]
 	for _, after := range o.regions[j+1:] {
 		if after.entry == r.entry || !o.allowing(after) || contradictory(slices.Concat(after.when, r.when)) {
 			continue
 		}
-		o.problem(r.entry, "it takes %s from what line %d allows, by labels that come from %s, and docker_auth reads their values as patterns: a rule compares them as text, and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this one behind line %d",
+		o.problem(r.entry, "it refuses %s of what line %d allows, by labels that come from %s. docker_auth reads their values as patterns; a rule compares them as text and would refuse less. Write an entry for each value, such as {name: \"red/*\", labels: {team: red}}, or put this one after line %d",
 			o.action, o.entries[after.entry].line, o.entries[r.entry].from, o.entries[after.entry].line)
 		return
 	}
 }
 
-// refuse writes a deny for all of a region where that is right, and better than conditions in
-// what comes after.
+// refuse writes a deny for all of a region if that is correct and better than conditions in
+// later allows.
 func (o *ordering) refuse(j int) {
 	r := o.regions[j]
 	later, covered := false, true
@@ -244,7 +245,7 @@ func (o *ordering) refuse(j int) {
 		}
 	}
 	if !later {
-		return // nothing comes after that it could refuse
+		return // there is nothing to refuse after it
 	}
 	w := condition{all: r.when}
 	for _, before := range o.regions[:j] {
@@ -272,7 +273,7 @@ func (o *ordering) refuse(j int) {
 	simple, possible := w.simple()
 	switch {
 	case !possible:
-		o.denied[j] = true // what it would refuse is all allowed before
+		o.denied[j] = true // earlier entries allow everything that it would refuse
 	case covered && len(w.none) > 0 && !sameLength(simple, w):
 	default:
 		o.deny(j, r.pattern, simple)
@@ -280,7 +281,7 @@ func (o *ordering) refuse(j int) {
 	}
 }
 
-// sameLength reports whether all that was to be excluded went away as it was simplified.
+// sameLength reports whether simplifying removed all exceptions.
 func sameLength(simple, w condition) bool {
 	return len(simple.none) == 0 && len(simple.all) <= len(w.all)
 }
@@ -289,11 +290,12 @@ func (o *ordering) deny(j int, p pattern, w condition) {
 	o.denies = append(o.denies, rule{o.regions[j].entry, true, []pattern{p}, o.action, w})
 }
 
-// allowed is a part of an allow that is held against the refusals before it, one after the other.
+// allowed is a part of an allow from which the earlier refusals are excluded, one after the
+// other.
 type allowed struct {
 	pattern pattern
 	when    condition
-	next    int // region to be held against
+	next    int // the next region to exclude
 }
 
 // allow writes what a region allows.
@@ -304,7 +306,7 @@ func (o *ordering) allow(i int) {
 		a := work[len(work)-1]
 		work = work[:len(work)-1]
 		if len(work) > mostPieces {
-			o.problem(r.entry, "what it leaves of the entries before it has more than %d parts: put it before them, or write out the names that are meant", mostPieces)
+			o.problem(r.entry, "what the earlier entries leave of it has more than %d parts: put it before them, or write out the names that are needed", mostPieces)
 			return
 		}
 		if a.next == i || o.regions[a.next].entry == r.entry {
@@ -324,7 +326,7 @@ func (o *ordering) allow(i int) {
 	}
 }
 
-// against returns what is left of an allow when a refusal has been looked at.
+// against returns what is left of an allow after a refusal is excluded.
 func (o *ordering) against(i, j int, a allowed) []allowed {
 	refusal := o.regions[j]
 	if !(condition{all: slices.Concat(a.when.all, refusal.when), none: a.when.none}).possible() {
@@ -332,7 +334,7 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 	}
 	areas, ok := meet(a.pattern, refusal.pattern)
 	if !ok {
-		o.problem(o.regions[i].entry, "which of its names are also those of line %d depends on labels, accounts or groups in a way that rules cannot say: write an entry for each value, or put this one before line %[1]d", o.entries[refusal.entry].line)
+		o.problem(o.regions[i].entry, "which of its names line %d also matches depends on labels, accounts or groups in a way that rules cannot express: write an entry for each value, or put this one before line %[1]d", o.entries[refusal.entry].line)
 		return nil
 	}
 	var common []area
@@ -349,7 +351,7 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 	if len(common) == 0 {
 		return []allowed{a}
 	}
-	// A few patterns for what is left over read better than a deny with exceptions.
+	// A few patterns for the rest are easier to read than a deny with exceptions.
 	if left, ok := minus(a.pattern, refusal.pattern); ok && len(left) <= 3 {
 		var parts []allowed
 		for _, l := range left {
@@ -367,8 +369,8 @@ func (o *ordering) against(i, j int, a allowed) []allowed {
 	return []allowed{a}
 }
 
-// refuseWithin writes a deny for the names that a refusal has in common with a later allow, but
-// for what is allowed before the refusal.
+// refuseWithin writes a deny for the names that a refusal and a later allow have in common,
+// except what is allowed before the refusal.
 func (o *ordering) refuseWithin(i, j int, common area) {
 	refusal, later := o.regions[j], o.regions[i]
 	pieces := []refused{{common.pattern, condition{all: slices.Concat(refusal.when, common.when)}}}
@@ -380,7 +382,7 @@ func (o *ordering) refuseWithin(i, j int, common area) {
 		for _, piece := range pieces {
 			split, ok := piece.except(k, later.when)
 			if !ok || len(next) > mostPieces {
-				o.problem(refusal.entry, "it refuses a part of what line %d allows, and line %d allows a part of that again, before it: such a rest cannot be written as patterns; write out the names that it is to refuse",
+				o.problem(refusal.entry, "it refuses a part of what line %d allows, and the earlier line %d allows a part of that again: the rest cannot be written as patterns; write out the names to refuse",
 					o.entries[later.entry].line, o.entries[k.entry].line)
 				return
 			}
@@ -401,8 +403,9 @@ type refused struct {
 	when    condition
 }
 
-// except returns what is left of a deny for what is allowed before. later is the condition of
-// what the deny is there for: it need not hold where that does not.
+// except returns what is left of a deny after an earlier allow is excluded. later is the
+// condition of the allow for which the deny is written: the deny is not needed where it does
+// not hold.
 func (p refused) except(before region, later []literal) ([]refused, bool) {
 	areas, ok := meet(before.pattern, p.pattern)
 	if !ok {
@@ -448,7 +451,7 @@ func (p refused) except(before region, later []literal) ([]refused, bool) {
 	return parts, true
 }
 
-// merge makes one rule of those of an entry that differ in actions or patterns alone.
+// merge merges rules of an entry that differ only in actions or in patterns.
 func merge(rules []rule) []rule {
 	var merged []rule
 	for _, r := range rules { // one pattern each

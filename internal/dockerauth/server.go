@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// server reads where docker_auth listens.
+// server reads the listener's settings.
 func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	keys := i.section(n, "addr", "net", "path_prefix", "certificate", "key", "letsencrypt", "real_ip_header", "real_ip_pos",
 		"hsts", "tls_min_version", "tls_cipher_suites", "tls_curve_preferences")
@@ -25,7 +25,7 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 		if at == nil {
 			at = n
 		}
-		i.note(Todo, at, "Tidewaiter listens at addresses with a port, and not at %q: it is 127.0.0.1:5001 now; let the proxy go there", i.out.address)
+		i.note(Todo, at, "Tidewaiter listens on a TCP address with a port, not on %q: the import uses 127.0.0.1:5001; configure the proxy for it", i.out.address)
 		i.out.address = "127.0.0.1:5001"
 	}
 	prefix := strings.Trim(i.text(keys["path_prefix"]), "/")
@@ -33,47 +33,47 @@ func (i *importer) server(n *yaml.Node) map[string]*yaml.Node {
 	if prefix != "" {
 		i.out.path = "/" + prefix + "/auth"
 	}
-	i.general(Kept, keys["path_prefix"], "the token endpoint stays at %s, and at %s/token", i.out.path, i.out.path)
+	i.general(Kept, keys["path_prefix"], "the token endpoint is at %s and %s/token, as before", i.out.path, i.out.path)
 	certificate, key := i.text(keys["certificate"]), i.text(keys["key"])
 	if certificate != "" && key != "" {
 		i.out.certificate, i.out.key = certificate, key
 		i.absolute(keys["certificate"], certificate)
 		i.absolute(keys["key"], key)
-		i.note(Kept, keys["certificate"], "TLS is spoken with the same certificate and key")
+		i.note(Kept, keys["certificate"], "TLS uses the same certificate and key")
 	}
 	if at, ok := keys["letsencrypt"]; ok && !empty(at) {
-		text := "letsencrypt: docker_auth has served plain HTTP with it since 1.9.0; Tidewaiter gets no certificates by itself"
+		text := "letsencrypt: docker_auth has served plain HTTP with it since 1.9.0; Tidewaiter does not request certificates"
 		if i.out.certificate == "" {
-			i.note(Trap, at, "%s, so plain HTTP is written: give the listener a certificate (tls), or let a proxy speak TLS, since passwords travel here", text)
+			i.note(Trap, at, "%s, so the import uses plain HTTP: configure a certificate for the listener (tls), or a proxy with TLS, because passwords are sent here", text)
 		} else {
-			i.note(Trap, at, "%s; certificate and key are used", text)
+			i.note(Trap, at, "%s; it uses certificate and key", text)
 		}
 	}
 	if at, ok := keys["hsts"]; ok && i.yes(at) {
-		i.note(Left, at, "hsts: no browser comes to a token endpoint; a proxy can send the header")
+		i.note(Left, at, "hsts: browsers do not use a token endpoint; a proxy can send the header")
 	}
 	for _, name := range []string{"tls_min_version", "tls_cipher_suites", "tls_curve_preferences"} {
 		if at, ok := keys[name]; ok && !empty(at) {
-			i.note(Left, at, "%s: Tidewaiter speaks TLS 1.2 and 1.3 with what Go holds safe", name)
+			i.note(Left, at, "%s: Tidewaiter uses TLS 1.2 and 1.3 with Go's secure defaults", name)
 		}
 	}
 	return keys
 }
 
-// absolute tells of a path that counts from somewhere else now.
+// absolute notes a relative path, which is now relative to another folder.
 func (i *importer) absolute(n *yaml.Node, path string) {
 	if path != "" && !filepath.IsAbs(path) {
-		i.note(Changed, n, "the path %s counts from the folder of the written file, and not from where the service is started", path)
+		i.note(Changed, n, "the path %s is relative to the folder of the written file, not to the working directory", path)
 	}
 }
 
-// Bounds of a token's life, as tidewaiter.yaml has them.
+// Limits of a token's lifetime in tidewaiter.yaml.
 const (
 	leastLife = 60
 	mostLife  = 24 * 60 * 60
 )
 
-// token reads what signs, and for how long.
+// token reads the signing key and the lifetime.
 func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 	keys := map[string]*yaml.Node{}
 	if n != nil && !empty(n) {
@@ -81,7 +81,7 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 	}
 	i.out.issuer = i.text(keys["issuer"])
 	if i.out.issuer != "" {
-		i.note(Kept, keys["issuer"], "the issuer of tokens stays %q", i.out.issuer)
+		i.note(Kept, keys["issuer"], "the issuer of tokens is %q, as before", i.out.issuer)
 	}
 	i.expiration(keys["expiration"])
 	from, certificate, key := keys["certificate"], i.text(keys["certificate"]), i.text(keys["key"])
@@ -89,7 +89,7 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 		from, certificate, key = server["certificate"], i.text(server["certificate"]), i.text(server["key"])
 	}
 	if certificate == "" || key == "" {
-		i.note(Todo, n, "there is neither a certificate nor a key for tokens; name a root under signing, or make one with `tidewaiter key new`")
+		i.note(Todo, n, "there is no certificate and key for tokens; configure a root under signing, or create one with `tidewaiter key new`")
 		return
 	}
 	i.out.rootCertificate, i.out.rootKey = certificate, key
@@ -97,11 +97,11 @@ func (i *importer) token(n *yaml.Node, server map[string]*yaml.Node) {
 		i.absolute(from, certificate)
 	}
 	if !i.root(from, keys["disable_legacy_key_id"]) {
-		i.general(Changed, from, "tokens are signed by the same key, and name it by its certificate (x5c) and not by kid: registries take that with the rootcertbundle that they have, zot does not")
+		i.general(Changed, from, "tokens are signed by the same key and identify it by its certificate (x5c), not by kid: registries accept that with their current rootcertbundle, zot does not")
 	}
 }
 
-// expiration reads the life of a token.
+// expiration reads the lifetime of tokens.
 func (i *importer) expiration(n *yaml.Node) {
 	if n == nil || empty(n) {
 		return
@@ -109,31 +109,31 @@ func (i *importer) expiration(n *yaml.Node) {
 	seconds, err := strconv.Atoi(n.Value)
 	switch {
 	case err != nil || seconds <= 0:
-		i.problem(n, "expiration is a number of seconds, and %q is none: write one, as 900", n.Value)
+		i.problem(n, "expiration must be a number of seconds, but it is %q: write one, such as 900", n.Value)
 		return
 	case seconds < leastLife:
-		i.note(Changed, n, "tokens are good for 60 s and not for %d: some clients refuse less", seconds)
+		i.note(Changed, n, "tokens are valid for 60 s and not for %d s: some clients reject less", seconds)
 		seconds = leastLife
 	case seconds > mostLife:
-		i.note(Changed, n, "tokens are good for a day and not for %s: they cannot be taken back", time.Duration(seconds)*time.Second)
+		i.note(Changed, n, "tokens are valid for a day and not for %s: they cannot be revoked", time.Duration(seconds)*time.Second)
 		seconds = mostLife
 	case seconds > 60:
-		i.general(Trap, n, "docker_auth does not tell clients how long a token is good for, so that they take it for 60 s; Tidewaiter tells them %d s, and a right outlives its end by as much", seconds)
+		i.general(Trap, n, "docker_auth does not tell clients how long a token is valid, so they assume 60 s; Tidewaiter tells them %d s, so a client may keep a revoked right that long", seconds)
 	}
 	i.out.lifetime = seconds
 }
 
-// root looks at the certificate that signs, if it is here, and says whether registries will
-// refuse it.
+// root checks the signing certificate, if it is readable here, and reports whether registries
+// will reject it.
 func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 	certificatePEM, err := i.Read(i.out.rootCertificate)
 	if err != nil {
-		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can; one that has expired works by kid alone, which docker_auth used, and is refused with x5c")
+		i.note(Todo, n, "the certificate cannot be read here: run `tidewaiter check` where it can be read; registries reject an expired one with x5c, but accepted it with docker_auth's kid")
 		return false
 	}
 	block, _ := pem.Decode(certificatePEM)
 	if block == nil {
-		i.note(Todo, n, "the certificate is no PEM file: run `tidewaiter check`")
+		i.note(Todo, n, "the certificate is not a PEM file: run `tidewaiter check`")
 		return false
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
@@ -145,11 +145,11 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		i.note(Trap, legacy, "with a key of this kind (EC) and disable_legacy_key_id, docker_auth gives every key the same kid; x5c does not need one")
 	}
 	if refused = i.Now().After(certificate.NotAfter); refused {
-		i.note(Todo, n, "the certificate expired on %s: registries took it by kid alone, and refuse it now; make a root (`tidewaiter key new`), put it into their rootcertbundle, and name it under signing", certificate.NotAfter.UTC().Format(time.DateOnly))
+		i.note(Todo, n, "the certificate expired on %s: registries accepted it by kid and reject it now; create a root (`tidewaiter key new`), add it to their rootcertbundle, and configure it under signing", certificate.NotAfter.UTC().Format(time.DateOnly))
 	}
 	keyPEM, err := i.Read(i.out.rootKey)
 	if err != nil {
-		return refused // check says it
+		return refused // check reports it
 	}
 	root, err := token.ParseRoot(certificatePEM, keyPEM)
 	if err != nil {
@@ -163,7 +163,7 @@ func (i *importer) root(n, legacy *yaml.Node) (refused bool) {
 		switch p.Kind {
 		case "server-authentication", "public-issuer", "shared-issuer":
 			if !i.out.shared {
-				i.note(Changed, n, "%s: %s. It goes on working (signing.shared_root: true); a root of its own is better: `tidewaiter key new`", p.Text, p.Hint)
+				i.note(Changed, n, "%s: %s. It keeps working (signing.shared_root: true); a separate root is better: `tidewaiter key new`", p.Text, p.Hint)
 			}
 			i.out.shared = true
 		}

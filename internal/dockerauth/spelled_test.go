@@ -8,9 +8,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dockerauth"
 )
 
-// Groups that are distinguished names have one spelling here, and are text to docker_auth: an expression that finds one there must not
-// miss it here.
-func TestGroupsThatAreDistinguishedNamesOpenNothing(t *testing.T) {
+// Tidewaiter compares groups that are distinguished names as names; docker_auth compares them
+// as text. An entry that refuses such a group in docker_auth must not miss it here.
+func TestGroupsThatAreDistinguishedNamesGrantNothingMore(t *testing.T) {
 	const directory = "ldap_auth: {addr: 'localhost:389', base: o=x, filter: '(uid=${account})', labels: {groups: {attribute: memberOf, parse_cn: true}}}\next_auth: {command: /bin/true}\n"
 	imported := 0
 	for _, compared := range []string{"other", "/^(other|more)$/", "CN=Ops,DC=com", "cn=ops,dc=com", "/^CN=/", "/^(CN=Ops,DC=com|other)$/", "CN=*", "/DC=com$/", "/^cn=/", "[C]N=Ops,DC=com", "/^[A-Z]/"} {

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// What is left of a pattern when another is taken away. There is no "but not" in a pattern: so
-// the rest is written out, character by character where it must be: all but test-* is what begins
-// with another letter than t, with t and another than e, and so on. That is long, and exact; it
-// is the last resort.
+// Subtraction of patterns. A pattern has no exceptions, so the rest is written out, if
+// necessary character by character: everything except test-* is what begins with another letter
+// than t, with t and another letter than e, and so on. That is long but exact; it is the last
+// resort.
 
-// letters are what parts of names are made of. Only a first part can have a colon: host:5000/app.
+// letters are the characters of names. Only a first segment can also have a colon:
+// host:5000/app.
 const letters = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
-// minus returns the names of p that are not in q. It fails where that cannot be written.
+// minus returns the names of p that are not in q. It fails if that cannot be written.
 func minus(p, q pattern) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
@@ -33,7 +34,7 @@ func minus(p, q pattern) ([]area, bool) {
 		return []area{{pattern: p}}, true
 	}
 	var areas []area
-	// Names are told apart by their number of parts first.
+	// Names differ by their number of segments first.
 	for n := len(head); n < len(taken) && (open || n == len(head)); n++ {
 		areas = append(areas, area{pattern: lengthen(head, n)})
 	}
@@ -54,7 +55,7 @@ func minus(p, q pattern) ([]area, bool) {
 			rest = pattern{{kind: deep}}
 		}
 	}
-	done := []area{{}} // what is common of the parts before
+	done := []area{{}} // what the previous segments have in common
 	for i := range taken {
 		left, ok := from[i].minus(taken[i], i == 0)
 		if !ok {
@@ -75,7 +76,7 @@ func minus(p, q pattern) ([]area, bool) {
 	return areas, len(areas) <= mostPieces
 }
 
-// ending cuts the ** off a pattern that has one at its end alone. It fails where there is another.
+// ending removes a final **. It fails if the pattern has another **.
 func ending(p pattern) (head pattern, open, ok bool) {
 	at := slices.IndexFunc(p, func(x part) bool { return x.kind == deep })
 	switch at {
@@ -87,7 +88,7 @@ func ending(p pattern) (head pattern, open, ok bool) {
 	return nil, false, false
 }
 
-// lengthen appends any parts up to n.
+// lengthen appends * segments up to n.
 func lengthen(p pattern, n int) pattern {
 	longer := slices.Clone(p)
 	for len(longer) < n {
@@ -96,7 +97,7 @@ func lengthen(p pattern, n int) pattern {
 	return longer
 }
 
-// minus subtracts single parts.
+// minus subtracts single segments.
 func (p part) minus(q part, first bool) ([]area, bool) {
 	if p.within(q) {
 		return nil, true
@@ -107,12 +108,12 @@ func (p part) minus(q part, first bool) ([]area, bool) {
 	case len(common) == 0:
 		return []area{{pattern: pattern{p}}}, true
 	case p.kind == member:
-		return nil, false // there is no "a group but that one"
+		return nil, false // "any group but that one" cannot be written
 	case q.kind == member && p.kind == word:
 		return []area{{pattern{p}, []literal{not(claimed(q.text, p.text))}}}, true
 	case q.kind == member:
 		return nil, false
-	case p.kind == user: // all but ann: ${user}, if it is not ann who asks
+	case p.kind == user: // all except ann: ${user}, if the account is not ann
 		return []area{{pattern{p}, []literal{not(common[0].when[0].atom)}}}, true
 	case q.kind == user && p.kind == word:
 		return []area{{pattern{p}, []literal{not(named(p.text))}}}, true
@@ -134,7 +135,7 @@ func (p part) minus(q part, first bool) ([]area, bool) {
 	return areas, true
 }
 
-// complement returns globs for all parts that a word, or a glob with one *, does not match.
+// complement returns globs for all segments that a word, or a glob with one *, does not match.
 func complement(text string, first bool) ([]string, bool) {
 	head, tail, globbed := strings.Cut(text, "*")
 	if strings.Contains(tail, "*") {
@@ -145,7 +146,7 @@ func complement(text string, first bool) ([]string, bool) {
 		alphabet += ":"
 	}
 	var others []string
-	for i := range len(head) { // another letter at this place, or an end
+	for i := range len(head) { // another letter at this position, or an end
 		for _, c := range alphabet {
 			if byte(c) != head[i] {
 				others = append(others, head[:i]+string(c)+"*")
@@ -172,7 +173,7 @@ func complement(text string, first bool) ([]string, bool) {
 			others = append(others, tail[from:])
 		}
 	}
-	// Both, but one over the other: ab*bc does not match abc.
+	// Both match, but they overlap: ab*bc does not match abc.
 	for over := 1; over <= min(len(head), len(tail)); over++ {
 		if strings.HasSuffix(head, tail[:over]) {
 			others = append(others, head+tail[over:])

@@ -14,11 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// write returns tidewaiter.yaml, with the report at its top.
+// write returns tidewaiter.yaml with the report at its top.
 func (i *importer) write() []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Made from %s, a configuration of docker_auth. What became of it:", comment(i.file))
+	line("# Imported from %s, a configuration of docker_auth. The report:", comment(i.file))
 	for _, n := range i.notes {
 		if n.Kind != Kept {
 			line("#   %s", comment(n.String()))
@@ -43,7 +43,7 @@ func (i *importer) write() []byte {
 			line("  algorithm: %s", i.out.algorithm)
 		}
 		if i.out.shared {
-			line("  shared_root: true # its certificate is for TLS servers as well")
+			line("  shared_root: true # its certificate also serves TLS")
 		}
 	}
 	line("token:")
@@ -152,7 +152,7 @@ func (i *importer) writeDirectory(line func(string, ...any), d *directory) {
 	}
 }
 
-// texts are the patterns of a rule that some repository's name could match.
+// texts returns the patterns of a rule that a repository's name can match.
 func (r rule) texts() (texts []string) {
 	for _, p := range r.patterns {
 		for _, text := range p.texts() {
@@ -164,7 +164,7 @@ func (r rule) texts() (texts []string) {
 	return texts
 }
 
-// life writes seconds as a duration.
+// life formats seconds as a duration.
 func life(seconds int) string {
 	d := time.Duration(seconds) * time.Second
 	switch {
@@ -176,10 +176,10 @@ func life(seconds int) string {
 	return strconv.Itoa(seconds) + "s"
 }
 
-// plain is what needs no quotes in YAML.
+// plain matches text that needs no quotes in YAML.
 var plain = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/_.-]*$`)
 
-// quote writes a text as YAML has it.
+// quote quotes a text for YAML if needed.
 func quote(s string) string {
 	switch strings.ToLower(s) {
 	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
@@ -207,5 +207,5 @@ func quoteAll(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// comment makes one line of a text.
+// comment returns a text as one line.
 func comment(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }
