@@ -49,9 +49,9 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// misplaced says why the claim cannot stand where its path says: something on the way is there,
+// pathProblem says why the claim cannot stand where its path says: something on the way is there,
 // and is no object. That is another thing than a claim that is left out; "" if it is not so.
-func (c claim) misplaced(claims map[string]any) string {
+func (c claim) pathProblem(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {
 		if v == nil {
@@ -147,7 +147,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 
 // principal makes a principal of verified claims.
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
-	kept, why := p.keep(claims)
+	kept, why := p.keptClaims(claims)
 	if why != "" {
 		return nil, incomplete(claims, identity.IncompleteClaims("%s", why))
 	}
@@ -162,7 +162,7 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	case len(names) != 1:
 		return nil, no(claims, "its name %s comes to %d names, and must come to one", p.o.Principal, len(names))
 	}
-	if why := unnameable(names[0]); why != "" {
+	if why := nameProblem(names[0]); why != "" {
 		return nil, no(claims, "its name %s cannot be used: %s", p.o.Principal, why)
 	}
 	if p.name.uses("email") {
@@ -190,7 +190,7 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	if p.number.text == "" {
 		return id, ""
 	}
-	if why := p.number.misplaced(claims); why != "" {
+	if why := p.number.pathProblem(claims); why != "" {
 		return "", why
 	}
 	v := p.number.of(claims)
@@ -204,14 +204,14 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	return id + "#" + number, ""
 }
 
-// keep returns the claims that are kept, with the types that they have in the token: a rule can
+// keptClaims returns the claims that are kept, with the types that they have in the token: a rule can
 // tell 1 from "1". A claim that cannot be kept as it is must not be left out, since a deny that
 // asks has(claims.x) first would be skipped, and who pushes a branch may choose what is in its
 // name. Why names it.
-func (p *Provider) keep(claims map[string]any) (kept map[string]any, why string) {
+func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
-		if why := c.leftOut(claims); why != "" {
+		if why := c.incompleteReason(claims); why != "" {
 			return nil, why
 		}
 		v := c.of(claims)
@@ -257,9 +257,9 @@ func incomplete(claims map[string]any, why error) *refusal {
 	return refused
 }
 
-// unnameable says why a text can be no name, since it looks like another or does not fit; "" if it
+// nameProblem says why a text can be no name, since it looks like another or does not fit; "" if it
 // can.
-func unnameable(name string) string {
+func nameProblem(name string) string {
 	switch {
 	case name == "":
 		return "it is empty"

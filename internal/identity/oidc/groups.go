@@ -28,7 +28,7 @@ const (
 // they are not all known.
 func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete string) {
 	for _, t := range p.groups {
-		if reason := t.leftOut(claims); reason != "" {
+		if reason := t.incompleteReason(claims); reason != "" {
 			return nil, reason
 		}
 		names, _ := t.expand(claims, claim.members)
@@ -48,13 +48,13 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// leftOut says why the template cannot come to all groups; "" if nothing speaks against it. A
+// incompleteReason says why the template cannot come to all groups; "" if nothing speaks against it. A
 // claim that is simply not there is no reason: most issuers leave it out for people without
 // groups.
-func (t template) leftOut(claims map[string]any) string {
+func (t template) incompleteReason(claims map[string]any) string {
 	lists := 0
 	for i, piece := range t.pieces {
-		if reason := piece.claim.leftOut(claims); reason != "" {
+		if reason := piece.claim.incompleteReason(claims); reason != "" {
 			return reason
 		}
 		switch v := piece.claim.of(claims).(type) {
@@ -86,10 +86,10 @@ func (t template) leftOut(claims map[string]any) string {
 	return ""
 }
 
-// leftOut says why the token may leave out the claim, or a part of it; "" if nothing speaks for
+// incompleteReason says why the token may leave out the claim, or a part of it; "" if nothing speaks for
 // that.
-func (c claim) leftOut(claims map[string]any) string {
-	if why := c.misplaced(claims); why != "" {
+func (c claim) incompleteReason(claims map[string]any) string {
+	if why := c.pathProblem(claims); why != "" {
 		return why
 	}
 	elsewhere, there := claims[claimNames]

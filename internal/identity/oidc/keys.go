@@ -245,9 +245,9 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// few refuses to try a token with more keys than maxTried: anybody can send one, and each costs a
+// limitCandidates refuses to try a token with more keys than maxTried: anybody can send one, and each costs a
 // signature.
-func few(found []key, id, algorithm string) error {
+func limitCandidates(found []key, id, algorithm string) error {
 	switch {
 	case len(found) <= maxTried:
 		return nil

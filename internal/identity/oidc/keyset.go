@@ -17,13 +17,13 @@ import (
 // asked for. After failures it grows: an issuer that is down is asked less and less, and nobody
 // waits for it.
 const (
-	freshFor   = time.Hour
-	leastGap   = time.Minute      // after a fetch that went well: tokens with key ids that nobody has cost no more
-	retryGap   = 10 * time.Second // after a failure; twice as long after each further one
-	mostGap    = time.Minute
-	fileGap    = 10 * time.Second // how often a file with keys is looked at
-	goodFor    = 24 * time.Hour   // while the issuer cannot be asked
-	maxWaiting = 256              // requests for one fetch; more are told that it is busy
+	refreshInterval = time.Hour
+	minInterval     = time.Minute      // after a fetch that went well: tokens with key ids that nobody has cost no more
+	retryInterval   = 10 * time.Second // after a failure; twice as long after each further one
+	maxInterval     = time.Minute
+	fileInterval    = 10 * time.Second // how often a file with keys is looked at
+	maxStale        = 24 * time.Hour   // while the issuer cannot be asked
+	maxWaiting      = 256              // requests for one fetch; more are told that it is busy
 )
 
 var (
@@ -39,12 +39,12 @@ type keySet struct {
 
 	mu       sync.Mutex
 	keys     []key
-	good     time.Time     // when they were fetched
+	fetched  time.Time     // when they were fetched
 	tried    time.Time     // when a fetch began last; zero: never
 	failures int           // since then, in a row
 	last     error         // of the last fetch
-	told     []string      // kinds of keys that the last fetch dropped
-	flight   chan struct{} // closed when the fetch under way is over; nil: none is
+	dropped  []string      // kinds of keys that the last fetch dropped
+	fetching chan struct{} // closed when the fetch under way is over; nil: none is
 	waiting  int
 }
 
@@ -57,18 +57,18 @@ func (s *keySet) put(set jwks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried = s.now()
-	s.landLocked(set, nil)
+	s.finishLocked(set, nil)
 }
 
 // inherit takes over what another set of the same origin knows.
 func (s *keySet) inherit(from *keySet) {
 	from.mu.Lock()
-	keys, good, tried, failures, last, told := from.keys, from.good, from.tried, from.failures, from.last, from.told
+	keys, fetched, tried, failures, last, dropped := from.keys, from.fetched, from.tried, from.failures, from.last, from.dropped
 	from.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
-		s.keys, s.good, s.tried, s.failures, s.last, s.told = keys, good, tried, failures, last, told
+		s.keys, s.fetched, s.tried, s.failures, s.last, s.dropped = keys, fetched, tried, failures, last, dropped
 	}
 }
 
@@ -79,20 +79,20 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for asked := false; ; asked = true {
-		current := len(s.keys) > 0 && clock.For(s.good, goodFor).Holds(s.now())
+		current := len(s.keys) > 0 && clock.For(s.fetched, maxStale).Holds(s.now())
 		if current {
 			if found := match(s.keys, id, algorithm); len(found) > 0 {
-				if err := few(found, id, algorithm); err != nil {
+				if err := limitCandidates(found, id, algorithm); err != nil {
 					return nil, err
 				}
 				return found, nil
 			}
 		}
-		flight := s.flight
-		if flight == nil && !asked {
-			flight = s.beginLocked()
+		fetching := s.fetching
+		if fetching == nil && !asked {
+			fetching = s.beginLocked()
 		}
-		if flight == nil || asked {
+		if fetching == nil || asked {
 			if current && s.failures == 0 {
 				return nil, &refusal{reason: fmt.Sprintf("its issuer has no key %q for %s", shorten(id), algorithm)}
 			}
@@ -108,7 +108,7 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 		s.mu.Unlock()
 		var gone error
 		select {
-		case <-flight:
+		case <-fetching:
 		case <-ctx.Done():
 			gone = ctx.Err()
 		}
@@ -123,74 +123,74 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 // beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is
 // nobody's: who asked first may go away, and it ends by its own time limit.
 func (s *keySet) beginLocked() chan struct{} {
-	if !s.tried.IsZero() && clock.For(s.tried, s.gapLocked()).Holds(s.now()) {
+	if !s.tried.IsZero() && clock.For(s.tried, s.intervalLocked()).Holds(s.now()) {
 		return nil
 	}
 	s.tried = s.now()
-	flight := make(chan struct{})
-	s.flight = flight
+	fetching := make(chan struct{})
+	s.fetching = fetching
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 		defer cancel()
 		set, err := s.origin.fetch(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.landLocked(set, err)
-		s.flight = nil
-		close(flight)
+		s.finishLocked(set, err)
+		s.fetching = nil
+		close(fetching)
 	}()
-	return flight
+	return fetching
 }
 
-func (s *keySet) landLocked(set jwks, err error) {
+func (s *keySet) finishLocked(set jwks, err error) {
 	s.last = err
 	if err != nil {
 		if s.failures++; s.failures == 1 {
-			s.log.Warn("an issuer's keys cannot be fetched", "error", err, "known", len(s.keys), "since", s.good)
+			s.log.Warn("an issuer's keys cannot be fetched", "error", err, "known", len(s.keys), "since", s.fetched)
 		}
 		return
 	}
 	if s.failures > 0 {
 		s.log.Info("an issuer's keys can be fetched again", "failures", s.failures)
 	}
-	s.keys, s.good, s.failures = set.keys, s.now(), 0
-	s.tellLocked(set.dropped)
+	s.keys, s.fetched, s.failures = set.keys, s.now(), 0
+	s.logDroppedLocked(set.dropped)
 }
 
-// tellLocked logs why keys were dropped: one line for each kind, when it is new.
-func (s *keySet) tellLocked(dropped []droppedKey) {
-	before := s.told
-	s.told = nil
+// logDroppedLocked logs why keys were dropped: one line for each kind, when it is new.
+func (s *keySet) logDroppedLocked(dropped []droppedKey) {
+	before := s.dropped
+	s.dropped = nil
 	for _, d := range dropped {
-		if slices.Contains(s.told, d.kind) {
+		if slices.Contains(s.dropped, d.kind) {
 			continue
 		}
-		s.told = append(s.told, d.kind)
+		s.dropped = append(s.dropped, d.kind)
 		if !slices.Contains(before, d.kind) {
 			s.log.Info("a key of an issuer is not used", "reason", d.String())
 		}
 	}
 }
 
-// gapLocked is the time from one fetch to the next.
-func (s *keySet) gapLocked() time.Duration {
+// intervalLocked is the time from one fetch to the next.
+func (s *keySet) intervalLocked() time.Duration {
 	if _, local := s.origin.(file); local {
-		return fileGap
+		return fileInterval
 	}
 	if s.failures == 0 {
-		return leastGap
+		return minInterval
 	}
-	gap := retryGap
+	gap := retryInterval
 	for range s.failures {
-		if gap *= 2; gap >= mostGap {
-			return mostGap
+		if gap *= 2; gap >= maxInterval {
+			return maxInterval
 		}
 	}
 	return gap
 }
 
 // run keeps the keys fresh until ctx ends: a key that its issuer took back is not used for longer
-// than freshFor, and a new one is known before the first token comes.
+// than refreshInterval, and a new one is known before the first token comes.
 func (s *keySet) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -201,16 +201,16 @@ func (s *keySet) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		s.mu.Lock()
-		flight := s.flight
-		if flight == nil && s.dueLocked() <= 0 {
-			flight = s.beginLocked()
+		fetching := s.fetching
+		if fetching == nil && s.dueLocked() <= 0 {
+			fetching = s.beginLocked()
 		}
 		s.mu.Unlock()
-		if flight != nil {
+		if fetching != nil {
 			select {
 			case <-ctx.Done():
 				return
-			case <-flight:
+			case <-fetching:
 			}
 		}
 		s.mu.Lock()
@@ -222,14 +222,14 @@ func (s *keySet) run(ctx context.Context) {
 
 // dueLocked is the time until the keys are to be fetched without anybody asking.
 func (s *keySet) dueLocked() time.Duration {
-	gap, from := s.gapLocked(), s.tried
+	gap, from := s.intervalLocked(), s.tried
 	switch {
 	case s.tried.IsZero():
 		return 0
 	case s.failures == 0:
-		gap, from = freshFor, s.good
+		gap, from = refreshInterval, s.fetched
 		if _, local := s.origin.(file); local {
-			gap = fileGap
+			gap = fileInterval
 		}
 	}
 	if now := s.now(); clock.For(from, gap).Holds(now) {

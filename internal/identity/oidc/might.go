@@ -10,13 +10,13 @@ import (
 // MightBe says whether some token could make somebody of the kind and the name: a policy that
 // names another is probably misspelt.
 func (p *Provider) MightBe(kind policy.Kind, name string) bool {
-	return p.o.Kind == kind && p.name.might(name)
+	return p.o.Kind == kind && p.name.couldProduce(name)
 }
 
 // MightBeIn says whether some token could put somebody into the group.
 func (p *Provider) MightBeIn(group string) bool {
 	for _, t := range p.groups {
-		if t.might(group) {
+		if t.couldProduce(group) {
 			return true
 		}
 	}
@@ -31,8 +31,8 @@ func (p *Provider) Begins() string {
 	return p.name.pieces[0].before
 }
 
-// might says whether the template could come to the text.
-func (t template) might(text string) bool {
+// couldProduce says whether the template could come to the text.
+func (t template) couldProduce(text string) bool {
 	var b strings.Builder
 	for _, p := range t.pieces {
 		b.WriteString(regexp.QuoteMeta(p.before) + "(?s:.+)")

@@ -65,7 +65,7 @@ type Provider struct {
 	keys    *keySet
 	dropped []droppedKey // of the jwks_file, as it was at first
 	memory  *memory
-	notes   notes
+	logs    logLimit
 }
 
 // New checks the settings and reads the files that they name; the error is Problems, with all that
@@ -76,7 +76,7 @@ func New(o Options) (*Provider, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	p := &Provider{source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now), notes: notes{now: s.o.Now}}
+	p := &Provider{source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now), logs: logLimit{now: s.o.Now}}
 	p.o.Log = s.o.Log.With("source", p.source)
 	p.keys = newKeySet(s.origin, p.o.Log, s.o.Now)
 	if s.o.JWKSFile != "" {
@@ -111,13 +111,13 @@ func (p *Provider) Run(ctx context.Context) {
 // Why a token is refused is in the log and the journal. Its holder is told if the signature is
 // good (ExplainedError), and otherwise no more than any stranger.
 func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
-	return p.remembered(ctx, c, p.verify)
+	return p.cached(ctx, c, p.verify)
 }
 
 // Explain says why a token is of another issuer, which is ErrUnknown, or why one of this issuer is for another audience (identity.Explainer). It costs a
 // signature, so that it is done only when no other entry for the issuer has that audience.
 func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
-	_, err := p.remembered(ctx, c, p.verifyAudience)
+	_, err := p.cached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
 		if t, err := read(trim(c.Secret.Reveal())); err == nil && t.claims["iss"] != p.o.Issuer {
 			issuer, _ := t.claims["iss"].(string)
@@ -127,9 +127,9 @@ func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
 	return err
 }
 
-// remembered is verify, unless the token was verified a short while ago, or was refused then
+// cached is verify, unless the token was verified a short while ago, or was refused then
 // although its signature is good.
-func (p *Provider) remembered(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
+func (p *Provider) cached(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -156,15 +156,15 @@ func (p *Provider) remembered(ctx context.Context, c identity.Credentials, verif
 		}
 		return verified, err
 	}
-	p.explain(refused)
+	p.logRefusal(refused)
 	_, later := errors.AsType[notYet](err)
-	told := refused.told()
+	explained := refused.explained()
 	switch {
-	case told != nil:
+	case explained != nil:
 		if !later {
-			p.memory.refuse(remembered, told)
+			p.memory.refuse(remembered, explained)
 		}
-		return identity.Verified{}, told
+		return identity.Verified{}, explained
 	case later:
 		return identity.Verified{}, identity.Rejected(refused.reason)
 	}
@@ -182,7 +182,7 @@ func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified
 	if err == nil {
 		err = late
 	}
-	if err := p.genuine(ctx, t, err); err != nil {
+	if err := p.checkSignature(ctx, t, err); err != nil {
 		return identity.Verified{}, err
 	}
 	// From here on the claims are the issuer's.
@@ -201,13 +201,13 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	if err := p.audience(t); !errors.Is(err, identity.ErrUnknown) {
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	return identity.Verified{}, p.genuine(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
+	return identity.Verified{}, p.checkSignature(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// genuine checks the signature of a token that is to be refused for another reason, or for none. A
+// checkSignature checks the signature of a token that is to be refused for another reason, or for none. A
 // refusal whose signature is good is marked, so that the holder is told. Where the signature is
 // wrong, or cannot be checked, the token is refused for what was known without.
-func (p *Provider) genuine(ctx context.Context, t *unverified, refused error) error {
+func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](refused); {
 	case !ok:
@@ -231,7 +231,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.reason }
 
 // told is what the holder is told; nil is nothing.
-func (r *refusal) told() error {
+func (r *refusal) explained() error {
 	switch {
 	case r.incomplete != nil:
 		return r.incomplete
@@ -247,9 +247,9 @@ type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }
 
-// explain logs a refusal, unless there are too many: anybody can send tokens.
-func (p *Provider) explain(r *refusal) {
-	if missed, ok := p.notes.take(); ok {
+// logRefusal logs a refusal, unless there are too many: anybody can send tokens.
+func (p *Provider) logRefusal(r *refusal) {
+	if missed, ok := p.logs.allow(); ok {
 		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, "not_logged", missed)
 	}
 }

@@ -116,10 +116,10 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("groups", i, "%v", err)
-		case len(t.pieces) == 0 && unnameable(text) != "":
-			s.problem("groups", i, "%q is no name of a group: %s", shorten(text), unnameable(text))
+		case len(t.pieces) == 0 && nameProblem(text) != "":
+			s.problem("groups", i, "%q is no name of a group: %s", shorten(text), nameProblem(text))
 		case len(t.pieces) > 0:
-			s.warnOfRights(i, text, t)
+			s.warnReserved(i, text, t)
 		}
 		s.groups = append(s.groups, t)
 	}
@@ -138,7 +138,7 @@ func (s *settings) checkPrincipal(known preset) {
 		switch {
 		case err != nil:
 			s.problem("claims", i, "%v", err)
-		case name == "" || strings.ContainsAny(name, "{}") || unnameable(name) != "":
+		case name == "" || strings.ContainsAny(name, "{}") || nameProblem(name) != "":
 			s.problem("claims", i, "%q is no name of a claim", shorten(name))
 		case twice:
 			s.problem("claims", i, "another claim is kept as %q", name)
@@ -173,7 +173,7 @@ func (s *settings) checkRequire() {
 		}
 		s.required = append(s.required, wanted)
 	}
-	s.checkNarrowed()
+	s.checkRestricted()
 }
 
 func (s *settings) checkOrigin() {

@@ -175,15 +175,15 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	case expires.IsZero():
 		return until, t.no("it never expires: it has no exp")
 	case now.After(expires.Add(leeway)):
-		return until, t.no("it has expired, at " + stamp(expires))
+		return until, t.no("it has expired, at " + formatTime(expires))
 	case now.Before(begins.Add(-leeway)):
-		return until, t.notYet("it begins later (nbf), at " + stamp(begins))
+		return until, t.notYet("it begins later (nbf), at " + formatTime(begins))
 	case now.Before(issued.Add(-leeway)):
-		return until, t.notYet("it is issued later (iat), at " + stamp(issued))
+		return until, t.notYet("it is issued later (iat), at " + formatTime(issued))
 	case issued.IsZero() && expires.After(now.Add(p.o.MaxAge+leeway)):
 		return until, t.no("it does not say when it was issued (iat), and lives for longer than max_age")
 	case !issued.IsZero() && now.After(issued.Add(p.o.MaxAge+leeway)):
-		return until, t.no("it is older than max_age: it was issued at " + stamp(issued))
+		return until, t.no("it is older than max_age: it was issued at " + formatTime(issued))
 	}
 	if !issued.IsZero() && issued.Add(p.o.MaxAge).Before(expires) {
 		return issued.Add(p.o.MaxAge), nil
@@ -233,4 +233,4 @@ func (t *unverified) notYet(reason string) error {
 // shorten bounds what a stranger can put into the log.
 func shorten(s string) string { return text.Shorten(s, 200) }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -14,18 +14,18 @@ type ownClaim struct {
 	forms []string
 }
 
-// anyone stands for the name of somebody else. No pattern has it, so that only a * can match it.
-const anyone = "\ufffc"
+// otherName stands for the name of somebody else. No pattern has it, so that only a * can match it.
+const otherName = "\ufffc"
 
-// narrowed says whether the claims that are required tell ours from everybody else's. If not, wide
+// restricted says whether the claims that are required tell ours from everybody else's. If not, wide
 // has the requirements that anybody could meet.
-func (p preset) narrowed(o *Options) (ok bool, wide []string) {
+func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
 		if len(patterns) == 0 {
 			continue
 		}
-		i := slices.IndexFunc(patterns, own.open)
+		i := slices.IndexFunc(patterns, own.matchesOthers)
 		if i < 0 {
 			return true, nil
 		}
@@ -34,24 +34,24 @@ func (p preset) narrowed(o *Options) (ok bool, wide []string) {
 	return false, wide
 }
 
-// open says whether the pattern matches a value of somebody else, whatever their name is.
-func (c ownClaim) open(pattern string) bool { return c.matches(pattern, anyone) }
+// matchesOthers says whether the pattern matches a value of somebody else, whatever their name is.
+func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
 // matches says whether the pattern matches a value whose first name is the given one.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
-		value := before + name + strings.ReplaceAll(behind, "?", anyone)
+		value := before + name + strings.ReplaceAll(behind, "?", otherName)
 		if begin, ok := strings.CutSuffix(value, "…"); ok {
-			return mayBegin(pattern, begin)
+			return matchesPrefix(pattern, begin)
 		}
 		return glob(pattern).MatchString(value)
 	})
 }
 
-// loose returns the part of a pattern that stands for a name and has a * in it: "acme*" of
+// wildcardName returns the part of a pattern that stands for a name and has a * in it: "acme*" of
 // "acme*/app". Who registers acme-2 has such a name, too. "" if there is none.
-func (c ownClaim) loose(pattern string) string {
+func (c ownClaim) wildcardName(pattern string) string {
 	for _, form := range c.forms {
 		before, _, _ := strings.Cut(form, "?")
 		name, ok := strings.CutPrefix(pattern, before)
@@ -61,38 +61,38 @@ func (c ownClaim) loose(pattern string) string {
 		if i := strings.IndexAny(name, "/@:"); i >= 0 {
 			name = name[:i]
 		}
-		if strings.Contains(name, "*") && c.matches(pattern, strings.ReplaceAll(name, "*", anyone)) {
+		if strings.Contains(name, "*") && c.matches(pattern, strings.ReplaceAll(name, "*", otherName)) {
 			return name
 		}
 	}
 	return ""
 }
 
-// mayBegin says whether a pattern matches some text that begins so.
-func mayBegin(pattern, text string) bool {
+// matchesPrefix says whether a pattern matches some text that begins so.
+func matchesPrefix(pattern, text string) bool {
 	switch {
 	case text == "":
 		return true
 	case pattern == "":
 		return false
 	case strings.HasPrefix(pattern, "**"):
-		return mayBegin(pattern[2:], text) || mayBegin(pattern, text[1:])
+		return matchesPrefix(pattern[2:], text) || matchesPrefix(pattern, text[1:])
 	case pattern[0] == '*':
-		return mayBegin(pattern[1:], text) || text[0] != '/' && mayBegin(pattern, text[1:])
+		return matchesPrefix(pattern[1:], text) || text[0] != '/' && matchesPrefix(pattern, text[1:])
 	}
-	return pattern[0] == text[0] && mayBegin(pattern[1:], text[1:])
+	return pattern[0] == text[0] && matchesPrefix(pattern[1:], text[1:])
 }
 
-// checkNarrowed refuses requirements that anybody at a shared issuer meets, and warns of those
+// checkRestricted refuses requirements that anybody at a shared issuer meets, and warns of those
 // that somebody could come to meet.
-func (s *settings) checkNarrowed() {
+func (s *settings) checkRestricted() {
 	name, known := sharedBy(&s.o)
 	if known.shared == "" {
 		return // it is one's own: nobody else has a name there
 	}
-	ok, wide := known.narrowed(&s.o)
+	ok, wide := known.restricted(&s.o)
 	if !ok {
-		text := unnarrowed(name, known)
+		text := unrestrictedText(name, known)
 		if len(wide) > 0 {
 			text = fmt.Sprintf("%s holds for everybody; %s", strings.Join(wide, " and "), text)
 		}
@@ -101,7 +101,7 @@ func (s *settings) checkNarrowed() {
 	}
 	for _, own := range known.own {
 		for _, pattern := range s.o.Require[own.claim] {
-			if name := own.loose(pattern); name != "" && !own.open(pattern) {
+			if name := own.wildcardName(pattern); name != "" && !own.matchesOthers(pattern) {
 				s.warn("require", -1, "%s: %q: others may have a name like %q: write the name in full, or require an id", own.claim, pattern, name)
 			}
 		}
@@ -120,7 +120,7 @@ func sharedBy(o *Options) (Preset, preset) {
 	return "", preset{}
 }
 
-func unnarrowed(name Preset, p preset) string {
+func unrestrictedText(name Preset, p preset) string {
 	if name == SPIFFE {
 		return `require sub, as in sub: "spiffe://example.org/**": a key is for the names of one trust domain`
 	}
@@ -131,11 +131,11 @@ func unnarrowed(name Preset, p preset) string {
 	return fmt.Sprintf("%s makes tokens for everybody, with any audience: require one of %s", p.issuer, strings.Join(claims, ", "))
 }
 
-// warnOfRights warns of a template by which a claim puts people into a group that has rights over
+// warnReserved warns of a template by which a claim puts people into a group that has rights over
 // Tidewaiter.
-func (s *settings) warnOfRights(item int, text string, t template) {
+func (s *settings) warnReserved(item int, text string, t template) {
 	for _, group := range s.o.Reserved {
-		if t.might(group) {
+		if t.couldProduce(group) {
 			s.warn("groups", item, "%q can come to %q, and whoever is in that group has rights over Tidewaiter: put something before it, as in %q, unless the issuer is to name administrators",
 				text, group, strings.TrimRight(s.o.Name, ":")+":"+text)
 			return

@@ -9,12 +9,12 @@ import (
 
 // Refusals that are logged: so many in so long.
 const (
-	notesMost  = 20
-	notesEvery = 10 * time.Second
+	maxLogged = 20
+	logPeriod = 10 * time.Second
 )
 
 // notes bounds how much is logged of what strangers send.
-type notes struct {
+type logLimit struct {
 	now func() time.Time
 
 	mu     sync.Mutex
@@ -24,13 +24,13 @@ type notes struct {
 }
 
 // take says whether one more may be logged, and how many could not be since the last.
-func (n *notes) take() (missed int, ok bool) {
+func (n *logLimit) allow() (missed int, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if now := n.now(); n.period.Over(now) {
-		n.period, n.taken = clock.For(now, notesEvery), 0
+		n.period, n.taken = clock.For(now, logPeriod), 0
 	}
-	if n.taken == notesMost {
+	if n.taken == maxLogged {
 		n.missed++
 		return 0, false
 	}
