@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// claim names a claim: by its name, or, if it begins with a slash, by a JSON pointer (RFC 6901) to
-// one that is inside another: /kubernetes.io/namespace.
+// claim is a reference to a claim: its name, or a JSON pointer (RFC 6901) to a nested claim,
+// such as /kubernetes.io/namespace.
 type claim struct {
 	text string
 	path []string
@@ -25,7 +25,7 @@ func parseClaim(written string) (claim, error) {
 	case written == "" || written == "/" || strings.HasSuffix(written, "/"):
 		return claim{}, errors.New("the claim has no name")
 	case strings.ContainsAny(written, "{}") || strings.TrimSpace(written) != written || !text.Printable(written):
-		return claim{}, fmt.Errorf("%q is no name of a claim", written)
+		return claim{}, fmt.Errorf("%q is not a valid claim name", written)
 	case written[0] != '/':
 		return claim{written, []string{written}}, nil
 	}
@@ -36,7 +36,7 @@ func parseClaim(written string) (claim, error) {
 	return claim{written, path}, nil
 }
 
-// of returns the claim's value; nil if it is not there.
+// of returns the value of the claim, or nil if it is absent.
 func (c claim) of(claims map[string]any) any {
 	var v any = claims
 	for _, step := range c.path {
@@ -49,8 +49,8 @@ func (c claim) of(claims map[string]any) any {
 	return v
 }
 
-// pathProblem says why the claim cannot stand where its path says: something on the way is there,
-// and is no object. That is another thing than a claim that is left out; "" if it is not so.
+// pathProblem returns why the path cannot exist: a part of it is present but is not an object.
+// It returns "" if the claim is present or simply absent.
 func (c claim) pathProblem(claims map[string]any) string {
 	var v any = claims
 	for i, step := range c.path {
@@ -59,14 +59,14 @@ func (c claim) pathProblem(claims map[string]any) string {
 		}
 		object, ok := v.(map[string]any)
 		if !ok {
-			return fmt.Sprintf("the claim %s is not where it should be: %s is no object", c.text, strings.Join(c.path[:i], "/"))
+			return fmt.Sprintf("the claim %s cannot be read: %s is not an object", c.text, strings.Join(c.path[:i], "/"))
 		}
 		v = object[step]
 	}
 	return ""
 }
 
-// texts returns a claim's value as texts: one, or those of a list. Objects are none.
+// texts returns the value as strings: one, or those of a list. It returns none for objects.
 func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	v := c.of(claims)
 	many, list := v.([]any)
@@ -83,8 +83,8 @@ func (c claim) texts(claims map[string]any) (texts []string, list bool) {
 	return texts, list
 }
 
-// members is texts of a claim that groups are made of. Of an object they are its keys: Zitadel
-// writes roles as {"admin": {"4711": "acme.example.com"}}.
+// members returns the value as group names. The names in an object are its keys, because
+// Zitadel writes roles as {"admin": {"4711": "acme.example.com"}}.
 func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	if object, ok := c.of(claims).(map[string]any); ok {
 		return slices.Sorted(maps.Keys(object)), true
@@ -92,18 +92,17 @@ func (c claim) members(claims map[string]any) (texts []string, list bool) {
 	return c.texts(claims)
 }
 
-// asText is what a claim is in a name, a group or an id. Equal numbers are the same there, however
-// they are written.
+// asText formats a claim for a name, a group or an id. Equal numbers give equal texts.
 func asText(v any) (string, bool) { return policy.ClaimText(v) }
 
-// condition is what a claim must be like.
+// condition is a requirement on a claim.
 type condition struct {
 	claim    claim
 	patterns []*regexp.Regexp
 }
 
-// glob compiles a pattern: * is any text without a slash, ** any text. All else is taken as it is
-// written. Go's expressions take time in proportion to the text, whatever the pattern.
+// glob compiles a pattern. * matches any text without a slash, ** any text, and everything else
+// is literal. Go's regexp takes linear time, whatever the pattern.
 func glob(pattern string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`\A(?s:`)
@@ -123,8 +122,8 @@ func glob(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// conditions checks what is required. A claim that is missing meets no pattern, not even *; of a
-// list, one element must.
+// conditions checks the requirements. An absent claim matches no pattern, not even *. For a
+// list, one element must match.
 func (p *Provider) conditions(claims map[string]any) error {
 	for _, c := range p.required {
 		texts, _ := c.claim.texts(claims)
@@ -145,7 +144,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 	return nil
 }
 
-// principal makes a principal of verified claims.
+// principal builds the principal from verified claims.
 func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	kept, why := p.keptClaims(claims)
 	if why != "" {
@@ -153,21 +152,21 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	}
 	subject, _ := claims["sub"].(string)
 	if subject == "" || !text.OneLine(subject) {
-		return nil, no(claims, "it has no sub that could be read")
+		return nil, no(claims, "it has no valid sub")
 	}
 	names, missing := p.name.expand(claims, claim.texts)
 	switch {
 	case missing != "":
-		return nil, no(claims, "its name %s lacks the claim %s", p.o.Principal, missing)
+		return nil, no(claims, "its name %s needs the claim %s, which is missing", p.o.Principal, missing)
 	case len(names) != 1:
-		return nil, no(claims, "its name %s comes to %d names, and must come to one", p.o.Principal, len(names))
+		return nil, no(claims, "its name %s yields %d names instead of one", p.o.Principal, len(names))
 	}
 	if why := nameProblem(names[0]); why != "" {
 		return nil, no(claims, "its name %s cannot be used: %s", p.o.Principal, why)
 	}
 	if p.name.uses("email") {
 		if verified, _ := asText(claims["email_verified"]); verified != "true" {
-			return nil, no(claims, "its email is not verified, and would be its name")
+			return nil, no(claims, "its email is used in its name but is not verified")
 		}
 	}
 	id, why := p.identify(claims, subject)
@@ -182,9 +181,9 @@ func (p *Provider) principal(claims map[string]any) (*policy.Principal, error) {
 	return who.Indexed(), nil
 }
 
-// identify makes an id that nobody else ever has: issuer and subject, and where the issuer gives
-// away names again, its own number for what has the name. A number that is there and cannot be
-// read must not be left out: somebody else could have the id without it. Why says so.
+// identify returns an id that is never reused: issuer and subject, and the number that the
+// issuer gives to an object whose name it may reuse. A number that is present but unreadable is
+// an error. Without the number, the id could be that of another user. why is the reason.
 func (p *Provider) identify(claims map[string]any, subject string) (id, why string) {
 	id = p.o.Issuer + "#" + strings.NewReplacer("%", "%25", "#", "%23").Replace(subject)
 	if p.number.text == "" {
@@ -199,15 +198,15 @@ func (p *Provider) identify(claims map[string]any, subject string) (id, why stri
 	}
 	number, ok := asText(v)
 	if !ok || !text.OneLine(number) {
-		return "", fmt.Sprintf("its claim %s is no text that could be read", p.number.text)
+		return "", fmt.Sprintf("its claim %s is not a valid text", p.number.text)
 	}
 	return id + "#" + number, ""
 }
 
-// keptClaims returns the claims that are kept, with the types that they have in the token: a rule can
-// tell 1 from "1". A claim that cannot be kept as it is must not be left out, since a deny that
-// asks has(claims.x) first would be skipped, and who pushes a branch may choose what is in its
-// name. Why names it.
+// keptClaims returns the claims for rules with the types that they have in the token, so that a
+// rule can tell 1 from "1". A claim that cannot be kept is an error. Leaving it out would skip
+// a deny rule that tests has(claims.x), and users can choose some values, such as branch names.
+// why names the claim.
 func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why string) {
 	found := make(map[string]any, len(p.kept))
 	for name, c := range p.kept {
@@ -216,18 +215,18 @@ func (p *Provider) keptClaims(claims map[string]any) (kept map[string]any, why s
 		}
 		v := c.of(claims)
 		if !allReadable(v) {
-			return nil, fmt.Sprintf("%s has a character in it that cannot be read, or a line end", c.text)
+			return nil, fmt.Sprintf("%s contains an unprintable character or a line break", c.text)
 		}
 		found[name] = v
 	}
 	kept, bad := policy.CanonicalClaims(found)
 	if bad != "" {
-		return nil, bad + " has a number in it that is out of range"
+		return nil, bad + " contains a number that is out of range"
 	}
 	return kept, ""
 }
 
-// allReadable says whether all texts in a value are readable.
+// allReadable reports whether all strings in a value are a single line of readable text.
 func allReadable(v any) bool {
 	switch v := v.(type) {
 	case string:
@@ -244,31 +243,31 @@ func allReadable(v any) bool {
 	return true
 }
 
-// no refuses a token whose signature is good, so that its holder may know why.
+// no returns a refusal of a token with a valid signature, so the holder gets the reason.
 func no(claims map[string]any, format string, args ...any) *refusal {
 	subject, _ := claims["sub"].(string)
 	return &refusal{reason: fmt.Sprintf(format, args...), subject: shorten(subject), signed: true}
 }
 
-// incomplete is a refusal whose reason the holder is told.
+// incomplete returns a refusal because groups or claims are not known.
 func incomplete(claims map[string]any, why error) *refusal {
 	refused := no(claims, "%s", why)
 	refused.incomplete = why
 	return refused
 }
 
-// nameProblem says why a text can be no name, since it looks like another or does not fit; "" if it
-// can.
+// nameProblem returns why a name is not valid, or "". Names that look like others are not
+// valid.
 func nameProblem(name string) string {
 	switch {
 	case name == "":
 		return "it is empty"
 	case len(name) > identity.MaxName:
-		return fmt.Sprintf("it has %d bytes, and a name has %d at most", len(name), identity.MaxName)
+		return fmt.Sprintf("it has %d bytes, and the limit is %d", len(name), identity.MaxName)
 	case strings.TrimSpace(name) != name:
-		return "it begins or ends with a blank"
+		return "it begins or ends with white space"
 	case !text.Printable(name):
-		return "it has a character that cannot be seen"
+		return "it contains an unprintable character"
 	}
 	return ""
 }

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// date reads a NumericDate: seconds since 1970, perhaps with a fraction.
+// date parses a NumericDate: seconds since 1970, possibly with a fraction.
 func date(v any) (time.Time, bool) {
 	n, ok := v.(json.Number)
 	if !ok {
 		return time.Time{}, false
 	}
-	const latest = 253402300799 // the last second of the year 9999
+	const latest = 253402300799 // last second of the year 9999
 	seconds, err := n.Float64()
 	if err != nil || !(seconds > 0 && seconds <= latest) {
 		return time.Time{}, false

@@ -36,18 +36,18 @@ func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
 		untold string // the reason where the signature is wrong; "": the signature is
 	}{
 		{"expired", claims{"exp": 1764500000}, "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "it has expired, at 2025-11-30T10:53:20Z"},
-		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it begins later (nbf), at 2026-11-30T00:53:20Z", "it begins later (nbf), at 2026-11-30T00:53:20Z"},
-		{"issued later", claims{"iat": 1796000000, "exp": 1796000300}, "the ID token is refused: it is issued later (iat), at 2026-11-30T00:53:20Z", "it is issued later (iat), at 2026-11-30T00:53:20Z"},
+		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it is not valid before (nbf) 2026-11-30T00:53:20Z", "it is not valid before (nbf) 2026-11-30T00:53:20Z"},
+		{"issued later", claims{"iat": 1796000000, "exp": 1796000300}, "the ID token is refused: it is issued in the future (iat), at 2026-11-30T00:53:20Z", "it is issued in the future (iat), at 2026-11-30T00:53:20Z"},
 		{"too old", claims{"iat": 1764500000}, "the ID token is refused: it is older than max_age: it was issued at 2025-11-30T10:53:20Z", "it is older than max_age: it was issued at 2025-11-30T10:53:20Z"},
 		{"without an end", claims{"exp": nil}, "the ID token is refused: it never expires: it has no exp", "it never expires: it has no exp"},
 		{"for another", claims{"aud": "sts.example.com"}, "the ID token is refused: it is for another audience: sts.example.com", "it is for another audience: sts.example.com"},
-		{"for others", claims{"aud": []string{"https://auth.example.com", "x"}}, "the ID token is refused: it is for others as well: https://auth.example.com, x", "it is for others as well: https://auth.example.com, x"},
+		{"for others", claims{"aud": []string{"https://auth.example.com", "x"}}, "the ID token is refused: it is for other audiences as well: https://auth.example.com, x", "it is for other audiences as well: https://auth.example.com, x"},
 		{"for nobody", claims{"aud": nil}, "the ID token is refused: it has no audience", "it has no audience"},
 		{"of another owner", claims{"owner": "evil"}, `the ID token is refused: the claim owner is not as required: it is "evil"`, ""},
 		{"of no owner", claims{"owner": nil}, "the ID token is refused: the claim owner is not as required: it is missing", ""},
-		{"a name that is too long", claims{"sub": strings.Repeat("x", 300)}, "the ID token is refused: its name {sub} cannot be used: it has 300 bytes, and a name has 256 at most", ""},
-		{"a name with a blank", claims{"sub": "x "}, "the ID token is refused: its name {sub} cannot be used: it begins or ends with a blank", ""},
-		{"a group that is too long", claims{"groups": []string{strings.Repeat("x", 300)}}, "not all groups are known: the group \"" + strings.Repeat("x", 197) + "…\" can be no name: it has 300 bytes, and a name has 256 at most", ""},
+		{"a name that is too long", claims{"sub": strings.Repeat("x", 300)}, "the ID token is refused: its name {sub} cannot be used: it has 300 bytes, and the limit is 256", ""},
+		{"a name with a blank", claims{"sub": "x "}, "the ID token is refused: its name {sub} cannot be used: it begins or ends with white space", ""},
+		{"a group that is too long", claims{"groups": []string{strings.Repeat("x", 300)}}, "not all groups are known: the group \"" + strings.Repeat("x", 197) + "…\" cannot be used: it has 300 bytes, and the limit is 256", ""},
 		{"groups left out", claims{"hasgroups": true}, "not all groups are known: the token leaves out groups, because there are too many of them (hasgroups)", ""},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

@@ -386,12 +386,12 @@ func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
 		kid, wants    string
 	}{
 		{"no key is named, and four fit", 3, 0, "", "taken"},
-		{"no key is named, and five fit", 4, 0, "", "it names no key, and its issuer has 5 for ES256"},
-		{"no key is named, and none has an id", 0, 4, "", "it names no key, and its issuer has 5 for ES256"},
+		{"no key is named, and five fit", 4, 0, "", "it has no kid, and its issuer has 5 keys for ES256"},
+		{"no key is named, and none has an id", 0, 4, "", "it has no kid, and its issuer has 5 keys for ES256"},
 		{"one is named, and four fit", 90, 3, "one", "taken"},
 		{"one is named, and many have no id", 0, 80, "one", "taken"},
 		{"one that is not there, and few have no id", 0, 4, "two", "its signature is wrong"},
-		{"one that is not there, and many have no id", 0, 5, "two", `its issuer has 5 keys that may be "two", for ES256`},
+		{"one that is not there, and many have no id", 0, 5, "two", `its issuer has 5 keys that may be "two" for ES256`},
 	} {
 		i := newIssuer(t)
 		signer, rsa := i.key, signing{"", jose.RS256, private} // the other does not fit

@@ -10,21 +10,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Issuers leave groups out of a token when there are too many of them, and each says so in its own
-// way. Taking that for no groups would skip every deny that is for one of them.
+// Issuers leave groups out of a token if there are too many, each in its own way. Treating that
+// as "no groups" would skip the deny rules for them.
 const (
-	// claimNames is where claims stand that are not in the token (OpenID Connect Core, section 5.6.2; Entra ID, above
-	// 200 groups): {"groups": "src1"}.
+	// claimNames refers to claims that are not in the token: {"groups": "src1"} (OpenID Connect
+	// Core, section 5.6.2). Entra ID uses it above 200 groups.
 	claimNames = "_claim_names"
-	// hasGroups is true in place of the groups where a token has little room (Entra ID, implicit
-	// flow, above 5).
+	// hasGroups is true instead of a list of groups if a token has little space (Entra ID,
+	// implicit flow, above 5 groups).
 	hasGroups = "hasgroups"
-	// groupsDirect is left out of GitLab's tokens above 200 groups, and is an empty list where
-	// there are none.
+	// groupsDirect is absent from GitLab's tokens above 200 groups, and empty if there are
+	// none.
 	groupsDirect = "groups_direct"
 )
 
-// groupsOf returns the groups that claims put somebody into, sorted, each once; or the reason why
+// groupsOf returns the groups of the claims, sorted and without duplicates, or the reason why
 // they are not all known.
 func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete string) {
 	for _, t := range p.groups {
@@ -33,13 +33,13 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 		}
 		names, _ := t.expand(claims, claim.members)
 		for _, name := range names {
-			// Those that no rule can name are kept for conditions; those that cannot be kept are
-			// not left out.
+			// A name that no rule can use is kept for conditions. A name that cannot be kept is
+			// an error.
 			switch {
 			case len(name) > identity.MaxName:
-				return nil, fmt.Sprintf("the group %q can be no name: it has %d bytes, and a name has %d at most", shorten(name), len(name), identity.MaxName)
+				return nil, fmt.Sprintf("the group %q cannot be used: it has %d bytes, and the limit is %d", shorten(name), len(name), identity.MaxName)
 			case name == "" || !text.OneLine(name):
-				return nil, fmt.Sprintf("the group %q can be no name: it has a character that cannot be read", shorten(name))
+				return nil, fmt.Sprintf("the group %q cannot be used: it contains an unprintable character", shorten(name))
 			}
 			groups = append(groups, name)
 		}
@@ -48,9 +48,8 @@ func (p *Provider) groupsOf(claims map[string]any) (groups []string, incomplete 
 	return slices.Compact(groups), ""
 }
 
-// incompleteReason says why the template cannot come to all groups; "" if nothing speaks against it. A
-// claim that is simply not there is no reason: most issuers leave it out for people without
-// groups.
+// incompleteReason returns why the template may not yield all groups, or "". An absent claim is
+// not a reason, because most issuers leave it out for users without groups.
 func (t template) incompleteReason(claims map[string]any) string {
 	lists := 0
 	for i, piece := range t.pieces {
@@ -62,32 +61,31 @@ func (t template) incompleteReason(claims map[string]any) string {
 		case []any:
 			lists++
 			if slices.ContainsFunc(v, func(one any) bool { _, ok := asText(one); return !ok }) {
-				return fmt.Sprintf("the claim %s is a list of other things than texts", piece.claim.text)
+				return fmt.Sprintf("the claim %s is a list with elements that are not strings", piece.claim.text)
 			}
 		case map[string]any:
 			lists++
 			for _, of := range v {
 				_, isObject := of.(map[string]any)
-				if !isObject && of != true { // false may mean that somebody is not in the group
-					return fmt.Sprintf("the claim %s is an object, whose keys would be groups, and their values are neither objects nor true", piece.claim.text)
+				if !isObject && of != true { // false may mean: not a member
+					return fmt.Sprintf("the claim %s is an object whose keys would be groups, but its values are not objects or true", piece.claim.text)
 				}
 			}
 		}
 		if i+1 < len(t.pieces) {
 			stop := t.pieces[i+1].before[:1]
 			if texts, _ := piece.claim.members(claims); slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, stop) }) {
-				return fmt.Sprintf("a value of the claim %s has %q in it, with which the template goes on", piece.claim.text, stop)
+				return fmt.Sprintf("a value of the claim %s contains %q, which separates it from the rest of the template", piece.claim.text, stop)
 			}
 		}
 	}
 	if lists > 1 {
-		return "several claims of one group are lists"
+		return "a group template uses several claims that are lists"
 	}
 	return ""
 }
 
-// incompleteReason says why the token may leave out the claim, or a part of it; "" if nothing speaks for
-// that.
+// incompleteReason returns why the claim, or a part of it, may have been left out, or "".
 func (c claim) incompleteReason(claims map[string]any) string {
 	if why := c.pathProblem(claims); why != "" {
 		return why
@@ -95,7 +93,7 @@ func (c claim) incompleteReason(claims map[string]any) string {
 	elsewhere, there := claims[claimNames]
 	names, isObject := elsewhere.(map[string]any)
 	if there && elsewhere != nil && !isObject {
-		return fmt.Sprintf("the claim %s is no object", claimNames)
+		return fmt.Sprintf("the claim %s is not an object", claimNames)
 	}
 	top := c.path[0]
 	if _, ok := names[top]; ok {
@@ -117,7 +115,7 @@ func (c claim) incompleteReason(claims map[string]any) string {
 	return ""
 }
 
-// truthy says whether a claim is there and is not false.
+// truthy reports whether a claim is present and not false.
 func truthy(v any) bool {
 	switch v := v.(type) {
 	case nil:

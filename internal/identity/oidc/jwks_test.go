@@ -103,20 +103,20 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 		why   string
 		meant bool // nothing is wrong with it
 	}{
-		{"short", jose.JSONWebKey{Key: &small.PublicKey, KeyID: "k"}, `the key "k": it is of a kind or size that is not accepted: RSA of 1024 bits, and 2048 to 8192 are accepted`, false},
+		{"short", jose.JSONWebKey{Key: &small.PublicKey, KeyID: "k"}, `the key "k": its type or size is not accepted: RSA of 1024 bits, and 2048 to 8192 are accepted`, false},
 		{"another curve", claims{"kty": "EC", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, `the curve P-224, and P-256`, false},
-		{"a curve that is not known", ec.members(t).with(claims{"crv": "P-999"}), `it cannot be read`, false},
-		{"half of it", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be read: `, false},
-		{"nothing of it", claims{"kty": "RSA", "x5c": []string{""}}, "a key without an id: it cannot be read: it has no n, e, and no certificate in x5c", false},
-		{"a certificate of another kind", claims{"kty": "RSA", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, "another kind than its kty, RSA", false},
-		{"no certificate", claims{"kty": "RSA", "kid": "k", "x5c": []string{"AAAA"}}, "its x5c has no certificate", false},
-		{"a private key", jose.JSONWebKey{Key: ec.key, KeyID: "k"}, "it is a private key: whoever reads it can sign tokens", false},
-		{"another alg", ec.members(t).with(claims{"alg": "RS256"}), "its alg is for something else: RS256, and a key like this is for ES256", false},
-		{"a new type", claims{"kty": "AKP", "kid": "k"}, "its kty is none of EC, OKP and RSA: AKP", false},
-		{"a number for its id", ec.members(t).with(claims{"kid": 7}), "its kid is no text", false},
-		{"a number for its use", ec.members(t).with(claims{"use": 7}), "its kty, use or alg is no text", false},
-		{"no object", "x", "it is no JSON object", false},
-		{"for encryption", ec.members(t).with(claims{"use": "enc"}), "its use is not to sign: enc", true},
+		{"a curve that is not known", ec.members(t).with(claims{"crv": "P-999"}), `it cannot be parsed`, false},
+		{"half of it", ec.members(t).with(claims{"y": nil}), `the key "k": it cannot be parsed: `, false},
+		{"nothing of it", claims{"kty": "RSA", "x5c": []string{""}}, "a key without a kid: it cannot be parsed: it has neither n, e nor a certificate in x5c", false},
+		{"a certificate of another kind", claims{"kty": "RSA", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, "the key in its x5c does not match its kty RSA", false},
+		{"no certificate", claims{"kty": "RSA", "kid": "k", "x5c": []string{"AAAA"}}, "its x5c is not a certificate", false},
+		{"a private key", jose.JSONWebKey{Key: ec.key, KeyID: "k"}, "it is a private key: anyone who reads it can sign tokens", false},
+		{"another alg", ec.members(t).with(claims{"alg": "RS256"}), "its alg does not fit the key: RS256, and such a key is for ES256", false},
+		{"a new type", claims{"kty": "AKP", "kid": "k"}, "its kty is not EC, OKP or RSA: AKP", false},
+		{"a number for its id", ec.members(t).with(claims{"kid": 7}), "its kid is not a string", false},
+		{"a number for its use", ec.members(t).with(claims{"use": 7}), "its kty, use or alg is not a string", false},
+		{"no object", "x", "it is not a JSON object", false},
+		{"for encryption", ec.members(t).with(claims{"use": "enc"}), "its use is not sig: enc", true},
 		{"a shared secret", claims{"kty": "oct", "kid": "k", "k": "AAAA"}, "it is a shared secret", true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 				want(t, "another key", taken(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
 				i.pass(time.Hour)
 			}
-			if n := log.lines("a key of an issuer is not used"); n != 1 || i.count("/keys") < 2 {
+			if n := log.lines("ignored a key of an issuer"); n != 1 || i.count("/keys") < 2 {
 				t.Errorf("%d lines after %d fetches:\n%s", n, i.count("/keys"), log)
 			}
 			if text := strings.ReplaceAll(log.String(), `\"`, `"`); !strings.Contains(text, tt.why) {
@@ -144,7 +144,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 			}
 			text, _ = json.Marshal(claims{"keys": []any{tt.key}})
 			write(t, o.JWKSFile, string(text))
-			if problem := problemOf(o, "jwks_file"); !strings.Contains(problem, "no key that could verify a token: ") || !strings.Contains(problem, tt.why) {
+			if problem := problemOf(o, "jwks_file"); !strings.Contains(problem, "no usable key: ") || !strings.Contains(problem, tt.why) {
 				t.Errorf("a file without another: %s", problem)
 			}
 		})
@@ -183,10 +183,10 @@ func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 		preset       oidc.Preset
 		issuer, want string
 	}{
-		{"", "api", `"api" is no https URL, so it cannot be asked for its keys: write jwks_url with an https address, or a jwks_file`},
-		{"", "http://kubernetes.default.svc", "https is wanted: whoever can change the keys on their way can sign tokens; or write jwks_url with an https address, or a jwks_file"},
-		{oidc.Kubernetes, "kubernetes/serviceaccount", `"kubernetes/serviceaccount" is no https URL, so it cannot be asked for its keys: ` +
-			"write jwks_url: https://kubernetes.default.svc/openid/v1/jwks with ca: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt " +
+		{"", "api", `"api" is not an https URL, so keys cannot be discovered: set jwks_url to an https URL, or set jwks_file`},
+		{"", "http://kubernetes.default.svc", "use https, because anyone who can change the keys in transit can sign tokens; or set jwks_url to an https URL, or set jwks_file"},
+		{oidc.Kubernetes, "kubernetes/serviceaccount", `"kubernetes/serviceaccount" is not an https URL, so keys cannot be discovered: ` +
+			"set jwks_url: https://kubernetes.default.svc/openid/v1/jwks with ca: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt " +
 			"and token_file: /var/run/secrets/kubernetes.io/serviceaccount/token, or a jwks_file"},
 	} {
 		o := i.options()

@@ -15,33 +15,33 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// The bounds of keys. Shorter RSA keys can be broken, and much longer ones keep us busy.
+// Bounds of keys. Shorter RSA keys can be broken, and much longer ones cost too much time.
 const (
 	maxKeys    = 100
-	maxTried   = 4 // for one token
+	maxTried   = 4 // keys tried for one token
 	minRSABits = 2048
 	maxRSABits = 8192
 )
 
 // key is a public key of an issuer.
 type key struct {
-	id         string // "": it has none
+	id         string // "": none
 	public     any
-	algorithms []string // that it can be used with
+	algorithms []string // algorithms that the key fits
 }
 
-// jwks is what a JSON Web Key Set holds.
+// jwks is a parsed JSON Web Key Set.
 type jwks struct {
 	keys    []key
 	dropped []droppedKey
 }
 
-// droppedKey is a key that cannot verify a token.
+// droppedKey is a key that cannot be used to verify tokens.
 type droppedKey struct {
-	id    string // as it is in the set, shortened; "": it has none
-	kind  string // one of a few texts, so that the log can have one line for each
-	text  string // what is wrong with this key; "" adds nothing to the kind
-	meant bool   // the key says itself that it is for something else: nothing is wrong with it
+	id    string // shortened kid; "": none
+	kind  string // one of a few constant texts, for one log line per kind
+	text  string // details about this key; may be ""
+	meant bool   // the key is declared for another use, so nothing is wrong
 }
 
 func (d droppedKey) String() string {
@@ -50,23 +50,23 @@ func (d droppedKey) String() string {
 		text += ": " + d.text
 	}
 	if d.id == "" {
-		return "a key without an id: " + text
+		return "a key without a kid: " + text
 	}
 	return fmt.Sprintf("the key %q: %s", d.id, text)
 }
 
-// parseKeys reads a JWKS. A key that cannot verify a token is dropped, with the reason: a set may
-// have some for other uses. A set without any other is an error, so that it replaces none that
-// has.
+// parseKeys parses a JWKS. Keys that cannot be used are dropped with a reason, because a set
+// may have keys for other uses. A set without a usable key is an error, so that it never
+// replaces a usable set.
 func parseKeys(text []byte) (jwks, error) {
 	var written struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &written); err != nil {
-		return jwks{}, errors.New("it is no JSON Web Key Set")
+		return jwks{}, errors.New("not a JSON Web Key Set")
 	}
 	if len(written.Keys) > maxKeys {
-		return jwks{}, fmt.Errorf("it has %d keys, and %d are the most", len(written.Keys), maxKeys)
+		return jwks{}, fmt.Errorf("it has %d keys, and the limit is %d", len(written.Keys), maxKeys)
 	}
 	var set jwks
 	for _, raw := range written.Keys {
@@ -78,30 +78,30 @@ func parseKeys(text []byte) (jwks, error) {
 		set.keys = append(set.keys, k)
 	}
 	if len(set.keys) == 0 {
-		why := "it has none"
+		why := "it is empty"
 		if len(set.dropped) > 0 {
 			why = set.dropped[0].String()
 		}
-		return jwks{}, fmt.Errorf("it has no key that could verify a token: %s", why)
+		return jwks{}, fmt.Errorf("it has no usable key: %s", why)
 	}
 	return set, nil
 }
 
-// parameters are the members of a JWK that make its public key, by its kty. No others are looked
-// at: some issuers write "crv" or "x5c" into each key, empty or wrong.
+// parameters are the members that make up the public key, by kty. Others are ignored, because
+// some issuers write an empty or wrong "crv" or "x5c" into each key.
 var parameters = map[string][]string{
 	"RSA": {"n", "e"},
 	"EC":  {"crv", "x", "y"},
 	"OKP": {"crv", "x"},
 }
 
-// parseKey reads one key of a JWKS.
+// parseKey parses one key of a JWKS.
 func parseKey(raw json.RawMessage) (key, *droppedKey) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		return key{}, &droppedKey{kind: "it is no JSON object"}
+		return key{}, &droppedKey{kind: "it is not a JSON object"}
 	}
-	text := func(name string) (string, bool) { // "" for one that is not there, or null
+	text := func(name string) (string, bool) { // "" if absent or null
 		var s string
 		return s, members[name] == nil || json.Unmarshal(members[name], &s) == nil
 	}
@@ -110,43 +110,43 @@ func parseKey(raw json.RawMessage) (key, *droppedKey) {
 		return key{}, &droppedKey{id: shorten(id), kind: kind, text: fmt.Sprintf(format, args...)}
 	}
 	if !ok {
-		return drop("its kid is no text", "")
+		return drop("its kid is not a string", "")
 	}
 	kty, isType := text("kty")
 	use, isUse := text("use")
 	alg, isAlgorithm := text("alg")
 	switch {
 	case !isType || !isUse || !isAlgorithm:
-		return drop("its kty, use or alg is no text", "")
+		return drop("its kty, use or alg is not a string", "")
 	case use != "" && use != "sig" && use != "jwt-svid":
-		return key{}, &droppedKey{id: shorten(id), kind: "its use is not to sign", text: shorten(use), meant: true}
+		return key{}, &droppedKey{id: shorten(id), kind: "its use is not sig", text: shorten(use), meant: true}
 	case kty == "oct":
 		return key{}, &droppedKey{id: shorten(id), kind: "it is a shared secret", meant: true}
 	case parameters[kty] == nil:
-		return drop("its kty is none of EC, OKP and RSA", "%s", shorten(kty))
+		return drop("its kty is not EC, OKP or RSA", "%s", shorten(kty))
 	case members["d"] != nil:
-		return drop("it is a private key", "whoever reads it can sign tokens")
+		return drop("it is a private key", "anyone who reads it can sign tokens")
 	}
 	public, err := publicKey(kty, members)
 	if err != nil {
-		return drop("it cannot be read", "%s", shorten(err.Error()))
+		return drop("it cannot be parsed", "%s", shorten(err.Error()))
 	}
 	algorithms := usable(public)
 	if len(algorithms) == 0 {
-		return drop("it is of a kind or size that is not accepted", "%s", describe(public))
+		return drop("its type or size is not accepted", "%s", describe(public))
 	}
 	if alg != "" {
 		all := strings.Join(algorithms, ", ")
 		if algorithms = slices.DeleteFunc(algorithms, func(a string) bool { return a != alg }); len(algorithms) == 0 {
-			return drop("its alg is for something else", "%s, and a key like this is for %s", shorten(alg), all)
+			return drop("its alg does not fit the key", "%s, and such a key is for %s", shorten(alg), all)
 		}
 	}
 	return key{id: id, public: public, algorithms: algorithms}, nil
 }
 
-// publicKey makes the key of its parameters. Of one that has none, the certificate in x5c is read:
-// only for its key. Whether the certificate has ended is not asked, since it is the set that is
-// trusted.
+// publicKey builds the key from its parameters. If it has none, it takes the key from the
+// certificate in x5c. The validity of the certificate is not checked, because the set is what
+// is trusted.
 func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	needed := make(map[string]json.RawMessage, 4)
 	for _, name := range parameters[kty] {
@@ -157,7 +157,7 @@ func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 	if _, hasCurve := needed["crv"]; len(needed) == 0 || len(needed) == 1 && hasCurve {
 		return certificateKey(kty, members["x5c"])
 	}
-	needed["kty"], _ = json.Marshal(kty) // a text always encodes
+	needed["kty"], _ = json.Marshal(kty) // a string always encodes
 	text, err := json.Marshal(needed)
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 		return nil, err
 	}
 	if !k.IsPublic() || !k.Valid() {
-		return nil, errors.New("it is no public key")
+		return nil, errors.New("it is not a public key")
 	}
 	return k.Key, nil
 }
@@ -176,24 +176,24 @@ func publicKey(kty string, members map[string]json.RawMessage) (any, error) {
 func certificateKey(kty string, x5c json.RawMessage) (any, error) {
 	var chain []string
 	if err := json.Unmarshal(x5c, &chain); err != nil || len(chain) == 0 || chain[0] == "" {
-		return nil, fmt.Errorf("it has no %s, and no certificate in x5c", strings.Join(parameters[kty], ", "))
+		return nil, fmt.Errorf("it has neither %s nor a certificate in x5c", strings.Join(parameters[kty], ", "))
 	}
 	der, err := base64.StdEncoding.DecodeString(chain[0])
 	if err != nil {
-		return nil, errors.New("its x5c is no base64")
+		return nil, errors.New("its x5c is not base64")
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, errors.New("its x5c has no certificate")
+		return nil, errors.New("its x5c is not a certificate")
 	}
 	is := map[x509.PublicKeyAlgorithm]string{x509.RSA: "RSA", x509.ECDSA: "EC", x509.Ed25519: "OKP"}[certificate.PublicKeyAlgorithm]
 	if is != kty {
-		return nil, fmt.Errorf("its x5c has a key of another kind than its kty, %s", kty)
+		return nil, fmt.Errorf("the key in its x5c does not match its kty %s", kty)
 	}
 	return certificate.PublicKey, nil
 }
 
-// describe says of which kind and size a key is.
+// describe returns the type and size of a key for messages.
 func describe(public any) string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
@@ -204,7 +204,7 @@ func describe(public any) string {
 	return "neither RSA, nor EC, nor Ed25519"
 }
 
-// usable returns the algorithms that a key is made for.
+// usable returns the algorithms that a key fits, or none if the key is not accepted.
 func usable(public any) []string {
 	switch k := public.(type) {
 	case *rsa.PublicKey:
@@ -226,8 +226,8 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that a token may be signed with: those of its id, or if there are none,
-// those without any; all of them if the token names none.
+// match returns the keys that may have signed a token: those with its kid; if there are none,
+// those without a kid. If the token has no kid, it returns all keys that fit.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
 	for _, k := range keys {
@@ -245,14 +245,14 @@ func match(keys []key, id, algorithm string) []key {
 	return others
 }
 
-// limitCandidates refuses to try a token with more keys than maxTried: anybody can send one, and each costs a
-// signature.
+// limitCandidates refuses a token if more than maxTried keys may have signed it. Each try costs
+// a signature check, and anyone can send tokens.
 func limitCandidates(found []key, id, algorithm string) error {
 	switch {
 	case len(found) <= maxTried:
 		return nil
 	case id == "":
-		return &refusal{reason: fmt.Sprintf("it names no key, and its issuer has %d for %s", len(found), algorithm)}
+		return &refusal{reason: fmt.Sprintf("it has no kid, and its issuer has %d keys for %s", len(found), algorithm)}
 	}
-	return &refusal{reason: fmt.Sprintf("its issuer has %d keys that may be %q, for %s", len(found), shorten(id), algorithm)}
+	return &refusal{reason: fmt.Sprintf("its issuer has %d keys that may be %q for %s", len(found), shorten(id), algorithm)}
 }

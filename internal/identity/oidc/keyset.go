@@ -12,26 +12,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// When keys are fetched. A key id that is not known is asked for, since issuers change their keys;
-// but anybody can make up key ids, so that there is a least time between two fetches, whatever is
-// asked for. After failures it grows: an issuer that is down is asked less and less, and nobody
-// waits for it.
+// Times of fetches. Issuers rotate their keys, so an unknown kid causes a fetch. Anyone can
+// invent a kid, so there is a minimum time between two fetches. It grows after failures, and
+// while it lasts no request waits for an issuer that is down.
 const (
 	refreshInterval = time.Hour
-	minInterval     = time.Minute      // after a fetch that went well: tokens with key ids that nobody has cost no more
-	retryInterval   = 10 * time.Second // after a failure; twice as long after each further one
+	minInterval     = time.Minute      // after a success; bounds the cost of tokens with invented kids
+	retryInterval   = 10 * time.Second // after a failure; doubles with each further one
 	maxInterval     = time.Minute
-	fileInterval    = 10 * time.Second // how often a file with keys is looked at
-	maxStale        = 24 * time.Hour   // while the issuer cannot be asked
-	maxWaiting      = 256              // requests for one fetch; more are told that it is busy
+	fileInterval    = 10 * time.Second // between two reads of a key file
+	maxStale        = 24 * time.Hour   // how long keys are used if fetches fail
+	maxWaiting      = 256              // requests that wait for a fetch; more get errBusy
 )
 
 var (
 	errNoKeys = errors.New("the issuer's keys are not known")
-	errBusy   = errors.New("too many wait for the issuer's keys")
+	errBusy   = errors.New("too many requests wait for the issuer's keys")
 )
 
-// keySet is the keys of an issuer, as they were fetched last.
+// keySet holds the keys of an issuer from the last successful fetch.
 type keySet struct {
 	origin origin
 	log    *slog.Logger
@@ -39,12 +38,12 @@ type keySet struct {
 
 	mu       sync.Mutex
 	keys     []key
-	fetched  time.Time     // when they were fetched
-	tried    time.Time     // when a fetch began last; zero: never
-	failures int           // since then, in a row
+	fetched  time.Time     // time of the last success
+	tried    time.Time     // start of the last fetch; zero: never
+	failures int           // consecutive
 	last     error         // of the last fetch
 	dropped  []string      // kinds of keys that the last fetch dropped
-	fetching chan struct{} // closed when the fetch under way is over; nil: none is
+	fetching chan struct{} // closed when the running fetch ends; nil: none is running
 	waiting  int
 }
 
@@ -52,7 +51,7 @@ func newKeySet(from origin, log *slog.Logger, now func() time.Time) *keySet {
 	return &keySet{origin: from, log: log, now: now}
 }
 
-// put sets keys that were fetched just now.
+// put sets the keys as if they were just fetched.
 func (s *keySet) put(set jwks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +59,7 @@ func (s *keySet) put(set jwks) {
 	s.finishLocked(set, nil)
 }
 
-// inherit takes over what another set of the same origin knows.
+// inherit copies the state of another set with the same origin.
 func (s *keySet) inherit(from *keySet) {
 	from.mu.Lock()
 	keys, fetched, tried, failures, last, dropped := from.keys, from.fetched, from.tried, from.failures, from.last, from.dropped
@@ -72,9 +71,9 @@ func (s *keySet) inherit(from *keySet) {
 	}
 }
 
-// find returns the keys that a token with this key id and algorithm may be signed with. It is a
-// refusal if the issuer, asked a short while ago, has none, or if it has too many to try; another
-// error if it could not be asked.
+// find returns the keys that may have signed a token with this kid and algorithm. It returns a
+// refusal if the current keys of the issuer do not fit, or too many do, and another error if
+// the keys could not be fetched.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,8 +119,8 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]key, error) 
 	}
 }
 
-// beginLocked begins a fetch, if it is time for one, and returns the flight. The fetch is
-// nobody's: who asked first may go away, and it ends by its own time limit.
+// beginLocked starts a fetch if one is due, and returns the channel that is closed when it
+// ends. The fetch has its own time limit and does not end with the request that caused it.
 func (s *keySet) beginLocked() chan struct{} {
 	if !s.tried.IsZero() && clock.For(s.tried, s.intervalLocked()).Holds(s.now()) {
 		return nil
@@ -146,18 +145,18 @@ func (s *keySet) finishLocked(set jwks, err error) {
 	s.last = err
 	if err != nil {
 		if s.failures++; s.failures == 1 {
-			s.log.Warn("an issuer's keys cannot be fetched", "error", err, "known", len(s.keys), "since", s.fetched)
+			s.log.Warn("cannot fetch the keys of an issuer", "error", err, "known", len(s.keys), "since", s.fetched)
 		}
 		return
 	}
 	if s.failures > 0 {
-		s.log.Info("an issuer's keys can be fetched again", "failures", s.failures)
+		s.log.Info("fetched the keys of an issuer again", "failures", s.failures)
 	}
 	s.keys, s.fetched, s.failures = set.keys, s.now(), 0
 	s.logDroppedLocked(set.dropped)
 }
 
-// logDroppedLocked logs why keys were dropped: one line for each kind, when it is new.
+// logDroppedLocked logs why keys were dropped, one line for each new kind.
 func (s *keySet) logDroppedLocked(dropped []droppedKey) {
 	before := s.dropped
 	s.dropped = nil
@@ -167,12 +166,12 @@ func (s *keySet) logDroppedLocked(dropped []droppedKey) {
 		}
 		s.dropped = append(s.dropped, d.kind)
 		if !slices.Contains(before, d.kind) {
-			s.log.Info("a key of an issuer is not used", "reason", d.String())
+			s.log.Info("ignored a key of an issuer", "reason", d.String())
 		}
 	}
 }
 
-// intervalLocked is the time from one fetch to the next.
+// intervalLocked returns the minimum time from one fetch to the next.
 func (s *keySet) intervalLocked() time.Duration {
 	if _, local := s.origin.(file); local {
 		return fileInterval
@@ -189,8 +188,8 @@ func (s *keySet) intervalLocked() time.Duration {
 	return gap
 }
 
-// run keeps the keys fresh until ctx ends: a key that its issuer took back is not used for longer
-// than refreshInterval, and a new one is known before the first token comes.
+// run refreshes the keys until ctx ends. A key that the issuer revoked is not used for longer
+// than refreshInterval, and a new key is usually known before the first token that needs it.
 func (s *keySet) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -214,13 +213,13 @@ func (s *keySet) run(ctx context.Context) {
 			}
 		}
 		s.mu.Lock()
-		// Often: a timer that is set for an hour ahead stands still while a machine sleeps.
+		// The timer is short because a long one stands still while the machine sleeps.
 		timer.Reset(min(max(s.dueLocked(), time.Second), time.Minute))
 		s.mu.Unlock()
 	}
 }
 
-// dueLocked is the time until the keys are to be fetched without anybody asking.
+// dueLocked returns the time until the next regular fetch.
 func (s *keySet) dueLocked() time.Duration {
 	gap, from := s.intervalLocked(), s.tried
 	switch {

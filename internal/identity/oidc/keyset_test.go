@@ -151,7 +151,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 		want(t, "a key that only the issuer may know", taken(t, p, second.sign(t, i.claims())), "down")
 		want(t, "a wrong token while it is down", taken(t, p, signing{"one", second.alg, second.key}.sign(t, i.claims().with(claims{"h": h}))), "refused")
 	}
-	if n := log.lines("cannot be fetched"); n != 1 {
+	if n := log.lines("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
 	i.pass(2 * time.Hour) // a day since the keys were seen last
@@ -159,7 +159,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	i.does(nil)
 	i.pass(time.Minute)
 	want(t, "a good token when it is back", taken(t, p, i.token()), "taken")
-	if log.lines("can be fetched again") != 1 {
+	if log.lines("fetched the keys of an issuer again") != 1 {
 		t.Errorf("its return is not logged:\n%s", log)
 	}
 }
@@ -217,19 +217,19 @@ func TestWhatAnIssuerSaysWrong(t *testing.T) {
 	}{
 		{"a document with more in it", says(discovery, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","more":[1]}`), ""},
 		{"a redirect on its own host", redirects("/keys", "/moved"), "404"},
-		{"the document of another", says(discovery, `{"issuer":"OTHER","jwks_uri":"ISSUER/keys"}`), "it is the document of"},
-		{"its document with a slash", says(discovery, `{"issuer":"ISSUER/","jwks_uri":"ISSUER/keys"}`), "it is the document of"},
-		{"a document without an issuer", says(discovery, `{"jwks_uri":"ISSUER/keys"}`), "it is the document of"},
+		{"the document of another", says(discovery, `{"issuer":"OTHER","jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
+		{"its document with a slash", says(discovery, `{"issuer":"ISSUER/","jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
+		{"a document without an issuer", says(discovery, `{"jwks_uri":"ISSUER/keys"}`), "the document is for the issuer"},
 		{"a document without an address", says(discovery, `{"issuer":"ISSUER"}`), "jwks_uri"},
 		{"an address by http elsewhere", says(discovery, `{"issuer":"ISSUER","jwks_uri":"http://keys.example.com/"}`), "jwks_uri"},
 		{"an address that is a file", says(discovery, `{"issuer":"ISSUER","jwks_uri":"file:///etc/passwd"}`), "jwks_uri"},
 		{"an address with a password", says(discovery, `{"issuer":"ISSUER","jwks_uri":"https://a:b@127.0.0.1/"}`), "jwks_uri"},
-		{"a page in place of a document", says(discovery, `<html>`), "no discovery document"},
-		{"a page in place of keys", says(keys, `<html>`), "no JSON Web Key Set"},
-		{"no keys", says(keys, `{"keys":[]}`), "no key that could verify"},
-		{"nothing", says(keys, `{}`), "no key that could verify"},
-		{"keys of no use", says(keys, `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "no key that could verify"},
-		{"very many keys", says(keys, `{"keys":[`+strings.Repeat(`{},`, 100)+`{}]}`), "it has 101 keys, and 100 are the most"},
+		{"a page in place of a document", says(discovery, `<html>`), "not a discovery document"},
+		{"a page in place of keys", says(keys, `<html>`), "not a JSON Web Key Set"},
+		{"no keys", says(keys, `{"keys":[]}`), "no usable key"},
+		{"nothing", says(keys, `{}`), "no usable key"},
+		{"keys of no use", says(keys, `{"keys":[{"kty":"oct","k":"AAAA"}]}`), "no usable key"},
+		{"very many keys", says(keys, `{"keys":[`+strings.Repeat(`{},`, 100)+`{}]}`), "it has 101 keys, and the limit is 100"},
 		{"keys without an end", func(*issuer) func(http.ResponseWriter, *http.Request) bool {
 			return func(w http.ResponseWriter, r *http.Request) bool {
 				chunk := bytes.Repeat([]byte(" "), 32<<10)
@@ -241,10 +241,10 @@ func TestWhatAnIssuerSaysWrong(t *testing.T) {
 				return false
 			}
 		}, "larger than 512 KiB"},
-		{"a redirect of the keys to another host", redirects(keys, "OTHER/keys"), "redirects to another host"},
-		{"a redirect of the document to another host", redirects(discovery, "OTHER"+discovery), "redirects to another host"},
-		{"a redirect to another scheme", redirects(keys, "SECURE/keys"), "redirects to another host"},
-		{"a redirect to itself", redirects(keys, "ISSUER/keys"), "redirects too often"},
+		{"a redirect of the keys to another host", redirects(keys, "OTHER/keys"), "redirect to another host"},
+		{"a redirect of the document to another host", redirects(discovery, "OTHER"+discovery), "redirect to another host"},
+		{"a redirect to another scheme", redirects(keys, "SECURE/keys"), "redirect to another host"},
+		{"a redirect to itself", redirects(keys, "ISSUER/keys"), "too many redirects"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			i := newIssuer(t)

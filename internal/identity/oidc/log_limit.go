@@ -7,13 +7,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// Refusals that are logged: so many in so long.
+// At most maxLogged refusals are logged in a logPeriod.
 const (
 	maxLogged = 20
 	logPeriod = 10 * time.Second
 )
 
-// notes bounds how much is logged of what strangers send.
+// logLimit bounds how much log untrusted requests cause.
 type logLimit struct {
 	now func() time.Time
 
@@ -23,7 +23,7 @@ type logLimit struct {
 	missed int
 }
 
-// take says whether one more may be logged, and how many could not be since the last.
+// allow reports whether a line may be logged, and how many were suppressed since the last one.
 func (n *logLimit) allow() (missed int, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -12,22 +12,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// A job pulls fifty images with one token, within minutes. Its signature is verified once in so
-// long. That is also how long a key that the issuer takes back is still believed for.
+// A job pulls fifty images with one token within minutes, and its signature is verified once in
+// that time. A key that the issuer revoked is still accepted for as long.
 const (
 	maxRemembered = 10_000
 	rememberedFor = 2 * time.Minute
 
-	// maxRefused bounds what is remembered of tokens with a good signature that are refused. They
-	// have room of their own: everybody can have as many tokens of a shared issuer as they like,
-	// for another audience.
+	// maxRefused bounds the cached refusals of tokens with a valid signature. They have a cache
+	// of their own, because anyone can get many tokens for other audiences from a shared
+	// issuer.
 	maxRefused = 1_000
 )
 
-// memoryKey stands for a token, and does not help anybody to have it.
+// memoryKey identifies a token without revealing it.
 type memoryKey [sha256.Size]byte
 
-// memory is which tokens were verified a short while ago, and what came of it.
+// memory caches the results of recent verifications.
 type memory struct {
 	secret []byte // of this process
 	now    func() time.Time
@@ -37,7 +37,7 @@ type memory struct {
 
 type heldToken struct {
 	verified identity.Verified
-	refused  error // nil: it is good
+	refused  error // nil: the token is valid
 	holds    clock.Span
 }
 
@@ -67,13 +67,13 @@ func (m *memory) recall(k memoryKey) (_ identity.Verified, refused error, ok boo
 	return h.verified, h.refused, true
 }
 
-// refuse remembers why a token with a good signature is refused: what it says does not change, and
-// it gets no younger.
+// refuse caches the refusal of a token with a valid signature. The reason does not change with
+// time.
 func (m *memory) refuse(k memoryKey, why error) {
 	m.bad.Add(k, heldToken{refused: why, holds: clock.For(m.now(), rememberedFor)})
 }
 
-// keep remembers a token, for no longer than it is good.
+// keep caches a token, at most until it expires.
 func (m *memory) keep(k memoryKey, v identity.Verified) {
 	now := m.now()
 	if length := min(rememberedFor, v.Until.Sub(now)); length > 0 {

@@ -7,13 +7,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// MightBe says whether some token could make somebody of the kind and the name: a policy that
-// names another is probably misspelt.
+// MightBe reports whether a token could yield a principal of this kind and name. A policy that
+// names an impossible one probably has a typing error.
 func (p *Provider) MightBe(kind policy.Kind, name string) bool {
 	return p.o.Kind == kind && p.name.couldProduce(name)
 }
 
-// MightBeIn says whether some token could put somebody into the group.
+// MightBeIn reports whether a token could yield this group.
 func (p *Provider) MightBeIn(group string) bool {
 	for _, t := range p.groups {
 		if t.couldProduce(group) {
@@ -23,7 +23,7 @@ func (p *Provider) MightBeIn(group string) bool {
 	return false
 }
 
-// Begins returns the text that all names begin with: "github:".
+// Begins returns the common prefix of all names, such as "github:".
 func (p *Provider) Begins() string {
 	if len(p.name.pieces) == 0 {
 		return p.name.end
@@ -31,7 +31,7 @@ func (p *Provider) Begins() string {
 	return p.name.pieces[0].before
 }
 
-// couldProduce says whether the template could come to the text.
+// couldProduce reports whether the template could expand to text.
 func (t template) couldProduce(text string) bool {
 	var b strings.Builder
 	for _, p := range t.pieces {

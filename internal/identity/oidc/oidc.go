@@ -1,18 +1,18 @@
-// Package oidc answers: which job, pod or person does this ID token speak of?
+// Package oidc verifies ID tokens and turns their claims into a principal.
 //
-// A CI system or a cluster gives its jobs short-lived tokens that it has signed (OpenID Connect ID
-// tokens, Kubernetes service account tokens, SPIFFE JWT-SVIDs). A job shows one in place of a
-// password, and needs no secret that somebody had to make, store and rotate.
+// A CI system or a cluster issues short-lived signed tokens to its jobs: OpenID Connect ID
+// tokens, Kubernetes service account tokens or SPIFFE JWT-SVIDs. A job presents such a token
+// instead of a password, so it needs no stored secret.
 //
-// A token is believed if a key of its issuer signed it, for us alone, not too long ago, and if its
-// claims are those that are required. The issuer's keys come from the issuer's own address or from
-// a file, never from the token: headers like jwk, jku and x5u are not read. The algorithms are a
-// list of asymmetric ones; a key is only used with those that it is made for.
+// A token is accepted if a key of its issuer signed it, it is for our audience only, it is not
+// too old, and its claims meet the requirements. Keys come from the issuer's own address or
+// from a file, never from the token: the headers jwk, jku and x5u are ignored. Only asymmetric
+// algorithms are allowed, and a key is used only with algorithms that fit it.
 //
-// One Provider is one issuer. Of many in a chain, the token's iss and aud claims, not yet
-// verified, choose the one that verifies; all others do not know it (identity.ErrUnknown). The
-// name that is typed beside a token means nothing: docker login wants one, and CI systems fill it
-// with whatever they have.
+// A Provider is one issuer. If a chain has several, the unverified iss and aud claims choose
+// the Provider that verifies the token; the others return identity.ErrUnknown. The user name
+// that comes with a token is ignored: docker login requires one, and CI systems send arbitrary
+// names.
 package oidc
 
 import (
@@ -27,50 +27,55 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a Provider. Name and Audience are needed, and Issuer where the
-// preset has none. What is empty is as the preset says, else as it is noted here.
+// Options are the settings of a Provider. Name and Audience are required, and Issuer unless the
+// preset has one. Empty fields have the value of the preset, otherwise the default given here.
 type Options struct {
-	Name     string   // principals bear it behind "oidc:"
-	Preset   Preset   // what the issuer is known to be like; "": nothing
-	Issuer   string   // exactly as the tokens' iss claim
-	Audience []string // a token must be for one of them, and for nobody else
+	Name     string   // the source of principals is "oidc:" + Name
+	Preset   Preset   // defaults for a known platform; "": none
+	Issuer   string   // must equal the iss claim of the tokens
+	Audience []string // a token must be for one of these and for no other audience
 
-	JWKSURL   string // where the issuer's keys are; "": where its discovery document says
-	JWKSFile  string // a file with the keys, in place of any address; read again when it changes
-	CA        string // PEM file with the certificates that the issuer's is under; "": those of the system
-	TokenFile string // file with a bearer token that the issuer's address wants; read at each fetch
+	JWKSURL   string // URL of the issuer's keys; "": from its discovery document
+	JWKSFile  string // file with the keys, instead of a URL; read again when it changes
+	CA        string // PEM file of the certificate authorities; "": those of the system
+	TokenFile string // file with a bearer token for requests to the issuer; read each time
 
-	Algorithms []string      // of signatures; empty: all that Algorithms returns
-	MaxAge     time.Duration // since a token was issued; 0: 24 h
+	Algorithms []string      // accepted signature algorithms; empty: see the function Algorithms
+	MaxAge     time.Duration // longest time since a token was issued; 0: 24 h
 
-	Reserved []string // groups with rights over Tidewaiter: no claim should be able to come to one
+	Reserved []string // groups with rights over Tidewaiter, for Warnings
 
-	Kind      policy.Kind         // of the principals: policy.Workload (default) or policy.User
-	Principal string              // template of their name; "": "{sub}"
-	Groups    []string            // templates of their groups; a list in a claim is one group an element
-	Claims    []string            // claims that principals keep, for rules: NAME, /path/to/NAME, or OTHER=NAME
-	Require   map[string][]string // claim -> patterns, of which one must match its value; * stays between slashes
+	Kind      policy.Kind // kind of the principals: policy.Workload (default) or policy.User
+	Principal string      // template of the principal's name; "": "{sub}"
+	// Groups are templates of group names. A claim that is a list yields a group for each
+	// element.
+	Groups []string
+	// Claims are kept in the principal for use in rules: NAME, /path/to/NAME or OTHER=NAME.
+	Claims []string
+	// Require maps a claim to patterns. One of them must match the value. * does not match a
+	// slash.
+	Require map[string][]string
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 }
 
-// leeway is how far clocks may differ.
+// leeway is the tolerated difference between clocks.
 const leeway = time.Minute
 
-// Provider is an issuer of ID tokens. Its methods may be called from any goroutine.
+// Provider verifies the ID tokens of one issuer. Its methods may be called from any goroutine.
 type Provider struct {
 	source string // "oidc:github"
 	settings
 	keys    *keySet
-	dropped []droppedKey // of the jwks_file, as it was at first
+	dropped []droppedKey // unusable keys in jwks_file at the start
 	memory  *memory
 	logs    logLimit
 }
 
-// New checks the settings and reads the files that they name; the error is Problems, with all that
-// is wrong. It connects to nothing and starts nothing: keys are fetched by Run, or when they are
-// needed.
+// New checks the settings and reads the files that they name. Its error is of type Problems and
+// lists everything that is wrong. New does not connect and starts no goroutine: Run fetches the
+// keys, or Authenticate does when it needs them.
 func New(o Options) (*Provider, error) {
 	s, problems := o.check()
 	if len(problems) > 0 {
@@ -90,8 +95,8 @@ func New(o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Inherit takes over the keys of the Provider that p replaces, if they are from the same place:
-// the issuer may be down just when a config is loaded anew. It is called before p is used.
+// Inherit copies the keys of the Provider that p replaces, if both get them from the same
+// place. The issuer may be down when a config is reloaded. Call it before p is used.
 func (p *Provider) Inherit(from *Provider) {
 	if from.o.Issuer == p.o.Issuer && from.o.JWKSURL == p.o.JWKSURL && from.o.JWKSFile == p.o.JWKSFile &&
 		from.o.CA == p.o.CA && from.o.TokenFile == p.o.TokenFile {
@@ -99,23 +104,25 @@ func (p *Provider) Inherit(from *Provider) {
 	}
 }
 
-// Run keeps the keys fresh until ctx ends.
+// Run refreshes the keys until ctx ends.
 func (p *Provider) Run(ctx context.Context) {
 	defer p.origin.close()
 	p.keys.run(ctx)
 }
 
-// Authenticate verifies an ID token. It is ErrUnknown for anything else and for a token that
-// another issuer made or that is for another audience, ErrRejected for one that does not hold, and
-// an outage if the key that the token names is not known and the issuer cannot be asked for it.
-// Why a token is refused is in the log and the journal. Its holder is told if the signature is
-// good (ExplainedError), and otherwise no more than any stranger.
+// Authenticate verifies an ID token. Errors: ErrUnknown, it is not an ID token, or it is from
+// another issuer or for another audience. ErrRejected, it is not valid. Any other error is an
+// outage: its key is not known and the issuer does not answer.
+//
+// The reason of a refusal is in the log and the journal. The holder gets it only if the
+// signature is valid (ExplainedError).
 func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	return p.cached(ctx, c, p.verify)
 }
 
-// Explain says why a token is of another issuer, which is ErrUnknown, or why one of this issuer is for another audience (identity.Explainer). It costs a
-// signature, so that it is done only when no other entry for the issuer has that audience.
+// Explain returns why no source accepts a token: ErrUnknown with the issuer, or the audience of
+// a token of this issuer (identity.Explainer). It verifies a signature, so it is called only
+// after all Providers returned ErrUnknown.
 func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
 	_, err := p.cached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -127,8 +134,8 @@ func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
 	return err
 }
 
-// cached is verify, unless the token was verified a short while ago, or was refused then
-// although its signature is good.
+// cached returns the cached result for a token, or calls verify. Refusals are cached only if
+// the signature is valid.
 func (p *Provider) cached(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
@@ -171,8 +178,8 @@ func (p *Provider) cached(ctx context.Context, c identity.Credentials, verify fu
 	return identity.Verified{}, identity.NeverValid(refused.reason)
 }
 
-// verify does the work. A token that is for another audience costs no signature. One that has
-// expired does, so that its holder can be told.
+// verify verifies a token of this issuer. A token for another audience costs no signature
+// check. An expired one does, because only then the holder may get the reason.
 func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified, error) {
 	err := p.audience(t)
 	if errors.Is(err, identity.ErrUnknown) {
@@ -185,7 +192,7 @@ func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified
 	if err := p.checkSignature(ctx, t, err); err != nil {
 		return identity.Verified{}, err
 	}
-	// From here on the claims are the issuer's.
+	// From here on the claims are authentic.
 	if err := p.conditions(t.claims); err != nil {
 		return identity.Verified{}, err
 	}
@@ -196,7 +203,8 @@ func (p *Provider) verify(ctx context.Context, t *unverified) (identity.Verified
 	return identity.Verified{Principal: who, Credential: identity.CredentialIDToken, Until: until}, nil
 }
 
-// verifyAudience is verify for a token that may be for another audience, and refuses only those.
+// verifyAudience refuses a token that is for another audience and returns ErrUnknown for
+// others.
 func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.Verified, error) {
 	if err := p.audience(t); !errors.Is(err, identity.ErrUnknown) {
 		return identity.Verified{}, identity.ErrUnknown
@@ -204,9 +212,9 @@ func (p *Provider) verifyAudience(ctx context.Context, t *unverified) (identity.
 	return identity.Verified{}, p.checkSignature(ctx, t, t.no("it is for another audience: "+shorten(strings.Join(t.audiences(), ", "))))
 }
 
-// checkSignature checks the signature of a token that is to be refused for another reason, or for none. A
-// refusal whose signature is good is marked, so that the holder is told. Where the signature is
-// wrong, or cannot be checked, the token is refused for what was known without.
+// checkSignature verifies the signature of a token. refused is a reason that is already known,
+// or nil. If the signature is valid, that reason is marked so that the holder gets it. If it is
+// not, or cannot be checked, the token is refused for the known reason.
 func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused error) error {
 	err := p.signature(ctx, t)
 	switch r, ok := errors.AsType[*refusal](refused); {
@@ -218,19 +226,19 @@ func (p *Provider) checkSignature(ctx context.Context, t *unverified, refused er
 	return refused
 }
 
-// refusal is why a token does not hold, for the log. It never repeats the token.
+// refusal is the reason why a token is not valid. It never contains the token.
 type refusal struct {
 	reason  string
-	subject string // as the token has it, perhaps not verified; "" if it is not known
+	subject string // the sub claim, perhaps not verified; "" if unknown
 
-	signed     bool   // its signature is good: its holder may know the reason
-	person     string // the id of its holder, if it is they who are refused; "" otherwise
-	incomplete error  // of a token with a good signature: what is not known of its holder
+	signed     bool   // the signature is valid, so the holder may get the reason
+	person     string // id of the holder, if the refusal is about them
+	incomplete error  // for a valid signature: groups or claims that are not known
 }
 
 func (r *refusal) Error() string { return r.reason }
 
-// told is what the holder is told; nil is nothing.
+// explained returns the error for the holder, or nil if they get no reason.
 func (r *refusal) explained() error {
 	switch {
 	case r.incomplete != nil:
@@ -241,13 +249,13 @@ func (r *refusal) explained() error {
 	return nil
 }
 
-// notYet is a refusal of a token that may hold later: when it begins, or when the issuer's keys
-// are fetched again.
+// notYet is a refusal of a token that may be valid later: it begins later, or the issuer's keys
+// may be fetched again by then.
 type notYet struct{ *refusal }
 
 func (n notYet) Unwrap() error { return n.refusal }
 
-// logRefusal logs a refusal, unless there are too many: anybody can send tokens.
+// logRefusal logs a refusal. The rate is limited because anyone can send tokens.
 func (p *Provider) logRefusal(r *refusal) {
 	if missed, ok := p.logs.allow(); ok {
 		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, "not_logged", missed)

@@ -17,17 +17,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Problem is one mistake in Options.
+// Problem is one error in Options.
 type Problem struct {
-	Field string // as the config calls it: "issuer", "require"
-	Item  int    // of a list, from 0; -1: the field as a whole
+	Field string // config key: "issuer", "require"
+	Item  int    // index in a list; -1: the whole field
 	Text  string
 }
 
-// Problems is the error of New: all mistakes at once.
+// Problems is the error of New. It lists all errors.
 type Problems []Problem
 
-// Error returns one line for each.
+// Error returns one line for each problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -36,17 +36,17 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// settings are Options with their defaults, and what was made of them.
+// settings are Options with defaults and the values that were parsed from them.
 type settings struct {
 	o        Options
 	name     template
 	groups   []template
-	kept     map[string]claim // by the name that rules know it by
+	kept     map[string]claim // by its name in rules
 	required []condition
 	number   claim
 	origin   origin
 	problems Problems
-	warnings Problems // what is allowed, and probably not meant
+	warnings Problems // allowed, but probably not intended
 }
 
 func (s *settings) problem(field string, item int, format string, args ...any) {
@@ -57,7 +57,7 @@ func (s *settings) warn(field string, item int, format string, args ...any) {
 	s.warnings = append(s.warnings, Problem{field, item, fmt.Sprintf(format, args...)})
 }
 
-// check fills in the defaults and finds all that is wrong.
+// check sets the defaults and returns everything that is wrong.
 func (o Options) check() (*settings, Problems) {
 	s := &settings{o: o}
 	known, ok := presetOf(o.Preset)
@@ -73,7 +73,7 @@ func (o Options) check() (*settings, Problems) {
 		s.o.Kind = policy.Workload
 	}
 	if s.o.Name == "" {
-		s.problem("name", -1, "it is missing")
+		s.problem("name", -1, "missing")
 	}
 	s.checkTokens()
 	s.checkPrincipal(known)
@@ -84,23 +84,23 @@ func (o Options) check() (*settings, Problems) {
 
 func (s *settings) checkTokens() {
 	if len(s.o.Audience) == 0 {
-		s.problem("audience", -1, "it is missing: a token that was made for somebody else would be taken")
+		s.problem("audience", -1, "missing: tokens that were issued for another service would be accepted")
 	}
 	for i, a := range s.o.Audience {
 		if a == "" || strings.TrimSpace(a) != a || !text.Printable(a) {
-			s.problem("audience", i, "%q is no audience", a)
+			s.problem("audience", i, "%q is not a valid audience", a)
 		}
 	}
 	for i, a := range s.o.Algorithms {
 		if !slices.Contains(Algorithms(), a) {
-			s.problem("algorithms", i, "%q is none of %s", a, strings.Join(Algorithms(), ", "))
+			s.problem("algorithms", i, "%q is not one of %s", a, strings.Join(Algorithms(), ", "))
 		}
 	}
 	if s.o.MaxAge < time.Minute {
-		s.problem("max_age", -1, "%s is too short: clocks may differ by that much", s.o.MaxAge)
+		s.problem("max_age", -1, "%s is too short: the minimum is a minute, because clocks may differ by that much", s.o.MaxAge)
 	}
 	if s.o.Kind != policy.Workload && s.o.Kind != policy.User {
-		s.problem("kind", -1, "it is neither workload nor user")
+		s.problem("kind", -1, "must be workload or user")
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *settings) checkPrincipal(known preset) {
 	if s.name, err = parseTemplate(s.o.Principal); err != nil {
 		s.problem("principal", -1, "%v", err)
 	} else if len(s.name.pieces) == 0 {
-		s.problem("principal", -1, "%q has no claim in braces: everybody would have the same name", s.o.Principal)
+		s.problem("principal", -1, "%q has no claim in braces: all principals would have the same name", s.o.Principal)
 	}
 	for i, text := range s.o.Groups {
 		t, err := parseTemplate(text)
@@ -117,7 +117,7 @@ func (s *settings) checkPrincipal(known preset) {
 		case err != nil:
 			s.problem("groups", i, "%v", err)
 		case len(t.pieces) == 0 && nameProblem(text) != "":
-			s.problem("groups", i, "%q is no name of a group: %s", shorten(text), nameProblem(text))
+			s.problem("groups", i, "%q is not a valid group name: %s", shorten(text), nameProblem(text))
 		case len(t.pieces) > 0:
 			s.warnReserved(i, text, t)
 		}
@@ -139,9 +139,9 @@ func (s *settings) checkPrincipal(known preset) {
 		case err != nil:
 			s.problem("claims", i, "%v", err)
 		case name == "" || strings.ContainsAny(name, "{}") || nameProblem(name) != "":
-			s.problem("claims", i, "%q is no name of a claim", shorten(name))
+			s.problem("claims", i, "%q is not a valid claim name", shorten(name))
 		case twice:
-			s.problem("claims", i, "another claim is kept as %q", name)
+			s.problem("claims", i, "%q is already used for another claim", name)
 		default:
 			s.kept[name] = c
 		}
@@ -163,13 +163,13 @@ func (s *settings) checkRequire() {
 		wanted := condition{claim: c}
 		for _, pattern := range s.o.Require[name] {
 			if pattern == "" || strings.Contains(pattern, "***") {
-				s.problem("require", -1, "%s: %q is no pattern", name, pattern)
+				s.problem("require", -1, "%s: %q is not a valid pattern", name, pattern)
 				continue
 			}
 			wanted.patterns = append(wanted.patterns, glob(pattern))
 		}
 		if len(s.o.Require[name]) == 0 {
-			s.problem("require", -1, "%s: no value is given", name)
+			s.problem("require", -1, "%s: no value", name)
 		}
 		s.required = append(s.required, wanted)
 	}
@@ -181,7 +181,7 @@ func (s *settings) checkOrigin() {
 	if s.o.JWKSFile != "" {
 		for _, f := range []struct{ field, is string }{{"jwks_url", s.o.JWKSURL}, {"ca", s.o.CA}, {"token_file", s.o.TokenFile}} {
 			if f.is != "" {
-				s.problem(f.field, -1, "the keys are in jwks_file: it would not be used")
+				s.problem(f.field, -1, "not used together with jwks_file")
 			}
 		}
 		s.origin = file{s.o.JWKSFile}
@@ -205,62 +205,64 @@ func (s *settings) checkOrigin() {
 	}
 }
 
-// checkIssuer returns the issuer's address, at which it says where its keys are. Where the config
-// says that, the issuer is only a text that tokens have in them: Kubernetes clusters are called
-// "api" or "kubernetes/serviceaccount".
+// checkIssuer returns the issuer's URL if its discovery document is needed. With jwks_url or
+// jwks_file, the issuer may be any text: Kubernetes clusters use "api" or
+// "kubernetes/serviceaccount".
 func (s *settings) checkIssuer() *url.URL {
 	issuer := s.o.Issuer
 	discovered := s.o.JWKSFile == "" && s.o.JWKSURL == ""
 	u, err := url.Parse(issuer)
 	switch {
 	case issuer == "":
-		s.problem("issuer", -1, "it is missing")
+		s.problem("issuer", -1, "missing")
 	case strings.TrimSpace(issuer) != issuer || !text.Printable(issuer):
-		s.problem("issuer", -1, "it begins or ends with a blank, or has a character that cannot be seen")
+		s.problem("issuer", -1, "begins or ends with white space, or contains an unprintable character")
 	case err == nil && u.User != nil:
-		s.problem("issuer", -1, "the URL has a name or password in it") // which is not repeated
+		// The error does not contain the URL.
+		s.problem("issuer", -1, "the URL contains a name or password")
 	case !discovered:
 	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		s.problem("issuer", -1, "%q is no https URL, so it cannot be asked for its keys: %s", shorten(issuer), s.whereKeys())
+		s.problem("issuer", -1, "%q is not an https URL, so keys cannot be discovered: %s", shorten(issuer), s.whereKeys())
 	case u.Scheme == "http" && !safe(u) && u.Hostname() != "":
-		s.problem("issuer", -1, "https is wanted: whoever can change the keys on their way can sign tokens; or %s", s.whereKeys())
+		s.problem("issuer", -1, "use https, because anyone who can change the keys in transit can sign tokens; or %s", s.whereKeys())
 	default:
 		return s.address("issuer", issuer)
 	}
 	return nil
 }
 
-// whereKeys says what to write for an issuer that cannot be asked.
+// whereKeys returns the fix for an issuer without a discovery document.
 func (s *settings) whereKeys() string {
 	if s.o.Preset == Kubernetes {
 		known, _ := presetOf(Kubernetes)
-		return fmt.Sprintf("write jwks_url: %s with ca: %s and token_file: %s, or a jwks_file", known.jwksURL, known.ca, known.token)
+		return fmt.Sprintf("set jwks_url: %s with ca: %s and token_file: %s, or a jwks_file", known.jwksURL, known.ca, known.token)
 	}
-	return "write jwks_url with an https address, or a jwks_file"
+	return "set jwks_url to an https URL, or set jwks_file"
 }
 
-// address checks a URL that keys are fetched from. Plain http is for this machine only: whoever
-// can change what is fetched can sign tokens.
+// address checks a URL that keys are fetched from. Plain http is allowed only for this machine,
+// because anyone who can change the keys in transit can sign tokens.
 func (s *settings) address(field, text string) *url.URL {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		s.problem(field, -1, "this is no URL like https://issuer.example.com")
+		s.problem(field, -1, "not a URL such as https://issuer.example.com")
 	case u.User != nil:
-		s.problem(field, -1, "the URL has a name or password in it") // which is not repeated
+		// The error does not contain the URL.
+		s.problem(field, -1, "the URL contains a name or password")
 	case u.Hostname() == "":
-		s.problem(field, -1, "the URL names no host")
+		s.problem(field, -1, "the URL has no host")
 	case u.Fragment != "" || strings.HasSuffix(text, "#") || field == "issuer" && (u.RawQuery != "" || u.ForceQuery):
 		s.problem(field, -1, "the URL has a query or fragment")
 	case !safe(u):
-		s.problem(field, -1, "https is wanted: whoever can change the keys on their way can sign tokens")
+		s.problem(field, -1, "use https, because anyone who can change the keys in transit can sign tokens")
 	default:
 		return u
 	}
 	return nil
 }
 
-// safe says whether what comes from there is what was sent.
+// safe reports whether responses from u cannot be changed in transit.
 func safe(u *url.URL) bool {
 	if u.Scheme == "https" {
 		return true
@@ -269,7 +271,8 @@ func safe(u *url.URL) bool {
 	return u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && ip.IsLoopback())
 }
 
-// readRoots reads the certificates of a PEM file; nil, those of the system, without one.
+// readRoots reads the certificates of a PEM file. Without a file it returns nil, which stands
+// for the certificates of the system.
 func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
@@ -280,15 +283,15 @@ func readRoots(file string) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
 	}
 	return roots, nil
 }
 
-// maxBearer bounds a file with a bearer token, in bytes.
+// maxBearer bounds the size of a bearer token file, in bytes.
 const maxBearer = 16 << 10
 
-// readBearer reads a bearer token. The error does not repeat it.
+// readBearer reads a bearer token. Its errors do not contain the token.
 func readBearer(file string) (string, error) {
 	text, err := readFile(file, maxBearer)
 	if err != nil {
@@ -296,7 +299,7 @@ func readBearer(file string) (string, error) {
 	}
 	bearer := strings.TrimSpace(string(text))
 	if bearer == "" || strings.ContainsFunc(bearer, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s has no token in it, or more than one", file)
+		return "", fmt.Errorf("%s must contain exactly one token", file)
 	}
 	return bearer, nil
 }

@@ -16,20 +16,20 @@ import (
 	"time"
 )
 
-// The bounds of what is fetched. Real key sets have a few kilobytes.
+// Bounds of a fetch. Real key sets have a few kilobytes.
 const (
 	maxDocument  = 512 << 10        // bytes
-	fetchTimeout = 10 * time.Second // for discovery and keys together
+	fetchTimeout = 10 * time.Second // for the discovery document and the keys together
 	maxRedirects = 3
 )
 
-// origin is where an issuer's keys are from.
+// origin is the place that the issuer's keys come from.
 type origin interface {
 	fetch(context.Context) (jwks, error)
 	close()
 }
 
-// file is a file with a JWKS.
+// file is a JWKS file.
 type file struct{ path string }
 
 func (f file) fetch(context.Context) (jwks, error) {
@@ -46,15 +46,15 @@ func (f file) fetch(context.Context) (jwks, error) {
 
 func (file) close() {}
 
-// readFile reads a file of at most most bytes. A pipe is none: opening it would wait for its
-// writer.
+// readFile reads a regular file of at most most bytes. Pipes are not allowed, because opening
+// one would wait for its writer.
 func readFile(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -75,16 +75,16 @@ func readAtMost(r io.Reader, most int64, what string) ([]byte, error) {
 	return text, nil
 }
 
-// remote is an issuer's address.
+// remote is an issuer with a URL.
 type remote struct {
-	name   string   // the issuer, as it calls itself
-	issuer *url.URL // nil: it is no URL, and keys is set
-	keys   *url.URL // nil: where the discovery document says
-	bearer string   // file
+	name   string   // the issuer's identifier
+	issuer *url.URL // nil: the identifier is not a URL, and keys is set
+	keys   *url.URL // nil: from the discovery document
+	bearer string   // file with a bearer token
 	client *http.Client
 
 	mu    sync.Mutex
-	found *url.URL // where the discovery document said; nil: not asked, or the keys were not there
+	found *url.URL // jwks_uri of the discovery document; nil: unknown, or it failed
 }
 
 func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerFile string) *remote {
@@ -105,14 +105,14 @@ func newRemote(name string, issuer, keys *url.URL, roots *x509.CertPool, bearerF
 	}
 }
 
-// sameHost follows redirects on one host alone. A redirect elsewhere would let whoever can write a
-// page of the issuer's choose its keys, and would carry our bearer token along.
+// sameHost allows redirects on the same host only. With another host, anyone who can publish a
+// page at the issuer could choose its keys, and the redirect would carry our bearer token.
 func sameHost(next *http.Request, before []*http.Request) error {
 	if len(before) > maxRedirects {
-		return errors.New("it redirects too often")
+		return errors.New("too many redirects")
 	}
 	if from := before[0].URL; next.URL.Scheme != from.Scheme || next.URL.Host != from.Host {
-		return fmt.Errorf("it redirects to another host, %s", next.URL.Host)
+		return fmt.Errorf("redirect to another host, %s", next.URL.Host)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (r *remote) fetch(ctx context.Context) (jwks, error) {
 	}
 	set, err := r.fetchKeys(ctx, at)
 	if err != nil {
-		r.remember(nil) // they may have moved
+		r.remember(nil) // the keys may have moved
 	}
 	return set, err
 }
@@ -149,8 +149,8 @@ func (r *remote) remember(at *url.URL) {
 	r.found = at
 }
 
-// discover says where the keys are (OpenID Connect Discovery 1.0). The document must be the
-// issuer's own: its issuer is exactly ours.
+// discover returns the URL of the keys (OpenID Connect Discovery 1.0). The document's issuer
+// must be exactly the configured one.
 func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 	if r.keys != nil {
 		return r.keys, nil
@@ -174,21 +174,21 @@ func (r *remote) discover(ctx context.Context) (*url.URL, error) {
 		Keys   string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
-		return nil, fmt.Errorf("reading %s: it is no discovery document", at.Redacted())
+		return nil, fmt.Errorf("reading %s: not a discovery document", at.Redacted())
 	}
 	if document.Issuer != r.name {
-		return nil, fmt.Errorf("reading %s: it is the document of %q, not of %q", at.Redacted(), shorten(document.Issuer), r.name)
+		return nil, fmt.Errorf("reading %s: the document is for the issuer %q, not for %q", at.Redacted(), shorten(document.Issuer), r.name)
 	}
 	keys, err := url.Parse(document.Keys)
 	if err != nil || keys.Hostname() == "" || keys.User != nil || !safe(keys) || r.issuer.Scheme == "https" && keys.Scheme != "https" {
-		return nil, fmt.Errorf("reading %s: its jwks_uri is no https URL", at.Redacted())
+		return nil, fmt.Errorf("reading %s: its jwks_uri is not an https URL", at.Redacted())
 	}
 	r.remember(keys)
 	return keys, nil
 }
 
-// get fetches a document. The bearer token goes to the host that the config names, and not to one
-// that a document names.
+// get fetches a document. It sends the bearer token only to the host in the config, never to
+// one that a document names.
 func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
@@ -214,7 +214,7 @@ func (r *remote) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetching %s: the answer is %s", at.Redacted(), answer.Status)
+		return nil, fmt.Errorf("fetching %s: status %s", at.Redacted(), answer.Status)
 	}
 	return readAtMost(answer.Body, maxDocument, at.Redacted())
 }

@@ -46,7 +46,7 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	p := i.provider(func(o *oidc.Options) { o.Issuer, o.CA = url, ca })
 	if _, err := show(t, p, i.token(claims{"iss": url})); err == nil || !strings.Contains(err.Error(), "jwks_uri") {
-		t.Errorf("%v, want that its jwks_uri is no https URL", err)
+		t.Errorf("%v, want that its jwks_uri is not an https URL", err)
 	}
 	if len(i.fetched) > 0 {
 		t.Errorf("they were fetched: %v", i.fetched)

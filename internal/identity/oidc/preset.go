@@ -2,7 +2,7 @@ package oidc
 
 import "time"
 
-// Preset is what an issuer is known to be like.
+// Preset names a platform whose settings are known.
 type Preset string
 
 // The presets.
@@ -14,34 +14,35 @@ const (
 	SPIFFE        Preset = "spiffe"
 )
 
-// preset fills in what Options leave empty.
+// preset has the values for empty fields of Options.
 type preset struct {
 	issuer    string
-	jwksURL   string // where the issuer is the preset's
-	ca, token string // as is this
+	jwksURL   string // used with the preset's issuer only
+	ca, token string // used with the preset's issuer only
 	principal string
 	groups    []string
-	claims    []string // texts, but for those in numbers
-	texts     []string // others that the issuer is documented to write as texts, what numbers they may look like
-	numbers   []string // claims that it writes as numbers
-	maxAge    time.Duration
-	number    string // claim with the issuer's own number of what has the name
+	claims    []string // strings, except those in numbers
+	// Other claims that the issuer documents as strings, even if they look like numbers.
+	texts   []string
+	numbers []string // claims that it writes as numbers
+	maxAge  time.Duration
+	number  string // claim with the issuer's own number for the principal
 
-	// shared is an issuer that makes tokens for everybody in the world, with whatever audience
-	// they like; "*": any issuer. One of own must be required then.
+	// shared is an issuer that issues tokens to anyone, with any audience; "*": any issuer.
+	// Then a claim in own must be required.
 	shared string
 	own    []ownClaim
 }
 
-// Where a pod finds what it needs to ask the API server.
+// Paths in a pod for requests to the API server.
 const (
 	podCA    = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 	podToken = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
-// presetOf returns a preset; false if there is none of that name. The zero preset is that of "".
+// presetOf returns a preset and whether it exists. "" is the zero preset.
 //
-// Names begin with the service, so that acme/app of one service is not acme/app of another.
+// Names begin with the platform, so acme/app of one platform is never acme/app of another.
 func presetOf(name Preset) (preset, bool) {
 	switch name {
 	case "":
@@ -69,7 +70,8 @@ func presetOf(name Preset) (preset, bool) {
 				{"repository_owner", []string{"?"}}, {"repository_owner_id", []string{"?"}},
 				{"repository", []string{"?/…"}}, {"repository_id", []string{"?"}},
 				{"enterprise", []string{"?"}}, {"enterprise_id", []string{"?"}},
-				{"sub", []string{"repo:?/…", "repo:?@?/…"}}, // with ids for repositories since 2026
+				// repository names include ids since 2026
+				{"sub", []string{"repo:?/…", "repo:?@?/…"}},
 			},
 		}, true
 	case GitLabCI:
@@ -118,8 +120,8 @@ func presetOf(name Preset) (preset, bool) {
 	case Kubernetes:
 		return preset{
 			issuer: "https://kubernetes.default.svc.cluster.local",
-			// The discovery document of an API server often names an address that its certificate
-			// is not for.
+			// The discovery document of an API server often has an address that its certificate
+			// does not cover.
 			jwksURL: "https://kubernetes.default.svc/openid/v1/jwks", ca: podCA, token: podToken,
 			principal: "{sub}", // system:serviceaccount:NAMESPACE:NAME
 			groups:    []string{"system:serviceaccounts:{/kubernetes.io/namespace}"},
@@ -128,7 +130,7 @@ func presetOf(name Preset) (preset, bool) {
 				"service_account=/kubernetes.io/serviceaccount/name",
 				"pod=/kubernetes.io/pod/name",
 			},
-			// A kubelet gives a pod a new token when the old one is a day old, a little late.
+			// A kubelet renews the token of a pod after a day, sometimes a little later.
 			maxAge: 25 * time.Hour,
 			number: "/kubernetes.io/serviceaccount/uid",
 		}, true
@@ -142,7 +144,7 @@ func presetOf(name Preset) (preset, bool) {
 	return preset{}, false
 }
 
-// fill sets what o leaves empty. An issuer of one's own is asked at its own address.
+// fill sets empty fields of o. The preset's addresses do not apply to another issuer.
 func (o *Options) fill(p preset) {
 	or := func(into *string, standard string) {
 		if *into == "" {

@@ -247,9 +247,9 @@ func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
 		{oidc.SPIFFE, map[string][]string{"sub": {"spiffe://example.org*/**"}}, nil, `others may have a name like "example.org*"`},
 		{oidc.Kubernetes, map[string][]string{"sub": {"system:serviceaccount:ci*:**"}}, nil, ""}, // one's own
 
-		{oidc.Kubernetes, nil, []string{"{groups}"}, `groups: "{groups}" can come to "tidewaiter-admins", and whoever is in that group has rights over Tidewaiter: put something before it, as in "ci:{groups}"`},
-		{oidc.Kubernetes, nil, []string{"x", "tidewaiter-{groups}"}, `can come to "tidewaiter-admins"`},
-		{oidc.Kubernetes, nil, []string{"{role}-auditors"}, `can come to "tidewaiter-auditors"`},
+		{oidc.Kubernetes, nil, []string{"{groups}"}, `groups: "{groups}" can yield the group "tidewaiter-admins", which has rights over Tidewaiter: add a prefix, as in "ci:{groups}"`},
+		{oidc.Kubernetes, nil, []string{"x", "tidewaiter-{groups}"}, `can yield the group "tidewaiter-admins"`},
+		{oidc.Kubernetes, nil, []string{"{role}-auditors"}, `can yield the group "tidewaiter-auditors"`},
 		{oidc.Kubernetes, nil, []string{"ci:{groups}", "{sub}/x", "tidewaiter-admins"}, ""}, // the last says what it means
 	} {
 		o := oidc.Options{
@@ -277,26 +277,26 @@ func TestEachMistakeIsToldAtOnce(t *testing.T) {
 		Require: map[string][]string{"": {"x"}, "a": {}, "b": {""}, "c": {"a***"}},
 	})
 	const wanted = `preset: there is no preset "jenkins"
-name: it is missing
-audience: "" is no audience
-algorithms: "none" is none of RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512, EdDSA
-max_age: 1ns is too short: clocks may differ by that much
-kind: it is neither workload nor user
-principal: nothing is between {a} and {b}: ab and c would be the same as a and bc
+name: missing
+audience: "" is not a valid audience
+algorithms: "none" is not one of RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512, EdDSA
+max_age: 1ns is too short: the minimum is a minute, because clocks may differ by that much
+kind: must be workload or user
+principal: put a separator between {a} and {b}: otherwise ab and c would yield the same as a and bc
 groups: there is a { without a }
 groups: there is a } without a {
 groups: there is a { without a }
-groups: "" is no name of a group: it is empty
+groups: "" is not a valid group name: it is empty
 groups: the claim has no name
 claims: the claim has no name
-claims: another claim is kept as "a"
-claims: "{" is no name of a claim
+claims: "a" is already used for another claim
+claims: "{" is not a valid claim name
 claims: the claim has no name
 require: the claim has no name
-require: a: no value is given
-require: b: "" is no pattern
-require: c: "a***" is no pattern
-jwks_url: this is no URL like https://issuer.example.com
+require: a: no value
+require: b: "" is not a valid pattern
+require: c: "a***" is not a valid pattern
+jwks_url: not a URL such as https://issuer.example.com
 ca: open missing.pem: no such file or directory
 token_file: stat missing: no such file or directory`
 	if err == nil {
@@ -325,7 +325,7 @@ func TestAnIssuerIsAPlainHTTPSURL(t *testing.T) {
 func TestKeysInAFileLeaveNothingToAsk(t *testing.T) {
 	o := oidc.Options{Name: "ci", Issuer: "https://issuer.example.com", Audience: []string{"us"}, JWKSFile: "x", JWKSURL: "https://issuer.example.com/keys", CA: "y", TokenFile: "z"}
 	for _, field := range []string{"jwks_url", "ca", "token_file"} {
-		if text := problemOf(o, field); !strings.Contains(text, "would not be used") {
+		if text := problemOf(o, field); !strings.Contains(text, "not used together") {
 			t.Errorf("%s: %q", field, text)
 		}
 	}

@@ -16,38 +16,38 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// The bounds of a token's parts: real headers have a hundred bytes, a Kubernetes claim four
-// levels.
+// Bounds of a token. Real headers have about a hundred bytes, and claims of Kubernetes have
+// four levels.
 const (
 	maxHeader = 4 << 10 // bytes of base64
 	maxKeyID  = 512     // bytes
-	maxDepth  = 8       // of nested objects and lists
+	maxDepth  = 8       // nested objects and lists
 )
 
-// unverified is a token that was read. Nothing of it is true yet.
+// unverified is a parsed token whose signature was not checked.
 type unverified struct {
 	raw     string
 	alg     string
 	kid     string
 	payload []byte
-	claims  map[string]any // texts, json.Numbers, bools, nils, []any and map[string]any
+	claims  map[string]any // string, json.Number, bool, nil, []any and map[string]any
 }
 
-// types are what a header may say that a token is, if it says anything. Access tokens (at+jwt),
-// logout tokens and others have types of their own, so that they are not taken for ID tokens.
+// types are the accepted values of the header typ, which is optional. Access tokens (at+jwt),
+// logout tokens and others have other types, so that they cannot be used as ID tokens.
 func types() []string { return []string{"jwt", "jose"} }
 
-// trim takes away white space that a shell or a file has left around a token.
+// trim removes white space that a shell or a file may add.
 func trim(secret string) string { return strings.TrimSpace(secret) }
 
-// read takes a token apart. Of the header it reads what is needed to choose a key, and nothing
-// that would let the token choose its own.
+// read parses a token. From the header it takes only what selects a key, and nothing that would
+// supply one.
 func read(raw string) (*unverified, error) {
 	if len(raw) > identity.MaxToken {
 		return nil, &refusal{reason: "it is too long"}
 	}
 	if strings.Count(raw, ".") != 2 {
-		return nil, &refusal{reason: "it has not three parts"}
+		return nil, &refusal{reason: "it does not have three parts"}
 	}
 	parts := strings.SplitN(raw, ".", 3)
 	if parts[2] == "" {
@@ -70,14 +70,14 @@ func read(raw string) (*unverified, error) {
 	return t, nil
 }
 
-// decodePart reads an object in base64url, which is not taken in any other spelling.
+// decodePart decodes base64url JSON and accepts only the canonical encoding.
 func decodePart(part string) ([]byte, map[string]any, error) {
-	if strings.ContainsAny(part, "\r\n") { // which the decoder passes over
-		return nil, nil, fmt.Errorf("it has a line end in it")
+	if strings.ContainsAny(part, "\r\n") { // the decoder would ignore these
+		return nil, nil, fmt.Errorf("it contains a line break")
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
-		return nil, nil, fmt.Errorf("it is no base64url")
+		return nil, nil, fmt.Errorf("it is not base64url")
 	}
 	object, err := strictjson.Object(text, maxDepth)
 	return text, object, err
@@ -92,30 +92,30 @@ func (t *unverified) header(h map[string]any) error {
 	}
 	for _, name := range []string{"crit", "b64", "enc", "zip"} {
 		if _, ok := h[name]; ok {
-			return no("its header has " + name) // extensions that change what a token means
+			return no("its header has " + name) // extensions that change the meaning of a token
 		}
 	}
 	if kid, has := h["kid"]; has {
 		if t.kid, ok = kid.(string); !ok || len(t.kid) > maxKeyID {
-			return no("its kid is no text, or too long")
+			return no("its kid is not a string or is too long")
 		}
 	}
 	if typ, has := h["typ"]; has {
 		text, ok := typ.(string)
 		if !ok || !slices.Contains(types(), strings.TrimPrefix(strings.ToLower(text), "application/")) {
-			return no("its typ is that of another kind of token")
+			return no("its typ is for another kind of token")
 		}
 	}
 	return nil
 }
 
-// Algorithms are those of signatures that can be accepted: asymmetric ones only. With a shared
-// secret (HS256), whoever knows the public key could sign.
+// Algorithms returns the signature algorithms that can be accepted. All are asymmetric. With a
+// shared secret (HS256), anyone who knows the public key could sign tokens.
 func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
 }
 
-// audiences returns whom the token is for, as far as they are texts.
+// audiences returns the audiences that are strings.
 func (t *unverified) audiences() (all []string) {
 	switch aud := t.claims["aud"].(type) {
 	case string:
@@ -130,13 +130,13 @@ func (t *unverified) audiences() (all []string) {
 	return all
 }
 
-// audience checks that the token is for us alone. Another service that a token is for as well
-// could show it here, and be taken for the job. A token for others is another Provider's, perhaps,
-// and ErrUnknown: one issuer may have several, each with its own audience.
+// audience checks that the token is for our audience only. Otherwise another service that gets
+// the token could present it here and act as the job. A token for other audiences is
+// ErrUnknown: another Provider may have the same issuer and that audience.
 func (p *Provider) audience(t *unverified) error {
 	all := t.audiences()
 	if list, ok := t.claims["aud"].([]any); ok && len(all) < len(list) {
-		return t.no("its audience is no text")
+		return t.no("its audience is not a string")
 	}
 	if len(all) == 0 {
 		return t.no("it has no audience")
@@ -151,12 +151,12 @@ func (p *Provider) audience(t *unverified) error {
 	case ours == 0:
 		return identity.ErrUnknown
 	case ours < len(all):
-		return t.no("it is for others as well: " + shorten(strings.Join(all, ", ")))
+		return t.no("it is for other audiences as well: " + shorten(strings.Join(all, ", ")))
 	}
 	return nil
 }
 
-// lifetime checks exp, nbf and iat. It returns when the token ends, by itself or by its age.
+// lifetime checks exp, nbf and iat, and returns when the token expires: by exp or by max_age.
 func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	now := p.o.Now()
 	var at [3]time.Time
@@ -167,7 +167,7 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 		}
 		var ok bool
 		if at[i], ok = date(v); !ok {
-			return until, t.no("its " + name + " is no time")
+			return until, t.no("its " + name + " is not a time")
 		}
 	}
 	expires, begins, issued := at[0], at[1], at[2]
@@ -177,11 +177,11 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	case now.After(expires.Add(leeway)):
 		return until, t.no("it has expired, at " + formatTime(expires))
 	case now.Before(begins.Add(-leeway)):
-		return until, t.notYet("it begins later (nbf), at " + formatTime(begins))
+		return until, t.notYet("it is not valid before (nbf) " + formatTime(begins))
 	case now.Before(issued.Add(-leeway)):
-		return until, t.notYet("it is issued later (iat), at " + formatTime(issued))
+		return until, t.notYet("it is issued in the future (iat), at " + formatTime(issued))
 	case issued.IsZero() && expires.After(now.Add(p.o.MaxAge+leeway)):
-		return until, t.no("it does not say when it was issued (iat), and lives for longer than max_age")
+		return until, t.no("it has no issue time (iat) and expires later than max_age allows")
 	case !issued.IsZero() && now.After(issued.Add(p.o.MaxAge+leeway)):
 		return until, t.no("it is older than max_age: it was issued at " + formatTime(issued))
 	}
@@ -191,10 +191,10 @@ func (p *Provider) lifetime(t *unverified) (until time.Time, err error) {
 	return expires, nil
 }
 
-// signature verifies the token with the keys that the issuer has under its key id.
+// signature verifies the token with the issuer's keys for its kid.
 func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	if !slices.Contains(p.o.Algorithms, t.alg) {
-		return t.no("it is signed by " + t.alg + ", which is not among the algorithms")
+		return t.no("it is signed by " + t.alg + ", which is not in algorithms")
 	}
 	candidates, err := p.keys.find(ctx, t.kid, t.alg)
 	if err != nil {
@@ -205,7 +205,7 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 	}
 	signed, err := jose.ParseSignedCompact(t.raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(t.alg)})
 	if err != nil {
-		return t.no("it cannot be read")
+		return t.no("it cannot be parsed")
 	}
 	for _, k := range candidates {
 		if payload, err := signed.Verify(k.public); err == nil && string(payload) == string(t.payload) {
@@ -213,7 +213,8 @@ func (p *Provider) signature(ctx context.Context, t *unverified) error {
 		}
 	}
 	if t.kid == "" {
-		return t.notYet("its signature is wrong") // the issuer may have a new key, and nothing says that it is another
+		// The issuer may have a new key, and without a kid there is no sign of it.
+		return t.notYet("its signature is wrong")
 	}
 	return t.no("its signature is wrong")
 }
@@ -225,12 +226,12 @@ func (t *unverified) subject() string {
 
 func (t *unverified) no(reason string) error { return &refusal{reason: reason, subject: t.subject()} }
 
-// notYet refuses a token that may hold later.
+// notYet refuses a token that may be valid later.
 func (t *unverified) notYet(reason string) error {
 	return notYet{&refusal{reason: reason, subject: t.subject()}}
 }
 
-// shorten bounds what a stranger can put into the log.
+// shorten bounds what an untrusted token adds to the log.
 func shorten(s string) string { return text.Shorten(s, 200) }
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// ownClaim is a claim that tells who somebody is at a shared issuer.
+// ownClaim is a claim that identifies a customer of a shared issuer.
 type ownClaim struct {
 	claim string
-	// forms are what its values look like. ? is a name or an id that nobody else has, in letters,
-	// digits, "-", "." and "_"; … at the end is anything.
+	// forms describe the values. ? is a name or id that belongs to one customer, made of
+	// letters, digits, "-", "." and "_". … at the end is any text.
 	forms []string
 }
 
-// otherName stands for the name of somebody else. No pattern has it, so that only a * can match it.
+// otherName stands for the name of another customer. No pattern contains it, so only * matches
+// it.
 const otherName = "\ufffc"
 
-// restricted says whether the claims that are required tell ours from everybody else's. If not, wide
-// has the requirements that anybody could meet.
+// restricted reports whether the requirements exclude other customers of the issuer. If not,
+// wide lists the requirements that anyone can meet.
 func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	for _, own := range p.own {
 		patterns := o.Require[own.claim]
@@ -34,10 +35,11 @@ func (p preset) restricted(o *Options) (ok bool, wide []string) {
 	return false, wide
 }
 
-// matchesOthers says whether the pattern matches a value of somebody else, whatever their name is.
+// matchesOthers reports whether the pattern matches values of another customer, whatever their
+// name is.
 func (c ownClaim) matchesOthers(pattern string) bool { return c.matches(pattern, otherName) }
 
-// matches says whether the pattern matches a value whose first name is the given one.
+// matches reports whether the pattern matches a value with the given first name.
 func (c ownClaim) matches(pattern, name string) bool {
 	return slices.ContainsFunc(c.forms, func(form string) bool {
 		before, behind, _ := strings.Cut(form, "?")
@@ -49,8 +51,8 @@ func (c ownClaim) matches(pattern, name string) bool {
 	})
 }
 
-// wildcardName returns the part of a pattern that stands for a name and has a * in it: "acme*" of
-// "acme*/app". Who registers acme-2 has such a name, too. "" if there is none.
+// wildcardName returns the part of a pattern that stands for a name and contains a *, or "". In
+// "acme*/app" it is "acme*": anyone could register acme-2.
 func (c ownClaim) wildcardName(pattern string) string {
 	for _, form := range c.forms {
 		before, _, _ := strings.Cut(form, "?")
@@ -68,7 +70,7 @@ func (c ownClaim) wildcardName(pattern string) string {
 	return ""
 }
 
-// matchesPrefix says whether a pattern matches some text that begins so.
+// matchesPrefix reports whether pattern matches any text that begins with text.
 func matchesPrefix(pattern, text string) bool {
 	switch {
 	case text == "":
@@ -83,18 +85,18 @@ func matchesPrefix(pattern, text string) bool {
 	return pattern[0] == text[0] && matchesPrefix(pattern[1:], text[1:])
 }
 
-// checkRestricted refuses requirements that anybody at a shared issuer meets, and warns of those
-// that somebody could come to meet.
+// checkRestricted refuses requirements that every customer of a shared issuer meets, and warns
+// about those that a new customer could meet.
 func (s *settings) checkRestricted() {
 	name, known := sharedBy(&s.o)
 	if known.shared == "" {
-		return // it is one's own: nobody else has a name there
+		return // no other customers
 	}
 	ok, wide := known.restricted(&s.o)
 	if !ok {
 		text := unrestrictedText(name, known)
 		if len(wide) > 0 {
-			text = fmt.Sprintf("%s holds for everybody; %s", strings.Join(wide, " and "), text)
+			text = fmt.Sprintf("%s matches everyone; %s", strings.Join(wide, " and "), text)
 		}
 		s.problem("require", -1, "%s", text)
 		return
@@ -108,8 +110,8 @@ func (s *settings) checkRestricted() {
 	}
 }
 
-// sharedBy returns the preset whose issuer makes tokens for everybody, if the options are for that
-// issuer, whether they name the preset or not.
+// sharedBy returns the preset of a shared issuer, if o is for that issuer. o need not name the
+// preset.
 func sharedBy(o *Options) (Preset, preset) {
 	for _, name := range []Preset{GitHubActions, GitLabCI, Buildkite, SPIFFE} {
 		known, _ := presetOf(name)
@@ -122,7 +124,7 @@ func sharedBy(o *Options) (Preset, preset) {
 
 func unrestrictedText(name Preset, p preset) string {
 	if name == SPIFFE {
-		return `require sub, as in sub: "spiffe://example.org/**": a key is for the names of one trust domain`
+		return `require sub, as in sub: "spiffe://example.org/**": keys are valid for one trust domain`
 	}
 	claims := make([]string, len(p.own))
 	for i, own := range p.own {
@@ -131,20 +133,20 @@ func unrestrictedText(name Preset, p preset) string {
 	return fmt.Sprintf("%s makes tokens for everybody, with any audience: require one of %s", p.issuer, strings.Join(claims, ", "))
 }
 
-// warnReserved warns of a template by which a claim puts people into a group that has rights over
+// warnReserved warns about a template that lets a claim choose a group with rights over
 // Tidewaiter.
 func (s *settings) warnReserved(item int, text string, t template) {
 	for _, group := range s.o.Reserved {
 		if t.couldProduce(group) {
-			s.warn("groups", item, "%q can come to %q, and whoever is in that group has rights over Tidewaiter: put something before it, as in %q, unless the issuer is to name administrators",
+			s.warn("groups", item, "%q can yield the group %q, which has rights over Tidewaiter: add a prefix, as in %q, unless the issuer is meant to choose administrators",
 				text, group, strings.TrimRight(s.o.Name, ":")+":"+text)
 			return
 		}
 	}
 }
 
-// Warnings are settings that are allowed and probably not meant, and keys of a jwks_file that are
-// not used.
+// Warnings returns settings that are allowed but probably not intended, and the keys of
+// jwks_file that are not used.
 func (p *Provider) Warnings() Problems {
 	warnings := slices.Clone(p.warnings)
 	for _, d := range p.dropped {

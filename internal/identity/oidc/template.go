@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// template is a text with claims in braces: github:{repository}. What it comes to is text and
-// never a template again.
+// template is a text with claims in braces, such as github:{repository}. The expanded text is
+// never parsed again.
 type template struct {
 	pieces []piece
 	end    string
 }
 
-// piece is a text and the claim behind it.
+// piece is literal text followed by a claim.
 type piece struct {
 	before string
 	claim  claim
@@ -40,7 +40,7 @@ func parseTemplate(text string) (template, error) {
 			return t, err
 		}
 		if len(t.pieces) > 0 && before == "" {
-			return t, fmt.Errorf("nothing is between {%s} and {%s}: ab and c would be the same as a and bc", t.pieces[len(t.pieces)-1].claim.text, inside)
+			return t, fmt.Errorf("put a separator between {%s} and {%s}: otherwise ab and c would yield the same as a and bc", t.pieces[len(t.pieces)-1].claim.text, inside)
 		}
 		t.pieces = append(t.pieces, piece{before, c})
 		rest = after
@@ -48,12 +48,12 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// expand puts the claims in, as values returns each. A claim that is a list makes one text for
-// each of its elements; of several lists, all combinations would be too many, and none is made.
-// Missing is a claim that is not there.
+// expand replaces the claims by what values returns. A claim with a list yields one text for
+// each element. More than one list is not supported. missing is the claim that is absent or not
+// supported.
 //
-// The value of a claim must not have the character in it that the template goes on with, unless it
-// is the last: {a}/{b} of "x/y" and "z" would be the same as of "x" and "y/z".
+// A value must not contain the character that follows it in the template, unless it is the
+// last. Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
 func (t template) expand(claims map[string]any, values func(claim, map[string]any) ([]string, bool)) (texts []string, missing string) {
 	texts = []string{""}
 	lists := 0
@@ -89,7 +89,7 @@ func (t template) expand(claims map[string]any, values func(claim, map[string]an
 	return texts, ""
 }
 
-// uses says whether a claim is part of the template.
+// uses reports whether the template contains the claim.
 func (t template) uses(name string) bool {
 	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.claim.path[0] == name })
 }

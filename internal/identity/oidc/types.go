@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Claim says what is known of a claim that principals keep: whether any of them has it, and of
-// which type it is, as the issuer's documentation has it: "text" or "number"; "" is not known.
+// Claim reports whether principals have the claim, and its type in the issuer's documentation:
+// "text" or "number", or "" if unknown.
 func (p *Provider) Claim(name string) (kept bool, typ string) {
 	c, kept := p.kept[name]
 	if !kept || p.o.Preset == "" || len(c.path) == 0 {
