@@ -129,23 +129,28 @@ func (p pattern) possible() bool {
 	return false
 }
 
-// within reports whether every name of p is one of q. A false negative is allowed: then the
-// rules are longer than necessary.
+// within reports whether every name of p is one of q. It may say no where it is so: then more is
+// written than is needed. It compares each part of p with each of q once.
 func (p pattern) within(q pattern) bool {
-	switch {
-	case len(q) == 0:
-		return len(p) == 0
-	case q[0].kind == deep:
-		if p.within(q[1:]) {
-			return true
+	// here[j] says whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
+	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
+	for i := len(p); i >= 0; i-- {
+		here, after = after, here
+		here[len(q)] = i == len(p)
+		for j := len(q) - 1; j >= 0; j-- {
+			switch {
+			case q[j].kind == deep:
+				here[j] = here[j+1] || i < len(p) && after[j]
+			case i == len(p):
+				here[j] = false
+			case p[i].kind == claim && q[j].kind == star && j+1 < len(q) && q[j+1].kind == deep:
+				here[j] = after[j+1]
+			default:
+				here[j] = p[i].within(q[j]) && after[j+1]
+			}
 		}
-		return len(p) > 0 && p[1:].within(q)
-	case len(p) == 0:
-		return false
-	case p[0].kind == claim && q[0].kind == star && len(q) > 1 && q[1].kind == deep:
-		return p[1:].within(q[1:])
 	}
-	return p[0].within(q[0]) && p[1:].within(q[1:])
+	return here[0]
 }
 
 // within compares single segments.
@@ -166,13 +171,33 @@ func (p part) within(q part) bool {
 // globbed reports whether a glob matches a text. A * in the text is only matched by a * of the
 // glob, so it also reports whether one glob includes another.
 func globbed(glob, text string) bool {
-	if glob == "" {
-		return text == ""
+	matches, _ := matchGlob(glob, text)
+	return matches
+}
+
+// matchGlob is globbed, and counts its steps: at most one for each pair of bytes. If the text
+// behind a * does not fit, it is tried one byte further on. Only the last * that was met is tried
+// again, since whatever an earlier one could skip, the last can skip too.
+func matchGlob(glob, text string) (matches bool, steps int) {
+	star, skipped := -1, 0 // where the last * is, and where the text begins that stands behind it
+	i, j := 0, 0
+	for j < len(text) {
+		steps++
+		switch {
+		case i < len(glob) && glob[i] == '*':
+			star, skipped = i, j
+			i++
+		case i < len(glob) && glob[i] == text[j]:
+			i++
+			j++
+		case star >= 0:
+			skipped++
+			i, j = star+1, skipped
+		default:
+			return false, steps
+		}
 	}
-	if glob[0] == '*' {
-		return globbed(glob[1:], text) || text != "" && globbed(glob, text[1:])
-	}
-	return text != "" && glob[0] == text[0] && globbed(glob[1:], text[1:])
+	return strings.Trim(glob[i:], "*") == "", steps
 }
 
 // meet returns the intersection of p and q. It fails if that cannot be computed.
@@ -196,19 +221,39 @@ func meet(p, q pattern) ([]area, bool) {
 	return tidy(areas), len(areas) <= mostPieces
 }
 
+// meetParts intersects two patterns part by part.
 func meetParts(p, q pattern) ([]area, bool) {
+	left := meeting(mostSteps)
+	return left.parts(p, q)
+}
+
+// mostSteps bounds the ways in which the ** of two patterns are tried against each other: with a
+// few in each there are thousands, and with twenty more than anybody could wait for.
+const mostSteps = 20_000
+
+// meeting is the steps that are left to intersect two patterns.
+type meeting int
+
+func (m *meeting) parts(p, q pattern) ([]area, bool) {
+	if *m--; *m < 0 {
+		return nil, false
+	}
 	switch {
 	case len(p) == 0 && len(q) == 0:
 		return []area{{}}, true
 	case len(p) > 0 && len(q) > 0 && p[0].kind == deep && q[0].kind == deep:
-		// First what both skip with **, then where one of them continues.
-		one, ok1 := meetParts(p[1:], q)
-		two, ok2 := meetParts(p, q[1:])
-		return before([]area{{pattern: pattern{p[0]}}}, append(one, two...)), ok1 && ok2
+		// What both skip, and then one of them goes on first.
+		one, ok1 := m.parts(p[1:], q)
+		if !ok1 {
+			return nil, false
+		}
+		two, ok2 := m.parts(p, q[1:])
+		all := before([]area{{pattern: pattern{p[0]}}}, append(one, two...))
+		return all, ok2 && len(all) <= mostPieces
 	case len(p) > 0 && p[0].kind == deep:
-		return meetDeep(p, q)
+		return m.deep(p, q)
 	case len(q) > 0 && q[0].kind == deep:
-		return meetDeep(q, p)
+		return m.deep(q, p)
 	case len(p) == 0 || len(q) == 0:
 		return nil, true
 	}
@@ -216,20 +261,23 @@ func meetParts(p, q pattern) ([]area, bool) {
 	if !ok || len(heads) == 0 {
 		return nil, ok
 	}
-	rests, ok := meetParts(p[1:], q[1:])
+	rests, ok := m.parts(p[1:], q[1:])
+	if !ok {
+		return nil, false
+	}
 	all := before(heads, rests)
-	return all, ok && len(all) <= mostPieces
+	return all, len(all) <= mostPieces
 }
 
-// meetDeep intersects a pattern that begins with ** with one that does not.
-func meetDeep(p, q pattern) ([]area, bool) {
-	none, ok1 := meetParts(p[1:], q)
-	if len(q) == 0 {
-		return none, ok1
+// deep intersects a pattern that begins with ** with one that does not.
+func (m *meeting) deep(p, q pattern) ([]area, bool) {
+	none, ok := m.parts(p[1:], q)
+	if !ok || len(q) == 0 {
+		return none, ok
 	}
-	more, ok2 := meetParts(p, q[1:])
+	more, ok := m.parts(p, q[1:])
 	all := append(none, before([]area{{pattern: pattern{q[0]}}}, more)...)
-	return all, ok1 && ok2 && len(all) <= mostPieces
+	return all, ok && len(all) <= mostPieces
 }
 
 // before prepends each head to each rest.
@@ -285,7 +333,7 @@ func meetGlobs(p, q string) ([]string, bool) {
 	steps := 0
 	var meet func(p, q string) []string
 	meet = func(p, q string) []string {
-		if steps++; steps > 20_000 {
+		if steps++; steps > mostSteps {
 			return nil
 		}
 		switch {
@@ -313,7 +361,7 @@ func meetGlobs(p, q string) ([]string, bool) {
 			kept = append(slices.DeleteFunc(kept, func(k string) bool { return globbed(text, k) }), text)
 		}
 	}
-	return kept, steps <= 20_000 && len(kept) <= mostPieces
+	return kept, steps <= mostSteps && len(kept) <= mostPieces
 }
 
 func prefixed(head string, texts []string) []string {

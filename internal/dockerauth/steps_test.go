@@ -1,0 +1,85 @@
+package dockerauth
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// An importer reads files of others, in which a pattern may have any number of *. A comparison
+// that tried each * at each place took a time that doubled with each of them.
+func TestGlobsAreComparedInFewSteps(t *testing.T) {
+	most := func(glob, text string) int { return (len(glob) + 2) * (len(text) + 2) }
+	for _, n := range []int{1, 10, 100, 1000} {
+		for _, tt := range []struct{ glob, text string }{
+			{strings.Repeat("a*", n) + "b", strings.Repeat("a", 2*n)},
+			{strings.Repeat("*a", n) + "*b", strings.Repeat("a", 2*n) + "c"},
+			{"*" + strings.Repeat("a", n) + "b", strings.Repeat("a", 2*n)},
+			{strings.Repeat("*", n) + "b", strings.Repeat("*", n)},
+		} {
+			if matches, steps := matchGlob(tt.glob, tt.text); matches || steps > most(tt.glob, tt.text) {
+				t.Errorf("%.20q and %.20q: %v in %d steps", tt.glob, tt.text, matches, steps)
+			}
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		glob := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "glob")
+		text := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "text")
+		// A * of the glob matches anything, a * of the text too; a letter of the glob only itself.
+		want := regexp.MustCompile("^" + strings.ReplaceAll(glob, "*", ".*") + "$").MatchString(text)
+		got, steps := matchGlob(glob, text)
+		if got != want || steps > most(glob, text) {
+			t.Fatalf("%q matches %q: %v in %d steps, want %v", glob, text, got, steps, want)
+		}
+	})
+}
+
+// Whether a pattern is within another is a table of the parts of both; what two have in common
+// is given up after a bounded number of steps.
+func TestPatternsWithManyDeepPartsAreComparedSoon(t *testing.T) {
+	many := func(n int, last string) pattern {
+		var p pattern
+		for range n {
+			p = append(p, part{kind: deep}, part{word, "a"})
+		}
+		return append(p, part{word, last})
+	}
+	long := make(pattern, 60)
+	for i := range long {
+		long[i] = part{word, "a"}
+	}
+	if long.within(many(25, "b")) || !append(long, part{word, "b"}).within(many(25, "b")) {
+		t.Error("60 parts are compared wrongly with 25 times **")
+	}
+	if _, ok := meet(many(25, "b"), many(25, "c")); ok {
+		t.Error("it is said what 25 times ** have in common")
+	}
+	if _, ok := meet(many(2, "b"), many(1, "b")); !ok {
+		t.Error("it is not said what a few ** have in common")
+	}
+}
+
+// The table says what the definition says, part by part.
+func TestWithinIsWhatItsDefinitionSays(t *testing.T) {
+	var within func(p, q pattern) bool
+	within = func(p, q pattern) bool {
+		switch {
+		case len(q) == 0:
+			return len(p) == 0
+		case q[0].kind == deep:
+			return within(p, q[1:]) || len(p) > 0 && within(p[1:], q)
+		case len(p) == 0:
+			return false
+		case p[0].kind == claim && q[0].kind == star && len(q) > 1 && q[1].kind == deep:
+			return within(p[1:], q[1:])
+		}
+		return p[0].within(q[0]) && within(p[1:], q[1:])
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		if p, q := drawPattern(t), drawPattern(t); p.within(q) != within(p, q) {
+			t.Fatalf("%v within %v: %v", p.texts(), q.texts(), p.within(q))
+		}
+	})
+}
