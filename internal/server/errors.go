@@ -58,8 +58,11 @@ func problem(status int, code, format string, args ...any) *requestError {
 // errCrowded means that a request came on a connection that is one too many.
 var errCrowded = errors.New("too many connections are open")
 
-// panicked makes an error of what a handler panicked with. The stack goes to the log alone.
-func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
+// panicked makes an error of what a handler panicked with. The stack goes to the log alone. What
+// somebody sent may be in the text, as in that of strconv and regexp.
+func panicked(p any) error {
+	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
+}
 
 // known maps the errors of other rooms. It returns nil for those that nobody foresaw.
 func known(err error) *requestError {
