@@ -1,0 +1,30 @@
+package accounts
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/policy"
+)
+
+// Gitea CVE-2026-58426: a MAC over texts that were written one after the other held for others
+// that are the same in a row. What is kept of a credential, and of the key of a repeated call,
+// has each text behind its length.
+func TestNamesAndSecretsCannotBeSpliced(t *testing.T) {
+	m := newMACs()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(1, -1, 40).Draw(t, "text")
+		i, j := rapid.IntRange(0, len(text)).Draw(t, "i"), rapid.IntRange(0, len(text)).Draw(t, "j")
+		if (m.key(identity.Password, text[:i], text[i:]) == m.key(identity.Password, text[:j], text[j:])) != (i == j) {
+			t.Errorf("a password: %q and %q are one", text[:i]+"|"+text[i:], text[:j]+"|"+text[j:])
+		}
+		of := func(at int) digest {
+			return keyDigest(Actor{Principal: &policy.Principal{Source: "accounts", ID: text[:at]}, Key: text[at:]})
+		}
+		if (of(i) == of(j)) != (i == j) {
+			t.Errorf("the key of a call: %q and %q are one", text[:i]+"|"+text[i:], text[:j]+"|"+text[j:])
+		}
+	})
+}

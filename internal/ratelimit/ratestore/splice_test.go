@@ -1,0 +1,24 @@
+package ratestore
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Gitea CVE-2026-58426: a MAC over texts that were written one after the other held for others
+// that are the same in a row. A place of one name is never one of another, and a key of one kind
+// never one of another kind.
+func TestNamesAndPlacesCannotBeSpliced(t *testing.T) {
+	secret := []byte("a key of a test, of thirty-two b")
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(1, -1, 40).Draw(t, "text")
+		i, j := rapid.IntRange(0, len(text)).Draw(t, "i"), rapid.IntRange(0, len(text)).Draw(t, "j")
+		if (sum(secret, ofPlace, text[:i], text[i:]) == sum(secret, ofPlace, text[:j], text[j:])) != (i == j) {
+			t.Errorf("%q and %q are one", text[:i]+"|"+text[i:], text[:j]+"|"+text[j:])
+		}
+		if sum(secret, ofPlace, text) == sum(secret, ofName, text) || sum(secret, ofPlace, text) == sum(secret, ofPlace, text, "") {
+			t.Error("two kinds of keys are one")
+		}
+	})
+}
