@@ -67,6 +67,7 @@ type App struct {
 	writable  answered // whether the state is, while it may not be
 	reloading atomic.Pointer[reloading]
 	lasts     atomic.Pointer[map[string]time.Duration] // the generation's
+	unread    atomic.Bool // files have changed, and are not read before somebody says so (policy.watch: false)
 
 	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which is the rulebook's
@@ -113,6 +114,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
 	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Find: a.find, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
+	a.rulebook.RecordFiles(ctx)
 	a.generation = next
 	a.lasts.Store(&next.lasts)
 	a.generation.start()
@@ -152,6 +154,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	a.rulebook.RecordFiles(ctx)
 	a.server.Store(a.newServer(cfg))
 	last := a.generation
 	a.generation = next

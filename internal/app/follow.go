@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
@@ -25,7 +26,7 @@ type Reading func(seen func(folder, name string)) (*config.Config, error)
 // false, when it sees that one is another. A file is taken when it has rested for a look, so that one which is half
 // written is not. All of it takes effect, or, if anything is wrong, none; each mistake goes to the log once.
 func (a *App) Follow(ctx context.Context, read Reading, again <-chan struct{}) {
-	f := follower{app: a, read: read, files: make(map[place]bool)}
+	f := follower{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
 	f.begin()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -44,8 +45,9 @@ func (a *App) Follow(ctx context.Context, read Reading, again <-chan struct{}) {
 
 // follower is one Follow.
 type follower struct {
-	app  *App
-	read Reading
+	app     *App
+	read    Reading
+	refused func(ctx context.Context, problems []string) // is told each set of mistakes once
 
 	files   map[place]bool // what the last reading looked at
 	resting picture        // at the last look
@@ -71,11 +73,12 @@ func (f *follower) begin() {
 }
 
 func (f *follower) tick(ctx context.Context) {
-	if !f.app.watches() {
-		return
-	}
 	before := f.resting
 	f.look()
+	if !f.app.watches() {
+		f.app.unread.Store(!f.resting.same(f.taken))
+		return
+	}
 	switch {
 	case !f.resting.same(before): // it is being written
 	case !f.resting.same(f.taken):
@@ -97,11 +100,12 @@ func (f *follower) take(ctx context.Context) {
 		f.look() // with those that are new
 		f.taken = f.resting
 	}
+	f.app.unread.Store(false)
 	err = f.app.take(ctx, cfg, err)
 	f.failed = time.Time{}
 	if err != nil {
 		f.failed = time.Now()
-		f.tell(err)
+		f.tell(ctx, err)
 		return
 	}
 	f.told = ""
@@ -109,15 +113,38 @@ func (f *follower) take(ctx context.Context) {
 }
 
 // tell writes what is wrong to the log, a line each, unless it is there already.
-func (f *follower) tell(err error) {
+func (f *follower) tell(ctx context.Context, err error) {
 	if f.told == err.Error() {
 		return
 	}
 	f.told = err.Error()
-	for _, line := range lines(err) {
+	problems := lines(err)
+	for _, line := range problems {
 		f.app.log.Error("reloading: " + line)
 	}
 	f.app.log.Error("nothing is reloaded: all stays as it was", "config", f.app.file())
+	f.refused(ctx, problems)
+}
+
+const (
+	// maxRefused is how many mistakes the journal names of a reload that was refused; the log has all.
+	maxRefused = 20
+	// refusedTakes is how long the next look at the files waits for that entry.
+	refusedTakes = 5 * time.Second
+)
+
+// journalRefused notes in the journal that what files say now does not come into force, and why.
+func (a *App) journalRefused(ctx context.Context, problems []string) {
+	to := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
+	if more := len(problems) - maxRefused; more > 0 {
+		to["problems_more"] = more
+	}
+	writing, end := context.WithTimeout(ctx, refusedTakes)
+	defer end()
+	entry := journal.Entry{Change: &journal.Change{Actor: "tidewaiter", Action: "policy.refuse", Target: a.file(), To: to}}
+	if err := a.journal.Append(writing, entry); err != nil {
+		a.log.Warn("the journal cannot record that a reload was refused", "error", err)
+	}
 }
 
 // lines are the mistakes of an error.
@@ -202,19 +229,22 @@ func (a *App) written() string {
 }
 
 // notes is what there is to say to who asks whether we are ready, though we are. In full it names files, and what is in them.
-func (a *App) notes(inFull bool) []string {
+func (a *App) notes(inFull bool) (notes []string) {
+	if a.unread.Load() {
+		notes = append(notes, "files: changed since they were read; with policy.watch: false, SIGHUP reads them")
+	}
 	err := a.problem()
 	if err == nil {
-		return nil
+		return notes
 	}
 	text := "policy: last good version " + a.rulebook.Policy().ID()
 	if !inFull {
-		return []string{text}
+		return append(notes, text)
 	}
 	wrong := lines(err)
 	text += ", " + wrong[0]
 	if more := len(wrong) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
-	return []string{text}
+	return append(notes, text)
 }

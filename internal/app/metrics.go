@@ -61,6 +61,13 @@ func newMetrics(a *App) *prometheus.Registry {
 			}
 			return 1
 		})
+	gauge("tidewaiter_policy_files_unread", "Whether files have changed since they were read: 1 until SIGHUP, where policy.watch is false.",
+		func() float64 {
+			if a.unread.Load() {
+				return 1
+			}
+			return 0
+		})
 	gauge("tidewaiter_policy_load_time_seconds", "When the policy in force was loaded, in seconds since 1970.",
 		func() float64 { return float64(a.rulebook.Status().Loaded.UnixMilli()) / 1000 })
 	r.MustRegister(policyInfo{a})

@@ -41,7 +41,7 @@ func rulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
 
 // filesOf is what a config and its policy files say.
 func filesOf(cfg *config.Config) rulebook.Files {
-	files := rulebook.Files{Source: cfg.Rules}
+	files := rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID()}
 	for _, r := range cfg.Registries {
 		files.Services = append(files.Services, r.Service)
 	}

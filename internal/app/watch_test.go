@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func TestFilesThatNobodyWatchesAreReadWhenSomebodySaysSo(t *testing.T) {
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
 		a := &App{log: NewLog(nil, "", ""), now: time.Now, config: &config.Config{Watch: tt.watch}}
-		f := follower{app: a, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
+		f := follower{app: a, refused: func(context.Context, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
 			reads++
 			return nil, errors.New("there is no more to it here")
 		}}
@@ -33,7 +34,10 @@ func TestFilesThatNobodyWatchesAreReadWhenSomebodySaysSo(t *testing.T) {
 		if reads != tt.reads {
 			t.Errorf("watch: %t: a file that changed was read %d times, want %d", tt.watch, reads, tt.reads)
 		}
-		if f.take(t.Context()); reads != tt.reads+1 {
+		if unread := a.unread.Load(); unread == tt.watch {
+			t.Errorf("watch: %t: it is said that files are unread: %t", tt.watch, unread)
+		}
+		if f.take(t.Context()); a.unread.Load() || reads != tt.reads+1 {
 			t.Errorf("watch: %t: what somebody asked for was not read", tt.watch)
 		}
 	}

@@ -61,6 +61,9 @@
 // ErrChanged; 0 means any. A change is in force in this process when the call returns, and within two seconds in
 // all others that share the database, while they Run.
 //
+// Rules of files that come into force are journaled, too, by the names of those that are others
+// than before (RecordFiles).
+//
 // Each change makes a new policy of everything. The first is in force at once; those that come while the process rests from that are
 // collected, and come into force together. So whoever changes something in a loop waits, and keeps nobody else from working.
 package rulebook
@@ -103,6 +106,7 @@ type Options struct {
 type Files struct {
 	Source   policy.Source
 	Services []string // of the registries that there are: a rule of the database may name only these
+	ID       string   // policy.Policy.ID of Source alone; "": RecordFiles does nothing
 }
 
 // Status is what is in force.
@@ -126,6 +130,9 @@ type Rulebook struct {
 	known  *contents     // of the database, as it was read for the policy in force; nil: nothing yet
 	source policy.Source // of the policy in force
 	kept   string        // the version that was last kept
+
+	recorded  string    // Files.ID that the journal is known to speak of
+	waitSince time.Time // since when another one could not be recorded; zero: none waits
 }
 
 // New returns a rulebook of what files say. It starts nothing and reads nothing: until Load, there is no policy, which

@@ -44,16 +44,18 @@ func (b *Rulebook) version(ctx context.Context, id string) (policy.Source, error
 	if err != nil {
 		return policy.Source{}, err
 	}
-	return b.unpack(packed)
+	return b.unpacked(packed)
 }
 
-// keepVersions keeps the source of each policy that is in force for a while, until ctx ends.
+// keepVersions keeps the source of each policy that is in force for a while, and tries again to
+// record what files say where that failed, until ctx ends.
 func (b *Rulebook) keepVersions(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last time.Time
 	failing := false
 	for {
+		b.retryFiles(ctx)
 		if now := time.Now(); last.IsZero() || now.Sub(last) >= keepEvery {
 			kept, err := b.keepVersion(ctx)
 			switch {
@@ -88,7 +90,7 @@ func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
 	})
 	if err == nil && n == 0 {
 		var packed []byte
-		if packed, err = pack(source); err == nil {
+		if packed, err = pack(shortened(source), gzip.DefaultCompression); err == nil {
 			err = b.write(ctx, "", func(tx *sql.Tx) error {
 				_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", p.ID(), now, packed)
 				return errors.Join(err, forgetVersions(ctx, tx))
@@ -162,7 +164,8 @@ type shortFields struct {
 	Origin     policy.Origin    `json:"-"`
 }
 
-func pack(source policy.Source) ([]byte, error) {
+// shortened returns a source in the form that is stored.
+func shortened(source policy.Source) storedSource {
 	stored := storedSource{Roles: make(map[string]shortRole, len(source.Roles)), Rules: make([]shortRule, len(source.Rules))}
 	for name, role := range source.Roles {
 		stored.Roles[name] = shortRole(role)
@@ -174,19 +177,32 @@ func pack(source policy.Source) ([]byte, error) {
 			stored.Rules[i].When = r.When.String()
 		}
 	}
+	return stored
+}
+
+// pack compresses a source at one of gzip's levels: a start waits for one of them.
+func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	err := errors.Join(json.NewEncoder(z).Encode(stored), z.Close()) // which writes the rest
+	z, err := gzip.NewWriterLevel(&packed, level)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(json.NewEncoder(z).Encode(stored), z.Close()) // which writes the rest
 	return packed.Bytes(), err
 }
 
-func (b *Rulebook) unpack(packed []byte) (policy.Source, error) {
+func unpack(packed []byte) (stored storedSource, err error) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return policy.Source{}, err
+	if err == nil {
+		err = json.NewDecoder(io.LimitReader(z, maxVersionSize)).Decode(&stored)
 	}
-	var stored storedSource
-	if err := json.NewDecoder(io.LimitReader(z, maxVersionSize)).Decode(&stored); err != nil {
+	return stored, err
+}
+
+// unpacked returns a source that was packed.
+func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
+	stored, err := unpack(packed)
+	if err != nil {
 		return policy.Source{}, err
 	}
 	source := policy.Source{Roles: make(roles, len(stored.Roles)), Rules: make([]policy.Rule, len(stored.Rules))}

@@ -1,0 +1,146 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/config"
+)
+
+// docker_auth: a bad backend at reload ended the process. Here files of every kind are broken
+// one after the other while tokens are asked for: each answer is what it was, each mistake is in
+// the journal, /readyz says which policy decides, and what is mended takes effect.
+func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
+	f := newFolder(t)
+	if err := os.Mkdir(filepath.Join(f.dir, "policy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const good = "rules:\n  - { name: b, subjects: [anyone], repositories: [b], actions: [pull] }\n"
+	f.write("policy/p.yaml", good)
+	file := filepath.Join(f.dir, "tidewaiter.yaml")
+	cfg := f.load(anyPort + "policy:\n  watch: false\n  files: [\"policy/*.yaml\"]\n  rules: [{ name: a, subjects: [anyone], repositories: [a], actions: [pull] }]\n")
+	log := new(lockedBuffer)
+	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(log, "text", "info")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, a)
+	following, stop := context.WithCancel(t.Context())
+	again, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		a.Follow(following, func(seen func(folder, name string)) (*config.Config, error) {
+			return config.Load(file, config.Options{Seen: seen})
+		}, again)
+	}()
+	defer func() { stop(); <-done }()
+
+	h := a.Handler()
+	both := scopes(t, h)
+	ask := func() {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull&scope=repository:b:pull", nil))
+		if w.Code != 200 || !strings.Contains(w.Body.String(), `"scope":"`+both+`"`) {
+			t.Errorf("while files are broken: %d %s", w.Code, w.Body)
+		}
+	}
+	refusals := func() int { return strings.Count(log.String(), "nothing is reloaded: all stays as it was") }
+	broken := 0
+	breaks := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(f.dir, name)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch text {
+		case "gone":
+			err = os.Remove(path)
+		case "a folder":
+			err = errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
+		default:
+			f.write(name, text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken++
+		var asking sync.WaitGroup
+		for range 4 {
+			asking.Go(func() {
+				for range 5 {
+					ask()
+				}
+			})
+		}
+		again <- struct{}{}
+		await.Until(t, "a refusal of "+name, func(context.Context) error {
+			if refusals() < broken {
+				return errors.New("it was not refused")
+			}
+			return nil
+		})
+		asking.Wait()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "policy: last good version ") {
+			t.Errorf("ready: %d %s", w.Code, w.Body)
+		}
+		if text == "a folder" {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.write(name, string(before))
+	}
+	kinds := []string{"", "\x00\x00\x00", "{", "- a list\n", "unknown: 1\n", strings.Repeat("x", 1<<20), strings.Repeat("[", 10_000), "a: &a [*a, *a]\n", "gone", "a folder"}
+	for _, name := range []string{"tidewaiter.yaml", "policy/p.yaml", "users", "cert.pem", "privatekey.pem"} {
+		for _, text := range kinds {
+			if name == "policy/p.yaml" && text == "gone" {
+				continue // a pattern that matches nothing is tried below
+			}
+			breaks(name, text)
+		}
+	}
+	breaks("policy/p.yaml", good+good)
+	breaks("policy/p.yaml", strings.Replace(good, "name: b", "name: a", 1))
+	breaks("policy/p.yaml", strings.Replace(good, "[b]", `["b//c"]`, 1))
+	breaks("policy/p.yaml", strings.Replace(good, "actions: [pull]", "role: none", 1))
+	breaks("policy/p.yaml", strings.Replace(good, "actions: [pull]", "actions: [pull], when: user ==", 1))
+
+	f.write("policy/p.yaml", strings.Replace(good, "[b]", "[c]", 1))
+	again <- struct{}{}
+	await.Until(t, "what is mended", func(context.Context) error {
+		if got := scopes(t, h); got != "repository:a:pull" {
+			return errors.New("granted " + got)
+		}
+		return nil
+	})
+	refused, loaded := 0, 0
+	for e, err := range a.Journal().Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case e.Change == nil:
+		case e.Change.Action == "policy.refuse":
+			refused++
+			if problems, _ := e.Change.To["problems"].([]any); len(problems) == 0 || e.Change.Target != file {
+				t.Errorf("an entry without a reason: %+v", e.Change)
+			}
+		case e.Change.Action == "policy.load":
+			loaded++
+		}
+	}
+	if refused != broken || loaded != 2 {
+		t.Errorf("the journal has %d refusals of %d, and %d policies of 2", refused, broken, loaded)
+	}
+}

@@ -1,0 +1,212 @@
+package rulebook
+
+import (
+	"compress/gzip"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/store"
+)
+
+const (
+	system     = "tidewaiter" // the actor of what nobody does through Tidewaiter
+	loadAction = "policy.load"
+)
+
+const (
+	// recordingTakes is how long a start or a reload waits for the database to record what files
+	// say.
+	recordingTakes = 5 * time.Second
+	// maxNamed is how many rules or roles of one kind an entry names. All of them may be new,
+	// and a block of the journal is bounded.
+	maxNamed = 50
+	// maxTargets is how many files the target of an entry names.
+	maxTargets = 3
+)
+
+// RecordFiles journals that what files say has come into force, if it is not what the database
+// knows to be recorded last: so a restart leaves no entry, and replicas that read the same files
+// leave one. What cannot be written is tried again while the rulebook Runs. The entry has the
+// digests of both policies (Files.ID), and the names of roles and rules that were added, changed
+// and removed.
+func (b *Rulebook) RecordFiles(ctx context.Context) {
+	b.mu.Lock()
+	files, at := b.files, b.waitSince
+	done := b.o.DB == nil || b.o.Journal == nil || files.ID == "" || files.ID == b.recorded
+	if done {
+		b.waitSince = time.Time{}
+	}
+	b.mu.Unlock()
+	if done {
+		return
+	}
+	if at.IsZero() {
+		at = b.o.Now()
+	}
+	writing, end := context.WithTimeout(ctx, recordingTakes)
+	err := b.recordFiles(writing, files, b.Policy().ID(), at)
+	end()
+	b.mu.Lock()
+	first := b.waitSince.IsZero()
+	b.waitSince = at
+	if err == nil {
+		b.recorded, b.waitSince = files.ID, time.Time{}
+	}
+	b.mu.Unlock()
+	switch {
+	case err != nil && first:
+		b.o.Log.Warn("the journal cannot record yet that rules of files came into force", "error", err)
+	case err == nil && !first:
+		b.o.Log.Info("the journal has recorded that rules of files came into force")
+	}
+}
+
+// retryFiles is RecordFiles if that has failed.
+func (b *Rulebook) retryFiles(ctx context.Context) {
+	b.mu.Lock()
+	waits := !b.waitSince.IsZero()
+	b.mu.Unlock()
+	if waits {
+		b.RecordFiles(ctx)
+	}
+}
+
+func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string, at time.Time) error {
+	// Most starts end here, without a write.
+	last, err := found(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
+	switch {
+	case errors.Is(err, ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
+		return nil // all rules are in the database, and always were
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return err
+	case last == files.ID:
+		return nil
+	}
+	after := shortened(files.Source)
+	packed, err := pack(after, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	return b.write(ctx, "", func(tx *sql.Tx) error {
+		// The row is written before it is read, so that other replicas wait here.
+		_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_files (one, digest, since, source) VALUES (1, '', 0, $1) ON CONFLICT (one) DO UPDATE SET one = 1", packed)
+		if err != nil {
+			return err
+		}
+		var last string
+		var source []byte
+		if err := tx.QueryRowContext(ctx, "SELECT digest, source FROM rulebook_files WHERE one = 1").Scan(&last, &source); err != nil {
+			return err
+		}
+		if last == files.ID {
+			return nil
+		}
+		var before storedSource
+		if last != "" {
+			before, err = unpack(source)
+		}
+		change := filesChange(before, after)
+		if err != nil { // then all that can be told is that they are others
+			b.o.Log.Warn("the rules of files that were recorded last cannot be read", "policy", last, "error", err)
+			change = &journal.Change{Actor: system, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, ms(at), packed); err != nil {
+			return err
+		}
+		change.To["policy"], change.To["in_force"] = files.ID, inForce
+		if last != "" {
+			change.From = map[string]any{"policy": last}
+		}
+		return b.o.Journal.AppendTx(ctx, tx, journal.Entry{Time: at, Change: change})
+	})
+}
+
+// filesChange is the entry for rules of files that come into force in place of others.
+func filesChange(before, after storedSource) *journal.Change {
+	to := map[string]any{"rules": len(after.Rules)}
+	name := func(key string, names []string) {
+		if len(names) == 0 {
+			return
+		}
+		slices.Sort(names)
+		to[key] = names[:min(len(names), maxNamed)]
+		if more := len(names) - maxNamed; more > 0 {
+			to[key+"_more"] = more
+		}
+	}
+	byName := func(s storedSource) map[string]*shortRule {
+		rules := make(map[string]*shortRule, len(s.Rules))
+		for i := range s.Rules {
+			rules[s.Rules[i].Name] = &s.Rules[i]
+		}
+		return rules
+	}
+	was, is := byName(before), byName(after)
+	var added, changed, removed []string
+	files := make(map[string]bool)
+	for _, r := range before.Rules {
+		if is[r.Name] == nil {
+			removed = append(removed, r.Name)
+			files[r.File] = true
+		}
+	}
+	for i := range after.Rules {
+		now := &after.Rules[i]
+		switch then := was[now.Name]; {
+		case then == nil:
+			added = append(added, now.Name)
+			files[now.File] = true
+		case then.content() != now.content():
+			changed = append(changed, now.Name)
+			files[then.File], files[now.File] = true, true
+		}
+	}
+	var rolesAdded, rolesChanged, rolesRemoved []string
+	for role, now := range after.Roles {
+		if then, there := before.Roles[role]; !there {
+			rolesAdded = append(rolesAdded, role)
+		} else if then != now {
+			rolesChanged = append(rolesChanged, role)
+		}
+	}
+	for role := range before.Roles {
+		if _, there := after.Roles[role]; !there {
+			rolesRemoved = append(rolesRemoved, role)
+		}
+	}
+	if len(added)+len(changed)+len(removed)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
+		to["reordered"] = true // which says nothing but which of several rules is named
+	}
+	name("added", added)
+	name("changed", changed)
+	name("removed", removed)
+	name("roles_added", rolesAdded)
+	name("roles_changed", rolesChanged)
+	name("roles_removed", rolesRemoved)
+	where := slices.Sorted(maps.Keys(files))
+	name("files", where)
+	target := "files"
+	if len(where) > 0 {
+		target = strings.Join(where[:min(len(where), maxTargets)], ", ")
+	}
+	if more := len(where) - maxTargets; more > 0 {
+		target += fmt.Sprintf(" and %d more", more)
+	}
+	return &journal.Change{Actor: system, Action: loadAction, Target: target, To: to}
+}
+
+// content is all that a rule says, as a text: where it stands is not part of it.
+func (r *shortRule) content() string {
+	bare := *r
+	bare.File, bare.Line = "", 0
+	text, _ := json.Marshal(bare) // there is nothing in it that could fail
+	return string(text)
+}

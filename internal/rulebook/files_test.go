@@ -1,0 +1,213 @@
+package rulebook_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
+	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
+)
+
+// written is what files say, with its digest.
+func written(t testing.TB, roles map[string]policy.Role, rules ...policy.Rule) rulebook.Files {
+	t.Helper()
+	source := policy.Source{Roles: roles, Rules: rules}
+	p := ok[*policy.Policy](t)(policy.Compile(source))
+	return rulebook.Files{Services: []string{"registry.example.com"}, Source: source, ID: p.ID()}
+}
+
+// in is a rule for a repository, in a file.
+func in(file string, line int, name, repository string) policy.Rule {
+	return policy.Rule{Name: name, Subjects: []string{"anyone"}, Names: []string{repository}, Actions: scope.Pull, Origin: policy.Origin{File: file, Line: line}}
+}
+
+// loads are the entries about rules of files, without the digests, which must be those that are
+// wanted.
+func (d *desk) loads() (list []journal.Change) {
+	d.t.Helper()
+	for e, err := range d.journal.Read(d.t.Context(), 0) {
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if e.Change != nil && e.Change.Action == "policy.load" {
+			c := *e.Change
+			for _, side := range []map[string]any{c.From, c.To} {
+				delete(side, "policy")
+				delete(side, "in_force")
+			}
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// A file that comes into force is a change: which rules are others, by their names, and in which
+// files. It is one entry, whoever has read the file and however often.
+func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		reader := map[string]policy.Role{"reader": {Actions: scope.Pull}}
+		named := in("tidewaiter.yaml", 7, "b", "b/**")
+		named.Actions, named.Role = 0, "reader"
+		first := written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), named, in("policy/c.yaml", 1, "c", "c/**"))
+		change := func(target string, to map[string]any) journal.Change {
+			return journal.Change{Actor: "tidewaiter", Action: "policy.load", Target: target, From: map[string]any{}, To: to}
+		}
+		names := func(list ...any) []any { return list }
+		start := change("policy/c.yaml, tidewaiter.yaml", map[string]any{
+			"rules": float64(3), "added": names("a", "b", "c"), "roles_added": names("reader"), "files": names("policy/c.yaml", "tidewaiter.yaml"),
+		})
+		start.From = nil
+		var want []journal.Change
+		for _, step := range []struct {
+			what  string
+			files rulebook.Files
+			wants *journal.Change
+		}{
+			{"the first start", first, &start},
+			{"a reload of the same", first, nil},
+			{"lines that moved", written(t, reader, in("tidewaiter.yaml", 16, "a", "a/**"), named, in("policy/other.yaml", 1, "c", "c/**")), nil},
+			{
+				"a rule each that is new, changed and gone", written(t, reader, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				new(change("policy/c.yaml, policy/d.yaml, tidewaiter.yaml", map[string]any{
+					"rules": float64(3), "added": names("d"), "changed": names("b"), "removed": names("c"), "files": names("policy/c.yaml", "policy/d.yaml", "tidewaiter.yaml"),
+				})),
+			},
+			{
+				"a role that changed", written(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, in("tidewaiter.yaml", 6, "a", "a/**"), in("tidewaiter.yaml", 7, "b", "other/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				new(change("files", map[string]any{"rules": float64(3), "roles_changed": names("reader")})),
+			},
+			{
+				"another order", written(t, map[string]policy.Role{"reader": {Actions: scope.Pull | scope.Push}}, in("tidewaiter.yaml", 6, "b", "other/**"), in("tidewaiter.yaml", 7, "a", "a/**"), in("policy/d.yaml", 1, "d", "d/**")),
+				new(change("files", map[string]any{"rules": float64(3), "reordered": true})),
+			},
+			{
+				"nothing at all", written(t, nil),
+				new(change("policy/d.yaml, tidewaiter.yaml", map[string]any{
+					"rules": float64(0), "removed": names("a", "b", "d"), "roles_removed": names("reader"), "files": names("policy/d.yaml", "tidewaiter.yaml"),
+				})),
+			},
+		} {
+			if err := d.Reload(ctx, step.files, func(*policy.Policy) {}); err != nil {
+				t.Fatal(err)
+			}
+			// This process again, another that starts, and some that are told at the same moment.
+			d.RecordFiles(ctx)
+			var replicas sync.WaitGroup
+			for range 2 {
+				other := openDesk(t, d.url, step.files)
+				replicas.Go(func() {
+					if err := other.Load(ctx); err != nil {
+						t.Error(err)
+					}
+					other.RecordFiles(ctx)
+				})
+			}
+			replicas.Wait()
+			if step.wants != nil {
+				want = append(want, *step.wants)
+			}
+			if diff := cmp.Diff(want, d.loads()); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", step.what, diff)
+			}
+		}
+	})
+}
+
+// The entry has what history needs: the digest of what files said before and say now, and the
+// version that decisions bear.
+func TestARecordOfFilesHasTheDigests(t *testing.T) {
+	d := openDesk(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+	if err := d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.RecordFiles(t.Context())
+	one, two := written(t, nil, in("a.yaml", 1, "a", "a")), written(t, nil, in("a.yaml", 1, "a", "b"))
+	if err := d.Reload(t.Context(), two, func(*policy.Policy) {}); err != nil {
+		t.Fatal(err)
+	}
+	d.RecordFiles(t.Context())
+	var last *journal.Change
+	for e, err := range d.journal.Read(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = e.Change
+	}
+	if last == nil || last.From["policy"] != one.ID || last.To["policy"] != two.ID || last.To["in_force"] != d.Policy().ID() || two.ID == d.Policy().ID() {
+		t.Errorf("the last entry: %+v; the files were %s and are %s, in force is %s", last, one.ID, two.ID, d.Policy().ID())
+	}
+}
+
+// An entry names a bounded number of rules, however many are new; and a service whose rules are
+// all in the database leaves none.
+func TestARecordOfFilesIsBounded(t *testing.T) {
+	var many []policy.Rule
+	for i := range 500 {
+		many = append(many, in(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
+	}
+	d := openDesk(t, "sqlite::memory:", written(t, nil))
+	if err := d.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.RecordFiles(t.Context())
+	if loads := d.loads(); len(loads) > 0 {
+		t.Errorf("no files, and %+v", loads)
+	}
+	if err := d.Reload(t.Context(), written(t, nil, many...), func(*policy.Policy) {}); err != nil {
+		t.Fatal(err)
+	}
+	d.RecordFiles(t.Context())
+	loads := d.loads()
+	if len(loads) != 1 {
+		t.Fatalf("%d entries", len(loads))
+	}
+	to := loads[0].To
+	if added, _ := to["added"].([]any); len(added) != 50 || to["added_more"] != float64(450) || !strings.HasSuffix(loads[0].Target, " and 497 more") {
+		t.Errorf("%d named, %v more, target %.20s", len(added), to["added_more"], loads[0].Target)
+	}
+}
+
+// What could not be written is written as soon as that works, once, also if it was kept and said
+// to have failed.
+func TestARecordOfFilesIsTriedAgain(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		d := openDesk(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+		if err := d.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var failing atomic.Bool
+		failing.Store(true)
+		d.SetWrite(func(real rulebook.Write) rulebook.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				switch {
+				case !failing.Load():
+					return real(ctx, topic, f)
+				case kept:
+					_ = real(ctx, topic, f)
+				}
+				return errFault
+			}
+		})
+		d.RecordFiles(t.Context())
+		if n := len(d.loads()); kept != (n == 1) {
+			t.Errorf("kept %v: %d entries", kept, n)
+		}
+		failing.Store(false)
+		d.run()
+		soon(t, "the entry", func() bool { return len(d.loads()) == 1 })
+		d.RecordFiles(t.Context())
+		if n := len(d.loads()); n != 1 {
+			t.Errorf("kept %v: %d entries in the end", kept, n)
+		}
+	}
+}
