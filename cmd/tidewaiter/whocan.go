@@ -16,6 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
+	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 func newWhoCan() *cobra.Command {
@@ -28,9 +29,13 @@ judged: explain does that for one who asks. What a credential narrows its owner'
 The rules of the database are among those that are asked; --files-only leaves them out. An account that a rule names and that
 is disabled or has ended is said to be.
 
---members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.`,
+--members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.
+
+--namespace answers as the owners of that namespace are answered, who may ask about its repositories through the API:
+with everybody who may do it, and without the names, places and conditions of rules that are not the namespace's own.`,
 		Example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
+  tidewaiter who-can push team/app --namespace team
   tidewaiter who-can registry:catalog:*
   tidewaiter who-can write tidewaiter:accounts --output json`,
 		Args: cobra.ArbitraryArgs,
@@ -39,6 +44,7 @@ is disabled or has ended is said to be.
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
 	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the database")
+	namespace := cmd.Flags().String("namespace", "", "answer as the owners of the namespace of this `name` are answered")
 	most := cmd.Flags().Uint("most", 100, "at most so `many` of each list are shown (--output json has all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -51,6 +57,9 @@ is disabled or has ended is said to be.
 		if len(ignored) > 0 {
 			return misused(cmd, "%s: %s", ignored[0].Text, ignored[0].Reason)
 		}
+		if *namespace != "" && *filesOnly {
+			return misused(cmd, "namespaces are in the database, and --files-only leaves that out")
+		}
 		cfg, err := k.source.load()
 		if err != nil {
 			return err
@@ -58,6 +67,11 @@ is disabled or has ended is said to be.
 		at, err := chooseRegistry(cmd, cfg, *registry)
 		if err != nil {
 			return err
+		}
+		if *namespace != "" {
+			if err := allIn(cmd.Context(), cfg, *namespace, asked); err != nil {
+				return err
+			}
 		}
 		p, err := inForce(cmd.Context(), cfg, *filesOnly)
 		if err != nil {
@@ -90,6 +104,11 @@ is disabled or has ended is said to be.
 				return err
 			}
 		}
+		if *namespace != "" {
+			for i := range answers {
+				answers[i].Answer = api.ForOwners(answers[i].Answer, *namespace)
+			}
+		}
 		if *k.output == asJSON {
 			list := make([]api.Holders, len(answers))
 			for i := range answers {
@@ -108,6 +127,18 @@ is disabled or has ended is said to be.
 		return nil
 	}
 	return cmd
+}
+
+// allIn is an error unless all that is asked for is in a namespace.
+func allIn(ctx context.Context, cfg *config.Config, namespace string, asked []scope.Scope) error {
+	b, closing, err := app.LoadRulebook(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if in, ok := api.NamespaceOf(b, asked); !ok || in != namespace {
+		err = fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", plain(namespace))
+	}
+	return errors.Join(err, closing())
 }
 
 // holders is who can do one thing, with what our accounts have to say to it.
@@ -161,7 +192,7 @@ func (a *holders) print(w io.Writer, most int) error {
 	}
 	var rows [][]string
 	for i, g := range bounded(a.Through, most) {
-		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
+		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + ifHolds(g.Rule)})
 		if a.closed && len(g.Who) == 1 && g.Who[0] == "anonymous" {
 			rows = append(rows, []string{"    (" + api.NoteAnonymous + ")"})
 		}
@@ -176,7 +207,7 @@ func (a *holders) print(w io.Writer, most int) error {
 	}
 	rows = nil
 	for _, g := range bounded(a.Except, most) {
-		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + g.Rule.String() + ifHolds(g.Rule)})
+		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + ifHolds(g.Rule)})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(w, "but not, of these:")
@@ -186,7 +217,7 @@ func (a *holders) print(w io.Writer, most int) error {
 	}
 	rows = nil
 	for _, b := range bounded(a.Barred, most) {
-		rows = append(rows, []string{"  " + b.Grantee.String(), b.Rule.String() + " allows it, and " + b.By.String() + " denies it"})
+		rows = append(rows, []string{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, and " + api.RuleText(b.By) + " denies it"})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(w, "denied altogether:")

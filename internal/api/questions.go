@@ -105,8 +105,9 @@ func (a *API) questionRoutes() {
 	}, a.explain)
 	route(a, huma.Operation{
 		OperationID: "who-can", Method: http.MethodPost, Path: "/who-can", Tags: tags,
-		Summary:     "Ask who may do a thing, and through which rule",
-		Description: "An answer for each action. A condition is said, and not judged. It takes the right to read tidewaiter:policy; with members, that to read tidewaiter:accounts as well.",
+		Summary: "Ask who may do a thing, and through which rule",
+		Description: "An answer for each action. A condition is said, and not judged. It takes the right to read tidewaiter:policy; with members, that to read tidewaiter:accounts as well. " +
+			"About repositories of a namespace, the right to read that namespace is enough, which its owners have. They are told everybody who may do it, and the rules of the namespace; of other rules, only what they do and whether they have a condition.",
 	}, a.whoCan)
 	route(a, huma.Operation{
 		OperationID: "what-can", Method: http.MethodPost, Path: "/what-can", Tags: tags,
@@ -175,9 +176,6 @@ func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.
 }
 
 func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders], error) {
-	if !a.mayAsk(by) {
-		return nil, fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
-	}
 	if in.Body.Members && !a.Accounts.May(by, "accounts", scope.Read) {
 		return nil, fmt.Errorf("asking for members: %w", rulebook.ErrForbidden)
 	}
@@ -187,6 +185,10 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 	}
 	if len(ignored) > 0 {
 		return nil, mistaken(in.Body.location(), "%s", ignored[0].Reason)
+	}
+	namespace, err := a.narrowedTo(by, scopes)
+	if err != nil {
+		return nil, err
 	}
 	at, err := a.registry(ctx, in.Body.Registry)
 	if err != nil {
@@ -201,6 +203,9 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 				if people, err = FindPeople(ctx, a.Accounts, by, &answers[i], cmp.Or(in.Body.Most, mostMembers), a.Now()); err != nil {
 					return nil, err
 				}
+			}
+			if namespace != "" {
+				answers[i] = ForOwners(answers[i], namespace)
 			}
 			out = append(out, NewHolders(&answers[i], people))
 		}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
@@ -87,6 +88,26 @@ func (b *Rulebook) Namespace(ctx context.Context, by Actor, name string) (Namesp
 		return Namespace{}, fmt.Errorf("looking up namespace %.130q: %w", name, err)
 	}
 	return n, nil
+}
+
+// NamespaceOf returns the namespace that a repository is in, as the policy in force has it; ""
+// for none. No repository is in two, since namespaces do not overlap.
+func (b *Rulebook) NamespaceOf(repository string) string {
+	b.mu.Lock()
+	known := b.known
+	b.mu.Unlock()
+	if known == nil {
+		return ""
+	}
+	for end := len(repository); ; {
+		if end = strings.LastIndexByte(repository[:end], '/'); end < 0 {
+			return ""
+		}
+		name := repository[:end]
+		if _, there := slices.BinarySearchFunc(known.namespaces, name, func(n *namespace, name string) int { return strings.Compare(n.name, name) }); there {
+			return name
+		}
+	}
 }
 
 // maySee lets see a namespace who may see all of them, or it.
