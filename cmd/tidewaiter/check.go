@@ -23,19 +23,35 @@ with its place and exits 1 if there is one. No port is opened and no database is
 A SQLite database is checked for damage, and for being gone although the config had one. Directories
 are asked after how many wrong passwords they lock an account; a warning says so if ldap.attempts is
 not below that. --database also checks the rules in the database and reports where files contradict
-them.`,
-		Example: "  tidewaiter check --config tidewaiter.yaml && kill -HUP \"$(pidof tidewaiter)\"",
+them.
+
+--files-only opens no database and asks no directory, and lists what it leaves out for that. Keys,
+secrets and password files are read, as far as the config names them.`,
+		Example: `  tidewaiter check --config tidewaiter.yaml && kill -HUP "$(pidof tidewaiter)"
+  tidewaiter check --files-only`,
 	}
 	source := configFlags(cmd)
 	output := outputFlag(cmd)
 	database := cmd.Flags().Bool("database", false, "also read the rules in the database and report where files contradict them")
+	filesOnly := cmd.Flags().Bool("files-only", false, "open no database, ask no directory, and list what is left out")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *filesOnly && *database {
+			return misused(cmd, "--database reads the database, and --files-only leaves it out")
+		}
 		cfg, err := config.Load(source.file, config.Options{Keys: source.keys, ClaimUses: true})
 		var wrong, warnings config.Problems
+		var leftOut []string
+		if *filesOnly {
+			leftOut = app.LeftOut()
+		}
 		switch {
 		case err == nil:
 			wrong, warnings = app.Check(cfg, clock.Now())
-			warnings = slices.Concat(cfg.Warnings, warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
+			warnings = slices.Concat(cfg.Warnings, warnings)
+			if *filesOnly {
+				break
+			}
+			warnings = slices.Concat(warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
 			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
 			if *database {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)
@@ -48,7 +64,7 @@ them.`,
 			return err
 		}
 		if *output == asJSON {
-			if err := writeJSON(cmd.OutOrStdout(), checked(wrong, warnings)); err != nil {
+			if err := writeJSON(cmd.OutOrStdout(), checked(wrong, warnings, leftOut)); err != nil {
 				return err
 			}
 		} else {
@@ -57,6 +73,9 @@ them.`,
 				warnings[i].Text = "warning: " + warnings[i].Text
 			}
 			tell(cmd.ErrOrStderr(), warnings)
+			for _, what := range leftOut {
+				fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s\n", what)
+			}
 		}
 		if len(wrong) > 0 {
 			return errTold
@@ -88,7 +107,7 @@ type found struct {
 	Suggestion string `json:"suggestion,omitempty"`
 }
 
-func checked(wrong, warnings config.Problems) any {
+func checked(wrong, warnings config.Problems, leftOut []string) any {
 	list := func(problems config.Problems) []found {
 		l := make([]found, len(problems))
 		for i, p := range problems {
@@ -97,10 +116,11 @@ func checked(wrong, warnings config.Problems) any {
 		return l
 	}
 	return struct {
-		Good     bool    `json:"good"`
-		Problems []found `json:"problems"`
-		Warnings []found `json:"warnings"`
-	}{len(wrong) == 0, list(wrong), list(warnings)}
+		Good     bool     `json:"good"`
+		Problems []found  `json:"problems"`
+		Warnings []found  `json:"warnings"`
+		LeftOut  []string `json:"left_out,omitempty"` // with --files-only
+	}{len(wrong) == 0, list(wrong), list(warnings), leftOut}
 }
 
 // highlight paints a problem with the line that it is in: its place bold, the caret red.

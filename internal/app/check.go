@@ -31,6 +31,17 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 	return c.wrong, c.warnings
 }
 
+// LeftOut lists what Check does not look at, since that is in the database: CheckDatabase,
+// CheckState, CheckNamesakes and CheckCredentials do.
+func LeftOut() []string {
+	return []string{
+		"whether the database is there and whole",
+		"rules, roles and namespaces in the database, and whether files contradict them",
+		"accounts, robots and tokens: names that another source has too, and lifetimes that max_credential_lifetime cuts short",
+		"directories: whether ldap.attempts is below their lock threshold",
+	}
+}
+
 // Root reads the root of a config.
 func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 
