@@ -67,7 +67,7 @@ type App struct {
 	writable  answered // whether the state is, while it may not be
 	reloading atomic.Pointer[reloading]
 	lasts     atomic.Pointer[map[string]time.Duration] // the generation's
-	unread    atomic.Bool // files have changed, and are not read before somebody says so (policy.watch: false)
+	unread    atomic.Bool                              // files have changed, and are not read before somebody says so (policy.watch: false)
 
 	mu         sync.Mutex     // held by Reload and Close
 	config     *config.Config // without the policy, which is the rulebook's
