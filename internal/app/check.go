@@ -31,8 +31,8 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 	return c.wrong, c.warnings
 }
 
-// LeftOut lists what Check does not look at, since that is in the database: CheckDatabase,
-// CheckState, CheckNamesakes and CheckCredentials do.
+// LeftOut lists what Check does not look at, since it opens no database and asks nobody:
+// CheckDatabase, CheckState, CheckNamesakes, CheckCredentials and CheckDirectories do.
 func LeftOut() []string {
 	return []string{
 		"whether the database is there and whole",
