@@ -136,7 +136,7 @@ func allIn(ctx context.Context, cfg *config.Config, namespace string, asked []sc
 		return err
 	}
 	if in, ok := api.NamespaceOf(b, asked); !ok || in != namespace {
-		err = fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", plain(namespace))
+		err = fmt.Errorf("not all of this is in the namespace %s, and its owners may not ask about it", text.Escape(namespace))
 	}
 	return errors.Join(err, closing())
 }
