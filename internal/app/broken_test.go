@@ -124,6 +124,8 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		}
 		return nil
 	})
+	stop() // the entry follows the policy: it is there when the reload has ended
+	<-done
 	refused, loaded := 0, 0
 	for e, err := range a.Journal().Read(t.Context(), 0) {
 		if err != nil {
