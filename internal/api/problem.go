@@ -177,7 +177,7 @@ func (a *API) strip(ctx huma.Context, _ string, v any) (any, error) {
 // unknown names a key that is not read, and suggests the one that was meant.
 func (a *API) unknown(ctx huma.Context, location string) string {
 	name, _ := strings.CutPrefix(location, "body.")
-	problem := "unknown key " + text.QuoteShort(name)
+	problem := "unknown key " + text.QuoteShort(secret.Redact(name)) // before quotes and cuts hide what it is
 	body := ctx.Operation().RequestBody
 	if body == nil || body.Content["application/json"] == nil {
 		return problem
