@@ -124,8 +124,12 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 		}
 		return nil
 	})
-	stop() // the entry follows the policy: it is there when the reload has ended
-	<-done
+	await.Until(t, "the end of the reload, which writes the entry", func(context.Context) error {
+		if !strings.Contains(log.String(), "msg=reloaded ") {
+			return errors.New("it has not ended")
+		}
+		return nil
+	})
 	refused, loaded := 0, 0
 	for e, err := range a.Journal().Read(t.Context(), 0) {
 		if err != nil {
