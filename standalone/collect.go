@@ -18,13 +18,13 @@ import (
 // storageFolder is where the registry stores layers and manifests, below the data folder.
 const storageFolder = "registry"
 
-// collect removes the layers that no manifest refers to, and returns how many bytes that freed. A
-// deletion alone frees nothing: registries leave layers for the garbage collector, which may not run
-// beside a push. So collect takes the folder's lock, and fails while Standalone runs.
+// collect removes the layers that no manifest refers to and returns the number of bytes freed.
+// A deletion alone frees nothing: registries leave layers to the garbage collector, which must
+// not run during a push. So collect takes the folder's lock, and fails while Standalone runs.
 func collect(ctx context.Context, data string) (freed int64, err error) {
 	root := filepath.Join(data, storageFolder)
 	if _, err := os.Stat(filepath.Join(data, setup.Config)); err != nil {
-		return 0, fmt.Errorf("%s is not a folder of `make up`: name its folder with DATA=", data)
+		return 0, fmt.Errorf("%s is not a folder of `make up`: set DATA= to its folder", data)
 	}
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil // nothing was ever pushed
@@ -55,7 +55,7 @@ func collect(ctx context.Context, data string) (freed int64, err error) {
 	return before - after, err
 }
 
-// size returns how many bytes the files below a folder hold.
+// size returns the total size of the files below a folder, in bytes.
 func size(folder string) (total int64, err error) {
 	err = filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

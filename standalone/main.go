@@ -1,7 +1,7 @@
-// Standalone is Tidewaiter and a registry in one process, at one address: `make up`.
+// Standalone runs Tidewaiter and a registry in one process, at one address: `make up`.
 //
-// It is for a first look and for one machine: it listens on loopback alone, without TLS. All that it
-// keeps is in one folder.
+// It is for a first look and for one machine: it listens only on loopback, without TLS. All its
+// data is in one folder.
 package main
 
 import (
@@ -20,11 +20,11 @@ import (
 
 func main() {
 	port := flag.Int("port", 5000, "port of the registry, on this machine only")
-	data := flag.String("data", "data", "folder for all that is kept")
+	data := flag.String("data", "data", "folder for all data")
 	garbage := flag.Bool("collect", false, "remove layers that no image uses from the folder, and exit")
 	flag.Parse()
 	if *port < 0 || *port > 65535 {
-		fmt.Fprintf(os.Stderr, "the port %d is none: ports are numbers up to 65535\n", *port)
+		fmt.Fprintf(os.Stderr, "invalid port %d: ports are numbers up to 65535\n", *port)
 		os.Exit(2)
 	}
 	if flag.NArg() > 0 {

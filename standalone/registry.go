@@ -14,13 +14,14 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.yaml.in/yaml/v4"
 
-	_ "github.com/distribution/distribution/v3/registry/auth/token"                // what trusts our tokens
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // where layers are kept
+	// accepts our tokens
+	_ "github.com/distribution/distribution/v3/registry/auth/token"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // stores layers
 )
 
-// registryOptions is what a registry is told.
+// registryOptions are the settings of a registry.
 type registryOptions struct {
-	Root                   string // PEM file of the certificate that it trusts
+	Root                   string // PEM file of the trusted certificate
 	Issuer, Service, Realm string
 	Storage                string // folder
 	EventsURL, EventSecret string
@@ -28,14 +29,15 @@ type registryOptions struct {
 	Log                    string // file
 }
 
-// openRegistry returns a registry (distribution 3) that asks for our tokens and posts its events to us.
+// openRegistry returns a registry (distribution 3) that requires Tidewaiter's tokens and posts
+// its events to Tidewaiter.
 func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err error) {
 	log, err := os.OpenFile(o.Log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry's log: %w", err)
 	}
-	// The registry's only logger: it is one for the process, and lives as long. At its start it writes
-	// the headers of its events, and the secret with them.
+	// The registry has one global logger. At its start it logs the headers of its events, which
+	// include the secret.
 	logrus.SetOutput(without{log, []byte(o.EventSecret)})
 
 	type object = map[string]any
@@ -66,7 +68,7 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 		return nil, fmt.Errorf("reading the registry's configuration: %w", err)
 	}
 	defer func() {
-		// The registry panics where its storage or its certificate cannot be used.
+		// The registry panics if its storage or certificate cannot be used.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("starting the registry: %v", p)
 		}
@@ -74,7 +76,7 @@ func openRegistry(ctx context.Context, o registryOptions) (_ http.Handler, err e
 	return handlers.NewApp(ctx, parsed), nil
 }
 
-// without writes whole lines, but never a secret.
+// without is a writer that drops lines with a secret. It expects whole lines.
 type without struct {
 	out    io.Writer
 	secret []byte

@@ -22,35 +22,37 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// service is the registry's name in tokens. It holds no port, so that a folder works at any.
+// service is the registry's name in tokens. It has no port, so that a folder works with any
+// port.
 const service = "standalone"
 
-// lockFile is the file whose lock says that a process uses the data folder.
+// lockFile is the file that a process locks while it uses the data folder.
 const lockFile = "lock"
 
-// grace is how long a push under way may take after the end was asked for.
+// grace is how long a running push may take after a stop was requested.
 const grace = 10 * time.Second
 
-// Options say where.
+// Options are the settings of a Standalone.
 type Options struct {
 	Data string // folder
-	Port int    // 0: any free one
+	Port int    // 0: any free port
 	Log  *app.Log
 }
 
-// Standalone is a registry that clients reach at one address, and Tidewaiter at the same address.
+// Standalone is a registry and Tidewaiter at the same address.
 type Standalone struct {
 	setup    setup.Result
 	app      *app.App
 	address  string         // localhost:5000
 	outer    []net.Listener // for clients: the loopback addresses that localhost may mean
-	inner    net.Listener   // for the registry's events: it closes last
+	inner    net.Listener   // for the registry's events; closed last
 	registry http.Handler
 	log      *app.Log
-	lock     *os.File // of the folder: two of us would write to one registry's storage
+	lock     *os.File // of the folder: two processes must not write to one registry's storage
 }
 
-// Open makes the folder if there is none, and listens. Nothing is answered before Serve.
+// Open creates the folder if it does not exist, and listens. Requests are answered once Serve
+// runs.
 func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	s := &Standalone{log: o.Log}
 	defer func() {
@@ -75,7 +77,7 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	}
 	cfg, err := s.load(nil)
 	if err != nil {
-		return nil, fmt.Errorf("the configuration has mistakes:\n%w", err)
+		return nil, fmt.Errorf("the configuration has errors:\n%w", err)
 	}
 	if s.app, err = app.New(ctx, cfg, app.Options{Log: o.Log}); err != nil {
 		return nil, err
@@ -98,8 +100,8 @@ func Open(ctx context.Context, o Options) (_ *Standalone, err error) {
 	return s, err
 }
 
-// loopback listens at a port of both loopback addresses, since localhost may mean either. A machine
-// without IPv6 has one.
+// loopback listens on a port of both loopback addresses, because localhost may mean either. A
+// machine without IPv6 has only one.
 func loopback(port int) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -124,10 +126,10 @@ func taken(port int) error {
 	if port == 5000 {
 		hint = " (on a Mac it may be AirPlay)"
 	}
-	return fmt.Errorf("port %d is taken by another program%s: choose another one with\n\n\tPORT=%d make up\n", port, hint, port+1)
+	return fmt.Errorf("port %d is in use by another program%s: choose another port with\n\n\tPORT=%d make up\n", port, hint, port+1)
 }
 
-// lock takes a folder for this process; the system gives it back when the process ends, however it ends.
+// lock locks a folder for this process. The system releases the lock when the process ends.
 func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -140,19 +142,19 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// load reads the config. It tells seen which files it looks at.
+// load reads the config. It reports each file that it reads to seen.
 func (s *Standalone) load(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.setup.Path(setup.Config), config.Options{Seen: seen})
 }
 
-// Serve answers until ctx ends: clients first, and the registry's last events after them. What is changed in the config takes
-// effect meanwhile.
+// Serve answers requests until ctx ends. Then it stops clients first and waits for the
+// registry's last events. Changes of the config take effect while it runs.
 func (s *Standalone) Serve(ctx context.Context) error {
 	clients := http.NewServeMux()
 	clients.Handle("/", s.app.Handler(server.Token, server.Keys, server.Health, server.API))
 	clients.Handle("/v2/", s.registry)
 	outer := server.HTTP(clients, nil, s.log.Logger)
-	// Layers are large: neither reading nor writing one has a limit of time.
+	// Layers are large, so there is no time limit for reading or writing one.
 	outer.ReadTimeout, outer.WriteTimeout = 0, 0
 	inner := server.HTTP(s.app.Handler(server.Notifications), nil, s.log.Logger)
 
@@ -186,8 +188,8 @@ func (s *Standalone) Serve(ctx context.Context) error {
 	return err
 }
 
-// settle waits until the registry has posted what it holds: it posts one event after the other and
-// keeps none over a restart. What no longer comes within a moment is not coming.
+// settle waits until the registry has posted its events. It posts them one after the other, and
+// queued events are lost with the process. After a short silence no more are expected.
 func (s *Standalone) settle(ctx context.Context) {
 	const moment = 150 * time.Millisecond
 	last := s.app.Journal().Stats().Written
@@ -205,7 +207,7 @@ func (s *Standalone) settle(ctx context.Context) {
 	}
 }
 
-// Close ends what Open began.
+// Close releases what Open acquired.
 func (s *Standalone) Close() error {
 	var err error
 	for _, l := range append(s.outer, s.inner) {
@@ -227,14 +229,14 @@ func (s *Standalone) Close() error {
 	return err
 }
 
-// Welcome says what to type next.
+// Welcome returns the instructions for the next steps.
 func (s *Standalone) Welcome() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nA registry is at %s. What it keeps is in %s.\n\n", s.address, short(s.setup.Dir))
+	fmt.Fprintf(&b, "\nThe registry is at %s. Its data is in %s.\n\n", s.address, short(s.setup.Dir))
 	if password := s.setup.Password.Reveal(); password != "" {
-		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown this once; only its hash is kept)\n\n", setup.Admin, password)
+		fmt.Fprintf(&b, "  user      %s\n  password  %s    (shown only once; only its hash is stored)\n\n", setup.Admin, password)
 	} else {
-		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete its line there, then: bin/tidewaiter hash-password --name %s >> %s\n\n",
+		fmt.Fprintf(&b, "Users are in %s. A new password for %s:\n\n  delete the user's line there, then: bin/tidewaiter hash-password --name %s >> %s\n\n",
 			short(s.setup.Path(setup.Users)), setup.Admin, setup.Admin, short(s.setup.Path(setup.Users)))
 	}
 	fmt.Fprintf(&b, `In another terminal:
@@ -253,7 +255,7 @@ Below, a line for each thing that clients do. Ctrl-C stops.
 	return b.String()
 }
 
-// short shows a path from where the person stands, if it is below.
+// short returns a path relative to the working directory, if it is below it.
 func short(path string) string {
 	here, err := os.Getwd()
 	if err != nil {

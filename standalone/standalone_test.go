@@ -22,7 +22,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// lines is a log that is read while it is written.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -40,7 +40,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// up starts one and returns a function that ends it.
+// up starts a Standalone and returns a function that stops it.
 func up(t *testing.T, data string, log *lines) (*Standalone, func()) {
 	t.Helper()
 	s, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(log, "plain", "info")})
@@ -62,7 +62,7 @@ func up(t *testing.T, data string, log *lines) (*Standalone, func()) {
 	}
 }
 
-// client speaks to a registry as clients do: it follows the challenge to the realm.
+// client is a registry client: it follows the challenge to the realm.
 type client struct {
 	*testing.T
 	base, name, password string
@@ -111,12 +111,12 @@ func (c client) do(method, path, scope string, body []byte, header ...string) *h
 	if answer.StatusCode != http.StatusOK {
 		return answer
 	}
-	var paper struct{ Token string }
-	if err := json.NewDecoder(answer.Body).Decode(&paper); err != nil {
+	var issued struct{ Token string }
+	if err := json.NewDecoder(answer.Body).Decode(&issued); err != nil {
 		c.Fatal(err)
 	}
 	again := request()
-	again.Header.Set("Authorization", "Bearer "+paper.Token)
+	again.Header.Set("Authorization", "Bearer "+issued.Token)
 	second, err := http.DefaultClient.Do(again)
 	if err != nil {
 		c.Fatal(err)
@@ -138,7 +138,7 @@ func (c client) push(repository, content string) int {
 	return c.do("PUT", at+"&digest="+digest, scope, []byte(content), "Content-Type", "application/octet-stream").StatusCode
 }
 
-// What registries say at their start holds the headers of their events.
+// Registries log the headers of their events at start.
 func TestNoSecretReachesALog(t *testing.T) {
 	data := t.TempDir()
 	log := new(lines)
@@ -153,7 +153,7 @@ func TestNoSecretReachesALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(said), "configuring endpoint") {
-		t.Errorf("the registry's log does not say where its events go: %s", said)
+		t.Errorf("the registry's log has no event endpoint: %s", said)
 	}
 	for name, text := range map[string]string{"the registry's log": string(said), "the log": log.String()} {
 		if strings.Contains(text, strings.TrimSpace(string(secret))) {
@@ -162,14 +162,14 @@ func TestNoSecretReachesALog(t *testing.T) {
 	}
 }
 
-func TestANewcomerPushesAndFindsItAgain(t *testing.T) {
+func TestPushedImagesSurviveARestart(t *testing.T) {
 	data := t.TempDir()
 	log := new(lines)
 	s, down := up(t, data, log)
 	welcome := s.Welcome()
 	found := regexp.MustCompile(`password  (\S+) `).FindStringSubmatch(welcome)
 	if found == nil || !strings.Contains(welcome, "docker login "+s.address) {
-		t.Fatalf("the welcome shows no password, or not what to type: %s", welcome)
+		t.Fatalf("the welcome has no password or no instructions: %s", welcome)
 	}
 	admin := client{t, "http://" + s.address, "admin", found[1]}
 	if got := admin.do("GET", "/v2/", "", nil).StatusCode; got != http.StatusOK {
@@ -196,21 +196,21 @@ func TestANewcomerPushesAndFindsItAgain(t *testing.T) {
 		t.Error("the password is in the log")
 	}
 
-	// The next time: another port, the same folder.
+	// The second start: another port, the same folder.
 	again := new(lines)
 	s, down = up(t, data, again)
 	defer down()
 	if strings.Contains(s.Welcome(), "password  ") {
-		t.Error("a password is shown a second time")
+		t.Error("a password is printed a second time")
 	}
 	admin.base = "http://" + s.address
 	digest := sha256.Sum256([]byte("layer one"))
 	if got := admin.do("HEAD", "/v2/admin/app/blobs/sha256:"+hex.EncodeToString(digest[:]), "repository:admin/app:pull", nil).StatusCode; got != http.StatusOK {
-		t.Errorf("the layer is gone: %d", got)
+		t.Errorf("the layer is missing: %d", got)
 	}
 }
 
-// Whoever changes the config, as the welcome says, need not start anything again.
+// A change of the config, as the welcome describes it, needs no restart.
 func TestAChangedConfigTakesEffect(t *testing.T) {
 	data := t.TempDir()
 	log := new(lines)
@@ -226,7 +226,7 @@ func TestAChangedConfigTakesEffect(t *testing.T) {
 		return client{T: t, base: admin.base}.do("HEAD", "/v2/admin/app/blobs/sha256:"+hex.EncodeToString(digest[:]), "repository:admin/app:pull", nil).StatusCode
 	}
 	if got := pull(); got != http.StatusUnauthorized {
-		t.Fatalf("an anonymous pull of what is not open: %d", got)
+		t.Fatalf("an anonymous pull of a private repository: %d", got)
 	}
 	file := filepath.Join(data, "tidewaiter.yaml")
 	text, err := os.ReadFile(file)
@@ -245,7 +245,7 @@ func TestAChangedConfigTakesEffect(t *testing.T) {
 	})
 }
 
-func TestATakenPortIsSaid(t *testing.T) {
+func TestAPortInUseIsReported(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestATakenPortIsSaid(t *testing.T) {
 	}
 }
 
-func TestAFolderIsForOneAtATime(t *testing.T) {
+func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	data := t.TempDir()
 	_, down := up(t, data, new(lines))
 	_, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(io.Discard, "", "")})
@@ -269,7 +269,7 @@ func TestAFolderIsForOneAtATime(t *testing.T) {
 	down()
 }
 
-// Events are for the registry's own listener: whoever reaches the port of the clients cannot post any.
+// Events have their own listener: clients, which reach the other port, cannot post any.
 func TestClientsCannotPostEvents(t *testing.T) {
 	s, down := up(t, t.TempDir(), new(lines))
 	defer down()

@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// known compares what people and robots show with showing nothing: a credential that is warm costs no hash
-// and no query, of a few accounts as of a million.
+// known compares requests with credentials with anonymous ones. A cached credential needs no
+// hash and no query, with few accounts and with a million.
 func (m *measurement) known(ctx context.Context) error {
 	for _, n := range []int{2, m.accounts} {
 		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true}
@@ -24,13 +24,13 @@ func (m *measurement) known(ctx context.Context) error {
 			return err
 		}
 		if n > 2 {
-			fmt.Fprintf(m.progress, "making %d accounts …\n", n)
+			fmt.Fprintf(m.progress, "creating %d accounts …\n", n)
 			if err := fill(ctx, "sqlite:"+filepath.Join(m.folder, d.name, "state.db"), n); err != nil {
 				return err
 			}
 		}
 		what := fmt.Sprintf("%d accounts", n)
-		if err := m.startOf(ctx, d, what, 100, "the very first since they are there"); err != nil {
+		if err := m.startOf(ctx, d, what, 100, "the first after creating them"); err != nil {
 			return err
 		}
 		for _, d.reuse = range []bool{false, true} {
@@ -42,12 +42,12 @@ func (m *measurement) known(ctx context.Context) error {
 	return nil
 }
 
-// credentials are what those who have an account show.
+// credentials are those of a user and a robot with accounts.
 type credentials struct {
 	token, robot, secret string
 }
 
-// people makes accounts with the commands that an administrator has.
+// people creates accounts with the commands of an administrator.
 func (m *measurement) people(ctx context.Context, d deployment) (c credentials, err error) {
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
@@ -69,8 +69,8 @@ func (c *credentials) make(ctx context.Context, s *server) (err error) {
 	return err
 }
 
-// fill adds accounts to a state until there are n more, each with a token: through SQL, in one transaction, since
-// the commands would take hours.
+// fill adds accounts to a database until there are n more, each with a token. It uses SQL in
+// one transaction, because the commands would take hours.
 func fill(ctx context.Context, state string, n int) (err error) {
 	db, err := store.Open(ctx, state)
 	if err != nil {
@@ -78,7 +78,7 @@ func fill(ctx context.Context, state string, n int) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.Write(ctx, "", func(tx *sql.Tx) error {
-		// Nobody knows their passwords, and nobody will: there is no hash.
+		// They have no hash, so nobody can sign in to them.
 		for _, rows := range []string{
 			`accounts (id, kind, name, version, created, changed, expires, disabled, hash)
 			SELECT printf('%08x-0000-7000-8000-000000000000', n), 'user', 'person-' || n, 1, 1, 1, 0, 0, ''`,
@@ -89,14 +89,14 @@ func fill(ctx context.Context, state string, n int) (err error) {
 		} {
 			rows = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) INSERT INTO " + rows + " FROM numbers"
 			if _, err := tx.ExecContext(ctx, rows, n); err != nil {
-				return fmt.Errorf("filling the state: %w", err)
+				return fmt.Errorf("filling the database: %w", err)
 			}
 		}
 		return nil
 	})
 }
 
-// warm lets all who are known take turns with nobody.
+// warm measures cached credentials in turn with anonymous requests.
 func (m *measurement) warm(ctx context.Context, d deployment, what string, c credentials) (err error) {
 	if d.reuse {
 		what += ", with reuse"
@@ -145,7 +145,7 @@ func (m *measurement) warm(ctx context.Context, d deployment, what string, c cre
 	return nil
 }
 
-// shown is nothing, then all that one can show.
+// shown returns targets for anonymous requests and for each kind of credential.
 func (c *credentials) shown(s *server, refresh string) []drive.TargetOptions {
 	all := []drive.TargetOptions{
 		{Name: "nobody"},
@@ -164,7 +164,7 @@ func (c *credentials) shown(s *server, refresh string) []drive.TargetOptions {
 	return all
 }
 
-// refreshToken signs in the way of docker, for a token that lasts.
+// refreshToken signs in as docker does and returns a refresh token.
 func refreshToken(ctx context.Context, address string) (string, error) {
 	body, err := get(ctx, address+asked+"&offline_token=true&client_id=tidewaiter-load", user, password)
 	if err != nil {
@@ -174,7 +174,7 @@ func refreshToken(ctx context.Context, address string) (string, error) {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.RefreshToken == "" {
-		return "", fmt.Errorf("asking for a refresh token: %w: %s", err, body)
+		return "", fmt.Errorf("requesting a refresh token: %w: %s", err, body)
 	}
 	return answer.RefreshToken, nil
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// bar is one figure, and what it is wanted to be.
+// bar is one figure with its limit.
 type bar struct {
 	What     string       `json:"what"`
 	Unit     string       `json:"unit,omitempty"`
-	Value    float64      `json:"value"`            // what is held against the bar
+	Value    float64      `json:"value"`            // compared with the limit
 	Spread   drive.Spread `json:"spread"`           // over rounds, or starts
-	AtLeast  *float64     `json:"at_least"`         // null: there is no such bar
-	AtMost   *float64     `json:"at_most"`          // null: there is no such bar
-	Beside   string       `json:"beside,omitempty"` // the figures behind it
+	AtLeast  *float64     `json:"at_least"`         // null: no lower limit
+	AtMost   *float64     `json:"at_most"`          // null: no upper limit
+	Beside   string       `json:"beside,omitempty"` // other figures of the same measurement
 	decimals int
 }
 
@@ -54,7 +54,7 @@ func (b bar) number(v float64) string {
 	return text
 }
 
-// measured is the value, and its spread if there is one.
+// measured formats the value, and its spread if there is one.
 func (b bar) measured() string {
 	text := b.number(b.Value)
 	if b.Spread != (drive.Spread{}) {
@@ -72,7 +72,7 @@ func writeTable(w io.Writer, bars []bar) error {
 	return table.Flush()
 }
 
-// writeMarkdown writes the table as bench/RESULTS.md has it.
+// writeMarkdown writes the table for bench/RESULTS.md.
 func writeMarkdown(w io.Writer, bars []bar) error {
 	var b strings.Builder
 	b.WriteString("| bar | measured | wanted | | |\n|---|---|---|---|---|\n")

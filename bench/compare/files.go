@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// What every server of a run knows, and every request asks.
+// Names that every server of a run has and every request uses.
 const (
 	service  = "registry.example.com"
 	asked    = "/token?service=" + service + "&scope=repository:team/app:pull"
@@ -28,12 +28,14 @@ const (
 	password = "not a secret: made for one benchmark"
 )
 
-// keys are the files that all servers of a run share: making them anew would say nothing.
+// keys are the files that all servers of a run share. New ones for each server would not change
+// the results.
 type keys struct {
 	certificate, key, htpasswd string
 }
 
-// newKeys makes a root for the run, and one user whose hash is bcrypt of cost 10, as htpasswd -B -C 10 does.
+// newKeys creates a root for the run, and a user whose hash is bcrypt of cost 10, as htpasswd
+// -B -C 10 creates it.
 func newKeys(folder string) (keys, error) {
 	k := keys{
 		certificate: filepath.Join(folder, "root.pem"),
@@ -42,7 +44,7 @@ func newKeys(folder string) (keys, error) {
 	}
 	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return k, fmt.Errorf("making the root's key: %w", err)
+		return k, fmt.Errorf("creating the root's key: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -55,7 +57,7 @@ func newKeys(folder string) (keys, error) {
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, root.Public(), root)
 	if err != nil {
-		return k, fmt.Errorf("making the root: %w", err)
+		return k, fmt.Errorf("creating the root: %w", err)
 	}
 	key, err := x509.MarshalPKCS8PrivateKey(root)
 	if err != nil {
@@ -77,25 +79,25 @@ func newKeys(folder string) (keys, error) {
 	return k, nil
 }
 
-// deployment is how one of the servers is configured.
+// deployment is the configuration of a server.
 type deployment struct {
 	name  string
 	reuse bool
 	rules int
 
-	accounts bool   // it knows accounts, before the user of the htpasswd file
-	proxied  bool   // it believes what this machine says in X-Forwarded-For
-	state    string // URL; "": SQLite, in the deployment's folder
-	users    string // htpasswd file; "": that of the run; "none": there is none
-	ldap     string // address of a directory of ldaptest; "": there is none
-	secret   string // file of the password of its service account
+	accounts bool   // it has accounts, before the user of the htpasswd file
+	proxied  bool   // it trusts X-Forwarded-For from this machine
+	state    string // URL of the database; "": SQLite, in the deployment's folder
+	users    string // htpasswd file; "": that of the run; "none": no file
+	ldap     string // address of a directory of ldaptest; "": no directory
+	secret   string // file with the password of its service account
 }
 
-// noUsers as deployment.users: without an htpasswd file.
+// noUsers as deployment.users means no htpasswd file.
 const noUsers = "none"
 
-// config is a whole tidewaiter.yaml. Beside what is measured, all is as it is by default: the journal is
-// durable, every decision is in it and in the log.
+// config returns a complete tidewaiter.yaml. Everything that is not measured has its default:
+// the journal is durable, and every decision is in the journal and the log.
 func (d deployment) config(k keys, state, address, metrics string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "listen:\n  - { address: %q }\n  - { address: %q, serve: [metrics] }\n", address, metrics)
@@ -118,7 +120,7 @@ func (d deployment) config(k keys, state, address, metrics string) []byte {
 			"ldap://"+d.ldap, ldaptest.Reader, d.secret, ldaptest.People)
 	}
 	b.WriteString("policy:\n  roles: { reader: [pull], writer: [pull, push] }\n  rules:\n")
-	// The rule that decides stands in the middle of the others.
+	// The rule that decides is in the middle of the others.
 	for i := range d.rules {
 		if i == d.rules/2 {
 			b.WriteString("    - { name: everybody reads team, subjects: [anyone], repositories: [\"team/**\"], role: reader }\n")
@@ -129,8 +131,8 @@ func (d deployment) config(k keys, state, address, metrics string) []byte {
 	return b.Bytes()
 }
 
-// other is one of the rules that a large policy has for other people and other repositories: a team's own,
-// a person's, a public repository, and what nobody may do. None of them concerns what the load asks for.
+// other returns one of the rules that a large policy has for other people and repositories: of
+// a team, of a person, of a public repository, or a deny. None of them applies to the load.
 func other(i int) string {
 	switch i % 4 {
 	case 0:

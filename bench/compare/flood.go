@@ -11,12 +11,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// manyNames is how many names one target can show in turn.
+// manyNames is the number of names that one target sends in turn.
 const manyNames = 100_000
 
-// flood measures what anonymous requests notice of sixteen connections that try wrong passwords, where a hash is
-// bcrypt of cost 10. One deployment makes the guessers wait, as it does by default. The other sees each guess come from
-// an address of its own, so that nothing stands between a guess and its hash but the queue.
+// flood measures how sixteen connections with wrong passwords slow down anonymous requests,
+// with bcrypt hashes of cost 10. One deployment has the default rate limits. In the other, each
+// guess comes from its own address, so only the queue limits the hashes.
 func (m *measurement) flood(ctx context.Context) error {
 	for _, d := range []deployment{
 		{name: "flooded", reuse: true, rules: 1},
@@ -50,11 +50,11 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 		return err
 	}
 
-	// What any other work of the kind would do to the same requests: a program that keeps one core busy, as a hash does,
-	// and as many requests more, of those who guess nothing.
+	// For comparison, the same requests beside other work: a program that keeps one core busy,
+	// as a hash does, and as many other requests without passwords.
 	busy := func(ctx context.Context) (*drive.Result, error) { return nil, occupy(ctx, m.slice+settle) }
 	turns := []func(context.Context) (*drive.Result, error){
-		quietTurn: nil, busyTurn: busy, crowdTurn: m.beside(anonymous), guessTurn: m.beside(guesses),
+		quietTurn: nil, busyTurn: busy, moreTurn: m.beside(anonymous), guessTurn: m.beside(guesses),
 	}
 	c := &drive.Comparison{Targets: make([]drive.Compared, len(turns))}
 	var guessed drive.Result
@@ -85,7 +85,7 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 			What: what + ", " + figure.name + " of quiet", Unit: "times", Value: spread.Median, Spread: spread, AtMost: number(2), decimals: 2,
 			Beside: fmt.Sprintf("%.0f µs of %.0f µs; with a busy core instead %.2f times, with 16 more anonymous connections %.2f times; guesses were answered %v",
 				c.Spread(guessTurn, figure.of).Median, c.Spread(quietTurn, figure.of).Median, c.Ratio(busyTurn, quietTurn, figure.of).Median,
-				c.Ratio(crowdTurn, quietTurn, figure.of).Median, guessed.Status),
+				c.Ratio(moreTurn, quietTurn, figure.of).Median, guessed.Status),
 		})
 	}
 	return nil
@@ -95,21 +95,22 @@ func (m *measurement) flooded(ctx context.Context, d deployment, connections int
 const (
 	quietTurn = iota
 	busyTurn
-	crowdTurn
+	moreTurn
 	guessTurn
 )
 
-// settle is how long what runs beside a turn has, before it counts.
+// settle is the time between the start of the background work and the begin of the measurement.
 const settle = 300 * time.Millisecond
 
-// beside puts a target under the load of 16 connections, for as long as a turn takes.
+// beside returns work that puts a target under the load of 16 connections for one turn.
 func (m *measurement) beside(t *drive.Target) func(context.Context) (*drive.Result, error) {
 	return func(ctx context.Context) (*drive.Result, error) {
 		return drive.Run(ctx, t, drive.Options{Connections: 16, Duration: m.slice + settle})
 	}
 }
 
-// turn measures the target while beside runs, which may be nil, and returns when both have ended.
+// turn measures the target while beside runs, which may be nil, and returns when both have
+// ended.
 func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int, beside func(context.Context) (*drive.Result, error)) (result, other *drive.Result, err error) {
 	var failed error
 	var both sync.WaitGroup
@@ -121,7 +122,7 @@ func (m *measurement) turn(ctx context.Context, t *drive.Target, connections int
 	return result, other, errors.Join(err, failed)
 }
 
-// occupy keeps one core busy for a time, in a process of its own.
+// occupy keeps one core busy for a time, in a separate process.
 func occupy(ctx context.Context, d time.Duration) error {
 	busy, done := context.WithTimeout(ctx, d)
 	defer done()
@@ -132,7 +133,7 @@ func occupy(ctx context.Context, d time.Duration) error {
 	return fmt.Errorf("keeping a core busy: %w", err)
 }
 
-// names measures what a million names leave behind.
+// names measures the memory that a million names take.
 func (m *measurement) names(ctx context.Context) (err error) {
 	d := deployment{name: "named", reuse: true, rules: 1}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -160,7 +161,7 @@ func (m *measurement) names(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		// One connection shows each name once.
+		// One connection sends each name once.
 		result, err := drive.Run(ctx, target, drive.Options{Connections: 1, Requests: manyNames})
 		if err != nil {
 			return err

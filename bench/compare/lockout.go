@@ -8,16 +8,16 @@ import (
 	"net/netip"
 )
 
-// noProxy: the address is that of the connection.
+// noProxy means that the address is that of the connection.
 var noProxy netip.Addr
 
-// lockout measures whether strangers can keep somebody out, and how many of their guesses are checked: 200 guesses at one
-// name, each from a network of its own, a restart, and guesses that go on.
+// lockout measures whether strangers can lock out a user, and how many of their guesses are
+// checked: 200 guesses at one name, each from its own network, a restart, and further guesses.
 func (m *measurement) lockout(ctx context.Context) error {
 	return m.guessed(ctx, "lockout", 200, 10)
 }
 
-// guessesGoOn is how many guesses come before each sign-in after the restart.
+// guessesGoOn is the number of guesses before each sign-in after the restart.
 const guessesGoOn = 2
 
 func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns int) (err error) {
@@ -67,7 +67,7 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		return err
 	}
 	statuses := map[int]int{}
-	for range signIns { // each with nothing remembered but what is in the state
+	for range signIns { // each with an empty cache; only the database remains
 		if s, err = m.restart(ctx, s, d); err != nil {
 			return err
 		}
@@ -81,11 +81,11 @@ func (m *measurement) guessed(ctx context.Context, name string, guesses, signIns
 		statuses[status]++
 	}
 	m.add(bar{
-		What:  fmt.Sprintf("sign-ins from a used place after %d guesses and a restart, of %d", guesses, signIns),
+		What:  fmt.Sprintf("sign-ins from a known address after %d guesses and a restart, of %d", guesses, signIns),
 		Value: float64(statuses[http.StatusOK]), AtLeast: number(float64(signIns)),
 		Beside: fmt.Sprintf("statuses %v, each after a restart and %d more guesses", statuses, guessesGoOn),
 	})
-	// 100 a day, then one a minute: the run takes less than two.
+	// 100 a day, then one a minute; the run takes less than two minutes.
 	m.add(bar{
 		What:  fmt.Sprintf("guesses that were checked, of %d", made),
 		Value: checked, AtMost: number(102), Beside: fmt.Sprintf("statuses %v", guessed),

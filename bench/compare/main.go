@@ -1,11 +1,11 @@
-// Compare holds Tidewaiter against its bars: how close a token endpoint comes to what is possible on
-// the machine at hand (bench/limit), how soon it listens, how much memory it takes.
+// Compare measures Tidewaiter against its bars: how close a token endpoint comes to what the
+// machine can do (bench/limit), how fast it starts, and how much memory it takes.
 //
 //	go run ./bench/compare
 //
-// It builds both, starts them on free loopback ports with their files in a temporary folder, lets them
-// take turns under load, prints a table of bars, and ends with 1 if one is missed. It needs Linux, where
-// it reads the memory and the processor time of what it started from /proc.
+// It builds both programs, starts them on free loopback ports with their files in a temporary
+// folder, puts them under load in turn and prints a table of bars. It exits with 1 if a bar is
+// missed. It needs Linux, because it reads memory and processor time from /proc.
 package main
 
 import (
@@ -30,11 +30,11 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// settings is the command line, as it was understood.
+// settings are the parsed command line.
 type settings struct {
-	tidewaiter  string // the program; "": built from this tree
+	tidewaiter  string // "": built from this tree
 	connections int
-	duration    time.Duration // of each target, in all
+	duration    time.Duration // of each target, in total
 	slice       time.Duration
 	rest        time.Duration
 	starts      int
@@ -46,7 +46,7 @@ type settings struct {
 	write       func(io.Writer, []bar) error
 }
 
-// run returns the exit code: 0, 1 (failed, or a bar is missed), 2 (wrong usage).
+// run returns the exit code: 0, 1 (failure or missed bar) or 2 (wrong usage).
 func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 	s, err := parse(arguments, progress)
 	if errors.Is(err, flag.ErrHelp) {
@@ -56,7 +56,8 @@ func run(ctx context.Context, arguments []string, out, progress io.Writer) int {
 		fmt.Fprintln(progress, "compare:", err)
 		return 2
 	}
-	// One processor is enough to keep a server busy, and what the driver leaves is the servers'.
+	// One processor is enough for the driver to keep a server busy, and leaves the others to
+	// the servers.
 	runtime.GOMAXPROCS(1)
 
 	bars, err := measure(ctx, s, progress)
@@ -83,15 +84,15 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	flags.SetOutput(problems)
 	flags.StringVar(&s.tidewaiter, "tidewaiter", "", "`program` to measure (default: built from this tree)")
 	flags.IntVar(&s.connections, "connections", 16, "keep-alive connections, each with one request at a time")
-	flags.DurationVar(&s.duration, "duration", 10*time.Second, "how long each target is under load, in all")
+	flags.DurationVar(&s.duration, "duration", 10*time.Second, "how long each target is under load, in total")
 	flags.DurationVar(&s.slice, "slice", time.Second, "length of a turn")
-	flags.DurationVar(&s.rest, "rest", 300*time.Millisecond, "quiet before each turn, so that nobody pays for the last one's work")
-	flags.IntVar(&s.starts, "starts", 10, "how often each server is started to time it")
+	flags.DurationVar(&s.rest, "rest", 300*time.Millisecond, "pause before each turn, so that the previous target's work does not slow it down")
+	flags.IntVar(&s.starts, "starts", 10, "how many times each server is started")
 	flags.IntVar(&s.rules, "rules", 10_000, "rules of the large policy")
-	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large state")
-	flags.IntVar(&s.swapped, "swapped", 100_000, "rules of the policy that is swapped in again and again")
-	flags.IntVar(&s.tries, "tries", 200, "refused sign-ins of each kind")
-	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, crowd, refusals, lockout")
+	flags.IntVar(&s.accounts, "accounts", 1_000_000, "accounts of the large database")
+	flags.IntVar(&s.swapped, "swapped", 100_000, "rules of the policy that is reloaded repeatedly")
+	flags.IntVar(&s.tries, "tries", 200, "rejected sign-ins of each kind")
+	flags.StringVar(&groups, "groups", "tokens", "what to measure, separated by commas: tokens, accounts, flood, names, replicas, swaps, spray, refusals, lockout")
 	flags.StringVar(&output, "output", "text", "text, json or markdown")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -101,24 +102,24 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	s.write, known = map[string]func(io.Writer, []bar) error{"text": writeTable, "json": writeJSON, "markdown": writeMarkdown}[output]
 	switch {
 	case !known:
-		return s, fmt.Errorf("--output %q: neither text nor json nor markdown", output)
+		return s, fmt.Errorf("--output %q: must be text, json or markdown", output)
 	case slices.ContainsFunc(s.groups, func(name string) bool { return steps(name) == nil }):
-		return s, fmt.Errorf("--groups %q: there are tokens, accounts, flood, names, replicas, swaps, crowd, refusals and lockout", groups)
+		return s, fmt.Errorf("--groups %q: must be tokens, accounts, flood, names, replicas, swaps, spray, refusals or lockout", groups)
 	case flags.NArg() > 0:
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.slice <= 0 || s.duration < s.slice:
-		return s, errors.New("--slice has to be positive and at most --duration")
+		return s, errors.New("--slice must be positive and at most --duration")
 	case s.starts < 1 || s.rules < 1 || s.accounts < 1 || s.swapped < 1 || s.connections < 1 || s.tries < 1 || s.rest < 0:
-		return s, errors.New("--starts, --rules, --accounts, --swapped, --tries and --connections have to be positive, --rest not negative")
+		return s, errors.New("--starts, --rules, --accounts, --swapped, --tries and --connections must be positive, --rest must not be negative")
 	}
 	return s, nil
 }
 
-// measure does it all in a temporary folder, and leaves nothing behind.
+// measure runs everything in a temporary folder and removes it.
 func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, err error) {
 	folder, err := os.MkdirTemp("", "tidewaiter-bench-")
 	if err != nil {
-		return nil, fmt.Errorf("making a temporary folder: %w", err)
+		return nil, fmt.Errorf("creating a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 
@@ -147,7 +148,7 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 	return m.bars, nil
 }
 
-// steps are those of a group; nil: there is no such group.
+// steps returns the steps of a group, or nil if there is no such group.
 func steps(group string) []func(*measurement, context.Context) error {
 	return map[string][]func(*measurement, context.Context) error{
 		"tokens":   {(*measurement).size, (*measurement).starting, (*measurement).load},
@@ -156,7 +157,7 @@ func steps(group string) []func(*measurement, context.Context) error {
 		"names":    {(*measurement).names},
 		"replicas": {(*measurement).replicas},
 		"swaps":    {(*measurement).swaps},
-		"crowd":    {(*measurement).crowd},
+		"spray":    {(*measurement).spray},
 		"refusals": {(*measurement).refusals},
 		"lockout":  {(*measurement).lockout},
 	}[group]

@@ -18,8 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// The whole way of a comparison with a bounded number of requests: what is measured has to be right before
-// it is worth to be timed.
+// A whole comparison with a bounded number of requests. It checks that the answers are right.
 func TestServersAnswerUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
@@ -63,7 +62,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 	}
 }
 
-// All that people and robots show, to a server with some accounts more than theirs.
+// All credentials of users and robots, with a server that has some other accounts, too.
 func TestAccountsAnswerUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
@@ -123,7 +122,7 @@ func stopped(t *testing.T, s *server) {
 	}
 }
 
-func TestServerThatEndsAtOnceIsReported(t *testing.T) {
+func TestServerThatExitsAtOnceIsReported(t *testing.T) {
 	folder := t.TempDir()
 	address, err := free()
 	if err != nil {
@@ -139,7 +138,7 @@ func TestServerThatEndsAtOnceIsReported(t *testing.T) {
 	}
 }
 
-func TestTableSaysWhatIsMissed(t *testing.T) {
+func TestTableShowsWhatIsMissed(t *testing.T) {
 	bars := []bar{
 		{What: "share", Unit: "%", Value: 79, Spread: drive.Spread{Min: 70, Median: 79, Max: 90}, AtLeast: percent(0.8)},
 		{What: "start", Unit: "ms", Value: 49.6, AtMost: number(50), Beside: "best of ten"},
@@ -199,7 +198,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// Each group on sign-ins, with a few of all: what is measured is another run's.
+// Each group about sign-ins runs with a few sign-ins. It checks only the counts, not the times.
 func TestGroupsOnSignInsReport(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
@@ -211,8 +210,8 @@ func TestGroupsOnSignInsReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &measurement{settings: settings{tries: 2}, programs: p, folder: folder, keys: k, progress: io.Discard}
-	for i, c := range crowdCases(4) {
-		if err := m.besideCrowd(t.Context(), fmt.Sprint("crowd-", i), c, 4, 2, 0); err != nil {
+	for i, c := range sprayCases(4) {
+		if err := m.besideSpray(t.Context(), fmt.Sprint("spray-", i), c, 4, 2, 0); err != nil {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
@@ -249,7 +248,7 @@ func TestRefusalsAreComparedWithTheUnknown(t *testing.T) {
 	}
 }
 
-func TestADistanceCarriesBothWaysAndEnds(t *testing.T) {
+func TestADistanceForwardsBothWaysAndEnds(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +278,7 @@ func TestADistanceCarriesBothWaysAndEnds(t *testing.T) {
 	if _, err := io.ReadFull(c, heard); err != nil || !bytes.Equal(said, heard) {
 		t.Errorf("what comes back is not what was sent: %v", err)
 	}
-	if err := d.close(); err != nil { // and the connection ends with it
+	if err := d.close(); err != nil { // this also ends the connection
 		t.Error(err)
 	}
 	if _, err := c.Read(heard); err == nil {

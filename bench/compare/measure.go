@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// measurement gathers the bars of one run.
+// measurement collects the bars of one run.
 type measurement struct {
 	settings
 	programs programs
@@ -24,7 +24,7 @@ type measurement struct {
 
 func (m *measurement) add(b bar) { m.bars = append(m.bars, b) }
 
-// percent is a share of one, for a bar's end.
+// percent returns a fraction as a percentage, for a limit of a bar.
 func percent(v float64) *float64 { v *= 100; return &v }
 
 func number(v float64) *float64 { return &v }
@@ -33,7 +33,7 @@ func scaled(s drive.Spread, by float64) drive.Spread {
 	return drive.Spread{Min: s.Min * by, Median: s.Median * by, Max: s.Max * by}
 }
 
-// size is that of the program.
+// size measures the program's file.
 func (m *measurement) size(context.Context) error {
 	file, err := os.Stat(m.programs.tidewaiter)
 	if err != nil {
@@ -43,7 +43,7 @@ func (m *measurement) size(context.Context) error {
 	return nil
 }
 
-// starting times servers from their start until they listen, each several times on the same state.
+// starting times the start of servers until they listen, several times with the same database.
 func (m *measurement) starting(ctx context.Context) error {
 	for _, one := range []struct {
 		deployment
@@ -53,14 +53,14 @@ func (m *measurement) starting(ctx context.Context) error {
 		{deployment{name: "start-many", reuse: true, rules: m.rules}, 200},
 	} {
 		what := fmt.Sprintf("%d %s", one.rules, plural(one.rules, "rule"))
-		if err := m.startOf(ctx, one.deployment, what, one.most, "the very first, with a new state"); err != nil {
+		if err := m.startOf(ctx, one.deployment, what, one.most, "the first, with a new database"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// startOf times the starts of a deployment, but for the first one, of which first says what it is.
+// startOf times the starts of a deployment. It reports the first one separately, as first.
 func (m *measurement) startOf(ctx context.Context, d deployment, what string, most float64, first string) error {
 	fmt.Fprintf(m.progress, "starting with %s, %d times …\n", what, m.starts)
 	var took []float64
@@ -90,7 +90,7 @@ func plural(n int, word string) string {
 	return word + "s"
 }
 
-// load starts all servers, lets them take turns under load, and looks at their memory and their journals.
+// load starts all servers, puts them under load in turn, and reads their memory and journals.
 func (m *measurement) load(ctx context.Context) (err error) {
 	var running []*server
 	defer func() {
@@ -121,7 +121,7 @@ func (m *measurement) load(ctx context.Context) (err error) {
 		for _, name := range []string{"", user} {
 			n, err := answer(ctx, byName[d.name].address, name)
 			if err != nil {
-				return fmt.Errorf("asking %s before the load: %w", d.name, err)
+				return fmt.Errorf("requesting a token of %s before the load: %w", d.name, err)
 			}
 			size = max(size, n)
 		}
@@ -143,7 +143,7 @@ func (m *measurement) load(ctx context.Context) (err error) {
 	return m.after(ctx, deployments, byName)
 }
 
-// answer asks for a token once, with the care that the load has no time for, and returns the answer's length.
+// answer requests a token, checks it, which the load does not, and returns the answer's length.
 func answer(ctx context.Context, address, name string) (int, error) {
 	secret := ""
 	if name != "" {
@@ -162,12 +162,12 @@ func answer(ctx context.Context, address, name string) (int, error) {
 		return 0, fmt.Errorf("reading the answer: %w", err)
 	}
 	if a.Token == "" || a.AccessToken != a.Token || a.ExpiresIn < 60 {
-		return 0, fmt.Errorf("not a token's answer: %s", body)
+		return 0, fmt.Errorf("not a token response: %s", body)
 	}
 	return len(body), nil
 }
 
-// group is the targets that are compared with the same limit.
+// group is a group of targets that are compared with the same limit.
 type group struct {
 	what, limit, of string
 	one, many       string // names of deployments
@@ -183,7 +183,7 @@ const (
 	varied
 )
 
-// repositories is how many the varied target asks for in turn.
+// repositories is the number of repositories that the varied target requests in turn.
 const repositories = 1000
 
 func (m *measurement) turns(ctx context.Context, g group, limit *server, byName map[string]*server) error {
@@ -231,11 +231,11 @@ func (m *measurement) turns(ctx context.Context, g group, limit *server, byName 
 	return nil
 }
 
-// quiet is how long servers are left alone before their memory is read: long enough for work that the
-// load left behind, and for a server to notice that it is over (at most 10 s) and give memory back.
+// quiet is the pause before memory is read. It is long enough for work that the load left
+// behind, and for the server to notice the end of the load (at most 10 s) and release memory.
 const quiet = 12 * time.Second
 
-// idle reads what servers take that have done nothing yet.
+// idle measures the memory of idle servers.
 func (m *measurement) idle(ctx context.Context, byName map[string]*server) error {
 	if err := rest(ctx, quiet); err != nil {
 		return err
@@ -246,7 +246,7 @@ func (m *measurement) idle(ctx context.Context, byName map[string]*server) error
 	return m.memory(fmt.Sprintf("resident, idle, %d rules", m.rules), byName["reusing-many"], nil)
 }
 
-// after reads what servers take after the load, and what their journals say.
+// after measures memory after the load, and lost journal entries.
 func (m *measurement) after(ctx context.Context, deployments []deployment, byName map[string]*server) error {
 	if err := rest(ctx, quiet); err != nil {
 		return err
@@ -271,7 +271,7 @@ func (m *measurement) after(ctx context.Context, deployments []deployment, byNam
 		}
 		m.add(bar{
 			What: "decisions lost under load, " + d.name, Value: lost, AtMost: number(0), decimals: 0,
-			Beside: fmt.Sprintf("%.0f kept", kept),
+			Beside: fmt.Sprintf("%.0f written", kept),
 		})
 	}
 	return nil

@@ -9,22 +9,22 @@ import (
 	"path/filepath"
 )
 
-// postgres is a server of PostgreSQL that listens at a socket in its folder, and nowhere else.
+// postgres is a PostgreSQL server that listens only on a Unix socket in its folder.
 type postgres struct {
 	programs string // folder
 	folder   string
 }
 
-// newPostgres makes a server, and starts it.
+// newPostgres creates and starts a server.
 func newPostgres(ctx context.Context) (*postgres, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin") // Debian's place
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin") // Debian's folder
 	if err != nil || len(found) == 0 {
-		return nil, errors.Join(errors.New("this group asks a real PostgreSQL: apt-get install postgresql-15"), err)
+		return nil, errors.Join(errors.New("this group needs PostgreSQL: apt-get install postgresql-15"), err)
 	}
 	p := &postgres{programs: found[len(found)-1]}
-	// A socket's path has room for 107 bytes: not every temporary folder's is short enough.
+	// A socket's path is limited to 107 bytes, and some temporary folders are longer.
 	if p.folder, err = os.MkdirTemp("/tmp", "tidewaiter-pg-"); err != nil {
-		return nil, fmt.Errorf("making a folder for PostgreSQL: %w", err)
+		return nil, fmt.Errorf("creating a folder for PostgreSQL: %w", err)
 	}
 	if os.Getuid() == 0 {
 		err = p.as(ctx, "", "chown", "postgres", p.folder)
@@ -46,27 +46,28 @@ func newPostgres(ctx context.Context) (*postgres, error) {
 
 func (p *postgres) data() string { return filepath.Join(p.folder, "data") }
 
-// url is where state is kept in it.
+// url returns the URL of the database.
 func (p *postgres) url() string { return "postgres://tidewaiter@/bench?host=" + p.folder }
 
-// start returns when the server takes connections.
+// start starts the server and returns when it accepts connections.
 func (p *postgres) start(ctx context.Context) error {
 	return p.run(ctx, "pg_ctl", "start", "-w", "-s", "-D", p.data(), "-l", filepath.Join(p.folder, "log"),
 		"-o", "-c listen_addresses= -k "+p.folder)
 }
 
-// stop ends the server at once: whoever is connected is cut off.
+// stop ends the server at once and cuts all connections.
 func (p *postgres) stop(ctx context.Context) error {
 	return p.run(ctx, "pg_ctl", "stop", "-w", "-s", "-D", p.data(), "-m", "immediate")
 }
 
-// remove ends the server if it runs, and leaves nothing behind.
+// remove stops the server and removes its folder.
 func (p *postgres) remove() error {
-	_ = p.stop(context.Background()) // it need not run
+	_ = p.stop(context.Background()) // it may be stopped already
 	return os.RemoveAll(p.folder)
 }
 
-// run runs one of PostgreSQL's programs. They refuse to run as root: then it is the user whom the package made.
+// run runs one of PostgreSQL's programs. They refuse to run as root: then the package's user
+// runs them.
 func (p *postgres) run(ctx context.Context, name string, arguments ...string) error {
 	user := ""
 	if os.Getuid() == 0 {
@@ -81,7 +82,7 @@ func (p *postgres) as(ctx context.Context, user, name string, arguments ...strin
 		command = exec.CommandContext(ctx, "runuser", append([]string{"-u", user, "--", name}, arguments...)...)
 	}
 	command.Dir = p.folder
-	// A file, since a server that goes on would keep a pipe open.
+	// Use a file, because a server that keeps running would keep a pipe open.
 	said, err := os.CreateTemp("", "tidewaiter-pg-said-")
 	if err != nil {
 		return fmt.Errorf("running %s: %w", name, err)

@@ -20,16 +20,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// programs are the files that are run.
+// programs are the binaries to run.
 type programs struct {
 	tidewaiter, limit string
 }
 
-// build compiles a package of this module the way it is released: static and stripped.
+// build compiles a package of this module as for a release: static and stripped.
 func build(ctx context.Context, from, to string) error {
 	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
-		return fmt.Errorf("looking for the module: %w", err)
+		return fmt.Errorf("finding the module: %w", err)
 	}
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, from)
 	command.Dir = strings.TrimSpace(string(module))
@@ -40,18 +40,18 @@ func build(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// server is a program that was started and listens.
+// server is a running program that listens.
 type server struct {
 	address string        // http://127.0.0.1:…
-	metrics string        // the same, for /metrics; "" if it has none
-	took    time.Duration // from its start until it listened
-	config  string        // its config file; "" if it has none
+	metrics string        // URL of /metrics; "" if it has none
+	took    time.Duration // from start to listening
+	config  string        // "" if it has none
 	command *exec.Cmd
-	log     string // file of what it writes
+	log     string // file with its output
 	ended   chan error
 }
 
-// startLimit starts the limit with answers of so many bytes.
+// startLimit starts the limit with answers of this many bytes.
 func startLimit(ctx context.Context, program, folder string, bytes int) (*server, error) {
 	address, err := free()
 	if err != nil {
@@ -60,7 +60,7 @@ func startLimit(ctx context.Context, program, folder string, bytes int) (*server
 	return start(ctx, address, filepath.Join(folder, "limit.log"), program, "--listen", address, "--bytes", strconv.Itoa(bytes))
 }
 
-// startTidewaiter starts a deployment in a folder of its own. A state that is there already is used again.
+// startTidewaiter starts a deployment in its own folder. It uses an existing database again.
 func startTidewaiter(ctx context.Context, program, folder string, d deployment, k keys) (*server, error) {
 	address, err := free()
 	if err != nil {
@@ -72,7 +72,7 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	}
 	folder = filepath.Join(folder, d.name)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("making a folder for %s: %w", d.name, err)
+		return nil, fmt.Errorf("creating a folder for %s: %w", d.name, err)
 	}
 	config := filepath.Join(folder, "tidewaiter.yaml")
 	if err := os.WriteFile(config, d.config(k, filepath.Join(folder, "state.db"), address, metrics), 0o600); err != nil {
@@ -86,7 +86,8 @@ func startTidewaiter(ctx context.Context, program, folder string, d deployment, 
 	return s, s.await(ctx, metrics)
 }
 
-// await waits until the server listens at another of its addresses: it opens them one after the other.
+// await waits until the server listens on another of its addresses, because it opens them one
+// after the other.
 func (s *server) await(ctx context.Context, address string) error {
 	try := time.NewTicker(time.Millisecond)
 	defer try.Stop()
@@ -105,7 +106,7 @@ func (s *server) await(ctx context.Context, address string) error {
 	}
 }
 
-// tell runs a command of Tidewaiter's beside the server, and returns what it prints.
+// tell runs a Tidewaiter command with the server's config and returns its output.
 func (s *server) tell(ctx context.Context, input string, arguments ...string) (string, error) {
 	command := exec.CommandContext(ctx, s.command.Path, append(arguments, "--config", s.config)...)
 	var errs bytes.Buffer
@@ -117,8 +118,8 @@ func (s *server) tell(ctx context.Context, input string, arguments ...string) (s
 	return strings.TrimSpace(string(out)), nil
 }
 
-// free returns an address that no other program is given. The port stays held until this program ends:
-// one that was let go could be another's before the server listens there.
+// free returns an address with a free port. The port stays reserved until this program ends:
+// otherwise another program could take it before the server listens.
 func free() (string, error) {
 	port, _, err := loopback.Hold()
 	if err != nil {
@@ -127,16 +128,16 @@ func free() (string, error) {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 }
 
-// patience is how long a server has until it listens, and until it has stopped.
+// patience is the maximum time until a server listens, and until it has stopped.
 const patience = 30 * time.Second
 
 // start runs a program and waits until it listens.
 func start(ctx context.Context, address, log, program string, arguments ...string) (*server, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("making a log: %w", err)
+		return nil, fmt.Errorf("creating a log: %w", err)
 	}
-	defer out.Close() // the process has its own
+	defer out.Close() // the process has its own descriptor
 	s := &server{address: "http://" + address, log: log, ended: make(chan error, 1)}
 	s.command = exec.CommandContext(ctx, program, arguments...)
 	s.command.Stdout, s.command.Stderr = out, out
@@ -147,7 +148,7 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 	}
 	go func() { s.ended <- s.command.Wait() }()
 
-	// What is timed is what somebody who connects sees. The pause between two tries is small against it.
+	// This measures what a client sees. The pause between two tries is short in comparison.
 	try := time.NewTicker(200 * time.Microsecond)
 	defer try.Stop()
 	for {
@@ -171,7 +172,7 @@ func start(ctx context.Context, address, log, program string, arguments ...strin
 
 func (s *server) process() int { return s.command.Process.Pid }
 
-// said is the beginning of what the server wrote.
+// said returns the beginning of the server's output.
 func (s *server) said() string {
 	file, err := os.Open(s.log)
 	if err != nil {
@@ -185,10 +186,10 @@ func (s *server) said() string {
 	return string(text)
 }
 
-// stop asks the server to end, and ends it if it does not. The limit knows no other end than the signal's.
+// stop asks the server to exit, and kills it if it does not. The limit has no graceful stop.
 func (s *server) stop() error {
 	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return nil // it has ended already
+		return nil // it has exited already
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -208,7 +209,7 @@ func (s *server) stop() error {
 	}
 }
 
-// resident is the memory that the server has at this moment, in bytes: VmRSS of Linux.
+// resident returns the server's resident memory in bytes: VmRSS on Linux.
 func (s *server) resident() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process()))
 	if err != nil {
@@ -226,7 +227,7 @@ func (s *server) resident() (int64, error) {
 	return 0, errors.New("reading the resident memory: no VmRSS")
 }
 
-// count is the value of one of the server's metrics.
+// count returns the value of one of the server's metrics.
 func (s *server) count(ctx context.Context, name string) (float64, error) {
 	text, err := get(ctx, s.metrics+"/metrics", "", "")
 	if err != nil {
@@ -241,7 +242,7 @@ func (s *server) count(ctx context.Context, name string) (float64, error) {
 	return 0, fmt.Errorf("reading metrics: no %s", name)
 }
 
-// get fetches an answer, which has to be a 200.
+// get fetches a URL and requires status 200.
 func get(ctx context.Context, address, user, password string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

@@ -22,11 +22,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// directoryAway is how far away the directory is, there and back.
+// directoryAway is the network round trip to the directory.
 const directoryAway = 20 * time.Millisecond
 
-// refusals measures whether a refusal tells by its time who exists: unknown, wrong, disabled and expired, for the first
-// time and again, one of each in turn. Each name is tried twice, from an address of its own.
+// refusals measures whether the time of a rejection reveals which users exist. It compares
+// unknown, wrong, disabled and expired credentials, one of each in turn. Each name is tried
+// twice, from its own address.
 func (m *measurement) refusals(ctx context.Context) (err error) {
 	directory, err := ldaptest.Start()
 	if err != nil {
@@ -52,7 +53,7 @@ func (m *measurement) refusals(ctx context.Context) (err error) {
 		fmt.Fprintf(&lines, "local-wrong-%d:%s\n", i, hash)
 	}
 	if err := os.WriteFile(users, []byte(lines.String()), 0o600); err != nil {
-		return fmt.Errorf("writing the names of a file: %w", err)
+		return fmt.Errorf("writing the htpasswd file: %w", err)
 	}
 	remote := deployment{reuse: true, rules: 1, proxied: true, ldap: far.address(), secret: directory.File(ldaptest.ReaderFile)}
 	everywhere := []string{"unknown", "wrong", "disabled", "expired"}
@@ -77,7 +78,7 @@ func (m *measurement) refusals(ctx context.Context) (err error) {
 }
 
 func (m *measurement) refused(ctx context.Context, what string, d deployment, kinds []string) (err error) {
-	fmt.Fprintf(m.progress, "refusals, %s, %d of each kind …\n", what, m.tries)
+	fmt.Fprintf(m.progress, "rejections, %s, %d of each kind …\n", what, m.tries)
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func (m *measurement) refused(ctx context.Context, what string, d deployment, ki
 		return nil
 	}
 	for i := range m.tries {
-		for n := range kinds { // nobody always follows the same one
+		for n := range kinds { // in varying order
 			if err := attempt(kinds[(n+i)%len(kinds)], i, i > 0 || m.tries == 1); err != nil {
 				return err
 			}
@@ -126,7 +127,7 @@ func (m *measurement) refused(ctx context.Context, what string, d deployment, ki
 	return nil
 }
 
-// comparedRefusals holds the medians against that of the unknown: within 5 % or 2 ms.
+// comparedRefusals compares the medians with that of unknown names: within 5 % or 2 ms.
 func comparedRefusals(what string, kinds []string, took map[string][]float64) bar {
 	base := drive.SpreadOf(took["unknown first"]).Median
 	allowed := max(0.05*base, 2)
@@ -140,12 +141,12 @@ func comparedRefusals(what string, kinds []string, took map[string][]float64) ba
 		beside = append(beside, fmt.Sprintf("%s %.1f and %.1f", kind, first, again))
 	}
 	return bar{
-		What: "medians of refusals, " + what + ": farthest from the unknown", Unit: "ms", Value: worst, AtMost: &allowed, decimals: 1,
+		What: "medians of rejections, " + what + ": farthest from the unknown", Unit: "ms", Value: worst, AtMost: &allowed, decimals: 1,
 		Beside: "first and again, in ms: " + strings.Join(beside, ", "),
 	}
 }
 
-// staff is people of a directory, n of each kind.
+// staff returns people of a directory, n of each kind.
 func staff(n int) []byte {
 	var b strings.Builder
 	for i := range n {
@@ -163,7 +164,7 @@ func staff(n int) []byte {
 	return []byte(b.String())
 }
 
-// refusedAccounts adds accounts, n of each kind, with one hash.
+// refusedAccounts adds accounts, n of each kind, with the same hash.
 func refusedAccounts(ctx context.Context, state string, n int) (err error) {
 	hash, err := hashing.New(hashing.Options{}).Hash(ctx, password)
 	if err != nil {
@@ -193,7 +194,7 @@ func refusedAccounts(ctx context.Context, state string, n int) (err error) {
 	})
 }
 
-// distance is a proxy that makes a server as far away as it is told: what is sent arrives later, in either direction.
+// distance is a proxy that simulates network latency: it delays all data in both directions.
 type distance struct {
 	listener net.Listener
 	to       string
@@ -235,7 +236,7 @@ func (d *distance) accept() {
 	}
 }
 
-// carry passes on what one side sends, until either ends.
+// carry forwards what one side sends, until either side ends.
 func (d *distance) carry(from, to net.Conn) {
 	type parcel struct {
 		bytes []byte

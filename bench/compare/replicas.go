@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// replicas measures two servers on one PostgreSQL: how soon both notice what is taken away, and what becomes
-// of those who ask while the database is gone.
+// replicas measures two servers on one PostgreSQL: how fast both notice revocations, and what
+// clients get while the database is down.
 func (m *measurement) replicas(ctx context.Context) (err error) {
 	p, err := newPostgres(ctx)
 	if err != nil {
@@ -43,7 +43,8 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 	return m.outage(ctx, p, both, c)
 }
 
-// taking takes tokens and people away, again and again, and times the last token that either server gave.
+// taking revokes tokens and disables users repeatedly, and times the last token that either
+// server issued.
 func (m *measurement) taking(ctx context.Context, both []*server) error {
 	for what, do := range map[string]func(who, token string) []string{
 		"revoking":  func(who, token string) []string { return []string{"token", "revoke", "--user", who} },
@@ -60,12 +61,12 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 			if err != nil {
 				return err
 			}
-			for _, s := range both { // warm
+			for _, s := range both { // fill the caches
 				if _, err := get(ctx, s.address+asked, who, token); err != nil {
 					return err
 				}
 			}
-			begin := time.Now() // before the command has begun: it is never too good
+			begin := time.Now() // before the start of the command, so the result is never too good
 			if _, err := both[i%2].tell(ctx, "", do(who, token)...); err != nil {
 				return err
 			}
@@ -78,14 +79,15 @@ func (m *measurement) taking(ctx context.Context, both []*server) error {
 		}
 		spread := drive.SpreadOf(took)
 		m.add(bar{
-			What: what + ", until no replica gives a token", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
-			Beside: "from the start of the command on; ten times, the longest",
+			What: what + ", until no replica issues a token", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
+			Beside: "from the start of the command; longest of ten",
 		})
 	}
 	return nil
 }
 
-// ruling adds, changes and deletes rules by commands, beside one server and the other, and times when both have the policy of it.
+// ruling adds, changes and deletes rules by commands, with one server's config and the other's
+// in turn, and times when both use the new policy.
 func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	fmt.Fprintln(m.progress, "changing rules, with two replicas …")
 	allowing := []string{"--subject", "user:" + user, "--repository", "ruled/**", "--actions", "pull"}
@@ -111,11 +113,11 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 			if err != nil {
 				return err
 			}
-			begin := time.Now() // before the command has begun: it is never too good
+			begin := time.Now() // before the start of the command, so the result is never too good
 			if _, err := both[(i+n)%2].tell(ctx, "", do...); err != nil {
 				return err
 			}
-			for _, s := range both { // which had the same one: each began when both had the one before
+			for _, s := range both { // both had the same version before
 				if err := s.leaves(ctx, before); err != nil {
 					return err
 				}
@@ -125,13 +127,13 @@ func (m *measurement) ruling(ctx context.Context, both []*server) error {
 	}
 	spread := drive.SpreadOf(took)
 	m.add(bar{
-		What: "adding, changing or deleting a rule, until it is in force at both", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
-		Beside: fmt.Sprintf("from the start of the command on; %d times, the longest", len(took)),
+		What: "adding, changing or deleting a rule, until both replicas use it", Unit: "s", Value: spread.Max, Spread: spread, AtMost: number(2), decimals: 2,
+		Beside: fmt.Sprintf("from the start of the command; longest of %d", len(took)),
 	})
 	return nil
 }
 
-// leaves waits until another version of the policy is in force.
+// leaves waits until another version of the policy is active.
 func (s *server) leaves(ctx context.Context, version string) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if now, err := s.version(ctx); err != nil || now != version {
@@ -141,10 +143,10 @@ func (s *server) leaves(ctx context.Context, version string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("a policy is not in force after %s", patience)
+	return fmt.Errorf("a policy is not active after %s", patience)
 }
 
-// version is that of the policy in force.
+// version returns the version of the active policy.
 func (s *server) version(ctx context.Context) (string, error) {
 	text, err := get(ctx, s.metrics+"/metrics", "", "")
 	if err != nil {
@@ -153,12 +155,12 @@ func (s *server) version(ctx context.Context) (string, error) {
 	_, rest, found := strings.Cut(string(text), `tidewaiter_policy_info{version="`)
 	version, _, ended := strings.Cut(rest, `"`)
 	if !found || !ended {
-		return "", errors.New("the metrics tell no version of the policy")
+		return "", errors.New("the metrics have no version of the policy")
 	}
 	return version, nil
 }
 
-// refused asks until there is another answer than 200, which has to be the one that is wanted.
+// refused sends requests until the answer is not 200, and requires the status want.
 func refused(ctx context.Context, address, who, secret string, want int) error {
 	for {
 		status, _, err := asking(ctx, address, who, secret)
@@ -177,7 +179,7 @@ func refused(ctx context.Context, address, who, secret string, want int) error {
 	}
 }
 
-// asking asks once, and returns the status and Retry-After.
+// asking sends one request and returns the status and Retry-After.
 func asking(ctx context.Context, address, who, secret string) (status int, after string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+asked, nil)
 	if err != nil {
@@ -192,13 +194,13 @@ func asking(ctx context.Context, address, who, secret string) (status int, after
 	return answer.StatusCode, answer.Header.Get("Retry-After"), errors.Join(err, answer.Body.Close())
 }
 
-// away is how long the database is gone.
+// away is how long the database is down.
 const away = 30 * time.Second
 
-// outage takes the database away from servers under load.
+// outage stops the database while the servers are under load.
 func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c credentials) error {
 	fmt.Fprintf(m.progress, "stopping PostgreSQL for %s under load …\n", away)
-	// ann is warm, the robot is not.
+	// ann is cached, the robot is not.
 	warm, cold := both[0].address, both[1].address
 	target, err := drive.NewTarget(ctx, drive.TargetOptions{URL: warm + asked, User: user, Password: c.token})
 	if err != nil {
@@ -207,7 +209,8 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	if _, err := get(ctx, warm+asked, user, c.token); err != nil {
 		return err
 	}
-	if err := rest(ctx, 2*time.Second); err != nil { // what was changed last is noticed, and ann asks again
+	// so that the last changes are noticed, and ann is cached again
+	if err := rest(ctx, 2*time.Second); err != nil {
 		return err
 	}
 	load := make(chan *drive.Result, 1)
@@ -223,7 +226,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	answers := make(map[string]int) // of who is not warm
+	answers := make(map[string]int) // of requests that are not cached
 	var longest time.Duration
 	for end := time.Now().Add(away); time.Now().Before(end); {
 		for _, one := range []struct{ who, secret string }{{c.robot, c.secret}, {user, "a wrong password"}, {user, password}} {
@@ -289,13 +292,13 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 		}
 	}
 	m.add(bar{
-		What: fmt.Sprintf("PostgreSQL gone for %s: warm requests that failed", away), Value: float64(r.Failed()), AtMost: number(0),
-		Beside: fmt.Sprintf("%.0f/s; p99 %.0f µs; answered %v; %.0f decisions lost, and counted", r.Rate(), drive.P99(r), r.Status, lost),
+		What: fmt.Sprintf("PostgreSQL down for %s: cached requests that failed", away), Value: float64(r.Failed()), AtMost: number(0),
+		Beside: fmt.Sprintf("%.0f/s; p99 %.0f µs; answered %v; %.0f decisions lost and counted", r.Rate(), drive.P99(r), r.Status, lost),
 	})
 	m.add(bar{
-		What: "the others: not answered 503 with Retry-After", Value: float64(others), AtMost: number(0),
-		Beside: fmt.Sprintf("%v; the longest took %s", answers, longest.Round(time.Millisecond)),
+		What: "other requests without a 503 with Retry-After", Value: float64(others), AtMost: number(0),
+		Beside: fmt.Sprintf("%v; longest %s", answers, longest.Round(time.Millisecond)),
 	})
-	m.add(bar{What: "from its return until a robot that is not warm has a token", Unit: "s", Value: well.Seconds(), decimals: 2})
+	m.add(bar{What: "from its return until an uncached robot gets a token", Unit: "s", Value: well.Seconds(), decimals: 2})
 	return nil
 }

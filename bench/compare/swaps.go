@@ -16,8 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// swaps measures what anonymous requests notice of a large policy that is swapped each second: because a rule of the
-// database changed, beside which the files are as they were, and because the whole config is read again, by SIGHUP.
+// swaps measures how reloading a large policy each second slows down anonymous requests: once
+// after a change of a rule in the database, with unchanged files, and once by rereading the
+// whole config after SIGHUP.
 func (m *measurement) swaps(ctx context.Context) (err error) {
 	d := deployment{name: "swapped", reuse: true, rules: m.swapped}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -43,10 +44,10 @@ func (m *measurement) swaps(ctx context.Context) (err error) {
 		}
 		spread := drive.SpreadOf(p.took)
 		m.add(bar{
-			What: fmt.Sprintf("%s beside %d rules under load, until it is in force", p.what, m.swapped), Unit: "s",
+			What: fmt.Sprintf("%s beside %d rules under load, until it is active", p.what, m.swapped), Unit: "s",
 			Value: spread.Median, Spread: spread, decimals: 2, Beside: fmt.Sprintf("%d times", len(p.took)),
 		})
-		if len(p.took)%2 == 1 { // back to what it began with
+		if len(p.took)%2 == 1 { // back to the first policy
 			if err := p.swap(ctx); err != nil {
 				return err
 			}
@@ -105,17 +106,17 @@ func (m *measurement) swapping(ctx context.Context, s *server, p *swapper, conne
 	return nil
 }
 
-// swapper gives a server two policies in turn, the second of which has one rule more.
+// swapper switches a server between two policies. The second one has one rule more.
 type swapper struct {
 	*server
 	what   string
-	change func(ctx context.Context, more bool) error // brings the rule, or takes it away
+	change func(ctx context.Context, more bool) error // adds or removes the rule
 	rules  int
 	swaps  int
-	took   []float64 // seconds, from the change until the policy was in force
+	took   []float64 // seconds, from the change until the policy was active
 }
 
-// newReader swaps by a config that is read again.
+// newReader returns a swapper that changes the config and rereads it.
 func newReader(s *server, rules int) (*swapper, error) {
 	text, err := os.ReadFile(s.config)
 	if err != nil {
@@ -134,14 +135,14 @@ func newReader(s *server, rules int) (*swapper, error) {
 			return fmt.Errorf("writing the next policy: %w", err)
 		}
 		if err := s.command.Process.Signal(syscall.SIGHUP); err != nil {
-			return fmt.Errorf("asking the server to read its config again: %w", err)
+			return fmt.Errorf("signaling the server to reread its config: %w", err)
 		}
 		return nil
 	}
-	return &swapper{server: s, what: "the config read again", rules: rules, change: change}, nil
+	return &swapper{server: s, what: "the config reread", rules: rules, change: change}, nil
 }
 
-// book is the rulebook of a server's state, opened beside it.
+// book is the rulebook in a server's database, opened by this process.
 type book struct {
 	db       *store.DB
 	journal  *journal.Journal
@@ -180,7 +181,7 @@ func (b *book) change(ctx context.Context, more bool) error {
 	return err
 }
 
-// run swaps at each full second, or as soon as the last one is in force if that takes longer.
+// run swaps at each full second, or as soon as the last policy is active if that takes longer.
 func (p *swapper) run(ctx context.Context, d time.Duration) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -214,7 +215,7 @@ func (p *swapper) swap(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(begin) > patience {
-			return fmt.Errorf("a policy is not in force after %s", patience)
+			return fmt.Errorf("a policy is not active after %s", patience)
 		}
 		if err := rest(ctx, 20*time.Millisecond); err != nil {
 			return err

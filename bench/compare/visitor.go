@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// visitor signs in from an address of its own, which is one of this machine: all of 127.0.0.0/8 is.
+// visitor signs in from its own loopback address: all of 127.0.0.0/8 belongs to this machine.
 type visitor struct {
 	from   netip.Addr
 	client *http.Client
@@ -24,8 +24,8 @@ func newVisitor(from netip.Addr) *visitor {
 	}}
 }
 
-// signIn asks for a token, and says how that was answered and how long it took. forwarded is what a proxy would say
-// of the address; the zero value: nothing.
+// signIn requests a token and returns the status and the time it took. forwarded is the client
+// address that a proxy would send; the zero value sends none.
 func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwarded netip.Addr) (status int, took time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+asked, nil)
 	if err != nil {
@@ -49,7 +49,8 @@ func (v *visitor) signIn(ctx context.Context, server, name, secret string, forwa
 
 func (v *visitor) close() { v.client.CloseIdleConnections() }
 
-// place is an address of this machine: the number is that of a /24 among those of one kind.
+// place returns a loopback address. network is the number of a /24 network among those of one
+// kind.
 func place(kind byte, network int, host byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, kind + byte(network>>8), byte(network), host})
 }

@@ -1,10 +1,10 @@
-// Limit is what is possible: the least that a token endpoint on net/http can be. It answers
+// Limit is the fastest possible token endpoint on net/http, for comparison. It answers
 //
 //	/sign   after one ES256 signature, with --bytes bytes
 //	/write  with --bytes bytes
 //
-// and knows no policy, no password, no journal. What a real token endpoint reaches is read against it,
-// in the same run on the same machine, and on as many threads.
+// It has no policy, no passwords and no journal. The results of a real token endpoint are
+// compared with it, in the same run, on the same machine and with the same number of threads.
 package main
 
 import (
@@ -36,10 +36,10 @@ func main() {
 	}
 }
 
-// serve listens, says where on standard output, and answers until the process is ended.
+// serve listens, prints its address, and answers until the process ends.
 func serve(address string, bytes int) error {
 	if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().IsLoopback() {
-		return fmt.Errorf("%q: not a loopback address and port, as 127.0.0.1:5010", address)
+		return fmt.Errorf("%q: not a loopback address and port such as 127.0.0.1:5010", address)
 	}
 	handler, err := newHandler(bytes)
 	if err != nil {
@@ -53,15 +53,15 @@ func serve(address string, bytes int) error {
 	return http.Serve(listener, handler)
 }
 
-// newHandler returns both answers. Their bodies differ only in that the signature is written into one.
+// newHandler returns both handlers. Their bodies differ only in the signature.
 func newHandler(bytes int) (http.Handler, error) {
 	const least = 2 * 72 // the longest signature, in hexadecimal
 	if bytes < least || bytes > 64<<10 {
-		return nil, fmt.Errorf("%d bytes: there can be %d to %d", bytes, least, 64<<10)
+		return nil, fmt.Errorf("%d bytes: must be %d to %d", bytes, least, 64<<10)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, errors.New("making a key")
+		return nil, errors.New("creating a key")
 	}
 	body := make([]byte, bytes)
 	for i := range body {
@@ -79,7 +79,8 @@ func newHandler(bytes int) (http.Handler, error) {
 		_, _ = w.Write(body)
 	})
 	mux.HandleFunc("/sign", func(w http.ResponseWriter, _ *http.Request) {
-		// A token is about half of the answer, which holds it twice, and its header and claims are hashed.
+		// An answer contains the token twice, so a token is about half of it. Its header and
+		// claims are hashed.
 		digest := sha256.Sum256(body[:len(body)/2])
 		signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
 		if err != nil {

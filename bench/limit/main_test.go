@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestAnswersAreAsLongAsAsked(t *testing.T) {
+func TestAnswersHaveTheGivenLength(t *testing.T) {
 	handler, err := newHandler(2300)
 	if err != nil {
 		t.Fatal(err)
@@ -32,18 +32,18 @@ func TestAnswersAreAsLongAsAsked(t *testing.T) {
 	}
 }
 
-func TestLengthsThatCannotBe(t *testing.T) {
+func TestInvalidLengths(t *testing.T) {
 	for _, bytes := range []int{-1, 0, 100, 1 << 20} {
 		if _, err := newHandler(bytes); err == nil {
-			t.Errorf("%d bytes were promised", bytes)
+			t.Errorf("a length of %d bytes was accepted", bytes)
 		}
 	}
 }
 
-func TestOnlyLoopbackIsListenedAt(t *testing.T) {
+func TestItListensOnlyOnLoopback(t *testing.T) {
 	for _, address := range []string{"", ":5010", "0.0.0.0:5010", "192.0.2.1:5010", "localhost:5010", "[::]:5010"} {
 		if err := serve(address, 2300); err == nil {
-			t.Errorf("listened at %q", address)
+			t.Errorf("listens on %q", address)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-// Load puts one token endpoint under load, or several in turn, and prints what they did.
+// Load puts one token endpoint, or several in turn, under load and prints the results.
 //
 //	go run ./bench/load --url 'http://127.0.0.1:5001/token?service=registry.example.com&scope=repository:team/app:pull'
 //	go run ./bench/load --url … --against other='http://127.0.0.1:5002/auth?service=…' --duration 20s
 //
-// It refuses whatever is not loopback.
+// It only accepts loopback addresses.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// settings is the command line, as it was understood.
+// settings are the parsed command line.
 type settings struct {
 	options drive.Options
 	targets []drive.TargetOptions
@@ -35,7 +35,7 @@ type settings struct {
 	json    bool
 }
 
-// run returns the exit code: 0, 1 (failed, or an answer was not 2xx), 2 (wrong usage).
+// run returns the exit code: 0, 1 (a failure, or an answer without 2xx) or 2 (wrong usage).
 func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 	s, err := parse(arguments, problems)
 	if errors.Is(err, flag.ErrHelp) {
@@ -45,7 +45,8 @@ func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 		fmt.Fprintln(problems, "load:", err)
 		return 2
 	}
-	// One processor is enough to keep a server busy, and what the driver leaves is the server's.
+	// One processor is enough for the driver to keep a server busy, and leaves the others to
+	// the server.
 	runtime.GOMAXPROCS(1)
 
 	report, err := measure(ctx, s)
@@ -63,7 +64,7 @@ func run(ctx context.Context, arguments []string, out, problems io.Writer) int {
 		return 1
 	}
 	if n := report.failed(); n > 0 {
-		fmt.Fprintf(problems, "load: %d requests were not answered by a 2xx\n", n)
+		fmt.Fprintf(problems, "load: %d requests without a 2xx answer\n", n)
 		return 1
 	}
 	return 0
@@ -82,16 +83,16 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&main.URL, "url", "", "token `endpoint`, with service and scope in its query; loopback only")
-	flags.StringVar(&main.Name, "name", "", "how it is called in the report (default its host)")
+	flags.StringVar(&main.Name, "name", "", "name in the report (default: the host)")
 	flags.IntVar(&s.options.Connections, "connections", 16, "keep-alive connections, each with one request at a time")
-	flags.DurationVar(&s.options.Duration, "duration", 10*time.Second, "how long each target is measured, in all")
+	flags.DurationVar(&s.options.Duration, "duration", 10*time.Second, "how long each target is measured, in total")
 	flags.DurationVar(&s.options.Settle, "settle", 200*time.Millisecond, "load before each measured slice that is not counted")
-	flags.Int64Var(&s.options.Requests, "requests", 0, "stop after so many requests instead of --duration")
+	flags.Int64Var(&s.options.Requests, "requests", 0, "stop after this many requests instead of --duration")
 	flags.DurationVar(&s.slice, "slice", time.Second, "with --against: length of a turn")
 	flags.StringVar(&main.User, "user", "", "name to authenticate with")
-	flags.StringVar(&passwordFile, "password-file", "", "`file` with the password; one line end at its end is dropped")
+	flags.StringVar(&passwordFile, "password-file", "", "`file` with the password; one final line end is ignored")
 	flags.BoolVar(&main.Post, "post", false, "POST the query as a form, with grant_type=password")
-	flags.IntVar(&main.Vary, "vary-scope", 0, "ask for `N` repositories in turn: the scopes' names get -0, -1 … appended")
+	flags.IntVar(&main.Vary, "vary-scope", 0, "request `N` repositories in turn by appending -0, -1 … to the scopes' names")
 	flags.StringVar(&output, "output", "text", "text or json")
 	flags.Func("header", "`Name: value` to send; can be repeated", func(text string) error {
 		main.Headers = append(main.Headers, text)
@@ -115,13 +116,13 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	case main.URL == "":
 		return s, errors.New("--url is missing")
 	case output != "text" && output != "json":
-		return s, fmt.Errorf("--output %q: neither text nor json", output)
+		return s, fmt.Errorf("--output %q: must be text or json", output)
 	case (main.User == "") != (passwordFile == ""):
-		return s, errors.New("--user and --password-file belong together")
+		return s, errors.New("--user and --password-file must be used together")
 	case s.options.Requests > 0 && len(against) > 0:
-		return s, errors.New("--requests is for one target: a comparison is by time")
+		return s, errors.New("--requests is for one target only: use --duration with --against")
 	case len(against) > 0 && (s.slice <= 0 || s.slice > s.options.Duration):
-		return s, errors.New("--slice has to be positive and at most --duration")
+		return s, errors.New("--slice must be positive and at most --duration")
 	}
 	if passwordFile != "" {
 		password, err := os.ReadFile(passwordFile)
@@ -133,7 +134,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	s.json = output == "json"
 	s.targets = []drive.TargetOptions{main}
 	for _, other := range against {
-		// All get the same requests, each at its own address.
+		// All targets get the same requests, each at its own address.
 		address, name := other.URL, other.Name
 		other = main
 		other.URL, other.Name = address, name
@@ -142,7 +143,7 @@ func parse(arguments []string, problems io.Writer) (settings, error) {
 	return s, nil
 }
 
-// measure runs the one target, or all of them in turn.
+// measure runs the target, or all of them in turn.
 func measure(ctx context.Context, s settings) (*report, error) {
 	var targets []*drive.Target
 	for _, o := range s.targets {

@@ -42,7 +42,7 @@ func TestLoadReportsWhatItDid(t *testing.T) {
 
 	out.Reset()
 	if code := run(t.Context(), append(with, "--output", "json"), &out, &problems); code != 1 {
-		t.Errorf("exit %d where every request was refused", code)
+		t.Errorf("exit code %d, but every request was rejected", code)
 	}
 	var got report
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
@@ -89,10 +89,10 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{nil, 2, "--url is missing"},
 		{[]string{"--url", url, "more"}, 2, `unexpected argument "more"`},
-		{[]string{"--url", url, "--output", "xml"}, 2, "neither text nor json"},
-		{[]string{"--url", url, "--user", "ann"}, 2, "belong together"},
+		{[]string{"--url", url, "--output", "xml"}, 2, "must be text or json"},
+		{[]string{"--url", url, "--user", "ann"}, 2, "must be used together"},
 		{[]string{"--url", url, "--against", url}, 2, "name=url"},
-		{[]string{"--url", url, "--against", "b=" + url, "--requests", "1"}, 2, "by time"},
+		{[]string{"--url", url, "--against", "b=" + url, "--requests", "1"}, 2, "use --duration"},
 		{[]string{"--url", url, "--against", "b=" + url, "--slice", "1h"}, 2, "--slice"},
 		{[]string{"--url", "http://192.0.2.1/token"}, 1, "not a loopback address"},
 		{[]string{"--help"}, 0, "usage: load"},

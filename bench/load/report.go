@@ -12,14 +12,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// report is what is printed, in text or as JSON. Durations are in microseconds.
+// report is the output, as text or JSON. Durations are in microseconds.
 type report struct {
 	Connections int      `json:"connections"`
 	Rounds      int      `json:"rounds"`
 	Targets     []target `json:"targets"`
 }
 
-// target is what one endpoint did.
+// target is the result of one endpoint.
 type target struct {
 	Name       string           `json:"name"`
 	Requests   int64            `json:"requests"`
@@ -32,7 +32,7 @@ type target struct {
 	BytesIn    int64            `json:"bytes_in"`
 	BytesOut   int64            `json:"bytes_out"`
 	Failed     int64            `json:"failed"`
-	Against    *ratios          `json:"against_first,omitempty"` // not of the first itself
+	Against    *ratios          `json:"against_first,omitempty"` // null for the first target
 }
 
 type latency struct {
@@ -83,7 +83,7 @@ func newReport(connections, rounds int, c *drive.Comparison) *report {
 	return r
 }
 
-// failed is how many requests of all targets were not answered by a 2xx.
+// failed returns how many requests of all targets had no 2xx answer.
 func (r *report) failed() (n int64) {
 	for _, t := range r.Targets {
 		n += t.Failed
@@ -115,7 +115,7 @@ func (r *report) writeText(w io.Writer) error {
 			fmt.Fprintf(w, "%s: %s: %d\n", t.Name, what, t.Errors[what])
 		}
 		if t.Reconnects > 0 {
-			fmt.Fprintf(w, "%s: connections that the server ended: %d\n", t.Name, t.Reconnects)
+			fmt.Fprintf(w, "%s: connections that the server closed: %d\n", t.Name, t.Reconnects)
 		}
 	}
 	if len(r.Targets) == 1 {

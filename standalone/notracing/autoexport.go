@@ -1,7 +1,7 @@
-// Package autoexport stands in for the OpenTelemetry module of that name, which links gRPC and every
-// exporter: 170 packages that `make up` would compile and never start, because only the registry's own
-// main function calls InitOpenTelemetry. A replace line in standalone/go.mod puts it in place. The
-// registries of e2e keep the real module.
+// Package autoexport replaces the OpenTelemetry module of that name. The original links gRPC
+// and every exporter: 170 packages that `make up` would compile and never use, because only the
+// registry's own main function calls InitOpenTelemetry. A replace line in standalone/go.mod
+// installs it. The registries of e2e keep the real module.
 package autoexport
 
 import (
@@ -13,7 +13,7 @@ import (
 // SpanOption configures NewSpanExporter. There are no options.
 type SpanOption struct{}
 
-// NewSpanExporter returns an exporter that drops what it is given.
+// NewSpanExporter returns an exporter that drops all spans.
 func NewSpanExporter(context.Context, ...SpanOption) (trace.SpanExporter, error) {
 	return discard{}, nil
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Comparison is several targets in the same minutes. On a machine that others use too, two numbers taken
-// one after the other compare the machine's moods; so the targets take turns in short slices, and each
-// slice is compared with the first target's of the same round.
+// Comparison measures several targets at the same time. Other load on the machine changes over
+// time, so two separate measurements are not comparable. So the targets take turns in short
+// slices, and each slice is compared with the first target's slice of the same round.
 type Comparison struct {
 	Targets []Compared
 }
@@ -21,7 +21,7 @@ type Compared struct {
 	All   Result
 }
 
-// Compare runs rounds of one slice for each target. o.Duration is that of a slice.
+// Compare runs rounds of one slice per target. o.Duration is that of a slice.
 func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Comparison, error) {
 	if len(targets) == 0 || rounds < 1 {
 		return nil, errors.New("nothing to compare")
@@ -32,7 +32,8 @@ func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Co
 	}
 	for round := range rounds {
 		for turn := range targets {
-			// Nobody is always the first of a round, or always follows the same one.
+			// The order changes, so that no target is always first or always follows the same
+			// one.
 			i := turn
 			if round%2 == 1 {
 				i = len(targets) - 1 - turn
@@ -48,17 +49,17 @@ func Compare(ctx context.Context, targets []*Target, rounds int, o Options) (*Co
 	return c, nil
 }
 
-// Spread is what a figure was over the rounds.
+// Spread is the distribution of a figure over the rounds.
 type Spread struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
 	Max    float64 `json:"max"`
 }
 
-// Figure is one number of a slice.
+// Figure returns one number of a slice.
 type Figure func(*Result) float64
 
-// The figures that are compared. Latencies and costs are in microseconds.
+// The figures to compare. Latencies and costs are in microseconds.
 var (
 	Rate Figure = (*Result).Rate
 	P50  Figure = quantile(0.50)
@@ -71,7 +72,7 @@ func quantile(q float64) Figure {
 	return func(r *Result) float64 { return float64(r.Latency.Quantile(q)) / float64(time.Microsecond) }
 }
 
-// Spread is a figure of target i over the rounds.
+// Spread returns the spread of a figure of target i over the rounds.
 func (c *Comparison) Spread(i int, f Figure) Spread {
 	var values []float64
 	for _, slice := range c.Targets[i].Slice {
@@ -80,7 +81,8 @@ func (c *Comparison) Spread(i int, f Figure) Spread {
 	return SpreadOf(values)
 }
 
-// Ratio is a figure of target i against that of target base in the same round.
+// Ratio returns the spread of the ratios of a figure of target i and that of target base in the
+// same round.
 func (c *Comparison) Ratio(i, base int, f Figure) Spread {
 	var values []float64
 	for round, slice := range c.Targets[i].Slice {
@@ -91,7 +93,8 @@ func (c *Comparison) Ratio(i, base int, f Figure) Spread {
 	return SpreadOf(values)
 }
 
-// SpreadOf sorts values and reads off their ends and their middle. Of no values it is zero.
+// SpreadOf returns minimum, median and maximum of values, which it sorts. Without values it is
+// zero.
 func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}

@@ -1,11 +1,11 @@
-// Package drive answers: how many requests a second does a token endpoint serve, and how long does each take?
+// Package drive is a load generator for token endpoints. It measures throughput and latency.
 //
-// It keeps a number of connections busy, each with one request at a time (a closed loop), and counts what
-// comes back. It shares the machine with the server that it measures, so the hot path is a write of bytes
-// that were made beforehand, a read, and a count: no net/http, no allocation.
+// It keeps a number of connections busy, each with one request at a time (a closed loop), and
+// counts the answers. It shares the machine with the measured server, so the hot path is only a
+// write of prepared bytes, a read and a count: no net/http, no allocation.
 //
-// It is made for loopback: NewTarget refuses every other address, so that nobody is put under load who did
-// not ask for it.
+// It is for loopback only: NewTarget rejects every other address, so that it cannot be used
+// against other machines.
 package drive
 
 import (
@@ -18,31 +18,35 @@ import (
 	"time"
 )
 
-// Options say how hard and how long.
+// Options are the settings of a run.
 type Options struct {
-	Connections int           // requests under way at any moment; default 16
-	Duration    time.Duration // what is counted; required unless Requests is set
-	Settle      time.Duration // load before Duration that is not counted
-	Rest        time.Duration // quiet before that: what the last target still has to do is not the next one's cost
-	Requests    int64         // stop after as many, or ten minutes; 0: Duration decides
+	Connections int           // concurrent requests; default 16
+	Duration    time.Duration // the measured time; required unless Requests is set
+	Settle      time.Duration // load before Duration that is not measured
+	// Rest is a pause before that, so that remaining work of the last target does not slow this
+	// one.
+	Rest     time.Duration
+	Requests int64 // stop after this many requests, or ten minutes; 0: Duration decides
 }
 
-// Result is what one run measured. Requests are those whose answer arrived, whole, within the counted time.
+// Result is the result of one run. Requests are those with a complete answer in the measured
+// time.
 type Result struct {
 	Requests  int64
 	Elapsed   time.Duration
 	Latency   Histogram
 	Status    map[int]int64
-	Errors    map[string]int64 // what went wrong on a connection -> how often
+	Errors    map[string]int64 // by error
 	BytesIn   int64
 	BytesOut  int64
-	Reconnect int64 // connections that the server ended after an answer
+	Reconnect int64 // connections that the server closed after an answer
 
-	// CPU is the processor time of the target's process in the counted time, if it is known which one it is.
+	// CPU is the processor time of the target's process in the measured time, if the process is
+	// known.
 	CPU time.Duration
 }
 
-// Rate is requests a second.
+// Rate returns requests per second.
 func (r *Result) Rate() float64 {
 	if r.Elapsed <= 0 {
 		return 0
@@ -50,7 +54,7 @@ func (r *Result) Rate() float64 {
 	return float64(r.Requests) / r.Elapsed.Seconds()
 }
 
-// Cost is the processor time of the target's process for one answer; 0 if it is not known.
+// Cost returns the processor time of the target's process per answer, or 0 if it is unknown.
 func (r *Result) Cost() time.Duration {
 	if r.Requests == 0 {
 		return 0
@@ -58,7 +62,7 @@ func (r *Result) Cost() time.Duration {
 	return r.CPU / time.Duration(r.Requests)
 }
 
-// Failed counts errors and answers that are no 2xx.
+// Failed counts errors and answers without a 2xx status.
 func (r *Result) Failed() int64 {
 	var n int64
 	for status, count := range r.Status {
@@ -72,7 +76,7 @@ func (r *Result) Failed() int64 {
 	return n
 }
 
-// Add joins what another run measured, as if it had been the same one, only longer.
+// Add adds the result of another run, as if both were one longer run.
 func (r *Result) Add(other *Result) {
 	r.Requests += other.Requests
 	r.Elapsed += other.Elapsed
@@ -95,22 +99,22 @@ func sum[K comparable](into, from map[K]int64) map[K]int64 {
 	return into
 }
 
-// patience is how long after its end a run waits for the last answers. A server that is silent for longer
-// shows as an error on each connection.
+// patience is how long a run waits for the last answers after its end. A longer silence counts
+// as an error on each connection.
 const patience = 10 * time.Second
 
-// longestBounded ends a run by number against a server that does not answer.
+// longestBounded ends a run with a number of requests if the server does not answer.
 const longestBounded = 10 * time.Minute
 
-// Run puts the target under load. An error means that there was nothing to measure: the options are
-// senseless, or ctx ended. Whatever goes wrong between driver and server is in the Result.
+// Run puts the target under load. It fails if the options are invalid or ctx ends. Errors
+// between driver and server are in the Result.
 func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	if o.Connections == 0 {
 		o.Connections = 16
 	}
 	switch {
 	case o.Connections < 1 || o.Connections > 1024:
-		return nil, fmt.Errorf("%d connections: there can be 1 to 1024", o.Connections)
+		return nil, fmt.Errorf("%d connections: must be 1 to 1024", o.Connections)
 	case o.Duration <= 0 && o.Requests <= 0:
 		return nil, errors.New("neither a duration nor a number of requests")
 	case o.Settle < 0 || o.Rest < 0 || o.Requests < 0:
@@ -153,14 +157,14 @@ func Run(ctx context.Context, t *Target, o Options) (*Result, error) {
 	return all, nil
 }
 
-// window is the time, or the number of requests, that is counted. All workers share it.
+// window is the measured time or number of requests. All workers share it.
 type window struct {
 	from, until time.Time
 	bounded     bool
 	left        atomic.Int64
 }
 
-// take says whether one more request may be sent.
+// take reports whether one more request may be sent.
 func (w *window) take() bool {
 	return !w.bounded || w.left.Add(-1) >= 0
 }

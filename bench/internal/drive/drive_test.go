@@ -32,7 +32,7 @@ func TestRunCountsWhatTheServerSaw(t *testing.T) {
 			return
 		}
 		if n%10 == 5 {
-			w.(http.Flusher).Flush() // so that it is sent in chunks
+			w.(http.Flusher).Flush() // sends a chunked response
 		}
 		_, _ = io.WriteString(w, strings.Repeat("x", 1000))
 	}))
@@ -72,7 +72,7 @@ func TestRunEndsWhenItsTimeIsOver(t *testing.T) {
 	if got.Elapsed != duration || got.Failed() != 0 {
 		t.Errorf("%s, %d failed: %v", got.Elapsed, got.Failed(), got.Errors)
 	}
-	// What was counted began and ended within the counted time, so nothing of it took longer.
+	// All counted requests were sent and answered in the measured time, so none took longer.
 	if got.Latency.Max() > duration {
 		t.Errorf("a request of %s in a run of %s", got.Latency.Max(), duration)
 	}

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Histogram counts durations in buckets that are at most 1/128 of their value wide, from a nanosecond to
-// 18 minutes; what is longer counts as the longest. The zero value is empty. Counting allocates nothing.
+// Histogram counts durations in buckets whose width is at most 1/128 of their value, from a
+// nanosecond to 18 minutes. Longer ones count as the longest. The zero value is empty. Counting
+// does not allocate.
 type Histogram struct {
 	counts [buckets]uint64
 	total  uint64
@@ -19,15 +20,15 @@ const (
 	buckets = (longest-fine)<<fine + 1<<fine
 )
 
-// bucket is the place of a value: the value itself as long as it is short, then its fine+1 leading bits,
-// after all the places of those with fewer bits.
+// bucket returns the index of a value: the value itself if it is small, otherwise its fine+1
+// leading bits, after the indexes of values with fewer bits.
 func bucket(v uint64) int {
 	v = min(v, 1<<longest-1)
 	shift := max(bits.Len64(v)-(fine+1), 0)
 	return shift<<fine + int(v>>shift)
 }
 
-// upper is the largest value of a bucket.
+// upper returns the largest value of a bucket.
 func upper(i int) uint64 {
 	if i < 2<<fine {
 		return uint64(i)
@@ -37,7 +38,7 @@ func upper(i int) uint64 {
 	return (lead+1)<<shift - 1
 }
 
-// Record counts d; a negative one (there is none on a monotonic clock) as zero.
+// Record counts d. A negative d, which a monotonic clock never yields, counts as zero.
 func (h *Histogram) Record(d time.Duration) {
 	d = max(d, 0)
 	h.counts[bucket(uint64(d))]++
@@ -45,7 +46,7 @@ func (h *Histogram) Record(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
-// Add counts all that other has counted.
+// Add adds the counts of other.
 func (h *Histogram) Add(other *Histogram) {
 	for i, n := range other.counts {
 		h.counts[i] += n
@@ -54,14 +55,14 @@ func (h *Histogram) Add(other *Histogram) {
 	h.max = max(h.max, other.max)
 }
 
-// Count is how many durations were counted.
+// Count returns how many durations were counted.
 func (h *Histogram) Count() uint64 { return h.total }
 
-// Max is the longest duration, exactly.
+// Max returns the exact longest duration.
 func (h *Histogram) Max() time.Duration { return h.max }
 
-// Quantile is a duration that the share q (0 to 1) of all that was counted does not exceed; it is the upper
-// end of its bucket, so it is never too good. Of an empty histogram it is 0.
+// Quantile returns the duration that a share q (0 to 1) of all durations does not exceed. It is
+// the upper end of a bucket, so it is never too low. For an empty histogram it is 0.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.total == 0 {
 		return 0

@@ -7,16 +7,17 @@ import (
 	"io"
 )
 
-// bufferBytes holds a head whole and most answers at once; longer bodies pass through it.
+// bufferBytes is enough for a whole head, and for most answers at once. Longer bodies pass
+// through the buffer.
 const bufferBytes = 64 << 10
 
 var (
 	errHeadTooLong  = errors.New("a head of more than 64 KiB")
 	errNotHTTP      = errors.New("no HTTP/1 answer")
-	errLength       = errors.New("a body of doubtful length")
+	errLength       = errors.New("an ambiguous body length")
 	errChunk        = errors.New("a broken chunk")
 	errMoreThanOne  = errors.New("more bytes than one answer")
-	errSwitched     = errors.New("an answer 101 that nobody asked for")
+	errSwitched     = errors.New("an unexpected answer 101")
 	newline         = []byte("\n")
 	endOfHead       = []byte("\r\n\r\n")
 	http11          = []byte("HTTP/1.1 ")
@@ -28,29 +29,30 @@ var (
 	closeConnection = []byte("close")
 )
 
-// response is what the driver wants to know of an answer.
+// response is what the driver needs of an answer.
 type response struct {
 	status int
-	bytes  int64 // head and body, as they came over the wire
-	body   int64 // the body without the framing of chunks
-	close  bool  // the server ends the connection after it
+	bytes  int64 // head and body, including framing
+	body   int64 // without the framing of chunks
+	close  bool  // the server closes the connection after it
 }
 
-// reader reads HTTP/1.1 answers to GET and POST, one at a time. It is strict about where an answer ends,
-// because a mistake there would count bytes of one answer as the next one, and keeps nothing of its text.
+// reader reads HTTP/1.1 answers to GET and POST, one at a time, and keeps none of their text.
+// It is strict about the end of an answer, because an error there would count bytes of one
+// answer as the next one.
 type reader struct {
 	from       io.Reader
 	buf        []byte
-	start, end int   // what was read and not yet used: buf[start:end]
-	taken      int64 // bytes used since the answer began
+	start, end int   // read but not used yet: buf[start:end]
+	taken      int64 // bytes used since the begin of the answer
 }
 
-// reset begins with a new connection.
+// reset switches to a new connection.
 func (r *reader) reset(from io.Reader) {
 	r.from, r.start, r.end = from, 0, 0
 }
 
-// next reads one answer. io.EOF means that the connection ended before it began.
+// next reads one answer. io.EOF means that the connection ended before an answer.
 func (r *reader) next() (response, error) {
 	r.taken = 0
 	for {
@@ -61,7 +63,7 @@ func (r *reader) next() (response, error) {
 		switch {
 		case answer.status == 101:
 			return response{}, errSwitched
-		case answer.status < 200: // 100, 102, 103: the answer is yet to come
+		case answer.status < 200: // 100, 102, 103: the final answer follows
 			continue
 		case answer.status == 204 || answer.status == 304:
 		case framing.chunked:
@@ -76,7 +78,7 @@ func (r *reader) next() (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		// Nothing was asked yet that could be answered by more.
+		// There is no further request yet, so there may be no further answer.
 		if r.start != r.end && !answer.close {
 			return response{}, errMoreThanOne
 		}
@@ -85,9 +87,9 @@ func (r *reader) next() (response, error) {
 	}
 }
 
-// framing says how a body ends.
+// framing describes how a body ends.
 type framing struct {
-	length  int64 // -1: not said
+	length  int64 // -1: unknown
 	chunked bool
 }
 
@@ -98,12 +100,12 @@ func (r *reader) head() (response, framing, error) {
 	for {
 		at := bytes.Index(r.buf[r.start+looked:r.end], endOfHead)
 		if at >= 0 {
-			text := r.buf[r.start : r.start+looked+at+2] // with the line end of its last line
+			text := r.buf[r.start : r.start+looked+at+2] // including the end of the last line
 			answer, err := parseHead(text, &body)
 			r.use(len(text) + 2)
 			return answer, body, err
 		}
-		// The end may have come in part.
+		// The end may have arrived in part.
 		looked = max(r.end-r.start-len(endOfHead)+1, 0)
 		if err := r.fill(); err != nil {
 			return response{}, body, err
@@ -117,7 +119,7 @@ func parseHead(text []byte, body *framing) (response, error) {
 	switch {
 	case bytes.HasPrefix(line, http11):
 	case bytes.HasPrefix(line, http10):
-		answer.close = true // whoever speaks 1.0 and keeps connections is not measured here
+		answer.close = true // HTTP/1.0 with keep-alive is not supported
 	default:
 		return answer, errNotHTTP
 	}
@@ -142,7 +144,7 @@ func parseHead(text []byte, body *framing) (response, error) {
 			return answer, errNotHTTP
 		}
 		name, value := line[:colon], line[colon+1:]
-		// The names that matter differ in length, so most headers cost one comparison.
+		// The relevant names differ in length, so most headers cost one comparison.
 		switch len(name) {
 		case len(contentLength):
 			if bytes.EqualFold(name, contentLength) {
@@ -166,12 +168,12 @@ func parseHead(text []byte, body *framing) (response, error) {
 		}
 	}
 	if body.chunked && body.length >= 0 {
-		return answer, errLength // both: the way answers are smuggled
+		return answer, errLength // both: this is how response smuggling works
 	}
 	return answer, nil
 }
 
-// chunks reads a chunked body and its trailer, and returns how long it was.
+// chunks reads a chunked body with its trailer and returns the body's length.
 func (r *reader) chunks() (int64, error) {
 	var total int64
 	for {
@@ -209,7 +211,7 @@ func (r *reader) chunks() (int64, error) {
 	}
 }
 
-// line reads a line and returns it without its end. It is valid until the next read.
+// line returns a line without its end. It is valid until the next read.
 func (r *reader) line() ([]byte, error) {
 	for {
 		if at := bytes.IndexByte(r.buf[r.start:r.end], '\n'); at >= 0 {
@@ -226,7 +228,7 @@ func (r *reader) line() ([]byte, error) {
 	}
 }
 
-// skip uses n bytes.
+// skip consumes n bytes.
 func (r *reader) skip(n int64) error {
 	for {
 		have := min(int64(r.end-r.start), n)
@@ -240,7 +242,7 @@ func (r *reader) skip(n int64) error {
 	}
 }
 
-// rest uses all there is until the connection ends.
+// rest consumes everything until the connection ends.
 func (r *reader) rest() (int64, error) {
 	var total int64
 	for {
@@ -264,7 +266,7 @@ func (r *reader) use(n int) {
 	}
 }
 
-// more is fill where an end of the connection breaks the answer off.
+// more is fill that returns io.ErrUnexpectedEOF if the connection ends.
 func (r *reader) more() error {
 	err := r.fill()
 	if errors.Is(err, io.EOF) {
@@ -273,7 +275,7 @@ func (r *reader) more() error {
 	return err
 }
 
-// fill reads once. What is not yet used moves to the front if there is no room behind it.
+// fill reads once. If the buffer is full at its end, unused bytes move to the front.
 func (r *reader) fill() error {
 	if r.end == len(r.buf) {
 		if r.start == 0 {
@@ -285,7 +287,7 @@ func (r *reader) fill() error {
 	n, err := r.from.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {
-		return nil // an error that came with it comes again
+		return nil // an error that came with data comes again
 	}
 	if err == io.EOF && r.start != r.end {
 		return io.ErrUnexpectedEOF
@@ -295,7 +297,7 @@ func (r *reader) fill() error {
 
 func trim(b []byte) []byte { return bytes.Trim(b, " \t\r") }
 
-// maxBody bounds what is believed of a length: no answer of a token endpoint comes near.
+// maxBody limits a body's length. Answers of token endpoints are far smaller.
 const maxBody = 1 << 40
 
 func decimal(b []byte) (n int64, ok bool) {

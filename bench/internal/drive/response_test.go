@@ -40,7 +40,7 @@ func TestReaderFindsTheEndOfAnAnswer(t *testing.T) {
 		{"a body longer than the buffer", "HTTP/1.1 200 OK\r\nContent-Length: 196608\r\n\r\n" + long, response{status: 200, body: 196608}},
 		{"a chunk longer than the buffer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n" + long + "\r\n0\r\n\r\n", response{status: 200, body: 196608}},
 	} {
-		tt.want.bytes = int64(len(tt.text)) // hints and framing came over the wire too
+		tt.want.bytes = int64(len(tt.text)) // hints and framing are bytes, too
 		for pieces, from := range map[string]io.Reader{
 			"at once":      strings.NewReader(tt.text),
 			"byte by byte": iotest.OneByteReader(strings.NewReader(tt.text)),
@@ -58,7 +58,7 @@ func TestReaderFindsTheEndOfAnAnswer(t *testing.T) {
 	}
 }
 
-func TestReaderRefusesWhatItCannotCount(t *testing.T) {
+func TestReaderRejectsInvalidResponses(t *testing.T) {
 	for _, tt := range []struct {
 		what, text string
 		want       error
@@ -72,15 +72,15 @@ func TestReaderRefusesWhatItCannotCount(t *testing.T) {
 		{"another protocol", "SSH-2.0-OpenSSH\r\n\r\n", errNotHTTP},
 		{"no status", "HTTP/1.1 \r\n\r\n", errNotHTTP},
 		{"a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n", errNotHTTP},
-		{"a status that is none", "HTTP/1.1 099 No\r\n\r\n", errNotHTTP},
-		{"a line that is no header", "HTTP/1.1 200 OK\r\nhello\r\n\r\n", errNotHTTP},
+		{"an invalid status", "HTTP/1.1 099 No\r\n\r\n", errNotHTTP},
+		{"a line that is not a header", "HTTP/1.1 200 OK\r\nhello\r\n\r\n", errNotHTTP},
 		{"a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", errLength},
 		{"an endless length", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", errLength},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", errLength},
 		{"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", errLength},
-		{"a coding that nobody asked for", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", errLength},
+		{"an unexpected coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", errLength},
 		{"a chunk of no length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n", errChunk},
-		{"a chunk longer than it says", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n", errChunk},
+		{"a chunk longer than its size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n", errChunk},
 		{"an endless chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n", errChunk},
 		{"a second answer", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n", errMoreThanOne},
 		{"another protocol after it", "HTTP/1.1 101 Switching Protocols\r\n\r\n", errSwitched},
@@ -130,7 +130,8 @@ func TestReaderAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What both readers accept, they see alike. Each refuses some things that the other lets pass.
+// Responses that both readers accept have the same status and length. Each rejects some that
+// the other accepts.
 func FuzzReaderAgreesWithNetHTTP(f *testing.F) {
 	for _, text := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",

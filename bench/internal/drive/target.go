@@ -14,44 +14,48 @@ import (
 	"time"
 )
 
-// ErrNotLoopback means that an address is somebody else's, or could be.
-var ErrNotLoopback = errors.New("not a loopback address: this driver puts no other machine under load")
+// ErrNotLoopback means that an address may belong to another machine.
+var ErrNotLoopback = errors.New("not a loopback address: this driver only puts this machine under load")
 
-// TargetOptions say what is asked for.
+// TargetOptions describe the requests.
 type TargetOptions struct {
-	Name     string   // how it is called in what is printed; default the URL's host
+	Name     string   // for reports; default the URL's host
 	URL      string   // http or https, with service and scope in its query
-	User     string   // shown by Basic, or in the form with Post
+	User     string   // for Basic authentication, or in the form with Post
 	Password string   // with User
 	Headers  []string // "Name: value", sent as they are
 	Post     bool     // send the query as a form, with grant_type=password
-	Process  int      // id of the process that answers, to know the processor time it takes; 0: not known
-	Vary     int      // ask for so many different repositories in turn, by appending -0, -1 … to the scopes' names
-	Names    int      // show so many names in turn, by appending -0, -1 … to User
-	Apart    bool     // say in X-Forwarded-For that each of these requests comes from an address of its own
+	Process  int      // id of the answering process, to measure its processor time; 0: unknown
+	// number of repositories to request in turn, by appending -0, -1 … to the scopes' names
+	Vary  int
+	Names int  // number of names to send in turn, by appending -0, -1 … to User
+	Apart bool // send another address in X-Forwarded-For with each of these requests
 }
 
-// Target is one token endpoint, and the requests that it gets, ready to be written to a connection.
+// Target is a token endpoint with its prepared requests.
 type Target struct {
 	Name string
 
-	address  netip.AddrPort // what was checked is what is dialed: a name could answer otherwise the next time
-	tls      *tls.Config    // nil: plain HTTP
+	// The checked address is the one that is dialed: the name could resolve differently the
+	// next time.
+	address  netip.AddrPort
+	tls      *tls.Config // nil: plain HTTP
 	requests [][]byte
 	process  int
 }
 
-// maxVary bounds what is made beforehand: the requests lie in memory.
+// maxVary limits the memory of prepared requests.
 const maxVary = 100_000
 
-// NewTarget looks the host up and makes the requests. Every address of the host has to be loopback: ErrNotLoopback.
+// NewTarget resolves the host and prepares the requests. It fails with ErrNotLoopback unless
+// every address of the host is loopback.
 func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the address of a target: %w", err)
 	}
 	if u.User != nil {
-		return nil, errors.New("a target's address has a name or password in it: they are told apart from it")
+		return nil, errors.New("a target's URL must not contain a name or password: they are separate options")
 	}
 	t := &Target{Name: o.Name, process: o.Process}
 	port := u.Port()
@@ -64,7 +68,8 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 		if port == "" {
 			port = "443"
 		}
-		// On loopback there is nobody between, and test certificates are nobody's.
+		// On loopback nobody can intercept the connection, and test certificates cannot be
+		// verified.
 		t.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
 	default:
 		return nil, fmt.Errorf("target %q: not an http or https address", o.URL)
@@ -81,7 +86,7 @@ func NewTarget(ctx context.Context, o TargetOptions) (*Target, error) {
 	return t, nil
 }
 
-// loopback resolves a host, and refuses it unless each of its addresses is loopback.
+// loopback resolves a host. It fails unless each of its addresses is loopback.
 func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
@@ -97,7 +102,7 @@ func loopback(ctx context.Context, host, port string) (netip.AddrPort, error) {
 		if !address.IsLoopback() {
 			return netip.AddrPort{}, fmt.Errorf("%w: %s (%s)", ErrNotLoopback, host, address)
 		}
-		// localhost is both; servers more often listen at IPv4 alone.
+		// localhost resolves to both; servers more often listen only on IPv4.
 		if !first.IsValid() || address.Is4() && !first.Is4() {
 			first = address
 		}
@@ -125,11 +130,11 @@ func (t *Target) dial(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// requests are the bytes to be sent, one for each repository that is asked for.
+// requests returns the bytes to send, one request for each repository.
 func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
 	for what, n := range map[string]int{"scopes": o.Vary, "names": o.Names} {
 		if n < 0 || n > maxVary {
-			return nil, fmt.Errorf("%d %s: there can be up to %d", n, what, maxVary)
+			return nil, fmt.Errorf("%d %s: the maximum is %d", n, what, maxVary)
 		}
 	}
 	query, err := url.ParseQuery(u.RawQuery)
@@ -165,7 +170,7 @@ func requests(u *url.URL, o TargetOptions) ([][]byte, error) {
 	return made, nil
 }
 
-// basic is the header that shows a name and a password, if there is a name.
+// basic returns the header for Basic authentication, if there is a name.
 func basic(o TargetOptions) string {
 	if o.User == "" {
 		return ""
@@ -202,7 +207,8 @@ func post(u *url.URL, query url.Values, o TargetOptions, headers string) []byte 
 		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n%s\r\n%s", address, u.Host, len(body), headers, body)
 }
 
-// vary appends -i to the name in each scope: repository:team/app:pull becomes repository:team/app-7:pull.
+// vary appends -i to the name in each scope: repository:team/app:pull becomes
+// repository:team/app-7:pull.
 func vary(query url.Values, i int) url.Values {
 	varied := url.Values{}
 	for name, values := range query {
@@ -210,7 +216,7 @@ func vary(query url.Values, i int) url.Values {
 			if name == "scope" {
 				scopes := strings.Fields(value)
 				for n, scope := range scopes {
-					// The name may hold host:port/, so the actions begin at the last colon.
+					// The name may contain host:port/, so the actions begin at the last colon.
 					if at := strings.LastIndexByte(scope, ':'); at >= 0 {
 						scopes[n] = scope[:at] + "-" + strconv.Itoa(i) + scope[at:]
 					}

@@ -35,12 +35,12 @@ func TestOnlyLoopbackIsPutUnderLoad(t *testing.T) {
 		"http://127.0.0.1/token?%zz", "http://ann:secret@127.0.0.1/", "http://127.0.0.1/to ken\r\nX: y",
 	} {
 		if _, err := NewTarget(t.Context(), TargetOptions{URL: address}); err == nil {
-			t.Errorf("%q was taken for a target", address)
+			t.Errorf("%q was accepted as a target", address)
 		}
 	}
 }
 
-// sent reads each of a target's requests with the standard library, and returns them in words.
+// sent parses each of a target's requests with the standard library and describes it.
 func sent(t *testing.T, o TargetOptions) []string {
 	t.Helper()
 	target, err := NewTarget(t.Context(), o)
@@ -123,7 +123,7 @@ func TestRequestsAreWhatClientsSend(t *testing.T) {
 func TestHeadersCannotEndTheRequest(t *testing.T) {
 	for _, header := range []string{"X: y\r\nZ: w", "no colon", ": nameless", "two words: x"} {
 		if _, err := NewTarget(t.Context(), TargetOptions{URL: "http://127.0.0.1/", Headers: []string{header}}); err == nil {
-			t.Errorf("%q was taken for a header", header)
+			t.Errorf("%q was accepted as a header", header)
 		}
 	}
 }

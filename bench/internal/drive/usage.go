@@ -14,7 +14,8 @@ import (
 // tick is the unit of /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// usage waits until running is done, and returns what the target's process used from the begin of the window on.
+// usage waits for running and returns the processor time that the target's process used since
+// the begin of the window.
 func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) (time.Duration, error) {
 	if t.process == 0 {
 		running.Wait()
@@ -27,16 +28,17 @@ func (t *Target) usage(ctx context.Context, w *window, running *sync.WaitGroup) 
 	return after - before, errors.Join(first, second)
 }
 
-// usage is the processor time that a process of this machine has had, in user and system mode. It is only
-// known on Linux. It says more than a rate where other work disturbs: who waits for a processor uses none.
+// usage returns the processor time of a process on this machine, in user and system mode. It
+// only works on Linux. Other load on the machine affects it less than a rate, because waiting
+// for a processor uses none.
 func usage(process int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
 	if err != nil {
 		return 0, fmt.Errorf("reading a process's time: %w", err)
 	}
-	// The second field is the program's name in parentheses, and may hold anything.
+	// The second field is the program's name in parentheses, which may contain anything.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1, and two are cut off
+	const user, system = 14 - 3, 15 - 3 // proc(5) counts from 1, and two fields are cut off
 	if len(fields) <= system {
 		return 0, errors.New("reading a process's time: too few fields")
 	}

@@ -20,7 +20,7 @@ func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := 0; ; n++ { // this is work, and ends when it was seen
+	for n := 0; ; n++ { // use processor time until it is measurable
 		after, err := usage(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
@@ -33,11 +33,11 @@ func TestUsageOfAProcessGrowsWithItsWork(t *testing.T) {
 		}
 	}
 	if _, err := usage(-1); err == nil {
-		t.Error("a process that is none has used something")
+		t.Error("a process that does not exist has used something")
 	}
 }
 
-func TestRunReportsAProcessThatIsNone(t *testing.T) {
+func TestRunReportsAMissingProcess(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
 	defer server.Close()
 	target, err := NewTarget(t.Context(), TargetOptions{URL: server.URL, Process: 1 << 30})

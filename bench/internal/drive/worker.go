@@ -10,22 +10,23 @@ import (
 	"time"
 )
 
-// worker keeps one connection busy. Its fields are its goroutine's alone until run returns.
+// worker keeps one connection busy. Only its goroutine uses its fields until run returns.
 type worker struct {
 	target *Target
 	window *window
-	next   int // which of the target's requests is sent next
+	next   int // index of the next request
 	result Result
 
 	reader reader
-	status [600]int64 // by status, so that counting needs no map
+	status [600]int64 // by status; counting needs no map
 }
 
 func newWorker(t *Target, w *window, number int) *worker {
 	return &worker{
 		target: t,
 		window: w,
-		// Each connection begins at another request, so that they do not all ask the same at once.
+		// Each connection starts at another request, so that they do not all send the same one
+		// at once.
 		next:   number % len(t.requests),
 		reader: reader{buf: make([]byte, bufferBytes)},
 		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}},
@@ -40,7 +41,7 @@ func (w *worker) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			w.result.Errors[reason(err)]++
-			// Whatever is wrong will most likely still be in a moment.
+			// An error will most likely occur again at once, so pause.
 			more = more && pause(ctx, 10*time.Millisecond)
 		case more:
 			w.result.Reconnect++
@@ -53,16 +54,18 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// connection dials and sends requests until the work is done or the connection is. It says whether there
-// is more to do, on another connection.
+// connection dials and sends requests until the work is done or the connection ends. It reports
+// whether there is more to do on another connection.
 func (w *worker) connection(ctx context.Context) (more bool, err error) {
 	conn, err := w.target.dial(ctx)
 	if err != nil {
-		// It stands for a request: else a server that is not there keeps a bounded run going for ever.
+		// A failed dial counts as a request: otherwise a run with a number of requests would
+		// not end without a server.
 		return w.window.take(), err
 	}
 	defer conn.Close()
-	// One deadline for the whole connection: a timer for each request would be a cost of ours.
+	// One deadline for the whole connection: a timer for each request would slow down the
+	// driver.
 	if err := conn.SetDeadline(w.window.until.Add(patience)); err != nil {
 		return true, err
 	}
@@ -101,7 +104,7 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 	return false, nil
 }
 
-// pause waits, and says whether there is still something to wait for.
+// pause waits and reports whether ctx is still active.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -113,8 +116,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// reason puts an error into a few words, the same ones for the same cause: addresses and ports of the
-// connection in question would make each error look like another.
+// reason summarizes an error in a few words. It omits addresses and ports, so that equal causes
+// have equal texts.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):

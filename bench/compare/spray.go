@@ -16,47 +16,48 @@ import (
 	"github.com/tidewaiter/tidewaiter/bench/internal/drive"
 )
 
-// The kinds of places: see place.
+// The kinds of addresses; see place.
 const (
-	crowdPlaces  = 16
+	sprayPlaces  = 16
 	peoplePlaces = 32
 	guessPlaces  = 48
 )
 
-// crowdSettles is how long a flood goes on before the first of the others signs in.
-const crowdSettles = 5 * time.Second
+// spraySettles is how long a flood runs before the first of the others signs in.
+const spraySettles = 5 * time.Second
 
-// crowdCase is a flood of wrong passwords, each connection from an address of its own.
-type crowdCase struct {
+// sprayCase is a flood of wrong passwords, each connection from its own address.
+type sprayCase struct {
 	what  string
 	names func(connection, attempt int) string
-	known bool // the others have signed in from their places before, and the server has started again since
+	// the others have signed in from their addresses before, and the server was restarted since
+	known bool
 }
 
-func crowdCases(connections int) []crowdCase {
-	return []crowdCase{
+func sprayCases(connections int) []sprayCase {
+	return []sprayCase{
 		{what: "two names", names: func(c, _ int) string { return fmt.Sprint("name-", c%2) }},
 		{what: fmt.Sprintf("%d names that exist, known places", connections), names: func(c, _ int) string { return fmt.Sprint("name-", c) }, known: true},
 		{what: "a new unknown name each time", names: func(c, n int) string { return fmt.Sprintf("nobody-%d-%d", c, n) }},
 	}
 }
 
-// crowd measures how others sign in for the first time beside 512 connections from 512 addresses that show wrong
-// passwords.
-func (m *measurement) crowd(ctx context.Context) error {
+// spray measures first sign-ins of others beside 512 connections with wrong passwords from 512
+// addresses.
+func (m *measurement) spray(ctx context.Context) error {
 	const connections, people = 512, 20
-	for i, c := range crowdCases(connections) {
-		if err := m.besideCrowd(ctx, fmt.Sprint("crowd-", i), c, connections, people, crowdSettles); err != nil {
+	for i, c := range sprayCases(connections) {
+		if err := m.besideSpray(ctx, fmt.Sprint("spray-", i), c, connections, people, spraySettles); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *measurement) besideCrowd(ctx context.Context, name string, c crowdCase, connections, people int, settles time.Duration) (err error) {
+func (m *measurement) besideSpray(ctx context.Context, name string, c sprayCase, connections, people int, settles time.Duration) (err error) {
 	fmt.Fprintf(m.progress, "beside %d connections from as many addresses, %s …\n", connections, c.what)
 	d := deployment{name: name, reuse: true, rules: 1}
-	if d.users, err = crowdUsers(m.folder, connections, people); err != nil {
+	if d.users, err = sprayUsers(m.folder, connections, people); err != nil {
 		return err
 	}
 	s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
@@ -80,7 +81,7 @@ func (m *measurement) besideCrowd(ctx context.Context, name string, c crowdCase,
 		}
 	}
 	flooding, stop := context.WithCancel(ctx)
-	flood := startCrowd(flooding, s.address, c, connections)
+	flood := startSpray(flooding, s.address, c, connections)
 	defer func() { stop(); flood.wait() }()
 	if err := rest(ctx, settles); err != nil {
 		return err
@@ -123,7 +124,7 @@ func (m *measurement) besideCrowd(ctx context.Context, name string, c crowdCase,
 	return nil
 }
 
-// restart stops a server and starts it again with the same state.
+// restart stops a server and starts it again with the same database.
 func (m *measurement) restart(ctx context.Context, s *server, d deployment) (*server, error) {
 	if err := s.stop(); err != nil {
 		return s, err
@@ -137,10 +138,10 @@ func (m *measurement) restart(ctx context.Context, s *server, d deployment) (*se
 
 func person(i int) string { return fmt.Sprint("person-", i) }
 
-// crowdUsers writes an htpasswd file with the names of a flood, which share a hash, and of people, who each have one of
-// their own: two with the same hash and password would need one hash between them.
-func crowdUsers(folder string, names, people int) (string, error) {
-	path := filepath.Join(folder, "crowd.htpasswd")
+// sprayUsers writes an htpasswd file. The names of the flood share a hash. Each other person
+// has their own, because the cache would share the hashing of equal hashes and passwords.
+func sprayUsers(folder string, names, people int) (string, error) {
+	path := filepath.Join(folder, "spray.htpasswd")
 	var b strings.Builder
 	for i := range people + 1 {
 		hash, err := bcrypt.GenerateFromPassword([]byte(password), 10)
@@ -156,24 +157,24 @@ func crowdUsers(folder string, names, people int) (string, error) {
 		}
 	}
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-		return "", fmt.Errorf("writing the names of a flood: %w", err)
+		return "", fmt.Errorf("writing the names of the flood: %w", err)
 	}
 	return path, nil
 }
 
-// crowdFlood is a flood that runs.
-type crowdFlood struct {
+// sprayFlood is a running flood.
+type sprayFlood struct {
 	connections sync.WaitGroup
 
 	mu       sync.Mutex
 	statuses map[int]int // 0: no answer
 }
 
-func startCrowd(ctx context.Context, server string, c crowdCase, connections int) *crowdFlood {
-	f := &crowdFlood{statuses: map[int]int{}}
+func startSpray(ctx context.Context, server string, c sprayCase, connections int) *sprayFlood {
+	f := &sprayFlood{statuses: map[int]int{}}
 	for i := range connections {
 		f.connections.Go(func() {
-			v := newVisitor(place(crowdPlaces, i, 1))
+			v := newVisitor(place(sprayPlaces, i, 1))
 			defer v.close()
 			for n := 0; ctx.Err() == nil; n++ {
 				status, _, err := v.signIn(ctx, server, c.names(i, n), fmt.Sprintf("wrong %d %d", i, n), noProxy)
@@ -192,4 +193,4 @@ func startCrowd(ctx context.Context, server string, c crowdCase, connections int
 	return f
 }
 
-func (f *crowdFlood) wait() { f.connections.Wait() }
+func (f *sprayFlood) wait() { f.connections.Wait() }
