@@ -21,8 +21,13 @@ func (a *Accounts) SetMost(most int) { a.most = most }
 func (a *Accounts) Tend(ctx context.Context) func() {
 	t := &tending{counter: -1}
 	a.warm.use(1)
-	a.tend(ctx, t)
-	return func() { a.tend(ctx, t) }
+	tend := func() {
+		if a.notice(ctx, t) == nil {
+			_ = a.maintain(ctx, t) // the next time it is tried again, as in Run
+		}
+	}
+	tend()
+	return tend
 }
 
 // Note writes when tokens were used.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/password"
@@ -236,6 +237,65 @@ func TestOthersForgetWhatIsChanged(t *testing.T) {
 		}
 		tend()
 		enters(identity.ErrRejected)
+	})
+}
+
+// Maintenance writes, so it can wait for the database, and there may be much to remove. What others revoke ends meanwhile.
+func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		options := h.options
+		options.Every = time.Millisecond
+		other, err := accounts.Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting, release := make(chan struct{}, 1), make(chan struct{})
+		other.SetWrite(func(real accounts.Write) accounts.Write {
+			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
+				select {
+				case waiting <- struct{}{}:
+				default:
+				}
+				<-release
+				return real(ctx, topic, f)
+			}
+		})
+		h.user("ann")
+		token, laptop := h.token("ann", "laptop")
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := other.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		defer func() {
+			close(release)
+			cancel()
+			running.Wait()
+		}()
+		authenticate := func() error {
+			_, err := other.Authenticate(t.Context(), shown("ann", laptop))
+			return err
+		}
+		await.Until(t, "a warm token", func(context.Context) error {
+			if err := authenticate(); err != nil || other.Warm() > 0 {
+				return err
+			}
+			return errors.New("it is cold")
+		})
+		h.clock.add(time.Minute)
+		is(t, "the token", authenticate(), nil) // its use is to be written
+		<-waiting
+		if err := h.Revoke(t.Context(), operator, token.ID); err != nil {
+			t.Fatal(err)
+		}
+		await.Until(t, "the end of the token", func(context.Context) error {
+			if err := authenticate(); !errors.Is(err, identity.ErrRejected) {
+				return fmt.Errorf("it is still valid: %v", err)
+			}
+			return nil
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
@@ -47,19 +48,40 @@ func (a *Accounts) touch(w *warm, from netip.Addr, now time.Time) {
 func (a *Accounts) Run(ctx context.Context) error {
 	a.warm.use(1)
 	defer a.warm.use(-1)
+	t := tending{counter: -1}
+	// Maintenance writes: it may wait for the database, or have much to remove. What others revoke must end meanwhile.
+	var maintenance sync.WaitGroup
+	maintenance.Go(func() { a.repeat(ctx, "maintaining accounts", func() error { return a.maintain(ctx, &t) }) })
+	a.repeat(ctx, "noticing changes of accounts", func() error { return a.notice(ctx, &t) })
+	maintenance.Wait()
+
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer done()
+	if err := errors.Join(a.note(ending), a.noteSignIns(ending)); err != nil {
+		a.o.Log.Warn("when tokens were last used is not noted", "error", err)
+	}
+	return nil
+}
+
+// repeat calls f again and again until ctx ends, and logs when it begins to fail and when it works again.
+func (a *Accounts) repeat(ctx context.Context, what string, f func() error) {
 	tick := time.NewTicker(a.o.Every)
 	defer tick.Stop()
-	t := tending{counter: -1}
+	failing := false
 	for {
-		a.tend(ctx, &t)
+		err := f()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !failing:
+			failing = true
+			a.o.Log.Warn(what+" fails; what was valid stays so", "error", err)
+		case err == nil && failing:
+			failing = false
+			a.o.Log.Info(what + " works again")
+		}
 		select {
 		case <-ctx.Done():
-			ending, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer done()
-			if err := errors.Join(a.note(ending), a.noteSignIns(ending)); err != nil {
-				a.o.Log.Warn("when tokens were last used is not noted", "error", err)
-			}
-			return nil
+			return
 		case <-tick.C:
 		}
 	}
@@ -67,36 +89,33 @@ func (a *Accounts) Run(ctx context.Context) error {
 
 // tending is what a Run remembers.
 type tending struct {
-	counter      int64 // of changes; -1: unknown
-	noted, swept time.Time
-	failing      bool
+	counter      int64     // of changes; -1: unknown. It belongs to notice.
+	noted, swept time.Time // They belong to maintain.
 }
 
-// tend does what is due.
-func (a *Accounts) tend(ctx context.Context, t *tending) {
-	err := a.notice(ctx, t)
+// maintain does what is due: it notes when tokens were last used, and removes what has ended.
+func (a *Accounts) maintain(ctx context.Context, t *tending) error {
 	now := a.o.Now()
-	if err == nil && clock.For(t.noted, noteEvery).Over(now) {
-		if err, t.noted = a.note(ctx), now; err == nil {
-			err = a.noteSignIns(ctx)
+	if clock.For(t.noted, noteEvery).Over(now) {
+		t.noted = now
+		if err := a.note(ctx); err != nil {
+			return err
+		}
+		if err := a.noteSignIns(ctx); err != nil {
+			return err
 		}
 	}
-	if err == nil && clock.For(t.swept, sweepEvery).Over(now) {
-		if err, t.swept = a.sweep(ctx), now; err == nil {
-			if err = a.sweepKeys(ctx); err == nil {
-				err = a.sweepSignIns(ctx)
-			}
+	if clock.For(t.swept, sweepEvery).Over(now) {
+		t.swept = now
+		if err := a.sweep(ctx); err != nil {
+			return err
 		}
+		if err := a.sweepKeys(ctx); err != nil {
+			return err
+		}
+		return a.sweepSignIns(ctx)
 	}
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !t.failing:
-		t.failing = true
-		a.o.Log.Warn("accounts cannot be tended; who was known goes on", "error", err)
-	case err == nil && t.failing:
-		t.failing = false
-		a.o.Log.Info("accounts are tended again")
-	}
+	return nil
 }
 
 // notice forgets what is warm if anybody changed anything.
