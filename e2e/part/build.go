@@ -14,8 +14,9 @@ import (
 // half a second.
 var built sync.Map // folder -> func() (program string, err error)
 
-// Build compiles the program in a folder, counted from this module's, and returns its path. It stays in
-// the user's cache, where the go command finds that it is up to date.
+// Build compiles the program in a folder, relative to this module's, and returns its path. It stays in bin/ of
+// this checkout, where the go command finds that it is up to date, and where no test of another checkout
+// replaces it by a program of its own.
 func Build(t testing.TB, name, folder string) string {
 	t.Helper()
 	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))
@@ -27,12 +28,8 @@ func Build(t testing.TB, name, folder string) string {
 }
 
 func build(name, folder string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(cache, "tidewaiter-e2e", name)
-	cmd := exec.Command("go", "build", "-o", program, ".")
+	program := filepath.Join(filepath.Dir(Home()), "bin", "e2e", name)
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, ".")
 	cmd.Dir = filepath.Join(Home(), folder)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

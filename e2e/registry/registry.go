@@ -124,8 +124,8 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	return r
 }
 
-// Program returns the path of a registry's program. It is compiled where it has to be, into the user's
-// cache, so that it is compiled once.
+// Program returns the path of a registry's program. It is compiled where it has to be, into
+// bin/e2e, so that it is compiled once.
 func Program(t testing.TB, v Version) string {
 	t.Helper()
 	if v == V28 {
