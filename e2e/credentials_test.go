@@ -151,7 +151,7 @@ func (s showing) use(t *testing.T, k client.Kind, c *shown, user, phrase string)
 	if c.credential == github || c.credential == kubernetes {
 		// An issuer is asked for new keys only so often.
 		part.Await(t, "the key of "+string(c.credential), func(context.Context) error {
-			return s.answers(t, c, http.StatusOK)
+			return s.answers(t, c.name, c.secret, http.StatusOK)
 		})
 	}
 	if err := s.signIn(ctx, c, user, phrase); err != nil {
@@ -222,28 +222,46 @@ func (s showing) recorded(t *testing.T, app client.Ref, digest, actor string) {
 	})
 }
 
-// answers returns nil if the token endpoint has that status for what is shown.
-func (s showing) answers(t *testing.T, c *shown, status int) error {
-	if got := s.Ask(t, c.name, c.secret, everyWayIn).Status; got != status {
+// answers returns nil if the token endpoint answers a credential with that status. Without a name, the secret is a
+// refresh token.
+func (s showing) answers(t *testing.T, name, secret string, status int) error {
+	if got := s.Ask(t, name, secret, everyWayIn).Status; got != status {
 		return fmt.Errorf("the answer is %d", got)
 	}
 	return nil
 }
 
-// gone waits until Tidewaiter refuses what was taken away, and sees that the client then has nothing of it.
-func (s showing) gone(t *testing.T, k client.Kind, taken ...*shown) {
+// gone waits until Tidewaiter refuses what was revoked, and checks that the client then can no longer pull.
+func (s showing) gone(t *testing.T, k client.Kind, revoked ...*shown) {
 	t.Helper()
-	for _, c := range taken {
-		part.Await(t, "the end of "+string(c.credential), func(context.Context) error {
-			return s.answers(t, c, http.StatusUnauthorized)
-		})
+	for _, c := range revoked {
+		s.refuses(t, c, c.name, c.secret)
+		// What a command revokes ends within two seconds, but not all of it at the same moment: a credential
+		// that was used a moment ago is remembered, another is not. So wait for what the client sends, too.
+		if keeper, keeps := c.Client.(client.Keeper); keeps {
+			kept, err := keeper.Kept(s.registry.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept != "" {
+				s.refuses(t, c, "", kept)
+			}
+		}
 		app := s.app(k, c.credential)
 		if c.credential == narrowed {
 			app = s.app(k, password)
 		}
 		if _, err := c.Pull(t.Context(), app); err == nil || !refusal.MatchString(err.Error()) {
 			s.seen.show(k, c.credential, fails)
-			t.Errorf("%s was taken away, and pulling said: %v", c.credential, err)
+			t.Errorf("%s was revoked, and pulling said: %v", c.credential, err)
 		}
 	}
+}
+
+// refuses waits until Tidewaiter refuses a credential.
+func (s showing) refuses(t *testing.T, c *shown, name, secret string) {
+	t.Helper()
+	part.Await(t, "the end of "+string(c.credential), func(context.Context) error {
+		return s.answers(t, name, secret, http.StatusUnauthorized)
+	})
 }

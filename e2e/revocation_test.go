@@ -50,6 +50,17 @@ policy:
 			const robot = "ci"
 			return "robot+" + robot, tw.Command(t, "", "robot", "add", robot).Secret, []string{"robot", "disable", robot}
 		}},
+		{"a refresh token, with the access token that it was made with", func(t *testing.T) (string, string, []string) {
+			const user = "eve"
+			tw.Command(t, "", "user", "add", user, "--no-password")
+			made := tw.Command(t, "", "token", "create", "--user", user, "--name", "laptop")
+			return "", tw.Ask(t, user, made.Secret, service).Refresh, []string{"token", "revoke", made.ID}
+		}},
+		{"a refresh token, with its robot", func(t *testing.T) (string, string, []string) {
+			const robot = "deploy"
+			made := tw.Command(t, "", "robot", "add", robot)
+			return "", tw.Ask(t, "robot+"+robot, made.Secret, service).Refresh, []string{"robot", "disable", robot}
+		}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			name, secret, away := tt.make(t)
