@@ -167,6 +167,7 @@ policy:
 // TestKeyless lets every client push and pull with an ID token of a real OpenID provider as its password,
 // and then changes the provider's keys.
 func TestKeyless(t *testing.T) {
+	t.Parallel()
 	p := startProvider(t)
 	tw := startKeyless(t, p, "keyless")
 	r := registry.Start(t, registry.V31, trust(tw, "keyless"))

@@ -20,6 +20,7 @@ import (
 // TestCompatibility holds every client against every registry, with one Tidewaiter before all of them, and
 // against every credential, and then docs/compatibility.md against what was seen.
 func TestCompatibility(t *testing.T) {
+	t.Parallel()
 	versions := []registry.Version{registry.V28, registry.V31}
 	kinds := everyClient(engine.Shared(t))
 	services := make([]string, len(versions))
