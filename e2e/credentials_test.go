@@ -222,8 +222,8 @@ func (s showing) recorded(t *testing.T, app client.Ref, digest, actor string) {
 	})
 }
 
-// answers returns nil if the token endpoint answers a credential with that status. Without a name, the secret is a
-// refresh token.
+// answers returns nil if the token endpoint answers a credential with that status. Without a name,
+// the secret is a refresh token.
 func (s showing) answers(t *testing.T, name, secret string, status int) error {
 	if got := s.Ask(t, name, secret, everyWayIn).Status; got != status {
 		return fmt.Errorf("the answer is %d", got)
@@ -231,13 +231,14 @@ func (s showing) answers(t *testing.T, name, secret string, status int) error {
 	return nil
 }
 
-// gone waits until Tidewaiter refuses what was revoked, and checks that the client then can no longer pull.
+// gone waits until Tidewaiter refuses what was revoked, and checks that the client then cannot pull.
 func (s showing) gone(t *testing.T, k client.Kind, revoked ...*shown) {
 	t.Helper()
 	for _, c := range revoked {
 		s.refuses(t, c, c.name, c.secret)
-		// What a command revokes ends within two seconds, but not all of it at the same moment: a credential
-		// that was used a moment ago is remembered, another is not. So wait for what the client sends, too.
+		// What a command revokes ends within two seconds, but not all of it at the same moment: a
+		// credential that was used a moment ago is remembered, another is not. So wait for what
+		// the client sends, too.
 		if keeper, keeps := c.Client.(client.Keeper); keeps {
 			kept, err := keeper.Kept(s.registry.Host)
 			if err != nil {

@@ -6,10 +6,10 @@
 // robots, ID tokens; a real OpenLDAP and issuers of ID tokens vouch for some. What works is written to
 // docs/compatibility.md.
 //
-// What they need is in Debian's packages docker-registry, docker.io, podman, skopeo, slapd, ldap-utils,
-// openssl, apache2-utils, nginx and caddy, and an Engine and podman need root. A test whose part is missing
-// is skipped, and fails where CI=true. All of it runs on loopback and in temporary folders. Only programs
-// that are compiled stay, in bin/e2e.
+// What they need is in Debian's packages docker-registry, docker.io, podman, skopeo, slapd,
+// ldap-utils, openssl, apache2-utils, nginx and caddy, and an Engine and podman need root. A test
+// whose part is missing is skipped, and fails where CI=true. All of it runs on loopback and in
+// temporary folders. Only programs that are compiled stay, in bin/e2e.
 //
 //   - part: programs that a test starts, waits for, and always ends
 //   - image: tiny images, as an OCI layout

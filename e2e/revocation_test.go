@@ -50,7 +50,7 @@ policy:
 			const robot = "ci"
 			return "robot+" + robot, tw.Command(t, "", "robot", "add", robot).Secret, []string{"robot", "disable", robot}
 		}},
-		{"a refresh token, with the access token that it was made with", func(t *testing.T) (string, string, []string) {
+		{"a refresh token, with its access token", func(t *testing.T) (string, string, []string) {
 			const user = "eve"
 			tw.Command(t, "", "user", "add", user, "--no-password")
 			made := tw.Command(t, "", "token", "create", "--user", user, "--name", "laptop")

@@ -14,9 +14,9 @@ import (
 // half a second.
 var built sync.Map // folder -> func() (program string, err error)
 
-// Build compiles the program in a folder, relative to this module's, and returns its path. It stays in bin/ of
-// this checkout, where the go command finds that it is up to date, and where no test of another checkout
-// replaces it by a program of its own.
+// Build compiles the program in a folder, relative to this module's, and returns its path. It stays
+// in bin/ of this checkout, where the go command finds that it is up to date, and where no test of
+// another checkout replaces it by a program of its own.
 func Build(t testing.TB, name, folder string) string {
 	t.Helper()
 	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))

@@ -19,11 +19,11 @@ func (a *Accounts) SetMost(most int) { a.most = most }
 
 // Tend does what Run does, without its clock, and keeps what is good warm from then on.
 func (a *Accounts) Tend(ctx context.Context) func() {
-	t := &tending{counter: -1}
+	counter, done := unknownCounter, maintained{}
 	a.warm.use(1)
 	tend := func() {
-		if a.notice(ctx, t) == nil {
-			_ = a.maintain(ctx, t) // the next time it is tried again, as in Run
+		if a.notice(ctx, &counter) == nil {
+			_ = a.maintain(ctx, &done) // the next time it is tried again, as in Run
 		}
 	}
 	tend()

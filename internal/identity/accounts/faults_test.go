@@ -240,7 +240,8 @@ func TestOthersForgetWhatIsChanged(t *testing.T) {
 	})
 }
 
-// Maintenance writes, so it can wait for the database, and there may be much to remove. What others revoke ends meanwhile.
+// Maintenance writes, so it can wait for the database, and there may be much to remove. What others
+// revoke ends meanwhile.
 func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		options := h.options

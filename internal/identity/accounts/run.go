@@ -43,28 +43,37 @@ func (a *Accounts) touch(w *warm, from netip.Addr, now time.Time) {
 	}
 }
 
-// Run notices what others changed, notes when tokens were last used, and removes what has ended, until ctx ends. It
-// returns nil. More than one may run.
+// Run notices what others changed, notes when tokens were last used, and removes what has ended,
+// until ctx ends. It returns nil. More than one may run.
 func (a *Accounts) Run(ctx context.Context) error {
 	a.warm.use(1)
 	defer a.warm.use(-1)
-	t := tending{counter: -1}
-	// Maintenance writes: it may wait for the database, or have much to remove. What others revoke must end meanwhile.
+	// Maintenance writes: it may wait for the database, or have much to remove. What others
+	// revoke must end meanwhile.
+	var done maintained
 	var maintenance sync.WaitGroup
-	maintenance.Go(func() { a.repeat(ctx, "maintaining accounts", func() error { return a.maintain(ctx, &t) }) })
-	a.repeat(ctx, "noticing changes of accounts", func() error { return a.notice(ctx, &t) })
+	maintenance.Go(func() {
+		a.repeat(ctx, "maintaining accounts", "last uses are written later", func() error {
+			return a.maintain(ctx, &done)
+		})
+	})
+	counter := unknownCounter
+	a.repeat(ctx, "noticing changes of accounts", "what was valid stays valid", func() error {
+		return a.notice(ctx, &counter)
+	})
 	maintenance.Wait()
 
-	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer done()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
 	if err := errors.Join(a.note(ending), a.noteSignIns(ending)); err != nil {
 		a.o.Log.Warn("when tokens were last used is not noted", "error", err)
 	}
 	return nil
 }
 
-// repeat calls f again and again until ctx ends, and logs when it begins to fail and when it works again.
-func (a *Accounts) repeat(ctx context.Context, what string, f func() error) {
+// repeat calls f again and again until ctx ends. It logs when f begins to fail, with what that
+// means meanwhile, and when f works again.
+func (a *Accounts) repeat(ctx context.Context, what, meanwhile string, f func() error) {
 	tick := time.NewTicker(a.o.Every)
 	defer tick.Stop()
 	failing := false
@@ -74,7 +83,7 @@ func (a *Accounts) repeat(ctx context.Context, what string, f func() error) {
 		case ctx.Err() != nil:
 		case err != nil && !failing:
 			failing = true
-			a.o.Log.Warn(what+" fails; what was valid stays so", "error", err)
+			a.o.Log.Warn(what+" fails; "+meanwhile, "error", err)
 		case err == nil && failing:
 			failing = false
 			a.o.Log.Info(what + " works again")
@@ -87,47 +96,46 @@ func (a *Accounts) repeat(ctx context.Context, what string, f func() error) {
 	}
 }
 
-// tending is what a Run remembers.
-type tending struct {
-	counter      int64     // of changes; -1: unknown. It belongs to notice.
-	noted, swept time.Time // They belong to maintain.
-}
+// maintained is when each part of the maintenance last worked.
+type maintained struct{ noted, swept time.Time }
 
 // maintain does what is due: it notes when tokens were last used, and removes what has ended.
-func (a *Accounts) maintain(ctx context.Context, t *tending) error {
+func (a *Accounts) maintain(ctx context.Context, t *maintained) error {
 	now := a.o.Now()
 	if clock.For(t.noted, noteEvery).Over(now) {
-		t.noted = now
 		if err := a.note(ctx); err != nil {
 			return err
 		}
 		if err := a.noteSignIns(ctx); err != nil {
 			return err
 		}
+		t.noted = now
 	}
 	if clock.For(t.swept, sweepEvery).Over(now) {
+		for _, sweep := range []func(context.Context) error{a.sweep, a.sweepKeys, a.sweepSignIns} {
+			if err := sweep(ctx); err != nil {
+				return err
+			}
+		}
 		t.swept = now
-		if err := a.sweep(ctx); err != nil {
-			return err
-		}
-		if err := a.sweepKeys(ctx); err != nil {
-			return err
-		}
-		return a.sweepSignIns(ctx)
 	}
 	return nil
 }
 
-// notice forgets what is warm if anybody changed anything.
-func (a *Accounts) notice(ctx context.Context, t *tending) error {
+// unknownCounter is the counter of changes before it was first read.
+const unknownCounter int64 = -1
+
+// notice forgets what is warm if anybody changed anything since the counter of changes was known.
+func (a *Accounts) notice(ctx context.Context, known *int64) error {
 	var counter int64
-	err := a.o.DB.Read().QueryRowContext(ctx, "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&counter)
+	err := a.o.DB.Read().QueryRowContext(ctx,
+		"SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&counter)
 	if err != nil {
 		return fmt.Errorf("looking for changes of accounts: %w", err)
 	}
-	if counter != t.counter {
+	if counter != *known {
 		a.warm.forget()
-		t.counter = counter
+		*known = counter
 		a.o.Log.Debug("changes of accounts are noticed", "counter", counter)
 	}
 	return nil
