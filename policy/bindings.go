@@ -6,34 +6,34 @@ import (
 	"strings"
 )
 
-// need is what a principal must be, and have, for a pattern to match a name. The zero need asks
-// for nothing.
+// requirement is what a principal must be and have for a pattern to match a name. The zero
+// requirement is met by everybody.
 type requirement struct {
-	user   string       // it is the user of this name; "": whoever
-	groups []string     // it is in all of these, in order and each once
-	claims []ClaimValue // it has all of these, in order and each once
+	user   string       // the user must have this name; "": any principal
+	groups []string     // the principal must be in all of these; sorted, each once
+	claims []ClaimValue // the principal must have all of these; sorted, each once
 }
 
 var noRequirement = []requirement{{}}
 
-// asks reports whether the part looks at who asks.
+// isPlaceholder reports whether the part depends on the principal.
 func (p part) isPlaceholder() bool {
 	return p.kind == userPlaceholder || p.kind == groupPlaceholder || p.kind == claimPlaceholder
 }
 
-// Held is a claim and a text that it holds: as itself, or as one of its list.
+// ClaimValue is a claim and a text that it holds, as its value or as an item of its list.
 type ClaimValue struct {
 	Claim string `json:"claim"`
 	Value string `json:"value"`
 }
 
-// maxNeeds bounds the needs of one pattern. Two claims and a ** between them may meet in a long
-// name in very many ways, of which nobody would read more.
+// maxBindings is the maximum number of bindings of one pattern. Two claims with a ** between
+// them can match a long name in so many ways that nobody would read them.
 const maxBindings = 64
 
-// needs returns the ways in which the pattern matches the name, by what its placeholders would
-// have to stand for: none if it cannot match at all. Ok is false if there are more ways than
-// anybody would read.
+// bindings returns the requirements under which the pattern matches the name: one for each way
+// to bind its placeholders, none if it cannot match. Ok is false if there are more than
+// maxBindings.
 func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
 	if !slices.ContainsFunc(p, part.isPlaceholder) {
 		if p.match(name, nil) {
@@ -41,7 +41,8 @@ func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
 		}
 		return nil, true
 	}
-	var open [maxParts + 1]uint64 // bit i of open[k]: the parts from k on may match the name from place i on
+	// Bit i of open[k]: the pattern from part k on may match the name from position i on.
+	var open [maxParts + 1]uint64
 	end := uint64(1) << name.parts
 	open[len(p)] = end
 	for k := len(p) - 1; k >= 0; k-- {
@@ -79,7 +80,8 @@ func (p pattern) bindings(name *path) (bindings []requirement, ok bool) {
 	return at[name.parts], true
 }
 
-// leads returns the set of positions to which part k may lead from place i, whoever asks.
+// transitions returns the set of positions that part k can reach from position i, for any
+// principal.
 func (p pattern) transitions(k int, name *path, i int) (positions uint64) {
 	end := uint64(1) << name.parts
 	switch part := p[k]; {
@@ -103,8 +105,8 @@ func (p pattern) transitions(k int, name *path, i int) (positions uint64) {
 	return positions
 }
 
-// and returns the need with that of a part that leads from one place to another. It is not
-// possible if a placeholder would have to stand for two names at once.
+// bind returns the requirement with part p bound to the name's parts from one position to
+// another. It is not possible if ${user} would have to be two names at once.
 func (n requirement) bind(p part, name *path, from, to int) (_ requirement, possible bool) {
 	switch p.kind {
 	case userPlaceholder:

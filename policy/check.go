@@ -11,11 +11,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What a rule may say is checked here. A rule that says less than its author meant, because of a
-// slip, is dangerous if it denies and puzzling if it allows: so what can never match is a mistake,
-// and what is empty never means everything.
+// This file checks rules. A rule that covers less than its author meant, because of a typing error,
+// is dangerous if it denies and confusing if it allows. So a rule that can never match is an error,
+// and an empty field never means everything.
 
-// maxRuleName bounds the name of a rule, in bytes: it is shown in answers and logs.
+// maxRuleName is the maximum length of a rule's name in bytes. Names appear in responses and
+// logs.
 const maxRuleName = 200
 
 const everyAction = scope.Repository | scope.All | scope.Read | scope.Write
@@ -58,8 +59,8 @@ func (c *compiler) checkName(i int) {
 	}
 }
 
-// names is the set of the names of rules that were seen: 1 + the place of each in the source, in a
-// table of a power of two, at least half of which is free.
+// names is the set of rule names seen so far. It is a hash table whose size is a power of two,
+// at least half of it free; a slot is 1 + an index into the rules, or 0.
 type names []int32
 
 func newNames(rules int) names {
@@ -70,7 +71,8 @@ func newNames(rules int) names {
 	return make(names, size)
 }
 
-// take returns the first of the rules that has the name of the i-th: i, if there was none before.
+// firstWith returns the index of the first rule with the name of rule i. It is i if the name is
+// new.
 func (n names) firstWith(rules []Rule, i int) int {
 	for at := maphash.String(seed, rules[i].Name); ; at++ {
 		slot := &n[at&uint64(len(n)-1)]
@@ -94,16 +96,16 @@ func (c *compiler) checkType(i int) string {
 		return kind
 	}
 	if meant := text.Nearest(kind, []string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}); meant != "" {
-		c.problem(i, "type", -1, syntaxError{fmt.Sprintf("%q is no resource type", kind), meant})
-		return meant // so that the rest of the rule is held against what was meant
+		c.problem(i, "type", -1, syntaxError{fmt.Sprintf("%q is not a resource type", kind), meant})
+		return meant // so that the rest of the rule is checked against the likely type
 	}
 	if strings.Trim(kind, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		c.problem(i, "type", -1, syntaxError{text: fmt.Sprintf("%q can be no resource type: these are lower-case letters and digits", kind)})
+		c.problem(i, "type", -1, syntaxError{text: fmt.Sprintf("%q cannot be a resource type: it must consist of lower-case letters and digits", kind)})
 	}
 	return kind
 }
 
-// has returns the actions that resources of the type have.
+// actionsOf returns the actions that resources of the type have.
 func actionsOf(kind string) scope.Actions {
 	switch kind {
 	case scope.TypeRepository:
@@ -116,8 +118,8 @@ func actionsOf(kind string) scope.Actions {
 	return scope.Repository | scope.All
 }
 
-// actions returns what a rule is about: the actions of its role, as far as the type has them, and
-// those that it names itself, all of which the type must have.
+// actions returns the actions of a rule: those of its role, as far as the type has them, and its
+// own. The type must have all of the rule's own actions.
 func (c *compiler) actions(i int, kind string) scope.Actions {
 	source := &c.policy.rules[i]
 	possible := actionsOf(kind)
@@ -154,7 +156,8 @@ func (c *compiler) actions(i int, kind string) scope.Actions {
 	return (role | source.Actions) & possible
 }
 
-// noRole says that there is no such role, and, if none is near, which there are.
+// noRole describes an unknown role. It lists the roles that exist unless it suggests a similar
+// one.
 func (c *compiler) noRole(name string) syntaxError {
 	bad := syntaxError{fmt.Sprintf("there is no role %q", name), c.nearestRole(name)}
 	switch n := len(c.roles); {
@@ -167,7 +170,7 @@ func (c *compiler) noRole(name string) syntaxError {
 	return bad
 }
 
-// nearestRole remembers what it found: one role may be misspelt in thousands of rules.
+// nearestRole caches its results: one role may be misspelled in thousands of rules.
 func (c *compiler) nearestRole(name string) string {
 	meant, seen := c.suggested[name]
 	if !seen {
@@ -179,7 +182,7 @@ func (c *compiler) nearestRole(name string) string {
 	return meant
 }
 
-// checkPattern says whether names of the type can match the pattern.
+// checkPattern checks that names of the type can match the pattern.
 func checkPattern(kind, text string, parsed pattern) *syntaxError {
 	switch kind {
 	case scope.TypeRepository:
@@ -204,14 +207,14 @@ func checkPattern(kind, text string, parsed pattern) *syntaxError {
 	return nil
 }
 
-// notInOther reports whether the character is neither one of a glob nor of a name that is no
-// repository's: ASCII letters, digits and . _ - : @ +
+// notInOther reports whether the character can be neither in a glob nor in a name other than a
+// repository's. These have ASCII letters, digits and . _ - : @ +
 func notInOther(r rune) bool {
 	lower := r | 0x20
 	return !('a' <= lower && lower <= 'z' && r < 0x80 || '0' <= r && r <= '9' || strings.ContainsRune("._-:@+*", r))
 }
 
-// checkRepository says whether a repository's name can match the pattern.
+// checkRepository checks that a repository's name can match the pattern.
 func checkRepository(text string, parsed pattern) *syntaxError {
 	for i, p := range parsed {
 		if p.kind != literal && p.kind != glob {
@@ -242,7 +245,7 @@ func checkRepository(text string, parsed pattern) *syntaxError {
 	return nil
 }
 
-// lowerCase returns the pattern's text with its words in lower case, and placeholders as they are.
+// lowerCase returns the pattern's text in lower case, without changing placeholders.
 func lowerCase(parsed pattern) string {
 	words := make([]string, len(parsed))
 	for i, p := range parsed {
@@ -254,32 +257,33 @@ func lowerCase(parsed pattern) string {
 	return strings.Join(words, "/")
 }
 
-// reaches says whether any subject of the rule has what the pattern's placeholders stand for.
+// checkPlaceholders checks that at least one subject of the rule can have values for the
+// pattern's placeholders.
 func (r *rule) checkPlaceholders(text string, parsed pattern) *syntaxError {
 	for _, p := range parsed {
 		for _, s := range r.subjects {
 			if (p.kind == claimPlaceholder || p.kind == groupPlaceholder) && s.kind == anonymous || p.kind == userPlaceholder && (s.kind == anonymous || s.kind == robot || s.kind == workload) {
 				continue
 			}
-			p.kind = literal // somebody has it
+			p.kind = literal // this subject can have a value
 		}
 		if len(r.subjects) == 0 {
 			continue
 		}
 		switch p.kind {
 		case userPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is for no users", text)}
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: ${user} is a user's name, and the rule is not for users", text)}
 		case claimPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has claims", text)}
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: anonymous requests have no claims", text)}
 		case groupPlaceholder:
-			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: nobody anonymous has groups", text)}
+			return &syntaxError{text: fmt.Sprintf("the pattern %q can never match: anonymous requests have no groups", text)}
 		}
 	}
 	return nil
 }
 
-// Check says what is wrong with the limit; the error is Problems. Decide needs
-// no check before: a limit with a mistake in it leaves less, never more.
+// Check returns the errors of the limit as Problems. Decide works without it: a limit with an
+// error grants less, never more.
 func (l Limit) Check() error {
 	c := compiler{policy: &Policy{rules: []Rule{{Type: l.Type, Actions: l.Actions}}}}
 	kind := c.checkType(0)

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// maxDigits is how many digits a whole number may have to be kept exactly.
+// maxDigits is the maximum number of digits of a whole number that is kept exactly.
 const maxDigits = 64
 
-// maxClaimDepth bounds how deep lists and objects of a claim may stand within each other.
+// maxClaimDepth is the maximum nesting depth of lists and objects in a claim.
 const maxClaimDepth = 16
 
-// CanonicalClaims returns the claims with each value in its canonical form (see CanonicalClaim). A
-// claim that is null is one that is not there. What has no such form is named: it must not be left
-// out, or a deny that speaks of it would be skipped.
+// CanonicalClaims returns the claims with each value in canonical form (see CanonicalClaim),
+// without those that are null. If a value has no canonical form, it returns the claim's name in
+// bad. The caller must not drop that claim, because a deny rule that reads it would be skipped.
 func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	if len(from) == 0 {
 		return nil, ""
@@ -37,16 +37,16 @@ func CanonicalClaims(from map[string]any) (claims map[string]any, bad string) {
 	return claims, ""
 }
 
-// CanonicalClaim returns the value of a claim in the one form that equal values share, however
-// they were decoded:
+// CanonicalClaim returns the value of a claim in canonical form, which is the same for equal
+// values however they were decoded:
 //
 //	text, true or false, null    string, bool, nil
 //	a number                     json.Number with its canonical text (see CanonicalNumber)
 //	a list                       []any
 //	an object                    map[string]any
 //
-// The type of a value is kept: a rule can tell 1 from "1" and true from "true". It is false for
-// what JSON has no form for.
+// The type of a value is kept: rules can distinguish 1 from "1" and true from "true". It is
+// false for a value that JSON cannot represent.
 func CanonicalClaim(value any) (any, bool) { return canonical(value, maxClaimDepth) }
 
 func canonical(value any, depth int) (any, bool) {
@@ -98,10 +98,10 @@ func canonical(value any, depth int) (any, bool) {
 
 func number(n json.Number, ok bool) (any, bool) { return n, ok }
 
-// CanonicalNumber returns the canonical text of a number in JSON, so that equal numbers have equal
-// texts: 3 of 3.0 and of 30e-1. Whole numbers of up to 64 digits are exact. All others are what
-// the nearest 64-bit floating-point number is, as in JavaScript: 0.5, 1e-7. It is false for what
-// is no number, or outside their range.
+// CanonicalNumber returns the canonical text of a JSON number, which is the same for equal
+// numbers: 3 for 3.0 and for 30e-1. Whole numbers of up to 64 digits are exact. All others
+// become the nearest 64-bit floating-point number, as in JavaScript: 0.5, 1e-7. It is false for
+// a text that is not a number, or is out of that range.
 func CanonicalNumber(text string) (json.Number, bool) {
 	digits, exponent, negative, ok := readNumber(text)
 	if !ok {
@@ -121,7 +121,8 @@ func CanonicalNumber(text string) (json.Number, bool) {
 	if err != nil {
 		return "", false
 	}
-	digits, exponent, negative, _ = readNumber(string(short)) // a large fraction may have become a whole number
+	// Rounding may have turned a large fraction into a whole number.
+	digits, exponent, negative, _ = readNumber(string(short))
 	if whole, ok := wholeNumber(digits, exponent, negative); ok {
 		return whole, true
 	}
@@ -139,8 +140,8 @@ func wholeNumber(digits string, exponent int, negative bool) (json.Number, bool)
 	return json.Number(sign + digits + strings.Repeat("0", exponent)), true
 }
 
-// readNumber takes the text of a number in JSON apart: it is digits times ten to the exponent. The
-// digits neither begin nor end with a zero; zero has none.
+// readNumber splits the text of a JSON number: it is digits times ten to the power of exponent.
+// The digits neither begin nor end with 0; they are empty for zero.
 func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	text, negative = strings.CutPrefix(text, "-")
 	mantissa, power := text, ""
@@ -164,9 +165,9 @@ func readNumber(text string) (digits string, exponent int, negative, ok bool) {
 	return trimmed, exponent, negative, true
 }
 
-// claim yields the texts that ${claims.NAME} stands for: the claim's text, the canonical JSON text
-// of a number, true or false; of a list, those of its items. All else in a claim is no part of a
-// path, and so matches nothing.
+// claim yields the values of ${claims.NAME}: the text of the claim, or the canonical JSON text
+// of a number, true or false. For a list, it yields the values of its items. Other values cannot
+// be part of a path and match nothing.
 func (who *Principal) claim(name string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		if who.Kind == Anonymous {
@@ -193,8 +194,8 @@ func (who *Principal) claim(name string) func(func(string) bool) {
 	}
 }
 
-// ClaimText returns the text that a value of a claim stands for where a text is wanted: its own,
-// or the canonical JSON of a number, true or false. Null, lists and objects stand for none.
+// ClaimText returns a claim's value as text: a string itself, or the canonical JSON of a number,
+// true or false. It is false for null, lists and objects.
 func ClaimText(value any) (string, bool) { return claimText(value) }
 
 func claimText(value any) (string, bool) {
@@ -205,7 +206,7 @@ func claimText(value any) (string, bool) {
 		return strconv.FormatBool(v), true
 	case json.Number:
 		if isCanonical(string(v)) {
-			return string(v), true // what sources give, without a copy
+			return string(v), true // the usual case, without a copy
 		}
 	case nil, []any, map[string]any:
 		return "", false
@@ -215,8 +216,8 @@ func claimText(value any) (string, bool) {
 	return string(n), ok
 }
 
-// isCanonical reports whether the text is a whole number in the one way to write it. Of others it
-// is not known.
+// isCanonical reports whether the text is a whole number in canonical form. It is false for
+// fractions, canonical or not.
 func isCanonical(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || len(digits) > maxDigits || digits[0] == '0' && text != "0" {
@@ -230,7 +231,7 @@ func isCanonical(text string) bool {
 	return true
 }
 
-// equalClaims compares claims by what they are, not by how they were decoded.
+// equalClaims compares claims by their values, not by how they were decoded.
 func equalClaims(a, b map[string]any) bool {
 	if len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) {
 		return true

@@ -153,7 +153,7 @@ and is anyone and anonymous
 
 repository:prod/a:pull
   pull: denied by "closed"
-    it denies at some registries, and the request does not say which one it is for
+    it denies at some registries, and the request does not name its registry
 `
 	if diff := cmp.Diff(want, p.Explain(&policy.Request{Scopes: []scope.Scope{asked}}).String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

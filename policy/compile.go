@@ -10,32 +10,32 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Policy is a compiled [Source]. It never changes, and may be used from any goroutine. The zero
+// Policy is a compiled [Source]. It never changes and may be used from any goroutine. The zero
 // Policy grants nothing, and so does a nil one.
 type Policy struct {
 	id       string
 	rules    []Rule
 	compiled []rule // in the same order
-	written  int    // of rules, those that are not built in
+	written  int    // the number of rules that are not built in
 
 	tree       tree
-	everywhere map[string]*node            // the rules of all registries, by type
+	everywhere map[string]*node            // rules for all registries, by type
 	registries map[string]map[string]*node // by registry and type
 }
 
-// rule is what Decide reads of a Rule.
+// rule is a Rule in the form that Decide reads.
 type rule struct {
 	source   *Rule
-	number   int32         // from 1, by place in the source
+	number   int32         // from 1, in the order of the source
 	actions  scope.Actions // of its role and its own, as far as its type has them
 	deny     bool
-	lifetime time.Duration // the shorter of its own and its role's; 0: neither has one
-	plain    bool          // it has neither condition nor lifetime
+	lifetime time.Duration // the shorter of its own and its role's; 0: no limit
+	plain    bool          // without condition and lifetime
 	subjects []subject
 }
 
-// Compile checks a source and builds the index over its rules. The error is Problems, with all
-// that is wrong. The policy keeps the slices in the rules, which must not be changed any more.
+// Compile checks a source and builds the index of its rules. The error is Problems and lists all
+// errors. The policy keeps the slices of the rules, which must not be changed afterwards.
 func Compile(source Source) (*Policy, error) {
 	rules := slices.Clone(source.Rules)
 	c := compiler{
@@ -65,18 +65,18 @@ func Compile(source Source) (*Policy, error) {
 	return c.policy, nil
 }
 
-// ID names what the policy says: the same roles and rules, in the same order, have the same ID
-// wherever they were written. It is 16 hexadecimal digits of a SHA-256.
+// ID identifies the content of the policy: the same roles and rules in the same order have the
+// same ID, wherever they were written. It is 16 hexadecimal digits of a SHA-256.
 func (p *Policy) ID() string { return orZero(p).id }
 
-// Len returns the number of rules that somebody wrote: those that are built in are not counted.
+// Len returns the number of rules without the built-in ones.
 func (p *Policy) Len() int { return orZero(p).written }
 
-// Rules returns the rules as they were given to Compile.
+// Rules returns the rules as they were passed to Compile.
 func (p *Policy) Rules() []Rule { return slices.Clone(orZero(p).rules) }
 
-// RuleActions returns the actions of the i-th rule: of its role and its own, as far as its type
-// has them. If there is no such rule, it returns 0.
+// RuleActions returns the actions of the i-th rule: those of its role and its own, as far as its
+// type has them. It returns 0 if there is no such rule.
 func (p *Policy) RuleActions(i int) scope.Actions {
 	if p == nil || i < 0 || i >= len(p.compiled) {
 		return 0
@@ -84,7 +84,7 @@ func (p *Policy) RuleActions(i int) scope.Actions {
 	return p.compiled[i].actions
 }
 
-// compiler turns rules into the tree, and collects what is wrong with them.
+// compiler builds the tree from the rules and collects their errors.
 type compiler struct {
 	policy   *Policy
 	index    indexBuilder
@@ -94,8 +94,8 @@ type compiler struct {
 	names     names
 	suggested map[string]string
 	compiled  []rule
-	subjects  []subject // room for those of the next rules
-	parts     pattern   // room for one pattern
+	subjects  []subject // buffer for the subjects of the next rules
+	parts     pattern   // buffer for one pattern
 }
 
 func (c *compiler) problem(rule int, field string, item int, bad syntaxError) {
@@ -117,14 +117,14 @@ func (c *compiler) rule(i int) {
 	r.actions = c.actions(i, kind)
 	r.subjects = c.parseSubjects(i)
 	if isNil(source.When) {
-		c.problem(i, "when", -1, syntaxError{text: "the condition is a nil pointer; leave it out, if there is none"})
+		c.problem(i, "when", -1, syntaxError{text: "the condition is a nil pointer; for a rule without a condition leave it out"})
 	}
 	if source.Lifetime < 0 {
 		c.problem(i, "lifetime", -1, syntaxError{text: fmt.Sprintf("the lifetime %s is negative", source.Lifetime)})
 	}
 	for k, registry := range source.Registries {
 		if registry == "" {
-			c.problem(i, "registries", k, syntaxError{text: "the registry is empty; a rule for all registries has no list of them"})
+			c.problem(i, "registries", k, syntaxError{text: "the registry is empty; for all registries leave out registries"})
 		}
 	}
 	if len(source.Names) == 0 {
@@ -159,8 +159,8 @@ func (c *compiler) rule(i int) {
 	}
 }
 
-// isNil reports whether a condition is there and is a nil pointer, or another nil: Holds would
-// panic.
+// isNil reports whether a condition is an interface value that holds a nil pointer or another
+// nil, whose Holds would panic.
 func isNil(c Condition) bool {
 	if c == nil {
 		return false
@@ -182,7 +182,7 @@ func (c *compiler) root(types map[string]*node, kind string) *node {
 	return root
 }
 
-// parseSubjects returns the subjects of a rule. Those of all rules lie one behind the other.
+// parseSubjects returns the subjects of a rule. Those of all rules share one array.
 func (c *compiler) parseSubjects(i int) []subject {
 	source := &c.policy.rules[i]
 	if len(source.Subjects) == 0 {
@@ -203,7 +203,7 @@ func (c *compiler) parseSubjects(i int) []subject {
 	return c.subjects[begin:len(c.subjects):len(c.subjects)]
 }
 
-// Error returns the problems, one a line, at most 20 of them.
+// Error returns the problems, one per line and at most 20.
 func (p Problems) Error() string {
 	const most = 20
 	var text strings.Builder
@@ -223,8 +223,8 @@ func (p Problems) Error() string {
 	return text.String()
 }
 
-// String returns the problem as a person reads it: `rule 3: subjects[0]: "usr:ann" is no subject …
-// (did you mean "user:ann"?)`.
+// String returns the problem for people to read: `rule 3: subjects[0]: "usr:ann" is not a
+// subject … (did you mean "user:ann"?)`.
 func (p Problem) String() string {
 	text := p.Text
 	if p.Suggestion != "" {

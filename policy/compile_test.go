@@ -52,9 +52,9 @@ func TestMistakesInPatterns(t *testing.T) {
 		{"${}", `unknown placeholder ${}`, ""},
 		{"${user/**", `a ${ without a }`, "${user}/**"},
 		{"team/${user", `a ${ without a }`, "team/${user}"},
-		{"${user}-dev/**", `only a piece of a path part`, ""},
-		{"dev-${user}/**", `only a piece of a path part`, ""},
-		{"${user}${user}", `only a piece of a path part`, ""},
+		{"${user}-dev/**", `must be a whole path part`, ""},
+		{"dev-${user}/**", `must be a whole path part`, ""},
+		{"${user}${user}", `must be a whole path part`, ""},
 		{"Team/App", `upper-case letter 'T'`, "team/app"},
 		{"${claims.Team}/App-*", `upper-case letter 'A'`, "${claims.Team}/app-*"},
 		{"team/?pp", `'?', which means nothing in a pattern`, ""},
@@ -124,20 +124,20 @@ func TestMistakesInRules(t *testing.T) {
 
 		{func(r *policy.Rule) { r.Subjects = nil }, policy.Problem{Field: "subjects", Item: -1, Text: "has no subjects"}},
 		{func(r *policy.Rule) { r.Subjects = []string{""} }, policy.Problem{Field: "subjects", Text: "is empty"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"anyone", "usr:alice"} }, policy.Problem{Field: "subjects", Item: 1, Text: "is no subject", Suggestion: "user:alice"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"User:alice"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "user:alice"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"gruop:dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"signed_in"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "signed-in"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"everybody"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"*"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "anyone"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"team:dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"@dev"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "group:dev"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"github:acme/app"} }, policy.Problem{Field: "subjects", Text: "is no subject", Suggestion: "workload:github:acme/app"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"alice"} }, policy.Problem{Field: "subjects", Text: "is no subject"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"anyone", "usr:alice"} }, policy.Problem{Field: "subjects", Item: 1, Text: "is not a subject", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"User:alice"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "user:alice"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"gruop:dev"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"signed_in"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "signed-in"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"everybody"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"*"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "anyone"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"team:dev"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"@dev"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "group:dev"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"github:acme/app"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "workload:github:acme/app"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"alice"} }, policy.Problem{Field: "subjects", Text: "is not a subject"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:"} }, policy.Problem{Field: "subjects", Text: "names nobody"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "is no pattern", Suggestion: "signed-in"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"group:dev-*"} }, policy.Problem{Field: "subjects", Text: "is no pattern"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "is no pattern"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern", Suggestion: "signed-in"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"group:dev-*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"anyone:alice"} }, policy.Problem{Field: "subjects", Text: "takes no name", Suggestion: "anyone"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:alice "} }, policy.Problem{Field: "subjects", Text: "space at its edge", Suggestion: "user:alice"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:al\u200bice"} }, policy.Problem{Field: "subjects", Text: "cannot be seen"}},
@@ -157,8 +157,8 @@ func TestMistakesInRules(t *testing.T) {
 
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"**"}, scope.All }, policy.Problem{Field: "names", Text: "is catalog", Suggestion: "catalog"}},
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "registry", []string{"catalog"}, scope.Pull }, policy.Problem{Field: "actions", Item: -1, Text: "the type registry has no action pull", Suggestion: "*"}},
-		{func(r *policy.Rule) { r.Type = "repositry" }, policy.Problem{Field: "type", Item: -1, Text: "is no resource type", Suggestion: "repository"}},
-		{func(r *policy.Rule) { r.Type, r.Names = "Artifact", []string{"a"} }, policy.Problem{Field: "type", Item: -1, Text: "can be no resource type"}},
+		{func(r *policy.Rule) { r.Type = "repositry" }, policy.Problem{Field: "type", Item: -1, Text: "is not a resource type", Suggestion: "repository"}},
+		{func(r *policy.Rule) { r.Type, r.Names = "Artifact", []string{"a"} }, policy.Problem{Field: "type", Item: -1, Text: "cannot be a resource type"}},
 		{func(r *policy.Rule) { r.Type, r.Names, r.Actions = "artifact", []string{"a"}, scope.Write }, policy.Problem{Field: "actions", Item: -1, Text: "the type artifact has no action write"}},
 		{func(r *policy.Rule) { r.Type = "artifact" }, policy.Problem{Field: "names", Text: "cannot be a pattern"}},
 		{func(r *policy.Rule) { r.Type, r.Names = "artifact", []string{"a b"} }, policy.Problem{Field: "names", Text: "that no name of the type artifact has"}},
@@ -213,7 +213,7 @@ func TestAllMistakesAreToldAtOnce(t *testing.T) {
 	})
 	want := `compiling policy: role "idle": the role has no actions
 rule 1: role: there is no role "raeder"; there is idle
-rule 1: subjects[0]: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)
+rule 1: subjects[0]: "usr:ann" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)
 rule 1: names[0]: the pattern "team//app" has an empty path part (did you mean "team/app"?)
 rule 2: name: the rule has no name; decisions name the rule that made them
 rule 2: actions: the rule has neither a role nor actions
@@ -230,7 +230,7 @@ rule 2: names: the rule has no names; for everything write **`
 
 func TestALimitTellsItsMistakes(t *testing.T) {
 	err := policy.Limit{Type: "registri", Actions: scope.All}.Check()
-	want := `limit: type: "registri" is no resource type (did you mean "registry"?)
+	want := `limit: type: "registri" is not a resource type (did you mean "registry"?)
 limit: names: the limit has no names; for everything write **`
 	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)

@@ -7,15 +7,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// deniers are what is denied to somebody, to be held against what is allowed.
+// denyList is the list of rights that rules deny to a principal.
 type denyList struct {
 	all      []Right
-	registry string // "": all
-	left     int    // comparisons; past them nothing is said to be barred, and everything to take something out
+	registry string // "": all registries
+	// left is the number of comparisons left. After that, rights are listed as allowed with
+	// exceptions, without checking whether denies cover them or overlap with them.
+	left int
 }
 
-// take returns what is left of a right's actions when those are taken away that a rule without a
-// condition denies wherever the right goes; and such a rule.
+// subtract returns the actions of a right that remain without those that unconditional denies
+// cover completely, and one of the rules that deny the others.
 func (ds *denyList) subtract(from *Right) (left scope.Actions, by *Rule) {
 	left = from.Actions
 	for i := range ds.all {
@@ -34,7 +36,7 @@ func (ds *denyList) subtract(from *Right) (left scope.Actions, by *Rule) {
 	return left, by
 }
 
-// of returns those that may take something out of some of the rights.
+// overlapping returns the denies that may remove something from one of the rights.
 func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	for i := range ds.all {
 		d := &ds.all[i]
@@ -48,7 +50,7 @@ func (ds *denyList) overlapping(rights []Right) (some []Right) {
 	return some
 }
 
-// everywhere reports whether the right holds at each registry at which another does.
+// everywhere reports whether the right applies at each registry where the other applies.
 func (a *Right) everywhere(other *Right, registry string) bool {
 	if registry != "" || len(a.Rule.Registries) == 0 {
 		return true
@@ -57,8 +59,8 @@ func (a *Right) everywhere(other *Right, registry string) bool {
 	return len(other.Rule.Registries) > 0 && !slices.ContainsFunc(other.Rule.Registries, missing)
 }
 
-// contains reports whether each name that the other right is about is one of this one's. It may
-// miss it where several patterns are it together; it never says it where it is not so.
+// contains reports whether the right covers each name that the other covers. It may be false
+// where only several patterns together cover a name. It is never true by mistake.
 func (a *Right) contains(other *Right) bool {
 	var buf, otherBuf [maxParts]part
 	for _, text := range other.Names {
@@ -77,8 +79,8 @@ func (a *Right) contains(other *Right) bool {
 	return true
 }
 
-// meets reports whether there may be a name, a registry and an action that both rights are about.
-// It says so in doubt.
+// overlaps reports whether both rights may cover the same name, registry and action. It may be
+// true by mistake, never false.
 func (a *Right) overlaps(other *Right) bool {
 	if a.Actions&other.Actions == 0 || a.Type != other.Type {
 		return false
@@ -100,10 +102,11 @@ func (a *Right) overlaps(other *Right) bool {
 	return false
 }
 
-// contains reports whether each name that inner matches is matched by p too. What it cannot see at
-// the parts one by one, it denies.
+// contains reports whether p matches each name that inner matches. It compares the patterns part
+// by part, and is false where that is not enough to decide.
 func (p pattern) contains(inner pattern) bool {
-	var now [maxParts + 1]bool // now[j]: the parts of p so far match whatever the first j of inner do
+	// now[j]: the parts of p so far match everything that the first j parts of inner match.
+	var now [maxParts + 1]bool
 	now[0] = true
 	for k, part := range p {
 		var next [maxParts + 1]bool
@@ -118,7 +121,7 @@ func (p pattern) contains(inner pattern) bool {
 				}
 			}
 		}
-		if part.kind == doubleStar && k < len(p)-1 { // it may stand for nothing
+		if part.kind == doubleStar && k < len(p)-1 { // it also matches no part
 			for j := range now {
 				next[j] = next[j] || now[j]
 			}
@@ -128,9 +131,10 @@ func (p pattern) contains(inner pattern) bool {
 	return now[len(inner)]
 }
 
-// meets reports whether there may be a name that both match.
+// overlaps reports whether there may be a name that both patterns match.
 func (p pattern) overlaps(other pattern) bool {
-	var row [maxParts + 1]bool // row[j]: what is left of p may match what the parts of other from j on do
+	// row[j]: the rest of p and the parts of other from j on may match the same.
+	var row [maxParts + 1]bool
 	row[len(other)] = true
 	for j := len(other) - 1; j >= 0 && other[j].wide(); j-- {
 		row[j] = true
@@ -150,10 +154,10 @@ func (p pattern) overlaps(other pattern) bool {
 	return row[0]
 }
 
-// wide reports whether the part may stand for several.
+// wide reports whether the part can match several parts of a name.
 func (p part) wide() bool { return p.kind == doubleStar || p.kind == claimPlaceholder }
 
-// contains reports whether the part matches all that the other one does.
+// contains reports whether the part matches everything that the other matches.
 func (p part) contains(other part) bool {
 	switch {
 	case other.kind == doubleStar:
@@ -161,14 +165,14 @@ func (p part) contains(other part) bool {
 	case p == other:
 		return true
 	case p.kind == star:
-		return other.kind != claimPlaceholder // which may be several parts
+		return other.kind != claimPlaceholder // which can be several parts
 	case p.kind == glob && other.kind == literal:
 		return matchGlob(p.text, other.text)
 	}
 	return false
 }
 
-// meets reports whether there may be a part that both match.
+// overlaps reports whether there may be a part of a name that both match.
 func (p part) overlaps(other part) bool {
 	switch {
 	case p.kind == literal && other.kind == literal:

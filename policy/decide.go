@@ -7,12 +7,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Decide judges a request. It reads nothing but the policy and the request, and allocates the
-// results and their causes, nothing else, unless the principal has more than some 40 groups and is
-// not Indexed. A request without a principal is one of somebody anonymous. No request, and no
-// policy, grant nothing.
+// Decide decides a request. It reads only the policy and the request. It allocates only the
+// results and their causes, unless the principal has more than about 40 groups and is not
+// Indexed. A request without a principal is anonymous. A nil policy and a nil request grant
+// nothing.
 //
-// Where several rules decide an action alike, the first of them in the source is named.
+// If several rules decide an action alike, the result names the first of them in the source.
 func (p *Policy) Decide(r *Request) Decision {
 	p, r = orZero(p), orZero(r)
 	ev := evaluator{policy: p, request: r, who: orZero(r.Principal)}
@@ -33,8 +33,8 @@ func (p *Policy) Decide(r *Request) Decision {
 	return d
 }
 
-// orZero returns what a pointer is to, or a zero value in place of nil: there is no policy, no
-// request or nobody, and that grants nothing.
+// orZero returns p, or a new zero value if p is nil. A zero policy, request or principal grants
+// nothing.
 func orZero[T any](p *T) *T {
 	if p == nil {
 		return new(T)
@@ -42,7 +42,7 @@ func orZero[T any](p *T) *T {
 	return p
 }
 
-// judge is the work on one request. It lives on the stack.
+// evaluator evaluates one request. It lives on the stack.
 type evaluator struct {
 	policy  *Policy
 	request *Request
@@ -50,28 +50,31 @@ type evaluator struct {
 
 	asked *scope.Scope
 	path  path
-	found findings // on asked
+	found findings // for asked
 
-	denies bool // allows are passed over
+	denies bool // only deny rules are applied
 
-	// The subjects that who has, known when the first rule needs them.
-	known  *subjectSet // if they are indexed, or too many for what follows
+	// The subjects of who, computed when the first rule needs them: in known if they are indexed
+	// or do not fit into hashes, otherwise in hashes and slots.
+	known  *subjectSet
 	count  int
 	hashes [48]uint32
 	slots  [64]uint32
 }
 
-// actionBits is the number of actions that a scope.Actions has room for.
+// actionBits is the number of bits of a scope.Actions.
 const actionBits = 8
 
-// verdict is what the rules found so far say of each action: the numbers of the first rules that
-// deny it, that allow it, and that would if their condition held; 0 for none.
+// findings holds what the rules applied so far decide about each action: the numbers of the
+// first rules that deny it, that allow it, and that would allow it if their condition held. 0
+// means that there is no such rule.
 type findings struct {
 	denied, allowed, failed [actionBits]int32
-	lifetime                [actionBits]time.Duration // the shortest of those that allow it; 0: none sets one
+	// lifetime is the shortest of the rules that allow the action; 0: no rule limits it.
+	lifetime [actionBits]time.Duration
 }
 
-// look weighs all rules that the asked scope may concern.
+// matchScope applies all rules that match the scope.
 func (e *evaluator) matchScope(asked *scope.Scope) {
 	e.asked, e.found = asked, findings{}
 	if !e.path.cut(asked.Name) {
@@ -93,8 +96,8 @@ func (e *evaluator) matchScope(asked *scope.Scope) {
 	}
 }
 
-// lookEverywhere weighs the denies of all registries: it is not known which one is meant, and that
-// must not open what one of them closes.
+// matchUnknownRegistry applies the deny rules of all registries. The request does not name its
+// registry, and that must not bypass a deny for one of them.
 func (e *evaluator) matchUnknownRegistry(kind string) {
 	e.denies = true
 	for _, types := range e.policy.registries {
@@ -113,13 +116,13 @@ func kindOf(written string) string {
 	return written
 }
 
-// state is a node that the parts before place at lead to.
+// state is a node that matches the parts of the name before part at.
 type state struct {
 	node *node
 	at   int
 }
 
-// walk goes through the name once, with all nodes that it leads to side by side.
+// walk reads the name once and follows all matching nodes side by side.
 func (e *evaluator) walk(root *node) {
 	var buf [2][24]state
 	now, next := addWithDoubleStar(buf[0][:0], root, 0), buf[1][:0]
@@ -127,7 +130,7 @@ func (e *evaluator) walk(root *node) {
 		part := e.path.part(at)
 		hash := hashOf(part)
 		for _, s := range now {
-			if s.at > at { // a claim with several parts led beyond
+			if s.at > at { // a claim with several parts matched beyond this one
 				next = add(next, s.node, s.at)
 				continue
 			}
@@ -189,7 +192,7 @@ func (e *evaluator) walkRare(next []state, n *node, at int, part string, hash ui
 	return next
 }
 
-// enter adds a node, and the one behind its **, which may stand for no part at all.
+// addWithDoubleStar adds a node, and the node behind its **, because ** also matches no part.
 func addWithDoubleStar(states []state, n *node, at int) []state {
 	states = add(states, n, at)
 	if n.rare != nil && n.rare.deep != nil {
@@ -198,7 +201,7 @@ func addWithDoubleStar(states []state, n *node, at int) []state {
 	return states
 }
 
-// add adds a node once. All but those that join are reached in one way only.
+// add adds a node once. Only shared nodes can be reached in more than one way.
 func add(states []state, n *node, at int) []state {
 	s := state{n, at}
 	if n.shared {
@@ -211,7 +214,7 @@ func add(states []state, n *node, at int) []state {
 	return append(states, s)
 }
 
-// weighAll weighs the rules at a place that speak of somebody whom the principal is.
+// applyPostings applies the rules of the list that are for a subject of the principal.
 func (e *evaluator) applyPostings(p *postingList) {
 	held := e.subjects()
 	if p.buckets == nil || len(p.entries) <= len(held.hashes) {
@@ -229,7 +232,7 @@ func (e *evaluator) applyPostings(p *postingList) {
 	}
 }
 
-// held returns the subjects that the principal has.
+// subjects returns the subjects of the principal.
 func (e *evaluator) subjects() subjectSet {
 	if e.known == nil && e.count == 0 {
 		e.count = e.who.count()
@@ -248,8 +251,8 @@ func (e *evaluator) subjects() subjectSet {
 	return subjectSet{e.hashes[:e.count], e.slots[:]}
 }
 
-// memberOf is Principal.memberOf by one look into the table of subjects, however many groups there
-// are. The hash is that of the part.
+// memberOf is Principal.memberOf with one lookup in the subject table, however many groups there
+// are. Hash is the hash of the part.
 func (e *evaluator) memberOf(part string, hash uint64) bool {
 	if !validPart(part) {
 		return false
@@ -266,7 +269,7 @@ func (e *evaluator) memberOf(part string, hash uint64) bool {
 	}
 }
 
-// lookUp weighs the rule of a mention if the principal has the subject.
+// applyIfHeld applies the rule of a posting if the principal has its subject.
 func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	for at := m.hash; ; at++ {
 		slot := held.slots[at&uint32(len(held.slots)-1)]
@@ -276,8 +279,8 @@ func (e *evaluator) applyIfHeld(m *posting, held *subjectSet) {
 	}
 }
 
-// compare weighs the rule of a mention if the subject is the i-th of the principal, which has the
-// same hash.
+// applyIfSubject applies the rule of a posting if its subject is the i-th of the principal. Both
+// have the same hash. It reports whether it was.
 func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	r := &e.policy.compiled[m.rule-1]
 	if r.subjects[m.nth] != e.who.subject(i) {
@@ -287,7 +290,8 @@ func (e *evaluator) applyIfSubject(m *posting, i int) bool {
 	return true
 }
 
-// weigh adds what a rule says to what was found. Rules come in any order, and some come twice.
+// applyRule adds the effect of a rule to the findings. Rules come in any order, and some come
+// twice.
 func (e *evaluator) applyRule(r *rule) {
 	actions := e.asked.Actions & r.actions
 	if e.denies && !r.deny || !e.found.open(r, actions) {
@@ -315,8 +319,8 @@ func (e *evaluator) applyRule(r *rule) {
 	}
 }
 
-// open reports whether the rule could still change what was found. It keeps conditions from being
-// evaluated for nothing.
+// open reports whether the rule could still change the findings. If not, its condition need not
+// be evaluated.
 func (v *findings) open(r *rule, actions scope.Actions) bool {
 	for a := range each(actions) {
 		switch {
@@ -332,10 +336,10 @@ func (v *findings) open(r *rule, actions scope.Actions) bool {
 	return false
 }
 
-// conclude turns what was found into a grant and its causes, which it appends.
+// result turns the findings into a grant and its causes, which it appends.
 func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	var granted scope.Actions
-	left, narrowed := scope.Actions(0), false // what the limits leave, once that is known
+	left, narrowed := scope.Actions(0), false // what the limits leave; computed at the first allow
 	begin := len(causes)
 	for a := range each(e.asked.Actions) {
 		action := scope.Actions(1) << a
@@ -360,7 +364,7 @@ func (e *evaluator) result(causes []Cause) (scope.Actions, []Cause) {
 	return granted, causes
 }
 
-// because adds a cause to those from begin on, or its action to one that says the same.
+// addCause appends a cause, or adds its actions to an equal one among those from begin on.
 func (e *evaluator) addCause(causes []Cause, begin int, c Cause) []Cause {
 	for i := begin; i < len(causes); i++ {
 		if causes[i].Reason == c.Reason && causes[i].Rule == c.Rule {
@@ -378,9 +382,9 @@ func (p *Policy) numbered(n int32) *Rule {
 	return &p.rules[n-1]
 }
 
-// within returns the actions on the asked scope that the credential's limits leave. Limits travel
-// with the principal as plain text, through databases and journals, and no form of them grants
-// more than its text: so they are read here and not where they are made.
+// withinLimits returns the actions on the asked scope that the credential's limits leave. Limits
+// are parsed here and not when they are created: they travel with the principal as plain text,
+// through databases and journals, and no parsed form may grant more than that text.
 func (e *evaluator) withinLimits() scope.Actions {
 	if len(e.who.Limits) == 0 {
 		return e.asked.Actions
@@ -401,7 +405,7 @@ func (e *evaluator) withinLimits() scope.Actions {
 	return left
 }
 
-// lifetime returns the shortest lifetime that the rules with a part in the grant set.
+// lifetime returns the shortest lifetime of the rules that took part in the grant.
 func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	var least time.Duration
 	for a := range each(granted) {
@@ -410,7 +414,7 @@ func (e *evaluator) lifetime(granted scope.Actions) time.Duration {
 	return least
 }
 
-// shorter returns the shorter of two lifetimes, of which 0 is none.
+// shorter returns the shorter of two lifetimes; 0 means unlimited.
 func shorter(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -418,7 +422,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// first keeps the lower of two numbers, of which 0 is none.
+// keepLowest sets kept to number if number is lower, or if kept is 0, which means unset.
 func keepLowest(kept *int32, number int32) {
 	if *kept == 0 || number < *kept {
 		*kept = number

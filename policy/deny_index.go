@@ -1,9 +1,10 @@
 package policy
 
-// barrier is whom denies without a condition reach, by the rarest subject that they must have.
+// denyIndex finds the unconditional deny rules that apply to a grantee. Rules are keyed by the
+// least common subject that they require, so a lookup scans few candidates.
 type denyIndex struct {
 	bySubject map[subject][]*Grantee
-	left      int // comparisons; whoever is not found to be barred in so many is in Except all the same
+	left      int // comparisons left; after that, denied grantees are listed in Except
 }
 
 func newDenyIndex(denied []Grantee) denyIndex {
@@ -17,7 +18,7 @@ func newDenyIndex(denied []Grantee) denyIndex {
 	return b
 }
 
-// before returns a rule that denies it to all who are g; nil if none is found.
+// covering returns a rule that denies the action to everybody in g, or nil if it finds none.
 func (b *denyIndex) covering(g *Grantee) *Rule {
 	if len(b.bySubject) == 0 {
 		return nil
@@ -41,7 +42,7 @@ func (b *denyIndex) covering(g *Grantee) *Rule {
 	return nil
 }
 
-// contains reports whether everybody who is the other is g too.
+// contains reports whether everybody in other is in g too.
 func (g *Grantee) contains(other *Grantee) bool {
 	for _, s := range g.subjects {
 		if !other.implies(s) {
@@ -60,7 +61,7 @@ func (g *Grantee) contains(other *Grantee) bool {
 	return true
 }
 
-// surely reports whether everybody who is g has the subject.
+// implies reports whether everybody in g has the subject.
 func (g *Grantee) implies(s subject) bool {
 	if s.kind == anyone {
 		return true
@@ -73,10 +74,9 @@ func (g *Grantee) implies(s subject) bool {
 	return false
 }
 
-// crowd is all that is to be known of some grantees to say whether somebody else may be among
-// them.
+// granteeSummary is what mayOverlap needs to know of a list of grantees.
 type granteeSummary struct {
-	anonymous, signedIn bool // somebody who is not known by name may be
+	anonymous, signedIn bool // the list may have principals of this kind that named does not list
 	named               map[subject]bool
 }
 
@@ -97,7 +97,7 @@ func summarize(grantees []Grantee) granteeSummary {
 	return c
 }
 
-// mayMeet reports whether one who is g may be among them.
+// mayOverlap reports whether somebody in g may be among the grantees.
 func (c granteeSummary) mayOverlap(g *Grantee) bool {
 	switch s := g.subjects[0]; s.kind {
 	case anyone:

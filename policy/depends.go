@@ -7,19 +7,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Unknown is what is not known of a request. The zero Unknown is a request that is known
-// completely.
+// Unknown lists the unknown parts of a request. The zero Unknown means that all are known.
 type Unknown struct {
 	Now      bool `json:"now,omitempty"`
 	IP       bool `json:"ip,omitempty"`
 	Client   bool `json:"client,omitempty"`
 	Registry bool `json:"registry,omitempty"`
 
-	Claims bool     `json:"claims,omitempty"` // which claims the principal has beside its own …
-	Except []string `json:"except,omitempty"` // … of these it is known that it has none
+	// Claims means that the principal may have more claims than Principal.Claims, except those
+	// in Except.
+	Claims bool     `json:"claims,omitempty"`
+	Except []string `json:"except,omitempty"`
 }
 
-// Claim reports whether it is unknown if the principal has the claim. Nobody anonymous has claims.
+// Claim reports whether it is unknown if the principal has the claim. It is false for anonymous
+// principals, which have no claims.
 func (u *Unknown) Claim(who *Principal, name string) bool {
 	if u == nil || !u.Claims || who == nil || who.Kind == Anonymous || slices.Contains(u.Except, name) {
 		return false
@@ -28,12 +30,13 @@ func (u *Unknown) Claim(who *Principal, name string) bool {
 	return !has
 }
 
-// Partial is a Condition that can be evaluated while a part of the request is unknown.
+// Partial is a Condition that can be evaluated for a partly unknown request.
 type Partial interface {
 	Condition
-	// DependsOn returns the unknown inputs that decide whether the condition holds, as conditions
-	// write them: "now", "request.ip", "client", "registry", "claims.ref"; "claims" if all of them
-	// are read. If there is none, Holds returns the same whatever they are.
+	// DependsOn returns the unknown inputs that decide whether the condition holds, as
+	// conditions write them: "now", "request.ip", "client", "registry", "claims.ref"; "claims"
+	// if it reads all claims. If the list is empty, Holds returns the same result for any values
+	// of the unknown inputs.
 	DependsOn(*Request, *Unknown) []string
 }
 
@@ -41,13 +44,12 @@ type Partial interface {
 type Dependence struct {
 	Input string `json:"input"` // as conditions write it
 	Scope int    `json:"scope"` // the first of Request.Scopes whose decision depends on it
-	Rule  *Rule  `json:"rule"`  // the first rule that reads it there
+	Rule  *Rule  `json:"rule"`  // the first rule that reads it for that scope
 }
 
-// Depends returns what the outcome of a test depends on and nobody knows, each input once. It
-// looks at every rule that could match, in whatever order Decide meets them: at a deny that could
-// refuse what is allowed, and at an allow where no other rule decides. Its time grows with the
-// policy.
+// Depends returns the unknown inputs that the outcome of a test depends on, each once. It checks
+// every rule that could match: denies that could refuse what is allowed, and allows where no
+// other rule decides. Its running time grows with the policy.
 func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
 	p, e, u = orZero(p), orZero(e), orZero(u)
 	r := orZero(e.Request)
@@ -70,21 +72,22 @@ func (p *Policy) Depends(e *Expectation, u *Unknown) []Dependence {
 	return found
 }
 
-// perhaps is a rule that matches or does not, as some unknown inputs are.
+// undecidedRule is a rule that matches or not, depending on unknown inputs.
 type undecidedRule struct {
 	rule   *rule
 	inputs []string
-	fails  bool // its condition does not hold, whatever is unknown: it could only be named for that
+	fails  bool // its condition is false in any case, so it can only be named as the cause
 }
 
-// depends returns what the decision on the asked scope depends on. If named, the rule that decides
-// is a part of it.
+// depends returns what the decision on the asked scope depends on. If named is set, the rule
+// that decides is part of the outcome.
 func (e *evaluator) depends(u *Unknown, named bool) []Dependence {
 	open := e.undecided(u)
 	if len(open) == 0 {
 		return nil
 	}
-	var denied, allowed [actionBits]int32 // the first rules that do whatever is unknown; 0 for none
+	// The numbers of the first rules that match in any case; 0: there is no such rule.
+	var denied, allowed [actionBits]int32
 	for i := range e.policy.compiled {
 		if r := &e.policy.compiled[i]; e.couldMatch(r) && e.matches(r, open) {
 			for a := range each(r.actions & e.asked.Actions) {
@@ -130,12 +133,13 @@ func (e *evaluator) depends(u *Unknown, named bool) []Dependence {
 	return found
 }
 
-// couldMatch reports whether the rule is about the asked type and actions, and for the principal.
+// couldMatch reports whether the rule is for the asked type, for one of the asked actions and
+// for the principal.
 func (e *evaluator) couldMatch(r *rule) bool {
 	return r.actions&e.asked.Actions != 0 && kindOf(r.source.Type) == kindOf(e.asked.Type) && e.subjectHeld(r)
 }
 
-// matches reports whether the rule matches, and is none of those for which that is unknown.
+// matches reports whether the rule matches for any values of the unknown inputs.
 func (e *evaluator) matches(r *rule, open []undecidedRule) bool {
 	if slices.ContainsFunc(open, func(o undecidedRule) bool { return o.rule == r }) || !e.registryMatches(r) || !e.nameMatches(r) {
 		return false
@@ -143,7 +147,7 @@ func (e *evaluator) matches(r *rule, open []undecidedRule) bool {
 	return e.holds(r)
 }
 
-// holds reports whether the rule's condition lets it match.
+// holds reports whether the rule's condition lets the rule match.
 func (e *evaluator) holds(r *rule) bool {
 	if r.source.When == nil {
 		return true
@@ -152,8 +156,8 @@ func (e *evaluator) holds(r *rule) bool {
 	return holds && err == nil || r.deny && err != nil
 }
 
-// undecided returns the rules of which it is unknown whether they match the asked scope, in their
-// order.
+// undecided returns the rules for which it is unknown whether they match the asked scope, in the
+// order of the source.
 func (e *evaluator) undecided(u *Unknown) []undecidedRule {
 	var open []undecidedRule
 	for i := range e.policy.compiled {
@@ -187,15 +191,15 @@ func (e *evaluator) undecided(u *Unknown) []undecidedRule {
 	return open
 }
 
-// reads reports whether the rule could read anything that is unknown. It keeps most rules from
-// being looked at.
+// reads reports whether the rule reads an unknown input. Most rules do not and need no further
+// checks.
 func (r *rule) reads(u *Unknown) bool {
 	return r.source.When != nil || u.Registry && len(r.source.Registries) > 0 ||
 		u.Claims && slices.ContainsFunc(r.source.Names, func(name string) bool { return strings.Contains(name, "${claims.") })
 }
 
-// claimsToMatch returns the unknown claims with which one of the rule's names could match the
-// asked one.
+// claimsToMatch returns the unknown claims that could make one of the rule's names match the
+// asked name.
 func (e *evaluator) claimsToMatch(r *rule, u *Unknown) []string {
 	var buf [maxParts]part
 	var claims []string
@@ -212,7 +216,7 @@ func (e *evaluator) claimsToMatch(r *rule, u *Unknown) []string {
 				continue
 			}
 			unknown = append(unknown, "claims."+p.text)
-			if k < len(parsed)-1 { // a claim is one part or more, as ** is at the end
+			if k < len(parsed)-1 { // one or more parts: ** at the end, */** before other parts
 				wider = append(wider, part{kind: star})
 			}
 			wider = append(wider, part{kind: doubleStar})

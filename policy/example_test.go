@@ -47,7 +47,7 @@ func ExampleCompile_mistakes() {
 	fmt.Println(err)
 	// Output:
 	// compiling policy: rule 1: role: there is no role "raeder" (did you mean "reader"?)
-	// rule 1: subjects[0]: "gruop:dev" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:dev"?)
+	// rule 1: subjects[0]: "gruop:dev" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:dev"?)
 	// rule 1: names[0]: the pattern "team//**" has an empty path part (did you mean "team/**"?)
 	// rule 2: names[0]: the pattern "${usr}/**" has the unknown placeholder ${usr}; there are ${user}, ${group} and ${claims.NAME} (did you mean "${user}/**"?)
 }
@@ -78,10 +78,10 @@ func ExamplePolicy_Explain() {
 	// repository:team/app:pull,push
 	//   pull: allowed by "readers" (policy.yaml:4)
 	//   push: no rule allows it
-	//   what came near:
+	//   rules that nearly applied:
 	//     "readers" (policy.yaml:4) allows pull, but it does not allow push
 	//     "writers" (policy.yaml:9) allows pull,push, but it is for group:release or robot:ci and not for user:ann@example.com
-	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, since ann@example.com can be no path part of a repository
+	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, since ann@example.com cannot be a path part of a repository
 }
 
 // A credential may be limited to less than its owner may do, where it is made.

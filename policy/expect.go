@@ -8,32 +8,32 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Expectation is what somebody expects of a policy for one request: of each of its scopes, the
-// actions in May are granted and those in MayNot are not.
+// Expectation is the expected outcome of a request: for each of its scopes, the actions in May
+// are granted and those in MayNot are not.
 type Expectation struct {
 	Request *Request      `json:"request"`
 	May     scope.Actions `json:"may,omitempty"`
 	MayNot  scope.Actions `json:"may_not,omitempty"`
-	// Because is the name of the rule that decides; "": any rule.
+	// Because is the name of the rule that must decide; "": any rule.
 	Because string `json:"because,omitempty"`
 }
 
-// Surprise is where a policy does otherwise than was expected.
+// TestFailure is a difference between a decision and its Expectation.
 type TestFailure struct {
 	Scope   int         `json:"scope"` // index into Request.Scopes
 	Who     *Principal  `json:"who,omitempty"`
-	Asked   scope.Scope `json:"asked"` // with those actions that were decided otherwise
+	Asked   scope.Scope `json:"asked"` // with only the actions whose outcome differs
 	Granted bool        `json:"granted"`
 	Cause   Cause       `json:"cause"`
-	// Values are what the parts of the cause's condition came to.
+	// Values are the values of the parts of the cause's condition.
 	Values []Value `json:"values,omitempty"`
-	// Near is the rule that came nearest to allow it; nil if none did.
+	// Near is the rule that came nearest to allowing it; nil if none did.
 	Near *Near `json:"near,omitempty"`
-	// Expected is the rule that was expected to decide, if nothing else is wrong.
+	// Expected is the rule that should have decided, if everything else is as expected.
 	Expected string `json:"expected,omitempty"`
 }
 
-// Test decides a request and holds the decision against what is expected of it.
+// Test decides a request and returns the differences from the expectation.
 func (p *Policy) Test(e *Expectation) []TestFailure {
 	e = orZero(e)
 	r := *orZero(e.Request)
@@ -59,7 +59,7 @@ func (p *Policy) Test(e *Expectation) []TestFailure {
 	return failures
 }
 
-// illustrate adds what helps to see why.
+// addDetails adds the values of the condition, or the nearest rule.
 func (p *Policy) addDetails(r *Request, s TestFailure) TestFailure {
 	if s.Cause.Rule != nil && s.Cause.Rule.When != nil {
 		s.Values = s.Cause.Rule.When.Explain(r)
@@ -77,8 +77,8 @@ func (p *Policy) addDetails(r *Request, s TestFailure) TestFailure {
 	return s
 }
 
-// String returns it as a sentence: `user:ann may push prod/app, and was expected not to: "the team"
-// (policy.yaml:7) allows it`.
+// String returns the failure as a sentence: `user:ann may push prod/app, and was expected not
+// to: "the team" (policy.yaml:7) allows it`.
 func (s TestFailure) String() string {
 	who, not, otherwise := orZero(s.Who), " not", "to"
 	if s.Granted {
@@ -106,7 +106,7 @@ func (s TestFailure) String() string {
 	return text
 }
 
-// because is the end of a sentence about the actions of the cause.
+// because returns the end of a sentence that gives the cause.
 func (c Cause) because() string {
 	switch c.Reason {
 	case Allowed:

@@ -8,43 +8,43 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// maxNear is how many rules Explain names for one scope.
+// maxNear is the maximum number of rules that Explain lists for one scope.
 const maxNear = 20
 
-// Explanation is a Decision with what it was made from, and what came near.
+// Explanation is a Decision with its request and the rules that nearly changed it.
 type Explanation struct {
 	Decision
 	Request *Request `json:"request"`
-	// Holds are the subjects that the principal has: "anyone", "signed-in", "user:ann", "group:dev".
+	// Holds are the principal's subjects: "anyone", "signed-in", "user:ann", "group:dev".
 	Holds []string `json:"holds"`
 	Near  []Nearby `json:"near"` // for each of Results
 }
 
-// Nearby is the rules that would have had a say on a scope if little had been different: those
-// that would allow what no rule allows, and those that would deny what was granted.
+// Nearby lists the rules that nearly applied to a scope: allow rules for what no rule allows,
+// and deny rules for what was granted.
 type Nearby struct {
 	Rules []Near `json:"rules,omitempty"` // the nearest first, at most 20
-	More  int    `json:"more,omitempty"`  // how many others came near
+	More  int    `json:"more,omitempty"`  // how many more rules there are
 }
 
-// Near is a rule that came near.
+// Near is a rule that nearly applied.
 type Near struct {
 	Rule      *Rule         `json:"rule"`
-	Actions   scope.Actions `json:"actions"`   // what it is about: of its role and its own
-	Obstacles []Obstacle    `json:"obstacles"` // why it did not match; there is always one
+	Actions   scope.Actions `json:"actions"`   // of its role and its own
+	Obstacles []Obstacle    `json:"obstacles"` // why it did not match; never empty
 }
 
-// Obstacle is one reason for which a rule did not match.
+// Obstacle is a reason why a rule did not match.
 type Obstacle struct {
-	// Field is that of the Rule: "subjects", "registries", "names", "actions" or "when".
+	// Field is a field of the Rule: "subjects", "registries", "names", "actions" or "when".
 	Field string `json:"field"`
 	// Text is the end of a sentence about the rule: "it is for group:ops and not for user:ann".
 	Text   string  `json:"text"`
-	Values []Value `json:"values,omitempty"` // what the parts of its condition came to
+	Values []Value `json:"values,omitempty"` // values of the parts of its condition
 }
 
-// Explain decides as Decide does, and looks at every rule for those that came near. It is for
-// people who wait for it: its time grows with the policy.
+// Explain decides a request like Decide, and searches all rules for those that nearly applied.
+// It is meant for interactive use: its running time grows with the policy.
 func (p *Policy) Explain(r *Request) Explanation {
 	p, r = orZero(p), orZero(r)
 	e := Explanation{Decision: p.Decide(r), Request: r, Near: make([]Nearby, len(r.Scopes))}
@@ -58,9 +58,9 @@ func (p *Policy) Explain(r *Request) Explanation {
 	return e
 }
 
-// Shortest returns the rule that sets the lifetime of what was decided on a request, by itself or
-// by its role; the first, if several do, and nil if none does. It is for people who wait for it,
-// as Explain is.
+// Shortest returns the rule that limits the lifetime of a decision, by itself or by its role. It
+// returns the first of several rules, or nil. Like Explain, it is meant
+// for interactive use.
 func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
 	if d == nil || d.Lifetime == 0 {
 		return nil
@@ -75,7 +75,7 @@ func (p *Policy) Shortest(r *Request, d *Decision) *Rule {
 	return nil
 }
 
-// grants reports whether the rule has a part in what was granted.
+// grants reports whether the rule took part in what was granted.
 func (e *evaluator) grants(r *rule, result *Result) bool {
 	e.asked = &result.Asked
 	if r.actions&result.Granted == 0 || kindOf(r.source.Type) != kindOf(e.asked.Type) || !e.path.cut(e.asked.Name) ||
@@ -89,14 +89,14 @@ func (e *evaluator) grants(r *rule, result *Result) bool {
 	return holds && err == nil
 }
 
-// candidate is a rule that came near, before anything is put into words.
+// candidate is a rule that nearly applied.
 type candidate struct {
 	rule     *rule
 	distance int
 }
 
-// The distance of a rule is the sum over what is in its way: it is small for what a person may
-// soon have meant or changed. A name is the less far the more of its first parts are right.
+// The distance of a rule is the sum of its obstacles. An obstacle counts little if it is a likely
+// oversight or easy to change. A name counts less the more of its first parts match.
 const (
 	distanceWhen     = 1
 	distanceActions  = 2
@@ -111,7 +111,7 @@ func (e *evaluator) nearby(result *Result) Nearby {
 	if !e.path.cut(e.asked.Name) {
 		return Nearby{}
 	}
-	var open scope.Actions // what one more allow would grant
+	var open scope.Actions // what one more allow rule would grant
 	for _, c := range result.Causes {
 		if c.Reason == NoRule || c.Reason == ConditionFailed {
 			open |= c.Actions
@@ -135,8 +135,7 @@ func (e *evaluator) nearby(result *Result) Nearby {
 	return n
 }
 
-// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far
-// away.
+// distance returns how far the rule is from changing the result; 0 if it cannot, or is too far.
 func (e *evaluator) distance(r *rule, open, granted scope.Actions) int {
 	if kindOf(r.source.Type) != kindOf(e.asked.Type) {
 		return 0
@@ -165,7 +164,8 @@ func (e *evaluator) distance(r *rule, open, granted scope.Actions) int {
 	}
 	if when := r.source.When; when != nil && (far == 0 || far == distanceActions) {
 		if holds, err := when.Holds(e.request); !holds || err != nil {
-			far += distanceWhen // a deny that fails has matched, and nothing it denies was granted
+			// For a deny, the condition is false: if it had failed, the deny would have matched.
+			far += distanceWhen
 		}
 	}
 	return far
@@ -182,8 +182,8 @@ func (e *evaluator) subjectHeld(r *rule) bool {
 
 func (e *evaluator) registryMatches(r *rule) bool { return r.source.at(e.request.Registry) }
 
-// at reports whether the rule is for a registry. If it is not known which one is meant (""), a
-// deny is for it.
+// at reports whether the rule is for a registry. If the registry is unknown (""), deny rules for
+// some registries apply.
 func (r *Rule) at(registry string) bool {
 	return len(r.Registries) == 0 || slices.Contains(r.Registries, registry) || registry == "" && r.Deny
 }
@@ -198,7 +198,8 @@ func (e *evaluator) nameMatches(r *rule) bool {
 	return false
 }
 
-// rightParts returns how many of the name's first parts fit the best of the rule's patterns.
+// matchingParts returns how many of the name's first parts match the best of the rule's
+// patterns.
 func (e *evaluator) matchingParts(r *rule) int {
 	var buf [maxParts]part
 	best := 0

@@ -75,13 +75,13 @@ func TestWhyAPlaceholderStoodForNothing(t *testing.T) {
 		pattern string
 		why     string
 	}{
-		{&policy.Principal{Kind: policy.User, Name: "ann@example.com"}, "${user}/**", `${user} matches nothing, since ann@example.com can be no path part of a repository`},
-		{&policy.Principal{Kind: policy.User, Name: "Ann"}, "${user}/**", `${user} matches nothing, since Ann can be no path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "ann@example.com"}, "${user}/**", `${user} matches nothing, since ann@example.com cannot be a path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "Ann"}, "${user}/**", `${user} matches nothing, since Ann cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "bob"}, "${user}/**", ``},
 		{&policy.Principal{Kind: policy.Robot, Name: "ann"}, "${user}/**", `${user} is the name of a user, and this is robot:ann`},
 		{&policy.Principal{Kind: policy.User, Name: "ann"}, "${claims.team}/**", `${claims.team} matches nothing, since user:ann has no such claim`},
-		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": nil}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim is no text, number, true or false`},
-		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* can be no path part of a repository`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": nil}}, "${claims.team}/**", `${claims.team} matches nothing, since the claim is not a text, number, true or false`},
+		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": "a/*"}}, "${claims.team}/**", `${claims.team} matches nothing, since a/* cannot be a path part of a repository`},
 		{&policy.Principal{Kind: policy.User, Name: "ann", Claims: map[string]any{"team": []string{"A", "b"}}}, "${claims.team}/**", ``},
 	} {
 		p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "it", Subjects: []string{"anyone"}, Names: []string{tt.pattern}, Actions: scope.Pull}}})

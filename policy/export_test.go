@@ -2,8 +2,8 @@ package policy
 
 import "strconv"
 
-// Match parses a pattern and holds it against a name by itself, without an index. Ok is false if the
-// pattern has a mistake in it.
+// Match parses a pattern and matches it with a name, without an index. Ok is false if the
+// pattern is invalid.
 func Match(text, name string, who *Principal) (matched, ok bool) {
 	parsed, bad := parsePattern(nil, text)
 	if bad != nil || checkPattern("repository", text, parsed) != nil {
@@ -15,7 +15,8 @@ func Match(text, name string, who *Principal) (matched, ok bool) {
 
 var ValidPart = validPart
 
-// Relate says what two patterns have to do with each other. Ok is false if one has a mistake in it.
+// Relate reports whether one pattern contains another, and whether they overlap. Ok is false if
+// one of them is invalid.
 func Relate(outer, inner string) (contains, meets, ok bool) {
 	p, bad := parsePattern(nil, outer)
 	q, worse := parsePattern(nil, inner)
@@ -25,7 +26,8 @@ func Relate(outer, inner string) (contains, meets, ok bool) {
 	return p.contains(q), p.overlaps(q), true
 }
 
-// Colliding returns two names whose subjects of a kind have one hash: 32 bits meet in 100,000 names.
+// Colliding returns two names whose subjects have the same hash. Of 100,000 names, two usually
+// share 32 bits.
 func Colliding(groups bool) (one, other string) {
 	kind := user
 	if groups {

@@ -141,9 +141,9 @@ func TestAGroupIsSaid(t *testing.T) {
 		{Name: "a", Subjects: []string{"anonymous"}, Names: []string{"${group}/*"}, Actions: scope.Pull},
 		{Name: "b", Subjects: []string{"anyone"}, Names: []string{"${groups}/*", "x-${group}/*"}, Actions: scope.Pull},
 	}})
-	const want = `compiling policy: rule 1: names[0]: the pattern "${group}/*" can never match: nobody anonymous has groups
+	const want = `compiling policy: rule 1: names[0]: the pattern "${group}/*" can never match: anonymous requests have no groups
 rule 2: names[0]: the pattern "${groups}/*" has the unknown placeholder ${groups}; there are ${user}, ${group} and ${claims.NAME} (did you mean "${group}/*"?)
-rule 2: names[1]: in the pattern "x-${group}/*", the placeholder in "x-${group}" is only a piece of a path part; it can only be a whole one`
+rule 2: names[1]: in the pattern "x-${group}/*", the placeholder in "x-${group}" must be a whole path part`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant\n%s", err, want)
 	}

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// identify returns the ID of a source: a hash over all that has a say in decisions or in what they
-// tell. Where a rule was written is not part of it. Every text and list is led by its length, so
-// that no two sources are encoded alike.
+// identify returns the ID of a source: a hash of everything that affects decisions or their
+// explanations, without the places where rules were written. Every text and list is preceded by
+// its length, so that two different sources never have the same encoding.
 func identify(source Source) string {
 	digest := sha256.New()
 	b := make([]byte, 0, 4096)

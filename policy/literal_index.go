@@ -2,10 +2,11 @@ package policy
 
 import "hash/maphash"
 
-// edges is the table of all literal edges of a tree: from a node by the text of a part to another.
-// It is where a large policy is met at a place that no cache holds, so an entry is two words in
-// one array, and what it is compared with lies in the node that is read next anyhow. A map keyed
-// by node and text has more places to wait for (see BenchmarkDecideAllOver).
+// literalIndex is the hash table of all literal edges of a tree. An edge leads from a node to
+// another by the text of a part. In a large policy most lookups here miss the processor's
+// caches. So an entry is two words in one array, and the values to compare are in the target
+// node, which is read next anyway. A map keyed by node and text waits for memory more often (see
+// BenchmarkDecideAllOver).
 type literalIndex struct {
 	slots []slot // a power of two; at least half of them are free
 	used  int
@@ -31,7 +32,7 @@ func key(from *node, hash uint64) uint64 {
 	return hash + uint64(from.number)*0x9e3779b97f4a7c15
 }
 
-// find returns the node that the part, which has the hash, leads to; nil if there is none.
+// find returns the node that a part leads to, or nil. Hash is the hash of the part.
 func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	if !from.hasLiterals {
 		return nil
@@ -48,7 +49,7 @@ func (e *literalIndex) find(from *node, part string, hash uint64) *node {
 	}
 }
 
-// add adds an edge that is not there yet.
+// add adds an edge that the index does not have yet.
 func (e *literalIndex) add(from, to *node, part string, hash uint64) {
 	to.from, to.part = from, part
 	from.hasLiterals = true

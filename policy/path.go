@@ -2,16 +2,15 @@ package policy
 
 import "strings"
 
-// path is a name cut at its slashes. It holds no pointer to anything but the name, and lives on
-// the stack of a decision.
+// path is a name split at its slashes. It lives on the stack of a decision.
 type path struct {
 	name   string
 	parts  int
-	starts [maxParts + 1]uint16 // of each part, and where one more would start
+	starts [maxParts + 1]uint16 // the offset of each part, and that of one after the last
 }
 
-// cut splits a name. A name with an empty part, too many parts or too many bytes has no path: no
-// rule matches it, and so nothing is granted on it.
+// cut splits a name. It is false for a name with an empty part, with too many parts, or too
+// long: no rule matches such a name, and nothing is granted on it.
 func (p *path) cut(name string) bool {
 	p.name, p.parts, p.starts[0] = name, 0, 0
 	if len(name) > maxPattern {
@@ -34,7 +33,8 @@ func (p *path) cut(name string) bool {
 
 func (p *path) part(i int) string { return p.name[p.starts[i] : p.starts[i+1]-1] }
 
-// follows returns how many parts the value has, if these are the parts from place i on; else 0.
+// follows returns the number of parts in value if the name continues with it at part i.
+// Otherwise it returns 0.
 func (p *path) follows(i int, value string) int {
 	rest := p.name[p.starts[i]:]
 	if !strings.HasPrefix(rest, value) || len(rest) > len(value) && rest[len(value)] != '/' || !validPath(value) {
@@ -43,7 +43,7 @@ func (p *path) follows(i int, value string) int {
 	return 1 + strings.Count(value, "/")
 }
 
-// legalPart reports whether s is one part of a repository's path, by the registry's grammar:
+// validPart reports whether s is one part of a repository's path in the registry's grammar:
 // [a-z0-9]+ joined by ".", "_", "__" or dashes.
 func validPart(s string) bool {
 	separators := 0 // since the last letter or digit
@@ -66,7 +66,7 @@ func validPart(s string) bool {
 	return s != "" && separators == 0
 }
 
-// legalPath reports whether s is one or more such parts with slashes between them.
+// validPath reports whether s is one or more valid parts with slashes between them.
 func validPath(s string) bool {
 	for more := true; more; {
 		var part string
@@ -78,8 +78,9 @@ func validPath(s string) bool {
 	return true
 }
 
-// legalHost reports whether s looks like the host:port before a repository's name: without upper
-// case, and with nothing that a name's text could not have. It is only ever compared as text.
+// validHost reports whether s looks like the host:port before a repository's name: without
+// upper-case letters, and only with characters that a name may have. It is only compared as
+// text.
 func validHost(s string) bool {
 	return strings.ContainsAny(s, ":[") && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
 }

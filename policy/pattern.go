@@ -8,24 +8,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// The bounds of patterns, and of the names that they are held against. A registry's names have 255
-// bytes in a few parts.
+// Limits of patterns, and of the names that they match. A repository's name has at most 255 bytes.
 const (
 	maxPattern = 512 // bytes
-	maxParts   = 63  // path parts: a set of positions in a name is one word
-	maxWide    = 8   // parts that may stand for several, ** and ${claims.x}: each multiplies the ways
+	maxParts   = 63  // path parts: a set of positions in a name fits in one word
+	maxWide    = 8   // parts that may match several, ** and ${claims.x}
 )
 
 // pattern is a parsed pattern: one entry for each path part.
 //
-// There is no way from a principal's name or claim into a pattern: a placeholder stays a
-// placeholder, and what it stands for is compared with the name as text. A user called "*" matches
+// A principal's name or claim never becomes part of a pattern. A placeholder stays a
+// placeholder, and its value is compared with the name as text. A user called "*" matches
 // nothing.
 type pattern []part
 
 type part struct {
 	kind partKind
-	text string // of a literal and a glob: as written; of a claim: its name
+	text string // as written, for a literal and a glob; the claim's name, for a claim
 }
 
 type partKind uint8
@@ -34,7 +33,7 @@ const (
 	literal          partKind = iota // team
 	glob                             // app-*: at least one * beside other text
 	star                             // *: any one part
-	doubleStar                       // **: any number of parts; at the end of a pattern, at least one
+	doubleStar                       // **: any number of parts, at the end at least one
 	userPlaceholder                  // ${user}
 	claimPlaceholder                 // ${claims.x}
 	groupPlaceholder                 // ${group}
@@ -57,11 +56,10 @@ func (p part) String() string {
 	return p.text
 }
 
-// flaw says what is wrong with a piece of text, and what might have been meant.
+// syntaxError describes an error in a piece of text, and a likely correction.
 type syntaxError struct{ text, suggestion string }
 
-// parsePattern appends the parts of text to into, which saves an allocation where there is a
-// buffer.
+// parsePattern appends the parts of text to into, which saves an allocation if it has a buffer.
 func parsePattern(into pattern, text string) (pattern, *syntaxError) {
 	switch {
 	case text == "":
@@ -94,8 +92,8 @@ func parsePattern(into pattern, text string) (pattern, *syntaxError) {
 	return into, nil
 }
 
-// nextPart reads one part from the front of rest, which is an end of text. More says that a slash
-// followed.
+// nextPart parses the first part of rest, which is the rest of text. More reports whether a
+// slash followed.
 func nextPart(text, rest string) (p part, after string, more bool, bad *syntaxError) {
 	if !strings.HasPrefix(rest, "${") {
 		word, after, more := strings.Cut(rest, "/")
@@ -111,7 +109,7 @@ func nextPart(text, rest string) (p part, after string, more bool, bad *syntaxEr
 		}
 	}
 	if after != "" && after[0] != '/' {
-		return p, "", false, &syntaxError{text: fmt.Sprintf("in the pattern %q, ${%s} is only a piece of a path part; it can only be a whole one", text, inside)}
+		return p, "", false, &syntaxError{text: fmt.Sprintf("in the pattern %q, ${%s} must be a whole path part", text, inside)}
 	}
 	name, isClaim := strings.CutPrefix(inside, "claims.")
 	switch {
@@ -134,7 +132,7 @@ func nextPart(text, rest string) (p part, after string, more bool, bad *syntaxEr
 	return p, after[1:], true, nil
 }
 
-// wordPart reads a part that does not begin with a placeholder.
+// wordPart parses a part that does not begin with a placeholder.
 func wordPart(text, word string) (part, *syntaxError) {
 	switch {
 	case word == "":
@@ -152,7 +150,7 @@ func wordPart(text, word string) (part, *syntaxError) {
 	case strings.IndexByte(word, '*') < 0 && strings.IndexByte(word, '$') < 0:
 		return part{literal, word}, nil
 	case strings.Contains(word, "${"):
-		return part{}, &syntaxError{text: fmt.Sprintf("in the pattern %q, the placeholder in %q is only a piece of a path part; it can only be a whole one", text, word)}
+		return part{}, &syntaxError{text: fmt.Sprintf("in the pattern %q, the placeholder in %q must be a whole path part", text, word)}
 	case strings.Contains(word, "**"):
 		meant := collapse(word, "**", "*")
 		if meant == "*" {
@@ -169,7 +167,7 @@ func withoutEmptyParts(text string) string {
 	return strings.Trim(collapse(text, "//", "/"), "/")
 }
 
-// collapse replaces until there is nothing to replace.
+// collapse replaces from by to until text does not contain from.
 func collapse(text, from, to string) string {
 	for strings.Contains(text, from) {
 		text = strings.ReplaceAll(text, from, to)
@@ -190,9 +188,9 @@ func nearestPlaceholder(inside string) string {
 	return text.Nearest(inside, []string{"user", "group"})
 }
 
-// match reports whether the pattern matches the whole name. It goes through the pattern once and
-// keeps the set of positions in the name that can be reached: there is nothing to come back to, so
-// that the worst pattern of n parts on the worst name of m compares n times m parts.
+// match reports whether the pattern matches the whole name. It reads the pattern once and keeps
+// the set of reachable positions in the name, without backtracking. So the worst pattern of n
+// parts on the worst name of m parts takes n times m comparisons.
 func (p pattern) match(name *path, who *Principal) bool {
 	reached := uint64(1) // bit i: the parts so far match the first i parts of the name
 	end := uint64(1) << name.parts
@@ -216,7 +214,8 @@ func (p pattern) match(name *path, who *Principal) bool {
 	return reached&end != 0
 }
 
-// from returns the set of positions to which the part leads from place i, which is not the end.
+// matchAt returns the set of positions that the part can reach from position i, which is not the
+// end of the name.
 func (p part) matchAt(name *path, i int, who *Principal) (positions uint64) {
 	switch p.kind {
 	case star:
@@ -247,10 +246,9 @@ func (p part) matchAt(name *path, i int, who *Principal) (positions uint64) {
 	return positions
 }
 
-// matchGlob reports whether part matches a glob, which has at least one * and no **. What stands
-// before the first * and after the last is compared; what stands between is looked for from left
-// to right, and the first place is as good as any. So each byte is looked at a bounded number of
-// times.
+// matchGlob reports whether part matches a glob, which has at least one * and no **. It compares
+// the text before the first * and after the last, and searches the texts between from left to
+// right. The first match of each is enough. So each byte is read a bounded number of times.
 func matchGlob(glob, part string) bool {
 	before, after, middle := cutGlob(glob)
 	if len(part) < len(before)+len(after) || !strings.HasPrefix(part, before) || !strings.HasSuffix(part, after) {
@@ -259,7 +257,7 @@ func matchGlob(glob, part string) bool {
 	return findAll(middle, part[len(before):len(part)-len(after)])
 }
 
-// cutGlob returns the text before the first * of a glob, after the last, and between these.
+// cutGlob returns the text before the first * of a glob, after the last, and between the two.
 func cutGlob(glob string) (before, after, middle string) {
 	first, last := strings.IndexByte(glob, '*'), strings.LastIndexByte(glob, '*')
 	if first < last {
@@ -268,7 +266,7 @@ func cutGlob(glob string) (before, after, middle string) {
 	return glob[:first], glob[last+1:], middle
 }
 
-// findAll reports whether text holds the pieces, which are separated by *, one after the other.
+// findAll reports whether text contains the pieces, which are separated by *, in their order.
 func findAll(pieces, text string) bool {
 	for pieces != "" {
 		var piece string

@@ -82,7 +82,7 @@ func TestPlaceholders(t *testing.T) {
 		{"**/${claims.c}/**", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": "a/b"}}, "a/b/c x/a/b/c a/b/a/b", "a/b x/a/b a/c/b"},
 		{"${claims.c}/x", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []any{"a", 3, "a/b", "A", nil, []any{"b"}}}}, "a/x a/b/x 3/x", "A/x b/x 3.0/x"},
 		{"${claims.c}/${claims.c}", &policy.Principal{Kind: policy.User, Claims: map[string]any{"c": []string{"a", "a/a"}}}, "a/a a/a/a a/a/a/a", "a a/a/a/a/a"},
-		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"}, // nobody anonymous has claims
+		{"${claims.c}/x", &policy.Principal{Claims: map[string]any{"c": "a"}}, "", "a/x"}, // anonymous principals have no claims
 		{"${claims.c}/x", &policy.Principal{Kind: policy.User}, "", "a/x x"},
 	} {
 		for _, name := range strings.Fields(tt.yes) {

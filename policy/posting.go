@@ -2,36 +2,39 @@ package policy
 
 import "slices"
 
-// posting is the rules at a place of the tree, by those whom they speak of: a mention for each
-// subject of each rule. A decision looks for what rules and principal have in common from the side
-// with less.
+// postingList is the list of rules at one node of the tree, with a posting for each subject of
+// each rule. A lookup goes through the shorter one of two lists: the postings or the principal's
+// subjects.
 type postingList struct {
 	entries []posting
-	buckets []uint32 // for many mentions, which are then ordered by bucket: where each begins, and the end
-	shift   uint8    // what is left of a hash after it is the bucket
+	// A long list is sorted by bucket, which is hash >> shift. Buckets holds the begin of each
+	// bucket and the end of the last.
+	buckets []uint32
+	shift   uint8
 
-	expected int   // mentions, while the tree is planted
-	latest   int32 // the rule that was planted last
+	// While the tree is built:
+	expected int   // the number of entries
+	latest   int32 // the number of the rule that was added last
 }
 
-// mention says that a rule speaks of a subject.
+// posting is a subject of a rule.
 type posting struct {
 	hash uint32 // of the subject
-	rule int32  // its number
-	nth  uint32 // which of the rule's subjects it is
+	rule int32  // the rule's number
+	nth  uint32 // index into the rule's subjects
 }
 
-// few is up to how many mentions are tried one by one, whoever asks.
+// maxLinearScan is the longest list that is scanned without buckets.
 const maxLinearScan = 16
 
-// bucket returns the mentions among which those of subjects with the hash are.
+// bucket returns the postings of the bucket that the hash belongs to.
 func (p *postingList) bucket(hash uint32) []posting {
 	b := hash >> p.shift
 	return p.entries[p.buckets[b]:p.buckets[b+1]]
 }
 
-// order puts the mentions into buckets, about two for each mention. Those of one subject stay in
-// the order of their rules.
+// order sorts the postings into buckets, about two for each posting. Those of one subject stay
+// in the order of their rules.
 func (p *postingList) order() {
 	bits := uint8(1)
 	for 1<<bits < 2*len(p.entries) && bits < 32 {
@@ -50,6 +53,7 @@ func (p *postingList) order() {
 		p.entries[*next] = m
 		*next++
 	}
-	copy(p.buckets[1:], p.buckets) // each begin has moved to its end, which is where the next one begins
+	// The loop moved the begin of each bucket to its end, which is the begin of the next one.
+	copy(p.buckets[1:], p.buckets)
 	p.buckets[0] = 0
 }

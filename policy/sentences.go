@@ -9,7 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// describe says what is in the way of a rule that came near. Open is what no rule allows so far.
+// describe lists the obstacles of a rule that nearly applied. Open is what no rule allows so
+// far.
 func (e *evaluator) describe(r *rule, open scope.Actions) Near {
 	near := Near{Rule: r.source, Actions: r.actions}
 	add := func(field, text string, values ...Value) {
@@ -43,7 +44,7 @@ func (e *evaluator) describe(r *rule, open scope.Actions) Near {
 	return near
 }
 
-// placeholders says which placeholders of a rule stand for nothing; "" if none does.
+// placeholders explains why a placeholder of the rule has no value; "" if all have one.
 func (e *evaluator) placeholders(r *rule) string {
 	var buf [maxParts]part
 	for _, text := range r.source.Names {
@@ -73,7 +74,7 @@ func (who *Principal) whyNoUser() string {
 		return fmt.Sprintf("${user} is the name of a user, and this is %s", who)
 	}
 	if !validPart(who.Name) {
-		return fmt.Sprintf("${user} matches nothing, since %s can be no path part of a repository", printable(who.Name))
+		return fmt.Sprintf("${user} matches nothing, since %s cannot be a path part of a repository", printable(who.Name))
 	}
 	return ""
 }
@@ -95,19 +96,19 @@ func (who *Principal) whyNoClaim(name string) string {
 			return ""
 		}
 		if bad == "" {
-			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s can be no path part of a repository", name, printable(value))
+			bad = fmt.Sprintf("${claims.%s} matches nothing, since %s cannot be a path part of a repository", name, printable(value))
 		}
 	}
 	if bad != "" {
 		return bad
 	}
 	if _, is := who.Claims[name]; is && who.Kind != Anonymous {
-		return fmt.Sprintf("${claims.%s} matches nothing, since the claim is no text, number, true or false", name)
+		return fmt.Sprintf("${claims.%s} matches nothing, since the claim is not a text, number, true or false", name)
 	}
 	return fmt.Sprintf("${claims.%s} matches nothing, since %s has no such claim", name, who)
 }
 
-// String names the principal as a subject: "user:ann", "anonymous".
+// String returns the principal as a subject: "user:ann", "anonymous".
 func (who *Principal) String() string {
 	who = orZero(who)
 	if who.Kind == Anonymous || who.Kind > Workload {
@@ -116,8 +117,8 @@ func (who *Principal) String() string {
 	return who.Kind.String() + ":" + printable(who.Name)
 }
 
-// Why says in a sentence why the rule did not match:
-// `"writers" (policy.yaml:9) allows push, but it is for group:writers and not for user:ann`.
+// Why returns a sentence that explains why the rule did not match: `"writers" (policy.yaml:9)
+// allows push, but it is for group:writers and not for user:ann`.
 func (n Near) Why() string {
 	effect := "allows"
 	if orZero(n.Rule).Deny {
@@ -145,7 +146,7 @@ func (n Near) Why() string {
 	return text.String()
 }
 
-// String returns what the limit leaves: "pull on team/app or team/base".
+// String returns what the limit allows: "pull on team/app or team/base".
 func (l Limit) String() string {
 	text := fmt.Sprintf("%s on %s", l.Actions, list(l.Names, "or"))
 	if kindOf(l.Type) != scope.TypeRepository {
@@ -154,7 +155,7 @@ func (l Limit) String() string {
 	return text
 }
 
-// String returns the explanation as a page of text.
+// String returns the explanation as several lines of text.
 func (e Explanation) String() string {
 	var page strings.Builder
 	r := orZero(e.Request)
@@ -169,7 +170,7 @@ func (e Explanation) String() string {
 		for _, c := range result.Causes {
 			fmt.Fprintf(&page, "  %s\n", c)
 			if c.Reason == Denied && r.Registry == "" && len(orZero(c.Rule).Registries) > 0 {
-				page.WriteString("    it denies at some registries, and the request does not say which one it is for\n")
+				page.WriteString("    it denies at some registries, and the request does not name its registry\n")
 			}
 			if c.Reason == Narrowed {
 				for _, l := range who.Limits {
@@ -182,7 +183,7 @@ func (e Explanation) String() string {
 			near = e.Near[i]
 		}
 		if len(near.Rules) > 0 {
-			page.WriteString("  what came near:\n")
+			page.WriteString("  rules that nearly applied:\n")
 		}
 		for _, n := range near.Rules {
 			fmt.Fprintf(&page, "    %s\n", n.Why())
@@ -216,7 +217,7 @@ func list(texts []string, conjunction string) string {
 	return b.String()
 }
 
-// shown returns what somebody else wrote as a part of a sentence.
+// printable returns untrusted text in a form that is safe to print in a sentence.
 func printable(s string) string {
 	if s == "" {
 		return `""`
@@ -224,8 +225,8 @@ func printable(s string) string {
 	return text.Escape(text.Shorten(s, 200))
 }
 
-// String names the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in with
-// the claim project = acme".
+// String returns the grantee: "group:dev", "user:prod in group:dev and group:ops", "signed-in
+// with the claim project = acme".
 func (g Grantee) String() string {
 	var text strings.Builder
 	for i, who := range g.Who {

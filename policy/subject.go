@@ -9,15 +9,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// subject is somebody a rule speaks of, and what a principal is or belongs to: a principal has a
-// subject or it has not, and that is all there is to it. Subjects are no patterns.
+// subject is what a rule is for, and what a principal is or belongs to. A principal either has a
+// subject or does not: subjects are not patterns.
 //
-// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is in its canonical
-// form here, on both sides: a rule that spells it in another way than the directory is for the
-// same group.
+// A name that is a distinguished name (cn=ops,ou=groups,dc=example,dc=com) is stored in
+// canonical form, so that different spellings of it are the same group.
 type subject struct {
 	kind subjectKind
-	name string // "" for the kinds without one
+	name string // "" for a kind without names
 }
 
 type subjectKind uint8
@@ -32,7 +31,7 @@ const (
 	group
 )
 
-// The words of subjects, by subjectKind.
+// word returns the kind as it is written in rules.
 func (k subjectKind) word() string {
 	switch k {
 	case anyone:
@@ -58,8 +57,8 @@ func (s subject) String() string {
 	return s.kind.word() + ":" + s.name
 }
 
-// count returns how many subjects the principal has; subject returns each of them. Somebody
-// anonymous is only that, whatever groups or name came along.
+// count returns the number of subjects that the principal has; subject returns the i-th. An
+// anonymous principal has no groups and no name, whatever the struct holds.
 func (who *Principal) count() int {
 	switch who.Kind {
 	case User, Robot, Workload:
@@ -101,19 +100,19 @@ func (who *Principal) has(s subject) bool {
 	return false
 }
 
-// person returns what ${user} stands for. A robot or a workload has no such thing: whoever may
-// name a robot could else call it "ann" and have ann's repositories.
+// userValue returns the value of ${user}. Robots and workloads have none: otherwise anybody who
+// may name a robot could call it "ann" and get ann's repositories.
 func (who *Principal) userValue() (string, bool) {
 	return who.Name, who.Kind == User && validPart(who.Name)
 }
 
-// memberOf reports whether ${group} stands for the part: a group of the principal has it as its
-// name, and it could be a part of a repository's name.
+// memberOf reports whether ${group} matches the part: the principal is in a group of this name,
+// and it is a valid part of a repository's name.
 func (who *Principal) memberOf(part string) bool {
 	return validPart(part) && who.has(subject{group, part})
 }
 
-// parseSubject reads a subject as a rule has it.
+// parseSubject parses a subject of a rule.
 func parseSubject(written string) (subject, *syntaxError) {
 	word, name, named := strings.Cut(written, ":")
 	var kind subjectKind
@@ -143,9 +142,9 @@ func parseSubject(written string) (subject, *syntaxError) {
 	case name == "":
 		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q names nobody", written)}
 	case name == "*":
-		return subject{}, &syntaxError{fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written), "signed-in"}
+		return subject{}, &syntaxError{fmt.Sprintf("the subject %q must not be a pattern: subjects are compared as they are written", written), "signed-in"}
 	case strings.Contains(name, "*") || strings.Contains(name, "${"):
-		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q is no pattern: a subject is compared as it is written", written)}
+		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q must not be a pattern: subjects are compared as they are written", written)}
 	case strings.TrimSpace(name) != name:
 		return subject{}, &syntaxError{fmt.Sprintf("the subject %q has a space at its edge", written), word + ":" + strings.TrimSpace(name)}
 	case !text.Printable(name):
@@ -154,7 +153,7 @@ func parseSubject(written string) (subject, *syntaxError) {
 	return subject{kind, dn.Canonical(name)}, nil
 }
 
-// otherKinds are what others call the kinds of subjects.
+// otherKinds maps what other systems call the kinds of subjects to ours.
 var otherKinds = map[string]string{
 	"team": "group", "teams": "group", "role": "group", "org": "group", "organization": "group", "member": "group", "members": "group",
 	"person": "user", "people": "user", "account": "user", "login": "user",
@@ -162,14 +161,14 @@ var otherKinds = map[string]string{
 	"job": "workload", "ci": "workload", "oidc": "workload", "pod": "workload",
 }
 
-// issuers are what the names of workloads begin with, which may have been taken for a kind.
+// issuers are first words of workload names, which somebody may have taken for a kind.
 var issuers = []string{"github", "gitlab", "buildkite", "spiffe", "system"}
 
 func unknownSubject(written, word, name string, named bool) *syntaxError {
 	if written == "" {
 		return &syntaxError{text: "the subject is empty; for everybody write anyone"}
 	}
-	bad := &syntaxError{text: fmt.Sprintf("%q is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)}
+	bad := &syntaxError{text: fmt.Sprintf("%q is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME", written)}
 	if named {
 		if meant := text.Nearest(word, []string{"user", "group", "robot", "workload"}); meant != "" && name != "" {
 			bad.suggestion = meant + ":" + name

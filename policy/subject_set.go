@@ -7,20 +7,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/dn"
 )
 
-// seed is of every hash here. It is one for the process, so that the subjects of a principal, once
-// hashed, are good for each policy that is swapped in; and it is a secret, so that nobody can
-// choose names that meet in one place of a table.
+// seed is the seed of every hash in this package. It is the same for the whole process, so that
+// the hashed subjects of a principal stay valid when the policy is replaced. It is secret, so
+// that nobody can choose names whose hashes collide.
 var seed = maphash.MakeSeed()
 
-const hashFactor = 0x9e3779b9 // spreads the few kinds over all bits
+// hashFactor spreads the few subject kinds over all bits of a hash.
+const hashFactor = 0x9e3779b9
 
-// spread returns what tells the hashes of the kind from those of others.
+// hashOffset makes the hashes of a kind differ from those of the other kinds.
 func (k subjectKind) hashOffset() uint32 { return uint32(k) * hashFactor }
 
-// groupHash returns the hash of a group, of that of its name (see hashOf).
+// groupHash returns the hash of a group from the hash of its name (see hashOf).
 func groupHash(name uint64) uint32 { return uint32(name) + group.hashOffset() }
 
-// hash returns the hash of a subject. Subjects are found by hash and then compared.
+// hash returns the hash of a subject. A lookup compares hashes first and then subjects.
 func (s subject) hash() uint32 {
 	if s.kind < user {
 		return (uint32(s.kind) + 1) * hashFactor
@@ -28,14 +29,14 @@ func (s subject) hash() uint32 {
 	return uint32(hashOf(s.name)) + s.kind.hashOffset()
 }
 
-// held is the subjects that a principal has, as a set: whether it has one takes as long for
-// somebody in a thousand groups as for somebody in none.
+// subjectSet is the set of subjects of a principal. A lookup takes the same time for a principal
+// in a thousand groups as for one in none.
 type subjectSet struct {
-	hashes []uint32 // of the principal's subjects, in the order of Principal.subject
-	slots  []uint32 // a power of two of them, at least a quarter free: 1 + where in hashes; 0: free
+	hashes []uint32 // in the order of Principal.subject
+	slots  []uint32 // hash table of 1 + index into hashes; 0: free. A power of two, a quarter free
 }
 
-// newHeld returns the set of who's subjects.
+// newSubjectSet returns the subjects of a principal.
 func newSubjectSet(who *Principal) *subjectSet {
 	n, size := who.count(), 8
 	for 3*size < 4*n {
@@ -46,7 +47,8 @@ func newSubjectSet(who *Principal) *subjectSet {
 	return h
 }
 
-// fill fills hashes, which is as long as who has subjects, and places, which are all free.
+// hashSubjects fills hashes, which has one place for each subject of who, and slots, which must
+// be all free.
 func hashSubjects(who *Principal, hashes, slots []uint32) {
 	for i := range hashes {
 		hashes[i] = who.subject(i).hash()
@@ -58,22 +60,22 @@ func hashSubjects(who *Principal, hashes, slots []uint32) {
 	}
 }
 
-// index is a set that was made before it was needed, with what it was made of.
+// index is a subject set that was built in advance, and what it was built from.
 type index struct {
 	subjectSet
 	kind   Kind
 	name   string
 	groups []string
 
-	canonical []string // groups, in their canonical spelling
+	canonical []string // groups in their canonical spelling
 }
 
-// Indexed returns a copy of the principal that is decided upon faster: its subjects are hashed now
-// and not for each decision, which counts for somebody in many groups. It is for who keeps a
-// principal and shares it between requests.
+// Indexed returns a copy of the principal with hashed subjects, so that decisions need not hash
+// them. It pays off for principals in many groups. Use it if you keep a principal and share it
+// between requests.
 //
-// A copy of the copy may be changed as any other before it is shared. The index is used only for
-// the kind, the name and the list of groups that it was made for.
+// The copy may be copied and changed like any other principal. The index is used only for the
+// kind, name and list of groups that it was built for.
 func (who *Principal) Indexed() *Principal {
 	who = orZero(who)
 	c := *who
@@ -82,8 +84,8 @@ func (who *Principal) Indexed() *Principal {
 	return &c
 }
 
-// CanonicalGroups returns the groups with distinguished names in their one spelling, as rules and
-// conditions compare them. It must not be changed.
+// CanonicalGroups returns the groups with distinguished names in canonical spelling, as rules
+// and conditions compare them. The result must not be changed.
 func (who *Principal) CanonicalGroups() []string {
 	who = orZero(who)
 	if who.index.fits(who) {
@@ -92,8 +94,8 @@ func (who *Principal) CanonicalGroups() []string {
 	return canonicalNames(who.Groups)
 }
 
-// canonicalNames returns names in their canonical spelling: the list itself, if they are, as those
-// of sources are.
+// canonicalNames returns names in canonical spelling. It returns the list itself if all are
+// canonical already, which those from identity sources are.
 func canonicalNames(names []string) []string {
 	for i, name := range names {
 		if c := dn.Canonical(name); c != name {
@@ -107,14 +109,14 @@ func canonicalNames(names []string) []string {
 	return names
 }
 
-// fits reports whether the index is of what the principal is now.
+// fits reports whether the index was built for what the principal is now.
 func (x *index) fits(who *Principal) bool {
 	return x != nil && x.kind == who.Kind && x.name == who.Name && len(x.groups) == len(who.Groups) &&
 		(len(x.groups) == 0 || &x.groups[0] == &who.Groups[0])
 }
 
-// Equal reports whether the two are the same, whichever of them is Indexed. An empty list is as
-// good as none.
+// Equal reports whether two principals are equal. It ignores whether they are Indexed. An empty
+// list equals a nil one.
 func (who Principal) Equal(other Principal) bool {
 	return who.Kind == other.Kind && who.Name == other.Name && who.Source == other.Source && who.ID == other.ID &&
 		slices.Equal(who.Groups, other.Groups) &&

@@ -22,15 +22,15 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
-// MarshalText returns String. A kind that is none is an error.
+// MarshalText returns String. An unknown kind is an error.
 func (k Kind) MarshalText() ([]byte, error) {
 	if k > Workload {
-		return nil, fmt.Errorf("writing %s: there is none", k)
+		return nil, fmt.Errorf("encoding unknown %s", k)
 	}
 	return []byte(k.String()), nil
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the text that MarshalText returns.
 func (k *Kind) UnmarshalText(text []byte) error {
 	for known := range Workload + 1 {
 		if string(text) == known.String() {
@@ -38,7 +38,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("reading kind of a principal: unknown %.40q", text)
+	return fmt.Errorf("parsing kind of a principal: unknown kind %.40q", text)
 }
 
 // String returns no-rule, allowed, denied, narrowed or condition-failed.
@@ -58,15 +58,15 @@ func (r Reason) String() string {
 	return "reason " + strconv.Itoa(int(r))
 }
 
-// MarshalText returns String. A reason that is none is an error.
+// MarshalText returns String. An unknown reason is an error.
 func (r Reason) MarshalText() ([]byte, error) {
 	if r > ConditionFailed {
-		return nil, fmt.Errorf("writing %s: there is none", r)
+		return nil, fmt.Errorf("encoding unknown %s", r)
 	}
 	return []byte(r.String()), nil
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the text that MarshalText returns.
 func (r *Reason) UnmarshalText(text []byte) error {
 	for known := range ConditionFailed + 1 {
 		if string(text) == known.String() {
@@ -74,11 +74,11 @@ func (r *Reason) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("reading reason: unknown %.40q", text)
+	return fmt.Errorf("parsing reason: unknown reason %.40q", text)
 }
 
-// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database", or
-// "built in"; "" if that is not known.
+// String returns where a rule was written: "policy.yaml:14", "namespace team", "the database" or
+// "built in"; "" if unknown.
 func (o Origin) String() string {
 	switch {
 	case o.BuiltIn:
@@ -95,7 +95,7 @@ func (o Origin) String() string {
 	return o.File + ":" + strconv.Itoa(o.Line)
 }
 
-// String names the rule and where it was written, if that is known: `"writers" (policy.yaml:14)`.
+// String returns the rule's name and origin, if known: `"writers" (policy.yaml:14)`.
 func (r *Rule) String() string {
 	if r == nil {
 		return "no rule"

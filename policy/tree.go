@@ -1,58 +1,59 @@
 package policy
 
-// tree is the index: which rules may a name concern? It is a trie over the path parts of patterns.
-// One name leads to few of its nodes however many rules there are, since what can be written in
-// many ways, the literal text of a part, is found in a map; and at a node, the rules of a subject
-// are too.
+// tree is the index that finds the rules for a name. It is a trie over the path parts of
+// patterns. A name leads to few of its nodes, however many rules there are: the literal text of
+// a part and the text around a * are looked up in tables, and so are the subjects of the rules
+// at a node.
 //
-//	team/app        -team-> . -app-> .          ends: here are the rules of just this name
-//	team/**         -team-> .                   below: and here those of everything under it
+//	team/app        -team-> . -app-> .          ends: the rules of just this name
+//	team/**         -team-> .                   below: the rules of everything under it
 //	*/app           -*-> . -app-> .
-//	a/**/b          -a-> . -**-> . -b-> .       the node behind ** stays while parts go by
+//	a/**/b          -a-> . -**-> . -b-> .       the node behind ** stays active for later parts
 //	${user}/**      -${user}-> .
 //	team-*/app      -team-*-> . -app-> .        found by the text around its *
 //
-// All trees of a policy share its tables, whose keys are a node and what leads on from it.
+// All trees of a policy share these tables, whose keys are a node and the edge's text.
 type tree struct {
 	literals   literalIndex
 	globs      map[affix][]globEdge
 	nodes      uint32
-	spareNodes []node // nodes that are made but not yet in use
+	spareNodes []node // allocated, not yet in use
 }
 
-// affix leads from a node by the text before the first * of a part and after its last.
+// affix is the key of the globs with the same text before the first * and after the last.
 type affix struct {
 	from          *node
 	before, after string
 }
 
-// globEdge is one of the globs with the same text around. Middle is what they have between two *;
-// "" if the text around is all.
+// globEdge is one of the globs with the same affix. Middle is the text between the first * and
+// the last; "" if there is only one *.
 type globEdge struct {
 	middle string
 	to     *node
 }
 
-// node is a place that patterns lead to. It has 64 bytes, a line of a cache.
+// node is a node of the trie. It has 64 bytes, the size of a cache line.
 type node struct {
 	ends        *postingList // rules of the names that end here
-	below       *postingList // rules of the names that go on from here: the pattern ends with /**
+	below       *postingList // rules of the patterns that continue with a final **
 	star        *node
-	rare        *rareEdges // what few nodes have
-	from        *node      // where the literal edge to here begins; nil if there is none
-	part        string     // its text
-	number      uint32     // unlike that of any other node of the tree
-	hasLiterals bool       // literal edges lead from here
-	repeats     bool       // behind a **: it is reached again after each part
-	shared      bool       // several ways through one name may come together here
+	rare        *rareEdges // edges that few nodes have
+	from        *node      // where the literal edge to here begins; nil if the edge is not literal
+	part        string     // the text of that edge
+	number      uint32     // unique in the tree
+	hasLiterals bool       // literal edges begin here
+	repeats     bool       // behind a **: it stays active after each part
+	shared      bool       // several paths through one name may lead here
 }
 
+// rareEdges holds the edges other than a literal or *.
 type rareEdges struct {
 	deep   *node
 	user   *node
 	group  *node
 	claims []claimEdge
-	shapes []shape // the lengths of the affixes that lead on from here, each pair once
+	shapes []shape // the lengths of the affixes that begin here, each pair once
 }
 
 type claimEdge struct {
@@ -73,28 +74,28 @@ func (t *tree) newNode() *node {
 	return n
 }
 
-// planter adds rules to a tree.
+// indexBuilder adds rules to a tree.
 type indexBuilder struct {
 	*tree
 	globNodes  map[globKey]*node
 	placements []placement
 	spareLists []postingList // room for the next
-	entries    int           // how many all plants have
+	entries    int           // the number of postings of all lists
 }
 
-// plant is a rule at a place.
+// placement is a rule at a place in the tree.
 type placement struct {
 	at   *postingList
 	rule *rule
 }
 
-// globKey is a glob by its whole text, so that each leads to one node.
+// globKey is a glob with its whole text. It makes equal globs share a node.
 type globKey struct {
 	from *node
 	text string
 }
 
-// plant adds a rule under a pattern.
+// add adds a rule under a pattern.
 func (t *indexBuilder) add(root *node, p pattern, r *rule) {
 	n := root
 	for i, part := range p {
@@ -107,7 +108,7 @@ func (t *indexBuilder) add(root *node, p pattern, r *rule) {
 	t.post(&n.ends, r)
 }
 
-// post notes that the rule is at a place. The mentions are made when all are known.
+// post records a rule for a list. Its postings are created by finish.
 func (t *indexBuilder) post(at **postingList, r *rule) {
 	if *at == nil {
 		if len(t.spareLists) == 0 {
@@ -125,7 +126,7 @@ func (t *indexBuilder) post(at **postingList, r *rule) {
 	t.placements = append(t.placements, placement{p, r})
 }
 
-// child returns the node that the part leads to from n, and makes it if there is none.
+// child returns the node that the part leads to from n. It creates the node if needed.
 func (t *indexBuilder) child(n *node, p part) *node {
 	switch p.kind {
 	case literal:
@@ -198,7 +199,7 @@ func (t *indexBuilder) globChild(n *node, p part) *node {
 	return to
 }
 
-// finish makes the mentions at each place, all in one array.
+// finish creates the postings of all lists in one array.
 func (t *indexBuilder) finish() {
 	buf := make([]posting, t.entries)
 	for _, placed := range t.placements {

@@ -6,50 +6,50 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Rights is all that a principal may do: what is in Allowed and not in Except, as far as Limits
-// go.
+// Rights is everything that a principal may do: what is in Allowed, not in Except, and within
+// Limits.
 type Rights struct {
 	Principal *Principal `json:"principal"`
-	Registry  string     `json:"registry,omitempty"` // "": at all of them
-	Allowed   []Right    `json:"allowed,omitempty"`  // by a rule, if its condition holds
-	// Except is what another rule denies of that, unless its condition does not hold.
+	Registry  string     `json:"registry,omitempty"` // "": all registries
+	Allowed   []Right    `json:"allowed,omitempty"`  // by an allow rule, if its condition holds
+	// Except is what deny rules remove from Allowed, unless their condition is false.
 	Except []Right `json:"except,omitempty"`
-	// Barred is what a rule would allow if others did not deny all of it.
+	// Barred is what allow rules would allow if deny rules did not remove all of it.
 	Barred []Bar `json:"barred,omitempty"`
-	// Void are the rules for the principal that are about nothing.
+	// Void lists the rules for the principal that match no name.
 	Void []Void `json:"void,omitempty"`
-	// Limits are what the credential leaves of it; empty: all.
+	// Limits are the restrictions of the credential; empty: none.
 	Limits []Limit `json:"limits,omitempty"`
 }
 
-// Right is what a rule says of a principal.
+// Right is what one rule allows or denies to a principal.
 type Right struct {
 	Rule *Rule  `json:"rule"`
 	Type string `json:"type"` // of the resources
-	// Names are patterns, with the principal's values in place of placeholders.
+	// Names are patterns in which placeholders are replaced by the principal's values.
 	Names   []string      `json:"names"`
-	Actions scope.Actions `json:"actions"` // without those that others deny everywhere
+	Actions scope.Actions `json:"actions"` // without those that other rules deny everywhere
 }
 
-// Bar is a right that is none.
+// Bar is a right that has no effect because a rule denies all of it.
 type Bar struct {
 	Right
-	By *Rule `json:"by"` // one of those that deny it
+	By *Rule `json:"by"` // one of the rules that deny it
 }
 
-// Void is a rule for a principal whose patterns match nothing, since their placeholders stand for
-// nothing.
+// Void is a rule whose patterns match no name, because their placeholders have no value for the
+// principal.
 type Void struct {
 	Rule *Rule  `json:"rule"`
 	Why  string `json:"why"` // "${user} is the name of a user, and this is robot:ci"
 }
 
-// maxFilled is how many patterns may come of one whose claims have several values, or for somebody
-// in several groups. If there were more, it stays as it is written.
+// maxFilled is the maximum number of patterns that placeholders with several values may produce
+// from one pattern. A pattern that would produce more stays as it is written.
 const maxFilled = 64
 
-// WhatCan says what a principal may do at a registry, or at all of them if it is "", and through
-// which rule. It is for people who wait for it: its time grows with the policy.
+// WhatCan returns what a principal may do at a registry, or at all registries if it is "", and
+// by which rules. It is meant for interactive use: its running time grows with the policy.
 func (p *Policy) WhatCan(who *Principal, registry string) Rights {
 	p, who = orZero(p), orZero(who)
 	rights := Rights{Principal: who, Registry: registry, Limits: who.Limits}
@@ -86,9 +86,9 @@ func (p *Policy) WhatCan(who *Principal, registry string) Rights {
 	return rights
 }
 
-// filled returns the patterns of a rule, with what placeholders stand for in their place. It has
-// only letters, digits, separators and slashes in it, so that it is the same in a pattern. Those
-// that match nothing are left out.
+// substituted returns the rule's patterns with placeholders replaced by their values, without
+// those that match no name. A value needs no quoting in a pattern: it has only letters, digits,
+// separators and slashes.
 func (e *evaluator) substituted(r *rule) []string {
 	var names []string
 	var buf [maxParts]part
@@ -98,7 +98,7 @@ func (e *evaluator) substituted(r *rule) []string {
 		case bad != nil:
 		case !slices.ContainsFunc(parsed, part.isPlaceholder):
 			if names == nil && i == len(r.source.Names)-1 {
-				return r.source.Names[i:] // what most rules have
+				return r.source.Names[i:] // the usual case: one name without placeholders
 			}
 			names = append(names, text)
 		default:
@@ -112,7 +112,7 @@ func (e *evaluator) substituted(r *rule) []string {
 	return names
 }
 
-// fill returns what becomes of a pattern.
+// substitute returns the patterns that one pattern becomes.
 func (e *evaluator) substitute(text string, parsed pattern) []string {
 	filled := []string{""}
 	for i, p := range parsed {
@@ -131,13 +131,13 @@ func (e *evaluator) substitute(text string, parsed pattern) []string {
 		}
 		filled = next
 	}
-	return slices.DeleteFunc(filled, func(name string) bool { // what is too long matches no name either
+	return slices.DeleteFunc(filled, func(name string) bool { // a pattern may have become too long
 		_, bad := parsePattern(nil, name)
 		return bad != nil
 	})
 }
 
-// values returns what a part may be, written as a pattern.
+// values returns the values of a part, each written as a pattern.
 func (e *evaluator) values(p part) (values []string) {
 	switch p.kind {
 	case userPlaceholder:
@@ -145,7 +145,7 @@ func (e *evaluator) values(p part) (values []string) {
 			values = append(values, user)
 		}
 	case groupPlaceholder:
-		for i := range e.who.count() { // so that nobody anonymous has any
+		for i := range e.who.count() { // not over Groups: anonymous principals have no groups
 			if s := e.who.subject(i); s.kind == group && validPart(s.name) && !slices.Contains(values, s.name) {
 				values = append(values, s.name)
 			}
@@ -162,8 +162,8 @@ func (e *evaluator) values(p part) (values []string) {
 	return values
 }
 
-// Allows returns what of a scope the principal of a request is said to may do, with the conditions
-// as they are for that request. It agrees with Decide.
+// Allows returns the actions of a scope that these rights grant to their principal, with
+// conditions evaluated for the request. It agrees with Decide.
 func (w *Rights) Allows(r *Request, asked scope.Scope) scope.Actions {
 	w, r = orZero(w), orZero(r)
 	who := orZero(w.Principal)

@@ -123,7 +123,7 @@ but not push of team/prod/** and elsewhere/**: freeze
 barred pull of elsewhere/old/*: old by elsewhere
 `},
 		{&policy.Principal{Kind: policy.User, Name: "Ann@example.com"}, `
-void: own: ${user} matches nothing, since Ann@example.com can be no path part of a repository
+void: own: ${user} matches nothing, since Ann@example.com cannot be a path part of a repository
 `},
 		{&policy.Principal{Kind: policy.Workload, Name: "job", Claims: map[string]any{"project": []string{"acme/app", "acme/web", "*"}, "env": "prod"}}, `
 push of acme/app/prod and acme/web/prod: jobs

@@ -6,45 +6,45 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Answer is who may do one thing: everybody in Through who is not in Except. What a credential
-// narrows its owner's rights to is not part of it.
+// Answer lists who may perform an action: everybody in Through who is not in Except. It ignores
+// the limits of credentials.
 type Answer struct {
 	Registry string      `json:"registry,omitempty"`
 	Asked    scope.Scope `json:"asked"` // with one action
-	// Through are those to whom a rule allows it, if its condition holds.
+	// Through are the grantees of allow rules, as far as their conditions hold.
 	Through []Grantee `json:"through,omitempty"`
-	// Except are those of them to whom another denies it, unless its condition does not hold.
+	// Except are the grantees of deny rules that may be among them, unless the condition is false.
 	Except []Grantee `json:"except,omitempty"`
-	// Barred are those to whom a rule would allow it, if another did not deny it to all of them.
+	// Barred are the grantees of allow rules to which another rule denies it completely.
 	Barred []Barred `json:"barred,omitempty"`
 }
 
-// Grantee is whom a rule reaches: everybody who has all that is asked for here.
+// Grantee is the set of principals that a rule applies to: everybody who meets all requirements
+// here.
 type Grantee struct {
 	Rule *Rule `json:"rule"`
-	// Who are subjects, all of which are needed: "user:prod" and "group:dev".
+	// Who are subjects, all of which are required: "user:prod" and "group:dev".
 	Who    []string     `json:"who"`
-	Claims []ClaimValue `json:"claims,omitempty"` // values of claims that are needed
-	// Pattern is one of the rule's that claims and groups must make match, where there are too many
-	// ways to list.
+	Claims []ClaimValue `json:"claims,omitempty"` // all of which are required
+	// Pattern is a pattern of the rule that must match with the principal's claims and groups.
+	// It is set where there are too many ways to match to list them.
 	Pattern string `json:"pattern,omitempty"`
 
 	subjects []subject // Who, parsed
 }
 
-// Barred is a grantee of a rule who has nothing of it.
+// Barred is a grantee of a rule that another rule denies the action.
 type Barred struct {
 	Grantee
 	By *Rule `json:"by"`
 }
 
-// maxGrantees is how many grantees of one rule are told apart, for its subjects times the ways to
-// match a name.
+// maxGrantees is the maximum number of grantees of one rule: its subjects times the ways to
+// match a name. If there were more, they are listed by pattern.
 const maxGrantees = 10_000
 
-// WhoCan turns the question around: who may do this, and through which rule? There is an answer
-// for each action that is asked for. It is for people who wait for it: its time grows with the
-// policy.
+// WhoCan returns who may do what the scope asks for, and by which rule. There is one answer for
+// each action. It is meant for interactive use: its running time grows with the policy.
 func (p *Policy) WhoCan(registry string, asked scope.Scope) []Answer {
 	p = orZero(p)
 	var answers []Answer
@@ -91,7 +91,7 @@ func (p *Policy) whoCan(registry string, asked scope.Scope) Answer {
 	return answer
 }
 
-// grantees appends those whom the rule reaches with the name that is asked about.
+// grantees appends the grantees of the rule for the asked name.
 func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
 	var buf [maxParts]part
 	var bindings []requirement
@@ -104,7 +104,7 @@ func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
 		found, ok := parsed.bindings(&e.path)
 		listed = listed && ok
 		for _, binding := range found {
-			if binding.isEmpty() { // then nothing else matters
+			if binding.isEmpty() { // all of the rule's subjects, without further requirements
 				for i := range r.subjects {
 					to = append(to, r.grantee(i))
 				}
@@ -131,8 +131,8 @@ func (e *evaluator) grantees(to []Grantee, r *rule) []Grantee {
 	return to[:begin+len(pruneSubsumed(to[begin:]))]
 }
 
-// widest leaves out those of a rule's grantees who are all among others of them. Of very many, all
-// stay.
+// pruneSubsumed removes grantees that are contained in others. It returns long lists unchanged,
+// because its time is quadratic.
 func pruneSubsumed(all []Grantee) []Grantee {
 	const many = 64
 	if len(all) > many {
@@ -151,7 +151,7 @@ func pruneSubsumed(all []Grantee) []Grantee {
 	return kept
 }
 
-// unlisted appends those whom the rule reaches, by its patterns and not by what these match.
+// byPattern appends the grantees of the rule by pattern, without listing bindings.
 func (e *evaluator) byPattern(to []Grantee, r *rule) []Grantee {
 	for _, text := range r.source.Names {
 		parsed, _ := parsePattern(nil, text)
@@ -167,12 +167,13 @@ func (e *evaluator) byPattern(to []Grantee, r *rule) []Grantee {
 	return to
 }
 
-// grantee is everybody who has the rule's i-th subject.
+// grantee returns everybody who has the rule's i-th subject.
 func (r *rule) grantee(i int) Grantee {
 	return Grantee{Rule: r.source, Who: r.source.Subjects[i : i+1 : i+1], subjects: []subject{r.subjects[i]}}
 }
 
-// with returns who has the subject and what is needed besides, if anybody can have both.
+// with returns those who have the subject and meet the requirement. It is not possible if nobody
+// can do both.
 func (s subject) with(n requirement) (_ Grantee, possible bool) {
 	all := []subject{s}
 	switch who := (subject{user, n.user}); {
@@ -182,9 +183,10 @@ func (s subject) with(n requirement) (_ Grantee, possible bool) {
 		all = []subject{who, s}
 	case n.user != "" || s.kind == anonymous:
 		return Grantee{}, false
-	case len(n.groups) > 0 && (s.kind == anyone || s.kind == signedIn): // who is in a group has signed in
+	case len(n.groups) > 0 && (s.kind == anyone || s.kind == signedIn):
+		// Members of a group are signed in.
 		all = all[:0]
-	case s.kind == anyone: // only those who signed in have claims
+	case s.kind == anyone: // only signed-in principals have claims
 		all[0] = subject{kind: signedIn}
 	}
 	for _, name := range n.groups {
@@ -199,8 +201,9 @@ func (s subject) with(n requirement) (_ Grantee, possible bool) {
 	return g, true
 }
 
-// Covers reports whether the principal of a request may do it, with the conditions as they are for
-// that request. It agrees with Decide on a principal without limits.
+// Covers reports whether the principal of a request is among those who may perform the action,
+// with conditions evaluated for the request. It agrees with Decide for principals without
+// limits.
 func (a *Answer) Covers(r *Request) bool {
 	a, r = orZero(a), orZero(r)
 	who := orZero(r.Principal)
@@ -220,12 +223,11 @@ func (a *Answer) Covers(r *Request) bool {
 	return !slices.ContainsFunc(a.Except, func(g Grantee) bool { return covers(&g) })
 }
 
-// Is reports whether a principal is one of those whom the rule reaches with the name, whatever its
-// condition.
+// Is reports whether a principal is in g for the name, whatever the rule's condition is.
 func (g *Grantee) Is(who *Principal, name string) bool {
 	g, who = orZero(g), orZero(who)
 	if len(g.subjects) == 0 {
-		return false // no rule made it
+		return false // a zero Grantee
 	}
 	for _, s := range g.subjects {
 		if !who.has(s) {

@@ -237,7 +237,7 @@ func besides(n policy.Nearby, causes []policy.Cause) policy.Nearby {
 func printNear(w io.Writer, p paint, n policy.Nearby) {
 	for i, near := range n.Rules {
 		if i == 0 {
-			fmt.Fprintln(w, p.faint("  what came near:"))
+			fmt.Fprintln(w, p.faint("  rules that nearly applied:"))
 		}
 		verb := "allows"
 		if near.Rule.Deny {

@@ -51,11 +51,11 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 
 		// Subjects.
 		{payments, `group:payments`, `team:payments`,
-			`policy/payments.yaml:5:16: "team:payments" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:payments"?)`},
+			`policy/payments.yaml:5:16: "team:payments" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "group:payments"?)`},
 		{payments, `"group:payments"`, `group: payments`,
 			`policy/payments.yaml:5:16: a subject has no space behind its colon (did you mean "group:payments"?)`},
 		{payments, `workload:github:acme/payments`, `workload:github:acme/*`,
-			`policy/payments.yaml:10:16: the subject "workload:github:acme/*" is no pattern: a subject is compared as it is written`},
+			`policy/payments.yaml:10:16: the subject "workload:github:acme/*" must not be a pattern: subjects are compared as they are written`},
 		{base, `subjects: [anyone]`, `subjects: []`,
 			`policy/base.yaml:10:15: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`},
 		{base, `subjects: [anyone]`, `subjects: anyone`,
@@ -76,7 +76,7 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 		{payments, `"prod/payments/**"`, `"Prod/payments/**"`,
 			`policy/payments.yaml:6:35: the pattern "Prod/payments/**" has the upper-case letter 'P', which no repository's name has (did you mean "prod/payments/**"?)`},
 		{payments, `repositories: ["payments/**"]`, `repositories: ["${user}/**"]`,
-			`policy/payments.yaml:17:20: the pattern "${user}/**" can never match: ${user} is a user's name, and the rule is for no users`},
+			`policy/payments.yaml:17:20: the pattern "${user}/**" can never match: ${user} is a user's name, and the rule is not for users`},
 		{base, `"library/**"`, `"registry.example.com/library/**"`,
 			`policy/base.yaml:11:20: warning: the pattern begins with the registry's name, which no repository there does: write "library/**", and the registry under registries`},
 

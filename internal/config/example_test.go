@@ -34,5 +34,5 @@ policy:
 	fmt.Println(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
 	// Output:
 	// tidewaiter.yaml:3:5: unknown key "lifetme" (did you mean "lifetime"?)
-	// tidewaiter.yaml:6:31: "everybody" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "anyone"?)
+	// tidewaiter.yaml:6:31: "everybody" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "anyone"?)
 }

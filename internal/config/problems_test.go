@@ -245,7 +245,7 @@ func TestProblems(t *testing.T) {
       repositories:
         - team//app
       actions: ["*"]`, []string{
-			`5:39: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
+			`5:39: "usr:ann" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
 			`5:73: the pattern "Team/*" has the upper-case letter 'T', which no repository's name has (did you mean "team/*"?)`,
 			`5:90: there is no role "redaer" (did you mean "reader"?)`,
 			`6:13: the name "one" is taken by the rule at tidewaiter.yaml:5`,

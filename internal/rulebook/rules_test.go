@@ -66,7 +66,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			{"a pattern, a subject, a registry", rulebook.Content{
 				Name: "a", Subjects: []string{"usr:ann"}, Repositories: []string{"a", "team//app"}, Actions: []string{"pull"}, Registries: []string{"other"},
 			}, []string{
-				`subjects: "usr:ann" is no subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
+				`subjects: "usr:ann" is not a subject; there are anyone, signed-in, anonymous, user:NAME, group:NAME, robot:NAME and workload:NAME (did you mean "user:ann"?)`,
 				`registries: no registry has the service "other"; there is registry.example.com`,
 				`repositories: the pattern "team//app" has an empty path part (did you mean "team/app"?)`,
 			}},
