@@ -31,8 +31,8 @@ var shortNames = map[string]string{
 	"1.2.840.113549.1.9.1": "emailaddress", "email": "emailaddress", "e": "emailaddress",
 }
 
-// usual are the types by which a text is known to be a name.
-var usual = map[string]bool{"cn": true, "ou": true, "o": true, "dc": true, "uid": true, "c": true, "l": true, "st": true}
+// namingTypes are the types by which a text is known to be a name.
+var namingTypes = map[string]bool{"cn": true, "ou": true, "o": true, "dc": true, "uid": true, "c": true, "l": true, "st": true}
 
 // ignoresCase are the types whose values are compared without case (caseIgnoreMatch, caseIgnoreIA5Match).
 var ignoresCase = map[string]bool{

@@ -128,7 +128,7 @@ func Canonical(text string) string {
 		return text
 	}
 	d, err := Parse(text)
-	if err != nil || !d.certain() {
+	if err != nil || !d.isCertain() {
 		return text
 	}
 	return d.String()
@@ -137,7 +137,7 @@ func Canonical(text string) string {
 // Doubt says why a text that was probably meant as a name is none; "" if it is one, or was not meant so.
 func Doubt(text string) string {
 	name, rest, found := strings.Cut(text, "=")
-	if !found || !usual[typeName(strings.TrimSpace(name))] {
+	if !found || !namingTypes[typeName(strings.TrimSpace(name))] {
 		return ""
 	}
 	if _, err := Parse(text); err != nil && strings.ContainsAny(rest, ",;+=") {
@@ -146,9 +146,9 @@ func Doubt(text string) string {
 	return ""
 }
 
-func (d DN) certain() bool {
+func (d DN) isCertain() bool {
 	return len(d.parts) >= 2 && slices.ContainsFunc(d.parts, func(part []attribute) bool {
-		return slices.ContainsFunc(part, func(a attribute) bool { return usual[a.name] })
+		return slices.ContainsFunc(part, func(a attribute) bool { return namingTypes[a.name] })
 	})
 }
 
@@ -188,7 +188,7 @@ func (r *reader) attribute() (a attribute, err error) {
 	case r.end() || strings.IndexByte(",;+", r.text[r.at]) >= 0:
 		return a, errNoEquals
 	case r.text[r.at] != '=':
-		return a, fmt.Errorf("there is %q in a type, which is letters, digits and hyphens", rest(r.text[r.at:]))
+		return a, fmt.Errorf("there is %q in a type, which is letters, digits and hyphens", firstRune(r.text[r.at:]))
 	case !isType(name):
 		return a, errNoType
 	}
@@ -209,8 +209,8 @@ func (r *reader) attribute() (a attribute, err error) {
 	return a, err
 }
 
-// rest is the first character of a text.
-func rest(text string) string {
+// firstRune is the first character of a text.
+func firstRune(text string) string {
 	_, n := utf8.DecodeRuneInString(text)
 	return text[:n]
 }

@@ -41,7 +41,7 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 			return "", false
 		}
 		name = typeName(name)
-		sure = sure || usual[name]
+		sure = sure || namingTypes[name]
 		value, ok := canonicalPiece(strings.TrimLeft(piece[equals+1:], " "), ignoresCase[name], last)
 		if !ok {
 			return "", false

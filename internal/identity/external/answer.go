@@ -39,29 +39,29 @@ type Answer struct {
 // maxItems bounds groups, claims, and the values of one claim.
 const maxItems = 1000
 
-var errUnclear = errors.New("its answer is not of the documented form")
+var errInvalidAnswer = errors.New("its answer is not of the documented form")
 
 // check says whether the answer is one.
 func (a *Answer) check() error {
 	switch a.Answer {
 	case Rejected, Unknown:
 		if a.Name != "" || a.ID != "" || a.Generation != "" || len(a.Groups) > 0 || len(a.Claims) > 0 {
-			return errUnclear // it says no and names somebody
+			return errInvalidAnswer // it says no and names somebody
 		}
 		return nil
 	case Accepted:
 	default:
-		return errUnclear
+		return errInvalidAnswer
 	}
 	if a.Name == "" || len(a.Name) > identity.MaxName || !text.OneLine(a.Name) || len(a.ID) > identity.MaxName || !text.OneLine(a.ID) || len(a.Generation) > identity.MaxName || !text.OneLine(a.Generation) {
-		return errUnclear
+		return errInvalidAnswer
 	}
 	if len(a.Claims) > maxItems {
-		return errUnclear
+		return errInvalidAnswer
 	}
 	var bad string
 	if a.Claims, bad = policy.CanonicalClaims(a.Claims); bad != "" {
-		return errUnclear // a number that nothing here can hold
+		return errInvalidAnswer // a number that nothing here can hold
 	}
 	return nil
 }

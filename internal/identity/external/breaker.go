@@ -12,11 +12,11 @@ import (
 
 // The breaker: after so many failures in a row nobody is asked for a while; then one question tries.
 const (
-	mostFailures = 5
-	restFor      = 10 * time.Second
+	maxFailures = 5
+	cooldown    = 10 * time.Second
 )
 
-var errResting = errors.New("not asked again yet")
+var errCooldown = errors.New("not asked again yet")
 
 // breaker keeps everybody from waiting for what is down.
 type breaker struct {
@@ -25,8 +25,8 @@ type breaker struct {
 
 	mu       sync.Mutex
 	failures int // in a row
-	rests    clock.Span
-	trying   bool // one question tries whether it is back
+	cooling  clock.Span
+	probing  bool // one question tries whether it is back
 	last     error
 }
 
@@ -34,13 +34,13 @@ type breaker struct {
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failures < mostFailures {
+	if b.failures < maxFailures {
 		return nil
 	}
-	if b.trying || b.rests.Holds(b.now()) {
-		return fmt.Errorf("%w, after %d failures: %w", errResting, b.failures, b.last)
+	if b.probing || b.cooling.Holds(b.now()) {
+		return fmt.Errorf("%w, after %d failures: %w", errCooldown, b.failures, b.last)
 	}
-	b.trying = true
+	b.probing = true
 	return nil
 }
 
@@ -48,9 +48,9 @@ func (b *breaker) allow() error {
 func (b *breaker) ended(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trying = false
+	b.probing = false
 	if err == nil {
-		if b.failures >= mostFailures {
+		if b.failures >= maxFailures {
 			b.log.Info("it answers again")
 		}
 		b.failures, b.last = 0, nil
@@ -58,10 +58,10 @@ func (b *breaker) ended(err error) {
 	}
 	b.failures++
 	b.last = err
-	if b.failures >= mostFailures {
-		b.rests = clock.For(b.now(), restFor)
+	if b.failures >= maxFailures {
+		b.cooling = clock.For(b.now(), cooldown)
 	}
-	if b.failures == mostFailures {
+	if b.failures == maxFailures {
 		b.log.Warn("it does not answer, and is left alone for a while", "failures", b.failures, "error", err)
 	}
 }
@@ -70,5 +70,5 @@ func (b *breaker) ended(err error) {
 func (b *breaker) abandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trying = false
+	b.probing = false
 }

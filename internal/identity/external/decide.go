@@ -70,7 +70,7 @@ func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decis
 	q := e.question(r, d.Results, open)
 	var answer DecisionAnswer
 	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		if answer, err = e.asked.decide(ctx, q); err != nil {
+		if answer, err = e.peer.decide(ctx, q); err != nil {
 			return err
 		}
 		return answer.check(&q)
@@ -148,17 +148,17 @@ func kind(k policy.Kind) string {
 // check says whether the answer is one to q: about what was asked, each scope once, in known actions.
 func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	if a.Scopes == nil {
-		return errUnclear // {} may be anything
+		return errInvalidAnswer // {} may be anything
 	}
 	for i, s := range a.Scopes {
 		same := func(o DecidedScope) bool { return o.Type == s.Type && o.Class == s.Class && o.Name == s.Name }
 		if slices.ContainsFunc(a.Scopes[:i], same) ||
 			!slices.ContainsFunc(q.Scopes, func(o AskedScope) bool { return same(DecidedScope{o.Type, o.Class, o.Name, nil}) }) {
-			return errUnclear
+			return errInvalidAnswer
 		}
 		for _, name := range s.Granted {
 			if _, ok := scope.ParseAction(name); !ok {
-				return errUnclear
+				return errInvalidAnswer
 			}
 		}
 	}
@@ -182,8 +182,8 @@ func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 	return actions
 }
 
-// everything is a policy that grants all that a registry knows. A credential's limits narrow it, like any other.
-func everything(name string) (*policy.Policy, error) {
+// grantAll is a policy that grants all that a registry knows. A credential's limits narrow it, like any other.
+func grantAll(name string) (*policy.Policy, error) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: name, Subjects: []string{"anyone"}, Type: scope.TypeRepository, Names: []string{"**"}, Actions: scope.Repository},
 		{Name: name + " catalog", Subjects: []string{"anyone"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},

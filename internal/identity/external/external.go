@@ -53,14 +53,14 @@ type Options struct {
 // External is a service or a program that is asked. Its methods may be called from any goroutine.
 type External struct {
 	source  string // external:NAME
-	asked   peer
+	peer    peer
 	timeout time.Duration
-	turns   chan struct{}
+	slots   chan struct{}
 	breaker breaker
 	refused identity.Durations // how long the last refusals took, waiting for a turn included
 	log     *slog.Logger
 	sleep   func(ctx context.Context, d time.Duration) error
-	finds   bool
+	canFind bool
 	groups  bool // each answer must have them
 	replace bool
 	rule    *policy.Rule   // which the journal names where it decided
@@ -108,7 +108,7 @@ func New(o Options) (*External, error) {
 		o.Sleep = identity.Sleep
 	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, turns: make(chan struct{}, o.MaxConcurrent), finds: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
+		source: "external:" + o.Name, timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
 	}
 	e.log = o.Log.With("source", e.source)
 	e.breaker = breaker{now: o.Now, log: e.log}
@@ -122,16 +122,16 @@ func New(o Options) (*External, error) {
 		problems = append(problems, Problem{"url", "either url or command is wanted"})
 	case o.URL != "":
 		s, wrong := newService(o)
-		e.asked, problems = s, append(problems, wrong...)
+		e.peer, problems = s, append(problems, wrong...)
 	default:
 		p, wrong := newProgram(o)
-		e.asked, problems = p, append(problems, wrong...)
+		e.peer, problems = p, append(problems, wrong...)
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	var err error
-	if e.open, err = everything(e.rule.Name); err != nil {
+	if e.open, err = grantAll(e.rule.Name); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -157,7 +157,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 	var answer Answer
 	began := time.Now()
 	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		answer, err = e.asked.authenticate(ctx, q)
+		answer, err = e.peer.authenticate(ctx, q)
 		return err
 	})
 	switch {
@@ -191,8 +191,8 @@ func (e *External) ask(ctx context.Context, question func(context.Context) error
 	within, done := context.WithTimeout(ctx, e.timeout)
 	defer done()
 	select {
-	case e.turns <- struct{}{}:
-		defer func() { <-e.turns }()
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
 	case <-within.Done():
 		if err := ctx.Err(); err != nil {
 			return err

@@ -65,7 +65,7 @@ func write(t *testing.T, name, text string) string {
 func shop(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		external.Question
-		Find *external.Sought
+		Find *external.FindTarget
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer bearer-secret" {
 		w.WriteHeader(http.StatusForbidden)

@@ -12,11 +12,11 @@ import (
 // was shown, or who is asked about on the command line. It is answered by an Answer, as a sign-in is. A
 // service that does not know this question finds neither name nor password in it, and so must let nobody in.
 type FindQuestion struct {
-	Find Sought `json:"find"`
+	Find FindTarget `json:"find"`
 }
 
-// Sought is who is looked for.
-type Sought struct {
+// FindTarget is who is looked for.
+type FindTarget struct {
 	Name string `json:"name"`
 	ID   string `json:"id"` // "": whoever has that name now
 }
@@ -30,12 +30,12 @@ func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal
 
 // FindGeneration is Find, with the generation that the service says.
 func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
-	if !e.finds || name == "" || !text.OneLine(name) {
+	if !e.canFind || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown
 	}
 	var answer Answer
 	err := e.ask(ctx, func(ctx context.Context) (err error) {
-		answer, err = e.asked.find(ctx, FindQuestion{Sought{name, id}})
+		answer, err = e.peer.find(ctx, FindQuestion{FindTarget{name, id}})
 		return err
 	})
 	if err != nil {

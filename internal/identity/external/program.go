@@ -74,17 +74,17 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 	}
 	a := Answer{Answer: Accepted, Name: q.Name}
 	if len(bytes.TrimSpace(output)) > 0 {
-		var said struct {
+		var parsed struct {
 			Labels map[string][]string `json:"labels"`
 		}
-		if err := json.Unmarshal(output, &said); err != nil {
-			return Answer{}, errUnclear
+		if err := json.Unmarshal(output, &parsed); err != nil {
+			return Answer{}, errInvalidAnswer
 		}
-		a.Claims = make(map[string]any, len(said.Labels))
-		for name, values := range said.Labels {
+		a.Claims = make(map[string]any, len(parsed.Labels))
+		for name, values := range parsed.Labels {
 			a.Claims[name] = values
 		}
-		a.Groups = said.Labels["groups"]
+		a.Groups = parsed.Labels["groups"]
 	}
 	if err := a.check(); err != nil {
 		return Answer{}, err
@@ -166,7 +166,7 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 		}
 	}
 	c.Stdin = bytes.NewReader(input)
-	out := &bounded{left: maxAnswer}
+	out := &limitedBuffer{left: maxAnswer}
 	c.Stdout = out
 	c.WaitDelay = time.Second // for children that hold its output
 	group(c)
@@ -190,13 +190,13 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 
 // bounded keeps the first bytes that are written, and refuses more. It does not embed its buffer, whose
 // ReadFrom would take everything.
-type bounded struct {
+type limitedBuffer struct {
 	kept bytes.Buffer
 	left int
 	over bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if len(p) > b.left {
 		b.over = true
 		return 0, errors.New("too much output")

@@ -79,7 +79,7 @@ func newService(o Options) (*service, Problems) {
 			MaxIdleConnsPerHost:    o.MaxConcurrent,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // what is bounded is what was sent
+			DisableCompression:     true, // what is limitedBuffer is what was sent
 			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -96,12 +96,12 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) { return s.who(ctx, q) }
+func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) { return s.ask(ctx, q) }
 
-func (s *service) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.who(ctx, q) }
+func (s *service) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.ask(ctx, q) }
 
-// who asks a question that an Answer answers.
-func (s *service) who(ctx context.Context, q any) (Answer, error) {
+// ask asks a question that an Answer answers.
+func (s *service) ask(ctx context.Context, q any) (Answer, error) {
 	var a Answer
 	if err := s.post(ctx, q, &a); err != nil {
 		return Answer{}, err
@@ -161,10 +161,10 @@ func decode(text []byte, into any) error {
 	d.DisallowUnknownFields()
 	d.UseNumber() // a claim's large number stays what it is
 	if d.Decode(into) != nil {
-		return errUnclear
+		return errInvalidAnswer
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errUnclear
+		return errInvalidAnswer
 	}
 	return nil
 }

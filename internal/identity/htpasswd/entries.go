@@ -90,13 +90,13 @@ type parser struct {
 	memberOf map[string][]string // name -> groups, sorted
 	claims   map[string]map[string]any
 	named    map[string]entry
-	order    []string         // hashes
-	lineOf   map[string]place // good or bad
+	order    []string            // hashes
+	lineOf   map[string]position // good or bad
 	problems Problems
 }
 
 // place is where an entry stands.
-type place struct {
+type position struct {
 	file bool
 	line int
 }
@@ -104,13 +104,13 @@ type place struct {
 // parse makes entries of the file's text and of the config's lines. Strangers are the members of groups
 // that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
 // removed from the file.
-func (f *File) parse(text []byte) (e *entries, strangers Problems, err error) {
+func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
-	strangers = f.strangers(p.lineOf)
+	unknownMembers = f.unknownMembers(p.lineOf)
 	if len(p.problems) > 0 {
-		return nil, nil, append(p.problems, strangers...)
+		return nil, nil, append(p.problems, unknownMembers...)
 	}
-	return &entries{named: p.named, sample: pick(p.order, maxSample)}, strangers, nil
+	return &entries{named: p.named, sample: sampleOf(p.order, maxSample)}, unknownMembers, nil
 }
 
 // parser has read the file's text and the config's lines.
@@ -127,15 +127,15 @@ func (f *File) parser(text []byte) *parser {
 		slices.Sort(groups)
 	}
 	lines := bytes.Count(text, []byte{'\n'}) + 1 + len(f.lines)
-	p.named, p.lineOf, p.order = make(map[string]entry, lines), make(map[string]place, lines), make([]string, 0, lines)
+	p.named, p.lineOf, p.order = make(map[string]entry, lines), make(map[string]position, lines), make([]string, 0, lines)
 
 	number := 0
 	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
 		number++
-		p.line(place{file: true, line: number}, f.path, line)
+		p.line(position{file: true, line: number}, f.path, line)
 	}
 	for i, line := range f.lines {
-		p.line(place{line: i + 1}, "", []byte(line.Reveal()))
+		p.line(position{line: i + 1}, "", []byte(line.Reveal()))
 	}
 	return p
 }
@@ -164,7 +164,7 @@ func Read(file string, text []byte) ([]Line, error) {
 }
 
 // line reads one line.
-func (p *parser) line(at place, file string, raw []byte) {
+func (p *parser) line(at position, file string, raw []byte) {
 	wrong := func(format string, args ...any) {
 		if len(p.problems) < maxProblems {
 			p.problems = append(p.problems, Problem{File: file, Line: at.line, Text: fmt.Sprintf(format, args...)})
@@ -201,7 +201,7 @@ func (p *parser) line(at place, file string, raw []byte) {
 	p.named[name] = entry{hash: hash, principal: who.Indexed()}
 }
 
-func (p place) String() string {
+func (p position) String() string {
 	if p.file {
 		return fmt.Sprintf("on line %d", p.line)
 	}
@@ -226,8 +226,8 @@ func checkName(name string) string {
 	return ""
 }
 
-// pick returns at most n of the hashes, evenly spread.
-func pick(hashes []string, n int) []string {
+// sampleOf returns at most n of the hashes, evenly spread.
+func sampleOf(hashes []string, n int) []string {
 	if len(hashes) <= n {
 		return hashes
 	}

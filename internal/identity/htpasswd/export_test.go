@@ -1,4 +1,4 @@
 package htpasswd
 
 // Look is one look of Run at the file.
-func (f *File) Look() { f.look() }
+func (f *File) Look() { f.poll() }

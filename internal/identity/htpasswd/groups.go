@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// strangers returns a problem for each member of a group, and each name with claims, that has no line.
-func (f *File) strangers(named map[string]place) Problems {
+// unknownMembers returns a problem for each member of a group, and each name with claims, that has no line.
+func (f *File) unknownMembers(named map[string]position) Problems {
 	var problems Problems
 	for _, group := range slices.Sorted(maps.Keys(f.groups)) {
 		for _, name := range f.groups[group] {

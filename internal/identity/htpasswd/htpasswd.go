@@ -33,7 +33,7 @@ import (
 type Options struct {
 	Name    string                         // as principals bear it; "": "htpasswd"
 	File    string                         // path; "": there is none
-	Entries []string                       // "name:hash", beside the file or in its place
+	Entries []string                       // "name:hash", beside the file or in its position
 	Groups  map[string][]string            // group -> names of its members
 	Claims  map[string]map[string][]string // name -> claim -> values
 	Hashing *password.Hashing
@@ -61,15 +61,15 @@ type File struct {
 	now     func() time.Time
 	seed    maphash.Seed
 
-	entries atomic.Pointer[entries]
-	filled  atomic.Bool // whether the text that entries was made from held anything
+	entries    atomic.Pointer[entries]
+	hadContent atomic.Bool // whether the text that entries was made from held anything
 
 	mu       sync.Mutex        // held while loading; what follows is its own
 	digest   [sha256.Size]byte // of the text that entries was made from
 	last     reading           // the last one, good or bad, without its text
-	seen     sight             // the file at the last look
+	seen     fileState         // the file at the last look
 	changing int               // looks in a row that found it changed
-	bad      string            // what was last logged as wrong; "": nothing is wrong
+	logged   string            // what was last logged as wrong; "": nothing is wrong
 }
 
 // New loads the file and the entries. The error holds all that is wrong with them as Problems, or says
@@ -99,18 +99,18 @@ func New(o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Before != nil && f.path != "" && o.Before.path == f.path && o.Before.filled.Load() && blank(r.text) {
+	if o.Before != nil && f.path != "" && o.Before.path == f.path && o.Before.hadContent.Load() && isEmpty(r.text) {
 		return nil, fmt.Errorf("reading htpasswd %s: %w", f.path, ErrEmpty)
 	}
-	e, strangers, err := f.parse(r.text)
+	e, unknownMembers, err := f.parse(r.text)
 	if err != nil {
 		return nil, err
 	}
-	if len(strangers) > 0 {
-		return nil, strangers
+	if len(unknownMembers) > 0 {
+		return nil, unknownMembers
 	}
-	f.last, f.seen = reading{sight: r.sight, at: r.at}, r.sight
-	f.use(e, r)
+	f.last, f.seen = reading{fileState: r.fileState, at: r.at}, r.fileState
+	f.replace(e, r)
 	return f, nil
 }
 
@@ -124,7 +124,7 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	if !ok {
 		return identity.Verified{}, identity.ErrUnknown
 	}
-	if err := answer(f.hashing.CompareFor(ctx, requester(c), e.hash, c.Secret.Reveal())); err != nil {
+	if err := passwordError(f.hashing.CompareFor(ctx, requester(c), e.hash, c.Secret.Reveal())); err != nil {
 		return identity.Verified{}, err
 	}
 	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
@@ -137,7 +137,7 @@ func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
 	if sample := f.entries.Load().sample; len(sample) > 0 {
 		like = sample[maphash.String(f.seed, c.Name)%uint64(len(sample))]
 	}
-	return answer(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
+	return passwordError(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
 // Find returns the principal of that name. An id other than the name belongs to somebody else.
@@ -171,8 +171,8 @@ func requester(c identity.Credentials) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
-// answer puts what a comparison said into the words of a source. What it does not know stays an outage.
-func answer(err error) error {
+// passwordError puts what a comparison said into the words of a source. What it does not know stays an outage.
+func passwordError(err error) error {
 	switch {
 	case err == nil:
 		return nil

@@ -16,20 +16,20 @@ import (
 // maxFile bounds the file: two million entries.
 const maxFile = 256 << 20
 
-// settled is how old a change must be before its time can be trusted to tell the next one apart:
+// mtimeStep is how old a change must be before its time can be trusted to tell the next one apart:
 // there are file systems that count in steps of two seconds.
-const settled = 2 * time.Second
+const mtimeStep = 2 * time.Second
 
-// patience is how many looks in a row may find the file changing before it is loaded regardless.
-const patience = 5
+// maxChanging is how many looks in a row may find the file changing before it is loaded regardless.
+const maxChanging = 5
 
-// sight is the file as a look from outside shows it.
-type sight struct {
+// fileState is the file as a look from outside shows it.
+type fileState struct {
 	info fs.FileInfo // nil: it could not be seen
 }
 
 // same says whether nothing shows that the file was changed between the two looks.
-func (s sight) same(t sight) bool {
+func (s fileState) same(t fileState) bool {
 	if s.info == nil || t.info == nil {
 		return s.info == nil && t.info == nil
 	}
@@ -38,16 +38,16 @@ func (s sight) same(t sight) bool {
 
 // reading is what the file held.
 type reading struct {
-	sight
+	fileState
 	at     time.Time
 	text   []byte
 	digest [sha256.Size]byte
 }
 
-// fresh says whether the file was changed so shortly before it was read that it may have been changed
+// mayHaveChanged says whether the file was changed so shortly before it was read that it may have been changed
 // again since, and show the same time.
-func (r reading) fresh() bool {
-	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < settled
+func (r reading) mayHaveChanged() bool {
+	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }
 
 // read reads the file, if there is one.
@@ -78,7 +78,7 @@ func (f *File) read() (reading, error) {
 	if len(text) > maxFile {
 		return reading{}, fmt.Errorf("reading htpasswd: %s is larger than %d MiB", f.path, maxFile>>20)
 	}
-	return reading{sight: sight{info}, at: at, text: text, digest: sha256.Sum256(text)}, nil
+	return reading{fileState: fileState{info}, at: at, text: text, digest: sha256.Sum256(text)}, nil
 }
 
 // Run looks after the file until ctx ends, and loads it again after each change. A file with a mistake
@@ -95,31 +95,31 @@ func (f *File) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			f.look()
+			f.poll()
 		}
 	}
 }
 
-// look loads the file if it has changed, and has been the same for one look since: the htpasswd
+// poll loads the file if it has changed, and has been the same for one look since: the htpasswd
 // program writes in place, and half a file may be a good one with half of the names. One that changes
 // all the time is loaded all the same.
-func (f *File) look() {
+func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, _ := os.Stat(f.path) // what is wrong with it, reading will tell
-	now := sight{info}
+	now := fileState{info}
 	changing := !now.same(f.seen)
 	f.seen = now
-	if changing && f.changing < patience {
+	if changing && f.changing < maxChanging {
 		f.changing++
 		return
 	}
 	f.changing = 0
-	if now.same(f.last.sight) && !f.last.fresh() {
+	if now.same(f.last.fileState) && !f.last.mayHaveChanged() {
 		return
 	}
 	if err := f.loadLocked(); err != nil {
-		f.complainLocked(err)
+		f.logErrorLocked(err)
 	}
 }
 
@@ -133,26 +133,26 @@ func (f *File) Reload() error {
 // loadLocked replaces the entries all at once, or not at all.
 func (f *File) loadLocked() error {
 	r, err := f.read()
-	f.last = reading{sight: r.sight, at: r.at} // after an error: none, so that the next look tries again
+	f.last = reading{fileState: r.fileState, at: r.at} // after an error: none, so that the next look tries again
 	if err != nil {
 		return err
 	}
 	if r.digest == f.digest {
-		if f.bad != "" {
-			f.bad = ""
+		if f.logged != "" {
+			f.logged = ""
 			f.log.Info("htpasswd is again as it was loaded", "file", f.path)
 		}
 		return nil
 	}
-	if f.filled.Load() && blank(r.text) {
+	if f.hadContent.Load() && isEmpty(r.text) {
 		return fmt.Errorf("reading htpasswd: %w", ErrEmpty)
 	}
-	e, strangers, err := f.parse(r.text)
+	e, unknownMembers, err := f.parse(r.text)
 	if err != nil {
 		return err
 	}
-	f.use(e, r)
-	for _, s := range strangers {
+	f.replace(e, r)
+	for _, s := range unknownMembers {
 		if s.Claims != "" {
 			f.log.Warn("htpasswd: there are claims of somebody without an entry; the next start will refuse them", "name", s.Claims)
 			continue
@@ -162,25 +162,25 @@ func (f *File) loadLocked() error {
 	return nil
 }
 
-// blank reports whether a file says nothing at all, not even in a comment.
-func blank(text []byte) bool {
+// isEmpty reports whether a file says nothing at all, not even in a comment.
+func isEmpty(text []byte) bool {
 	return len(bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))) == 0
 }
 
-// use makes e what everybody sees.
-func (f *File) use(e *entries, r reading) {
+// replace makes e what everybody sees.
+func (f *File) replace(e *entries, r reading) {
 	f.entries.Store(e)
-	f.filled.Store(!blank(r.text))
-	f.digest, f.bad = r.digest, ""
+	f.hadContent.Store(!isEmpty(r.text))
+	f.digest, f.logged = r.digest, ""
 	f.log.Info("htpasswd loaded", "file", f.path, "entries", len(e.named))
 }
 
-// complainLocked logs what is wrong, unless it has just been said.
-func (f *File) complainLocked(err error) {
-	if err.Error() == f.bad {
+// logErrorLocked logs what is wrong, unless it has just been said.
+func (f *File) logErrorLocked(err error) {
+	if err.Error() == f.logged {
 		return
 	}
-	f.bad = err.Error()
+	f.logged = err.Error()
 	var problems Problems
 	if !errors.As(err, &problems) {
 		f.log.Error("htpasswd not loaded: the entries before stay", "file", f.path, "error", err)
