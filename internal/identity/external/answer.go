@@ -8,7 +8,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Question is what a service is asked about somebody who signs in.
+// Question is the request about a user who signs in.
 type Question struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
@@ -17,36 +17,37 @@ type Question struct {
 	Client   string `json:"client"`
 }
 
-// What an Answer says.
+// The values of Answer.Answer.
 const (
 	Accepted = "accepted"
-	Rejected = "rejected" // the password is wrong, or the account is closed: nobody else is asked
-	Unknown  = "unknown"  // the next source may know the name
+	Rejected = "rejected" // wrong password or disabled account; no other source is asked
+	Unknown  = "unknown"  // another source may know the name
 )
 
-// Answer is what it says. All but Answer is for Accepted alone.
+// Answer is the response. All fields but Answer are only for Accepted.
 type Answer struct {
 	Answer string         `json:"answer"`
-	Name   string         `json:"name"`   // in its one spelling, whatever was typed
-	ID     string         `json:"id"`     // never given to anybody else; "": the name
-	Groups []string       `json:"groups"` // all of them, each time; [] are none
-	Claims map[string]any `json:"claims"` // for rules: ${claims.x}, and conditions
+	Name   string         `json:"name"`   // in its canonical spelling
+	ID     string         `json:"id"`     // never reused for another user; "": the name
+	Groups []string       `json:"groups"` // all groups; []: none
+	Claims map[string]any `json:"claims"` // for ${claims.x} and conditions
 
-	// Generation is another when the password is: a number of changes, or when it was. "": nobody can tell (identity.Generations).
+	// Generation changes with the password, for example a counter or the time of the change;
+	// "": unknown (see identity.Generations).
 	Generation string `json:"generation"`
 }
 
-// maxItems bounds groups, claims, and the values of one claim.
+// maxItems bounds the groups, the claims, and the values of a claim.
 const maxItems = 1000
 
-var errInvalidAnswer = errors.New("its answer is not of the documented form")
+var errInvalidAnswer = errors.New("the answer does not have the documented format")
 
-// check says whether the answer is one.
+// check validates the answer.
 func (a *Answer) check() error {
 	switch a.Answer {
 	case Rejected, Unknown:
 		if a.Name != "" || a.ID != "" || a.Generation != "" || len(a.Groups) > 0 || len(a.Claims) > 0 {
-			return errInvalidAnswer // it says no and names somebody
+			return errInvalidAnswer // a refusal cannot name a user
 		}
 		return nil
 	case Accepted:
@@ -61,13 +62,14 @@ func (a *Answer) check() error {
 	}
 	var bad string
 	if a.Claims, bad = policy.CanonicalClaims(a.Claims); bad != "" {
-		return errInvalidAnswer // a number that nothing here can hold
+		return errInvalidAnswer // a number out of range
 	}
 	return nil
 }
 
-// checkGroups is an IncompleteError unless all groups of an accepted answer are known. It is about one person: others must
-// not be refused for it, as they would if the service were taken for broken.
+// checkGroups returns an IncompleteError unless all groups of an accepted answer are known.
+// Unlike an invalid answer, this does not count as a failure of the service, because it would
+// then affect other users.
 func (a *Answer) checkGroups(wanted bool) error {
 	switch {
 	case a.Answer != Accepted:

@@ -10,27 +10,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// The breaker: after so many failures in a row nobody is asked for a while; then one question tries.
+// Circuit breaker: after maxFailures consecutive failures the peer is not called during the
+// cooldown. Then one request tries it.
 const (
 	maxFailures = 5
 	cooldown    = 10 * time.Second
 )
 
-var errCooldown = errors.New("not asked again yet")
+var errCooldown = errors.New("skipped for now")
 
-// breaker keeps everybody from waiting for what is down.
+// breaker keeps requests from waiting for a peer that is down.
 type breaker struct {
 	now func() time.Time
 	log *slog.Logger
 
 	mu       sync.Mutex
-	failures int // in a row
+	failures int // consecutive
 	cooling  clock.Span
-	probing  bool // one question tries whether it is back
+	probing  bool // one request tries whether the peer is back
 	last     error
 }
 
-// allow says whether to ask: nil, or why not. Whoever was allowed calls ended or abandoned.
+// allow returns nil if the peer may be called, otherwise the reason. After nil the caller must
+// call ended or abandoned.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,20 +40,20 @@ func (b *breaker) allow() error {
 		return nil
 	}
 	if b.probing || b.cooling.Holds(b.now()) {
-		return fmt.Errorf("%w, after %d failures: %w", errCooldown, b.failures, b.last)
+		return fmt.Errorf("%w after %d failures: %w", errCooldown, b.failures, b.last)
 	}
 	b.probing = true
 	return nil
 }
 
-// ended notes how a question ended: with an answer, whatever it is, if err is nil.
+// ended records the result of a call. err is nil for any answer.
 func (b *breaker) ended(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.probing = false
 	if err == nil {
 		if b.failures >= maxFailures {
-			b.log.Info("it answers again")
+			b.log.Info("the external service answers again")
 		}
 		b.failures, b.last = 0, nil
 		return
@@ -62,11 +64,11 @@ func (b *breaker) ended(err error) {
 		b.cooling = clock.For(b.now(), cooldown)
 	}
 	if b.failures == maxFailures {
-		b.log.Warn("it does not answer, and is left alone for a while", "failures", b.failures, "error", err)
+		b.log.Warn("the external service does not answer and is skipped for a while", "failures", b.failures, "error", err)
 	}
 }
 
-// abandoned notes that nobody waited for the answer.
+// abandoned records that the caller left before the answer.
 func (b *breaker) abandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

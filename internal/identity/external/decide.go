@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// DecisionQuestion is what a service is asked about a request, after the policy.
+// DecisionQuestion is the request about a decision of the policy.
 type DecisionQuestion struct {
 	Principal Principal    `json:"principal"`
 	Registry  string       `json:"registry"` // service name
@@ -18,7 +18,7 @@ type DecisionQuestion struct {
 	Scopes    []AskedScope `json:"scopes"`
 }
 
-// Principal is who asks.
+// Principal is the principal of the request.
 type Principal struct {
 	Kind   string         `json:"kind"` // anonymous, user, robot, workload
 	Name   string         `json:"name"`
@@ -33,27 +33,28 @@ type AskedScope struct {
 	Type  string   `json:"type"`
 	Class string   `json:"class,omitempty"`
 	Name  string   `json:"name"`
-	Asked []string `json:"asked"` // by the client
-	Open  []string `json:"open"`  // and can be granted: no more than these
+	Asked []string `json:"asked"` // requested by the client
+	Open  []string `json:"open"`  // may be granted, at most these
 }
 
-// DecisionAnswer is what it says. A scope that is not in it is granted nothing.
+// DecisionAnswer is the response. A scope that is not in it is granted nothing.
 type DecisionAnswer struct {
 	Scopes []DecidedScope `json:"scopes"`
 }
 
-// DecidedScope is what is granted of one scope.
+// DecidedScope is the decision about one scope.
 type DecidedScope struct {
 	Type    string   `json:"type"`
 	Class   string   `json:"class,omitempty"`
 	Name    string   `json:"name"`
-	Granted []string `json:"granted"` // of those that are open; "*": all of them
+	Granted []string `json:"granted"` // a part of open; "*": all of it
 }
 
-// Decide asks what of a request is to be granted, after the policy has decided it as d. Without Replace it
-// is asked about what the policy grants, and can only take away. With Replace it is asked about all that no
-// rule denies, and that the credential's limits leave. Results it decided bear a cause with its name.
-// If nothing is open, it is not asked. An error is an outage: nothing is to be granted then.
+// Decide asks the peer about the decision d of the policy. Without Replace, it asks about what
+// the policy grants and can only take away from it. With Replace, it asks about everything that
+// no rule denies and that the credential's restrictions allow. Results that it changes have a
+// cause with its name. If nothing may be granted, the peer is not called. An error is an
+// outage, and nothing may be granted then.
 func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	open := make([]scope.Actions, len(d.Results))
 	for i := range d.Results {
@@ -85,7 +86,7 @@ func (e *External) Decide(ctx context.Context, r *policy.Request, d policy.Decis
 	return decided, nil
 }
 
-// denied are the actions that a rule denies.
+// denied returns the actions that a rule denies.
 func denied(r *policy.Result) (actions scope.Actions) {
 	for _, c := range r.Causes {
 		if c.Reason == policy.Denied {
@@ -95,14 +96,14 @@ func denied(r *policy.Result) (actions scope.Actions) {
 	return actions
 }
 
-// decide makes a result of what the policy said, what was open, and what was granted of it. What was not
-// open keeps the policy's cause.
+// decide combines the policy's result with the answer. Actions that were not open keep the
+// policy's cause.
 func (e *External) decide(r *policy.Result, open, granted scope.Actions) policy.Result {
 	granted &= open & r.Asked.Actions
 	decided := policy.Result{Asked: r.Asked, Granted: granted}
-	own := open // whose cause is ours
+	own := open // actions whose cause is e.rule
 	if !e.replace {
-		own = open &^ granted // what is left is the rule's
+		own = open &^ granted // what remains granted keeps its rule
 	}
 	for _, c := range r.Causes {
 		if c.Actions &^= own; c.Actions != 0 {
@@ -145,10 +146,10 @@ func kind(k policy.Kind) string {
 	return "anonymous"
 }
 
-// check says whether the answer is one to q: about what was asked, each scope once, in known actions.
+// check validates the answer: only scopes of the question, each once, with known actions.
 func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	if a.Scopes == nil {
-		return errInvalidAnswer // {} may be anything
+		return errInvalidAnswer // {} could mean anything
 	}
 	for i, s := range a.Scopes {
 		same := func(o DecidedScope) bool { return o.Type == s.Type && o.Class == s.Class && o.Name == s.Name }
@@ -165,7 +166,7 @@ func (a *DecisionAnswer) check(q *DecisionQuestion) error {
 	return nil
 }
 
-// granted are the actions that the answer has for a scope.
+// granted returns the actions that the answer grants for a scope.
 func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 	for _, d := range a.Scopes {
 		if d.Type != s.Type || d.Class != s.Class || d.Name != s.Name {
@@ -174,7 +175,7 @@ func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 		for _, name := range d.Granted {
 			one, _ := scope.ParseAction(name)
 			if one == scope.All {
-				one = ^scope.Actions(0) // all that is open
+				one = ^scope.Actions(0) // everything that is open
 			}
 			actions |= one
 		}
@@ -182,14 +183,15 @@ func (a *DecisionAnswer) granted(s *AskedScope) (actions scope.Actions) {
 	return actions
 }
 
-// grantAll is a policy that grants all that a registry knows. A credential's limits narrow it, like any other.
+// grantAll returns a policy that grants everything a registry has. The restrictions of a
+// credential still apply.
 func grantAll(name string) (*policy.Policy, error) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: name, Subjects: []string{"anyone"}, Type: scope.TypeRepository, Names: []string{"**"}, Actions: scope.Repository},
 		{Name: name + " catalog", Subjects: []string{"anyone"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 	}})
 	if err != nil {
-		return nil, errors.Join(errors.New("making a policy that grants everything"), err)
+		return nil, errors.Join(errors.New("compiling the policy that grants everything"), err)
 	}
 	return p, nil
 }

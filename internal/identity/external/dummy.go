@@ -6,8 +6,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// DummyLookup takes as long as one of the last refusals: for a password that an earlier source refused. The peer is
-// asked nothing: there is no question about a name that does not bear the password.
+// DummyLookup takes as long as a recent refusal. It is for passwords that an earlier source
+// refused. The peer is not called, because its protocol has no request about a name without the
+// password.
 func (e *External) DummyLookup(ctx context.Context, c identity.Credentials) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil

@@ -1,14 +1,16 @@
-// Package external answers who is asking, and what they may do, by asking something of the user's own: a
-// service over HTTPS, or a program. So a product can build its registry into itself.
+// Package external authenticates users, and restricts or replaces decisions, by calling an
+// HTTPS service or a program that the operator provides. It lets a product integrate the
+// registry with its own accounts.
 //
-// A service gets JSON and answers JSON (Question, FindQuestion and Answer, DecisionQuestion and DecisionAnswer). A program gets a
-// few words on its standard input and answers by its exit code, in the protocol of docker_auth's ext_auth
-// and ext_authz.
+// A service receives and returns JSON (Question, FindQuestion and Answer; DecisionQuestion and
+// DecisionAnswer). A program reads a line or JSON from standard input and answers with its exit
+// code, as docker_auth's ext_auth and ext_authz do.
 //
-// Both are bounded in time, in number and in what they may answer. After some failures in a row they are
-// left alone for a while, so that nobody waits for what is down. What is down, slow, broken or unclear is an
-// outage, and never a refusal or a grant. A password goes to the service in the body of a request, and to a program on
-// its standard input: never into an argument, an environment, an error or a log.
+// Time, concurrency and the size of answers are bounded. After consecutive failures the peer is
+// not called for a while, so that no request waits for it. A peer that is down, slow, broken or
+// unclear is an outage, never a refusal or a grant. A password is sent to a service in the
+// request body and to a program on standard input, never in an argument, an environment
+// variable, an error or a log.
 package external
 
 import (
@@ -25,65 +27,66 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of an External. Name, and URL or Command, are needed.
+// Options are the settings of an External. Name, and either URL or Command, are required.
 type Options struct {
-	Name    string   // principals bear it behind "external:"
-	URL     string   // of a service; http for this machine alone
-	Command []string // or a program, by its absolute path, with its arguments; no shell reads them
+	Name    string   // the source of principals is "external:" + Name
+	URL     string   // of a service; http only for this machine
+	Command []string // absolute path of a program and its arguments; no shell
 
-	Environment []string // names of variables that the program is given as we have them
+	Environment []string // names of environment variables to pass to the program
 
-	CA               string // PEM file: who signed the service's certificate; "": those of the system
-	Certificate, Key string // PEM files to be known by; "": none
-	BearerFile       string // a secret that is sent as Authorization: Bearer; read for each question
+	CA               string // PEM file of the certificate authorities; "": those of the system
+	Certificate, Key string // PEM files of the client certificate; "": none
+	BearerFile       string // file with the bearer token to send; read for each request
 
-	Timeout       time.Duration // for one question, waiting for a turn included; 0: 5 s
-	MaxConcurrent int           // questions at once; 0: 16
-	Find          bool          // the service knows FindQuestion; a program cannot
-	Groups        bool          // each accepted answer must have a list of groups: one without is incomplete
-	Replace       bool          // Decide may grant what no rule allows; else it can only take away
+	Timeout       time.Duration // for one request, with the wait for a slot; 0: 5 s
+	MaxConcurrent int           // concurrent requests; 0: 16
+	Find          bool          // the service supports FindQuestion; programs do not
+	Groups        bool          // answers without a list of groups are incomplete
+	Replace       bool          // Decide may grant more than the rules; otherwise it only restricts
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 
-	// Sleep delays a refusal about which nobody was asked. nil: by a timer
+	// Sleep delays a refusal for which the peer was not called; nil: identity.Sleep.
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
-// External is a service or a program that is asked. Its methods may be called from any goroutine.
+// External calls a service or a program. Its methods may be called from any goroutine.
 type External struct {
-	source  string // external:NAME
+	source  string // "external:NAME"
 	peer    peer
 	timeout time.Duration
 	slots   chan struct{}
 	breaker breaker
-	refused identity.Durations // how long the last refusals took, waiting for a turn included
+	refused identity.Durations // durations of recent refusals, with the wait for a slot
 	log     *slog.Logger
 	sleep   func(ctx context.Context, d time.Duration) error
 	canFind bool
-	groups  bool // each answer must have them
+	groups  bool // answers must have groups
 	replace bool
-	rule    *policy.Rule   // which the journal names where it decided
-	open    *policy.Policy // what there is to grant, if it may grant
+	rule    *policy.Rule   // rule that the journal names for its decisions
+	open    *policy.Policy // grants everything; used with replace
 }
 
-// peer is a service or a program. Errors are outages, and bear nothing of what was asked or answered.
+// peer is a service or a program. All errors are outages. They contain nothing of the request
+// or the answer.
 type peer interface {
 	authenticate(ctx context.Context, q Question) (Answer, error)
 	find(ctx context.Context, q FindQuestion) (Answer, error)
 	decide(ctx context.Context, q DecisionQuestion) (DecisionAnswer, error)
 }
 
-// Problem is a mistake in Options.
+// Problem is one error in Options.
 type Problem struct {
-	Field string // as the config calls it
+	Field string // config key
 	Text  string
 }
 
-// Problems is the error of New: all mistakes at once.
+// Problems is the error of New. It lists all errors.
 type Problems []Problem
 
-// Error returns one line for each.
+// Error returns one line for each problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -92,7 +95,8 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// New returns an External, or Problems. It asks nothing, and has nothing to close.
+// New returns an External. Its error is of type Problems. New does not call the peer, and an
+// External needs no Close.
 func New(o Options) (*External, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
@@ -115,11 +119,11 @@ func New(o Options) (*External, error) {
 	e.rule = &policy.Rule{Name: e.source}
 	var problems Problems
 	if o.Name == "" {
-		problems = append(problems, Problem{"name", "it is missing"})
+		problems = append(problems, Problem{"name", "missing"})
 	}
 	switch {
 	case (o.URL == "") == (len(o.Command) == 0):
-		problems = append(problems, Problem{"url", "either url or command is wanted"})
+		problems = append(problems, Problem{"url", "set either url or command"})
 	case o.URL != "":
 		s, wrong := newService(o)
 		e.peer, problems = s, append(problems, wrong...)
@@ -137,15 +141,15 @@ func New(o Options) (*External, error) {
 	return e, nil
 }
 
-// Authenticate asks about a name and a password. An empty password is never asked about, nor one that a
-// program could read as another, nor a token in whatever wrapping.
+// Authenticate asks the peer about a name and a password. It never sends an empty password, a
+// password that a program could misread, or a token.
 func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	secret := c.Secret.Reveal()
 	if !mayAsk(c) {
-		return identity.Verified{}, identity.Rejected("the service is not asked about such a password")
+		return identity.Verified{}, identity.Rejected("the service is not asked about empty passwords or passwords with a NUL")
 	}
 	if err := c.CheckPassword(); err != nil {
 		return identity.Verified{}, err
@@ -165,25 +169,26 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 		return identity.Verified{}, err
 	case answer.Answer == Rejected:
 		e.refused.Note(time.Since(began))
-		return identity.Verified{}, identity.Rejected("the service rejected it")
+		return identity.Verified{}, identity.Rejected("the service rejected the password")
 	case answer.Answer == Unknown:
 		e.refused.Note(time.Since(began))
 		return identity.Verified{}, identity.ErrUnknown
 	}
 	if err := answer.checkGroups(e.groups); err != nil {
-		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
+		e.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return identity.Verified{}, err
 	}
 	return identity.Verified{Principal: answer.principal(e.source), Credential: "password", Generation: answer.Generation}, nil
 }
 
-// mayAsk says whether a name and a password may be asked about.
+// mayAsk reports whether the peer may be asked about these credentials.
 func mayAsk(c identity.Credentials) bool {
 	secret := c.Secret.Reveal()
 	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && text.OneLine(c.Name)
 }
 
-// ask asks when it is its turn, within the time limit, unless the peer is left alone.
+// ask calls question when a slot is free, within the time limit, unless the circuit breaker is
+// open.
 func (e *External) ask(ctx context.Context, question func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -211,5 +216,5 @@ func (e *External) ask(ctx context.Context, question func(context.Context) error
 	return err
 }
 
-// errBusy means that there was no turn in time.
-var errBusy = errors.New("too many questions at once")
+// errBusy means that no slot became free in time.
+var errBusy = errors.New("too many concurrent requests")

@@ -350,15 +350,15 @@ func TestMistakesInOptions(t *testing.T) {
 		o    external.Options
 		want string
 	}{
-		{external.Options{}, "external: name: it is missing\nexternal: url: either url or command is wanted"},
-		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "external: url: either url or command is wanted"},
-		{external.Options{Name: "a", URL: "http://auth.example.com"}, "external: url: passwords would travel unencrypted: https:// is wanted, or an address of this machine"},
-		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "external: url: it has a name or a password in it: bearer_file is the place for a secret"},
-		{external.Options{Name: "a", URL: "auth.example.com"}, "external: url: it is no URL like https://auth.example.com/sign-in"},
-		{external.Options{Name: "a", Command: []string{"true"}}, "external: command: the program's absolute path is wanted"},
-		{external.Options{Name: "a", Command: []string{dir}}, "external: command: " + dir + " is no program"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "external: find: it is for a url: a program is asked about names with passwords only"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "external: ca: it is for a url"},
+		{external.Options{}, "external: name: missing\nexternal: url: set either url or command"},
+		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "external: url: set either url or command"},
+		{external.Options{Name: "a", URL: "http://auth.example.com"}, "external: url: passwords would travel unencrypted: use https://, or an address of this machine"},
+		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "external: url: the URL contains a name or password; use bearer_file for a secret"},
+		{external.Options{Name: "a", URL: "auth.example.com"}, "external: url: not a URL such as https://auth.example.com/sign-in"},
+		{external.Options{Name: "a", Command: []string{"true"}}, "external: command: the path of the program must be absolute"},
+		{external.Options{Name: "a", Command: []string{dir}}, "external: command: " + dir + " is not an executable file"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "external: find: only for a url: a program cannot find users without a password"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "external: ca: only for a url"},
 	} {
 		if _, err := external.New(tt.o); err == nil || err.Error() != tt.want {
 			t.Errorf("%v\nwant %s", err, tt.want)

@@ -8,27 +8,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// FindQuestion is what a service is asked about somebody who is not there: whose refresh token or access token
-// was shown, or who is asked about on the command line. It is answered by an Answer, as a sign-in is. A
-// service that does not know this question finds neither name nor password in it, and so must let nobody in.
+// FindQuestion is the request about a user who is not signing in: the holder of a refresh or
+// access token, or a user named on the command line. The response is an Answer. A service
+// without support for it sees neither a name nor a password, and so must not accept it.
 type FindQuestion struct {
 	Find FindTarget `json:"find"`
 }
 
-// FindTarget is who is looked for.
+// FindTarget identifies a user.
 type FindTarget struct {
 	Name string `json:"name"`
-	ID   string `json:"id"` // "": whoever has that name now
+	ID   string `json:"id"` // "": the user who has the name now
 }
 
-// Find asks the service for somebody by name, and by id unless it is empty. Everybody is unknown where Options.Find is off: no token is
-// handed out to whom nobody could find again.
+// Find asks the service about a user by name and, unless id is empty, by id. Without
+// Options.Find every user is unknown, and no token is issued to users who could not be found
+// later.
 func (e *External) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := e.FindGeneration(ctx, name, id)
 	return p, err
 }
 
-// FindGeneration is Find, with the generation that the service says.
+// FindGeneration is Find and also returns the generation from the service.
 func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
 	if !e.canFind || name == "" || !text.OneLine(name) {
 		return nil, "", identity.ErrUnknown
@@ -43,16 +44,16 @@ func (e *External) FindGeneration(ctx context.Context, name, id string) (*policy
 	}
 	switch answer.Answer {
 	case Rejected:
-		return nil, "", &identity.DisabledError{Why: "the service says that it is closed"}
+		return nil, "", &identity.DisabledError{Why: "the service reports that the account is closed"}
 	case Unknown:
 		return nil, "", identity.ErrUnknown
 	}
 	if err := answer.checkGroups(e.groups); err != nil {
-		e.log.Warn("refused: not all groups are known", "name", answer.Name, "because", err)
+		e.log.Warn("refused: not all groups are known", "name", answer.Name, "reason", err)
 		return nil, "", err
 	}
 	p := answer.principal(e.source)
-	if id != "" && (p.ID != id || p.Name != name) { // somebody else, whatever the service thinks of it
+	if id != "" && (p.ID != id || p.Name != name) { // a different user
 		return nil, "", identity.ErrUnknown
 	}
 	return p, answer.Generation, nil

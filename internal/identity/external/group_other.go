@@ -4,7 +4,7 @@ package external
 
 import "os/exec"
 
-// group does nothing: there are no process groups.
+// group does nothing, because there are no process groups.
 func group(*exec.Cmd) {}
 
 func endGroup(c *exec.Cmd) {

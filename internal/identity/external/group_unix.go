@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// group puts c into a process group of its own, which ends with it when its time is over.
+// group starts c in its own process group. When its context ends, the whole group is killed.
 func group(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error {
@@ -16,7 +16,7 @@ func group(c *exec.Cmd) {
 	}
 }
 
-// endGroup ends all of the group. It is called while something of it is there.
+// endGroup kills the group. At least one process of the group must still exist.
 func endGroup(c *exec.Cmd) {
 	if c.Process != nil {
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)

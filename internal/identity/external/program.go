@@ -17,43 +17,44 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What a program says by its exit code.
+// Exit codes of a program.
 const (
 	exitYes     = 0
 	exitNo      = 1
-	exitUnknown = 2 // of a name
+	exitUnknown = 2 // unknown name
 )
 
-// program is started for each question.
+// program is a program that is started for each request.
 type program struct {
 	path string
 	args []string
-	pass []string // names of variables
+	pass []string // names of environment variables
 }
 
 func newProgram(o Options) (*program, Problems) {
 	var problems Problems
 	path := o.Command[0]
 	if !filepath.IsAbs(path) {
-		problems = append(problems, Problem{"command", "the program's absolute path is wanted"})
+		problems = append(problems, Problem{"command", "the path of the program must be absolute"})
 	} else if info, err := os.Stat(path); err != nil {
 		problems = append(problems, Problem{"command", err.Error()})
 	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		problems = append(problems, Problem{"command", path + " is no program"})
+		problems = append(problems, Problem{"command", path + " is not an executable file"})
 	}
 	for field, value := range map[string]string{"ca": o.CA, "certificate": o.Certificate, "key": o.Key, "bearer_file": o.BearerFile} {
 		if value != "" {
-			problems = append(problems, Problem{field, "it is for a url"})
+			problems = append(problems, Problem{field, "only for a url"})
 		}
 	}
 	if o.Find {
-		problems = append(problems, Problem{"find", "it is for a url: a program is asked about names with passwords only"})
+		problems = append(problems, Problem{"find", "only for a url: a program cannot find users without a password"})
 	}
 	return &program{path, o.Command[1:], o.Environment}, problems
 }
 
-// authenticate writes the name, a space and the password. A name with a space could pose as another with
-// a longer password, and a program that reads a line would take the password for a part of it.
+// authenticate writes the name, a space and the password. A name with a space could be read as
+// another name with a longer password. A password with a line break could be cut by a program
+// that reads one line.
 func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) {
 	if strings.ContainsFunc(q.Name, unicode.IsSpace) {
 		return Answer{Answer: Unknown}, nil
@@ -92,12 +93,13 @@ func (p *program) authenticate(ctx context.Context, q Question) (Answer, error) 
 	return a, nil
 }
 
-// find is never asked: New refuses it. A password that is left out would be an empty one to a program.
+// find is never called, because New refuses Find for a program. A program would read the
+// missing password as an empty one.
 func (p *program) find(context.Context, FindQuestion) (Answer, error) {
 	return Answer{Answer: Unknown}, nil
 }
 
-// request is what docker_auth's ext_authz gets.
+// request is the input of docker_auth's ext_authz.
 type request struct {
 	Account string
 	Type    string
@@ -108,7 +110,7 @@ type request struct {
 	Labels  map[string][]string
 }
 
-// decide asks about one scope after the other: all of its actions, or none.
+// decide asks about each scope separately. The answer is for all actions of the scope.
 func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAnswer, err error) {
 	labels := labels(q.Principal)
 	for _, s := range q.Scopes {
@@ -116,7 +118,7 @@ func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAns
 		if len(s.Open) > 0 {
 			input, err := json.Marshal(request{q.Principal.Name, s.Type, s.Name, q.Registry, q.Address, s.Open, labels})
 			if err != nil {
-				return a, errors.New("the question cannot be written as JSON")
+				return a, errors.New("cannot encode the request as JSON")
 			}
 			code, _, err := p.run(ctx, input)
 			switch {
@@ -133,7 +135,7 @@ func (p *program) decide(ctx context.Context, q DecisionQuestion) (a DecisionAns
 	return a, nil
 }
 
-// labels are claims and groups, as docker_auth has them.
+// labels returns the claims and groups in the format of docker_auth.
 func labels(p Principal) map[string][]string {
 	all := make(map[string][]string, len(p.Claims)+1)
 	for name, value := range p.Claims {
@@ -153,13 +155,14 @@ func labels(p Principal) map[string][]string {
 	return all
 }
 
-// run starts the program without a shell, in a process group of its own, with nothing of our environment but what is named,
-// and ends all of the group when the time is over. Its standard error is thrown away: nobody can say
-// what is in there.
+// run starts the program without a shell, in its own process group, with only the named
+// environment variables, and kills the whole group on timeout. Standard error is discarded,
+// because it may contain secrets.
 func (p *program) run(ctx context.Context, input []byte) (code int, output []byte, err error) {
 	c := exec.CommandContext(ctx, p.path, p.args...)
 	c.Dir = string(filepath.Separator)
-	c.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"} // of two, the later counts
+	// Of duplicates, the last one counts
+	c.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
 	for _, name := range p.pass {
 		if value, ok := os.LookupEnv(name); ok {
 			c.Env = append(c.Env, name+"="+value)
@@ -168,7 +171,7 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	c.Stdin = bytes.NewReader(input)
 	out := &limitedBuffer{left: maxAnswer}
 	c.Stdout = out
-	c.WaitDelay = time.Second // for children that hold its output
+	c.WaitDelay = time.Second // for child processes that keep its output open
 	group(c)
 	err = c.Run()
 	exit := (*exec.ExitError)(nil)
@@ -177,9 +180,9 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 		return 0, nil, fmt.Errorf("the program took too long: %w", ctx.Err())
 	case errors.Is(err, exec.ErrWaitDelay):
 		endGroup(c)
-		return 0, nil, errors.New("the program left children behind")
+		return 0, nil, errors.New("the program left child processes behind")
 	case out.over:
-		return 0, nil, fmt.Errorf("the program says more than %d bytes", maxAnswer)
+		return 0, nil, fmt.Errorf("the output of the program is longer than %d bytes", maxAnswer)
 	case errors.As(err, &exit) && exit.Exited():
 		return exit.ExitCode(), nil, nil
 	case err != nil:
@@ -188,8 +191,8 @@ func (p *program) run(ctx context.Context, input []byte) (code int, output []byt
 	return exitYes, out.kept.Bytes(), nil
 }
 
-// bounded keeps the first bytes that are written, and refuses more. It does not embed its buffer, whose
-// ReadFrom would take everything.
+// limitedBuffer keeps what is written up to a limit and fails beyond it. It does not embed
+// bytes.Buffer, whose ReadFrom has no limit.
 type limitedBuffer struct {
 	kept bytes.Buffer
 	left int
@@ -205,7 +208,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 	return b.kept.Write(p)
 }
 
-// names are a set of actions, as text.
+// names returns the names of actions.
 func names(a scope.Actions) []string {
 	if a == 0 {
 		return []string{}

@@ -142,7 +142,7 @@ func TestAProgramAnswersByItsExitCode(t *testing.T) {
 
 func TestAProgramThatShoutsIsNotHeardOut(t *testing.T) {
 	_, err := program(t, nil, "shouts").Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
-	if err == nil || err.Error() != "the program says more than 65536 bytes" {
+	if err == nil || err.Error() != "the output of the program is longer than 65536 bytes" {
 		t.Errorf("%v", err)
 	}
 }

@@ -18,17 +18,17 @@ import (
 	"time"
 )
 
-// The bounds of what a service may send, in bytes.
+// Bounds of what a service may send, and of the bearer file, in bytes.
 const (
 	maxAnswer = 64 << 10
 	maxHeader = 16 << 10
 	maxBearer = 16 << 10
 )
 
-// service is asked over HTTPS.
+// service is a peer that is called over HTTPS.
 type service struct {
 	url    string
-	bearer string // file
+	bearer string // path of the file
 	client *http.Client
 }
 
@@ -40,11 +40,11 @@ func newService(o Options) (*service, Problems) {
 	u, err := url.Parse(o.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		wrong("url", "it is no URL like https://auth.example.com/sign-in")
+		wrong("url", "not a URL such as https://auth.example.com/sign-in")
 	case u.User != nil:
-		wrong("url", "it has a name or a password in it: bearer_file is the place for a secret")
+		wrong("url", "the URL contains a name or password; use bearer_file for a secret")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		wrong("url", "passwords would travel unencrypted: https:// is wanted, or an address of this machine")
+		wrong("url", "passwords would travel unencrypted: use https://, or an address of this machine")
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
@@ -54,7 +54,7 @@ func newService(o Options) (*service, Problems) {
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(text) && err == nil {
-			wrong("ca", "%s holds no certificate", o.CA)
+			wrong("ca", "%s contains no PEM certificate", o.CA)
 		}
 	}
 	if o.Certificate != "" || o.Key != "" {
@@ -71,7 +71,7 @@ func newService(o Options) (*service, Problems) {
 		}
 	}
 	s.client = &http.Client{
-		Transport: &http.Transport{ // no proxy of the environment: passwords go where the config says
+		Transport: &http.Transport{ // no proxy: passwords go only where the config says
 			DialContext:            (&net.Dialer{Timeout: o.Timeout}).DialContext,
 			TLSClientConfig:        config,
 			TLSHandshakeTimeout:    o.Timeout,
@@ -79,7 +79,7 @@ func newService(o Options) (*service, Problems) {
 			MaxIdleConnsPerHost:    o.MaxConcurrent,
 			IdleConnTimeout:        time.Minute,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // what is limitedBuffer is what was sent
+			DisableCompression:     true, // the limit is on what was sent
 			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -87,7 +87,7 @@ func newService(o Options) (*service, Problems) {
 	return s, problems
 }
 
-// loopback says whether host is this machine.
+// loopback reports whether host is this machine.
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -100,7 +100,7 @@ func (s *service) authenticate(ctx context.Context, q Question) (Answer, error) 
 
 func (s *service) find(ctx context.Context, q FindQuestion) (Answer, error) { return s.ask(ctx, q) }
 
-// ask asks a question that an Answer answers.
+// ask sends a question whose response is an Answer.
 func (s *service) ask(ctx context.Context, q any) (Answer, error) {
 	var a Answer
 	if err := s.post(ctx, q, &a); err != nil {
@@ -117,15 +117,15 @@ func (s *service) decide(ctx context.Context, q DecisionQuestion) (a DecisionAns
 	return a, err
 }
 
-// post sends one question and reads one answer. Its errors hold nothing of either.
+// post sends one request and reads one response. Its errors contain nothing of either.
 func (s *service) post(ctx context.Context, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
-		return errors.New("the question cannot be written as JSON")
+		return errors.New("cannot encode the request as JSON")
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("asking: %w", err)
+		return fmt.Errorf("calling the service: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
@@ -139,27 +139,28 @@ func (s *service) post(ctx context.Context, question, answer any) error {
 	}
 	response, err := s.client.Do(r)
 	if err != nil {
-		return fmt.Errorf("asking: %w", err)
+		return fmt.Errorf("calling the service: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers with the status %d", response.StatusCode)
+		return fmt.Errorf("the service answered with status %d", response.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("reading its answer: %w", err)
+		return fmt.Errorf("reading the answer: %w", err)
 	case len(text) > maxAnswer:
-		return fmt.Errorf("its answer is longer than %d bytes", maxAnswer)
+		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
 	return decode(text, answer)
 }
 
-// decode reads one JSON object, strictly: what is misspelt must not be missing silently.
+// decode decodes one JSON object. It is strict, so that a misspelt field is not silently
+// missing.
 func decode(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	d.UseNumber() // a claim's large number stays what it is
+	d.UseNumber() // keeps large numbers exact
 	if d.Decode(into) != nil {
 		return errInvalidAnswer
 	}
@@ -169,7 +170,7 @@ func decode(text []byte, into any) error {
 	return nil
 }
 
-// readBearer reads the secret anew, since whoever rotates it writes the file.
+// readBearer reads the secret for each request, so that rotating the file is enough.
 func (s *service) readBearer() (string, error) {
 	f, err := os.Open(s.bearer)
 	if err != nil {
@@ -182,7 +183,7 @@ func (s *service) readBearer() (string, error) {
 	}
 	secret := strings.TrimSpace(string(text))
 	if secret == "" || len(text) > maxBearer || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return "", fmt.Errorf("%s holds no secret on one line", s.bearer)
+		return "", fmt.Errorf("%s must contain one line with a secret", s.bearer)
 	}
 	return secret, nil
 }
