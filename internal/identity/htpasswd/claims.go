@@ -2,7 +2,7 @@ package htpasswd
 
 import "github.com/tidewaiter/tidewaiter/policy"
 
-// claimsOf makes the claims of principals: lists of texts.
+// claimsOf converts the claims of the config. Each claim is a list of strings.
 func claimsOf(written map[string]map[string][]string) map[string]map[string]any {
 	all := make(map[string]map[string]any, len(written))
 	for name, claims := range written {

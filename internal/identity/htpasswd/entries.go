@@ -16,19 +16,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxLine bounds a line, in bytes: the longest name, and the longest hash, with room to spare.
+// maxLine bounds a line, in bytes. It has space for the longest name and the longest hash.
 const maxLine = 1 << 10
 
-// maxProblems bounds how many are told at once: a file that is no htpasswd file has one a line.
+// maxProblems bounds the reported problems: a file of another kind has one in each line.
 const maxProblems = 100
 
-// maxSample bounds the hashes that stand for all of them in Dummy.
+// maxSample bounds the hashes that Dummy chooses from.
 const maxSample = 1024
 
-// entries are what one loading found. They are never changed.
+// entries are the result of one load. They never change.
 type entries struct {
 	named  map[string]entry
-	sample []string // hashes, evenly picked from all
+	sample []string // hashes, evenly chosen from all
 }
 
 type entry struct {
@@ -36,21 +36,21 @@ type entry struct {
 	principal *policy.Principal
 }
 
-// generation stands for the hash, and shows nothing of it.
+// generation identifies the hash without revealing it.
 func (e *entry) generation() string {
 	sum := sha256.Sum256([]byte("htpasswd generation\x00" + e.hash))
 	return hex.EncodeToString(sum[:])
 }
 
-// Problem is a mistake in the file, in the entries, or in the groups.
+// Problem is one error in the file, the entries or the groups.
 type Problem struct {
-	File       string // "" for the entries and the groups of the config
-	Line       int    // of the file, or the entry's number, from 1; 0 for a group
-	Group      string // the group that names somebody unknown
-	Member     string // whom it names
-	Claims     string // the name whose claims they are, if nobody has it
-	Text       string // "\"ann\" is already on line 3"; never a hash
-	Suggestion string // the nearest name, for a group; "" if there is none
+	File       string // "" for entries and groups of the config
+	Line       int    // line of the file or number of the entry, from 1; 0: a group
+	Group      string // group with an unknown member
+	Member     string // the unknown member
+	Claims     string // name with claims but without an entry
+	Text       string // "\"ann\" is already on line 3"; never contains a hash
+	Suggestion string // the nearest name, for groups; may be ""
 }
 
 // String returns "users.htpasswd:7: …", "entry 7: …" or "group g: …".
@@ -72,8 +72,8 @@ func (p Problem) String() string {
 	return where + ": " + p.Text
 }
 
-// Problems is all that is wrong, in order: the file's lines, the entries, the groups. Of very many it is
-// the first hundred.
+// Problems lists everything that is wrong, at most maxProblems of each kind: the lines of the
+// file, the entries, and the groups.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -84,25 +84,25 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// parser gathers entries and problems.
+// parser collects entries and problems.
 type parser struct {
 	source   string
 	memberOf map[string][]string // name -> groups, sorted
 	claims   map[string]map[string]any
 	named    map[string]entry
 	order    []string            // hashes
-	lineOf   map[string]position // good or bad
+	lineOf   map[string]position // valid and invalid ones
 	problems Problems
 }
 
-// place is where an entry stands.
+// position is the place of an entry.
 type position struct {
 	file bool
 	line int
 }
 
-// parse makes entries of the file's text and of the config's lines. Strangers are the members of groups
-// that nobody is: a mistake when the config is read, and the ordinary thing once somebody has been
+// parse builds the entries of the file and the config. unknownMembers are members of groups
+// without an entry. They are an error at the start, but expected later, after a user was
 // removed from the file.
 func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err error) {
 	p := f.parser(text)
@@ -113,7 +113,7 @@ func (f *File) parse(text []byte) (e *entries, unknownMembers Problems, err erro
 	return &entries{named: p.named, sample: sampleOf(p.order, maxSample)}, unknownMembers, nil
 }
 
-// parser has read the file's text and the config's lines.
+// parser parses the lines of the file and the config.
 func (f *File) parser(text []byte) *parser {
 	p := &parser{source: f.name, memberOf: make(map[string][]string), claims: f.claims}
 	for group, names := range f.groups {
@@ -140,15 +140,15 @@ func (f *File) parser(text []byte) *parser {
 	return p
 }
 
-// Line is one entry of a file, for who takes it elsewhere.
+// Line is one entry of a file, for import.
 type Line struct {
 	Number int // from 1
 	Name   string
 	Hash   identity.Secret
 }
 
-// Read reads the text of a file, in the order of its lines. The error is Problems, with all that is wrong with it; the
-// lines without a mistake are returned all the same.
+// Read parses the text of a file. It returns the valid lines in order, and Problems if others
+// are not valid.
 func Read(file string, text []byte) ([]Line, error) {
 	f := &File{path: file}
 	p := f.parser(text)
@@ -163,7 +163,7 @@ func Read(file string, text []byte) ([]Line, error) {
 	return lines, nil
 }
 
-// line reads one line.
+// line parses one line.
 func (p *parser) line(at position, file string, raw []byte) {
 	wrong := func(format string, args ...any) {
 		if len(p.problems) < maxProblems {
@@ -174,7 +174,8 @@ func (p *parser) line(at position, file string, raw []byte) {
 		wrong("the line is longer than %d bytes", maxLine)
 		return
 	}
-	line := strings.TrimRight(string(raw), " \t\r\n") // a copy: no entry holds the whole file
+	// A copy, so that entries do not keep the whole file
+	line := strings.TrimRight(string(raw), " \t\r\n")
 	if line == "" || line[0] == '#' {
 		return
 	}
@@ -208,8 +209,8 @@ func (p position) String() string {
 	return fmt.Sprintf("entry %d", p.line)
 }
 
-// checkName says what is wrong with a name. A name may hold anything that a person can see: pattern
-// characters in it mean nothing to anybody.
+// checkName returns what is wrong with a name, or "". All printable characters are allowed,
+// because names are never patterns.
 func checkName(name string) string {
 	switch {
 	case name == "":
@@ -221,7 +222,7 @@ func checkName(name string) string {
 	case strings.TrimSpace(name) != name:
 		return fmt.Sprintf("the name %q begins or ends with a space", name)
 	case !text.Printable(name):
-		return fmt.Sprintf("the name %q holds a character that cannot be seen", name)
+		return fmt.Sprintf("the name %q contains an unprintable character", name)
 	}
 	return ""
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// unknownMembers returns a problem for each member of a group, and each name with claims, that has no line.
+// unknownMembers returns a problem for each member of a group and each name with claims that
+// has no entry.
 func (f *File) unknownMembers(named map[string]position) Problems {
 	var problems Problems
 	for _, group := range slices.Sorted(maps.Keys(f.groups)) {

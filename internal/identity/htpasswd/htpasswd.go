@@ -1,13 +1,13 @@
-// Package htpasswd answers: is this somebody of the htpasswd file, or of the entries in the config?
+// Package htpasswd authenticates users of an htpasswd file, and of entries in the config.
 //
-// An entry is "name:hash", as "htpasswd -B" and "tidewaiter hash-password" write it; empty lines and lines
-// that begin with "#" say nothing. Hashes are bcrypt or argon2id; other kinds are refused when the
-// file is loaded, with the line.
+// An entry is "name:hash", as "htpasswd -B" and "tidewaiter hash-password" print it. Empty
+// lines and lines that begin with "#" are ignored. Hashes are bcrypt or argon2id. Other kinds
+// are an error with the line when the file is loaded.
 //
-// Names are exact: "Ann" is not "ann", and a principal bears the file's spelling. A principal's id is
-// its name, as there is nothing else in a line: somebody who is removed and added again under the same
-// name is, to the policy, the same principal. What was handed out for the password of before has ended: it
-// is bound to the password's hash.
+// Names are case-sensitive. The id of a principal is its name, because a line has nothing else:
+// a user who is removed and added again under the same name is the same principal to the
+// policy. Tokens that were issued for the old password end anyway, because they are bound to
+// its hash.
 package htpasswd
 
 import (
@@ -29,30 +29,31 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options are the settings of a File. Hashing, and File or Entries, are needed.
+// Options are the settings of a File. Hashing, and File or Entries, are required.
 type Options struct {
-	Name    string                         // as principals bear it; "": "htpasswd"
-	File    string                         // path; "": there is none
-	Entries []string                       // "name:hash", beside the file or in its position
-	Groups  map[string][]string            // group -> names of its members
+	Name    string                         // source of the principals; "": "htpasswd"
+	File    string                         // path; "": no file
+	Entries []string                       // "name:hash", in addition to the file
+	Groups  map[string][]string            // group -> its members
 	Claims  map[string]map[string][]string // name -> claim -> values
 	Hashing *password.Hashing
-	Every   time.Duration    // how often Run looks whether the file has changed; 0: 1 s
+	Every   time.Duration    // how often Run checks the file for changes; 0: 1 s
 	Log     *slog.Logger     // nil: nothing is logged
 	Now     func() time.Time // nil: time.Now
-	Before  *File            // which this one replaces when a config is loaded again; nil: none
+	Before  *File            // the File that this one replaces after a reload; nil: none
 }
 
-// ErrEmpty means that a file that had entries holds nothing now: whoever writes it has only begun, or the disk was
-// full. The entries before stay. Whoever means to remove everybody leaves a comment in the file.
-var ErrEmpty = errors.New("the file is empty; to remove everybody, write a line that begins with # into it")
+// ErrEmpty means that a file that had content is empty now. Its writer may have just started,
+// or the disk was full. The old entries stay. To remove all users on purpose, leave a comment
+// in the file.
+var ErrEmpty = errors.New("the file is empty; to remove all users, write a line that begins with # into it")
 
-// File is the entries of a file as it was last loaded, together with those of the config. Its methods may
-// be called from any goroutine.
+// File holds the entries of the file as it was last loaded, and those of the config. Its
+// methods may be called from any goroutine.
 type File struct {
 	name    string
 	path    string
-	lines   []identity.Secret // of the config: hashes are not for the log
+	lines   []identity.Secret // of the config; secret, because hashes must not be logged
 	groups  map[string][]string
 	claims  map[string]map[string]any
 	hashing *password.Hashing
@@ -62,18 +63,19 @@ type File struct {
 	seed    maphash.Seed
 
 	entries    atomic.Pointer[entries]
-	hadContent atomic.Bool // whether the text that entries was made from held anything
+	hadContent atomic.Bool // whether the text of the entries had any content
 
-	mu       sync.Mutex        // held while loading; what follows is its own
-	digest   [sha256.Size]byte // of the text that entries was made from
-	last     reading           // the last one, good or bad, without its text
-	seen     fileState         // the file at the last look
-	changing int               // looks in a row that found it changed
-	logged   string            // what was last logged as wrong; "": nothing is wrong
+	mu       sync.Mutex        // held while loading; guards the fields below
+	digest   [sha256.Size]byte // of the text of the entries
+	last     reading           // last attempt, successful or not, without its text
+	seen     fileState         // the file at the last poll
+	changing int               // consecutive polls that found a change
+	logged   string            // last logged error; "": none
 }
 
-// New loads the file and the entries. The error holds all that is wrong with them as Problems, or says
-// why the file cannot be read. It starts nothing: the file is read again by Run, or by Reload.
+// New loads the file and the entries. Its error is of type Problems and lists everything that
+// is wrong, or is the reason why the file cannot be read. New starts no goroutine: Run or
+// Reload loads the file again.
 func New(o Options) (*File, error) {
 	if o.Name == "" {
 		o.Name = "htpasswd"
@@ -114,8 +116,8 @@ func New(o Options) (*File, error) {
 	return f, nil
 }
 
-// Authenticate looks the name up in the file as it was last loaded. The principal bears the file's
-// spelling of the name. The chain spends a dummy hash on names that nobody knows.
+// Authenticate looks the name up in the loaded entries. For unknown names it does no work; the
+// chain calls Dummy for those.
 func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
@@ -130,8 +132,8 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	return identity.Verified{Principal: e.principal, Credential: "password", Generation: e.generation()}, nil
 }
 
-// Dummy costs what a wrong password for one of the entries costs: always the same one for one name,
-// so that entries of unlike cost do not give away that the name is none of them.
+// Dummy does the work of a wrong password for one of the entries. It is always the same entry
+// for one name. Otherwise entries with different costs would reveal which names exist.
 func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
 	like := ""
 	if sample := f.entries.Load().sample; len(sample) > 0 {
@@ -140,7 +142,7 @@ func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
 	return passwordError(f.hashing.DummyFor(ctx, requester(c), like, c.Secret.Reveal()))
 }
 
-// Find returns the principal of that name. An id other than the name belongs to somebody else.
+// Find returns the principal with that name. Any id other than the name is another user.
 func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, error) {
 	e, ok := f.entries.Load().named[name]
 	if !ok || id != "" && id != name {
@@ -149,10 +151,11 @@ func (f *File) Find(_ context.Context, name, id string) (*policy.Principal, erro
 	return e.principal, nil
 }
 
-// Path returns the path of the file; "": there are entries of the config alone.
+// Path returns the path of the file, or "" if there are only entries in the config.
 func (f *File) Path() string { return f.path }
 
-// FindGeneration is Find. A password's generation is of its hash: whoever is added again has another, too.
+// FindGeneration is Find and also returns the generation of the password, which is derived from
+// the hash. A user who is added again has another generation.
 func (f *File) FindGeneration(_ context.Context, name, id string) (*policy.Principal, string, error) {
 	e, ok := f.entries.Load().named[name]
 	if !ok || id != "" && id != name {
@@ -171,7 +174,7 @@ func requester(c identity.Credentials) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
-// passwordError puts what a comparison said into the words of a source. What it does not know stays an outage.
+// passwordError maps the error of a comparison. Unknown errors are outages.
 func passwordError(err error) error {
 	switch {
 	case err == nil:

@@ -13,22 +13,23 @@ import (
 	"time"
 )
 
-// maxFile bounds the file: two million entries.
+// maxFile bounds the file, in bytes. It has space for two million entries.
 const maxFile = 256 << 20
 
-// mtimeStep is how old a change must be before its time can be trusted to tell the next one apart:
-// there are file systems that count in steps of two seconds.
+// mtimeStep is the age at which the modification time of a file is reliable. Before, another
+// change may have the same time: some file systems count in steps of two seconds.
 const mtimeStep = 2 * time.Second
 
-// maxChanging is how many looks in a row may find the file changing before it is loaded regardless.
+// maxChanging is the number of consecutive polls that may find a change before the file is
+// loaded anyway.
 const maxChanging = 5
 
-// fileState is the file as a look from outside shows it.
+// fileState is the state of the file from os.Stat.
 type fileState struct {
-	info fs.FileInfo // nil: it could not be seen
+	info fs.FileInfo // nil: os.Stat failed
 }
 
-// same says whether nothing shows that the file was changed between the two looks.
+// same reports whether there is no sign of a change between the two states.
 func (s fileState) same(t fileState) bool {
 	if s.info == nil || t.info == nil {
 		return s.info == nil && t.info == nil
@@ -36,7 +37,7 @@ func (s fileState) same(t fileState) bool {
 	return os.SameFile(s.info, t.info) && s.info.ModTime().Equal(t.info.ModTime()) && s.info.Size() == t.info.Size()
 }
 
-// reading is what the file held.
+// reading is the content of the file when it was read.
 type reading struct {
 	fileState
 	at     time.Time
@@ -44,13 +45,13 @@ type reading struct {
 	digest [sha256.Size]byte
 }
 
-// mayHaveChanged says whether the file was changed so shortly before it was read that it may have been changed
-// again since, and show the same time.
+// mayHaveChanged reports whether the file may have changed after it was read, without a change
+// of its modification time.
 func (r reading) mayHaveChanged() bool {
 	return r.info != nil && r.at.Sub(r.info.ModTime()).Abs() < mtimeStep
 }
 
-// read reads the file, if there is one.
+// read reads the file. It returns the zero reading if no file is configured.
 func (f *File) read() (reading, error) {
 	if f.path == "" {
 		return reading{}, nil
@@ -60,7 +61,8 @@ func (f *File) read() (reading, error) {
 	if err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
-	if !info.Mode().IsRegular() { // before it is opened: opening a named pipe waits for a writer
+	// This is checked before opening, because opening a named pipe waits for a writer.
+	if !info.Mode().IsRegular() {
 		return reading{}, fmt.Errorf("reading htpasswd: %s is not a regular file", f.path)
 	}
 	file, err := os.Open(f.path)
@@ -68,7 +70,8 @@ func (f *File) read() (reading, error) {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	defer file.Close()
-	if info, err = file.Stat(); err != nil { // of what is read, whatever the path leads to now
+	// Of the open file, because the path may lead to another one now
+	if info, err = file.Stat(); err != nil {
 		return reading{}, fmt.Errorf("reading htpasswd: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
@@ -81,8 +84,8 @@ func (f *File) read() (reading, error) {
 	return reading{fileState: fileState{info}, at: at, text: text, digest: sha256.Sum256(text)}, nil
 }
 
-// Run looks after the file until ctx ends, and loads it again after each change. A file with a mistake
-// changes nothing: the one before stays, and the log says where the mistake is, once. It returns nil.
+// Run loads the file after each change, until ctx ends. If a file has errors, the old entries
+// stay and the errors are logged once. Run returns nil.
 func (f *File) Run(ctx context.Context) error {
 	if f.path == "" {
 		<-ctx.Done()
@@ -100,13 +103,13 @@ func (f *File) Run(ctx context.Context) error {
 	}
 }
 
-// poll loads the file if it has changed, and has been the same for one look since: the htpasswd
-// program writes in place, and half a file may be a good one with half of the names. One that changes
-// all the time is loaded all the same.
+// poll loads the file if it has changed and then was stable for one poll. The htpasswd program
+// writes in place, and half a file may be valid but lack half of the users. A file that changes
+// all the time is loaded anyway.
 func (f *File) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	info, _ := os.Stat(f.path) // what is wrong with it, reading will tell
+	info, _ := os.Stat(f.path) // read reports what is wrong with it
 	now := fileState{info}
 	changing := !now.same(f.seen)
 	f.seen = now
@@ -123,24 +126,25 @@ func (f *File) poll() {
 	}
 }
 
-// Reload loads the file now. An error means that nothing has changed; it holds all Problems.
+// Reload loads the file now. After an error nothing has changed. The error lists all Problems.
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.loadLocked()
 }
 
-// loadLocked replaces the entries all at once, or not at all.
+// loadLocked replaces all entries, or none.
 func (f *File) loadLocked() error {
 	r, err := f.read()
-	f.last = reading{fileState: r.fileState, at: r.at} // after an error: none, so that the next look tries again
+	// The zero reading after an error, so that the next poll tries again
+	f.last = reading{fileState: r.fileState, at: r.at}
 	if err != nil {
 		return err
 	}
 	if r.digest == f.digest {
 		if f.logged != "" {
 			f.logged = ""
-			f.log.Info("htpasswd is again as it was loaded", "file", f.path)
+			f.log.Info("htpasswd file is back to the loaded content", "file", f.path)
 		}
 		return nil
 	}
@@ -154,20 +158,20 @@ func (f *File) loadLocked() error {
 	f.replace(e, r)
 	for _, s := range unknownMembers {
 		if s.Claims != "" {
-			f.log.Warn("htpasswd: there are claims of somebody without an entry; the next start will refuse them", "name", s.Claims)
+			f.log.Warn("htpasswd: a name with claims has no entry, which is an error at the next start", "name", s.Claims)
 			continue
 		}
-		f.log.Warn("htpasswd: a group has a member without an entry; the next start will refuse it", "group", s.Group, "problem", s.Text)
+		f.log.Warn("htpasswd: a member of a group has no entry, which is an error at the next start", "group", s.Group, "problem", s.Text)
 	}
 	return nil
 }
 
-// isEmpty reports whether a file says nothing at all, not even in a comment.
+// isEmpty reports whether a file has no content, not even a comment.
 func isEmpty(text []byte) bool {
 	return len(bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))) == 0
 }
 
-// replace makes e what everybody sees.
+// replace publishes the entries.
 func (f *File) replace(e *entries, r reading) {
 	f.entries.Store(e)
 	f.hadContent.Store(!isEmpty(r.text))
@@ -175,7 +179,7 @@ func (f *File) replace(e *entries, r reading) {
 	f.log.Info("htpasswd loaded", "file", f.path, "entries", len(e.named))
 }
 
-// logErrorLocked logs what is wrong, unless it has just been said.
+// logErrorLocked logs an error unless it was the last one logged.
 func (f *File) logErrorLocked(err error) {
 	if err.Error() == f.logged {
 		return
@@ -183,10 +187,10 @@ func (f *File) logErrorLocked(err error) {
 	f.logged = err.Error()
 	var problems Problems
 	if !errors.As(err, &problems) {
-		f.log.Error("htpasswd not loaded: the entries before stay", "file", f.path, "error", err)
+		f.log.Error("htpasswd not loaded, the old entries stay", "file", f.path, "error", err)
 		return
 	}
 	for _, p := range problems {
-		f.log.Error("htpasswd not loaded: the entries before stay", slog.String("file", p.File), slog.Int("line", p.Line), slog.String("problem", p.Text))
+		f.log.Error("htpasswd not loaded, the old entries stay", slog.String("file", p.File), slog.Int("line", p.Line), slog.String("problem", p.Text))
 	}
 }

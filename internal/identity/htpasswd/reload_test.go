@@ -112,7 +112,7 @@ func TestAnEmptyFileLocksNobodyOut(t *testing.T) {
 			w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 			w.change(text)
 			w.look()
-			if log := w.log.String(); !strings.Contains(log, "empty") && what != "zeros" || !strings.Contains(log, "the entries before stay") || !strings.Contains(log, w.path) {
+			if log := w.log.String(); !strings.Contains(log, "empty") && what != "zeros" || !strings.Contains(log, "the old entries stay") || !strings.Contains(log, w.path) {
 				t.Errorf("the log says:\n%s", log)
 			}
 			w.want("ann", 1)
