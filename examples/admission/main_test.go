@@ -21,7 +21,7 @@ func TestPodsPullWhatTheirNamespaceMay(t *testing.T) {
 		{"shop", `"containers":[{"image":"other.example.com/anything"}]`, ""},
 		{"shop", `"containers":[]`, ""},
 		{"blog", `"containers":[{"image":"registry.example.com/shop/web:v1"}]`, `workload:k8s:blog may not pull shop/web: pull: no rule allows it`},
-		{"shop", `"containers":[{"image":"registry.example.com/shop/legacy"}]`, `workload:k8s:shop may not pull shop/legacy: pull: denied by "nothing old" (policy.yaml:5)`},
+		{"shop", `"containers":[{"image":"registry.example.com/shop/legacy"}]`, `workload:k8s:shop may not pull shop/legacy: pull: denied by "no legacy images" (policy.yaml:5)`},
 		{"blog", `"initContainers":[{"image":"registry.example.com/shop/a"}],"containers":[{"image":"registry.example.com/base/a"}]`, `shop/a`},
 		{"blog", `"ephemeralContainers":[{"image":"registry.example.com/shop/a"}]`, `shop/a`},
 		{"shop", `"containers":[{"image":"registry.example.com/shop/../base"}]`, `is not an image`},
