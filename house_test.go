@@ -430,7 +430,7 @@ var mayTakeTime = map[string]string{
 	"internal/keyring/keyring_test.go sleep":          "it is called in bubbles",
 	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between two looks, whose number is bounded",
 	"internal/store/storetest/kill.go Kill":           "when a process is killed is chance",
-	"e2e/part/part.go Stop":                           "a program that does not heed SIGTERM is killed",
+	"e2e/process/process.go Stop":                           "a program that does not heed SIGTERM is killed",
 }
 
 func TestTestsTakeNoTime(t *testing.T) {

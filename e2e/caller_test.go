@@ -22,7 +22,7 @@ type pair struct {
 	service string
 }
 
-// forEachRegistry runs a test with each registry version, and one Tidewaiter before both.
+// forEachRegistry runs a test with each registry version and one Tidewaiter for both.
 func forEachRegistry(t *testing.T, test func(*testing.T, pair)) {
 	t.Helper()
 	versions := []registry.Version{registry.V28, registry.V31}
@@ -35,23 +35,24 @@ func forEachRegistry(t *testing.T, test func(*testing.T, pair)) {
 	}
 }
 
-// request is what somebody sends to a registry.
+// request is an HTTP request to a registry.
 type request struct {
 	method, path string
 	mediaType    string
 	body         []byte
-	accept       string // "": anything
+	accept       string // "": no Accept header
 }
 
-// response is what came back.
+// response is the answer to a request.
 type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// as sends a request like a client does: without a token first, then with one for what the registry's
-// challenge names, as that person, or as nobody. It returns the last response.
+// as sends a request as a client does: first without a token, then with one for the scope of
+// the registry's challenge, as the named user, or anonymously with "". It returns the last
+// response.
 func (p pair) as(t testing.TB, name string, r request) response {
 	t.Helper()
 	first := p.with(t, "", r)
@@ -71,7 +72,7 @@ func (p pair) as(t testing.TB, name string, r request) response {
 	return p.with(t, answer.Token, r)
 }
 
-// with sends a request with a token, or with none.
+// with sends a request with a token, or without one if token is "".
 func (p pair) with(t testing.TB, token string, r request) response {
 	t.Helper()
 	url := r.path
@@ -101,7 +102,7 @@ func (p pair) with(t testing.TB, token string, r request) response {
 	return response{res.StatusCode, res.Header, body}
 }
 
-// push puts an image into a repository, as the administrator.
+// push pushes an image to a repository as the administrator.
 func (p pair) push(t testing.TB, repository string) *image.Image {
 	t.Helper()
 	img := image.New(t, image.OCI)

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 )
 
-var update = flag.Bool("update", false, "write docs/compatibility.md anew from what is seen")
+var update = flag.Bool("update", false, "update docs/compatibility.md with the results")
 
 // operation is a column of the table.
 type operation string
@@ -33,7 +33,7 @@ const (
 
 var operations = []operation{login, push, pull, mount, list, remove, catalog, wrongPassword, deniedPush, anonymousPull}
 
-// What a cell of the table says.
+// The values of a cell.
 const (
 	works   = "✓"
 	mounted = "✓ mount"
@@ -43,12 +43,12 @@ const (
 
 const table = "../docs/compatibility.md"
 
-// compatibility gathers what was seen. It may be written to from parallel tests.
+// compatibility collects the results. Parallel tests may write to it.
 type compatibility struct {
 	mu       sync.Mutex
 	cells    map[cell]string
 	refusals map[cell]string
-	shown    map[way]string
+	byClient map[way]string
 }
 
 type cell struct {
@@ -57,7 +57,8 @@ type cell struct {
 	operation operation
 }
 
-// note keeps the worst of what was said of a cell, but lets a mount improve on a copy.
+// note records the result of a cell. The worst result counts, except that a mount replaces a
+// copy.
 func (c *compatibility) note(j journey, o operation, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,24 +86,24 @@ type way struct {
 	credential
 }
 
-// show keeps the worst of what was said of a credential with a client.
-func (c *compatibility) show(k client.Kind, what credential, how string) {
+// noteCredential records the result of a credential with a client. The worst one counts.
+func (c *compatibility) noteCredential(k client.Kind, what credential, how string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.shown == nil {
-		c.shown = map[way]string{}
+	if c.byClient == nil {
+		c.byClient = map[way]string{}
 	}
-	if at := (way{k.Name, what}); c.shown[at] != fails {
-		c.shown[at] = how
+	if at := (way{k.Name, what}); c.byClient[at] != fails {
+		c.byClient[at] = how
 	}
 }
 
-// check compares the committed table with what was seen, or writes it. Rows of clients that could not be
-// run here are left alone.
+// check compares the committed table with the results, or writes it. It leaves the rows of
+// clients that cannot run here.
 func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []registry.Version) {
 	t.Helper()
 	if t.Failed() {
-		return // the table is not the thing to look at first
+		return // other failures matter more
 	}
 	if *update {
 		if err := os.WriteFile(table, c.page(t, kinds, versions), 0o644); err != nil {
@@ -124,25 +125,25 @@ func (c *compatibility) check(t *testing.T, kinds []client.Kind, versions []regi
 				continue
 			}
 			if row := c.row(v, k); !committed[row] {
-				t.Errorf("docs/compatibility.md has no row\n%s\nIf that is as it should be: cd e2e && go test -run TestCompatibility -update", row)
+				t.Errorf("docs/compatibility.md has no row\n%s\nIf that is intended: cd e2e && go test -run TestCompatibility -update", row)
 			}
 		}
 	}
 	for _, k := range kinds {
-		if _, ran := c.shown[way{k.Name, password}]; !ran {
+		if _, ran := c.byClient[way{k.Name, password}]; !ran {
 			continue
 		}
 		if row := c.ways(k); !committed[row] {
-			t.Errorf("docs/compatibility.md has no row\n%s\nIf that is as it should be: cd e2e && go test -run TestCompatibility -update", row)
+			t.Errorf("docs/compatibility.md has no row\n%s\nIf that is intended: cd e2e && go test -run TestCompatibility -update", row)
 		}
 	}
 }
 
-// ways is a row of the second table.
+// ways returns a row of the second table.
 func (c *compatibility) ways(k client.Kind) string {
 	cells := []string{k.Name}
 	for _, what := range credentials {
-		cells = append(cells, c.shown[way{k.Name, what}])
+		cells = append(cells, c.byClient[way{k.Name, what}])
 	}
 	return "| " + strings.Join(cells, " | ") + " |"
 }

@@ -9,25 +9,25 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
+	"github.com/tidewaiter/tidewaiter/e2e/idtoken"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/keyless"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// credential is something that people and programs show: a column of the second table.
+// credential is a kind of credential of users and programs: a column of the second table.
 type credential string
 
 const (
 	password    credential = "user: password"
 	accessToken credential = "user: access token"
-	narrowed    credential = "user: access token narrowed to pull"
+	narrowed    credential = "user: access token restricted to pull"
 	refresh     credential = "user: refresh token"
 	robot       credential = "robot: secret"
-	robotBefore credential = "robot: secret before the last"
+	robotBefore credential = "robot: previous secret"
 	directory   credential = "directory: password"
 	github      credential = "GitHub Actions: ID token"
 	kubernetes  credential = "Kubernetes: ID token"
@@ -35,23 +35,23 @@ const (
 
 var credentials = []credential{password, accessToken, narrowed, refresh, robot, robotBefore, directory, github, kubernetes}
 
-// showing is one Tidewaiter that knows all kinds of credentials, and the registry behind it.
-type showing struct {
+// credentialSuite is a Tidewaiter with all kinds of credentials, and the registry behind it.
+type credentialSuite struct {
 	*tidewaiter.Tidewaiter
 	journal    *tidewaiter.Journal
 	registry   *registry.Registry
-	github     *keyless.Issuer
-	kubernetes *keyless.Issuer
+	github     *idtoken.Issuer
+	kubernetes *idtoken.Issuer
 	seen       *compatibility
 }
 
-// everyWayIn is the service that showing asks for.
-const everyWayIn = "registry-3.1"
+// credentialsService is the service name of that registry.
+const credentialsService = "registry-3.1"
 
-// showCredentials holds every client against every kind of credential.
-func showCredentials(t *testing.T, kinds []client.Kind, seen *compatibility) {
+// testCredentials tests every client with every kind of credential.
+func testCredentials(t *testing.T, kinds []client.Kind, seen *compatibility) {
 	o := ldaptest.New(t)
-	s := showing{github: keyless.Start(t), kubernetes: keyless.Start(t), seen: seen}
+	s := credentialSuite{github: idtoken.Start(t), kubernetes: idtoken.Start(t), seen: seen}
 	s.Tidewaiter = tidewaiter.StartWith(t, fmt.Sprintf(`identity:
   - accounts: {}
   - ldap:
@@ -71,32 +71,32 @@ policy:
       repositories: ["team/**"]
       actions: [pull, push]
 `, o.Secure, o.File(ldaptest.CAFile), ldaptest.Reader, o.File(ldaptest.ReaderFile), ldaptest.People, ldaptest.Groups,
-		s.github.URL, s.kubernetes.URL), everyWayIn)
+		s.github.URL, s.kubernetes.URL), credentialsService)
 	s.journal = s.Journal(t)
-	s.registry = registry.Start(t, registry.V31, trust(s.Tidewaiter, everyWayIn))
+	s.registry = registry.Start(t, registry.V31, trust(s.Tidewaiter, credentialsService))
 	s.Command(t, "", "group", "add", "team")
 	t.Run("with", func(t *testing.T) {
 		for _, k := range kinds {
 			t.Run(k.Name, func(t *testing.T) {
 				t.Parallel()
-				k.New(t) // before anything is made for a client that there is not
-				s.show(t, k)
+				k.New(t) // skips before anything is created for a client that is not installed
+				s.present(t, k)
 			})
 		}
 	})
 }
 
-// shown is what one client shows.
-type shown struct {
+// presented is a credential of one client.
+type presented struct {
 	credential
-	name, secret string // without a name, the secret is a refresh token
-	actor        string // as events of the registry call whose it is
+	name, secret string // if name is "", secret is a refresh token
+	actor        string // the actor in the registry's events
 	client.Client
 }
 
-// show lets one client use each kind of credential, then takes away what can be taken away, and lets the
-// client try again with what it still remembers.
-func (s showing) show(t *testing.T, k client.Kind) {
+// show makes one client use each kind of credential. Then it revokes those that can be revoked,
+// and the client tries again with what it has stored.
+func (s credentialSuite) present(t *testing.T, k client.Kind) {
 	user, bot, phrase := "ann-"+k.Name, "ci-"+k.Name, "the password of ann with "+k.Name
 	login := "robot+" + bot
 	s.Command(t, phrase, "user", "add", user, "--group", "team", "--password-stdin")
@@ -104,13 +104,13 @@ func (s showing) show(t *testing.T, k client.Kind) {
 	narrow := s.Command(t, "", "token", "create", "--user", user, "--name", "scanner", "--repositories", "team/**", "--actions", "pull")
 	before := s.Command(t, "", "robot", "add", bot, "--group", "team")
 	after := s.Command(t, "", "robot", "rotate", bot)
-	asked := s.Ask(t, user, phrase, everyWayIn)
+	asked := s.Ask(t, user, phrase, credentialsService)
 	if asked.Refresh == "" {
-		t.Fatalf("%s got no refresh token: %d", user, asked.Status)
+		t.Fatalf("%s got no refresh token: status %d", user, asked.Status)
 	}
 
-	of := map[credential]*shown{}
-	for _, c := range []shown{
+	of := map[credential]*presented{}
+	for _, c := range []presented{
 		{credential: password, name: user, secret: phrase, actor: user},
 		{credential: accessToken, name: user, secret: whole.Secret, actor: user},
 		{credential: narrowed, name: user, secret: narrow.Secret, actor: user},
@@ -118,17 +118,17 @@ func (s showing) show(t *testing.T, k client.Kind) {
 		{credential: robot, name: login, secret: after.Secret, actor: login},
 		{credential: robotBefore, name: login, secret: before.Secret, actor: login},
 		{credential: directory, name: "BOB", secret: "can he fix it", actor: "bob"},
-		{credential: github, name: "octocat", secret: s.github.Token(t, "registries", keyless.GitHub()), actor: "github:acme/app"},
-		{credential: kubernetes, name: "oidc", secret: s.kubernetes.Token(t, "registries", keyless.Kubernetes()), actor: "system:serviceaccount:ci:builder"},
+		{credential: github, name: "octocat", secret: s.github.Token(t, "registries", idtoken.GitHub()), actor: "github:acme/app"},
+		{credential: kubernetes, name: "oidc", secret: s.kubernetes.Token(t, "registries", idtoken.Kubernetes()), actor: "system:serviceaccount:ci:builder"},
 	} {
 		c.Client = k.New(t)
 		of[c.credential] = &c
 		if err := s.use(t, k, &c, user, phrase); err != nil {
-			s.seen.show(k, c.credential, fails)
+			s.seen.noteCredential(k, c.credential, fails)
 			t.Errorf("%s: %v", c.credential, err)
 			continue
 		}
-		s.seen.show(k, c.credential, works)
+		s.seen.noteCredential(k, c.credential, works)
 	}
 	if t.Failed() {
 		return
@@ -136,8 +136,8 @@ func (s showing) show(t *testing.T, k client.Kind) {
 
 	s.Command(t, "", "token", "revoke", whole.ID)
 	s.gone(t, k, of[accessToken])
-	if got := s.Ask(t, user, phrase, everyWayIn).Status; got != http.StatusOK {
-		t.Errorf("one token was revoked, and the password gets %d", got)
+	if got := s.Ask(t, user, phrase, credentialsService).Status; got != http.StatusOK {
+		t.Errorf("one token was revoked, and the password gets status %d", got)
 	}
 	s.Command(t, "", "user", "disable", user)
 	s.gone(t, k, of[password], of[narrowed], of[refresh])
@@ -145,12 +145,13 @@ func (s showing) show(t *testing.T, k client.Kind) {
 	s.gone(t, k, of[robot], of[robotBefore])
 }
 
-// use signs in, pushes and pulls; with what is narrowed, it pulls what the user pushed, and may not push.
-func (s showing) use(t *testing.T, k client.Kind, c *shown, user, phrase string) error {
+// use signs in, pushes and pulls. With a credential restricted to pull, it pulls what the user
+// pushed and must not push.
+func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, phrase string) error {
 	ctx := t.Context()
 	if c.credential == github || c.credential == kubernetes {
-		// An issuer is asked for new keys only so often.
-		part.Await(t, "the key of "+string(c.credential), func(context.Context) error {
+		// Tidewaiter limits how often it fetches an issuer's keys.
+		process.Await(t, "the key of "+string(c.credential), func(context.Context) error {
 			return s.answers(t, c.name, c.secret, http.StatusOK)
 		})
 	}
@@ -162,11 +163,11 @@ func (s showing) use(t *testing.T, k client.Kind, c *shown, user, phrase string)
 	if c.credential == narrowed {
 		switch {
 		case err == nil:
-			return errors.New("pushing was not refused")
+			return errors.New("the push was not refused")
 		case !refusal.MatchString(err.Error()):
-			return fmt.Errorf("pushing failed, and was not refused: %w", err)
+			return fmt.Errorf("the push failed, but not by a refusal: %w", err)
 		case s.registry.Touched(app.Repository):
-			return errors.New("pushing was refused, but the registry has something of it")
+			return errors.New("the push was refused, but the registry has a part of it")
 		}
 		app = s.app(k, password)
 		digest = s.registry.Tag(app.Repository, app.Tag)
@@ -187,9 +188,9 @@ func (s showing) use(t *testing.T, k client.Kind, c *shown, user, phrase string)
 	return nil
 }
 
-// signIn lets a client have its credential. A refresh token is one that its own login gets, if it is a
-// client that asks for them, else one that another client's login left.
-func (s showing) signIn(ctx context.Context, c *shown, user, phrase string) error {
+// signIn gives a client its credential. If the client requests refresh tokens, its own login
+// gets one. Otherwise the refresh token is from another client's login.
+func (s credentialSuite) signIn(ctx context.Context, c *presented, user, phrase string) error {
 	if c.credential != refresh {
 		return c.Login(ctx, s.registry.Host, c.name, c.secret)
 	}
@@ -202,42 +203,43 @@ func (s showing) signIn(ctx context.Context, c *shown, user, phrase string) erro
 	}
 	kept, err := keeper.Kept(s.registry.Host)
 	if err == nil && kept == "" {
-		err = errors.New("it keeps the password")
+		err = errors.New("it stores the password")
 	}
 	return err
 }
 
-// app is a repository of its own for each client and credential.
-func (s showing) app(k client.Kind, c credential) client.Ref {
+// app returns the repository for a client and a credential.
+func (s credentialSuite) app(k client.Kind, c credential) client.Ref {
 	name := strings.ToLower(strings.NewReplacer(": ", "/", " ", "-").Replace(string(c)))
 	return client.Ref{Host: s.registry.Host, Repository: "team/" + k.Name + "/" + name, Tag: image.Tag}
 }
 
-// recorded waits until the journal has a push, by whom it was.
-func (s showing) recorded(t *testing.T, app client.Ref, digest, actor string) {
+// recorded waits until the journal has a push by actor.
+func (s credentialSuite) recorded(t *testing.T, app client.Ref, digest, actor string) {
 	t.Helper()
-	j := journey{service: everyWayIn, journal: s.journal}
+	j := journey{service: credentialsService, journal: s.journal}
 	j.event(t, notification.Push, func(e notification.Event) bool {
 		return e.Repository == app.Repository && e.Digest == digest && e.Actor == actor
 	})
 }
 
-// answers returns nil if the token endpoint answers a credential with that status. Without a name,
-// the secret is a refresh token.
-func (s showing) answers(t *testing.T, name, secret string, status int) error {
-	if got := s.Ask(t, name, secret, everyWayIn).Status; got != status {
+// answers returns nil if the token endpoint answers the credential with status. If name is "", the
+// secret is a refresh token.
+func (s credentialSuite) answers(t *testing.T, name, secret string, status int) error {
+	if got := s.Ask(t, name, secret, credentialsService).Status; got != status {
 		return fmt.Errorf("the answer is %d", got)
 	}
 	return nil
 }
 
-// gone waits until Tidewaiter refuses what was revoked, and checks that the client then cannot pull.
-func (s showing) gone(t *testing.T, k client.Kind, revoked ...*shown) {
+// gone waits until Tidewaiter rejects the revoked credentials, and checks that the client can
+// no longer pull.
+func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented) {
 	t.Helper()
 	for _, c := range revoked {
 		s.refuses(t, c, c.name, c.secret)
-		// What a command revokes ends within two seconds, but not all of it at the same moment: a
-		// credential that was used a moment ago is remembered, another is not. So wait for what
+		// A revocation takes effect within two seconds, but at different moments: a credential
+		// that was used a moment ago is cached, another is not. So wait for the credential that
 		// the client sends, too.
 		if keeper, keeps := c.Client.(client.Keeper); keeps {
 			kept, err := keeper.Kept(s.registry.Host)
@@ -253,16 +255,16 @@ func (s showing) gone(t *testing.T, k client.Kind, revoked ...*shown) {
 			app = s.app(k, password)
 		}
 		if _, err := c.Pull(t.Context(), app); err == nil || !refusal.MatchString(err.Error()) {
-			s.seen.show(k, c.credential, fails)
-			t.Errorf("%s was revoked, and pulling said: %v", c.credential, err)
+			s.seen.noteCredential(k, c.credential, fails)
+			t.Errorf("%s was revoked, and the pull returned: %v", c.credential, err)
 		}
 	}
 }
 
 // refuses waits until Tidewaiter refuses a credential.
-func (s showing) refuses(t *testing.T, c *shown, name, secret string) {
+func (s credentialSuite) refuses(t *testing.T, c *presented, name, secret string) {
 	t.Helper()
-	part.Await(t, "the end of "+string(c.credential), func(context.Context) error {
+	process.Await(t, "the end of "+string(c.credential), func(context.Context) error {
 		return s.answers(t, name, secret, http.StatusUnauthorized)
 	})
 }

@@ -1,21 +1,21 @@
-// Package e2e answers: does it work with what people really run?
+// Package e2e tests Tidewaiter with real registries and clients.
 //
-// Its tests start real registries (2.8, 3.0 and 3.1), put a real Tidewaiter before them, and use them
-// with the clients that people have: a Docker Engine, podman, skopeo, crane, oras, regctl, Helm and
-// containerd's resolver. People and programs show whatever Tidewaiter takes: passwords, tokens, secrets of
-// robots, ID tokens; a real OpenLDAP and issuers of ID tokens vouch for some. What works is written to
+// Its tests start real registries (2.8, 3.0 and 3.1) with a real Tidewaiter as their token
+// server. The clients are a Docker Engine, podman, skopeo, crane, oras, regctl, Helm and
+// containerd's resolver. They use every kind of credential: passwords, tokens, robot secrets
+// and ID tokens, some of them of a real OpenLDAP and of ID token issuers. The results are in
 // docs/compatibility.md.
 //
-// What they need is in Debian's packages docker-registry, docker.io, podman, skopeo, slapd,
-// ldap-utils, openssl, apache2-utils, nginx and caddy, and an Engine and podman need root. A test
-// whose part is missing is skipped, and fails where CI=true. All of it runs on loopback and in
-// temporary folders. Only programs that are compiled stay, in bin/e2e.
+// The tests need Debian's packages docker-registry, docker.io, podman, skopeo, slapd,
+// ldap-utils, openssl, apache2-utils, nginx and caddy. The Docker Engine and podman need root.
+// A test whose program is missing is skipped, or fails if CI=true. Everything runs on loopback
+// and in temporary folders. Only compiled programs remain, in bin/e2e.
 //
-//   - part: programs that a test starts, waits for, and always ends
+//   - process: external programs that tests start, wait for and stop
 //   - image: tiny images, as an OCI layout
 //   - registry: the registries
 //   - engine: a Docker Engine
 //   - client: the clients, one file each
-//   - keyless: issuers of ID tokens
+//   - idtoken: issuers of ID tokens
 //   - tidewaiter: the binary under test
 package e2e

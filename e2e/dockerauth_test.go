@@ -15,20 +15,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// The ports of examples/dockerauth, which are put in place of free ones here.
+// The ports in examples/dockerauth, which the tests replace by free ones.
 const (
 	tokenPort  = "8443"
 	notifyPort = "8080"
 )
 
-// TestDockerauth goes through the proof of concept with its own commands: keys by openssl, the token
-// service by HTTPS, the notification service by HTTP, a registry with the example's config, and a Docker
-// Engine; as a program and as a container.
+// TestDockerauth runs the proof of concept with its own commands: keys from openssl, the token
+// service over HTTPS, the notification service over HTTP, a registry with the example's config,
+// and a Docker Engine. It runs as a program and as a container.
 func TestDockerauth(t *testing.T) {
 	docker := engine.Start(t)
 	t.Run("registry 2.8", func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestDockerauth(t *testing.T) {
 		d.serve(t)
 		d.journey(t, registry.V31)
 	})
-	t.Run("registry 2.8 by libtrust", func(t *testing.T) {
+	t.Run("registry 2.8 with libtrust key ids", func(t *testing.T) {
 		d := newDockerauth(t, docker)
 		d.change(t, "# key_id: libtrust", "key_id: libtrust")
 		d.kid = true
@@ -56,24 +56,24 @@ func TestDockerauth(t *testing.T) {
 	})
 }
 
-// dockerauth is the proof of concept in a folder of its own.
+// dockerauth is the proof of concept in its own folder.
 type dockerauth struct {
 	folder string // with signingkey/ and the example's tidewaiter.yaml
 	docker *engine.Engine
 	ports  *strings.Replacer
-	token  string        // the token service's port
-	notify string        // the notification service's port
-	kid    bool          // its tokens name their key by an id, instead of carrying the certificate
-	log    func() string // what it wrote
+	token  string        // port of the token service
+	notify string        // port of the notification service
+	kid    bool          // its tokens have a key id instead of the certificate
+	log    func() string // its output
 }
 
 func newDockerauth(t *testing.T, docker *engine.Engine) *dockerauth {
 	t.Helper()
 	d := &dockerauth{folder: t.TempDir(), docker: docker}
-	d.token, d.notify = fmt.Sprint(part.Port(t)), fmt.Sprint(part.Port(t))
+	d.token, d.notify = fmt.Sprint(process.Port(t)), fmt.Sprint(process.Port(t))
 	d.ports = strings.NewReplacer(":"+tokenPort, ":"+d.token, ":"+notifyPort, ":"+d.notify)
 
-	part.Need(t, "openssl", "openssl")
+	process.Need(t, "openssl", "openssl")
 	d.sh(t, `
 		mkdir signingkey
 		openssl ecparam -name secp256r1 -genkey | openssl pkcs8 -topk8 -nocrypt -out signingkey/privatekey.pem
@@ -83,22 +83,22 @@ func newDockerauth(t *testing.T, docker *engine.Engine) *dockerauth {
 	return d
 }
 
-// example is a file of examples/dockerauth.
+// example returns a file of examples/dockerauth.
 func example(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(part.Home(), "..", "examples", "dockerauth", name))
+	text, err := os.ReadFile(filepath.Join(process.Home(), "..", "examples", "dockerauth", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, port := range []string{tokenPort, notifyPort} {
 		if !strings.Contains(string(text), ":"+port) {
-			t.Fatalf("examples/dockerauth/%s does not have port %s any more", name, port)
+			t.Fatalf("examples/dockerauth/%s no longer has port %s", name, port)
 		}
 	}
 	return string(text)
 }
 
-// change changes a line of the config.
+// change replaces a line of the config.
 func (d *dockerauth) change(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.folder, "tidewaiter.yaml"))
@@ -111,12 +111,12 @@ func (d *dockerauth) change(t *testing.T, from, to string) {
 	d.write(t, "tidewaiter.yaml", strings.Replace(string(text), from, to, 1))
 }
 
-// serve runs it as a program.
+// serve starts it as a program.
 func (d *dockerauth) serve(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(tidewaiter.Program(t), "serve", "--config", "tidewaiter.yaml", "--keys", "./signingkey")
 	cmd.Dir = d.folder
-	p := part.Start(t, cmd)
+	p := process.Start(t, cmd)
 	d.log = p.Text
 	d.await(t, p.Await)
 }
@@ -124,7 +124,7 @@ func (d *dockerauth) serve(t *testing.T) {
 // build builds the container image from the project's Dockerfile.
 func (d *dockerauth) build(t *testing.T) {
 	t.Helper()
-	project := filepath.Join(part.Home(), "..")
+	project := filepath.Join(process.Home(), "..")
 	build := filepath.Join(d.folder, "build")
 	d.sh(t, fmt.Sprintf(`
 		mkdir -p build/bin build/deploy build/examples/dockerauth
@@ -136,12 +136,13 @@ func (d *dockerauth) build(t *testing.T) {
 	d.command(t, "build", "--target", "dockerauth", "--tag", "dockerauth", build)
 }
 
-// run runs it as a container, detached, and looks after it as one does.
+// run starts it as a detached container and removes it at the end.
 func (d *dockerauth) run(t *testing.T) {
 	t.Helper()
-	// The program is not root in its container, so that it can only read the key if others may.
+	// The program is not root in its container, so it can only read the key if others may.
 	d.sh(t, "chmod a+r signingkey/privatekey.pem && chmod a+rx .")
-	// The Engine of a test makes no network: the machine's, in place of -p 8080:8080 -p 8443:8443.
+	// The test's Engine creates no network, so use the host's instead of -p 8080:8080 -p
+	// 8443:8443.
 	id := d.command(t, "run", "--detach", "--network=host", "--volume", filepath.Join(d.folder, "signingkey")+":/keys", "dockerauth")
 	d.log = func() string {
 		ctx := context.WithoutCancel(t.Context())
@@ -161,11 +162,12 @@ func (d *dockerauth) run(t *testing.T) {
 		}
 		d.command(t, "rm", id)
 	})
-	d.await(t, part.Await)
+	d.await(t, process.Await)
 	if user := d.command(t, "inspect", "--format", "{{.Config.User}}", id); user == "" || strings.HasPrefix(user, "0") || user == "root" {
 		t.Errorf("the container runs as %q", user)
 	}
-	d.command(t, "exec", id, "/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml") // its health check
+	// its health check
+	d.command(t, "exec", id, "/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml")
 }
 
 // await waits until the token service answers.
@@ -173,7 +175,7 @@ func (d *dockerauth) await(t *testing.T, await func(testing.TB, string, func(con
 	t.Helper()
 	await(t, "the services", func(ctx context.Context) error {
 		for _, url := range []string{"https://localhost:" + d.token, "http://localhost:" + d.notify + "/healthz"} {
-			if _, err := part.Run(ctx, exec.CommandContext(ctx, "curl", "-ks", url)); err != nil {
+			if _, err := process.Run(ctx, exec.CommandContext(ctx, "curl", "-ks", url)); err != nil {
 				return err
 			}
 		}
@@ -181,7 +183,7 @@ func (d *dockerauth) await(t *testing.T, await func(testing.TB, string, func(con
 	})
 }
 
-// journey is what one does then.
+// journey runs the steps of the proof of concept.
 func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	url := "'https://localhost:" + d.token + "/dockerauth-1.0/dockerAuth?service=my.registry.com&scope=repository:username/reponame:push,pull'"
 
@@ -199,7 +201,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	config := d.ports.Replace(example(t, "config.yml"))
 	for from, to := range map[string]string{
 		"/certs/cert.pem":      filepath.Join(d.folder, "signingkey", "cert.pem"),
-		"host.docker.internal": "localhost", // the registry runs in no container here
+		"host.docker.internal": "localhost", // the registry runs outside a container here
 	} {
 		if !strings.Contains(config, from) {
 			t.Fatalf("the registry's config has no %s", from)
@@ -232,7 +234,7 @@ func (d *dockerauth) journey(t *testing.T, v registry.Version) {
 	d.logged(t, "pull", ref.Repository, "uname")
 }
 
-// tokenHeader is the first part of the token in an answer of the token service.
+// tokenHeader returns the header of the token in an answer of the token service.
 func tokenHeader(t *testing.T, answer string) string {
 	t.Helper()
 	var body struct{ Token string }
@@ -247,10 +249,10 @@ func tokenHeader(t *testing.T, answer string) string {
 	return string(header)
 }
 
-// logged waits until the log has a line with all of these.
+// logged waits until the log has a line with all of these words.
 func (d *dockerauth) logged(t *testing.T, words ...string) {
 	t.Helper()
-	part.Await(t, fmt.Sprintf("a line with %q in the log", words), func(context.Context) error {
+	process.Await(t, fmt.Sprintf("a line with %q in the log", words), func(context.Context) error {
 	lines:
 		for line := range strings.Lines(d.log()) {
 			for _, w := range words {
@@ -260,27 +262,27 @@ func (d *dockerauth) logged(t *testing.T, words ...string) {
 			}
 			return nil
 		}
-		return errors.New("there is none")
+		return errors.New("no such line")
 	})
 }
 
-// sh runs commands in the folder.
+// sh runs shell commands in the folder.
 func (d *dockerauth) sh(t *testing.T, commands string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", commands)
 	cmd.Dir = d.folder
-	out, err := part.Run(t.Context(), cmd)
+	out, err := process.Run(t.Context(), cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// command runs a docker command and returns what it printed, without the line's end.
+// command runs a docker command and returns its output without the final newline.
 func (d *dockerauth) command(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // also while the test is cleaned up
-	out, err := part.Run(ctx, d.docker.Command(ctx, d.folder, args...))
+	ctx := context.WithoutCancel(t.Context()) // it also runs during the test's cleanup
+	out, err := process.Run(ctx, d.docker.Command(ctx, d.folder, args...))
 	if err != nil {
 		t.Fatal(err)
 	}

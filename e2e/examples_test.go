@@ -10,16 +10,16 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 )
 
-// TestExampleTokenServer pushes through the token server of examples/tokenserver, which stands
-// on the public packages alone.
+// TestExampleTokenServer pushes with tokens of examples/tokenserver, which only uses the public
+// packages.
 func TestExampleTokenServer(t *testing.T) {
-	program := part.Build(t, "example-tokenserver", "../examples/tokenserver")
-	keys, port := filepath.Join(t.TempDir(), "keys"), part.Port(t)
-	server := part.Start(t, exec.Command(program, "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--keys", keys, "--service", service))
+	program := process.Build(t, "example-tokenserver", "../examples/tokenserver")
+	keys, port := filepath.Join(t.TempDir(), "keys"), process.Port(t)
+	server := process.Start(t, exec.Command(program, "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--keys", keys, "--service", service))
 	realm := fmt.Sprintf("http://localhost:%d/token", port)
 	server.Await(t, "the token server", func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, realm+"?service="+service, nil)
@@ -46,10 +46,10 @@ func TestExampleTokenServer(t *testing.T) {
 			ref := client.Ref{Host: r.Host, Repository: "ann/app", Tag: image.Tag}
 			img := image.New(t, image.OCI)
 			if _, err := as("bob", "can we fix it").Push(t.Context(), ref, img); err == nil || r.Touched(ref.Repository) {
-				t.Errorf("bob pushed to ann's: %v", err)
+				t.Errorf("bob pushed to ann's repository: %v", err)
 			}
 			if _, err := as("ann", "wrong").Push(t.Context(), ref, img); err == nil || r.Touched(ref.Repository) {
-				t.Errorf("somebody pushed without a password: %v", err)
+				t.Errorf("an anonymous push: %v", err)
 			}
 			ann := as("ann", "wonderland")
 			pushed, err := ann.Push(t.Context(), ref, img)
@@ -60,7 +60,7 @@ func TestExampleTokenServer(t *testing.T) {
 				t.Errorf("pushed %s, pulled %s, %v", pushed, pulled, err)
 			}
 			if _, err := as("bob", "can we fix it").Pull(t.Context(), ref); err == nil {
-				t.Error("bob pulled ann's")
+				t.Error("bob pulled ann's image")
 			}
 		})
 	}

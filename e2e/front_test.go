@@ -11,11 +11,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// front is one address for a registry and its Tidewaiter, as a proxy with two paths makes it.
+// front serves a registry and its Tidewaiter at one address, as a proxy with two paths does.
 type front struct {
 	host       string // localhost:port
 	tidewaiter *httputil.ReverseProxy
-	registry   http.Handler // set when it has been started
+	registry   http.Handler // set when it is started
 }
 
 func newFront(t *testing.T, tw *tidewaiter.Tidewaiter) *front {
@@ -49,7 +49,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.registry.ServeHTTP(w, r)
 }
 
-// pass passes requests on, with the host that the client named.
+// pass returns a proxy that keeps the client's Host header.
 func pass(t *testing.T, to string) *httputil.ReverseProxy {
 	t.Helper()
 	target, err := url.Parse(to)

@@ -14,14 +14,14 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// TestInit takes what `tidewaiter init` makes as it is: the config, and for the registry the config file
-// or the environment. A newcomer has nothing else.
+// TestInit uses the output of `tidewaiter init` unchanged: the config, and for the registry the
+// config file or the environment. A new user has nothing else.
 func TestInit(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V30, registry.V31} {
 		t.Run("registry "+string(v)+" with the config", func(t *testing.T) {
@@ -38,13 +38,13 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// TestInitForARegistryThatExists moves a registry with its own password file to Tidewaiter, and edits
-// nothing that init wrote: its users push as before, to where they pushed before.
+// TestInitForARegistryThatExists migrates a registry with its own password file to Tidewaiter,
+// without editing what init wrote. Its users push as before to the same repositories.
 func TestInitForARegistryThatExists(t *testing.T) {
 	for _, v := range []registry.Version{registry.V28, registry.V31} {
 		t.Run("registry "+string(v), func(t *testing.T) {
 			const secret = "correct horse battery"
-			line, err := part.Run(t.Context(), exec.Command(part.Need(t, "htpasswd", "apache2-utils"), "-nbBC", "5", "bob", secret))
+			line, err := process.Run(t.Context(), exec.Command(process.Need(t, "htpasswd", "apache2-utils"), "-nbBC", "5", "bob", secret))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,12 +72,12 @@ func TestInitForARegistryThatExists(t *testing.T) {
 				t.Errorf("pushed %s, the registry has %q", digest, stored)
 			}
 			n.awaitPush(t, "bob", digest)
-			n.firstPush(t, r) // the administrator, whose password init printed
+			n.firstPush(t, r) // the administrator, with the password that init printed
 		})
 	}
 }
 
-// newcomer is somebody with a folder that init has made.
+// newcomer is a new user with a folder that init created.
 type newcomer struct {
 	folder   string
 	password string
@@ -87,9 +87,9 @@ type newcomer struct {
 func begin(t *testing.T, more ...string) newcomer {
 	t.Helper()
 	n := newcomer{folder: t.TempDir()}
-	url := fmt.Sprintf("http://localhost:%d", part.Port(t))
+	url := fmt.Sprintf("http://localhost:%d", process.Port(t))
 	args := []string{"init", "--output", "json", "--dir", n.folder, "--service", "registry.example.com", "--public-url", url}
-	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), append(args, more...)...))
+	out, err := process.Run(t.Context(), exec.Command(tidewaiter.Program(t), append(args, more...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func (n newcomer) read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// firstPush logs in, pushes, and looks for the event.
+// firstPush logs in, pushes, and waits for the event.
 func (n newcomer) firstPush(t *testing.T, r *registry.Registry) {
 	t.Helper()
 	oras := client.Oras.New(t)
@@ -127,7 +127,7 @@ func (n newcomer) firstPush(t *testing.T, r *registry.Registry) {
 		t.Errorf("pushed %s, the registry has %q", digest, stored)
 	}
 	if _, err := client.Oras.New(t).Pull(t.Context(), to); err != nil {
-		t.Errorf("what is below public/ is not open to everybody: %v", err)
+		t.Errorf("an anonymous pull below public/: %v", err)
 	}
 	n.awaitPush(t, "admin", digest)
 }
@@ -136,12 +136,12 @@ func (n newcomer) firstPush(t *testing.T, r *registry.Registry) {
 func (n newcomer) awaitPush(t *testing.T, user, digest string) {
 	t.Helper()
 	journal := n.tw.Journal(t)
-	part.Await(t, "the push in the journal", func(context.Context) error {
+	process.Await(t, "the push in the journal", func(context.Context) error {
 		if !slices.ContainsFunc(journal.Entries(), func(e tidewaiter.Entry) bool {
 			return e.Registry == "registry.example.com" && e.Event != nil &&
 				e.Event.Action == notification.Push && e.Event.Digest == digest && e.Event.Actor == user
 		}) {
-			return errors.New("there is none")
+			return errors.New("no such event")
 		}
 		return nil
 	})

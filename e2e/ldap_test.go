@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// TestPeopleOfADirectory lets people of a real OpenLDAP use every client with every registry:
-// alice and bob are developers by a group there, and dora is none. People and groups are searched
-// below two bases each, and groups by another attribute of the person, too.
+// TestPeopleOfADirectory tests every client and registry with users of a real OpenLDAP. alice
+// and bob are in the group of developers, dora is not. Users and groups are searched below two
+// bases each, and groups also by another attribute of the user.
 func TestPeopleOfADirectory(t *testing.T) {
 	kinds := []client.Kind{
 		client.Docker(engine.Shared(t)),
@@ -62,11 +62,13 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 		t.Errorf("bob pulled %s, not %s: %v", got, digest, err)
 	}
 	if _, err := dora.Pull(ctx, app); err == nil || !refusal.MatchString(err.Error()) {
-		t.Errorf("dora, who is no developer: %v", err)
+		t.Errorf("dora, who is not a developer: %v", err)
 	}
 	stranger := k.New(t)
-	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland") // a name for each: who fails often has to wait
-	if err == nil {                                                        // this client does not look before it needs to
+	// another name for each client, because repeated failures are rate limited
+	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland")
+	// this client stores credentials without a check
+	if err == nil {
 		_, err = stranger.Pull(ctx, app)
 	}
 	if err == nil || !refusal.MatchString(err.Error()) {
@@ -74,7 +76,7 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 	}
 }
 
-// withDirectory starts a Tidewaiter whose people are in a directory.
+// withDirectory starts a Tidewaiter whose users are in a directory.
 func withDirectory(t *testing.T, o *ldaptest.OpenLDAP, versions []registry.Version) *tidewaiter.Tidewaiter {
 	t.Helper()
 	services := make([]string, len(versions))

@@ -11,14 +11,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// TestCompatibility holds every client against every registry, with one Tidewaiter before all of them, and
-// against every credential, and then docs/compatibility.md against what was seen.
+// TestCompatibility tests every client with every registry, with one Tidewaiter for all, and
+// with every credential. Then it compares docs/compatibility.md with the results.
 func TestCompatibility(t *testing.T) {
 	t.Parallel()
 	versions := []registry.Version{registry.V28, registry.V31}
@@ -35,7 +35,8 @@ func TestCompatibility(t *testing.T) {
 		for i, v := range versions {
 			t.Run("registry "+string(v), func(t *testing.T) {
 				r := registry.Start(t, v, trust(tw, services[i]))
-				t.Run("and", func(t *testing.T) { // ends when all its parallel parts have, before the registry does
+				// ends after all its parallel subtests and before the registry
+				t.Run("and", func(t *testing.T) {
 					for _, k := range kinds {
 						t.Run(k.Name, func(t *testing.T) {
 							t.Parallel()
@@ -46,18 +47,18 @@ func TestCompatibility(t *testing.T) {
 			})
 		}
 	})
-	t.Run("showing", func(t *testing.T) { showCredentials(t, kinds, seen) })
+	t.Run("credentialSuite", func(t *testing.T) { testCredentials(t, kinds, seen) })
 	seen.check(t, kinds, versions)
 }
 
-// everyClient lists the clients, with a Docker Engine that is started when it is needed.
+// everyClient lists the clients. The Docker Engine is started when it is first needed.
 func everyClient(get func(testing.TB) *engine.Engine) []client.Kind {
 	return []client.Kind{
 		client.Docker(get), client.Podman, client.Skopeo, client.Crane, client.Oras, client.Regctl, client.Helm, client.Containerd,
 	}
 }
 
-// trust is how a registry is configured for a Tidewaiter.
+// trust returns the options of a registry that trusts a Tidewaiter.
 func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
 	return registry.Options{
 		Realm:         tw.URL + "/token",
@@ -69,8 +70,8 @@ func trust(tw *tidewaiter.Tidewaiter, service string) registry.Options {
 	}
 }
 
-// journey is what one client does with one registry. The registry's storage is looked into after each
-// step, since a client's word is not enough.
+// journey is the use of one registry by one client. Each step is also checked in the registry's
+// storage, because the client's output is not enough.
 type journey struct {
 	service  string
 	journal  *tidewaiter.Journal
@@ -113,13 +114,14 @@ func (j journey) run(t *testing.T) {
 
 	err = alice.Copy(ctx, app, copied)
 	if err == nil && j.registry.Tag(copied.Repository, copied.Tag) == "" {
-		err = errors.New("copied, but the registry has nothing")
+		err = errors.New("copied, but the registry has no blob")
 	}
 	if j.step(t, mount, err) {
 		j.event(t, notification.Push, func(e notification.Event) bool {
 			return e.Repository == copied.Repository && e.Tag == copied.Tag && e.Actor == "alice"
 		})
-		// Events of one registry come in order: a mount would be before the push of its manifest.
+		// Events of one registry arrive in order, so the event of a mount would be before that
+		// of the manifest.
 		if j.happened(func(e notification.Event) bool {
 			return e.Action == notification.Mount && e.Repository == copied.Repository && e.FromRepository == app.Repository
 		}) {
@@ -134,7 +136,7 @@ func (j journey) run(t *testing.T) {
 	j.step(t, list, err)
 
 	err = stranger.Login(ctx, j.registry.Host, "alice", "not her password")
-	if err == nil { // this client does not look before it needs to
+	if err == nil { // this client stores credentials without a check
 		_, err = stranger.Push(ctx, team("wrong"), image.New(t, j.format()))
 	}
 	j.refused(t, wrongPassword, err, team("wrong"))
@@ -176,7 +178,7 @@ func (j journey) run(t *testing.T) {
 
 func (j journey) format() image.Format { return format(j.kind) }
 
-// format: each client pushes one of the two, so that both are seen.
+// format returns the image format that a client pushes. Together the clients use both.
 func format(k client.Kind) image.Format {
 	if k.Name == client.Crane.Name || k.Name == client.Regctl.Name {
 		return image.Schema2
@@ -195,7 +197,7 @@ func (j journey) must(t *testing.T, err error) {
 	}
 }
 
-// step records what came of an operation, and says whether it worked.
+// step records the result of an operation and reports whether it succeeded.
 func (j journey) step(t *testing.T, o operation, err error) bool {
 	t.Helper()
 	switch {
@@ -210,40 +212,41 @@ func (j journey) step(t *testing.T, o operation, err error) bool {
 	return err == nil
 }
 
-// refused records that an operation was refused, and that nothing of it reached the registry.
+// refused records that an operation was refused, and checks that nothing of it reached the
+// registry.
 func (j journey) refused(t *testing.T, o operation, err error, untouched client.Ref) {
 	t.Helper()
 	switch {
 	case err == nil:
 		j.seen.note(j, o, fails)
-		t.Errorf("%s: it was not refused", o)
+		t.Errorf("%s was not refused", o)
 	case j.registry.Touched(untouched.Repository):
 		j.seen.note(j, o, fails)
-		t.Errorf("%s: it was refused (%v), but the registry has something of it", o, err)
+		t.Errorf("%s was refused (%v), but the registry has a part of it", o, err)
 	case !refusal.MatchString(err.Error()):
 		j.seen.note(j, o, fails)
-		t.Errorf("%s: it did not work, but was not refused: %v", o, err)
+		t.Errorf("%s failed, but not by a refusal: %v", o, err)
 	default:
 		j.seen.note(j, o, works)
 		j.seen.refusal(j, o, err)
 	}
 }
 
-// refusal is in the words of every client that was refused, and in no others: an outage is no refusal.
+// refusal matches the errors of every client for a refusal. An outage is not a refusal.
 var refusal = regexp.MustCompile(`(?i)unauthorized|denied|invalid username/password`)
 
-// event waits until an event has come to Tidewaiter.
+// event waits until Tidewaiter has received an event.
 func (j journey) event(t *testing.T, action string, is func(notification.Event) bool) {
 	t.Helper()
-	part.Await(t, "a "+action+" event in the journal", func(context.Context) error {
+	process.Await(t, "a "+action+" event in the journal", func(context.Context) error {
 		if !j.happened(func(e notification.Event) bool { return e.Action == action && is(e) }) {
-			return errors.New("there is none")
+			return errors.New("no such event")
 		}
 		return nil
 	})
 }
 
-// happened says whether the journal has such an event of this registry.
+// happened reports whether the journal has such an event of this registry.
 func (j journey) happened(is func(notification.Event) bool) bool {
 	return slices.ContainsFunc(j.journal.Entries(), func(e tidewaiter.Entry) bool {
 		return e.Registry == j.service && e.Event != nil && is(*e.Event)

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// oddPasswords signs in with passwords that clients have to encode.
+// oddPasswords signs in with passwords that clients must encode.
 func oddPasswords(t *testing.T, kinds []client.Kind) {
 	passwords := map[string]string{
 		"colons":     ":col:ons: at:both ends:",
@@ -26,16 +26,16 @@ func oddPasswords(t *testing.T, kinds []client.Kind) {
 policy:
   rules:
     - { name: own, subjects: [signed-in], repositories: ["${user}/**"], actions: [pull, push] }
-`, everyWayIn)
+`, credentialsService)
 	for user, password := range passwords {
 		tw.Command(t, password, "user", "add", user, "--password-stdin")
 	}
-	r := registry.Start(t, registry.V31, trust(tw, everyWayIn))
+	r := registry.Start(t, registry.V31, trust(tw, credentialsService))
 	for _, k := range kinds {
 		t.Run(k.Name, func(t *testing.T) {
 			for user, password := range passwords {
 				if user == "spaces" && k.Name == "docker" {
-					continue // docker login drops them from what it reads
+					continue // docker login trims them
 				}
 				c := k.New(t)
 				if err := c.Login(t.Context(), r.Host, user, password); err != nil {
@@ -43,7 +43,7 @@ policy:
 					continue
 				}
 				if k.Name != client.Crane.Name && k.Name != client.Containerd.Name {
-					continue // its login has asked
+					continue // its login has requested a token already
 				}
 				to := client.Ref{Host: r.Host, Repository: user + "/" + k.Name, Tag: image.Tag}
 				if _, err := c.Push(t.Context(), to, image.New(t, format(k))); err != nil {
@@ -54,12 +54,13 @@ policy:
 	}
 }
 
-// oddServices pushes to registries that call themselves by names that clients have to encode.
+// oddServices pushes to registries with service names that clients must encode.
 func oddServices(t *testing.T, kinds []client.Kind) {
 	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
 	tw := tidewaiter.Start(t, services...)
 	for i, service := range services {
-		t.Run(fmt.Sprintf("name %d", i), func(t *testing.T) { // regctl could not read a folder called so
+		// regctl cannot read a folder with the service's name
+		t.Run(fmt.Sprintf("name %d", i), func(t *testing.T) {
 			t.Parallel()
 			v := []registry.Version{registry.V28, registry.V31}[i%2]
 			r := registry.Start(t, v, trust(tw, service))
@@ -83,8 +84,8 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 	}
 }
 
-// TestMirrors pulls through registries that mirror a private one, with the credentials in their configs.
-// docs/mirrors.md says for which realms that works.
+// TestMirrors pulls through registries that mirror a private one, with the credentials in their
+// configs. docs/mirrors.md documents for which realms that works.
 func TestMirrors(t *testing.T) {
 	const service = "registry.example.com"
 	tw := tidewaiter.Start(t, service)
@@ -100,7 +101,8 @@ func TestMirrors(t *testing.T) {
 		{registry.V28, f.host, together, true},
 		{registry.V31, f.host, together, true},
 		{registry.V28, apart.Host, apart, true},
-		{registry.V31, apart.Host, apart, false}, // localhost has no domain, and the realm is at another port
+		// localhost has no domain, and the realm has another port
+		{registry.V31, apart.Host, apart, false},
 	} {
 		t.Run(fmt.Sprintf("%s of a registry with the realm at its own host %v", tt.mirror, tt.from == together), func(t *testing.T) {
 			img := pair{tw, tt.from, service}.push(t, "team/mirrored")

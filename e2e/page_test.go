@@ -9,85 +9,93 @@ import (
 	"text/template"
 
 	"github.com/tidewaiter/tidewaiter/e2e/client"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 )
 
-// page is docs/compatibility.md, whole.
-var page = template.Must(template.New("").Parse(`<!-- Made from what was seen, by: cd e2e && go test -run TestCompatibility -update -->
+// page is the template of docs/compatibility.md.
+var page = template.Must(template.New("").Parse(`<!-- Generated from test results by: cd e2e && go test -run TestCompatibility -update -->
 
 # Compatibility
 
-What works, with which client and which registry. Each cell was tried, with a real registry behind a real Tidewaiter,
-and each step was checked in the registry's storage and in Tidewaiter's journal, not only by what the client said.
-The tests that make this page are in ` + "`e2e/`" + `, and they fail when a row of it no longer holds.
+What works with which client and which registry. Each cell was tested with a real registry and a
+real Tidewaiter. Each step was checked in the registry's storage and in Tidewaiter's journal, and
+not only by the client's output. The tests that generate this page are in ` + "`e2e/`" + `. They fail when a
+row is no longer true.
 
 | client | registry |{{range .Operations}} {{.}} |{{end}}
 |---|---|{{range .Operations}}---|{{end}}
 {{range .Rows}}{{.}}
 {{end}}
-- ✓ works. – the client has no such command. *✓ mount*: blobs were mounted from the other repository, instead of being
-  pushed again, which needs leave to pull from there.
-- *login*: with the right password. crane and containerd only remember it; they show it with the next request.
-- *pull*: by somebody who may pull and not push.
+- ✓ works. – the client has no such command. *✓ mount*: blobs were mounted from the other
+  repository instead of being pushed again, which requires the right to pull there.
+- *login*: with the right password. crane and containerd only store it and send it with the next
+  request.
+- *pull*: by a user who may pull and not push.
 - *copy*: between two repositories of one registry. docker and podman pull, tag and push.
-- *list tags* and *catalog*: podman has them as ` + "`podman search --list-tags`" + ` and ` + "`podman search HOST/`" + `. The catalog is shown to an
-  administrator, and refused to others: it is a grant of its own, and a registry cannot show a part of it.
-- *delete*: of a manifest by its digest, by an administrator; it is refused to somebody who may push.
-- *wrong password*: it is refused at login, or, where login asks nobody, with the next request.
-- *denied push*: somebody who may only pull tries to push: it is refused, and nothing of it reaches the registry.
-- *anonymous pull*: without a login, what is open to everybody is pulled, and what is not is refused.
+- *list tags* and *catalog*: in podman, ` + "`podman search --list-tags`" + ` and ` + "`podman search HOST/`" + `. Only
+  the administrator may list the catalog: it needs a separate grant, and a registry cannot list a
+  part of it.
+- *delete*: of a manifest by its digest, by an administrator. A user who may only push is refused.
+- *wrong password*: refused at login or, if the client only stores it, with the next request.
+- *denied push*: by a user who may only pull. It is refused, and nothing of it reaches the registry.
+- *anonymous pull*: without a login, a public repository can be pulled, and a private one cannot.
 
 ## Credentials
 
-What people and programs show, with which client, before registry 3.1. Each signed in, pushed and pulled, and the registry's
-event of the push had the name of whom it was.
+The kinds of credentials of users and programs, with each client and registry 3.1. Each client
+signed in, pushed and pulled, and the registry's event of the push had the right name.
 
 | client |{{range .Credentials}} {{.}} |{{end}}
 |---|{{range .Credentials}}---|{{end}}
 {{range .Ways}}{{.}}
 {{end}}
-- *access token narrowed to pull*: it pulls, and its push is refused, though its user may push.
-- *refresh token*: docker login asks for one, and keeps it in place of the password. All others find it in the config file that
-  docker leaves (` + "`identitytoken`" + `), but for containerd, which is given it as the secret of an empty name.
-- *secret before the last*: ` + "`tidewaiter robot rotate`" + ` leaves the secret before good for a day.
-- *directory*: an OpenLDAP, over TLS.
-- *ID token*: as the password, with any name, of an issuer that makes tokens as GitHub Actions and Kubernetes do. The issuer
-  changed its key meanwhile.
-- After ` + "`tidewaiter token revoke`, `user disable` and `robot disable`" + `, beside the running service, each client was refused
-  with what it still remembered.
+- *access token restricted to pull*: it can pull. A push is refused, though its user may push.
+- *refresh token*: docker login requests one and stores it instead of the password. The others read
+  it from docker's config file (` + "`identitytoken`" + `), except containerd, which gets it as the secret of
+  an empty name.
+- *previous secret*: after ` + "`tidewaiter robot rotate`" + ` the previous secret is valid for a day.
+- *directory*: OpenLDAP over TLS.
+- *ID token*: as the password, with any name, from an issuer like those of GitHub Actions and
+  Kubernetes. The issuer rotated its key during the test.
+- After ` + "`tidewaiter token revoke`" + `, ` + "`user disable`" + ` and ` + "`robot disable`" + `, while the service ran, each
+  client was refused with its stored credentials.
 
 ## Less common
 
-These are tried, too, with registries 2.8 and 3.1:
+These are tested, too, with registries 2.8 and 3.1:
 
-- *A push that outlives its tokens*: the clients of the first table go on when their token expires between two requests, again and
-  again. regctl, which goes by its own clock alone, is left out.
-- *BuildKit* builds from two private images. ` + "`docker manifest push`" + ` pushes a list of images from three repositories. *kaniko* looks
-  first whether it may push. *Renovate* reads tags and digests.
-- *Passwords* with colons, quotes, blanks at both ends, umlauts and 240 characters, and *names of registries* with blanks, a port
-  or a whole URL: docker, skopeo, crane, oras, regctl and containerd.
-- *Mirrors*: both registries as pull-through caches of a private one ([what they need](mirrors.md)).
+- *A push that takes longer than its tokens are valid*: the clients of the first table continue
+  when their token expires between two requests, repeatedly. regctl is not tested, because it only
+  uses the local clock.
+- *BuildKit* builds from two private images. ` + "`docker manifest push`" + ` pushes a list of images from
+  three repositories. *kaniko* checks first whether it may push. *Renovate* reads tags and digests.
+- *Passwords* with colons, quotes, blanks at both ends, umlauts and 240 characters, and *service
+  names* with blanks, a port or a whole URL: docker, skopeo, crane, oras, regctl and containerd.
+- *Mirrors*: both registries as pull-through caches of a private one
+  ([requirements](mirrors.md)).
 
-## What was used
+## Versions
 
 | | version |
 |---|---|
 {{range .Versions}}| {{.Name}} | {{.Text}} |
 {{end}}
-Tidewaiter signs with short-lived certificates under its root here (` + "`key_id: x5c`" + `), which is the default. Tokens of all
-other kinds are held against the registries' own verifiers: versions 2.8.3, 3.0.0 and 3.1.2.
+Here Tidewaiter signs with short-lived certificates under its root (` + "`key_id: x5c`" + `), the default.
+Tokens with all other kinds of key ids are tested with the registries' own verifiers: versions
+2.8.3, 3.0.0 and 3.1.2.
 
 ## What a refusal looks like
 
-As registry 3.1 and the client have it. Where Tidewaiter refuses a password, its own words come through, in clients that
-show them. Where it grants somebody less than was asked, docker, crane, oras and helm are told why, with the id of the decision. All
-others, and whoever is not signed in, get a token with what is granted, since for them a partial grant is no error; the registry
-refuses then, and the words are the registry's or the client's.
+These are the messages with registry 3.1. If Tidewaiter rejects a password, clients that print the
+server's message print Tidewaiter's. If it grants less than was requested, docker, crane, oras and
+helm get the reason with the id of the decision. All other clients, and anonymous ones, get a token
+with what is granted, because a partial grant is not an error for them. Then the registry refuses
+the request, and the message is the registry's or the client's.
 {{range .Refusals}}
 ### {{.Operation}}
 
-| client | what it says |
+| client | message |
 |---|---|
 {{range .Says}}| {{.Name}} | {{.Text}} |
 {{end}}{{end}}`))
@@ -138,10 +146,10 @@ func (c *compatibility) page(t *testing.T, kinds []client.Kind, versions []regis
 	return b.Bytes()
 }
 
-// plain takes from a client's words what differs from run to run, and what is no words.
+// plain removes from a client's output what differs from run to run, and progress messages.
 func plain(err error, host string) string {
 	text := err.Error()
-	if program, ok := errors.AsType[*part.Error](err); ok {
+	if program, ok := errors.AsType[*process.Error](err); ok {
 		text = program.Text
 	}
 	var lines []string
@@ -169,5 +177,5 @@ func plain(err error, host string) string {
 	return text
 }
 
-// progress is what programs write while nothing is wrong.
+// progress matches the normal output of programs.
 var progress = regexp.MustCompile(`^(Getting image source|Copying |Trying to pull|The push refers to|[0-9a-f]{12}: )`)

@@ -27,19 +27,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// The hosts of docs/home.md, and the port at which a test's proxy has both.
+// The hosts in docs/home.md, and the port of the test's proxy for both.
 const (
 	registryHost = "registry.example.com"
 	authHost     = "auth.example.com"
 )
 
-// TestInitBehindAProxy moves a registry that exists, with its own password file and a proxy in front, to
-// Tidewaiter. What init wrote is not edited, and the proxy's config is the one in docs/home.md.
+// TestInitBehindAProxy migrates an existing registry with its own password file and a proxy to
+// Tidewaiter. The output of init is not edited, and the proxy's config is that of docs/home.md.
 func TestInitBehindAProxy(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -52,7 +52,7 @@ func TestInitBehindAProxy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			const secret = "correct horse battery"
 			folder := t.TempDir()
-			line, err := part.Run(t.Context(), exec.Command(part.Need(t, "htpasswd", "apache2-utils"), "-nbBC", "5", "bob", secret))
+			line, err := process.Run(t.Context(), exec.Command(process.Need(t, "htpasswd", "apache2-utils"), "-nbBC", "5", "bob", secret))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,9 +61,9 @@ func TestInitBehindAProxy(t *testing.T) {
 			put(t, config, fmt.Sprintf("version: 0.1\nstorage: { filesystem: { rootdirectory: %s } }\nhttp: { addr: %q, host: \"https://%s\" }\nauth: { htpasswd: { realm: ours, path: %q } }\n",
 				registry.Storage, registry.Address, registryHost, passwords))
 
-			ours, port := part.Port(t), part.Port(t)
+			ours, port := process.Port(t), process.Port(t)
 			program, dir := tidewaiter.Program(t), filepath.Join(folder, "tidewaiter")
-			if _, err := part.Run(t.Context(), exec.Command(program, "init", "--dir", dir, "--registry-config", config,
+			if _, err := process.Run(t.Context(), exec.Command(program, "init", "--dir", dir, "--registry-config", config,
 				"--public-url", "https://"+authHost, "--listen", fmt.Sprintf("localhost:%d", ours))); err != nil {
 				t.Fatal(err)
 			}
@@ -80,18 +80,18 @@ func TestInitBehindAProxy(t *testing.T) {
 			theirs := strings.TrimPrefix(r.Host, "localhost:")
 			roots := tt.proxy(t, strings.NewReplacer("127.0.0.1:5000", "127.0.0.1:"+theirs, "127.0.0.1:5001", fmt.Sprintf("127.0.0.1:%d", ours)), port)
 
-			// Every client is at 127.0.0.2, so that the proxy's address is another.
+			// Every client has the address 127.0.0.2, so that it differs from the proxy's.
 			from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 			over := &http.Transport{
 				TLSClientConfig: &tls.Config{RootCAs: roots},
 				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 					if address != registryHost+":443" && address != authHost+":443" {
-						return nil, fmt.Errorf("the client goes to %s", address)
+						return nil, fmt.Errorf("the client connects to %s", address)
 					}
 					return from.DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
 				},
 			}
-			part.Await(t, "the proxy", func(ctx context.Context) error {
+			process.Await(t, "the proxy", func(ctx context.Context) error {
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+authHost+"/", nil)
 				if err != nil {
 					return err
@@ -127,16 +127,16 @@ func TestInitBehindAProxy(t *testing.T) {
 			}
 			newcomer{tw: tw}.awaitPush(t, "bob", img.Manifest.Digest)
 			if err := push("wrong"); err == nil {
-				t.Error("a wrong password is let in")
+				t.Error("a wrong password was accepted")
 			}
 			journal := tw.Journal(t)
-			part.Await(t, "the client's address in the journal", func(context.Context) error {
+			process.Await(t, "the client's address in the journal", func(context.Context) error {
 				for _, e := range journal.Entries() {
 					if e.Decision != nil && e.Decision.Principal.Name == "bob" && e.Decision.Remote == "127.0.0.2" {
 						return nil
 					}
 				}
-				return errors.New("it has another")
+				return errors.New("the journal has another address")
 			})
 		})
 	}
@@ -145,7 +145,7 @@ func TestInitBehindAProxy(t *testing.T) {
 // home returns a block of docs/home.md.
 func home(t *testing.T, begins string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(part.Home(), "..", "docs", "home.md"))
+	text, err := os.ReadFile(filepath.Join(process.Home(), "..", "docs", "home.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +158,10 @@ func home(t *testing.T, begins string) string {
 	return ""
 }
 
-// nginx starts nginx with the page's config, and with what Debian's package has around it.
+// nginx starts nginx with the page's config inside the config of Debian's package.
 func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	t.Helper()
-	program := part.Need(t, "nginx", "nginx")
+	program := process.Need(t, "nginx", "nginx")
 	folder := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -197,7 +197,7 @@ func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	}
 	put(t, filepath.Join(folder, "nginx.conf"), fmt.Sprintf("%sdaemon off;\npid %s;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n%sinclude %s;\n}\n",
 		user, filepath.Join(folder, "pid"), temporary.String(), filepath.Join(folder, "registry.conf")))
-	part.Start(t, exec.Command(program, "-e", "stderr", "-p", folder, "-c", filepath.Join(folder, "nginx.conf")))
+	process.Start(t, exec.Command(program, "-e", "stderr", "-p", folder, "-c", filepath.Join(folder, "nginx.conf")))
 	roots := x509.NewCertPool()
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -207,21 +207,21 @@ func nginx(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	return roots
 }
 
-// caddy starts Caddy with the page's config, and with certificates of its own.
+// caddy starts Caddy with the page's config and its internal CA.
 func caddy(t *testing.T, ports *strings.Replacer, port int) *x509.CertPool {
 	t.Helper()
-	program := part.Need(t, "caddy", "caddy")
+	program := process.Need(t, "caddy", "caddy")
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "Caddyfile"), fmt.Sprintf("{\n\tadmin off\n\tlocal_certs\n\tskip_install_trust\n\tauto_https disable_redirects\n\thttps_port %d\n\tdefault_bind 127.0.0.1\n}\n%s",
 		port, ports.Replace(home(t, registryHost))))
 	cmd := exec.Command(program, "run", "--config", filepath.Join(folder, "Caddyfile"), "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
-	p := part.Start(t, cmd)
+	p := process.Start(t, cmd)
 	roots := x509.NewCertPool()
 	p.Await(t, "Caddy's root", func(context.Context) error {
 		text, err := os.ReadFile(filepath.Join(folder, "caddy", "pki", "authorities", "local", "root.crt"))
 		if err == nil && !roots.AppendCertsFromPEM(text) {
-			err = errors.New("it is not whole")
+			err = errors.New("it is incomplete")
 		}
 		return err
 	})

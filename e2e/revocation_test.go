@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// TestWhatIsTakenAwayEnds takes away each kind of credential with a command beside the running service, which looks for
-// changes once a second.
-func TestWhatIsTakenAwayEnds(t *testing.T) {
+// TestRevokedCredentialsAreRejected revokes each kind of credential by a command while the
+// service runs, which checks for changes once a second.
+func TestRevokedCredentialsAreRejected(t *testing.T) {
 	const service, password = "registry", "nobody knows that one"
 	tw := tidewaiter.StartWith(t, `identity:
   - accounts: {}
@@ -20,7 +20,8 @@ policy:
   rules:
     - { name: all, subjects: [signed-in], repositories: ["**"], actions: [pull] }
 `, service)
-	// Each makes a credential, shows how it is taken away, and leaves nothing in the way of the next.
+	// Each row creates a credential and returns the command that revokes it. Rows do not affect
+	// each other.
 	for _, tt := range []struct {
 		what string
 		make func(t *testing.T) (name, secret string, away []string)
@@ -65,12 +66,12 @@ policy:
 		t.Run(tt.what, func(t *testing.T) {
 			name, secret, away := tt.make(t)
 			if got := tw.Ask(t, name, secret, service).Status; got != http.StatusOK {
-				t.Fatalf("before it was taken away, the answer is %d", got)
+				t.Fatalf("before the revocation, the status is %d", got)
 			}
 			tw.Command(t, "", away...)
-			part.Await(t, "the refusal", func(context.Context) error {
+			process.Await(t, "the refusal", func(context.Context) error {
 				if tw.Ask(t, name, secret, service).Status != http.StatusUnauthorized {
-					return errors.New("it is still good")
+					return errors.New("it is still accepted")
 				}
 				return nil
 			})

@@ -19,31 +19,34 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// TestWhatClientsMeet holds clients against what is less common than in TestCompatibility.
-func TestWhatClientsMeet(t *testing.T) {
+// TestUncommonUses tests clients in less common situations than TestCompatibility does.
+func TestUncommonUses(t *testing.T) {
 	docker := engine.Shared(t)
-	t.Run("tokens that end during a push", func(t *testing.T) {
+	t.Run("tokens that expire during a push", func(t *testing.T) {
 		tokensThatEnd(t, slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-			return k.Name == client.Regctl.Name // which believes its own clock alone, and that does not move here
+			// it uses the local clock, which does not change here
+			return k.Name == client.Regctl.Name
 		}))
 	})
 	t.Run("requests of tools", func(t *testing.T) { tools(t, docker) })
 	kinds := slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-		return k.Name == client.Podman.Name || k.Name == client.Helm.Name // which encode as skopeo and oras do
+		// they encode as skopeo and oras do
+		return k.Name == client.Podman.Name || k.Name == client.Helm.Name
 	})
 	t.Run("odd passwords", func(t *testing.T) { oddPasswords(t, kinds) })
 	t.Run("odd names of registries", func(t *testing.T) { oddServices(t, kinds) })
 }
 
-// tokensThatEnd lets every client push with tokens of a minute, as if each upload of a blob took five. No
-// time passes: to the registry, a token has expired once a blob was sent with it, and to clients that go by
-// their own clock, every token was issued long ago.
+// tokensThatEnd makes every client push with tokens that expire during uploads: they live a
+// minute, and each upload of a blob seems to take five. No time passes. The registry treats a
+// token as expired after a blob was sent with it, and for clients that use their clock every
+// token was issued long ago.
 func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 	versions := []registry.Version{registry.V28, registry.V31}
 	tw := tidewaiter.StartBrief(t, "registry-2.8", "registry-3.1")
@@ -71,7 +74,7 @@ func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 						if stored := r.Tag(to.Repository, to.Tag); stored != digest {
 							t.Errorf("pushed %s, the registry has %q", digest, stored)
 						}
-						part.Await(t, "more than one token for the push", func(context.Context) error {
+						process.Await(t, "more than one token for the push", func(context.Context) error {
 							if n := pushTokens(journal, service, to.Repository); n < 2 {
 								return fmt.Errorf("there were %d", n)
 							}
@@ -84,7 +87,7 @@ func tokensThatEnd(t *testing.T, kinds []client.Kind) {
 	}
 }
 
-// pushTokens counts the tokens with which a repository could be pushed to.
+// pushTokens counts the tokens that allow a push to a repository.
 func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int) {
 	for _, e := range journal.Entries() {
 		if e.Registry != service || e.Decision == nil {
@@ -99,11 +102,12 @@ func pushTokens(journal *tidewaiter.Journal, service, repository string) (n int)
 	return n
 }
 
-// slowUploads is a registry before which uploads take longer than tokens live. Bytes of a blob that are on their way arrive
-// with the token that they were sent with: not every client could send them again.
+// slowUploads is a registry whose uploads take longer than tokens live. The bytes of a blob in
+// transit are accepted with the token that they were sent with, because some clients could not
+// send them again.
 type slowUploads struct {
 	passed  http.Handler
-	expired string // a token
+	expired string // an expired token
 
 	mu  sync.Mutex
 	old map[string]bool // the tokens with which a blob was sent
@@ -125,7 +129,7 @@ func (s *slowUploads) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// expiredToken is a token that was good some minutes ago.
+// expiredToken returns a token that expired some minutes ago.
 func expiredToken(t *testing.T, tw *tidewaiter.Tidewaiter, service string) string {
 	t.Helper()
 	certificate, err := os.ReadFile(tw.Roots)
@@ -151,8 +155,9 @@ func expiredToken(t *testing.T, tw *tidewaiter.Tidewaiter, service string) strin
 	})
 }
 
-// issuedLongAgo adds the time of issue to an answer of the token endpoint, ten minutes ago. A client whose
-// clock judges tokens then takes each for expired, as it does with one from before a slow upload.
+// issuedLongAgo sets the time of issue in a token response to ten minutes ago. A client that
+// checks tokens with its clock then treats each as expired, as it does with a token from before
+// a slow upload.
 func issuedLongAgo(r *http.Response) error {
 	if r.StatusCode != http.StatusOK {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// nowhere is a digest that no registry has. Registries judge before they look, so that asking for it, or
-// deleting it, tells whether somebody may.
+// nowhere is a digest that no registry has. Registries check the token before they look for it,
+// so a request for it shows whether the user is authorized.
 const nowhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// TestEveryRepositoryStateForEveryPrincipalAndAction is the lesson of private images that could be pulled
-// by anybody for years (Gitea CVE-2026-27771): the page said private, the data path did not ask. So the
-// data path is asked, for everything, and blobs by digest too.
+// TestEveryRepositoryStateForEveryPrincipalAndAction tests the data path with all combinations,
+// including blobs by digest. Gitea CVE-2026-27771: anonymous users could pull private images
+// for years, because the page showed them as private, but the data path did not check.
 func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		type repository struct {
@@ -33,8 +33,8 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			{"team/never-pushed", nil},
 			{"private/app", p.push(t, "private/app")},
 			{"private/never-pushed", nil},
-			{"public", p.push(t, "public")},               // what is below it is open, it is not
-			{"publicity/app", p.push(t, "publicity/app")}, // only begins alike
+			{"public", p.push(t, "public")},               // only repositories below it are public
+			{"publicity/app", p.push(t, "publicity/app")}, // only has the same prefix
 			{"app", p.push(t, "app")},
 		}
 		emptied := p.push(t, "team/emptied")
@@ -43,7 +43,7 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 		}
 		repositories = append(repositories, repository{"team/emptied", emptied})
 
-		// may is the policy once more, in other words.
+		// may is an independent implementation of the policy.
 		may := map[string]func(repository string) string{
 			"": func(r string) string { return when(strings.HasPrefix(r, "public/"), "pull") },
 			"alice": func(r string) string {
@@ -81,7 +81,7 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 					got := p.as(t, name, a.request)
 					want := strings.Contains(allowed(r.name), a.needs)
 					if let := got.status != http.StatusUnauthorized; let != want {
-						t.Errorf("%q: %s %s: %d, want it let in: %v", name, a.method, a.path, got.status, want)
+						t.Errorf("%q: %s %s: status %d, want authorized: %v", name, a.method, a.path, got.status, want)
 					}
 					if got.status >= 500 {
 						t.Errorf("%q: %s %s: %d %s", name, a.method, a.path, got.status, got.body)
@@ -90,7 +90,7 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 			}
 		}
 
-		// Whoever may pull one repository gets no blob of another through it.
+		// The right to pull one repository gives no access to a blob of another.
 		secret := repositories[4].img.Layer.Digest
 		for _, name := range []string{"alice", "bob"} {
 			if got := p.as(t, name, request{method: http.MethodGet, path: "/v2/team/app/blobs/" + secret}); got.status != http.StatusNotFound {
@@ -100,7 +100,8 @@ func TestEveryRepositoryStateForEveryPrincipalAndAction(t *testing.T) {
 	})
 }
 
-// TestCatalogByAnonymousAndOrdinaryUsers: the catalog is a grant like any other (Harbor CVE-2020-29662).
+// TestCatalogByAnonymousAndOrdinaryUsers checks that the catalog needs a grant like everything
+// else (Harbor CVE-2020-29662).
 func TestCatalogByAnonymousAndOrdinaryUsers(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		p.push(t, "private/app")
@@ -122,7 +123,8 @@ func TestCatalogByAnonymousAndOrdinaryUsers(t *testing.T) {
 	})
 }
 
-// TestAskForLessThanAllowed: a grant is what was asked and is allowed, not all that is allowed (Harbor).
+// TestAskForLessThanAllowed checks that a token only grants what was requested, and not
+// everything that is allowed (Harbor).
 func TestAskForLessThanAllowed(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		p.push(t, "team/app")
@@ -157,7 +159,7 @@ func TestAskForLessThanAllowed(t *testing.T) {
 	})
 }
 
-// TestMountFromUnreadableRepository: mounting needs pull on the source (Harbor 2026).
+// TestMountFromUnreadableRepository checks that a mount needs pull on the source (Harbor 2026).
 func TestMountFromUnreadableRepository(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		img := p.push(t, "private/app")
@@ -165,13 +167,13 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 		if got := p.as(t, "alice", mount); got.status != http.StatusUnauthorized {
 			t.Errorf("alice mounted from a repository that she cannot read: %d", got.status)
 		}
-		// The scope of a challenge is shaped by the request: text in "from" must not become a scope.
+		// The request shapes the challenge's scope: text in "from" must not become a scope.
 		mount.path += url.QueryEscape(":pull repository:private/app")
 		if got := p.as(t, "alice", mount); got.status == http.StatusCreated {
 			t.Errorf("alice mounted by a crafted name: %d", got.status)
 		}
 		if p.Blob("team/stolen", img.Layer.Digest) {
-			t.Error("the blob is there")
+			t.Error("the blob was mounted")
 		}
 
 		from := client.Ref{Host: p.Host, Repository: "private/app", Tag: image.Tag}
@@ -186,12 +188,13 @@ func TestMountFromUnreadableRepository(t *testing.T) {
 			}
 		}
 		if p.Tag("team/stolen", image.Tag) != "" || p.Blob("team/stolen", img.Layer.Digest) {
-			t.Error("something of it is there")
+			t.Error("the registry has a part of it")
 		}
 	})
 }
 
-// TestAccountIsAHint: the account parameter is never an identity (Portus took sub from it).
+// TestAccountIsAHint checks that the account parameter is never used as identity (Portus took
+// sub from it).
 func TestAccountIsAHint(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		for _, name := range []string{"", "bob"} {
@@ -203,20 +206,21 @@ func TestAccountIsAHint(t *testing.T) {
 	})
 }
 
-// TestTokenForAnotherRegistry: a token is for one registry, and no other takes it (docker_auth signed
-// whatever audience was asked for).
+// TestTokenForAnotherRegistry checks that no registry accepts a token for another one
+// (docker_auth signed any requested audience).
 func TestTokenForAnotherRegistry(t *testing.T) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		p.push(t, "team/app")
 		other := map[string]string{"registry-2.8": "registry-3.1", "registry-3.1": "registry-2.8"}[p.service]
 		answer := p.Token(t, "admin", other, []string{"repository:team/app:pull"}, nil)
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
-			t.Errorf("a token for %s was taken by %s: %d", other, p.service, got.status)
+			t.Errorf("a token for %s was accepted by %s: %d", other, p.service, got.status)
 		}
-		// In other case it is this registry still (some clients change it), and not the other one.
+		// In other case it is still the name of this registry, because some clients change the
+		// case.
 		answer = p.Token(t, "admin", strings.ToUpper(other), []string{"repository:team/app:pull"}, nil)
 		if got := p.with(t, answer.Token, request{method: http.MethodGet, path: "/v2/team/app/tags/list"}); got.status != http.StatusUnauthorized {
-			t.Errorf("a token for %s in other case was taken by %s: %d", other, p.service, got.status)
+			t.Errorf("a token for %s in other case was accepted by %s: %d", other, p.service, got.status)
 		}
 		for _, unknown := range []string{"", "registry.example.com", p.service + " ", p.service + "x"} {
 			if answer := p.Token(t, "admin", unknown, nil, nil); answer.Status != http.StatusBadRequest {
@@ -226,7 +230,7 @@ func TestTokenForAnotherRegistry(t *testing.T) {
 	})
 }
 
-// when returns the text if it is so, and "" if not.
+// when returns text if the condition holds, otherwise "".
 func when(so bool, text string) string {
 	if so {
 		return text

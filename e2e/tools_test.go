@@ -20,11 +20,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// tools does what tools do that ask for tokens in a way of their own.
+// tools tests tools that request tokens in their own way.
 func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 	forEachRegistry(t, func(t *testing.T, p pair) {
 		journal := p.Journal(t)
@@ -37,11 +37,12 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 			docker.build(t, "--pull", "--tag", to.String(), docker.config)
 			docker.run(t, "push", to.String())
 			if p.Tag(to.Repository, to.Tag) == "" {
-				t.Error("built and pushed, but the registry has nothing")
+				t.Error("built and pushed, but the registry has no image")
 			}
 			for _, base := range []string{"team/base", "team/other"} {
 				p.granted(t, journal, "a pull of "+base+" by BuildKit", func(d *tidewaiter.Decision) bool {
-					// It calls itself containerd, whose library it has, or in a form buildkit-client.
+					// It identifies itself as containerd, whose library it uses, or as a form
+					// of buildkit-client.
 					return d.Principal.Name == "alice" && regexp.MustCompile(`^(containerd|buildkit)`).MatchString(d.Client) && grants(d, base, "pull")
 				})
 			}
@@ -67,7 +68,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 				t.Error("pushed, but the registry has no list")
 			}
 		})
-		t.Run("kaniko looks first whether it may push", func(t *testing.T) {
+		t.Run("kaniko checks first whether it may push", func(t *testing.T) {
 			ref, err := name.ParseReference(p.Host + "/team/kaniko:" + image.Tag)
 			if err != nil {
 				t.Fatal(err)
@@ -97,7 +98,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 			}
 			bob := keychain{&authn.Basic{Username: "bob", Password: tidewaiter.Password("bob")}}
 			if err := remote.CheckPushPermission(ref, bob, userAgent("kaniko/v1.23.2")); err == nil {
-				t.Error("bob, who may only pull, is told that he may push")
+				t.Error("bob may only pull, but the check for push succeeded")
 			}
 		})
 		t.Run("Renovate looks for tags and digests", func(t *testing.T) {
@@ -120,7 +121,7 @@ func tools(t *testing.T, get func(testing.TB) *engine.Engine) {
 // granted waits until the journal has a decision.
 func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is func(*tidewaiter.Decision) bool) {
 	t.Helper()
-	part.Await(t, what+" in the journal", func(context.Context) error {
+	process.Await(t, what+" in the journal", func(context.Context) error {
 		var others []string
 		for _, e := range journal.Entries() {
 			if e.Registry != p.service || e.Decision == nil {
@@ -131,7 +132,7 @@ func (p pair) granted(t *testing.T, journal *tidewaiter.Journal, what string, is
 			}
 			others = append(others, fmt.Sprintf("%s by %s: %v", e.Decision.Principal.Name, e.Decision.Client, e.Decision.Results))
 		}
-		return fmt.Errorf("there is none among %q", others)
+		return fmt.Errorf("not found among %q", others)
 	})
 }
 
@@ -145,10 +146,10 @@ func grants(d *tidewaiter.Decision, repository, action string) bool {
 	return false
 }
 
-// commandLine is somebody's docker command line, signed in.
+// commandLine is a docker command line of a signed-in user.
 type commandLine struct {
 	*engine.Engine
-	config string // a folder
+	config string // folder
 }
 
 func (p pair) signedIn(t *testing.T, docker *engine.Engine, user string) commandLine {
@@ -156,7 +157,7 @@ func (p pair) signedIn(t *testing.T, docker *engine.Engine, user string) command
 	c := commandLine{docker, t.TempDir()}
 	cmd := c.Command(t.Context(), c.config, "login", "--username", user, "--password-stdin", p.Host)
 	cmd.Stdin = strings.NewReader(tidewaiter.Password(user))
-	if _, err := part.Run(t.Context(), cmd); err != nil {
+	if _, err := process.Run(t.Context(), cmd); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -164,14 +165,14 @@ func (p pair) signedIn(t *testing.T, docker *engine.Engine, user string) command
 
 func (c commandLine) run(t *testing.T, args ...string) {
 	t.Helper()
-	if _, err := part.Run(t.Context(), c.Command(t.Context(), c.config, args...)); err != nil {
+	if _, err := process.Run(t.Context(), c.Command(t.Context(), c.config, args...)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (c commandLine) build(t *testing.T, args ...string) {
 	t.Helper()
-	if _, err := part.Run(t.Context(), c.BuildKit(t.Context(), c.config, args...)); err != nil {
+	if _, err := process.Run(t.Context(), c.BuildKit(t.Context(), c.config, args...)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -183,9 +184,10 @@ func (c commandLine) write(t *testing.T, name, text string) {
 	}
 }
 
-// renovate sends what Renovate's docker datasource sends: a look without credentials, a token for the
-// challenge's scope (or, where it looked at /v2/, for the repository), by Basic authentication without an
-// account or a client, and the request again, or another, with the token.
+// renovate sends the requests of Renovate's docker datasource: one without credentials, one for
+// a token for the challenge's scope (or for the repository, if the first request was for /v2/)
+// with Basic authentication and without account or client, and the request again, or another,
+// with the token.
 func (p pair) renovate(t *testing.T, look, repository, user string, then ...string) response {
 	t.Helper()
 	first := p.with(t, "", request{method: http.MethodGet, path: look})
@@ -214,12 +216,12 @@ func (p pair) renovate(t *testing.T, look, repository, user string, then ...stri
 	return p.with(t, token, request{method: method, path: look, accept: "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"})
 }
 
-// keychain is what a config file of docker says of every registry.
+// keychain returns the credentials of a docker config file for every registry.
 type keychain struct{ authn.Authenticator }
 
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.Authenticator, nil }
 
-// userAgent is a transport of a client that calls itself so.
+// userAgent is a transport that sets the User-Agent.
 type userAgent string
 
 func (u userAgent) RoundTrip(r *http.Request) (*http.Response, error) {

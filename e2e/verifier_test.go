@@ -19,11 +19,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// TestVerifierAcceptsNoMoreThanRegistries holds the verifier of package token against the
-// registries' own code on tokens with every combination of a header and claims, most of which
-// something is wrong with.
+// TestVerifierAcceptsNoMoreThanRegistries compares the verifier of package token with the
+// registries' own code. The tokens have all combinations of headers and claims, most of them
+// invalid.
 func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
-	logrus.SetOutput(io.Discard) // what both say of each token that they refuse
+	logrus.SetOutput(io.Discard) // both log each rejected token
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })
 	now := time.Now()
 	root, err := token.NewRoot("a root for tests", token.ES256, now.Add(-time.Hour), now.Add(24*time.Hour))
@@ -139,11 +139,11 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 					}
 					text := message + "." + base64url(signature)
 					if pair.name == "2.8.3" && strings.Contains(c, `"aud":[`) {
-						continue // it knows no list of audiences, which later ones do
+						continue // it does not support lists of audiences, which later versions do
 					}
 					switch accepted := pair.ours.accepts(t, with, text); {
 					case accepted && !pair.registry.accepts(t, with, text):
-						t.Errorf("accepted, and the registry refuses it: %s %s", h.text, c)
+						t.Errorf("accepted, but the registry rejects it: %s %s", h.text, c)
 					case accepted:
 						both++
 					default:
@@ -152,7 +152,7 @@ func TestVerifierAcceptsNoMoreThanRegistries(t *testing.T) {
 				}
 			}
 			if both < 30 || neither < 1000 {
-				t.Errorf("%d accepted, %d refused: the test does not look right", both, neither)
+				t.Errorf("%d accepted, %d rejected: the test may be wrong", both, neither)
 			}
 		})
 	}

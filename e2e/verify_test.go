@@ -34,7 +34,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/sirupsen/logrus"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/scope"
 	"github.com/tidewaiter/tidewaiter/token"
@@ -45,21 +45,22 @@ const (
 	issuer  = "tidewaiter"
 )
 
-// trusted is what a registry is configured with. It is comparable: registries are shared by rows.
+// trusted is what a registry is configured to trust. It is comparable, because rows share
+// registries.
 type trusted struct{ bundle, jwks string }
 
 // verifier is the token authentication of one registry version.
 type verifier interface {
-	// starts says whether the registry starts with this configuration.
+	// starts reports whether the registry starts with this configuration.
 	starts(t *testing.T, with trusted) bool
-	// accepts says whether a pull of team/app is let in with the token.
+	// accepts reports whether a pull of team/app is authorized with the token.
 	accepts(t *testing.T, with trusted, token string) bool
 }
 
-// TestTokens holds the tokens that package token makes, and some that it does not make, against the code
-// by which the registries really judge them: 2.8.3 and 3.1.2 linked, 3.0.0 as a program.
+// TestTokens tests the tokens of package token, and some that it does not create, with the
+// registries' own code: 2.8.3 and 3.1.2 linked, 3.0.0 as a program.
 func TestTokens(t *testing.T) {
-	logrus.SetOutput(io.Discard) // what both say of each token that they refuse
+	logrus.SetOutput(io.Discard) // both log each rejected token
 	t.Cleanup(func() { logrus.SetOutput(os.Stderr) })
 	now := time.Now()
 	from, until := now.Add(-time.Hour), now.Add(24*time.Hour)
@@ -87,7 +88,7 @@ func TestTokens(t *testing.T) {
 	}
 	leaf := func(r *token.Root, alg token.Algorithm) string { return must(r.Leaf(alg, from, now.Add(time.Hour))) }
 
-	// own is a root of a certificate that somebody made by himself.
+	// own returns a root with a self-signed certificate.
 	own := func(key crypto.Signer, change func(*x509.Certificate)) *token.Root {
 		t.Helper()
 		c := certificate(t, key.Public(), key, nil, change)
@@ -100,8 +101,8 @@ func TestTokens(t *testing.T) {
 	ca := func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
 	}
-	// under makes a certificate under another, and forge a token with it, whether it is fit for that or
-	// not: package token would refuse both.
+	// under creates a certificate under another, and forge creates a token with it, valid or
+	// not. Package token would reject both.
 	under := func(r *token.Root, key crypto.Signer, change func(*x509.Certificate)) *x509.Certificate {
 		t.Helper()
 		return certificate(t, key.Public(), keyOf(t, r), r.Certificate(), change)
@@ -184,7 +185,7 @@ func TestTokens(t *testing.T) {
 		v28, v30, v31 bool
 	}
 	rows := []row{
-		// key ids: no form serves all three
+		// key ids: no form works with all three
 		{"ES256, the kid that 2.8 computes", in(ec), must(ec.Direct(token.Libtrust)), yes, no, no},
 		{"ES384, the kid that 2.8 computes", in(ec384), must(ec384.Direct(token.Libtrust)), yes, no, no},
 		{"ES512, the kid that 2.8 computes", in(ec512), must(ec512.Direct(token.Libtrust)), yes, no, no},
@@ -201,7 +202,7 @@ func TestTokens(t *testing.T) {
 		{"RS256, thumbprint", in(rs), must(rs.Direct(token.Thumbprint)), no, yes, yes},
 		{"RS256, thumbprint for 3.0", in(rs), must(rs.Direct(token.Thumbprint30)), no, yes, yes},
 
-		// certificates: the one form that does
+		// certificates: the form that works with all
 		{"x5c: a self-signed CA of the bundle", in(ec), must(ec.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed RSA CA of the bundle", in(rs), must(rs.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed certificate of the bundle that is no CA", in(plain), must(plain.Direct(token.X5C)), yes, yes, yes},
@@ -218,10 +219,10 @@ func TestTokens(t *testing.T) {
 		{"ES384 leaf", in(ec), leaf(ec, token.ES384), yes, yes, yes},
 		{"ES512 leaf", in(ec), leaf(ec, token.ES512), yes, yes, yes},
 		{"EdDSA leaf under an EC root", in(ec), leaf(ec, token.EdDSA), no, yes, yes},
-		{"leaf under a CA that does not say what its key is for", in(noUsage), leaf(noUsage, token.ES256), yes, yes, yes},
+		{"leaf under a CA that has no key usage", in(noUsage), leaf(noUsage, token.ES256), yes, yes, yes},
 		{"leaf and intermediate", in(rootOver), chain("", below(middle, intermediate, nil), middle), yes, yes, yes},
 		{"leaf, and the new root cross-signed by the old one in the bundle", in(rootOver), chain("", below(renewed.Certificate(), keyOf(t, renewed), nil), crossed), yes, yes, yes},
-		{"leaf that does not say what its key is for", in(ec), chain("", below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.KeyUsage = 0 })), yes, yes, yes},
+		{"leaf that has no key usage", in(ec), chain("", below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.KeyUsage = 0 })), yes, yes, yes},
 		{"leaf known by kid alone", in(ec), must(token.NewSigner(leafKey, token.ES256, libtrustOf(t, below(ec.Certificate(), keyOf(t, ec), nil), leafKey), nil)), no, no, no},
 		{"leaf whose intermediate is missing", in(rootOver), chain("", below(middle, intermediate, nil)), no, no, no},
 		{"leaf under a root that is not in the bundle", in(rs), leaf(ec, token.ES256), no, no, no},
@@ -232,7 +233,7 @@ func TestTokens(t *testing.T) {
 		{"EdDSA, thumbprint", in(ed), must(ed.Direct(token.Thumbprint)), no, no, yes},
 		{"EdDSA, x5c", in(ed), must(ed.Direct(token.X5C)), no, yes, yes},
 
-		// dates of certificates: x5c judges them without leeway, a kid not at all
+		// validity of certificates: x5c checks it without leeway, a kid does not check it
 		{"leaf that ended 30 seconds ago", in(ec), forge(t, leafKey, claims(), below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Second) })), no, no, no},
 		{"leaf that begins in five minutes", in(ec), must(ec.Leaf(token.ES256, now.Add(5*time.Minute), until)), no, no, no},
 		{"leaf under a root that ended", in(over), chain("", below(over.Certificate(), key, nil)), no, no, no},
@@ -277,7 +278,8 @@ func TestTokens(t *testing.T) {
 		{"2.8.3", v28{}, func(r row) bool { return r.v28 }},
 		{"3.0.0", &v30{}, func(r row) bool { return r.v30 }},
 		{"3.1.2", v31{}, func(r row) bool { return r.v31 }},
-		// The verifier of package token does what each of them does, with the forms of key id that it knows.
+		// The verifier of package token behaves like each of them, with the forms of key id
+		// that it supports.
 		{"token.Verifier for 2.8.3", ours{[]token.KeyID{token.X5C, token.Libtrust}, []token.Algorithm{token.ES256, token.ES384, token.ES512, token.RS256, token.RS384, token.RS512}}, func(r row) bool { return r.v28 }},
 		{"token.Verifier for 3.0.0", ours{[]token.KeyID{token.X5C, token.Thumbprint30}, nil}, func(r row) bool { return r.v30 }},
 		{"token.Verifier for 3.1.2", ours{[]token.KeyID{token.X5C, token.Thumbprint}, nil}, func(r row) bool { return r.v31 }},
@@ -292,7 +294,7 @@ func TestTokens(t *testing.T) {
 			}
 			for _, r := range rows {
 				if strings.HasSuffix(v.name, "2.8.3") && (r.with.bundle == "" || r.with == in(ed)) {
-					continue // 2.8 has no jwks, and does not start
+					continue // 2.8 has no jwks and does not start
 				}
 				if got := v.accepts(t, r.with, r.token); got != v.want(r) {
 					t.Errorf("%s: accepted: %v, want %v", r.what, got, v.want(r))
@@ -301,7 +303,7 @@ func TestTokens(t *testing.T) {
 		})
 	}
 
-	t.Run("package token knows which certificates may have leaves", func(t *testing.T) {
+	t.Run("package token checks which certificates may have leaves", func(t *testing.T) {
 		for _, r := range []struct {
 			what string
 			*token.Root
@@ -326,7 +328,7 @@ func sign(t *testing.T, s *token.Signer, c *token.Claims) string {
 	return string(signed)
 }
 
-// forge signs with a certificate that ended, which package token refuses.
+// forge signs with an expired certificate, which package token rejects.
 func forge(t *testing.T, key crypto.Signer, c *token.Claims, chain ...*x509.Certificate) string {
 	t.Helper()
 	s, err := token.NewSigner(key, token.ES256, "", chain)
@@ -362,7 +364,7 @@ func forge(t *testing.T, key crypto.Signer, c *token.Claims, chain ...*x509.Cert
 	return compact
 }
 
-// certificate makes a certificate for a key, under parent, or under itself.
+// certificate creates a certificate for a key, under parent or self-signed.
 func certificate(t *testing.T, public crypto.PublicKey, key crypto.Signer, parent *x509.Certificate, change func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -402,7 +404,7 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// shortKey makes a key whose X begins with a zero byte: one in 256 does.
+// shortKey creates a key whose X begins with a zero byte, as one in 256 does.
 func shortKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	for {
@@ -415,7 +417,7 @@ func shortKey(t *testing.T) *ecdsa.PrivateKey {
 	}
 }
 
-// keyOf is a root's key, taken back out of its PEM form.
+// keyOf returns a root's key from its PEM form.
 func keyOf(t *testing.T, r *token.Root) crypto.Signer {
 	t.Helper()
 	text, err := r.KeyPEM()
@@ -439,7 +441,7 @@ func keyOf(t *testing.T, r *token.Root) crypto.Signer {
 	return nil
 }
 
-// padded is the thumbprint of a P-256 key as RFC 7638 has it.
+// padded returns the thumbprint of a P-256 key according to RFC 7638.
 func padded(r *token.Root) string {
 	point, err := r.Certificate().PublicKey.(*ecdsa.PublicKey).Bytes()
 	if err != nil {
@@ -463,15 +465,15 @@ func libtrustOf(t *testing.T, c *x509.Certificate, key crypto.Signer) string {
 	return kid
 }
 
-// opensslRoot is a root as people make one by hand.
+// opensslRoot returns a root created by the openssl command.
 func opensslRoot(t *testing.T) *token.Root {
 	t.Helper()
-	program := part.Need(t, "openssl", "openssl")
+	program := process.Need(t, "openssl", "openssl")
 	folder := t.TempDir()
 	cmd := exec.Command(program, "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
 		"-subj", "/CN=made by hand", "-keyout", "key.pem", "-out", "cert.pem")
 	cmd.Dir = folder
-	if _, err := part.Run(t.Context(), cmd); err != nil {
+	if _, err := process.Run(t.Context(), cmd); err != nil {
 		t.Fatal(err)
 	}
 	c, err := os.ReadFile(filepath.Join(folder, "cert.pem"))
@@ -489,7 +491,7 @@ func opensslRoot(t *testing.T) *token.Root {
 	return r
 }
 
-// options is how a registry's configuration reaches its token authentication.
+// options returns the configuration of a registry's token authentication.
 func options(t *testing.T, with trusted) map[string]any {
 	o := map[string]any{"realm": "http://localhost/token", "service": service, "issuer": issuer}
 	if with.bundle != "" {
@@ -523,7 +525,7 @@ func bearer(ctx context.Context, t *testing.T, url, token string) *http.Request 
 	return r
 }
 
-// v28 is registry 2.8.3's own code.
+// v28 is the code of registry 2.8.3.
 type v28 struct{}
 
 func (v28) starts(t *testing.T, with trusted) bool {
@@ -543,7 +545,7 @@ func (v28) accepts(t *testing.T, with trusted, token string) bool {
 	return err == nil
 }
 
-// v31 is registry 3.1.2's own code.
+// v31 is the code of registry 3.1.2.
 type v31 struct{}
 
 func (v31) starts(t *testing.T, with trusted) bool {
@@ -590,8 +592,9 @@ func (o ours) accepts(t *testing.T, with trusted, signed string) bool {
 	return err == nil && c.Allows(scope.Scope{Type: "repository", Name: "team/app", Actions: scope.Pull})
 }
 
-// v30 is registry 3.0.0 as a program: two versions of one module cannot be linked. There is one process
-// for each configuration, so that a second leaf under a root meets a registry that runs already.
+// v30 is registry 3.0.0 as a program, because two versions of one module cannot be linked.
+// There is one process per configuration, so that a second leaf under a root is tested with a
+// running registry.
 type v30 struct {
 	running map[trusted]*registry.Registry
 }
@@ -622,7 +625,7 @@ func (v *v30) accepts(t *testing.T, with trusted, token string) bool {
 	switch res.StatusCode {
 	case http.StatusUnauthorized:
 		return false
-	case http.StatusNotFound: // it was let in, and the repository is empty
+	case http.StatusNotFound: // authorized, and the repository is empty
 		return true
 	}
 	t.Fatalf("registry 3.0 answered %s", res.Status)

@@ -15,13 +15,13 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// zotVerifier judges tokens as zot does. zot itself cannot be had as a Go module, so this repeats what its
-// bearer authorizer was seen to do: one key from the certificate, the key id is not looked at, nor is x5c,
-// and iat and exp are judged by its own clock without leeway.
+// zotVerifier checks tokens as zot does. zot is not available as a Go module, so this repeats
+// the observed behavior of its bearer authorizer: it uses one key from the certificate, ignores
+// the key id and x5c, and checks iat and exp with its own clock without leeway.
 type zotVerifier struct{ key any }
 
 type zotClaims struct {
@@ -49,7 +49,7 @@ func newZotVerifier(t *testing.T, certificate string) zotVerifier {
 	return zotVerifier{c.PublicKey}
 }
 
-// accepts says whether the token lets a request in that needs an action on a repository.
+// accepts returns an error unless the token authorizes an action on a repository.
 func (z zotVerifier) accepts(token, repository, action string) error {
 	var claims zotClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return z.key, nil },
@@ -67,8 +67,8 @@ func (z zotVerifier) accepts(token, repository, action string) error {
 
 func TestZot(t *testing.T) {
 	folder := t.TempDir()
-	at := fmt.Sprintf("http://localhost:%d", part.Port(t))
-	out, err := part.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
+	at := fmt.Sprintf("http://localhost:%d", process.Port(t))
+	out, err := process.Run(t.Context(), exec.Command(tidewaiter.Program(t), "init", "--output", "json",
 		"--dir", folder, "--preset", "zot", "--service", "zot.example.com", "--public-url", at))
 	if err != nil {
 		t.Fatal(err)
@@ -119,13 +119,13 @@ func TestZot(t *testing.T) {
 		t.Errorf("a pull: %v", err)
 	}
 	if err := zot.accepts(pull, "public/app", "push"); err == nil {
-		t.Error("a token to pull lets a push in")
+		t.Error("a token to pull authorizes a push")
 	}
 	if err := zot.accepts(ask("repository::pull"), "", "pull"); err != nil {
 		t.Errorf("the catalog: %v", err)
 	}
 	if err := zot.accepts(pull, "", "pull"); err == nil {
-		t.Error("a token to pull shows the catalog")
+		t.Error("a token to pull authorizes the catalog")
 	}
 	if err := zot.accepts(pull[:len(pull)-8]+"AAAAAAAA", "public/app", "pull"); err == nil {
 		t.Error("a forged signature is accepted")

@@ -1,8 +1,8 @@
-// Package client answers: what do the people who use a registry run?
+// Package client drives the clients that registry users run.
 //
-// Each client is used as its own command line uses it. docker, podman and skopeo are run as programs;
-// crane, oras, regctl and Helm are called as the libraries that their commands call, and containerd's
-// resolver is what ctr, nerdctl, the CRI plugin and BuildKit push and pull with.
+// Each client is used as its command line uses it. docker, podman and skopeo run as programs.
+// crane, oras, regctl and Helm are called as libraries, as their commands call them.
+// containerd's resolver is what ctr, nerdctl, the CRI plugin and BuildKit use to push and pull.
 package client
 
 import (
@@ -16,20 +16,22 @@ import (
 // ErrUnsupported means that a client has no such command.
 var ErrUnsupported = errors.New("this client has no such command")
 
-// Client is one person's use of a client: what it remembers is its own. A new one is anonymous. Errors
-// are in the client's own words.
+// Client is one user's client with its own stored credentials. A new one is anonymous. Errors
+// have the client's own text.
 type Client interface {
-	// Login shows a name and a password, and remembers them. Some clients only find out later
-	// whether they are right.
+	// Login signs in with a name and a password and stores them. Some clients only check them
+	// later.
 	Login(ctx context.Context, host, name, password string) error
-	// Keep remembers a refresh token in place of a password, as a config file that docker login has
-	// written makes this client do. It asks nobody.
+	// Keep stores a refresh token instead of a password, as in a config file that docker login
+	// has written. It sends no request.
 	Keep(host, name, refreshToken string) error
-	// Push pushes an image, and returns the digest of the manifest that it made of it.
+	// Push pushes an image and returns the digest of its manifest.
 	Push(ctx context.Context, to Ref, img *image.Image) (digest string, err error)
-	// Pull fetches a manifest and all that it refers to, and returns the manifest's digest.
+	// Pull pulls a manifest with everything that it refers to, and returns the manifest's
+	// digest.
 	Pull(ctx context.Context, from Ref) (digest string, err error)
-	// Copy copies between two repositories of one registry, with a mount where the client knows how.
+	// Copy copies between two repositories of one registry, with a mount if the client supports
+	// it.
 	Copy(ctx context.Context, from, to Ref) error
 	// Tags lists the tags of a repository.
 	Tags(ctx context.Context, of Ref) ([]string, error)
@@ -39,13 +41,13 @@ type Client interface {
 	Catalog(ctx context.Context, host string) ([]string, error)
 }
 
-// Keeper is a client whose login may get a refresh token, and then remembers that alone.
+// Keeper is a client whose login may store a refresh token instead of the password.
 type Keeper interface {
-	// Kept returns what Login remembers; "" if it is a password.
+	// Kept returns the refresh token that Login stored, or "" if it stored a password.
 	Kept(host string) (refreshToken string, err error)
 }
 
-// Ref names an image in a registry, by tag or by digest.
+// Ref refers to an image in a registry by tag or by digest.
 type Ref struct{ Host, Repository, Tag, Digest string }
 
 func (r Ref) String() string {
@@ -59,9 +61,9 @@ func (r Ref) String() string {
 	return s
 }
 
-// Kind is a client that can be had. New and Version end the test where it cannot.
+// Kind is a kind of client. New and Version skip or fail the test if it is not installed.
 type Kind struct {
 	Name    string
 	New     func(testing.TB) Client
-	Version func(testing.TB) string // in words
+	Version func(testing.TB) string // for people
 }

@@ -29,13 +29,13 @@ var Containerd = Kind{
 
 type containerdClient struct{ name, password string }
 
-// Login only remembers: the resolver is handed its credentials with each use.
+// Login only stores the credentials: the resolver gets them with each use.
 func (c *containerdClient) Login(_ context.Context, _, name, password string) error {
 	c.name, c.password = name, password
 	return nil
 }
 
-// Keep: without a name, a secret is a refresh token.
+// Keep stores a refresh token: without a name, a secret is a refresh token.
 func (c *containerdClient) Keep(_, _, refreshToken string) error {
 	c.name, c.password = "", refreshToken
 	return nil
@@ -102,8 +102,8 @@ func (c *containerdClient) fetch(ctx context.Context, from Ref) (ocispec.Descrip
 	return root, held, nil
 }
 
-// Copy pulls, and pushes with the label by which containerd remembers where content came from: from
-// there it mounts.
+// Copy pulls, and pushes with the label in which containerd records the source of content. It
+// mounts from there.
 func (c *containerdClient) Copy(ctx context.Context, from, to Ref) error {
 	root, held, err := c.fetch(ctx, from)
 	if err != nil {
@@ -135,7 +135,7 @@ func fetch(ctx context.Context, f remotes.Fetcher, d ocispec.Descriptor) ([]byte
 	return data, nil
 }
 
-// store is a content store of containerd, as far as pushing needs one.
+// store is a containerd content store, as far as pushing needs one.
 type store struct {
 	blobs  map[digest.Digest][]byte
 	labels map[string]string

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/image"
 )
 
-// Crane is crane, and so the library under cosign, ko and kaniko.
+// Crane is crane, and also the library that cosign, ko and kaniko use.
 var Crane = Kind{
 	Name:    "crane",
 	New:     func(testing.TB) Client { return &craneClient{auth: authn.Anonymous} },
@@ -21,7 +21,7 @@ var Crane = Kind{
 
 type craneClient struct{ auth authn.Authenticator }
 
-// Login only remembers, as `crane auth login` does.
+// Login only stores the credentials, as `crane auth login` does.
 func (c *craneClient) Login(_ context.Context, _, name, password string) error {
 	c.auth = &authn.Basic{Username: name, Password: password}
 	return nil

@@ -11,10 +11,10 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Docker is the docker command line with an Engine, which is asked for when it is needed.
+// Docker is the docker command line. get returns the Engine when it is needed.
 func Docker(get func(testing.TB) *engine.Engine) Kind {
 	return Kind{
 		Name: "docker",
@@ -22,7 +22,7 @@ func Docker(get func(testing.TB) *engine.Engine) Kind {
 			return &dockerClient{engine: get(t), config: t.TempDir()}
 		},
 		Version: func(t testing.TB) string {
-			out, err := part.Run(t.Context(), get(t).Command(t.Context(), t.TempDir(),
+			out, err := process.Run(t.Context(), get(t).Command(t.Context(), t.TempDir(),
 				"version", "--format", "Docker CLI {{.Client.Version}}, Engine {{.Server.Version}}"))
 			if err != nil {
 				t.Fatal(err)
@@ -34,13 +34,13 @@ func Docker(get func(testing.TB) *engine.Engine) Kind {
 
 type dockerClient struct {
 	engine *engine.Engine
-	config string // folder with what it remembers
+	config string // configuration folder
 }
 
 func (d *dockerClient) run(ctx context.Context, stdin []byte, args ...string) (string, error) {
 	cmd := d.engine.Command(ctx, d.config, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
-	return part.Run(ctx, cmd)
+	return process.Run(ctx, cmd)
 }
 
 func (d *dockerClient) Login(ctx context.Context, host, name, password string) error {
@@ -52,12 +52,12 @@ func (d *dockerClient) Keep(host, name, refreshToken string) error {
 	return keep(filepath.Join(d.config, "config.json"), host, name, refreshToken)
 }
 
-// Kept looks into the file that docker login wrote.
+// Kept reads the file that docker login wrote.
 func (d *dockerClient) Kept(host string) (string, error) {
 	return kept(filepath.Join(d.config, "config.json"), host)
 }
 
-// Push leaves nothing of the image in the Engine, so that a later pull really pulls.
+// Push removes the image from the Engine afterwards, so that a later pull really pulls.
 func (d *dockerClient) Push(ctx context.Context, to Ref, img *image.Image) (string, error) {
 	if _, err := d.run(ctx, img.RootFS, "import", "-", to.String()); err != nil {
 		return "", err
@@ -80,7 +80,8 @@ func (d *dockerClient) Pull(ctx context.Context, from Ref) (string, error) {
 	return printedDigest(out)
 }
 
-// Copy pulls, tags and pushes. The Engine mounts what it knows to be in the same registry.
+// Copy pulls, tags and pushes. The Engine mounts blobs that it knows to be in the same
+// registry.
 func (d *dockerClient) Copy(ctx context.Context, from, to Ref) error {
 	for _, args := range [][]string{{"pull", from.String()}, {"tag", from.String(), to.String()}, {"push", to.String()}} {
 		if _, err := d.run(ctx, nil, args...); err != nil {
@@ -98,5 +99,5 @@ func printedDigest(out string) (string, error) {
 	if m := regexp.MustCompile(`(?i)digest: (sha256:[0-9a-f]{64})`).FindStringSubmatch(out); m != nil {
 		return m[1], nil
 	}
-	return "", fmt.Errorf("no digest in what docker printed: %s", out)
+	return "", fmt.Errorf("no digest in docker's output: %s", out)
 }

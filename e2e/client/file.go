@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// file is the file of credentials that docker, podman, skopeo and Helm share the form of.
+// file is the credentials file of docker, podman, skopeo and Helm.
 type file struct {
 	Auths map[string]remembered `json:"auths"`
 }
@@ -17,7 +17,8 @@ type remembered struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 }
 
-// keep writes a file with a refresh token, as docker login does: the name goes without a password.
+// keep writes a file with a refresh token, as docker login does: with the name, without a
+// password.
 func keep(path, host, name, refreshToken string) error {
 	auth := base64.StdEncoding.EncodeToString([]byte(name + ":"))
 	data, err := json.Marshal(file{map[string]remembered{host: {auth, refreshToken}}})
@@ -27,7 +28,7 @@ func keep(path, host, name, refreshToken string) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// kept returns the refresh token of a file, which then must have no password beside it.
+// kept returns the refresh token of a file. It fails if the file also has a password.
 func kept(path, host string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -43,7 +44,7 @@ func kept(path, host string) (string, error) {
 		return "", fmt.Errorf("reading %s: %w", path, err)
 	}
 	if of.IdentityToken != "" && len(auth) > 0 && auth[len(auth)-1] != ':' {
-		return "", fmt.Errorf("%s has a password beside the refresh token", path)
+		return "", fmt.Errorf("%s has a password in addition to the refresh token", path)
 	}
 	return of.IdentityToken, nil
 }

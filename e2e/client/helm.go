@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/image"
 )
 
-// Helm is helm: charts instead of images.
+// Helm is helm, with charts instead of images.
 var Helm = Kind{
 	Name:    "helm",
 	Version: module("helm.sh/helm/v4"),
@@ -86,7 +86,7 @@ func (h *helmClient) Copy(context.Context, Ref, Ref) error              { return
 func (h *helmClient) Delete(context.Context, Ref) error                 { return ErrUnsupported }
 func (h *helmClient) Catalog(context.Context, string) ([]string, error) { return nil, ErrUnsupported }
 
-// chart packs a chart that carries the content.
+// chart returns a packed chart with the content.
 func chart(name, version string, content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)

@@ -28,7 +28,7 @@ type orasClient struct{ store credentials.Store }
 
 func (o *orasClient) client() *auth.Client {
 	c := &auth.Client{Client: retry.DefaultClient, Cache: auth.NewCache(), Credential: credentials.Credential(o.store)}
-	c.SetUserAgent("oras/1.3.6") // as its command line says it
+	c.SetUserAgent("oras/1.3.6") // as its command line does
 	return c
 }
 
@@ -84,7 +84,7 @@ func (o *orasClient) Pull(ctx context.Context, from Ref) (string, error) {
 	return d.Digest.String(), err
 }
 
-// Copy offers the source for mounting, as `oras cp` does within one registry.
+// Copy tries to mount from the source, as `oras cp` does within one registry.
 func (o *orasClient) Copy(ctx context.Context, from, to Ref) error {
 	client := o.client()
 	source, err := o.repository(from, client)

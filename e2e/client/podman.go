@@ -12,31 +12,32 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Podman is podman, with images of its own in a temporary folder. It needs root.
+// Podman is podman with its own storage in a temporary folder. It needs root.
 var Podman = Kind{
 	Name: "podman",
 	New: func(t testing.TB) Client {
-		program := part.Need(t, "podman", "podman")
+		program := process.Need(t, "podman", "podman")
 		if os.Geteuid() != 0 {
-			part.Missing(t, "podman with a storage of the test's own needs root")
+			process.Missing(t, "podman with a storage of the test's own needs root")
 		}
-		// podman wants its runroot to have at most 50 characters: t.TempDir(), which holds the test's
-		// name, may have more.
+		// podman limits its runroot to 50 characters, and t.TempDir(), which contains the
+		// test's name, may be longer.
 		run, err := os.MkdirTemp("", "podman")
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.RemoveAll(run) })
 		p := &podmanClient{program: program, folder: t.TempDir(), runroot: run}
-		if err := os.WriteFile(p.auth(), []byte("{}"), 0o600); err != nil { // it has to be there before a login
+		// it must exist before a login
+		if err := os.WriteFile(p.auth(), []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return p
 	},
-	Version: func(t testing.TB) string { return firstLine(t, part.Need(t, "podman", "podman"), "--version") },
+	Version: func(t testing.TB) string { return firstLine(t, process.Need(t, "podman", "podman"), "--version") },
 }
 
 type podmanClient struct{ program, folder, runroot string }
@@ -53,7 +54,7 @@ func (p *podmanClient) run(ctx context.Context, stdin []byte, args ...string) (s
 		"TMPDIR="+p.folder,
 	)
 	cmd.Stdin = bytes.NewReader(stdin)
-	return part.Run(ctx, cmd)
+	return process.Run(ctx, cmd)
 }
 
 func (p *podmanClient) Login(ctx context.Context, host, name, password string) error {
@@ -93,7 +94,7 @@ func (p *podmanClient) Pull(ctx context.Context, from Ref) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// Copy pulls, tags and pushes. podman mounts what it remembers to be in the same registry.
+// Copy pulls, tags and pushes. podman mounts blobs that it knows to be in the same registry.
 func (p *podmanClient) Copy(ctx context.Context, from, to Ref) error {
 	if _, err := p.Pull(ctx, from); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (p *podmanClient) Tags(ctx context.Context, of Ref) ([]string, error) {
 
 func (p *podmanClient) Delete(context.Context, Ref) error { return ErrUnsupported }
 
-// Catalog searches for everything, which podman answers from the registry's catalog.
+// Catalog searches for everything, for which podman uses the registry's catalog.
 func (p *podmanClient) Catalog(ctx context.Context, host string) ([]string, error) {
 	out, err := p.run(ctx, nil, "search", "--tls-verify=false", "--limit", "1000", "--format", "{{.Name}}", host+"/")
 	var repositories []string

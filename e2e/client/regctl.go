@@ -21,7 +21,7 @@ var Regctl = Kind{
 }
 
 type regctlClient struct {
-	scratch               string // where it pulls to
+	scratch               string // folder that it pulls to
 	name, password, token string
 }
 
@@ -33,7 +33,8 @@ func (r *regctlClient) client(host string) *regclient.RegClient {
 	)
 }
 
-// Login pings with the new credentials, as `regctl registry login` does, which keeps them either way.
+// Login pings with the new credentials, as `regctl registry login` does, which stores them in
+// either case.
 func (r *regctlClient) Login(ctx context.Context, host, name, password string) error {
 	r.name, r.password = name, password
 	h, err := ref.NewHost(host)

@@ -10,16 +10,16 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
 // Skopeo is skopeo.
 var Skopeo = Kind{
 	Name: "skopeo",
 	New: func(t testing.TB) Client {
-		return &skopeoClient{program: part.Need(t, "skopeo", "skopeo"), folder: t.TempDir()}
+		return &skopeoClient{program: process.Need(t, "skopeo", "skopeo"), folder: t.TempDir()}
 	},
-	Version: func(t testing.TB) string { return firstLine(t, part.Need(t, "skopeo", "skopeo"), "--version") },
+	Version: func(t testing.TB) string { return firstLine(t, process.Need(t, "skopeo", "skopeo"), "--version") },
 }
 
 type skopeoClient struct{ program, folder string }
@@ -28,10 +28,11 @@ func (s *skopeoClient) run(ctx context.Context, stdin string, args ...string) (s
 	cmd := exec.CommandContext(ctx, s.program, append([]string{"--insecure-policy"}, args...)...)
 	cmd.Env = append(os.Environ(),
 		"REGISTRY_AUTH_FILE="+filepath.Join(s.folder, "auth.json"),
-		"XDG_DATA_HOME="+s.folder, // what it remembers of where blobs are; root's is in /var/lib/containers/cache
+		// its cache of blob locations; root's is in /var/lib/containers/cache
+		"XDG_DATA_HOME="+s.folder,
 	)
 	cmd.Stdin = strings.NewReader(stdin)
-	return part.Run(ctx, cmd)
+	return process.Run(ctx, cmd)
 }
 
 func (s *skopeoClient) copy(ctx context.Context, from, to string) (string, error) {
@@ -79,7 +80,7 @@ func (s *skopeoClient) Tags(ctx context.Context, of Ref) ([]string, error) {
 	return list.Tags, err
 }
 
-// Delete asks for the scope repository:name:*, unlike all others.
+// Delete requests the scope repository:name:*, unlike all other clients.
 func (s *skopeoClient) Delete(ctx context.Context, what Ref) error {
 	_, err := s.run(ctx, "", "delete", "--tls-verify=false", "docker://"+what.String())
 	return err

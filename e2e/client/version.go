@@ -8,15 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// module is the version of a module that the tests are linked with. It is read from go.mod, since a test
-// binary does not know its modules.
+// module returns the version of a linked module. It reads go.mod, because a test binary has no
+// module information.
 func module(path string) func(testing.TB) string {
 	return func(t testing.TB) string {
 		t.Helper()
-		text, err := os.ReadFile(filepath.Join(part.Home(), "go.mod"))
+		text, err := os.ReadFile(filepath.Join(process.Home(), "go.mod"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,10 +28,10 @@ func module(path string) func(testing.TB) string {
 	}
 }
 
-// firstLine is what a program says of its version.
+// firstLine returns the first line that a program prints about its version.
 func firstLine(t testing.TB, program string, args ...string) string {
 	t.Helper()
-	out, err := part.Run(t.Context(), exec.Command(program, args...))
+	out, err := process.Run(t.Context(), exec.Command(program, args...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
-// Package engine answers: does it work with Docker itself?
+// Package engine runs a Docker Engine for tests.
 //
-// Start runs a Docker Engine of the test's own: its images, its socket and its containerd are in a
-// temporary folder, it makes no network, and nothing of it outlives the test.
+// The Engine of a test has its own images, socket and containerd in a temporary folder. It
+// creates no network, and nothing of it outlives the test.
 package engine
 
 import (
@@ -13,13 +13,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
 // Engine is a Docker Engine that runs until the test ends.
 type Engine struct {
 	Host string // for DOCKER_HOST
-	*part.Process
+	*process.Process
 	cli string
 }
 
@@ -27,8 +27,9 @@ type Engine struct {
 func Start(t testing.TB) *Engine {
 	t.Helper()
 	Need(t)
-	daemon := part.Need(t, "dockerd", "docker.io")
-	// A unix socket's path has room for 107 bytes: t.TempDir(), which holds the test's name, may be longer.
+	daemon := process.Need(t, "dockerd", "docker.io")
+	// A Unix socket's path is limited to 107 bytes, and t.TempDir(), which contains the test's
+	// name, may be longer.
 	folder, err := os.MkdirTemp("", "engine")
 	if err != nil {
 		t.Fatal(err)
@@ -36,27 +37,28 @@ func Start(t testing.TB) *Engine {
 	t.Cleanup(func() {
 		unmount(t, folder)
 		if err := os.RemoveAll(folder); err != nil {
-			t.Errorf("removing what the Engine left: %v", err)
+			t.Errorf("removing the Engine's folder: %v", err)
 		}
 	})
-	e := &Engine{Host: "unix://" + filepath.Join(folder, "docker.sock"), cli: part.Need(t, "docker", "docker.io")}
-	e.Process = part.Start(t, exec.Command(daemon,
+	e := &Engine{Host: "unix://" + filepath.Join(folder, "docker.sock"), cli: process.Need(t, "docker", "docker.io")}
+	e.Process = process.Start(t, exec.Command(daemon,
 		"--data-root", filepath.Join(folder, "data"),
 		"--exec-root", filepath.Join(folder, "exec"),
 		"--pidfile", filepath.Join(folder, "pid"),
 		"--host", e.Host,
-		"--iptables=false", "--ip6tables=false", "--bridge=none", // the machine's network is not ours to change
+		// do not change the machine's network
+		"--iptables=false", "--ip6tables=false", "--bridge=none",
 		"--storage-driver=vfs", // works on any file system
 	))
 	e.Await(t, "the Docker Engine", func(ctx context.Context) error {
-		_, err := part.Run(ctx, e.Command(ctx, folder, "version"))
+		_, err := process.Run(ctx, e.Command(ctx, folder, "version"))
 		return err
 	})
 	return e
 }
 
-// unmount unmounts what the Engine left mounted below its folder: the network namespace of containers
-// with the machine's network.
+// unmount unmounts what the Engine left mounted below its folder: the network namespace of
+// containers that use the host's network.
 func unmount(t testing.TB, folder string) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mounts")
@@ -72,18 +74,18 @@ func unmount(t testing.TB, folder string) {
 	}
 }
 
-// Need ends the test if no Engine can run here.
+// Need skips or fails the test if no Engine can run here.
 func Need(t testing.TB) {
 	t.Helper()
-	part.Need(t, "dockerd", "docker.io")
-	part.Need(t, "docker", "docker.io")
+	process.Need(t, "dockerd", "docker.io")
+	process.Need(t, "docker", "docker.io")
 	if os.Geteuid() != 0 {
-		part.Missing(t, "a Docker Engine of the test's own needs root")
+		process.Missing(t, "a Docker Engine of the test's own needs root")
 	}
 }
 
-// Shared is one Engine for the subtests of t, started by the first that calls the returned function. Where
-// none can run, that ends the subtest.
+// Shared returns a function that returns one Engine for all subtests of t, which the first call
+// starts. If no Engine can run here, the call skips or fails the subtest.
 func Shared(t testing.TB) func(testing.TB) *Engine {
 	var mu sync.Mutex
 	var shared *Engine
@@ -99,8 +101,8 @@ func Shared(t testing.TB) func(testing.TB) *Engine {
 	}
 }
 
-// lasting fails as a subtest does, since only that may be ended from its goroutine, and is cleaned up with
-// the whole test.
+// lasting fails like a subtest, because only the test of the current goroutine can be ended,
+// and is cleaned up with the whole test.
 type lasting struct {
 	testing.TB
 	whole testing.TB
@@ -113,8 +115,9 @@ func (l lasting) Failed() bool              { return l.whole.Failed() }
 func (l lasting) Logf(f string, a ...any)   { l.whole.Logf(f, a...) }
 func (l lasting) Errorf(f string, a ...any) { l.whole.Errorf(f, a...) }
 
-// BuildKit is `docker build` by the Engine's own BuildKit. Newer command lines leave that to a plugin, which Debian does
-// not have; the one of the Engine's package does it by itself.
+// BuildKit returns a `docker build` command that uses the Engine's BuildKit. Newer command
+// lines need a plugin for that, which Debian does not have; the one in the Engine's package
+// does not.
 func (e *Engine) BuildKit(ctx context.Context, config string, args ...string) *exec.Cmd {
 	const packaged = "/usr/bin/docker"
 	cmd := e.Command(ctx, config, append([]string{"build"}, args...)...)
@@ -125,7 +128,7 @@ func (e *Engine) BuildKit(ctx context.Context, config string, args ...string) *e
 	return cmd
 }
 
-// Command is the docker command line with a folder for its configuration, talking to this Engine.
+// Command returns a docker command for this Engine with a configuration folder.
 func (e *Engine) Command(ctx context.Context, config string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, e.cli, append([]string{"--config", config}, args...)...)
 	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host, "DOCKER_BUILDKIT=0", "DOCKER_CLI_HINTS=false")

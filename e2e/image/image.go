@@ -1,6 +1,7 @@
-// Package image answers: what is pushed?
+// Package image creates container images for tests.
 //
-// New makes a tiny image of random content, as an OCI layout on disk, which every client can read.
+// New creates a tiny image of random content as an OCI layout on disk, which every client can
+// read.
 package image
 
 import (
@@ -18,16 +19,16 @@ import (
 	"testing"
 )
 
-// Format is the family of media types that an image is described with.
+// Format is the family of an image's media types.
 type Format int
 
-// The formats. Registries keep both; a Docker Engine 20.10 pushes Schema2 only.
+// The formats. Registries accept both. A Docker Engine 20.10 only pushes Schema2.
 const (
 	OCI Format = iota
 	Schema2
 )
 
-// Tag is the name of the image in its layout. Helm wants a version.
+// Tag is the name of the image in its layout. Helm requires a version.
 const Tag = "1.0.0"
 
 // Image is one manifest with one configuration and one layer.
@@ -36,10 +37,10 @@ type Image struct {
 	Manifest Blob
 	Config   Blob
 	Layer    Blob
-	RootFS   []byte // the layer's tar, not compressed
+	RootFS   []byte // the layer's tar, uncompressed
 }
 
-// Blob is content with its description.
+// Blob is content with its descriptor.
 type Blob struct {
 	MediaType string `json:"mediaType"`
 	Digest    string `json:"digest"`
@@ -47,7 +48,7 @@ type Blob struct {
 	Data      []byte `json:"-"`
 }
 
-// New makes an image. No two are alike.
+// New creates an image that differs from all others.
 func New(t testing.TB, format Format) *Image {
 	t.Helper()
 	types := map[Format][3]string{
@@ -99,7 +100,7 @@ func New(t testing.TB, format Format) *Image {
 	return img
 }
 
-// rootfs is a tar of one file with 64 random bytes.
+// rootfs returns a tar with one file of 64 random bytes.
 func rootfs(t testing.TB) []byte {
 	content := make([]byte, 64)
 	rand.Read(content)

@@ -1,7 +1,7 @@
-// Package registry answers: what do the real registries do?
+// Package registry runs real registries for tests.
 //
-// Start runs a registry of distribution on a free port of loopback, with its storage in a temporary
-// folder that can be looked into: what is stored there is what was really pushed, whoever says what.
+// Start runs a distribution registry on a free loopback port. Its storage is in a temporary
+// folder, in which tests check what was really pushed.
 package registry
 
 import (
@@ -14,40 +14,42 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
 // Version is a release line of the registry.
 type Version string
 
-// The versions. V28 is Debian's package docker-registry; the others are compiled from their modules,
-// at the versions that the go.mod files name.
+// The versions. V28 is Debian's package docker-registry. The others are compiled from their
+// modules at the versions in the go.mod files.
 const (
 	V28 Version = "2.8"
 	V30 Version = "3.0"
 	V31 Version = "3.1"
 )
 
-// Options are how a registry trusts and reports.
+// Options configure whom a registry trusts and where it posts events.
 type Options struct {
-	Realm         string // the token endpoint's URL
-	Service       string // the audience of its tokens
+	Realm         string // URL of the token endpoint
+	Service       string // audience of its tokens
 	Issuer        string
 	Roots         string // PEM file: rootcertbundle
 	JWKS          string // JSON file; registry 3 only
-	Notifications string // URL that events are posted to; "": none are
-	Secret        string // the Authorization header of those posts
+	Notifications string // URL to post events to; "": no events
+	Secret        string // Authorization header of those posts
 }
 
 // Registry is a registry that runs until the test ends.
 type Registry struct {
 	Version Version
-	Host    string // localhost:port: clients refuse realms at literal loopback addresses, and go by the name
-	*part.Process
+	// localhost:port, because clients reject realms with literal loopback addresses, and
+	// compare by name
+	Host string
+	*process.Process
 	storage string
 }
 
-// Start starts a registry that trusts and reports as o says, and waits until it answers.
+// Start starts a registry with these options and waits until it answers.
 func Start(t testing.TB, v Version, o Options) *Registry {
 	t.Helper()
 	var b strings.Builder
@@ -67,7 +69,7 @@ auth:
 	}
 	b.WriteString(" }\n")
 	if o.Notifications != "" {
-		// A backoff this short has an event there as soon as the receiver is.
+		// With a short backoff, an event arrives as soon as the receiver listens.
 		fmt.Fprintf(&b, `notifications:
   endpoints:
     - { name: tidewaiter, url: %q, timeout: 5s, threshold: 3, backoff: 100ms, headers: { Authorization: [%q] } }
@@ -76,19 +78,19 @@ auth:
 	return StartConfig(t, v, b.String())
 }
 
-// What stands in a config for what is only known when it starts.
+// Placeholders in a config for values that are known at the start.
 const (
-	Storage = "/var/lib/registry" // the folder with its storage
-	Address = ":5000"             // where it listens
+	Storage = "/var/lib/registry" // storage folder
+	Address = ":5000"             // listening address
 )
 
-// StartConfig starts a registry with a config, in which Storage and Address are replaced by what is free,
-// and more in its environment.
+// StartConfig starts a registry with a config and additional environment variables. It replaces
+// Storage and Address in the config.
 func StartConfig(t testing.TB, v Version, config string, environment ...string) *Registry {
 	t.Helper()
 	program := Program(t, v)
 	folder := t.TempDir()
-	port := part.Port(t)
+	port := process.Port(t)
 	r := &Registry{
 		Version: v,
 		Host:    fmt.Sprintf("localhost:%d", port),
@@ -105,11 +107,13 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", file)
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none") // registry 3 would look for a collector
+	// registry 3 would try to connect to a collector
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Env = append(cmd.Env, environment...)
-	cmd.Env = append(cmd.Env, fmt.Sprintf("REGISTRY_HTTP_ADDR=127.0.0.1:%d", port)) // the last one counts
-	r.Process = part.Start(t, cmd)
-	t.Cleanup(r.Kill) // registry 3 takes a second over a SIGTERM
+	// the last one counts
+	cmd.Env = append(cmd.Env, fmt.Sprintf("REGISTRY_HTTP_ADDR=127.0.0.1:%d", port))
+	r.Process = process.Start(t, cmd)
+	t.Cleanup(r.Kill) // registry 3 takes a second to stop after SIGTERM
 	r.Await(t, "registry "+string(v), func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Host+"/v2/", nil)
 		if err != nil {
@@ -124,29 +128,28 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 	return r
 }
 
-// Program returns the path of a registry's program. It is compiled where it has to be, into
-// bin/e2e, so that it is compiled once.
+// Program returns the path of a registry's program. If necessary it is compiled once, into bin/e2e.
 func Program(t testing.TB, v Version) string {
 	t.Helper()
 	if v == V28 {
-		return part.Need(t, "docker-registry", "docker-registry")
+		return process.Need(t, "docker-registry", "docker-registry")
 	}
-	return part.Build(t, "registry-"+string(v), "registry/v"+string(v))
+	return process.Build(t, "registry-"+string(v), "registry/v"+string(v))
 }
 
-// VersionText is what a registry says of its version.
+// VersionText returns the version that a registry prints.
 func VersionText(t testing.TB, v Version) string {
 	t.Helper()
-	out, err := part.Run(t.Context(), exec.Command(Program(t, v), "--version"))
+	out, err := process.Run(t.Context(), exec.Command(Program(t, v), "--version"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// "PROGRAM MODULE VERSION"; a compiled one adds what it does not know
+	// "PROGRAM MODULE VERSION"; a compiled registry prints more that it does not know
 	fields := strings.Fields(out)
 	return strings.TrimSuffix(fields[len(fields)-1], "+unknown")
 }
 
-// Tag returns the digest that a tag points to, or "" if there is no such tag.
+// Tag returns the digest of a tag, or "" if it does not exist.
 func (r *Registry) Tag(repository, tag string) string {
 	text, err := os.ReadFile(filepath.Join(r.repository(repository), "_manifests", "tags", tag, "current", "link"))
 	if err != nil {
@@ -155,17 +158,18 @@ func (r *Registry) Tag(repository, tag string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Manifest says whether a repository has a manifest.
+// Manifest reports whether a repository has a manifest.
 func (r *Registry) Manifest(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_manifests", "revisions", strings.Replace(digest, ":", "/", 1), "link"))
 }
 
-// Blob says whether a repository has a blob, be it pushed or mounted.
+// Blob reports whether a repository has a blob, pushed or mounted.
 func (r *Registry) Blob(repository, digest string) bool {
 	return exists(filepath.Join(r.repository(repository), "_layers", strings.Replace(digest, ":", "/", 1), "link"))
 }
 
-// Touched says whether anything was ever stored in a repository, be it an upload that did not end.
+// Touched reports whether anything was ever stored in a repository, including an incomplete
+// upload.
 func (r *Registry) Touched(repository string) bool {
 	return exists(r.repository(repository))
 }

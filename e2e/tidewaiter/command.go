@@ -8,21 +8,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 )
 
-// Made is what a command says of what it made, as far as tests look at it.
+// Made is the output of a command that creates something, with the fields that tests use.
 type Made struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
 }
 
-// Command runs the command with the config of the running service, as its administrator would beside it.
+// Command runs a command with the config of the running service, as its administrator does.
 func (tw *Tidewaiter) Command(t testing.TB, stdin string, args ...string) (made Made) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), Program(t), append(args, "--config", tw.Config, "--output", "json")...)
 	cmd.Stdin = strings.NewReader(stdin)
-	out, err := part.Run(t.Context(), cmd)
+	out, err := process.Run(t.Context(), cmd)
 	if err != nil {
 		t.Fatalf("tidewaiter %s: %v", strings.Join(args, " "), err)
 	}
@@ -32,13 +32,14 @@ func (tw *Tidewaiter) Command(t testing.TB, stdin string, args ...string) (made 
 	return made
 }
 
-// Asked is what the token endpoint said to somebody: the status, and a refresh token if it gave one.
+// Asked is a response of the token endpoint: the status, and a refresh token if it issued one.
 type Asked struct {
 	Status  int
 	Refresh string
 }
 
-// Ask signs in as docker login does, which wants a refresh token. Without a name, the secret is such a token.
+// Ask signs in as docker login does, which requests a refresh token. If name is "", the secret
+// is a refresh token.
 func (tw *Tidewaiter) Ask(t testing.TB, name, secret, service string) Asked {
 	t.Helper()
 	var req *http.Request

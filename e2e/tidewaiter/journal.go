@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/notification"
 )
 
-// Entry is an entry of the journal, as far as tests look at it.
+// Entry is an entry of the journal, with the fields that tests use.
 type Entry struct {
 	ID       string              `json:"id"`
 	Registry string              `json:"registry"`
@@ -18,7 +18,7 @@ type Entry struct {
 	Decision *Decision           `json:"decision"`
 }
 
-// Decision is what was decided for somebody.
+// Decision is a decision in the journal.
 type Decision struct {
 	Principal struct {
 		Name string `json:"name"`
@@ -30,24 +30,24 @@ type Decision struct {
 	} `json:"results"`
 	Client  string `json:"client"`
 	Remote  string `json:"remote"`
-	Refused string `json:"refused"` // why there was no token
+	Refused string `json:"refused"` // why no token was issued
 }
 
-// Journal reads along with the journal while the service runs, by the command that people have for it.
-type Journal struct{ tail *part.Process }
+// Journal follows the journal by the command for it, while the service runs.
+type Journal struct{ tail *process.Process }
 
-// Journal begins to read along, from the first entry.
+// Journal starts to follow the journal from the first entry.
 func (tw *Tidewaiter) Journal(t testing.TB) *Journal {
 	t.Helper()
-	return &Journal{part.Start(t, exec.Command(Program(t), "journal", "tail",
+	return &Journal{process.Start(t, exec.Command(Program(t), "journal", "tail",
 		"--config", tw.Config, "--lines", "1000000", "--follow", "--output", "json"))}
 }
 
-// Entries are the entries so far.
+// Entries returns the entries so far.
 func (j *Journal) Entries() (entries []Entry) {
 	for line := range strings.Lines(j.tail.Text()) {
 		var e Entry
-		if json.Unmarshal([]byte(line), &e) == nil { // the last line may not be whole yet
+		if json.Unmarshal([]byte(line), &e) == nil { // the last line may be incomplete
 			entries = append(entries, e)
 		}
 	}

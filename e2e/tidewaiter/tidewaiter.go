@@ -1,7 +1,7 @@
-// Package tidewaiter answers: what is tested?
+// Package tidewaiter runs the program under test.
 //
-// Start compiles the tidewaiter command, as anybody would, and runs it with a config that has one of
-// each: a person who may push, one who may only pull, an administrator, and what is open to everybody.
+// Start compiles the tidewaiter command and runs it with a config that has one user who may
+// push, one who may only pull, an administrator, and public repositories.
 package tidewaiter
 
 import (
@@ -18,15 +18,15 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// Issuer is what tokens say, and registries demand.
+// Issuer is the issuer of tokens.
 const Issuer = "tidewaiter.example.com"
 
-// Password is everybody's way in: the names are alice, who may pull and push team/ and public/, bob, who may
-// pull team/, and admin, who may do everything and see the catalog. Anybody may pull public/.
+// Password returns a user's password. alice may pull and push team/ and public/. bob may pull
+// team/. admin may do everything, including the catalog. Everybody may pull public/.
 func Password(name string) string { return name + "'s password" }
 
 const policy = `
@@ -41,25 +41,26 @@ const policy = `
 
 // Tidewaiter is a service that runs until the test ends.
 type Tidewaiter struct {
-	*part.Process
+	*process.Process
 	URL    string // http://localhost:port
 	Roots  string // PEM file for rootcertbundle
-	Config string // the file
+	Config string // path of the config file
 }
 
 // Program compiles the command and returns its path.
 func Program(t testing.TB) string {
 	t.Helper()
-	return part.Build(t, "tidewaiter", "../cmd/tidewaiter")
+	return process.Build(t, "tidewaiter", "../cmd/tidewaiter")
 }
 
-// Start starts a Tidewaiter for registries with these service names, and waits until it is ready.
+// Start starts a Tidewaiter for registries with these service names and waits until it is
+// ready.
 func Start(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
 	return StartWith(t, Identity(t)+"policy:"+policy, services...)
 }
 
-// Identity is the part of the config by which alice, bob and admin are known.
+// Identity returns the part of the config with alice, bob and admin.
 func Identity(t testing.TB) string {
 	t.Helper()
 	var people strings.Builder
@@ -75,23 +76,24 @@ func Identity(t testing.TB) string {
 	return fmt.Sprintf("identity:\n  - htpasswd: { file: %q, groups: { administrators: [admin] } }\n", htpasswd)
 }
 
-// StartBrief is Start with tokens that live for a minute, which is as short as they can be.
+// StartBrief is Start with tokens that live for a minute, the minimum.
 func StartBrief(t testing.TB, services ...string) *Tidewaiter {
 	t.Helper()
 	return start(t, Identity(t)+"policy:"+policy, ", lifetime: 1m, push_lifetime: 1m", services)
 }
 
-// StartWith is Start with the end of the config, `identity` and `policy`, as it is given.
+// StartWith is Start with another end of the config: `identity` and `policy`.
 func StartWith(t testing.TB, end string, services ...string) *Tidewaiter {
 	t.Helper()
 	return start(t, end, "", services)
 }
 
-// start starts a Tidewaiter with the end of its config, and with more keys for each of its registries.
+// start starts a Tidewaiter with this end of its config, and with more keys for each of its
+// registries.
 func start(t testing.TB, end, more string, services []string) *Tidewaiter {
 	t.Helper()
 	folder := t.TempDir()
-	port := part.Port(t)
+	port := process.Port(t)
 	url, config, roots := fmt.Sprintf("http://localhost:%d", port), filepath.Join(folder, "tidewaiter.yaml"), filepath.Join(folder, "cert.pem")
 
 	now := time.Now()
@@ -124,23 +126,26 @@ registries:
 	return tw
 }
 
-// Serve starts a Tidewaiter with a config by which it is found at url, and waits until it is ready.
+// Serve starts a Tidewaiter with a config that makes it listen at url, and waits until it is
+// ready.
 func Serve(t testing.TB, config, url string) *Tidewaiter {
 	t.Helper()
 	tw := &Tidewaiter{URL: url, Config: config}
-	tw.Process = part.Start(t, exec.Command(Program(t), "serve", "--config", config))
+	tw.Process = process.Start(t, exec.Command(Program(t), "serve", "--config", config))
 	tw.Await(t, "Tidewaiter", func(ctx context.Context) error { return get(ctx, url+"/readyz") })
 	return tw
 }
 
-// Authorization is the header by which a registry with this service name is known when it posts events.
+// Authorization returns the Authorization header with which the registry of this service name
+// posts events.
 func (tw *Tidewaiter) Authorization(service string) string { return "Bearer " + secret(service) }
 
 func secret(service string) string {
-	return "the-secret-of-" + base64.RawURLEncoding.EncodeToString([]byte(service)) // a secret has no spaces
+	// a secret may not contain spaces
+	return "the-secret-of-" + base64.RawURLEncoding.EncodeToString([]byte(service))
 }
 
-// get returns nil if an address answers 200.
+// get returns nil if a URL answers with status 200.
 func get(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// Answer is what the token endpoint said.
+// Answer is a response of the token endpoint.
 type Answer struct {
 	Status int
 	Token  string
 	Claims Claims
 }
 
-// Claims is what stands in a token, not verified: registries do that.
+// Claims are a token's claims. They are not verified here: registries do that.
 type Claims struct {
 	Subject  string   `json:"sub"`
 	Audience string   `json:"aud"`
@@ -30,7 +30,7 @@ type Access struct {
 	Actions []string `json:"actions"`
 }
 
-// Token asks for a token as name, or, with "", as nobody. More parameters are sent as they are.
+// Token requests a token as name, or anonymously if name is "". more are additional parameters.
 func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string, more url.Values) Answer {
 	t.Helper()
 	query := url.Values{"service": {service}, "scope": scopes}
@@ -40,7 +40,7 @@ func (tw *Tidewaiter) Token(t testing.TB, name, service string, scopes []string,
 	return TokenAt(t, tw.URL+"/token?"+query.Encode(), name)
 }
 
-// TokenAt asks for a token at an address.
+// TokenAt requests a token from a URL.
 func TokenAt(t testing.TB, address, name string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)

@@ -1,5 +1,5 @@
-// Command v3.1 is distribution's registry 3.1 as released, less the storage drivers for the clouds:
-// they take most of the time that its own cmd/registry takes to compile, and no test stores there.
+// Command v3.1 is distribution's registry 3.1 as released, without the storage drivers for
+// clouds: they take most of the time to compile its cmd/registry, and no test uses them.
 package main
 
 import (

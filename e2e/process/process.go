@@ -1,9 +1,10 @@
-// Package part answers: what has to run beside a test?
+// Package process runs the external programs that tests need: registries, engines, command-line
+// clients.
 //
-// A part is a program of somebody else: a registry, an engine, a command-line client. Start runs it for
-// the length of a test, in a process group of its own, so that nothing which it started outlives the
-// test; Run runs it to its end. What it wrote is shown when the test fails.
-package part
+// Start runs a program for the duration of a test, in its own process group, so that none of
+// its processes outlives the test. Run runs a program to its end. If the test fails, its output
+// is logged.
+package process
 
 import (
 	"context"
@@ -20,15 +21,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Need returns the path of a program, looked up like a shell does. Without it the test is skipped, with
-// the package that has it; where CI=true it fails, since there nothing may be left out.
+// Need returns the path of a program, as a shell finds it. If it is not installed, the test is
+// skipped with the name of the package that has it, or fails if CI=true.
 func Need(t testing.TB, program, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err == nil {
 		return path
 	}
-	if strings.HasPrefix(program, "docker") { // sbin is not on everybody's PATH
+	if strings.HasPrefix(program, "docker") { // sbin is not in every PATH
 		if path, err := exec.LookPath(filepath.Join("/usr/sbin", program)); err == nil {
 			return path
 		}
@@ -37,7 +38,7 @@ func Need(t testing.TB, program, debianPackage string) string {
 	return ""
 }
 
-// Missing ends the test for want of something: skipped on somebody's machine, failed where CI=true.
+// Missing skips the test because something is missing, or fails it if CI=true.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -48,14 +49,14 @@ func Missing(t testing.TB, what string) {
 
 // Process is a program that runs until the test ends.
 type Process struct {
-	Log  string // the file with all that it wrote
+	Log  string // file with its output
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it ended, after err was set
+	done chan struct{} // closed when it has ended, after err was set
 	err  error
 }
 
-// Start starts a program. It is ended with the test: by SIGTERM, then, if that does not help, by
-// SIGKILL, then whatever is left of its process group by SIGKILL.
+// Start starts a program. At the end of the test it gets SIGTERM, then SIGKILL if necessary;
+// then the rest of its process group gets SIGKILL.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	name := filepath.Base(cmd.Path)
@@ -69,7 +70,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // when the test binary itself is killed
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // if the test binary itself is killed
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
@@ -88,7 +89,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Stop ends the program, and returns when it is gone.
+// Stop stops the program and returns when it has ended.
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -100,14 +101,14 @@ func (p *Process) Stop() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 }
 
-// Kill ends the program at once, for those that take their time over a SIGTERM and keep nothing that
-// anybody looks at afterwards.
+// Kill kills the program at once. It is for programs that are slow after SIGTERM and whose data
+// nobody reads afterwards.
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 
-// Ended says whether the program has ended, and how.
+// Ended reports whether the program has ended, and its error.
 func (p *Process) Ended() (bool, error) {
 	select {
 	case <-p.done:
@@ -117,13 +118,13 @@ func (p *Process) Ended() (bool, error) {
 	}
 }
 
-// Text is what the program has written so far.
+// Text returns the program's output so far.
 func (p *Process) Text() string {
 	text, _ := os.ReadFile(p.Log)
 	return string(text)
 }
 
-// Await waits until ready returns nil. It gives up when the program ends.
+// Await waits until ready returns nil. It fails the test if the program ends.
 func (p *Process) Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	Await(t, what, func(ctx context.Context) error {
@@ -134,15 +135,15 @@ func (p *Process) Await(t testing.TB, what string, ready func(context.Context) e
 	})
 }
 
-// Await asks again and again until ready returns nil. A slow machine has to get through: there is no limit but that
-// of go test.
+// Await calls ready repeatedly until it returns nil. It has no time limit except that of go
+// test, because the machine may be slow.
 func Await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	await.Until(t, what, ready)
 }
 
-// Run runs a program to its end and returns what it wrote to standard output. The error holds what it
-// wrote to standard error: the words that a person would see.
+// Run runs a program to its end and returns its standard output. The error contains its
+// standard error, as a user would see it.
 func Run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var out, bad strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &bad
@@ -157,10 +158,10 @@ func Run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	return out.String(), nil
 }
 
-// Error is a program that ended badly.
+// Error is the failure of a program.
 type Error struct {
 	Args []string
-	Text string // what it wrote
+	Text string // its output
 	Err  error
 }
 
@@ -169,7 +170,7 @@ func (e *Error) Error() string {
 }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Port is a port of loopback, which is nobody else's until the test ends.
+// Port returns a loopback port that is reserved until the test ends.
 func Port(t testing.TB) int {
 	t.Helper()
 	return loopback.Port(t)

@@ -1,4 +1,4 @@
-package part
+package process
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// built holds what was compiled by this process: even to find that nothing changed takes the go command
-// half a second.
+// built caches the programs that this process has compiled: the go command takes half a second
+// even if nothing changed.
 var built sync.Map // folder -> func() (program string, err error)
 
-// Build compiles the program in a folder, relative to this module's, and returns its path. It stays
-// in bin/ of this checkout, where the go command finds that it is up to date, and where no test of
-// another checkout replaces it by a program of its own.
+// Build compiles the program in a folder relative to this module and returns its path. The
+// program stays in bin/ of this checkout, where the go command finds that it is up to date, and
+// where tests of another checkout do not replace it.
 func Build(t testing.TB, name, folder string) string {
 	t.Helper()
 	once, _ := built.LoadOrStore(folder, sync.OnceValues(func() (string, error) { return build(name, folder) }))
@@ -38,7 +38,7 @@ func build(name, folder string) (string, error) {
 	return program, nil
 }
 
-// Home is the folder of this module.
+// Home returns the folder of this module.
 func Home() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(file))

@@ -1,8 +1,8 @@
-// Package keyless answers: who vouches for a job?
+// Package idtoken is an issuer of ID tokens for tests.
 //
-// Start runs a small issuer of ID tokens: what GitHub Actions and Kubernetes are to those who check their
-// tokens, with the claims that theirs have. It changes its key while it is used, as they do.
-package keyless
+// Start runs an issuer that behaves like those of GitHub Actions and Kubernetes, with their
+// claims. It rotates its keys during use, as they do.
+package idtoken
 
 import (
 	"crypto/ecdsa"
@@ -29,10 +29,10 @@ type Issuer struct {
 	keys []jose.JSONWebKey // the last one signs
 }
 
-// Claims are what a token says beside iss, aud and its times.
+// Claims are a token's claims except iss, aud and its times.
 type Claims map[string]any
 
-// GitHub are the claims of a workflow on the main branch of acme/app.
+// GitHub returns the claims of a workflow on the main branch of acme/app.
 func GitHub() Claims {
 	return Claims{
 		"sub":        "repo:acme/app:ref:refs/heads/main",
@@ -45,7 +45,7 @@ func GitHub() Claims {
 	}
 }
 
-// Kubernetes are the claims of a pod of the service account builder in the namespace ci.
+// Kubernetes returns the claims of a pod of the service account builder in the namespace ci.
 func Kubernetes() Claims {
 	return Claims{
 		"sub": "system:serviceaccount:ci:builder",
@@ -82,7 +82,7 @@ func Start(t testing.TB) *Issuer {
 		}
 		answer(w, set)
 	})
-	server := httptest.NewServer(mux) // plain http is for loopback only
+	server := httptest.NewServer(mux) // plain HTTP is allowed on loopback
 	t.Cleanup(server.Close)
 	i.URL = server.URL
 	return i
@@ -90,14 +90,15 @@ func Start(t testing.TB) *Issuer {
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // nobody is there to be told
+	_ = json.NewEncoder(w).Encode(v) // an error has no receiver
 }
 
-// rotationAfter is how many tokens a key signs: few, so that a run of a few clients sees a change.
+// rotationAfter is the number of tokens that a key signs. It is small, so that a run of a few
+// clients includes a rotation.
 const rotationAfter = 4
 
-// Token makes an ID token for an audience. From time to time it is the first under a new key; the key
-// before stays published, since tokens under it are still good.
+// Token issues an ID token for an audience. Now and then it is the first one under a new key.
+// The previous key stays published, because tokens under it are still valid.
 func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
 	t.Helper()
 	i.mu.Lock()
@@ -132,7 +133,7 @@ func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
 	return raw
 }
 
-// rotate needs the lock, or that nobody else knows i yet.
+// rotate adds a key. The caller holds the lock, or nobody else has i yet.
 func (i *Issuer) rotate() error {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -24,12 +24,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/e2e/client"
 	"github.com/tidewaiter/tidewaiter/e2e/engine"
 	"github.com/tidewaiter/tidewaiter/e2e/image"
-	"github.com/tidewaiter/tidewaiter/e2e/part"
+	"github.com/tidewaiter/tidewaiter/e2e/process"
 	"github.com/tidewaiter/tidewaiter/e2e/registry"
 	"github.com/tidewaiter/tidewaiter/e2e/tidewaiter"
 )
 
-// provider is zitadel's OpenID provider, with keys that the test changes.
+// provider is zitadel's OpenID provider with keys that the test rotates.
 type provider struct {
 	*storage.Storage
 	URL string
@@ -43,7 +43,7 @@ type providerKey struct {
 	private *ecdsa.PrivateKey
 }
 
-// signs and verifies are a key as the provider asks for it.
+// signs and verifies are a key in the forms that the provider requires.
 type (
 	signs    struct{ *providerKey }
 	verifies struct{ *providerKey }
@@ -76,7 +76,7 @@ func (p *provider) KeySet(context.Context) ([]op.Key, error) {
 	return keys, nil
 }
 
-// rotate lets a new key sign from now on, and forgets all others.
+// rotate replaces all keys with a new one.
 func (p *provider) rotate(t *testing.T) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -88,7 +88,7 @@ func (p *provider) rotate(t *testing.T) {
 	p.keys = []*providerKey{{fmt.Sprintf("key-%d", time.Now().UnixNano()), private}}
 }
 
-// Where the provider sends somebody who has signed in.
+// The redirect URI of the provider's client.
 const callback = "http://localhost:9999/auth/callback"
 
 func startProvider(t *testing.T) *provider {
@@ -107,7 +107,7 @@ func startProvider(t *testing.T) *provider {
 	return p
 }
 
-// idToken signs a person in as a browser would, for a client of the provider, and returns the ID token.
+// idToken signs in as a browser would, for a client of the provider, and returns the ID token.
 func (p *provider) idToken(t *testing.T, audience string) string {
 	t.Helper()
 	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -153,8 +153,8 @@ func (p *provider) idToken(t *testing.T, audience string) string {
 	return answer.IDToken
 }
 
-// startKeyless starts a Tidewaiter that trusts the provider.
-func startKeyless(t *testing.T, p *provider, service string) *tidewaiter.Tidewaiter {
+// startWithIDTokens starts a Tidewaiter that trusts the provider.
+func startWithIDTokens(t *testing.T, p *provider, service string) *tidewaiter.Tidewaiter {
 	t.Helper()
 	return tidewaiter.StartWith(t, fmt.Sprintf(`identity:
   - oidc: { name: sso, issuer: %q, audience: registry, principal: "sso:{sub}" }
@@ -164,13 +164,13 @@ policy:
 `, p.URL), service)
 }
 
-// TestKeyless lets every client push and pull with an ID token of a real OpenID provider as its password,
-// and then changes the provider's keys.
-func TestKeyless(t *testing.T) {
+// TestIDTokens makes every client push and pull with an ID token of a real OpenID provider as
+// its password. Then the provider's keys change.
+func TestIDTokens(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
-	tw := startKeyless(t, p, "keyless")
-	r := registry.Start(t, registry.V31, trust(tw, "keyless"))
+	tw := startWithIDTokens(t, p, "idtoken")
+	r := registry.Start(t, registry.V31, trust(tw, "idtoken"))
 	idToken, foreign := p.idToken(t, "registry"), p.idToken(t, "wiki")
 	ctx := t.Context()
 	for _, kind := range []client.Kind{
@@ -192,28 +192,28 @@ func TestKeyless(t *testing.T) {
 			}
 			denied := client.Ref{Host: r.Host, Repository: "other/" + kind.Name, Tag: image.Tag}
 			if _, err := job.Push(ctx, denied, image.New(t, image.OCI)); err == nil || r.Tag(denied.Repository, denied.Tag) != "" {
-				t.Errorf("what no rule allows was pushed: %v", err)
+				t.Errorf("a push that no rule allows: %v", err)
 			}
 			err = other.Login(ctx, r.Host, "oidc", foreign)
-			if err == nil { // this client does not look before it needs to
+			if err == nil { // this client stores credentials without a check
 				_, err = other.Pull(ctx, app)
 			}
 			if err == nil {
-				t.Error("a token for another client of the provider was taken")
+				t.Error("a token for another client of the provider was accepted")
 			}
 		})
 	}
 
 	p.rotate(t)
 	fresh := p.idToken(t, "registry")
-	part.Await(t, "the new key", func(ctx context.Context) error { return signIn(ctx, tw, fresh) })
+	process.Await(t, "the new key", func(ctx context.Context) error { return signIn(ctx, tw, fresh) })
 	if err := signIn(ctx, tw, strings.Replace(fresh, ".", ".e", 1)); err == nil {
-		t.Error("a token that was changed was taken")
+		t.Error("a modified token was accepted")
 	}
 }
 
 func signIn(ctx context.Context, tw *tidewaiter.Tidewaiter, password string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, tw.URL+"/token?service=keyless", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, tw.URL+"/token?service=idtoken", nil)
 	if err != nil {
 		return err
 	}
