@@ -119,7 +119,7 @@ func TestErrorsHaveTheirPlaces(t *testing.T) {
 	want := []string{
 		`a.yaml:2:12: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`,
 		"a.yaml:4:26: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
-		`a.yaml:4:78: "5" is no duration like 90s, 5m or 24h (did you mean "5s"?)`,
+		`a.yaml:4:78: "5" is not a duration like 90s, 5m or 24h (did you mean "5s"?)`,
 		`b.json:3:17: unknown key "subjcts" (did you mean "subjects"?)`,
 		`b.json:3:93: unknown name "grops" (did you mean "groups"?)`,
 		"c.json:1:40: a list is wanted, and null is nothing; put it into quotes to mean the word",
@@ -166,7 +166,7 @@ func TestARuleFromElsewhere(t *testing.T) {
 	_, err := rule.Policy(when.NewCompiler().Compile)
 	const want = `registries: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key; ` +
 		`actions: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?); ` +
-		`lifetime: "5" is no duration like 90s, 5m or 24h (did you mean "5s"?)`
+		`lifetime: "5" is not a duration like 90s, 5m or 24h (did you mean "5s"?)`
 	if problems, ok := errors.AsType[rules.RuleProblems](err); !ok || problems.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

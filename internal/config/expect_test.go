@@ -123,7 +123,7 @@ func TestMistakesInExpectations(t *testing.T) {
 		{ann + `may: [pull], may_not: [push], because: freeze, repositories: [a]`, []string{`1:67: one rule cannot both allow and deny; write two tests`}},
 		{ann + `may: [pull], repositories: [a], registry: s`, []string{`1:70: no registry has the service "s" (did you mean "r"?)`}},
 		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is no IP address`}},
-		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
+		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
 		{ann + `may: [pull], repositories: [a], claims: { a: 007 }`, []string{`1:73: "007" is no number as JSON has it; a text stands in quotes (did you mean "7"?)`}},
 		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not read here`}},
 		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},

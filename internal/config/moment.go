@@ -37,7 +37,7 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 		}
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf(`%s is no time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
+	return time.Time{}, fmt.Errorf(`%s is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`, text.QuoteShort(s))
 }
 
 // parseZone reads a zone: a name, or hours and minutes.

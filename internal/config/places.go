@@ -52,7 +52,7 @@ func prefix() shape[netip.Prefix] {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			d.problem(n, "%s is no network like 10.0.0.0/8, and no IP address", text.QuoteShort(s))
+			d.problem(n, "%s is neither a network like 10.0.0.0/8 nor an IP address", text.QuoteShort(s))
 			return netip.Prefix{}, false
 		}
 		if p != p.Masked() {

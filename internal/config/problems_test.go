@@ -75,11 +75,11 @@ func TestProblems(t *testing.T) {
 
 		// Durations.
 		{"a number of seconds", "token: { lifetime: 300 }", []string{
-			`2:20: "300" is no duration like 90s, 5m or 24h (did you mean "5m"?)`}},
+			`2:20: "300" is not a duration like 90s, 5m or 24h (did you mean "5m"?)`}},
 		{"days", "signing: { leaf_lifetime: 2d }", []string{
-			`2:27: "2d" is no duration like 90s, 5m or 24h (did you mean "48h"?)`}},
+			`2:27: "2d" is not a duration like 90s, 5m or 24h (did you mean "48h"?)`}},
 		{"words", "token: { lifetime: 5 minutes }", []string{
-			`2:20: "5 minutes" is no duration like 90s, 5m or 24h (did you mean "5m"?)`}},
+			`2:20: "5 minutes" is not a duration like 90s, 5m or 24h (did you mean "5m"?)`}},
 		{"too short", "token: { lifetime: 30s }", []string{`2:20: "30s" is not between 1m and 24h`}},
 		{"too long", "token: { lifetime: 720h }", []string{`2:20: "720h" is not between 1m and 24h`}},
 		{"a part of a second", "token: { lifetime: 90.5s }", []string{
@@ -107,7 +107,7 @@ func TestProblems(t *testing.T) {
 			`2:13: the URL has a query or fragment, which has no meaning here`}},
 		{"a network with bits too many", "trusted_proxies: [10.1.2.3/8, 10.0.0.300]", []string{
 			`2:19: "10.1.2.3/8" has bits that /8 leaves out (did you mean "10.0.0.0/8"?)`,
-			`2:31: "10.0.0.300" is no network like 10.0.0.0/8, and no IP address`}},
+			`2:31: "10.0.0.300" is neither a network like 10.0.0.0/8 nor an IP address`}},
 		{"a path without a slash", "paths: { token: token }", []string{
 			`2:17: "token" does not begin with a slash (did you mean "/token"?)`}},
 		{"paths that would be patterns, or others", `paths: { token: "/{x...}", notifications: /a/../b }`, []string{
@@ -259,7 +259,7 @@ func TestProblems(t *testing.T) {
 		{"what tokens are not", "token: { refusals: partial, refusal_hint: \"" + strings.Repeat("x", 201) + "\", push_lifetime: 2d, max_lifetime: { robots: 5m, user: 10s } }", []string{
 			`2:20: "partial" is none of explain, specification`,
 			`2:43: the text has 201 bytes, the limit is 200`,
-			`2:263: "2d" is no duration like 90s, 5m or 24h (did you mean "48h"?)`,
+			`2:263: "2d" is not a duration like 90s, 5m or 24h (did you mean "48h"?)`,
 			`2:283: unknown key "robots" (did you mean "robot"?)`,
 			`2:301: "10s" is not between 1m and 24h`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{

@@ -128,7 +128,7 @@ func duration(least, most time.Duration) shape[time.Duration] {
 		v, err := time.ParseDuration(s)
 		switch {
 		case err != nil:
-			d.suggest(n, text.MeantDuration(s), "%s is no duration like 90s, 5m or 24h", text.QuoteShort(s))
+			d.suggest(n, text.MeantDuration(s), "%s is not a duration like 90s, 5m or 24h", text.QuoteShort(s))
 		case v < least || v > most:
 			d.problem(n, "%s is not between %s and %s", text.QuoteShort(s), text.Duration(least), text.Duration(most))
 		case v%time.Second != 0:

@@ -38,7 +38,7 @@ func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 		{"at the end of a block", "    when: |\n      user ==\n", []string{
 			`9:14: the condition ends where a value is wanted`}},
 		{"not true or false", `    when: claims.ref`, []string{
-			`8:11: claims.ref could be anything, and a condition must be true or false: compare it (did you mean "claims.ref == \"…\""?)`}},
+			`8:11: claims.ref can have any type, and a condition must be true or false: compare it (did you mean "claims.ref == \"…\""?)`}},
 		{"a zone", `    when: 'now.getDayOfWeek("Europe/Pariss") in [0, 6]'`, []string{
 			`8:29: unknown time zone "Europe/Pariss" (did you mean "Europe/Paris"?)`}},
 		{"nothing", `    when: ""`, []string{`8:12: the condition is empty`}},

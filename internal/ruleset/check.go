@@ -248,7 +248,7 @@ func (c *found) lifetime(written string) time.Duration {
 	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is no duration like 90s, 5m or 24h", text.QuoteShort(written))
+		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is not a duration like 90s, 5m or 24h", text.QuoteShort(written))
 	case d < MinLifetime || d > MaxLifetime:
 		c.bad("lifetime", -1, "%s is not between %s and %s", text.QuoteShort(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
 	case d%time.Second != 0:

@@ -17,23 +17,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// comparedNames are the comparisons with names, by id: whether the left and the right operand may
-// be in another spelling than the canonical one; nil: there are none.
+// comparedNames are the comparisons with names, by id. The values report whether the left and
+// the right operand may be in another spelling than the canonical one.
 type comparedNames map[int64][2]bool
 
-// checker finds what CEL takes and a rule must not have.
+// checker finds errors that CEL accepts.
 type checker struct {
 	*language
 	text   string
 	ast    *ast.AST
 	errors Errors
 
-	locals []local // the variables of the macros around the expression that is visited
+	locals []local // the variables of the macros around the current expression
 	names  comparedNames
 }
 
-// check looks at a condition whose syntax and types are right, and returns the comparisons with
-// names in it.
+// check checks a condition whose syntax and types are valid. It returns the comparisons with
+// names.
 func (l *language) check(text string, checked *cel.Ast) (comparedNames, Errors) {
 	c := checker{language: l, text: text, ast: checked.NativeRep()}
 	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) {
@@ -47,7 +47,7 @@ func (l *language) check(text string, checked *cel.Ast) (comparedNames, Errors) 
 func wrongResult(a *ast.AST, out *cel.Type) *Error {
 	e := &Error{Line: 1, Column: 1, Text: fmt.Sprintf("the condition is %s; it must be true or false", typeInWords(out))}
 	if chain, ok := pathOf(a.Expr()); ok && out.Kind() == types.DynKind {
-		e.Text = fmt.Sprintf("%s could be anything, and a condition must be true or false: compare it", chain)
+		e.Text = fmt.Sprintf("%s can have any type, and a condition must be true or false: compare it", chain)
 		e.Suggestion = chain + ` == "…"`
 	}
 	return e
@@ -58,7 +58,7 @@ func (c *checker) visit(e ast.Expr, nested int) {
 	case ast.ComprehensionKind:
 		nested++
 		if nested > maxNested {
-			c.problem(e.ID(), "", "all, exists, exists_one and filter stand within each other %d times; the limit is %d", nested, maxNested)
+			c.problem(e.ID(), "", "all, exists, exists_one and filter are nested %d times; the limit is %d", nested, maxNested)
 			return
 		}
 		loop := e.AsComprehension()
@@ -67,18 +67,18 @@ func (c *checker) visit(e ast.Expr, nested int) {
 		defer func() { c.locals = c.locals[:len(c.locals)-1] }()
 	case ast.CallKind:
 		c.call(e.AsCall())
-		c.compared(e)
-		c.spelled(e)
-		c.comparison(e)
+		c.checkTypes(e)
+		c.checkSpelling(e)
+		c.recordComparison(e)
 	}
 	for i, child := range children(e) {
-		if i > 0 || e.Kind() != ast.ComprehensionKind { // the range was looked at
+		if i > 0 || e.Kind() != ast.ComprehensionKind { // the range was visited above
 			c.visit(child, nested)
 		}
 	}
 }
 
-// call checks arguments that are better known now than when somebody is waiting.
+// call checks constant arguments, so that errors in them are found before any request.
 func (c *checker) call(call ast.CallExpr) {
 	args := call.Args()
 	switch name := call.FunctionName(); {
@@ -90,12 +90,12 @@ func (c *checker) call(call ast.CallExpr) {
 			c.problem(args[0].ID(), c.zones.suggest(zone), "unknown time zone %.40q", zone)
 		}
 	case name == overloads.Matches && len(args) > 0:
-		// A pattern out of a claim would let whoever signs in say what matches.
+		// A pattern from a claim would let the caller decide what matches.
 		pattern, literal := textOf(args[len(args)-1])
 		if !literal {
-			c.problem(args[len(args)-1].ID(), "", "a pattern must be written out, and never comes from a request")
+			c.problem(args[len(args)-1].ID(), "", "a pattern must be a literal text; it cannot come from a request")
 		} else if _, err := regexp.Compile(pattern); err != nil {
-			c.problem(args[len(args)-1].ID(), "", "this is no RE2 pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			c.problem(args[len(args)-1].ID(), "", "invalid RE2 pattern: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
 	case (name == overloads.TypeConvertDuration || name == overloads.TypeConvertTimestamp) && len(args) == 1:
 		value, literal := textOf(args[0])
@@ -103,19 +103,19 @@ func (c *checker) call(call ast.CallExpr) {
 			return
 		}
 		if name == overloads.TypeConvertDuration && types.IsError(types.String(value).ConvertToType(types.DurationType)) {
-			c.problem(args[0].ID(), "", "%.40q is no duration like 90m or 12h", value)
+			c.problem(args[0].ID(), "", "%.40q is not a duration like 90m or 12h", value)
 		}
 		if name == overloads.TypeConvertTimestamp && types.IsError(types.String(value).ConvertToType(types.TimestampType)) {
-			c.problem(args[0].ID(), "", "%.40q is no time like 2026-12-24T18:00:00Z", value)
+			c.problem(args[0].ID(), "", "%.40q is not a time like 2026-12-24T18:00:00Z", value)
 		}
 	}
 }
 
-// spelled finds texts that are looked for in groups, and that no group has: parts of distinguished
-// names in another spelling than the canonical one, which groups have in conditions. A deny with
-// one would be skipped in silence. ==, != and in take any spelling (see comparison), but for the
-// keys of a map.
-func (c *checker) spelled(e ast.Expr) {
+// checkSpelling finds texts that are searched in groups but can never be found: parts of
+// distinguished names that are not in the canonical spelling, which groups have in conditions. A
+// deny rule with such a text would silently never match. The operators ==, != and in accept any
+// spelling (see comparison), except for the keys of a map.
+func (c *checker) checkSpelling(e ast.Expr) {
 	call := e.AsCall()
 	parts := children(e)
 	if len(parts) != 2 {
@@ -125,12 +125,12 @@ func (c *checker) spelled(e ast.Expr) {
 	case overloads.StartsWith, overloads.EndsWith, overloads.Contains:
 		for i, part := range parts {
 			if c.isGroup(part) {
-				c.spelling(parts[1-i])
+				c.checkText(parts[1-i])
 			}
 		}
 	case overloads.Matches:
 		if c.isGroup(parts[0]) {
-			c.patternSpelling(parts[1])
+			c.checkPattern(parts[1])
 		}
 	case operators.In:
 		if !c.isName(parts[0]) || parts[1].Kind() != ast.MapKind {
@@ -146,17 +146,17 @@ func (c *checker) spelled(e ast.Expr) {
 	}
 }
 
-func (c *checker) spelling(e ast.Expr) {
+func (c *checker) checkText(e ast.Expr) {
 	name, _ := textOf(e)
 	if canonical, sure := dn.CanonicalPart(name); sure && canonical != name {
 		c.problem(e.ID(), text.Quote(canonical), neverFound, name)
 	}
 }
 
-const neverFound = "%.80q is in no group here: distinguished names have one spelling in groups, in lower case and without spaces beside commas"
+const neverFound = "%.80q can never match: in groups, distinguished names are in lower case and without spaces after commas"
 
-// patternSpelling is spelling for a pattern, of what it has as plain text.
-func (c *checker) patternSpelling(e ast.Expr) {
+// checkPattern is checkText for the literal texts of a pattern.
+func (c *checker) checkPattern(e ast.Expr) {
 	pattern, _ := textOf(e)
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
@@ -193,10 +193,10 @@ func (c *checker) patternSpelling(e ast.Expr) {
 // local is the variable of a macro like exists.
 type local struct {
 	name  string
-	group bool // it is one group of the principal
+	group bool // its value is one group of the principal
 }
 
-// find returns the innermost variable of a macro that has a name.
+// find returns the innermost macro variable of this name.
 func (c *checker) find(name string) (local, bool) {
 	for i := len(c.locals) - 1; i >= 0; i-- {
 		if c.locals[i].name == name {
@@ -206,7 +206,8 @@ func (c *checker) find(name string) (local, bool) {
 	return local{}, false
 }
 
-// isGlobal reports whether an expression is a variable of the request, which no macro's hides.
+// isGlobal reports whether an expression is the variable of the request, and not a macro
+// variable of the same name.
 func (c *checker) isGlobal(e ast.Expr, variable string) bool {
 	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == overloads.TypeConvertDyn && len(e.AsCall().Args()) == 1 {
 		return c.isGlobal(e.AsCall().Args()[0], variable)
@@ -218,7 +219,7 @@ func (c *checker) isGlobal(e ast.Expr, variable string) bool {
 	return !hidden
 }
 
-// areGroups reports whether an expression is a list with groups of the principal.
+// areGroups reports whether an expression is a list that contains groups of the principal.
 func (c *checker) areGroups(e ast.Expr) bool {
 	switch e.Kind() {
 	case ast.ComprehensionKind:
@@ -231,7 +232,7 @@ func (c *checker) areGroups(e ast.Expr) bool {
 	return c.isGlobal(e, varGroups)
 }
 
-// isName reports whether an expression is the name of the principal, or of one of its groups.
+// isName reports whether an expression is the name of the principal or of one of its groups.
 func (c *checker) isName(e ast.Expr) bool { return c.isGlobal(e, varUser) || c.isGroup(e) }
 
 // isGroup reports whether an expression is one group of the principal.
@@ -252,9 +253,9 @@ func (c *checker) isGroup(e ast.Expr) bool {
 	return false
 }
 
-// comparison notes whether ==, != or in compares names. Distinguished names are equal there
-// however they are spelled, as in the subjects of rules.
-func (c *checker) comparison(e ast.Expr) {
+// recordComparison records a ==, != or in that compares names. There, all spellings of a
+// distinguished name are equal, as in the subjects of rules.
+func (c *checker) recordComparison(e ast.Expr) {
 	call := e.AsCall()
 	switch call.FunctionName() {
 	case operators.Equals, operators.NotEquals, operators.In:
@@ -272,13 +273,13 @@ func (c *checker) comparison(e ast.Expr) {
 	}
 }
 
-// problem notes a mistake in the part of the text that the expression is.
+// problem adds an error at the place of an expression.
 func (c *checker) problem(id int64, suggestion, format string, args ...any) {
 	at := c.ast.SourceInfo().GetStartLocation(id)
 	c.errors = append(c.errors, &Error{Line: max(1, at.Line()), Column: at.Column() + 1, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// textOf returns the text that the expression is, if it is written out.
+// textOf returns the value of a string literal.
 func textOf(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.LiteralKind {
 		return "", false
@@ -287,7 +288,7 @@ func textOf(e ast.Expr) (string, bool) {
 	return string(text), ok
 }
 
-// children returns the parts of an expression, in their order.
+// children returns the parts of an expression in order.
 func children(e ast.Expr) []ast.Expr {
 	switch e.Kind() {
 	case ast.CallKind:

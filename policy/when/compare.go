@@ -15,15 +15,16 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// In CEL, values of different types are not equal, and that is no error: claims.attempt == 2 is false where the claim is the
-// text "2". A deny with that condition would be skipped in silence, and an allow with claims.attempt != 2 would apply. What
-// is known when a condition is compiled is refused there; a claim is only known when it is there. So here ==, != and in are
-// errors where what they compare has different types, as < and the like are in CEL.
+// In CEL, values of different types are not equal, which is not an error: claims.attempt == 2 is
+// false if the claim is the text "2". A deny rule with that condition would silently never match,
+// and an allow rule with claims.attempt != 2 would match. Compile rejects comparisons whose types
+// it knows, but the type of a claim is only known at a request. So here ==, != and in return an
+// error if the types differ, as < already does in CEL.
 
-// Kinds is a set of the types of values, as conditions tell them apart. All numbers are of one.
+// Kinds is a set of types of values. All numbers are one type.
 type Kinds uint16
 
-// The types that a claim can have, as JSON has them.
+// The types of claims, which are those of JSON.
 const (
 	Text Kinds = 1 << iota
 	Number
@@ -32,13 +33,13 @@ const (
 	List
 	Object
 
-	otherKinds // of values that no claim has: addresses, times
+	otherKinds // types that claims cannot have: addresses, times
 )
 
-// anyClaim is what a claim can be of which nothing is known.
+// anyClaim is the set of all types of claims.
 const anyClaim = Text | Number | Bool | Null | List | Object
 
-// String names the types: "a text or a number".
+// String returns the names of the types: "a text or a number".
 func (k Kinds) String() string {
 	var names []string
 	for i, name := range []string{"a text", "a number", "true or false", "null", "a list", "an object"} {
@@ -55,7 +56,7 @@ func (k Kinds) String() string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }
 
-// kindOf returns the type of a value. Those of other kinds are told apart by name.
+// kindOf returns the type of a value. Values of otherKinds are distinguished by type name.
 func kindOf(v ref.Val) Kinds {
 	switch v.(type) {
 	case types.String:
@@ -74,15 +75,15 @@ func kindOf(v ref.Val) Kinds {
 	return otherKinds
 }
 
-// errTypes begins the error of a comparison of different types.
+// errTypes is the prefix of the error for a comparison of different types.
 const errTypes = "different types: "
 
-func differ(id int64, a, b ref.Val) ref.Val {
+func differentTypes(id int64, a, b ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "%s%s and %s", errTypes, typeNamed(a.Type().TypeName()), typeNamed(b.Type().TypeName()))
 }
 
-// equal compares two values. Of lists and maps, one part that differs is enough to know that they do, and one that cannot be
-// compared is else an error.
+// equal compares two values. Lists and maps differ if one part differs. Otherwise, a part that
+// cannot be compared is an error.
 func equal(id int64, a, b ref.Val) ref.Val {
 	for _, v := range [...]ref.Val{a, b} {
 		if types.IsUnknownOrError(v) {
@@ -91,7 +92,7 @@ func equal(id int64, a, b ref.Val) ref.Val {
 	}
 	kind := kindOf(a)
 	if kind != kindOf(b) || kind == otherKinds && a.Type().TypeName() != b.Type().TypeName() {
-		return differ(id, a, b)
+		return differentTypes(id, a, b)
 	}
 	switch a := a.(type) {
 	case types.String, types.Bool, types.Null:
@@ -107,7 +108,7 @@ func equal(id int64, a, b ref.Val) ref.Val {
 	case *types.Optional:
 		other, ok := b.(*types.Optional)
 		if !ok {
-			return differ(id, a, b)
+			return differentTypes(id, a, b)
 		}
 		if !a.HasValue() || !other.HasValue() {
 			return types.Bool(a.HasValue() == other.HasValue())
@@ -121,7 +122,7 @@ func equal(id int64, a, b ref.Val) ref.Val {
 	return a.Equal(b)
 }
 
-// sameNumber compares exactly, which a conversion to a float would not.
+// sameNumber compares exactly. Converting the integer to a float would round it.
 func sameNumber(i types.Int, d types.Double) bool {
 	return d >= -(1<<63) && d < 1<<63 && types.Double(int64(d)) == d && int64(d) == int64(i)
 }
@@ -163,23 +164,23 @@ func equalMaps(id int64, a, b traits.Mapper) ref.Val {
 	return result
 }
 
-// within reports whether a list has the value, or a map the key. If none equals it, one that cannot be compared with
-// it is an error.
-func within(id int64, value, all ref.Val) ref.Val {
+// contains reports whether a list has the value, or a map has the key. If none is equal, an item
+// that cannot be compared with the value is an error.
+func contains(id int64, value, all ref.Val) ref.Val {
 	switch all := all.(type) {
 	case traits.Mapper:
 		if item, found := all.Find(value); found {
 			if types.IsUnknown(item) {
-				return item // and so whether it is there
+				return item // so it is unknown whether the key exists
 			}
 			return types.True
 		}
-		if known, ok := all.(*someClaims); ok {
+		if known, ok := all.(*partialClaims); ok {
 			all = known.Mapper
 		}
-		if it := all.Iterator(); it.HasNext() == types.True { // keys of one map are of one type, mostly
+		if it := all.Iterator(); it.HasNext() == types.True { // usually, all keys have one type
 			if key := it.Next(); kindOf(key) != kindOf(value) {
-				return differ(id, value, key)
+				return differentTypes(id, value, key)
 			}
 		}
 		return types.False
@@ -198,14 +199,14 @@ func within(id int64, value, all ref.Val) ref.Val {
 	return types.NewErrWithNodeID(id, "no such overload")
 }
 
-// comparison takes the place of CEL's ==, != and in.
+// comparison replaces CEL's ==, != and in.
 type comparison struct {
-	call        interpreter.InterpretableCall // CEL's
+	call        interpreter.InterpretableCall // CEL's implementation
 	left, right interpreter.InterpretableV2
 	compare     func(id int64, left, right ref.Val) ref.Val
 	not         bool
 
-	spellLeft, spellRight bool // the operand is, or is compared with, a name that may have another spelling
+	canonicalLeft, canonicalRight bool // convert the operand to the canonical spelling first
 }
 
 // ID is part of interpreter.Interpretable.
@@ -226,11 +227,11 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if types.IsUnknownOrError(right) {
 		return right
 	}
-	if c.spellLeft {
-		left = canonical(frame, left)
+	if c.canonicalLeft {
+		left = canonicalOperand(frame, left)
 	}
-	if c.spellRight {
-		right = canonical(frame, right)
+	if c.canonicalRight {
+		right = canonicalOperand(frame, right)
 	}
 	result := c.compare(c.call.ID(), left, right)
 	if same, ok := result.(types.Bool); ok && c.not {
@@ -242,28 +243,28 @@ func (c *comparison) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return result
 }
 
-// canonical returns an operand in the canonical spelling. Reading it counts, whatever it is
-// compared with.
-func canonical(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
+// canonicalOperand returns an operand in canonical spelling. Reading it adds to the cost,
+// whatever it is compared with.
+func canonicalOperand(frame *interpreter.ExecutionFrame, operand ref.Val) ref.Val {
 	if costs := frame.CostTracker(); costs != nil {
-		costs.EvalBinary(frame, 0, reading{}, operand, operand, nil)
+		costs.EvalBinary(frame, 0, readCost{}, operand, operand, nil)
 	}
-	value, _ := anySpelling(operand)
+	value, _ := canonicalValue(operand)
 	return value
 }
 
-// reading counts as the comparison of a value with itself, which goes through all of it.
-type reading struct{}
+// readCost counts as the comparison of a value with itself, which reads all of it.
+type readCost struct{}
 
 // Function is part of cost.Call.
-func (reading) Function() string { return operators.Equals }
+func (readCost) Function() string { return operators.Equals }
 
 // OverloadID is part of cost.Call.
-func (reading) OverloadID() string { return "" }
+func (readCost) OverloadID() string { return "" }
 
-// strict replaces the comparisons in a plan whose operands could have different types, and those
-// with names.
-func strict(a *ast.AST, names comparedNames) cel.ProgramOption {
+// strictComparisons replaces the comparisons in a plan that compare names, or whose operands may
+// have different types.
+func strictComparisons(a *ast.AST, names comparedNames) cel.ProgramOption {
 	return cel.CustomDecoratorV2(func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
 		if !ok || len(call.Args()) != 2 {
@@ -275,30 +276,30 @@ func strict(a *ast.AST, names comparedNames) cel.ProgramOption {
 		case operators.NotEquals:
 			c.not = true
 		case operators.In:
-			c.compare = within
+			c.compare = contains
 		default:
 			return i, nil
 		}
 		named := names[call.ID()]
 		leftChanged, rightChanged := false, false
-		c.left, c.spellLeft, leftChanged = spelled(c.left, named[0])
-		c.right, c.spellRight, rightChanged = spelled(c.right, named[1])
-		respelled := c.spellLeft || c.spellRight || leftChanged || rightChanged
-		if isNull(c.left) || isNull(c.right) || !respelled && known(a.GetType(c.left.ID())) && known(a.GetType(c.right.ID())) {
-			return i, nil // whether it is null can be asked of anything
+		c.left, c.canonicalLeft, leftChanged = canonicalConstant(c.left, named[0])
+		c.right, c.canonicalRight, rightChanged = canonicalConstant(c.right, named[1])
+		needsCanonical := c.canonicalLeft || c.canonicalRight || leftChanged || rightChanged
+		if isNull(c.left) || isNull(c.right) || !needsCanonical && fullyTyped(a.GetType(c.left.ID())) && fullyTyped(a.GetType(c.right.ID())) {
+			return i, nil // anything may be compared with null
 		}
 		return c, nil
 	})
 }
 
-// spelled brings an operand that may be in another spelling into the canonical one, if it is
-// constant: once, and not for each request. later is true of any other operand.
-func spelled(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
+// canonicalConstant converts a constant operand to canonical spelling once, and not for each
+// request. Later is true for other operands.
+func canonicalConstant(operand interpreter.InterpretableV2, other bool) (_ interpreter.InterpretableV2, later, changed bool) {
 	constant, ok := operand.(interpreter.InterpretableConst)
 	if !other || !ok {
 		return operand, other, false
 	}
-	value, changed := anySpelling(constant.Value())
+	value, changed := canonicalValue(constant.Value())
 	if changed {
 		operand = interpreter.NewConstValue(operand.ID(), value)
 	}
@@ -310,23 +311,25 @@ func isNull(i interpreter.Interpretable) bool {
 	return ok && constant.Value() == types.NullValue
 }
 
-// known reports whether all of a type is known when a condition is compiled, so that CEL itself compares like with like.
-func known(t *cel.Type) bool {
+// fullyTyped reports whether a type is completely known at compile time, so that CEL itself
+// compares values of the same type.
+func fullyTyped(t *cel.Type) bool {
 	if t.Kind() == types.DynKind || t.Kind() == types.AnyKind || t.Kind() == types.TypeParamKind {
 		return false
 	}
 	for _, p := range t.Parameters() {
-		if !known(p) {
+		if !fullyTyped(p) {
 			return false
 		}
 	}
 	return true
 }
 
-// adapter turns what Go has into what CEL has. Numbers of claims are json.Number: whole ones stay exact.
+// adapter converts Go values to CEL values. The numbers of claims are json.Number; whole numbers
+// stay exact.
 type adapter struct{ types.Adapter }
 
-// adapted puts an adapter before the one that the environment has.
+// adapted replaces the environment's adapter by ours, which calls it for other types.
 func adapted(env *cel.Env) (*cel.Env, error) {
 	return cel.CustomTypeAdapter(&adapter{env.CELTypeAdapter()})(env)
 }

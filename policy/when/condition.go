@@ -12,32 +12,32 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// condition is a compiled text. It never changes, and may be used from any goroutine.
+// condition is a compiled condition. It never changes and may be used from any goroutine.
 type condition struct {
 	text     string
 	ast      *ast.AST
 	constant bool
 
-	// A condition whose cost is known to be small is evaluated without counting, which takes a
-	// third of the time; nil if it is not.
+	// quick evaluates a condition whose cost is known to be small without counting it, in a third
+	// of the time. It is nil for other conditions.
 	quick   cel.Program
 	counted func() (cel.Program, error)
-	traced  func() (cel.Program, error) // keeps the values of the parts, for Explain
+	traced  func() (cel.Program, error) // records the values of the parts, for Explain
 }
 
-// program makes a checked text ready to be evaluated. names are the comparisons with names in it.
-// The error is Errors.
+// program prepares a checked text for evaluation. Names are its comparisons with names. The
+// error is Errors.
 func (l *language) program(text string, checked *cel.Ast, names comparedNames) (*condition, error) {
-	estimate, err := l.env.EstimateCost(checked, usual{})
+	estimate, err := l.env.EstimateCost(checked, usualRequest{})
 	if err != nil {
-		return nil, tooMuch("the condition's cost cannot be estimated: %v", err)
+		return nil, textError("the condition's cost cannot be estimated: %v", err)
 	}
 	if estimate.Min > maxCost {
-		return nil, tooMuch("the condition takes too long to evaluate")
+		return nil, textError("the condition takes too long to evaluate")
 	}
 	c := &condition{text: text, ast: checked.NativeRep()}
-	c.constant = asksNothing(c.ast)
-	compared := strict(c.ast, names)
+	c.constant = isConstant(c.ast)
+	compared := strictComparisons(c.ast, names)
 	c.counted = sync.OnceValues(func() (cel.Program, error) {
 		return l.env.Program(checked, compared, cel.EvalOptions(cel.OptOptimize), cel.CostTracking(counter{}), cel.CostLimit(maxCost))
 	})
@@ -50,21 +50,21 @@ func (l *language) program(text string, checked *cel.Ast, names comparedNames) (
 		_, err = c.counted()
 	}
 	if err != nil {
-		return nil, tooMuch("the condition cannot be evaluated: %v", err)
+		return nil, textError("the condition cannot be evaluated: %v", err)
 	}
 	return c, nil
 }
 
-// tooMuch is a mistake of the text as a whole.
-func tooMuch(format string, args ...any) Errors {
+// textError returns an error of the text as a whole.
+func textError(format string, args ...any) Errors {
 	return Errors{{Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}}
 }
 
-// asksNothing reports whether no part of the condition is about a request.
-func asksNothing(a *ast.AST) bool {
+// isConstant reports whether no part of the condition reads the request.
+func isConstant(a *ast.AST) bool {
 	for _, r := range a.ReferenceMap() {
 		if r.Name == "" || r.Value != nil {
-			continue // a function, a constant
+			continue // a function or a constant
 		}
 		for _, v := range []string{varIP, varNow, varUser, varGroups, varClaims, varClient, varRegistry} {
 			if r.Name == v {
@@ -75,11 +75,11 @@ func asksNothing(a *ast.AST) bool {
 	return true
 }
 
-// Holds reports whether the condition is true of a request. An error says in words why it could
-// not be evaluated.
+// Holds reports whether the condition is true for a request. The error describes why it cannot
+// be evaluated.
 func (c *condition) Holds(r *policy.Request) (bool, error) {
 	if r == nil {
-		r = new(policy.Request) // of which nothing is known
+		r = new(policy.Request) // with everything unknown
 	}
 	program := c.quick
 	if program == nil || !isUsual(r) {
@@ -98,16 +98,16 @@ func (c *condition) Holds(r *policy.Request) (bool, error) {
 	}
 	holds, ok := value.(types.Bool)
 	if !ok {
-		return false, errNoTruth
+		return false, errNotBool
 	}
 	return bool(holds), nil
 }
 
-// errNoTruth cannot be: Compile looked at the type.
-var errNoTruth = errors.New("the condition is neither true nor false")
+// errNotBool cannot occur, because Compile checks the type.
+var errNotBool = errors.New("the condition is neither true nor false")
 
-// String returns the condition as it was written.
+// String returns the source text of the condition.
 func (c *condition) String() string { return c.text }
 
-// MarshalText is String: a rule in JSON has its condition as it was written.
+// MarshalText returns String: in JSON, a rule contains its condition as source text.
 func (c *condition) MarshalText() ([]byte, error) { return []byte(c.text), nil }

@@ -10,30 +10,30 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxCost is the most that one evaluation may cost, in CEL's units: a step is one, and so are ten characters
-// of a text that is looked through. It is about a millisecond.
+// maxCost is the maximum cost of an evaluation in CEL's units: one for each step, and one for each
+// ten characters of a text that is searched. It corresponds to about a millisecond.
 const maxCost = 10_000
 
-// What a condition is taken to be asked about when its cost is estimated. A request with more is counted
-// while it is evaluated.
+// Sizes that the cost estimate assumes for a request. For larger requests, the cost is counted
+// during the evaluation.
 const (
 	usualGroups = 500
 	usualText   = 512 // bytes of a name, a client, a registry
 )
 
-// isUsual reports whether the request is within what costs were estimated for.
+// isUsual reports whether the request is within the sizes that the cost estimate assumes.
 func isUsual(r *policy.Request) bool {
 	p := r.Principal
 	return len(r.Client) <= usualText && len(r.Registry) <= usualText &&
 		(p == nil || len(p.Groups) <= usualGroups && len(p.Name) <= usualText)
 }
 
-// usual estimates what a request is at most, as isUsual has it. Of claims nothing is known: what looks
-// through them is counted.
-type usual struct{}
+// usualRequest estimates the sizes of a request, as in isUsual. The sizes of claims are unknown;
+// the cost of searching them is counted.
+type usualRequest struct{}
 
 // EstimateSize is part of cost.Estimator.
-func (usual) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
+func (usualRequest) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	if path := node.Path(); len(path) == 1 {
 		switch path[0] {
 		case varGroups:
@@ -46,12 +46,12 @@ func (usual) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 }
 
 // EstimateCallCost is part of cost.Estimator.
-func (usual) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+func (usualRequest) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
-// counter counts what CEL takes for one step: it does not look into lists and maps, and of values whose type
-// it did not know, which all claims are, it does not count the text.
+// counter counts the work that CEL counts as one step: reading lists and maps, and texts whose
+// type is unknown at compile time, as for all claims.
 type counter struct{}
 
 // CallCost is part of cost.ActualCostEstimator.
@@ -79,11 +79,11 @@ func (counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	return &steps
 }
 
-// work is the steps that going through a value takes. It stops where that is too much anyhow.
+// work returns the number of steps to read a value. It stops when the limit is exceeded.
 func work(v ref.Val, done uint64) uint64 {
 	switch v := v.(type) {
-	case *someClaims:
-		return work(v.Mapper, done) // counting is not asking
+	case *partialClaims:
+		return work(v.Mapper, done) // counting must not mark the claims as read
 	case types.String:
 		return done + uint64(len(v))/10
 	case types.Bytes:

@@ -12,11 +12,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxParts is the most parts of a condition that are shown.
+// maxParts is the maximum number of parts that Explain returns.
 const maxParts = 20
 
-// Explain returns what the parts of the condition come to, in the order of the text: what is joined by && and
-// ||, and in it all that is asked about. All of it is evaluated, also what Holds need not look at any more.
+// Explain returns the values of the parts of the condition in the order of the text: the
+// operands of && and ||, and the inputs they read. It evaluates all parts, including those that
+// Holds skips.
 func (c *condition) Explain(r *policy.Request) []policy.Value {
 	if r == nil {
 		r = new(policy.Request)
@@ -30,24 +31,25 @@ func (c *condition) Explain(r *policy.Request) []policy.Value {
 		return []policy.Value{{Expression: c.text, Value: "an error: " + c.why(err)}}
 	}
 	p := parts{condition: c, details: details}
-	p.joined(c.ast.Expr(), true)
+	p.addOperands(c.ast.Expr(), true)
 	return p.values
 }
 
-// parts gathers the values of the parts of a condition.
+// parts collects the values of the parts of a condition.
 type parts struct {
 	*condition
 	details *cel.EvalDetails
 	values  []policy.Value
 }
 
-// joined adds what is joined by logical operators. Alone is said of the whole condition, whose value is known.
-func (p *parts) joined(e ast.Expr, alone bool) {
+// addOperands adds the operands of logical operators. Alone means that e is the whole condition,
+// whose value is known already.
+func (p *parts) addOperands(e ast.Expr, alone bool) {
 	if e.Kind() == ast.CallKind {
 		switch call := e.AsCall(); call.FunctionName() {
 		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional:
 			for _, arg := range call.Args() {
-				p.joined(arg, false)
+				p.addOperands(arg, false)
 			}
 			return
 		}
@@ -56,14 +58,15 @@ func (p *parts) joined(e ast.Expr, alone bool) {
 	if !alone {
 		p.add(e)
 	}
-	p.asked(e, false)
+	p.addInputs(e, false)
 	if alone && len(p.values) == before {
 		p.add(e)
 	}
 }
 
-// asked adds all that the expression asks about a request, and what functions make of it.
-func (p *parts) asked(e ast.Expr, show bool) {
+// addInputs adds the parts of the request that the expression reads, and the results of
+// functions.
+func (p *parts) addInputs(e ast.Expr, show bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
 		if r, ok := p.ast.ReferenceMap()[e.ID()]; !ok || r.Value == nil {
@@ -80,40 +83,40 @@ func (p *parts) asked(e ast.Expr, show bool) {
 			p.add(e)
 			return
 		}
-		p.asked(e.AsSelect().Operand(), true)
+		p.addInputs(e.AsSelect().Operand(), true)
 	case ast.CallKind:
 		if _, path := steps(e); path {
 			p.add(e)
 			return
 		}
-		if show && p.asksSomething(e) {
+		if show && p.readsRequest(e) {
 			p.add(e)
 		}
 		for _, child := range children(e) {
-			p.asked(child, true)
+			p.addInputs(child, true)
 		}
 	case ast.ComprehensionKind:
 		if show {
 			p.add(e)
 		}
-		p.asked(e.AsComprehension().IterRange(), true) // what is within has a value for each round
+		p.addInputs(e.AsComprehension().IterRange(), true) // the rest has a value for each item
 	case ast.ListKind, ast.MapKind:
 		for _, child := range children(e) {
-			p.asked(child, true)
+			p.addInputs(child, true)
 		}
 	}
 }
 
-// asksSomething reports whether the expression is about a request.
-func (p *parts) asksSomething(e ast.Expr) bool {
+// readsRequest reports whether the expression reads the request.
+func (p *parts) readsRequest(e ast.Expr) bool {
 	if e.Kind() == ast.IdentKind {
 		r, ok := p.ast.ReferenceMap()[e.ID()]
 		return !ok || r.Value == nil
 	}
-	return slices.ContainsFunc(children(e), p.asksSomething)
+	return slices.ContainsFunc(children(e), p.readsRequest)
 }
 
-// add adds a part, once.
+// add adds a part if it is new.
 func (p *parts) add(e ast.Expr) {
 	text := p.textOf(e)
 	if len(p.values) >= maxParts || slices.ContainsFunc(p.values, func(v policy.Value) bool { return v.Expression == text }) {
@@ -124,7 +127,7 @@ func (p *parts) add(e ast.Expr) {
 	case !ok || value == nil:
 		return
 	case types.IsError(value):
-		p.values = append(p.values, policy.Value{Expression: text, Value: p.failed(e, value.(*types.Err))})
+		p.values = append(p.values, policy.Value{Expression: text, Value: p.describeError(e, value.(*types.Err))})
 	default:
 		p.values = append(p.values, policy.Value{Expression: text, Value: printed(value)})
 	}
@@ -133,13 +136,13 @@ func (p *parts) add(e ast.Expr) {
 // testsOnly reports whether the expression is has(…).
 func testsOnly(e ast.Expr) bool { return e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() }
 
-// failed says what a part is that has no value.
-func (p *parts) failed(e ast.Expr, err *types.Err) string {
+// describeError describes a part that has no value.
+func (p *parts) describeError(e ast.Expr, err *types.Err) string {
 	switch text := err.Error(); {
 	case text == errNoAddress || text == errNoTime || text == errNoRegistry:
 		return "not known"
 	case err.NodeID() != e.ID():
-		return "not known" // since a part of it is not
+		return "not known" // because a part of it is unknown
 	case strings.HasPrefix(text, "no such key: ") && e.Kind() != ast.ComprehensionKind && !testsOnly(e):
 		return "missing"
 	}

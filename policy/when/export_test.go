@@ -7,13 +7,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// MaxCost is the most that one evaluation may cost.
+// MaxCost is the maximum cost of an evaluation.
 const MaxCost = maxCost
 
-// Work is the steps that going through a value once takes.
+// Work returns the number of steps to read a value once.
 func Work(v any) uint64 { return work(types.DefaultTypeAdapter.NativeToValue(v), 0) }
 
-// Costs returns what one evaluation by Holds, and one by Explain, take: in CEL's units, counted to
+// Costs returns the cost of one evaluation by Holds and one by Explain in CEL's units, up to
 // where they ended.
 func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err error) {
 	c := of.(*condition)
@@ -29,13 +29,13 @@ func Costs(of policy.Condition, r *policy.Request) (holds, explains uint64, err 
 	return costs[0], costs[1], nil
 }
 
-// Counts reports whether Holds counts what it takes for the request: where it does not, it was
-// estimated before.
+// Counts reports whether Holds counts the cost for the request. Otherwise, Compile has estimated
+// it.
 func Counts(of policy.Condition, r *policy.Request) bool {
 	return of.(*condition).quick == nil || !isUsual(r)
 }
 
-// Kept is of how many texts something is kept.
+// Kept returns the number of texts that the Compiler keeps.
 func (c *Compiler) Kept() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

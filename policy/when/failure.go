@@ -11,20 +11,20 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// failure is why a condition could not be evaluated. It is put into words when somebody reads it: an allow
-// whose claim is missing fails for everybody who has no such claim.
+// failure is the error of an evaluation. Its text is created only when it is read: an allow rule
+// that reads a claim fails for everybody without that claim, which must be fast.
 type failure struct {
 	condition *condition
 	err       error
 }
 
-// Error says it in words: `the claim "ref" is missing`.
+// Error returns a text like `the claim "ref" is missing`.
 func (f *failure) Error() string { return f.condition.why(f.err) }
 
-// Unwrap returns what CEL said.
+// Unwrap returns CEL's error.
 func (f *failure) Unwrap() error { return f.err }
 
-// why puts an error of an evaluation into words.
+// why translates an evaluation error for users.
 func (c *condition) why(err error) string {
 	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err); ok && cancelled.Cause == interpreter.CostLimitExceeded {
 		return "it takes too long: the claims or groups are too large for it"
@@ -50,7 +50,7 @@ func (c *condition) why(err error) string {
 	}
 	switch {
 	case text == "no such overload" || strings.HasPrefix(text, "no such overload: "):
-		return fmt.Sprintf("the values do not go together%s", in)
+		return fmt.Sprintf("the values have incompatible types%s", in)
 	case strings.HasPrefix(text, "index out of bounds: "):
 		return fmt.Sprintf("the list is too short%s", in)
 	case strings.HasPrefix(text, "type conversion error"):
@@ -61,7 +61,7 @@ func (c *condition) why(err error) string {
 	return fmt.Sprintf("%.200s", text)
 }
 
-// find returns the part of an expression that has an id, or nil.
+// find returns the part of an expression that has the id, or nil.
 func find(e ast.Expr, id int64) ast.Expr {
 	if e.ID() == id {
 		return e
@@ -74,13 +74,14 @@ func find(e ast.Expr, id int64) ast.Expr {
 	return nil
 }
 
-// pathOf returns the dotted path that an expression is: claims.ref, request.ip.
+// pathOf returns an expression as a dotted path: claims.ref, request.ip. It is false for other
+// expressions.
 func pathOf(e ast.Expr) (string, bool) {
 	names, ok := steps(e)
 	return strings.Join(names, "."), ok
 }
 
-// steps returns the names on the way to a value: claims, a, b for claims.a["b"].
+// steps returns the names of the path to a value: claims, a, b for claims.a["b"].
 func steps(e ast.Expr) ([]string, bool) {
 	switch e.Kind() {
 	case ast.IdentKind:
@@ -100,7 +101,7 @@ func steps(e ast.Expr) ([]string, bool) {
 	return nil, false
 }
 
-// claimOf returns the claim whose part is missing: "ref", or "deep.ref" for one in another.
+// claimOf returns the claim whose part is missing: "ref", or "deep.ref" for a nested one.
 func claimOf(e ast.Expr, key string) string {
 	if e == nil {
 		return ""

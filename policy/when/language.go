@@ -12,35 +12,35 @@ import (
 	"cel.dev/cel-go/ext"
 )
 
-// Bounds of a condition. Whoever writes rules may be an owner of one namespace, and what he writes is
-// evaluated for everybody.
+// Limits of a condition. Rules can be written by the owners of a single namespace, but are
+// evaluated for every request.
 const (
 	maxText    = 4096 // characters
-	maxDepth   = 50   // of parentheses, calls and operators within each other
+	maxDepth   = 50   // nested parentheses, calls and operators
 	maxNodes   = 2000 // names, values and operators
-	maxNested  = 2    // exists within exists: each level multiplies, and could build a value as large as 2^levels
+	maxNested  = 2    // exists inside exists: each level multiplies the time
 	maxPattern = 1000 // instructions of an RE2 program
 )
 
-// language is CEL as conditions speak it.
+// language is the CEL environment of conditions.
 type language struct {
 	env   *cel.Env
 	zones *zones
-	words []string // the names that a text may begin with, for suggestions
+	words []string // variables, for suggestions
 }
 
-// newLanguage takes about a millisecond.
+// newLanguage creates the environment. It takes about a millisecond.
 func newLanguage() (*language, error) {
 	l := &language{zones: newZones()}
 	options := []cel.EnvOption{
 		ext.Network(),
 		adapted,
 		cel.OptionalTypes(),
-		cel.EnableErrorOnBadPresenceTest(true), // a text has no parts: has(claims.text.part) is an error, and not false
-		cel.CrossTypeNumericComparisons(true),  // 3 and 3.0 are one number, in claims and in a text
-		cel.EnableMacroCallTracking(),          // Explain shows a macro as it was written
+		cel.EnableErrorOnBadPresenceTest(true), // for has(claims.text.part)
+		cel.CrossTypeNumericComparisons(true),  // 3 equals 3.0, in claims and in conditions
+		cel.EnableMacroCallTracking(),          // Explain prints a macro as it was written
 
-		// map and its like are left out: with them a short text builds a value without bounds.
+		// Without map and similar macros, which can build values of unlimited size.
 		cel.ClearMacros(),
 		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.FilterMacro),
 
@@ -65,15 +65,15 @@ func newLanguage() (*language, error) {
 	return l, nil
 }
 
-// accessor is a function that tells a part of a time.
+// accessor is a function that returns a field of a time.
 type accessor struct {
 	name        string
-	utc, ofZone string // CEL's ids of its two forms
+	utc, ofZone string // CEL's ids of its two overloads
 	of          func(time.Time) int
 }
 
-// accessors are CEL's own, with its counting: days of the week, of the year and getDayOfMonth from 0, months
-// from 0, getDate from 1.
+// accessors are CEL's own, with its numbering: days of the week, days of the year and
+// getDayOfMonth count from 0, months from 0, getDate from 1.
 var accessors = []accessor{
 	{overloads.TimeGetFullYear, overloads.TimestampToYear, overloads.TimestampToYearWithTz, time.Time.Year},
 	{overloads.TimeGetMonth, overloads.TimestampToMonth, overloads.TimestampToMonthWithTz, func(t time.Time) int { return int(t.Month()) - 1 }},
@@ -87,7 +87,7 @@ var accessors = []accessor{
 	{overloads.TimeGetMilliseconds, overloads.TimestampToMilliseconds, overloads.TimestampToMillisecondsWithTz, func(t time.Time) int { return t.Nanosecond() / 1e6 }},
 }
 
-// isAccessor reports whether a function tells a part of a time.
+// isAccessor reports whether a function returns a field of a time.
 func isAccessor(name string) bool {
 	for _, a := range accessors {
 		if a.name == name {
@@ -97,8 +97,8 @@ func isAccessor(name string) bool {
 	return false
 }
 
-// times binds the functions of times to our zones, since CEL's own look zones up on the disk at each call, and names
-// days and months.
+// times binds the time functions to our zones, because CEL's own functions read zones from disk
+// at each call. It also declares the names of days and months.
 func (l *language) times() []cel.EnvOption {
 	var options []cel.EnvOption
 	for _, a := range accessors {
@@ -136,20 +136,20 @@ func (l *language) times() []cel.EnvOption {
 	return options
 }
 
-// compile makes a condition of its text. The error is Errors.
+// compile compiles a condition. The error is Errors.
 func (l *language) compile(text string) (*condition, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, Errors{{Line: 1, Column: 1, Text: "the condition is empty"}}
 	}
 	if n := utf8.RuneCountInString(text); n > maxText {
-		return nil, tooMuch("the condition has %d characters; the limit is %d", n, maxText)
+		return nil, textError("the condition has %d characters; the limit is %d", n, maxText)
 	}
 	if !utf8.ValidString(text) {
-		return nil, tooMuch("the condition is not UTF-8")
+		return nil, textError("the condition is not UTF-8")
 	}
 	checked, issues := l.env.Compile(text)
 	if issues.Err() != nil {
-		return nil, l.mistakes(text, issues.Errors())
+		return nil, l.translate(text, issues.Errors())
 	}
 	names, errs := l.check(text, checked)
 	if len(errs) > 0 {

@@ -17,10 +17,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// maxPrinted bounds a value or a part of the text that is shown, in bytes: claims are what somebody else wrote.
+// maxPrinted is the maximum length in bytes of a printed value or expression. Claims are
+// untrusted and can be long.
 const maxPrinted = 200
 
-// textOf returns the part of the text that an expression is, as CEL writes it.
+// textOf returns the source text of an expression, as CEL formats it.
 func (c *condition) textOf(e ast.Expr) string {
 	unparsed, err := parser.Unparse(e, c.ast.SourceInfo())
 	if err != nil {
@@ -29,7 +30,7 @@ func (c *condition) textOf(e ast.Expr) string {
 	return text.Shorten(unparsed, maxPrinted)
 }
 
-// printed returns a value for a person: "refs/heads/main", 3, ["a", "b"], 10.1.2.3, none.
+// printed returns a value for people to read: "refs/heads/main", 3, ["a", "b"], 10.1.2.3, none.
 func printed(v ref.Val) string {
 	var b strings.Builder
 	write(&b, v, 0)
@@ -74,7 +75,7 @@ func write(b *strings.Builder, v ref.Val, depth int) {
 	}
 }
 
-// writeMany writes a list, or a map in the order of its keys.
+// writeMany writes a list, or a map sorted by key.
 func writeMany(b *strings.Builder, v ref.Val, depth int) {
 	var items []ref.Val
 	for it := v.(traits.Iterable).Iterator(); it.HasNext() == types.True; {

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// The names that a condition may ask about.
+// The variables of conditions.
 const (
 	varIP       = "request.ip"
 	varNow      = "now"
@@ -24,7 +24,7 @@ const (
 	varRegistry = "registry"
 )
 
-// variables declares them.
+// variables declares the variables.
 func variables() []cel.EnvOption {
 	return []cel.EnvOption{
 		cel.Variable(varIP, ext.IPType),
@@ -37,18 +37,18 @@ func variables() []cel.EnvOption {
 	}
 }
 
-// What a name is where the request does not say it. An unknown value is never taken for an empty one: the first
-// minute of the year 1 is before any time that a deny begins at.
+// Errors for unknown values. An unknown value is never treated as a zero value: the zero time, for
+// example, is before the begin of any deny rule with a start time.
 const (
 	errNoAddress  = "the client's address is not known"
 	errNoTime     = "the time of the request is not known"
 	errNoRegistry = "the registry is not known"
 )
 
-// request is what CEL sees of a policy.Request. Whatever a condition does not name is not looked at.
+// request presents a policy.Request to CEL. It reads only the fields that the condition names.
 type request struct {
 	*policy.Request
-	list groupList // what groups is, so that it takes no memory of its own
+	list groupList // the value of groups, here to save an allocation
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -87,7 +87,7 @@ func (r *request) ResolveName(name string) (any, bool) {
 	return nil, false
 }
 
-// claims are those of who asks. Nobody anonymous has any.
+// claims returns the principal's claims. Anonymous principals have none.
 func (r *request) claims() map[string]any {
 	if r.Principal == nil || r.Principal.Kind == policy.Anonymous {
 		return nil
@@ -95,7 +95,7 @@ func (r *request) claims() map[string]any {
 	return r.Principal.Claims
 }
 
-// groups are those of who asks. Nobody anonymous is in any.
+// groups returns the principal's groups. Anonymous principals have none.
 func (r *request) groups() []string {
 	if r.Principal == nil || r.Principal.Kind == policy.Anonymous {
 		return nil
@@ -103,24 +103,24 @@ func (r *request) groups() []string {
 	return r.Principal.CanonicalGroups()
 }
 
-// groupList is the list of somebody's groups, which have the canonical spelling.
+// groupList is the list of the principal's groups in canonical spelling.
 type groupList struct{ traits.Lister }
 
-// anySpelling returns a value as it is compared with names, and whether it was another one:
-// distinguished names in their canonical spelling, as in the subjects of rules, also in a list.
-func anySpelling(value ref.Val) (_ ref.Val, changed bool) {
+// canonicalValue returns a value with distinguished names in canonical spelling, as in the
+// subjects of rules, also inside a list. Changed reports whether that differs from the value.
+func canonicalValue(value ref.Val) (_ ref.Val, changed bool) {
 	switch value := value.(type) {
 	case types.String:
 		if c := dn.Canonical(string(value)); c != string(value) {
 			return types.String(c), true
 		}
 	case traits.Lister:
-		var items []ref.Val // nil as long as nothing has changed
+		var items []ref.Val // nil until an item changes
 		at := 0
 		for it := value.Iterator(); it.HasNext() == types.True; at++ {
 			item, changed := it.Next(), false
 			if text, ok := item.(types.String); ok {
-				item, changed = anySpelling(text)
+				item, changed = canonicalValue(text)
 			}
 			if changed && items == nil {
 				items = firstOf(value, at)
@@ -145,8 +145,8 @@ func firstOf(list traits.Lister, n int) []ref.Val {
 	return items
 }
 
-// user is the name of a user. A robot and a workload have none, as they have no ${user}: whoever may
-// name a robot could else name it after a user.
+// user returns the name of a user. Robots and workloads have none, as for ${user}: otherwise
+// anybody who may name a robot could name it after a user.
 func (r *request) user() string {
 	if r.Principal == nil || r.Principal.Kind != policy.User {
 		return ""

@@ -87,13 +87,13 @@ func TestWhatSomebodyElseWroteStallsNothing(t *testing.T) {
 // A value cannot be made to grow: what is written within each other is bounded, and there is no map.
 func TestAConditionCannotBuildWithoutBounds(t *testing.T) {
 	for text, want := range map[string]string{
-		`[["a","a"]].exists(a, [[a,a]].exists(b, [[b,b]].exists(c, c == c)))`: `all, exists, exists_one and filter stand within each other 3 times; the limit is 2`,
+		`[["a","a"]].exists(a, [[a,a]].exists(b, [[b,b]].exists(c, c == c)))`: `all, exists, exists_one and filter are nested 3 times; the limit is 2`,
 		`groups.map(g, [g, g]) == []`:                                         `unknown function "map"`,
 		`optional.of([user]).optMap(a, [a, a]) == optional.none()`:            `unknown function "optMap"`,
-		`user.matches(claims.pattern)`:                                        `a pattern must be written out, and never comes from a request`,
-		`user.matches("^" + user + "$")`:                                      `a pattern must be written out, and never comes from a request`,
-		`matches(client, client)`:                                             `a pattern must be written out, and never comes from a request`,
-		`user.matches("((a{100}){100}){100}")`:                                `this is no RE2 pattern: invalid repeat count: ` + "`{100}`",
+		`user.matches(claims.pattern)`:                                        `a pattern must be a literal text; it cannot come from a request`,
+		`user.matches("^" + user + "$")`:                                      `a pattern must be a literal text; it cannot come from a request`,
+		`matches(client, client)`:                                             `a pattern must be a literal text; it cannot come from a request`,
+		`user.matches("((a{100}){100}){100}")`:                                `invalid RE2 pattern: invalid repeat count: ` + "`{100}`",
 		strings.Repeat("(", 60) + "true" + strings.Repeat(")", 60):            `the condition is nested too deeply; the limit is 50`,
 		strings.Repeat("!", 4000) + "true":                                    ``,
 		`user == "` + strings.Repeat("a", 4096) + `"`:                         `the condition has 4106 characters; the limit is 4096`,

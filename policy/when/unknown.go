@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// DependsOn is part of policy.Partial. CEL itself carries what is unknown through an evaluation:
-// false && unknown is false, true && unknown is unknown. What is left unknown at the end is what
-// the condition depends on.
+// DependsOn implements policy.Partial. CEL tracks unknown values through an evaluation: false &&
+// unknown is false, true && unknown is unknown. The condition depends on the values that are
+// unknown in the result.
 func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 	if r == nil {
 		r = new(policy.Request)
@@ -22,7 +22,7 @@ func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 	}
 	program, err := c.counted()
 	if err != nil {
-		return nil // it fails whatever is known
+		return nil // it fails in any case
 	}
 	seen := &partial{request: request{Request: r}, unknown: u}
 	value, _, err := program.Eval(seen)
@@ -39,13 +39,13 @@ func (c *condition) DependsOn(r *policy.Request, u *policy.Unknown) []string {
 	return slices.Compact(on)
 }
 
-// partial is a request of which something is unknown. One evaluation has it to itself.
+// partial is a partly unknown request. It is used for one evaluation.
 type partial struct {
 	request
 	unknown *policy.Unknown
 
-	names []string // what was asked for and is unknown; each is its place, from 1, as a types.Unknown
-	whole bool     // all claims were looked through
+	names []string // unknown inputs that were read; the id of a types.Unknown is 1 + the index
+	whole bool     // all claims were read
 }
 
 // ResolveName is part of cel.Activation.
@@ -57,20 +57,20 @@ func (p *partial) ResolveName(name string) (any, bool) {
 	value, ok := p.request.ResolveName(name)
 	if name == varClaims && u.Claims && p.claimsUnknown() {
 		if claims, ok := claimsAdapter.NativeToValue(value).(traits.Mapper); ok {
-			return &someClaims{claims, p}, true
+			return &partialClaims{claims, p}, true
 		}
 	}
 	return value, ok
 }
 
-// claimsAdapter reads claims as the language does.
+// claimsAdapter converts claims like the language does.
 var claimsAdapter = &adapter{types.DefaultTypeAdapter}
 
 func (p *partial) claimsUnknown() bool {
 	return p.Principal != nil && p.Principal.Kind != policy.Anonymous
 }
 
-// missing is the value of something unknown.
+// missing returns the value of an unknown input.
 func (p *partial) missing(name string) *types.Unknown {
 	at := slices.Index(p.names, name)
 	if at < 0 {
@@ -79,15 +79,15 @@ func (p *partial) missing(name string) *types.Unknown {
 	return types.NewUnknown(int64(at+1), types.NewAttributeTrail(name))
 }
 
-// someClaims are the claims that are known, beside which there may be others. Whatever looks at
-// more than one of them notes that.
-type someClaims struct {
+// partialClaims are the known claims of a principal that may have others. Reading more than one
+// claim at a time sets partial.whole.
+type partialClaims struct {
 	traits.Mapper
 	of *partial
 }
 
 // Find is part of traits.Mapper.
-func (c *someClaims) Find(key ref.Val) (ref.Val, bool) {
+func (c *partialClaims) Find(key ref.Val) (ref.Val, bool) {
 	if value, found := c.Mapper.Find(key); found {
 		return value, true
 	}
@@ -98,7 +98,7 @@ func (c *someClaims) Find(key ref.Val) (ref.Val, bool) {
 }
 
 // Get is part of traits.Indexer.
-func (c *someClaims) Get(key ref.Val) ref.Val {
+func (c *partialClaims) Get(key ref.Val) ref.Val {
 	if value, found := c.Find(key); found {
 		return value
 	}
@@ -106,7 +106,7 @@ func (c *someClaims) Get(key ref.Val) ref.Val {
 }
 
 // Contains is part of traits.Container.
-func (c *someClaims) Contains(key ref.Val) ref.Val {
+func (c *partialClaims) Contains(key ref.Val) ref.Val {
 	if value, found := c.Find(key); found && types.IsUnknown(value) {
 		return value
 	}
@@ -114,18 +114,18 @@ func (c *someClaims) Contains(key ref.Val) ref.Val {
 }
 
 // Iterator is part of traits.Iterable.
-func (c *someClaims) Iterator() traits.Iterator { return c.all().Iterator() }
+func (c *partialClaims) Iterator() traits.Iterator { return c.all().Iterator() }
 
 // Size is part of traits.Sizer.
-func (c *someClaims) Size() ref.Val { return c.all().Size() }
+func (c *partialClaims) Size() ref.Val { return c.all().Size() }
 
 // Equal is part of ref.Val.
-func (c *someClaims) Equal(other ref.Val) ref.Val { return c.all().Equal(other) }
+func (c *partialClaims) Equal(other ref.Val) ref.Val { return c.all().Equal(other) }
 
 // Value is part of ref.Val.
-func (c *someClaims) Value() any { return c.all().Value() }
+func (c *partialClaims) Value() any { return c.all().Value() }
 
-func (c *someClaims) all() traits.Mapper {
+func (c *partialClaims) all() traits.Mapper {
 	c.of.whole = true
 	return c.Mapper
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// anything is what a value can be of which nothing is known.
+// anything is the set of all types.
 const anything = anyClaim | otherKinds
 
-// Use is a place in a condition that needs a claim to be of some type: with a value of another
-// type it is an error, for every request.
+// Use is a place in a condition that requires a claim to have certain types. With a value of
+// another type, the condition fails for every request.
 type Use struct {
 	Claim  string `json:"claim"`  // the top-level claim
-	Kinds  Kinds  `json:"kinds"`  // what it may be there
+	Kinds  Kinds  `json:"kinds"`  // the types that it may have there
 	Line   int    `json:"line"`   // of the claim in the text, from 1
 	Column int    `json:"column"` // from 1, in characters
 	Text   string `json:"text"`   // that part of the condition: `claims.attempt == 2`
 }
 
-// Uses returns the places in a condition that need a claim to be of some type, for who knows of
-// which types claims are. Those that are compared with null, or with what is not known, are left
-// out.
+// Uses returns the places in a condition that require a claim to have certain types, for callers
+// that know the types of claims. Comparisons with null or with values of unknown type are not
+// included.
 func Uses(of policy.Condition) []Use {
 	c, ok := of.(*condition)
 	if !ok {
 		return nil
 	}
-	u := users{condition: c}
+	u := useFinder{condition: c}
 	u.visit(c.ast.Expr(), true)
 	slices.SortStableFunc(u.found, func(a, b Use) int {
 		if a.Line != b.Line {
@@ -45,14 +45,14 @@ func Uses(of policy.Condition) []Use {
 	return u.found
 }
 
-type users struct {
+type useFinder struct {
 	*condition
 	found []Use
 }
 
-// needs notes that the value of one expression must be of some type for another one to come to
-// anything.
-func (u *users) needs(value ast.Expr, kinds Kinds, whole ast.Expr) {
+// require records that value must have one of the types for the expression whole to be
+// evaluated.
+func (u *useFinder) require(value ast.Expr, kinds Kinds, whole ast.Expr) {
 	path, ok := steps(value)
 	if !ok || len(path) != 2 || path[0] != varClaims || kinds&anyClaim == anyClaim || testsOnly(value) || isOptional(value) {
 		return
@@ -65,8 +65,8 @@ func isOptional(e ast.Expr) bool {
 	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() != operators.Index
 }
 
-// leftmost returns the part with which an expression begins. Of an operator, CEL knows the place
-// of its sign.
+// leftmost returns the part at the begin of an expression. For an operator, CEL reports the
+// position of the operator's sign.
 func leftmost(e ast.Expr) ast.Expr {
 	for {
 		switch e.Kind() {
@@ -90,24 +90,25 @@ func leftmost(e ast.Expr) ast.Expr {
 	}
 }
 
-// visit looks for needs. Truth is said of what must be true or false.
-func (u *users) visit(e ast.Expr, truth bool) {
+// visit finds the requirements of an expression. Truth means that its value must be true or
+// false.
+func (u *useFinder) visit(e ast.Expr, truth bool) {
 	if truth {
-		u.needs(e, Bool, e)
+		u.require(e, Bool, e)
 	}
 	switch e.Kind() {
 	case ast.CallKind:
 		u.call(e, e.AsCall())
 		return
 	case ast.ComprehensionKind:
-		u.needs(e.AsComprehension().IterRange(), List|Object, e.AsComprehension().IterRange())
+		u.require(e.AsComprehension().IterRange(), List|Object, e.AsComprehension().IterRange())
 	}
 	for _, child := range children(e) {
 		u.visit(child, false)
 	}
 }
 
-func (u *users) call(e ast.Expr, call ast.CallExpr) {
+func (u *useFinder) call(e ast.Expr, call ast.CallExpr) {
 	args, name := call.Args(), call.FunctionName()
 	joins := name == operators.LogicalAnd || name == operators.LogicalOr || name == operators.LogicalNot
 	for i, child := range args {
@@ -118,19 +119,19 @@ func (u *users) call(e ast.Expr, call ast.CallExpr) {
 		u.visit(call.Target(), false)
 		switch name {
 		case overloads.StartsWith, overloads.EndsWith, overloads.Contains, overloads.Matches:
-			u.needs(call.Target(), Text, e)
+			u.require(call.Target(), Text, e)
 		case overloads.Size:
-			u.needs(call.Target(), Text|List|Object, e)
+			u.require(call.Target(), Text|List|Object, e)
 		}
 	case len(args) == 1 && name == overloads.Size:
-		u.needs(args[0], Text|List|Object, e)
+		u.require(args[0], Text|List|Object, e)
 	case len(args) != 2:
 	case name == operators.In:
-		u.needs(args[0], itemKinds(u.ast, args[1]), e)
-		u.needs(args[1], List|Object, e)
+		u.require(args[0], itemKinds(u.ast, args[1]), e)
+		u.require(args[1], List|Object, e)
 	case isComparison(name) && !isNullLiteral(args[0]) && !isNullLiteral(args[1]):
-		u.needs(args[0], kindsOf(u.ast, args[1]), e)
-		u.needs(args[1], kindsOf(u.ast, args[0]), e)
+		u.require(args[0], kindsOf(u.ast, args[1]), e)
+		u.require(args[1], kindsOf(u.ast, args[0]), e)
 	}
 }
 
@@ -146,7 +147,7 @@ func isNullLiteral(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
-// kindsOf returns of which types the value of an expression can be.
+// kindsOf returns the types that the value of an expression can have.
 func kindsOf(a *ast.AST, e ast.Expr) Kinds {
 	switch e.Kind() {
 	case ast.LiteralKind:
@@ -192,7 +193,7 @@ func kindsOfType(t *cel.Type) Kinds {
 	return otherKinds
 }
 
-// itemKinds returns of which types the items of a list can be, or the keys of a map.
+// itemKinds returns the types that the items of a list or the keys of a map can have.
 func itemKinds(a *ast.AST, e ast.Expr) (kinds Kinds) {
 	switch e.Kind() {
 	case ast.ListKind:
@@ -210,26 +211,26 @@ func itemKinds(a *ast.AST, e ast.Expr) (kinds Kinds) {
 		return anything
 	}
 	if kinds == 0 {
-		return anything // of nothing
+		return anything // the list is empty
 	}
 	return kinds
 }
 
-// compared finds comparisons of what can never be of one type.
-func (c *checker) compared(e ast.Expr) {
+// checkTypes finds comparisons of values that can never have the same type.
+func (c *checker) checkTypes(e ast.Expr) {
 	call := e.AsCall()
 	args := call.Args()
 	if len(args) != 2 {
 		return
 	}
 	left, right := kindsOf(c.ast, args[0]), Kinds(0)
-	what := "are never of one type"
+	what := "never have the same type"
 	switch name := call.FunctionName(); {
 	case isComparison(name):
 		right = kindsOf(c.ast, args[1])
 	case name == operators.In:
 		right = itemKinds(c.ast, args[1])
-		what = "and what is in the list are never of one type"
+		what = "and the items of the list never have the same type"
 	default:
 		return
 	}
@@ -240,10 +241,10 @@ func (c *checker) compared(e ast.Expr) {
 	if call.FunctionName() == operators.In {
 		names = c.named(args[0])
 	}
-	c.problem(leftmost(e).ID(), "", "%s %s, so that comparing them is an error for every request", names, what)
+	c.problem(leftmost(e).ID(), "", "%s %s, so comparing them is an error for every request", names, what)
 }
 
-// named names a value for a person: claims.ref, or the type of a value.
+// named returns an expression as it is called in errors: claims.ref, or its type.
 func (c *checker) named(e ast.Expr) string {
 	if path, ok := pathOf(e); ok {
 		return path

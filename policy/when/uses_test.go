@@ -10,20 +10,20 @@ import (
 
 func TestWhatCanNeverBeOfOneTypeIsAMistake(t *testing.T) {
 	for condition, want := range map[string]string{
-		`claims.ip == request.ip`:              `1:1: claims.ip and request.ip are never of one type, so that comparing them is an error for every request`,
-		`user == "ann" && claims.since != now`: `1:18: claims.since and now are never of one type, so that comparing them is an error for every request`,
-		`claims.exp < now`:                     `1:1: claims.exp and now are never of one type, so that comparing them is an error for every request`,
-		`claims.ip in [request.ip]`:            `1:1: claims.ip and what is in the list are never of one type, so that comparing them is an error for every request`,
+		`claims.ip == request.ip`:              `1:1: claims.ip and request.ip never have the same type, so comparing them is an error for every request`,
+		`user == "ann" && claims.since != now`: `1:18: claims.since and now never have the same type, so comparing them is an error for every request`,
+		`claims.exp < now`:                     `1:1: claims.exp and now never have the same type, so comparing them is an error for every request`,
+		`claims.ip in [request.ip]`:            `1:1: claims.ip and the items of the list never have the same type, so comparing them is an error for every request`,
 		`!(user in [1, dyn(2), 3])`:            ``,
-		`request.ip == 3`:                      `1:12: == does not go with an address and a number`,
-		`request.ip == "10.0.0.1"`:             `1:12: == does not go with an address and a text: write cidr("10.0.0.0/8").containsIP(request.ip)`,
+		`request.ip == 3`:                      `1:12: == cannot be applied to an address and a number`,
+		`request.ip == "10.0.0.1"`:             `1:12: == cannot be applied to an address and a text: write cidr("10.0.0.0/8").containsIP(request.ip)`,
 		`claims.a == claims.b`:                 ``,
 		`claims.a == null`:                     ``,
 		`timestamp(claims.exp) < now`:          ``,
 		`claims.?ip == optional.of("x")`:       ``,
 		`claims.a in []`:                       ``,
-		`claims.x == duration("1h")`:           `1:1: claims.x and a duration are never of one type, so that comparing them is an error for every request`,
-		`claims.x == b"abc"`:                   `1:1: claims.x and bytes are never of one type, so that comparing them is an error for every request`,
+		`claims.x == duration("1h")`:           `1:1: claims.x and a duration never have the same type, so comparing them is an error for every request`,
+		`claims.x == b"abc"`:                   `1:1: claims.x and bytes never have the same type, so comparing them is an error for every request`,
 	} {
 		got := ""
 		if _, err := when.NewCompiler().Compile(condition); err != nil {

@@ -1,69 +1,69 @@
-// Package when turns the text of a condition into a policy.Condition.
+// Package when compiles the conditions of rules.
 //
-// A condition is one expression in CEL (https://cel.dev) that is true or false. The rule that has
-// it matches only where it is true:
+// A condition is an expression in CEL (https://cel.dev) that is true or false. A rule with a
+// condition matches only if it is true:
 //
 //	now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]
 //	cidr("10.0.0.0/8").containsIP(request.ip)
 //	claims.ref == "refs/heads/main" && claims.environment == "production"
 //	groups.exists(g, g.startsWith("team-")) && client.startsWith("docker/")
 //
-// # What it can ask about
+// # Variables
 //
-//	request.ip   the address of the client; containsIP, isLoopback, family … (IPv4 in IPv6 is IPv4)
-//	now          the time of the request; getHours("Europe/Paris"), timestamp("2026-12-24T00:00:00Z")
-//	user         the name of the user who asks; "" for a robot, a workload, and nobody
-//	groups       the groups of who asks, a list of texts
-//	claims       what an ID token or a directory says of who asks: claims.ref, claims["a-b"]
-//	client       what the client calls itself (User-Agent); anybody can write anything there
-//	registry     the service that is asked for
+//	request.ip   the client's address; containsIP, isLoopback, family … (IPv4 in IPv6 is IPv4)
+//	now          the time; getHours("Europe/Paris"), timestamp("2026-12-24T00:00:00Z")
+//	user         the name of the user; "" for a robot, a workload and an anonymous request
+//	groups       the groups of the principal, a list of texts
+//	claims       the principal's claims from an ID token or a directory: claims.ref, claims["a-b"]
+//	client       the name of the client (User-Agent); clients can send any text
+//	registry     the service that the request is for
 //
-// # What it can do with them
+// # Operators and functions
 //
-// Compare (== != < <= > >= in), join (&& || !), choose (a ? b : c), calculate (+ - * / %), look
-// into texts (startsWith, endsWith, contains, matches with an RE2 pattern, size), into lists (in,
-// all, exists, exists_one, filter, size), into networks (ip, cidr, containsIP, containsCIDR) and
-// times (getFullYear, getMonth, getDate, getDayOfWeek, getHours, getMinutes …, each of UTC, of a
-// zone like "Europe/Paris", or of an offset like "+02:00"). Days and months are counted from 0, so
-// that they have names: SUNDAY to SATURDAY, JANUARY to DECEMBER.
+// Conditions can compare (== != < <= > >= in), join (&& || !), choose (a ? b : c) and calculate
+// (+ - * / %). There are functions for texts (startsWith, endsWith, contains, matches with an RE2
+// pattern, size), lists (in, all, exists, exists_one, filter, size), networks (ip, cidr,
+// containsIP, containsCIDR) and times (getFullYear, getMonth, getDate, getDayOfWeek, getHours,
+// getMinutes …, each in UTC, in a zone like "Europe/Paris", or at an offset like "+02:00"). Days
+// and months count from 0. Use their names: SUNDAY to SATURDAY, JANUARY to DECEMBER.
 //
-// # A claim that may be missing
+// # Missing claims
 //
-// To read a claim that is not there is an error, and a condition with an error opens nothing: an
-// allow does not match, a deny does. Ask first, or say what holds instead:
+// Reading a missing claim is an error. A condition with an error never grants anything: an allow
+// rule does not match, and a deny rule matches. Test for the claim first, or give a default:
 //
 //	has(claims.environment) && claims.environment == "production"
 //	claims[?"environment"].orValue("none") == "production"
 //
 // # Distinguished names
 //
-// == != and in compare user and groups as the subjects of rules are compared: a distinguished name
-// is equal to each of its spellings, "CN=Ops, DC=com" in groups. A part of one that is looked for
-// in groups (startsWith, endsWith, contains, matches) must be in their one spelling,
-// cn=ops,ou=groups,dc=example,dc=com: Compile refuses any other.
+// The operators ==, != and in compare user and groups like the subjects of rules: all spellings
+// of a distinguished name are equal, as in "CN=Ops, DC=com" in groups. If a condition searches
+// groups for a part of a distinguished name (startsWith, endsWith, contains, matches), the part
+// must be in canonical spelling, cn=ops,ou=groups,dc=example,dc=com. Compile refuses any other
+// spelling.
 //
 // # Types
 //
-// A claim has the type that it has in JSON: the number 2 is not the text "2". To compare values of
-// different types is an error, with == != and in as with <, and also inside lists and objects: in
-// CEL it is false, and a deny would be skipped in silence. Numbers are one type, 3 and 3.0 are
-// equal, and whole numbers are exact; those beyond 64 bits can be compared only if a 64-bit
-// floating-point number holds them. Arithmetic takes two whole numbers, or two others:
-// claims.attempt + 1. What is null can be compared with null alone. int(claims.attempt) and
-// string(claims.level) convert.
+// A claim has the type that it has in JSON: the number 2 is not the text "2". Comparing values of
+// different types is an error, for ==, != and in as well as for <, and also inside lists and
+// objects. In plain CEL the result is false, and a deny rule would silently never match. All
+// numbers have one type: 3 equals 3.0. Whole numbers are exact. A number beyond 64 bits can be
+// compared only if a 64-bit floating-point number represents it exactly. Arithmetic needs two
+// whole numbers or two fractional ones: claims.attempt + 1. A null value can be compared only
+// with null. Use int(claims.attempt) and string(claims.level) to convert.
 //
-// What the request leaves out is not known: to read now, request.ip or registry is an error then.
+// What a request omits is unknown: reading an unknown now, request.ip or registry is an error.
 //
-// # What it cannot do
+// # Limits
 //
-// It reads no disk, no environment and no clock; it keeps nothing from one request for the next.
-// Its text, its depth and the work of one evaluation are bounded: a condition that would take more
-// than about a millisecond over what a request says is an error, whoever wrote the claims.
-// Patterns and zones of people who ask become neither pattern nor zone: a pattern stands in the
-// text.
+// A condition reads no disk, no environment and no clock, and keeps nothing between requests. The
+// length and depth of its text and the cost of an evaluation are limited. An evaluation that
+// would take more than about a millisecond is an error, whatever the claims contain. Requests can
+// provide neither patterns nor new time zones: a pattern must be literal in the text.
 //
-// All that can be found wrong is found by Compile, with line and column: syntax, names, types,
-// zones, networks, patterns, and a result that is not true or false.
+// Compile finds all errors that do not depend on a request, with line and column: syntax, names,
+// types, zones, networks, patterns, and a result that is not true or false.
 package when
 
 import (
@@ -76,20 +76,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Compiler compiles conditions. Equal texts share one program, however many rules have them, while
-// any of them is in use. Nothing is kept of a text that was wrong, or that no rule has any more.
-// It may be used from any goroutine. The zero Compiler has compiled nothing yet.
+// Compiler compiles conditions. Conditions with equal texts share one program while any of them
+// is in use. The Compiler keeps nothing of an invalid text, or of one that is no longer used. It
+// may be used from any goroutine. The zero Compiler is ready to use.
 type Compiler struct {
 	mu       sync.Mutex
 	language *language // created when the first condition is compiled
 	compiled map[string]weak.Pointer[condition]
 }
 
-// NewCompiler returns a Compiler that has compiled nothing yet.
+// NewCompiler returns a new Compiler.
 func NewCompiler() *Compiler { return new(Compiler) }
 
-// Compile checks the text of a condition and prepares its evaluation. The error is [Errors], with
-// all that is wrong with the text, as far as it can be found at once.
+// Compile checks the text of a condition and prepares its evaluation. The error is [Errors] and
+// lists all errors in the text that can be found at once.
 func (c *Compiler) Compile(text string) (policy.Condition, error) {
 	if c == nil {
 		c = NewCompiler()
@@ -107,12 +107,12 @@ func (c *Compiler) Compile(text string) (policy.Condition, error) {
 		c.compiled = map[string]weak.Pointer[condition]{}
 	}
 	c.compiled[text] = weak.Make(made)
-	runtime.AddCleanup(made, c.forget, text)
+	runtime.AddCleanup(made, c.remove, text)
 	return made, nil
 }
 
-// forget is told that a condition is in use no more. Its text may have been compiled anew.
-func (c *Compiler) forget(text string) {
+// remove removes a text whose condition is no longer in use, unless it was compiled again.
+func (c *Compiler) remove(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.compiled[text].Value() == nil {
@@ -131,8 +131,8 @@ func (c *Compiler) compile(text string) (*condition, error) {
 	return c.language.compile(text)
 }
 
-// Constant returns what a condition comes to if it is the same for every request: it asks about
-// nothing.
+// Constant returns the value of a condition that is the same for every request, because it reads
+// nothing of it.
 func Constant(c policy.Condition) (value, constant bool) {
 	own, ok := c.(*condition)
 	if !ok || !own.constant {
@@ -142,12 +142,12 @@ func Constant(c policy.Condition) (value, constant bool) {
 	return value, err == nil
 }
 
-// Error is a mistake in the text of a condition.
+// Error is an error in the text of a condition.
 type Error struct {
 	Line       int    `json:"line"`                 // in the text, from 1
 	Column     int    `json:"column"`               // from 1, in characters
 	Text       string `json:"text"`                 // `unknown name "grops"`
-	Suggestion string `json:"suggestion,omitempty"` // "groups"; "" if there is none
+	Suggestion string `json:"suggestion,omitempty"` // "groups"; "" if there is no suggestion
 }
 
 // Error returns `1:36: unknown name "grops" (did you mean "groups"?)`.
@@ -162,10 +162,10 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Errors are all mistakes in the text of a condition, in the order of their places.
+// Errors are all errors in the text of a condition, sorted by place.
 type Errors []*Error
 
-// Error returns one line for each.
+// Error returns one line for each error.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {
@@ -174,7 +174,7 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap returns each of them.
+// Unwrap returns the errors.
 func (es Errors) Unwrap() []error {
 	errs := make([]error, len(es))
 	for i, e := range es {

@@ -7,22 +7,22 @@ import (
 	"strings"
 	"sync"
 	"time"
-	_ "time/tzdata" // zones where a container has no files of them
+	_ "time/tzdata" // for containers without zone files
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// zoneNames are the names of all zones, one in a line, as time/tzdata has them.
+// zoneNames lists the names of all zones in time/tzdata, one per line.
 //
 //go:generate go test . -run TestZonesAreThoseOfGo -update
 //go:embed zones.txt
 var zoneNames string
 
-// zones finds zones by name. A zone is loaded once, by the compilation of the first condition that names it:
-// what time.LoadLocation does takes 10 µs and reads the disk. Whoever asks can neither add a name nor
-// misspell one, since the names are these.
+// zones finds time zones by name. A zone is loaded once, when the first condition that names it
+// is compiled, because time.LoadLocation takes 10 µs and reads the disk. Requests cannot add
+// names: only the names in zoneNames are loaded.
 type zones struct {
-	names  func() []string // in order
+	names  func() []string // sorted
 	loaded sync.Map        // name -> *time.Location
 }
 
@@ -32,7 +32,7 @@ func newZones() *zones {
 	})}
 }
 
-// load makes a zone ready, and reports whether there is one of this name.
+// load loads a zone and reports whether it exists.
 func (z *zones) load(name string) bool {
 	if _, ok := z.find(name); ok {
 		return true
@@ -48,7 +48,7 @@ func (z *zones) load(name string) bool {
 	return true
 }
 
-// loadAll makes every zone ready, for a condition that takes the zone's name from a request. It takes
+// loadAll loads all zones, for a condition that reads the zone's name from a request. It takes
 // some milliseconds and 1 MB, once.
 func (z *zones) loadAll() {
 	for _, name := range z.names() {
@@ -56,7 +56,7 @@ func (z *zones) loadAll() {
 	}
 }
 
-// find returns a zone that was loaded, or an offset like +02:00.
+// find returns a loaded zone, or the zone of an offset like +02:00.
 func (z *zones) find(name string) (*time.Location, bool) {
 	if location, ok := z.loaded.Load(name); ok {
 		return location.(*time.Location), true
@@ -68,8 +68,8 @@ func (z *zones) find(name string) (*time.Location, bool) {
 	return time.FixedZone(name, offset), true
 }
 
-// parseOffset returns the seconds of an offset from UTC: "+02:00", "-09:30". A sign is wanted, since
-// "02:00" is a time of the day.
+// parseOffset returns the seconds of an offset from UTC: "+02:00", "-09:30". It requires a sign,
+// because "02:00" is a time of the day.
 func parseOffset(text string) (seconds int, ok bool) {
 	if len(text) != len("+02:00") || text[3] != ':' || text[0] != '+' && text[0] != '-' {
 		return 0, false
@@ -86,7 +86,8 @@ func parseOffset(text string) (seconds int, ok bool) {
 	return seconds, true
 }
 
-// suggest returns the zone that was meant: "Paris" and "Europe/pariss" are Europe/Paris.
+// suggest returns the zone that was probably meant: Europe/Paris for "Paris" and
+// "Europe/pariss".
 func (z *zones) suggest(name string) string {
 	if name == "" {
 		return ""

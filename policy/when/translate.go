@@ -15,26 +15,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// What CEL says of a text, as far as it can be said better.
+// CEL's error messages that translateOne replaces.
 var (
-	sayUnknown     = regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(did you mean '([^']*)'(?: or '[^']*')?\?\))?`)
-	sayOverload    = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
-	sayUnexpected  = regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous) input '(.*)' expecting`)
-	sayNoViable    = regexp.MustCompile(`^Syntax error: no viable alternative at input '(.*)'$`)
-	sayMissing     = regexp.MustCompile(`^Syntax error: missing '(.*)' at '(.*)'$`)
-	sayUnreadable  = regexp.MustCompile(`^Syntax error: token recognition error at: '(.*)'$`)
-	sayArgument    = regexp.MustCompile(`^invalid (ip|cidr) argument: `)
-	sayNoSelection = regexp.MustCompile(`^type '(.*)' does not support field selection`)
-	sayExpected    = regexp.MustCompile(`^expected type '(.*)' but found '(.*)'$`)
-	sayReserved    = regexp.MustCompile(`^reserved identifier: (.*)$`)
+	celUnknown     = regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(did you mean '([^']*)'(?: or '[^']*')?\?\))?`)
+	celOverload    = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
+	celUnexpected  = regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous) input '(.*)' expecting`)
+	celNoViable    = regexp.MustCompile(`^Syntax error: no viable alternative at input '(.*)'$`)
+	celMissing     = regexp.MustCompile(`^Syntax error: missing '(.*)' at '(.*)'$`)
+	celUnreadable  = regexp.MustCompile(`^Syntax error: token recognition error at: '(.*)'$`)
+	celArgument    = regexp.MustCompile(`^invalid (ip|cidr) argument: `)
+	celNoSelection = regexp.MustCompile(`^type '(.*)' does not support field selection`)
+	celExpected    = regexp.MustCompile(`^expected type '(.*)' but found '(.*)'$`)
+	celReserved    = regexp.MustCompile(`^reserved identifier: (.*)$`)
 )
 
-// meant are the operators for what other languages write.
-var meant = map[string]string{"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "===": "==", "<>": "!="}
+// operatorFor maps operators of other languages to CEL's.
+var operatorFor = map[string]string{"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "===": "==", "<>": "!="}
 
-// mistakes puts what CEL found into words. Of the syntax only the first mistake is told: the others follow
-// from it, mostly.
-func (l *language) mistakes(text string, found []*common.Error) Errors {
+// translate replaces CEL's error messages by ours. It keeps only the first syntax error, because
+// the others are usually caused by it.
+func (l *language) translate(text string, found []*common.Error) Errors {
 	var errs Errors
 	syntax := false
 	for _, f := range found {
@@ -44,13 +44,13 @@ func (l *language) mistakes(text string, found []*common.Error) Errors {
 			}
 			syntax = true
 		}
-		e := l.mistake(text, f)
+		e := l.translateOne(text, f)
 		if !slices.ContainsFunc(errs, func(other *Error) bool { return *other == *e }) {
 			errs = append(errs, e)
 		}
 	}
 	if slices.ContainsFunc(errs, func(e *Error) bool { return strings.HasPrefix(e.Text, "unknown function ") }) {
-		// It may be a misspelt exists, whose name for each element is not known either then.
+		// It may be a misspelled exists, whose variable is then unknown as well.
 		errs = slices.DeleteFunc(errs, func(e *Error) bool {
 			return strings.HasPrefix(e.Text, "unknown name ") && e.Suggestion == ""
 		})
@@ -63,104 +63,104 @@ func byPlace(a, b *Error) int {
 	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
-func (l *language) mistake(condition string, f *common.Error) *Error {
+func (l *language) translateOne(condition string, f *common.Error) *Error {
 	e := &Error{Line: max(1, f.Location.Line()), Column: max(1, f.Location.Column()+1)}
-	say := func(format string, args ...any) { e.Text = fmt.Sprintf(format, args...) }
+	setText := func(format string, args ...any) { e.Text = fmt.Sprintf(format, args...) }
 	line := lineOf(condition, e.Line)
 	switch m := f.Message; {
-	case sayUnknown.MatchString(m):
-		found := sayUnknown.FindStringSubmatch(m)
+	case celUnknown.MatchString(m):
+		found := celUnknown.FindStringSubmatch(m)
 		e.Column = begin(line, e.Column, found[1])
 		e.Suggestion = found[2]
 		if strings.HasPrefix(strings.TrimLeft(after(line, e.Column+utf8.RuneCountInString(found[1])), " "), "(") {
-			say("unknown function %.60q", found[1])
+			setText("unknown function %.60q", found[1])
 			if slices.Contains(l.words, found[1]) {
-				say("%s is no function: leave out the parentheses", found[1])
+				setText("%s is not a function: remove the parentheses", found[1])
 			}
 			break
 		}
 		if e.Suggestion == "" {
 			e.Suggestion = text.Nearest(found[1], l.words)
 		}
-		say("unknown name %.60q", found[1])
+		setText("unknown name %.60q", found[1])
 		if e.Suggestion == "" {
-			say("unknown name %.60q; there are request.ip, now, user, groups, claims, client and registry", found[1])
+			setText("unknown name %.60q; there are request.ip, now, user, groups, claims, client and registry", found[1])
 		}
-	case sayOverload.MatchString(m):
-		found := sayOverload.FindStringSubmatch(m)
+	case celOverload.MatchString(m):
+		found := celOverload.FindStringSubmatch(m)
 		e.Column = begin(line, e.Column, found[1])
-		say("%s%s", overload(found[1], found[2]), instead(condition, found[1], found[2]))
-	case sayUnexpected.MatchString(m) || sayNoViable.MatchString(m):
-		found := sayUnexpected.FindStringSubmatch(m)
+		setText("%s%s", overload(found[1], found[2]), hint(condition, found[1], found[2]))
+	case celUnexpected.MatchString(m) || celNoViable.MatchString(m):
+		found := celUnexpected.FindStringSubmatch(m)
 		if found == nil {
-			found = sayNoViable.FindStringSubmatch(m)
+			found = celNoViable.FindStringSubmatch(m)
 		}
 		unexpected(e, found[1], strings.Contains(m, "expecting <EOF>"), strings.Contains(m, "expecting ':'"))
-	case sayMissing.MatchString(m):
-		found := sayMissing.FindStringSubmatch(m)
-		say("a %s is missing before %.40q", found[1], found[2])
+	case celMissing.MatchString(m):
+		found := celMissing.FindStringSubmatch(m)
+		setText("a %s is missing before %.40q", found[1], found[2])
 		if found[2] == "<EOF>" {
-			say("a %s is missing at the end", found[1])
+			setText("a %s is missing at the end", found[1])
 		}
-	case sayUnreadable.MatchString(m):
-		unreadable(e, strings.TrimSpace(sayUnreadable.FindStringSubmatch(m)[1]))
-	case sayArgument.MatchString(m):
+	case celUnreadable.MatchString(m):
+		unreadable(e, strings.TrimSpace(celUnreadable.FindStringSubmatch(m)[1]))
+	case celArgument.MatchString(m):
 		written, _ := quotedAt(line, e.Column)
-		if sayArgument.FindStringSubmatch(m)[1] == "ip" {
-			say("%.60s is no IP address like 10.1.2.3", written)
+		if celArgument.FindStringSubmatch(m)[1] == "ip" {
+			setText("%.60s is not an IP address like 10.1.2.3", written)
 		} else {
-			say("%.60s is no network like 10.0.0.0/8", written)
+			setText("%.60s is not a network like 10.0.0.0/8", written)
 		}
-	case sayNoSelection.MatchString(m):
-		say("%s has no parts that a dot could name", typeNamed(sayNoSelection.FindStringSubmatch(m)[1]))
-	case sayExpected.MatchString(m):
-		found := sayExpected.FindStringSubmatch(m)
-		say("%s is wanted here, not %s", typeNamed(found[1]), typeNamed(found[2]))
-	case sayReserved.MatchString(m):
-		say("%.40q is a word that CEL keeps for itself", sayReserved.FindStringSubmatch(m)[1])
+	case celNoSelection.MatchString(m):
+		setText("%s has no fields", typeNamed(celNoSelection.FindStringSubmatch(m)[1]))
+	case celExpected.MatchString(m):
+		found := celExpected.FindStringSubmatch(m)
+		setText("expected %s, found %s", typeNamed(found[1]), typeNamed(found[2]))
+	case celReserved.MatchString(m):
+		setText("%.40q is a reserved word of CEL", celReserved.FindStringSubmatch(m)[1])
 	case strings.Contains(m, "recursion limit exceeded"):
-		say("the condition is nested too deeply; the limit is %d", maxDepth)
+		setText("the condition is nested too deeply; the limit is %d", maxDepth)
 	default:
-		say("%.200s", strings.TrimPrefix(m, "Syntax error: "))
+		setText("%.200s", strings.TrimPrefix(m, "Syntax error: "))
 	}
 	return e
 }
 
-// unexpected says that something stands where it cannot.
+// unexpected describes a token in the wrong place.
 func unexpected(e *Error, what string, ended, question bool) {
-	e.Suggestion = meant[strings.ToLower(what)]
+	e.Suggestion = operatorFor[strings.ToLower(what)]
 	switch {
 	case what == "<EOF>" && question:
-		e.Text = "the condition ends where a : and another value are wanted"
+		e.Text = "unexpected end of the condition: expected a : and a value"
 	case what == "<EOF>":
-		e.Text = "the condition ends where a value is wanted"
+		e.Text = "unexpected end of the condition: expected a value"
 	case ended:
-		e.Text = fmt.Sprintf("%.40q does not belong here: the condition could end before it", what)
+		e.Text = fmt.Sprintf("unexpected %.40q after the end of the condition", what)
 	default:
-		e.Text = fmt.Sprintf("%.40q does not belong here: a value is wanted", what)
+		e.Text = fmt.Sprintf("unexpected %.40q: expected a value", what)
 	}
 	if e.Suggestion != "" {
-		e.Text = fmt.Sprintf("%.40q is no operator", what)
+		e.Text = fmt.Sprintf("%.40q is not an operator", what)
 	}
 }
 
-// unreadable says that some characters mean nothing.
+// unreadable describes characters that are not part of the syntax.
 func unreadable(e *Error, what string) {
 	switch {
 	case strings.HasPrefix(what, `"`), strings.HasPrefix(what, "'"):
-		e.Text = "the text in quotes does not end"
+		e.Text = "the closing quote is missing"
 	case what == "":
-		e.Text = "there is a character that means nothing here"
+		e.Text = "unexpected character"
 	default:
 		if r, _ := utf8.DecodeRuneInString(what); !unicode.IsLetter(r) {
 			what = strings.TrimRightFunc(what, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsLetter(r) })
 		}
-		e.Text = fmt.Sprintf("%.40q means nothing here", what)
-		e.Suggestion = meant[what]
+		e.Text = fmt.Sprintf("unexpected %.40q", what)
+		e.Suggestion = operatorFor[what]
 	}
 }
 
-// overload says that a function or an operator does not take what it was given.
+// overload describes a function or operator that does not accept its arguments.
 func overload(function, types string) string {
 	operator := strings.Trim(function, "_@")
 	switch function {
@@ -179,19 +179,20 @@ func overload(function, types string) string {
 	given := strings.Join(list, " and ")
 	switch {
 	case function == "_?_:_" && len(list) == 3:
-		return fmt.Sprintf("true or false is wanted before the ?, and two values of one kind behind it, not %s, %s and %s", list[0], list[1], list[2])
+		return fmt.Sprintf("expected true or false before the ? and two values of the same type after it, found %s, %s and %s", list[0], list[1], list[2])
 	case member && given == "":
-		return fmt.Sprintf("%s of %s is nothing", operator, typeNamed(target))
+		return fmt.Sprintf("%s cannot be called on %s", operator, typeNamed(target))
 	case member:
-		return fmt.Sprintf("%s of %s does not take %s", operator, typeNamed(target), given)
+		return fmt.Sprintf("%s on %s does not accept %s", operator, typeNamed(target), given)
 	case strings.ContainsAny(operator, "=<>&|+-*/%!") || operator == "in":
-		return fmt.Sprintf("%s does not go with %s", operator, given)
+		return fmt.Sprintf("%s cannot be applied to %s", operator, given)
 	}
-	return fmt.Sprintf("%s does not take %s", operator, given)
+	return fmt.Sprintf("%s does not accept %s", operator, given)
 }
 
-// instead says what is mostly meant by whoever compares a day with its name, or an address with a text.
-func instead(text, function, types string) string {
+// hint returns the likely correction if somebody compares a day with its name, or an address
+// with a text.
+func hint(text, function, types string) string {
 	if function != "@in" && function != "_==_" && function != "_!=_" || !strings.Contains(types, "string") {
 		return ""
 	}
@@ -206,12 +207,12 @@ func instead(text, function, types string) string {
 	return ""
 }
 
-// typeInWords names a type as a person would.
+// typeInWords returns the name of a type for people to read.
 func typeInWords(t *cel.Type) string {
 	return typeNamed(cel.FormatCELType(t))
 }
 
-// typeNamed is typeInWords for a type as CEL writes it.
+// typeNamed is typeInWords for a type in CEL's notation.
 func typeNamed(t string) string {
 	t = strings.TrimSpace(t)
 	switch t {
@@ -249,7 +250,8 @@ func typeNamed(t string) string {
 	return t
 }
 
-// typesNamed names the types of a list, which are parted by commas outside of parentheses.
+// typesNamed returns the names of the types in a list. They are separated by commas outside of
+// parentheses.
 func typesNamed(list string) []string {
 	var names []string
 	depth, from := 0, 0
@@ -270,7 +272,7 @@ func typesNamed(list string) []string {
 	return names
 }
 
-// lineOf returns a line of the text, from 1.
+// lineOf returns a line of the text; the first is 1.
 func lineOf(text string, line int) string {
 	for ; line > 1; line-- {
 		_, text, _ = strings.Cut(text, "\n")
@@ -279,7 +281,7 @@ func lineOf(text string, line int) string {
 	return text
 }
 
-// after returns what stands in the line from a column on.
+// after returns the rest of the line from a column on.
 func after(line string, column int) string {
 	for ; column > 1 && line != ""; column-- {
 		_, size := utf8.DecodeRuneInString(line)
@@ -288,8 +290,8 @@ func after(line string, column int) string {
 	return line
 }
 
-// begin returns the column where the name begins that CEL points into or behind: at the dot of
-// request.ip, at the parenthesis after a function.
+// begin returns the column where the name begins. CEL reports a position inside or after it: the
+// dot of request.ip, or the parenthesis after a function.
 func begin(line string, column int, name string) int {
 	for back := 0; back <= utf8.RuneCountInString(name) && back < column; back++ {
 		if strings.HasPrefix(after(line, column-back), name) {
@@ -299,7 +301,7 @@ func begin(line string, column int, name string) int {
 	return column
 }
 
-// quotedAt returns the text in quotes that begins at a column, with its quotes.
+// quotedAt returns the quoted text that begins at a column, with its quotes.
 func quotedAt(line string, column int) (string, bool) {
 	rest := after(line, column)
 	if rest == "" || rest[0] != '"' && rest[0] != '\'' {
