@@ -8,12 +8,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Actions is a set of actions. A grant is asked & allowed.
+// Actions is a set of actions. A grant is requested & allowed.
 type Actions uint8
 
-// The actions. All is the literal "*": what a registry demands for its catalog. For a repository
-// Parse reads "*" as "whatever I may do", that is Pull|Push|Delete, so that All never reaches a
-// repository's grant. Read and Write belong to the type "tidewaiter", which is never signed.
+// The actions. All is the literal "*", which a registry requires for its catalog. For a repository,
+// Parse turns "*" into Pull|Push|Delete, so that a repository's grant never contains All. Read and
+// Write are actions of the type "tidewaiter", which never appears in tokens.
 const (
 	Pull Actions = 1 << iota
 	Push
@@ -23,15 +23,15 @@ const (
 	Write
 )
 
-// Repository is the set of all that can be done with a repository.
+// Repository is the set of all actions on a repository.
 const Repository = Pull | Push | Delete
 
 const every = Pull | Push | Delete | All | Read | Write
 
-// Has reports whether all of b are in a. No actions at all are in every set.
+// Has reports whether a contains all actions of b. The empty set is contained in every set.
 func (a Actions) Has(b Actions) bool { return a&b == b }
 
-// ParseAction returns the action of that name: pull, push, delete, *, read or write.
+// ParseAction returns the action with the name: pull, push, delete, *, read or write.
 func ParseAction(name string) (Actions, bool) {
 	switch name {
 	case "pull":
@@ -70,7 +70,7 @@ func (a Actions) name() string {
 }
 
 // Each calls yield for the name of each action, in the order pull, push, delete, *, read, write.
-// It is an iter.Seq[string] that allocates nothing.
+// It is an iter.Seq[string] that does not allocate.
 func (a Actions) Each(yield func(name string) bool) {
 	for a &= every; a != 0; a &= a - 1 {
 		if !yield((a & -a).name()) {
@@ -79,7 +79,7 @@ func (a Actions) Each(yield func(name string) bool) {
 	}
 }
 
-// Names returns the names of the actions in the order of Each; nil if there are none.
+// Names returns the names of the actions in the order of Each; nil for the empty set.
 func (a Actions) Names() []string {
 	if a&every == 0 {
 		return nil
@@ -91,12 +91,12 @@ func (a Actions) Names() []string {
 	return names
 }
 
-// String returns the actions as a scope has them: "pull,push"; "" if there are none.
+// String returns the actions as in a scope: "pull,push"; "" for the empty set.
 func (a Actions) String() string {
 	if name := a.name(); name != "" {
 		return name
 	}
-	if a == Pull|Push { // what most requests ask for
+	if a == Pull|Push { // the most frequent request
 		return "pull,push"
 	}
 	text, _ := a.AppendText(nil)
@@ -115,11 +115,11 @@ func (a Actions) AppendText(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// MarshalText is String as bytes, so that actions are one string in JSON.
+// MarshalText returns String as bytes. In JSON, actions are one string.
 func (a Actions) MarshalText() ([]byte, error) { return a.AppendText(nil) }
 
-// UnmarshalText reads what MarshalText wrote. An unknown action is an error: one that was stored
-// and is forgotten would change what a record says.
+// UnmarshalText parses the text that MarshalText returns. An unknown action is an error:
+// ignoring it would change the meaning of a stored record.
 func (a *Actions) UnmarshalText(written []byte) error {
 	*a = 0
 	if len(written) == 0 {
@@ -128,7 +128,7 @@ func (a *Actions) UnmarshalText(written []byte) error {
 	for name := range strings.SplitSeq(string(written), ",") {
 		action, ok := ParseAction(name)
 		if !ok {
-			return fmt.Errorf("reading actions: unknown action %s", text.QuoteShort(name))
+			return fmt.Errorf("parsing actions: unknown action %s", text.QuoteShort(name))
 		}
 		*a |= action
 	}

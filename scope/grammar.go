@@ -7,20 +7,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// maxWord bounds a type and a class, in bytes. The longest in use is "repository".
+// maxWord is the maximum length of a type or a class in bytes. The longest in use is
+// "repository".
 const maxWord = 64
 
-// Reasons for which text is not a scope.
+// Reasons why text is not a scope.
 const (
-	notAType  = "the type is not made of lower-case letters and digits"
-	notAClass = "the class is not made of lower-case letters and digits"
+	notAType  = "the type must consist of lower-case letters and digits"
+	notAClass = "the class must consist of lower-case letters and digits"
 )
 
-// parse reads one scope: type, "(class)" if there is one, name and actions. The type ends at the
-// first colon and the actions begin after the last, since a name may hold host:port/.
+// parse parses one scope: type, optional "(class)", name and actions. The type ends at the first
+// colon and the actions begin after the last one, because a name may contain host:port/.
 //
-// The scope has no actions if the text is no scope; then reason says why. A scope with actions and
-// a reason lost the actions that the reason tells.
+// If the text is not a scope, the result has no actions, and reason explains why. If the result
+// has actions and a reason, unknown actions were removed.
 func parse(text string) (s Scope, reason string) {
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
 	if first == last { // also -1, no colon at all
@@ -29,12 +30,12 @@ func parse(text string) (s Scope, reason string) {
 	s.Type, s.Name = text[:first], text[first+1:last]
 	if open := strings.IndexByte(s.Type, '('); open >= 0 {
 		class, closed := strings.CutSuffix(s.Type[open+1:], ")")
-		if !closed || !word(class) {
+		if !closed || !validWord(class) {
 			return Scope{}, notAClass
 		}
 		s.Type, s.Class = s.Type[:open], class
 	}
-	if !word(s.Type) {
+	if !validWord(s.Type) {
 		return Scope{}, notAType
 	}
 	if reason := checkName(s.Type, s.Name); reason != "" {
@@ -44,7 +45,7 @@ func parse(text string) (s Scope, reason string) {
 	return s, reason
 }
 
-// parseActions reads the actions of a scope and keeps those that mean something for its type.
+// parseActions parses the actions of a scope and keeps those that its type has.
 func parseActions(kind, written string) (known Actions, reason string) {
 	if written == "" {
 		return 0, "it has no action"
@@ -65,7 +66,7 @@ func parseActions(kind, written string) (known Actions, reason string) {
 		switch {
 		case ok && own.Has(action):
 			known |= action
-		case name == "": // a comma too many does no harm
+		case name == "": // ignore superfluous commas
 		default:
 			if more == 0 {
 				unknown = name
@@ -84,8 +85,8 @@ func parseActions(kind, written string) (known Actions, reason string) {
 	return known, reason
 }
 
-// word reports whether s is a type or a class: [a-z0-9]+ in the registry's grammar.
-func word(s string) bool {
+// validWord reports whether s is a type or a class: [a-z0-9]+ in the registry's grammar.
+func validWord(s string) bool {
 	if s == "" || len(s) > maxWord {
 		return false
 	}
@@ -99,7 +100,7 @@ func word(s string) bool {
 
 func lower(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
-// checkName says what is wrong with a name; "" if nothing is.
+// checkName returns what is wrong with a name, or "".
 func checkName(kind, name string) string {
 	switch {
 	case name == "":
@@ -112,17 +113,17 @@ func checkName(kind, name string) string {
 	return checkOther(name)
 }
 
-// checkRepository holds a name against the grammar of the registry (distribution,
-// reference.NameRegexp): path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by
-// "/", behind an optional host. The registry takes any first part for a host where that makes the
-// name legal, and so lets through "FOO/bar"; here only a host with a port or in brackets is one, and
-// upper case is refused everywhere: two names that differ in case only would invite mistakes.
+// checkRepository checks a name by the registry's grammar (distribution, reference.NameRegexp):
+// path parts of [a-z0-9]+ joined by ".", "_", "__" or dashes, separated by "/", after an
+// optional host. The registry treats any first part as a host if that makes the name valid, so
+// it accepts "FOO/bar". Here, only a host with a port or in brackets is a host, and upper case
+// is refused everywhere: names that differ only in case are easily confused.
 func checkRepository(name string) string {
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); strings.ContainsAny(host, ":[") {
 		switch {
 		case !checkHost(host):
-			return badByte(host, "the host before the name is no host:port")
+			return describeInvalid(host, "the host before the name is not host:port")
 		case !ok:
 			return "the name is only a host"
 		}
@@ -136,7 +137,7 @@ func checkRepository(name string) string {
 	return ""
 }
 
-// checkPart says what is wrong with one part of a repository's path.
+// checkPart returns what is wrong with one part of a repository's path, or "".
 func checkPart(part string) string {
 	if part == "" {
 		return "the name has an empty part"
@@ -153,7 +154,7 @@ func checkPart(part string) string {
 		between := part[begin:i]
 		for j := range len(between) {
 			if c := between[j]; c != '.' && c != '_' && c != '-' {
-				return badByte(between[j:], "the name has a character that no repository may have")
+				return describeInvalid(between[j:], "the name has a character that is not allowed in repositories")
 			}
 		}
 		switch {
@@ -163,14 +164,14 @@ func checkPart(part string) string {
 			return "a part of the name begins or ends with a separator"
 		case between == "." || between == "_" || between == "__" || strings.Trim(between, "-") == "":
 		default:
-			return "the name has separators side by side"
+			return "the name has several separators in a row"
 		}
 	}
 	return ""
 }
 
-// checkHost reports whether s is a lower-case host with a port, or an IPv6 address in brackets with
-// or without one.
+// checkHost reports whether s is a lower-case host with a port, or an IPv6 address in brackets
+// with or without a port.
 func checkHost(s string) bool {
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {
 		address, rest, closed := strings.Cut(bracketed, "]")
@@ -201,14 +202,14 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// checkOther holds the name of any other resource against a grammar that leaves nothing to
-// misunderstand: ASCII letters, digits and . _ - : @ + in parts separated by "/", none of them empty,
-// "." or "..".
+// checkOther checks the name of a resource that is not a repository. The grammar excludes
+// ambiguous names: ASCII letters, digits and . _ - : @ + in parts separated by "/", none of
+// which is empty, "." or "..".
 func checkOther(name string) string {
 	for i := range len(name) {
 		c := name[i]
 		if !lower(c) && (c < 'A' || c > 'Z') && strings.IndexByte("._-:@+/", c) < 0 {
-			return badByte(name[i:], "the name has a character that it may not have")
+			return describeInvalid(name[i:], "the name has a character that is not allowed")
 		}
 	}
 	for part := range strings.SplitSeq(name, "/") {
@@ -222,9 +223,9 @@ func checkOther(name string) string {
 	return ""
 }
 
-// badByte says what s, which breaks a grammar, breaks it with, where that is of a kind that people
-// make by mistake or attackers on purpose; otherwise it says what it was told.
-func badByte(s, otherwise string) string {
+// describeInvalid returns what is wrong with the invalid text s: one of the kinds that are
+// frequent errors or attacks, otherwise the given reason.
+func describeInvalid(s, otherwise string) string {
 	if !utf8.ValidString(s) {
 		return "the name is not UTF-8"
 	}

@@ -1,11 +1,11 @@
-// Package scope answers: what is being asked for?
+// Package scope parses the scopes of token requests.
 //
 // A client asks a token service for scopes: a resource type, a name and actions, written
-// repository:team/app:pull,push. [Parse] reads the scope values of one request as clients really
-// send them (repeated parameters, several scopes in one value, the same repository twice) and
-// merges them to one [Scope] for each type and name. Text that is not a scope is reported beside
-// them as [Ignored] and never fails a request: a client forwards what a registry's challenge
-// held, and anyone who makes a request shapes that.
+// repository:team/app:pull,push. [Parse] reads the scope values of one request in all forms that
+// clients send (repeated parameters, several scopes in one value, the same repository twice) and
+// merges them into one [Scope] for each type and name. Text that is not a scope is returned as
+// [Ignored] and never fails a request, because clients forward what a registry's challenge
+// contains, and anybody who sends a request to the registry can influence that.
 //
 // Package policy decides about scopes, and package token writes them into tokens.
 package scope
@@ -22,37 +22,37 @@ import (
 // The resource types that Tidewaiter knows.
 const (
 	TypeRepository = "repository"
-	TypeRegistry   = "registry" // its one name is "catalog", its one action All
+	TypeRegistry   = "registry" // its only name is "catalog", its only action All
 	TypeTidewaiter = "tidewaiter"
 )
 
-// Limits of one request. The registry's own limit of a name is 255 bytes (distribution,
-// reference.RepositoryNameTotalLengthMax); a host:port/ prefix may stand before it.
+// Limits of one request. The registry's limit for a name is 255 bytes (distribution,
+// reference.RepositoryNameTotalLengthMax), without a host:port/ prefix.
 const (
 	MaxScopes = 100       // distinct scopes
-	MaxBytes  = 16 << 10  // bytes of all scopes together
-	MaxName   = 255 + 256 // bytes of one name with its host
+	MaxBytes  = 16 << 10  // total bytes of all scopes
+	MaxName   = 255 + 256 // bytes of a name with its host
 )
 
 // ErrTooMuch means that a request's scopes exceed MaxScopes or MaxBytes.
 var ErrTooMuch = errors.New("too many scopes")
 
-// Scope is one resource and the actions that are asked for or granted on it. It is comparable.
+// Scope is a resource and the actions that are requested or granted on it. It is comparable.
 type Scope struct {
 	Type    string  // "repository", "registry", …
-	Class   string  // "plugin" of "repository(plugin)"; deprecated, kept for the token
+	Class   string  // "plugin" of "repository(plugin)"; deprecated, copied into the token
 	Name    string  // "team/app", possibly "host:5000/team/app"
-	Actions Actions // never empty in what Parse returns
+	Actions Actions // never empty in a result of Parse
 }
 
-// Check returns an error if Parse could not have returned the type, the class or the name of a
-// scope. It does not look at the actions.
+// Check returns an error if the type, class or name of the scope is invalid, that is, if Parse
+// would not return it. It does not check the actions.
 func (s Scope) Check() error {
 	reason := ""
 	switch {
-	case !word(s.Type):
+	case !validWord(s.Type):
 		reason = notAType
-	case s.Class != "" && !word(s.Class):
+	case s.Class != "" && !validWord(s.Class):
 		reason = notAClass
 	default:
 		reason = checkName(s.Type, s.Name)
@@ -63,23 +63,22 @@ func (s Scope) Check() error {
 	return fmt.Errorf("the scope %s: %s", text.Quote(text.Shorten(s.String(), 256)), reason)
 }
 
-// Ignored is text that was offered as a scope and is none, or holds actions that are none.
+// Ignored is text in a request that is not a scope, or has unknown actions.
 type Ignored struct {
-	// Text is what came, at most 256 bytes of it. What is not printable is escaped, so it is
-	// safe in a log line.
+	// Text is the text as it was sent, at most 256 bytes of it. Unprintable characters are
+	// escaped, so it is safe in a log line.
 	Text   string `json:"text"`
 	Reason string `json:"reason"` // "the name has an upper-case letter"
 }
 
-// Parse reads all scope values of one request. Each may hold several scopes, separated by
-// spaces. Scopes of the same type and name become one with the actions of both, at the place of
-// the first.
+// Parse parses all scope values of one request. Each value may contain several scopes, separated
+// by spaces. Scopes of the same type and name are merged, at the position of the first.
 //
-// What is no scope is ignored and told; an unknown action is ignored and told, and the rest of
-// its scope stays. Some clients ask for everything that they mirror at once: where the values
-// are longer than MaxBytes, or hold more than MaxScopes scopes or as many things that are none,
-// the first that fit are returned together with ErrTooMuch, whose text tells how many were left
-// out. There is no other error. What is returned shares memory with the values.
+// Text that is not a scope is returned in ignored. If only an action is unknown, the rest of its
+// scope is kept. Some clients request everything that they mirror at once. If the values exceed
+// MaxBytes, or contain more than MaxScopes scopes or more than MaxScopes invalid texts, Parse
+// returns the first that fit together with ErrTooMuch, whose text contains the number of those
+// left out. There are no other errors. The results share memory with the values.
 func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	bytes, most := 0, 0
 	for _, v := range values {
@@ -91,7 +90,7 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	}
 
 	asked = make([]Scope, 0, min(most, MaxScopes))
-	var places index
+	var positions index
 	read, left := 0, 0
 	for _, v := range values {
 		for text := range strings.SplitSeq(v, " ") {
@@ -108,12 +107,12 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 					left++
 					continue
 				}
-				ignored = append(ignored, Ignored{Text: shown(text), Reason: reason})
+				ignored = append(ignored, Ignored{Text: printable(text), Reason: reason})
 			}
 			if s.Actions == 0 {
 				continue
 			}
-			if at, ok := places.find(asked, s); ok {
+			if at, ok := positions.find(asked, s); ok {
 				asked[at].Actions |= s.Actions
 				if asked[at].Class == "" {
 					asked[at].Class = s.Class
@@ -125,7 +124,7 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 				continue
 			}
 			asked = append(asked, s)
-			places.add(asked)
+			positions.add(asked)
 		}
 	}
 	if len(asked) == 0 {
@@ -137,19 +136,19 @@ func Parse(values []string) (asked []Scope, ignored []Ignored, err error) {
 	return asked, ignored, err
 }
 
-// index finds a scope among those before it. Few are looked through; many get a map, so that a
-// request at the limits costs no more for each scope than a small one.
+// index finds a scope among those parsed so far. Few are searched one by one. For many it uses a
+// map, so that the time per scope does not grow with the number of scopes.
 type index struct {
-	places map[resource]int // nil up to few scopes
+	positions map[resource]int // nil for fewer than maxLinear scopes
 }
 
 type resource struct{ kind, name string }
 
-const few = 8
+const maxLinear = 8
 
 func (x *index) find(asked []Scope, s Scope) (int, bool) {
-	if x.places != nil {
-		at, ok := x.places[resource{s.Type, s.Name}]
+	if x.positions != nil {
+		at, ok := x.positions[resource{s.Type, s.Name}]
 		return at, ok
 	}
 	for i := range asked {
@@ -160,24 +159,24 @@ func (x *index) find(asked []Scope, s Scope) (int, bool) {
 	return 0, false
 }
 
-// add takes up the last scope of asked.
+// add adds the last scope of asked.
 func (x *index) add(asked []Scope) {
 	switch {
-	case len(asked) < few:
-	case len(asked) == few:
-		x.places = make(map[resource]int, min(cap(asked), MaxScopes))
+	case len(asked) < maxLinear:
+	case len(asked) == maxLinear:
+		x.positions = make(map[resource]int, min(cap(asked), MaxScopes))
 		for i, s := range asked {
-			x.places[resource{s.Type, s.Name}] = i
+			x.positions[resource{s.Type, s.Name}] = i
 		}
 	default:
 		last := asked[len(asked)-1]
-		x.places[resource{last.Type, last.Name}] = len(asked) - 1
+		x.positions[resource{last.Type, last.Name}] = len(asked) - 1
 	}
 }
 
-// MatchService returns which of the registries' names a client means by the service of its
-// request. Some clients send it in lower case (Watchtower): where exactly one name differs in
-// nothing but case, it is meant.
+// MatchService returns the registry whose name is the service of a request. Some clients
+// (Watchtower) send the service in lower case: if no name is equal, the only one that differs
+// just in case matches.
 func MatchService(asked string, names iter.Seq[string]) (name string, ok bool) {
 	if names == nil {
 		return "", false

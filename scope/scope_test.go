@@ -90,44 +90,44 @@ func TestParseIgnores(t *testing.T) {
 	for _, tt := range []struct{ text, shown, reason string }{
 		{"x", "x", "it is not of the form type:name:actions"},
 		{"repository:x", "repository:x", "it is not of the form type:name:actions"},
-		{"::", "::", "the type is not made of lower-case letters and digits"},
-		{"Repository:x:pull", "Repository:x:pull", "the type is not made of lower-case letters and digits"},
-		{longWord + ":x:pull", longWord + ":x:pull", "the type is not made of lower-case letters and digits"},
-		{"repository(" + longWord + "):x:pull", "repository(" + longWord + "):x:pull", "the class is not made of lower-case letters and digits"},
-		{"repository():x:pull", "repository():x:pull", "the class is not made of lower-case letters and digits"},
-		{"repository(plugin:x:pull", "repository(plugin:x:pull", "the class is not made of lower-case letters and digits"},
-		{"repository(a)(b):x:pull", "repository(a)(b):x:pull", "the class is not made of lower-case letters and digits"},
+		{"::", "::", "the type must consist of lower-case letters and digits"},
+		{"Repository:x:pull", "Repository:x:pull", "the type must consist of lower-case letters and digits"},
+		{longWord + ":x:pull", longWord + ":x:pull", "the type must consist of lower-case letters and digits"},
+		{"repository(" + longWord + "):x:pull", "repository(" + longWord + "):x:pull", "the class must consist of lower-case letters and digits"},
+		{"repository():x:pull", "repository():x:pull", "the class must consist of lower-case letters and digits"},
+		{"repository(plugin:x:pull", "repository(plugin:x:pull", "the class must consist of lower-case letters and digits"},
+		{"repository(a)(b):x:pull", "repository(a)(b):x:pull", "the class must consist of lower-case letters and digits"},
 		{"repository:x:", "repository:x:", "it has no action"},
 		{"repository:x:,", "repository:x:,", "it has no action"},
 		{"repository::pull", "repository::pull", "the name is empty"},
-		{"repository:*:pull", "repository:*:pull", "the name has a character that no repository may have"},
+		{"repository:*:pull", "repository:*:pull", "the name has a character that is not allowed in repositories"},
 		{"repository:FOO/bar:pull", "repository:FOO/bar:pull", "the name has an upper-case letter"},
 		{"repository:foo/Bar:pull", "repository:foo/Bar:pull", "the name has an upper-case letter"},
 		{"repository:HOST:5000/bar:pull", "repository:HOST:5000/bar:pull", "the name has an upper-case letter"},
 		{"repository:host:5000:pull", "repository:host:5000:pull", "the name is only a host"},
-		{"repository:host:/foo:pull", "repository:host:/foo:pull", "the host before the name is no host:port"},
-		{"repository:host:port/foo:pull", "repository:host:port/foo:pull", "the host before the name is no host:port"},
-		{"repository:-host:5000/foo:pull", "repository:-host:5000/foo:pull", "the host before the name is no host:port"},
-		{"repository:[::1/foo:pull", "repository:[::1/foo:pull", "the host before the name is no host:port"},
+		{"repository:host:/foo:pull", "repository:host:/foo:pull", "the host before the name is not host:port"},
+		{"repository:host:port/foo:pull", "repository:host:port/foo:pull", "the host before the name is not host:port"},
+		{"repository:-host:5000/foo:pull", "repository:-host:5000/foo:pull", "the host before the name is not host:port"},
+		{"repository:[::1/foo:pull", "repository:[::1/foo:pull", "the host before the name is not host:port"},
 		{"repository:a/../b:pull", "repository:a/../b:pull", `the name has a part ".."`},
 		{"repository:./b:pull", "repository:./b:pull", `the name has a part "."`},
 		{"repository:/b:pull", "repository:/b:pull", "the name has an empty part"},
 		{"repository:a//b:pull", "repository:a//b:pull", "the name has an empty part"},
 		{"repository:a/:pull", "repository:a/:pull", "the name has an empty part"},
-		{"repository:a..b:pull", "repository:a..b:pull", "the name has separators side by side"},
-		{"repository:a___b:pull", "repository:a___b:pull", "the name has separators side by side"},
-		{"repository:a-.b:pull", "repository:a-.b:pull", "the name has separators side by side"},
+		{"repository:a..b:pull", "repository:a..b:pull", "the name has several separators in a row"},
+		{"repository:a___b:pull", "repository:a___b:pull", "the name has several separators in a row"},
+		{"repository:a-.b:pull", "repository:a-.b:pull", "the name has several separators in a row"},
 		{"repository:-a:pull", "repository:-a:pull", "a part of the name begins or ends with a separator"},
 		{"repository:a_/b:pull", "repository:a_/b:pull", "a part of the name begins or ends with a separator"},
-		{"repository:a%2fb:pull", "repository:a%2fb:pull", "the name has a character that no repository may have"},
-		{"repository:\u00e9:pull", `repository:é:pull`, "the name has a character that no repository may have"},
+		{"repository:a%2fb:pull", "repository:a%2fb:pull", "the name has a character that is not allowed in repositories"},
+		{"repository:\u00e9:pull", `repository:é:pull`, "the name has a character that is not allowed in repositories"},
 		{"repository:a\x00b:pull", `repository:a\x00b:pull`, "the name has a control character"},
 		{"repository:a\nlevel=ERROR:pull", `repository:a\nlevel=ERROR:pull`, "the name has a control character"},
 		{"repository:a\x1b[2J:pull", `repository:a\x1b[2J:pull`, "the name has a control character"},
 		{"repository:a\x7fb:pull", `repository:a\x7fb:pull`, "the name has a control character"},
 		{"repository:a\xffb:pull", `repository:a\xffb:pull`, "the name is not UTF-8"},
-		{"repository:a\u202eb:pull", `repository:a\u202eb:pull`, "the name has a character that no repository may have"},
-		{"registry:cata*log:*", "registry:cata*log:*", "the name has a character that it may not have"},
+		{"repository:a\u202eb:pull", `repository:a\u202eb:pull`, "the name has a character that is not allowed in repositories"},
+		{"registry:cata*log:*", "registry:cata*log:*", "the name has a character that is not allowed"},
 		{"tidewaiter:namespace/../x:read", "tidewaiter:namespace/../x:read", `the name has a part ".."`},
 		{"tidewaiter:a//b:read", "tidewaiter:a//b:read", "the name has an empty part"},
 		{"tidewaiter:a\rb:read", `tidewaiter:a\rb:read`, "the name has a control character"},
@@ -167,7 +167,7 @@ func TestUnknownActionLeavesTheRest(t *testing.T) {
 }
 
 // A registry copies the query of a request into its challenge, so a third party can put whole scopes
-// there. They are asked for like any other, which gives nobody anything that he may not do.
+// there. They are parsed like any other scope and grant nothing that the client may not do.
 func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	asked, _, err := scope.Parse([]string{"repository:app:pull repository:x:pull repository:admin/secret:push:pull"})
 	if err != nil {
@@ -179,7 +179,7 @@ func TestScopeInjectedThroughAChallenge(t *testing.T) {
 	}
 }
 
-// A literal "*" in a token means every action to a registry: it never reaches a repository's grant.
+// In a token, a registry treats a literal "*" as every action. So a repository's grant never has it.
 func TestStarOnARepositoryIsThreeActions(t *testing.T) {
 	for _, text := range []string{"repository:a:*", "repository(x):a:*", "repository:a:pull,*"} {
 		asked, _, err := scope.Parse([]string{text})
@@ -206,8 +206,8 @@ func TestNamesAsLongAsAllowed(t *testing.T) {
 	}
 }
 
-// docker_auth: no limits; 2,000 scopes and a scope of 1 MiB. What fits is answered all the same: tools
-// that mirror registries ask for all repositories at once.
+// docker_auth has no limits: it took 2,000 scopes and a scope of 1 MiB. The scopes that fit are still
+// parsed, because tools that mirror registries request all repositories at once.
 func TestTooMuch(t *testing.T) {
 	scopes := func(n int, format string) []string {
 		var all []string
@@ -251,7 +251,7 @@ func TestTooMuch(t *testing.T) {
 	}
 }
 
-// Many scopes go through another index than few: both must merge alike.
+// Few scopes and many scopes use different indexes, which must merge alike.
 func TestMergingManyIsMergingFew(t *testing.T) {
 	for n := 1; n <= 20; n++ {
 		var values []string
@@ -273,7 +273,7 @@ func TestMergingManyIsMergingFew(t *testing.T) {
 	}
 }
 
-// Scopes that a program makes itself are held against the grammar that Parse has.
+// Check and Parse have the same grammar.
 func TestCheck(t *testing.T) {
 	for _, tt := range []struct {
 		scope scope.Scope

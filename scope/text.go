@@ -7,11 +7,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// shown returns what a client sent as it is shown to people.
-func shown(s string) string { return text.Shorten(text.Escape(s), 256) }
+// printable returns text from a client in a form that is safe to print.
+func printable(s string) string { return text.Shorten(text.Escape(s), 256) }
 
-// String returns the scope as it is written: "repository(plugin):team/app:pull,push". Parse reads
-// each Scope that it returned back from its String.
+// String returns the scope as text: "repository(plugin):team/app:pull,push". For each Scope that
+// Parse returns, Parse of its String returns the same Scope.
 func (s Scope) String() string {
 	text, _ := s.AppendText(make([]byte, 0, len(s.Type)+len(s.Class)+len(s.Name)+32))
 	return string(text)
@@ -31,20 +31,20 @@ func (s Scope) AppendText(dst []byte) ([]byte, error) {
 	return s.Actions.AppendText(dst)
 }
 
-// MarshalText is String as bytes, so that a scope is one string in JSON.
+// MarshalText returns String as bytes. In JSON, a scope is one string.
 func (s Scope) MarshalText() ([]byte, error) { return s.AppendText(nil) }
 
-// UnmarshalText reads what MarshalText wrote, under the grammar of Parse, except that a scope may
-// have no actions: nothing of it was granted.
+// UnmarshalText parses the text that MarshalText returns, with the grammar of Parse. Unlike
+// there, a scope may have no actions, which means that nothing was granted.
 func (s *Scope) UnmarshalText(written []byte) error {
 	whole := string(written)
 	empty := strings.HasSuffix(whole, ":")
 	if empty {
-		whole += "pull" // known for every type
+		whole += "pull" // a valid action of every type
 	}
 	parsed, reason := parse(whole)
 	if reason != "" {
-		return fmt.Errorf("reading scope %s: %s", text.Quote(text.Shorten(string(written), 256)), reason)
+		return fmt.Errorf("parsing scope %s: %s", text.Quote(text.Shorten(string(written), 256)), reason)
 	}
 	if empty {
 		parsed.Actions = 0
