@@ -7,17 +7,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Backdate is how far the nbf and iat of a token lie in the past: clocks differ. Registries
-// allow 60 s of their own for nbf; clients that look at it do not, and zot allows nothing for
+// Backdate is how far the nbf and iat of a token are in the past, because clocks differ.
+// Registries allow 60 s for nbf, but clients that check it may not, and zot allows nothing for
 // iat.
 const Backdate = 10 * time.Second
 
-// Grant returns the claims of a token for what was decided at the time now: Access is what is
-// granted in place of what was requested, and the token lives for the given time or for the
-// decision's own, if that is shorter, but never for less than MinLifetime. Expires is rounded up
-// to whole seconds, so that a token of a minute lives for one.
+// Grant returns the claims of a token for a decision at the time now. Access is what was
+// granted. The lifetime is the given one or the decision's, whichever is shorter, but at least
+// MinLifetime. Expires is rounded up to whole seconds, so that a token for a minute is valid for
+// a whole minute.
 //
-// The entries of c.Access are overwritten, where the slice is long enough.
+// Grant overwrites the entries of c.Access if the slice is long enough.
 func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time) Claims {
 	c.Access = c.Access[:0]
 	if d != nil {
@@ -31,7 +31,7 @@ func (c Claims) Grant(d *policy.Decision, lifetime time.Duration, now time.Time)
 	return c
 }
 
-// AppendGranted appends what was granted of each scope, and leaves out those of which nothing was.
+// AppendGranted appends the granted scopes, without those of which no action was granted.
 func AppendGranted(dst []scope.Scope, results []policy.Result) []scope.Scope {
 	for i := range results {
 		if results[i].Granted == 0 {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-// jwk is a public key as RFC 7517 writes it.
+// jwk is a public key in the form of RFC 7517.
 type jwk struct {
 	Kty string    `json:"kty"`
 	Use string    `json:"use"`
@@ -21,9 +21,10 @@ type jwk struct {
 	E   string    `json:"e,omitempty"`
 }
 
-// JWKS returns the root's public key as a JSON Web Key Set, once for each kid that the forms give it,
-// ready for the jwks file of registry 3. X5C has no kid; it lists the key as Thumbprint does. Leaves are
-// never listed: they come and go, and a registry that trusts a set of keys knows no certificates.
+// JWKS returns the root's public key as a JSON Web Key Set, for the jwks file of registry 3. The
+// key is listed once for each kid of the forms. X5C has no kid; it lists the key as Thumbprint
+// does. Leaves are not listed: they change, and a registry that trusts a key set does not check
+// certificates.
 func (r *Root) JWKS(forms ...KeyID) ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot

@@ -14,9 +14,10 @@ import (
 	"math/big"
 )
 
-// KeyIDOf computes the kid under which a registry knows a public key in its rootcertbundle. Each form is
-// what some version computes, mistakes included: a kid that is right and unknown is of no use. X5C has
-// none, and is an error, as are keys that the form's registries do not know.
+// KeyIDOf computes the kid by which a registry finds a public key of its rootcertbundle. Each
+// form is what some version computes, including its errors: a correct kid that the registry does
+// not know is useless. X5C has no kid and is an error. A key that the form's registries do not
+// know is an error too.
 func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	alg, err := algorithmOf(public)
 	if err != nil {
@@ -25,22 +26,22 @@ func KeyIDOf(form KeyID, public crypto.PublicKey) (string, error) {
 	switch form {
 	case Libtrust:
 		if alg == EdDSA {
-			return "", fmt.Errorf("registry 2.8, which the form %q is for, knows no Ed25519 keys", form)
+			return "", fmt.Errorf("the form %q is for registry 2.8, which does not support Ed25519 keys", form)
 		}
 		return libtrust(public)
 	case Thumbprint:
 		return thumbprint(public, false), nil
 	case Thumbprint30:
 		if alg == EdDSA {
-			return "", fmt.Errorf("registry 3.0, which the form %q is for, knows no Ed25519 keys by kid", form)
+			return "", fmt.Errorf("the form %q is for registry 3.0, which does not support Ed25519 keys by kid", form)
 		}
 		return thumbprint(public, true), nil
 	}
 	return "", fmt.Errorf("the form %q has no kid", form)
 }
 
-// libtrust is the fingerprint of registry 2.8: 240 bits of the SHA-256 of the public key (PKIX DER) in
-// base32, in groups of four.
+// libtrust returns the fingerprint of registry 2.8: 240 bits of the SHA-256 of the public key
+// (PKIX DER) in base32, in groups of four.
 func libtrust(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -58,9 +59,10 @@ func libtrust(public crypto.PublicKey) (string, error) {
 	return string(kid), nil
 }
 
-// thumbprint is the SHA-256 thumbprint of RFC 7638 as registry 3 computes it: the coordinates of a
-// point without the leading zeros that the RFC wants (this differs for one P-256 key in 128), and, in
-// 3.0, those of the curve's generator, so that all keys of a curve share one kid.
+// thumbprint returns the SHA-256 thumbprint of RFC 7638 as registry 3 computes it. Registry 3
+// omits the leading zeros of a point's coordinates, which the RFC requires (this differs for one
+// P-256 key in 128). Registry 3.0 hashes the curve's generator instead of the point, so all keys
+// of a curve have the same kid.
 func thumbprint(public crypto.PublicKey, generator bool) string {
 	var text string
 	switch k := public.(type) {

@@ -14,12 +14,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/strictjson"
 )
 
-// maxJWKS bounds a key set, in bytes.
+// maxJWKS is the maximum size of a key set in bytes.
 const maxJWKS = 1 << 20
 
-// trustKeys takes the keys of a JWKS. A key is known by its kid, or, without one, by the kids
-// that the forms give it. Keys that cannot verify a token are left out, as RFC 7517 wants: a set
-// may have some for other uses. A set without any other is an error, and so is a secret in it.
+// trustKeys adds the keys of a JWKS. A key is found by its kid, or, without one, by its kids in
+// the given forms. Keys that cannot verify a token are ignored, as RFC 7517 requires: a set may
+// contain keys for other uses. A set without a usable key is an error, and so is a secret key.
 func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 	if len(text) > maxJWKS {
 		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxJWKS)
@@ -41,7 +41,7 @@ func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 		}
 		for _, secret := range []string{"d", "k"} {
 			if _, has := k[secret]; has {
-				return fmt.Errorf("keys[%d] is a secret key; give a verifier public keys alone", i)
+				return fmt.Errorf("keys[%d] is a secret key; give a verifier only public keys", i)
 			}
 		}
 		public, alg, err := publicKey(k)
@@ -61,12 +61,12 @@ func (v *Verifier) trustKeys(text []byte, forms []KeyID) error {
 		v.keys[kid] = verifyingKey{public, alg}
 	}
 	if !found {
-		return errors.New("it has no key that could verify a token")
+		return errors.New("it has no key that can verify a token")
 	}
 	return nil
 }
 
-// publicKey reads one key of a JWKS (RFC 7517, RFC 7518 section 6, RFC 8037).
+// publicKey parses one key of a JWKS (RFC 7517, RFC 7518 section 6, RFC 8037).
 func publicKey(k map[string]any) (crypto.PublicKey, Algorithm, error) {
 	text := func(name string) string { s, _ := k[name].(string); return s }
 	number := func(name string) []byte {

@@ -11,12 +11,14 @@ import (
 	"strings"
 )
 
-// maxPEM bounds each of the two files, in bytes. The largest honest pair, RSA of 8192 bits, has 7 KiB.
+// maxPEM is the maximum size of each file in bytes. The largest valid pair, RSA of 8192 bits,
+// has 7 KiB.
 const maxPEM = 64 << 10
 
-// ParseRoot reads a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1; its file may hold
-// other blocks beside it, as the output of "openssl ecparam" does, the certificate's may not: it is
-// given to registries. Each error says which of the two it is about and what to do.
+// ParseRoot parses a certificate and its key. The key may be PKCS#8, SEC1 or PKCS#1. The key's
+// file may contain other blocks, like the output of "openssl ecparam". The certificate's file
+// may not contain a key, because registries get this file. Errors say which file they are about
+// and how to fix it.
 func ParseRoot(certificatePEM, keyPEM []byte) (*Root, error) {
 	certificate, err := parseCertificate(certificatePEM)
 	if err != nil {
@@ -52,7 +54,8 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	case len(certificates) == 0:
 		return nil, notA("certificate", all[0])
 	}
-	// What follows the first is a chain: those above it, which nobody needs who trusts this one.
+	// The certificates after the first are its issuers. A registry that trusts the first does not
+	// need them.
 	certificate, err := x509.ParseCertificate(certificates[0].Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("the CERTIFICATE block is damaged: %w", err)
@@ -85,8 +88,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	return decodeKey(b.Bytes)
 }
 
-// decodeKey reads a key in any of its encodings, whatever its block is called: files with the wrong
-// name on the right key are common.
+// decodeKey parses a key in any encoding, whatever the type of its block is: wrong block types
+// are common.
 func decodeKey(der []byte) (crypto.Signer, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
@@ -105,12 +108,13 @@ func decodeKey(der []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// blocks returns the PEM blocks of a file, at least one. The tool is openssl's for its kind of thing.
+// blocks returns the PEM blocks of a file, at least one. Tool is the openssl command for the
+// file's kind.
 func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("the file has %d bytes; the limit is %d", len(text), maxPEM)
 	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // some editors begin a file so
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // a byte order mark of some editors
 	var all []*pem.Block
 	for {
 		var b *pem.Block
@@ -129,10 +133,10 @@ func blocks(text []byte, tool string) ([]*pem.Block, error) {
 	case bytes.Contains(text, []byte("-----BEGIN ")):
 		return nil, errors.New("its PEM block is damaged: lines are missing, joined or indented")
 	}
-	return nil, errors.New("it is no PEM file: there is no -----BEGIN line")
+	return nil, errors.New("it is not a PEM file: there is no -----BEGIN line")
 }
 
-// notA says that a file holds something else than was looked for.
+// notA returns the error for a file that contains something else.
 func notA(wanted string, b *pem.Block) error {
 	switch b.Type {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":

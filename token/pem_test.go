@@ -57,7 +57,7 @@ func TestParseRootRefuses(t *testing.T) {
 		{"a key of blanks", cert, []byte(" \n"), "reading the key: the file is empty"},
 		{"a certificate in DER", file(t, "cert.der"), key, "reading the certificate: the file is in DER; convert it to PEM: openssl x509 -inform DER -in FILE -out FILE.pem"},
 		{"a key in DER", cert, file(t, "key.der"), "reading the key: the file is in DER; convert it to PEM: openssl pkey -inform DER -in FILE -out FILE.pem"},
-		{"no PEM", []byte("hello\n"), key, "reading the certificate: it is no PEM file: there is no -----BEGIN line"},
+		{"no PEM", []byte("hello\n"), key, "reading the certificate: it is not a PEM file: there is no -----BEGIN line"},
 		{"PEM indented in YAML", bytes.ReplaceAll(cert, []byte("\n"), []byte("\n  ")), key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"half a certificate", cert[:len(cert)/2], key, "reading the certificate: its PEM block is damaged: lines are missing, joined or indented"},
 		{"a damaged certificate", damaged(cert), key, "reading the certificate: the CERTIFICATE block is damaged: x509: malformed certificate"},

@@ -7,26 +7,28 @@ import (
 	"time"
 )
 
-// Problem is something about a root that a registry will not accept, or that its owner should know.
+// Problem is something about a root that a registry does not accept, or that its owner should
+// know.
 type Problem struct {
 	Kind string `json:"kind"` // a fixed word: "expired", "server-authentication", …
 	Text string `json:"text"` // "the certificate expired on 2026-01-31"
 	Hint string `json:"hint"` // what to do
-	// Refuse are the registries that then accept no token: "2.8", "3.0", "3.1"; empty: it works, but is unwise.
+	// Refuse lists the registries that accept no token with this root: "2.8", "3.0", "3.1". If it
+	// is empty, the problem is only a warning.
 	Refuse []string `json:"refuse,omitempty"`
 }
 
-// Fatal reports whether some registry accepts no token.
+// Fatal reports whether a registry accepts no token.
 func (p Problem) Fatal() bool { return len(p.Refuse) > 0 }
 
 var everyRegistry = []string{"2.8", "3.0", "3.1"}
 
-// soon is how long before its end a root is reported: registries must be given the next one, and
-// restarted.
+// soon is how long before its end a root is reported: the next root must be added to all
+// registries, which must then be restarted.
 const soon = 30 * 24 * time.Hour
 
-// Problems says what registries would refuse at the time now if this root signed in the given form, and
-// what is unwise about it. The measure is what registries 2.8.3, 3.0.0 and 3.1.2 do.
+// Problems returns what registries would refuse at the time now if this root signed in the given
+// form, and warnings. It follows the behavior of registries 2.8.3, 3.0.0 and 3.1.2.
 func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	if r.empty() {
 		return []Problem{{Kind: "empty", Text: "there is no certificate", Hint: "make a root: tidewaiter init", Refuse: everyRegistry}}
@@ -70,7 +72,7 @@ func (r *Root) Problems(form KeyID, now time.Time) []Problem {
 	return append(all, r.shared()...)
 }
 
-// dates judges the certificate's, which registries do without leeway.
+// dates checks the certificate's dates. Registries check them without leeway.
 func (r *Root) dates(now time.Time) []Problem {
 	c := r.certificate
 	switch {
@@ -119,8 +121,9 @@ func (r *Root) unknownTo(form KeyID) []string {
 	return nil
 }
 
-// shared looks for signs that the root is not for tokens alone. Every certificate under a root in a
-// rootcertbundle can sign tokens: under a company's CA each of its servers could forge them.
+// shared returns signs that the root is not only used for tokens. Every certificate under a root
+// in a rootcertbundle can sign tokens: under a company's CA, each of its servers could forge
+// them.
 func (r *Root) shared() []Problem {
 	c := r.certificate
 	var all []Problem
@@ -153,9 +156,9 @@ func (r *Root) shared() []Problem {
 	return all
 }
 
-// publicIssuer returns the name of the public authority that issued a certificate, by the organization
-// in the issuer's name, which all of them have. The list is of those that most certificates of the web
-// are from; it cannot be whole.
+// publicIssuer returns the public authority that issued a certificate, by the organization in
+// the issuer's name. The list has the authorities that most certificates of the web are from; it
+// is not complete.
 func publicIssuer(c *x509.Certificate) (string, bool) {
 	known := []string{
 		"let's encrypt", "internet security research group", "digicert", "sectigo", "usertrust", "comodo",

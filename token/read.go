@@ -11,11 +11,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// MarshalJSON writes the claims as a token has them.
+// MarshalJSON returns the claims as in a token.
 func (c Claims) MarshalJSON() ([]byte, error) { return appendClaims(nil, &c), nil }
 
-// UnmarshalJSON reads what MarshalJSON wrote. A list of several audiences is an error, since
-// Claims has one.
+// UnmarshalJSON parses the text that MarshalJSON returns. Several audiences are an error,
+// because Claims has only one.
 func (c *Claims) UnmarshalJSON(text []byte) error {
 	payload, err := strictjson.Object(text, maxDepth)
 	if err != nil {
@@ -35,9 +35,9 @@ func (c *Claims) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Allows reports whether the token is enough for all actions on a resource, as registries decide
-// it: type and name have to be equal, and the action "*" of a token stands for each of them. A
-// class does not count.
+// Allows reports whether the token grants all actions of a scope, as registries decide it: type
+// and name must be equal, and the action "*" of a token stands for every action. The class is
+// ignored.
 func (c *Claims) Allows(wanted scope.Scope) bool {
 	if c == nil || wanted.Actions == 0 {
 		return false
@@ -51,8 +51,8 @@ func (c *Claims) Allows(wanted scope.Scope) bool {
 	return granted.Has(scope.All) || granted.Has(wanted.Actions)
 }
 
-// readClaims reads the claims of a token. Claims.Audience is left to the caller: there may be
-// several.
+// readClaims parses the claims of a token. It returns the audiences separately, because there
+// may be several.
 func readClaims(payload map[string]any) (c *Claims, audience []string, err error) {
 	c = new(Claims)
 	for _, text := range []struct {
@@ -89,7 +89,7 @@ func readClaims(payload map[string]any) (c *Claims, audience []string, err error
 	return c, audience, nil
 }
 
-// textOf returns a string. Null is as good as nothing, as in registries.
+// textOf returns a string. Like registries, it treats null as missing.
 func textOf(object map[string]any, name string) (string, error) {
 	text, ok := object[name].(string)
 	if !ok && object[name] != nil {
@@ -107,15 +107,15 @@ func textsOf(value any, name string) ([]string, error) {
 	for _, item := range list {
 		text, ok := item.(string)
 		if !ok {
-			return nil, fmt.Errorf("its %s holds what is not a string", name)
+			return nil, fmt.Errorf("its %s has an item that is not a string", name)
 		}
 		texts = append(texts, text)
 	}
 	return texts, nil
 }
 
-// timeOf returns a time in whole seconds, which is all that registries read; zero where there is
-// none.
+// timeOf returns a time in whole seconds, the only form that registries read; zero if it is
+// missing.
 func timeOf(object map[string]any, name string) (time.Time, error) {
 	if object[name] == nil {
 		return time.Time{}, nil
@@ -129,7 +129,7 @@ func timeOf(object map[string]any, name string) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// accessOf reads what a token grants. Null is as good as nothing.
+// accessOf parses the access claim. It treats null as missing.
 func accessOf(value any) ([]scope.Scope, error) {
 	if value == nil {
 		return nil, nil

@@ -12,24 +12,24 @@ import (
 )
 
 // Root is a certificate that registries trust, with its key. It is immutable. The zero Root,
-// which NewRoot, RootOf and ParseRoot never return, signs nothing.
+// which NewRoot, RootOf and ParseRoot never return, cannot sign.
 type Root struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
 	alg         Algorithm // of the key
 }
 
-// NewRoot makes a new key and a certificate for it that issues leaves and nothing else: it may
-// stand over no other CA, and its name says what it is for. ES256 is for registries of every
-// version; EdDSA stops registry 2.8 from starting. Registries judge the times by their own
-// clocks, without leeway: let from be well in the past.
+// NewRoot generates a key and a certificate for it that can only issue leaves, not other CAs.
+// The certificate's name states its purpose. ES256 works with every registry; EdDSA prevents
+// registry 2.8 from starting. Registries check the dates by their own clocks, without leeway, so
+// from should be well in the past.
 func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, error) {
 	key, err := generate(alg)
 	if err != nil {
 		return nil, fmt.Errorf("making a root: %w", err)
 	}
 	if !from.Before(until) {
-		return nil, errors.New("making a root: it would end before it begins")
+		return nil, errors.New("making a root: it would expire before it begins")
 	}
 	template := &x509.Certificate{
 		Subject: pkix.Name{
@@ -51,9 +51,9 @@ func NewRoot(commonName string, alg Algorithm, from, until time.Time) (*Root, er
 	return &Root{certificate: certificate, key: key, alg: alg}, nil
 }
 
-// RootOf makes a root of a certificate and its key, which may be kept in a key service or a
-// hardware module: leaves are signed by calling it. It is an error if they do not belong
-// together, or if the key is of a kind that no registry knows.
+// RootOf returns a root with a certificate and its key. The key may be in a key service or a
+// hardware module, which is called to sign leaves. It is an error if the two do not belong
+// together, or if no registry supports the key.
 func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	if certificate == nil || key == nil {
 		return nil, errors.New("making a root: a certificate and its key are needed")
@@ -76,10 +76,10 @@ func RootOf(certificate *x509.Certificate, key crypto.Signer) (*Root, error) {
 	return &Root{certificate: certificate, key: key, alg: alg}, nil
 }
 
-// organization stands in the names of certificates that we make.
+// organization is part of the names of the certificates that this package creates.
 const organization = "Tidewaiter"
 
-// issue makes a certificate with a random serial number.
+// issue creates a certificate with a random serial number.
 func issue(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {
@@ -88,8 +88,8 @@ func issue(template, parent *x509.Certificate, public crypto.PublicKey, key cryp
 	return x509.ParseCertificate(der)
 }
 
-// errZeroRoot means that a Root was not made by this package.
-var errZeroRoot = errors.New("the root is empty: make it with NewRoot, RootOf or ParseRoot")
+// errZeroRoot means that a Root was not created by this package.
+var errZeroRoot = errors.New("the root is empty: use NewRoot, RootOf or ParseRoot")
 
 func (r *Root) empty() bool { return r == nil || r.certificate == nil || r.key == nil }
 
@@ -101,7 +101,7 @@ func (r *Root) Certificate() *x509.Certificate {
 	return r.certificate
 }
 
-// Algorithm returns the algorithm with which the root's own key signs.
+// Algorithm returns the signature algorithm of the root's own key.
 func (r *Root) Algorithm() Algorithm {
 	if r.empty() {
 		return ""
@@ -117,8 +117,8 @@ func (r *Root) Bundle() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.certificate.Raw})
 }
 
-// KeyPEM returns the private key in PEM (PKCS#8). It is a secret. A key that cannot leave where
-// it is kept is an error.
+// KeyPEM returns the private key in PEM (PKCS#8). It is a secret. It is an error if the key
+// cannot be exported.
 func (r *Root) KeyPEM() ([]byte, error) {
 	if r.empty() {
 		return nil, errZeroRoot
@@ -130,7 +130,7 @@ func (r *Root) KeyPEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// KeyID returns the kid under which registries know the root's own key; X5C has none.
+// KeyID returns the kid by which registries find the root's own key. X5C has none.
 func (r *Root) KeyID(form KeyID) (string, error) {
 	if r.empty() {
 		return "", errZeroRoot
@@ -139,7 +139,7 @@ func (r *Root) KeyID(form KeyID) (string, error) {
 }
 
 // IssuesLeaves reports whether registries accept leaves under this certificate: it is a CA, and
-// if it says what its key is for, then for signing certificates. If not, Direct signs.
+// its key usage, if any, includes signing certificates. Otherwise use Direct.
 func (r *Root) IssuesLeaves() bool {
 	if r.empty() {
 		return false
@@ -148,27 +148,27 @@ func (r *Root) IssuesLeaves() bool {
 	return c.BasicConstraintsValid && c.IsCA && (c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0)
 }
 
-// Leaf makes a new key for the algorithm and a certificate for it under the root, and returns a
-// signer whose tokens carry that certificate. The leaf is valid in [from, until], and not longer
-// than the root. As with a root, let from be well in the past.
+// Leaf generates a key and a certificate for it under the root, and returns a signer whose
+// tokens contain that certificate. The leaf is valid in [from, until], but not longer than the
+// root. As for a root, from should be well in the past.
 func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a leaf: %w", errZeroRoot)
 	}
 	if !r.IssuesLeaves() {
-		return nil, errors.New("making a leaf: the root's certificate is no CA for certificates; sign with its own key")
+		return nil, errors.New("making a leaf: the root's certificate is not a CA for certificates; sign with its own key")
 	}
 	if until.After(r.certificate.NotAfter) {
 		until = r.certificate.NotAfter
 	}
 	if !from.Before(until) {
-		return nil, fmt.Errorf("making a leaf: its time is over before it begins (the root ends %s)", day(r.certificate.NotAfter))
+		return nil, fmt.Errorf("making a leaf: it would expire before it begins (the root expires %s)", day(r.certificate.NotAfter))
 	}
 	key, err := generate(alg)
 	if err != nil {
 		return nil, fmt.Errorf("making a leaf: %w", err)
 	}
-	// No extended key usage: nothing that a TLS client or server would take for its own.
+	// Without extended key usage, TLS clients and servers do not accept the certificate.
 	certificate, err := issue(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: organization + " leaf"},
 		NotBefore:             from,
@@ -182,8 +182,8 @@ func (r *Root) Leaf(alg Algorithm, from, until time.Time) (*Signer, error) {
 	return NewSigner(key, alg, "", []*x509.Certificate{certificate})
 }
 
-// Direct returns a signer with the root's own key, which its tokens name in the given form: X5C
-// carries the root's certificate itself, which works whether it is a CA or not.
+// Direct returns a signer with the root's own key, identified in the given form. With X5C,
+// tokens contain the root's certificate, which works whether it is a CA or not.
 func (r *Root) Direct(form KeyID) (*Signer, error) {
 	if r.empty() {
 		return nil, fmt.Errorf("making a signer: %w", errZeroRoot)

@@ -14,11 +14,11 @@ import (
 	"math/big"
 )
 
-// Bounds of an RSA key in bits: less is broken, more takes longer to sign than a token is worth.
+// Limits of RSA keys in bits. Shorter keys are insecure, longer keys sign too slowly.
 const minRSA, maxRSA = 2048, 8192
 
-// algorithmOf returns the algorithm that fits a public key. RSA keys fit
-// the others of their kind as well (fitsAny). A key that is nil or not whole fits none.
+// algorithmOf returns the algorithm for a public key. RSA keys fit other algorithms too (see
+// fitsAny). It is an error if the key is nil or incomplete.
 func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -59,8 +59,8 @@ func algorithmOf(public crypto.PublicKey) (Algorithm, error) {
 
 var errNoKey = errors.New("the key is empty")
 
-// publicOf returns the public key of a signer. A key of the standard library that is nil or
-// empty has none, and is an error, where calling it would panic.
+// publicOf returns the public key of a signer. It returns an error for a nil or empty key of the
+// standard library, whose Public would panic.
 func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	switch k := key.(type) {
 	case nil:
@@ -85,8 +85,8 @@ func publicOf(key crypto.Signer) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// fitsAny reports whether a key may verify an algorithm. It is the key that decides which: a
-// token that could choose would take an RSA key for the secret of an HMAC.
+// fitsAny reports whether a key may verify an algorithm. The key decides this, not the token:
+// otherwise a token could use the public RSA key as the secret of an HMAC.
 func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	own, err := algorithmOf(public)
 	switch {
@@ -98,7 +98,7 @@ func fitsAny(public crypto.PublicKey, alg Algorithm) bool {
 	return alg == own
 }
 
-// hashOf returns the hash that an algorithm signs; 0 for EdDSA, which signs the message itself.
+// hashOf returns the hash of an algorithm; 0 for EdDSA, which signs the message itself.
 func hashOf(alg Algorithm) crypto.Hash {
 	switch alg {
 	case ES256, RS256, PS256:
@@ -111,7 +111,7 @@ func hashOf(alg Algorithm) crypto.Hash {
 	return 0
 }
 
-// verifies reports whether a signature is that of a message by a key that fits the algorithm.
+// verifies reports whether the signature of a message is valid. The key must fit the algorithm.
 func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte) bool {
 	digest, hash := message, hashOf(alg)
 	if hash != 0 {
@@ -137,7 +137,7 @@ func verifies(public crypto.PublicKey, alg Algorithm, message, signature []byte)
 	return false
 }
 
-// fits reports, as an error, that a key is not for an algorithm.
+// fits returns an error if a key is not for an algorithm.
 func fits(public crypto.PublicKey, alg Algorithm) error {
 	own, err := algorithmOf(public)
 	if err != nil {
@@ -149,7 +149,7 @@ func fits(public crypto.PublicKey, alg Algorithm) error {
 	return nil
 }
 
-// signatureSize returns the length of a JWS signature by a key that fits some algorithm, in bytes.
+// signatureSize returns the length in bytes of a JWS signature by a key.
 func signatureSize(public crypto.PublicKey) int {
 	switch k := public.(type) {
 	case *ecdsa.PublicKey:
@@ -166,7 +166,7 @@ func same(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// generate makes a new key for an algorithm.
+// generate generates a key for an algorithm.
 func generate(alg Algorithm) (crypto.Signer, error) {
 	switch alg {
 	case ES256:
@@ -204,11 +204,12 @@ func (s *Signer) sign(dst, message []byte) ([]byte, error) {
 		signature, err := s.key.Sign(rand.Reader, message, crypto.Hash(0))
 		return append(dst, signature...), err
 	}
-	return nil, fmt.Errorf("there is no algorithm %q", string(s.alg)) // NewSigner lets none through
+	// Unreachable: NewSigner checks the algorithm.
+	return nil, fmt.Errorf("there is no algorithm %q", string(s.alg))
 }
 
-// signEC appends r and s, each as size bytes: JWS has them so (RFC 7518, section 3.4), where a
-// crypto.Signer, be it a key in memory or in a key service, returns them in DER.
+// signEC appends r and s with size bytes each, as JWS requires (RFC 7518, section 3.4). A
+// crypto.Signer returns them in DER.
 func (s *Signer) signEC(dst, digest []byte, hash crypto.Hash, size int) ([]byte, error) {
 	der, err := s.key.Sign(rand.Reader, digest, hash)
 	if err != nil {
@@ -240,10 +241,10 @@ func (s *Signer) signEC(dst, digest []byte, hash crypto.Hash, size int) ([]byte,
 	return dst, nil
 }
 
-var errSignature = errors.New("the key returned what is no ECDSA signature")
+var errSignature = errors.New("the key returned an invalid ECDSA signature")
 
-// element cuts the first DER element off der, if it has the tag and fewer than 256 bytes of
-// content: the largest signature, of P-521, has 139.
+// element splits off the first DER element if it has the tag and fewer than 256 bytes of
+// content. The largest signature, of P-521, has 139.
 func element(der []byte, tag byte) (content, rest []byte, ok bool) {
 	if len(der) < 2 || der[0] != tag {
 		return nil, nil, false

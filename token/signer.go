@@ -14,19 +14,19 @@ import (
 )
 
 var (
-	// ErrOutlives means that a token would be valid for longer than the certificate that it
-	// carries: a registry would refuse it before it ends. Signer.Until is the latest expiry.
+	// ErrOutlives means that a token would expire after the certificate that it contains: a
+	// registry would refuse it before it expires. Signer.Until is the latest expiry.
 	ErrOutlives = errors.New("the token would outlive its certificate")
-	// ErrNeverSigned means that claims hold what no registry may be told: a right over Tidewaiter
-	// itself, or a "*" for a repository, which a registry takes for every action there is.
+	// ErrNeverSigned means that the claims contain a scope that must not be in a token: one of
+	// Tidewaiter itself, or "*" on a repository, which a registry treats as every action.
 	ErrNeverSigned = errors.New("this is never signed")
-	// ErrClaims means that a registry could do nothing with the claims: no issuer or audience,
-	// an expiry that is missing or not after the beginning, a name that no resource can have.
+	// ErrClaims means that no registry accepts the claims: the issuer or audience is missing, the
+	// expiry is missing or not after the begin, or a name is invalid.
 	ErrClaims = errors.New("claims that no registry accepts")
 )
 
-// Signer makes tokens with one key. It is immutable, and may be used from any goroutine. The
-// zero Signer signs nothing.
+// Signer signs tokens with one key. It is immutable and may be used from any goroutine. The zero
+// Signer cannot sign.
 type Signer struct {
 	key    crypto.Signer
 	alg    Algorithm
@@ -38,10 +38,10 @@ type Signer struct {
 	signature int // encoded length of a signature, in bytes
 }
 
-// NewSigner makes a signer whose tokens name their key by kid, by the certificates of chain
-// (x5c, the key's own first), or both; registries look at the chain only where there is one. It
-// is an error if the key does not fit the algorithm or the first certificate, or if nothing
-// names it.
+// NewSigner returns a signer whose tokens identify their key by kid, by a certificate chain
+// (x5c, the key's own certificate first), or both. Registries ignore kid if there is a chain. It
+// is an error if the key does not fit the algorithm or the first certificate, or if there is
+// neither kid nor chain.
 func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certificate) (*Signer, error) {
 	public, err := publicOf(key)
 	if err != nil {
@@ -51,7 +51,7 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
 	if kid == "" && len(chain) == 0 {
-		return nil, errors.New("making a signer: neither a kid nor a certificate names the key")
+		return nil, errors.New("making a signer: a kid or a certificate is required")
 	}
 	s := &Signer{key: key, alg: alg, kid: kid, chain: append([]*x509.Certificate(nil), chain...)}
 	for i, c := range chain {
@@ -84,7 +84,7 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string, chain []*x509.Certi
 	return s, nil
 }
 
-// Algorithm returns the algorithm that signs.
+// Algorithm returns the signature algorithm.
 func (s *Signer) Algorithm() Algorithm {
 	if s == nil {
 		return ""
@@ -92,7 +92,7 @@ func (s *Signer) Algorithm() Algorithm {
 	return s.alg
 }
 
-// KeyID returns the kid of the tokens; "" if only a certificate names the key.
+// KeyID returns the kid of the tokens; "" if they have none.
 func (s *Signer) KeyID() string {
 	if s == nil {
 		return ""
@@ -100,7 +100,8 @@ func (s *Signer) KeyID() string {
 	return s.kid
 }
 
-// Certificate returns the certificate that the tokens carry for their key; nil if they carry none.
+// Certificate returns the certificate of the key that the tokens contain; nil if they contain
+// none.
 func (s *Signer) Certificate() *x509.Certificate {
 	if s == nil || len(s.chain) == 0 {
 		return nil
@@ -108,9 +109,9 @@ func (s *Signer) Certificate() *x509.Certificate {
 	return s.chain[0]
 }
 
-// Until returns the latest expiry of a token that this signer signs: Leeway before the first of
-// its certificates ends. It is zero where the tokens carry none, since registries do not look at
-// the dates of a key that they know by kid.
+// Until returns the latest expiry of a token of this signer: Leeway before the first of its
+// certificates expires. It is zero for tokens without certificates, because registries check no
+// dates for keys that they find by kid.
 func (s *Signer) Until() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -118,16 +119,17 @@ func (s *Signer) Until() time.Time {
 	return s.until
 }
 
-// Limit lets claims end with the signer's certificates, where that still leaves them MinLifetime
-// from now. So tokens are signed until the last minutes of a root, which no leaf can outlive.
+// Limit reduces the expiry of claims to that of the signer's certificates if they are valid for
+// at least MinLifetime from now. So tokens are signed until the last minutes of a root, which no
+// leaf outlives.
 func (s *Signer) Limit(c *Claims, now time.Time) {
 	if until := s.Until(); !until.IsZero() && c.Expires.After(until) && until.Sub(now) >= MinLifetime {
 		c.Expires = until.Truncate(time.Second)
 	}
 }
 
-// Append appends the signed token to dst. The errors are ErrClaims, ErrOutlives, ErrNeverSigned,
-// and those of the key. dst is then returned unchanged.
+// Append appends the signed token to dst. On an error, it returns dst unchanged. The errors are
+// ErrClaims, ErrOutlives, ErrNeverSigned, and those of the key.
 func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	if s == nil || s.key == nil {
 		return dst, errors.New("signing a token: there is no key")
@@ -142,7 +144,7 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	out := slices.Grow(dst, len(s.header)+base64.RawURLEncoding.EncodedLen(len(claims))+1+s.signature)
 	out = append(out, s.header...)
 	out = base64.RawURLEncoding.AppendEncode(out, claims)
-	signature, err := s.sign(space[:0], out[begin:]) // the claims are encoded: their space is free
+	signature, err := s.sign(space[:0], out[begin:]) // reuses space: the claims are encoded
 	if err != nil {
 		return dst, fmt.Errorf("signing a token: %w", err)
 	}
@@ -150,12 +152,12 @@ func (s *Signer) Append(dst []byte, c *Claims) ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(out, signature), nil
 }
 
-// check refuses claims that must not be signed, and those that no registry would accept. Nothing
-// looks at them after it.
+// check refuses claims that must not be signed or that no registry would accept. There are no
+// later checks.
 func (s *Signer) check(c *Claims) error {
 	switch {
 	case c == nil:
-		return fmt.Errorf("%w: there are none", ErrClaims)
+		return fmt.Errorf("%w: they are missing", ErrClaims)
 	case c.Issuer == "":
 		return fmt.Errorf("%w: the issuer is missing", ErrClaims)
 	case c.Audience == "":
@@ -191,7 +193,8 @@ func (c *Claims) begins() time.Time {
 	return c.IssuedAt
 }
 
-// zotCatalog reports whether a grant is what zot wants for its catalog: a pull of no repository.
+// zotCatalog reports whether a grant is the one that zot requires for its catalog: pull on an
+// empty name.
 func zotCatalog(a *scope.Scope) bool {
 	return *a == scope.Scope{Type: scope.TypeRepository, Actions: scope.Pull}
 }

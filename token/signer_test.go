@@ -313,7 +313,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		{"a key of another kind", ed, token.RS256, "k", nil, "the key is for EdDSA, not for RS256"},
 		{"no algorithm", p256, "none", "k", nil, "the key is for ES256, not for none"},
 		{"a shared secret's algorithm", p256, "HS256", "k", nil, "the key is for ES256, not for HS256"},
-		{"nothing that names the key", p256, token.ES256, "", nil, "neither a kid nor a certificate"},
+		{"nothing that names the key", p256, token.ES256, "", nil, "a kid or a certificate is required"},
 		{"another key's certificate", p256, token.ES256, "", chain, "the first certificate is for another key"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

@@ -1,19 +1,20 @@
-// Package token answers: which token proves it?
+// Package token signs and verifies registry tokens.
 //
-// A registry trusts the certificates in its rootcertbundle. A [Root] is one of them with its
-// key. A leaf under it ([Root.Leaf]) is a short-lived key that signs. Every token carries the
-// leaf's certificate (x5c), so keys rotate without any change at a registry. This is the only form
-// that registries 2.8, 3.0 and 3.1 all accept. [Root.Direct] signs with the root's own key
-// instead. It is for registries that know keys by kid, and for certificates that are not a CA.
+// A registry trusts the certificates in its rootcertbundle. A [Root] is such a certificate with
+// its key. A leaf under it ([Root.Leaf]) is a short-lived key that signs tokens. Every token
+// contains the leaf's certificate (x5c), so keys rotate without any change at a registry. This
+// is the only form that registries 2.8, 3.0 and 3.1 all accept. [Root.Direct] signs with the
+// root's own key instead. It is for registries that know keys by kid, and for certificates that
+// are not a CA.
 //
-// A [Verifier] checks tokens as registries do, with a rootcertbundle or a key set. [Claims] is
-// what a token says, for both sides; [Claims.Grant] fills it from a decision of package policy.
+// A [Verifier] checks tokens like a registry, with a rootcertbundle or a key set. [Claims] is
+// the content of a token, for both sides. [Claims.Grant] fills it from a decision of package
+// policy.
 //
 // Anyone who holds a certificate under a root in a rootcertbundle can sign tokens, so a root
-// must be used for nothing else. [Root.Problems] reports where that is visibly not so.
+// must not be used for anything else. [Root.Problems] reports signs of other uses.
 //
-// The package does no I/O, starts no goroutine, and reads no clock. Signatures take their
-// randomness from crypto/rand.
+// The package does no I/O, starts no goroutine and reads no clock. Signatures use crypto/rand.
 package token
 
 import (
@@ -23,25 +24,25 @@ import (
 )
 
 // Leeway is how long after its expiry a registry still accepts a token (distribution,
-// registry/auth/token.Leeway), and so how much longer its certificate must last: certificates are
-// judged without any.
+// registry/auth/token.Leeway). A token's certificate must be valid that much longer, because
+// registries check certificates without leeway.
 const Leeway = 60 * time.Second
 
 // MinLifetime is the shortest lifetime that clients assume: docker and podman treat less as a
 // minute.
 const MinLifetime = time.Minute
 
-// Claims is what a token says. Times are written in whole seconds, cut: registries refuse
-// fractions. Its JSON is that of the token.
+// Claims is the content of a token. Times are written in whole seconds, rounded down, because
+// registries refuse fractions. The JSON form is that of the token.
 type Claims struct {
 	Issuer    string
 	Subject   string // the principal's name; "" when anonymous
 	Audience  string // the registry's service name; written as a string, since 2.8 refuses a list
 	ID        string // jti
 	IssuedAt  time.Time
-	NotBefore time.Time // zero: left out
+	NotBefore time.Time // zero: omitted
 	Expires   time.Time
-	Access    []scope.Scope // written as [] when nothing is granted; scopes without actions are left out
+	Access    []scope.Scope // [] in JSON if nothing is granted; scopes without actions are omitted
 }
 
 // Algorithm is a JWS signature algorithm.
@@ -56,8 +57,8 @@ const (
 	EdDSA Algorithm = "EdDSA"
 )
 
-// Algorithms of other issuers: a Verifier knows them, a Signer does not. Registry 2.8 does not
-// know those that begin with PS.
+// Algorithms of other issuers, which only a Verifier supports. Registry 2.8 does not know those
+// that begin with PS.
 const (
 	RS384 Algorithm = "RS384"
 	RS512 Algorithm = "RS512"
@@ -66,24 +67,24 @@ const (
 	PS512 Algorithm = "PS512"
 )
 
-// KeyID is the form in which a token names its key.
+// KeyID is the way in which a token identifies its key.
 type KeyID string
 
-// The forms. All but X5C sign with the root's own key.
+// The forms of key ids. All but X5C sign with the root's own key.
 const (
 	X5C          KeyID = "x5c"            // the certificate itself: every registry
-	Libtrust     KeyID = "libtrust"       // what registry 2.8 computes
-	Thumbprint   KeyID = "thumbprint"     // what registry 3.1 computes: RFC 7638, but coordinates not padded
-	Thumbprint30 KeyID = "thumbprint-3.0" // what registry 3.0 computes: for EC keys it hashes the curve's generator
+	Libtrust     KeyID = "libtrust"       // registry 2.8
+	Thumbprint   KeyID = "thumbprint"     // registry 3.1: RFC 7638, but coordinates are not padded
+	Thumbprint30 KeyID = "thumbprint-3.0" // registry 3.0: hashes the generator of an EC curve
 )
 
-// Algorithms returns all algorithms that sign, the one to prefer first.
+// Algorithms returns all algorithms that a Signer supports, the preferred one first.
 func Algorithms() []Algorithm { return []Algorithm{ES256, ES384, ES512, RS256, EdDSA} }
 
-// VerifiedAlgorithms returns all algorithms that a Verifier knows.
+// VerifiedAlgorithms returns all algorithms that a Verifier supports.
 func VerifiedAlgorithms() []Algorithm {
 	return append(Algorithms(), RS384, RS512, PS256, PS384, PS512)
 }
 
-// KeyIDs returns all forms, the one to prefer first.
+// KeyIDs returns all forms, the preferred one first.
 func KeyIDs() []KeyID { return []KeyID{X5C, Libtrust, Thumbprint, Thumbprint30} }

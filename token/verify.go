@@ -14,67 +14,67 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Why a token is refused. An error of Verify is exactly one of these, by errors.Is; its text
-// says more. It may quote what the token says, never the token.
+// Errors of Verify. By errors.Is, an error is exactly one of these. Its text has details. It may
+// quote claims, but never the token.
 var (
-	// ErrMalformed means that registries cannot read it as a token.
+	// ErrMalformed means that the token's syntax is invalid.
 	ErrMalformed = errors.New("malformed token")
-	// ErrAlgorithm means that its algorithm is not allowed, or not one of the key that it names.
+	// ErrAlgorithm means that the algorithm is not allowed, or does not fit the key.
 	ErrAlgorithm = errors.New("algorithm not allowed")
-	// ErrUntrusted means that it names no trusted key: the kid is unknown, or its certificates
-	// lead to no root or are not valid now. It also wraps the error of crypto/x509, where there
-	// is one.
+	// ErrUntrusted means that the key is not trusted: the kid is unknown, or the certificates are
+	// not valid now or do not lead to a root. It also wraps the error of crypto/x509, if any.
 	ErrUntrusted = errors.New("untrusted key")
-	// ErrSignature means that the trusted key did not sign it.
+	// ErrSignature means that the trusted key did not sign the token.
 	ErrSignature = errors.New("wrong signature")
-	// ErrIssuer means that it is from another issuer.
+	// ErrIssuer means that the token is from another issuer.
 	ErrIssuer = errors.New("another issuer")
-	// ErrAudience means that it is for another registry.
+	// ErrAudience means that the token is for another registry.
 	ErrAudience = errors.New("another audience")
-	// ErrExpired means that it was valid, and is no longer.
+	// ErrExpired means that the token is no longer valid.
 	ErrExpired = errors.New("expired")
-	// ErrNotYetValid means that it will be valid later.
+	// ErrNotYetValid means that the token is not valid yet.
 	ErrNotYetValid = errors.New("not yet valid")
 )
 
-// The bounds of what is read. Size first, parse later.
+// Limits of tokens. The size is checked before parsing.
 const (
-	// MaxToken is the longest token that a Verifier reads, in bytes. Clients cut an answer of 64
-	// KiB, which holds the token twice.
+	// MaxToken is the maximum length of a token in bytes. Clients read at most 64 KiB of a
+	// response, which contains the token twice.
 	MaxToken = 64 << 10
 
 	maxChain = 10  // certificates of one token
 	maxKID   = 512 // bytes of a kid
-	maxDepth = 8   // of objects and lists in a token or a key set
+	maxDepth = 8   // nested objects and lists in a token or a key set
 )
 
-// VerifierOptions is what a registry is configured with. Issuer, Audience, and one of Roots and
-// JWKS are required.
+// VerifierOptions is the token configuration of a registry. Issuer, Audience, and one of Roots
+// and JWKS are required.
 type VerifierOptions struct {
 	Roots    []byte // certificates in PEM, as in a registry's rootcertbundle
 	JWKS     []byte // a JSON Web Key Set, as in a registry's jwks file
 	Issuer   string // the token server's name (iss)
 	Audience string // the registry's service name (aud)
 
-	// Algorithms are those that are allowed; empty: VerifiedAlgorithms.
+	// Algorithms are the allowed algorithms; empty: VerifiedAlgorithms.
 	Algorithms []Algorithm
-	// KeyIDs are the forms in which a token may name the key of a root; empty: X5C, Libtrust and
-	// Thumbprint. Thumbprint30 is the same for all keys of a curve: the last of the roots counts.
+	// KeyIDs are the forms in which a token may identify the key of a root; empty: X5C, Libtrust
+	// and Thumbprint. With Thumbprint30, all keys of a curve have the same kid, and the last
+	// root is used.
 	KeyIDs []KeyID
 	// Leeway is how far the clocks of the issuer and of the caller may differ. Registries allow
 	// the constant Leeway. It does not apply to certificates.
 	Leeway time.Duration
 }
 
-// Verifier checks tokens. It is immutable, and may be used from any goroutine.
+// Verifier checks tokens. It is immutable and may be used from any goroutine.
 //
 // It accepts nothing that a registry of its KeyIDs refuses, and is stricter in these points:
 //
-//   - A header with jwk, jku, x5u, crit or b64 is refused, even beside a trusted x5c or kid.
-//   - A name that stands twice in the header or the claims is refused, and so is base64 with
-//     padding, line ends or unused bits.
+//   - A header with jwk, jku, x5u, crit or b64 is refused, even with a trusted x5c or kid.
+//   - Duplicate names in the header or the claims are refused, and so is base64 with padding,
+//     line ends or unused bits.
 //   - A leaf certificate with a key usage must allow digital signatures. Registries do not
-//     check.
+//     check this.
 //   - A key of a JWKS that names an algorithm or a use verifies nothing else.
 type Verifier struct {
 	issuer, audience string
@@ -84,14 +84,14 @@ type Verifier struct {
 	keys             map[string]verifyingKey
 }
 
-// verifyingKey is a key that is known by a kid.
+// verifyingKey is a key with a kid.
 type verifyingKey struct {
 	public crypto.PublicKey
-	alg    Algorithm // the only one that it may be used with; "": each that fits it
+	alg    Algorithm // the only algorithm that it may verify; "": all that fit it
 }
 
-// NewVerifier returns a Verifier. It is an error if nothing that could sign is trusted, or if
-// what is trusted holds a secret: a private key, or a key for HMAC.
+// NewVerifier returns a Verifier. It is an error if there is no key to trust, or if the options
+// contain a secret: a private key or an HMAC key.
 func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	v := &Verifier{
 		issuer: o.Issuer, audience: o.Audience, leeway: o.Leeway,
@@ -145,9 +145,9 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	found := false
 	for _, b := range all {
 		if strings.HasSuffix(b.Type, "PRIVATE KEY") {
-			return errors.New("a private key is among them; give a verifier the certificates alone")
+			return errors.New("a private key is among them; give a verifier only the certificates")
 		}
-		if b.Type != "CERTIFICATE" { // as registries do
+		if b.Type != "CERTIFICATE" {
 			continue
 		}
 		c, err := x509.ParseCertificate(b.Bytes)
@@ -170,8 +170,8 @@ func (v *Verifier) trustRoots(bundle []byte, forms []KeyID) error {
 	return nil
 }
 
-// know adds a key under the kid of each form that has one for it. The last of the same kid
-// counts, as in registries.
+// know adds a key under its kid in each form. As in registries, the last key with a kid replaces
+// the others.
 func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
 	for _, form := range forms {
 		if kid, err := KeyIDOf(form, public); err == nil {
@@ -181,12 +181,12 @@ func (v *Verifier) know(public crypto.PublicKey, alg Algorithm, forms []KeyID) {
 }
 
 // Verify checks a token at the time now and returns its claims. Claims.Audience is the
-// Verifier's own. Claims.Access has one entry for each of the token's; actions that package
-// scope does not know are left out. Call Claims.Allows to find out whether the token is enough
-// for a request.
+// Verifier's own. Claims.Access has one entry for each of the token's, without actions that
+// package scope does not know. Use Claims.Allows to check whether the token is sufficient for a
+// request.
 //
-// The signature is checked before the claims, so an error about the claims is about what the
-// issuer wrote.
+// The signature is checked before the claims, so an error about claims is about what the issuer
+// wrote.
 func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
 	c, err := v.verify(text, now)
 	if err != nil {
@@ -199,7 +199,8 @@ func (v *Verifier) verify(text string, now time.Time) (*Claims, error) {
 	if v == nil || len(v.algorithms) == 0 {
 		return nil, fmt.Errorf("%w: the verifier has no keys", ErrUntrusted)
 	}
-	if now.IsZero() { // crypto/x509 would take it for the machine's own time
+	// crypto/x509 would use the current time of the machine instead.
+	if now.IsZero() {
 		return nil, fmt.Errorf("%w: the time of the check is missing", ErrNotYetValid)
 	}
 	if len(text) > MaxToken {
@@ -255,8 +256,8 @@ func cutLast(text string) (before, after string, ok bool) {
 	return text[:i], text[i+1:], true
 }
 
-// key returns the trusted key that a header names, and the algorithm. A token never brings its
-// own key: CVE-2025-24976 of distribution was that.
+// key returns the trusted key that a header identifies, and the algorithm. A token must never
+// provide its own key, as in CVE-2025-24976 of distribution.
 func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, Algorithm, error) {
 	for _, name := range []string{"jwk", "jku", "x5u", "crit", "b64"} {
 		if _, has := header[name]; has {
@@ -281,7 +282,7 @@ func (v *Verifier) key(header map[string]any, now time.Time) (crypto.PublicKey, 
 	}
 
 	var key verifyingKey
-	if chain, there := header["x5c"]; there { // registries then do not look at kid
+	if chain, there := header["x5c"]; there { // registries then ignore kid
 		public, err := v.leaf(chain, now)
 		if err != nil {
 			return nil, "", err
@@ -333,7 +334,7 @@ func (v *Verifier) leaf(x5c any, now time.Time) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
-	// A root that signs itself is trusted whatever it is for.
+	// A root that signs tokens itself is trusted with any key usage.
 	root := slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return len(chain) == 1 })
 	if !root && leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return nil, fmt.Errorf("%w: its certificate is not for signatures", ErrUntrusted)
@@ -353,9 +354,9 @@ func object(part string) (map[string]any, error) {
 	return strictjson.Object(text, maxDepth)
 }
 
-// decodePart decodes base64url in its one spelling: without padding, line ends or unused bits.
+// decodePart decodes base64url in canonical form: without padding, line ends or unused bits.
 func decodePart(part string) ([]byte, error) {
-	if strings.ContainsAny(part, "\r\n") { // which the decoder passes over
+	if strings.ContainsAny(part, "\r\n") { // the decoder ignores line ends
 		return nil, errors.New("it has a line end in it")
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
@@ -365,5 +366,5 @@ func decodePart(part string) ([]byte, error) {
 	return b, nil
 }
 
-// quote quotes text of a token, which may be anything, so that it fits in a line of a log.
+// quote quotes untrusted text of a token in one line.
 func quote(s string) string { return text.Quote(text.Shorten(s, 200)) }

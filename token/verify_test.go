@@ -485,24 +485,24 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"none", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{"none"} }, `"none" is not one`},
 		{"HMAC", func(o *token.VerifierOptions) { o.Algorithms = []token.Algorithm{token.ES256, "HS256"} }, `"HS256" is not one`},
 		{"an unknown form", func(o *token.VerifierOptions) { o.KeyIDs = []token.KeyID{"x"} }, "no form of key id"},
-		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is no PEM file"},
+		{"roots that are no PEM", func(o *token.VerifierOptions) { o.Roots = []byte("x") }, "reading the roots: it is not a PEM file"},
 		{"a private key", func(o *token.VerifierOptions) { o.Roots = append(o.Roots, key...) }, "a private key is among them"},
 		{"a public key for a root", func(o *token.VerifierOptions) { o.Roots = file(t, "public.pem") }, "public key"},
 		{"a key set without a list", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":{}}`) }, "no list"},
 		{"a key set with nothing behind it", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}{}`) }, "not JSON"},
 		{"a key set with keys twice", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[],"keys":[]}`) }, "twice"},
-		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key that could verify"},
+		{"an empty key set", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[]}`) }, "no key that can verify"},
 		{"a key set with a secret key", func(o *token.VerifierOptions) { o.JWKS = secret }, "keys[0] is a secret key"},
 		{"a key set for HMAC", func(o *token.VerifierOptions) { o.JWKS = []byte(`{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}`) }, "keys[0] is a secret key"},
 		{"two keys of one kid", func(o *token.VerifierOptions) { o.JWKS = two }, `two keys have the kid "a"`},
-		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key that could verify"},
+		{"a short RSA key", func(o *token.VerifierOptions) { o.JWKS = weakSet }, "no key that can verify"},
 		{"a key for encryption", func(o *token.VerifierOptions) {
 			o.JWKS = []byte(`{"keys":[{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}`)
-		}, "no key that could verify"},
+		}, "no key that can verify"},
 		{"a point that is on no curve", func(o *token.VerifierOptions) {
 			zeros := strings.Repeat("A", 43)
 			o.JWKS = []byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"` + zeros + `","y":"` + zeros + `"}]}`)
-		}, "no key that could verify"},
+		}, "no key that can verify"},
 	} {
 		o := token.VerifierOptions{Issuer: "i", Audience: "a", Roots: r.Bundle()}
 		tt.change(&o)
