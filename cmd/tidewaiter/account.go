@@ -16,9 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// What users and robots have in common: each command of this file is made for both.
+// The commands in this file exist for users and for robots.
 
-// login is what a kind of account called name signs in as.
+// login returns the login of an account of that kind and name.
 func login(kind policy.Kind, name string) string {
 	if kind == policy.Robot && !strings.HasPrefix(name, accounts.RobotPrefix) {
 		return accounts.RobotPrefix + name
@@ -26,7 +26,7 @@ func login(kind policy.Kind, name string) string {
 	return name
 }
 
-// hasKind refuses the login of a robot where a user's name is wanted.
+// hasKind rejects the login of a robot where a user's name is required.
 func hasKind(cmd *cobra.Command, kind policy.Kind, name string) error {
 	if kind == policy.User && strings.HasPrefix(name, accounts.RobotPrefix) {
 		return misused(cmd, "%s is a robot: use tidewaiter robot", text.Escape(name))
@@ -34,7 +34,7 @@ func hasKind(cmd *cobra.Command, kind policy.Kind, name string) error {
 	return nil
 }
 
-// state says in a word whether an account can sign in.
+// state returns active, disabled or expired.
 func state(a *accounts.Account, now time.Time) string {
 	switch {
 	case a.Disabled:
@@ -45,7 +45,7 @@ func state(a *accounts.Account, now time.Time) string {
 	return "active"
 }
 
-// done says what was done to an account: a line for people, or the account for programs.
+// done prints what was done to an account, or the account with --output json.
 func (k keeping) done(cmd *cobra.Command, verb string, a *accounts.Account) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, identity.Secret{}))
@@ -97,14 +97,14 @@ func newAccountShow(kind policy.Kind) *cobra.Command {
 			}
 			password := ""
 			if a.Kind == policy.User {
-				password = or(a.Hash, "none: signs in with tokens only")
+				password = or(a.Hash, "none (can use tokens only)")
 			}
-			lent := ""
+			delegate := ""
 			if a.Lent {
-				lent = "its password or secret was set by who is no administrator"
+				delegate = "password or secret was set by someone who is not an administrator"
 			}
 			return fields(cmd.OutOrStdout(),
-				"name", a.Name, "signs in as", a.Login(), "state", state(&a, clock.Now()), "password", password, "lent", lent, "groups", strings.Join(a.Groups, ", "),
+				"name", a.Name, "signs in as", a.Login(), "state", state(&a, clock.Now()), "password", password, "set by delegate", delegate, "groups", strings.Join(a.Groups, ", "),
 				"created", minute(a.Created), "changed", minute(a.Changed), "expires", or(minute(a.Expires), "never"), "id", a.ID)
 		})
 	}
@@ -119,7 +119,7 @@ func sample(kind policy.Kind) string {
 	return "alice"
 }
 
-// newAccountChange makes a command that does one thing to one account.
+// newAccountChange returns a command that changes one account.
 func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cobra.Command) keeping, do func(desk, context.Context, string) (accounts.Account, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     verb + " NAME",
@@ -145,24 +145,24 @@ func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cob
 }
 
 func newAccountDisable(kind policy.Kind) *cobra.Command {
-	return newAccountChange(kind, "disable", "disabled", `Keep somebody from signing in, in any way, beginning within two seconds. Registry tokens that were handed
-out before are good for the rest of their short life. Refresh tokens, which docker and others keep in place of
-a password, are void for ever; other tokens rest until the account is enabled.`, takingFlags,
+	return newAccountChange(kind, "disable", "disabled", `Disable an account: within two seconds it can no longer sign in. Registry tokens that were issued
+before stay valid until they expire. Refresh tokens, which docker and others store in place of a
+password, are revoked for good. Other tokens work again when the account is enabled.`, takingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Disable(ctx, d.by, login, 0)
 		})
 }
 
 func newAccountEnable(kind policy.Kind) *cobra.Command {
-	return newAccountChange(kind, "enable", "enabled", "Undo disable: the account signs in again with the password or the tokens that it had.", keepingFlags,
+	return newAccountChange(kind, "enable", "enabled", "Enable a disabled account. It signs in with the password and the tokens that it had.", keepingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Enable(ctx, d.by, login, 0)
 		})
 }
 
 func newAccountDelete(kind policy.Kind) *cobra.Command {
-	return newAccountChange(kind, "delete", "deleted", `Delete an account with all that is its own: password, tokens, memberships. It cannot be undone, and somebody
-who is added later under the name has nothing of it. To take rights away for a while, disable it.`, takingFlags,
+	return newAccountChange(kind, "delete", "deleted", `Delete an account with its password, tokens and group memberships. This cannot be undone. An account
+that is added later under the same name inherits nothing. To suspend an account, disable it.`, takingFlags,
 		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
 			a, err := d.Account(ctx, d.by, login)
 			if err != nil {
@@ -175,9 +175,9 @@ who is added later under the name has nothing of it. To take rights away for a w
 func newAccountExpire(kind policy.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "expire NAME DURATION",
-		Short: fmt.Sprintf("Set when a %s ends", kind),
-		Long: `Set when an account ends, counted from now: 90d, 12h, or never. From then on it cannot sign in; it is kept,
-and another duration lets it in again.`,
+		Short: fmt.Sprintf("Set when a %s expires", kind),
+		Long: `Set when an account expires, counted from now: 90d, 12h, or never. An expired account cannot sign in.
+It is not deleted: set another duration to let it sign in again.`,
 		Example: fmt.Sprintf("  tidewaiter %[1]s expire %[2]s 90d\n  tidewaiter %[1]s expire %[2]s never", kind, sample(kind)),
 		Args:    cobra.ExactArgs(2),
 	}

@@ -22,25 +22,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// keeping is what commands share that look after accounts. They open the state that the service has open.
+// keeping has the flags of commands that manage accounts. The commands open the database beside a
+// running service.
 type keeping struct {
 	source *source
 	output *format
-	force  *bool // nil: the command takes nothing away
+	force  *bool // nil: the command removes no rights
 }
 
 func keepingFlags(cmd *cobra.Command) keeping {
 	return keeping{source: configFlags(cmd), output: outputFlag(cmd)}
 }
 
-// takingFlags is keepingFlags for a command that could take the last administrator away.
+// takingFlags is keepingFlags for a command that could remove the last administrator.
 func takingFlags(cmd *cobra.Command) keeping {
 	k := keepingFlags(cmd)
-	k.force = cmd.Flags().Bool("force", false, "do it even if nobody is left who is an administrator")
+	k.force = cmd.Flags().Bool("force", false, "proceed even if no administrator is left")
 	return k
 }
 
-// desk is where accounts are looked after.
+// desk is an open account store and the actor that changes are recorded for.
 type desk struct {
 	*accounts.Accounts
 	by  accounts.Actor
@@ -55,7 +56,7 @@ func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error
 		}
 		err := do(ctx, d)
 		if errors.Is(err, accounts.ErrLast) {
-			return fmt.Errorf("%w; tidewaiter user add --admin NAME makes another, and --force does it all the same", err)
+			return fmt.Errorf("%w; add another with tidewaiter user add --admin NAME, or use --force", err)
 		}
 		if errors.Is(err, accounts.ErrLent) {
 			return fmt.Errorf("%w (tidewaiter user password NAME, tidewaiter robot rotate NAME --overlap 0)", err)
@@ -64,13 +65,13 @@ func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error
 			return err
 		}
 		if !slices.ContainsFunc(d.cfg.Identity, func(s config.Source) bool { return s.Accounts != nil }) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "Nobody signs in with accounts yet: `identity` in %s has no \"accounts: {}\".\n", d.cfg.File)
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: accounts cannot sign in: add \"accounts: {}\" to `identity` in %s\n", d.cfg.File)
 		}
 		return nil
 	})
 }
 
-// read opens accounts for a command that looks at them.
+// read opens accounts for a command that only reads them.
 func (k keeping) read(cmd *cobra.Command, do func(context.Context, desk) error) error {
 	return k.open(cmd, app.ReadAccounts, do)
 }
@@ -92,23 +93,23 @@ func (k keeping) open(cmd *cobra.Command, open opening, do func(context.Context,
 	return do(ctx, desk{a, rulebook.Operator(operator()), cfg})
 }
 
-// operator is who types, for the journal. Nothing is decided by it.
+// operator returns the local user, for the journal. No decision depends on it.
 func operator() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
-	return "uid-" + strconv.Itoa(os.Getuid()) // in a container, most are nobody in particular
+	return "uid-" + strconv.Itoa(os.Getuid()) // users of containers often have no name
 }
 
-// lifetime is a flag: how long from now on. Its zero value is for ever.
+// lifetime is a flag: a duration from now on. Its zero value is forever.
 type lifetime time.Duration
 
 const (
 	day         = 24 * time.Hour
-	maxLifetime = 100 * 365 * day // what is meant to be longer has no end
+	maxLifetime = 100 * 365 * day // longer is written as never
 )
 
-// until returns the end of a lifetime that begins now; zero: never.
+// until returns when a lifetime that begins now ends; zero means never.
 func (l lifetime) until(now time.Time) time.Time {
 	if l == 0 {
 		return time.Time{}
@@ -139,13 +140,13 @@ func (l *lifetime) Set(s string) error {
 		return err
 	}
 	if d < time.Minute || d > maxLifetime {
-		return errors.New("something between a minute and a hundred years is wanted, or never")
+		return errors.New("must be between one minute and 100 years, or never")
 	}
 	*l = lifetime(d)
 	return nil
 }
 
-// parseDuration reads 90d and 2w, and what Go calls a duration.
+// parseDuration parses 90d, 2w and the durations of time.ParseDuration.
 func parseDuration(s string) (time.Duration, error) {
 	unit := day
 	number, ok := strings.CutSuffix(s, "d")
@@ -161,10 +162,10 @@ func parseDuration(s string) (time.Duration, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return d, nil
 	}
-	return 0, errors.New("a duration is wanted, like 90d, 12h or 30m")
+	return 0, errors.New("must be a duration such as 90d, 12h or 30m")
 }
 
-// span is a flag: a length of time, which may be none.
+// span is a flag: a duration, which may be 0.
 type span time.Duration
 
 func (s *span) String() string {
@@ -183,13 +184,13 @@ func (s *span) Set(text string) error {
 	}
 	d, err := parseDuration(text)
 	if err == nil && d < 0 {
-		err = errors.New("a duration before now is none")
+		err = errors.New("must not be negative")
 	}
 	*s = span(d)
 	return err
 }
 
-// table writes rows as columns for people. The first is its head.
+// table writes rows as aligned columns. The first row is the head.
 func table(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -198,7 +199,7 @@ func table(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
-// fields writes names and values, one a line. Those without a value are left out.
+// fields writes names and values, one per line. It leaves out those without a value.
 func fields(w io.Writer, pairs ...string) error {
 	var rows [][]string
 	for pair := range slices.Chunk(pairs, 2) {
@@ -209,7 +210,7 @@ func fields(w io.Writer, pairs ...string) error {
 	return table(w, rows)
 }
 
-// minute writes a time for people; "" for none.
+// minute formats a time to the minute; "" for the zero time.
 func minute(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -217,7 +218,7 @@ func minute(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04")
 }
 
-// or returns a text, or another where it is empty.
+// or returns text, or other if text is empty.
 func or(text, other string) string {
 	if text == "" {
 		return other
@@ -225,8 +226,7 @@ func or(text, other string) string {
 	return text
 }
 
-// showSecret writes a secret to standard output, alone, so that it can be taken from there; what there is to say of it goes
-// to standard error.
+// showSecret prints a secret alone on standard output, for scripts, and the message on standard error.
 func showSecret(cmd *cobra.Command, secret, format string, args ...any) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// readAsked reads what is asked for: actions and names, as in push prod/app, or scopes as registries have them.
-// A name of another type than a repository bears it: registry:catalog, tidewaiter:accounts.
+// readAsked parses arguments that are actions and names (push prod/app) or scopes as registries write
+// them. A name that is not a repository's has its type before it: registry:catalog, tidewaiter:accounts.
 func readAsked(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignored, error) {
 	texts := args
 	if !strings.Contains(args[0], ":") {
@@ -24,7 +24,7 @@ func readAsked(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignore
 			return nil, nil, err
 		}
 		if len(args) < 2 {
-			return nil, nil, misused(cmd, "%s what? A repository is wanted, as in %s team/app", args[0], args[0])
+			return nil, nil, misused(cmd, "missing repository, as in %s team/app", args[0])
 		}
 		texts = nil
 		for _, name := range args[1:] {
@@ -39,18 +39,18 @@ func readAsked(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignore
 		return nil, nil, misused(cmd, "%v", err)
 	}
 	if len(asked) == 0 {
-		return nil, nil, misused(cmd, "%s is no scope: %s", ignored[0].Text, ignored[0].Reason)
+		return nil, nil, misused(cmd, "%s is not a scope: %s", ignored[0].Text, ignored[0].Reason)
 	}
 	return asked, ignored, nil
 }
 
-// typed reports whether the name bears its type. A repository's name has a colon only in a host before it.
+// typed reports whether the name begins with a type. A repository's name has a colon only in its host.
 func typed(name string) bool {
 	kind, rest, ok := strings.Cut(name, ":")
 	return ok && (!strings.Contains(rest, "/") || slices.Contains([]string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}, kind))
 }
 
-// areActions says whether a word is actions.
+// areActions returns a usage error if the word is not a list of actions.
 func areActions(cmd *cobra.Command, word string) error {
 	for name := range strings.SplitSeq(word, ",") {
 		if _, known := scope.ParseAction(name); known {
@@ -60,7 +60,7 @@ func areActions(cmd *cobra.Command, word string) error {
 		if near := text.Nearest(name, []string{"pull", "push", "delete", "read", "write"}); near != "" {
 			suggestion = fmt.Sprintf(" (did you mean %q?)", near)
 		}
-		return misused(cmd, "%q is no action%s: there are pull, push, delete, and * for all; or a scope is wanted, as in repository:team/app:pull", name, suggestion)
+		return misused(cmd, "%q is not an action%s: use pull, push, delete or * for all, or a scope such as repository:team/app:pull", name, suggestion)
 	}
 	return nil
 }
@@ -71,22 +71,23 @@ func chooseRegistry(cmd *cobra.Command, cfg *config.Config, named string) (strin
 	case named == "" && len(names) == 1:
 		return names[0], nil
 	case named == "":
-		return "", misused(cmd, "which registry? --registry says it: %s", strings.Join(names, ", "))
+		return "", misused(cmd, "there are several registries: choose one with --registry: %s", strings.Join(names, ", "))
 	case !slices.Contains(names, named):
-		return "", fmt.Errorf("no registry in %s has the service %q; there is %s", cfg.File, named, strings.Join(names, ", "))
+		return "", fmt.Errorf("no registry in %s has the service %q; the config has %s", cfg.File, named, strings.Join(names, ", "))
 	}
 	return named, nil
 }
 
 func registryFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one there is)")
+	return cmd.Flags().String("registry", "", "the registry's service `name` (default: the only one)")
 }
 
 func filesOnlyFlag(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("files-only", false, "leave out the rules of the database, and of namespaces")
+	return cmd.Flags().Bool("files-only", false, "ignore the rules in the database and of namespaces")
 }
 
-// inForce returns the policy that a service with this config decides by: of files, database and namespaces; or of files alone.
+// inForce returns the policy that a service with this config uses: the rules of files, database and
+// namespaces, or of files alone.
 func inForce(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
 	if filesOnly {
 		return app.PolicyOfFiles(ctx, cfg)
@@ -95,10 +96,10 @@ func inForce(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.P
 	return p, canBeLeftOut(err)
 }
 
-// canBeLeftOut tells how to do without a database that cannot be read, or that contradicts the files.
+// canBeLeftOut adds to an error of the database that --files-only works without it.
 func canBeLeftOut(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w (--files-only leaves the rules of the database out)", err)
+	return fmt.Errorf("%w (use --files-only to ignore the rules in the database)", err)
 }

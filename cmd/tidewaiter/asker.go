@@ -17,36 +17,36 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// asker is who is said to ask.
+// asker has the flags that name a principal.
 type asker struct {
 	as             string // a subject
 	groups, claims []string
 
-	// Other words for as.
+	// Aliases of as.
 	user, robot, workload string
 	anonymous             bool
 }
 
-// mayHave gives cmd the flags of what is said of somebody.
+// mayHave adds the flags for a principal's groups and claims.
 func (a *asker) mayHave(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "a `group` beside those that sources know (may be repeated)")
-	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim, as `NAME=TEXT`, or NAME:=JSON where it is a number, true, false or a list (may be repeated)")
+	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "an additional `group` (may be repeated)")
+	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim as `NAME=TEXT`, or NAME:=JSON for a number, true, false or a list (may be repeated)")
 }
 
-// flags gives cmd the flags that say who asks.
+// flags adds the flags that name a principal.
 func (a *asker) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.as, "as", "", "who asks: user:NAME, robot:NAME, workload:NAME or anonymous, as `WHO`")
+	cmd.Flags().StringVar(&a.as, "as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
 	a.mayHave(cmd)
 	cmd.Flags().StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
 	cmd.Flags().StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
 	cmd.Flags().StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
 	cmd.Flags().BoolVar(&a.anonymous, "anonymous", false, "the same as --as anonymous")
 	for _, other := range []string{"user", "robot", "workload", "anonymous"} {
-		_ = cmd.Flags().MarkHidden(other) // fails only for a flag that is not there
+		_ = cmd.Flags().MarkHidden(other) // fails only for an unknown flag
 	}
 }
 
-// given lists what was said of who asks, as subjects.
+// given lists the principals that the flags name.
 func (a *asker) given() []string {
 	var all []string
 	for _, one := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
@@ -60,21 +60,21 @@ func (a *asker) given() []string {
 	return all
 }
 
-// read returns who asks, as far as the command line says it. The error is one of usage.
+// read returns the principal that the flags name. The error is a usage error.
 func (a *asker) read(cmd *cobra.Command) (*policy.Principal, error) {
 	switch given := a.given(); len(given) {
 	case 0:
-		return nil, misused(cmd, "who is asking? --as says it: user:NAME, robot:NAME, workload:NAME or anonymous")
+		return nil, misused(cmd, "name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
 	case 1:
 		return a.principal(cmd, given[0])
 	}
-	return nil, misused(cmd, "one asks at a time: --as says who")
+	return nil, misused(cmd, "only one principal can be given")
 }
 
-// principal is somebody who is named as rules name him.
+// principal parses a subject as rules write it.
 func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
 	if name, group := strings.CutPrefix(subject, "group:"); group {
-		return nil, misused(cmd, "a group does not ask, somebody in it does: user:NAME with --group %s", name)
+		return nil, misused(cmd, "a group is not a principal: use user:NAME with --group %s", name)
 	}
 	who, err := config.ParseWho(subject)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 		return nil, misused(cmd, "%v%s", err, meant)
 	}
 	if who.Kind == policy.Anonymous && len(a.groups)+len(a.claims) > 0 {
-		return nil, misused(cmd, "nobody has groups or claims without a name: --group and --claim go with a user, a robot or a workload")
+		return nil, misused(cmd, "anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
 	}
 	if who.Kind == policy.Robot {
 		who.Name = strings.TrimPrefix(who.Name, identity.RobotPrefix)
@@ -98,7 +98,7 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 	return &who, nil
 }
 
-// readClaims reads NAME=TEXT and NAME:=JSON.
+// readClaims parses NAME=TEXT and NAME:=JSON.
 func readClaims(written []string) (claims map[string]any, err error) {
 	if len(written) == 0 {
 		return nil, nil
@@ -107,7 +107,7 @@ func readClaims(written []string) (claims map[string]any, err error) {
 	for _, text := range written {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" || name == ":" {
-			return nil, fmt.Errorf("a claim is NAME=TEXT, as in --claim repository=acme/app, or NAME:=JSON; %q is none", text)
+			return nil, fmt.Errorf("%q is not a claim: write NAME=TEXT, as in --claim repository=acme/app, or NAME:=JSON", text)
 		}
 		name, isJSON := strings.CutSuffix(name, ":")
 		if !isJSON {
@@ -115,17 +115,17 @@ func readClaims(written []string) (claims map[string]any, err error) {
 			continue
 		}
 		if claims[name], err = readJSON(value); err != nil {
-			return nil, fmt.Errorf("the claim %s: %q is no JSON: %w", name, value, err)
+			return nil, fmt.Errorf("the claim %s: %q is not JSON: %w", name, value, err)
 		}
 	}
 	claims, bad := policy.CanonicalClaims(claims)
 	if bad != "" {
-		return nil, fmt.Errorf("the claim %s has a number that is out of range", bad)
+		return nil, fmt.Errorf("the claim %s contains a number that is out of range", bad)
 	}
 	return claims, nil
 }
 
-// readJSON reads one value, with numbers as they are written.
+// readJSON parses one value and keeps numbers as they are written.
 func readJSON(text string) (v any, err error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -133,12 +133,12 @@ func readJSON(text string) (v any, err error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something behind it")
+		return nil, errors.New("unexpected text after the value")
 	}
 	return v, nil
 }
 
-// find returns who would be judged, and whether a source of the config knows him.
+// find looks the principal up in the config's sources and reports whether one of them knows it.
 func find(ctx context.Context, cfg *config.Config, said *policy.Principal) (who *policy.Principal, known bool, err error) {
 	return api.Known(ctx, said, func(ctx context.Context, login string) (*policy.Principal, error) { return app.Find(ctx, cfg, login) })
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// book is what commands share that look after rules, roles and namespaces in the database. They open the state that the
-// service has open.
+// book has the flags of commands that manage rules, roles and namespaces. The commands open the
+// database beside a running service.
 type book struct {
 	source *source
 	output *format
@@ -22,7 +22,7 @@ type book struct {
 
 func bookFlags(cmd *cobra.Command) book { return book{configFlags(cmd), outputFlag(cmd)} }
 
-// shelf is where they are looked after.
+// shelf is an open rulebook and the actor that changes are recorded for.
 type shelf struct {
 	*rulebook.Rulebook
 	by  rulebook.Actor
@@ -54,7 +54,7 @@ func (k book) open(cmd *cobra.Command, open bookOpening, do func(context.Context
 	return do(ctx, shelf{b, rulebook.Operator(operator()), cfg})
 }
 
-// says writes a line for people, or v for programs.
+// says prints a line, or v with --output json.
 func (k book) says(cmd *cobra.Command, v any, format string, args ...any) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), v)
@@ -63,12 +63,12 @@ func (k book) says(cmd *cobra.Command, v any, format string, args ...any) error 
 	return err
 }
 
-// gone is what a command that deletes says to programs.
+// gone is the JSON output of a command that deletes something.
 type gone struct {
 	Name string `json:"name"`
 }
 
-// life is a lifetime for people; "" for none.
+// life formats a lifetime; "" for 0.
 func life(d time.Duration) string {
 	if d == 0 {
 		return ""

@@ -21,12 +21,12 @@ func newCheck() *cobra.Command {
 with its place and exits 1 if there is one. No port is opened and no database is changed.
 
 A SQLite database is checked for damage, and for being gone although the config had one. Directories
-are asked after how many wrong passwords they lock an account; a warning says so if ldap.attempts is
-not below that. --database also checks the rules in the database and reports where files contradict
+are asked after how many wrong passwords they lock an account; check warns if ldap.attempts is not
+below that. --database also checks the rules in the database and reports where files contradict
 them.
 
---files-only opens no database and asks no directory, and lists what it leaves out for that. Keys,
-secrets and password files are read, as far as the config names them.`,
+--files-only opens no database, asks no directory, and lists the checks that it leaves out. Keys,
+secrets and password files that the config names are read.`,
 		Example: `  tidewaiter check --config tidewaiter.yaml && kill -HUP "$(pidof tidewaiter)"
   tidewaiter check --files-only`,
 	}
@@ -36,7 +36,7 @@ secrets and password files are read, as far as the config names them.`,
 	filesOnly := cmd.Flags().Bool("files-only", false, "open no database, ask no directory, and list what is left out")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *filesOnly && *database {
-			return misused(cmd, "--database reads the database, and --files-only leaves it out")
+			return misused(cmd, "--database and --files-only cannot be combined")
 		}
 		cfg, err := config.Load(source.file, config.Options{Keys: source.keys, ClaimUses: true})
 		var wrong, warnings config.Problems
@@ -82,7 +82,7 @@ secrets and password files are read, as far as the config names them.`,
 		}
 		if *output == asText {
 			p := painted(cmd.OutOrStdout())
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s, %s, %s\n", source.file, p.green("is good"),
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s, %s, %s\n", source.file, p.green("is valid"),
 				count(len(cfg.Registries), "registry", "registries"), count(len(cfg.Identity), "source", "sources"),
 				count(cfg.Policy.Len(), "rule", "rules"))
 		}
@@ -98,7 +98,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// found is a problem for programs.
+// found is the JSON form of a problem.
 type found struct {
 	File       string `json:"file,omitempty"`
 	Line       int    `json:"line,omitempty"`
@@ -123,7 +123,7 @@ func checked(wrong, warnings config.Problems, leftOut []string) any {
 	}{len(wrong) == 0, list(wrong), list(warnings), leftOut}
 }
 
-// highlight paints a problem with the line that it is in: its place bold, the caret red.
+// highlight colours a problem and its line: the place bold, the caret red.
 func highlight(text string, p paint) string {
 	lines := strings.Split(text, "\n")
 	if place, rest, ok := strings.Cut(lines[0], ": "); ok {

@@ -2,18 +2,17 @@ package main
 
 import "github.com/spf13/cobra"
 
-// addCompletion adds the commands that print what a shell needs to complete others. They are cobra's; what is
-// said of them is ours.
+// addCompletion adds cobra's commands for shell completion, with help texts of our own.
 func addCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "completion" {
 			continue
 		}
-		c.Short = "Print what makes a shell complete commands and flags"
-		c.Long = `Print a script that makes bash, zsh, fish or PowerShell complete the commands of tidewaiter, their flags, and the
-values of flags that have a few. Load it into a shell to try it; put it where the shell looks for such scripts to keep it.
-"make install" puts those of bash, zsh and fish there.`
+		c.Short = "Print a shell completion script"
+		c.Long = `Print a completion script for bash, zsh, fish or PowerShell. It completes commands, flags and the values
+of flags that accept a few words. Load it in a shell to try it, or write it to the folder where the
+shell looks for completions. "make install" installs those of bash, zsh and fish.`
 		c.Example = `  source <(tidewaiter completion bash)       # needs the package bash-completion
   tidewaiter completion bash > /etc/bash_completion.d/tidewaiter
   tidewaiter completion zsh > "${fpath[1]}/_tidewaiter"

@@ -12,30 +12,31 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
-// source is where a config is: the flags --config and --keys.
+// source has the flags --config and --keys.
 type source struct{ file, keys string }
 
-// configFlags gives cmd the flags that say where its config is.
+// configFlags adds the flags that name the config.
 func configFlags(cmd *cobra.Command) *source {
 	s := new(source)
 	cmd.Flags().StringVarP(&s.file, "config", "c", setup.Config, "the config `file`")
-	cmd.Flags().StringVar(&s.keys, "keys", "", "a `folder` with cert.pem and privatekey.pem, in place of the config's root")
-	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
+	cmd.Flags().StringVar(&s.keys, "keys", "", "a `folder` with cert.pem and privatekey.pem to use instead of the config's root")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for an unknown flag
 	_ = cmd.MarkFlagDirname("keys")
 	return s
 }
 
-// load reads the config. The error is config.Problems.
+// load reads the config. Its error is config.Problems.
 func (s *source) load() (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys})
 }
 
-// loadBeside is load while requests are answered: it leaves them half of the cores. It tells which files it looks at.
+// loadBeside is load for a running service: it leaves half of the cores to requests. It calls seen for
+// each file that it looks at.
 func (s *source) loadBeside(seen func(folder, name string)) (*config.Config, error) {
 	return config.Load(s.file, config.Options{Keys: s.keys, Seen: seen, Parallel: max(1, password.Processors()/2)})
 }
 
-// tell writes problems, one a line; to a terminal, with the line of the file that each is in.
+// tell prints problems, one per line. On a terminal, it adds the line of the file that each is in.
 func tell(w io.Writer, problems config.Problems) {
 	sources := make(map[string][]byte)
 	p, terminal := painted(w), isTerminal(w)
@@ -46,7 +47,7 @@ func tell(w io.Writer, problems config.Problems) {
 		}
 		src, read := sources[problem.File]
 		if !read && problem.File != "" {
-			src, _ = os.ReadFile(problem.File) // without it, there is no line to show
+			src, _ = os.ReadFile(problem.File) // without it, the line is not shown
 			sources[problem.File] = src
 		}
 		fmt.Fprintln(w, highlight(problem.Snippet(src), p))

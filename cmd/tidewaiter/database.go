@@ -41,7 +41,7 @@ service uses PostgreSQL, and contains password hashes: protect it like the datab
 			return store.Copied{}, "", err
 		}
 		copied, err := store.Backup(ctx, cfg.Database, args[0], o)
-		return copied, "the backup is in " + args[0], err
+		return copied, "wrote backup " + args[0], err
 	})
 	return cmd
 }
@@ -63,7 +63,7 @@ backup from an older version is migrated.`,
 			return store.Copied{}, "", err
 		}
 		copied, err := store.Restore(ctx, args[0], cfg.Database, o)
-		return copied, "the database is restored from " + args[0], err
+		return copied, "restored the database from " + args[0], err
 	})
 	return cmd
 }
@@ -93,7 +93,7 @@ config, then start.`,
 			return store.Copied{}, "", err
 		}
 		copied, err := store.Copy(ctx, cfg.Database, *to, o)
-		return copied, "the database is copied; now change `database` in " + cfg.File, err
+		return copied, "copied the database; now change `database` in " + cfg.File, err
 	})
 	return cmd
 }
@@ -136,7 +136,7 @@ journal is verified.`,
 				Hash    string           `json:"hash"` // of the journal's last block
 			}{true, v.Entries, v.Last, fmt.Sprintf("%x", v.Hash)})
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, with %s in the journal\n", painted(cmd.OutOrStdout()).green("the database is whole"),
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, with %s in the journal\n", painted(cmd.OutOrStdout()).green("the database is intact"),
 			db, count(int(v.Entries), "entry", "entries"))
 		return err
 	}

@@ -74,7 +74,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 	if after, _ := succeeds("journal", "verify"); after != before {
 		t.Errorf("the journal was %s and is %s", before, after)
 	}
-	if out, _ := succeeds("database", "backup", "all.db"); !strings.Contains(out, "the backup is in all.db: ") {
+	if out, _ := succeeds("database", "backup", "all.db"); !strings.Contains(out, "wrote backup all.db: ") {
 		t.Errorf("backup says %s", out)
 	}
 	if out, _ := succeeds("database", "copy", "--to", "sqlite:back.db", "--output", "json"); !strings.Contains(out, `"entries": 3`) {
@@ -93,7 +93,7 @@ func TestStateMovesToPostgreSQLAndBack(t *testing.T) {
 		{2, "--to is missing", []string{"database", "copy"}},
 		{2, "--to contains a password", []string{"database", "copy", "--to", "postgres://u:p@localhost/x"}},
 		{2, "--to contains a password", []string{"database", "copy", "--to", "postgres://u@localhost/x?password=p"}},
-		{2, "FILE is missing", []string{"database", "backup"}},
+		{2, "missing argument FILE", []string{"database", "backup"}},
 	} {
 		if exit, _, errs := command(t, tt.args...); exit != tt.exit || !strings.Contains(errs, tt.says) {
 			t.Errorf("tidewaiter %s: exit %d, %s", strings.Join(tt.args, " "), exit, errs)

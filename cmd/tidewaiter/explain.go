@@ -20,21 +20,19 @@ import (
 func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain --as WHO {ACTION NAME... | SCOPE...} | ID",
-		Short: "Say whether somebody may do a thing, and which rule says so",
-		Long: `Say whether somebody may do a thing, which rule says so, what each part of its condition came to, and for
-a refusal which rules came near, with what each of them lacked; and how long a token for what is granted would live, by which
-setting. It exits 0 if all that is asked for is allowed, and 1 if any of it is refused, or if it could not be said, which
-standard error then tells.
+		Short: "Explain whether a principal may do something, and why",
+		Long: `Explain whether a principal may do something: which rule decides, the value of each part of its
+condition, and how long a token would be valid. If it is refused, print the rules that nearly match and
+why they do not. Exits 0 if everything is allowed, and 1 if anything is refused or an error occurs.
 
-What is asked for is an action and a repository, as in push team/app, or scopes as registries have them, as in
-repository:team/app:pull,push or registry:catalog:*. A user or a robot is looked up in the config's
-sources, so that their groups are the real ones; --group adds others, and --claim claims. A workload is known by
-its ID token alone: say what it has with --group and --claim. --ip, --at and --client are for
-conditions: from where, when, and with what is it asked? The policy is the one that the service has in force, with the
-rules of the database; --files-only leaves these out.
+The request is an action and a repository (push team/app), or scopes as registries write them
+(repository:team/app:pull,push or registry:catalog:*). Users and robots are looked up in the config's
+sources, for their groups. --group and --claim add more. A workload is known only by its ID token:
+give its groups and claims with --group and --claim. Conditions can read --ip, --at and --client. The
+policy includes the rules in the database, unless --files-only is given.
 
-With the id of a decision, from the log or the journal, say how that request was decided, and how it
-would be now.`,
+With the id of a decision, from the log or the journal, explain how that request was decided and how
+the current policy would decide it.`,
 		Example: `  tidewaiter explain --as user:alice push public/app
   tidewaiter explain --as anonymous pull public/app
   tidewaiter explain --as user:alice --group developers pull,push team/app --output json
@@ -54,17 +52,17 @@ would be now.`,
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return misused(cmd, "a scope is wanted, or an action and a repository, as in push team/app; or the id of a decision")
+			return misused(cmd, "give an action and a repository, as in push team/app, or a scope, or the id of a decision")
 		}
 		var e *explanation
 		id, err := journal.ParseID(args[0])
 		if err == nil {
 			if len(args) > 1 || len(who.given()) > 0 || *registry != "" || *filesOnly || where.given() {
-				return misused(cmd, "the id of a decision says all by itself: no other scopes and no flags of who asks go with it")
+				return misused(cmd, "the id of a decision cannot be combined with scopes or with flags for the request")
 			}
 			e, err = explainDecision(cmd.Context(), source, id)
 		} else if len(args) == 1 && len(who.given()) == 0 {
-			return misused(cmd, "%q is no id of a decision: the log and the journal have it whole, like 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b. To ask what somebody may do, say who with --as", args[0])
+			return misused(cmd, "%q is not the id of a decision: copy the whole id from the log or the journal, like 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b. To explain a request, name the principal with --as", args[0])
 		} else {
 			e, err = explainAsked(cmd, source, &who, &where, *registry, *filesOnly, args)
 		}
@@ -84,20 +82,20 @@ would be now.`,
 	return cmd
 }
 
-// circumstances are what a condition may look at beside who asks for what.
+// circumstances has the flags for what conditions read beside the principal and the scope.
 type circumstances struct {
 	ip, at, client string
 }
 
 func (c *circumstances) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.ip, "ip", "", "the `address` that the request is from")
+	cmd.Flags().StringVar(&c.ip, "ip", "", "the client's IP `address`")
 	cmd.Flags().StringVar(&c.at, "at", "", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
-	cmd.Flags().StringVar(&c.client, "client", "", "the client's `name`, as its User-Agent has it")
+	cmd.Flags().StringVar(&c.client, "client", "", "the client's `name`, from its User-Agent")
 }
 
 func (c *circumstances) given() bool { return *c != circumstances{} }
 
-// put puts them into a request. The error is one of usage.
+// put copies them into a request. The error is a usage error.
 func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
 	r.Client, r.Now = c.client, clock.Now()
 	if c.at != "" {
@@ -107,16 +105,16 @@ func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
 	}
 	if c.ip != "" {
 		if r.IP, err = netip.ParseAddr(c.ip); err != nil {
-			return misused(cmd, "--ip: %q is no IP address", c.ip)
+			return misused(cmd, "--ip: %q is not an IP address", c.ip)
 		}
 	}
 	return nil
 }
 
-// explanation is what is printed.
+// explanation is the output of explain.
 type explanation struct{ api.Explained }
 
-// explainAsked judges what is asked for by the policy in force, or by that of the files.
+// explainAsked evaluates the request by the current policy, or by the rules of the files alone.
 func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circumstances, registry string, filesOnly bool, args []string) (*explanation, error) {
 	said, err := who.read(cmd)
 	if err != nil {
@@ -158,8 +156,8 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 	return e, nil
 }
 
-// explainDecision finds a decision in the journal, and judges its request again: by the policy that made it, for what came near, and by
-// the one of today.
+// explainDecision finds a decision in the journal and evaluates its request again, by the policy that
+// made the decision (to find the rules that nearly match) and by the current one.
 func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *explanation, err error) {
 	cfg, err := source.load()
 	if err != nil {
@@ -179,7 +177,7 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 	}
 	d := entry.Decision
 	if d == nil {
-		return nil, fmt.Errorf("the entry %s is no decision: %s", id, entry.Summary())
+		return nil, fmt.Errorf("the entry %s is not a decision: %s", id, entry.Summary())
 	}
 	b, done, err := app.LoadRulebook(ctx, cfg)
 	if err != nil {

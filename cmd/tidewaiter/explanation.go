@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// print writes e for people.
+// print writes e as text.
 func (e *explanation) print(w io.Writer) {
 	p := painted(w)
 	if e.Entry != nil {
@@ -29,13 +29,13 @@ func (e *explanation) print(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 		switch {
-		case d.Principal == nil: // nobody was let in
+		case d.Principal == nil: // the sign-in failed
 			fmt.Fprintf(w, "%s for %s at %s: %s\n", p.red("no token"), text.Escape(d.Name), text.Escape(e.Registry), text.Escape(d.Refused))
 			return
 		case d.Refused != "":
 			fmt.Fprintf(w, "%s: %s\n", p.red("no token"), text.Escape(d.Refused))
 		case !d.Expires.IsZero():
-			fmt.Fprintf(w, "a token until %s\n", d.Expires.Local().Format(time.DateTime))
+			fmt.Fprintf(w, "token issued until %s\n", d.Expires.Local().Format(time.DateTime))
 		}
 	}
 	if e.Barred != "" {
@@ -59,19 +59,20 @@ func (e *explanation) print(w io.Writer) {
 		fmt.Fprintf(w, "\nignored %s: %s\n", i.Text, i.Reason)
 	}
 	if len(e.Results) == 0 {
-		fmt.Fprintln(w, "\nnothing was asked for")
+		fmt.Fprintln(w, "\nno scope was requested")
 	}
 	switch {
 	case e.Today == nil:
 	case sameGrants(e.Results, e.Today.Results):
-		fmt.Fprintln(w, "\nThe policy is another one today, and grants the same.")
+		fmt.Fprintln(w, "\nThe policy has changed since, and grants the same.")
 	default:
-		fmt.Fprintf(w, "\n%s\n", p.bold("By the policy of today it would be decided otherwise:"))
+		fmt.Fprintf(w, "\n%s\n", p.bold("The current policy decides differently:"))
 		printResults(w, p, e.Today.Request, e.Today.Results, e.Today.Near)
 	}
 }
 
-// lives says how long a token would live: "a token for this would live 15m, by the registry's push_lifetime".
+// lives returns how long a token would be valid: "a token for this would be valid for 15m, by the
+// registry's push_lifetime".
 func lives(life *issuer.Life, all bool) string {
 	of := "this"
 	if !all {
@@ -88,16 +89,17 @@ func lives(life *issuer.Life, all bool) string {
 	case issuer.ByCredential:
 		by = "the end of the credential"
 	case issuer.ByLeast:
-		by = "the least that there is"
+		by = "the minimum lifetime"
 	}
-	return fmt.Sprintf("a token for %s would live %s, by %s", of, text.Duration(life.Lasts), by)
+	return fmt.Sprintf("a token for %s would be valid for %s, by %s", of, text.Duration(life.Lasts), by)
 }
 
-// verdict says what became of a scope in one sentence: "refused: user:alice may pull team/app, and may not push it".
+// verdict returns the result for a scope in one sentence: "refused: user:alice may pull team/app, and
+// may not push it".
 func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	name := who.String()
 	if who.Kind == policy.Anonymous {
-		name = "somebody anonymous"
+		name = "an anonymous client"
 	}
 	what, left := shortly(r.Asked), r.Asked.Actions&^r.Granted
 	switch {
@@ -109,7 +111,7 @@ func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(left, "or"))
 }
 
-// shortly names a resource; a repository by its name alone.
+// shortly returns the name of a resource, without the type if it is a repository.
 func shortly(s scope.Scope) string {
 	switch s.Type {
 	case scope.TypeRepository:
@@ -120,7 +122,7 @@ func shortly(s scope.Scope) string {
 	return text.Escape(s.Type) + ":" + text.Escape(s.Name)
 }
 
-// verbs joins actions for a sentence. What is done with a catalog is to list it.
+// verbs joins actions for a sentence. The action "*" of the catalog is "list".
 func verbs(a scope.Actions, conjunction string) string {
 	names := a.Names()
 	for i, name := range names {
@@ -155,7 +157,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 			}
 			if c.Reason == policy.Narrowed && r != nil && r.Principal != nil {
 				for _, l := range r.Principal.Limits {
-					fmt.Fprintf(w, "%s it is limited to %s\n", strings.Repeat(" ", width+len("  granted  ")+2), l)
+					fmt.Fprintf(w, "%s it is restricted to %s\n", strings.Repeat(" ", width+len("  granted  ")+2), l)
 				}
 			}
 		}
@@ -165,7 +167,7 @@ func printResults(w io.Writer, p paint, r *policy.Request, results []policy.Resu
 	}
 }
 
-// holds says what became of a condition.
+// holds returns the result of a condition as text.
 func holds(when policy.Condition, r *policy.Request) string {
 	switch holds, err := when.Holds(r); {
 	case err != nil:
@@ -176,7 +178,7 @@ func holds(when policy.Condition, r *policy.Request) string {
 	return "its condition is false"
 }
 
-// printValues writes what the parts of a condition came to, as columns.
+// printValues writes the parts of a condition and their values as columns.
 func printValues(w io.Writer, indent string, values []policy.Value) {
 	const most = 48
 	width := 0
@@ -194,7 +196,7 @@ func sameGrants(a, b []policy.Result) bool {
 	return slices.EqualFunc(a, b, func(a, b policy.Result) bool { return a.Asked == b.Asked && a.Granted == b.Granted })
 }
 
-// because says why, as the rest of a sentence.
+// because returns the reason as the rest of a sentence.
 func because(r *policy.Request, c policy.Cause) string {
 	switch c.Reason {
 	case policy.Allowed:
@@ -202,7 +204,7 @@ func because(r *policy.Request, c policy.Cause) string {
 	case policy.Denied:
 		return "denied by " + c.Rule.String() + as(r, c.Rule)
 	case policy.Narrowed:
-		return "allowed by " + c.Rule.String() + ", but outside the limits of the credential"
+		return "allowed by " + c.Rule.String() + ", but outside the restrictions of the credential"
 	case policy.ConditionFailed:
 		return "the condition of " + c.Rule.String() + " does not hold"
 	case policy.NoRule:
@@ -210,7 +212,7 @@ func because(r *policy.Request, c policy.Cause) string {
 	return "no rule allows it"
 }
 
-// as says which of a rule's subjects somebody is that he is not just by name.
+// as returns which group among the rule's subjects the principal is in.
 func as(r *policy.Request, rule *policy.Rule) string {
 	if r == nil || r.Principal == nil {
 		return ""
@@ -223,8 +225,8 @@ func as(r *policy.Request, rule *policy.Rule) string {
 	return ""
 }
 
-// besides returns what came near without the rules that stand among the causes, for their condition alone: all there is to
-// say of them has been said.
+// besides returns the rules that nearly match without those already printed as causes: the rules whose
+// only obstacle is their condition.
 func besides(n policy.Nearby, causes []policy.Cause) policy.Nearby {
 	n.Rules = slices.DeleteFunc(slices.Clone(n.Rules), func(near policy.Near) bool {
 		return len(near.Obstacles) == 1 && slices.ContainsFunc(causes, func(c policy.Cause) bool {
@@ -257,10 +259,10 @@ func printNear(w io.Writer, p paint, n policy.Nearby) {
 	}
 }
 
-// describe names a principal with all that rules can ask for.
+// describe returns a principal with its source, groups and restrictions.
 func describe(who *policy.Principal) string {
 	if who == nil || who.Kind == policy.Anonymous {
-		return "somebody anonymous"
+		return "an anonymous client"
 	}
 	described := who.Kind.String() + " " + text.Escape(who.Name)
 	var more []string
@@ -275,7 +277,7 @@ func describe(who *policy.Principal) string {
 		more = append(more, "in "+strings.Join(groups, ", "))
 	}
 	if len(who.Limits) > 0 {
-		more = append(more, "with a credential of narrower rights")
+		more = append(more, "with a restricted credential")
 	}
 	if len(more) > 0 {
 		described += " (" + strings.Join(more, "; ") + ")"
@@ -285,6 +287,5 @@ func describe(who *policy.Principal) string {
 
 func resource(s scope.Scope) string { return text.Escape(s.Type) + " " + text.Escape(s.Name) }
 
-// written keeps a part of a condition or its value in one line. It has quotes of its own, and stays as it is
-// unless something in it could not be seen.
+// written returns a part of a condition, or its value, on one line. It escapes what cannot be printed.
 func written(s string) string { return text.Escape(strings.Join(strings.Fields(s), " ")) }

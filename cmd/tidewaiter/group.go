@@ -14,7 +14,7 @@ import (
 func newGroup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "group",
-		Short: "Look after groups of users and robots",
+		Short: "Manage groups of users and robots",
 	}
 	cmd.AddCommand(newGroupAdd(), newGroupList(), newGroupMembers(), newGroupDelete())
 	return cmd
@@ -24,7 +24,7 @@ func newGroupAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "add NAME",
 		Short:   "Add a group",
-		Long:    "Add a group, without members. Rules of the policy name it as group:NAME.",
+		Long:    "Add a group without members. Rules refer to it as group:NAME.",
 		Example: "  tidewaiter group add developers",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -53,7 +53,7 @@ func newGroupDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "delete NAME",
 		Short:   "Delete a group",
-		Long:    "Delete a group. Its members lose what it gave them, within two seconds, and stay what else they are.",
+		Long:    "Delete a group. Within two seconds its members lose the rights that the group gave them. The members themselves are not deleted.",
 		Example: "  tidewaiter group delete developers",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -95,9 +95,9 @@ func newGroupList() *cobra.Command {
 func newGroupMembers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "members NAME",
-		Short: "Show, add and remove the members of a group",
-		Long: `Show the members of a group, after adding and removing those that are named. A robot called ci is named
-robot+ci. Whoever is a member already, or is none, stays it.`,
+		Short: "List, add and remove the members of a group",
+		Long: `Add and remove members of a group, then list its members. Give a robot by its login: robot+ci.
+Adding a member again, or removing an account that is not a member, changes nothing.`,
 		Example: `  tidewaiter group members developers
   tidewaiter group members developers --add alice --add robot+ci --remove bob`,
 		Args: cobra.ExactArgs(1),

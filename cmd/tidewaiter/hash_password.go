@@ -20,19 +20,20 @@ func newHashPassword() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hash-password",
 		Short: "Hash a password for an htpasswd file or the config",
-		Long: `Hash a password for an htpasswd file or the config. The password is asked for, or read from standard
-input: one line, whose end is no part of it. It is never taken from the command line, which others see.
+		Long: `Hash a password for an htpasswd file or the config. The password is prompted for, or read as one line
+from standard input; the line end is not part of it. It cannot be an argument, because other users of
+the machine can see command lines.
 
-The hash is argon2id. With --bcrypt it is one that other programs read too.`,
+The hash is argon2id. Use --bcrypt for a hash that other programs read too.`,
 		Example: `  tidewaiter hash-password --name alice >> users.htpasswd
   printf %s "$PASSWORD" | tidewaiter hash-password --bcrypt`,
 	}
 	name := cmd.Flags().String("name", "", "write a line of an htpasswd file for this `name`")
-	bcrypt := cmd.Flags().Bool("bcrypt", false, "make a bcrypt hash (at most 72 bytes of password)")
-	cost := cmd.Flags().Int("cost", 10, "of bcrypt, 10 to 15: one more takes twice the time, for each sign-in")
+	bcrypt := cmd.Flags().Bool("bcrypt", false, "use bcrypt (passwords of at most 72 bytes)")
+	cost := cmd.Flags().Int("cost", 10, "the bcrypt cost, 10 to 15: each step doubles the time of a sign-in")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("cost") && !*bcrypt {
-			return misused(cmd, "--cost is of --bcrypt")
+			return misused(cmd, "--cost requires --bcrypt")
 		}
 		if err := entryName(*name); cmd.Flags().Changed("name") && err != nil {
 			return misused(cmd, "--name: %v", err)
@@ -63,39 +64,40 @@ The hash is argon2id. With --bcrypt it is one that other programs read too.`,
 	return cmd
 }
 
-// entryName refuses what an htpasswd file cannot hold as a name.
+// entryName rejects names that an htpasswd file cannot contain.
 func entryName(name string) error {
 	switch {
 	case name == "":
-		return errors.New("no name")
+		return errors.New("the name is empty")
 	case len(name) > identity.MaxName:
 		return fmt.Errorf("a name has at most %d bytes", identity.MaxName)
 	case strings.Contains(name, ":"):
-		return errors.New("a colon ends the name in an htpasswd file, so that none can be in it")
+		return errors.New("the name must not contain a colon, which ends the name in an htpasswd file")
 	case strings.HasPrefix(name, "#"):
-		return errors.New("a line that begins with # says nothing")
+		return errors.New("the name must not begin with #, which begins a comment in an htpasswd file")
 	case strings.TrimSpace(name) != name:
-		return errors.New("a space at an end of the name")
+		return errors.New("the name must not begin or end with a space")
 	case !text.Printable(name):
-		return errors.New("a character that cannot be printed")
+		return errors.New("the name contains a character that cannot be printed")
 	}
 	return nil
 }
 
-// usable refuses what nobody could sign in with, because of what it is taken for.
+// usable rejects passwords that could not be used to sign in, because they would be taken for
+// something else.
 func usable(secret identity.Secret) error {
 	switch text := secret.Reveal(); {
 	case strings.IndexByte(text, 0) >= 0:
-		return errors.New("a password with a NUL byte in it is accepted nowhere")
+		return errors.New("a password must not contain a NUL byte")
 	default:
 		if what := identity.Misused(text); what != "" {
-			return fmt.Errorf("this looks like %s, and would be taken for one at each sign-in", what)
+			return fmt.Errorf("the password looks like %s and would be taken for one at each sign-in", what)
 		}
 	}
 	return nil
 }
 
-// askPassword asks for a password twice where a person sits, and reads a line of standard input where none does.
+// askPassword prompts for a password twice if standard input is a terminal. Otherwise it reads one line.
 func askPassword(cmd *cobra.Command) (identity.Secret, error) {
 	if in, ok := cmd.InOrStdin().(*os.File); ok && isTerminal(in) {
 		first, err := prompt(cmd, in, "Password: ")
@@ -114,8 +116,7 @@ func askPassword(cmd *cobra.Command) (identity.Secret, error) {
 	return readPassword(cmd.InOrStdin())
 }
 
-// prompt reads a line without showing it. A signal that ends the program meanwhile does not leave the
-// terminal without echo.
+// prompt reads a line without echo. It restores the terminal if a signal ends the program meanwhile.
 func prompt(cmd *cobra.Command, in *os.File, text string) ([]byte, error) {
 	fd := int(in.Fd())
 	state, err := term.GetState(fd)
@@ -130,7 +131,7 @@ func prompt(cmd *cobra.Command, in *os.File, text string) ([]byte, error) {
 	}
 	read := make(chan typed, 1)
 	fmt.Fprint(cmd.ErrOrStderr(), text)
-	go func() { // after a signal it stays behind, and ends with the program
+	go func() { // after a signal it keeps reading until the program exits
 		line, err := term.ReadPassword(fd)
 		read <- typed{line, err}
 	}()
@@ -147,7 +148,7 @@ func prompt(cmd *cobra.Command, in *os.File, text string) ([]byte, error) {
 	}
 }
 
-// readPassword reads one line. Only its end is taken away: a password is bytes.
+// readPassword reads one line and removes only the line end. A password may be any bytes.
 func readPassword(in io.Reader) (identity.Secret, error) {
 	text, err := io.ReadAll(io.LimitReader(in, identity.MaxSecret+3))
 	if err != nil {
@@ -157,9 +158,9 @@ func readPassword(in io.Reader) (identity.Secret, error) {
 	text = bytes.TrimSuffix(text, []byte("\r"))
 	switch {
 	case len(text) == 0:
-		return identity.Secret{}, errors.New("no password was given")
+		return identity.Secret{}, errors.New("the password is empty")
 	case bytes.IndexByte(text, '\n') >= 0:
-		return identity.Secret{}, errors.New("more than one line was given for a password")
+		return identity.Secret{}, errors.New("the password must be a single line")
 	case len(text) > identity.MaxSecret:
 		return identity.Secret{}, fmt.Errorf("a password has at most %d bytes", identity.MaxSecret)
 	}

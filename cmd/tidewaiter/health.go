@@ -21,14 +21,14 @@ import (
 func newHealth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Ask the service on this machine whether it is well",
-		Long: `Ask the service that runs on this machine with this config whether it is well: GET /healthz, or /readyz
-with --ready. It exits 0 if it is. For the health check of a container, which has no curl.`,
+		Short: "Check the health of the service on this machine",
+		Long: `Check the health of the service that runs on this machine with this config: GET /healthz, or /readyz
+with --ready. Exits 0 if it is healthy. Use it as the health check of a container, which has no curl.`,
 		Example: `  tidewaiter health
   HEALTHCHECK CMD ["/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml"]`,
 	}
 	source := configFlags(cmd)
-	ready := cmd.Flags().Bool("ready", false, "ask whether it can answer requests now, too")
+	ready := cmd.Flags().Bool("ready", false, "check whether it can answer requests (/readyz)")
 	timeout := cmd.Flags().Duration("timeout", 5*time.Second, "give up after this `time`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := source.load()
@@ -51,8 +51,8 @@ with --ready. It exits 0 if it is. For the health check of a container, which ha
 	return cmd
 }
 
-// askHealth asks the first listener that tells of health. The certificate is not looked at if the
-// address is of this machine: it is made out to other names, and nothing secret is sent.
+// askHealth requests a path from the first listener that serves health. On a loopback address it does
+// not verify the certificate: the certificate names other hosts, and the request has no secret.
 func askHealth(ctx context.Context, cfg *config.Config, path string) (string, error) {
 	at := slices.IndexFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceHealth) })
 	if at < 0 {
@@ -69,7 +69,7 @@ func askHealth(ctx context.Context, cfg *config.Config, path string) (string, er
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
-			Proxy:             nil, // whatever the environment says: it is this machine that is asked
+			Proxy:             nil, // ignore proxies in the environment: the service is on this machine
 			DisableKeepAlives: true,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: own},
 		},
@@ -90,20 +90,19 @@ func askHealth(ctx context.Context, cfg *config.Config, path string) (string, er
 	}
 	text := strings.TrimSpace(string(body))
 	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("it is not well: %s: %q", answer.Status, text)
+		return "", fmt.Errorf("the service is not healthy: %s: %q", answer.Status, text)
 	}
 	return text, nil
 }
 
-// reach returns where a listener's address can be reached from this machine, and whether that is
-// loopback.
+// reach returns the address of a listener as seen from this machine, and whether it is loopback.
 func reach(address string) (at string, own bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", false, fmt.Errorf("asking for health: %w", err)
 	}
 	if port == "0" || port == "" {
-		return "", false, errors.New("asking for health: the port is chosen at each start, and not known here")
+		return "", false, errors.New("asking for health: the listener has no fixed port in the config")
 	}
 	ip, err := netip.ParseAddr(host)
 	switch {

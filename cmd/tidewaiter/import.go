@@ -19,7 +19,7 @@ import (
 func newImport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Move in from something else",
+		Short: "Import from docker_auth or an htpasswd file",
 	}
 	cmd.AddCommand(newImportDockerAuth(), newImportHTPasswd())
 	return cmd
@@ -29,21 +29,22 @@ func newImportDockerAuth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "docker-auth CONFIG.YML",
 		Aliases: []string{"docker_auth"},
-		Short:   "Make a config from one of docker_auth",
-		Long: `Make a config from one of docker_auth, that decides as it does. The rules of Tidewaiter have no order, and the list of
-docker_auth has one: what has no exact translation is reported with its line, and then nothing is written. The report says
-what is left to do, what docker_auth does there that is mostly not meant (a trap), and what was changed or left out;
-it is at the top of the written file as well. The file can be read by you alone: hashes of passwords are in it.`,
+		Short:   "Convert a config of docker_auth",
+		Long: `Convert a config of docker_auth into one that decides the same. The rules of docker_auth are an ordered
+list, those of Tidewaiter have no order. If a rule has no exact equivalent, its line is reported and
+nothing is written. The report lists what is left to do, what docker_auth does there that is rarely
+intended (a trap), and what was changed or left out. It is also at the top of the written file. Only
+you can read that file, because it contains password hashes.`,
 		Example: `  tidewaiter import docker-auth auth_config.yml --service registry.example.com -o tidewaiter.yaml
   tidewaiter check --config tidewaiter.yaml`,
 		Args: cobra.ExactArgs(1),
 	}
 	out := cmd.Flags().StringP("out", "o", setup.Config, "the `file` to write")
-	force := cmd.Flags().Bool("force", false, "write over a file that is there")
+	force := cmd.Flags().Bool("force", false, "overwrite an existing file")
 	services := cmd.Flags().StringArray("service", nil, "the service `name` of a registry (may be repeated)")
-	proxies := cmd.Flags().StringArray("trusted-proxy", nil, "a `network` of proxies that tell addresses (may be repeated)")
+	proxies := cmd.Flags().StringArray("trusted-proxy", nil, "a `network` of trusted proxies (may be repeated)")
 	output := formatFlag(cmd, "output", "")
-	_ = cmd.MarkFlagFilename("out", "yaml", "yml") // fails only for a flag that is not there
+	_ = cmd.MarkFlagFilename("out", "yaml", "yml") // fails only for an unknown flag
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		for _, p := range *proxies {
 			if _, err := netip.ParsePrefix(p); err == nil {
@@ -55,7 +56,7 @@ it is at the top of the written file as well. The file can be read by you alone:
 		}
 		for _, s := range *services {
 			if strings.TrimSpace(s) != s || s == "" {
-				return misused(cmd, "--service: a name is wanted, without white space around it")
+				return misused(cmd, "--service must be a name without white space around it")
 			}
 		}
 		src, err := os.ReadFile(args[0])
@@ -71,7 +72,7 @@ it is at the top of the written file as well. The file can be read by you alone:
 				return errTold
 			}
 			tell(cmd.ErrOrStderr(), problems)
-			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing is written. Change these in a copy of the file, and import that.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written. Change these lines in a copy of the file and import the copy.")
 			return errTold
 		}
 		if err != nil {
@@ -92,7 +93,7 @@ it is at the top of the written file as well. The file can be read by you alone:
 	return cmd
 }
 
-// imported is the report for programs.
+// imported is the JSON form of the report.
 func imported(file string, r dockerauth.Result, problems config.Problems) any {
 	type note struct {
 		Kind   dockerauth.Kind `json:"kind"`
@@ -116,8 +117,8 @@ func imported(file string, r dockerauth.Result, problems config.Problems) any {
 	}{file, r.Rules, notes, wrong}
 }
 
-// writePrivately writes a file that its owner alone can read: whole, or not at all. Without force, one that is
-// there stays as it is.
+// writePrivately writes a file that only its owner can read. It appears complete or not at all.
+// Without force, an existing file is an error.
 func writePrivately(path string, text []byte, force bool) (err error) {
 	defer func() {
 		if err != nil {
@@ -139,9 +140,9 @@ func writePrivately(path string, text []byte, force bool) (err error) {
 	if force {
 		return os.Rename(f.Name(), path)
 	}
-	err = os.Link(f.Name(), path) // unlike a rename, it takes the place of nothing
+	err = os.Link(f.Name(), path) // unlike a rename, it never replaces a file
 	if errors.Is(err, os.ErrExist) {
-		return errors.New("it is there already; --force writes over it")
+		return errors.New("the file exists; use --force to overwrite it")
 	}
 	return err
 }

@@ -19,23 +19,23 @@ import (
 func newImportHTPasswd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "htpasswd FILE",
-		Short: "Take the users of an htpasswd file into Tidewaiter's own accounts",
-		Long: `Take the users of an htpasswd file into Tidewaiter's own accounts, with the hashes of their passwords (bcrypt, argon2id).
-Everything is looked through first: with a line that cannot be taken, nothing is changed, unless --skip-bad leaves
-such lines out. Users that are there already stay as they are. Each user is added, and journaled, by itself: a command
-that is interrupted can be given again. It works beside a running service.
+		Short: "Import the users of an htpasswd file as local users",
+		Long: `Import the users of an htpasswd file as local users, with their password hashes (bcrypt, argon2id). All
+lines are checked first: if one is invalid, nothing is changed, unless --skip-bad is given. Existing
+users stay as they are. Each user is added and journaled separately, so an interrupted import can be
+repeated. The service may be running.
 
-With --groups, a file of lines "group: name name …" says which groups the new users are in; groups that are not
-there are added.`,
+--groups names a file of lines "group: name name …" with the groups of the new users. Missing groups
+are added.`,
 		Example: `  tidewaiter import htpasswd users.htpasswd --dry-run
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
 		Args: cobra.ExactArgs(1),
 	}
 	k := keepingFlags(cmd)
-	groups := cmd.Flags().String("groups", "", "a `file` of groups, as Apache's AuthGroupFile")
-	dry := cmd.Flags().Bool("dry-run", false, "say what would be done, and change nothing")
-	skip := cmd.Flags().Bool("skip-bad", false, "leave out lines that cannot be taken")
-	_ = cmd.MarkFlagFilename("groups") // fails only for a flag that is not there
+	groups := cmd.Flags().String("groups", "", "a `file` of groups in the format of Apache's AuthGroupFile")
+	dry := cmd.Flags().Bool("dry-run", false, "print what would be done, and change nothing")
+	skip := cmd.Flags().Bool("skip-bad", false, "skip invalid lines")
+	_ = cmd.MarkFlagFilename("groups") // fails only for an unknown flag
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		users, bad, err := readUsers(args[0], *groups)
 		if err != nil {
@@ -43,7 +43,7 @@ there are added.`,
 		}
 		if len(bad) > 0 && !*skip {
 			tell(cmd.ErrOrStderr(), bad)
-			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing is changed. --skip-bad leaves these lines out.")
+			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was changed. Use --skip-bad to skip these lines.")
 			return errTold
 		}
 		open := k.change
@@ -56,7 +56,7 @@ there are added.`,
 			return err
 		})
 		switch {
-		case *dry && errors.Is(err, fs.ErrNotExist): // no state, and so nobody in it
+		case *dry && errors.Is(err, fs.ErrNotExist): // no database, so all users are new
 			t = everybody(users)
 		case err != nil && len(t.added) > 0:
 			return fmt.Errorf("%s, and then: %w", t, err)
@@ -68,24 +68,24 @@ there are added.`,
 	return cmd
 }
 
-// report says what became of the users: that it would be so, if nothing was changed.
+// report prints what was done, or with dry what would be done.
 func (t taken) report(cmd *cobra.Command, output format, bad config.Problems, dry bool) error {
 	if output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), t.forPrograms(bad, dry))
 	}
 	tell(cmd.ErrOrStderr(), bad)
 	for _, name := range t.kept {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s is there already, and stays as it is\n", name)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s exists and is left unchanged\n", name)
 	}
 	would := ""
 	if dry {
-		would = "it would be: "
+		would = "dry run: "
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s%s\n", would, t)
 	return err
 }
 
-// everybody is what becomes of users where there are none.
+// everybody is the result for a database without users.
 func everybody(users []accounts.NewUser) (t taken) {
 	for _, u := range users {
 		t.added = append(t.added, u.Name)
@@ -98,7 +98,7 @@ func everybody(users []accounts.NewUser) (t taken) {
 	return t
 }
 
-// readUsers reads users with their groups. bad is what cannot be taken.
+// readUsers reads users with their groups. bad are the invalid lines.
 func readUsers(file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -127,7 +127,7 @@ func readUsers(file, groupFile string) (users []accounts.NewUser, bad config.Pro
 	return users, append(bad, wrong...), nil
 }
 
-// readGroups reads lines of a group, a colon and names. No file has none.
+// readGroups reads lines of a group, a colon and names.
 func readGroups(file string) (memberOf map[string][]string, bad config.Problems, err error) {
 	memberOf = make(map[string][]string)
 	if file == "" {
@@ -147,7 +147,7 @@ func readGroups(file string) (memberOf map[string][]string, bad config.Problems,
 		group, names, ok := strings.Cut(line, ":")
 		group = strings.TrimSpace(group)
 		if !ok {
-			bad = append(bad, config.Problem{File: file, Line: number, Text: "no colon between a group and its members"})
+			bad = append(bad, config.Problem{File: file, Line: number, Text: "the line has no colon between the group and its members"})
 			continue
 		}
 		if err := accounts.CheckName(group); err != nil {
@@ -163,15 +163,15 @@ func readGroups(file string) (memberOf map[string][]string, bad config.Problems,
 	return memberOf, bad, nil
 }
 
-// reason is what is wrong with a name.
+// reason returns why a name is invalid.
 func reason(err error) string {
 	if invalid, ok := errors.AsType[*accounts.InvalidError](err); ok {
-		return "the name cannot be one of an account: " + invalid.Text
+		return "the name is not valid for an account: " + invalid.Text
 	}
 	return err.Error()
 }
 
-// taken is what became of users.
+// taken is the result of an import.
 type taken struct{ added, kept, groups []string }
 
 func (t taken) String() string {
@@ -180,7 +180,7 @@ func (t taken) String() string {
 		text += ", " + count(len(t.groups), "group", "groups") + " added"
 	}
 	if len(t.kept) > 0 {
-		text += ", " + count(len(t.kept), "user", "users") + " there already"
+		text += ", " + count(len(t.kept), "user", "users") + " existing"
 	}
 	return text
 }
@@ -200,8 +200,7 @@ func (t taken) forPrograms(bad config.Problems, dry bool) any {
 	}{list(t.added), list(t.kept), list(t.groups), wrong, dry}
 }
 
-// take adds users and the groups that they need. Who or what is there already stays as it is, so that it can
-// be done again.
+// take adds users and the groups that they need. It skips what exists, so it can be repeated.
 func take(ctx context.Context, d desk, users []accounts.NewUser, dry bool) (t taken, err error) {
 	names := make([]string, len(users))
 	for i, u := range users {
@@ -234,7 +233,7 @@ func take(ctx context.Context, d desk, users []accounts.NewUser, dry bool) (t ta
 			switch {
 			case err == nil, dry && errors.Is(err, accounts.ErrNotFound):
 				t.groups = append(t.groups, g)
-			case !errors.Is(err, accounts.ErrExists): // somebody was faster
+			case !errors.Is(err, accounts.ErrExists): // another process added it meanwhile
 				return t, err
 			}
 		}

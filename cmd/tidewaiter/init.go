@@ -15,44 +15,44 @@ import (
 func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make a working config, a root, an account, and the registry's config",
-		Long: `Make all that is needed to begin: a config with a policy in it, a root that signs, the account admin with a
-password that is shown once, and the config that a registry needs to trust it.
+		Short: "Create a working config, a root, an account, and the registry's config",
+		Long: `Create everything that is needed to start: a config with a policy, a root that signs, the account admin
+with a password that is printed once, and the config that a registry needs to trust Tidewaiter.
 
-For a registry that exists, --registry-config names its config file. The service name and the port come from it; if
-it does not name its host (http.host), --service does. If it has a password file (auth: htpasswd), its users come along
-and may do what they could. The merged config is written to registry-config.yml in the folder; the registry's own file
-is not changed.
+For an existing registry, name its config file with --registry-config. The service name and the port
+are read from it. If it does not name the registry's host (http.host), give --service. If it has a
+password file (auth: htpasswd), its users are imported and keep their rights. The merged config is
+written to registry-config.yml in the folder. The registry's own file is not changed.
 
-For zot, --preset zot writes zot-config.json in place of the registry's config.
+For zot, --preset zot writes zot-config.json instead of the registry's config.
 
-Nothing is overwritten: what is there is kept, and what is missing is made.`,
+Existing files are never overwritten. Only missing files are created.`,
 		Example: `  tidewaiter init
   tidewaiter init --dir /etc/tidewaiter --service registry.example.com --public-url https://auth.example.com
   tidewaiter init --dir /etc/tidewaiter --registry-config /etc/docker/registry/config.yml --service registry.example.com --public-url https://auth.example.com`,
 	}
 	var o setup.Options
 	dir := cmd.Flags().String("dir", ".", "the `folder` to set up")
-	cmd.Flags().StringVar(&o.Preset, "preset", "", "what the registry is, if it is not distribution's: `zot`")
+	cmd.Flags().StringVar(&o.Preset, "preset", "", "the kind of registry, if it is not distribution's: `zot`")
 	cmd.Flags().StringVar(&o.Service, "service", "", "the registry's service `name`: its host, as clients type it (default localhost:5000)")
 	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the `URL` at which clients reach Tidewaiter (default http://localhost:5001)")
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "the `address` to listen at (default: that of a --public-url on this machine)")
-	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM `file`, to speak TLS without a proxy in front")
+	cmd.Flags().StringVar(&o.TLSCertificate, "tls-certificate", "", "a PEM certificate `file`, to serve TLS without a proxy")
 	cmd.Flags().StringVar(&o.TLSKey, "tls-key", "", "the certificate's key, a PEM `file`")
-	cmd.Flags().StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of a registry that exists")
+	cmd.Flags().StringVar(&o.RegistryConfig, "registry-config", "", "the config `file` of an existing registry")
 	cmd.Flags().StringVar(&o.RegistryUsers, "registry-users", "", "the registry's password `file` (default: the one that --registry-config names)")
 	cmd.Flags().StringVar(&o.Admin, "admin", "", "the `name` of the administrator (default admin)")
-	_ = cmd.MarkFlagDirname("dir") // fails only for a flag that is not there
+	_ = cmd.MarkFlagDirname("dir") // fails only for an unknown flag
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.RegistryUsers != "" && o.RegistryConfig == "" {
-			return misused(cmd, "--registry-users goes with --registry-config")
+			return misused(cmd, "--registry-users requires --registry-config")
 		}
 		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey, &o.RegistryConfig, &o.RegistryUsers} {
 			if *path == "" {
 				continue
 			}
-			absolute, err := filepath.Abs(*path) // the config's folder may be another
+			absolute, err := filepath.Abs(*path) // the config may be in another folder
 			if err != nil {
 				return fmt.Errorf("finding %s: %w", *path, err)
 			}
@@ -82,7 +82,7 @@ Nothing is overwritten: what is there is kept, and what is missing is made.`,
 	return cmd
 }
 
-// agree refuses flags that say otherwise than the config that is there: they would have no effect.
+// agree rejects flags that differ from the existing config: they would have no effect.
 func agree(there, asked setup.Options) error {
 	for _, s := range []struct{ what, is, asked string }{
 		{"preset", there.Preset, asked.Preset},
@@ -94,13 +94,13 @@ func agree(there, asked setup.Options) error {
 		{"administrator", there.Admin, asked.Admin},
 	} {
 		if s.asked != "" && s.asked != s.is {
-			return fmt.Errorf("%s is there, and its %s is %q: change it there, or name another folder (--dir)", setup.Config, s.what, s.is)
+			return fmt.Errorf("%s exists, and its %s is %q: change it there, or use another folder (--dir)", setup.Config, s.what, s.is)
 		}
 	}
 	return nil
 }
 
-// initialized is a set-up for programs. The password is in it, once.
+// initialized is the JSON form of the result. It contains the password, which is printed only once.
 func initialized(r setup.Result) any {
 	type file struct {
 		Path string `json:"path"`
@@ -124,21 +124,21 @@ func initialized(r setup.Result) any {
 	}{r.Dir, files, r.Service, r.Realm, r.Events, r.Admin, r.Password.Reveal(), r.Login, append([]string{}, r.Notes...)}
 }
 
-// welcome says what was made, and what to type next.
+// welcome prints what was created and which commands come next.
 func welcome(w io.Writer, r setup.Result, o setup.Options) {
 	p := painted(w)
 	fmt.Fprintf(w, "%s\n\n", p.bold(r.Dir))
 	for _, f := range r.Files {
-		state := p.green("made")
+		state := p.green("created")
 		if !f.Made {
-			state = p.faint("kept")
+			state = p.faint("kept   ")
 		}
 		fmt.Fprintf(w, "  %s  %-22s %s\n", state, f.Path, p.faint(f.What))
 	}
 	if password := r.Password.Reveal(); password != "" {
-		fmt.Fprintf(w, "\nThe account, shown this once; only its hash is kept:\n\n  user      %s\n  password  %s\n", r.Admin, p.bold(password))
+		fmt.Fprintf(w, "\nThe account. The password is shown only once; only its hash is stored:\n\n  user      %s\n  password  %s\n", r.Admin, p.bold(password))
 	} else {
-		fmt.Fprintf(w, "\nThe accounts were there already. To have a new password for %s, put the line that this prints\nin place of theirs in %s:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
+		fmt.Fprintf(w, "\nThe accounts exist already. To set a new password for %s, replace their line in %s\nwith the output of:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "\n%s\n", note)
@@ -149,9 +149,9 @@ func welcome(w io.Writer, r setup.Result, o setup.Options) {
 			passed += "\nand " + r.Events
 		}
 		fmt.Fprintf(w, `
-Tidewaiter listens at %s without TLS: a proxy there has to pass
-%s on to it,
-with the client's address in X-Forwarded-For. Caddy adds that by itself; nginx needs the line
+Tidewaiter listens at %s without TLS. A proxy there must forward
+%s to it
+and send the client's address in X-Forwarded-For. Caddy does so by default; nginx needs the line
 
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
 `, r.Listen, passed)
@@ -160,27 +160,27 @@ with the client's address in X-Forwarded-For. Caddy adds that by itself; nginx n
 	fmt.Fprintf(w, "\nNext, start Tidewaiter:\n\n  tidewaiter serve --config %s\n", config)
 	if o.Preset == setup.Zot {
 		fmt.Fprintf(w, `
-And zot; for one that you have, take over the section http.auth:
+Then start zot. For an existing zot, copy the section http.auth into its config:
 
   zot serve %s
 `, shown(r.Path(setup.ZotConfig)))
 	} else if merged := shown(r.Path(setup.RegistryConfig)); o.RegistryConfig != "" {
 		theirs := shell(o.RegistryConfig)
 		fmt.Fprintf(w, `
-Then give the registry the merged config, which holds a secret, and restart it. This keeps the file's
-owner and mode:
+Then install the merged config, which contains a secret, and restart the registry. These commands keep
+the file's owner and mode:
 
   cp -p %[1]s %[1]s.before
   cat %[2]s > %[1]s
 
-If the registry runs in a container, mount %[3]s there
-at the same path.
+If the registry runs in a container, mount %[3]s
+at the same path there.
 `, theirs, merged, shell(r.Path(setup.RootBundle)))
 	} else {
 		root := r.Path(setup.RootBundle)
 		fmt.Fprintf(w, `
-And a registry that trusts it; for a registry that you have, %s
-says what its config needs:
+Then start a registry that trusts it. For an existing registry, %s
+shows what its config needs:
 
   docker run -d --network host --env-file %s -v %s:%s:ro registry:3
 `, merged, shown(r.Path(setup.RegistryEnv)), shell(root), shell(root))
@@ -193,7 +193,7 @@ Then:
 `, r.Login, shell(r.Admin), config)
 }
 
-// shown is a path as it is typed from here.
+// shown returns a path relative to the current folder, quoted for a shell.
 func shown(path string) string {
 	here, err := os.Getwd()
 	if err == nil && filepath.Dir(here) != here { // in / a relative path would look like a name
@@ -204,7 +204,7 @@ func shown(path string) string {
 	return shell(path)
 }
 
-// shell quotes a path where a shell would take it for something else.
+// shell quotes a path for a shell, if it needs quotes.
 func shell(path string) string {
 	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@:") == "" {
 		return path

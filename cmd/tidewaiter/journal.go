@@ -18,7 +18,7 @@ import (
 func newJournal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "journal",
-		Short: "Read what happened",
+		Short: "Query the audit journal",
 	}
 	cmd.AddCommand(newJournalTail(), newJournalVerify())
 	return cmd
@@ -28,18 +28,19 @@ func newJournalTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Print the last entries of the journal",
-		Long: `Print the last entries of the journal, also while the service runs: every decision, and every push, pull,
-mount and delete that registries reported. The id at a line's end can be given to "tidewaiter explain".`,
+		Long: `Print the last entries of the journal: every decision, and every push, pull, mount and delete that
+registries reported. The service may be running. "tidewaiter explain" accepts the id at the end of a
+line.`,
 		Example: `  tidewaiter journal tail --follow
   tidewaiter journal tail -n 1000 --output json | jq -r 'select(.event.action == "push") | .event.repository'`,
 	}
 	source := configFlags(cmd)
-	n := cmd.Flags().IntP("lines", "n", 20, "how many entries; 0: only what comes after them")
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with what happens from now on, until Ctrl-C")
+	n := cmd.Flags().IntP("lines", "n", 20, "how many entries to print first; 0 prints only new ones")
+	follow := cmd.Flags().BoolP("follow", "f", false, "print new entries as they are written, until Ctrl-C")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *n < 0 {
-			return misused(cmd, "--lines: a number from 0 up is wanted")
+			return misused(cmd, "--lines must not be negative")
 		}
 		cfg, err := source.load()
 		if err != nil {
@@ -77,7 +78,7 @@ mount and delete that registries reported. The id at a line's end can be given t
 	return cmd
 }
 
-// printEntry writes an entry as a line for people.
+// printEntry writes an entry as a line of text.
 func printEntry(w io.Writer, e journal.Entry) error {
 	p := painted(w)
 	_, err := fmt.Fprintln(w, p.faint(e.Time.Local().Format(time.DateTime)), e.Summary(), p.faint("id="+e.ID.String()))
@@ -87,11 +88,11 @@ func printEntry(w io.Writer, e journal.Entry) error {
 func newJournalVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Look whether the journal is whole and unchanged",
-		Long: `Look whether the journal is whole and unchanged: each of its blocks carries a hash over its content and the
-block before it. Keep the hash that is printed somewhere else: as long as a later look finds it in place,
-nothing before it was changed. It exits 1, and says where, if a block is missing or was changed, or if the database
-is damaged. A copy on a disk that is read-only can be verified as well.`,
+		Short: "Verify the journal's hash chain",
+		Long: `Verify the journal's hash chain. Each block contains a hash over its content and the block before it. Store
+the printed hash somewhere else: as long as a later verify finds it in the chain, nothing before it
+was changed. Exits 1 and prints the position if a block is missing or was changed, or if the database
+is damaged. A copy on a read-only disk can be verified too.`,
 		Example: "  tidewaiter journal verify",
 	}
 	source := configFlags(cmd)
@@ -108,7 +109,7 @@ is damaged. A copy on a disk that is read-only can be verified as well.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, closing()) }()
-		if err := db.Verify(ctx); err != nil { // an index that is damaged hides blocks
+		if err := db.Verify(ctx); err != nil { // a damaged index hides blocks
 			return err
 		}
 		v, err := j.Verify(ctx, 0)
@@ -123,7 +124,7 @@ is damaged. A copy on a disk that is read-only can be verified as well.`,
 				Last    journal.Position `json:"last"`
 				Entries int64            `json:"entries"`
 				Blocks  int64            `json:"blocks"`
-				Hash    string           `json:"hash"` // of the last block that was found whole
+				Hash    string           `json:"hash"` // of the last block that is intact
 				Broken  journal.Position `json:"broken,omitempty"`
 				Why     string           `json:"why,omitempty"`
 			}{!isBroken, v.First, v.Last, v.Entries, v.Blocks, fmt.Sprintf("%x", v.Hash), 0, ""}
@@ -143,14 +144,14 @@ is damaged. A copy on a disk that is read-only can be verified as well.`,
 			fmt.Fprintln(cmd.OutOrStdout(), "the journal is empty")
 			return nil
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s, positions %d to %d\nhash %x\n", p.green("the journal is whole"),
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s in %s, positions %d to %d\nhash %x\n", p.green("the journal is intact"),
 			count(int(v.Entries), "entry", "entries"), count(int(v.Blocks), "block", "blocks"), v.First, v.Last, v.Hash)
 		return nil
 	}
 	return cmd
 }
 
-// openJournal opens the database of a config and the journal in it for reading, beside a service that writes to them.
+// openJournal opens the database and its journal read-only. The service may be running.
 func openJournal(ctx context.Context, cfg *config.Config) (*store.DB, *journal.Journal, func() error, error) {
 	db, err := store.OpenReadOnly(ctx, cfg.Database)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func newKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Show and make what registries trust",
+		Short: "Create and print the root that registries trust",
 	}
 	cmd.AddCommand(newKeyNew(), newKeyBundle(), newKeyJWKS())
 	return cmd
@@ -28,14 +28,15 @@ func newKey() *cobra.Command {
 func newKeyNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
-		Short: "Make a root: the certificate that registries trust, and its key",
-		Long: `Make a root: cert.pem, which registries are given as rootcertbundle, and privatekey.pem, which signs.
-Whoever has that key, or a certificate under that root, can make tokens: keep it for Tidewaiter alone. Nothing is overwritten.`,
+		Short: "Create a root certificate and its key",
+		Long: `Create a root: cert.pem, the rootcertbundle of registries, and privatekey.pem, the key that signs. Anyone
+who has this key, or a certificate issued under this root, can sign tokens: use it for Tidewaiter
+alone. Existing files are not overwritten.`,
 		Example: "  tidewaiter key new --dir keys",
 	}
 	dir := cmd.Flags().String("dir", "keys", "the `folder` for cert.pem and privatekey.pem")
 	algorithm := newChoice(token.ES256, token.Algorithms())
-	cmd.Flags().Var(algorithm, "algorithm", "of the root's key; registry 2.8 knows all but EdDSA")
+	cmd.Flags().Var(algorithm, "algorithm", "the algorithm of the key; registry 2.8 supports all but EdDSA")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		certificate, key, err := setup.WriteRoot(*dir, algorithm.value, clock.Now())
@@ -48,7 +49,7 @@ Whoever has that key, or a certificate under that root, can make tokens: keep it
 				Key         string `json:"key"`
 			}{certificate, key})
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s  for the rootcertbundle of registries\n%s  to be kept from others\n", certificate, key)
+		fmt.Fprintf(cmd.OutOrStdout(), "%s  the rootcertbundle for registries\n%s  the private key: keep it secret\n", certificate, key)
 		return nil
 	}
 	return cmd
@@ -77,10 +78,10 @@ func newKeyJWKS() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jwks",
 		Short: "Print the public key as a JSON Web Key Set",
-		Long: `Print the root's public key as a JSON Web Key Set, for the jwks setting of registry 3. A registry finds it
-by its kid, and has its own way to compute that: --kid-form names it. The default is each form that the
-config's registries use. Keys under the root, which sign for registries with "key_id: x5c", are in no such
-set: those registries know them by the root's certificate (tidewaiter key bundle).`,
+		Long: `Print the root's public key as a JSON Web Key Set, for the jwks setting of registry 3. A registry finds
+the key by its kid. Registries compute the kid in different ways: choose one with --kid-form. The
+default is every form that the config's registries use. Registries with "key_id: x5c" need no key set:
+they verify tokens with the root's certificate (tidewaiter key bundle).`,
 		Example: `  tidewaiter key jwks
   tidewaiter key jwks --keys ./signingkey --kid-form libtrust`,
 	}
@@ -112,7 +113,8 @@ set: those registries know them by the root's certificate (tidewaiter key bundle
 	return cmd
 }
 
-// usedForms are the kid forms of a config's registries; the one that new registries compute if there are none.
+// usedForms returns the kid forms of a config's registries, or the form of new registries if there are
+// none.
 func usedForms(cfg *config.Config) []token.KeyID {
 	var forms []token.KeyID
 	if cfg != nil {
@@ -128,8 +130,8 @@ func usedForms(cfg *config.Config) []token.KeyID {
 	return forms
 }
 
-// root reads the root of the config, or that of --keys, for which no config is needed. The config is nil then,
-// unless it was named.
+// root reads the root of the config, or the one in the folder --keys, which needs no config. The config
+// is then nil, unless --config was given.
 func (s *source) root(cmd *cobra.Command) (*token.Root, *config.Config, error) {
 	if s.keys == "" || cmd.Flags().Changed("config") {
 		cfg, err := s.load()
@@ -154,7 +156,7 @@ func (s *source) root(cmd *cobra.Command) (*token.Root, *config.Config, error) {
 	return root, nil, nil
 }
 
-// choice is a flag with one of some words as its value.
+// choice is a flag whose value is one of some words.
 type choice[T ~string] struct {
 	value T
 	words []T
@@ -177,7 +179,7 @@ func (c *choice[T]) Type() string {
 
 func (c *choice[T]) Set(s string) error {
 	if !slices.Contains(c.words, T(s)) {
-		return errors.New("one of " + c.Type() + " is wanted")
+		return errors.New("must be one of " + c.Type())
 	}
 	c.value = T(s)
 	return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// printList writes all pages of a list: for programs as the API has each, for people as a table, a row each.
+// printList writes all pages of a list, as a table or as the JSON form of the API.
 func printList[T, F any](cmd *cobra.Command, output format, read func(accounts.Page) ([]T, string, error), form func(*T) F,
 	head []string, row func(*T) []string) error {
 	list, err := all(read)
@@ -27,7 +27,7 @@ func printList[T, F any](cmd *cobra.Command, output format, read func(accounts.P
 	return table(cmd.OutOrStdout(), rows)
 }
 
-// all gathers the pages of a list.
+// all collects the pages of a list.
 func all[T any](list func(accounts.Page) ([]T, string, error)) ([]T, error) {
 	found := []T{} // never null in JSON
 	for page := (accounts.Page{Limit: 1000}); ; {

@@ -1,5 +1,5 @@
-// Command tidewaiter is the authorization service for container registries, and what looks after it.
-// docs/commands.md has a page of each command.
+// Command tidewaiter runs and manages the authorization service for container registries.
+// docs/commands.md documents each command.
 package main
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, what the Go
-// toolchain recorded is told.
+// version is set at build time: go build -ldflags "-X main.version=v1.2.3". Without it, the version
+// that the Go toolchain recorded is printed.
 var version string
 
-// What the program exits with.
+// Exit codes.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -28,7 +28,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run does what args say: data goes to out, everything else to errs.
+// run executes the command line args and returns the exit code. Data goes to out, everything else to
+// errs.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (exit int) {
 	root := newRoot()
 	root.SetArgs(args)
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	var problems config.Problems
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(errs, "tidewaiter: %v\nHow it is used: %s --help\n", usage, usage.command)
+		fmt.Fprintf(errs, "tidewaiter: %v\nRun '%s --help' for usage.\n", usage, usage.command)
 		return exitUsage
 	case errors.Is(err, errTold):
 	case errors.As(err, &problems):
@@ -54,27 +55,28 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitFailed
 }
 
-// errTold is a failure of which all has been said.
+// errTold is a failure that has been reported already: run prints nothing for it.
 var errTold = errors.New("failed")
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tidewaiter",
 		Short: "The authorization service for container registries",
-		Long: `Tidewaiter is the authorization service for container registries: it says who may pull, push and
-delete what, signs the tokens that registries trust, and keeps what happened.`,
-		Example: `  tidewaiter init                         # a config, a root, an account, and the registry's config
-  tidewaiter check                        # say all that is wrong with it
-  tidewaiter serve                        # run
+		Long: `Tidewaiter is the authorization service for container registries. It decides who may pull, push
+and delete what, signs the tokens that registries trust, and records each decision in an audit
+journal.`,
+		Example: `  tidewaiter init                         # create a config, a root, an account and the registry's config
+  tidewaiter check                        # check the config
+  tidewaiter serve                        # run the service
   tidewaiter explain --as user:admin push team/app`,
 		Version:       built().String(),
-		SilenceErrors: true, // run tells them
+		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
 	root.AddGroup(
-		&cobra.Group{ID: "run", Title: "To run it:"},
-		&cobra.Group{ID: "ask", Title: "To ask it:"},
-		&cobra.Group{ID: "keep", Title: "To look after it:"},
+		&cobra.Group{ID: "run", Title: "Setup and service:"},
+		&cobra.Group{ID: "ask", Title: "Policy and audit:"},
+		&cobra.Group{ID: "keep", Title: "Administration:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {

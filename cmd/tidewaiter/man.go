@@ -16,16 +16,16 @@ import (
 func newMan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "man",
-		Short: "Write manual pages of all commands, and of the config",
-		Long: `Write manual pages: tidewaiter(1), one of each command, such as tidewaiter-explain(1), and tidewaiter.yaml(5), which has
-every key of the config. They go into the folders man1 and man5, where man looks for them; pages that are there
-already are written anew.`,
+		Short: "Write manual pages for all commands and the config",
+		Long: `Write manual pages: tidewaiter(1), one for each command, such as tidewaiter-explain(1), and
+tidewaiter.yaml(5) with every key of the config. They are written to the folders man1 and man5, where
+man looks for them. Existing pages are replaced.`,
 		Example: `  tidewaiter man --dir man && man -M man tidewaiter-explain
   sudo tidewaiter man --dir /usr/local/share/man
   docker run --rm --user 0 --volume "$PWD/man:/man" tidewaiter man --dir /man`,
 	}
 	dir := cmd.Flags().String("dir", "man", "the `folder` for man1 and man5")
-	_ = cmd.MarkFlagDirname("dir") // fails only for a flag that is not there
+	_ = cmd.MarkFlagDirname("dir") // fails only for an unknown flag
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		program := "tidewaiter " + built().Version
 		pages := map[string][]byte{filepath.Join("man5", "tidewaiter.yaml.5"): config.Manual(program)}
@@ -45,7 +45,7 @@ already are written anew.`,
 	return cmd
 }
 
-// manualPages adds the page of a command, and those of the commands below it. The shells of completion are told on its own page.
+// manualPages adds the pages of a command and its subcommands. The page of completion covers its shells.
 func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	pages[filepath.Join("man1", dashed(c)+".1")] = manualPage(c, program)
 	if c.Name() == "completion" {
@@ -58,7 +58,7 @@ func manualPages(pages map[string][]byte, c *cobra.Command, program string) {
 	}
 }
 
-// dashed is how the page of a command is called.
+// dashed returns the name of a command's page.
 func dashed(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath(), " ", "-") }
 
 func manualPage(c *cobra.Command, program string) []byte {
@@ -106,15 +106,15 @@ func manualPage(c *cobra.Command, program string) []byte {
 	return p.Bytes()
 }
 
-// conventions are what holds for all commands.
-const conventions = `- Data goes to standard output, everything else to standard error. Commands that print data print it for
-  programs with ` + "`--output json`" + `.
-- The exit code is 0, or 1 if something failed, or 2 if the command line was wrong.
+// conventions hold for all commands.
+const conventions = `- Data goes to standard output, everything else to standard error. With ` + "`--output json`" + `, commands
+  print their data as JSON.
+- The exit code is 0 for success, 1 for a failure and 2 for an invalid command line.
 - The config is ` + "`tidewaiter.yaml`" + ` in the current folder, unless ` + "`--config`" + ` names another.
-- Colours are for terminals only. [` + "`NO_COLOR`" + `](https://no-color.org) turns them off.
+- Colours are used on terminals only. [` + "`NO_COLOR`" + `](https://no-color.org) turns them off.
 `
 
-// told is what a command does, in whole sentences.
+// told returns the description of a command.
 func told(c *cobra.Command) string {
 	if c.Long != "" {
 		return c.Long
@@ -122,10 +122,10 @@ func told(c *cobra.Command) string {
 	return c.Short + "."
 }
 
-// flagLine is a flag as a reference has it.
+// flagLine is a flag in a reference.
 type flagLine struct{ name, value, what, standard string }
 
-// flagsOf returns the flags of a command itself, without --help.
+// flagsOf returns the flags of a command, without --help.
 func flagsOf(c *cobra.Command) []flagLine {
 	var lines []flagLine
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -145,7 +145,7 @@ func flagsOf(c *cobra.Command) []flagLine {
 	return lines
 }
 
-// unindent returns an example without what help has at the left of it.
+// unindent removes the indentation of an example.
 func unindent(example string) string {
 	lines := strings.Split(example, "\n")
 	for i := range lines {

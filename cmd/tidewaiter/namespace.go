@@ -13,19 +13,19 @@ import (
 func newNamespace() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "namespace",
-		Short: "Look after namespaces: repositories that a team owns",
-		Long: `Look after namespaces. The namespace team is all repositories below team/. Its owners look after it themselves, in the
-console or by the API; here, whoever runs Tidewaiter does.`,
+		Short: "Manage namespaces: repositories that a team owns",
+		Long: `Manage namespaces. The namespace team contains all repositories below team/. Its owners manage it in the
+console or with the API. These commands are for administrators.`,
 	}
-	member := &cobra.Command{Use: "member", Short: "Look after the members of namespaces"}
+	member := &cobra.Command{Use: "member", Short: "Manage the members of namespaces"}
 	member.AddCommand(newMemberAdd(), newMemberRemove(), newMemberList())
-	role := &cobra.Command{Use: "role", Short: "Look after the roles that a namespace has of its own"}
+	role := &cobra.Command{Use: "role", Short: "Manage the roles of a namespace"}
 	rolesOfNamespace.addTo(role)
 	cmd.AddCommand(newNamespaceAdd(), newNamespaceList(), newNamespaceShow(), newNamespaceSet(), newNamespaceDelete(), member, role)
 	return cmd
 }
 
-// visibilityFlag is a flag: who may pull without being a member.
+// visibilityFlag is the flag --visibility.
 type visibilityFlag rulebook.Visibility
 
 func (v *visibilityFlag) String() string { return string(*v) }
@@ -33,24 +33,24 @@ func (v *visibilityFlag) String() string { return string(*v) }
 func (v *visibilityFlag) Type() string { return "private|internal|public" }
 
 func (v *visibilityFlag) Set(s string) error {
-	*v = visibilityFlag(s) // what is none is told with what there is
+	*v = visibilityFlag(s) // the rulebook checks it
 	return nil
 }
 
-const visibilities = "who else may pull: nobody (private), who is signed in (internal), anyone (public)"
+const visibilities = "who may pull without being a member: nobody (private), users who are signed in (internal), anyone (public)"
 
 func newNamespaceAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
-		Short: "Make a namespace",
-		Long: `Make a namespace: all repositories below NAME/, which may have several parts, as in shop/web. None is made inside another, or
-around one.`,
+		Short: "Create a namespace",
+		Long: `Create a namespace: all repositories below NAME/. A name may have several parts, as in shop/web. A
+namespace cannot contain another namespace.`,
 		Example: `  tidewaiter namespace add team --owner group:team-leads
   tidewaiter namespace add shop/web --owner user:alice --owner user:bob --visibility internal`,
 		Args: cobra.ExactArgs(1),
 	}
 	k := bookFlags(cmd)
-	owners := cmd.Flags().StringArray("owner", nil, "`who` owns it: user:NAME, group:NAME, robot:NAME, workload:NAME (may be repeated)")
+	owners := cmd.Flags().StringArray("owner", nil, "an `owner`: user:NAME, group:NAME, robot:NAME or workload:NAME (may be repeated)")
 	visibility := visibilityFlag(rulebook.Private)
 	cmd.Flags().Var(&visibility, "visibility", visibilities)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -59,7 +59,7 @@ around one.`,
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, api.NewNamespace(&n), "added namespace %s, which is %s", n.Name, n.Visibility)
+			return k.says(cmd, api.NewNamespace(&n), "added %[2]s namespace %[1]s", n.Name, n.Visibility)
 		})
 	}
 	return cmd
@@ -113,8 +113,8 @@ func newNamespaceShow() *cobra.Command {
 func newNamespaceSet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "set NAME VISIBILITY",
-		Short:   "Say who may pull without being a member",
-		Long:    "Say " + visibilities + ". A rule that denies it to somebody still does, and one that allows more allows it.",
+		Short:   "Set the visibility of a namespace",
+		Long:    "Set " + visibilities + ". Rules still apply: they can deny this or allow more.",
 		Example: "  tidewaiter namespace set team public",
 		Args:    cobra.ExactArgs(2),
 	}
@@ -125,7 +125,7 @@ func newNamespaceSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, api.NewNamespace(&n), "changed namespace %s, which is %s", n.Name, n.Visibility)
+			return k.says(cmd, api.NewNamespace(&n), "changed namespace %s to %s", n.Name, n.Visibility)
 		})
 	}
 	return cmd
@@ -135,8 +135,8 @@ func newNamespaceDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a namespace",
-		Long: `Delete a namespace with its members, roles and robots. It cannot be undone, and another that is made later under the name has
-nothing of it. What is in the registry stays there.`,
+		Long: `Delete a namespace with its members, roles and robots. This cannot be undone. A namespace that is
+created later under the same name inherits nothing. The images stay in the registry.`,
 		Example: "  tidewaiter namespace delete team",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -155,9 +155,9 @@ nothing of it. What is in the registry stays there.`,
 func newMemberAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAMESPACE WHO ROLE",
-		Short: "Give somebody a role in a namespace",
-		Long: `Give somebody a role in a namespace, in place of the one that they may have. Every namespace has the roles owner, maintainer,
-writer and reader; beside them there are its own, and those of the database for all.`,
+		Short: "Give a role in a namespace",
+		Long: `Give a subject a role in a namespace. It replaces the role that the subject has there. Every namespace
+has the roles owner, maintainer, writer and reader, its own roles, and the roles in the database.`,
 		Example: `  tidewaiter namespace member add team user:alice writer
   tidewaiter namespace member add team group:developers reader`,
 		Args: cobra.ExactArgs(3),
@@ -178,7 +178,7 @@ writer and reader; beside them there are its own, and those of the database for 
 func newMemberRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "remove NAMESPACE WHO",
-		Short:   "Take somebody's role in a namespace away",
+		Short:   "Remove a member from a namespace",
 		Example: "  tidewaiter namespace member remove team user:alice",
 		Args:    cobra.ExactArgs(2),
 	}
@@ -189,7 +189,7 @@ func newMemberRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, api.NewNamespace(&n), "%s is no member of %s", args[1], n.Name)
+			return k.says(cmd, api.NewNamespace(&n), "removed %s from %s", args[1], n.Name)
 		})
 	}
 	return cmd

@@ -28,22 +28,22 @@ func (f *format) Set(s string) error {
 		*f = format(s)
 		return nil
 	}
-	return fmt.Errorf("text or json is wanted")
+	return fmt.Errorf("must be text or json")
 }
 
-// outputFlag gives cmd the flag --output.
+// outputFlag adds the flag --output to cmd.
 func outputFlag(cmd *cobra.Command) *format { return formatFlag(cmd, "output", "o") }
 
-// formatFlag is outputFlag where -o is taken.
+// formatFlag is outputFlag with another name, for commands where -o means something else.
 func formatFlag(cmd *cobra.Command, name, short string) *format {
 	f := asText
-	cmd.Flags().VarP(&f, name, short, "for people, or for programs")
-	_ = cmd.RegisterFlagCompletionFunc(name, // fails only for a flag that is not there
+	cmd.Flags().VarP(&f, name, short, "output format")
+	_ = cmd.RegisterFlagCompletionFunc(name, // fails only for an unknown flag
 		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return &f
 }
 
-// writeJSON writes v, indented, with a line end.
+// writeJSON writes v as indented JSON with a newline at the end.
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -51,10 +51,10 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// paint colours text for a terminal.
+// paint colours text if it is true.
 type paint bool
 
-// painted says whether w is a terminal that wants colour (see no-color.org).
+// painted reports whether w is a terminal with colour. See no-color.org.
 func painted(w io.Writer) paint {
 	return paint(isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
@@ -71,7 +71,7 @@ func (p paint) code(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// isTerminal says whether v is a file that a person sits at.
+// isTerminal reports whether v is a terminal.
 func isTerminal(v any) bool {
 	f, ok := v.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

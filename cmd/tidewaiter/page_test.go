@@ -57,7 +57,7 @@ func follow(t *testing.T, file string, least int) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if !strings.Contains(string(out), "tidewaiter.yaml is good") {
+	if !strings.Contains(string(out), "tidewaiter.yaml is valid") {
 		t.Errorf("the configs of the page: %s", out)
 	}
 }
@@ -94,7 +94,7 @@ func TestThePageOfImportCanBeFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"tidewaiter.yaml is good", "it would be: 1 user added", "1 user added, 1 group added", "bcrypt"} {
+	for _, want := range []string{"tidewaiter.yaml is valid", "dry run: 1 user added", "1 user added, 1 group added", "bcrypt"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}

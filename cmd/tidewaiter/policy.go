@@ -16,42 +16,42 @@ import (
 func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Test and show the policy",
+		Short: "Test and print the policy",
 	}
 	cmd.AddCommand(newPolicyTest(), newPolicyShow())
 	return cmd
 }
 
-// policyFiles is where the rules are: the flags --config, --policy and --files-only.
+// policyFiles has the flags --config, --policy and --files-only.
 type policyFiles struct {
 	config    string
 	rules     []string
 	filesOnly *bool
 }
 
-// wholePolicy is what a service has in force.
+// wholePolicy is the policy that a service uses.
 type wholePolicy struct {
 	*config.OnlyPolicy
-	database bool // whether there is one, and its rules are among the others
+	database bool // the policy includes the rules of a database
 }
 
 func policyFlags(cmd *cobra.Command) *policyFiles {
 	f := new(policyFiles)
-	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`, of which only the policy and the database are read")
-	cmd.Flags().StringArrayVar(&f.rules, "policy", nil, "a `file` with roles and rules at its top, in place of a config (may be repeated)")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "tidewaiter.yaml", "the config `file`; only its policy and its database are read")
+	cmd.Flags().StringArrayVar(&f.rules, "policy", nil, "a `file` with roles and rules at its top, instead of a config (may be repeated)")
 	f.filesOnly = filesOnlyFlag(cmd)
-	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for an unknown flag
 	_ = cmd.MarkFlagFilename("policy", "yaml", "yml")
 	return f
 }
 
-// load reads the rules. The error is config.Problems, one of usage, or that of the database.
+// load reads the rules. Its error is config.Problems, a usage error, or an error of the database.
 func (f *policyFiles) load(cmd *cobra.Command) (p wholePolicy, err error) {
 	switch {
 	case len(f.rules) == 0:
 		p.OnlyPolicy, err = config.LoadPolicy(f.config, !*f.filesOnly)
 	case cmd.Flags().Changed("config"):
-		return p, misused(cmd, "--policy is in place of --config")
+		return p, misused(cmd, "--policy and --config cannot be combined")
 	default:
 		p.OnlyPolicy, err = config.LoadRules(f.rules)
 	}
@@ -65,10 +65,10 @@ func (f *policyFiles) load(cmd *cobra.Command) (p wholePolicy, err error) {
 func newPolicyShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Show all rules together, and where each is written",
-		Long: `Show all rules together, with their roles written out as actions, and where each is written: those of all files,
-those of the database and of its namespaces, and, as comments, those that are built in. Neither keys nor secrets are looked at. Before the
-first start there are the files alone; --files-only leaves the database out, and so does --policy.`,
+		Short: "Print all rules and where each is written",
+		Long: `Print all rules and where each is written: the rules of all files, of the database and of its namespaces,
+and the built-in rules as comments. Roles are written out as actions. No key or secret is read. Before
+the first start, only the files are printed. --files-only and --policy leave the database out.`,
 		Example: `  tidewaiter policy show
   tidewaiter policy show --files-only
   tidewaiter policy show --policy policy/base.yaml --policy policy/search.yaml --output json`,
@@ -88,15 +88,15 @@ first start there are the files alone; --files-only leaves the database out, and
 	return cmd
 }
 
-// policyJSON is a policy for programs.
+// policyJSON is the JSON form of a policy.
 type policyJSON struct {
 	ID       string     `json:"id"`
 	Files    []string   `json:"files"`
-	Database bool       `json:"database"` // whether its rules are among them
+	Database bool       `json:"database"` // the rules of the database are included
 	Rules    []wholeRow `json:"rules"`
 }
 
-// wholeRow is a rule with all that it says.
+// wholeRow is the JSON form of a rule with all its fields.
 type wholeRow struct {
 	api.RuleName
 	Effect     string   `json:"effect"`
@@ -126,7 +126,8 @@ func policyForPrograms(p wholePolicy) policyJSON {
 	return j
 }
 
-// showPolicy writes a policy as a file of rules. Those that are built in are comments there: whoever reads the file has them anyway.
+// showPolicy writes a policy as a file of rules. Built-in rules are comments, because every service that
+// reads the file has them.
 func showPolicy(w io.Writer, p wholePolicy) error {
 	from := count(len(p.Files), "file", "files")
 	if p.database {
@@ -149,7 +150,7 @@ func showPolicy(w io.Writer, p wholePolicy) error {
 	return nil
 }
 
-// words are the names of actions, never null in JSON.
+// words returns the names of actions, never nil.
 func words(a scope.Actions) []string {
 	if names := a.Names(); names != nil {
 		return names

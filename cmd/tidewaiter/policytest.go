@@ -18,17 +18,17 @@ import (
 func newPolicyTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test FILE...",
-		Short: "Hold the policy against what is expected of it",
-		Long: `Hold the policy against what is expected of it: files of tests say who may, and may not, do what. The policy is
-the one that the service would have in force, with the rules of the database. With --files-only, or with --policy, it needs no
-keys, no database and no network, so that it can run wherever a change of the policy is proposed. It exits 0 if the policy does
-all that is expected, and 1 if it does not, or if a file has a mistake in it.
+		Short: "Run tests of the policy",
+		Long: `Run tests of the policy. Test files state who may and may not do what. The policy is the one that the
+service would use, with the rules in the database. With --files-only or --policy, the tests need no
+keys, no database and no network, and can run in CI. Exits 0 if all tests pass, and 1 if one fails or a
+file is invalid.
 
-It warns if a result depends on something that the test does not give, such as the time, the
-client's address or a claim, and names the key to add. With --strict such a warning is a failure:
-what passes today passes on any day and any machine.
+A warning is printed if a result depends on something that the test does not give, such as the time,
+the client's address or a claim. It names the key to add. With --strict such a warning is a failure, so
+that a test that passes today passes on any day and any machine.
 
-docs/policy.md has an example, and docs/configuration.md all keys.`,
+docs/policy.md has an example. docs/configuration.md lists all keys.`,
 		Example: `  tidewaiter policy test tests.yaml
   tidewaiter policy test --files-only --strict tests.yaml
   tidewaiter policy test --policy policy/base.yaml --policy policy/search.yaml tests/*.yaml
@@ -75,8 +75,8 @@ type report string
 
 func reportFlag(cmd *cobra.Command) *report {
 	r := report("text")
-	cmd.Flags().VarP(&r, "output", "o", "for people, for programs, or for what shows tests")
-	_ = cmd.RegisterFlagCompletionFunc("output", // fails only for a flag that is not there
+	cmd.Flags().VarP(&r, "output", "o", "output format")
+	_ = cmd.RegisterFlagCompletionFunc("output", // fails only for an unknown flag
 		cobra.FixedCompletions([]string{"text", "json", "junit"}, cobra.ShellCompDirectiveNoFileComp))
 	return &r
 }
@@ -91,19 +91,19 @@ func (r *report) Set(s string) error {
 		*r = report(s)
 		return nil
 	}
-	return fmt.Errorf("text, json or junit is wanted")
+	return fmt.Errorf("must be text, json or junit")
 }
 
-// tested is a test, what the policy does otherwise, and what that depends on and the test does not say.
+// tested is a test, its failures, and the inputs that its result depends on and that it does not give.
 type tested struct {
 	*config.Test
 	surprises []policy.TestFailure
 	depends   []policy.Dependence
 }
 
-// testSum is what came of all tests.
+// testSum is the summary of all tests.
 type testSum struct {
-	database         bool // its rules were tested with those of the files
+	database         bool // the rules of the database were tested too
 	strict           bool // a warning is a failure
 	failed, warnings int
 }
@@ -119,7 +119,7 @@ func (s *testSum) passed() bool { return s.failed == 0 }
 
 func (t *tested) fails(strict bool) bool { return len(t.surprises) > 0 || strict && len(t.depends) > 0 }
 
-// warning says what to add to a test whose result depends on something that the test does not give.
+// warning returns what to add to a test whose result depends on an input that it does not give.
 func warning(d policy.Dependence) string {
 	add := ""
 	switch claim, isClaim := strings.CutPrefix(d.Input, "claims."); {
@@ -133,16 +133,16 @@ func warning(d policy.Dependence) string {
 		add = "client: NAME, or without: [client]"
 	case d.Input == "registry":
 		add = "registry: SERVICE"
-	default: // all claims are read
-		add = "the claims that there are, and without: [claims]"
+	default: // the condition reads all claims
+		add = "all claims, and without: [claims]"
 	}
 	return fmt.Sprintf("the result depends on %s, which %s reads and the test does not give; add %s", text.Escape(d.Input), d.Rule, add)
 }
 
-// place is where a surprise was written to be expected otherwise.
+// place returns where the failed expectation is written.
 func (t *tested) place(s policy.TestFailure) config.Place { return t.Places[s.Scope] }
 
-// title is what the test is called: by its name, or by what it says.
+// title returns the name of the test, or a sentence with its content if it has none.
 func (t *tested) title() string {
 	if t.Name != "" {
 		return t.Name
@@ -161,7 +161,7 @@ func (t *tested) title() string {
 	return t.Request.Principal.String() + " " + strings.Join(says, ", and ") + " " + strings.Join(names, ", ")
 }
 
-// printTests writes what was found for people.
+// printTests writes the results as text.
 func printTests(w io.Writer, results []tested, sum testSum) {
 	p := painted(w)
 	for i := range results {
@@ -189,14 +189,14 @@ func printTests(w io.Writer, results []tested, sum testSum) {
 		fmt.Fprintf(w, "%s of %s%s\n", p.red(fmt.Sprintf("%d failed", sum.failed)), count(len(results), "test", "tests"), warned)
 		return
 	}
-	fmt.Fprintf(w, "%s: %s does all that is expected%s\n", p.green(count(len(results), "test", "tests")), of, warned)
+	fmt.Fprintf(w, "%s passed: %s is as expected%s\n", p.green(count(len(results), "test", "tests")), of, warned)
 }
 
-// The forms of tests for programs.
+// The JSON forms of the results.
 type (
 	testsJSON struct {
 		Passed   bool       `json:"passed"`
-		Database bool       `json:"database"` // whether its rules were tested with those of the files
+		Database bool       `json:"database"` // the rules of the database were tested too
 		Tests    int        `json:"tests"`
 		Failed   int        `json:"failed"`
 		Warnings int        `json:"warnings"`
@@ -257,7 +257,7 @@ func testsForPrograms(results []tested, sum testSum) testsJSON {
 	return j
 }
 
-// The forms of tests for CI systems, as JUnit writes them and GitHub, GitLab and Jenkins read them.
+// The JUnit XML that GitHub, GitLab and Jenkins read.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -286,7 +286,7 @@ type (
 	}
 )
 
-// writeJUnit writes a suite for each file.
+// writeJUnit writes the results with a suite for each file.
 func writeJUnit(w io.Writer, files []string, results []tested, sum testSum) error {
 	all := junitSuites{Tests: len(results)}
 	for _, file := range files {

@@ -12,7 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ruleset"
 )
 
-// roleCommands are set, list and delete, of roles for all, or of those of a namespace, which is their first argument then.
+// roleCommands has the commands set, list and delete for global roles, or for the roles of a namespace,
+// which is then the first argument.
 type roleCommands struct {
 	path             string // "role", "namespace role"
 	argument, sample string // "", or "NAMESPACE " and "team "
@@ -28,7 +29,7 @@ func (o roleCommands) addTo(cmd *cobra.Command) {
 	cmd.AddCommand(o.newSet(), o.newList(), o.newDelete())
 }
 
-// cut takes the namespace from the arguments, if there is one.
+// cut splits the namespace from the arguments, if there is one.
 func (o roleCommands) cut(args []string) (namespace string, rest []string) {
 	if o.more == 0 {
 		return "", args
@@ -39,9 +40,9 @@ func (o roleCommands) cut(args []string) (namespace string, rest []string) {
 func (o roleCommands) newSet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set " + o.argument + "NAME ACTIONS",
-		Short: "Add a role, or change what it can do",
-		Long: `Add a role, or change what it can do. What names the role changes with it: what would make a mistake of a rule is
-refused.`,
+		Short: "Add or change a role",
+		Long: `Add or change a role. All rules and members with the role change with it. A change that would make a
+rule invalid is rejected.`,
 		Example: "  tidewaiter " + o.path + " set " + o.sample + "cleaner pull,delete",
 		Args:    cobra.ExactArgs(2 + o.more),
 	}
@@ -77,12 +78,12 @@ func (o roleCommands) newList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     strings.TrimSpace("list " + o.argument),
 		Short:   "List the roles",
-		Long:    "List the roles of the database. Those of files are in the files.",
+		Long:    "List the roles in the database. Roles in files are not listed.",
 		Example: strings.TrimRight("  tidewaiter "+o.path+" list "+o.sample, " "),
 	}
 	if o.more > 0 {
 		cmd.Args = cobra.ExactArgs(o.more)
-		cmd.Long = "List the roles that a namespace has of its own. Beside them every namespace has owner, maintainer, writer and reader."
+		cmd.Long = "List the roles of a namespace. Every namespace also has the roles owner, maintainer, writer and reader."
 	}
 	k := bookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -103,7 +104,7 @@ func (o roleCommands) newList() *cobra.Command {
 func (o roleCommands) newDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "delete " + o.argument + "NAME",
-		Short:   "Delete a role that nothing names",
+		Short:   "Delete a role that is not in use",
 		Example: "  tidewaiter " + o.path + " delete " + o.sample + "cleaner",
 		Args:    cobra.ExactArgs(1 + o.more),
 	}
@@ -121,7 +122,7 @@ func (o roleCommands) newDelete() *cobra.Command {
 }
 
 func newRole() *cobra.Command {
-	cmd := &cobra.Command{Use: "role", Short: "Look after roles in the database: names for sets of actions"}
+	cmd := &cobra.Command{Use: "role", Short: "Manage roles in the database: names for sets of actions"}
 	rolesForAll.addTo(cmd)
 	return cmd
 }

@@ -18,21 +18,21 @@ import (
 func newRule() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rule",
-		Short: "Look after rules in the database, beside those of files",
-		Long: `Look after rules in the database. They say what rules in files say, and together with those they are one policy,
-in which a deny wins wherever it stands. A service that runs beside this notices within two seconds.`,
+		Short: "Manage rules in the database",
+		Long: `Manage rules in the database. They are like rules in files, and both together are one policy: a deny in
+either place wins. A running service applies changes within two seconds.`,
 	}
 	cmd.AddCommand(newRuleAdd(), newRuleSet(), newRuleList(), newRuleShow(), newRuleDelete())
 	return cmd
 }
 
-// flagOf are the flags that stand for fields of a rule.
+// flagOf maps the fields of a rule to flags.
 var flagOf = map[string]string{
 	"name": "NAME", "effect": "--deny", "subjects": "--subject", "registries": "--registry", "repositories": "--repository", "catalog": "--catalog",
 	"tidewaiter": "--right", "role": "--role", "actions": "--actions", "when": "--when", "lifetime": "--lifetime", "comment": "--comment",
 }
 
-// valueOf is what the help calls the value of a flag.
+// valueOf maps the fields of a rule to the names of flag values in help.
 var valueOf = map[string]string{
 	"subjects": "who", "registries": "service", "repositories": "pattern", "tidewaiter": "right", "role": "role", "actions": "actions",
 	"when": "condition", "lifetime": "duration", "comment": "text",
@@ -41,7 +41,7 @@ var valueOf = map[string]string{
 // contentFlags adds the flags for the fields of a rule.
 func contentFlags(f *pflag.FlagSet) func(name string) rulebook.Content {
 	c := new(rulebook.Content)
-	deny := f.Bool("deny", false, "refuse it: this beats any rule that allows it")
+	deny := f.Bool("deny", false, "deny instead of allow: a deny beats any allow")
 	for _, field := range ruleset.Fields {
 		if flag, ok := strings.CutPrefix(flagOf[field.Name], "--"); ok && field.Name != "effect" {
 			addField(f, flag, field.Name, field.Help, field.Of(c))
@@ -93,8 +93,8 @@ func (t *textFlag) Set(s string) error {
 	return nil
 }
 
-// wordsFlag is a flag that lists words: one each time that it is given, or several with commas
-// between them. What they may be is not checked here.
+// wordsFlag is a flag that lists words: one each time it is given, or several separated by commas. It
+// does not check the words.
 type wordsFlag struct {
 	words  *[]string
 	kind   string
@@ -117,8 +117,8 @@ func (w *wordsFlag) Set(s string) error {
 	return nil
 }
 
-// splitWords returns the words of a list with commas. The list is never nil: one that is given and
-// empty differs from one that is left out.
+// splitWords splits a comma-separated list. The result is never nil: an empty list differs from one
+// that is not given.
 func splitWords(s string) []string {
 	words := []string{}
 	for word := range strings.SplitSeq(s, ",") {
@@ -129,10 +129,10 @@ func splitWords(s string) []string {
 	return words
 }
 
-// toldRule prints all that is wrong with a rule, by its flags.
+// toldRule prints the problems of a rule with the names of its flags.
 func toldRule(cmd *cobra.Command, err error) error { return toldFields(cmd, err, flagOf) }
 
-// toldFields prints all that is wrong with a rule or a role, by the flags for its fields.
+// toldFields prints the problems of a rule or a role with the flags for its fields.
 func toldFields(cmd *cobra.Command, err error, flags map[string]string) error {
 	problems, ok := errors.AsType[rulebook.Problems](err)
 	if !ok {
@@ -149,8 +149,8 @@ func newRuleAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a rule",
-		Long: `Add a rule. It takes effect at once, in a service that runs beside this too. What could not be a rule in a file
-is refused, with all that is wrong; and no two rules have one name, in files and database together.`,
+		Long: `Add a rule. A running service applies it within two seconds. Its name must be unique among the rules of
+files and database. A rule that would be invalid in a file is rejected with all its errors.`,
 		Example: `  tidewaiter rule add contractors --subject group:contractors --repository 'shop/**' --actions pull
   tidewaiter rule add freeze --deny --repository 'prod/**' --actions push,delete --comment audit
   tidewaiter rule add watchers --subject group:security --right journal --actions read`,
@@ -172,8 +172,8 @@ is refused, with all that is wrong; and no two rules have one name, in files and
 func newRuleSet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "set NAME",
-		Short:   "Replace what a rule says",
-		Long:    "Replace all that a rule says by what the flags say.",
+		Short:   "Replace a rule",
+		Long:    "Replace a rule. The flags describe the whole new rule.",
 		Example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -193,8 +193,8 @@ func newRuleSet() *cobra.Command {
 func newRuleList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List the rules of the database",
-		Long:    "List the rules of the database. Those of files are in the files.",
+		Short:   "List the rules in the database",
+		Long:    "List the rules in the database. Use \"tidewaiter policy show\" to list all rules.",
 		Example: "  tidewaiter rule list\n  tidewaiter rule list --output json | jq -r '.[] | select(.effect == \"deny\") | .name'",
 	}
 	k := bookFlags(cmd)
@@ -215,7 +215,7 @@ func newRuleList() *cobra.Command {
 
 func effectOf(c *rulebook.Content) string { return or(string(c.Effect), string(rulebook.Allow)) }
 
-// about is what a rule is about.
+// about returns the resources of a rule.
 func about(c *rulebook.Content) string {
 	switch {
 	case c.Catalog:
@@ -226,7 +226,7 @@ func about(c *rulebook.Content) string {
 	return strings.Join(c.Repositories, ", ")
 }
 
-// may is what a rule allows or denies.
+// may returns what a rule allows or denies.
 func may(c *rulebook.Content) string {
 	words := slices.Clone(c.Actions)
 	if c.Role != "" {
@@ -238,7 +238,7 @@ func may(c *rulebook.Content) string {
 func newRuleShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "show NAME",
-		Short:   "Show a rule of the database",
+		Short:   "Show a rule in the database",
 		Example: "  tidewaiter rule show freeze",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -263,7 +263,7 @@ func newRuleShow() *cobra.Command {
 func newRuleDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "delete NAME",
-		Short:   "Delete a rule of the database",
+		Short:   "Delete a rule from the database",
 		Example: "  tidewaiter rule delete freeze",
 		Args:    cobra.ExactArgs(1),
 	}

@@ -20,26 +20,26 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
-		Long: `Run the service until it is asked to stop (SIGTERM, Ctrl-C): requests under way are finished, and what
-happened is written to the journal, before it ends. A second signal ends it at once.
+		Long: `Run the service until SIGTERM or Ctrl-C. It then finishes open requests and writes the journal before it
+exits. A second signal ends it at once.
 
-When the config or a policy file changes, and on SIGHUP, all of them are read again. All of it takes effect, or, if
-anything is wrong, none: the log says what, and the last good policy stays in force. Rules, roles and namespaces in
-the database take effect by themselves.`,
+When the config or a policy file changes, and on SIGHUP, all files are read again. If anything is
+wrong, no change takes effect: the errors are logged, and the last valid policy stays active. Changes
+of rules, roles and namespaces in the database take effect without a reload.`,
 		Example: `  tidewaiter serve --config tidewaiter.yaml
   tidewaiter serve --config tidewaiter.yaml --keys ./signingkey`,
 	}
 	source := configFlags(cmd)
-	create := cmd.Flags().Bool("create-database", false, "make a new database where this config had one that is gone: its users, rules and journal are then lost")
+	create := cmd.Flags().Bool("create-database", false, "create a new database if the config's database has disappeared; its users, rules and journal are lost")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
-		// From here on, so that a SIGHUP that comes early does not end the program.
+		// Registered first, so that an early SIGHUP does not end the program.
 		again := make(chan os.Signal, 1)
 		signal.Notify(again, syscall.SIGHUP)
 		defer signal.Stop(again)
 
-		runtime.MemProfileRate = 0 // nobody can ask for the profile
+		runtime.MemProfileRate = 0 // the profile is not served
 		collector(starting)
 		cfg, err := source.load()
 		if err != nil {
@@ -51,7 +51,7 @@ the database take effect by themselves.`,
 		if err != nil {
 			return err
 		}
-		registries := services(cfg) // and not cfg, which would keep the policy of files alive
+		registries := services(cfg) // the closure must not capture cfg, which would keep the policy of files alive
 		var following sync.WaitGroup
 		defer following.Wait()
 		ctx, end := context.WithCancel(ctx)
@@ -65,29 +65,28 @@ the database take effect by themselves.`,
 	return cmd
 }
 
-// Percentages for the garbage collector: how much the heap may grow between two collections, beside what is alive.
+// GC percentages: how much the heap may grow between two collections, relative to the live heap.
 //
-// Steady: little is alive, about 5 MB, and a signature leaves 9 kB behind: with the usual 100, one twentieth of a loaded
-// machine collects. Beyond 200 there is nothing to gain (51 to 53 µs of CPU for a request at 200, 400 and 800; 59 at 100),
-// and a busy process would hold 64 MB and more.
+// steady is for serving. The live heap is about 5 MB, and a signature leaves 9 kB of garbage: with the
+// default of 100, collections take one twentieth of a loaded machine. More than 200 gains nothing (51 to
+// 53 µs of CPU per request at 200, 400 and 800; 59 at 100), and a busy process would use 64 MB and more.
 //
-// Starting: to read 10,000 rules leaves 60 MB of garbage. With the usual 100 it is collected six times, for a quarter of
-// the CPU that the start takes. This much lets it be collected once, when all is read; the first collection comes at 64 MB,
-// so that a policy of any size costs what it costs at most.
+// starting is for loading the config. Reading 10,000 rules leaves 60 MB of garbage. With the default of
+// 100, it is collected six times, which takes a quarter of the start's CPU time. With 1600, it is
+// collected once at the end; the first collection comes at 64 MB, which bounds the memory.
 const (
 	steady   = 200
 	starting = 1600
 )
 
-// collector sets how often garbage is collected, unless the environment says it (GOGC). A limit that the environment sets
-// (GOMEMLIMIT) holds in any case.
+// collector sets the GC percentage, unless the environment sets GOGC. GOMEMLIMIT always holds.
 func collector(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
 }
 
-// asked passes on that somebody sent a signal.
+// asked forwards signals until ctx ends.
 func asked(ctx context.Context, signals <-chan os.Signal) <-chan struct{} {
 	again := make(chan struct{})
 	go func() {

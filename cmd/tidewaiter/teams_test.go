@@ -26,7 +26,7 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 		run(t.Context(), []string{"check"}, strings.NewReader(""), &out, &out)
 		return strings.TrimSuffix(out.String(), "\n")
 	}
-	const good = "tidewaiter.yaml is good: 1 registry, 2 sources, 11 rules"
+	const good = "tidewaiter.yaml is valid: 1 registry, 2 sources, 11 rules"
 	if got := check(); got != good {
 		t.Fatalf("the example: %s", got)
 	}

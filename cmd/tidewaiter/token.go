@@ -22,37 +22,37 @@ import (
 func newToken() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Look after tokens that stand for a password",
+		Short: "Manage personal access tokens and other credentials",
 	}
 	cmd.AddCommand(newTokenCreate(), newTokenList(), newTokenRevoke())
 	return cmd
 }
 
-// owning says whose tokens are meant.
+// owning has the flags that name the owner of tokens.
 type owning struct{ user, robot, source string }
 
 func ownerFlags(cmd *cobra.Command, robots bool) *owning {
 	o := new(owning)
-	cmd.Flags().StringVar(&o.user, "user", "", "the `name` of the user whose it is")
+	cmd.Flags().StringVar(&o.user, "user", "", "the `name` of the user who owns it")
 	if robots {
-		cmd.Flags().StringVar(&o.robot, "robot", "", "the `name` of the robot whose it is")
+		cmd.Flags().StringVar(&o.robot, "robot", "", "the `name` of the robot that owns it")
 	}
-	cmd.Flags().StringVar(&o.source, "source", accounts.Source, "the `source` that knows the user, as in ldap:corp")
+	cmd.Flags().StringVar(&o.source, "source", accounts.Source, "the identity `source` of the user, such as ldap:corp")
 	return o
 }
 
-// check refuses flags that name nobody, or two.
+// check rejects combinations of flags that name no single owner.
 func (o *owning) check(cmd *cobra.Command) error {
 	switch {
 	case o.user != "" && o.robot != "":
-		return misused(cmd, "--user and --robot exclude each other")
+		return misused(cmd, "--user and --robot cannot be combined")
 	case cmd.Flags().Changed("source") && o.user == "":
-		return misused(cmd, "--source goes with --user")
+		return misused(cmd, "--source requires --user")
 	}
 	return hasKind(cmd, policy.User, o.user)
 }
 
-// owner is the zero Owner if nobody is named.
+// owner returns the owner, or the zero Owner if none is named.
 func (o *owning) owner() accounts.Owner {
 	switch {
 	case o.robot != "":
@@ -63,7 +63,7 @@ func (o *owning) owner() accounts.Owner {
 	return accounts.Owner{}
 }
 
-// hint names the way to other sources where the accounts don't know a user.
+// hint adds the flags for other sources to an error about an unknown user.
 func (o *owning) hint(err error, d desk) error {
 	if !errors.Is(err, accounts.ErrNotFound) || o.user == "" {
 		return err
@@ -83,37 +83,38 @@ func (o *owning) hint(err error, d desk) error {
 	if len(others) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; for somebody whom another source knows: %s", err, strings.Join(others, " or "))
+	return fmt.Errorf("%w; for a user of another source, use %s", err, strings.Join(others, " or "))
 }
 
 func newTokenCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --user NAME --name NAME",
-		Short: "Make a personal access token, and print it once",
-		Long: `Make a personal access token, which a user shows in place of a password, and print it, once: only its hash is
-kept. Standard output has the token and nothing else.
+		Short: "Create a personal access token and print it",
+		Long: `Create a personal access token, which a user presents instead of a password, and print it. It is printed
+only once, because only its hash is stored. Standard output has only the token.
 
-It gives the rights that its owner has at the moment of each use, or with --repositories and --actions the part of
-them that is named. Patterns are those of rules: * is anything within one part of the path, ** any number of parts.`,
+The token has the rights that its owner has at the time of each use. Restrict it with --repositories
+and --actions. Patterns are those of rules: * matches within one part of the path, ** any number of
+parts.`,
 		Example: `  tidewaiter token create --user alice --name laptop --expires 90d
   tidewaiter token create --user alice --name deploy --repositories team/** --actions pull
   tidewaiter token create --user bob --source ldap:corp --name ci --actions pull,push --output json | jq -r .secret`,
 	}
 	k := keepingFlags(cmd)
 	who := ownerFlags(cmd, false)
-	name := cmd.Flags().String("name", "", "what the token is called: no two of one owner have the same `name`")
+	name := cmd.Flags().String("name", "", "the `name` of the token, unique for its owner")
 	var life lifetime
-	cmd.Flags().Var(&life, "expires", "when the token ends, counted from now: 90d, 12h, never")
-	repositories := cmd.Flags().StringSlice("repositories", nil, "`patterns` of the repositories that it is for (default all)")
-	actions := cmd.Flags().StringSlice("actions", nil, "what it is for: pull, push, delete (default all)")
+	cmd.Flags().Var(&life, "expires", "when the token expires, counted from now: 90d, 12h, never")
+	repositories := cmd.Flags().StringSlice("repositories", nil, "restrict the token to repositories that match these `patterns` (default all)")
+	actions := cmd.Flags().StringSlice("actions", nil, "restrict the token to these `actions`: pull, push, delete (default all)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch err := who.check(cmd); {
 		case err != nil:
 			return err
 		case who.user == "":
-			return misused(cmd, "whose is it? --user says it")
+			return misused(cmd, "missing --user: name the owner of the token")
 		case *name == "":
-			return misused(cmd, "what is it called? --name says it")
+			return misused(cmd, "missing --name: name the token")
 		}
 		limits, err := limits(cmd, *repositories, *actions)
 		if err != nil {
@@ -127,14 +128,14 @@ them that is named. Patterns are those of rules: * is anything within one part o
 			if *k.output == asJSON {
 				return writeJSON(cmd.OutOrStdout(), api.NewToken(&t, secret))
 			}
-			return showSecret(cmd, secret.Reveal(), "made token %s of %s for %s, until %s; it is shown this once:",
+			return showSecret(cmd, secret.Reveal(), "created token %s of %s for %s, valid until %s; it is printed only once:",
 				t.Name, text.Escape(t.Owner.String()), leaves(t.Limits), or(minute(t.Expires), "it is revoked"))
 		})
 	}
 	return cmd
 }
 
-// limits are what two flags narrow a token to; none of them: nothing.
+// limits returns the restrictions that the flags --repositories and --actions describe; nil without them.
 func limits(cmd *cobra.Command, repositories, actions []string) ([]policy.Limit, error) {
 	if !cmd.Flags().Changed("repositories") && !cmd.Flags().Changed("actions") {
 		return nil, nil
@@ -148,13 +149,13 @@ func limits(cmd *cobra.Command, repositories, actions []string) ([]policy.Limit,
 		for _, name := range actions {
 			action, ok := scope.ParseAction(name)
 			if !ok || !scope.Repository.Has(action) {
-				return nil, misused(cmd, "--actions: %q is none of pull, push, delete", name)
+				return nil, misused(cmd, "--actions: %q is not one of pull, push, delete", name)
 			}
 			limit.Actions |= action
 		}
 	}
 	if err := limit.Check(); err != nil {
-		return nil, misused(cmd, "the token would be for nothing: %v", err)
+		return nil, misused(cmd, "the token would grant nothing: %v", err)
 	}
 	return []policy.Limit{limit}, nil
 }
@@ -162,9 +163,9 @@ func limits(cmd *cobra.Command, repositories, actions []string) ([]policy.Limit,
 func newTokenList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List tokens: whose, for what, when last used",
-		Long: `List the tokens that were handed out, without their secrets: personal access tokens (access), robots' secrets
-(robot), and what docker and others (refresh) and browsers (session) keep in place of a password.`,
+		Short: "List tokens with their owners and last use",
+		Long: `List issued tokens, without their secrets: personal access tokens (access), secrets of robots (robot),
+and what docker and others (refresh) and browsers (session) store in place of a password.`,
 		Example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,
 	}
@@ -185,7 +186,7 @@ func newTokenList() *cobra.Command {
 	return cmd
 }
 
-// tokenRow is a token in a table.
+// tokenRow returns a token as a row of a table.
 func tokenRow(t *accounts.Token) []string {
 	used := or(minute(t.Used), "never")
 	if t.From.IsValid() {
@@ -198,10 +199,10 @@ func tokenRow(t *accounts.Token) []string {
 	return []string{t.ID, string(t.Use), text.Escape(t.Owner.String()), text.Escape(or(t.Name, or(t.Client, "-"))), what, or(minute(t.Expires), "never"), used}
 }
 
-// leaves says what limits leave.
+// leaves describes what a token with restrictions is for.
 func leaves(limits []policy.Limit) string {
 	if len(limits) == 0 {
-		return "all that its owner may"
+		return "all that its owner may do"
 	}
 	parts := make([]string, len(limits))
 	for i, l := range limits {
@@ -213,9 +214,9 @@ func leaves(limits []policy.Limit) string {
 func newTokenRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke {ID... | --user NAME | --robot NAME}",
-		Short: "Revoke tokens, for ever",
-		Long: `Revoke tokens by their ids, or all of an owner, or those of one use: access, robot, refresh or session.
-Within two seconds nobody signs in with them any more. It cannot be undone.`,
+		Short: "Revoke tokens",
+		Long: `Revoke tokens by their ids, or all tokens of an owner, or only those of one use: access, robot, refresh or
+session. They stop working within two seconds. This cannot be undone.`,
 		Example: `  tidewaiter token revoke 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b
   tidewaiter token revoke --user alice --use refresh`,
 		Args: cobra.ArbitraryArgs,
@@ -223,16 +224,16 @@ Within two seconds nobody signs in with them any more. It cannot be undone.`,
 	k := keepingFlags(cmd)
 	who := ownerFlags(cmd, true)
 	use := newChoice("", []accounts.Use{accounts.Access, accounts.Robot, accounts.Refresh, accounts.Session})
-	cmd.Flags().Var(use, "use", "only those of one use (default all)")
+	cmd.Flags().Var(use, "use", "only tokens of this use (default all)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		owner := who.owner()
 		switch err := who.check(cmd); {
 		case err != nil:
 			return err
 		case len(args) == 0 && owner == accounts.Owner{}:
-			return misused(cmd, "which tokens? Their ids say it, or --user or --robot")
+			return misused(cmd, "name the tokens: give their ids, or --user or --robot")
 		case len(args) > 0 && owner != accounts.Owner{}, len(args) > 0 && use.value != "":
-			return misused(cmd, "ids say all by themselves: --user, --robot and --use do not go with them")
+			return misused(cmd, "ids cannot be combined with --user, --robot or --use")
 		}
 		return k.change(cmd, func(ctx context.Context, d desk) error {
 			revoked := 0

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// usageError is a command line that means nothing: exit 2.
+// usageError is an invalid command line. The program exits with 2.
 type usageError struct {
-	command string // whose help to read
+	command string // the command whose help to read
 	text    string
 }
 
@@ -25,8 +25,8 @@ func misused(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
-// strict makes cmd and all below it answer a wrong command line with what was probably meant. A command
-// that only has others below it does nothing but name them.
+// strict makes cmd and its subcommands reject an invalid command line with a suggestion. A command that
+// only has subcommands prints its help when it is called without arguments.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(flagError)
 	cmd.SuggestionsMinimumDistance = 2
@@ -45,14 +45,14 @@ func strict(cmd *cobra.Command) {
 			}
 			wanted := strings.Fields(cmd.Use)[1:]
 			if len(given) < len(wanted) {
-				return misused(cmd, "%s is missing: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
+				return misused(cmd, "missing argument %s: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
 			}
-			return misused(cmd, "%q is one too many", given[len(wanted)])
+			return misused(cmd, "unexpected argument %q", given[len(wanted)])
 		}
 	} else {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return misused(cmd, "%s takes flags only, and %q is none", cmd.CommandPath(), args[0])
+				return misused(cmd, "unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
 			}
 			return nil
 		}
@@ -62,21 +62,21 @@ func strict(cmd *cobra.Command) {
 	}
 }
 
-// flagError says what is wrong with a flag, and for an unknown one which was meant.
+// flagError returns a usage error for a flag, with a suggestion if the flag is unknown.
 func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
 	if _, ok := errors.AsType[*strconv.NumError](err); ok {
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return misused(cmd, "--%s: a number is wanted, and %q is none", bad.GetFlag().Name, bad.GetValue())
+			return misused(cmd, "--%s must be a number, not %q", bad.GetFlag().Name, bad.GetValue())
 		}
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
 		return misused(cmd, "%v", err)
 	}
-	// The flags of a command that does not exist are unknown, too: the command is what was mistyped.
+	// The flags of an unknown command are unknown too. The command is what was mistyped.
 	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
 		return misused(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
 	}
@@ -96,7 +96,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return misused(cmd, "unknown flag --%s", typed)
 }
 
-// meant names the likeliest of some commands.
+// meant returns a suggestion that names the first command.
 func meant(names []string) string {
 	if len(names) == 0 {
 		return ""

@@ -20,7 +20,7 @@ import (
 func newUser() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
-		Short: "Look after users of Tidewaiter's own accounts",
+		Short: "Manage local users",
 	}
 	cmd.AddCommand(newUserAdd(), newAccountList(policy.User), newAccountShow(policy.User), newUserPassword(),
 		newAccountDisable(policy.User), newAccountEnable(policy.User), newAccountExpire(policy.User), newUserAllow(), newAccountDelete(policy.User))
@@ -30,10 +30,11 @@ func newUser() *cobra.Command {
 func newUserAllow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "allow NAME --from PREFIX",
-		Short: "Let a user sign in from a new place while others guess the password",
-		Long: `Make a place known for a user. When strangers have tried too many wrong passwords for a name, it is limited at
-places where the user never signed in, and not at known ones. A place is a /24 of IPv4 or a /48 of IPv6. The
-service notices within a minute. This command needs no sign-in, so that an administrator cannot be locked out.`,
+		Short: "Allow a user to sign in from a new place during an attack",
+		Long: `Add a known place for a user. After too many wrong passwords for a name, sign-ins are rate limited at
+places where the user never signed in, but not at known places. A place is an IPv4 /24 or an IPv6 /48.
+The service applies the change within a minute. This command needs no sign-in, so an administrator
+cannot be locked out.`,
 		Example: "  tidewaiter user allow alice --from 203.0.113.0/24",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -48,7 +49,7 @@ service notices within a minute. This command needs no sign-in, so that an admin
 			}
 		}
 		if err != nil {
-			return misused(cmd, "--from: %s is no prefix like 203.0.113.0/24", text.Escape(*from))
+			return misused(cmd, "--from: %s is not a prefix such as 203.0.113.0/24", text.Escape(*from))
 		}
 		if err := hasKind(cmd, policy.User, args[0]); err != nil {
 			return err
@@ -68,11 +69,12 @@ func newUserAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a user",
-		Long: `Add a user. The password is asked for, or read from standard input with --password-stdin: one line, whose end
-is no part of it. It is never taken from the command line, which others see. --generate makes one, and prints it
-once.
+		Long: `Add a user. The password is prompted for, or read as one line from standard input with --password-stdin; the
+line end is not part of it. It cannot be an argument, because other users of the machine can see
+command lines. --generate generates a password and prints it once.
 
-With --admin the user may change everything in Tidewaiter. It works before the first start of the service, too.`,
+With --admin the user may change everything in Tidewaiter. This works before the first start of the
+service too.`,
 		Example: `  tidewaiter user add alice --group developers
   tidewaiter user add --admin root
   printf %s "$PASSWORD" | tidewaiter user add bob --password-stdin`,
@@ -80,11 +82,11 @@ With --admin the user may change everything in Tidewaiter. It works before the f
 	}
 	k := keepingFlags(cmd)
 	password := passwordFlags(cmd)
-	none := cmd.Flags().Bool("no-password", false, "the user signs in with tokens only")
-	hash := cmd.Flags().Bool("hash-stdin", false, "read the hash of a password, bcrypt or argon2id, as an htpasswd file has it")
+	none := cmd.Flags().Bool("no-password", false, "add a user who signs in with tokens only")
+	hash := cmd.Flags().Bool("hash-stdin", false, "read a bcrypt or argon2id password hash from standard input")
 	admin := cmd.Flags().Bool("admin", false, "make the user an administrator of Tidewaiter")
-	auditor := cmd.Flags().Bool("auditor", false, "let the user see everything in Tidewaiter")
-	groups := cmd.Flags().StringArray("group", nil, "a `group` that the user is in (may be repeated)")
+	auditor := cmd.Flags().Bool("auditor", false, "make the user an auditor, who can read everything in Tidewaiter")
+	groups := cmd.Flags().StringArray("group", nil, "a `group` of the user (may be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := oneOf(cmd, "password-stdin", "generate", "no-password", "hash-stdin"); err != nil {
 			return err
@@ -131,7 +133,7 @@ With --admin the user may change everything in Tidewaiter. It works before the f
 	return cmd
 }
 
-// oneOf refuses flags that say different things of one.
+// oneOf returns a usage error if more than one of the flags is given.
 func oneOf(cmd *cobra.Command, names ...string) error {
 	first := ""
 	for _, name := range names {
@@ -140,13 +142,13 @@ func oneOf(cmd *cobra.Command, names ...string) error {
 		case first == "":
 			first = name
 		default:
-			return misused(cmd, "--%s and --%s exclude each other", first, name)
+			return misused(cmd, "--%s and --%s cannot be combined", first, name)
 		}
 	}
 	return nil
 }
 
-// doneWith is done for what may have come with a password that was made here.
+// doneWith is done for an account whose password may have been generated.
 func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, made identity.Secret) error {
 	switch {
 	case made.Reveal() == "":
@@ -154,16 +156,16 @@ func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, 
 	case *k.output == asJSON:
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, made))
 	}
-	return showSecret(cmd, made.Reveal(), "%s %s %s; the password is shown this once:", verb, a.Kind, a.Name)
+	return showSecret(cmd, made.Reveal(), "%s %s %s; the password is printed only once:", verb, a.Kind, a.Name)
 }
 
 func newUserPassword() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "password NAME",
 		Short: "Set a user's password",
-		Long: `Set a user's password. It is asked for, or read from standard input with --password-stdin: one line, whose end
-is no part of it. --generate makes one, and prints it once. Refresh tokens, which docker and others keep in place
-of a password, are void then.`,
+		Long: `Set a user's password. It is prompted for, or read as one line from standard input with --password-stdin; the
+line end is not part of it. --generate generates a password and prints it once. Refresh tokens, which
+docker and others store in place of a password, are revoked.`,
 		Example: `  tidewaiter user password alice
   tidewaiter user password alice --generate`,
 		Args: cobra.ExactArgs(1),
@@ -192,26 +194,26 @@ of a password, are void then.`,
 	return cmd
 }
 
-// asking says where a password is from.
+// asking has the flags for where a password comes from.
 type asking struct{ stdin, generate bool }
 
 func passwordFlags(cmd *cobra.Command) *asking {
 	a := new(asking)
 	cmd.Flags().BoolVar(&a.stdin, "password-stdin", false, "read the password from standard input")
-	cmd.Flags().BoolVar(&a.generate, "generate", false, "make a password, and print it once")
+	cmd.Flags().BoolVar(&a.generate, "generate", false, "generate a password and print it once")
 	return a
 }
 
-// ask returns the password, and again as made if it is one that nobody knows yet.
+// ask returns the password. If it was generated, ask returns it as made too.
 func (a *asking) ask(cmd *cobra.Command) (secret, made identity.Secret, err error) {
 	switch {
 	case a.generate:
 		made = identity.NewSecret(rand.Text()) // 128 bits
 		return made, made, nil
 	case !a.stdin && !isTerminal(cmd.InOrStdin()):
-		return secret, made, misused(cmd, "nobody can be asked for the password here: --password-stdin reads it from standard input, --generate makes one")
+		return secret, made, misused(cmd, "stdin is not a terminal: use --password-stdin to read the password from it, or --generate")
 	}
-	secret, err = askPassword(cmd) // a terminal shows nothing of it, whatever was said
+	secret, err = askPassword(cmd) // a terminal does not echo it, even with --password-stdin
 	if err != nil {
 		return identity.Secret{}, identity.Secret{}, err
 	}

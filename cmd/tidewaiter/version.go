@@ -8,11 +8,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// build is what this program was built from.
+// build describes this build of the program.
 type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // by something that is not in that revision
+	Modified bool   `json:"modified,omitempty"` // built from uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -20,7 +20,7 @@ type build struct {
 func newVersion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
-		Short:   "Say which version this is",
+		Short:   "Print the version",
 		Example: "  tidewaiter version --output json",
 	}
 	output := outputFlag(cmd)
@@ -35,12 +35,12 @@ func newVersion() *cobra.Command {
 	return cmd
 }
 
-// String is the line that version and --version print.
+// String returns the line that version and --version print.
 func (b build) String() string {
 	return fmt.Sprintf("tidewaiter %s (%s, %s)", b.Version, b.Go, b.Platform)
 }
 
-// built reads what the linker and the Go toolchain recorded.
+// built returns what the linker and the Go toolchain recorded.
 func built() build {
 	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

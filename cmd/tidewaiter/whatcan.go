@@ -16,11 +16,12 @@ import (
 func newWhatCan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "what-can WHO",
-		Short: "Say all that somebody may do, and through which rules",
-		Long: `Say all that somebody may do, through which rules, and what other rules take out again. WHO is user:NAME,
-robot:NAME, workload:NAME or anonymous. A user or a robot is looked up in the config's sources, so that their groups are the
-real ones. What ${user}, ${group} and ${claims.NAME} stand for is filled in. A condition is said, and not judged: explain does
-that for one request. The rules of the database are among those that are asked; --files-only leaves them out.`,
+		Short: "List all that a principal may do, and by which rules",
+		Long: `List all that a principal may do, by which rules, and what other rules deny of it. WHO is user:NAME,
+robot:NAME, workload:NAME or anonymous. Users and robots are looked up in the config's sources, for
+their groups. ${user}, ${group} and ${claims.NAME} are replaced by their values. Conditions are printed
+and not evaluated: explain evaluates them for one request. The policy includes the rules in the
+database, unless --files-only is given.`,
 		Example: `  tidewaiter what-can user:alice
   tidewaiter what-can user:alice --group developers --registry registry.example.com
   tidewaiter what-can workload:github:acme/app --group github:acme --claim repository=acme/app --output json
@@ -31,8 +32,8 @@ that for one request. The rules of the database are among those that are asked; 
 	var who asker
 	who.mayHave(cmd)
 	filesOnly := filesOnlyFlag(cmd)
-	registry := cmd.Flags().String("registry", "", "only at the registry of this service `name` (default: at all)")
-	most := cmd.Flags().Uint("most", 1000, "at most so `many` of each list are shown (--output json has all)")
+	registry := cmd.Flags().String("registry", "", "only the registry with this service `name` (default: all)")
+	most := cmd.Flags().Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		said, err := who.principal(cmd, args[0])
@@ -74,13 +75,13 @@ that for one request. The rules of the database are among those that are asked; 
 	return cmd
 }
 
-// rights is what somebody may do, as it is printed.
+// rights is the output of what-can.
 type rights struct {
 	policy.Rights
 	note string
 }
 
-// print writes the rights for people.
+// print writes the rights as text.
 func (r *rights) print(w io.Writer, most int) error {
 	p := painted(w)
 	at := "at all registries"
@@ -89,39 +90,39 @@ func (r *rights) print(w io.Writer, most int) error {
 	}
 	who := describe(r.Principal)
 	if len(r.Allowed) > 0 {
-		fmt.Fprintf(w, "%s may, %s:\n", who, at)
+		fmt.Fprintf(w, "%s may %s:\n", who, at)
 	} else {
-		fmt.Fprintf(w, "%s may do %s, %s\n", who, p.red("nothing"), at)
+		fmt.Fprintf(w, "%s may do %s %s\n", who, p.red("nothing"), at)
 	}
 	if err := r.table(w, p, r.Allowed, most); err != nil {
 		return err
 	}
 	if len(r.Except) > 0 {
-		fmt.Fprintln(w, "but not, of this:")
+		fmt.Fprintln(w, "except:")
 	}
 	if err := r.table(w, p, r.Except, most); err != nil {
 		return err
 	}
 	if len(r.Limits) > 0 {
-		fmt.Fprintln(w, "and of that only, with this credential:")
+		fmt.Fprintln(w, "restricted by this credential to:")
 		for _, l := range r.Limits {
 			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
 	if len(r.Barred) > 0 {
-		fmt.Fprintln(w, "denied altogether:")
+		fmt.Fprintln(w, "denied entirely:")
 	}
 	var rows [][]string
 	for _, b := range bounded(r.Barred, most) {
 		row := r.row(p, &b.Right)
-		row[2] = b.Rule.String() + " allows it, and " + b.By.String() + " denies it"
+		row[2] = b.Rule.String() + " allows it, but " + b.By.String() + " denies it"
 		rows = append(rows, row)
 	}
 	if err := short(w, rows, len(r.Barred)-most); err != nil {
 		return err
 	}
 	if len(r.Void) > 0 {
-		fmt.Fprintln(w, "these rules are for them, and about nothing:")
+		fmt.Fprintln(w, "rules that match the principal but no resource:")
 	}
 	for _, v := range bounded(r.Void, most) {
 		fmt.Fprintf(w, "  %s: %s\n", v.Rule, v.Why)
@@ -140,7 +141,7 @@ func (r *rights) table(w io.Writer, p paint, list []policy.Right, most int) erro
 	return short(w, rows, len(list)-most)
 }
 
-// row is actions, names and the rule.
+// row returns the actions, the names and the rule.
 func (r *rights) row(p paint, right *policy.Right) []string {
 	names := make([]string, len(right.Names))
 	for i, name := range right.Names {

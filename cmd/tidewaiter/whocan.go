@@ -22,17 +22,17 @@ import (
 func newWhoCan() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "who-can {ACTION NAME... | SCOPE...}",
-		Short: "Say who may do a thing, and through which rule",
-		Long: `Say who may do a thing, through which rule, and whom another rule takes out again. What placeholders stand
-for is worked out: where ${user}/** is a pattern, it is the user prod who may push prod/app. A condition is said, and not
-judged: explain does that for one who asks. What a credential narrows its owner's rights to is not part of the answer.
-The rules of the database are among those that are asked; --files-only leaves them out. An account that a rule names and that
-is disabled or has ended is said to be.
+		Short: "List who may do something, and by which rules",
+		Long: `List who may do something, by which rules, and whom other rules deny it. Placeholders are resolved: with
+the pattern ${user}/**, the user prod may push prod/app. Conditions are printed and not evaluated:
+explain evaluates them for one request. Restrictions of credentials are not part of the answer. The
+policy includes the rules in the database, unless --files-only is given. Accounts that are disabled or
+expired are marked.
 
---members names those accounts of our own that are in a group, and do get it: at most as many of each as --most says.
+--members lists the local accounts in each group that may do it, up to --most.
 
---namespace answers as the owners of that namespace are answered, who may ask about its repositories through the API:
-with everybody who may do it, and without the names, places and conditions of rules that are not the namespace's own.`,
+--namespace prints the answer that the owners of that namespace get from the API: everyone who may do
+it, without the names, places and conditions of rules outside the namespace.`,
 		Example: `  tidewaiter who-can push prod/app
   tidewaiter who-can pull,push prod/app --members
   tidewaiter who-can push team/app --namespace team
@@ -43,12 +43,12 @@ with everybody who may do it, and without the names, places and conditions of ru
 	k := keepingFlags(cmd)
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
-	members := cmd.Flags().Bool("members", false, "name the accounts of our own that are in groups; reads the database")
-	namespace := cmd.Flags().String("namespace", "", "answer as the owners of the namespace of this `name` are answered")
-	most := cmd.Flags().Uint("most", 100, "at most so `many` of each list are shown (--output json has all but members)")
+	members := cmd.Flags().Bool("members", false, "list the local accounts in groups; reads the database")
+	namespace := cmd.Flags().String("namespace", "", "print what the owners of the namespace with this `name` get from the API")
+	most := cmd.Flags().Uint("most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return misused(cmd, "who can what? An action and a repository are wanted, as in push team/app, or a scope")
+			return misused(cmd, "give an action and a repository, as in push team/app, or a scope")
 		}
 		asked, ignored, err := readAsked(cmd, args)
 		if err != nil {
@@ -129,7 +129,7 @@ with everybody who may do it, and without the names, places and conditions of ru
 	return cmd
 }
 
-// allIn is an error unless all that is asked for is in a namespace.
+// allIn returns an error unless all scopes are in the namespace.
 func allIn(ctx context.Context, cfg *config.Config, namespace string, asked []scope.Scope) error {
 	b, closing, err := app.LoadRulebook(ctx, cfg)
 	if err != nil {
@@ -141,29 +141,30 @@ func allIn(ctx context.Context, cfg *config.Config, namespace string, asked []sc
 	return errors.Join(err, closing())
 }
 
-// holders is who can do one thing, with what our accounts have to say to it.
+// holders is who can do one thing, with the local accounts among them.
 type holders struct {
 	policy.Answer
 	expanded bool
-	people   []api.People // of Through, if it is expanded
-	closed   bool         // whoever shows nothing gets no token
+	people   []api.People // for each of Through, if expanded
+	closed   bool         // anonymous clients get no token
 }
 
-// expand looks up the accounts of those who are named, and of those in groups.
+// expand looks up the accounts that rules name and those in groups.
 func (a *holders) expand(ctx context.Context, d desk, most int) (err error) {
 	a.expanded = true
 	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, clock.Now())
 	return err
 }
 
-// barred looks up which accounts that rules name cannot sign in. Members of groups are looked up by expand.
+// barred looks up which of the accounts that rules name cannot sign in. Members of groups are looked up
+// by expand.
 func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
 	if !slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.Accounts != nil }) {
 		return nil
 	}
 	a, closing, err := app.ReadAccounts(ctx, cfg)
 	if err != nil {
-		return nil //nolint:nilerr // before the first start there are none, and inForce has said what else is wrong
+		return nil //nolint:nilerr // before the first start there are no accounts, and inForce has reported other errors
 	}
 	for i := range answers {
 		named := answers[i].Answer
@@ -171,14 +172,14 @@ func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
 		if err != nil {
 			break
 		}
-		for n := range answers[i].people { // not asked for
+		for n := range answers[i].people { // names need --members
 			answers[i].people[n] = api.People{Barred: answers[i].people[n].Barred}
 		}
 	}
 	return errors.Join(err, closing())
 }
 
-// print writes the answer for people.
+// print writes the answer as text.
 func (a *holders) print(w io.Writer, most int) error {
 	p := painted(w)
 	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortly(a.Asked), text.Escape(a.Registry))
@@ -186,7 +187,7 @@ func (a *holders) print(w io.Writer, most int) error {
 	case len(a.Through) > 0:
 		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)
 	case len(a.Barred) > 0:
-		fmt.Fprintf(w, "%s may %s: other rules deny what rules allow\n", p.red("nobody"), what)
+		fmt.Fprintf(w, "%s may %s: rules that deny it override rules that allow it\n", p.red("nobody"), what)
 	default:
 		fmt.Fprintf(w, "%s may %s: no rule allows it\n", p.red("nobody"), what)
 	}
@@ -210,22 +211,22 @@ func (a *holders) print(w io.Writer, most int) error {
 		rows = append(rows, []string{"  " + g.String(), p.faint("by ") + api.RuleText(g.Rule) + ifHolds(g.Rule)})
 	}
 	if len(rows) > 0 {
-		fmt.Fprintln(w, "but not, of these:")
+		fmt.Fprintln(w, "except:")
 	}
 	if err := short(w, rows, len(a.Except)-most); err != nil {
 		return err
 	}
 	rows = nil
 	for _, b := range bounded(a.Barred, most) {
-		rows = append(rows, []string{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, and " + api.RuleText(b.By) + " denies it"})
+		rows = append(rows, []string{"  " + b.Grantee.String(), api.RuleText(b.Rule) + " allows it, but " + api.RuleText(b.By) + " denies it"})
 	}
 	if len(rows) > 0 {
-		fmt.Fprintln(w, "denied altogether:")
+		fmt.Fprintln(w, "denied entirely:")
 	}
 	return short(w, rows, len(a.Barred)-most)
 }
 
-// rowsOf are what follows a grantee.
+// rowsOf returns the rows below a grantee.
 func rowsOf(p api.People) [][]string {
 	var rows [][]string
 	for _, name := range p.Names {
@@ -235,15 +236,15 @@ func rowsOf(p api.People) [][]string {
 		rows = append(rows, []string{"    and more"})
 	}
 	if p.Barred != "" {
-		rows = append(rows, []string{"    (" + p.Barred + ": it cannot sign in)"})
+		rows = append(rows, []string{"    (" + p.Barred + ": cannot sign in)"})
 	}
 	if p.Missing {
-		rows = append(rows, []string{"    (no account of ours has this name)"})
+		rows = append(rows, []string{"    (no local account has this name)"})
 	}
 	return rows
 }
 
-// short writes a table, and how many rows are not in it.
+// short writes a table and how many rows were left out.
 func short(w io.Writer, rows [][]string, more int) error {
 	if more > 0 {
 		rows = append(rows, []string{"  and " + fmt.Sprint(more) + " more"})
@@ -253,7 +254,7 @@ func short(w io.Writer, rows [][]string, more int) error {
 
 func bounded[T any](list []T, most int) []T { return list[:min(len(list), most)] }
 
-// ifHolds says on what a rule hangs; "" if on nothing.
+// ifHolds returns the condition of a rule as the end of a sentence; "" if it has none.
 func ifHolds(r *policy.Rule) string {
 	switch {
 	case r.When == nil:
@@ -264,7 +265,7 @@ func ifHolds(r *policy.Rule) string {
 	return ", if " + text.Escape(r.When.String())
 }
 
-// forPrograms is the answer in the form that the API has for it, with the accounts.
+// forPrograms returns the JSON form of the API, with the accounts.
 func (a *holders) forPrograms() api.Holders {
 	return api.NewHolders(&a.Answer, a.people)
 }
