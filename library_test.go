@@ -19,8 +19,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// library is what programs that use the packages call: each exported function of a package. Those
-// of tokenserver take requests and writers of HTTP, which are never nil.
+// library lists each exported function of the public packages. It omits those of tokenserver, whose
+// HTTP requests and writers are never nil.
 var library = map[string]map[string]any{
 	"scope":        {"Parse": scope.Parse, "ParseAction": scope.ParseAction, "MatchService": scope.MatchService},
 	"notification": {"Decode": notification.Decode},
@@ -37,7 +37,7 @@ var library = map[string]map[string]any{
 	},
 }
 
-// libraryTypes are the exported types of those packages.
+// libraryTypes lists the exported types of these packages.
 var libraryTypes = map[string][]any{
 	"scope":        {scope.Actions(0), scope.Scope{}, scope.Ignored{}},
 	"notification": {notification.Event{}, notification.Descriptor{}, notification.Request{}, notification.Source{}, notification.Bad{}},
@@ -55,16 +55,16 @@ var libraryTypes = map[string][]any{
 	"rules": {rules.File{}, rules.Problem{}, rules.Problems{}, rules.Rule{}, rules.Role{}, rules.RuleProblems{}},
 }
 
-// interfaces are types that have no values of their own.
+// interfaces lists the exported interfaces, which have no values.
 var interfaces = []string{"policy.Condition", "policy.Partial"}
 
-// A new function or type of a package must be in the tables above.
+// Every exported function and type must be in the tables above.
 func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 	known := make(map[string]bool)
-	for room, types := range libraryTypes {
+	for pkg, types := range libraryTypes {
 		for _, v := range types {
 			name := strings.TrimPrefix(reflect.TypeOf(v).String(), "*")
-			known[room+"."+name[strings.IndexByte(name, '.')+1:]] = true
+			known[pkg+"."+name[strings.IndexByte(name, '.')+1:]] = true
 		}
 	}
 	known["rules.RuleProblems"] = true // an alias of one with another name
@@ -72,19 +72,19 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 		known[name] = true
 	}
 	for _, s := range sources(t) {
-		if library[s.room] == nil {
+		if library[s.pkg] == nil {
 			continue
 		}
 		for _, decl := range s.file.Decls {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
-				if d.Recv == nil && d.Name.IsExported() && library[s.room][d.Name.Name] == nil {
-					t.Errorf("%s: %s.%s is not in the table", s.name, s.room, d.Name.Name)
+				if d.Recv == nil && d.Name.IsExported() && library[s.pkg][d.Name.Name] == nil {
+					t.Errorf("%s: %s.%s is not in the table", s.name, s.pkg, d.Name.Name)
 				}
 			case *ast.GenDecl:
 				for _, spec := range d.Specs {
-					if of, ok := spec.(*ast.TypeSpec); ok && d.Tok == gotoken.TYPE && of.Name.IsExported() && !known[s.room+"."+of.Name.Name] {
-						t.Errorf("%s: the type %s.%s is not in the table", s.name, s.room, of.Name.Name)
+					if of, ok := spec.(*ast.TypeSpec); ok && d.Tok == gotoken.TYPE && of.Name.IsExported() && !known[s.pkg+"."+of.Name.Name] {
+						t.Errorf("%s: the type %s.%s is not in the table", s.name, s.pkg, of.Name.Name)
 					}
 				}
 			}
@@ -92,8 +92,8 @@ func TestTheTablesOfTheLibraryAreComplete(t *testing.T) {
 	}
 }
 
-// variants are values of a type that a program may pass before it has filled them in: the zero
-// value, one that holds nils, and one that holds zero values.
+// variants returns incomplete values of a type: the zero value, one that contains nils, and one
+// that contains zero values.
 func variants(of reflect.Type) []reflect.Value {
 	values := []reflect.Value{reflect.Zero(of)}
 	for _, nils := range []bool{true, false} {
@@ -161,12 +161,12 @@ func call(t *testing.T, name string, f reflect.Value) {
 }
 
 func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
-	for room, functions := range library {
+	for pkg, functions := range library {
 		for name, f := range functions {
-			call(t, room+"."+name, reflect.ValueOf(f))
+			call(t, pkg+"."+name, reflect.ValueOf(f))
 		}
 	}
-	methods := func(room string, v reflect.Value) {
+	methods := func(pkg string, v reflect.Value) {
 		for i := range v.NumMethod() {
 			method := v.Type().Method(i).Name
 			if v.IsNil() {
@@ -179,31 +179,31 @@ func TestNothingPanicsOnNilOrZeroValues(t *testing.T) {
 			if method == "Each" {
 				continue // its argument is the body of a loop
 			}
-			call(t, fmt.Sprintf("%s: %s(%+v).%s", room, v.Type(), v, method), v.Method(i))
+			call(t, fmt.Sprintf("%s: %s(%+v).%s", pkg, v.Type(), v, method), v.Method(i))
 		}
 	}
 	methods("policy", reflect.ValueOf(somePolicy(t)))
-	for room, types := range libraryTypes {
+	for pkg, types := range libraryTypes {
 		for _, v := range types {
 			of := reflect.TypeOf(v)
 			if of.Kind() == reflect.Pointer {
 				of = of.Elem()
 			}
-			methods(room, reflect.Zero(reflect.PointerTo(of)))
+			methods(pkg, reflect.Zero(reflect.PointerTo(of)))
 			if reflect.TypeOf(v).Kind() == reflect.Pointer {
-				methods(room, reflect.New(of))
+				methods(pkg, reflect.New(of))
 				continue // they hold nothing that a program fills in
 			}
 			for _, variant := range variants(of) {
 				pointer := reflect.New(of)
 				pointer.Elem().Set(variant)
-				methods(room, pointer)
+				methods(pkg, pointer)
 			}
 		}
 	}
 }
 
-// somePolicy has something to match and something to evaluate.
+// somePolicy returns a policy with something to match and something to evaluate.
 func somePolicy(t *testing.T) *policy.Policy {
 	t.Helper()
 	source, _, err := rules.Read(rules.File{Name: "p.yaml", Text: []byte(`rules:
@@ -220,7 +220,7 @@ func somePolicy(t *testing.T) *policy.Policy {
 	return p
 }
 
-func TestAConditionOfNoRequest(t *testing.T) {
+func TestAConditionWithoutARequest(t *testing.T) {
 	c, err := new(when.Compiler).Compile(`user == "ann" || registry == "r"`)
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestAConditionOfNoRequest(t *testing.T) {
 	}
 }
 
-// What a program writes as JSON has names as JSON has them, in lower case.
+// The JSON of exported types has lower-case names.
 func TestTheLibraryHasLowerCaseNamesInJSON(t *testing.T) {
 	var visit func(path string, of reflect.Type)
 	visit = func(path string, of reflect.Type) {
@@ -267,27 +267,27 @@ func TestTheLibraryHasLowerCaseNamesInJSON(t *testing.T) {
 	}
 }
 
-// The packages that other programs use are listed on their page.
-func TestThePageForLibraryUsersNamesEachPackage(t *testing.T) {
+// docs/embedding.md lists all public packages.
+func TestThePageForLibraryUsersListsEachPackage(t *testing.T) {
 	page, err := os.ReadFile("docs/embedding.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for room := range house {
-		if room == "." || strings.HasPrefix(room, "internal/") || strings.HasPrefix(room, "cmd/") {
+	for pkg := range mayImport {
+		if pkg == "." || strings.HasPrefix(pkg, "internal/") || strings.HasPrefix(pkg, "cmd/") {
 			continue
 		}
-		if !strings.Contains(string(page), "`"+room+"`") {
-			t.Errorf("docs/embedding.md does not name %s", room)
+		if !strings.Contains(string(page), "`"+pkg+"`") {
+			t.Errorf("docs/embedding.md does not name %s", pkg)
 		}
 	}
 }
 
-// A block of Go on that page is a part of an example, which is run.
-func TestTheCodeOnThePageIsThatOfExamples(t *testing.T) {
+// Each block of Go on that page is part of an example, which the tests run.
+func TestTheCodeOnThePageIsFromExamples(t *testing.T) {
 	var examples strings.Builder
-	for _, room := range []string{"policy", "policy/when", "rules", "token", "tokenserver"} {
-		text, err := os.ReadFile(room + "/example_test.go")
+	for _, pkg := range []string{"policy", "policy/when", "rules", "token", "tokenserver"} {
+		text, err := os.ReadFile(pkg + "/example_test.go")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,8 @@
 # The program of scripts/plain-words, in POSIX awk. Bytes are characters (LC_ALL=C).
 #
-# Variables that are passed in: words, the list; tmp, a folder with the names of the files to read and, if
-# change is set, the lines that were added; max, kinds, quiet and whole, as the options say.
+# Variables that are passed in: words, the list; tmp, a folder with the names of the files to read
+# and, if change is set, the lines that were added; max, kinds, quiet and whole, as the options
+# say.
 
 # Reporting
 
@@ -95,8 +96,8 @@ function prose(text,   t, i) {
 
 # Names
 
-# known looks at a declared identifier. inside is true for what is neither a function nor a type: there, the
-# words in ordinary are ordinary.
+# known looks at a declared identifier. inside is true for what is neither a function nor a type:
+# there, the words in ordinary are ordinary.
 function known(id, inside,   lower, i, n, part, s) {
 	lower = tolower(substr(id, 1, 1)) substr(id, 2)
 	for (i = 1; i <= names; i++)
@@ -120,8 +121,9 @@ function knownAt(s, inside) {
 	if (match(s, /^[A-Za-z_][A-Za-z0-9_]*/)) known(substr(s, 1, RLENGTH), inside)
 }
 
-# declared finds the identifiers that a line of Go declares. group is the line that began a parenthesized
-# declaration; depth counts open structs and interfaces, whose closing braces are at ends[depth].
+# declared finds the identifiers that a line of Go declares. group is the line that began a
+# parenthesized declaration; depth counts open structs and interfaces, whose closing braces are at
+# ends[depth].
 function declared(code,   s, n, ids, i, indent) {
 	s = code
 	if (s ~ /^func /) {

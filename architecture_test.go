@@ -15,8 +15,8 @@ import (
 
 const module = "github.com/tidewaiter/tidewaiter"
 
-// house says which rooms each room may import. A room that is not listed does not exist.
-var house = map[string][]string{
+// mayImport lists the packages that each package may import. Every package must be listed.
+var mayImport = map[string][]string{
 	".":                               nil,
 	"scope":                           {"internal/text"},
 	"policy":                          {"internal/dn", "internal/text", "scope"},
@@ -64,32 +64,33 @@ var house = map[string][]string{
 	"internal/identity/ldap/ldaptest": {"internal/loopback"},
 }
 
-// all is for those who put the house together.
+// all is for the packages that wire the others together.
 var all = []string{"*"}
 
-// everywhere are the rooms that every other may import.
-var everywhere = []string{"internal/clock", "internal/text"}
+// importableByAll lists the packages that every other package may import.
+var importableByAll = []string{"internal/clock", "internal/text"}
 
-// public rooms are for other programs, too: standard library only, no I/O, no goroutine, no clock.
+// public lists the packages for other programs: standard library only, no I/O, no goroutines, no
+// clocks.
 var public = []string{"scope", "policy", "token", "notification"}
 
-// endpoint is what a public package may import beside that which answers HTTP.
+// endpoint lists what a public package that serves HTTP may import in addition.
 var endpoint = map[string][]string{"tokenserver": {"context", "log/slog", "net/http", "sync"}}
 
-// seesConfig are the rooms that may know what a configuration looks like.
-var seesConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter", "rules"}
+// mayImportConfig lists the packages that may import internal/config.
+var mayImportConfig = []string{"internal/app", "internal/dockerauth", "cmd/tidewaiter", "rules"}
 
-// speaksHTTP are the rooms that may answer HTTP.
-var speaksHTTP = []string{"internal/server", "internal/api", "tokenserver"}
+// mayServeHTTP lists the packages that may serve HTTP.
+var mayServeHTTP = []string{"internal/server", "internal/api", "tokenserver"}
 
-// forTests are rooms that only tests may import.
+// forTests lists the packages that only tests may import.
 var forTests = []string{"internal/await", "internal/loopback", "internal/store/storetest", "internal/identity/identitytest", "internal/identity/ldap/ldaptest", "internal/text/texttest"}
 
-// source is a Go file of a room, tests left out.
+// source is a Go file of a package, but not a test.
 type source struct {
-	room, name string
-	file       *ast.File
-	set        *token.FileSet
+	pkg, name string
+	file      *ast.File
+	set       *token.FileSet
 }
 
 func sources(t *testing.T) []source {
@@ -104,7 +105,7 @@ func sources(t *testing.T) []source {
 				return filepath.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); path != "." && err == nil {
-				return filepath.SkipDir // a module of its own
+				return filepath.SkipDir // another module
 			}
 			return nil
 		}
@@ -134,80 +135,80 @@ func (s source) imports() []string {
 	return paths
 }
 
-func TestRoomsImportOnlyWhatTheTableSays(t *testing.T) {
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
-			continue // programs of their own
+		if strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+			continue // separate programs
 		}
-		may, ok := house[s.room]
+		may, ok := mayImport[s.pkg]
 		if !ok {
-			t.Errorf("%s: the room %s is not in the table of house_test.go", s.name, s.room)
+			t.Errorf("%s: add package %s to the table in architecture_test.go", s.name, s.pkg)
 			continue
 		}
 		for _, path := range s.imports() {
-			room, ours := strings.CutPrefix(path, module+"/")
-			if !ours || slices.Contains(may, "*") || slices.Contains(may, room) || slices.Contains(everywhere, room) && !slices.Contains(public, s.room) {
+			pkg, ours := strings.CutPrefix(path, module+"/")
+			if !ours || slices.Contains(may, "*") || slices.Contains(may, pkg) || slices.Contains(importableByAll, pkg) && !slices.Contains(public, s.pkg) {
 				continue
 			}
-			t.Errorf("%s imports %s; the table lets %s import %v", s.name, room, s.room, may)
+			t.Errorf("%s imports %s; the table lets %s import %v", s.name, pkg, s.pkg, may)
 		}
 	}
 }
 
-func TestWhatIsForTestsIsImportedByTests(t *testing.T) {
+func TestPackagesForTestsAreOnlyImportedByTests(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.room, "bench") {
+		if strings.HasPrefix(s.pkg, "bench") {
 			continue // it starts real servers, as tests do
 		}
 		for _, path := range s.imports() {
-			if room := strings.TrimPrefix(path, module+"/"); slices.Contains(forTests, room) && !slices.Contains(forTests, s.room) {
-				t.Errorf("%s imports %s, which is for tests", s.name, room)
+			if pkg := strings.TrimPrefix(path, module+"/"); slices.Contains(forTests, pkg) && !slices.Contains(forTests, s.pkg) {
+				t.Errorf("%s imports %s, which is for tests", s.name, pkg)
 			}
 		}
 	}
 }
 
-func TestOnlyTheWiringSeesConfig(t *testing.T) {
+func TestConfigIsOnlyImportedByTheWiring(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains(s.imports(), module+"/internal/config") && !slices.Contains(seesConfig, s.room) {
-			t.Errorf("%s imports internal/config: a room takes its own Options", s.name)
+		if slices.Contains(s.imports(), module+"/internal/config") && !slices.Contains(mayImportConfig, s.pkg) {
+			t.Errorf("%s imports internal/config: a package has its own Options", s.name)
 		}
 	}
 }
 
-func TestOnlyTheServerAnswersHTTP(t *testing.T) {
+func TestOnlyServerPackagesServeHTTP(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains(speaksHTTP, s.room) || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+		if slices.Contains(mayServeHTTP, s.pkg) || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			if sel, ok := n.(*ast.SelectorExpr); ok && isIdent(sel.X, "http") && sel.Sel.Name == "ResponseWriter" {
-				t.Errorf("%s: http.ResponseWriter outside the server", s.set.Position(n.Pos()))
+				t.Errorf("%s: http.ResponseWriter outside the server packages", s.set.Position(n.Pos()))
 			}
 			return true
 		})
 	}
 }
 
-func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
+func TestPublicPackagesHaveNoIO(t *testing.T) {
 	forbidden := []string{"os", "io/ioutil", "net", "net/http", "log", "log/slog", "context", "sync", "os/exec", "syscall", "database/sql"}
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Sleep"}
 	for _, s := range sources(t) {
-		if !slices.Contains(public, s.room) && endpoint[s.room] == nil {
+		if !slices.Contains(public, s.pkg) && endpoint[s.pkg] == nil {
 			continue
 		}
 		for _, path := range s.imports() {
-			if slices.Contains(forbidden, path) && !slices.Contains(endpoint[s.room], path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
-				t.Errorf("%s imports %s: a public room does no I/O and needs the standard library alone", s.name, path)
+			if slices.Contains(forbidden, path) && !slices.Contains(endpoint[s.pkg], path) || strings.Contains(path, ".") && !strings.HasPrefix(path, module) {
+				t.Errorf("%s imports %s: a public package may not use I/O or modules outside the standard library", s.name, path)
 			}
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.GoStmt:
-				t.Errorf("%s: a public room starts no goroutine", s.set.Position(n.Pos()))
+				t.Errorf("%s: a public package may not start goroutines", s.set.Position(n.Pos()))
 			case *ast.SelectorExpr:
 				if isIdent(n.X, "time") && slices.Contains(clocks, n.Sel.Name) {
-					t.Errorf("%s: a public room reads no clock (time.%s)", s.set.Position(n.Pos()), n.Sel.Name)
+					t.Errorf("%s: a public package may not use a clock (time.%s)", s.set.Position(n.Pos()), n.Sel.Name)
 				}
 			}
 			return true
@@ -215,59 +216,61 @@ func TestPublicRoomsAreLibrariesOfPureFunctions(t *testing.T) {
 	}
 }
 
-// Programs that embed Tidewaiter begin from the examples, so each of those needs public packages alone.
-func TestExamplesNeedPublicPackagesAlone(t *testing.T) {
+// Programs that embed Tidewaiter start from the examples, so these may only import public
+// packages.
+func TestExamplesImportOnlyPublicPackages(t *testing.T) {
 	programs := 0
 	for _, s := range sources(t) {
-		if !strings.HasPrefix(s.room, "examples/") {
+		if !strings.HasPrefix(s.pkg, "examples/") {
 			continue
 		}
 		programs++
 		for _, path := range s.imports() {
 			if strings.HasPrefix(path, module+"/internal/") {
-				t.Errorf("%s imports %s, which other programs cannot", s.name, path)
+				t.Errorf("%s imports %s, which other programs cannot import", s.name, path)
 			}
 		}
 	}
 	if programs < 5 {
-		t.Errorf("%d programs are in examples: the test does not look right", programs)
+		t.Errorf("%d programs in examples: the test may be wrong", programs)
 	}
 }
 
-// measured are the places that may call time.Now, because they measure how long something takes from one moment to the next.
+// measured lists the files and packages that may call time.Now, because they measure durations.
 var measured = map[string]string{
-	"internal/clock/clock.go":                "it is where the wall's time comes from",
-	"internal/identity/throttle.go":          "its own clock; it compares numbers of the wall's time",
+	"internal/clock/clock.go":                "it defines the wall clock",
+	"internal/identity/throttle.go":          "it has its own clock and compares wall times",
 	"internal/identity/ldap/sign_in.go":      "how long a bind takes",
 	"internal/identity/ldap/failover.go":     "how long a connection is in use",
 	"internal/identity/ldap/dummy.go":        "how long a bind would take",
 	"internal/identity/external/external.go": "how long an answer takes",
-	"internal/identity/ldap/ldaptest":        "certificates of tests",
+	"internal/identity/ldap/ldaptest":        "certificates for tests",
 	"internal/password/password.go":          "how long a hash takes",
-	"internal/store/server.go":               "a deadline for the network, which is a moment from now",
-	"internal/rulebook/load.go":              "how long a policy takes to be made",
-	"internal/rulebook/turn.go":              "how long a policy takes to be made",
+	"internal/store/server.go":               "a deadline for the network, relative to now",
+	"internal/rulebook/load.go":              "how long compiling a policy takes",
+	"internal/rulebook/turn.go":              "how long compiling a policy takes",
 	"internal/rulebook/versions.go":          "a period since the last time, in one process",
 	"internal/app/follow.go":                 "a period since the last try, in one process",
 }
 
-// Times that are kept and compared mean the wall's time. A package takes it from internal/clock: a clock that is passed in by
-// clock.Wall, the time of now by clock.Now. time.Now has a monotonic reading, which stands still while a machine sleeps and counts
-// before the wall's time when two times are compared.
-func TestTimesAreOfTheWall(t *testing.T) {
+// Times that are stored and compared are wall times. A package uses internal/clock: clock.Wall
+// for a clock that is passed in, clock.Now for the current time. time.Now has a monotonic
+// reading, which stops while a machine sleeps and takes precedence over the wall time in
+// comparisons.
+func TestStoredTimesAreWallTimes(t *testing.T) {
 	clocks, walls := make(map[string]string), make(map[string]bool)
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+		if strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
-				if isIdent(n.X, "time") && n.Sel.Name == "Now" && measured[s.name] == "" && measured[s.room] == "" {
+				if isIdent(n.X, "time") && n.Sel.Name == "Now" && measured[s.name] == "" && measured[s.pkg] == "" {
 					t.Errorf("%s: time.Now has a monotonic reading: use clock.Wall for a clock that is passed in, clock.Now for the time", s.set.Position(n.Pos()))
 				}
 				if isIdent(n.X, "clock") && n.Sel.Name == "Wall" {
-					walls[s.room] = true
+					walls[s.pkg] = true
 				}
 			case *ast.TypeSpec:
 				options, ok := n.Type.(*ast.StructType)
@@ -276,34 +279,34 @@ func TestTimesAreOfTheWall(t *testing.T) {
 				}
 				for _, f := range options.Fields.List {
 					if _, isFunc := f.Type.(*ast.FuncType); isFunc && len(f.Names) == 1 && f.Names[0].Name == "Now" {
-						clocks[s.room] = s.set.Position(f.Pos()).String()
+						clocks[s.pkg] = s.set.Position(f.Pos()).String()
 					}
 				}
 			}
 			return true
 		})
 	}
-	for room, at := range clocks {
-		if !walls[room] {
-			t.Errorf("%s: %s takes a clock and does not pass it through clock.Wall", at, room)
+	for pkg, at := range clocks {
+		if !walls[pkg] {
+			t.Errorf("%s: %s has a clock option but does not use clock.Wall", at, pkg)
 		}
 	}
 	if len(clocks) < 10 {
-		t.Errorf("%d packages take a clock: the test does not look right", len(clocks))
+		t.Errorf("%d packages have a clock option: the test may be wrong", len(clocks))
 	}
 }
 
-// showsItself are the places that may look at characters themselves, and why.
-var showsItself = map[string]string{
-	"internal/config/problem.go":        "a line is cut on both sides of its caret",
-	"policy/when/printed.go":            "a value in a value in a value is left out",
-	"internal/setup/registry.go":        "a list is shortened, and no text of it",
-	"internal/identity/oidc/require.go": "it stands for the rest of a value of a platform",
-	"notification/summary.go":           "a digest is shortened as container tools do",
+// mayInspectText lists the files that may inspect characters themselves, and why.
+var mayInspectText = map[string]string{
+	"internal/config/problem.go":        "it cuts a line on both sides of its caret",
+	"policy/when/printed.go":            "it omits deeply nested values",
+	"internal/setup/registry.go":        "it shortens a list, but not its texts",
+	"internal/identity/oidc/require.go": "it is a placeholder for the rest of a value",
+	"notification/summary.go":           "it shortens a digest as container tools do",
 }
 
-// What strangers send is made safe to print in one place. Twenty functions used to do it, each with
-// rules of its own. Some let characters pass that turn a line around, or cut a character in two.
+// Foreign text is made safe to print in one package. Twenty functions used to do it, with
+// different rules. Some let bidirectional control characters pass or cut a character in two.
 func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	forbidden := map[string][]string{
 		"unicode": {"IsPrint", "IsGraphic", "IsControl"},
@@ -314,12 +317,12 @@ func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, s := range sources(t) {
-		if s.room == "internal/text" || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+		if s.pkg == "internal/text" || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		report := func(n ast.Node, what string) {
 			used[s.name] = true
-			if showsItself[s.name] == "" {
+			if mayInspectText[s.name] == "" {
 				t.Errorf("%s: %s: use internal/text", s.set.Position(n.Pos()), what)
 			}
 		}
@@ -339,16 +342,16 @@ func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 			return true
 		})
 	}
-	for name := range showsItself {
+	for name := range mayInspectText {
 		if !used[name] {
-			t.Errorf("%s does not look at characters, and need not be listed", name)
+			t.Errorf("%s does not inspect characters: remove it from the list", name)
 		}
 	}
 }
 
-func TestNobodyPanicsOrExits(t *testing.T) {
+func TestOnlyMainEndsTheProcess(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.room == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.room, "bench") || strings.HasPrefix(s.room, "examples") {
+		if s.pkg == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -368,28 +371,29 @@ func TestNobodyPanicsOrExits(t *testing.T) {
 	}
 }
 
-// Harbor CVE-2023-20902: a secret was compared byte by byte, and the time told how many were right. Where secrets meet, they are
-// compared by subtle.ConstantTimeCompare, or by the password's hash; only whether there is one may be asked.
+// Harbor CVE-2023-20902: a secret was compared byte by byte, so the time revealed how many bytes
+// were right. Secrets must be compared with subtle.ConstantTimeCompare or by their hash. A
+// comparison with "" is allowed.
 func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	comparing := map[string][]string{"bytes": {"Equal", "Compare"}, "strings": {"EqualFold", "Compare"}, "slices": {"Equal", "Compare"}}
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.room, "bench") {
+		if strings.HasPrefix(s.pkg, "bench") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:
 				if (n.Op == token.EQL || n.Op == token.NEQ) && (reveals(n.X) && !isEmptyText(n.Y) || reveals(n.Y) && !isEmptyText(n.X)) {
-					t.Errorf("%s: a secret is compared by %s", s.set.Position(n.Pos()), n.Op)
+					t.Errorf("%s: a secret is compared with %s", s.set.Position(n.Pos()), n.Op)
 				}
 			case *ast.CallExpr:
 				sel, ok := n.Fun.(*ast.SelectorExpr)
 				if !ok {
 					return true
 				}
-				for room, funcs := range comparing {
-					if isIdent(sel.X, room) && slices.Contains(funcs, sel.Sel.Name) && slices.ContainsFunc(n.Args, reveals) {
-						t.Errorf("%s: a secret is compared by %s.%s", s.set.Position(n.Pos()), room, sel.Sel.Name)
+				for name, funcs := range comparing {
+					if isIdent(sel.X, name) && slices.Contains(funcs, sel.Sel.Name) && slices.ContainsFunc(n.Args, reveals) {
+						t.Errorf("%s: a secret is compared with %s.%s", s.set.Position(n.Pos()), name, sel.Sel.Name)
 					}
 				}
 			}
@@ -398,7 +402,7 @@ func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	}
 }
 
-// reveals says whether an expression has the text of a secret for its value.
+// reveals reports whether an expression is the text of a secret.
 func reveals(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.ParenExpr:
@@ -424,16 +428,17 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-// A test that measures time, or lets some pass, fails on a busy machine. Instead, count steps, wait with
-// internal/await, or use testing/synctest, where the clock is exact. These functions are the exceptions.
+// A test that measures time, or waits for some, fails on a busy machine. Instead, count steps,
+// wait with internal/await, or use testing/synctest, where the clock is exact. mayTakeTime lists
+// the functions that are exceptions.
 var mayTakeTime = map[string]string{
-	"internal/keyring/keyring_test.go sleep":          "it is called in bubbles",
-	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between two looks, whose number is bounded",
-	"internal/store/storetest/kill.go Kill":           "when a process is killed is chance",
-	"e2e/process/process.go Stop":                           "a program that does not heed SIGTERM is killed",
+	"internal/keyring/keyring_test.go sleep":          "it is called in synctest bubbles",
+	"internal/identity/ldap/ldaptest/ldaptest.go run": "a tick between a bounded number of checks",
+	"internal/store/storetest/kill.go Kill":           "it kills a process at a random time",
+	"e2e/process/process.go Stop":                     "it kills a program that ignores SIGTERM",
 }
 
-func TestTestsTakeNoTime(t *testing.T) {
+func TestTestsDoNotTakeTime(t *testing.T) {
 	used := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (path != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
@@ -461,7 +466,7 @@ func TestTestsTakeNoTime(t *testing.T) {
 			name := filepath.ToSlash(path) + " " + f.Name.Name
 			for _, taken := range timesTaken(f) {
 				if mayTakeTime[name] == "" {
-					t.Errorf("%s: a test takes time (%s)", set.Position(taken.Pos()), name)
+					t.Errorf("%s: a test may not measure or wait for time (%s)", set.Position(taken.Pos()), name)
 				}
 				used[name] = true
 			}
@@ -473,15 +478,17 @@ func TestTestsTakeNoTime(t *testing.T) {
 	}
 	for name := range mayTakeTime {
 		if !used[name] {
-			t.Errorf("%s takes no time, and need not be listed", name)
+			t.Errorf("%s does not take time: remove it from the list", name)
 		}
 	}
 }
 
-// timesTaken returns the expressions of a function that measure the time or let some pass, outside of a bubble.
+// timesTaken returns the expressions of a function that measure time or wait for some, outside of
+// a synctest bubble.
 func timesTaken(f *ast.FuncDecl) (found []ast.Expr) {
 	passing := []string{"Sleep", "Since", "Until", "After", "AfterFunc", "NewTimer", "Tick"}
-	comparing := []string{"Sub", "Before", "After", "Compare"} // of a time.Time; with time.Now() it is elapsed time
+	// Methods of time.Time. With time.Now() they measure elapsed time.
+	comparing := []string{"Sub", "Before", "After", "Compare"}
 	ast.Inspect(f, func(n ast.Node) bool {
 		if c, ok := n.(*ast.BinaryExpr); ok && slices.Contains([]token.Token{token.LSS, token.LEQ, token.GTR, token.GEQ}, c.Op) && (readsNow(c.X) || readsNow(c.Y)) {
 			found = append(found, c)
