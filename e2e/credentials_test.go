@@ -149,12 +149,6 @@ func (s credentialSuite) present(t *testing.T, k client.Kind) {
 // pushed and must not push.
 func (s credentialSuite) use(t *testing.T, k client.Kind, c *presented, user, phrase string) error {
 	ctx := t.Context()
-	if c.credential == github || c.credential == kubernetes {
-		// Tidewaiter limits how often it fetches an issuer's keys.
-		process.Await(t, "the key of "+string(c.credential), func(context.Context) error {
-			return s.answers(t, c.name, c.secret, http.StatusOK)
-		})
-	}
 	if err := s.signIn(ctx, c, user, phrase); err != nil {
 		return fmt.Errorf("signing in: %w", err)
 	}
@@ -223,21 +217,12 @@ func (s credentialSuite) recorded(t *testing.T, app client.Ref, digest, actor st
 	})
 }
 
-// answers returns nil if the token endpoint answers the credential with status. If name is "", the
-// secret is a refresh token.
-func (s credentialSuite) answers(t *testing.T, name, secret string, status int) error {
-	if got := s.Ask(t, name, secret, credentialsService).Status; got != status {
-		return fmt.Errorf("the answer is %d", got)
-	}
-	return nil
-}
-
 // gone waits until Tidewaiter rejects the revoked credentials, and checks that the client can
 // no longer pull.
 func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented) {
 	t.Helper()
 	for _, c := range revoked {
-		s.refuses(t, c, c.name, c.secret)
+		s.rejects(t, c, c.name, c.secret)
 		// A revocation takes effect within two seconds, but at different moments: a credential
 		// that was used a moment ago is cached, another is not. So wait for the credential that
 		// the client sends, too.
@@ -247,7 +232,7 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 				t.Fatal(err)
 			}
 			if kept != "" {
-				s.refuses(t, c, "", kept)
+				s.rejects(t, c, "", kept)
 			}
 		}
 		app := s.app(k, c.credential)
@@ -261,10 +246,14 @@ func (s credentialSuite) gone(t *testing.T, k client.Kind, revoked ...*presented
 	}
 }
 
-// refuses waits until Tidewaiter refuses a credential.
-func (s credentialSuite) refuses(t *testing.T, c *presented, name, secret string) {
+// rejects waits until Tidewaiter rejects a credential. If name is "", the secret is a refresh
+// token.
+func (s credentialSuite) rejects(t *testing.T, c *presented, name, secret string) {
 	t.Helper()
 	process.Await(t, "the end of "+string(c.credential), func(context.Context) error {
-		return s.answers(t, name, secret, http.StatusUnauthorized)
+		if got := s.Ask(t, name, secret, credentialsService).Status; got != http.StatusUnauthorized {
+			return fmt.Errorf("the answer is %d", got)
+		}
+		return nil
 	})
 }

@@ -47,7 +47,7 @@ func TestCompatibility(t *testing.T) {
 			})
 		}
 	})
-	t.Run("credentialSuite", func(t *testing.T) { testCredentials(t, kinds, seen) })
+	t.Run("credentials", func(t *testing.T) { testCredentials(t, kinds, seen) })
 	seen.check(t, kinds, versions)
 }
 

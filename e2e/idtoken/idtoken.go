@@ -1,7 +1,7 @@
 // Package idtoken is an issuer of ID tokens for tests.
 //
 // Start runs an issuer that behaves like those of GitHub Actions and Kubernetes, with their
-// claims. It rotates its keys during use, as they do.
+// claims. It rotates its keys during use, as they do, to a key that it has published before.
 package idtoken
 
 import (
@@ -13,7 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,9 +24,8 @@ import (
 type Issuer struct {
 	URL string // the tokens' iss
 
-	mu   sync.Mutex
-	made int
-	keys []jose.JSONWebKey // the last one signs
+	issued atomic.Int64
+	keys   [2]jose.JSONWebKey // both are published; the first signs perKey tokens, the second the rest
 }
 
 // Claims are a token's claims except iss, aud and its times.
@@ -62,8 +61,12 @@ func Kubernetes() Claims {
 func Start(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{}
-	if err := i.rotate(); err != nil {
-		t.Fatal(err)
+	for n := range i.keys {
+		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.keys[n] = jose.JSONWebKey{Key: private, KeyID: fmt.Sprintf("key-%d", n+1), Algorithm: "ES256", Use: "sig"}
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
@@ -74,8 +77,6 @@ func Start(t testing.TB) *Issuer {
 		})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		i.mu.Lock()
-		defer i.mu.Unlock()
 		var set jose.JSONWebKeySet
 		for _, k := range i.keys {
 			set.Keys = append(set.Keys, k.Public())
@@ -93,20 +94,16 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // an error has no receiver
 }
 
-// rotationAfter is the number of tokens that a key signs. It is small, so that a run of a few
+// perKey is the number of tokens that the first key signs. It is small, so that a run of a few
 // clients includes a rotation.
-const rotationAfter = 4
+const perKey = 4
 
-// Token issues an ID token for an audience. Now and then it is the first one under a new key.
-// The previous key stays published, because tokens under it are still valid.
+// Token issues an ID token for an audience.
 func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
 	t.Helper()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.made++; i.made == rotationAfter+1 {
-		if err := i.rotate(); err != nil {
-			t.Fatal(err)
-		}
+	key := i.keys[0]
+	if i.issued.Add(1) > perKey {
+		key = i.keys[1]
 	}
 	now := time.Now()
 	all := maps.Clone(c)
@@ -118,7 +115,7 @@ func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.keys[len(i.keys)-1]}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,14 +128,4 @@ func (i *Issuer) Token(t testing.TB, audience string, c Claims) string {
 		t.Fatal(err)
 	}
 	return raw
-}
-
-// rotate adds a key. The caller holds the lock, or nobody else has i yet.
-func (i *Issuer) rotate() error {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	i.keys = append(i.keys, jose.JSONWebKey{Key: private, KeyID: fmt.Sprintf("key-%d", len(i.keys)+1), Algorithm: "ES256", Use: "sig"})
-	return nil
 }
