@@ -246,7 +246,7 @@ var measured = map[string]string{
 	"internal/identity/external/external.go": "how long an answer takes",
 	"internal/identity/ldap/ldaptest":        "certificates for tests",
 	"internal/password/password.go":          "how long a hash takes",
-	"internal/store/server.go":               "a deadline for the network, relative to now",
+	"internal/store/postgres_location.go":    "a deadline for the network, relative to now",
 	"internal/rulebook/load.go":              "how long compiling a policy takes",
 	"internal/rulebook/turn.go":              "how long compiling a policy takes",
 	"internal/rulebook/versions.go":          "a period since the last time, in one process",

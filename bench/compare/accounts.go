@@ -71,8 +71,8 @@ func (c *credentials) make(ctx context.Context, s *server) (err error) {
 
 // fill adds accounts to a database until there are n more, each with a token. It uses SQL in
 // one transaction, because the commands would take hours.
-func fill(ctx context.Context, state string, n int) (err error) {
-	db, err := store.Open(ctx, state)
+func fill(ctx context.Context, url string, n int) (err error) {
+	db, err := store.Open(ctx, url)
 	if err != nil {
 		return err
 	}

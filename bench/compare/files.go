@@ -87,7 +87,7 @@ type deployment struct {
 
 	accounts bool   // it has accounts, before the user of the htpasswd file
 	proxied  bool   // it trusts X-Forwarded-For from this machine
-	state    string // URL of the database; "": SQLite, in the deployment's folder
+	database string // URL of the database; "": SQLite, in the deployment's folder
 	users    string // htpasswd file; "": that of the run; "none": no file
 	ldap     string // address of a directory of ldaptest; "": no directory
 	secret   string // file with the password of its service account
@@ -98,10 +98,10 @@ const noUsers = "none"
 
 // config returns a complete tidewaiter.yaml. Everything that is not measured has its default:
 // the journal is durable, and every decision is in the journal and the log.
-func (d deployment) config(k keys, state, address, metrics string) []byte {
+func (d deployment) config(k keys, file, address, metrics string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "listen:\n  - { address: %q }\n  - { address: %q, serve: [metrics] }\n", address, metrics)
-	fmt.Fprintf(&b, "database: %q\n", cmp.Or(d.state, "sqlite:"+state))
+	fmt.Fprintf(&b, "database: %q\n", cmp.Or(d.database, "sqlite:"+file))
 	fmt.Fprintf(&b, "signing: { root: { certificate: %q, key: %q } }\n", k.certificate, k.key)
 	fmt.Fprintf(&b, "token: { lifetime: 5m, reuse: %t }\n", d.reuse)
 	fmt.Fprintf(&b, "registries:\n  - { service: %s, url: %q }\n", service, "https://"+service)

@@ -165,12 +165,12 @@ func staff(n int) []byte {
 }
 
 // refusedAccounts adds accounts, n of each kind, with the same hash.
-func refusedAccounts(ctx context.Context, state string, n int) (err error) {
+func refusedAccounts(ctx context.Context, url string, n int) (err error) {
 	hash, err := hashing.New(hashing.Options{}).Hash(ctx, password)
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, state)
+	db, err := store.Open(ctx, url)
 	if err != nil {
 		return err
 	}

@@ -149,8 +149,8 @@ type book struct {
 	rulebook *rulebook.Rulebook
 }
 
-func openBook(ctx context.Context, state string) (*book, error) {
-	db, err := store.Open(ctx, "sqlite:"+state)
+func openBook(ctx context.Context, file string) (*book, error) {
+	db, err := store.Open(ctx, "sqlite:"+file)
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,11 @@ func (db *DB) Created() bool { return db.created }
 func (db *DB) Explain(err error) error {
 	err = db.at.explain(err)
 	if errors.Is(err, ErrDamaged) {
-		db.state.mu.Lock()
-		if db.state.damaged == nil {
-			db.state.damaged = err
+		db.condition.mu.Lock()
+		if db.condition.damaged == nil {
+			db.condition.damaged = err
 		}
-		db.state.mu.Unlock()
+		db.condition.mu.Unlock()
 	}
 	return err
 }
@@ -61,9 +61,9 @@ func (db *DB) replaced() error {
 	if err := db.unmoved(); err != nil {
 		return err
 	}
-	db.state.mu.Lock()
-	defer db.state.mu.Unlock()
-	return db.state.replaced
+	db.condition.mu.Lock()
+	defer db.condition.mu.Unlock()
+	return db.condition.replaced
 }
 
 // problem returns a known reason why the database cannot be used, without querying it.
@@ -71,9 +71,9 @@ func (db *DB) problem() error {
 	if err := db.replaced(); err != nil {
 		return err
 	}
-	db.state.mu.Lock()
-	defer db.state.mu.Unlock()
-	return db.state.damaged
+	db.condition.mu.Lock()
+	defer db.condition.mu.Unlock()
+	return db.condition.damaged
 }
 
 // Look checks that the database can be used and is still the one that was opened. After it
@@ -81,12 +81,12 @@ func (db *DB) problem() error {
 // are those of Unavailable, or a system error.
 func (db *DB) Look(ctx context.Context) error {
 	err := db.look(ctx)
-	db.state.mu.Lock()
-	db.state.replaced = nil
+	db.condition.mu.Lock()
+	db.condition.replaced = nil
 	if errors.Is(err, ErrReplaced) {
-		db.state.replaced = err
+		db.condition.replaced = err
 	}
-	db.state.mu.Unlock()
+	db.condition.mu.Unlock()
 	if err == nil {
 		err = db.problem()
 	}
@@ -128,9 +128,9 @@ func (db *DB) look(ctx context.Context) error {
 }
 
 func (db *DB) suspected() bool {
-	db.state.mu.Lock()
-	defer db.state.mu.Unlock()
-	return db.state.damaged != nil
+	db.condition.mu.Lock()
+	defer db.condition.mu.Unlock()
+	return db.condition.damaged != nil
 }
 
 // Check reads the whole file and returns ErrDamaged if it is damaged. It takes about a second
@@ -141,7 +141,7 @@ func (db *DB) Check(ctx context.Context) error { return db.check(ctx, "quick_che
 func (db *DB) Verify(ctx context.Context) error { return db.check(ctx, "integrity_check") }
 
 func (db *DB) check(ctx context.Context, how string) error {
-	if _, ok := db.at.(place); !ok {
+	if _, ok := db.at.(sqliteLocation); !ok {
 		return nil
 	}
 	var found string
@@ -150,10 +150,10 @@ func (db *DB) check(ctx context.Context, how string) error {
 		err = fmt.Errorf("%w: %s", ErrDamaged, found)
 	}
 	err = db.at.explain(err)
-	db.state.mu.Lock()
-	defer db.state.mu.Unlock()
+	db.condition.mu.Lock()
+	defer db.condition.mu.Unlock()
 	if err == nil || errors.Is(err, ErrDamaged) {
-		db.state.damaged = err
+		db.condition.damaged = err
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func (db *DB) Gone() bool { return errors.Is(db.unmoved(), errGone) }
 // name, or "" if there is nothing to rescue: for PostgreSQL, for a database in memory, and for
 // a file that still exists, even in part.
 func (db *DB) Rescue(ctx context.Context, now time.Time) (file string, err error) {
-	p, ok := db.at.(place)
+	p, ok := db.at.(sqliteLocation)
 	if !ok || !db.Gone() {
 		return "", nil
 	}

@@ -32,7 +32,7 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 	if _, err := os.Lstat(file); err == nil {
 		return Copied{}, fmt.Errorf("writing backup %s: the file exists already", file)
 	}
-	from, err := opened(ctx, url, location.openBeside)
+	from, err := opened(ctx, url, location.openUnlimited)
 	if err != nil {
 		return Copied{}, err
 	}
@@ -48,7 +48,7 @@ func Backup(ctx context.Context, url, file string, o CopyOptions) (copied Copied
 		return Copied{}, fmt.Errorf("writing backup %s: %w", file, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	part := placeOf(file, filepath.Join(folder, "state.db"))
+	part := sqliteAt(file, filepath.Join(folder, "state.db"))
 	if copied, err = copyAll(ctx, from, part, o); err != nil {
 		return Copied{}, err
 	}
@@ -93,7 +93,7 @@ func Restore(ctx context.Context, file, url string, o CopyOptions) (copied Copie
 		return Copied{}, fmt.Errorf("reading backup %s: %w", file, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	backup := placeOf(file, filepath.Join(folder, "state.db"))
+	backup := sqliteAt(file, filepath.Join(folder, "state.db"))
 	if err := duplicate(file, backup.path); err != nil {
 		return Copied{}, fmt.Errorf("reading backup: %w", err)
 	}
@@ -136,12 +136,12 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 	if source.String() == target.String() {
 		return Copied{}, fmt.Errorf("copying database %s: source and target are the same", source)
 	}
-	if p, ok := source.(place); ok && p.path != "" {
+	if p, ok := source.(sqliteLocation); ok && p.path != "" {
 		if _, err := os.Stat(p.path); err != nil { // opening it would create it
 			return Copied{}, fmt.Errorf("opening database %s: %w", source, err)
 		}
 	}
-	db, err := opened(ctx, from, location.openAlone)
+	db, err := opened(ctx, from, location.openExclusive)
 	if err != nil {
 		return Copied{}, err
 	}
@@ -152,12 +152,12 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (copied Copied, e
 // copyAll copies everything in one transaction of each database. A crash before the target's
 // commit leaves the target unchanged.
 func copyAll(ctx context.Context, from *DB, to location, o CopyOptions) (copied Copied, err error) {
-	db, err := to.openAlone(ctx)
+	db, err := to.openExclusive(ctx)
 	if err != nil {
 		return Copied{}, fmt.Errorf("opening database %s: %w", to, to.explain(err))
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	empty, err := newState(ctx)
+	empty, err := newContents(ctx)
 	if err != nil {
 		return Copied{}, fmt.Errorf("creating an empty database: %w", err)
 	}

@@ -75,8 +75,8 @@ func (s *sum) add(row []any) error {
 	return nil
 }
 
-// newState returns the contents of the tables of a new database.
-func newState(ctx context.Context) (map[string]contents, error) {
+// newContents returns the contents of the tables of a new database.
+func newContents(ctx context.Context) (map[string]contents, error) {
 	db, err := Open(ctx, "sqlite::memory:")
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func newState(ctx context.Context) (map[string]contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := make(map[string]contents, len(tables))
+	all := make(map[string]contents, len(tables))
 	for _, table := range tables {
 		c := contents{}
 		if c.columns, err = columnsOf(ctx, tx, table); err != nil {
@@ -105,9 +105,9 @@ func newState(ctx context.Context) (map[string]contents, error) {
 		if err != nil {
 			return nil, err
 		}
-		state[table] = c
+		all[table] = c
 	}
-	return state, nil
+	return all, nil
 }
 
 // run copies all tables, reads them back, and commits if they are equal.
@@ -117,13 +117,13 @@ func (c *copying) run(ctx context.Context) (copied Copied, err error) {
 		return Copied{}, c.from.at.explain(err)
 	}
 	defer source.Rollback()
-	if c.from.alone {
-		if err := c.from.at.occupy(ctx, source); err != nil {
+	if c.from.exclusive {
+		if err := c.from.at.lockWriters(ctx, source); err != nil {
 			return Copied{}, c.from.at.explain(err)
 		}
 	}
 	err = c.to.Write(ctx, "", func(target *sql.Tx) error {
-		if err := c.to.at.occupy(ctx, target); err != nil {
+		if err := c.to.at.lockWriters(ctx, target); err != nil {
 			return err
 		}
 		tables, err := c.sameTables(ctx, source, target)

@@ -172,11 +172,11 @@ func (f *openFile) holdsID(page int64) bool {
 // close closes the file, after SQLite did. It removes a write-ahead log whose file no longer
 // exists: SQLite would apply it to the next file of that name and corrupt it.
 func (f *openFile) close() (err error) {
-	f.once.Do(func() { err = f.letGo() })
+	f.once.Do(func() { err = f.closeFile() })
 	return err
 }
 
-func (f *openFile) letGo() error {
+func (f *openFile) closeFile() error {
 	err := f.raw.close()
 	main, mainErr := os.Stat(f.path)
 	log, logErr := os.Stat(f.logPath())

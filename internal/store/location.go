@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// location is the address of a database: a place (SQLite) or a server (PostgreSQL).
+// location is the address of a database: a sqliteLocation or a postgresLocation.
 type location interface {
 	// String returns the database's name for messages, without secrets.
 	String() string
 	// open opens the database. If it does not exist, open creates it or fails with ErrMissing.
 	open(ctx context.Context, create bool) (*DB, error)
 	openReadOnly(ctx context.Context) (*DB, error)
-	// openBeside is openReadOnly without time limits, for long-running work.
-	openBeside(ctx context.Context) (*DB, error)
-	// openAlone opens the database without time limits, for long-running work. It fails with
+	// openUnlimited is openReadOnly without time limits, for long-running work.
+	openUnlimited(ctx context.Context) (*DB, error)
+	// openExclusive opens the database without time limits, for long-running work. It fails with
 	// ErrInUse while another process has the database open.
-	openAlone(ctx context.Context) (*DB, error)
-	// occupy blocks other writers until the transaction ends. It must come first in it.
-	occupy(ctx context.Context, tx *sql.Tx) error
+	openExclusive(ctx context.Context) (*DB, error)
+	// lockWriters blocks other writers until the transaction ends. It must come first in it.
+	lockWriters(ctx context.Context, tx *sql.Tx) error
 	// tables lists all tables except that of the migrations.
 	tables(ctx context.Context, tx *sql.Tx) ([]string, error)
 	// explain wraps err with this package's error for it and with advice. An error that already
@@ -39,9 +39,9 @@ func parse(text string) (location, error) {
 	case !found:
 		return nil, fmt.Errorf("reading database URL %q: it has no scheme (did you mean %q?)", text, "sqlite:"+text)
 	case scheme == "sqlite":
-		return parsePlace(text, rest)
+		return parseSQLite(text, rest)
 	case scheme == "postgres" || scheme == "postgresql":
-		return parseServer(text)
+		return parsePostgres(text)
 	}
 	return nil, fmt.Errorf("reading database URL: unknown scheme %q; write sqlite:///path/to/state.db or postgres://user@host/database", scheme)
 }

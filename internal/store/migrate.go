@@ -43,15 +43,15 @@ func newest(folder string) (int64, error) {
 
 // migrate migrates the tables of a file. It opens the file exclusively, because another process
 // that runs on the old tables cannot handle new ones.
-func (p place) migrate(ctx context.Context) error {
-	alone, err := p.connect(1, url.Values{
+func (p sqliteLocation) migrate(ctx context.Context) error {
+	pool, err := p.connect(1, url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": exclusive(),
 	}, nil)
 	if err != nil {
 		return err
 	}
-	return errors.Join(upFile(ctx, alone), alone.Close())
+	return errors.Join(upFile(ctx, pool), pool.Close())
 }
 
 // exclusive returns the settings of a connection with exclusive access. EXCLUSIVE comes before

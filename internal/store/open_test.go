@@ -49,8 +49,8 @@ func child(url string) {
 	db.Close()
 }
 
-// alone runs a second process that wants exclusive access, and returns its result.
-func alone(t *testing.T, url string) string {
+// openExclusive runs a second process that wants exclusive access, and returns its result.
+func openExclusive(t *testing.T, url string) string {
 	t.Helper()
 	command := exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), "STORE_TEST_ALONE="+url)

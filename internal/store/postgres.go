@@ -50,7 +50,7 @@ const durable = `
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // open opens the database and migrates its tables if needed.
-func (s server) open(ctx context.Context, create bool) (_ *DB, err error) {
+func (s postgresLocation) open(ctx context.Context, create bool) (_ *DB, err error) {
 	db := &DB{at: s, writer: s.connect(writers, name, limits, answerFor)}
 	defer func() {
 		if err != nil {
@@ -77,7 +77,7 @@ func (s server) open(ctx context.Context, create bool) (_ *DB, err error) {
 	return db, nil
 }
 
-func (s server) openReadOnly(ctx context.Context) (*DB, error) {
+func (s postgresLocation) openReadOnly(ctx context.Context) (*DB, error) {
 	reader := s.connectReaders()
 	outdated, _, err := s.outdated(ctx, reader)
 	if err == nil && outdated {
@@ -89,8 +89,8 @@ func (s server) openReadOnly(ctx context.Context) (*DB, error) {
 	return &DB{at: s, writer: reader, reader: reader}, nil // read-only connections
 }
 
-// openBeside opens the database without time limits, for long-running work.
-func (s server) openBeside(ctx context.Context) (*DB, error) {
+// openUnlimited opens the database without time limits, for long-running work.
+func (s postgresLocation) openUnlimited(ctx context.Context) (*DB, error) {
 	pool := s.connect(2, maintenanceName, `SET default_transaction_read_only = on`, 0)
 	outdated, _, err := s.outdated(ctx, pool)
 	if err == nil && outdated {
@@ -102,9 +102,9 @@ func (s server) openBeside(ctx context.Context) (*DB, error) {
 	return &DB{at: s, writer: pool, reader: pool}, nil
 }
 
-// openAlone opens the database without time limits, for long-running work. It recognizes other
+// openExclusive opens the database without time limits, for long-running work. It recognizes other
 // Tidewaiter processes by the application name of their sessions.
-func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
+func (s postgresLocation) openExclusive(ctx context.Context) (_ *DB, err error) {
 	pool := s.connect(2, maintenanceName, durable, 0)
 	defer func() {
 		if err != nil {
@@ -115,7 +115,7 @@ func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.alone(ctx, pool); err != nil {
+	if err := s.awaitOthers(ctx, pool); err != nil {
 		return nil, err
 	}
 	if outdated {
@@ -123,12 +123,12 @@ func (s server) openAlone(ctx context.Context) (_ *DB, err error) {
 			return nil, err
 		}
 	}
-	return &DB{at: s, writer: pool, reader: pool, alone: true}, nil
+	return &DB{at: s, writer: pool, reader: pool, exclusive: true}, nil
 }
 
-// alone waits up to 3 seconds for other sessions to end. Those of a process that has just
+// awaitOthers waits up to 3 seconds for other sessions to end. Those of a process that has just
 // stopped linger for a moment.
-func (s server) alone(ctx context.Context, pool *sql.DB) error {
+func (s postgresLocation) awaitOthers(ctx context.Context, pool *sql.DB) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for range 30 {
@@ -147,7 +147,7 @@ func (s server) alone(ctx context.Context, pool *sql.DB) error {
 	return ErrInUse
 }
 
-func (s server) occupy(ctx context.Context, tx *sql.Tx) error {
+func (s postgresLocation) lockWriters(ctx context.Context, tx *sql.Tx) error {
 	tables, err := s.tables(ctx, tx)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s server) occupy(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-func (s server) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
+func (s postgresLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
 	return names(ctx, tx, `
 		SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
 		AND relname <> 'goose_db_version' AND `+ownTable+` ORDER BY relname COLLATE "C"`)
@@ -165,22 +165,24 @@ func (s server) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
 // ownTable excludes the tables that extensions put into a schema.
 const ownTable = `NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = pg_class.oid AND d.deptype = 'e')`
 
-func (s server) snapshot() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelRepeatableRead} }
+func (s postgresLocation) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+}
 
 // stale reports whether the driver gave up an existing connection. A failure to make a new
 // connection is not stale.
-func (s server) stale(err error) bool {
+func (s postgresLocation) stale(err error) bool {
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	return !connecting && errors.Is(s.explain(err), ErrDown)
 }
 
-func (s server) connectReaders() *sql.DB {
+func (s postgresLocation) connectReaders() *sql.DB {
 	return s.connect(queries, name, `SET default_transaction_read_only = on;`+limits, answerFor)
 }
 
 // connect returns a pool. It does not dial yet. If the server takes longer than within to
 // answer, the connection is closed; 0 means no limit.
-func (s server) connect(connections int, name, settings string, within time.Duration) *sql.DB {
+func (s postgresLocation) connect(connections int, name, settings string, within time.Duration) *sql.DB {
 	config := s.config.Copy()
 	config.RuntimeParams["application_name"] = name
 	if within > 0 {
@@ -200,7 +202,7 @@ func (s server) connect(connections int, name, settings string, within time.Dura
 }
 
 // password reads the password for each connection, because it may have changed.
-func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
+func (s postgresLocation) password(_ context.Context, config *pgx.ConnConfig) error {
 	if s.passwordFile == "" {
 		return nil
 	}
@@ -214,7 +216,7 @@ func (s server) password(_ context.Context, config *pgx.ConnConfig) error {
 
 // outdated reports whether the tables are older than this binary, and whether the schema is
 // empty.
-func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
+func (s postgresLocation) outdated(ctx context.Context, pool *sql.DB) (outdated, empty bool, err error) {
 	newest, err := newest(postgresFolder)
 	if err != nil {
 		return false, false, err
@@ -255,7 +257,7 @@ func (s server) outdated(ctx context.Context, pool *sql.DB) (outdated, empty boo
 // migrate migrates the tables. If several processes start together, one migrates and the others
 // wait. Processes that run on the older tables continue: a migration never removes what they
 // use.
-func (s server) migrate(ctx context.Context) (err error) {
+func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	pool := s.connect(2, maintenanceName, durable, 0)
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	lock, err := pool.Conn(ctx)

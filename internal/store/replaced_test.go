@@ -246,7 +246,7 @@ func TestClosingOneOfTwoKeepsTheOthersLocks(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if said := alone(t, "sqlite:"+file); !strings.Contains(said, store.ErrInUse.Error()) {
+	if said := openExclusive(t, "sqlite:"+file); !strings.Contains(said, store.ErrInUse.Error()) {
 		t.Errorf("another process that wants exclusive access: %q, want %q", said, store.ErrInUse)
 	}
 }

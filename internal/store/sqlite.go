@@ -38,7 +38,7 @@ func settings(more ...string) []string {
 	}, more...)
 }
 
-func (p place) open(ctx context.Context, create bool) (_ *DB, err error) {
+func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error) {
 	if !create && p.path != "" {
 		if info, err := os.Stat(p.path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 			return nil, ErrMissing
@@ -103,7 +103,7 @@ func (p place) open(ctx context.Context, create bool) (_ *DB, err error) {
 }
 
 // watch records which file is open and which database it holds.
-func (p place) watch(ctx context.Context, db *DB) error {
+func (p sqliteLocation) watch(ctx context.Context, db *DB) error {
 	if err := db.writer.QueryRowContext(ctx, selectInstance).Scan(&db.id); err != nil || p.path == "" {
 		return err
 	}
@@ -115,7 +115,7 @@ func (p place) watch(ctx context.Context, db *DB) error {
 	return err
 }
 
-func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
+func (p sqliteLocation) openReadOnly(ctx context.Context) (_ *DB, err error) {
 	if p.path == "" {
 		return p.read(ctx, nil)
 	}
@@ -138,7 +138,7 @@ func (p place) openReadOnly(ctx context.Context) (_ *DB, err error) {
 
 // read opens the file for reading. If before is set, it takes no locks, and Close checks that
 // the file still matches before.
-func (p place) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
+func (p sqliteLocation) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) {
 	db := &DB{at: p, before: before}
 	options := forReading()
 	if before != nil {
@@ -159,7 +159,7 @@ func (p place) read(ctx context.Context, before fs.FileInfo) (_ *DB, err error) 
 }
 
 // unchanged returns an error if a file that was read without locks has changed.
-func (p place) unchanged(before fs.FileInfo) error {
+func (p sqliteLocation) unchanged(before fs.FileInfo) error {
 	now, err := os.Stat(p.path)
 	if err != nil {
 		return err
@@ -170,11 +170,11 @@ func (p place) unchanged(before fs.FileInfo) error {
 	return nil
 }
 
-// openBeside is openReadOnly: SQLite has no time limits to lift.
-func (p place) openBeside(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
+// openUnlimited is openReadOnly: SQLite has no time limits to lift.
+func (p sqliteLocation) openUnlimited(ctx context.Context) (*DB, error) { return p.openReadOnly(ctx) }
 
-// openAlone opens the file in SQLite's exclusive mode, which keeps even readers out.
-func (p place) openAlone(ctx context.Context) (*DB, error) {
+// openExclusive opens the file in SQLite's exclusive mode, which keeps even readers out.
+func (p sqliteLocation) openExclusive(ctx context.Context) (*DB, error) {
 	db, err := p.open(ctx, true) // creates the file and its tables
 	if err != nil {
 		return nil, err
@@ -182,40 +182,40 @@ func (p place) openAlone(ctx context.Context) (*DB, error) {
 	if err := db.Close(); err != nil {
 		return nil, err
 	}
-	alone, err := p.connect(1, url.Values{"_txlock": {"immediate"}, "_pragma": exclusive()}, nil)
+	pool, err := p.connect(1, url.Values{"_txlock": {"immediate"}, "_pragma": exclusive()}, nil)
 	if err != nil {
 		return nil, err
 	}
-	db = &DB{at: p, writer: alone, reader: alone, alone: true}
-	tx, err := alone.BeginTx(ctx, nil) // the connection keeps the lock after the transaction
+	db = &DB{at: p, writer: pool, reader: pool, exclusive: true}
+	tx, err := pool.BeginTx(ctx, nil) // the connection keeps the lock after the transaction
 	if err == nil {
 		err = tx.Rollback()
 	}
 	switch err := p.explain(err); {
 	case errors.Is(err, ErrBusy):
-		return nil, errors.Join(ErrInUse, alone.Close())
+		return nil, errors.Join(ErrInUse, pool.Close())
 	case err != nil:
-		return nil, errors.Join(err, alone.Close())
+		return nil, errors.Join(err, pool.Close())
 	}
 	return db, nil
 }
 
-// occupy does nothing: a write transaction already excludes all other writers.
-func (p place) occupy(context.Context, *sql.Tx) error { return nil }
+// lockWriters does nothing: a write transaction already excludes all other writers.
+func (p sqliteLocation) lockWriters(context.Context, *sql.Tx) error { return nil }
 
-func (p place) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
+func (p sqliteLocation) tables(ctx context.Context, tx *sql.Tx) ([]string, error) {
 	return names(ctx, tx, `
 		SELECT name FROM sqlite_schema
 		WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version' ORDER BY name`)
 }
 
 // stale returns false: connections to a file do not end.
-func (p place) stale(error) bool { return false }
+func (p sqliteLocation) stale(error) bool { return false }
 
 // snapshot returns nil: every SQLite transaction sees one moment only.
-func (p place) snapshot() *sql.TxOptions { return nil }
+func (p sqliteLocation) snapshot() *sql.TxOptions { return nil }
 
-func (p place) connectWriter() (*sql.DB, error) {
+func (p sqliteLocation) connectWriter() (*sql.DB, error) {
 	return p.connect(1, url.Values{
 		// Take the write lock at the start, so that the transaction cannot fail to get it
 		// later.
@@ -231,7 +231,7 @@ func forReading() url.Values {
 // connect returns a pool. It does not dial yet, so readers that nobody needs cost nothing.
 // allowed, unless nil, is called before each connection and reports whether the path still
 // refers to the file that the first connection opened. Connections must not mix two files.
-func (p place) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
+func (p sqliteLocation) connect(connections int, options url.Values, allowed func() error) (*sql.DB, error) {
 	if p.path != "" {
 		// prepare has created the file. A connection must not create another one after a
 		// deletion.
@@ -297,7 +297,7 @@ func outdatedFile(ctx context.Context, pool *sql.DB) (outdated, empty bool, err 
 	return version < newest, tables == 0, nil
 }
 
-func (p place) explain(err error) error {
+func (p sqliteLocation) explain(err error) error {
 	if named(err) {
 		return err
 	}

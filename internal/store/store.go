@@ -23,17 +23,17 @@ import (
 
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
-	at     location
-	writer *sql.DB // SQLite: one connection, so that writers queue here and not for SQLite's lock
-	reader *sql.DB
-	alone  bool // no other process has it open
+	at        location
+	writer    *sql.DB // SQLite: one connection, so that writers queue here and not for SQLite's lock
+	reader    *sql.DB
+	exclusive bool // no other process has it open
 
 	id      string      // of the instance; "" if opened read-only
 	created bool        // by this process
 	file    *openFile   // nil for PostgreSQL, for a database in memory and if opened read-only
 	before  fs.FileInfo // the file at open, if it is read without locks
 
-	state condition
+	condition condition
 }
 
 // Open opens the database at url, creates it if it is missing, and migrates its tables.
@@ -213,7 +213,7 @@ func (db *DB) Close() error {
 	if db.file != nil {
 		err = errors.Join(err, db.file.close())
 	}
-	if p, ok := db.at.(place); ok && db.before != nil {
+	if p, ok := db.at.(sqliteLocation); ok && db.before != nil {
 		err = errors.Join(err, p.unchanged(db.before))
 	}
 	if err != nil {

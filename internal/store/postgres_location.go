@@ -19,25 +19,25 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// server is the address of a PostgreSQL database.
-type server struct {
+// postgresLocation is the address of a PostgreSQL database.
+type postgresLocation struct {
 	name         string // hosts and database
 	config       *pgx.ConnConfig
 	passwordFile string // file that holds the password; may be ""
 }
 
 // String returns the hosts and the database, without user and password.
-func (s server) String() string { return s.name }
+func (s postgresLocation) String() string { return s.name }
 
-// parseServer parses a PostgreSQL URL. It discards the driver's errors, because they could
+// parsePostgres parses a PostgreSQL URL. It discards the driver's errors, because they could
 // contain the password.
-func parseServer(text string) (location, error) {
+func parsePostgres(text string) (location, error) {
 	beside, query, _ := strings.Cut(text, "?")
 	options, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, errors.New("reading database URL: invalid options after the question mark")
 	}
-	var s server
+	var s postgresLocation
 	if options.Has("password_file") {
 		if s.passwordFile, err = filepath.Abs(options.Get("password_file")); err != nil {
 			return nil, fmt.Errorf("reading database URL: %w", err)
@@ -85,7 +85,7 @@ func joined(beside string, options url.Values) string {
 }
 
 // hosts returns the hosts of all servers in the URL.
-func (s server) hosts() []string {
+func (s postgresLocation) hosts() []string {
 	list := []string{s.config.Host}
 	for _, f := range s.config.Fallbacks {
 		if f.Host != list[len(list)-1] {
@@ -97,7 +97,7 @@ func (s server) hosts() []string {
 
 // remote reports whether any server is on another machine: neither a Unix socket nor a loopback
 // address.
-func (s server) remote() bool {
+func (s postgresLocation) remote() bool {
 	for _, host := range s.hosts() {
 		ip := net.ParseIP(host)
 		if !strings.HasPrefix(host, "/") && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -109,7 +109,7 @@ func (s server) remote() bool {
 
 // explain handles the errors of PostgreSQL, by the classes of its manual's appendix A, and
 // those of the network.
-func (s server) explain(err error) error {
+func (s postgresLocation) explain(err error) error {
 	if err == nil || named(err) || errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -11,22 +11,22 @@ import (
 	"strings"
 )
 
-// place is the address of a SQLite database.
-type place struct {
+// sqliteLocation is the address of a SQLite database.
+type sqliteLocation struct {
 	name string // as the user wrote it, without the scheme
 	path string // of the file; "" for a database in memory
 	dsn  string // a URI for SQLite, without options
 }
 
 // String returns the name of the file.
-func (p place) String() string { return p.name }
+func (p sqliteLocation) String() string { return p.name }
 
-// parsePlace parses a SQLite URL. rest is what follows the scheme in text.
-func parsePlace(text, rest string) (location, error) {
+// parseSQLite parses a SQLite URL. rest is what follows the scheme in text.
+func parseSQLite(text, rest string) (location, error) {
 	if rest == ":memory:" {
 		// Databases in memory are shared by name between connections, so each gets its own
 		// name.
-		return place{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
+		return sqliteLocation{name: rest, dsn: "file:/tidewaiter-" + rand.Text() + "?vfs=memdb"}, nil
 	}
 	path, slashes := strings.CutPrefix(rest, "//")
 	switch {
@@ -44,17 +44,17 @@ func parsePlace(text, rest string) (location, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading database URL %q: %w", text, err)
 	}
-	return placeOf(path, abs), nil
+	return sqliteAt(path, abs), nil
 }
 
-// placeOf returns the place of a file. path is absolute, or relative to a working directory
+// sqliteAt returns the location of a file. path is absolute, or relative to a working directory
 // that will not change.
-func placeOf(name, path string) place {
-	return place{name: name, path: path, dsn: (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String()}
+func sqliteAt(name, path string) sqliteLocation {
+	return sqliteLocation{name: name, path: path, dsn: (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String()}
 }
 
 // source returns the URI with options for the driver.
-func (p place) source(options url.Values) string {
+func (p sqliteLocation) source(options url.Values) string {
 	separator := "?"
 	if strings.Contains(p.dsn, "?") {
 		separator = "&"
@@ -64,7 +64,7 @@ func (p place) source(options url.Values) string {
 
 // prepare creates the folder and the file with modes that exclude other users. SQLite would use
 // the umask's mode. It gives its write-ahead log the mode of the file.
-func (p place) prepare() error {
+func (p sqliteLocation) prepare() error {
 	if p.path == "" {
 		return nil
 	}
