@@ -23,12 +23,12 @@ func TestThePageOfPolicyCanBeFollowed(t *testing.T) {
 
 	fences := regexp.MustCompile("(?ms)^```(yaml|console)\n(.*?)^```$")
 	named := regexp.MustCompile(`\A# (\w+\.yaml)\n`)
-	head, rest, _ := strings.Cut(r.text, "\n## Asking it\n")
+	head, rest, _ := strings.Cut(r.text, "\n## Query the policy\n")
 	write("tidewaiter.yaml", "registries: [ { service: registry.example.com } ]\nsigning: { root: { folder: keys } }\nidentity: [ { accounts: {} } ]\ndatabase: sqlite:state.db\n"+
 		fences.FindStringSubmatch(head)[2])
 	r.sh("tidewaiter user add bob --no-password")
 
-	page := head + "\n## Asking it\n" + fences.ReplaceAllStringFunc(rest, func(block string) string {
+	page := head + "\n## Query the policy\n" + fences.ReplaceAllStringFunc(rest, func(block string) string {
 		switch kind, body := fence(block); {
 		case kind == "yaml" && named.MatchString(body):
 			write(named.FindStringSubmatch(body)[1], body)

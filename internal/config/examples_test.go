@@ -70,7 +70,7 @@ func TestThePageOfPolicyLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, _, _ := strings.Cut(string(page), "\n## Asking it\n") // what follows is held by a test of the command line
+	policies, _, _ := strings.Cut(string(page), "\n## Query the policy\n") // what follows is held by a test of the command line
 	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(policies, -1)
 	if len(blocks) < 2 || !strings.Contains(string(page), "## Conditions") {
 		t.Fatalf("the page has %d policies", len(blocks))
