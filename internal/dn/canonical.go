@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// shortNames are the types that names are made of: long names and numbers, and what they are called in the canonical
+// shortNames maps long names and numbers of common attribute types to the name in the canonical
 // form.
 var shortNames = map[string]string{
 	"2.5.4.3": "cn", "commonname": "cn",
@@ -31,10 +31,10 @@ var shortNames = map[string]string{
 	"1.2.840.113549.1.9.1": "emailaddress", "email": "emailaddress", "e": "emailaddress",
 }
 
-// namingTypes are the types by which a text is known to be a name.
+// namingTypes are the types by which a text is recognized as a name.
 var namingTypes = map[string]bool{"cn": true, "ou": true, "o": true, "dc": true, "uid": true, "c": true, "l": true, "st": true}
 
-// ignoresCase are the types whose values are compared without case (caseIgnoreMatch, caseIgnoreIA5Match).
+// ignoresCase are the types whose values ignore case (caseIgnoreMatch, caseIgnoreIA5Match).
 var ignoresCase = map[string]bool{
 	"cn": true, "sn": true, "serialnumber": true, "c": true, "l": true, "st": true, "street": true, "o": true, "ou": true,
 	"title": true, "name": true, "givenname": true, "uid": true, "mail": true, "dc": true, "emailaddress": true,
@@ -56,7 +56,7 @@ func isTypeByte(c byte) bool {
 	return c == '-' || c == '.' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// isType reports whether a text, which is of isTypeBytes, is a name or a number.
+// isType reports whether text, which has only type bytes, is a valid type name or number.
 func isType(text string) bool {
 	if len(text) > 4 && strings.EqualFold(text[:4], "oid.") {
 		text = text[4:]
@@ -75,7 +75,7 @@ func isType(text string) bool {
 	return strings.IndexByte(text, '.') > 0
 }
 
-// canonicalPart returns one part: its attributes sorted.
+// canonicalPart returns the canonical form of one part, with its attributes sorted.
 func canonicalPart(part []attribute) string {
 	if len(part) == 1 {
 		return part[0].canonical()
@@ -98,8 +98,8 @@ func (a attribute) canonical() string {
 	return a.name + "=" + escape(a.value)
 }
 
-// foldValue is the same for all texts that a type which ignores case takes for one: in lower case, without
-// spaces at the ends, and with one space where there are several.
+// foldValue returns the same text for all values that are equal without case: in lower case,
+// without spaces at the ends and with single spaces.
 func foldValue(text string) string {
 	var b strings.Builder
 	b.Grow(len(text))
@@ -118,7 +118,8 @@ func foldValue(text string) string {
 	return b.String()
 }
 
-// foldRune is the same for all letters that differ by case alone: the lower-case one, if there is one.
+// foldRune returns the same letter for all letters that differ only by case, in lower case if
+// there is one.
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
@@ -138,7 +139,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// escape writes a value with the fewest escapes, and all that can't be seen in hex.
+// escape writes a value with the fewest escapes. Unprintable characters are written in hex.
 func escape(value string) string {
 	var b strings.Builder
 	b.Grow(len(value))
@@ -158,8 +159,8 @@ func escape(value string) string {
 	return b.String()
 }
 
-// isCanonical reports, without taking memory, whether a text is surely in the canonical form: most are, and
-// they are compared for each decision. A text of which it is not sure is parsed.
+// isCanonical reports, without allocating, whether text is certainly in canonical form. Most
+// names are, and each decision compares names. If it returns false, the text has to be parsed.
 func isCanonical(text string) bool {
 	for text != "" {
 		equals := strings.IndexByte(text, '=')

@@ -1,17 +1,16 @@
-// Package dn answers: do two texts name the same entry of a directory?
+// Package dn compares distinguished names: do two texts name the same entry of a directory?
 //
-// A distinguished name (RFC 4514) has many spellings: CN=Ops\2C EU,OU=Groups and cn=ops\, eu, ou=groups are
-// one name. Groups may be named so, and a rule that is written in another spelling than the directory's
-// must still be for them: a deny that is skipped opens what it should close. So all names are compared
-// in one canonical form, made here and nowhere else.
+// A distinguished name (RFC 4514) has many spellings. CN=Ops\2C EU,OU=Groups and cn=ops\, eu,
+// ou=groups are the same name. A group may be named by its DN, and a rule must apply to it in
+// any spelling: a deny rule that does not match would grant access. So all code compares names
+// in one canonical form, which only this package produces.
 //
-// The form: types in lower case and by their short name, values of types that are known to ignore case
-// in lower case and with single spaces, attributes of one part sorted, the fewest escapes. Values of types
-// that are not known are compared exactly. Unlike RFC 4518, letters that only look alike are not taken for
-// each other (no NFKC, and no characters that count as nothing): directories do not agree about that,
-// and whoever may make a group must not make one that passes for another.
-//
-// The package needs the standard library alone.
+// The canonical form has short, lower-case attribute types, sorted attributes in each part, and
+// the fewest escapes. Values of types that are known to ignore case are in lower case with
+// single spaces. Values of unknown types are compared exactly. Unlike RFC 4518, letters that
+// only look alike are different (no NFKC and no ignored characters). Directories do not agree
+// about those, and a user who may create a group must not be able to create one that passes for
+// another.
 package dn
 
 import (
@@ -28,18 +27,18 @@ const maxLength = 8 << 10
 
 // DN is a parsed name. The zero value has no parts: the root.
 type DN struct {
-	parts [][]attribute // the entry's own first
+	parts [][]attribute // the entry's own part first
 }
 
-// attribute is a type and a value of one part.
+// attribute is a type with its value.
 type attribute struct {
-	name  string // of the type, canonical
-	value string // as it was written, without escapes; BER as #hex if raw
+	name  string // canonical name of the type
+	value string // unescaped; #hex if raw
 	raw   bool
 }
 
-// Parse reads a name. Beside RFC 4514 it takes what older texts allow: spaces around the signs, semicolons
-// for commas, values in quotes, and "OID." before a number.
+// Parse parses a name. In addition to RFC 4514 it accepts older syntax: spaces around
+// separators, semicolons instead of commas, quoted values, and "OID." before a number.
 func Parse(text string) (DN, error) {
 	var d DN
 	if len(text) > maxLength {
@@ -66,7 +65,7 @@ func Parse(text string) (DN, error) {
 		if r.end() {
 			return d, nil
 		}
-		r.at++ // , or ;
+		r.at++ // skip , or ;
 	}
 }
 
@@ -85,13 +84,13 @@ func (d DN) String() string {
 	return b.String()
 }
 
-// Below reports whether the entry is below base, which it is not itself.
+// Below reports whether d is a descendant of base. A name is not below itself.
 func (d DN) Below(base DN) bool {
 	more := len(d.parts) - len(base.parts)
 	return more > 0 && (DN{d.parts[more:]}).String() == base.String()
 }
 
-// Common returns what both are below, or are: the longest name that ends both.
+// Common returns the longest name that both d and other are below or equal to.
 func (d DN) Common(other DN) DN {
 	n := 0
 	for n < min(len(d.parts), len(other.parts)) &&
@@ -101,7 +100,7 @@ func (d DN) Common(other DN) DN {
 	return DN{d.parts[len(d.parts)-n:]}
 }
 
-// Value returns the value of an attribute in the entry's own part, as it was written; "" if there is none.
+// Value returns the value of an attribute in the entry's own part as it was written, or "".
 func (d DN) Value(attribute string) string {
 	if len(d.parts) == 0 {
 		return ""
@@ -115,14 +114,15 @@ func (d DN) Value(attribute string) string {
 	return ""
 }
 
-// Equal reports whether two texts are the same value of an attribute, as its type compares them.
+// Equal reports whether a and b are the same value by the comparison rule of the attribute
+// type.
 func Equal(attribute, a, b string) bool {
 	return a == b || ignoresCase[typeName(attribute)] && foldValue(a) == foldValue(b)
 }
 
-// Canonical returns the canonical form of a text that is certainly a name: at least two parts, one of them
-// of a type that names are made of. Any other text is returned as it is, so that a group called "a=b"
-// stays what it is.
+// Canonical returns the canonical form of a text that is clearly a name: it has at least two
+// parts, and a common naming type such as cn or dc. Any other text is returned unchanged, so
+// that a group called "a=b" keeps its name.
 func Canonical(text string) string {
 	if strings.IndexByte(text, '=') < 0 || isCanonical(text) {
 		return text
@@ -134,7 +134,7 @@ func Canonical(text string) string {
 	return d.String()
 }
 
-// Doubt says why a text that was probably meant as a name is none; "" if it is one, or was not meant so.
+// Doubt returns why a text that looks like a name cannot be parsed, or "".
 func Doubt(text string) string {
 	name, rest, found := strings.Cut(text, "=")
 	if !found || !namingTypes[typeName(strings.TrimSpace(name))] {
@@ -152,7 +152,7 @@ func (d DN) isCertain() bool {
 	})
 }
 
-// reader reads a name from left to right.
+// reader parses a name from left to right.
 type reader struct {
 	text string
 	at   int
@@ -167,15 +167,15 @@ func (r *reader) spaces() {
 }
 
 var (
-	errNoType   = errors.New("a part has no type before its =")
+	errNoType   = errors.New("a part has no attribute type before the =")
 	errNoEquals = errors.New("a part has no =: a comma inside a value is written \\,")
-	errEscape   = errors.New("a \\ is before none of the characters that it may escape")
-	errQuote    = errors.New("a quote is not where a value begins or ends")
-	errHex      = errors.New("what stands after # is not the hex of one BER value")
+	errEscape   = errors.New("a \\ is followed by a character that cannot be escaped")
+	errQuote    = errors.New("a quote is not at the beginning or end of a value")
+	errHex      = errors.New("the text after # is not the hexadecimal form of one BER value")
 	errText     = errors.New("a value is not UTF-8")
 )
 
-// attribute reads a type and a value, up to the end or the sign that ends it.
+// attribute parses a type and a value, up to the separator or the end.
 func (r *reader) attribute() (a attribute, err error) {
 	r.spaces()
 	start := r.at
@@ -188,7 +188,7 @@ func (r *reader) attribute() (a attribute, err error) {
 	case r.end() || strings.IndexByte(",;+", r.text[r.at]) >= 0:
 		return a, errNoEquals
 	case r.text[r.at] != '=':
-		return a, fmt.Errorf("there is %q in a type, which is letters, digits and hyphens", firstRune(r.text[r.at:]))
+		return a, fmt.Errorf("%q is not allowed in an attribute type, which has only letters, digits and hyphens", firstRune(r.text[r.at:]))
 	case !isType(name):
 		return a, errNoType
 	}
@@ -209,16 +209,16 @@ func (r *reader) attribute() (a attribute, err error) {
 	return a, err
 }
 
-// firstRune is the first character of a text.
+// firstRune returns the first character of text.
 func firstRune(text string) string {
 	_, n := utf8.DecodeRuneInString(text)
 	return text[:n]
 }
 
-// plain reads a value with escapes. Spaces at its ends count only if they are escaped.
+// plain parses an unquoted value. Spaces at its ends count only if they are escaped.
 func (r *reader) plain() (string, error) {
 	var b strings.Builder
-	keep := 0 // what is not stripped at the end
+	keep := 0 // length without trailing spaces
 	for !r.end() {
 		switch c := r.text[r.at]; c {
 		case ',', ';', '+':
@@ -226,7 +226,7 @@ func (r *reader) plain() (string, error) {
 		case '"':
 			return "", errQuote
 		case '<', '>', 0:
-			return "", fmt.Errorf("%q is in a value without a \\ before it", c)
+			return "", fmt.Errorf("%q in a value must be escaped with \\", c)
 		case '\\':
 			escaped, err := r.escape()
 			if err != nil {
@@ -245,7 +245,7 @@ func (r *reader) plain() (string, error) {
 	return b.String()[:keep], nil
 }
 
-// escape reads \, or \2C.
+// escape parses an escape such as \, or \2C.
 func (r *reader) escape() (byte, error) {
 	left := r.text[r.at+1:]
 	if left != "" && strings.IndexByte(` "#+,;<=>\`, left[0]) >= 0 {
@@ -263,7 +263,7 @@ func (r *reader) escape() (byte, error) {
 	return b[0], nil
 }
 
-// quoted reads a value in quotes (RFC 1779), where only quotes and backslashes are escaped.
+// quoted parses a quoted value (RFC 1779). Only quotes and backslashes need an escape in it.
 func (r *reader) quoted() (string, error) {
 	var b strings.Builder
 	for r.at++; !r.end(); {
@@ -289,7 +289,7 @@ func (r *reader) quoted() (string, error) {
 	return "", errQuote
 }
 
-// ber reads #hex. Text in BER is that text, so that both spellings are one.
+// ber parses #hex. A BER string yields its text, so that both spellings are equal.
 func (r *reader) ber() (value string, raw bool, err error) {
 	r.at++
 	start := r.at
@@ -318,7 +318,7 @@ func (r *reader) ber() (value string, raw bool, err error) {
 	return "#" + hex.EncodeToString(b), true, nil
 }
 
-// berContent returns the content of exactly one value in BER with a definite length.
+// berContent returns the content of b if it is exactly one BER value with a definite length.
 func berContent(b []byte) ([]byte, bool) {
 	if len(b) < 2 || b[0]&0x1f == 0x1f {
 		return nil, false

@@ -5,13 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// CanonicalPart returns a text that is surely a part of a name, such as "CN=Ops" or
-// "Team,OU=Groups,", as the canonical form has it; false for any other text. It may begin and end
-// within a value: whoever looks for a part cuts anywhere.
+// CanonicalPart returns the canonical form of a text that is certainly a part of a name, such
+// as "CN=Ops" or "Team,OU=Groups,"; it returns false for any other text. The part may begin and
+// end inside a value, because a search text may be any substring.
 func CanonicalPart(text string) (canonical string, sure bool) {
 	head, tail := "", text
 	if end := unescaped(text, ",;+="); end >= 0 && text[end] != '=' {
-		head, tail = text[:end], text[end:] // the end of a value, of a type that is not known
+		// The end of a value whose type is unknown.
+		head, tail = text[:end], text[end:]
 	}
 	var b strings.Builder
 	for tail != "" {
@@ -33,7 +34,8 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 			if !last {
 				return "", false
 			}
-			b.WriteString(strings.ToLower(strings.TrimLeft(piece, " "))) // the beginning of a type
+			// The beginning of a type.
+			b.WriteString(strings.ToLower(strings.TrimLeft(piece, " ")))
 			break
 		}
 		name := strings.Trim(piece[:equals], " ")
@@ -49,7 +51,7 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 		b.WriteString(name + "=" + value)
 	}
 	if rest := b.String(); head+rest == text {
-		return text, sure // what its head is does not matter
+		return text, sure // the type of head does not matter
 	} else if head, ok := canonicalPiece(head, true, false); ok { // most types ignore case
 		return head + rest, sure
 	}
@@ -58,8 +60,8 @@ func CanonicalPart(text string) (canonical string, sure bool) {
 
 const typeBytes = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// canonicalPiece returns a value, which may go on where it is the last; false for a spelling that
-// is seldom, and for none.
+// canonicalPiece returns the canonical form of a value, which may continue after text if it is
+// the last. It returns false for rare and invalid spellings.
 func canonicalPiece(text string, fold, last bool) (string, bool) {
 	plain := strings.TrimRight(text, " ")
 	space := ""
@@ -91,8 +93,7 @@ func canonicalPiece(text string, fold, last bool) (string, bool) {
 	return escape(foldValue(value.String())) + space, utf8.ValidString(value.String())
 }
 
-// unescaped returns the place of the first of some signs that has no backslash before it; -1 if
-// there is none.
+// unescaped returns the index of the first of signs that is not escaped, or -1.
 func unescaped(text, signs string) int {
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\\' {
