@@ -10,13 +10,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Fake is a source for tests: it knows a few people, can be down, and remembers what it was asked.
+// Fake is a source for tests. It has a few users, can fail, and records its calls.
 type Fake struct {
-	Name   string            // as principals bear it; "": "fake"
+	Name   string            // source of the principals; "": "fake"
 	People map[string]string // name -> password
-	Groups []string          // of everybody
+	Groups []string          // of each user
 
-	Generations map[string]string // name -> of which generation the password is; none: it cannot tell
+	// Generations maps a name to the generation of its password.
+	Generations map[string]string
 
 	mu      sync.Mutex
 	down    error
@@ -24,28 +25,28 @@ type Fake struct {
 	dummies []identity.Credentials
 }
 
-// Fail lets each later call fail with err; nil mends it.
+// Fail makes later calls return err; nil restores the source.
 func (f *Fake) Fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = err
 }
 
-// Asked returns what Authenticate was shown, in order.
+// Asked returns the credentials passed to Authenticate, in order.
 func (f *Fake) Asked() []identity.Credentials {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.asked)
 }
 
-// Dummies returns what Dummy was shown, in order.
+// Dummies returns the credentials passed to Dummy, in order.
 func (f *Fake) Dummies() []identity.Credentials {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.dummies)
 }
 
-// Authenticate accepts the people with their passwords.
+// Authenticate accepts the users with their passwords.
 func (f *Fake) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	if err := f.note(ctx, &f.asked, c); err != nil {
 		return identity.Verified{}, err
@@ -60,12 +61,12 @@ func (f *Fake) Authenticate(ctx context.Context, c identity.Credentials) (identi
 	return identity.Verified{Principal: f.principal(c.Name), Credential: "password", Generation: f.Generations[c.Name]}, nil
 }
 
-// Dummy spends no time, but is remembered.
+// Dummy only records the call.
 func (f *Fake) Dummy(ctx context.Context, c identity.Credentials) error {
 	return f.note(ctx, &f.dummies, c)
 }
 
-// Find finds the people.
+// Find returns the users.
 func (f *Fake) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	if err := f.note(ctx, nil, identity.Credentials{}); err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func (f *Fake) Find(ctx context.Context, name, id string) (*policy.Principal, er
 	return f.principal(name), nil
 }
 
-// FindGeneration is Find, and says what Generations does.
+// FindGeneration is Find and also returns the generation.
 func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Principal, string, error) {
 	p, err := f.Find(ctx, name, id)
 	if err != nil {
@@ -85,7 +86,7 @@ func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Pri
 	return p, f.Generations[name], nil
 }
 
-// note keeps c in list, and says whether the source can answer.
+// note records c in list and returns the error of a failed source or a cancelled context.
 func (f *Fake) note(ctx context.Context, list *[]identity.Credentials, c identity.Credentials) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package identitytest holds what every source of identity must keep to, as a suite that each runs, and
-// a Fake source that passes it, for the tests of others.
+// Package identitytest is a conformance suite for identity sources. It also has a Fake source
+// that passes the suite, for the tests of other packages.
 package identitytest
 
 import (
@@ -15,19 +15,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Subject is a source, and what the suite has to know of it.
+// Subject is a source under test.
 type Subject struct {
 	Source  identity.Authenticator
-	Kind    identity.Kind   // of what it is shown
-	Also    []identity.Kind // other kinds that it takes for the same
-	Name    string          // somebody it knows …
-	Secret  string          // … with a secret that holds
-	Unknown string          // a name that it does not know; "": it knows every name, and takes every secret
-	Hidden  bool            // it finds nobody without a secret
-	Break   func()          // from then on it cannot answer; nil: it always can. It is called last
+	Kind    identity.Kind   // kind of its credentials
+	Also    []identity.Kind // other kinds that it treats the same
+	Name    string          // a user that it knows
+	Secret  string          // the secret of that user
+	Unknown string          // an unknown name; "": it knows every name and accepts every secret
+	Hidden  bool            // it cannot find users without a secret
+	Break   func()          // makes it fail, called last; nil: it cannot fail
 }
 
-// Run holds a source to the contract of identity.Authenticator, and of Finder and Dummy if it is one.
+// Run tests that a source satisfies the contract of identity.Authenticator, and of Finder and
+// Dummy if it implements them.
 func Run(t *testing.T, s Subject) {
 	show := func(name, secret string) identity.Credentials {
 		return identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)}
@@ -36,7 +37,7 @@ func Run(t *testing.T, s Subject) {
 		t.Helper()
 		v, err := s.Source.Authenticate(t.Context(), show(name, secret))
 		if err == nil && v.Principal == nil || err != nil && v.Principal != nil {
-			t.Errorf("Authenticate(%q) gives the principal %v and the error %v: it is one or the other", name, v.Principal, err)
+			t.Errorf("Authenticate(%q) returned the principal %v and the error %v, want exactly one", name, v.Principal, err)
 		}
 		return v.Principal, err
 	}
@@ -45,35 +46,35 @@ func Run(t *testing.T, s Subject) {
 		t.Fatalf("the right secret of %q: %v", s.Name, err)
 	}
 
-	t.Run("a principal is whole", func(t *testing.T) {
+	t.Run("a principal has kind, name, source and id", func(t *testing.T) {
 		if known.Kind == policy.Anonymous || known.Name == "" || known.Source == "" || known.ID == "" {
 			t.Errorf("%+v lacks its kind, name, source or id", known)
 		}
 	})
-	t.Run("who comes twice is the same", func(t *testing.T) {
+	t.Run("two sign-ins yield the same principal", func(t *testing.T) {
 		again, err := authenticate(t, s.Name, s.Secret)
 		if diff := cmp.Diff(known, again); err != nil || diff != "" {
 			t.Errorf("the second time: %v %s", err, diff)
 		}
 	})
-	t.Run("a secret is not the name of its credential", func(t *testing.T) {
+	t.Run("the credential does not contain the secret", func(t *testing.T) {
 		v, _ := s.Source.Authenticate(t.Context(), show(s.Name, s.Secret))
 		if v.Credential == "" || strings.Contains(v.Credential, s.Secret) {
 			t.Errorf("the credential is called %q", v.Credential)
 		}
 	})
-	t.Run("any goroutine may ask", func(t *testing.T) {
+	t.Run("Authenticate may be called concurrently", func(t *testing.T) {
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
 				if v, err := s.Source.Authenticate(t.Context(), show(s.Name, s.Secret)); err != nil || v.Principal.ID != known.ID {
-					t.Errorf("beside others: %v, %v", v.Principal, err)
+					t.Errorf("concurrently: %v, %v", v.Principal, err)
 				}
 			})
 		}
 		all.Wait()
 	})
-	t.Run("what is no secret is refused", func(t *testing.T) {
+	t.Run("empty secrets and secrets with NUL are refused", func(t *testing.T) {
 		for _, secret := range []string{"", "\x00", s.Secret + "\x00", "\x00" + s.Secret} {
 			if _, err := authenticate(t, s.Name, secret); s.Unknown == "" && secret != "" {
 				continue
@@ -82,7 +83,7 @@ func Run(t *testing.T, s Subject) {
 			}
 		}
 	})
-	t.Run("a token is no password", func(t *testing.T) {
+	t.Run("a token is not a password", func(t *testing.T) {
 		const token = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"
 		for _, secret := range []string{token, `"` + token + `"`, "Bearer " + token, `{"value":"` + token + `"}`} {
 			if _, err := authenticate(t, s.Name, secret); s.Unknown != "" && !errors.Is(err, identity.ErrRejected) {
@@ -90,7 +91,7 @@ func Run(t *testing.T, s Subject) {
 			}
 		}
 	})
-	t.Run("what is offered by mistake is refused", func(t *testing.T) {
+	t.Run("other kinds of credentials are refused", func(t *testing.T) {
 		for _, kind := range []identity.Kind{identity.None, identity.Password, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
 			if kind == s.Kind || slices.Contains(s.Also, kind) {
 				continue
@@ -102,10 +103,10 @@ func Run(t *testing.T, s Subject) {
 			}
 		}
 	})
-	t.Run("a name has one spelling", func(t *testing.T) {
+	t.Run("a principal has one spelling of its name", func(t *testing.T) {
 		for _, name := range []string{strings.ToUpper(s.Name), " " + s.Name, s.Name + " ", s.Name + "\x00", s.Name + "\n"} {
 			if p, err := authenticate(t, name, s.Secret); err == nil && p.ID == known.ID && p.Name != known.Name {
-				t.Errorf("%q is the principal of %q under another name, %q", name, s.Name, p.Name)
+				t.Errorf("%q is the principal of %q with another name, %q", name, s.Name, p.Name)
 			}
 		}
 	})
@@ -115,25 +116,25 @@ func Run(t *testing.T, s Subject) {
 	if finder, ok := s.Source.(identity.Finder); ok {
 		find(t, s, known, finder)
 	}
-	t.Run("who has gone is not refused", func(t *testing.T) {
+	t.Run("a cancelled call is not a refusal", func(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := s.Source.Authenticate(gone, show(s.Name, s.Secret))
 		if errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
-			t.Errorf("%v: that is a refusal of a secret that holds", err)
+			t.Errorf("%v: this refuses a valid secret", err)
 		}
 	})
 	if s.Break != nil {
-		t.Run("an outage is no refusal", func(t *testing.T) {
+		t.Run("an outage is not a refusal", func(t *testing.T) {
 			s.Break()
 			if _, err := authenticate(t, s.Name, s.Secret+"x"); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
-				t.Errorf("a source that cannot answer says %v", err)
+				t.Errorf("a failed source returned %v", err)
 			}
 		})
 	}
 }
 
-// refuse holds a source that knows some names to its refusals.
+// refuse tests the refusals of a source that knows only some names.
 func refuse(t *testing.T, s Subject) {
 	ask := func(name, secret string) error {
 		_, err := s.Source.Authenticate(t.Context(), identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)})
@@ -167,12 +168,12 @@ func refuse(t *testing.T, s Subject) {
 			gone, cancel := context.WithCancel(t.Context())
 			cancel()
 			if err := dummy.Dummy(gone, c); !errors.Is(err, context.Canceled) {
-				t.Errorf("a dummy for who has gone: %v, want %v", err, context.Canceled)
+				t.Errorf("a cancelled dummy: %v, want %v", err, context.Canceled)
 			}
 		})
 	}
 	if dummy, ok := s.Source.(identity.DummyLookup); ok {
-		t.Run("a dummy lookup refuses nobody", func(t *testing.T) {
+		t.Run("a dummy lookup returns nil", func(t *testing.T) {
 			for _, name := range []string{s.Name, s.Unknown, "*", " " + s.Name} {
 				c := identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(s.Secret + "x")}
 				if err := dummy.DummyLookup(t.Context(), c); err != nil {
@@ -183,23 +184,23 @@ func refuse(t *testing.T, s Subject) {
 			cancel()
 			c := identity.Credentials{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
 			if err := dummy.DummyLookup(gone, c); !errors.Is(err, context.Canceled) {
-				t.Errorf("a dummy lookup for who has gone: %v, want %v", err, context.Canceled)
+				t.Errorf("a cancelled dummy lookup: %v, want %v", err, context.Canceled)
 			}
 		})
 	}
 }
 
-// find holds a Finder to finding whom Authenticate lets in, and nobody else.
+// find tests that a Finder finds the users that Authenticate accepts, and no others.
 func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Finder) {
 	if s.Hidden {
-		t.Run("nobody is found", func(t *testing.T) {
+		t.Run("no user is found", func(t *testing.T) {
 			if p, err := finder.Find(t.Context(), known.Name, known.ID); !errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("Find(%q): %v, %v, want %v", known.Name, p, err, identity.ErrUnknown)
 			}
 		})
 		return
 	}
-	t.Run("who was let in is found", func(t *testing.T) {
+	t.Run("an authenticated user is found", func(t *testing.T) {
 		for _, id := range []string{known.ID, ""} {
 			found, err := finder.Find(t.Context(), known.Name, id)
 			if diff := cmp.Diff(known, found); err != nil || diff != "" {
@@ -218,7 +219,7 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 				t.Errorf("FindGeneration(%q): %v %s", known.Name, err, diff)
 			}
 			if v.Generation != "" && v.Generation != generation || strings.Contains(generation, s.Secret) {
-				t.Errorf("at sign-in it is %q, when looked up %q", v.Generation, generation)
+				t.Errorf("%q at sign-in, %q when found", v.Generation, generation)
 			}
 			if _, _, err := g.FindGeneration(t.Context(), known.Name, known.ID+"x"); !errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("another id: %v, want %v", err, identity.ErrUnknown)
@@ -230,7 +231,7 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 			t.Errorf("another id: %v, want %v", err, identity.ErrUnknown)
 		}
 	})
-	t.Run("whom it does not know is not found", func(t *testing.T) {
+	t.Run("an unknown user is not found", func(t *testing.T) {
 		for _, name := range []string{s.Unknown, "", "\x00", known.Name + "\n"} {
 			if _, err := finder.Find(t.Context(), name, ""); !errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("Find(%q): %v, want %v", name, err, identity.ErrUnknown)
