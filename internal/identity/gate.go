@@ -114,7 +114,7 @@ func (g gate) guess(ctx context.Context, c Credentials, verify func(context.Cont
 	case errors.Is(err, ErrRejected):
 		outcome = ratelimit.Wrong
 	case errors.Is(err, ErrRateLimited), errors.Is(ctx.Err(), context.Canceled):
-		outcome = ratelimit.Left
+		outcome = ratelimit.Abandoned
 	}
 	g.limiter.End(ctx, guess, attempt, outcome)
 	return v, err

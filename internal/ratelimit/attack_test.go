@@ -98,7 +98,7 @@ func TestASpentBudgetTakesAsLongForANameThatNobodyHas(t *testing.T) {
 	known := took(func(b *ratelimit.Budget) error {
 		return b.Spend(context.Background(), "ann", false, func(func() error) (ratelimit.Verdict, error) { return ratelimit.Refused, nil })
 	})
-	unknown := took(func(b *ratelimit.Budget) error { return b.Pretend(context.Background(), "bob", false) })
+	unknown := took(func(b *ratelimit.Budget) error { return b.SpendUnknown(context.Background(), "bob", false) })
 	if !slices.Equal(known, unknown) {
 		t.Errorf("a name that the directory has waits %v, another %v", known, unknown)
 	}
@@ -146,7 +146,7 @@ func TestWhoGoesAwayPaysAsASource(t *testing.T) {
 		g := ratelimit.Guess{Name: "ann", Secret: fmt.Sprint(n), From: netip.MustParseAddr("192.0.2.1")}
 		if a, err := l.Begin(t.Context(), g); err == nil {
 			begun++
-			l.End(t.Context(), g, a, ratelimit.Left)
+			l.End(t.Context(), g, a, ratelimit.Abandoned)
 		}
 	}
 	if begun != 10 {
@@ -162,11 +162,11 @@ func TestMadeUpNamesMakeRoomInAFewSteps(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
 	const names = 20_000
 	for n := range names {
-		if err := b.Pretend(t.Context(), fmt.Sprint("name ", n), false); err != nil {
+		if err := b.SpendUnknown(t.Context(), fmt.Sprint("name ", n), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if looked := ratelimit.LookedAt(b); looked > 10*names {
-		t.Errorf("%d accounts were looked at for %d names", looked, names)
+	if examined := ratelimit.LookedAt(b); examined > 10*names {
+		t.Errorf("%d accounts were examined for %d names", examined, names)
 	}
 }

@@ -42,13 +42,13 @@ type Budget struct {
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
-	looked   int               // at accounts, to make room
+	examined int               // at accounts, to make room
 }
 
 // spent is what this process knows of an account and class.
 type spent struct {
 	until   []int64 // milliseconds since 1970: when each slot that was taken here is free
-	unkept  int64   // milliseconds: until then a slot counts that the store does not have
+	unsaved int64   // milliseconds: until then a slot counts that the store does not have
 	free    int64   // milliseconds: when there is a slot, as far as is known
 	blocked int64   // milliseconds: until then nobody need ask whether there is a slot
 	busy    chan struct{}
@@ -56,7 +56,7 @@ type spent struct {
 
 const (
 	maxAccounts = 16_384
-	maxUnkept   = maxAccounts / 2 // accounts in memory beyond which each attempt is written
+	maxUnsaved  = maxAccounts / 2 // accounts in memory beyond which each attempt is written
 	// Another replica may be checking the right password at this moment, and free its slot at once.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
@@ -95,7 +95,7 @@ type Verdict uint8
 const (
 	Accepted Verdict = iota
 	Refused          // or it may have counted the attempt: it gave no answer
-	Unasked          // it was not sent
+	NotSent          // it was not sent
 )
 
 // classes of attempts.
@@ -184,11 +184,11 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 				b.outages.note(b.o.Store.Release(ending, b.key(class, account)))
 			}
 		}
-	case Unasked:
+	case NotSent:
 		b.mu.Lock()
 		s.until[local] = 0
 		if slot < 0 {
-			s.unkept = 0
+			s.unsaved = 0
 		}
 		b.mu.Unlock()
 		if slot >= 0 {
@@ -206,10 +206,10 @@ func (b *Budget) prove(ctx context.Context, proven string) error {
 	return err
 }
 
-// Pretend counts an attempt as if a directory had refused it, for a name that is unknown: so that past the
+// SpendUnknown counts an attempt as if a directory had refused it, for a name that is unknown: so that past the
 // budget, unknown names look like known ones. Nothing of it is written to the store, which strangers
 // could else fill with names.
-func (b *Budget) Pretend(ctx context.Context, name string, knownPlace bool) error {
+func (b *Budget) SpendUnknown(ctx context.Context, name string, knownPlace bool) error {
 	if b == nil {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	s := b.accounts[key]
 	if s == nil {
 		if len(b.accounts) >= maxAccounts {
-			b.makeRoomLocked()
+			b.evictLocked()
 		}
 		s = &spent{until: make([]int64, b.slots), busy: make(chan struct{}, 1)}
 		b.accounts[key] = s
@@ -244,12 +244,12 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	}
 }
 
-// makeRoomLocked forgets accounts of which nothing is known, and else an eighth of them, so that it is seldom called. The store
+// evictLocked forgets accounts of which nothing is known, and else an eighth of them, so that it is seldom called. The store
 // still knows them; those that it does not know stay.
-func (b *Budget) makeRoomLocked() {
+func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
-		b.looked++
+		b.examined++
 		if len(s.busy) == 0 && s.blocked <= now && s.spentLocked(now) == 0 {
 			delete(b.accounts, key)
 		}
@@ -260,8 +260,8 @@ func (b *Budget) makeRoomLocked() {
 			if len(b.accounts) <= left {
 				return
 			}
-			b.looked++
-			if len(s.busy) == 0 && s.unkept <= now && s.spentLocked(now) <= fewest {
+			b.examined++
+			if len(s.busy) == 0 && s.unsaved <= now && s.spentLocked(now) <= fewest {
 				delete(b.accounts, key)
 			}
 		}
@@ -314,20 +314,20 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, trie
 	}
 	s.until[local] = until.UnixMilli()
 	if shared && slot < 0 && b.o.Store != nil {
-		s.unkept = until.UnixMilli()
+		s.unsaved = until.UnixMilli()
 	}
 	return local, slot, until, nil
 }
 
-// ask takes a slot of the store; ok is false if there was no answer. For a name that nobody has, this
+// claimOnce takes a slot of the store; ok is false if there was no answer. For a name that nobody has, this
 // process says what the store would say of one that exists.
-func (b *Budget) ask(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
+func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		if unproven != "" {
-			enough, wait, err := b.askHere(ctx, key, unproven, s, now)
+			enough, wait, err := b.countLocally(ctx, key, unproven, s, now)
 			if err != nil || enough {
 				return -1, wait, !b.outages.note(err)
 			}
@@ -343,15 +343,15 @@ func (b *Budget) ask(ctx context.Context, key, unproven string, s *spent, now, u
 	return -1, 0, false
 }
 
-// askHere says whether memory is enough for an account that may be made up, and then how long there is no slot. Where it is
+// countLocally says whether memory is enough for an account that may be made up, and then how long there is no slot. Where it is
 // not, the store gets to know what was counted here before.
-func (b *Budget) askHere(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
+func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
 		return false, 0, err
 	}
 	b.mu.Lock()
-	here, crowded := slices.Clone(s.until), len(b.accounts) > maxUnkept
+	here, crowded := slices.Clone(s.until), len(b.accounts) > maxUnsaved
 	spent := s.spentLocked(now.UnixMilli())
 	b.mu.Unlock()
 	switch {
@@ -370,7 +370,7 @@ func (b *Budget) askHere(ctx context.Context, key, unproven string, s *spent, no
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.unkept = 0
+	s.unsaved = 0
 	return false, 0, nil
 }
 
@@ -378,7 +378,7 @@ func (b *Budget) askHere(ctx context.Context, key, unproven string, s *spent, no
 // waits as long: else the wait for a budget that is just spent would tell who exists.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
-		slot, wait, ok := b.ask(ctx, key, unproven, s, now, until)
+		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)
 		if !ok {
 			return -1, 0, false
 		}
@@ -401,6 +401,6 @@ func (b *Budget) free(key string) {
 	defer b.mu.Unlock()
 	if s := b.accounts[key]; s != nil {
 		clear(s.until)
-		s.unkept, s.blocked = 0, 0
+		s.unsaved, s.blocked = 0, 0
 	}
 }

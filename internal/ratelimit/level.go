@@ -128,8 +128,8 @@ func (t *levels) refund(key uint64) {
 	}
 }
 
-// unshare notes that the store could not be told of n failures.
-func (t *levels) unshare(key uint64, n int) {
+// addUnshared notes that the store could not be told of n failures.
+func (t *levels) addUnshared(key uint64, n int) {
 	mu, bucket := t.lock(key)
 	defer mu.Unlock()
 	if found := find(bucket, key); found != nil {

@@ -238,7 +238,7 @@ const (
 	Right     Outcome = iota
 	Wrong             // for whatever reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
-	Left              // the client has gone, or a source's own limit binds: nobody says, and there was work to be done
+	Abandoned         // the client has gone, or a source's own limit binds: nobody says, and there was work to be done
 )
 
 // Begin reports whether a password may be checked; the error is an *Error.
@@ -291,7 +291,7 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	}
 	// First the charge, then the mark, which lets others through: never the other way round.
 	if !l.tries.set(a.secret, a.at, sameAttempt) {
-		l.takeBack(ctx, g, &a) // the same password came at the same moment, and was counted
+		l.undoCharge(ctx, g, &a) // the same password came at the same moment, and was counted
 	}
 	return a, nil
 }
@@ -336,7 +336,7 @@ func (l *Limiter) share(ctx context.Context, a *Attempt, name string, n int, now
 	level, wait, err := l.o.Store.ChargeName(ctx, name, n, now, l.limits)
 	switch {
 	case l.outages.note(err):
-		l.names.unshare(a.name, n)
+		l.names.addUnshared(a.name, n)
 		return 0
 	case wait > 0:
 		l.names.refund(a.name)
@@ -368,14 +368,14 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.right.set(a.pair, a.at, rememberExactly)
 		l.wrong.forget(a.secret)
 		l.repeats.forget(a.secret)
-		l.takeBack(ctx, g, &a)
+		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		l.pairs.forget(a.pair)
-	case o == Left && a.charged == asRepeat: // it stays counted: it was wrong before
+	case o == Abandoned && a.charged == asRepeat: // it stays counted: it was wrong before
 	case a.charged != nothing: // and nobody said whether it is right
-		l.takeBack(ctx, g, &a)
+		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
-		if o == Left {
+		if o == Abandoned {
 			// A hash that has begun is computed to its end, and a directory has been asked: who could have that for nothing
 			// would go on without end.
 			l.sources.add(a.source, a.at)
@@ -396,8 +396,8 @@ func (l *Limiter) chargeLate(g Guess, a *Attempt) {
 	}
 }
 
-// takeBack undoes what an attempt was charged.
-func (l *Limiter) takeBack(ctx context.Context, g Guess, a *Attempt) {
+// undoCharge undoes what an attempt was charged.
+func (l *Limiter) undoCharge(ctx context.Context, g Guess, a *Attempt) {
 	switch a.charged {
 	case nothing:
 		return

@@ -277,7 +277,7 @@ func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
 		return sent
 	}
 	for range 10 {
-		if !spend(false, ratelimit.Accepted) || !spend(false, ratelimit.Unasked) {
+		if !spend(false, ratelimit.Accepted) || !spend(false, ratelimit.NotSent) {
 			t.Fatal("one that was right, or not sent, used up the budget")
 		}
 	}

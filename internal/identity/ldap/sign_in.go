@@ -182,13 +182,13 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 	began := time.Now()
 	return within(ctx, ratelimit.Fold(dn), knownPlace, func(more func() error) (ratelimit.Verdict, error) {
 		claimed := time.Since(began)
-		verdict := ratelimit.Unasked
+		verdict := ratelimit.NotSent
 		err := ask(func(c *conn) error {
 			if verdict == ratelimit.Refused {
 				if err := more(); err != nil {
 					return err
 				}
-				verdict = ratelimit.Unasked
+				verdict = ratelimit.NotSent
 			}
 			began, sent := time.Now(), c.wire.sent.Load()
 			err := c.bind(dn, secret)
@@ -219,7 +219,7 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 		if d.cache.unknownCounted(k) {
 			return identity.Verified{}, nil
 		}
-		err := d.o.Budget.Pretend(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
+		err := d.o.Budget.SpendUnknown(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
 		if err == nil {
 			d.cache.storeUnknown(k)
 		}
