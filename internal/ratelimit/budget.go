@@ -11,60 +11,63 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// BudgetOptions are the settings of a Budget. Source, Max and Window are needed.
+// BudgetOptions are the settings of a Budget. Source, Max and Window are required.
 type BudgetOptions struct {
 	Source string        // "ldap:corp"
-	Max    int           // attempts in a window: at most one less than the directory's own threshold
-	Window time.Duration // at least as long as the directory's own
+	Max    int           // attempts in a window; must be less than the directory's threshold
+	Window time.Duration // at least the directory's own window
 
 	Store Store            // nil: nothing is shared
 	Now   func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: nothing is logged
 }
 
-// Budget bounds the passwords that a directory is asked to check for one account: at most Max that are
-// wrong in any span of Window, over all replicas. Half of them are for places where the name signed in
-// before, so that strangers cannot use up all; the other half is for whoever is first. One that was right frees all, as
+// Budget bounds the passwords that a directory is asked to check for one account: at most Max
+// wrong ones in any span of Window, over all replicas. Half of them are reserved for places
+// where the name signed in before, so that strangers cannot use up all. A right password frees
+// the whole budget, as it does in directories.
 // directories do themselves.
 //
-// Each attempt takes a slot before it is made, and holds it for a window unless it was right. A slot is
-// a row of the store, and this process knows of those that it took: while the store is down, that is
-// what counts.
+// Each attempt takes a slot before it is made, and holds it for a window unless the password
+// was right. A slot is a row of the store. The process also remembers the slots it took, and
+// uses those while the store is down.
 //
-// Guesses that are made elsewhere, at the directory itself or through another program, add up with these.
-// The methods may be called from any goroutine, and of a nil Budget, which has no bound.
+// Guesses that reach the directory another way add to these. The methods may be called from any
+// goroutine. A nil Budget has no bound.
 type Budget struct {
 	o       BudgetOptions
 	slots   int // of each class
 	outages outages
-	unknown *Budget // of names that nobody has
-	real    *Budget // of which this is the unknown one
+	unknown *Budget // for names that do not exist
+	real    *Budget // the Budget whose unknown this is
 
 	mu       sync.Mutex
 	accounts map[string]*spent // by class and account; at most maxAccounts
-	examined int               // at accounts, to make room
+	examined int               // accounts examined for eviction
 }
 
-// spent is what this process knows of an account and class.
+// spent is the state of an account and class in this process.
 type spent struct {
-	until   []int64 // milliseconds since 1970: when each slot that was taken here is free
-	unsaved int64   // milliseconds: until then a slot counts that the store does not have
-	free    int64   // milliseconds: when there is a slot, as far as is known
-	blocked int64   // milliseconds: until then nobody need ask whether there is a slot
+	until   []int64 // milliseconds since 1970: when each slot taken here becomes free
+	unsaved int64   // milliseconds: until then a slot counts that is not in the store
+	free    int64   // milliseconds: when a slot becomes free, as far as is known
+	blocked int64   // milliseconds: until then no query for a free slot is needed
 	busy    chan struct{}
 }
 
 const (
 	maxAccounts = 16_384
-	maxUnsaved  = maxAccounts / 2 // accounts in memory beyond which each attempt is written
-	// Another replica may be checking the right password at this moment, and free its slot at once.
+	maxUnsaved  = maxAccounts / 2 // accounts in memory above which each attempt is written
+	// Another replica may be checking the right password now, and then frees its slot at once.
 	claimTries = 4
 	claimPause = 250 * time.Millisecond
 	claimFresh = 5 * time.Second
-	askAgain   = 30 * time.Second // whether there is a slot: one that was right elsewhere frees all
+	// After askAgain a full budget is queried again: a right password at another replica frees
+	// all slots.
+	askAgain = 30 * time.Second
 )
 
-// NewBudget returns a Budget; nil where Max is 0.
+// NewBudget returns a Budget, or nil if Max is 0.
 func NewBudget(o BudgetOptions) *Budget {
 	if o.Max <= 0 {
 		return nil
@@ -88,38 +91,41 @@ func newBudget(o BudgetOptions) *Budget {
 	return b
 }
 
-// Verdict is how a directory answered.
+// Verdict is the answer of a directory.
 type Verdict uint8
 
 // The verdicts.
 const (
 	Accepted Verdict = iota
-	Refused          // or it may have counted the attempt: it gave no answer
-	NotSent          // it was not sent
+	Refused          // or there was no answer, and it may have counted the attempt
+	NotSent          // the attempt was not sent
 )
 
-// classes of attempts.
+// Classes of attempts.
 const (
 	classKnown   = "known"
 	classUnknown = "unknown"
-	classProven  = "proven" // no attempts, but a note that the account was signed in to
+	classProven  = "proven" // not attempts: records that the account was signed in to
 )
 
-// Spend lets an attempt be made for an account, and counts how check says that it ended. Past the budget
-// check is not called, and the error is an *Error. Attempts for one account and class are made one
-// after the other. Before check sends one again that may have been counted, it asks for more, and its verdict is on the last.
+// Spend calls check for one attempt at an account and counts its verdict. If the budget is used
+// up, it returns an *Error without calling check. Attempts for one account and class run one at
+// a time. If check sends an attempt again that the directory may have counted, it must call
+// more first. Its verdict is about the last attempt.
 func (b *Budget) Spend(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	return b.spend(ctx, account, knownPlace, "", check)
 }
 
-// SpendUnproven is Spend for an account that may be made up, since nobody looked it up before. Its first wrong
-// password at an unknown place is counted in memory: else each name that strangers make up would be a
-// row of the store. With its second, both are written. Accounts that were signed in to within
-// PlaceFor are always counted in the store, and so is everything while there are many accounts in memory.
+// SpendUnproven is Spend for an account that may not exist, because it was not looked up first.
+// The first wrong password at an unknown place is counted in memory only. Otherwise each
+// invented name would become a row of the store. The second one writes both. Accounts that were
+// signed in to within PlaceFor are always counted in the store, and so is every account while
+// there are many in memory.
 //
-// So the bound for somebody who has signed in through this service is that of Spend. For anybody else, the
-// known half is nobody's, and strangers get the other half and one more for each further replica (a
-// restart makes one, too): no more than Max as long as the further ones are not more than the known half has attempts.
+// The bound for a user who has signed in through this service is therefore that of Spend. For
+// other users, no one has the known half. Strangers get the other half, and one attempt more
+// for each further replica or restart. That is at most Max while there are no more of those
+// than the known half has attempts.
 func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace bool, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		return b.Spend(ctx, account, knownPlace, check)
@@ -127,7 +133,8 @@ func (b *Budget) SpendUnproven(ctx context.Context, account string, knownPlace b
 	return b.spend(ctx, account, knownPlace, b.key(classProven, account), check)
 }
 
-// spend is both. proven is the note about the account; "": none is needed.
+// spend implements both. proven is the key that records a sign-in to the account; "": none is
+// needed.
 func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, proven string, check func(more func() error) (Verdict, error)) error {
 	if b == nil {
 		_, err := check(func() error { return nil })
@@ -136,7 +143,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	if !knownPlace {
 		return b.spendOf(ctx, classUnknown, account, proven, proven, claimTries, check)
 	}
-	// Somebody has signed in there. He has what strangers leave, too: the sum is the same.
+	// The name has signed in at this place, so it may also use what strangers left. The sum is
+	// unchanged.
 	asked := false
 	noting := func(more func() error) (Verdict, error) {
 		asked = true
@@ -154,7 +162,8 @@ func (b *Budget) spend(ctx context.Context, account string, knownPlace bool, pro
 	return err
 }
 
-// spendOf spends a slot of one class. unproven is proven where an attempt may be counted in memory alone, else "".
+// spendOf spends a slot of one class. unproven is proven if an attempt may be counted in memory
+// only, otherwise "".
 func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven string, tries int, check func(more func() error) (Verdict, error)) error {
 	key := b.key(class, account)
 	s, err := b.enter(ctx, key)
@@ -167,7 +176,8 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	if err != nil {
 		return err
 	}
-	verdict, err := check(func() (err error) { // once: whoever calls it may hold what others wait for
+	// One try only: the caller may hold a connection that others wait for.
+	verdict, err := check(func() (err error) {
 		local, slot, until, err = b.claim(ctx, key, unproven, s, 1)
 		return err
 	})
@@ -199,16 +209,16 @@ func (b *Budget) spendOf(ctx context.Context, class, account, unproven, proven s
 	return err
 }
 
-// prove notes that somebody has signed in to an account, once a day.
+// prove records a sign-in to an account, once a day.
 func (b *Budget) prove(ctx context.Context, proven string) error {
 	until := b.o.Now().Add(PlaceFor)
 	_, _, err := b.o.Store.Claim(ctx, proven, 1, until.Add(-24*time.Hour), until)
 	return err
 }
 
-// SpendUnknown counts an attempt as if a directory had refused it, for a name that is unknown: so that past the
-// budget, unknown names look like known ones. Nothing of it is written to the store, which strangers
-// could else fill with names.
+// SpendUnknown counts an attempt for an unknown name as if a directory had refused it. So a
+// used-up budget does not reveal which names exist. The count is not written to the store,
+// which strangers could otherwise fill with names.
 func (b *Budget) SpendUnknown(ctx context.Context, name string, knownPlace bool) error {
 	if b == nil {
 		return nil
@@ -220,7 +230,7 @@ func (b *Budget) key(class, account string) string {
 	return b.o.Source + "\x00" + class + "\x00" + account
 }
 
-// enter waits for its turn.
+// enter waits until no other attempt for the account runs.
 func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	b.mu.Lock()
 	s := b.accounts[key]
@@ -244,8 +254,9 @@ func (b *Budget) enter(ctx context.Context, key string) (*spent, error) {
 	}
 }
 
-// evictLocked forgets accounts of which nothing is known, and else an eighth of them, so that it is seldom called. The store
-// still knows them; those that it does not know stay.
+// evictLocked removes accounts without taken slots. If that is not enough, it removes more
+// until an eighth is free, so that it is rarely called. The store still has the removed ones.
+// Accounts that are not in the store stay.
 func (b *Budget) evictLocked() {
 	now := b.o.Now().UnixMilli()
 	for key, s := range b.accounts {
@@ -277,17 +288,17 @@ func (s *spent) spentLocked(now int64) (n int) {
 	return n
 }
 
-// blockedLocked returns how long there will be no slot, where that was asked a short while ago; 0: it is
-// to be asked.
+// blockedLocked returns how long there is no free slot according to a recent query, or 0 if a
+// query is needed.
 func (s *spent) blockedLocked(now int64) time.Duration {
-	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock was put back
+	if s.blocked <= now || s.blocked > now+askAgain.Milliseconds() { // the clock went back
 		return 0
 	}
 	return time.Duration(s.free-now) * time.Millisecond
 }
 
-// claim takes a slot of the store, or of this process while the store is down; slot is then -1. local is
-// where it is noted here.
+// claim takes a slot in the store. While the store is down it takes one in this process, and
+// slot is -1. local is the index in s.until.
 func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, tries int) (local, slot int, until time.Time, err error) {
 	now := b.o.Now()
 	until = time.UnixMilli(now.Add(b.o.Window).UnixMilli())
@@ -319,8 +330,8 @@ func (b *Budget) claim(ctx context.Context, key, unproven string, s *spent, trie
 	return local, slot, until, nil
 }
 
-// claimOnce takes a slot of the store; ok is false if there was no answer. For a name that nobody has, this
-// process says what the store would say of one that exists.
+// claimOnce takes a slot in the store; ok is false if there was no answer. For an unknown name,
+// this process answers as the store would for an existing one.
 func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, now, until time.Time) (slot int, wait time.Duration, ok bool) {
 	switch {
 	case b.o.Store != nil:
@@ -343,8 +354,8 @@ func (b *Budget) claimOnce(ctx context.Context, key, unproven string, s *spent, 
 	return -1, 0, false
 }
 
-// countLocally says whether memory is enough for an account that may be made up, and then how long there is no slot. Where it is
-// not, the store gets to know what was counted here before.
+// countLocally reports whether an account that may not exist may be counted in memory, and how
+// long there is no free slot. If it may not, the attempts in memory are written to the store.
 func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spent, now time.Time) (enough bool, wait time.Duration, err error) {
 	written, err := b.o.Store.Claimed(ctx, now, unproven, key)
 	if err != nil || written {
@@ -374,8 +385,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot of the store; ok is false if there was no answer. For a name that nobody has, it
-// waits as long: else the wait for a budget that is just spent would tell who exists.
+// claimShared takes a slot in the store; ok is false if there was no answer. For an unknown
+// name it waits as long, because otherwise the wait for a recently used-up budget would reveal
+// which names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)
@@ -395,7 +407,7 @@ func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent
 	}
 }
 
-// free forgets what this process counted of an account.
+// free removes the counts of an account in this process.
 func (b *Budget) free(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A table is shards of buckets of a few slots. A key belongs to one bucket; where that is full, the slot
-// that matters least makes room. A shard takes memory once something is written to it.
+// A table has shards of buckets of a few slots. A key belongs to one bucket. If the bucket is
+// full, the least important slot is replaced. A shard is allocated at its first write.
 const (
 	shardCount = 64
-	buckets    = 32 // of a shard
-	width      = 8  // slots of a bucket
+	buckets    = 32 // in a shard
+	width      = 8  // slots in a bucket
 )
 
-// table holds at most shardCount*buckets*width values by key: 16,384.
+// table holds up to shardCount*buckets*width values by key: 16,384.
 type table[T any] struct {
 	shards [shardCount]struct {
 		sync.Mutex
@@ -26,7 +26,7 @@ type entry[T any] struct {
 	value T
 }
 
-// lock locks the key's shard and returns its bucket; nil if nothing was written to the shard.
+// lock locks the shard of the key and returns its bucket, or nil if the shard is not allocated.
 func (t *table[T]) lock(key uint64) (*sync.Mutex, *[width]entry[T]) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
@@ -36,7 +36,7 @@ func (t *table[T]) lock(key uint64) (*sync.Mutex, *[width]entry[T]) {
 	return &s.Mutex, &s.slots[key>>32%buckets]
 }
 
-// lockToWrite is lock for a caller that writes: there is a bucket.
+// lockToWrite is lock for writing: it allocates the shard if needed.
 func (t *table[T]) lockToWrite(key uint64) (*sync.Mutex, *[width]entry[T]) {
 	s := &t.shards[key>>58%shardCount]
 	s.Lock()
@@ -59,7 +59,8 @@ func find[T any](bucket *[width]entry[T], key uint64) *T {
 	return nil
 }
 
-// place returns the value of key, which it makes in a free slot or in that of the least value.
+// place returns the value of key. If there is none, it takes a free slot or replaces the least
+// value.
 func place[T any](bucket *[width]entry[T], key uint64, less func(a, b *T) bool) *T {
 	least := 0
 	for i := range bucket {
@@ -90,9 +91,9 @@ func (t *table[T]) forget(key uint64) {
 	}
 }
 
-// counter counts failures by key and returns how long to wait after so many. A key of 0 is not counted.
-// Where its table is full, the key with the fewest failures makes room: never the oldest, or a flood of
-// names would wash away the count of the one that is attacked.
+// counter counts failures by key and returns the delay after them. The key 0 is not counted. A
+// full table evicts the key with the fewest failures. Evicting the oldest would let a flood of
+// names erase the count of the name under attack.
 type counter struct {
 	table[failures]
 	free    int // failures before the first delay
@@ -101,34 +102,34 @@ type counter struct {
 
 const firstDelay = time.Second
 
-// maxOver is how many failures are counted beyond the free ones, so that whoever stops is forgiven in
-// good time: the delay after so many, 18 hours, is longer than any.
+// maxOver bounds the failures that are counted above the free ones, so that a count decays in
+// reasonable time. The delay for that many, 18 hours, is longer than any setting.
 const maxOver = 16
 
-// failures are those of one key. One of them is forgiven for each span of the longest delay in which
-// there was none, so that waiting out the longest delay allows another attempt, and no more.
+// failures are the failures of a key. One of them is forgotten for each period of the longest
+// delay without a failure. So after the longest delay exactly one more attempt is allowed.
 type failures struct {
 	count    int32
-	reported bool  // somebody was refused since the last failure
+	reported bool  // an attempt was refused since the last failure
 	last     int64 // nanoseconds
-	until    int64 // the end of the delay, in nanoseconds
+	until    int64 // end of the delay, in nanoseconds
 }
 
 func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is what is left of one; none if left is not above 0.
+// delay is the rest of a delay. There is none if left is not positive.
 type delay struct {
 	left     time.Duration
-	reported bool // somebody was refused for the same delay before
+	reported bool // an attempt was refused for the same delay before
 }
 
 func newCounter(free int, longest time.Duration) *counter {
 	return &counter{free: free, longest: longest}
 }
 
-// after returns the delay that follows the last of so many failures.
+// after returns the delay after count failures.
 func (c *counter) after(count int32) time.Duration {
 	over := int(count) - c.free
 	if over < 0 {
@@ -137,7 +138,7 @@ func (c *counter) after(count int32) time.Duration {
 	return min(c.longest, firstDelay<<min(over, maxOver))
 }
 
-// delay returns what is left of the delay of key.
+// delay returns the rest of the delay of key.
 func (c *counter) delay(key uint64, now int64) delay {
 	if key == 0 {
 		return delay{}
@@ -153,7 +154,8 @@ func (c *counter) delay(key uint64, now int64) delay {
 
 func (c *counter) delayOf(f *failures, now int64) delay {
 	d := delay{time.Duration(f.until - now), f.reported}
-	if d.left > c.longest { // the clock was put back: nobody waits for longer than that
+	// The clock went back. No delay is longer than longest.
+	if d.left > c.longest {
 		f.until = now
 		return delay{}
 	}
@@ -163,7 +165,7 @@ func (c *counter) delayOf(f *failures, now int64) delay {
 	return d
 }
 
-// charge counts a failure of key, unless it has to wait.
+// charge counts a failure of key, unless key has a delay.
 func (c *counter) charge(key uint64, now int64) delay {
 	if key == 0 {
 		return delay{}
@@ -178,7 +180,7 @@ func (c *counter) charge(key uint64, now int64) delay {
 	return delay{}
 }
 
-// add counts a failure of key, whether it has to wait or not.
+// add counts a failure of key even if it has a delay.
 func (c *counter) add(key uint64, now int64) {
 	if key == 0 {
 		return
@@ -197,8 +199,9 @@ func (c *counter) addTo(f *failures, now int64) {
 	f.until = max(f.until, now+int64(c.after(f.count)))
 }
 
-// undo takes back a failure that was counted at a time, and what it added to the delay. The delay that
-// later ones are owed stays: whoever has an account could else end everybody's by signing in.
+// undo removes a failure that was counted at a given time, and the delay that it added. The
+// delay of later failures stays. Otherwise anyone with an account could end all delays of a
+// source by signing in.
 func (c *counter) undo(key uint64, at int64) {
 	if key == 0 {
 		return
@@ -208,14 +211,14 @@ func (c *counter) undo(key uint64, at int64) {
 	if f := find(bucket, key); f != nil {
 		f.count = max(0, f.count-1)
 		if f.last == at {
-			f.until = at // it was charged, so that there was no delay
+			f.until = at // charge allows no delay before it
 		} else {
 			f.until = min(f.until, f.last+int64(c.after(f.count)))
 		}
 	}
 }
 
-// marks are moments by key, each with a small number. Where a table is full, the oldest makes room.
+// marks are times by key, each with a small count. A full table evicts the oldest.
 type marks struct{ table[mark] }
 
 type mark struct {
@@ -225,8 +228,9 @@ type mark struct {
 
 func earlier(a, b *mark) bool { return a.at < b.at }
 
-// fresh reports whether m was set no longer than life ago, and not in what is the future since the clock
-// was put back. Goroutines may read the clock in another order than they come here.
+// fresh reports whether m was set at most life ago. A mark in the future, after the clock went
+// back, is not fresh. Small differences are allowed, because goroutines may read the clock in
+// another order than they arrive here.
 func (m *mark) fresh(now int64, life time.Duration) bool {
 	age := now - m.at
 	return age < int64(life) && age > -int64(time.Second)
@@ -242,13 +246,13 @@ func (m *marks) get(key uint64) (mark, bool) {
 	return mark{}, false
 }
 
-// has reports whether key has a mark that was set no longer than life ago.
+// has reports whether key has a mark that was set at most life ago.
 func (m *marks) has(key uint64, now int64, life time.Duration) bool {
 	found, ok := m.get(key)
 	return ok && found.fresh(now, life)
 }
 
-// set sets a mark, unless there is one that is younger than life, and reports whether it did.
+// set sets a mark unless a fresh one exists, and reports whether it did.
 func (m *marks) set(key uint64, now int64, life time.Duration) bool {
 	mu, bucket := m.lockToWrite(key)
 	defer mu.Unlock()
@@ -260,7 +264,7 @@ func (m *marks) set(key uint64, now int64, life time.Duration) bool {
 	return true
 }
 
-// add counts one more in a mark, which it sets if there is no fresh one, and returns the number.
+// add increments a mark, or sets it if there is no fresh one, and returns the count.
 func (m *marks) add(key uint64, now int64, life time.Duration) int32 {
 	mu, bucket := m.lockToWrite(key)
 	defer mu.Unlock()

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The keys of tables are hashes under seeds of this process, so that nobody can aim at a bucket, and so
-// that they help nobody to guess a password.
+// The keys of tables are hashes with seeds of this process. An attacker cannot aim at a bucket,
+// and the keys do not help to guess a password.
 
-// The uses of a key, so that one of one kind is never one of another.
+// The kinds of keys. Keys of different kinds are never equal.
 const (
 	keyName uint64 = iota + 1
 	keySecret
@@ -23,14 +23,14 @@ const (
 	keyToken
 	keyReport
 	keyProved
-	keyAddress // and one for each tier
+	keyAddress // plus one for each tier
 )
 
 func (l *Limiter) secretKey(g Guess) uint64 {
 	return mix(keySecret, maphash.String(l.nameSeed, g.Name), maphash.String(l.secretSeed, g.Secret))
 }
 
-// locate sets the keys by which an attempt is counted, and returns the folded name.
+// locate sets the keys of an attempt and returns the folded name.
 func (l *Limiter) locate(g Guess, a *Attempt) string {
 	name := Fold(g.Name)
 	a.source = l.origin(g.From)
@@ -44,7 +44,7 @@ func (l *Limiter) nameKey(folded string) uint64 {
 	return mix(keyName, maphash.String(l.nameSeed, folded), 0)
 }
 
-// placeKey is 0 for a place that is not known.
+// placeKey returns 0 for an unknown place.
 func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	if !p.IsValid() {
 		return 0
@@ -53,9 +53,9 @@ func (l *Limiter) placeKey(name uint64, p netip.Prefix) uint64 {
 	return mix(keyPlace, name, maphash.Bytes(l.addressSeed, at[:]))
 }
 
-// Fold makes one of all that a directory may take for the same name: case, spaces, widths, characters
-// that cannot be seen. Else each spelling would be good for as many guesses again. That other names fall
-// together, too, means that they are counted together, and nothing else.
+// Fold maps all spellings that a directory may treat as one name to the same text: case,
+// spaces, widths and invisible characters. Otherwise each spelling would allow more guesses. If
+// different names become equal, they are only counted together.
 func Fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f || r > 0x7f && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
@@ -65,14 +65,15 @@ func Fold(name string) string {
 	}, norm.NFKD.String(name))
 }
 
-// origin is the keys of an address in the three tiers of sources; 0 where there is no such tier, and
-// where the address is not known.
+// origin has the keys of an address in the three tiers of sources. A key is 0 if there is no
+// such tier or the address is unknown.
 type origin [3]uint64
 
-// tiers are the prefixes of IPv6 that are counted: what one host, one site, one customer has as a rule.
+// tiers are the counted prefixes of IPv6: those of a host, a site and a customer, as usually
+// assigned.
 var tiers = [3]int{64, 56, 48}
 
-// origin returns the keys of an address: of an IPv4 address alone, or of the prefixes of IPv6.
+// origin returns the keys of an address. IPv4 has only the first tier.
 func (l *Limiter) origin(a netip.Addr) (o origin) {
 	a = a.Unmap().WithZone("")
 	if !a.IsValid() {
@@ -94,7 +95,8 @@ func (l *Limiter) origin(a netip.Addr) (o origin) {
 	return o
 }
 
-// sources counts failures by source, in three tiers. Each tier is wider and has four times as many free.
+// sources counts failures by source in three tiers. Each tier is wider and has four times as
+// many free failures.
 type sources [3]*counter
 
 func newSources(free int, longest time.Duration) (s sources) {
@@ -115,7 +117,7 @@ func (s *sources) delay(o origin, now int64) (d delay) {
 	return d
 }
 
-// charge counts a failure in all tiers, or in none if one has to wait.
+// charge counts a failure in all tiers, or in none if one of them has a delay.
 func (s *sources) charge(o origin, now int64) delay {
 	for i, c := range s {
 		if d := c.charge(o[i], now); d.left > 0 {
@@ -140,8 +142,8 @@ func (s *sources) undo(o origin, now int64) {
 	}
 }
 
-// mix makes one key of two hashes and what they are of. It is never 0. That it can be calculated
-// backwards does not matter: what goes in is under seeds that nobody knows.
+// mix combines two hashes and their kind into a key, which is never 0. It need not be one-way,
+// because its input is hashed with secret seeds.
 func mix(kind, a, b uint64) uint64 {
 	x := a ^ bits.RotateLeft64(b, 29)*0x9e3779b97f4a7c15 ^ kind*0xd6e8feb86659fd93
 	x = (x ^ x>>32) * 0xd6e8feb86659fd93

@@ -2,32 +2,33 @@ package ratelimit
 
 import "time"
 
-// The limit of a name at places where it never signed in. NIST SP 800-63B, section 5.2.2, bounds the
-// failures on one account by 100; after that there is one attempt a minute, over all places and replicas.
+// The limit of a name at places where it never signed in. NIST SP 800-63B, section 5.2.2,
+// allows 100 failures of an account. After that, one attempt a minute is allowed, over all
+// places and replicas.
 const (
 	MaxNameFailures = 100
 	perDay          = 24 * time.Hour
-	drain           = perDay / MaxNameFailures // in which one failure of a name is forgotten
-	slowAttempts    = time.Minute              // between two attempts past the limit
-	sharedFrom      = 25                       // failures of a name from which on the store counts, too
+	drain           = perDay / MaxNameFailures // time in which one failure is forgotten
+	slowAttempts    = time.Minute              // between two attempts above the limit
+	sharedFrom      = 25                       // failures of a name from which the store counts too
 )
 
-// Level is how many failures a name has, as one moment: a leaky bucket that holds MaxNameFailures and
-// takes a day to drain. Its arithmetic is the generic cell rate algorithm, so that a replica can charge
-// it by one statement.
+// Level is the number of failures of a name, stored as a time. It is a leaky bucket that holds
+// MaxNameFailures and drains in a day. It uses the generic cell rate algorithm, so that a
+// replica can charge it with one SQL statement.
 type Level struct {
-	Empty int64 // when the bucket will be empty, in milliseconds since 1970
-	Last  int64 // when it was charged last, in milliseconds since 1970
+	Empty int64 // when the bucket is empty, in milliseconds since 1970
+	Last  int64 // last charge, in milliseconds since 1970
 }
 
-// LevelLimits are what a Store has to know to charge a Level as Level.charge does. All are milliseconds.
+// LevelLimits are the parameters with which a Store charges a Level. All are milliseconds.
 type LevelLimits struct {
 	Drain int64 // of one failure
-	Full  int64 // a bucket that is empty no earlier than as long from now is full
-	Slow  int64 // between two attempts on a full bucket; 0: there are none
+	Full  int64 // a bucket is full if it takes longer than this to drain
+	Slow  int64 // between two attempts on a full bucket; 0: none are allowed
 }
 
-// Limits returns the limits of a name.
+// limitsOf returns the limits of a name.
 func limitsOf(refuse bool) LevelLimits {
 	l := LevelLimits{Drain: drain.Milliseconds(), Full: (MaxNameFailures - 1) * drain.Milliseconds(), Slow: slowAttempts.Milliseconds()}
 	if refuse {
@@ -36,14 +37,15 @@ func limitsOf(refuse bool) LevelLimits {
 	return l
 }
 
-// count returns the failures that are not forgotten.
+// count returns the failures that are not forgotten yet.
 func (v Level) count(now int64, l LevelLimits) int {
 	return int((max(0, v.Empty-now) + l.Drain - 1) / l.Drain)
 }
 
-// Wait returns how long a name of that level has to wait; 0: it may be tried.
+// Wait returns how long the name must wait; 0: it may be tried.
 func (v Level) Wait(now int64, l LevelLimits) time.Duration {
-	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full // no more, if the clock was put back
+	// At most that much, in case the clock went back
+	drained := min(v.Empty-now, l.Full+2*l.Drain) - l.Full
 	if drained <= 0 {
 		return 0
 	}
@@ -56,19 +58,19 @@ func (v Level) Wait(now int64, l LevelLimits) time.Duration {
 	return time.Duration(max(0, drained)) * time.Millisecond
 }
 
-// charge counts n failures. A bucket that is full stays as full: who stops is forgiven in good time.
+// charge counts n failures. A full bucket does not get fuller, so it drains in a bounded time.
 func (v *Level) charge(n int, now int64, l LevelLimits) {
 	v.Empty = min(max(v.Empty, now)+int64(n)*l.Drain, now+l.Full+2*l.Drain)
 	v.Last = now
 }
 
-// refund takes one failure back.
+// refund removes one failure.
 func (v *Level) refund(l LevelLimits) { v.Empty -= l.Drain }
 
-// merge returns the fuller of two.
+// merge returns the fuller one of two levels.
 func (v Level) merge(w Level) Level { return Level{max(v.Empty, w.Empty), max(v.Last, w.Last)} }
 
-// levels are the levels of names in this process. Where the table is full, the lowest makes room.
+// levels are the levels of names in this process. A full table evicts the lowest.
 type levels struct {
 	table[counted]
 	limits LevelLimits
@@ -76,12 +78,12 @@ type levels struct {
 
 type counted struct {
 	Level
-	unshared int32 // failures that the store does not know of
+	unshared int32 // failures that the store does not have
 }
 
 func lower(a, b *counted) bool { return a.Empty < b.Empty }
 
-// wait returns how long a name has to wait, by what this process and the store have counted.
+// wait returns how long a name must wait, by the counts of this process and of the store.
 func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	mu, bucket := t.lock(key)
 	defer mu.Unlock()
@@ -91,8 +93,8 @@ func (t *levels) wait(key uint64, shared Level, now int64) time.Duration {
 	return shared.Wait(now, t.limits)
 }
 
-// charge counts a failure, unless the name has to wait. share is how many failures the store is to be
-// told of; 0: none, since they are too few.
+// charge counts a failure, unless the name must wait. share is the number of failures to count
+// in the store. It is 0 while there are too few.
 func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration, share int) {
 	mu, bucket := t.lockToWrite(key)
 	defer mu.Unlock()
@@ -110,7 +112,7 @@ func (t *levels) charge(key uint64, shared Level, now int64) (wait time.Duration
 	return 0, share
 }
 
-// set raises a name to what the store says.
+// set raises the level of a name to the one in the store.
 func (t *levels) set(key uint64, to Level) {
 	mu, bucket := t.lockToWrite(key)
 	defer mu.Unlock()
@@ -118,7 +120,7 @@ func (t *levels) set(key uint64, to Level) {
 	found.Level = found.merge(to)
 }
 
-// refund takes a failure back.
+// refund removes a failure.
 func (t *levels) refund(key uint64) {
 	mu, bucket := t.lock(key)
 	defer mu.Unlock()
@@ -128,7 +130,7 @@ func (t *levels) refund(key uint64) {
 	}
 }
 
-// addUnshared notes that the store could not be told of n failures.
+// addUnshared records that n failures could not be counted in the store.
 func (t *levels) addUnshared(key uint64, n int) {
 	mu, bucket := t.lock(key)
 	defer mu.Unlock()

@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// places are what this process knows of places where names signed in. What it does not know, the store
-// may.
+// places caches in which places names have signed in. The store may know more.
 type places struct {
-	near      marks // known, whoever said so
-	strangers marks // unknown to the store a moment ago
-	noted     marks // noted as used, so that each is written once a day
+	near      marks // known places
+	strangers marks // recently not found in the store
+	noted     marks // recorded as used, so that each is written once a day
 
 	mu      sync.Mutex
 	pending map[uint64]Learned // to be written
@@ -25,12 +24,12 @@ const (
 	maxPending  = 10_000
 )
 
-// has reports whether a place is known here.
+// has reports whether this process knows the place.
 func (p *places) has(key uint64, now time.Time) bool {
 	return key != 0 && p.near.has(key, now.UnixNano(), nearFor)
 }
 
-// lookUp asks the store whether a place is known, unless it is known here.
+// lookUp reports whether a place is known, with a query to the store if needed.
 func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time) bool {
 	at := now.UnixNano()
 	switch {
@@ -55,8 +54,8 @@ func (l *Limiter) lookUp(ctx context.Context, key uint64, p Place, now time.Time
 	return false
 }
 
-// Learn notes that a principal has signed in under a name from an address, by a password or by anything
-// that stands for one. It is cheap where that is known.
+// Learn records that a principal has signed in under a name from an address, with a password or
+// any credential derived from one. It is cheap for a known place.
 func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if l == nil {
 		return
@@ -84,12 +83,12 @@ func (l *Limiter) Learn(name, source, id string, from netip.Addr) {
 	if len(l.places.pending) < maxPending {
 		l.places.pending[key] = Learned{Place{folded, prefix}, source, id}
 	} else {
-		l.places.noted.forget(key) // the next sign-in notes it
+		l.places.noted.forget(key) // so that the next sign-in records it again
 	}
 }
 
-// Flush writes the places that were learned since the last time. Those that cannot be written are kept
-// for the next.
+// Flush writes the places that were learned since the last call. If that fails, they are kept
+// for the next call.
 func (l *Limiter) Flush(ctx context.Context) {
 	l.places.mu.Lock()
 	pending := l.places.pending

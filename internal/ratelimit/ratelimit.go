@@ -1,61 +1,70 @@
-// Package ratelimit answers: may this sign-in be checked now, or were there too many failures?
+// Package ratelimit decides whether a sign-in may be checked now, or whether there were too many
+// failures.
 //
-// What can be guessed is limited before it is checked. What cannot be guessed is checked first, and only
-// its refusals are limited. A limit that strangers can fill never decides alone about somebody who has
-// signed in from that place before.
+// Credentials that can be guessed are limited before they are checked. Credentials that cannot be
+// guessed are checked first, and only their refusals are limited. A limit that strangers can
+// exhaust never refuses, on its own, a user who has signed in from the same place before.
 //
-// # What cannot be guessed
+// # Credentials that cannot be guessed
 //
-// Robots' secrets, access, refresh and session tokens have 190 random bits; an ID token has a signature.
-// A good one is never refused for being one of many: [Limiter.Refuse] is called for bad ones alone. Past the limit of
-// its source, a bad one is answered with 429 in place of 401, and those that were not good within a day are verified
-// one after the other ([Limiter.Turn]), with at most a hundred waiting. Counting
-// distinct ones would not protect their neighbours: a hundred CI jobs have a hundred expired tokens.
-// One that is bad for good is remembered for a minute ([Limiter.Dismissed]), so that a job that retries
-// costs no signature and no query. The journal has one entry for each secret and minute.
+// Secrets of robots and access, refresh and session tokens have 190 random bits, and an ID token
+// has a signature. A valid one is never refused because of others: [Limiter.Refuse] is called for
+// invalid ones only. Above the limit of its source, an invalid one is answered with 429 instead of
+// 401. Those that were not valid within the last day are then verified one at a time
+// ([Limiter.Turn]), and at most a hundred wait. Limiting by the number of distinct credentials
+// would not protect other users of a source, because a hundred CI jobs have a hundred expired
+// tokens. A credential that can never become valid is remembered for a minute
+// ([Limiter.Dismissed]), so that a job that retries costs no signature check and no query. The
+// journal has one entry for each secret and minute.
 //
-// # What can be guessed
+// # Credentials that can be guessed
 //
-// A password is charged as a failure when its check begins, so that a thousand at once are not a
-// thousand guesses for the price of none; being right, or an outage, takes that back.
+// A password is counted as a failure when its check begins. Otherwise a thousand concurrent
+// guesses would count as none. The count is undone if the password was right or a source was down.
 //
-//	limit                      free   then                                 bound by
-//	name at one source         10     1 s, doubling, up to 5 min           always
-//	source, whatever the names 100    1 s, doubling, up to 30 s            unless the name signed in at exactly
-//	  (/64; /56 and /48: 4, 16 times as many; IPv4: /32)                   that source within a day
-//	name at unknown places     100    one a minute, or none                at unknown places
-//	name at a known place      30     1 s, doubling, up to 5 min           at known places
-//	the same wrong password    3      1 s, doubling, up to 5 min           that password alone
+//	limit                    free  then                        applies
+//	name at one source       10    1 s, doubling, up to 5 min  always
+//	source, for all names    100   1 s, doubling, up to 30 s   unless the name signed in
+//	                                                           at this source within a day
+//	name at unknown places   100   one a minute, or none       at unknown places
+//	name at a known place    30    1 s, doubling, up to 5 min  at known places
+//	the same wrong password  3     1 s, doubling, up to 5 min  to that password only
 //
-// A place is a /24 of IPv4 or a /48 of IPv6; it is known for 90 days after the name signed in there, by
-// whatever credential. Known places, and the counts of names from 25 failures on, are in a [Store] that
-// replicas share and that survives a restart: there, names and addresses are HMACs under a key of that
-// store. Places are read only when a name's limit binds, when passwords wait for a hash, or where a
-// directory has a budget; a credential that is remembered makes no query. While the store is down, what this process knows counts, and
-// nobody is refused for want of the store.
+// A source is an IPv4 address or a /64 of IPv6. A /56 and a /48 are sources as well, with 4 and 16
+// times as many free failures.
 //
-// A password that was right within a day is never limited. A wrong one that comes again is not a new
-// guess: a job with an old password uses up nobody's limit but its own.
+// A place is a /24 of IPv4 or a /48 of IPv6. It is known for 90 days after the name signed in
+// there with any credential. Known places, and the counts of names with at least 25 failures, are
+// in a [Store], which replicas share and which survives a restart. It has HMACs of names and
+// addresses under a key of the same store. A place is looked up only when the limit of a name
+// applies, when passwords wait for a hash, or when a directory has a budget. A cached credential
+// needs no query. While the store is down, the limiter uses what this process knows, and refuses
+// no one because of the outage.
 //
-// All tables have a fixed size. Where one is full, few failures make room for many.
+// A password that was right within a day is never limited. A repeated wrong password is not a new
+// guess, so a job with an old password exhausts only the limit of that password.
+//
+// All tables have a fixed size. A full table evicts entries with few failures first.
 //
 // # Directories
 //
-// A directory that locks people out after some failures must not be made to do so by strangers. A
-// [Budget] bounds what it is sent, below its own threshold, over all replicas, half for unknown places.
+// A directory may lock an account after some failures, and strangers must not be able to cause
+// that. A [Budget] keeps what is sent to the directory below its threshold, over all replicas, and
+// gives half of it to unknown places.
 //
-// # What an attacker still can do
+// # What an attacker can still do
 //
-//   - Refuse somebody at places where she never was: 100 guesses, and one a minute, from many sources.
-//     She gets in at a known place, with a token, or after `tidewaiter user allow`.
-//   - Guess one name's password: at most 1,540 times a day at unknown places, and per replica and
-//     restart 25 more.
-//   - Try one password on many names: 100 times a source, then every 30 s.
-//   - Use up the budget of a name at a directory: her password is not tried at unknown places for the
-//     window, and her account in the directory stays open.
+//   - Refuse a user at places where they never were: by 100 guesses, and then one a minute, from
+//     many sources. The user can sign in at a known place, with a token, or after
+//     `tidewaiter user allow`.
+//   - Guess the password of one name: at most 1,540 times a day at unknown places, and 25 times
+//     more for each replica and restart.
+//   - Try one password on many names: 100 times from a source, then every 30 s.
+//   - Use up the budget of a name at a directory. The password is then not tried at unknown places
+//     for the window, but the account in the directory is not locked.
 //
-// Where it comes from: OWASP's device cookies (known and unknown clients are limited apart), NIST SP
-// 800-63B (100 failures on one account), AD FS smart lockout (a threshold below the directory's),
+// Sources: OWASP's device cookies (known and unknown clients have separate limits), NIST SP
+// 800-63B (100 failures of one account), AD FS smart lockout (a threshold below the directory's),
 // Dovecot (doubling delays; the same wrong password does not count).
 package ratelimit
 
@@ -73,38 +82,45 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// ErrLimited means that too many attempts failed. The error that wraps it is an *Error.
+// ErrLimited means that there were too many failed attempts. The error that wraps it is an
+// *Error.
 var ErrLimited = errors.New("too many failed attempts")
 
-// Error says when to try again. It is the same whether the name exists or not.
+// Error has the time until the next attempt. It does not depend on whether the name exists.
 type Error struct {
 	After    time.Duration
-	Reported bool // the same delay has refused somebody before: one entry in the journal is enough
-	Checked  bool // it was verified before, and is bad: it cannot be guessed
+	Reported bool // the same delay refused an attempt before; needs no journal entry
+	Checked  bool // the credential was verified and is bad; it cannot be guessed
 }
 
-// Error is for the client's user.
+// Error is shown to the user of the client.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s: try again in %s", ErrLimited, max(time.Second, e.After.Round(time.Second)))
 }
 
 func (e *Error) Unwrap() error { return ErrLimited }
 
-// Options are the settings of a Limiter. The zero value is good.
+// Options are the settings of a Limiter. The zero value has the defaults.
 type Options struct {
-	MaxFailuresPerPair   int           // wrong passwords for a name from one source before a delay; 0: 10
-	MaxFailuresPerSource int           // failures from one source, whatever the names, before a delay; 0: 100
-	MaxDelay             time.Duration // for a name at one source; 0: 5 min
-	RefuseUnknownPlaces  bool          // a name with too many failures is refused at unknown places, in place of one attempt a minute
+	// MaxFailuresPerPair is how many wrong passwords for a name from one source are free; 0: 10.
+	MaxFailuresPerPair int
+	// MaxFailuresPerSource is how many failures from one source are free; 0: 100.
+	MaxFailuresPerSource int
+	MaxDelay             time.Duration // longest delay for a name at one source; 0: 5 min
+	// RefuseUnknownPlaces refuses a name with too many failures at unknown places. Otherwise
+	// one attempt a minute is allowed.
+	RefuseUnknownPlaces bool
 
-	Store        Store            // nil: nothing is shared, and a restart loses everything
-	PlacesMatter func() bool      // whether Attempt.KnownPlace is worth a query, as where passwords wait for a hash; nil: never
+	Store Store // nil: nothing is shared or survives a restart
+	// PlacesMatter reports whether Attempt.KnownPlace is worth a query, for example because
+	// passwords wait for a hash; nil: never.
+	PlacesMatter func() bool
 	Now          func() time.Time // nil: time.Now
 	Log          *slog.Logger     // nil: nothing is logged
 }
 
-// Limiter limits sign-ins: see the package comment. The methods may be called from any goroutine, and of
-// a nil Limiter, which lets everybody try.
+// Limiter limits sign-ins, see the package comment. Its methods may be called from any
+// goroutine. A nil Limiter allows everything.
 type Limiter struct {
 	o      Options
 	limits LevelLimits
@@ -113,21 +129,21 @@ type Limiter struct {
 	names   levels   // at unknown places
 	atPlace *counter // name at a known place
 	sources sources
-	tokens  sources  // of what cannot be guessed
+	tokens  sources  // failures of credentials that cannot be guessed
 	repeats *counter // the same wrong password
 
-	tries     marks // name and password, being checked
-	wrong     marks // name and password, that were wrong
+	tries     marks // name and password that are being checked
+	wrong     marks // name and password that were wrong
 	right     marks // name and password, and name and source, that were right
-	dismissed marks // secrets that are bad for good
+	dismissed marks // secrets that can never become valid
 	reported  marks // secrets whose refusal is in the journal
-	proved    marks // secrets that cannot be guessed, and were good
+	proved    marks // secrets that cannot be guessed and were valid
 	turns     turns
 
 	places  places
 	shared  atomic.Pointer[func(string) Level] // levels in the store; nil: not read yet
-	first   sync.Once                          // begins to read them, unless Run has
-	read    chan struct{}                      // closed when that is over
+	first   sync.Once                          // starts the first read, unless Run has
+	read    chan struct{}                      // closed when that read ends
 	outages outages
 
 	nameSeed, secretSeed, addressSeed maphash.Seed
@@ -135,19 +151,19 @@ type Limiter struct {
 	failed, byName, bySource, known atomic.Uint64
 }
 
-// What does not need to be a setting.
+// Constants that need no setting.
 const (
-	shortDelay      = 30 * time.Second // the longest for a source
-	sameAttempt     = 10 * time.Second // a password that is being checked is no new attempt for so long
-	freeRepeats     = 3                // of the same wrong password: clients show each twice
+	shortDelay      = 30 * time.Second // longest delay for a source
+	sameAttempt     = 10 * time.Second // time for which a password in check is not a new attempt
+	freeRepeats     = 3                // of the same wrong password; clients send each twice
 	freeAtPlace     = 30
-	rememberFor     = 24 * time.Hour // what was right or wrong
-	rememberExactly = time.Minute    // how exactly that is known
-	dismissFor      = time.Minute    // a secret that is bad for good
+	rememberFor     = 24 * time.Hour // how long right and wrong passwords are remembered
+	rememberExactly = time.Minute    // precision of that time
+	dismissFor      = time.Minute    // for a secret that can never become valid
 	storeTimeout    = 2 * time.Second
 )
 
-// New returns a Limiter. It starts nothing: Run is to be called.
+// New returns a Limiter. It starts no goroutine; call Run.
 func New(o Options) *Limiter {
 	if o.MaxFailuresPerPair <= 0 {
 		o.MaxFailuresPerPair = 10
@@ -180,12 +196,12 @@ func New(o Options) *Limiter {
 	return l
 }
 
-// Stats is what a Limiter has done since New.
+// Stats counts what a Limiter did since New.
 type Stats struct {
-	Failed   uint64 // attempts that were wrong
-	ByName   uint64 // attempts that were refused for the failures of their name, or of the same password
-	BySource uint64 // attempts that were refused for the failures of their source
-	Known    uint64 // attempts with a password that was right before: they are not counted at all
+	Failed   uint64 // wrong attempts
+	ByName   uint64 // attempts refused for failures of the name, or of the same password
+	BySource uint64 // attempts refused for failures of the source
+	Known    uint64 // attempts with a password that was right before; not counted
 }
 
 // Stats may be called at any time.
@@ -202,46 +218,48 @@ type Guess struct {
 	From         netip.Addr
 }
 
-// Attempt is a check that may be made. Whoever made it calls End.
+// Attempt is a check that was allowed. The caller of Begin must call End.
 type Attempt struct {
-	// KnownPlace means that the name has signed in from that place before. Where that costs a query, it
-	// is found out only if it matters.
+	// KnownPlace means that the name has signed in from this place before. If the answer needs
+	// a query, it is looked up only if it matters.
 	KnownPlace bool
 
-	at      int64  // when it began, in nanoseconds
-	secret  uint64 // keys; 0: there is none
+	at      int64  // start, in nanoseconds
+	secret  uint64 // keys; 0: none
 	name    uint64
 	pair    uint64
 	place   uint64
 	source  origin
 	charged charge
-	known   bool // it was right before …
-	lately  bool // … and so short a time ago that it need not be noted again
+	known   bool // it was right before
+	lately  bool // and so recently that it need not be recorded again
 }
 
-// charge is what an attempt was counted as.
+// charge is the kind of failure an attempt was counted as.
 type charge uint8
 
 const (
 	nothing   charge = iota
 	asUnknown        // at an unknown place
-	asShared         // the same, in the store too
+	asShared         // at an unknown place, in the store too
 	asPlace          // at a known place
 	asRepeat         // of a password that was wrong before
 )
 
-// Outcome is how a check ended.
+// Outcome is the result of a check.
 type Outcome uint8
 
 // The outcomes.
 const (
 	Right     Outcome = iota
-	Wrong             // for whatever reason: unknown, wrong, disabled, expired
+	Wrong             // for any reason: unknown, wrong, disabled, expired
 	Unchecked         // a source was down
-	Abandoned         // the client has gone, or a source's own limit binds: nobody says, and there was work to be done
+	// Abandoned means that the client left or that a limit of the source refused. The result is
+	// unknown, and work was done.
+	Abandoned
 )
 
-// Begin reports whether a password may be checked; the error is an *Error.
+// Begin reports whether a password may be checked. Its error is an *Error.
 func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	if l == nil {
 		return a, nil
@@ -260,7 +278,8 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 	a.KnownPlace = settled || l.places.has(a.place, now)
 	repeated := l.wrong.has(a.secret, a.at, rememberFor)
 	tried := !repeated && l.tries.has(a.secret, a.at, sameAttempt)
-	if repeated || !settled && !tried { // before the store is asked: who waits costs nothing
+	// Before the query to the store: refused attempts cost nothing
+	if repeated || !settled && !tried {
 		if err := l.refused(&l.bySource, l.sources.delay(a.source, a.at)); err != nil {
 			return a, err
 		}
@@ -289,9 +308,9 @@ func (l *Limiter) Begin(ctx context.Context, g Guess) (a Attempt, err error) {
 		l.pairs.undo(a.pair, a.at)
 		return a, err
 	}
-	// First the charge, then the mark, which lets others through: never the other way round.
+	// The charge must come before the mark, because the mark lets other attempts pass.
 	if !l.tries.set(a.secret, a.at, sameAttempt) {
-		l.undoCharge(ctx, g, &a) // the same password came at the same moment, and was counted
+		l.undoCharge(ctx, g, &a) // the same password came at the same time and was counted
 	}
 	return a, nil
 }
@@ -326,7 +345,8 @@ func (l *Limiter) chargeName(ctx context.Context, a *Attempt, p Place, now time.
 	return nil
 }
 
-// share tells the store of n failures of a name. With a wait, the attempt is not counted any more.
+// share counts n failures of a name in the store. If it returns a wait, the attempt was not
+// counted.
 func (l *Limiter) share(ctx context.Context, a *Attempt, name string, n int, now time.Time) time.Duration {
 	if l.o.Store == nil {
 		return 0
@@ -348,13 +368,14 @@ func (l *Limiter) share(ctx context.Context, a *Attempt, name string, n int, now
 	return wait
 }
 
-// End notes how a check ended that Begin let through.
+// End records the result of a check that Begin allowed.
 func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 	switch {
 	case l == nil:
 	case o == Wrong:
 		l.failed.Add(1)
-		if a.known { // no more: it was let through without a charge
+		// Begin allowed it without a charge, so it is charged now.
+		if a.known {
 			l.right.forget(a.secret)
 			l.chargeLate(g, &a)
 		}
@@ -371,19 +392,19 @@ func (l *Limiter) End(ctx context.Context, g Guess, a Attempt, o Outcome) {
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		l.pairs.forget(a.pair)
-	case o == Abandoned && a.charged == asRepeat: // it stays counted: it was wrong before
-	case a.charged != nothing: // and nobody said whether it is right
+	case o == Abandoned && a.charged == asRepeat: // it stays counted, because it was wrong before
+	case a.charged != nothing: // and the result is unknown
 		l.undoCharge(ctx, g, &a)
 		l.tries.forget(a.secret)
 		if o == Abandoned {
-			// A hash that has begun is computed to its end, and a directory has been asked: who could have that for nothing
-			// would go on without end.
+			// A hash that was started runs to its end, and a directory was asked. If that were
+			// free, a client could repeat it without limit.
 			l.sources.add(a.source, a.at)
 		}
 	}
 }
 
-// chargeLate charges an attempt that was let through because it was right before.
+// chargeLate charges an attempt that Begin allowed because the password was right before.
 func (l *Limiter) chargeLate(g Guess, a *Attempt) {
 	name := l.locate(g, a)
 	now := l.o.Now()
@@ -396,7 +417,7 @@ func (l *Limiter) chargeLate(g Guess, a *Attempt) {
 	}
 }
 
-// undoCharge undoes what an attempt was charged.
+// undoCharge removes the charge of an attempt.
 func (l *Limiter) undoCharge(ctx context.Context, g Guess, a *Attempt) {
 	switch a.charged {
 	case nothing:
@@ -419,7 +440,7 @@ func (l *Limiter) undoCharge(ctx context.Context, g Guess, a *Attempt) {
 	a.charged = nothing
 }
 
-// refused makes an error of a delay, and counts it.
+// refused returns the error for a delay and counts it.
 func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 	if d.left <= 0 {
 		return nil
@@ -428,10 +449,12 @@ func (l *Limiter) refused(by *atomic.Uint64, d delay) error {
 	return &Error{After: d.left, Reported: d.reported}
 }
 
-// level returns what the store has counted of a name, as it was read a short while ago.
+// level returns the failures of a name in the store, as of the last read.
 func (l *Limiter) level(ctx context.Context, name string, now time.Time) Level {
 	if l.o.Store != nil && l.shared.Load() == nil {
-		// Once, for all who wait: where the store hangs, they must not wait one after the other. Run reads again.
+		// All callers share one read: if the store hangs, they must not wait one after another.
+		// Run reads again.
+
 		l.first.Do(func() {
 			go func() {
 				defer close(l.read)
@@ -453,7 +476,7 @@ func (l *Limiter) cachedLevel(name string) Level {
 	return Level{}
 }
 
-// loadLevels reads what the store has counted.
+// loadLevels reads the failures of names from the store.
 func (l *Limiter) loadLevels(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -463,7 +486,7 @@ func (l *Limiter) loadLevels(ctx context.Context, now time.Time) {
 	}
 }
 
-// Run learns what other replicas counted, and writes the places that were learned, until ctx ends.
+// Run reads what other replicas counted and writes newly learned places, until ctx ends.
 func (l *Limiter) Run(ctx context.Context) {
 	if l == nil || l.o.Store == nil {
 		<-ctx.Done()
@@ -496,20 +519,20 @@ const (
 	sweepEvery  = time.Hour
 )
 
-// outages logs the first failure of the store, and that it answers again.
+// outages logs the first failure of the store and its recovery.
 type outages struct {
 	log     *slog.Logger
 	failing atomic.Bool
 }
 
-// note reports whether there was no answer.
+// note records err and reports whether it is a failure.
 func (o *outages) note(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled):
 	case err != nil && !o.failing.Swap(true):
-		o.log.Warn("counts of failed sign-ins and known places are not shared: the database does not answer", "error", err)
+		o.log.Warn("failed sign-ins and known places are not shared: the database does not answer", "error", err)
 	case err == nil && o.failing.Swap(false):
-		o.log.Info("counts of failed sign-ins and known places are shared again")
+		o.log.Info("failed sign-ins and known places are shared again")
 	}
 	return err != nil
 }

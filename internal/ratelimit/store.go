@@ -6,45 +6,45 @@ import (
 	"time"
 )
 
-// Store keeps what replicas share and a restart must not lose. Its methods may be called from any
-// goroutine. An error means that the store gave no answer: the limiter then goes on with what this
-// process knows, and refuses nobody for want of the store.
+// Store has the state that replicas share and that must survive a restart. Its methods may be
+// called from any goroutine. An error means that the store did not answer. The limiter then
+// uses what this process knows, and refuses no one because of the error.
 type Store interface {
 	// KnownPlace reports whether a name has signed in from a place within PlaceFor.
 	KnownPlace(ctx context.Context, p Place, now time.Time) (bool, error)
-	// AddPlaces notes places where names signed in. It writes nothing for those that were noted on the
-	// same day. Of one owner it keeps the newest MaxPlaces.
+	// AddPlaces records places where names signed in. It writes nothing for places that were
+	// recorded on the same day. For each owner it keeps the newest MaxPlaces.
 	AddPlaces(ctx context.Context, learned []Learned, now time.Time) error
 
-	// ChargeName counts n failures of a name, unless it has to wait, and returns its level. With a wait,
-	// nothing was counted.
+	// ChargeName counts n failures of a name, unless it must wait, and returns its level. If
+	// wait is not 0, nothing was counted.
 	ChargeName(ctx context.Context, name string, n int, now time.Time, l LevelLimits) (level Level, wait time.Duration, err error)
-	// RefundName takes one failure of a name back.
+	// RefundName removes one failure of a name.
 	RefundName(ctx context.Context, name string, l LevelLimits) error
-	// Levels returns what looks up the levels of names that the store counts. It may be called again and
-	// again; it is to be as cheap as a map.
+	// Levels returns a function that looks up the counted level of a name. The function is
+	// called often and must be as cheap as a map.
 	Levels(ctx context.Context, now time.Time) (func(name string) Level, error)
 
-	// Claim takes one of an account's slots until a time. With a wait, all are taken.
+	// Claim takes one slot of an account until a time. If wait is not 0, all slots are taken.
 	Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error)
-	// Claimed reports whether one of the accounts has a slot that is taken. It writes nothing.
+	// Claimed reports whether any of the accounts has a taken slot. It does not write.
 	Claimed(ctx context.Context, now time.Time, accounts ...string) (bool, error)
 	// Release frees all slots of an account.
 	Release(ctx context.Context, account string) error
-	// ReleaseSlot frees one that was taken until a time.
+	// ReleaseSlot frees a slot that was taken until the given time.
 	ReleaseSlot(ctx context.Context, account string, slot int, until time.Time) error
 
-	// Sweep removes what has no meaning any more.
+	// Sweep deletes expired rows.
 	Sweep(ctx context.Context, now time.Time) error
 }
 
-// The bounds of known places.
+// Bounds of known places.
 const (
 	MaxPlaces = 16                  // of one principal
-	PlaceFor  = 90 * 24 * time.Hour // since somebody last signed in from there
+	PlaceFor  = 90 * 24 * time.Hour // since the last sign-in there
 )
 
-// Place is where a name signs in from. Names are as Fold returns them.
+// Place is where a name signs in. Names are folded by Fold.
 type Place struct {
 	Name   string
 	Prefix netip.Prefix
@@ -53,11 +53,11 @@ type Place struct {
 // Learned is a place where a principal has signed in.
 type Learned struct {
 	Place
-	Source, ID string // of the principal: the places of one that is deleted are deleted
+	Source, ID string // of the principal; deleting it deletes its places
 }
 
-// PlaceOf returns the place that an address belongs to: a /24 of IPv4 or a /48 of IPv6, which is what one
-// site has as a rule. It is invalid for an address that is not known.
+// PlaceOf returns the place of an address: a /24 of IPv4 or a /48 of IPv6, the usual size of a
+// site. It is invalid for an unknown address.
 func PlaceOf(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 48

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Dismissed reports whether a secret was refused for good within the last minute, so that it need not be
-// verified again. A good one never was. scope is who refused it: its kind, and the configuration by which.
+// Dismissed reports whether a secret was refused within the last minute and can never become
+// valid, so that it need not be verified again. scope is what refused it: the kind of
+// credential and the configuration.
 func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	if l == nil {
 		return false
@@ -15,14 +16,14 @@ func (l *Limiter) Dismissed(scope uint64, secret string) bool {
 	return l.dismissed.has(l.tokenKey(scope, secret), l.o.Now().UnixNano(), dismissFor)
 }
 
-// Refusal is how a secret that cannot be guessed is refused.
+// Refusal is how to refuse a secret that cannot be guessed.
 type Refusal struct {
-	Limited  *Error // nil: as wrong
-	Reported bool   // the journal has an entry of the same refusal
+	Limited  *Error // nil: not limited
+	Reported bool   // the journal already has this refusal
 }
 
-// Refuse counts a secret that was verified and is bad. forGood means that no change can make it good: it
-// is dismissed for a minute.
+// Refuse counts a secret that was verified and is invalid. forGood means that it can never
+// become valid; it is then dismissed for a minute.
 func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood bool) Refusal {
 	if l == nil {
 		return Refusal{}

@@ -8,22 +8,25 @@ import (
 	"time"
 )
 
-// maxWaiting is how many wait for the turn of one source.
+// maxWaiting is the number of requests that may wait for one source.
 const maxWaiting = 100
 
-// turns are those whose secrets are being verified, one of a source at a time, and who waits for them. There is an
-// entry while somebody has the turn, and so never more than there are requests.
+// turns has the sources whose secrets are being verified one at a time, and the requests that
+// wait for them. There is an entry only while a verification runs, so there are never more
+// entries than requests.
 type turns struct {
 	mu sync.Mutex
-	of map[uint64]*[]chan struct{} // who waits, the first first
+	of map[uint64]*[]chan struct{} // waiting requests, in order of arrival
 }
 
-// Turn waits until a secret that cannot be guessed may be verified. Below the limit of its source that is at once. Past
-// it, secrets of the source are verified one after the other, in the order in which they came: made-up ones cost a query
-// each, and must not take all connections of the database. A secret that was good within a day does not wait, so that a
-// flood holds up none of its neighbours' jobs.
+// Turn waits until a secret that cannot be guessed may be verified. Below the limit of its
+// source it does not wait. Above it, the secrets of a source are verified one at a time, in
+// order of arrival: each invented one costs a query, and they must not use all connections of
+// the database. A secret that was valid within a day does not wait, so a flood does not delay
+// other jobs of the source.
 //
-// The error is an *Error if too many wait already, or that of ctx. Otherwise Leave is called with the key.
+// The error is an *Error if too many requests wait, or that of ctx. Otherwise the caller must
+// call Leave with key.
 func (l *Limiter) Turn(ctx context.Context, secret string, from netip.Addr) (key uint64, err error) {
 	if l == nil {
 		return 0, nil
@@ -64,13 +67,13 @@ func (l *Limiter) Turn(ctx context.Context, secret string, from netip.Addr) (key
 		*waiting = slices.Delete(*waiting, i, i+1)
 	}
 	l.turns.mu.Unlock()
-	if i < 0 { // it was handed over just now
+	if i < 0 { // the turn was just passed to this request
 		l.Leave(key)
 	}
 	return 0, ctx.Err()
 }
 
-// Leave hands the turn of a source to who waits for it first.
+// Leave passes the turn of a source to the request that waits longest.
 func (l *Limiter) Leave(key uint64) {
 	if key == 0 {
 		return
@@ -86,14 +89,14 @@ func (l *Limiter) Leave(key uint64) {
 	*waiting = slices.Delete(*waiting, 0, 1)
 }
 
-// Proved notes that a secret that cannot be guessed is good.
+// Proved records that a secret that cannot be guessed is valid.
 func (l *Limiter) Proved(secret string) {
 	if l != nil {
 		l.proved.set(l.tokenKey(keyProved, secret), l.o.Now().UnixNano(), rememberExactly)
 	}
 }
 
-// past returns the key of the widest tier of which the failures are past the limit; 0 if there is none.
+// past returns the key of the widest tier that is above its limit, or 0.
 func (s *sources) past(o origin, now int64) (key uint64) {
 	for i, c := range s {
 		if c.past(o[i], now) {
@@ -103,7 +106,7 @@ func (s *sources) past(o origin, now int64) (key uint64) {
 	return key
 }
 
-// past reports whether key had so many failures that there is a delay after the next, if not after the last.
+// past reports whether the next failure of key would cause a delay.
 func (c *counter) past(key uint64, now int64) bool {
 	if key == 0 {
 		return false

@@ -1,9 +1,9 @@
-// Package ratestore keeps in the database what replicas share about sign-ins: known places, the counts of
-// names, and attempts that were sent to directories. It is the Store of package ratelimit.
+// Package ratestore implements ratelimit.Store in the database: known places, failures of
+// names, and attempts that were sent to directories.
 //
-// Names, addresses and principals are kept as HMACs under a random key that stands in the same database.
-// Whoever reads some rows without the key learns nothing of anybody; replicas share it, and a copy of
-// the database has it.
+// Names, addresses and principals are stored as HMACs under a random key in the same database.
+// Rows without the key reveal nothing. Replicas share the key, and a copy of the database
+// contains it.
 package ratestore
 
 import (
@@ -27,33 +27,33 @@ import (
 
 // Bounds.
 const (
-	macSize   = 16     // bytes of an HMAC that are kept
-	maxLevels = 10_000 // names with a count: those with fewer failures make room
+	macSize   = 16     // stored bytes of an HMAC
+	maxLevels = 10_000 // names with a count; those with the fewest failures are deleted
 	slack     = time.Minute
 	msPerDay  = int64(24 * time.Hour / time.Millisecond)
-	queryRows = 200 // parameters of one query
+	queryRows = 200 // parameters of a query
 )
 
 var errClosed = errors.New("the database is not open")
 
-// Store is ratelimit's, in a database. Its methods may be called from any goroutine.
+// Store implements ratelimit.Store in a database. Its methods may be called from any goroutine.
 type Store struct {
 	db func() *store.DB
 
 	mu     sync.Mutex
-	secret []byte // of the HMACs; nil: not read yet
+	secret []byte // HMAC key; nil: not read yet
 
-	reading sync.Mutex              // held while the database is asked: whoever signs in must not wait for it
-	levels  map[mac]ratelimit.Level // of names; never changed, only replaced
+	reading sync.Mutex              // held during the query for levels, so that sign-ins do not wait for it
+	levels  map[mac]ratelimit.Level // by name; never changed, only replaced
 	read    int64                   // when levels were read, in milliseconds
 }
 
 type mac [macSize]byte
 
-// New returns a Store. db returns the database; nil while it is not open.
+// New returns a Store. db returns the database, or nil while it is not open.
 func New(db func() *store.DB) *Store { return &Store{db: db} }
 
-// What an HMAC is of, so that one of one kind is never one of another.
+// Kinds of HMACs. HMACs of different kinds are never equal.
 const (
 	ofPlace byte = iota + 1
 	ofOwner
@@ -77,8 +77,8 @@ func placeOf(secret []byte, p ratelimit.Place) mac {
 	return sum(secret, ofPlace, p.Name, p.Prefix.String())
 }
 
-// open returns the database and the key, which it makes if there is none and create is set. Without a
-// key, nothing was ever kept.
+// open returns the database and the key. If there is no key, it creates one if create is set.
+// Without a key, the tables are empty.
 func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error) {
 	db := s.db()
 	if db == nil {
@@ -103,7 +103,7 @@ func (s *Store) open(ctx context.Context, create bool) (*store.DB, []byte, error
 		})
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the key of known places: %w", err)
+		return nil, nil, fmt.Errorf("reading the key for known places: %w", err)
 	}
 	if secret != nil {
 		s.mu.Lock()
@@ -123,7 +123,7 @@ func readKey(ctx context.Context, q store.Querier) (key []byte, err error) {
 
 func day(t time.Time) int64 { return t.UnixMilli() / msPerDay }
 
-// since is the oldest day on which a place that is still known was used.
+// since returns the oldest day on which a place that is still known was used.
 func since(now time.Time) int64 { return day(now.Add(-ratelimit.PlaceFor)) }
 
 // KnownPlace implements ratelimit.Store.
@@ -139,7 +139,7 @@ func (s *Store) KnownPlace(ctx context.Context, p ratelimit.Place, now time.Time
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("looking for a known place: %w", err)
+		return false, fmt.Errorf("looking up a known place: %w", err)
 	}
 	return used >= since(now), nil
 }
@@ -169,7 +169,7 @@ func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now 
 		noted, err := store.Collect(ctx, db.Read(), scanMAC,
 			"SELECT place FROM limit_places WHERE day >= $1 AND place IN ("+strings.Join(marks, ", ")+")", args...)
 		if err != nil {
-			return fmt.Errorf("looking for known places: %w", err)
+			return fmt.Errorf("looking up known places: %w", err)
 		}
 		known := make(map[mac]bool, len(noted))
 		for _, m := range noted {
@@ -193,7 +193,7 @@ func (s *Store) AddPlaces(ctx context.Context, learned []ratelimit.Learned, now 
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("noting known places: %w", err)
+		return fmt.Errorf("recording known places: %w", err)
 	}
 	return nil
 }
@@ -205,7 +205,8 @@ func scanMAC(row store.Row) (m mac, err error) {
 	return m, err
 }
 
-// DeletePlaces removes the places of a principal, in the transaction that deletes it.
+// DeletePlaces deletes the places of a principal, in the transaction that deletes the
+// principal.
 func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
 	secret, err := readKey(ctx, tx)
 	if err != nil || secret == nil {
@@ -216,8 +217,8 @@ func DeletePlaces(ctx context.Context, tx *sql.Tx, source, id string) error {
 	return err
 }
 
-// ChargeName implements ratelimit.Store. One statement charges and checks, so that replicas that charge
-// at the same moment do so one after the other.
+// ChargeName implements ratelimit.Store. One statement checks and charges, so that replicas
+// cannot exceed the limit together.
 func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Time, l ratelimit.LevelLimits) (level ratelimit.Level, wait time.Duration, err error) {
 	db, secret, err := s.open(ctx, true)
 	if err != nil {
@@ -265,12 +266,12 @@ func (s *Store) RefundName(ctx context.Context, name string, l ratelimit.LevelLi
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("taking back a failed sign-in: %w", err)
+		return fmt.Errorf("uncounting a failed sign-in: %w", err)
 	}
 	return nil
 }
 
-// Levels implements ratelimit.Store. It reads what changed since it was called last.
+// Levels implements ratelimit.Store. It reads what changed since the last call.
 func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelimit.Level, error) {
 	db, secret, err := s.open(ctx, false)
 	if err != nil {
@@ -317,7 +318,7 @@ func (s *Store) Levels(ctx context.Context, now time.Time) (func(string) ratelim
 	}, nil
 }
 
-// Claim implements ratelimit.Store. Each slot is taken by one statement, so that no two replicas take
+// Claim implements ratelimit.Store. One statement takes a slot, so that two replicas never take
 // the same.
 func (s *Store) Claim(ctx context.Context, account string, slots int, now, until time.Time) (slot int, wait time.Duration, err error) {
 	db, secret, err := s.open(ctx, true)
@@ -368,7 +369,7 @@ func (s *Store) Claimed(ctx context.Context, now time.Time, accounts ...string) 
 	err = db.Read().QueryRowContext(ctx,
 		"SELECT EXISTS (SELECT 1 FROM limit_attempts WHERE until > $1 AND account IN ("+strings.Join(marks, ", ")+"))", args...).Scan(&taken)
 	if err != nil {
-		return false, fmt.Errorf("looking for attempts at a directory: %w", err)
+		return false, fmt.Errorf("looking up attempts at a directory: %w", err)
 	}
 	return taken, nil
 }
@@ -394,7 +395,7 @@ func (s *Store) release(ctx context.Context, statement, account string, args ...
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("taking back an attempt at a directory: %w", err)
+		return fmt.Errorf("releasing an attempt at a directory: %w", err)
 	}
 	return nil
 }
@@ -422,12 +423,13 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("removing old counts of sign-ins: %w", err)
+		return fmt.Errorf("deleting old counts of sign-ins: %w", err)
 	}
 	return nil
 }
 
-// AddPlace notes a place for a principal that has not signed in there, in the transaction of the change.
+// AddPlace records a place where a principal has not signed in yet, in the transaction of the
+// change.
 func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) error {
 	made := make([]byte, sha256.Size)
 	rand.Read(made) // never fails: crypto/rand ends the process first
@@ -441,7 +443,7 @@ func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Tim
 	return addPlace(ctx, tx, placeOf(secret, l.Place), sum(secret, ofOwner, l.Source, l.ID), day(now))
 }
 
-// addPlace notes a place, and keeps the newest of its owner.
+// addPlace records a place and deletes the oldest places of its owner above MaxPlaces.
 func addPlace(ctx context.Context, tx *sql.Tx, place, owner mac, today int64) error {
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO limit_places (place, owner, day) VALUES ($1, $2, $3)
