@@ -278,6 +278,8 @@ func TestCanonicalParts(t *testing.T) {
 		{"CN=a+UID=b,O", "cn=a+uid=b,o", true},
 		{"Boss,ou=x", "Boss,ou=x", true}, // of a type that may not ignore case
 		{"employeeType=Boss,OU=x", "employeetype=Boss,ou=x", true},
+		{`x-team=\ ,dc=`, `x-team=\ ,dc=`, true}, // an escaped space belongs to the value
+		{`x-team=a\\ ,dc=x`, `x-team=a\\,dc=x`, true},
 		{"Ops", "", false},
 		{"Team=Ops", "", false},
 		{"a,b,CN=c", "", false},

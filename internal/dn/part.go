@@ -64,6 +64,9 @@ const typeBytes = "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 // the last. It returns false for rare and invalid spellings.
 func canonicalPiece(text string, fold, last bool) (string, bool) {
 	plain := strings.TrimRight(text, " ")
+	if n := len(plain); n < len(text) && (n-len(strings.TrimRight(plain, `\`)))%2 == 1 {
+		plain += " " // it is escaped, so it belongs to the value
+	}
 	space := ""
 	if last && plain != text {
 		space = " "
