@@ -59,7 +59,7 @@ func find[T any](bucket *[width]entry[T], key uint64) *T {
 	return nil
 }
 
-// place returns the value of key. If there is none, it takes a free slot or replaces the least
+// place returns the value of key. Without one, it takes a free slot or replaces the least
 // value.
 func place[T any](bucket *[width]entry[T], key uint64, less func(a, b *T) bool) *T {
 	least := 0
@@ -119,7 +119,7 @@ func fewer(a, b *failures) bool {
 	return a.count < b.count || a.count == b.count && a.last < b.last
 }
 
-// delay is the rest of a delay. There is none if left is not positive.
+// delay is the rest of a delay. It is over if left is not positive.
 type delay struct {
 	left     time.Duration
 	reported bool // an attempt was refused for the same delay before

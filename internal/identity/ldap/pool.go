@@ -72,7 +72,7 @@ func withoutPassword(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{KnownPlace: true})
 }
 
-// take returns an idle connection, or nil if there is none. Then it makes sure that the pool
+// take returns an idle connection, or nil. In that case it makes sure that the pool
 // has capacity for a new one.
 func (p *pool) take(s *server, k kind) *conn {
 	p.mu.Lock()

@@ -226,7 +226,7 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that may have signed a token: those with its kid; if there are none,
+// match returns the keys that may have signed a token: those with its kid; without any,
 // those without a kid. If the token has no kid, it returns all keys that fit.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key

@@ -43,7 +43,7 @@ type Store struct {
 	mu     sync.Mutex
 	secret []byte // HMAC key; nil: not read yet
 
-	reading sync.Mutex              // held during the query for levels, so that sign-ins do not wait for it
+	reading sync.Mutex              // held during the query for levels: sign-ins do not wait
 	levels  map[mac]ratelimit.Level // by name; never changed, only replaced
 	read    int64                   // when levels were read, in milliseconds
 }
