@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// Groups may name their members by any attribute of theirs.
+// Groups may list their members by any attribute of the user.
 func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	o := company(t)
 	const dn = "uid=numbered,ou=people,dc=example,dc=com"
@@ -28,7 +28,7 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	o.posixGroup(t, "mailed-a", "a@example.com")
 	o.posixGroup(t, "mailed-b", "b@example.com")
 	o.posixGroup(t, "called", "numbered")
-	group := o.group(t, "4711", dn) // whose name is the number of somebody
+	group := o.group(t, "4711", dn) // its name is the number of a user
 	for _, tt := range []struct {
 		filter string
 		nested ldap.Nested
@@ -53,9 +53,9 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	}
 }
 
-// Who lacks the attribute could be in groups that are not found: the service account may not see
-// it.
-func TestSomebodyWithoutTheAttributeOfGroupsIsRefused(t *testing.T) {
+// A user without the attribute may be in groups that are not found: the service account may not
+// be allowed to see it.
+func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		lines   []string
 		because string
@@ -80,7 +80,7 @@ func TestSomebodyWithoutTheAttributeOfGroupsIsRefused(t *testing.T) {
 	}
 }
 
-// Whatever a value is, the filter asks for that value and nothing else.
+// The filter asks for exactly the value, whatever it contains.
 func TestValuesOfAttributesAreEscapedInFilters(t *testing.T) {
 	for value, filter := range map[string]string{
 		"7":            `(x=7)`,

@@ -29,7 +29,8 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 		{[]string{people, elsewhere}, "nobody", "x", "unknown", ""},
 		{[]string{people, elsewhere}, "twin", "castor", "rejected", "the name is found below two bases: " + people + " and " + elsewhere},
 		{[]string{people}, "twin", "castor", "twin", ""},
-		{[]string{all, "OU=People, DC=example, DC=com"}, "alice", "wonderland", "alice", ""}, // one below the other
+		// One is below the other.
+		{[]string{all, "OU=People, DC=example, DC=com"}, "alice", "wonderland", "alice", ""},
 		{[]string{all, people}, "twin", "castor", "rejected", "more than one entry has the name"},
 		{[]string{""}, "alice", "wonderland", "alice", ""},
 		{[]string{""}, "twin", "castor", "rejected", "more than one entry has the name"},
@@ -93,8 +94,8 @@ func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
 	}
 }
 
-// The empty base is all naming contexts, but for those of Active Directory that have nobody, or
-// the forest at a global catalog.
+// The empty base means all naming contexts, except those of Active Directory without users. At
+// a global catalog it means the forest.
 func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 	ann := entry("CN=Ann,DC=child,DC=corp", "sAMAccountName: ann")
 	names := func(contexts ...string) *client.Entry {
@@ -109,7 +110,7 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 		catalog bool
 		root    *client.Entry
 		found   string // the search that finds ann
-		missing string // the search of a place that is not shown
+		missing string // the search of a hidden context
 		want    string
 		heard   []string
 	}{
@@ -132,7 +133,7 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 		if tt.catalog {
 			ldap.AsGlobalCatalog(d)
 		}
-		for range 2 { // contexts are remembered
+		for range 2 { // naming contexts are cached
 			if v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !strings.Contains(outcome(v, err), tt.want) {
 				t.Errorf("%s: %s, want %s", tt.what, outcome(v, err), tt.want)
 			}
@@ -151,8 +152,8 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 	}
 }
 
-// A naming context that is not shown could have groups.
-func TestAPlaceOfGroupsThatIsNotShownLetsNobodyIn(t *testing.T) {
+// A hidden naming context could contain groups.
+func TestHiddenNamingContextRefusesSignIn(t *testing.T) {
 	for _, code := range []uint16{client.LDAPResultNoSuchObject, client.LDAPResultInsufficientAccessRights} {
 		f := newFake(t)
 		f.Binds["CN=Ann,DC=corp"] = 0
@@ -168,7 +169,8 @@ func TestAPlaceOfGroupsThatIsNotShownLetsNobodyIn(t *testing.T) {
 	}
 }
 
-// Nobody learns from the number of requests below which base somebody is, or that there is nobody.
+// The number of requests must not reveal below which base a user is, or that the name is
+// unknown.
 func TestEachRefusalSearchesAllBases(t *testing.T) {
 	f := newFake(t)
 	f.SetEntries("dc=a sub (sAMAccountName=ann)", entry("CN=Ann,DC=a", "sAMAccountName: ann"))
@@ -177,7 +179,8 @@ func TestEachRefusalSearchesAllBases(t *testing.T) {
 	options := f.options()
 	options.User.Bases = []string{"dc=a", "dc=b"}
 	d := open(t, options)
-	for _, name := range []string{"ann", "ben", "nobody", "ann", "nobody"} { // the last ones again
+	// The last ones repeat
+	for _, name := range []string{"ann", "ben", "nobody", "ann", "nobody"} {
 		before := len(f.Heard())
 		if _, err := d.Authenticate(t.Context(), identity.NewCredentials(name, "wrong")); err == nil {
 			t.Fatal("a wrong password is taken")

@@ -24,7 +24,7 @@ import (
 
 const alice = "uid=alice," + ldaptest.People
 
-// lockingAfter returns a real directory of its own that locks somebody after so many wrong passwords.
+// lockingAfter returns a real directory that locks an account after n wrong passwords.
 func lockingAfter(t *testing.T, failures string) directory {
 	t.Helper()
 	o := directory{ldaptest.New(t)}
@@ -36,7 +36,7 @@ func lockingAfter(t *testing.T, failures string) directory {
 	return o
 }
 
-// locked returns whether alice is, and how many failures the directory has counted.
+// locked reports whether alice is locked, and the failures that the directory has counted.
 func (o directory) locked(t *testing.T) (locked bool, failures int) {
 	t.Helper()
 	result, err := o.Admin(t).Search(&client.SearchRequest{BaseDN: alice, Filter: "(objectClass=*)", Attributes: []string{"pwdAccountLockedTime", "pwdFailureTime"}})
@@ -47,7 +47,7 @@ func (o directory) locked(t *testing.T) (locked bool, failures int) {
 	return len(e.GetAttributeValues("pwdAccountLockedTime")) > 0, len(e.GetAttributeValues("pwdFailureTime"))
 }
 
-// replicas are services on one database, which ask one directory for passwords.
+// replicas are services that share a database and a directory.
 type replicas struct {
 	clock  clock
 	store  *ratestore.Store
@@ -98,9 +98,10 @@ func (r *replicas) signIn(replica int, name, secret, from string) string {
 	return "down"
 }
 
-// authentik, Rocket.Chat, and Tidewaiter in 2026: a guard that was weaker than what it guards. A directory that locks after five wrong
-// passwords was made to lock a person.
-func TestStrangersDoNotLockAPersonInTheDirectory(t *testing.T) {
+// In authentik, Rocket.Chat and an earlier Tidewaiter, the rate limit was weaker than the
+// lockout of the directory: strangers could lock a user in a directory that locks after five
+// wrong passwords.
+func TestStrangersDoNotLockAUserInTheDirectory(t *testing.T) {
 	const office, cafe = "198.51.100.7", "192.0.2.200"
 	flood := func(r *replicas) (wrong int) {
 		for i := range 60 {
@@ -122,14 +123,15 @@ func TestStrangersDoNotLockAPersonInTheDirectory(t *testing.T) {
 	if got := r.signIn(0, "alice", "wonderland", office); got != "in" {
 		t.Fatal(got)
 	}
-	r.chains[0].Limiter().Flush(t.Context()) // as each few seconds
+	r.chains[0].Limiter().Flush(t.Context()) // as Run does every few seconds
 	if n := flood(r); n != 2 {
 		t.Errorf("%d guesses of 60 were sent to the directory, want 2", n)
 	}
-	// She herself has another two, at the place that the other replica knows, and then waits as well.
+	// At the place that the other replica knows, alice has two attempts more before she is
+	// limited.
 	for i, want := range []string{"wrong", "wrong", "limited", "limited"} {
 		if got := r.signIn(1, "alice", fmt.Sprint("typo ", i), office); got != want {
-			t.Errorf("her mistake %d: %s, want %s", i+1, got, want)
+			t.Errorf("wrong password %d at the known place: %s, want %s", i+1, got, want)
 		}
 	}
 	if locked, failures := o.locked(t); locked || failures > 4 {
@@ -139,7 +141,7 @@ func TestStrangersDoNotLockAPersonInTheDirectory(t *testing.T) {
 	if got := r.signIn(1, "alice", "wonderland", office); got != "in" {
 		t.Errorf("after the window, with the right password: %s", got)
 	}
-	// That freed everything, in the directory too.
+	// The right password freed the whole budget, in the directory too.
 	r.clock.advance(2 * time.Minute)
 	if n := flood(r); n != 2 {
 		t.Errorf("after it, %d guesses were sent, want 2", n)
@@ -155,7 +157,8 @@ func TestStrangersDoNotLockAPersonInTheDirectory(t *testing.T) {
 	}
 }
 
-// A job that goes on with an old password is one wrong password a minute, and not one a request.
+// A job that repeats an old password costs one wrong password a minute, not one for each
+// request.
 func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 	o := lockingAfter(t, "100")
 	r := newReplicas(t, o, 0, 1)
@@ -168,8 +171,8 @@ func TestAWrongPasswordIsNotSentAgainForAMinute(t *testing.T) {
 	}
 }
 
-// Past the budget, a name that nobody has looks like one that somebody has.
-func TestTheBudgetDoesNotTellWhoExists(t *testing.T) {
+// Above the budget, unknown names look like known ones.
+func TestBudgetDoesNotRevealNames(t *testing.T) {
 	o := lockingAfter(t, "5")
 	r := newReplicas(t, o, 4, 1)
 	answers := func(name string) (list []string) {
@@ -187,7 +190,7 @@ func TestTheBudgetDoesNotTellWhoExists(t *testing.T) {
 	}
 }
 
-// However the name is spelt, it is one entry.
+// All spellings of a name share one budget.
 func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 	o := lockingAfter(t, "5")
 	r := newReplicas(t, o, 4, 1)
@@ -199,7 +202,7 @@ func TestASpellingHasNoBudgetOfItsOwn(t *testing.T) {
 	}
 }
 
-// templated returns a directory in which nobody looks names up before they bind, with ann in it.
+// templated returns a directory with ann, in which users bind without a search before it.
 func templated(t *testing.T) (*fake, ldap.Options) {
 	t.Helper()
 	f := newFake(t)
@@ -210,7 +213,7 @@ func templated(t *testing.T) (*fake, ldap.Options) {
 	return f, o
 }
 
-// Whoever makes up names, where no account of the service looks them up, must not fill the store with them.
+// Invented names must not fill the store if there is no service account to look them up.
 func TestMadeUpNamesAreNotWritten(t *testing.T) {
 	_, o := templated(t)
 	r := replicasOf(t, o, 4, 1)
@@ -233,7 +236,8 @@ func (r *replicas) rows(t *testing.T) (n int) {
 	return n
 }
 
-// What is counted in memory alone does not add up over replicas to what locks the account.
+// Attempts that are counted only in memory must not add up over replicas to the lockout
+// threshold.
 func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -252,7 +256,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 				if got := r.signIn(0, "ann", "right", "198.51.100.7"); got != "in" {
 					t.Fatal(got)
 				}
-				r.clock.advance(24 * time.Hour) // it is remembered for longer than attempts
+				r.clock.advance(24 * time.Hour) // remembered for longer than attempts
 			}
 			wrong := 0
 			for i := range 60 {
@@ -267,7 +271,7 @@ func TestWhatIsNotWrittenStaysWithinTheBudget(t *testing.T) {
 	}
 }
 
-// A password that did not leave this process is none that the directory counts.
+// A password that was never sent does not count.
 func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	f, o := templated(t)
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 2, Window: time.Hour})
@@ -297,7 +301,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	}
 }
 
-// A password that was sent may have been counted, though there was no answer.
+// A password that was sent may have been counted, even without an answer.
 func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	f, o := templated(t)
 	p := newProxy(t, f.Address)
@@ -325,7 +329,7 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	}
 }
 
-// slow is a store that lets the first attempt wait.
+// slow is a store whose first claim waits.
 type slow struct {
 	ratelimit.Store
 	later         atomic.Bool
@@ -340,7 +344,7 @@ func (s *slow) Claim(ctx context.Context, account string, slots int, now, until 
 	return s.Store.Claim(ctx, account, slots, now, until)
 }
 
-// Whoever waits for a slot of a budget takes no connection away from others.
+// Waiting for a slot of a budget must not hold a connection.
 func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 	f, o := templated(t)
 	f.SetBind("uid=bob,dc=corp", 0)

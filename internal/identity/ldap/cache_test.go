@@ -26,7 +26,7 @@ func staffed(t testing.TB) *fake {
 	return f
 }
 
-// binds counts how often a directory was asked to bind, and searches likewise.
+// binds returns how often the directory was asked to bind; searches does so for searches.
 func (f *fake) count(what string) (n int) {
 	for _, asked := range f.Heard() {
 		if strings.HasPrefix(asked, what) {
@@ -36,8 +36,8 @@ func (f *fake) count(what string) (n int) {
 	return n
 }
 
-// A pull storm is no bind storm: a password that held is not tried again for a while.
-func TestAPasswordThatHeldIsRememberedForAWhile(t *testing.T) {
+// Many pulls must not cause many binds: an accepted password is not checked again for a while.
+func TestAcceptedPasswordIsCached(t *testing.T) {
 	var clock clock
 	f := staffed(t)
 	options := f.options()
@@ -55,9 +55,9 @@ func TestAPasswordThatHeldIsRememberedForAWhile(t *testing.T) {
 	}
 	attempt("ann", "right", "ann", 1)
 	attempt("ann", "right", "ann", 1)
-	attempt("ANN", "right", "unknown", 1) // to this directory; and to no memory the same
+	attempt("ANN", "right", "unknown", 1) // unknown to the directory and to the cache
 	attempt("ann", "rightx", "rejected", 2)
-	attempt("ann", "right", "ann", 2) // a wrong one does not push it out
+	attempt("ann", "right", "ann", 2) // a wrong password does not evict it
 	attempt("bob", "right", "bob", 3)
 	clock.advance(59 * time.Second)
 	attempt("ann", "right", "ann", 3)
@@ -68,8 +68,8 @@ func TestAPasswordThatHeldIsRememberedForAWhile(t *testing.T) {
 	attempt("ann", "right", "rejected", 5)
 }
 
-// A client that is refused asks again at once. A directory counts, and locks the account after a few:
-// the same wrong password is tried once.
+// A refused client tries again at once. The directory would count each attempt and soon lock
+// the account, so a wrong password is sent once.
 func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	var clock clock
 	f := staffed(t)
@@ -88,14 +88,14 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 1 {
 		t.Errorf("within a minute: %v after %d binds", err, f.count("bind"))
 	}
-	clock.advance(2 * time.Second) // it may have become right
+	clock.advance(2 * time.Second) // it may be right by now
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
 		t.Errorf("%v after %d binds", err, f.count("bind"))
 	}
 }
 
-// But for wrong passwords: the directory counts each.
-func TestNothingIsRememberedWhereThatIsWanted(t *testing.T) {
+// Wrong passwords are cached even without a cache, because the directory counts each.
+func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
 	for range 3 {
@@ -107,8 +107,8 @@ func TestNothingIsRememberedWhereThatIsWanted(t *testing.T) {
 	}
 }
 
-// What is no answer is not remembered as one.
-func TestAnOutageIsNotRemembered(t *testing.T) {
+// Outages are not cached.
+func TestOutagesAreNotCached(t *testing.T) {
 	var clock clock
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -125,14 +125,14 @@ func TestAnOutageIsNotRemembered(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	between.set(refuse) // and who is remembered does not notice
+	between.set(refuse) // cached users do not notice
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
 }
 
-// Those who show the same at the same time share one bind, others do not.
-func TestWhoAskTheSameShareOneBind(t *testing.T) {
+// Concurrent attempts with the same credentials share one bind. Others do not.
+func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
 	var all sync.WaitGroup
@@ -155,15 +155,16 @@ func TestWhoAskTheSameShareOneBind(t *testing.T) {
 	}
 }
 
-// Harbor: a map keyed by attackers' names never shrank. A million names leave no more than a few thousand keys.
-func TestMemoryIsBounded(t *testing.T) {
+// Harbor: a map keyed by attackers' names never shrank. Here a million names leave a few
+// thousand keys.
+func TestCacheIsBounded(t *testing.T) {
 	held, refused := ldap.Remembered(t, 50_000)
 	if held != 10_000 || refused != 4_000 {
 		t.Errorf("%d that held and %d that were refused are remembered", held, refused)
 	}
 }
 
-// No two pairs of name and password run into one another.
+// Different pairs of name and password have different keys.
 func TestKeysAreOfNameAndPasswordBoth(t *testing.T) {
 	var keys []string
 	for _, pair := range [][2]string{{"ann", "right"}, {"annr", "ight"}, {"an", "nright"}, {"", "annright"}, {"annright", ""}, {"ann", "righ"}, {"ann\x00", "right"}} {
@@ -175,9 +176,10 @@ func TestKeysAreOfNameAndPasswordBoth(t *testing.T) {
 	}
 }
 
-// A password that is remembered for a while after it was changed must not be exchanged for what lasts: it is of the generation that
-// it had when the directory accepted it. Without a service account, too, wherever Find sees which that is.
-func TestARememberedPasswordIsOfItsGeneration(t *testing.T) {
+// A cached password must not be exchanged for a longer-lived token after it was changed, so it
+// keeps the generation of the time when the directory accepted it. This also holds without a
+// service account, if Find sees the generation.
+func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 	for name, set := range map[string]func(*ldap.Options){
 		"searched":    func(*ldap.Options) {},
 		"by template": func(o *ldap.Options) { o.User = ldap.User{DN: "CN={name},DC=corp", NameAttribute: "sAMAccountName"} },

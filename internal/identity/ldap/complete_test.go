@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// A name in lower case is for rules. A directory that compares exactly, as memberUid is compared, is asked for its own
-// spelling, or a group is not found, and its deny is skipped.
+// The lower-case name is for rules. A directory that compares exactly, as for memberUid, must
+// be asked for its own spelling. Otherwise a group is not found, and its deny rule is skipped.
 func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=JSmith,ou=people,dc=example,dc=com", "secret enough")
@@ -40,7 +40,8 @@ func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 	}
 }
 
-// A group's name is no person's: who is in a group called bob is not in the groups of bob.
+// Groups and users have separate names: members of a group called bob are not in the groups of
+// the user bob.
 func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple pie")
@@ -57,7 +58,8 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	}
 }
 
-// A stock OpenLDAP stops at 500 entries, whatever is asked for. Somebody in more groups gets in, with all of them.
+// OpenLDAP returns at most 500 entries by default. A user in more groups can sign in, with all
+// of them.
 func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
@@ -91,8 +93,8 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 			t.Errorf("%+v: %s", groups, diff)
 		}
 	}
-	// One that is visible only in part is in none of the parts of the search, and comes behind the
-	// first 500.
+	// One group is only partly visible. It is in no part of the search, and after the first
+	// 500.
 	o.group(t, "half-shown", "uid=joiner,ou=people,dc=example,dc=com")
 	for _, name := range []string{"", "dn"} {
 		options := o.options()
@@ -104,16 +106,17 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	}
 }
 
-// Absence is not emptiness: a group that is not shown, has no name, or stands on another server could be what a deny is for.
-// It is no outage, either: it is the same the next time, and others get in.
-func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
+// A group that is hidden, has no name or is on another server may have a deny rule, so the
+// sign-in is refused. This is not an outage: it will be the same the next time, and other users
+// can sign in.
+func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	const person, dev = "CN=Ann,DC=corp", "CN=dev,OU=g,DC=corp"
 	search := "OU=g,DC=corp sub (member=" + person + ")"
 	for _, tt := range []struct {
 		what    string
 		groups  ldap.Groups
 		change  func(f *fake)
-		because string // "": she gets in
+		because string // "": the sign-in succeeds
 	}{
 		{"all is well", ldap.Groups{Bases: []string{"OU=g,DC=corp"}}, func(*fake) {}, ""},
 		{"a group without a name", ldap.Groups{Bases: []string{"OU=g,DC=corp"}, NameAttribute: "mail"}, func(*fake) {}, "has 0 values of mail"},
@@ -165,12 +168,13 @@ func TestGroupsThatMayBeMissingLetNobodyIn(t *testing.T) {
 	}
 }
 
-// An attribute that cannot be kept as it is must not be left out: a deny for it would be skipped, and people write some of theirs.
-func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
+// An attribute that cannot be kept must not be left out. A deny rule for it would be skipped,
+// and users can edit some of their attributes.
+func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
 		lines   []string
-		because string // "": she gets in
+		because string // "": the sign-in succeeds
 	}{
 		{"one", []string{"team: red"}, ""},
 		{"none", nil, ""},
@@ -202,7 +206,7 @@ func TestClaimsThatMayBeMissingLetNobodyIn(t *testing.T) {
 	}
 }
 
-// Groups in groups take one search for each level, and not one for each group.
+// Groups in groups need one search for each level, not one for each group.
 func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	for _, by := range []string{"entryDN", "distinguishedName"} {
 		f := newFake(t)
@@ -220,7 +224,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true, Nested: ldap.Walk}
 		d := open(t, options)
-		for i, most := range []int{6, 5} { // of what is good for this directory the first time only
+		for i, most := range []int{6, 5} { // the second time it knows which attribute works here
 			before := len(f.Heard())
 			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 			if err != nil || len(v.Principal.Groups) != 51 {
@@ -233,7 +237,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 	}
 }
 
-// posixGroup adds a group that names its members by their logins, until the test ends.
+// posixGroup adds a group that lists its members by login, until the test ends.
 func (o directory) posixGroup(t testing.TB, name string, members ...string) {
 	t.Helper()
 	dn := "cn=" + name + "," + groupsBase
@@ -245,7 +249,7 @@ func (o directory) posixGroup(t testing.TB, name string, members ...string) {
 	t.Cleanup(func() { o.delete(t, dn) })
 }
 
-// Names of entries have one spelling, whatever the directory's is: rules are held against that one.
+// Group DNs have one spelling, which rules are compared with, whatever the directory returns.
 func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	for _, tt := range []struct {
 		groups ldap.Groups
@@ -272,7 +276,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 	}
 }
 
-// What is never given again can be asked for by rules, where names are.
+// Rules can use the id, which is never reused, where names may be.
 func TestAnIDIsAClaimWhereThatIsWanted(t *testing.T) {
 	options := company(t).options()
 	options.User.Attributes = map[string]string{"entryUUID": "uuid"}

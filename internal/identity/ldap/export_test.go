@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// AwaitWaiting returns when as many as that wait for each answer under way.
+// AwaitWaiting returns when the calls in flight have that many waiters.
 func AwaitWaiting(d *Directory, want ...int) {
 	for {
 		var waiting []int
@@ -27,7 +27,7 @@ func AwaitWaiting(d *Directory, want ...int) {
 	}
 }
 
-// Remembered returns what is remembered after so many passwords that held, and as many that were refused.
+// Remembered returns the cached results after n accepted and n refused passwords.
 func Remembered(t testing.TB, n int) (held, refused int) {
 	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
@@ -39,28 +39,28 @@ func Remembered(t testing.TB, n int) (held, refused int) {
 
 var oneProcess = newResultCache(time.Minute, time.Now)
 
-// Key is the key of a name and a password.
+// Key returns the key of a name and a password.
 func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
 
-// RefusalsHeld is how many refusals are remembered.
+// RefusalsHeld returns the number of cached refusals.
 func RefusalsHeld(d *Directory) int { return d.cache.refused.Len() }
 
-// Fill puts a member into a filter.
+// Fill replaces the placeholders of a filter.
 func Fill(filter, dn, name string) string {
 	return fill(filter, func(placeholder string) string {
 		return map[string]string{"{dn}": dn, "{name}": name, "{attribute:a}": name}[placeholder]
 	})
 }
 
-// DNOf puts a name into a template.
+// DNOf fills in a DN template.
 func DNOf(template, name string) string {
 	return (&Directory{o: Options{User: User{DN: template}}}).dnOf(name)
 }
 
-// CanonicalDN is the same for every way to write one DN.
+// CanonicalDN returns the same text for all spellings of a DN.
 func CanonicalDN(dn string) string { return canonicalDN(dn) }
 
-// SecretAttributes are those that are no claims.
+// SecretAttributes returns the attributes that cannot be claims.
 func SecretAttributes() []string {
 	var list []string
 	for name := range secretAttributes {
@@ -69,7 +69,7 @@ func SecretAttributes() []string {
 	return list
 }
 
-// AsGlobalCatalog lets the servers of a directory be global catalogs, as the ports 3268 and 3269
+// AsGlobalCatalog makes the servers of a directory global catalogs, as the ports 3268 and 3269
 // do.
 func AsGlobalCatalog(d *Directory) {
 	for _, s := range d.servers {
@@ -83,21 +83,21 @@ func GlobalCatalog(url string) bool {
 	return s.catalog
 }
 
-// Idle is how many connections are kept.
+// Idle returns the number of idle connections.
 func Idle(d *Directory) int {
 	d.pool.mu.Lock()
 	defer d.pool.mu.Unlock()
 	return len(d.pool.idle)
 }
 
-// AwaitQueue returns when so many wait for a connection, and so many have one.
+// AwaitQueue returns when that many requests wait for a connection and that many have one.
 func AwaitQueue(d *Directory, waiting, taken int) {
 	for d.pool.slots.Waiting() != waiting || d.pool.slots.Taken() != taken {
 		runtime.Gosched()
 	}
 }
 
-// BreakIdle makes the connections that are kept take nothing any more, without telling anybody.
+// BreakIdle makes writes to the idle connections fail without closing them.
 func BreakIdle(d *Directory) {
 	d.pool.mu.Lock()
 	defer d.pool.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// fake is a directory that answers as it is told.
+// fake is a directory with configured answers.
 type fake struct{ *ldaptest.Fake }
 
 func newFake(t testing.TB) *fake {
@@ -17,7 +17,7 @@ func newFake(t testing.TB) *fake {
 	return &fake{ldaptest.NewFake(t)}
 }
 
-// options are those of somebody who runs it.
+// options returns options for this directory.
 func (f *fake) options() ldap.Options {
 	return ldap.Options{
 		Name: "ad", Servers: []string{"ldap://" + f.Address},
@@ -25,7 +25,7 @@ func (f *fake) options() ldap.Options {
 	}
 }
 
-// person gives ann some attributes.
+// person sets the attributes of ann.
 func (f *fake) person(lines ...string) {
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", append(lines, "sAMAccountName: ann")...)}
 }

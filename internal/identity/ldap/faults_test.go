@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// An outage is no refusal: whatever goes wrong on the way to a directory, the chain says "unavailable",
-// within the time limit, and all is well when it is over.
+// An outage is not a refusal: whatever fails on the way to a directory, the chain returns an
+// outage within the time limit, and recovers afterwards.
 func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 	for _, tt := range []struct {
 		fault fault
@@ -42,7 +42,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				if when != "at first" {
 					await.Until(t, "a good connection", func(ctx context.Context) error {
 						_, err := chain.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
-						if err != nil { // on a slow machine, a second may not be enough
+						if err != nil { // on a slow machine, a second may be too short
 							options.Timeout *= 2
 							chain = begin()
 						}
@@ -52,7 +52,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				between.set(tt.fault)
 				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
 				if !errors.Is(err, identity.ErrUnavailable) || !strings.Contains(err.Error(), between.address()) {
-					t.Errorf("%v: it does not say what is down", err)
+					t.Errorf("%v: the error does not name what is down", err)
 				}
 				if _, err := chain.Find(t.Context(), "alice", ""); !errors.Is(err, identity.ErrUnavailable) {
 					t.Errorf("looking up: %v", err)
@@ -68,7 +68,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 	}
 }
 
-// A directory that was restarted ends the connections that are idle. Nobody notices.
+// A restarted directory closes idle connections. Users do not notice.
 func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -107,7 +107,7 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 	}
 }
 
-// A server that says nothing takes its share of the time, and leaves the rest to the next.
+// A silent server uses its share of the time and leaves the rest to the next.
 func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 	o := company(t)
 	silent := newProxy(t, o.Address)
@@ -115,13 +115,14 @@ func TestASilentServerLeavesTimeForTheNext(t *testing.T) {
 	options := o.options()
 	options.Servers, options.Timeout = []string{"ldap://" + silent.address(), "ldap://" + o.Address}, time.Second
 	await.Until(t, "the next server", func(ctx context.Context) error {
-		options.Timeout *= 2 // until a share of it is enough for this machine
+		options.Timeout *= 2 // until a share is enough for this machine
 		_, err := open(t, options).Find(ctx, "alice", "")
 		return err
 	})
 }
 
-// A wrong password is an answer: the next server is not asked, which would count it again.
+// A wrong password is an answer. The next server is not asked, because it would count the
+// password again.
 func TestARefusalIsFinal(t *testing.T) {
 	o := company(t)
 	first, second := newProxy(t, o.Address), newProxy(t, o.Address)
@@ -138,7 +139,7 @@ func TestARefusalIsFinal(t *testing.T) {
 	}
 }
 
-func TestAServerRestsAfterThreeFailures(t *testing.T) {
+func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	var clock clock
 	o := company(t)
 	between := newProxy(t, o.Address)
@@ -162,29 +163,29 @@ func TestAServerRestsAfterThreeFailures(t *testing.T) {
 	attempt("skipped for now after 3 failures", 3)
 	attempt("skipped for now", 3)
 	clock.advance(11 * time.Second)
-	attempt("outage", 4) // one tries
+	attempt("outage", 4) // one request tries
 	attempt("skipped for now after 4 failures", 4)
 	between.set(pass)
 	attempt("skipped for now", 4)
 	clock.advance(11 * time.Second)
-	attempt("alice", 6) // one to look up, one to bind
+	attempt("alice", 6) // one search and one bind
 	attempt("alice", 6)
 	between.set(refuse)
 	attempt("outage", 7)
 	attempt("outage", 8)
 	between.set(pass)
-	attempt("alice", 10) // two failures are not three: those before it answered do not count
+	attempt("alice", 10) // failures before an answer do not count
 }
 
-// While one request tries whether a server is back, the others do without it; and when that one gives
-// up, another tries.
+// While one request tries whether a server is back, the others skip it. If that request is
+// abandoned, another one tries.
 func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	var clock clock
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
 	options.Servers, options.Now = []string{"ldap://" + between.address()}, clock.now
-	options.Timeout = time.Minute // nobody waits for it
+	options.Timeout = time.Minute // long enough not to matter
 	d := open(t, options)
 	between.set(refuse)
 	for range 3 {
@@ -215,7 +216,7 @@ func TestOneTriesWhetherAServerIsBack(t *testing.T) {
 	}
 }
 
-// The service account's wrong password is our mistake, and not that of who asks.
+// A wrong password of the service account is an outage, not a refusal of the user.
 func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	o := company(t)
 	options := o.options()
@@ -225,17 +226,17 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "binding as cn=reader") || strings.Contains(err.Error(), "not the one") {
 		t.Errorf("%v", err)
 	}
-	rewrite(t, options.BindPasswordFile, "reads everything") // it is read at each connection
+	rewrite(t, options.BindPasswordFile, "reads everything") // read for each connection
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
 		t.Errorf("with the right one: %v", err)
 	}
 }
 
-// One server that knows the service account no longer does not keep the others from answering, and is not asked so
-// often that the account is locked.
-func TestAServerThatRefusesTheAccountRests(t *testing.T) {
+// A server that refuses the service account does not keep the others from answering. It is not
+// asked so often that the account is locked.
+func TestAServerThatRefusesTheAccountIsSkipped(t *testing.T) {
 	o := company(t)
-	other := newFake(t) // which knows nobody
+	other := newFake(t) // which does not know the service account
 	options := o.options()
 	options.Servers = []string{"ldap://" + other.Address, "ldap://" + o.Address}
 	d := open(t, options)
@@ -249,7 +250,7 @@ func TestAServerThatRefusesTheAccountRests(t *testing.T) {
 	}
 }
 
-// A server that does not know StartTLS is spoken to no further, and the next is asked.
+// A server without StartTLS is not used further, and the next one is asked.
 func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 	o := company(t)
 	other := newFake(t)
@@ -291,7 +292,7 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 	}
 }
 
-// A base that does not exist is a mistake in the config: nobody is unknown for it.
+// A missing base is a configuration error, so users are not unknown because of it.
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
 	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
@@ -300,8 +301,9 @@ func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	}
 }
 
-// The pool is bounded, and whoever waits for it too long is told so. No server is blamed.
-func TestAFullPoolIsAnOutageAndNobodysFault(t *testing.T) {
+// The pool is bounded. A request that waits too long is an outage, which is not a failure of a
+// server.
+func TestAFullPoolIsAnOutage(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
@@ -367,7 +369,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	}
 }
 
-// Idle connections count: one that is kept for looking up makes room for one to bind.
+// Idle connections count: an idle reader is closed if a binder needs its place.
 func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	options := company(t).options()
 	options.Pool = 1
@@ -382,7 +384,7 @@ func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	}
 }
 
-// A server, or who stands between, cannot fill the memory.
+// Neither a server nor an attacker on the network can fill the memory.
 func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -397,7 +399,8 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 			}
 			go func() {
 				defer c.Close()
-				_, _ = c.Write([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x04, 0x84, 0x7f, 0xff, 0xff, 0xf0}) // 2 GiB follow
+				// A length of 2 GiB.
+				_, _ = c.Write([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x04, 0x84, 0x7f, 0xff, 0xff, 0xf0})
 				junk := make([]byte, 64<<10)
 				for err == nil {
 					_, err = c.Write(junk)
@@ -412,8 +415,8 @@ func TestAServerThatSendsTooMuchIsCutOff(t *testing.T) {
 	}
 }
 
-// A client that goes away takes nobody with it who asks the same at the same time.
-func TestWhoGivesUpDoesNotFailOthers(t *testing.T) {
+// A cancelled request does not cancel the concurrent requests with the same credentials.
+func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
@@ -455,8 +458,8 @@ func TestWhoGivesUpDoesNotFailOthers(t *testing.T) {
 	}
 }
 
-// When all have given up, so does the question, and the next one is a new one.
-func TestAQuestionThatNobodyWaitsForEnds(t *testing.T) {
+// If all waiters leave, the call ends, and the next request starts a new one.
+func TestACallWithoutWaitersEnds(t *testing.T) {
 	o := company(t)
 	between := newProxy(t, o.Address)
 	options := o.options()
@@ -470,7 +473,7 @@ func TestAQuestionThatNobodyWaitsForEnds(t *testing.T) {
 			_, err := d.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
 			done <- err
 		}()
-		between.await(i + 1) // with a pool of one, the last must have ended
+		between.await(i + 1) // with a pool of one, the last call must have ended
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Error(err)

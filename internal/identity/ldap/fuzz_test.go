@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// Whatever a name is made of, a filter asks for that name and nothing else, and a template names an
-// entry of that name, in that place.
+// For any name, the filter asks for exactly that name, and the template yields an entry with
+// that name in that place.
 func FuzzName(f *testing.F) {
 	for _, seed := range []string{"alice", "*", "a*b", "alice)(uid=*", `\2a`, "a,ou=people", `a\`, "#a", "a+b=c", "{name}", "{dn}", "zoë", "a\x00b", " a", "a ", `"`, "<>;", "\xff"} {
 		f.Add(seed)
@@ -31,7 +31,7 @@ func FuzzName(f *testing.F) {
 			t.Fatalf("%q makes the filter %s", name, filter)
 		}
 		if !identity.ValidName(name) {
-			return // no template sees it
+			return // never reaches a template
 		}
 		parsed, err := client.ParseDN(ldap.DNOf("uid={name},ou=people,o=x", name))
 		if err != nil {
@@ -48,7 +48,7 @@ func equals(p *ber.Packet, attribute, value string) bool {
 		p.Children[0].Data.String() == attribute && p.Children[1].Data.String() == value
 }
 
-// A DN has many spellings, by which a circle of groups must not be missed.
+// A DN has many spellings. All must be equal, or a cycle of groups is missed.
 func FuzzDN(f *testing.F) {
 	for _, seed := range []string{"cn=a,o=b", "CN=A, O=B", `cn=a\,b,o=c`, "cn=a+sn=b,o=c", "", "no dn", `cn=\61,o=b`, "cn=#0401ff", "cn=zoë"} {
 		f.Add(seed)

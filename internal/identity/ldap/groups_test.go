@@ -64,8 +64,8 @@ func TestGroups(t *testing.T) {
 
 var emptyIsNil = cmp.Transformer("empty", func(list []string) string { return strings.Join(list, "\n") })
 
-// Who binds by a template, and is looked up by nobody, reads his groups himself.
-func TestGroupsAreReadByWhoBinds(t *testing.T) {
+// With a template and no service account, users read their own groups.
+func TestUsersReadTheirOwnGroups(t *testing.T) {
 	options := company(t).options()
 	options.User, options.BindDN, options.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
 	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}
@@ -78,9 +78,9 @@ func TestGroupsAreReadByWhoBinds(t *testing.T) {
 	}
 }
 
-// zot CVE-2025-23208: a group removed at the identity provider stayed. Here groups are what the directory
-// says at each authentication, and each time somebody is looked up for a refresh.
-func TestAGroupThatIsTakenAwayIsGone(t *testing.T) {
+// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here the groups
+// are read at each sign-in and each refresh.
+func TestARemovedGroupIsGone(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=eve,ou=people,dc=example,dc=com", "apple")
 	group := o.group(t, "garden", "uid=eve,ou=people,dc=example,dc=com", "uid=bob,ou=people,dc=example,dc=com")
@@ -112,13 +112,13 @@ func TestAGroupThatIsTakenAwayIsGone(t *testing.T) {
 	}
 }
 
-// With more groups than anybody looks through, some would be left out, and one of those could be what a
-// deny is for. So it is an error, and nobody is let in with fewer.
-func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
+// Above the limit some groups would be left out, and one of them could have a deny rule. So it
+// is an error.
+func TestTooManyGroupsAreAnError(t *testing.T) {
 	o := company(t)
 	o.add(t, "uid=joiner,ou=people,dc=example,dc=com", "everything")
 	below := "uid=joiner,ou=people,dc=example,dc=com"
-	for i := range 40 { // one in another
+	for i := range 40 { // each in the next
 		below = o.group(t, fmt.Sprintf("level-%02d", i), below)
 	}
 	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {
@@ -131,7 +131,7 @@ func TestTooManyGroupsAreAnErrorAndNotFewer(t *testing.T) {
 	}
 }
 
-// group adds a group, until the test ends.
+// group adds a group until the test ends.
 func (o directory) group(t testing.TB, name string, members ...string) (dn string) {
 	t.Helper()
 	dn = "cn=" + name + "," + groupsBase

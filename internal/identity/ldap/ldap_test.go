@@ -17,7 +17,7 @@ type clock struct{ offset atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
-func TestADirectoryKeepsToTheContract(t *testing.T) {
+func TestADirectoryConforms(t *testing.T) {
 	o := company(t)
 	for how, change := range map[string]func(*ldap.Options){
 		"search, then bind":            func(*ldap.Options) {},
@@ -47,8 +47,8 @@ func TestADirectoryKeepsToTheContract(t *testing.T) {
 	}
 }
 
-// Without an account to look people up, nobody can tell an unknown name from a wrong password.
-func TestATemplateWithoutAnAccountKeepsToTheContract(t *testing.T) {
+// Without a service account, an unknown name is the same as a wrong password.
+func TestATemplateWithoutAnAccountConforms(t *testing.T) {
 	o := company(t)
 	options := o.options()
 	options.BindDN, options.BindPasswordFile = "", ""

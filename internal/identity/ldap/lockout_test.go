@@ -19,7 +19,7 @@ func TestTheLockThresholdOfADirectory(t *testing.T) {
 	if diff := cmp.Diff([]ldap.Lockout{{Policy: "cn=policy,dc=example,dc=com", After: 100, Within: ldap.Forever}}, list); diff != "" {
 		t.Error(diff)
 	}
-	options.BindDN, options.BindPasswordFile = "", "" // nobody, who sees no policy
+	options.BindDN, options.BindPasswordFile = "", "" // anonymous, which sees no policy
 	if list, err := open(t, options).Lockouts(t.Context()); err != nil || len(list) > 0 {
 		t.Errorf("nobody: %v %v", list, err)
 	}
@@ -29,7 +29,7 @@ func TestPoliciesOfLockedAccounts(t *testing.T) {
 	const filter = "(|(objectClass=pwdPolicy)(objectClass=domainDNS)(objectClass=msDS-PasswordSettings)(objectClass=krbPwdPolicy)(objectClass=passwordPolicy))"
 	for _, tt := range []struct {
 		lines []string
-		want  []ldap.Lockout // nil: nothing is known
+		want  []ldap.Lockout // nil: unknown
 	}{
 		{[]string{"objectClass: pwdPolicy", "pwdLockout: TRUE", "pwdMaxFailure: 5", "pwdFailureCountInterval: 600"}, []ldap.Lockout{{"cn=p", 5, 10 * time.Minute}}},
 		{[]string{"objectClass: PWDPOLICY", "pwdlockout: true", "pwdmaxfailure: 5", "pwdFailureCountInterval: 0"}, []ldap.Lockout{{"cn=p", 5, ldap.Forever}}},
@@ -41,7 +41,7 @@ func TestPoliciesOfLockedAccounts(t *testing.T) {
 		{[]string{"objectClass: top", "objectClass: domainDNS", "lockoutThreshold: 10", "lockOutObservationWindow: -18000000000"}, []ldap.Lockout{{"cn=p", 10, 30 * time.Minute}}},
 		{[]string{"objectClass: domainDNS", "lockoutThreshold: 10", "lockOutObservationWindow: -9223372036854775808"}, []ldap.Lockout{{"cn=p", 10, ldap.Forever}}},
 		{[]string{"objectClass: domainDNS", "lockoutThreshold: 0"}, []ldap.Lockout{{"cn=p", 0, 0}}},
-		{[]string{"objectClass: domainDNS"}, nil}, // of a partition of DNS
+		{[]string{"objectClass: domainDNS"}, nil}, // of a DNS partition
 		{[]string{"objectClass: msDS-PasswordSettings", "msDS-LockoutThreshold: 3", "msDS-LockoutObservationWindow: -600000000"}, []ldap.Lockout{{"cn=p", 3, time.Minute}}},
 		{[]string{"objectClass: krbPwdPolicy", "krbPwdMaxFailure: 6", "krbPwdFailureCountInterval: 60"}, []ldap.Lockout{{"cn=p", 6, time.Minute}}},
 		{[]string{"objectClass: passwordPolicy", "passwordLockout: on", "passwordMaxFailure: 3"}, []ldap.Lockout{{"cn=p", 3, 0}}},

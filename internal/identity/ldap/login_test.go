@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// Active Directory binds people by their login, so that it needs no service account.
+// Active Directory allows binds by login, so no service account is needed.
 func TestPeopleBindByTheirLogin(t *testing.T) {
 	for _, tt := range []struct {
 		bind, name, bound string
@@ -30,16 +30,17 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		{"{name}@corp.example.com", "ann", "dn:CN=Ann,DC=corp", "Ann", ""},
 		{"{name}@corp.example.com", "ann", `dn:cn=ann, dc=CORP`, "Ann", ""},
 		{"{name}@corp.example.com", "ann@other", `u:CORP\ann`, "rejected", ""},
-		// Mallory's userPrincipalName is ann@corp.example.com, and ann is the login of another.
+		// Mallory's userPrincipalName is ann@corp.example.com, and ann is the login of another
+		// user.
 		{"{name}@corp.example.com", "ann", `u:CORP\mallory`, "rejected", "the user who was bound is not the entry"},
 		{"{name}@corp.example.com", "ann", "dn:CN=Mallory,DC=corp", "rejected", "the user who was bound is not the entry"},
 		{"{name}@corp.example.com", "ann", "u:ann", "rejected", "the user who was bound is not the entry"},
-		// In another domain of the forest, somebody else is called ann.
+		// Another domain of the forest has a different ann.
 		{"{name}@corp.example.com", "ann", `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
 		{`CORP\{name}`, "ann", `u:EU\ann`, "rejected", "the user who was bound is not the entry"},
 		{`CORP\{name}`, "ann", `u:\ann`, "rejected", "the user who was bound is not the entry"},
 		{`CORP\{name}`, "ann", `u:corp\ANN`, "Ann", ""},
-		{`CORP\{name}`, "ann", "", "outage", ""}, // it does not say
+		{`CORP\{name}`, "ann", "", "outage", ""}, // no WhoAmI answer
 		{`CORP\{name}`, "eve", `u:CORP\eve`, "rejected", ""},
 	} {
 		f := newFake(t)
@@ -68,10 +69,10 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 	}
 }
 
-// Who has bound is told by a domain and a login: both must be the entry's.
+// The bound user is identified by domain and login. Both must match the entry.
 func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 	for _, tt := range []struct {
-		bind, domain, own string // own: what the entry says of itself
+		bind, domain, own string // own: msDS-PrincipalName of the entry
 		bound, want       string
 		because           string
 	}{
@@ -119,7 +120,7 @@ func TestADomainBeforeANameIsDropped(t *testing.T) {
 	}
 }
 
-func TestMistakesInLogins(t *testing.T) {
+func TestInvalidLoginSettings(t *testing.T) {
 	for want, change := range map[string]func(*ldap.Options){
 		"must contain {name} exactly once": func(o *ldap.Options) { o.User.Bind = "CORP" },
 		"cannot be combined with bind_dn": func(o *ldap.Options) {
@@ -137,8 +138,9 @@ func TestMistakesInLogins(t *testing.T) {
 	}
 }
 
-// A grace login is for changing an expired password. Clients that sign in by themselves would use them up unseen.
-func TestAGraceLoginIsRefusedAndTold(t *testing.T) {
+// Grace logins are for changing an expired password. Unattended clients would use them up
+// unnoticed.
+func TestAGraceLoginIsRefusedWithAReason(t *testing.T) {
 	for _, left := range []int64{0, 1, 5} {
 		f := newFake(t)
 		f.Grace = left

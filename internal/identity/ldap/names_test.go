@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// outcome is how a test says what came of an attempt.
+// outcome summarizes the result of an attempt.
 func outcome(v identity.Verified, err error) string {
 	switch {
 	case err == nil:
@@ -28,9 +28,9 @@ func outcome(v identity.Verified, err error) string {
 	return "outage: " + err.Error()
 }
 
-// docker_auth: `ALICE` and `alice ` are alice to LDAP, and somebody else to the ACL. Here a principal bears
-// the directory's spelling, or there is none.
-func TestNamesAreTheDirectorysOwn(t *testing.T) {
+// In docker_auth, `ALICE` and `alice ` are alice to LDAP and somebody else to the ACL. Here a
+// principal always has the directory's spelling.
+func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 	for how, change := range map[string]func(*ldap.Options){
 		"search":   func(*ldap.Options) {},
 		"template": func(o *ldap.Options) { o.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"} },
@@ -75,7 +75,9 @@ func TestNamesAreTheDirectorysOwn(t *testing.T) {
 				if refused := got == "unknown" || got == "rejected"; tt.is == "-" && refused || alone && tt.is == "unknown" && refused {
 					continue
 				}
-				if tt.is == "-" && err == nil { // the directory took it for alice: then it is she, as she is spelt
+				// The directory found alice. Then the principal must be alice, as the directory
+				// spells it.
+				if tt.is == "-" && err == nil {
 					if diff := cmp.Diff(alice, v); diff == "" {
 						continue
 					}
@@ -91,8 +93,8 @@ func TestNamesAreTheDirectorysOwn(t *testing.T) {
 	}
 }
 
-// docker_auth: the account "*@x" became a pattern. A name is a value: in filters, in DNs, and where both
-// placeholders stand in one filter.
+// In docker_auth, the account "*@x" became a pattern. Here a name is always a value: in
+// filters, in DNs, and if both placeholders are in one filter.
 func TestNamesNeverBecomePatterns(t *testing.T) {
 	template := ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
 	for _, tt := range []struct {
@@ -134,9 +136,9 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 	}
 }
 
-// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password, as nobody, and says
-// yes. What is no password is refused before a connection is made.
-func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
+// go-ldap CVE-2017-14623: a bind with an empty password succeeds as anonymous. Such passwords
+// are refused before a connection is made.
+func TestAnEmptyPasswordIsNeverSent(t *testing.T) {
 	o := company(t)
 	for _, user := range []ldap.User{{Bases: []string{"ou=people,dc=example,dc=com"}}, {DN: "uid={name},ou=people,dc=example,dc=com"}} {
 		between := newProxy(t, o.Address)
@@ -163,12 +165,13 @@ func TestAnEmptyPasswordIsNeverAskedOfADirectory(t *testing.T) {
 	}
 }
 
-func TestAnEntryThatCannotBeToldFromOthersIsRefused(t *testing.T) {
+func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 	for _, tt := range []struct{ name, password, want, says string }{
 		{"twin", "castor", "rejected", "more than one entry has the name"},
 		{"janus", "two faces", "rejected", "2 values of uid"},
 		{"dora", "backpack", "dora", ""},
-		{"theodora", "backpack", "dora", ""}, // found by another name, and called by the one in her DN
+		// Found by another value, and named by the one in the DN.
+		{"theodora", "backpack", "dora", ""},
 		{"spacy", "outer space", "rejected", `its uid \" spacy \" is not a valid name`},
 		{"nopass", "anything", "rejected", ""},
 		{"nobody", "anything", "unknown", ""},
@@ -190,7 +193,7 @@ func TestAnEntryThatCannotBeToldFromOthersIsRefused(t *testing.T) {
 	}
 }
 
-func TestAPrincipalIsWhatTheDirectorySays(t *testing.T) {
+func TestAPrincipalComesFromTheEntry(t *testing.T) {
 	o := company(t)
 	options := o.options()
 	options.User.Attributes = map[string]string{"mail": "email", "departmentNumber": "departments", "telephoneNumber": "phone"}
@@ -209,9 +212,9 @@ func TestAPrincipalIsWhatTheDirectorySays(t *testing.T) {
 	}
 }
 
-// Names are reused: who is deleted and made again under the same name has another id, and is not found
-// by what was handed out to the first.
-func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
+// Names are reused. A user who is deleted and created again with the same name has another id,
+// and tokens of the first do not find the second.
+func TestARecreatedUserIsAnotherUser(t *testing.T) {
 	o := company(t)
 	d := open(t, o.options())
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "first")
@@ -236,8 +239,8 @@ func TestWhoIsMadeAgainIsSomebodyElse(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. Who is disabled in the directory is let
-// in by no password, and is not found for a refresh either.
+// Gitea CVE-2026-58422, -55987: a sign-in enabled a disabled account again. A user who is
+// disabled in the directory cannot sign in or refresh.
 func TestDisabledStaysDisabled(t *testing.T) {
 	d := open(t, company(t).options())
 	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); !errors.Is(err, identity.ErrRejected) {

@@ -10,12 +10,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// good are the least settings.
+// good returns minimal valid options.
 func good() ldap.Options {
 	return ldap.Options{Name: "corp", Servers: []string{"ldaps://a"}, User: ldap.User{Bases: []string{"o=x"}}}
 }
 
-func TestAllMistakesAreFound(t *testing.T) {
+func TestAllProblemsAreFound(t *testing.T) {
 	empty, long, two := write(t, "empty", "\r\n"), write(t, "long", strings.Repeat("x", 5000)), write(t, "two", "a\nb\n")
 	pem := write(t, "pem", "no certificate")
 	servers := func(list ...string) func(*ldap.Options) { return func(o *ldap.Options) { o.Servers = list } }
@@ -27,7 +27,7 @@ func TestAllMistakesAreFound(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		change func(*ldap.Options)
-		want   string // field: the beginning of what is said, for each; "": nothing is wrong
+		want   string // field: beginning of the text, for each problem; "": none
 	}{
 		{"nothing", func(*ldap.Options) {}, ""},
 		{"all at once", func(o *ldap.Options) { *o = ldap.Options{} }, "name: missing|servers: no server is configured|user: set base or dn"},
@@ -126,7 +126,7 @@ func TestAllMistakesAreFound(t *testing.T) {
 	}
 }
 
-// A claim goes into the journal, where no secret belongs.
+// Claims are written to the journal, which must not contain secrets.
 func TestNoSecretBecomesAClaim(t *testing.T) {
 	secret := ldap.SecretAttributes()
 	if len(secret) < 10 {
@@ -141,7 +141,7 @@ func TestNoSecretBecomesAClaim(t *testing.T) {
 	}
 }
 
-func TestAProblemSaysWhichServer(t *testing.T) {
+func TestAProblemNamesTheServer(t *testing.T) {
 	o := good()
 	o.Servers = []string{"ldaps://a", "ldap://b"}
 	_, err := ldap.New(o)

@@ -12,23 +12,23 @@ type fault int
 
 const (
 	pass    fault = iota // nothing
-	refuse               // it ends them at once
-	reset                // it ends them rudely, new ones and those under way
-	silence              // it takes what is sent, and answers nothing
-	cut                  // it ends them in the middle of the next answer
+	refuse               // closes them at once
+	reset                // resets them, old and new ones
+	silence              // accepts what is sent and never answers
+	cut                  // closes them in the middle of the next answer
 )
 
-// proxy stands between a Directory and a server, and does it harm.
+// proxy is between a Directory and a server and injects faults.
 type proxy struct {
 	listener net.Listener
 	to       string
 
 	mu      sync.Mutex
-	heard   io.Writer // what is sent to the server is written here, too; may be nil
+	heard   io.Writer // receives a copy of what is sent to the server; may be nil
 	fault   fault
 	conns   map[net.Conn]bool
 	count   int           // connections so far
-	counted *sync.Cond    // count has grown
+	counted *sync.Cond    // signals that count has grown
 	waiting chan struct{} // closed when silence ends
 }
 
@@ -60,7 +60,7 @@ func newProxy(t testing.TB, to string) *proxy {
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-// set changes what happens. Connections that are there end, unless they are to be silent or cut.
+// set changes the fault. Open connections end, unless the fault is silence or cut.
 func (p *proxy) set(f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,21 +79,21 @@ func (p *proxy) set(f fault) {
 	}
 }
 
-// listen lets w hear what is sent to the server.
+// listen copies what is sent to the server to w.
 func (p *proxy) listen(w io.Writer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heard = w
 }
 
-// connections returns how many there were so far.
+// connections returns the number of connections so far.
 func (p *proxy) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
 }
 
-// await returns when there were so many.
+// await returns when there were that many connections.
 func (p *proxy) await(connections int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +154,7 @@ func (p *proxy) serve(c net.Conn) {
 	both.Wait()
 }
 
-// answer copies what the server says.
+// answer copies the server's answers.
 func (p *proxy) answer(c, server net.Conn) {
 	buffer := make([]byte, 4096)
 	for {

@@ -32,18 +32,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// work is what a refusal costs.
+// work is the cost of a refusal.
 type work struct {
-	Searches   int // of people
-	Binds      int // or searches for nothing in their place
-	Delays     int // as many as there are searches for nothing, where a bind follows a search
-	Hashes     int // dummies among them
+	Searches   int // for users
+	Binds      int // or searches for nothing instead
+	Delays     int // one for each search for nothing that replaces a bind
+	Hashes     int // including dummies
 	Lookups    int // in the database
-	Questions  int // to the external service, or delays in their place
-	Remembered int // by the directory
+	Questions  int // to the external service, or delays instead
+	Remembered int // cached by the directory
 }
 
-// staff is a directory of people who cannot sign in, each for another reason.
+// staff is a directory of users who cannot sign in, each for a different reason.
 func staff(t testing.TB) *fake {
 	f := staffed(t)
 	put := func(name, dn, attribute string) {
@@ -55,12 +55,13 @@ func staff(t testing.TB) *fake {
 	put("expired", "CN=expired,DC=corp", "accountExpires: 1")
 	put("locked", "CN=locked,DC=corp", "description: none")
 	f.Binds["CN=locked,DC=corp"] = client.LDAPResultConstraintViolation
-	put("nameless", "CN=nameless,DC=corp", "sAMAccountName: second") // two names: which one is not known
+	// It has two names, so its name is ambiguous.
+	put("nameless", "CN=nameless,DC=corp", "sAMAccountName: second")
 	f.Entries["dc=corp sub (sAMAccountName=twins)"] = []*client.Entry{entry("CN=a,DC=corp", "sAMAccountName: twins"), entry("CN=b,DC=corp", "sAMAccountName: twins")}
 	return f
 }
 
-// counter counts lookups of accounts.
+// counter counts account lookups.
 type counter struct {
 	*accounts.Accounts
 	n atomic.Int64
@@ -76,7 +77,8 @@ func (c *counter) DummyLookup(ctx context.Context, shown identity.Credentials) e
 	return c.Accounts.DummyLookup(ctx, shown)
 }
 
-// newAccounts returns accounts with local, gone (disabled) and old (expired), all with the password "right".
+// newAccounts returns accounts with local, gone (disabled) and old (expired), all with the
+// password "right".
 func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts.Accounts {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	db, err := store.Open(t.Context(), storetest.SQLite().New(t))
@@ -112,8 +114,9 @@ func newAccounts(t *testing.T, hashing *password.Hashing, hash string) *accounts
 	return a
 }
 
-// User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): names were told by the time that a refusal
-// took. Unknown, wrong, disabled and expired, local and remote, for the first time and again: all cost the same work.
+// User enumeration (Harbor CVE-2019-19030, Gitea CVE-2025-69413): the time of a refusal
+// revealed names. Here unknown, wrong, disabled and expired, local and remote, first and
+// repeated attempts all cost the same work.
 func TestAllRefusalsCostTheSame(t *testing.T) {
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	if err != nil {
@@ -214,7 +217,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	}
 }
 
-// Without a service account there is no search to begin with: all cost a bind and a search as oneself, or as nobody.
+// Without a service account there is no search first. Every refusal costs a bind and a search.
 func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	f := staff(t)
 	options := f.options()
@@ -247,8 +250,8 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	}
 }
 
-// Where another source has refused the password, an outage of the directory is none of the sign-in.
-func TestADummyLookupThatFailsRefusesAllTheSame(t *testing.T) {
+// If another source has refused the password, an outage of the directory does not change that.
+func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	hashing := password.New(password.Options{})
 	text, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	if err != nil {
@@ -274,8 +277,9 @@ func TestADummyLookupThatFailsRefusesAllTheSame(t *testing.T) {
 	}
 }
 
-// A flood of names that nobody has used to fill the wait for a connection, first come, first served.
-func TestAFloodOfNamesWaitsForItself(t *testing.T) {
+// A flood of unknown names used to fill the queue for a connection, which was first come, first
+// served.
+func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
 	f := staffed(t)
 	options := f.options()
 	options.Pool, options.Timeout = 1, time.Minute
@@ -310,7 +314,7 @@ func TestAFloodOfNamesWaitsForItself(t *testing.T) {
 	}
 }
 
-// Past the budget of a name, too: what a refusal costs must not tell who exists.
+// Above the budget of a name as well, the cost of a refusal must not reveal which names exist.
 func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	var delays, questions atomic.Int64
 	directory := staff(t)

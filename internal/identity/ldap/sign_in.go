@@ -96,7 +96,7 @@ func (d *Directory) bindName(name string) string {
 	return strings.ReplaceAll(d.o.User.Bind, "{name}", name)
 }
 
-// checkBound returns ErrRejected unless the directory says that the bound user is the entry u.
+// checkBound returns ErrRejected unless the directory reports that the bound user is the entry u.
 // Otherwise ann@corp could be one user in the bind, by userPrincipalName, and another in the
 // search, by sAMAccountName.
 func (d *Directory) checkBound(c *conn, u *user) error {

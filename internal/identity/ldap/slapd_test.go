@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap/ldaptest"
 )
 
-// directory is the real one that all tests share.
+// directory is the real directory that all tests share.
 type directory struct{ *ldaptest.OpenLDAP }
 
 var shared struct {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// company returns the directory, which is started at first.
+// company returns the shared directory, and starts it at the first call.
 func company(t testing.TB) directory {
 	t.Helper()
 	ldaptest.Need(t)
@@ -47,7 +47,7 @@ func company(t testing.TB) directory {
 	return shared.directory
 }
 
-// options are those of somebody who runs this directory.
+// options returns options for this directory.
 func (o directory) options() ldap.Options {
 	return ldap.Options{
 		Name: "corp", Servers: []string{"ldap://" + o.Address},
@@ -56,7 +56,7 @@ func (o directory) options() ldap.Options {
 	}
 }
 
-// open returns a Directory that is closed with the test.
+// open returns a Directory that is closed when the test ends.
 func open(t testing.TB, o ldap.Options) *ldap.Directory {
 	t.Helper()
 	d, err := ldap.New(o)
@@ -70,7 +70,7 @@ func open(t testing.TB, o ldap.Options) *ldap.Directory {
 // port returns the port of an address.
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
-// attribute returns the value that an entry has.
+// attribute returns an attribute of an entry.
 func (o directory) attribute(t testing.TB, dn, name string) string {
 	t.Helper()
 	result, err := o.Admin(t).Search(&client.SearchRequest{BaseDN: dn, Filter: "(objectClass=*)", Attributes: []string{name}})
@@ -80,7 +80,7 @@ func (o directory) attribute(t testing.TB, dn, name string) string {
 	return result.Entries[0].GetAttributeValue(name)
 }
 
-// add adds a person, until the test ends.
+// add adds a user until the test ends.
 func (o directory) add(t testing.TB, dn, password string) {
 	t.Helper()
 	err := o.Admin(t).Add(&client.AddRequest{DN: dn, Attributes: []client.Attribute{
@@ -104,7 +104,7 @@ func (o directory) delete(t testing.TB, dn string) {
 	}
 }
 
-// write makes a file.
+// write writes a file.
 func write(t testing.TB, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -119,7 +119,7 @@ func rewrite(t testing.TB, file, text string) {
 	}
 }
 
-// certificate returns an authority that nobody knows, in PEM.
+// certificate returns an unknown certificate authority in PEM.
 func certificate(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(ldaptest.New(t).File(ldaptest.CAFile))

@@ -10,9 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/ldap"
 )
 
-// OpenLDAP lets somebody bind whose password was reset, and then nothing else; and it does not look at shadowExpire. Each is refused
-// alike, with a service account and without.
-func TestWhomOpenLDAPLetsBindAllTheSame(t *testing.T) {
+// OpenLDAP accepts a bind after a password reset, and ignores shadowExpire. Both are refused
+// here, with and without a service account.
+func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 	o := company(t)
 	service, template := o.options(), o.options()
 	template.BindDN, template.BindPasswordFile = "", ""
@@ -44,7 +44,7 @@ func TestWhomOpenLDAPLetsBindAllTheSame(t *testing.T) {
 			errs := map[bool]error{false: identity.ErrRejected}
 			for how, options := range map[string]ldap.Options{"a service account": service, "a template": template} {
 				d := open(t, options)
-				for range 2 { // the second time on a connection that was used
+				for range 2 { // the second time on a used connection
 					if _, err := d.Authenticate(t.Context(), identity.NewCredentials("erin", "the right one")); !errors.Is(err, errs[tt.enters]) {
 						t.Errorf("%s: the right password: %v, want %v", how, err, errs[tt.enters])
 					}
@@ -60,7 +60,7 @@ func TestWhomOpenLDAPLetsBindAllTheSame(t *testing.T) {
 	}
 }
 
-// The generation is another when the password was changed, and the same otherwise, at sign-in and when somebody is looked up.
+// The generation changes with the password and only then, at sign-in and in Find.
 func TestAPasswordsGeneration(t *testing.T) {
 	o := company(t)
 	const dn = "uid=finn,ou=people,dc=example,dc=com"
@@ -92,7 +92,8 @@ func TestAPasswordsGeneration(t *testing.T) {
 	}
 	change = client.NewModifyRequest(dn, nil)
 	change.Replace("userPassword", []string{"the second one"})
-	change.Replace("pwdChangedTime", []string{"20261123120000Z"}) // the server writes seconds, which this test has none of
+	// The server has a resolution of seconds, and the test takes less.
+	change.Replace("pwdChangedTime", []string{"20261123120000Z"})
 	change.Controls = []client.Control{client.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")}
 	if err := o.Admin(t).Modify(change); err != nil {
 		t.Fatal(err)

@@ -41,9 +41,9 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 	}
 }
 
-// Whoever stands between and strips encryption off sees no password: neither that of who asks nor the
-// service account's.
-func TestEncryptionThatFailsIsNeverDoneWithout(t *testing.T) {
+// An attacker on the network who strips the encryption sees no password, neither that of a user
+// nor that of the service account.
+func TestNoFallbackToUnencryptedConnections(t *testing.T) {
 	o := company(t)
 	spy := &spy{}
 	between := newProxy(t, o.Address)
@@ -61,7 +61,7 @@ func TestEncryptionThatFailsIsNeverDoneWithout(t *testing.T) {
 	}
 }
 
-// spy keeps what it hears.
+// spy records what it receives.
 type spy struct {
 	mu    sync.Mutex
 	heard bytes.Buffer

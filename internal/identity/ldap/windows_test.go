@@ -35,7 +35,7 @@ func TestActiveDirectory(t *testing.T) {
 	}
 }
 
-// Active Directory's names have capitals, and paths of repositories have none.
+// Names in Active Directory have capitals, and repository paths must not.
 func TestNamesInLowerCase(t *testing.T) {
 	f := newFake(t)
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ANN")}
@@ -48,7 +48,7 @@ func TestNamesInLowerCase(t *testing.T) {
 	}
 }
 
-// annDN2 is annDN as a filter has it.
+// annDN2 is annDN, escaped for a filter.
 func annDN2(t *testing.T) string {
 	t.Helper()
 	packet, err := client.CompileFilter("(member:1.2.840.113556.1.4.1941:=" + client.EscapeFilter(annDN) + ")")
@@ -62,16 +62,16 @@ func annDN2(t *testing.T) string {
 	return strings.TrimSuffix(strings.TrimPrefix(filter, "(member:1.2.840.113556.1.4.1941:="), ")")
 }
 
-// Whoever is disabled or expired is not let in, though the password holds, and not found: a refresh
-// needs no password, and must end with the account.
-func TestAnEntryThatIsNotInUse(t *testing.T) {
+// A disabled or expired user cannot sign in with the right password, and is not found: a
+// refresh needs no password and must end with the account.
+func TestAnUnusableAccount(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	windows := func(at time.Time) string { return fmt.Sprint((at.Unix() + 11_644_473_600) * 1e7) }
 	day := func(days int) string { return fmt.Sprint(now.Unix()/86400 + int64(days)) }
 	for _, tt := range []struct {
 		says   string
 		enters bool // with the right password
-		found  bool // without one
+		found  bool // without a password
 	}{
 		{"userAccountControl: 512", true, true},
 		{"userAccountControl: 514", false, false},
@@ -93,7 +93,8 @@ func TestAnEntryThatIsNotInUse(t *testing.T) {
 		{"pwdReset: TRUE", false, false},
 		{"pwdReset: FALSE", true, true},
 		{"pwdAccountLockedTime: 000001010000Z", false, false},
-		{"pwdAccountLockedTime: 20261123115500Z", true, false}, // whether that ends is in a policy: the next sign-in ends it
+		// A policy decides whether the lock has ended; the next sign-in ends it.
+		{"pwdAccountLockedTime: 20261123115500Z", true, false},
 		{"pwdStartTime: 20261123120001Z", false, false},
 		{"pwdStartTime: 20261123120000Z", true, true},
 		{"pwdEndTime: 20261123120000Z", false, false},
@@ -114,7 +115,7 @@ func TestAnEntryThatIsNotInUse(t *testing.T) {
 		{"shadowExpire: " + day(-400), false, false},
 		{"shadowExpire: odd", false, false},
 	} {
-		for _, template := range []bool{false, true} { // with somebody who looks people up, and without
+		for _, template := range []bool{false, true} { // with and without a service account
 			f := newFake(t)
 			f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=ann,DC=corp", "sAMAccountName: ann", "entryUUID: 7", tt.says)}
 			f.Entries["CN=ann,DC=corp base (objectClass=*)"] = f.Entries["dc=corp sub (sAMAccountName=ann)"]
@@ -141,7 +142,7 @@ func TestAnEntryThatIsNotInUse(t *testing.T) {
 	}
 }
 
-// What a directory says to a bind: a refusal, which is final, or nothing that anybody could go by.
+// Answers to a bind are a final refusal or an outage.
 func TestAnswersToABind(t *testing.T) {
 	for code, want := range map[uint16]string{
 		client.LDAPResultSuccess:                     "ann",
@@ -172,7 +173,7 @@ func TestAnswersToABind(t *testing.T) {
 	}
 }
 
-// What a directory says to a search.
+// Answers to a search.
 func TestAnswersToASearch(t *testing.T) {
 	ann := entry("CN=Ann,DC=corp", "sAMAccountName: ann")
 	for _, tt := range []struct {
@@ -184,7 +185,8 @@ func TestAnswersToASearch(t *testing.T) {
 		{nil, client.LDAPResultSuccess, "unknown"},
 		{[]*client.Entry{ann, ann}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{ann, ann}, client.LDAPResultSizeLimitExceeded, "rejected"},
-		{[]*client.Entry{ann, ann, ann, ann}, client.LDAPResultSuccess, "rejected"}, // it was asked for two
+		// The size limit of the request is two.
+		{[]*client.Entry{ann, ann, ann, ann}, client.LDAPResultSuccess, "rejected"},
 		{nil, client.LDAPResultNoSuchObject, "outage"},
 		{nil, client.LDAPResultReferral, "outage"},
 		{nil, client.LDAPResultInsufficientAccessRights, "outage"},
@@ -194,7 +196,8 @@ func TestAnswersToASearch(t *testing.T) {
 		{[]*client.Entry{entry("CN=Ann,DC=corp")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: a\nb")}, client.LDAPResultSuccess, "rejected"},
-		{[]*client.Entry{entry("", "sAMAccountName: ann")}, client.LDAPResultSuccess, "rejected"}, // a bind as "" is one as nobody
+		// A bind with an empty DN is anonymous.
+		{[]*client.Entry{entry("", "sAMAccountName: ann")}, client.LDAPResultSuccess, "rejected"},
 		{[]*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann", "objectGUID: 1", "objectGUID: 2")}, client.LDAPResultSuccess, "rejected"},
 	} {
 		f := newFake(t)
@@ -207,7 +210,7 @@ func TestAnswersToASearch(t *testing.T) {
 	}
 }
 
-// Active Directory cuts the lists of people with more than 1,500 groups. Nobody is let in with the rest.
+// Active Directory cuts lists of more than 1,500 groups. The sign-in is then refused.
 func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 	for _, tt := range []struct{ lines []string }{
 		{[]string{"memberOf;range=0-1499: CN=dev,DC=corp"}},
@@ -254,7 +257,8 @@ func TestIDs(t *testing.T) {
 		{"objectGUID", []string{"objectGUID: short"}, "short"},
 		{"objectSid", []string{"objectSid: \x01\xff"}, "01ff"},
 		{"employeeNumber", []string{"employeeNumber: 7"}, "7"},
-		{"employeeNumber", []string{"entryUUID: 6c1e"}, "rejected"}, // it may have one tomorrow, and would then be somebody else
+		// The attribute may appear later and would then change the id.
+		{"employeeNumber", []string{"entryUUID: 6c1e"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: 7", "employeeNumber: 8"}, "rejected"},
 		{"employeeNumber", []string{"employeeNumber: "}, "rejected"},
 	} {
@@ -274,14 +278,15 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// A claim goes into each decision and the journal: it is bounded, and text.
+// A claim is part of each decision and of the journal. It must be text of bounded size.
 func TestClaimsAreBounded(t *testing.T) {
 	f := newFake(t)
 	lines := append(append(many("many: %03d", 101), many("several: %03d", 100)...), "binary: \xff\xfe", "One: 1", "sAMAccountName: ann")
 	f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", lines...)}
 	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
-	options.User.Attributes = map[string]string{"several": "several", "one": "uno"} // and not those that cannot be kept
+	// Without the unusable ones
+	options.User.Attributes = map[string]string{"several": "several", "one": "uno"}
 	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
 	if err != nil {
 		t.Fatal(err)

@@ -10,26 +10,26 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Fake is a directory that answers as it is told: for what OpenLDAP does not have, such as Active
-// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. The fields are
-// set before it is asked; what changes later is set by the methods.
+// Fake is a directory with configured answers, for features that OpenLDAP lacks, such as Active
+// Directory's rule LDAP_MATCHING_RULE_IN_CHAIN and its ids, and for faulty answers. Set the
+// fields before the first request; later changes need the methods.
 type Fake struct {
 	Address   string                   // host:port
 	Entries   map[string][]*ldap.Entry // by base, scope and filter, as in "dc=x sub (uid=ann)"
-	Results   map[string]uint16        // of a search, likewise
-	Reference string                   // to another server, with each search
-	Grace     int64                    // logins that are left with an expired password; -1: it has not expired
-	Bound     string                   // the answer to a client that asks who is bound
-	Binds     map[string]uint16        // by DN: the result; 0 for the password "right"
+	Results   map[string]uint16        // result codes of searches, with the same keys
+	Reference string                   // to another server, in each search result
+	Grace     int64                    // grace logins left after expiry; -1: not expired
+	Bound     string                   // answer to WhoAmI
+	Binds     map[string]uint16        // by DN: the result code; 0 for the password "right"
 
 	listener net.Listener
 
-	mu    sync.Mutex // what is below, and Entries and Binds once it serves
+	mu    sync.Mutex // guards the fields below, and Entries and Binds once it serves
 	asked []string
-	held  chan struct{} // answers wait for it; may be nil
+	held  chan struct{} // answers wait until it is closed; may be nil
 }
 
-// NewFake starts one, which is there until the test ends.
+// NewFake starts a Fake, which stops when the test ends.
 func NewFake(t testing.TB) *Fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,17 +53,17 @@ func NewFake(t testing.TB) *Fake {
 	return f
 }
 
-// Refuse lets nobody connect any more.
+// Refuse refuses new connections.
 func (f *Fake) Refuse() { _ = f.listener.Close() }
 
-// Heard returns what was asked.
+// Heard returns the requests so far.
 func (f *Fake) Heard() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.asked...)
 }
 
-// Hold keeps answers back until the function that it returns is called.
+// Hold delays answers until the returned function is called.
 func (f *Fake) Hold() (release func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,14 +72,14 @@ func (f *Fake) Hold() (release func()) {
 	return func() { close(held) }
 }
 
-// SetBind changes what a bind is answered.
+// SetBind changes the result of a bind.
 func (f *Fake) SetBind(dn string, code uint16) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Binds[dn] = code
 }
 
-// SetEntries changes what a search finds.
+// SetEntries changes the result of a search.
 func (f *Fake) SetEntries(search string, entries ...*ldap.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,7 +101,7 @@ func (f *Fake) serve(c net.Conn) {
 			answers = []*ber.Packet{f.bind(request)}
 		case ldap.ApplicationSearchRequest:
 			answers = f.search(request)
-		case ldap.ApplicationExtendedRequest: // StartTLS, which it does not know, or who is bound
+		case ldap.ApplicationExtendedRequest: // StartTLS, which is not supported, or WhoAmI
 			answer := result(ldap.ApplicationExtendedResponse, ldap.LDAPResultUnwillingToPerform)
 			if f.Bound != "" {
 				answer = result(ldap.ApplicationExtendedResponse, ldap.LDAPResultSuccess)
@@ -173,11 +173,11 @@ func (f *Fake) search(request *ber.Packet) (answers []*ber.Packet) {
 		answers = append(answers, entry)
 	}
 	reference := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultReference, nil, "")
-	reference.AppendChild(text(f.Reference)) // as Active Directory adds to each search from its top
+	reference.AppendChild(text(f.Reference)) // as Active Directory does for searches from the top
 	return append(answers, reference, result(ldap.ApplicationSearchResultDone, f.Results[what]))
 }
 
-// graceLogins are the controls of an answer to a bind with an expired password
+// graceLogins returns the controls of the answer to a bind with an expired password
 // (draft-behera-ldap-password-policy).
 func graceLogins(left int64) *ber.Packet {
 	warning := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
@@ -200,11 +200,11 @@ func result(tag ber.Tag, code uint16) *ber.Packet {
 	r := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
 	r.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, int64(code), ""))
 	r.AppendChild(text(""))
-	r.AppendChild(text("as it was told"))
+	r.AppendChild(text("configured result"))
 	return r
 }
 
-// Entry makes an entry of "attribute: value" lines.
+// Entry returns an entry made of "attribute: value" lines.
 func Entry(dn string, lines ...string) *ldap.Entry {
 	attributes := make(map[string][]string)
 	for _, line := range lines {

@@ -1,6 +1,6 @@
-// Package ldaptest starts a real directory for tests: Debian's slapd, with the people and groups of
-// company.ldif. alice has the password "wonderland" and is in the group dev, which is in ops, which is in
-// staff.
+// Package ldaptest starts a real directory for tests: Debian's slapd with the users and groups
+// of company.ldif. alice has the password "wonderland" and is in the group dev, which is in
+// ops, which is in staff.
 package ldaptest
 
 import (
@@ -32,9 +32,9 @@ import (
 const (
 	People     = "ou=people,dc=example,dc=com"
 	Groups     = "ou=groups,dc=example,dc=com"
-	Reader     = "cn=reader,dc=example,dc=com" // may read all but passwords
-	ReaderFile = "password"                    // of its password, for File
-	CAFile     = "ca.pem"                      // of the authority of its certificate, for File
+	Reader     = "cn=reader,dc=example,dc=com" // may read everything except passwords
+	ReaderFile = "password"                    // file with its password, for File
+	CAFile     = "ca.pem"                      // file with the certificate authority, for File
 
 	admin         = "cn=admin,dc=example,dc=com"
 	adminPassword = "of the directory, not of Tidewaiter"
@@ -46,18 +46,17 @@ var config string
 //go:embed company.ldif
 var company []byte
 
-// OpenLDAP is a directory that runs.
+// OpenLDAP is a running directory.
 type OpenLDAP struct {
 	Address string // host:port
-	Secure  string // host:port where TLS is spoken at once
+	Secure  string // host:port for LDAPS
 	folder  string
 	process *exec.Cmd
 	ended   <-chan error
-	held    []func() // releases the ports
+	held    []func() // release the ports
 }
 
-// Need ends the test where no directory can be started: skipped on
-// somebody's machine, failed where CI=true.
+// Need skips the test if no directory can be started. With CI=true the test fails.
 func Need(t testing.TB) {
 	t.Helper()
 	switch _, err := find(); {
@@ -92,7 +91,7 @@ func find() (string, error) {
 	return "", errors.New("this test asks a real OpenLDAP: apt-get install slapd ldap-utils")
 }
 
-// Start starts a directory, which is there until Stop.
+// Start starts a directory that runs until Stop.
 func Start() (_ *OpenLDAP, err error) {
 	slapd, err := find()
 	if err != nil {
@@ -119,7 +118,7 @@ func Start() (_ *OpenLDAP, err error) {
 	return o, nil
 }
 
-// Load adds what an LDIF file says.
+// Load adds the entries of an LDIF file.
 func (o *OpenLDAP) Load(ldif []byte) error {
 	load := exec.Command("ldapmodify", "-a", "-x", "-H", "ldap://"+o.Address, "-D", admin, "-w", adminPassword)
 	load.Stdin = bytes.NewReader(ldif)
@@ -129,7 +128,7 @@ func (o *OpenLDAP) Load(ldif []byte) error {
 	return nil
 }
 
-// File returns the path of a file in the directory's folder.
+// File returns the path of a file in the folder of the directory.
 func (o *OpenLDAP) File(name string) string { return filepath.Join(o.folder, name) }
 
 func (o *OpenLDAP) writeConfig() error {
@@ -145,7 +144,7 @@ func (o *OpenLDAP) writeConfig() error {
 	return errors.Join(write("slapd.conf", b.Bytes()), write(ReaderFile, []byte("reads everything\n")))
 }
 
-// writeCertificates makes an authority of its own, and a certificate for 127.0.0.1 under it.
+// writeCertificates writes a certificate authority, and its certificate for 127.0.0.1.
 func (o *OpenLDAP) writeCertificates() error {
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "directory CA"}, NotAfter: time.Now().Add(time.Hour),
@@ -181,7 +180,7 @@ func (o *OpenLDAP) writeCertificates() error {
 	return errors.Join(write(CAFile, "CERTIFICATE", caDER), write("server.pem", "CERTIFICATE", serverDER), write("server.key", "PRIVATE KEY", keyDER))
 }
 
-// run runs slapd on free ports, until it answers.
+// run starts slapd on free ports and waits until it answers.
 func (o *OpenLDAP) run(slapd string) (err error) {
 	for _, a := range []*string{&o.Address, &o.Secure} {
 		if *a, err = o.freeAddress(); err != nil {
@@ -198,7 +197,7 @@ func (o *OpenLDAP) run(slapd string) (err error) {
 	ended := make(chan error, 1)
 	o.ended = ended
 	go func(p *exec.Cmd) { ended <- p.Wait() }(o.process)
-	for range 2400 { // a minute: only something broken takes as long
+	for range 2400 { // a minute, which only a fault takes
 		c, err := ldap.DialURL("ldap://" + o.Address)
 		if err == nil {
 			return c.Close()
@@ -207,14 +206,14 @@ func (o *OpenLDAP) run(slapd string) (err error) {
 		case err := <-ended:
 			o.process = nil
 			return fmt.Errorf("slapd ended: %w\n%s", err, output.String())
-		case <-time.After(25 * time.Millisecond): // it cannot say when it listens
+		case <-time.After(25 * time.Millisecond): // slapd does not report that it listens
 		}
 	}
 	o.kill()
 	return fmt.Errorf("slapd does not answer at %s\n%s", o.Address, output.String())
 }
 
-// Stop ends the directory, and removes what it had.
+// Stop stops the directory and deletes its files.
 func (o *OpenLDAP) Stop() {
 	o.kill()
 	for _, release := range o.held {
@@ -231,7 +230,7 @@ func (o *OpenLDAP) kill() {
 	}
 }
 
-// Admin returns a connection that may do everything, until the test ends.
+// Admin returns a connection with all rights, until the test ends.
 func (o *OpenLDAP) Admin(t testing.TB) *ldap.Conn {
 	t.Helper()
 	c, err := ldap.DialURL("ldap://" + o.Address)
@@ -245,7 +244,7 @@ func (o *OpenLDAP) Admin(t testing.TB) *ldap.Conn {
 	return c
 }
 
-// freeAddress is an address that is nobody else's until the directory ends.
+// freeAddress returns an address that is reserved until the directory stops.
 func (o *OpenLDAP) freeAddress() (string, error) {
 	port, release, err := loopback.Hold()
 	if err != nil {

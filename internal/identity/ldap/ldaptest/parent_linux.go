@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// endWithParent lets a program end when this one does, even if it is killed.
+// endWithParent makes a program end when this process does, even if it is killed.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -4,5 +4,5 @@ package ldaptest
 
 import "os/exec"
 
-// endWithParent does nothing: only Linux lets a program end with its parent.
+// endWithParent does nothing, because only Linux can end a program with its parent.
 func endWithParent(*exec.Cmd) {}
