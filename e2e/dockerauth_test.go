@@ -166,7 +166,7 @@ func (d *dockerauth) run(t *testing.T) {
 	if user := d.command(t, "inspect", "--format", "{{.Config.User}}", id); user == "" || strings.HasPrefix(user, "0") || user == "root" {
 		t.Errorf("the container runs as %q", user)
 	}
-	// its health check
+	// The health check of the image.
 	d.command(t, "exec", id, "/tidewaiter", "health", "--config", "/etc/tidewaiter/tidewaiter.yaml")
 }
 

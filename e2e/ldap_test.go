@@ -65,9 +65,9 @@ func developersPushAndPull(t *testing.T, r *registry.Registry, k client.Kind) {
 		t.Errorf("dora, who is not a developer: %v", err)
 	}
 	stranger := k.New(t)
-	// another name for each client, because repeated failures are rate limited
+	// Use another name for each client, because repeated failures are rate limited.
 	err = stranger.Login(ctx, r.Host, "nobody-with-"+k.Name, "wonderland")
-	// this client stores credentials without a check
+	// This client stores credentials without a check.
 	if err == nil {
 		_, err = stranger.Pull(ctx, app)
 	}

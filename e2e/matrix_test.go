@@ -35,7 +35,8 @@ func TestCompatibility(t *testing.T) {
 		for i, v := range versions {
 			t.Run("registry "+string(v), func(t *testing.T) {
 				r := registry.Start(t, v, trust(tw, services[i]))
-				// ends after all its parallel subtests and before the registry
+				// This group ends after all its parallel subtests and before the registry
+				// stops.
 				t.Run("and", func(t *testing.T) {
 					for _, k := range kinds {
 						t.Run(k.Name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func oddServices(t *testing.T, kinds []client.Kind) {
 	services := []string{"Docker registry", "registry.example.com:8443", "https://registry.example.com/v2/?a=b&c=d", "50% more + #1"}
 	tw := tidewaiter.Start(t, services...)
 	for i, service := range services {
-		// regctl cannot read a folder with the service's name
+		// The test's name has no service name, because regctl cannot read a folder named so.
 		t.Run(fmt.Sprintf("name %d", i), func(t *testing.T) {
 			t.Parallel()
 			v := []registry.Version{registry.V28, registry.V31}[i%2]

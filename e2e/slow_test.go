@@ -30,13 +30,13 @@ func TestUncommonUses(t *testing.T) {
 	docker := engine.Shared(t)
 	t.Run("tokens that expire during a push", func(t *testing.T) {
 		tokensThatEnd(t, slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-			// it uses the local clock, which does not change here
+			// regctl uses the local clock, which does not change here.
 			return k.Name == client.Regctl.Name
 		}))
 	})
 	t.Run("requests of tools", func(t *testing.T) { tools(t, docker) })
 	kinds := slices.DeleteFunc(everyClient(docker), func(k client.Kind) bool {
-		// they encode as skopeo and oras do
+		// podman and helm encode as skopeo and oras do.
 		return k.Name == client.Podman.Name || k.Name == client.Helm.Name
 	})
 	t.Run("odd passwords", func(t *testing.T) { oddPasswords(t, kinds) })

@@ -185,7 +185,7 @@ func TestTokens(t *testing.T) {
 		v28, v30, v31 bool
 	}
 	rows := []row{
-		// key ids: no form works with all three
+		// Key ids: no form works with all three.
 		{"ES256, the kid that 2.8 computes", in(ec), must(ec.Direct(token.Libtrust)), yes, no, no},
 		{"ES384, the kid that 2.8 computes", in(ec384), must(ec384.Direct(token.Libtrust)), yes, no, no},
 		{"ES512, the kid that 2.8 computes", in(ec512), must(ec512.Direct(token.Libtrust)), yes, no, no},
@@ -202,7 +202,7 @@ func TestTokens(t *testing.T) {
 		{"RS256, thumbprint", in(rs), must(rs.Direct(token.Thumbprint)), no, yes, yes},
 		{"RS256, thumbprint for 3.0", in(rs), must(rs.Direct(token.Thumbprint30)), no, yes, yes},
 
-		// certificates: the form that works with all
+		// Certificates: this form works with all.
 		{"x5c: a self-signed CA of the bundle", in(ec), must(ec.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed RSA CA of the bundle", in(rs), must(rs.Direct(token.X5C)), yes, yes, yes},
 		{"x5c: a self-signed certificate of the bundle that is no CA", in(plain), must(plain.Direct(token.X5C)), yes, yes, yes},
@@ -233,7 +233,7 @@ func TestTokens(t *testing.T) {
 		{"EdDSA, thumbprint", in(ed), must(ed.Direct(token.Thumbprint)), no, no, yes},
 		{"EdDSA, x5c", in(ed), must(ed.Direct(token.X5C)), no, yes, yes},
 
-		// validity of certificates: x5c checks it without leeway, a kid does not check it
+		// Validity of certificates: x5c checks it without leeway, a kid does not check it.
 		{"leaf that ended 30 seconds ago", in(ec), forge(t, leafKey, claims(), below(ec.Certificate(), keyOf(t, ec), func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Second) })), no, no, no},
 		{"leaf that begins in five minutes", in(ec), must(ec.Leaf(token.ES256, now.Add(5*time.Minute), until)), no, no, no},
 		{"leaf under a root that ended", in(over), chain("", below(over.Certificate(), key, nil)), no, no, no},
@@ -242,7 +242,7 @@ func TestTokens(t *testing.T) {
 		{"certificate that ended, by its thumbprint", in(over), must(over.Direct(token.Thumbprint)), no, no, yes},
 		{"certificate that ended, by its thumbprint for 3.0", in(over), must(over.Direct(token.Thumbprint30)), no, yes, no},
 
-		// claims
+		// Claims.
 		{"for another audience", in(ec), changed(func(c *token.Claims) { c.Audience = "other.example.com" }), no, no, no},
 		{"from another issuer", in(ec), changed(func(c *token.Claims) { c.Issuer = "other" }), no, no, no},
 		{"anonymous", in(ec), changed(func(c *token.Claims) { c.Subject = "" }), yes, yes, yes},
@@ -259,7 +259,7 @@ func TestTokens(t *testing.T) {
 		}), yes, yes, yes},
 		{"grants with a class", in(ec), changed(func(c *token.Claims) { c.Access[0].Class = "plugin" }), yes, yes, yes},
 
-		// registry 3's own key file
+		// Registry 3's own key file.
 		{"jwks alone, by the kid that 2.8 computes", keys(ec, token.Libtrust), must(ec.Direct(token.Libtrust)), no, yes, yes},
 		{"jwks alone, by thumbprint", keys(ec, token.Thumbprint), must(ec.Direct(token.Thumbprint)), no, yes, yes},
 		{"jwks alone, RSA, by thumbprint", keys(rs, token.Thumbprint), must(rs.Direct(token.Thumbprint)), no, yes, yes},

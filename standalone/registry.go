@@ -14,7 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.yaml.in/yaml/v4"
 
-	// accepts our tokens
+	// Accepts Tidewaiter's tokens.
 	_ "github.com/distribution/distribution/v3/registry/auth/token"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // stores layers
 )

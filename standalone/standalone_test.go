@@ -187,7 +187,7 @@ func TestPushedImagesSurviveARestart(t *testing.T) {
 		t.Errorf("an anonymous push: %d", got)
 	}
 	down()
-	for _, line := range []string{"granted pull,push", "event push admin/app", "unknown or wrong"} {
+	for _, line := range []string{"granted pull,push", "event push admin/app", "invalid credentials"} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("no line of %q in\n%s", line, log)
 		}

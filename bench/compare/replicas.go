@@ -209,7 +209,7 @@ func (m *measurement) outage(ctx context.Context, p *postgres, both []*server, c
 	if _, err := get(ctx, warm+asked, user, c.token); err != nil {
 		return err
 	}
-	// so that the last changes are noticed, and ann is cached again
+	// Wait until the last changes are noticed and ann is cached again.
 	if err := rest(ctx, 2*time.Second); err != nil {
 		return err
 	}

@@ -30,7 +30,8 @@ const spraySettles = 5 * time.Second
 type sprayCase struct {
 	what  string
 	names func(connection, attempt int) string
-	// the others have signed in from their addresses before, and the server was restarted since
+	// known means that the others have signed in from their addresses before, and that the
+	// server was restarted since.
 	known bool
 }
 

@@ -46,7 +46,7 @@ func Start(t testing.TB) *Engine {
 		"--exec-root", filepath.Join(folder, "exec"),
 		"--pidfile", filepath.Join(folder, "pid"),
 		"--host", e.Host,
-		// do not change the machine's network
+		// Do not change the machine's network.
 		"--iptables=false", "--ip6tables=false", "--bridge=none",
 		"--storage-driver=vfs", // works on any file system
 	))

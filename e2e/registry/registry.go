@@ -42,8 +42,8 @@ type Options struct {
 // Registry is a registry that runs until the test ends.
 type Registry struct {
 	Version Version
-	// localhost:port, because clients reject realms with literal loopback addresses, and
-	// compare by name
+	// Host is localhost:port, because clients reject realms with literal loopback addresses,
+	// and compare by name.
 	Host string
 	*process.Process
 	storage string
@@ -107,10 +107,10 @@ func StartConfig(t testing.TB, v Version, config string, environment ...string) 
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "serve", file)
-	// registry 3 would try to connect to a collector
+	// Without this, registry 3 tries to connect to a collector.
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	cmd.Env = append(cmd.Env, environment...)
-	// the last one counts
+	// The last variable of a name counts.
 	cmd.Env = append(cmd.Env, fmt.Sprintf("REGISTRY_HTTP_ADDR=127.0.0.1:%d", port))
 	r.Process = process.Start(t, cmd)
 	t.Cleanup(r.Kill) // registry 3 takes a second to stop after SIGTERM

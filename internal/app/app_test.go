@@ -325,7 +325,7 @@ func TestLinesStayWhole(t *testing.T) {
 func TestALogShowsWhatItsLevelSays(t *testing.T) {
 	var b bytes.Buffer
 	log := app.NewLog(&b, "text", "warn")
-	log.Entries([]journal.Entry{{Decision: &journal.Decision{Name: "ann"}}, {Decision: &journal.Decision{Name: "bob", Refused: "unknown or wrong"}}})
+	log.Entries([]journal.Entry{{Decision: &journal.Decision{Name: "ann"}}, {Decision: &journal.Decision{Name: "bob", Refused: "invalid credentials"}}})
 	if strings.Contains(b.String(), "ann") || !strings.Contains(b.String(), "bob") {
 		t.Errorf("got %q", b.String())
 	}

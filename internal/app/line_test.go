@@ -18,7 +18,7 @@ func TestLinesAreThoseOfSlog(t *testing.T) {
 	at := time.Date(2026, 11, 1, 12, 30, 0, 5e6, time.FixedZone("", 3600))
 	for _, e := range []journal.Entry{
 		{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}},
-		{Decision: &journal.Decision{Name: "a \"b\" \\ c\n\x00\x1b\xff\u2028é漢", Refused: "unknown or wrong"}},
+		{Decision: &journal.Decision{Name: "a \"b\" \\ c\n\x00\x1b\xff\u2028é漢", Refused: "invalid credentials"}},
 		{Event: &notification.Event{Action: "push", Repository: "team/app", Tag: "v1\r\n", Actor: "ann\u202e"}},
 		{Text: []byte("{\"event\":\"data\"}\xc3\x28\x9b")},
 	} {

@@ -107,7 +107,7 @@ type world struct {
 	// A directory provides accounts with the labels group and groups (parse_cn), and unit in
 	// lower case.
 	directory bool
-	// groups in lower case; the label of memberOf is called team
+	// lowered: groups are in lower case. named: the label of memberOf is called team.
 	lowered, named bool
 }
 
@@ -260,7 +260,7 @@ func drawAsked(t *rapid.T, w world, cfg *config.Config, hostile bool) asked {
 				a.labels[w.groupLabel()] = append(a.labels[w.groupLabel()], strings.ToLower(g))
 			}
 		}
-		// as the source does
+		// Compute the claims as the source does.
 		for name, values := range map[string][]string{"group": group, "unit": unit} {
 			switch len(values) {
 			case 0:
@@ -373,7 +373,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					if !strings.Contains(err.Error(), "has no exact translation") && !hostile {
 						t.Fatalf("%v\n%s", err, w.text())
 					}
-					// each problem has a position and says what to write
+					// Each problem has a position and says what to write.
 					for line := range strings.Lines(err.Error()) {
 						if !instead.MatchString(line) {
 							t.Fatalf("it is not said what to write instead: %s", line)

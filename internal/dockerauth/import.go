@@ -18,7 +18,7 @@ type importer struct {
 	statics  map[string]map[string][]string // labels of the users in the file, by name
 	sources  []string                       // of accounts, outside the file
 	closed   bool                           // every request matches an entry of the list
-	// names that are not in the file are looked up elsewhere
+	// further means that names that are not in the file are looked up elsewhere.
 	further bool
 	out     output
 }

@@ -20,7 +20,8 @@ import (
 type filled struct {
 	text   string
 	values map[string]string // by variable, such as "labels:team" and "account:1"
-	// labels are placeholders; otherwise a variable without a value stays as it is
+	// open means that labels are placeholders. Otherwise a variable without a value stays as it
+	// is.
 	open bool
 }
 

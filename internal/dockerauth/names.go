@@ -121,7 +121,7 @@ func names(f filled, kind string) (areas []area, unclear string) {
 		}
 		a := area{pattern: p}
 		if p.has(user) || p.has(claim) || strings.ContainsFunc(t, func(r rune) bool { return r >= markLabel && r <= markLast }) {
-			// requests without a sign-in have no name and no labels
+			// Requests without a sign-in have no name and no labels.
 			a.when = []literal{is(signedIn)}
 		}
 		areas = append(areas, a)

@@ -132,7 +132,7 @@ func (p pattern) possible() bool {
 // within reports whether every name of p is one of q. It may say no where it is so: then more is
 // written than is needed. It compares each part of p with each of q once.
 func (p pattern) within(q pattern) bool {
-	// here[j] says whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
+	// here[j] is whether p[i:] is within q[j:], and after[j] whether p[i+1:] is.
 	here, after := make([]bool, len(q)+1), make([]bool, len(q)+1)
 	for i := len(p); i >= 0; i-- {
 		here, after = after, here

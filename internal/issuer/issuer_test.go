@@ -336,10 +336,10 @@ func TestRefusalsAreKept(t *testing.T) {
 		want   error
 		kept   string
 	}{
-		{identity.ErrRejected, identity.ErrRejected, "unknown or wrong: test: the password is wrong"},
-		{identity.Rejected("it is locked"), identity.ErrRejected, "unknown or wrong: test: it is locked"},
-		{&identity.DisabledError{Why: "it is disabled"}, identity.ErrRejected, "unknown or wrong: test: it is disabled"},
-		{identity.ErrUnknown, identity.ErrRejected, "unknown or wrong: no source knows it"},
+		{identity.ErrRejected, identity.ErrRejected, "invalid credentials: test: the password is wrong"},
+		{identity.Rejected("it is locked"), identity.ErrRejected, "invalid credentials: test: it is locked"},
+		{&identity.DisabledError{Why: "it is disabled"}, identity.ErrRejected, "invalid credentials: test: it is disabled"},
+		{identity.ErrUnknown, identity.ErrRejected, "invalid credentials: no source knows it"},
 		{down, identity.ErrUnavailable, "unavailable"},
 	} {
 		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, tt.source }

@@ -54,12 +54,12 @@ func refusal(err error) string {
 		return explained.Error()
 	case errors.Is(err, identity.ErrRejected):
 		if reason := identity.Reason(err); reason != "" {
-			return "unknown or wrong: " + reason
+			return "invalid credentials: " + reason
 		}
-		return "unknown or wrong"
+		return "invalid credentials"
 	case errors.Is(err, identity.ErrRateLimited):
 		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {
-			return "unknown or wrong, and " + err.Error()
+			return "invalid credentials, and " + err.Error()
 		}
 		return "not looked at: " + err.Error()
 	}

@@ -78,7 +78,7 @@ func testAcknowledgedEventsSurviveKill(t *testing.T, d storetest.Database) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewReader(out)
-		// acknowledgements; other appends are in progress at that moment
+		// The number of acknowledgements before the kill. Other appends are in progress then.
 		deathAt := 1 + rand.IntN(400)
 		for n := 0; ; n++ {
 			if n == deathAt {

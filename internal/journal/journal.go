@@ -72,7 +72,7 @@ type Decision struct {
 	Policy  string    // policy.Policy.ID
 	Token   ID        // jti of the issued token: this entry's id, or that of an earlier entry
 	Expires time.Time // of that token, in whole seconds; zero: no token was issued, or unknown
-	// Refused is why no token was issued: "unknown or wrong", "unavailable: …". "": it was
+	// Refused is why no token was issued: "invalid credentials", "unavailable: …". "": it was
 	// issued.
 	Refused string
 }
@@ -131,7 +131,7 @@ type Journal struct {
 	db    *store.DB
 	o     Options
 	queue *queue
-	// db.Write; tests inject faults here
+	// write is db.Write. Tests inject faults here.
 	write func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
 	stop    context.CancelFunc // cancels pending writes

@@ -21,7 +21,7 @@ type (
 		Decision *decisionJSON       `json:"decision,omitempty"`
 		Event    *notification.Event `json:"event,omitempty"`
 		Change   *changeJSON         `json:"change,omitempty"`
-		// bytes that are not UTF-8 become U+FFFD
+		// In Text, bytes that are not UTF-8 become U+FFFD.
 		Text string `json:"text,omitempty"`
 	}
 	decisionJSON struct {

@@ -51,7 +51,7 @@ func TestNoReaderSkipsADelayedCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"2 change test of delayed by root", "3 event push team/app:v1 by alice at registry.example.com"}
-	// continues after the last entry seen
+	// Continue after the last entry seen.
 	if diff := cmp.Diff(want, summaries(t, reader, 1)); diff != "" {
 		t.Error(diff)
 	}
@@ -137,7 +137,7 @@ func TestAnOutageOfPostgreSQLUnderLoad(t *testing.T) {
 					if o.failed++; o.failed == 3 {
 						back <- struct{}{}
 					}
-					// as a registry does
+					// Send it again, as a registry does.
 					if err := j.Append(context.Background(), push(id)); err == nil {
 						o.kept = append(o.kept, id)
 					}

@@ -11,7 +11,7 @@ import (
 // space. It is used by one goroutine.
 type principals struct {
 	byPointer *cache[*policy.Principal, hash] // principals never change
-	// for principals that are created anew by each request
+	// byText is for principals that are created anew by each request.
 	byText  *cache[string, hash]
 	stored  *cache[hash, int64] // their numbers; these are committed
 	pending []newPrincipal      // numbered by the current transaction

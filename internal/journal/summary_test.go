@@ -47,8 +47,8 @@ func TestSummariesAreOneHarmlessLine(t *testing.T) {
 		{journal.Entry{Decision: &journal.Decision{Principal: alice, Results: decision(alice).Results, Refused: "denied: no rule"}},
 			`decision alice pull,push on team/app: granted pull (rule "devs"), refused push (no rule); no token: denied: no rule`},
 		{journal.Entry{Registry: "r", Decision: &journal.Decision{Principal: alice}}, `decision alice signed in at r`},
-		{journal.Entry{Registry: "r", Decision: &journal.Decision{Name: "mallory\nlevel=INFO", Refused: "unknown or wrong"}},
-			`decision "mallory\nlevel=INFO" at r: no token: unknown or wrong`},
+		{journal.Entry{Registry: "r", Decision: &journal.Decision{Name: "mallory\nlevel=INFO", Refused: "invalid credentials"}},
+			`decision "mallory\nlevel=INFO" at r: no token: invalid credentials`},
 		{journal.Entry{Decision: &journal.Decision{Refused: "unavailable: \x1b[2J"}}, `decision "": no token: unavailable: \x1b[2J`},
 		{journal.Entry{Decision: &journal.Decision{Principal: &policy.Principal{Kind: policy.User, Name: "anonymous: granted"}, Results: []policy.Result{
 			result("x y\x00", policy.Cause{Reason: policy.Allowed, Rule: named("a\"b")})}}},
@@ -102,7 +102,7 @@ func TestSummariesAreBounded(t *testing.T) {
 
 // Other programs read this JSON: change it only on purpose.
 func TestTheJSONOfEntriesIsStable(t *testing.T) {
-	refused := &journal.Decision{Name: "mallory", Credential: "password", Remote: netip.MustParseAddr("10.1.2.3"), Refused: "unknown or wrong"}
+	refused := &journal.Decision{Name: "mallory", Credential: "password", Remote: netip.MustParseAddr("10.1.2.3"), Refused: "invalid credentials"}
 	entries := []journal.Entry{
 		{Decision: decision(alice), Registry: "registry.example.com"},
 		{Decision: refused, Registry: "registry.example.com"},

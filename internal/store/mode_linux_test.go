@@ -16,7 +16,7 @@ func asNobody(t *testing.T, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// and never unlocked, so the thread ends and its changed rights with it
+		// The thread is never unlocked, so it ends and its changed rights with it.
 		runtime.LockOSThread()
 		if os.Getuid() == 0 {
 			if err := syscall.Setfsuid(65534); err != nil {

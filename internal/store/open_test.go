@@ -312,7 +312,7 @@ func TestTablesAreNotChangedUnderARunningProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int
-	// keeps the file open
+	// This keeps the file open.
 	if err := raw.QueryRow("SELECT count(*) FROM changes").Scan(&n); err != nil {
 		t.Fatal(err)
 	}

@@ -269,7 +269,7 @@ func (s postgresLocation) migrate(ctx context.Context) (err error) {
 	if _, err := lock.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
 		return err
 	}
-	// another process was faster
+	// Another process may have been faster.
 	if outdated, _, err := s.outdated(ctx, pool); !outdated || err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (s postgresLocation) explain(err error) error {
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	_, network := errors.AsType[net.Error](err) // includes time-outs
-	// the connection was closed before the statement was sent
+	// The connection was closed before the statement was sent.
 	closed := errors.Is(err, pgconn.ErrConnClosed)
 	if connecting || network || closed || isBroken(err) {
 		return unreachable(err)
@@ -146,7 +146,7 @@ func explainCode(failure *pgconn.PgError, err error) error {
 		code == "55P03", code == "57014": // lock_not_available, query_canceled (statement_timeout)
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), // connections, resources
-		// shutting down, starting up; idle_in_transaction_session_timeout
+		// Shutting down, starting up, or idle_in_transaction_session_timeout.
 		strings.HasPrefix(code, "57P"), code == "25P03",
 		code == "25006": // read_only_sql_transaction: a standby
 		return unreachable(err)

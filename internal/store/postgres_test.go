@@ -126,7 +126,7 @@ func TestAWritePassesOverConnectionsThatHaveEnded(t *testing.T) {
 	s := storetest.NewServer(t)
 	db := open(t, s.Database(t, "template0"))
 	if err := db.Write(t.Context(), "policy", func(*sql.Tx) error {
-		// another topic needs a second connection
+		// Another topic needs a second connection.
 		return db.Write(t.Context(), "other", func(*sql.Tx) error { return nil })
 	}); err != nil {
 		t.Fatal(err)

@@ -75,7 +75,7 @@ func (p sqliteLocation) open(ctx context.Context, create bool) (_ *DB, err error
 		if db.writer, err = p.connectWriter(); err != nil {
 			return nil, err
 		}
-		// unless another process was faster
+		// Another process may have been faster.
 		if outdated, _, err = outdatedFile(ctx, db.writer); outdated || err != nil {
 			err = cmp.Or(migrateErr, err)
 		}

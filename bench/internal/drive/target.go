@@ -26,7 +26,8 @@ type TargetOptions struct {
 	Headers  []string // "Name: value", sent as they are
 	Post     bool     // send the query as a form, with grant_type=password
 	Process  int      // id of the answering process, to measure its processor time; 0: unknown
-	// number of repositories to request in turn, by appending -0, -1 … to the scopes' names
+	// Vary is the number of repositories to request in turn, by appending -0, -1 … to the
+	// scopes' names.
 	Vary  int
 	Names int  // number of names to send in turn, by appending -0, -1 … to User
 	Apart bool // send another address in X-Forwarded-For with each of these requests

@@ -70,7 +70,7 @@ func (a Acknowledged) Kill(t testing.TB, during string, environment ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// at the first or second write of this kind by any worker
+	// Kill at the first or second write of this kind by any worker.
 	begun, killed := 1+rand.IntN(2), false
 	lines := bufio.NewReader(out)
 	for {
