@@ -130,7 +130,7 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 		t.Errorf("a check of a good one says %v", wrong)
 	}
 	bad := f.loadWith("decider: { name: shop, command: [decide] }\n" + anyPort + rule("a"))
-	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "absolute path") {
+	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
 		t.Errorf("a check of a decider says %v", wrong)
 	}
 }

@@ -283,7 +283,7 @@ identity:
 	for _, want := range []string{
 		`tidewaiter.yaml:8:34: groups: there is a { without a }`,
 		`tidewaiter.yaml:5:7: require: https://token.actions.githubusercontent.com makes tokens for everybody`,
-		`tidewaiter.yaml:9:34: issuer: https is wanted`,
+		`tidewaiter.yaml:9:34: issuer: use https`,
 	} {
 		if !strings.Contains(wrong.Error(), want) {
 			t.Errorf("%q is not told:\n%v", want, wrong)
