@@ -1,10 +1,10 @@
-// Command admission keeps pods from a Kubernetes cluster whose namespace may not pull their
-// images by the registry's rules. It is a validating admission webhook; the API server wants TLS
-// before it.
+// Command admission is a validating admission webhook for Kubernetes. It rejects a pod if the
+// registry's rules do not allow its namespace to pull the pod's images. The API server requires
+// TLS, so run a TLS proxy in front of it.
 //
 //	go run ./examples/admission --registry registry.example.com
 //
-// A namespace is the workload k8s:NAMESPACE in rules. Images of other registries are admitted.
+// In rules, a namespace is the workload k8s:NAMESPACE. Images of other registries are admitted.
 package main
 
 import (
@@ -53,7 +53,7 @@ type admission struct {
 	now      func() time.Time
 }
 
-// review is an AdmissionReview (admission.k8s.io/v1) of a pod, as far as it is looked at.
+// review has the fields of an AdmissionReview (admission.k8s.io/v1) of a pod that are used.
 type review struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"`

@@ -1,8 +1,9 @@
-// Command events prints a line for each push to a registry: what begins a scan or a deployment.
+// Command events prints a line for each push to a registry. A real consumer would start a scan
+// or a deployment.
 //
 //	go run ./examples/events --secret ./secret
 //
-// The registry is configured with
+// Configure the registry with
 //
 //	notifications:
 //	  endpoints:
@@ -43,22 +44,23 @@ func main() {
 	os.Exit(1)
 }
 
-// consumer takes what a registry posts.
+// consumer handles the notifications of a registry.
 type consumer struct {
 	secret string
 	out    io.Writer
 
-	mu   sync.Mutex
-	seen [1000]string // ids of the last events: a registry sends one again when an answer was late
+	mu sync.Mutex
+	// seen has the ids of the last events. A registry resends an event if the answer was late.
+	seen [1000]string
 	next int
 }
 
-// maxBody is how long an envelope may be, in bytes. Registries send one event in each.
+// maxBody is the maximum size of an envelope in bytes. Registries send one event in each.
 const maxBody = 4 << 20
 
-// ServeHTTP answers 200 to all that the registry sends, understood or not: what is not
-// acknowledged is sent again for ever, and every later event waits behind it. Yours writes
-// events to disk before it answers.
+// ServeHTTP answers 200 to every request, even if it cannot be parsed: the registry resends an
+// event that is not acknowledged forever, and holds back all later events. A real consumer
+// writes events to disk before it answers.
 func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := tokenserver.Bearer(r)
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(c.secret))
@@ -85,7 +87,7 @@ func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isNew reports whether an event comes for the first time, as far as that is remembered.
+// isNew reports whether the id is not among the last ones. It records the id.
 func (c *consumer) isNew(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

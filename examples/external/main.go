@@ -1,6 +1,6 @@
-// Command external is a shop that has built a registry into itself: Tidewaiter asks it who its
-// customers are, and what each may pull and push. It needs nothing but the standard library; take it as a
-// beginning. docs/external.md describes what is asked and answered.
+// Command external is the service of a shop that includes a registry. It authenticates the shop's
+// customers for Tidewaiter, and decides what each may pull and push. It needs only the standard
+// library, and is meant to be copied. docs/external.md describes the protocol.
 //
 //	go run ./examples/external --listen 127.0.0.1:9000 --secret ./secret
 package main
@@ -44,11 +44,12 @@ func run(listen, file string) error {
 	return server.ListenAndServe()
 }
 
-// shop is what the product knows. Yours has a database for it, and slow hashes (argon2id, bcrypt).
-type shop map[string]customer // by name, in lower case
+// shop has the customers by their names in lower case. A real product has a database for them,
+// and slow password hashes (argon2id, bcrypt).
+type shop map[string]customer
 
 type customer struct {
-	id       string // never given to another
+	id       string // never reused
 	password [sha256.Size]byte
 	team     string
 	paid     bool
@@ -61,7 +62,7 @@ func customers() shop {
 	}
 }
 
-// handler answers both questions, to Tidewaiter alone.
+// handler serves both requests, and only to Tidewaiter.
 func handler(s shop, secret string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /sign-in", s.signIn)
@@ -78,8 +79,8 @@ func handler(s shop, secret string) http.Handler {
 	})
 }
 
-// signIn says whether this is one of our customers, and who somebody is who is not there to be asked: whose refresh token
-// or access token was shown.
+// signIn authenticates a customer. It also looks up a customer by name, for a refresh token or an
+// access token.
 func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
 	var question struct {
 		Name, Password string
@@ -98,10 +99,10 @@ func (s shop) signIn(w http.ResponseWriter, r *http.Request) {
 		reply(w, c.accepted(f.Name))
 		return
 	}
-	name := strings.ToLower(question.Name) // one spelling, whatever is typed
+	name := strings.ToLower(question.Name) // one spelling, whatever was typed
 	c, known := s[name]
 	if !known {
-		reply(w, map[string]any{"answer": "unknown"}) // perhaps somebody of another source
+		reply(w, map[string]any{"answer": "unknown"}) // another source may know the name
 		return
 	}
 	if got := sha256.Sum256([]byte(question.Password)); subtle.ConstantTimeCompare(got[:], c.password[:]) != 1 {
@@ -119,7 +120,7 @@ func (c customer) accepted(name string) map[string]any {
 	return map[string]any{"answer": "accepted", "name": name, "id": c.id, "groups": groups, "claims": map[string]any{"team": c.team}}
 }
 
-// resource is a scope that is asked about, and what can be granted of it.
+// resource is a requested scope, with the actions that can be granted.
 type resource struct {
 	Type  string   `json:"type"`
 	Class string   `json:"class,omitempty"`
@@ -127,7 +128,7 @@ type resource struct {
 	Open  []string `json:"open"`
 }
 
-// grant is what is granted of it.
+// grant is a scope with the granted actions.
 type grant struct {
 	Type    string   `json:"type"`
 	Class   string   `json:"class,omitempty"`
@@ -135,7 +136,7 @@ type grant struct {
 	Granted []string `json:"granted"`
 }
 
-// decide lets everybody pull what is free, and those who have paid do all that is open to them.
+// decide allows everybody to pull free images, and paying customers everything in Open.
 func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 	var question struct {
 		Principal struct {
@@ -149,7 +150,7 @@ func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s[question.Principal.Name]
 	paid := question.Principal.Source == "external:shop" && c.id == question.Principal.ID && c.paid
-	grants := []grant{} // a scope that is not in it is granted nothing
+	grants := []grant{} // a missing scope is granted nothing
 	for _, asked := range question.Scopes {
 		g := grant{asked.Type, asked.Class, asked.Name, []string{}}
 		for _, action := range asked.Open {

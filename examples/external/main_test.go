@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ask is Tidewaiter's side of the example, as examples/external/tidewaiter.yaml sets it.
+// ask is the client in Tidewaiter, configured as in examples/external/tidewaiter.yaml.
 func ask(t *testing.T, path, secret string) *external.External {
 	t.Helper()
 	server := httptest.NewServer(handler(customers(), "secret-of-the-shop"))
@@ -46,7 +46,8 @@ func TestTheShopDecides(t *testing.T) {
 	}{
 		{&policy.Principal{Kind: policy.User, Source: "external:shop", Name: "ann", ID: "1001"}, []string{"pull,push", "pull"}},
 		{&policy.Principal{Kind: policy.User, Source: "external:shop", Name: "bob", ID: "1002"}, []string{"", "pull"}},
-		{&policy.Principal{Kind: policy.User, Source: "htpasswd", Name: "ann", ID: "1001"}, []string{"", "pull"}}, // a namesake
+		// A user of another source with the same name.
+		{&policy.Principal{Kind: policy.User, Source: "htpasswd", Name: "ann", ID: "1001"}, []string{"", "pull"}},
 		{nil, []string{"", "pull"}},
 	} {
 		rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{

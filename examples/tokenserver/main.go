@@ -1,12 +1,16 @@
-// Command tokenserver is the token server of a product that has users of its own, on
-// Tidewaiter's public packages. Registries and clients cannot tell it from Tidewaiter; take it
-// as a beginning.
+// Command tokenserver is a token server for a product with its own users. It uses Tidewaiter's
+// public packages, works like Tidewaiter for registries and clients, and is meant to be copied.
 //
 //	go run ./examples/tokenserver --keys ./keys --service registry.example.com
 //
-// It writes keys/root.pem, and the registry is configured with
+// It writes keys/root.pem. Configure the registry with
 //
-//	auth: { token: { realm: http://localhost:9001/token, service: registry.example.com, issuer: shop, rootcertbundle: keys/root.pem } }
+//	auth:
+//	  token:
+//	    realm: http://localhost:9001/token
+//	    service: registry.example.com
+//	    issuer: shop
+//	    rootcertbundle: keys/root.pem
 package main
 
 import (
@@ -53,8 +57,8 @@ func main() {
 //go:embed policy.yaml
 var policyYAML []byte
 
-// customers are who they are. Yours has slow hashes (argon2id, bcrypt), and counts wrong
-// passwords.
+// customers maps names to customers. A real product has slow hashes (argon2id, bcrypt), and
+// limits failed attempts.
 var customers = map[string]struct {
 	password [sha256.Size]byte
 	groups   []string
@@ -91,13 +95,13 @@ func newHandler(root *token.Root, service string, now func() time.Time) (http.Ha
 	})
 }
 
-// leaves makes a new signing key every half a day. Registries trust the root above it, and
-// notice nothing.
+// leaves issues a new signing key every half day. Registries trust the root that issues it, so
+// they need no change.
 type leaves struct {
 	root  *token.Root
 	mu    sync.Mutex
 	leaf  *token.Signer
-	until time.Time // when the next one is made
+	until time.Time // when the next leaf is issued
 }
 
 func (l *leaves) signer(now time.Time) (*token.Signer, error) {
@@ -114,7 +118,7 @@ func (l *leaves) signer(now time.Time) (*token.Signer, error) {
 	return leaf, nil
 }
 
-// openRoot reads the root, and makes one if there is none yet.
+// openRoot reads the root. It creates one if the folder has no root.
 func openRoot(folder string, now time.Time) (*token.Root, error) {
 	certificate, key := filepath.Join(folder, "root.pem"), filepath.Join(folder, "root-key.pem")
 	keyPEM, err := os.ReadFile(key)

@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// noon is the time at which the tests happen.
+// noon is the time in the tests.
 var noon = time.Date(2036, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func TestCustomersGetTokens(t *testing.T) {
@@ -17,7 +17,7 @@ func TestCustomersGetTokens(t *testing.T) {
 	if _, err := openRoot(folder, noon); err != nil {
 		t.Fatal(err)
 	}
-	root, err := openRoot(folder, noon) // the one that was written
+	root, err := openRoot(folder, noon) // the root that was created above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestCustomersGetTokens(t *testing.T) {
 		{"ann", "wrong", "repository:free/app:pull", 401, ""},
 		{"eve", "", "repository:free/app:pull", 401, ""},
 	} {
-		now = now.Add(11 * time.Hour) // leaves come and go
+		now = now.Add(11 * time.Hour) // leaves are renewed
 		r := httptest.NewRequest("GET", "/token?service=registry.example.com&scope="+tt.scope, nil)
 		if tt.name != "" {
 			r.SetBasicAuth(tt.name, tt.password)

@@ -1,12 +1,11 @@
-// Command verifier serves the SBOMs of a registry's images, to those who may pull the image: it
-// takes the registry's own tokens, and checks them as the registry does.
+// Command verifier serves the SBOMs of a registry's images to clients that may pull the image. It
+// accepts the registry's tokens, and verifies them as the registry does.
 //
-//	go run ./examples/verifier --folder ./sboms --bundle keys/root.pem --service registry.example.com \
-//	    --issuer shop --realm http://localhost:9001/token
+//	go run ./examples/verifier --folder ./sboms --bundle keys/root.pem \
+//	    --service registry.example.com --issuer shop --realm http://localhost:9001/token
 //
-// The SBOM of team/app is the file team/app.json, and is served at /sbom/team/app. A client
-// without a token gets a challenge, as from a registry, so registry clients and their
-// credentials work.
+// The SBOM of team/app is the file team/app.json, served at /sbom/team/app. A client without a
+// token gets a challenge, as from a registry, so registry clients work with their credentials.
 package main
 
 import (
@@ -50,7 +49,7 @@ func newHandler(verifier *token.Verifier, challenge tokenserver.Challenge, sboms
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sbom/{repository...}", func(w http.ResponseWriter, r *http.Request) {
 		image := scope.Scope{Type: scope.TypeRepository, Name: r.PathValue("repository"), Actions: scope.Pull}
-		if image.Check() != nil { // so it leads nowhere but below the folder
+		if image.Check() != nil { // so it cannot lead outside the folder
 			http.NotFound(w, r)
 			return
 		}
