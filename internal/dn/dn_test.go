@@ -34,12 +34,12 @@ func TestCanonical(t *testing.T) {
 		{`cn=a\=b=c,dc=com`, `cn=a=b=c,dc=com`},
 		{`cn=a\00b,dc=com`, `cn=a\00b,dc=com`},
 		{"cn=,dc=com", "cn=,dc=com"},
-		{"x-team=Ops,dc=com", "x-team=Ops,dc=com"}, // nobody knows how it is compared
+		{"x-team=Ops,dc=com", "x-team=Ops,dc=com"}, // its comparison rule is unknown
 		{"X-Team=Ops,DC=com", "x-team=Ops,dc=com"},
 		{`x-team=\ Ops\ ,DC=com`, `x-team=\ Ops\ ,dc=com`},
 		{"1.2.3=#0203010203,DC=com", "1.2.3=#0203010203,dc=com"},
 
-		// What is no name, or need not be one, stays as it is.
+		// A text that is not or may not be a name is unchanged.
 		{"ops", "ops"},
 		{"Team=Ops", "Team=Ops"},
 		{"CN=Ops", "CN=Ops"},
@@ -96,7 +96,7 @@ func TestBelowAndValue(t *testing.T) {
 	}
 }
 
-func TestACanonicalTextTakesNoMemory(t *testing.T) {
+func TestACanonicalTextDoesNotAllocate(t *testing.T) {
 	for _, text := range []string{"a group", "cn=ops team,ou=groups,dc=example,dc=com"} {
 		if n := testing.AllocsPerRun(100, func() { dn.Canonical(text) }); n != 0 {
 			t.Errorf("%s: %v allocations", text, n)
@@ -104,7 +104,7 @@ func TestACanonicalTextTakesNoMemory(t *testing.T) {
 	}
 }
 
-// attribute is a type and a value of which a test knows what they are.
+// attribute is a type and a value whose meaning the test knows.
 type attribute struct{ name, value string }
 
 var spellings = map[string][]string{
@@ -120,10 +120,10 @@ func drawName(t *rapid.T, label string) [][]attribute {
 		return attribute{rapid.SampledFrom([]string{"cn", "ou", "dc", "x-team"}).Draw(t, "type"), value.Draw(t, "value")}
 	})
 	parts := rapid.SliceOfN(rapid.SliceOfN(one, 1, 3), 1, 4).Draw(t, label)
-	return append(parts, []attribute{{"dc", "com"}}) // so that it is one for certain
+	return append(parts, []attribute{{"dc", "com"}}) // so that it is certainly a name
 }
 
-// spell writes a name in one of its spellings.
+// spell returns one of the spellings of a name.
 func spell(r *rand.Rand, name [][]attribute) string {
 	parts := make([]string, len(name))
 	blank := func() string { return strings.Repeat(" ", r.IntN(2)) }
@@ -181,7 +181,7 @@ func berLength(n int) string {
 	return fmt.Sprintf("81%02x", n)
 }
 
-// leastFold is the first of the letters that differ by case alone.
+// leastFold returns the first of the letters that differ only by case.
 func leastFold(r rune) rune {
 	least := r
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
@@ -190,7 +190,7 @@ func leastFold(r rune) rune {
 	return least
 }
 
-// same says naively whether two names are one.
+// same is a simple comparison of two names.
 func same(a, b [][]attribute) bool {
 	if len(a) != len(b) {
 		return false
@@ -245,7 +245,7 @@ func TestEverySpellingHasOneForm(t *testing.T) {
 func TestOtherNamesHaveOtherForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawName(t, "a"), drawName(t, "b")
-		if rapid.Bool().Draw(t, "near") { // one that differs in one value
+		if rapid.Bool().Draw(t, "near") { // differs in one value
 			b = make([][]attribute, len(a))
 			for i := range a {
 				b[i] = slices.Clone(a[i])
@@ -276,7 +276,7 @@ func TestCanonicalParts(t *testing.T) {
 		{`CN=Ops\2C EU`, `cn=ops\, eu`, true},
 		{"2.5.4.11=Groups,", "ou=groups,", true},
 		{"CN=a+UID=b,O", "cn=a+uid=b,o", true},
-		{"Boss,ou=x", "Boss,ou=x", true}, // of a type that may not ignore case
+		{"Boss,ou=x", "Boss,ou=x", true}, // the type may be case-sensitive
 		{"employeeType=Boss,OU=x", "employeetype=Boss,ou=x", true},
 		{`x-team=\ ,dc=`, `x-team=\ ,dc=`, true}, // an escaped space belongs to the value
 		{`x-team=a\\ ,dc=x`, `x-team=a\\,dc=x`, true},
@@ -295,13 +295,13 @@ func TestCanonicalParts(t *testing.T) {
 	}
 }
 
-// A part of a canonical name is never taken for another spelling: it is found in that name.
+// A part of a canonical name is never mistaken for another spelling: it occurs in that name.
 func TestEveryPartOfACanonicalNameIsCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := drawName(t, "name")
 		text := []rune(dn.Canonical(spell(rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1)), name)))
 		if d, err := dn.Parse(string(text)); err != nil || d.String() != string(text) {
-			return // too short to be surely a name
+			return // too short to be certainly a name
 		}
 		from := rapid.IntRange(0, len(text)).Draw(t, "from")
 		part := string(text[from:rapid.IntRange(from, len(text)).Draw(t, "to")])

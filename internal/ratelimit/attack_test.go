@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// shared is a store that answers: it knows a place and the slots of accounts.
+// shared is a store with one known place and the slots of accounts.
 type shared struct {
 	broken
 	place ratelimit.Place
@@ -41,9 +41,9 @@ func (s *shared) Claim(_ context.Context, account string, slots int, now, until 
 	return 0, slices.MinFunc(taken, time.Time.Compare).Sub(now), nil
 }
 
-// A password that was wrong and has become right, as after it was changed, is tried from where its owner signed
-// in before: strangers must not have used up what she has there.
-func TestARepeatedPasswordHasItsPlace(t *testing.T) {
+// A password that was wrong and then became right, for example after a change, is still tried
+// at a known place. Strangers must not use up that limit.
+func TestARepeatedPasswordUsesTheKnownPlace(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
 		t.Fatal(got)
@@ -66,8 +66,8 @@ func (s *shared) Claimed(_ context.Context, now time.Time, accounts ...string) (
 	return false, nil
 }
 
-// Whoever is past the limit of his source costs no query, whatever names he makes up.
-func TestWhoIsPastTheLimitOfHisSourceCostsNoQuery(t *testing.T) {
+// Attempts above the limit of their source cost no query, with any name.
+func TestAttemptsAboveTheSourceLimitCostNoQuery(t *testing.T) {
 	store := &shared{}
 	l := newLimited(ratelimit.Options{Store: store, PlacesMatter: func() bool { return true }, MaxFailuresPerSource: 10})
 	for n := range 1000 {
@@ -78,13 +78,14 @@ func TestWhoIsPastTheLimitOfHisSourceCostsNoQuery(t *testing.T) {
 	}
 }
 
-// The waits of a spent budget must not tell whether the directory has a name.
-func TestASpentBudgetTakesAsLongForANameThatNobodyHas(t *testing.T) {
+// The wait for a used-up budget must not reveal whether the directory has the name.
+func TestAUsedUpBudgetTakesAsLongForAnUnknownName(t *testing.T) {
 	took := func(try func(b *ratelimit.Budget) error) (all []time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
 			b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Store: &shared{}})
 			for range 5 {
-				began := time.Now() // of the bubble: it moves by what was slept, and by nothing else
+				// The clock of the bubble moves only by sleeps.
+				began := time.Now()
 				_ = try(b)
 				all = append(all, time.Since(began))
 			}
@@ -104,7 +105,7 @@ func TestASpentBudgetTakesAsLongForANameThatNobodyHas(t *testing.T) {
 	}
 }
 
-// hanging is a store whose first reading of counts takes as long as it may.
+// hanging is a store whose first read of levels hangs until its time limit.
 type hanging struct {
 	broken
 	mu    sync.Mutex
@@ -119,8 +120,8 @@ func (h *hanging) Levels(ctx context.Context, _ time.Time) (func(string) ratelim
 	return nil, ctx.Err()
 }
 
-// A store that hangs holds nobody up for longer than it may take to answer once: not one after the other.
-func TestAStoreThatHangsHoldsNobodyUpOneAfterTheOther(t *testing.T) {
+// A store that hangs delays requests by one time limit together, not one after another.
+func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{}
 		l := ratelimit.New(ratelimit.Options{Store: store})
@@ -137,9 +138,9 @@ func TestAStoreThatHangsHoldsNobodyUpOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// Whoever goes away while his password is checked has had it checked: he pays as a source, and nobody
-// else does.
-func TestWhoGoesAwayPaysAsASource(t *testing.T) {
+// A client that leaves during a check has caused the check. It counts for its source, and for
+// no name.
+func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begun := 0
 	for n := range 100 {
@@ -157,8 +158,9 @@ func TestWhoGoesAwayPaysAsASource(t *testing.T) {
 	}
 }
 
-// Whoever makes up names must not have thousands of others looked at for each, under a lock that sign-ins wait for.
-func TestMadeUpNamesMakeRoomInAFewSteps(t *testing.T) {
+// Evictions for invented names must not examine thousands of accounts each, under a lock that
+// sign-ins need.
+func TestInventedNamesEvictInFewSteps(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
 	const names = 20_000
 	for n := range names {

@@ -1,4 +1,4 @@
 package ratelimit
 
-// LookedAt returns how many accounts a budget has looked at to make room for names that nobody has.
+// LookedAt returns how many accounts a budget examined to evict unknown names.
 func LookedAt(b *Budget) int { return b.unknown.examined }

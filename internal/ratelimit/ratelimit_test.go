@@ -14,10 +14,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// start is a moment; nothing depends on which.
+// start is an arbitrary time.
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// limited is a Limiter with a clock that the test sets, and with people who have the password "right".
+// limited is a Limiter with a clock of the test. The right password of all users is "right".
 type limited struct {
 	*ratelimit.Limiter
 	at      time.Time
@@ -31,7 +31,7 @@ func newLimited(o ratelimit.Options) *limited {
 	return l
 }
 
-// try returns "in", "wrong", or how long to wait.
+// try returns "in", "wrong", or the delay.
 func (l *limited) try(name, secret, from string) string {
 	g := ratelimit.Guess{Name: name, Secret: secret, From: netip.MustParseAddr(from)}
 	a, err := l.Begin(context.Background(), g)
@@ -48,14 +48,14 @@ func (l *limited) try(name, secret, from string) string {
 	return "wrong"
 }
 
-// addresses returns the nth of very many, each a source and a place of its own.
+// addresses returns the nth of many addresses, each a different source and place.
 func addresses(n int) string {
 	return netip.AddrFrom4([4]byte{10 + byte(n>>16), byte(n >> 8), byte(n), 1}).String()
 }
 
-// The bound that the page on rate limiting gives: 1,540 guesses a day at one name, from however many
-// addresses; and none more for whoever waits in between.
-func TestANameIsGuessedAtNoMoreThan1540TimesADay(t *testing.T) {
+// The documentation promises at most 1,540 guesses a day at one name, from any number of
+// addresses, and no more after a pause.
+func TestAtMost1540GuessesADayForAName(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	n := 0
 	for range 24 * 60 {
@@ -94,7 +94,7 @@ func TestUnknownPlacesCanBeRefused(t *testing.T) {
 	}
 }
 
-// Whatever is tried, whenever, from wherever: in no day is a name guessed at more often than that, at places that it does not know.
+// At unknown places, no 24 hours have more guesses at a name than that, whatever is tried.
 func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLimited(ratelimit.Options{})
@@ -123,7 +123,7 @@ func TestTheBoundOfANameHoldsInEachDay(t *testing.T) {
 	})
 }
 
-// Sixteen /64 of one /60 are one party, and so is all of a /48.
+// Sixteen /64 of one /60 are one source, and so is a /48.
 func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	for _, tt := range []struct {
 		from string
@@ -150,13 +150,13 @@ func TestAWiderPrefixOfIPv6IsASourceToo(t *testing.T) {
 	}
 }
 
-// A known place is as wide as a site. Whoever shares it with her has no more guesses for that.
-func TestAKnownPlaceIsLimitedForItself(t *testing.T) {
+// A known place is as wide as a site. Others at the place get no more guesses because of that.
+func TestAKnownPlaceHasALimitOfItsOwn(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
 		t.Fatal(got)
 	}
-	for n := range 200 { // so that the limit of the name binds
+	for n := range 200 { // so that the limit of the name applies
 		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
 	}
 	l.checked = 0
@@ -174,7 +174,7 @@ func TestAKnownPlaceIsLimitedForItself(t *testing.T) {
 	}
 }
 
-// Being right, or that nobody could say, takes an attempt back; and it ends no delay that others are owed.
+// A right password or an unknown result undoes a charge, but ends no delay of other attempts.
 func TestTheRightPasswordEndsNoDelayOfOthers(t *testing.T) {
 	l := newLimited(ratelimit.Options{MaxFailuresPerSource: 10})
 	begin := func(name string) (ratelimit.Guess, ratelimit.Attempt, error) {
@@ -225,8 +225,9 @@ func (b *broken) ReleaseSlot(context.Context, string, int, time.Time) error {
 }
 func (b *broken) Sweep(context.Context, time.Time) error { return errDown }
 
-// While the store is down, what this process knows counts, and nothing is refused for want of the store.
-func TestWithoutTheStoreWhatIsKnownHereCounts(t *testing.T) {
+// While the store is down, the counts of this process apply, and no attempt is refused because
+// of the outage.
+func TestWithoutTheStoreLocalCountsApply(t *testing.T) {
 	l := newLimited(ratelimit.Options{Store: &broken{}})
 	if got := l.try("ann", "right", "198.51.100.7"); got != "in" {
 		t.Fatal(got)
@@ -254,8 +255,8 @@ func TestWithoutTheStoreWhatIsKnownHereCounts(t *testing.T) {
 	}
 }
 
-// A credential that is remembered makes no query, and neither does one whose name nobody attacks.
-func TestNoQueryIsMadeWhereNoLimitBinds(t *testing.T) {
+// A cached credential causes no query, and a name that is not under attack does not either.
+func TestNoQueryBelowTheLimits(t *testing.T) {
 	store := &broken{}
 	l := newLimited(ratelimit.Options{Store: store})
 	for n := range 1000 {
@@ -268,8 +269,8 @@ func TestNoQueryIsMadeWhereNoLimitBinds(t *testing.T) {
 	}
 }
 
-// A budget lets through what is right, however often, and attempts at one moment do not exceed it.
-func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
+// A budget allows any number of right passwords, and concurrent attempts do not exceed it.
+func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	at := start
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return at }})
 	spend := func(known bool, v ratelimit.Verdict) (sent bool) {
@@ -315,8 +316,8 @@ func TestABudgetIsSpentByWrongPasswordsAlone(t *testing.T) {
 	}
 }
 
-// When the clock is put back, nobody waits for longer than that limit's longest delay.
-func TestAClockThatIsPutBackKeepsNobodyWaiting(t *testing.T) {
+// If the clock goes back, no delay is longer than the longest of its limit.
+func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	for n := range 300 {
 		l.try("ann", fmt.Sprint("guess ", n), addresses(n))
@@ -336,8 +337,8 @@ func TestAClockThatIsPutBackKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// However many names are made up, an attempt that the store does not have is not forgotten to make room for another.
-func TestWhatTheStoreDoesNotHaveMakesNoRoom(t *testing.T) {
+// An attempt that is not in the store is never evicted, however many names are invented.
+func TestUnsavedAttemptsAreNotEvicted(t *testing.T) {
 	b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 2, Window: 30 * time.Minute, Store: &shared{}, Now: func() time.Time { return start }})
 	try := func(name string) (sent bool) {
 		_ = b.SpendUnproven(t.Context(), name, false, func(func() error) (ratelimit.Verdict, error) { sent = true; return ratelimit.Refused, nil })
@@ -354,8 +355,9 @@ func TestWhatTheStoreDoesNotHaveMakesNoRoom(t *testing.T) {
 	}
 }
 
-// Whoever mistypes at a place that is known has what strangers leave of the budget, and they have no more than their half.
-func TestAKnownPlaceHasWhatStrangersLeave(t *testing.T) {
+// At a known place, a user may also use what strangers left of the budget. Strangers have only
+// their half.
+func TestAKnownPlaceMayUseWhatStrangersLeft(t *testing.T) {
 	for strangers, want := range []int{4, 3, 2} {
 		b := ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:corp", Max: 4, Window: 30 * time.Minute, Now: func() time.Time { return start }})
 		sent := 0

@@ -30,7 +30,7 @@ import (
 
 const canary = "canary-7f3a91"
 
-// start starts a service over TLS, and returns an External that asks it and what it logs.
+// start starts a TLS service, and returns an External that calls it and the log.
 func start(t *testing.T, handler http.HandlerFunc, change func(*external.Options)) (*external.External, *bytes.Buffer) {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
@@ -61,7 +61,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// shop knows ann, in any case.
+// shop knows the user ann, in any case.
 func shop(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		external.Question
@@ -105,8 +105,8 @@ func TestAServiceIsASource(t *testing.T) {
 	}
 }
 
-// A service that was written before there was this question is never asked it.
-func TestAServiceThatDoesNotSayThatItFindsIsNotAsked(t *testing.T) {
+// A service without support for FindQuestion is never sent one.
+func TestFindIsNotSentWithoutTheOption(t *testing.T) {
 	var asked atomic.Int32
 	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -117,8 +117,8 @@ func TestAServiceThatDoesNotSayThatItFindsIsNotAsked(t *testing.T) {
 	}
 }
 
-// Whatever a service says to who is looked for: nobody inherits what was handed out to another.
-func TestWhoIsFoundIsWhoWasSought(t *testing.T) {
+// Whatever a service answers, no user inherits the tokens of another.
+func TestFindReturnsTheRequestedUser(t *testing.T) {
 	for what, answer := range map[string]external.Answer{
 		"another id":       {Answer: external.Accepted, Name: "ann", ID: "43"},
 		"no id":            {Answer: external.Accepted, Name: "ann"},
@@ -139,7 +139,7 @@ func TestWhoIsFoundIsWhoWasSought(t *testing.T) {
 	}
 }
 
-func TestAServiceNamesWholeItAccepts(t *testing.T) {
+func TestAnAcceptedAnswerMustNameTheUser(t *testing.T) {
 	e, _ := start(t, shop, nil)
 	v, err := e.Authenticate(t.Context(), identity.NewCredentials("ANN", "wonderland"))
 	if err != nil {
@@ -153,7 +153,7 @@ func TestAServiceNamesWholeItAccepts(t *testing.T) {
 	}
 }
 
-// Claims are what they are in the answer: a rule can tell the number 2 from the text "2".
+// Claims keep their types, so that a rule can tell the number 2 from the text "2".
 func TestClaimsKeepTheirTypes(t *testing.T) {
 	e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"answer": "accepted", "name": "ann", "claims": {"text": "2", "number": 2.0, "id": 12345678901234567890, "flag": true,
@@ -172,9 +172,9 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 	}
 }
 
-// Groups that are not all known let nobody in, since a deny could be for one of them. That is about one person: the
-// service is not taken for broken, and others are let in.
-func TestGroupsThatAreNotAllKnownLetNobodyIn(t *testing.T) {
+// If groups may be missing, the sign-in is refused, because one of them could have a deny rule.
+// This does not count as a failure of the service, and other users can sign in.
+func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 	many := `"g` + strings.Repeat(`","g`, 1000) + `"`
 	for _, tt := range []struct {
 		what, groups string
@@ -218,8 +218,8 @@ func TestGroupsThatAreNotAllKnownLetNobodyIn(t *testing.T) {
 	}
 }
 
-// An outage is no refusal, and no grant: not where the answer is odd, either.
-func TestWhatIsNotClearIsAnOutage(t *testing.T) {
+// An outage is not a refusal and not a grant, also for invalid answers.
+func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 	say := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 	}
@@ -254,7 +254,7 @@ func TestWhatIsNotClearIsAnOutage(t *testing.T) {
 	}
 }
 
-// A password is sent to the service that the config names, and to no other.
+// A password is sent only to the service in the config.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
@@ -278,7 +278,7 @@ func TestAServiceWithAnotherCertificateIsNotAsked(t *testing.T) {
 	}
 }
 
-func TestWhatIsDownIsLeftAlone(t *testing.T) {
+func TestAPeerThatIsDownIsSkipped(t *testing.T) {
 	var asked atomic.Int32
 	var up atomic.Bool
 	now := time.Unix(1_800_000_000, 0)
@@ -308,7 +308,7 @@ func TestWhatIsDownIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestQuestionsAreBoundedInNumber(t *testing.T) {
+func TestConcurrentRequestsAreBounded(t *testing.T) {
 	began, release := make(chan struct{}, 10), make(chan struct{})
 	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
 		began <- struct{}{}
@@ -331,7 +331,7 @@ func TestQuestionsAreBoundedInNumber(t *testing.T) {
 	}()
 	cancel()
 	if err := <-third; !errors.Is(err, context.Canceled) {
-		t.Errorf("who went away while he waited: %v", err)
+		t.Errorf("a request cancelled while it waited: %v", err)
 	}
 	if len(began) != 0 {
 		t.Error("a third question was asked beside two")
@@ -344,7 +344,7 @@ func TestQuestionsAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-func TestMistakesInOptions(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {
 		o    external.Options
@@ -371,7 +371,7 @@ func TestMistakesInOptions(t *testing.T) {
 	}
 }
 
-// request asks to pull and push, and who asks may pull.
+// request asks to pull and push. The policy allows the principal to pull.
 func request(t *testing.T, p *policy.Principal) (*policy.Request, policy.Decision) {
 	t.Helper()
 	rules, err := policy.Compile(policy.Source{Rules: []policy.Rule{
@@ -389,7 +389,7 @@ func request(t *testing.T, p *policy.Principal) (*policy.Request, policy.Decisio
 	return r, rules.Decide(r)
 }
 
-// granted is what was granted of each scope, and by whom.
+// granted returns the granted actions of each scope, and the rule.
 func granted(d policy.Decision) (lines []string) {
 	for _, r := range d.Results {
 		line := fmt.Sprintf("%s %s", r.Asked.Name, r.Granted)
@@ -457,7 +457,7 @@ func TestAServiceDecides(t *testing.T) {
 	}
 }
 
-func TestADecidingServiceIsTold(t *testing.T) {
+func TestADecisionQuestionHasTheWholeRequest(t *testing.T) {
 	var q external.DecisionQuestion
 	e, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&q)
@@ -502,7 +502,7 @@ func TestAnUnclearDecisionIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestWhereNothingIsOpenNobodyIsAsked(t *testing.T) {
+func TestNoQuestionIfNothingMayBeGranted(t *testing.T) {
 	var asked atomic.Int32
 	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, nil)
 	r, d := request(t, nil)

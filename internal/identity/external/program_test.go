@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// The test's own program is the program that is asked, when its first argument says so.
+// The test binary is the called program if its first argument is a known word.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "be" {
 		os.Exit(be(os.Args[2], os.Args[3:]))
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 func be(what string, args []string) int {
 	input, _ := io.ReadAll(os.Stdin)
 	switch what {
-	case "source": // as one written for docker_auth
+	case "source": // like one for docker_auth
 		switch name, password, _ := strings.Cut(string(input), " "); {
 		case name != "ann":
 			return 2
@@ -46,7 +46,7 @@ func be(what string, args []string) int {
 		}
 		fmt.Println(`{"labels": {"team": ["red", "blue"], "groups": ["dev"]}}`)
 		return 0
-	case "decider":
+	case "authorizer":
 		var r struct{ Account, Type, Name, Service, IP string }
 		if json.Unmarshal(input, &r) != nil || r.Account != "ann" || r.Service != "r" || r.IP != "192.0.2.1" {
 			return 9
@@ -66,7 +66,7 @@ func be(what string, args []string) int {
 				return 0
 			}
 		}
-	case "slow": // and so is its child, which holds on to its output
+	case "slow": // so is its child, which keeps the output open
 		child := exec.Command("/bin/sh", "-c", "sleep 600")
 		child.Stdout = os.Stdout
 		if child.Start() != nil {
@@ -140,15 +140,15 @@ func TestAProgramAnswersByItsExitCode(t *testing.T) {
 	}
 }
 
-func TestAProgramThatShoutsIsNotHeardOut(t *testing.T) {
+func TestOutputIsBounded(t *testing.T) {
 	_, err := program(t, nil, "shouts").Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
 	if err == nil || err.Error() != "the output of the program is longer than 65536 bytes" {
 		t.Errorf("%v", err)
 	}
 }
 
-// "ann x" with "y" would reach the program as ann with "x y".
-func TestANameWithASpaceIsNotSpliced(t *testing.T) {
+// Otherwise "ann x" with "y" would reach the program as ann with "x y".
+func TestANameWithASpaceIsRefused(t *testing.T) {
 	e := program(t, nil, "source")
 	for _, tt := range []struct{ name, secret string }{{"ann wonder", "land"}, {"ann", "wonder land\nx"}, {"ann", "wonder land\r"}} {
 		if _, err := e.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.secret)); !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
@@ -157,8 +157,8 @@ func TestANameWithASpaceIsNotSpliced(t *testing.T) {
 	}
 }
 
-// A secret in the arguments or the environment of a process can be read by others on the machine.
-func TestAProgramGetsThePasswordOnItsInputAlone(t *testing.T) {
+// Others on the machine can read the arguments and the environment of a process.
+func TestThePasswordIsOnlyOnStandardInput(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
 	file := filepath.Join(t.TempDir(), "told")
 	_, err := program(t, nil, "tells", file).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
@@ -174,8 +174,8 @@ func TestAProgramGetsThePasswordOnItsInputAlone(t *testing.T) {
 	}
 }
 
-// What is named is passed on as it is now, and nothing else.
-func TestAProgramGetsTheVariablesThatAreNamed(t *testing.T) {
+// The named variables are passed with their current values, and no others.
+func TestAProgramGetsTheNamedVariables(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_REGION", "eu-west-1")
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
 	file := filepath.Join(t.TempDir(), "told")
@@ -191,10 +191,11 @@ func TestAProgramGetsTheVariablesThatAreNamed(t *testing.T) {
 	}
 }
 
-func TestASlowProgramEndsWithItsChildren(t *testing.T) {
+func TestASlowProgramIsKilledWithItsChildren(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "child")
 	var text []byte
-	for limit := 500 * time.Millisecond; len(text) == 0; limit *= 2 { // until it is enough for the child to begin
+	// The limit grows until it is long enough for the child to start.
+	for limit := 500 * time.Millisecond; len(text) == 0; limit *= 2 {
 		e := program(t, func(o *external.Options) { o.Timeout = limit }, "slow", file)
 		_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
 		if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "took too long") {
@@ -208,7 +209,7 @@ func TestASlowProgramEndsWithItsChildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Killed, it waits for whoever adopts it to notice: then it is a zombie, or gone.
+	// A killed child stays a zombie until it is reaped.
 	await.Until(t, "the end of the child", func(context.Context) error {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil && !errors.Is(err, os.ErrNotExist) || strings.Contains(string(stat), ") Z ") || syscall.Kill(pid, 0) != nil {
@@ -220,7 +221,7 @@ func TestASlowProgramEndsWithItsChildren(t *testing.T) {
 
 func TestAProgramDecides(t *testing.T) {
 	r, d := request(t, &policy.Principal{Kind: policy.User, Name: "ann", Source: "s", ID: "1"})
-	e := program(t, func(o *external.Options) { o.Replace = true }, "decider")
+	e := program(t, func(o *external.Options) { o.Replace = true }, "authorizer")
 	decided, err := e.Decide(t.Context(), r, d)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 const cheap = "$2y$04$wfOhxvfgVDPSrMGUOpKrQe4SWOFUA6vgHVnl0Hhh1RWWg8FtUtbpq"
 
-func TestSomebodyHasTheClaimsThatAreWritten(t *testing.T) {
+func TestAUserHasTheConfiguredClaims(t *testing.T) {
 	file, err := htpasswd.New(htpasswd.Options{
 		Entries: []string{"ann:" + cheap, "bob:" + cheap},
 		Claims:  map[string]map[string][]string{"ann": {"team": {"red", "blue"}, "title": {"Developer"}}},
@@ -34,7 +34,7 @@ func TestSomebodyHasTheClaimsThatAreWritten(t *testing.T) {
 	}
 }
 
-func TestClaimsOfNobodyAreAMistake(t *testing.T) {
+func TestClaimsWithoutAnEntryAreAnError(t *testing.T) {
 	_, err := htpasswd.New(htpasswd.Options{
 		Entries: []string{"ann:" + cheap}, Claims: map[string]map[string][]string{"anna": {"team": {"red"}}},
 		Hashing: password.New(password.Options{}),

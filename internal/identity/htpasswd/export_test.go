@@ -1,4 +1,4 @@
 package htpasswd
 
-// Look is one look of Run at the file.
+// Look is one poll of Run.
 func (f *File) Look() { f.poll() }

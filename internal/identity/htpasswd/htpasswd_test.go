@@ -26,7 +26,7 @@ const (
 	argon2id = "$argon2id$v=19$m=256,t=2,p=1$c29tZSBzYWx0IG9mIGFubg$GoKBoMOkYQXuUa2XhTv0/SXL+UMqYQ+8yr890ou++qE"
 )
 
-// A File is all that a source can be.
+// A File implements all interfaces of a source.
 var _ interface {
 	identity.Authenticator
 	identity.Finder
@@ -36,7 +36,8 @@ var _ interface {
 func Example() {
 	users, err := htpasswd.New(htpasswd.Options{
 		Entries: []string{
-			"ann:$2y$04$O6h3d7zA4vgYdEOzglqUOO9gQ1Sy15q2e69bvXpuo5Q2trUeHqRIu", // htpasswd -nbB ann wonderland
+			// htpasswd -nbB ann wonderland
+			"ann:$2y$04$O6h3d7zA4vgYdEOzglqUOO9gQ1Sy15q2e69bvXpuo5Q2trUeHqRIu",
 		},
 		Groups:  map[string][]string{"dev": {"ann"}},
 		Hashing: password.New(password.Options{}),
@@ -67,7 +68,7 @@ func ExampleProblems() {
 	// group "dev": there is no entry for its member "anne" (did you mean "ann"?)
 }
 
-// write makes a file of that text, and returns its path.
+// write writes text to a file and returns its path.
 func write(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users.htpasswd")
@@ -89,7 +90,7 @@ func open(t testing.TB, o htpasswd.Options) *htpasswd.File {
 	return f
 }
 
-func TestAFileKeepsToTheContract(t *testing.T) {
+func TestAFileConforms(t *testing.T) {
 	for what, o := range map[string]htpasswd.Options{
 		"from a file":     {File: write(t, "ann:"+bcrypt4+"\n")},
 		"from the config": {Entries: []string{"ann:" + bcrypt4}},
@@ -104,7 +105,7 @@ func TestAFileKeepsToTheContract(t *testing.T) {
 	}
 }
 
-func TestAPrincipalIsAsTheFileSpellsIt(t *testing.T) {
+func TestAPrincipalHasTheSpellingOfTheFile(t *testing.T) {
 	f := open(t, htpasswd.Options{
 		File: write(t, "\ufeff# the staff\r\n\r\nann:"+bcrypt4+"\r\nAnn:"+bcrypt5+" \t\r\nteam/bot:"+argon2id),
 		Entries: []string{
@@ -124,7 +125,7 @@ func TestAPrincipalIsAsTheFileSpellsIt(t *testing.T) {
 		{"Ann", "wonderland", principal("Ann", "all"), nil},
 		{"team/bot", "wonderland", principal("team/bot", "dev"), nil},
 		{"zoë", "wonderland", principal("zoë"), nil},
-		{"*", "wonderland", principal("*", "all"), nil}, // its own name, and nobody else's
+		{"*", "wonderland", principal("*", "all"), nil}, // its own name, not a pattern
 		{"a b", "wonderland", principal("a b"), nil},
 		{"ANN", "wonderland", nil, identity.ErrUnknown},
 		{"ann ", "wonderland", nil, identity.ErrUnknown},
@@ -148,8 +149,8 @@ func TestAPrincipalIsAsTheFileSpellsIt(t *testing.T) {
 	}
 }
 
-// User enumeration: an unknown name and a wrong password get the same error, and each costs a hash, of the
-// algorithm and cost that the file's have.
+// User enumeration: an unknown name and a wrong password get the same error, and both cost a
+// hash with the algorithm and cost of the file.
 func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 	for what, entries := range map[string][]string{
 		"bcrypt":   {"ann:" + bcrypt4, "bob:" + bcrypt4},
@@ -170,7 +171,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 				t.Errorf("%s: after %q: %+v, want %+v", what, name, got, want)
 			}
 		}
-		// Passwords that bcrypt cannot have are refused at once, for both.
+		// Both are refused at once if bcrypt does not allow the password.
 		before := hashing.Stats()
 		if what == "bcrypt" {
 			for _, name := range []string{"ann", "nobody"} {
@@ -185,12 +186,12 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 	}
 }
 
-// A queue that is full is an outage for everybody whose password is not remembered, known or not.
+// A full queue is an outage for every password that is not cached, for known and unknown names.
 func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	f := open(t, htpasswd.Options{Entries: []string{"ann:" + bcrypt4}})
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: f}}})
 	gone, cancel := context.WithCancel(t.Context())
-	cancel() // stands for all that keeps a hash from being computed
+	cancel() // stands for whatever prevents the computation of a hash
 	for _, name := range []string{"ann", "nobody"} {
 		if _, err := chain.Authenticate(gone, identity.NewCredentials(name, "wonderland")); !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want %v", name, err, identity.ErrUnavailable)
@@ -198,7 +199,7 @@ func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	}
 }
 
-func TestEachMistakeIsToldAtOnceWithItsLine(t *testing.T) {
+func TestAllProblemsAreReturnedWithTheirLines(t *testing.T) {
 	long := strings.Repeat("x", identity.MaxName+1)
 	file := write(t, strings.Join([]string{
 		"# staff",
@@ -257,7 +258,7 @@ func TestEachMistakeIsToldAtOnceWithItsLine(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoneIsRefused(t *testing.T) {
+func TestAnotherKindOfFileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := htpasswd.New(htpasswd.Options{File: filepath.Join(dir, "gone"), Hashing: password.New(password.Options{})}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
@@ -275,7 +276,7 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-// Canaries: no password and no hash shows in a File, its errors or its log.
+// Canaries: neither passwords nor hashes appear in a File, its errors or its log.
 func TestNoSecretIsPrinted(t *testing.T) {
 	const canary = "canary-51aa-password"
 	var log strings.Builder

@@ -17,7 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// watched is a file, its File, and its log. Each change gets a time of its own, as if a minute had passed.
+// watched is a file with its File and log. Each change has a modification time one minute
+// later.
 type watched struct {
 	t    *testing.T
 	path string
@@ -52,13 +53,13 @@ func (w *watched) touch() {
 	}
 }
 
-// look looks twice: once to see the change, once to see that it is over.
+// look polls twice: once to see the change, once to see that it is complete.
 func (w *watched) look() {
 	w.file.Look()
 	w.file.Look()
 }
 
-// knows says which of the names the file knows.
+// knows returns which of the names the file has.
 func (w *watched) knows(names ...string) (known string) {
 	for _, name := range names {
 		if _, err := w.file.Find(context.Background(), name, ""); err == nil {
@@ -88,14 +89,14 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.look()
 	w.want("ann bob", 1)
 
-	w.change("bob:" + bcrypt4 + "\n") // ann has left
+	w.change("bob:" + bcrypt4 + "\n") // without ann
 	w.look()
 	w.want("bob", 1)
 	if _, err := w.file.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland")); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("ann, who has left: %v, want %v", err, identity.ErrUnknown)
 	}
 
-	w.touch() // nothing in it is new
+	w.touch() // the content is unchanged
 	w.look()
 	w.want("bob", 0)
 
@@ -104,9 +105,10 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.want("", 1)
 }
 
-// Some editors and tools empty a file before they write it, and a full disk leaves it empty for hours. Nobody means to
-// lock everybody out that way: whoever does writes a line with # into the file.
-func TestAnEmptyFileLocksNobodyOut(t *testing.T) {
+// Some editors and tools empty a file before they write it, and a full disk may leave it empty
+// for hours. That must not lock out all users. To remove all users on purpose, write a line
+// with # into the file.
+func TestAnEmptyFileKeepsTheOldEntries(t *testing.T) {
 	for what, text := range map[string]string{"empty": "", "line ends": "\n\r\n\n", "spaces": " \t\n", "a byte order mark": "\ufeff", "zeros": "\x00\x00\x00\x00"} {
 		t.Run(what, func(t *testing.T) {
 			w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
@@ -161,7 +163,7 @@ func TestAFileThatIsReplacedByRenameIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := write(t, "bob:"+bcrypt4+"\n") // as long, and then as old: only the file itself is another
+	next := write(t, "bob:"+bcrypt4+"\n") // same size and time; only the inode differs
 	if err := os.Rename(next, w.path); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +195,7 @@ func TestAFileBehindALinkIsLoaded(t *testing.T) { // as a Kubernetes secret is m
 	w.want("bob", 0)
 }
 
-func TestABrokenFileChangesNothingAndIsToldOnce(t *testing.T) {
+func TestABrokenFileChangesNothingAndIsLoggedOnce(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	w.change("ann:" + bcrypt4 + "\nbob:hunter2\ncarl\n")
 	w.look()
@@ -204,7 +206,7 @@ func TestABrokenFileChangesNothingAndIsToldOnce(t *testing.T) {
 	w.look()
 	w.look()
 	w.want("ann", 0)
-	w.touch() // saved again with the same mistakes
+	w.touch() // saved again with the same errors
 	w.look()
 	w.want("ann", 0)
 	for range 2 {
@@ -212,13 +214,13 @@ func TestABrokenFileChangesNothingAndIsToldOnce(t *testing.T) {
 			t.Error("Reload is content with it")
 		}
 	}
-	w.change("ann:" + bcrypt4 + "\ncarl\n") // one is mended
+	w.change("ann:" + bcrypt4 + "\ncarl\n") // one is fixed
 	w.look()
 	w.want("ann", 1)
-	w.change("ann:" + bcrypt4 + "\n") // as it was before
+	w.change("ann:" + bcrypt4 + "\n") // as before
 	w.look()
 	w.want("ann", 1)
-	w.change("ann:" + bcrypt4 + "\ncarl\n") // broken again: told again
+	w.change("ann:" + bcrypt4 + "\ncarl\n") // broken again: logged again
 	w.look()
 	w.want("ann", 1)
 	w.change("ann:" + bcrypt4 + "\ncarl:" + bcrypt4 + "\n")
@@ -248,7 +250,7 @@ func TestAFileThatIsGoneChangesNothing(t *testing.T) {
 	w.want("bob", 1)
 }
 
-// The htpasswd program writes in place. Half a file may be a good one, with half of the names.
+// The htpasswd program writes in place. Half a file may be valid but lack half of the users.
 func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{})
 	w.change("ann:" + bcrypt4 + "\n")
@@ -261,7 +263,7 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	w.want("ann bob carl", 1)
 
 	looks := 0
-	for w.knows("carl") != "" { // one that never rests is loaded in the end
+	for w.knows("carl") != "" { // a file that changes all the time is loaded in the end
 		w.change("ann:" + bcrypt4 + "\n#" + strings.Repeat("x", looks))
 		w.file.Look()
 		if looks++; looks > 10 {
@@ -270,7 +272,7 @@ func TestAFileIsNotLoadedWhileItChanges(t *testing.T) {
 	}
 }
 
-func TestAFileOfAnotherSizeIsLoadedWhateverItsTime(t *testing.T) {
+func TestAFileOfAnotherSizeIsLoadedWithAnyTime(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	before := w.time
 	w.change("ann:" + bcrypt4 + "\nbob:" + bcrypt4 + "\n")
@@ -281,7 +283,7 @@ func TestAFileOfAnotherSizeIsLoadedWhateverItsTime(t *testing.T) {
 	w.want("ann bob", 1)
 }
 
-// A change right after a loading may show the same time and the same size.
+// A change right after a load may have the same modification time and size.
 func TestAChangeWithinOneTickOfTheFileSystemIsSeen(t *testing.T) {
 	now := time.Now()
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{Now: func() time.Time { return now }})
@@ -300,8 +302,8 @@ func TestAChangeWithinOneTickOfTheFileSystemIsSeen(t *testing.T) {
 	w.want("ann", 1)
 }
 
-// Who is removed from the file is out, even if a group of the config still names him.
-func TestAMemberOfAGroupWhoHasLeftIsOut(t *testing.T) {
+// A user who is removed from the file cannot sign in, even if a group still names them.
+func TestARemovedMemberOfAGroupCannotSignIn(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\nbob:"+bcrypt4+"\n", htpasswd.Options{Groups: map[string][]string{"dev": {"ann", "bob"}}})
 	w.change("ann:" + bcrypt4 + "\n")
 	w.look()
@@ -311,8 +313,8 @@ func TestAMemberOfAGroupWhoHasLeftIsOut(t *testing.T) {
 	w.want("ann", 2)
 }
 
-// docker_auth: a bad backend at reload ended the process. Here files of every kind come and go while people
-// sign in, and whoever is in all the good ones is never refused.
+// docker_auth: an invalid file at reload ended the process. Here files of every kind come and
+// go under load, and a user who is in all valid ones is never refused.
 func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: w.file}}})
@@ -354,14 +356,14 @@ func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 	w.want("ann", 0)
 }
 
-func TestRunLoadsUntilItIsTold(t *testing.T) {
+func TestRunLoadsUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{Every: 5 * time.Second, Hashing: password.New(password.Options{})})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- w.file.Run(ctx) }()
 		w.change("bob:" + bcrypt4 + "\n")
-		<-time.After(11 * time.Second) // two looks, by the bubble's clock
+		<-time.After(11 * time.Second) // two polls, by the clock of the bubble
 		synctest.Wait()
 		w.want("bob", 1)
 		cancel()
@@ -380,7 +382,7 @@ func TestRunLoadsUntilItIsTold(t *testing.T) {
 	})
 }
 
-// Whatever is in a file: it is loaded whole, or refused with the lines.
+// Any file is either loaded completely or refused with its lines.
 func FuzzFile(f *testing.F) {
 	for _, text := range []string{"ann:" + bcrypt4, "# x\r\n\r\nann:" + argon2id + "\r\n", "ann:" + bcrypt4 + "\nann:" + bcrypt4, "\ufeffann:" + bcrypt4, ":", "a:b:c", "ann", "\x00"} {
 		f.Add(text)

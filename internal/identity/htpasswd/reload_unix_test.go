@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 )
 
-// Opening a named pipe waits until somebody writes to it, and he may never come.
-func TestANamedPipeIsNotWaitedFor(t *testing.T) {
+// Opening a named pipe would wait for a writer, possibly forever.
+func TestANamedPipeIsRefused(t *testing.T) {
 	w := watch(t, "ann:"+bcrypt4+"\n", htpasswd.Options{})
 	if err := os.Remove(w.path); err != nil {
 		t.Fatal(err)

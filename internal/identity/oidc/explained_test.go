@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// told returns what the holder of a token is told; "" is what every stranger is told.
+// told returns the explanation for the holder of a token; it may be "".
 func told(err error) string {
 	if explained, ok := errors.AsType[*identity.ExplainedError](err); ok {
 		return explained.Error()
@@ -25,15 +25,15 @@ func told(err error) string {
 	return ""
 }
 
-// The holder of a token that the issuer has signed is told why it is refused, each time that they
-// present it. A forged one with the same claims is told nothing. Log and journal have the same
-// reason for both.
-func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
+// The holder of a token with a valid signature gets the reason of a refusal, each time it is
+// presented. The holder of a forged token with the same claims does not. Log and journal have
+// the reason of both.
+func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 	for _, tt := range []struct {
 		what   string
 		claims claims
 		want   string
-		untold string // the reason where the signature is wrong; "": the signature is
+		untold string // the reason for a wrong signature; "": that of the signature
 	}{
 		{"expired", claims{"exp": 1764500000}, "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "it has expired, at 2025-11-30T10:53:20Z"},
 		{"not yet valid", claims{"nbf": 1796000000, "exp": 1796000300}, "the ID token is refused: it is not valid before (nbf) 2026-11-30T00:53:20Z", "it is not valid before (nbf) 2026-11-30T00:53:20Z"},
@@ -61,7 +61,7 @@ func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
 				Limiter: ratelimit.New(ratelimit.Options{Now: i.now}),
 			})
 			all := i.claims().with(claims{"owner": "acme"}).with(tt.claims)
-			for n := range 3 { // the second one is remembered
+			for n := range 3 { // the second result is cached
 				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.key.sign(t, all)))
 				if !errors.Is(err, identity.ErrRejected) || told(err) != tt.want {
 					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, told(err)))
@@ -75,7 +75,7 @@ func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
 			for n := range 3 {
 				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", forged))
 				if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
-					t.Fatalf("the holder of a forged one is told: %v", err)
+					t.Fatalf("the refusal of a forged token is explained: %v", err)
 				}
 				reason := tt.untold
 				if reason == "" {
@@ -89,7 +89,8 @@ func TestTheHolderOfAGenuineTokenIsToldWhyItIsRefused(t *testing.T) {
 	}
 }
 
-// An issuer that is down is no reason to let a token's holder wait for what is known without it.
+// If the issuer is down, a token is refused at once for a reason that is known without its
+// keys.
 func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
 	i.breaks()
@@ -99,8 +100,8 @@ func TestAnExpiredTokenIsRefusedWhileItsIssuerIsDown(t *testing.T) {
 	}
 }
 
-// Of several entries for one issuer, each token costs one signature, and one for nobody's audience
-// is explained.
+// If several entries have the same issuer, a token costs one signature check. A token for an
+// audience of none of them is explained.
 func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	i, log := newIssuer(t), &logText{}
 	var sources []identity.Source
@@ -128,7 +129,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	}
 }
 
-// A token of an issuer that nothing is written about is told nothing, and the journal names the issuer.
+// A token of an unknown issuer is not explained, and the journal names the issuer.
 func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 	i, other := newIssuer(t), newIssuer(t)
 	source := func(name string, p *oidc.Provider) identity.Source {
@@ -150,15 +151,15 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
 		}
 	}
-	// Where one of them is the issuer, that is the reason, whoever is asked first.
+	// If one of them is the issuer, that is the reason, in any order of the sources.
 	_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", other.token(claims{"aud": "x"})))
 	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
 		t.Errorf("%v: %s", err, got)
 	}
 }
 
-// What is remembered of tokens that are refused does not outlast a change: it is for two minutes.
-func TestARefusalIsNotRememberedForLong(t *testing.T) {
+// The cache of refusals does not outlast a change for long: two minutes.
+func TestARefusalIsCachedForAShortTime(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	early := i.token(claims{"nbf": i.now().Add(5 * time.Minute).Unix(), "exp": i.now().Add(time.Hour).Unix()})
@@ -167,9 +168,8 @@ func TestARefusalIsNotRememberedForLong(t *testing.T) {
 	want(t, "the same, when it has begun", taken(t, p, early), "taken")
 }
 
-// Only a requirement is about the person. That one token of theirs has expired says nothing about
-// the next.
-func TestARefusalOfAPersonNamesThem(t *testing.T) {
+// Only an unmet requirement is about the user. The expiry of one token is not about the next.
+func TestAnUnmetRequirementNamesTheUser(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Require = map[string][]string{"active": {"true"}} })
 	for _, tt := range []struct {

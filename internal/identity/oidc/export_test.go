@@ -8,23 +8,23 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Through lets a Provider ask its issuer through t.
+// Through makes a Provider use t for its requests.
 func (p *Provider) Through(t http.RoundTripper) { p.origin.(*remote).client.Transport = t }
 
-// Remembered says how many tokens are.
+// Remembered returns the number of cached tokens.
 func (p *Provider) Remembered() int { return p.memory.held.Len() }
 
-// Waiting says how many requests wait for keys.
+// Waiting returns the number of requests that wait for keys.
 func (p *Provider) Waiting() int {
 	p.keys.mu.Lock()
 	defer p.keys.mu.Unlock()
 	return p.keys.waiting
 }
 
-// MaxWaiting is how many can.
+// MaxWaiting is the maximum of Waiting.
 const MaxWaiting = maxWaiting
 
-// Read reads a token as Authenticate does.
+// Read parses a token as Authenticate does.
 func Read(raw string) (alg, kid string, claims map[string]any, err error) {
 	t, err := read(raw)
 	if err != nil {
@@ -33,10 +33,10 @@ func Read(raw string) (alg, kid string, claims map[string]any, err error) {
 	return t.alg, t.kid, t.claims, nil
 }
 
-// Glob says whether a pattern of require matches.
+// Glob reports whether a pattern of require matches.
 func Glob(pattern, text string) bool { return glob(pattern).MatchString(text) }
 
-// Expand parses a template and puts the claims in.
+// Expand expands a template.
 func Expand(text string, claims map[string]any) ([]string, error) {
 	t, err := parseTemplate(text)
 	if err != nil {
@@ -52,7 +52,7 @@ type Key struct {
 	public     any
 }
 
-// ParseKeys reads a JWKS.
+// ParseKeys parses a JWKS.
 func ParseKeys(text []byte) []Key {
 	set, _ := parseKeys(text)
 	exported := make([]Key, len(set.keys))
@@ -62,7 +62,7 @@ func ParseKeys(text []byte) []Key {
 	return exported
 }
 
-// Try lets the key verify a token that it has not signed.
+// Try verifies a token that the key has not signed.
 func (k Key) Try() error {
 	for _, alg := range k.Algorithms {
 		raw := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+alg+`"}`)) + ".e30." + strings.Repeat("A", 86)
@@ -77,7 +77,7 @@ func (k Key) Try() error {
 	return nil
 }
 
-// Forget forgets all tokens that were verified.
+// Forget clears the cache.
 func (p *Provider) Forget() {
 	p.memory.held.Purge()
 	p.memory.bad.Purge()

@@ -29,7 +29,7 @@ import (
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// refuse shows tokens of which none holds.
+// refuse presents tokens that must all be refused.
 func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 	t.Helper()
 	for what, raw := range tokens {
@@ -40,8 +40,8 @@ func refuse(t *testing.T, p *oidc.Provider, tokens map[string]string) {
 	}
 }
 
-// distribution CVE-2025-24976: the key was taken from the token itself. Here no token brings its
-// key, and none makes us fetch one.
+// distribution CVE-2025-24976: the key was taken from the token itself. Here a token never
+// supplies its key and never causes a request to an address in it.
 func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -57,7 +57,7 @@ func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	}))
 	defer elsewhere.Close()
 
-	known := signing{"one", jose.ES256, evil.key} // the issuer's key id, and another key
+	known := signing{"one", jose.ES256, evil.key} // the issuer's kid with another key
 	unnamed := signing{"", jose.ES256, evil.key}
 	tokens := map[string]string{
 		"another key under the issuer's id": known.sign(t, i.claims()),
@@ -90,8 +90,8 @@ func TestAKeyIsNeverTakenFromTheToken(t *testing.T) {
 	}
 }
 
-// The algorithm is the key's, and never the token's choice.
-func TestAnAlgorithmIsNeverTheTokensChoice(t *testing.T) {
+// The algorithm depends on the key, never on the token.
+func TestTheKeyDeterminesTheAlgorithm(t *testing.T) {
 	i := newIssuer(t)
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -107,7 +107,8 @@ func TestAnAlgorithmIsNeverTheTokensChoice(t *testing.T) {
 		kid string
 		ok  bool
 	}{
-		{jose.RS256, "rsa", true}, {jose.RS512, "rsa", false}, {jose.PS256, "rsa", false}, // the key says RS256
+		// The key has alg RS256.
+		{jose.RS256, "rsa", true}, {jose.RS512, "rsa", false}, {jose.PS256, "rsa", false},
 		{jose.RS256, "free", true}, {jose.RS384, "free", true}, {jose.RS512, "free", true}, {jose.PS256, "free", true}, {jose.PS384, "free", true}, {jose.PS512, "free", true},
 		{jose.RS256, "one", false}, {jose.RS256, "", true},
 	} {
@@ -117,7 +118,7 @@ func TestAnAlgorithmIsNeverTheTokensChoice(t *testing.T) {
 		}
 	}
 
-	// The public key is known to everybody: as a shared secret it would let everybody sign.
+	// The public key is known to everyone. As a shared secret it would allow anyone to sign.
 	der, _ := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	tokens := map[string]string{}
@@ -186,9 +187,9 @@ func TestAKeyThatIsNotForTokensIsNotUsed(t *testing.T) {
 	})
 }
 
-// Dex GO-2026-5231, Quay's federation without an audience: a token for another service let in
-// here.
-func TestATokenMustBeForUsAlone(t *testing.T) {
+// Dex GO-2026-5231, and Quay's federation without an audience: a token for another service was
+// accepted.
+func TestATokenMustBeForOurAudienceOnly(t *testing.T) {
 	i := newIssuer(t)
 	const us = "https://auth.example.com"
 	p := i.provider(func(o *oidc.Options) { o.Audience = []string{us, "tidewaiter"} })
@@ -239,7 +240,7 @@ func problemOf(o oidc.Options, field string) string {
 	return ""
 }
 
-func TestATokenHoldsInItsTimeOnly(t *testing.T) {
+func TestATokenIsValidInItsLifetimeOnly(t *testing.T) {
 	i := newIssuer(t)
 	day := i.provider(func(o *oidc.Options) { o.MaxAge = 24 * time.Hour })
 	at := func(d time.Duration) int64 { return i.now().Add(d).Unix() }
@@ -247,7 +248,7 @@ func TestATokenHoldsInItsTimeOnly(t *testing.T) {
 	for _, tt := range []struct {
 		what          string
 		iat, nbf, exp time.Duration
-		until         time.Duration // none: refused
+		until         time.Duration // 0: refused
 	}{
 		{"just now", 0, 0, 5 * time.Minute, 5 * time.Minute},
 		{"expired within the leeway", -10 * time.Minute, none, -59 * time.Second, -59 * time.Second},
@@ -260,8 +261,8 @@ func TestATokenHoldsInItsTimeOnly(t *testing.T) {
 		{"lives for years", -time.Hour, none, 24 * 365 * time.Hour, 23 * time.Hour},
 		{"is a day old", -24 * time.Hour, none, time.Hour, 0},
 		{"is older than a day", -24*time.Hour - 61*time.Second, none, time.Hour, none},
-		{"does not say when it was issued, and ends soon", none, none, time.Hour, time.Hour},
-		{"does not say when it was issued, and ends much later", none, none, 25 * time.Hour, none},
+		{"without an issue time, expires soon", none, none, time.Hour, time.Hour},
+		{"without an issue time, expires much later", none, none, 25 * time.Hour, none},
 	} {
 		c := claims{"iat": nil, "nbf": nil, "exp": nil}
 		for name, d := range map[string]time.Duration{"iat": tt.iat, "nbf": tt.nbf, "exp": tt.exp} {
@@ -291,8 +292,8 @@ func TestATokenHoldsInItsTimeOnly(t *testing.T) {
 	}
 }
 
-// Of two values, one reader takes the first and another the last.
-func TestAClaimThatIsThereTwiceIsRefused(t *testing.T) {
+// Of two values, one reader would use the first and another the last.
+func TestADuplicateClaimIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{sub}" })
 	rest := `"iss":"` + i.url + `","aud":"https://auth.example.com","exp":` + sprint(i.now().Unix()+60)
@@ -341,8 +342,9 @@ func TestATokenOfAnotherKindIsRefused(t *testing.T) {
 	refuse(t, p, tokens)
 }
 
-// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, odd tokens. Size first, parse later.
-func TestHugeOddTokensCostNextToNothing(t *testing.T) {
+// golang-jwt CVE-2025-30204, go-jose CVE-2025-27144: huge, odd tokens. The size is checked
+// before parsing.
+func TestHugeTokensAreCheap(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	header := b64(`{"alg":"ES256","kid":"one"}`)
@@ -373,16 +375,16 @@ func TestHugeOddTokensCostNextToNothing(t *testing.T) {
 	}
 }
 
-// A token that names no key is not tried with each of a hundred: anybody can send one, and a
-// signature costs.
-func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
+// A token without a kid is not tried with a hundred keys, because anyone can send tokens and
+// each try costs a signature check.
+func TestATokenWithoutAKidIsTriedWithFewKeys(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		what          string
-		named, others int // keys of the issuer, beside the one that signs: with an id, and without
+		named, others int // further keys of the issuer: with a kid, and without
 		kid, wants    string
 	}{
 		{"no key is named, and four fit", 3, 0, "", "taken"},
@@ -394,7 +396,7 @@ func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
 		{"one that is not there, and many have no id", 0, 5, "two", `its issuer has 5 keys that may be "two" for ES256`},
 	} {
 		i := newIssuer(t)
-		signer, rsa := i.key, signing{"", jose.RS256, private} // the other does not fit
+		signer, rsa := i.key, signing{"", jose.RS256, private} // the RSA key does not fit
 		signer.kid = tt.kid
 		published := []any{}
 		for n := range tt.named {
@@ -425,7 +427,7 @@ func TestATokenThatNamesNoKeyIsTriedWithFew(t *testing.T) {
 			t.Errorf("%s: it is refused for good, and the issuer may take keys back", tt.what)
 		}
 		if log.lines("ID token refused") != 1 {
-			t.Errorf("%s: the log does not say why: %s", tt.what, log)
+			t.Errorf("%s: the log does not have the reason: %s", tt.what, log)
 		}
 	}
 }

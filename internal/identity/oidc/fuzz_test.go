@@ -13,7 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Whatever is shown: it is read as the standard library reads it, or refused, and never let in.
+// Any input is either parsed as the standard library parses it, or refused. It is never
+// accepted.
 func FuzzRead(f *testing.F) {
 	i := newIssuer(f)
 	p := i.provider()
@@ -49,7 +50,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%q (-encoding/json +read):\n%s", text, diff)
 		}
 		if v, err := show(t, p, raw); err == nil && raw != good {
-			// The same token in white space is the same token.
+			// The same token with white space around it is the same token.
 			if strings.TrimSpace(raw) != good {
 				t.Errorf("%q is let in as %v", raw, v.Principal)
 			}
@@ -57,7 +58,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// What is read out of a JWKS can be used: nothing in it lets us fail.
+// Keys from a JWKS never cause a panic.
 func FuzzKeys(f *testing.F) {
 	i := newIssuer(f)
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})
@@ -84,7 +85,7 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// Two different pairs of claims never come to the same name.
+// Different claims never yield the same name.
 func TestTemplatesAreUnambiguous(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		template := rapid.SampledFrom([]string{"{a}/{b}", "x:{a}:{b}", "{a}::{b}", "{a}é{b}", "{a}-/{b}!", "{a}/{b}/{c}"}).Draw(t, "template")
@@ -116,7 +117,7 @@ func TestListsInTemplates(t *testing.T) {
 		{"{list}", []string{"a", "7", "true"}},
 		{"g:{list}@{one}!", []string{"g:a@z!", "g:7@z!", "g:true@z!"}},
 		{"{one}/{list}", []string{"z/a", "z/7", "z/true"}},
-		{"{list}/{other}", nil}, // all combinations would be too many
+		{"{list}/{other}", nil}, // the product of lists is not supported
 		{"{empty}", []string{}},
 		{"{mixed}", []string{}},
 		{"{object}", nil},
@@ -130,7 +131,7 @@ func TestListsInTemplates(t *testing.T) {
 	}
 }
 
-// A pattern of require is what it says, compared with a slow matcher that is plainly right.
+// The patterns of require agree with a slow, obviously correct matcher.
 func TestPatternsOfRequire(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringMatching(`([ab/.\[+]|\*|\*\*[ab/]){0,7}`).Draw(t, "pattern")

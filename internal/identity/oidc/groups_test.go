@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Absence is not emptiness: where a token may leave groups out, a deny for one of them would be
-// skipped. The holder of a token with a good signature is told why, and so is the log.
+// A missing list is not an empty one: if a token may leave groups out, a deny rule for one of
+// them would be skipped. For a valid signature the holder gets the reason, and the log has it.
 func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	sources := claims{"src1": claims{"endpoint": "https://graph.example.com"}}
 	for _, tt := range []struct {
@@ -99,8 +99,8 @@ func TestATokenThatMayLeaveGroupsOutIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that cannot be kept as it is must not be left out: who names a branch could else skip a
-// deny that asks has(claims.ref).
+// A claim that cannot be kept must not be left out. Otherwise the name of a branch could skip a
+// deny rule that tests has(claims.ref).
 func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		ref  any
@@ -119,12 +119,11 @@ func TestATokenWhoseClaimsCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
-// A claim that is inside another is not left out if what should be around it is something else:
-// that is no absence.
-func TestAClaimThatIsNotWhereItShouldBeIsNotTakenForAbsent(t *testing.T) {
+// A nested claim is not absent if its parent is present but not an object.
+func TestAClaimWithAWrongParentIsNotAbsent(t *testing.T) {
 	for _, tt := range []struct {
 		deep any
-		why  string // "": it holds
+		why  string // "": accepted
 	}{
 		{claims{"er": claims{"flag": true}}, ""},
 		{claims{"er": claims{}}, ""},
@@ -158,9 +157,9 @@ func TestAClaimThatIsNotWhereItShouldBeIsNotTakenForAbsent(t *testing.T) {
 	}
 }
 
-// The number of what has a name keeps it apart from what has the name later. One that cannot be
-// read is not left out.
-func TestANumberThatCannotBeReadIsNotLeftOutOfTheID(t *testing.T) {
+// The number distinguishes a principal from a later one with the same name. An unreadable
+// number is an error.
+func TestAnUnreadableNumberIsNotLeftOutOfTheID(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Preset = oidc.Kubernetes })
 	for _, tt := range []struct {
@@ -176,12 +175,11 @@ func TestANumberThatCannotBeReadIsNotLeftOutOfTheID(t *testing.T) {
 	}
 }
 
-// What is true of groups is true of a claim that is kept: a deny that asks has(claims.groups)
-// would be skipped.
+// The same is true for claims: a deny rule that tests has(claims.groups) would be skipped.
 func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		claims  claims
-		because string // "": it holds
+		because string // "": accepted
 	}{
 		{claims{"groups": []any{"a"}}, ""},
 		{claims{}, ""},
@@ -201,8 +199,8 @@ func TestATokenThatMayLeaveClaimsOutIsRefused(t *testing.T) {
 	}
 }
 
-// Only the holder of a token with a good signature is told.
-func TestAForgedTokenIsToldNothing(t *testing.T) {
+// Only the holder of a token with a valid signature gets the reason.
+func TestAForgedTokenIsNotExplained(t *testing.T) {
 	i, other := newIssuer(t), newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Groups = []string{"{groups}"} })
 	_, err := show(t, p, other.token(claims{"hasgroups": true, "iss": i.url}))

@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// clock is a time that only the test moves.
+// clock is a time that only the test changes.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -40,7 +40,7 @@ func (c *clock) pass(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// signing is a private key, as an issuer has it.
+// signing is a private key of an issuer.
 type signing struct {
 	kid string
 	alg jose.SignatureAlgorithm
@@ -56,10 +56,10 @@ func newKey(t testing.TB, kid string) signing {
 	return signing{kid, jose.ES256, k}
 }
 
-// claims are those of a token.
+// claims are the claims of a token.
 type claims map[string]any
 
-// with returns claims with others in place of or beside them; nil takes one away.
+// with returns the claims with others added or replaced; nil removes a claim.
 func (c claims) with(others claims) claims {
 	all := maps.Clone(c)
 	for name, v := range others {
@@ -70,7 +70,7 @@ func (c claims) with(others claims) claims {
 	return all
 }
 
-// sign makes a token as go-jose makes them, with more in its header.
+// sign makes a token as go-jose does, with additional headers.
 func (s signing) sign(t testing.TB, c any, header ...claims) string {
 	t.Helper()
 	payload, ok := c.([]byte)
@@ -113,7 +113,7 @@ func (s signing) public(use string) jose.JSONWebKey {
 	return private.Public()
 }
 
-// issuer is a small OpenID provider: discovery, keys, and whatever can go wrong with them.
+// issuer is a small OpenID provider with discovery, keys and faults.
 type issuer struct {
 	t   testing.TB
 	url string
@@ -121,7 +121,7 @@ type issuer struct {
 	key signing
 
 	mu      sync.Mutex
-	keys    []any                                         // of the JWKS
+	keys    []any                                         // in the JWKS
 	answer  func(http.ResponseWriter, *http.Request) bool // true: it has answered
 	fetched []string                                      // paths
 	bearers []string
@@ -156,14 +156,14 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// does lets the issuer answer in another way; nil mends it.
+// does replaces the answers of the issuer; nil restores them.
 func (i *issuer) does(answer func(http.ResponseWriter, *http.Request) bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.answer = answer
 }
 
-// breaks lets it answer everything with 500.
+// breaks makes all answers 500.
 func (i *issuer) breaks() {
 	i.does(func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, "broken", http.StatusInternalServerError)
@@ -171,14 +171,14 @@ func (i *issuer) breaks() {
 	})
 }
 
-// publishes sets the keys that it shows.
+// publishes sets the published keys.
 func (i *issuer) publishes(keys ...any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keys = keys
 }
 
-// count says how many times a path was fetched.
+// count returns how often a path was fetched.
 func (i *issuer) count(path string) (n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -190,7 +190,7 @@ func (i *issuer) count(path string) (n int) {
 	return n
 }
 
-// claims are those of a good token.
+// claims returns the claims of a valid token.
 func (i *issuer) claims() claims {
 	now := i.now().Unix()
 	return claims{
@@ -199,7 +199,7 @@ func (i *issuer) claims() claims {
 	}
 }
 
-// token makes a good one, with other claims if some are given.
+// token returns a valid token with other claims if given.
 func (i *issuer) token(others ...claims) string {
 	i.t.Helper()
 	c := i.claims()
@@ -209,7 +209,7 @@ func (i *issuer) token(others ...claims) string {
 	return i.key.sign(i.t, c)
 }
 
-// options are those of a Provider of this issuer.
+// options returns options for a Provider of this issuer.
 func (i *issuer) options() oidc.Options {
 	return oidc.Options{Name: "ci", Issuer: i.url, Audience: []string{"https://auth.example.com"}, Now: i.now}
 }
@@ -232,13 +232,13 @@ func newProvider(t testing.TB, o oidc.Options) *oidc.Provider {
 	return p
 }
 
-// show shows a token beside a name that means nothing.
+// show presents a token with an arbitrary user name.
 func show(t testing.TB, p *oidc.Provider, raw string) (identity.Verified, error) {
 	t.Helper()
 	return p.Authenticate(t.Context(), identity.Credentials{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})
 }
 
-// logText is a log that can be looked into.
+// logText is a log for tests to read.
 type logText struct {
 	mu sync.Mutex
 	b  strings.Builder

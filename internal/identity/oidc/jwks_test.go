@@ -21,7 +21,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// members returns a public key as a JWKS has it, for a test to change.
+// members returns the members of a public key in a JWKS, for a test to change.
 func (s signing) members(t *testing.T) claims {
 	t.Helper()
 	text, err := json.Marshal(s.public("sig"))
@@ -35,7 +35,7 @@ func (s signing) members(t *testing.T) claims {
 	return c
 }
 
-// x5c returns a certificate for a key, as x5c has it. It ended long ago: nobody asks.
+// x5c returns an x5c certificate for a key. It has expired, which is not checked.
 func x5c(t *testing.T, key any, public any) string {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1, 0)}, &x509.Certificate{}, public, key)
@@ -45,10 +45,9 @@ func x5c(t *testing.T, key any, public any) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Issuers write members into their keys that a key of that type does not have, or write them
-// wrongly. Only those that are needed are read, and of a key that has nothing but a certificate
-// that.
-func TestWhatAKeyDoesNotNeedMayBeOdd(t *testing.T) {
+// Issuers write superfluous or wrong members into keys. Only the required ones are read, and
+// the certificate only if there is nothing else.
+func TestSuperfluousMembersOfAKeyAreIgnored(t *testing.T) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -88,8 +87,8 @@ func TestWhatAKeyDoesNotNeedMayBeOdd(t *testing.T) {
 	}
 }
 
-// A key that is not used says why: in the log once for each kind, and to check where it is in a
-// file.
+// A key that is not used leaves a reason: in the log once for each kind, and in check for keys
+// in a file.
 func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -101,7 +100,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 		what  string
 		key   any
 		why   string
-		meant bool // nothing is wrong with it
+		meant bool // nothing is wrong with the key
 	}{
 		{"short", jose.JSONWebKey{Key: &small.PublicKey, KeyID: "k"}, `the key "k": its type or size is not accepted: RSA of 1024 bits, and 2048 to 8192 are accepted`, false},
 		{"another curve", claims{"kty": "EC", "kid": "k", "x5c": []string{x5c(t, p224, p224.Public())}}, `the curve P-224, and P-256`, false},
@@ -123,7 +122,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 			i, log := newIssuer(t), &logText{}
 			i.publishes(i.key.public("sig"), tt.key, tt.key)
 			p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
-			for range 3 { // of each fetch
+			for range 3 { // at each fetch
 				want(t, "another key", taken(t, p, newKey(t, "none").sign(t, i.claims())), "refused")
 				i.pass(time.Hour)
 			}
@@ -151,7 +150,7 @@ func TestAKeyThatIsDroppedLeavesAReason(t *testing.T) {
 	}
 }
 
-// An issuer is a text in the tokens. Only one that is asked for its keys must be an address.
+// An issuer may be any text. Only for discovery must it be a URL.
 func TestAnIssuerWhoseKeysAreKnownIsAnyText(t *testing.T) {
 	i := newIssuer(t)
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})

@@ -17,7 +17,7 @@ import (
 // while it lasts no request waits for an issuer that is down.
 const (
 	refreshInterval = time.Hour
-	minInterval     = time.Minute      // after a success; bounds the cost of tokens with invented kids
+	minInterval     = time.Minute      // after a success; bounds the cost of invented kids
 	retryInterval   = 10 * time.Second // after a failure; doubles with each further one
 	maxInterval     = time.Minute
 	fileInterval    = 10 * time.Second // between two reads of a key file

@@ -20,7 +20,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// taken says what became of a token: "taken", "refused", "unknown" or "down".
+// taken returns the result for a token: "taken", "refused", "unknown" or "down".
 func taken(t *testing.T, p *oidc.Provider, raw string) string {
 	t.Helper()
 	_, err := show(t, p, raw)
@@ -63,15 +63,15 @@ func TestAJobsFiftyPullsVerifyOnceAndFetchOnce(t *testing.T) {
 	}
 }
 
-// What is remembered counts for two minutes, and never for longer than the token.
-func TestATokenIsNotRememberedBeyondItsEnd(t *testing.T) {
+// A result is cached for two minutes, and never after the token expires.
+func TestATokenIsNotCachedAfterItsExpiry(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
 	short, long := i.token(claims{"exp": i.now().Add(30 * time.Second).Unix()}), i.token()
 	want(t, "a short token", taken(t, p, short), "taken")
 	want(t, "a long token", taken(t, p, long), "taken")
 	i.publishes(newKey(t, "two").public("sig"))
-	i.pass(90*time.Second + time.Second) // beyond the short one's leeway
+	i.pass(90*time.Second + time.Second) // after the leeway of the short one
 	want(t, "the short one, expired", taken(t, p, short), "refused")
 	want(t, "the long one, remembered", taken(t, p, long), "taken")
 	i.pass(30 * time.Second)
@@ -100,14 +100,14 @@ func TestKeysThatChangeArePickedUp(t *testing.T) {
 		t.Errorf("keys were fetched %d times, want 2", n)
 	}
 
-	i.publishes(second.public("sig")) // the first is taken back
+	i.publishes(second.public("sig")) // the first is revoked
 	i.pass(time.Minute)
 	want(t, "a key that is not known", taken(t, p, newKey(t, "three").sign(t, i.claims())), "refused")
 	want(t, "a token of the key that was taken back", taken(t, p, i.token(claims{"jti": "3"})), "refused")
 	want(t, "a token of the second key", taken(t, p, second.sign(t, i.claims())), "taken")
 }
 
-// A key id can be made up. Two hundred of them are one fetch.
+// A kid can be invented. Two hundred of them cause one fetch.
 func TestForgedKeyIDsAreFetchedForOnce(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider()
@@ -154,7 +154,7 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	if n := log.lines("cannot fetch the keys of an issuer"); n != 1 {
 		t.Errorf("the outage is logged %d times", n)
 	}
-	i.pass(2 * time.Hour) // a day since the keys were seen last
+	i.pass(2 * time.Hour) // a day after the last fetch
 	want(t, "a good token after a day", taken(t, p, i.token()), "down")
 	i.does(nil)
 	i.pass(time.Minute)
@@ -164,8 +164,8 @@ func TestKnownKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	}
 }
 
-// An issuer that is down is asked less and less, at least once a minute, and nobody waits for it
-// meanwhile.
+// An issuer that is down is asked less often, but at least once a minute, and no request waits
+// for it meanwhile.
 func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	i := newIssuer(t)
 	i.breaks()
@@ -184,7 +184,7 @@ func TestAnIssuerThatIsDownIsAskedLessAndLess(t *testing.T) {
 	}
 }
 
-func TestWhatAnIssuerSaysWrong(t *testing.T) {
+func TestWrongAnswersOfAnIssuer(t *testing.T) {
 	other := newIssuer(t)
 	const discovery, keys = "/.well-known/openid-configuration", "/keys"
 	says := func(path, text string) func(*issuer) func(http.ResponseWriter, *http.Request) bool {
@@ -213,7 +213,7 @@ func TestWhatAnIssuerSaysWrong(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		does func(*issuer) func(http.ResponseWriter, *http.Request) bool
-		why  string // "": it is taken
+		why  string // "": accepted
 	}{
 		{"a document with more in it", says(discovery, `{"issuer":"ISSUER","jwks_uri":"ISSUER/keys","more":[1]}`), ""},
 		{"a redirect on its own host", redirects("/keys", "/moved"), "404"},
@@ -274,8 +274,8 @@ func TestABrokenAnswerLeavesTheKeysAsTheyAre(t *testing.T) {
 	want(t, "a good token", taken(t, p, i.token()), "taken")
 }
 
-// Whoever asked first may go away; those who wait for the same keys get them.
-func TestWhoGoesAwayStopsNobodyElse(t *testing.T) {
+// If the first request for keys is cancelled, the others still get the keys.
+func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	i := newIssuer(t)
 	release := make(chan struct{})
 	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
@@ -304,7 +304,7 @@ func TestWhoGoesAwayStopsNobodyElse(t *testing.T) {
 	}
 }
 
-func TestOnlySoManyWait(t *testing.T) {
+func TestWaitingRequestsAreBounded(t *testing.T) {
 	i := newIssuer(t)
 	release := make(chan struct{})
 	i.does(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
@@ -329,7 +329,7 @@ func TestOnlySoManyWait(t *testing.T) {
 	}
 }
 
-// roundTrip is a network that the test makes up, so that time can be the test's as well.
+// roundTrip is a network of the test, so that the clock can be the test's as well.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -339,8 +339,8 @@ func answer(v any) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text))}, err
 }
 
-// A slow issuer holds up its own tokens for ten seconds at most, once, and no others.
-func TestASlowIssuerIsWaitedForSoLong(t *testing.T) {
+// A slow issuer delays its own tokens by at most ten seconds, once, and no other tokens.
+func TestASlowIssuerDelaysItsOwnTokensOnce(t *testing.T) {
 	key := newKey(t, "one")
 	synctest.Test(t, func(t *testing.T) {
 		p := newProvider(t, oidc.Options{Name: "ci", Issuer: "https://issuer.example.com", Audience: []string{"us"}})
@@ -362,7 +362,7 @@ func TestASlowIssuerIsWaitedForSoLong(t *testing.T) {
 	})
 }
 
-// Run keeps keys fresh without anybody asking, and finds back soon after an outage.
+// Run refreshes the keys without requests, and recovers soon after an outage.
 func TestRunKeepsKeysFresh(t *testing.T) {
 	key := newKey(t, "one")
 	synctest.Test(t, func(t *testing.T) {
@@ -398,7 +398,7 @@ func TestRunKeepsKeysFresh(t *testing.T) {
 	})
 }
 
-// A config that is loaded anew while the issuer is down goes on with the keys that were known.
+// A config that is reloaded while the issuer is down keeps the known keys.
 func TestKeysAreHandedToTheNextProvider(t *testing.T) {
 	i := newIssuer(t)
 	first := i.provider()

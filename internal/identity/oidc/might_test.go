@@ -7,7 +7,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-func TestWhomATokenMightMake(t *testing.T) {
+func TestMightBe(t *testing.T) {
 	p, err := oidc.New(oidc.Options{
 		Name: "ci", Preset: oidc.GitHubActions, Audience: []string{"us"},
 		Require: map[string][]string{"repository_owner": {"acme"}},

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-func TestAProviderKeepsToTheContract(t *testing.T) {
+func TestAProviderConforms(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.MaxAge = 100 * time.Hour })
 	long := i.token(claims{"exp": i.now().Add(99 * time.Hour).Unix()})
@@ -24,7 +24,7 @@ func TestAProviderKeepsToTheContract(t *testing.T) {
 		Source: p, Kind: identity.IDToken, Name: "oidc", Secret: long,
 		Break: func() {
 			i.breaks()
-			i.pass(25 * time.Hour) // longer than keys are good for when their issuer is down
+			i.pass(25 * time.Hour) // longer than keys are used while their issuer is down
 		},
 	})
 }
@@ -96,7 +96,7 @@ func TestARemovedGroupIsGoneFromTheNextToken(t *testing.T) {
 	}
 }
 
-// docker_auth: the account "*@x" became a pattern. What a claim says is text, wherever it goes.
+// docker_auth: the account "*@x" became a pattern. Here a claim is always text.
 func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) {
@@ -114,9 +114,9 @@ func TestAClaimNeverBecomesAPatternOrATemplate(t *testing.T) {
 	}
 }
 
-// docker_auth: ALICE and "alice " are alice to one and somebody else to another. A name that looks
-// like another, or breaks a line of the log, is none.
-func TestANameThatCouldNotBeOneIsRefused(t *testing.T) {
+// In docker_auth, ALICE and "alice " are alice in one place and another user in the next. Names
+// that look like others, or break a line of the log, are refused.
+func TestAnInvalidNameIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{who}" })
 	for _, who := range []any{"", " ann", "ann ", "a\nb", "a\x00b", "ann\u200b", "\u202eann", "a\ufffdb", strings.Repeat("x", identity.MaxName+1),
@@ -131,8 +131,8 @@ func TestANameThatCouldNotBeOneIsRefused(t *testing.T) {
 	}
 }
 
-// {a}/{b} of "x/y" and "z" would be the same as of "x" and "y/z".
-func TestTwoClaimsCannotBeCutElsewhere(t *testing.T) {
+// Otherwise {a}/{b} would yield the same for "x/y" and "z" as for "x" and "y/z".
+func TestClaimsCannotShiftTheSeparator(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal = "{org}/{pipeline}" })
 	for _, tt := range []struct{ org, pipeline, name string }{
@@ -190,7 +190,7 @@ func TestAllThatIsRequiredMustHold(t *testing.T) {
 	}
 }
 
-// Whoever can set his own email address at an issuer would choose his name.
+// Otherwise a user who can set their own email address at an issuer could choose their name.
 func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	i := newIssuer(t)
 	p := i.provider(func(o *oidc.Options) { o.Principal, o.Kind = "{email}", policy.User })
@@ -205,7 +205,7 @@ func TestAnEmailIsANameOnlyIfItIsVerified(t *testing.T) {
 	}
 }
 
-func TestTheNameThatIsTypedMeansNothing(t *testing.T) {
+func TestTheTypedNameIsIgnored(t *testing.T) {
 	i := newIssuer(t)
 	p, raw := i.provider(), i.token()
 	for _, name := range []string{"", "oidc", "admin", "job:1", "*"} {
@@ -218,8 +218,8 @@ func TestTheNameThatIsTypedMeansNothing(t *testing.T) {
 	}
 }
 
-// Of many issuers, the one that the token names verifies it. A wrong token of one is not tried by
-// another.
+// Of several issuers, only the one in the token verifies it. An invalid token of one is not
+// tried with another.
 func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	a, b := newIssuer(t), newIssuer(t)
 	b.clock = a.clock
@@ -242,7 +242,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 		{"of a for one and two, which are two providers'", a.token(claims{"aud": []string{"one", "two"}}), ""},
 		{"of b for one", b.token(claims{"aud": "one"}), "oidc:b"},
 		{"of b for two", b.token(claims{"aud": "two"}), ""},
-		{"of b, which says that it is a's", b.token(claims{"aud": "one", "iss": a.url}), ""},
+		{"of b, with the issuer a", b.token(claims{"aud": "one", "iss": a.url}), ""},
 		{"of nobody that is known", b.token(claims{"aud": "one", "iss": "https://evil.example.com"}), ""},
 		{"of a with a slash more", a.token(claims{"aud": "one", "iss": a.url + "/"}), ""},
 		{"of a list of issuers", a.token(claims{"aud": "one", "iss": []string{a.url}}), ""},
@@ -261,7 +261,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 	}
 }
 
-// One issuer that is down refuses nobody else's tokens, and is no refusal.
+// An issuer that is down does not affect the tokens of others, and is not a refusal.
 func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 	up, down := newIssuer(t), newIssuer(t)
 	down.clock = up.clock
@@ -277,7 +277,7 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 		t.Errorf("its own token: %v, want %v", err, identity.ErrUnavailable)
 	}
 	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", down.token(claims{"aud": "another"}))); !errors.Is(err, identity.ErrRejected) {
-		t.Errorf("its own token for somebody else: %v, want %v, whoever is down", err, identity.ErrRejected)
+		t.Errorf("its own token for somebody else: %v, want %v, with any source down", err, identity.ErrRejected)
 	}
 }
 
@@ -309,7 +309,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	}
 }
 
-// Anybody can send tokens: the log does not grow with what they send.
+// Anyone can send tokens, so the log must not grow with them.
 func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	i, log := newIssuer(t), &logText{}
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })

@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/oidc"
 )
 
-// Keys that were read anew from a file are newer than those that were handed over.
-func TestAFileThatIsReadAnewIsNotOverruled(t *testing.T) {
+// Keys that were just read from a file are newer than inherited ones.
+func TestInheritedKeysDoNotReplaceNewerOnes(t *testing.T) {
 	i, second := newIssuer(t), newKey(t, "two")
 	path := filepath.Join(t.TempDir(), "keys.json")
 	inFile := func(o *oidc.Options) { o.JWKSFile = path }
@@ -33,7 +33,8 @@ func TestAFileThatIsReadAnewIsNotOverruled(t *testing.T) {
 	want(t, "a token of the old key", taken(t, next, i.token()), "refused")
 }
 
-// Whoever can change what comes by http could sign tokens, even if the document came by https.
+// Anyone who can change a response over http could sign tokens, even if the discovery document
+// came over https.
 func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	i := newIssuer(t)
 	var url string
@@ -53,8 +54,8 @@ func TestAnIssuerByHTTPSNamesNoKeysByHTTP(t *testing.T) {
 	}
 }
 
-// An issuer's name is what it is, with a slash at its end or escapes in it.
-func TestAnIssuerIsNamedExactly(t *testing.T) {
+// An issuer is compared exactly, with a slash at its end or escapes in it.
+func TestAnIssuerIsComparedExactly(t *testing.T) {
 	for _, path := range []string{"", "/", "/realms/main", "/realms/main/", "/a%2Fb"} {
 		i := newIssuer(t)
 		i.does(func(w http.ResponseWriter, r *http.Request) bool {
@@ -70,8 +71,8 @@ func TestAnIssuerIsNamedExactly(t *testing.T) {
 	}
 }
 
-// A Kubernetes-shaped issuer: its certificate is under a CA of its own, it wants a bearer token,
-// and its discovery document names an address inside.
+// An issuer like an API server of Kubernetes: its certificate has a CA of its own, it requires
+// a bearer token, and its discovery document has an internal address.
 func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	i := newIssuer(t)
 	const bearer = "canary-bearer-token"
@@ -120,8 +121,8 @@ func TestAnAPIServerIsAskedWithACAAndABearerToken(t *testing.T) {
 	}
 }
 
-// Our bearer token is for the host that the config names, not for one that a document names.
-func TestABearerTokenGoesToNobodyElse(t *testing.T) {
+// The bearer token is for the host in the config, never for one in a document.
+func TestABearerTokenGoesToNoOtherHost(t *testing.T) {
 	i, keys := newIssuer(t), newIssuer(t)
 	keys.publishes(i.key.public("sig"))
 	token := filepath.Join(t.TempDir(), "token")
@@ -139,7 +140,7 @@ func TestABearerTokenGoesToNobodyElse(t *testing.T) {
 	}
 }
 
-// Without a network, the keys are in a file.
+// Without a network, the keys come from a file.
 func TestKeysInAFileAreReadAgain(t *testing.T) {
 	i := newIssuer(t)
 	path := filepath.Join(t.TempDir(), "keys.json")

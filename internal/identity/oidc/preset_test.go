@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// github is what GitHub puts into a token.
+// github has the claims of a token of GitHub.
 func github() claims {
 	return claims{
 		"jti": "example-id", "iss": "https://token.actions.githubusercontent.com",
@@ -26,7 +26,7 @@ func github() claims {
 	}
 }
 
-// gitlab is what GitLab does.
+// gitlab has those of GitLab.
 func gitlab() claims {
 	return claims{
 		"iss": "https://gitlab.com", "sub": "project_path:acme/tools/app:ref_type:branch:ref:main",
@@ -38,7 +38,7 @@ func gitlab() claims {
 	}
 }
 
-// buildkite is what Buildkite does.
+// buildkite has those of Buildkite.
 func buildkite() claims {
 	return claims{
 		"iss": "https://agent.buildkite.com", "sub": "organization:acme-inc:pipeline:super-duper-app:ref:refs/heads/main:commit:9f3182061f1e2cca4702c368cbc039b7dc9d4485:step:build",
@@ -124,7 +124,7 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 
-			// The same, of somebody else at the same issuer.
+			// The same claims of another customer of the issuer.
 			foreign := claims{"repository_owner": "evil", "namespace_path": "acme2/x", "organization_slug": "evil", "sub": "spiffe://evil.example/ci"}
 			if _, err := show(t, newProvider(t, o), i.key.sign(t, i.claims().with(tt.claims).with(foreign))); err == nil && o.Require != nil {
 				t.Error("somebody else's token is taken")
@@ -133,9 +133,9 @@ func TestPresetsKnowTheirIssuers(t *testing.T) {
 	}
 }
 
-// Harbor 2026: a token outlived its deleted and re-created project. A name that is given away
-// again is another principal.
-func TestANameThatIsGivenAwayAgainIsAnotherPrincipal(t *testing.T) {
+// Harbor 2026: a token outlived its deleted and created project. A reused name must be another
+// principal.
+func TestAReusedNameIsAnotherPrincipal(t *testing.T) {
 	i := newIssuer(t)
 	i.key.kid = "one"
 	text, _ := json.Marshal(claims{"keys": []any{i.key.public("sig")}})
@@ -163,8 +163,8 @@ func TestANameThatIsGivenAwayAgainIsAnotherPrincipal(t *testing.T) {
 	}
 }
 
-// GitHub, GitLab and Buildkite make a token for anybody, with any audience.
-func TestAnIssuerForTheWholeWorldMustBeNarrowed(t *testing.T) {
+// GitHub, GitLab and Buildkite issue tokens to anyone, with any audience.
+func TestASharedIssuerNeedsARequirement(t *testing.T) {
 	for _, tt := range []struct {
 		preset  oidc.Preset
 		issuer  string
@@ -180,20 +180,22 @@ func TestAnIssuerForTheWholeWorldMustBeNarrowed(t *testing.T) {
 		{oidc.GitLabCI, "https://gitlab.com", map[string][]string{"ref_protected": {"true"}}, true},
 		{oidc.GitLabCI, "", map[string][]string{"project_path": {"acme/**"}}, false},
 		{oidc.GitLabCI, "https://gitlab.example.com", nil, false},
-		{oidc.Buildkite, "", map[string][]string{"pipeline_slug": {"app"}}, true}, // another organization may have one of that name
+		// Another organization may have a pipeline of that name.
+		{oidc.Buildkite, "", map[string][]string{"pipeline_slug": {"app"}}, true},
 		{oidc.Buildkite, "", map[string][]string{"organization_slug": {"acme"}}, false},
 		{oidc.SPIFFE, "https://oidc.example.org", nil, true},
 		{oidc.SPIFFE, "https://oidc.example.org", map[string][]string{"sub": {"spiffe://example.org/**"}}, false},
 
-		// A requirement that anybody meets is none.
+		// A requirement that everyone meets does not count.
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"**"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/*"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"*/app"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/app", "**"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"acme/*"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*"}}, true},
-		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*-acme"}}, false}, // a warning
-		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"acme*"}}, false},  // a warning
+		// These two are warnings.
+		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"*-acme"}}, false},
+		{oidc.GitHubActions, "", map[string][]string{"repository_owner": {"acme*"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository_id": {"*"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"sub": {"**"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:**"}}, true},
@@ -205,7 +207,7 @@ func TestAnIssuerForTheWholeWorldMustBeNarrowed(t *testing.T) {
 		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:acme@65/app@74:**"}}, false},
 		{oidc.GitHubActions, "", map[string][]string{"repository": {"**"}, "repository_owner": {"*"}}, true},
 		{oidc.GitHubActions, "", map[string][]string{"sub": {"repo:*/*:ref:refs/heads/main"}, "repository_owner_id": {"65"}}, false},
-		{"", "https://token.actions.githubusercontent.com", nil, true}, // whoever does not name the preset
+		{"", "https://token.actions.githubusercontent.com", nil, true}, // without the preset
 		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"**"}}, true},
 		{"", "https://token.actions.githubusercontent.com", map[string][]string{"repository": {"acme/app"}}, false},
 		{oidc.GitHubActions, "https://github.example.com/_services/token", map[string][]string{"repository": {"**"}}, false}, // one's own
@@ -225,7 +227,7 @@ func TestAnIssuerForTheWholeWorldMustBeNarrowed(t *testing.T) {
 	}
 }
 
-func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
+func TestProbableMistakesAreWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		preset  oidc.Preset
 		require map[string][]string
@@ -245,12 +247,14 @@ func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
 		{oidc.GitLabCI, map[string][]string{"namespace_path": {"acme**"}}, nil, `others may have a name like "acme**"`},
 		{oidc.Buildkite, map[string][]string{"sub": {"organization:acme*:pipeline:**"}}, nil, `others may have a name like "acme*"`},
 		{oidc.SPIFFE, map[string][]string{"sub": {"spiffe://example.org*/**"}}, nil, `others may have a name like "example.org*"`},
-		{oidc.Kubernetes, map[string][]string{"sub": {"system:serviceaccount:ci*:**"}}, nil, ""}, // one's own
+		// Not a shared issuer
+		{oidc.Kubernetes, map[string][]string{"sub": {"system:serviceaccount:ci*:**"}}, nil, ""},
 
 		{oidc.Kubernetes, nil, []string{"{groups}"}, `groups: "{groups}" can yield the group "tidewaiter-admins", which has rights over Tidewaiter: add a prefix, as in "ci:{groups}"`},
 		{oidc.Kubernetes, nil, []string{"x", "tidewaiter-{groups}"}, `can yield the group "tidewaiter-admins"`},
 		{oidc.Kubernetes, nil, []string{"{role}-auditors"}, `can yield the group "tidewaiter-auditors"`},
-		{oidc.Kubernetes, nil, []string{"ci:{groups}", "{sub}/x", "tidewaiter-admins"}, ""}, // the last says what it means
+		// The last one names the group itself
+		{oidc.Kubernetes, nil, []string{"ci:{groups}", "{sub}/x", "tidewaiter-admins"}, ""},
 	} {
 		o := oidc.Options{
 			Name: "ci", Preset: tt.preset, Audience: []string{"us"}, Require: tt.require, Groups: tt.groups,
@@ -269,7 +273,7 @@ func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestEachMistakeIsToldAtOnce(t *testing.T) {
+func TestAllProblemsAreReturned(t *testing.T) {
 	_, err := oidc.New(oidc.Options{
 		Preset: "jenkins", Issuer: "http://issuer.example.com", Audience: []string{"us", ""},
 		JWKSURL: "ftp://x", CA: "missing.pem", TokenFile: "missing", Algorithms: []string{"ES256", "none"}, MaxAge: 1,
@@ -300,7 +304,7 @@ jwks_url: not a URL such as https://issuer.example.com
 ca: open missing.pem: no such file or directory
 token_file: stat missing: no such file or directory`
 	if err == nil {
-		t.Fatal("nothing is told")
+		t.Fatal("no problem was returned")
 	}
 	if diff := cmp.Diff(wanted, strings.ReplaceAll(err.Error(), "oidc: ", "")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -322,7 +326,7 @@ func TestAnIssuerIsAPlainHTTPSURL(t *testing.T) {
 	}
 }
 
-func TestKeysInAFileLeaveNothingToAsk(t *testing.T) {
+func TestKeysInAFileExcludeAddresses(t *testing.T) {
 	o := oidc.Options{Name: "ci", Issuer: "https://issuer.example.com", Audience: []string{"us"}, JWKSFile: "x", JWKSURL: "https://issuer.example.com/keys", CA: "y", TokenFile: "z"}
 	for _, field := range []string{"jwks_url", "ca", "token_file"} {
 		if text := problemOf(o, field); !strings.Contains(text, "not used together") {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// limits are those of names.
+// limits are the limits of names.
 var limits = ratelimit.LevelLimits{Drain: 864_000, Full: 99 * 864_000, Slow: 60_000}
 
 // replica opens a database as another process would.
@@ -92,7 +92,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			t.Error("a place is known for 90 days")
 		}
 
-		// Sixteen of one principal, the newest.
+		// At most sixteen places of a principal are kept, the newest.
 		for n := range 20 {
 			add(start.AddDate(0, 0, n+1), learned("ann", fmt.Sprintf("10.0.%d.1", n)))
 		}
@@ -104,7 +104,7 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 			t.Error("another's place is gone")
 		}
 
-		// What belongs to a principal goes with it.
+		// Deleting a principal deletes its places.
 		if err := db.Write(ctx, "", func(tx *sql.Tx) error { return ratestore.DeletePlaces(ctx, tx, "accounts", "id of ann") }); err != nil {
 			t.Fatal(err)
 		}
@@ -121,8 +121,8 @@ func TestPlacesAreSharedBoundedAndForgotten(t *testing.T) {
 	})
 }
 
-// Whoever reads the rows learns neither names nor addresses.
-func TestRowsSayNothingOfAnybody(t *testing.T) {
+// The rows reveal neither names nor addresses.
+func TestRowsRevealNothing(t *testing.T) {
 	s, db := replica(t, "sqlite::memory:")
 	ctx := t.Context()
 	if err := s.AddPlaces(ctx, []ratelimit.Learned{learned("ann", "198.51.100.7")}, start); err != nil {
@@ -142,8 +142,8 @@ func TestRowsSayNothingOfAnybody(t *testing.T) {
 	}
 }
 
-// The statement of the store and the arithmetic of the limiter are one limit: two replicas that charge a
-// name at the same moments are bounded as one is.
+// The SQL of the store and the arithmetic of the limiter are the same limit: two replicas that
+// charge a name at the same time are bounded as one is.
 func TestANameIsCountedOverAllReplicas(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.New(t)
@@ -270,8 +270,8 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	})
 }
 
-// Before the database is open, and while it is not, there is no answer.
-func TestNoDatabaseIsNoAnswer(t *testing.T) {
+// Before the database is open, all methods return an error.
+func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 	s := ratestore.New(func() *store.DB { return nil })
 	if _, err := s.KnownPlace(t.Context(), place("ann", "192.0.2.1"), start); err == nil {
 		t.Error("a place")
