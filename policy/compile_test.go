@@ -134,7 +134,7 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *policy.Rule) { r.Subjects = []string{"@dev"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "group:dev"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"github:acme/app"} }, policy.Problem{Field: "subjects", Text: "is not a subject", Suggestion: "workload:github:acme/app"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"alice"} }, policy.Problem{Field: "subjects", Text: "is not a subject"}},
-		{func(r *policy.Rule) { r.Subjects = []string{"user:"} }, policy.Problem{Field: "subjects", Text: "names nobody"}},
+		{func(r *policy.Rule) { r.Subjects = []string{"user:"} }, policy.Problem{Field: "subjects", Text: "has no name"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"user:*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern", Suggestion: "signed-in"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"group:dev-*"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},
 		{func(r *policy.Rule) { r.Subjects = []string{"group:${user}"} }, policy.Problem{Field: "subjects", Text: "must not be a pattern"}},

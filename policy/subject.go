@@ -140,7 +140,7 @@ func parseSubject(written string) (subject, *syntaxError) {
 	case kind < user:
 		return subject{kind: kind}, nil
 	case name == "":
-		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q names nobody", written)}
+		return subject{}, &syntaxError{text: fmt.Sprintf("the subject %q has no name", written)}
 	case name == "*":
 		return subject{}, &syntaxError{fmt.Sprintf("the subject %q must not be a pattern: subjects are compared as they are written", written), "signed-in"}
 	case strings.Contains(name, "*") || strings.Contains(name, "${"):

@@ -51,7 +51,7 @@ func ExampleRead_errors() {
 	}
 	// Output:
 	// policy.json:3:49: unknown key "repos" (did you mean "repositories"?)
-	// policy.json:3:83: "pll" is none of pull, push, delete, read, write, * (did you mean "pull"?)
+	// policy.json:3:83: "pll" is not one of pull, push, delete, read, write, * (did you mean "pull"?)
 }
 
 // A rule that a program has from elsewhere is checked like one of a file.
@@ -68,5 +68,5 @@ func ExampleRule() {
 	fmt.Println(err)
 	// Output:
 	// pull,push 5m0s claims.ref == "refs/heads/main" <nil>
-	// actions: "puhs" is none of pull, push, delete, read, write, * (did you mean "push"?)
+	// actions: "puhs" is not one of pull, push, delete, read, write, * (did you mean "push"?)
 }

@@ -117,16 +117,16 @@ func TestErrorsHaveTheirPlaces(t *testing.T) {
 		got = append(got, p.String())
 	}
 	want := []string{
-		`a.yaml:2:12: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`,
-		"a.yaml:4:26: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
+		`a.yaml:2:12: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?)`,
+		"a.yaml:4:26: the list is empty, which could mean none or all; add items, or leave out the key",
 		`a.yaml:4:78: "5" is not a duration like 90s, 5m or 24h (did you mean "5s"?)`,
 		`b.json:3:17: unknown key "subjcts" (did you mean "subjects"?)`,
 		`b.json:3:93: unknown name "grops" (did you mean "groups"?)`,
-		"c.json:1:40: a list is wanted, and null is nothing; put it into quotes to mean the word",
-		"c.json:1:104: a list is wanted, not a text; put it into brackets",
+		"c.json:1:40: a list is required, and null is nothing; quote it to mean the word",
+		"c.json:1:104: must be a list, not a text; put it in brackets",
 		"d.json:2:1: this is not YAML: did not find expected node content while parsing a flow node",
 		"e.yaml: the file is empty",
-		"f.yaml:1:1: this is a config of Tidewaiter: its rules are wanted alone, with roles and rules at the top of the file",
+		"f.yaml:1:1: this is a config of Tidewaiter: give a file with only its roles and rules at the top",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -136,7 +136,7 @@ func TestErrorsHaveTheirPlaces(t *testing.T) {
 func TestReadWarns(t *testing.T) {
 	source, warnings, err := rules.Read(rules.File{Name: "p.yaml", Text: []byte(
 		`rules: [{ name: open, subjects: [anyone], repositories: ["**"], actions: [push] }]`)})
-	want := rules.Problems{{File: "p.yaml", Line: 1, Column: 34, Text: `rule "open" lets people change repositories, or list them all, who have not signed in`}}
+	want := rules.Problems{{File: "p.yaml", Line: 1, Column: 34, Text: `rule "open" lets anonymous clients change repositories or list them all`}}
 	if err != nil || len(source.Rules) != 1 || !cmp.Equal(warnings, want) {
 		t.Errorf("%v, %v\n%s", source.Rules, err, cmp.Diff(want, warnings))
 	}
@@ -164,8 +164,8 @@ func TestARuleFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := rule.Policy(when.NewCompiler().Compile)
-	const want = `registries: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key; ` +
-		`actions: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?); ` +
+	const want = `registries: the list is empty, which could mean none or all; add items, or leave out the key; ` +
+		`actions: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?); ` +
 		`lifetime: "5" is not a duration like 90s, 5m or 24h (did you mean "5s"?)`
 	if problems, ok := errors.AsType[rules.RuleProblems](err); !ok || problems.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

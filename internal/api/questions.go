@@ -281,7 +281,7 @@ func (a *API) judged(ctx context.Context, by Actor, said *Judged) (who *policy.P
 	case err != nil || (p.Kind == policy.Anonymous) != (said.As == "anonymous") || (name == "") != (p.Kind == policy.Anonymous):
 		return nil, false, mistaken("body.as", "user:NAME, robot:NAME, workload:NAME or anonymous is wanted")
 	case p.Kind == policy.Anonymous && more:
-		return nil, false, mistaken("body.as", "nobody has groups or claims without a name")
+		return nil, false, mistaken("body.as", "anonymous has no groups and no claims")
 	}
 	p.Name = name
 	if p.Kind == policy.Robot {

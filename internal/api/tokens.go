@@ -194,7 +194,7 @@ func readLimits(from []Limit) ([]policy.Limit, error) {
 		for _, word := range l.Actions {
 			action, known := scope.ParseAction(word)
 			if !known {
-				return nil, mistaken("body.limits", "an action is none of pull, push, delete, *, read, write")
+				return nil, mistaken("body.limits", "an action is not one of pull, push, delete, *, read, write")
 			}
 			limit.Actions |= action
 		}

@@ -12,9 +12,9 @@ type Accounts struct {
 func accountsKeys() []key[Accounts] {
 	return []key[Accounts]{
 		on("refresh_idle", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.RefreshIdle = v }).or("2160h").
-			says("How long a refresh token, which docker and others keep in place of a password, is good for without being used. The default is 90 days."),
+			says("How long a refresh token stays valid without being used. Docker and others store it in place of a password. The default is 90 days."),
 		on("max_credential_lifetime", duration(time.Hour, 10*366*24*time.Hour), func(a *Accounts, v time.Duration) { a.MaxCredentialLifetime = v }).
-			says("How long an access token or a robot's secret lasts at most, from when it was made, as in `2160h`. One that is asked to last longer is refused; one without an end, or from before the setting, ends then. A robot goes on with another secret (`tidewaiter robot rotate`). Without it they last as long as they were made for, which may be for ever."),
+			says("The maximum lifetime of an access token or a robot's secret, counted from its creation, as in `2160h`. Requests for longer lifetimes are rejected. Credentials without an expiry, or created before this was set, expire then too. Give robots a new secret with `tidewaiter robot rotate`. Without this key there is no limit."),
 	}
 }
 

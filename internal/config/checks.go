@@ -26,13 +26,13 @@ func checkTLS(d *decoder, n *yaml.Node, t *TLS) {
 	files := t.Certificate != "" || t.Key != ""
 	switch {
 	case files && t.SelfSigned:
-		d.problem(value(n, "self_signed"), "a self-signed certificate is made; certificate and key would not be used")
+		d.problem(value(n, "self_signed"), "self_signed generates a certificate; certificate and key would not be used")
 	case files && t.Certificate == "":
 		d.problem(n, "certificate is missing")
 	case files && t.Key == "":
 		d.problem(n, "key is missing")
 	case !files && !t.SelfSigned:
-		d.problem(n, "certificate and key are wanted, or self_signed: true")
+		d.problem(n, "certificate and key are required, or self_signed: true")
 	}
 }
 
@@ -73,20 +73,20 @@ func checkRoot(d *decoder, n *yaml.Node, r *root) {
 	files := r.certificate != "" || r.key != ""
 	switch {
 	case files && r.folder != "":
-		d.problem(value(n, "folder"), "certificate and key are named, or a folder, not both")
+		d.problem(value(n, "folder"), "give certificate and key, or a folder, not both")
 	case files && r.certificate == "":
 		d.problem(n, "certificate is missing")
 	case files && r.key == "":
 		d.problem(n, "key is missing")
 	case !files && r.folder == "":
-		d.problem(n, "certificate and key are wanted, or a folder")
+		d.problem(n, "certificate and key are required, or a folder")
 	}
 }
 
 func checkSource(d *decoder, n *yaml.Node, s *Source) {
 	s.Line = n.Line
 	if len(n.Content) != 2 {
-		d.problem(n, "one kind of source is wanted in each entry")
+		d.problem(n, "each entry must have one kind of source")
 	}
 }
 
@@ -94,7 +94,7 @@ func checkSource(d *decoder, n *yaml.Node, s *Source) {
 func sourceName() shape[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !sourcePattern.MatchString(s) {
-			d.problem(n, "%s is no name of a source: up to 63 letters, digits, - and _ are", text.QuoteShort(s))
+			d.problem(n, "%s is not a valid source name: use up to 63 letters, digits, - and _", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true
@@ -109,11 +109,11 @@ func passwordEntry() shape[string] {
 		name, hash, found := strings.Cut(s, ":")
 		switch {
 		case !found:
-			d.problem(n, "an entry is a name, a colon and a hash")
+			d.problem(n, "an entry must be a name, a colon and a hash")
 		case name == "" || strings.TrimSpace(name) != name || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			d.problem(n, "the entry has no name, or white space around it")
+			d.problem(n, "the entry has no name, or white space around the name")
 		case !slices.ContainsFunc([]string{"$2a$", "$2b$", "$2y$", "$argon2id$"}, func(kind string) bool { return strings.HasPrefix(hash, kind) }):
-			d.problem(n, "the entry of %s has no bcrypt or argon2id hash; `tidewaiter hash-password` and `htpasswd -B` make one", text.QuoteShort(name))
+			d.problem(n, "the entry of %s has no bcrypt or argon2id hash; create one with `tidewaiter hash-password` or `htpasswd -B`", text.QuoteShort(name))
 		default:
 			return s, true
 		}
@@ -124,14 +124,14 @@ func passwordEntry() shape[string] {
 func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 	h.node = n
 	if h.File == "" && len(h.Entries) == 0 {
-		d.problem(n, "file or entries is wanted")
+		d.problem(n, "file or entries is required")
 		return
 	}
 	names := make(map[string]bool, len(h.Entries))
 	for i, entry := range h.Entries {
 		name, _, _ := strings.Cut(entry, ":")
 		if names[name] {
-			d.problem(item(value(n, "entries"), i), "there is another entry of %s", text.QuoteShort(name))
+			d.problem(item(value(n, "entries"), i), "there is another entry for %s", text.QuoteShort(name))
 		}
 		names[name] = true
 	}
@@ -143,14 +143,14 @@ func checkHTPasswd(d *decoder, n *yaml.Node, h *HTPasswd) {
 	for i := 0; groups != n && i+1 < len(groups.Content); i += 2 {
 		for _, member := range groups.Content[i+1].Content {
 			if !names[member.Value] {
-				d.suggest(member, d.nearest(member.Value, known), "there is no entry of %s", text.QuoteShort(member.Value))
+				d.suggest(member, d.nearest(member.Value, known), "there is no entry for %s", text.QuoteShort(member.Value))
 			}
 		}
 	}
 	claims := value(n, "claims")
 	for i := 0; claims != n && i+1 < len(claims.Content); i += 2 {
 		if who := claims.Content[i]; !names[who.Value] {
-			d.suggest(who, d.nearest(who.Value, known), "there is no entry of %s", text.QuoteShort(who.Value))
+			d.suggest(who, d.nearest(who.Value, known), "there is no entry for %s", text.QuoteShort(who.Value))
 		}
 	}
 }

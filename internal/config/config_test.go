@@ -80,8 +80,8 @@ func TestDefaults(t *testing.T) {
 		Watch:      true,
 		Rules:      policy.Source{Roles: map[string]policy.Role{}, Rules: []policy.Rule{}},
 		Warnings: Problems{
-			{File: "tidewaiter.yaml", Text: "there is no identity, so that nobody can sign in"},
-			{File: "tidewaiter.yaml", Text: "there are no rules, so that nothing is granted to anybody"},
+			{File: "tidewaiter.yaml", Text: "identity is missing, so nobody can sign in"},
+			{File: "tidewaiter.yaml", Text: "there are no rules, so nothing is granted"},
 		},
 	}
 	if diff := cmp.Diff(want, got, likeConfig); diff != "" {
@@ -216,10 +216,10 @@ func TestEveryKey(t *testing.T) {
 		Limits:         Limits{Throttle: false, MaxFailuresPerPair: 3, MaxFailuresPerSource: 30, MaxDelay: time.Minute, UnknownPlaces: "refuse", Connections: 500},
 		Log:            Log{Level: "debug", Format: "json"},
 		Warnings: Problems{
-			{File: main, Line: 7, Column: 50, Text: "clients cannot know a self-signed certificate: for testing only"},
-			{File: main, Line: 28, Column: 24, Text: "anybody can post events, and the journal says what they want it to: for demonstrations only"},
-			{File: main, Line: 35, Column: 13, Text: "anyone is let in with any name and any password: for demonstrations only"},
-			{File: path("etc/more/b.yaml"), Line: 2, Column: 30, Text: `rule "four" lets people change repositories, or list them all, who have not signed in`},
+			{File: main, Line: 7, Column: 50, Text: "clients do not trust a self-signed certificate: for testing only"},
+			{File: main, Line: 28, Column: 24, Text: "anyone can post events and write false entries into the journal: for demonstrations only"},
+			{File: main, Line: 35, Column: 13, Text: "anyone can sign in with any name and any password: for demonstrations only"},
+			{File: path("etc/more/b.yaml"), Line: 2, Column: 30, Text: `rule "four" lets anonymous clients change repositories or list them all`},
 		},
 	}
 	if diff := cmp.Diff(want, got, likeConfig); diff != "" {
@@ -270,17 +270,17 @@ func TestWarnings(t *testing.T) {
 		warns       string // among others; "" for none
 	}{
 		{"passwords in the clear", `listen: [{address: ":8080", serve: [token]}]`,
-			`2:20: passwords travel to :8080 unencrypted, unless a proxy before it speaks TLS`},
+			`2:20: passwords travel to :8080 unencrypted, unless a proxy in front of it has TLS`},
 		{"loopback is no wire", `listen: [{address: "127.0.0.1:8080"}, {address: "[::1]:8080"}, {address: "localhost:8080"}]`, ""},
 		{"no listener for tokens", `listen: [{address: "127.0.0.1:1", serve: [health]}]`,
-			`2:9: no listener serves token, so that nobody can get one`},
+			`2:9: no listener serves token, so nobody can get a token`},
 		{"a private address for clients", "public_url: https://192.168.1.7:8443\ntrusted_proxies: [127.0.0.1]",
-			`2:13: many clients refuse to be sent to 192.168.1.7, a private IP address; use a DNS name`},
+			`2:13: many clients refuse the private IP address 192.168.1.7; use a DNS name`},
 		{"a loopback address for clients", "public_url: http://[::1]:8080",
-			`2:13: many clients refuse to be sent to ::1, a private IP address; use a DNS name`},
+			`2:13: many clients refuse the private IP address ::1; use a DNS name`},
 		{"a public address for clients", "public_url: https://192.0.2.1\ntrusted_proxies: [127.0.0.1]", ""},
 		{"a proxy that nobody knows", "public_url: https://auth.example.com",
-			`2:13: no listener speaks TLS, so a proxy does: name its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everybody`},
+			`2:13: no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone`},
 		{"a realm in another domain", "public_url: https://auth.example.net\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.com\"}]",
 			`2:13: auth.example.net is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.example.com`},
 		{"a realm in the registry's domain", "public_url: https://auth.example.co.uk\ntrusted_proxies: [127.0.0.1]\nregistries: [{service: r, url: \"https://r.example.co.uk\"}]", ""},
@@ -288,7 +288,7 @@ func TestWarnings(t *testing.T) {
 			`2:13: auth.co.uk is neither on the host of "r" nor in its domain: a registry 3.1 as a mirror, Snyk and others then send no credentials; use an address on r.co.uk`},
 		{"TLS without a proxy", "public_url: https://auth.example.com\nlisten: [{address: \":1\", serve: [token], tls: {certificate: a, key: b!}}]", ""},
 		{"a proxy that is the whole world", "trusted_proxies: [0.0.0.0/0]",
-			`2:19: anybody can say which address a request is from`},
+			`2:19: any client can forge its address`},
 		{"events from afar without a secret", `listen: [{address: ":1", serve: [notifications]}, {address: "127.0.0.1:1"}]`,
 			`1:14: without a secret, events of "r" are taken from this machine only: set notifications`},
 		{"zot posts no events", "listen: [{address: \":1\", serve: [notifications]}, {address: \"127.0.0.1:1\"}]\nregistries: [{service: z, preset: zot}]", ""},
@@ -305,12 +305,12 @@ func TestWarnings(t *testing.T) {
 		{"rights over Tidewaiter for everybody", "policy: {rules: [{name: x, subjects: [signed-in], tidewaiter: [accounts], actions: [write]}]}",
 			`2:39: rule "x" gives everybody who can sign in rights over Tidewaiter itself`},
 		{"pushing without signing in", "policy: {roles: {w: [pull, push]}, rules: [{name: x, subjects: [signed-in, anonymous], repositories: [x], role: w}]}",
-			`2:76: rule "x" lets people change repositories, or list them all, who have not signed in`},
+			`2:76: rule "x" lets anonymous clients change repositories or list them all`},
 		{"a decider in place of rules", "policy: {roles: {x: [pull]}}\ndecider: {name: a, command: [/a], grants: replace}", ""},
 		{"a decider that only takes away", "policy: {roles: {x: [pull]}}\ndecider: {name: a, command: [/a]}",
-			"there are no rules, so that nothing is granted to anybody"},
+			"there are no rules, so nothing is granted"},
 		{"a condition that is none", "policy: {rules: [{name: x, subjects: [signed-in], repositories: [x], actions: [pull], when: true}]}",
-			`2:93: the condition is always true: it asks about nothing`},
+			`2:93: the condition is always true, because it reads no input`},
 		{"pulling without signing in", "policy: {rules: [{name: x, subjects: [anyone], repositories: [x], actions: [pull]}]}", ""},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
@@ -348,7 +348,7 @@ func TestHTTPForHTTPSRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `tidewaiter.yaml:1:13: clients of "r" refuse to be sent from https to http`; len(c.Warnings) == 0 || c.Warnings[len(c.Warnings)-1].String() != want {
+	if want := `tidewaiter.yaml:1:13: clients of "r" refuse to go from https to http`; len(c.Warnings) == 0 || c.Warnings[len(c.Warnings)-1].String() != want {
 		t.Errorf("the warnings are\n%v", c.Warnings)
 	}
 }

@@ -112,7 +112,7 @@ func (x cross) publicURL() {
 	}
 	n := x.at("public_url")
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && (ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()) {
-		x.d.warn(n, "many clients refuse to be sent to %s, a private IP address; use a DNS name", ip)
+		x.d.warn(n, "many clients refuse the private IP address %s; use a DNS name", ip)
 	}
 	for _, r := range x.c.Registries {
 		registry, err := url.Parse(r.URL)
@@ -125,7 +125,7 @@ func (x cross) publicURL() {
 	if u.Scheme == "http" {
 		for _, r := range x.c.Registries {
 			if strings.HasPrefix(r.URL, "https:") {
-				x.d.warn(n, "clients of %s refuse to be sent from https to http", text.QuoteShort(r.Service))
+				x.d.warn(n, "clients of %s refuse to go from https to http", text.QuoteShort(r.Service))
 				break
 			}
 		}
@@ -158,17 +158,17 @@ func (x cross) listeners() {
 			x.readable(value(value(n, "tls"), "key"), l.TLS.Key, true)
 		}
 		if l.TLS != nil && l.TLS.SelfSigned {
-			x.d.warn(value(value(n, "tls"), "self_signed"), "clients cannot know a self-signed certificate: for testing only")
+			x.d.warn(value(value(n, "tls"), "self_signed"), "clients do not trust a self-signed certificate: for testing only")
 		}
 		if slices.Contains(l.Serve, FaceToken) {
 			tokens = true
 			if l.TLS == nil && l.Address != "" && !loopback(l.Address) {
-				x.d.warn(value(n, "address"), "passwords travel to %s unencrypted, unless a proxy before it speaks TLS", l.Address)
+				x.d.warn(value(n, "address"), "passwords travel to %s unencrypted, unless a proxy in front of it has TLS", l.Address)
 			}
 		}
 	}
 	if !tokens && len(x.c.Listen) > 0 {
-		x.d.warn(x.at("listen"), "no listener serves token, so that nobody can get one")
+		x.d.warn(x.at("listen"), "no listener serves token, so nobody can get a token")
 	}
 }
 
@@ -227,7 +227,7 @@ func (x cross) readable(n *yaml.Node, file string, secret bool) {
 func (x cross) registries() {
 	open := x.c.Notifications.Open
 	if open {
-		x.d.warn(x.at("notifications", "open"), "anybody can post events, and the journal says what they want it to: for demonstrations only")
+		x.d.warn(x.at("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
 	}
 	remote := false // can events come from elsewhere?
 	for _, l := range x.c.Listen {
@@ -242,7 +242,7 @@ func (x cross) registries() {
 				x.d.warn(value(n, "service"), "the registry in line %d has the same service in other case: clients that change the case, such as Watchtower, get no token for either", x.at("registries", k).Line)
 			}
 			if other.Notifications != nil && r.Notifications != nil && other.Notifications() == r.Notifications() {
-				x.d.problem(value(n, "notifications"), "the registry in line %d has the same secret, so that its events could be of either", x.at("registries", k).Line)
+				x.d.problem(value(n, "notifications"), "the registry in line %d has the same secret, so events cannot be attributed to one of them", x.at("registries", k).Line)
 			}
 		}
 		if r.Notifications == nil && !has(n, "notifications") && remote && !open && r.Preset != Zot {
@@ -253,7 +253,7 @@ func (x cross) registries() {
 
 func (x cross) identity() {
 	if !has(x.root, "identity") {
-		x.d.warn(nil, "there is no identity, so that nobody can sign in")
+		x.d.warn(nil, "identity is missing, so nobody can sign in")
 		return
 	}
 	names := map[string]int{}
@@ -263,9 +263,9 @@ func (x cross) identity() {
 		case s.Accounts != nil:
 			x.accounts(i, names)
 		case s.Anyone != nil:
-			x.d.warn(value(n, "anyone"), "anyone is let in with any name and any password: for demonstrations only")
+			x.d.warn(value(n, "anyone"), "anyone can sign in with any name and any password: for demonstrations only")
 			if i+1 < len(x.c.Identity) {
-				x.d.problem(x.at("identity", i+1), "nobody is asked after anyone, which knows every name; move it to the end")
+				x.d.problem(x.at("identity", i+1), "sources after anyone are never asked, because it knows every name; move it to the end")
 			}
 		case s.HTPasswd != nil:
 			n := value(n, "htpasswd")
@@ -309,11 +309,11 @@ func (x cross) identity() {
 func (x cross) proxies() {
 	direct := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { return l.TLS != nil && slices.Contains(l.Serve, FaceToken) })
 	if strings.HasPrefix(x.c.PublicURL, "https:") && !direct && len(x.c.TrustedProxies) == 0 {
-		x.d.warn(x.at("public_url"), "no listener speaks TLS, so a proxy does: name its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everybody")
+		x.d.warn(x.at("public_url"), "no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone")
 	}
 	for i, p := range x.c.TrustedProxies {
 		if p.Bits() == 0 {
-			x.d.warn(x.at("trusted_proxies", i), "anybody can say which address a request is from")
+			x.d.warn(x.at("trusted_proxies", i), "any client can forge its address")
 		}
 	}
 }

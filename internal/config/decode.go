@@ -128,13 +128,13 @@ func (d *decoder) is(n *yaml.Node, kind yaml.Kind, wanted string) bool {
 	case n.Kind == kind && n.Tag != "!!null":
 		return true
 	case n.Tag == "!!null" && n.Value == "null":
-		d.problem(n, "%s is wanted, and null is nothing; put it into quotes to mean the word", wanted)
+		d.problem(n, "%s is required, and null is nothing; quote it to mean the word", wanted)
 	case n.Tag == "!!null":
-		d.problem(n, "%s is wanted, and nothing is written; write it, or leave out the key", wanted)
+		d.problem(n, "%s is required, but there is no value; add it, or leave out the key", wanted)
 	case kind == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
-		d.problem(n, "a list is wanted, not a text; put it into brackets")
+		d.problem(n, "must be a list, not a text; put it in brackets")
 	default:
-		d.problem(n, "%s is wanted, not %s", wanted, kindOf(n))
+		d.problem(n, "must be %s, not %s", wanted, kindOf(n))
 	}
 	return false
 }
@@ -177,7 +177,7 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			switch {
 			case at < 0:
 				if renamed := slices.IndexFunc(rows, func(r row) bool { return r.former != "" && r.former == name.Value }); renamed >= 0 {
-					d.suggest(name, names[renamed], "the key %s has another name now", text.QuoteShort(name.Value))
+					d.suggest(name, names[renamed], "the key %s has been renamed", text.QuoteShort(name.Value))
 				} else {
 					d.unknown(name, names)
 				}
@@ -241,7 +241,7 @@ func list[T any](of shape[T]) shape[[]T] {
 			return nil, false
 		}
 		if len(n.Content) == 0 {
-			d.problem(n, "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key")
+			d.problem(n, "the list is empty, which could mean none or all; add items, or leave out the key")
 			return nil, false
 		}
 		vs, ok := make([]T, 0, len(n.Content)), true

@@ -26,9 +26,9 @@ func TestExamplesLoad(t *testing.T) {
 		{example: "teams", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
 		{example: "external", made: []string{"keys/cert.pem", "keys/privatekey.pem", "secret"}},
 		{example: "dockerauth", made: []string{"keys/cert.pem", "keys/privatekey.pem"}, warnings: []string{
-			"clients cannot know a self-signed certificate: for testing only",
-			"anybody can post events, and the journal says what they want it to: for demonstrations only",
-			"anyone is let in with any name and any password: for demonstrations only",
+			"clients do not trust a self-signed certificate: for testing only",
+			"anyone can post events and write false entries into the journal: for demonstrations only",
+			"anyone can sign in with any name and any password: for demonstrations only",
 		}},
 	} {
 		t.Run(tt.example, func(t *testing.T) {

@@ -79,7 +79,7 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 	}
 	switch {
 	case t.may|t.mayNot == 0:
-		d.problem(n, "may is missing, or may_not, or both")
+		d.problem(n, "give may or may_not, or both")
 	case t.may&t.mayNot != 0:
 		d.problem(value(n, "may_not"), "%s is in may as well", t.may&t.mayNot)
 	case t.may != 0 && t.mayNot != 0 && t.because != "":
@@ -89,7 +89,7 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 	case kinds == 0:
 		d.problem(n, "repositories is missing, or catalog: true, or tidewaiter")
 	case kinds > 1:
-		d.problem(n, "a test is of repositories, of the catalog, or of Tidewaiter itself; write two")
+		d.problem(n, "a test covers repositories, the catalog or Tidewaiter itself; write two tests")
 	case t.catalog && t.may|t.mayNot == scope.Repository: // "*"
 		t.may, t.mayNot = starOf(t.may), starOf(t.mayNot)
 	case t.catalog:
@@ -100,13 +100,13 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 		d.problem(actionsOf(n), "repositories have the actions pull, push and delete")
 	}
 	if t.who.Kind == policy.Anonymous && len(t.groups)+len(t.claims) > 0 {
-		d.problem(value(n, "as"), "nobody has groups or claims without a name")
+		d.problem(value(n, "as"), "anonymous has no groups and no claims")
 	}
 	for i, input := range t.without {
 		claim, _ := strings.CutPrefix(input, "claims.")
 		_, given := t.claims[claim]
 		if (input == "ip" || input == "client") && has(n, input) || input != claim && given {
-			d.problem(item(value(n, "without"), i), "the test is without %s, and gives it", text.QuoteShort(input))
+			d.problem(item(value(n, "without"), i), "the test gives %s and lists it under without", text.QuoteShort(input))
 		}
 	}
 	if d.tells.told == before {
@@ -190,15 +190,15 @@ func ParseWho(written string) (policy.Principal, error) {
 	case written == "anonymous":
 		return who, nil
 	case kind == "group" && named:
-		return who, fmt.Errorf("a group does not ask, somebody in it does: write user:NAME, and %s as a group", name)
+		return who, fmt.Errorf("a group is not a principal: write user:NAME, and %s as a group", name)
 	case kind == "anyone" || kind == "signed-in":
-		return who, fmt.Errorf("%s is many: name one of them, as in user:NAME", kind)
+		return who, fmt.Errorf("%s is more than one principal: name one, as in user:NAME", kind)
 	case !named:
 		return who, fmt.Errorf("is %s a user, a robot or a workload? Write user:%s, robot:%s or workload:%s; or anonymous", text.QuoteShort(written), written, written, written)
 	case who.Kind.UnmarshalText([]byte(kind)) != nil || who.Kind == policy.Anonymous:
-		return policy.Principal{}, fmt.Errorf("%s is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous", text.QuoteShort(written))
+		return policy.Principal{}, fmt.Errorf("%s is not a principal: use user:NAME, robot:NAME, workload:NAME or anonymous", text.QuoteShort(written))
 	case name == "":
-		return policy.Principal{}, fmt.Errorf("%s names nobody", text.QuoteShort(written))
+		return policy.Principal{}, fmt.Errorf("%s has no name", text.QuoteShort(written))
 	}
 	who.Name = name
 	return who, nil
@@ -264,7 +264,7 @@ func input() shape[string] {
 		if !d.tells.full() {
 			meant = text.Nearest(s, []string{"ip", "client", "claims"})
 		}
-		d.suggest(n, meant, "%s is nothing that a request can be without: there are ip, client, claims.NAME, and claims", text.QuoteShort(s))
+		d.suggest(n, meant, "%s cannot be left out of a request: use ip, client, claims.NAME or claims", text.QuoteShort(s))
 		return "", false
 	})
 }
@@ -273,17 +273,17 @@ func input() shape[string] {
 func repository() shape[string] {
 	return scalar("repository", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if strings.ContainsAny(s, "*$") {
-			d.problem(n, "%s is a pattern; here the name of one repository is wanted", text.QuoteShort(s))
+			d.problem(n, "%s is a pattern; give the name of one repository", text.QuoteShort(s))
 			return "", false
 		}
 		asked, ignored, err := scope.Parse([]string{scope.TypeRepository + ":" + s + ":pull"})
 		switch {
 		case err != nil:
-			d.problem(n, "%s is no name of a repository: %v", text.QuoteShort(s), err)
+			d.problem(n, "%s is not a repository name: %v", text.QuoteShort(s), err)
 		case len(ignored) > 0:
-			d.problem(n, "%s is no name of a repository: %s", text.QuoteShort(s), ignored[0].Reason)
+			d.problem(n, "%s is not a repository name: %s", text.QuoteShort(s), ignored[0].Reason)
 		case len(asked) != 1 || asked[0].Name != s:
-			d.problem(n, "%s is no name of a repository", text.QuoteShort(s))
+			d.problem(n, "%s is not a repository name", text.QuoteShort(s))
 		default:
 			return s, true
 		}
@@ -339,7 +339,7 @@ func jsonValue() shape[any] {
 			if f, err := strconv.ParseFloat(n.Value, 64); err == nil && strings.Trim(n.Value, "-.0123456789eE+") == "" {
 				meant, _ := policy.CanonicalClaim(f)
 				number, _ := meant.(json.Number)
-				d.suggest(n, string(number), "%s is no number as JSON has it; a text stands in quotes", text.QuoteShort(n.Value))
+				d.suggest(n, string(number), "%s is not a JSON number; put text in quotes", text.QuoteShort(n.Value))
 				return nil, false
 			}
 		}
@@ -351,47 +351,47 @@ func jsonValue() shape[any] {
 func testFileKeys() []key[writtenTests] {
 	return []key[writtenTests]{
 		on("tests", list(section(testKeys(), checkTest)), func(t *writtenTests, v []writtenTest) { t.tests = v }).must().
-			says("What is expected of the policy. Each test is somebody who asks for something."),
+			says("Tests of the policy. Each test is one request."),
 	}
 }
 
 func testKeys() []key[writtenTest] {
 	return []key[writtenTest]{
 		on("name", line(), func(t *writtenTest, v string) { t.name = v }).
-			says("What the test is called, in reports."),
+			says("The name of the test in reports."),
 		on("as", who(), func(t *writtenTest, v policy.Principal) { t.who = v }).must().
-			says("Who asks: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. No source is asked: they have the groups and claims that are written here."),
+			says("The principal: `user:NAME`, `robot:NAME`, `workload:NAME` or `anonymous`. It has only the groups and claims that are written here. No identity source is asked."),
 		on("groups", list(line()), func(t *writtenTest, v []string) { t.groups = v }).
-			says("The groups that they are in."),
+			says("The groups of the principal."),
 		on("claims", dictionary(jsonValue()), func(t *writtenTest, v []named[any]) {
 			t.claims = make(map[string]any, len(v))
 			for _, claim := range v {
 				t.claims[claim.name] = claim.value
 			}
-		}).says("What their token says of them: text, numbers, true or false, lists and sections of these. What is in quotes is text, and no rule takes it for a number."),
+		}).says("The claims of the principal: text, numbers, true, false, and lists and sections of these. A value in quotes is text and never a number."),
 		on("registry", line(), func(t *writtenTest, v string) { t.registry = v }).
-			says("The `service` of the registry. The default is the only one that there is."),
+			says("The `service` of the registry. The default is the only one."),
 		on("ip", ipAddress(), func(t *writtenTest, v netip.Addr) { t.ip = v }).
-			says("The IP address that they ask from."),
+			says("The IP address of the client."),
 		on("at", moment(), func(t *writtenTest, v time.Time) { t.at = v }).
-			says("When: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris`, `2026-11-28`. Without a zone it is UTC. The default is when the test runs, so write it where a condition reads `now`."),
+			says("The time of the request: `2026-11-28T23:00:00Z`, `2026-11-28 23:00 Europe/Paris` or `2026-11-28`. Without a zone it is UTC. The default is the time of the test run, so set it if a condition reads `now`."),
 		on("client", line(), func(t *writtenTest, v string) { t.client = v }).
-			says("The client's name, as its User-Agent has it."),
+			says("The client's name, from its User-Agent."),
 		on("without", list(input()), func(t *writtenTest, v []string) { t.without = v }).
-			says("What the request does not have, and conditions read: `ip`, `client`, `claims.NAME`; `claims` for all but those that are written. Then `policy test` does not warn that it is missing."),
+			says("Inputs that the request does not have although conditions read them: `ip`, `client`, `claims.NAME`, or `claims` for all claims that are not written here. `policy test` then does not warn that they are missing."),
 		on("may", actions(), func(t *writtenTest, v scope.Actions) { t.may = v }).
-			says("Actions, each of which is to be allowed with each of the repositories."),
+			says("Actions that must be allowed, each on each of the repositories."),
 		on("may_not", actions(), func(t *writtenTest, v scope.Actions) { t.mayNot = v }).
-			says("Actions, each of which is to be refused with each of them."),
+			says("Actions that must be refused, each on each of the repositories."),
 		on("repositories", list(repository()), func(t *writtenTest, v []string) { t.repositories = v }).
-			says("The repositories that it is about, by name. Patterns are for rules."),
+			says("The names of the repositories. Patterns are not allowed."),
 		on("catalog", set(), func(t *writtenTest, v bool) { t.catalog = v }).
-			says("In place of repositories: the list of all. Its one action is `\"*\"`."),
+			says("Instead of `repositories`: the catalog, the list of all repositories. Its only action is `\"*\"`."),
 		on("tidewaiter", list(line()), func(t *writtenTest, v []string) { t.rights = v }).
-			says("In place of repositories: rights over Tidewaiter itself, by name. Their actions are `read` and `write`."),
+			says("Instead of `repositories`: rights over Tidewaiter itself, by name. Their actions are `read` and `write`."),
 		on("because", line(), func(t *writtenTest, v string) { t.because = v }).
-			says("The name of the rule that is to decide it."),
+			says("The name of the rule that must decide."),
 		on("comment", prose(), func(*writtenTest, string) {}).
-			says("Whatever there is to say of it."),
+			says("A comment for readers."),
 	}
 }

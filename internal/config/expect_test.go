@@ -103,33 +103,33 @@ func TestMistakesInExpectations(t *testing.T) {
 	}{
 		{ann + `may: [push], repositories: [a]`, nil},
 		{`may: [push], repositories: [a]`, []string{`1:10: as is missing`}},
-		{ann + `repositories: [a]`, []string{`1:10: may is missing, or may_not, or both`}},
+		{ann + `repositories: [a]`, []string{`1:10: give may or may_not, or both`}},
 		{ann + `may: [push]`, []string{`1:10: repositories is missing, or catalog: true, or tidewaiter`}},
 		{ann + `may: [push], may_not: [push], repositories: [a]`, []string{`1:50: push is in may as well`}},
-		{ann + `may: [psuh], repositories: [a]`, []string{`1:34: "psuh" is none of pull, push, delete, read, write, * (did you mean "push"?)`}},
+		{ann + `may: [psuh], repositories: [a]`, []string{`1:34: "psuh" is not one of pull, push, delete, read, write, * (did you mean "push"?)`}},
 		{ann + `may: [push], without: [at, claim, claims.x], claims: {x: 1}, repositories: [a]`, []string{
-			`1:51: "at" is nothing that a request can be without: there are ip, client, claims.NAME, and claims`,
-			`1:55: "claim" is nothing that a request can be without: there are ip, client, claims.NAME, and claims (did you mean "claims"?)`}},
+			`1:51: "at" cannot be left out of a request: use ip, client, claims.NAME or claims`,
+			`1:55: "claim" cannot be left out of a request: use ip, client, claims.NAME or claims (did you mean "claims"?)`}},
 		{ann + `may: [push], without: [ip, claims.x], claims: {x: 1}, ip: 10.0.0.1, repositories: [a]`, []string{
-			`1:51: the test is without "ip", and gives it`, `1:55: the test is without "claims.x", and gives it`}},
+			`1:51: the test gives "ip" and lists it under without`, `1:55: the test gives "claims.x" and lists it under without`}},
 		{ann + `mya: [push], repositories: [a]`, []string{`1:28: unknown key "mya" (did you mean "may"?)`}},
-		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; here the name of one repository is wanted`}},
-		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is no name of a repository: the name has an upper-case letter`}},
+		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; give the name of one repository`}},
+		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is not a repository name: the name has an upper-case letter`}},
 		{ann + `may: [read], repositories: [a]`, []string{`1:33: repositories have the actions pull, push and delete`}},
 		{ann + `may: [pull], catalog: true`, []string{`1:33: the catalog has one action (did you mean "[\"*\"]"?)`}},
 		{ann + `may: [pull], tidewaiter: [accounts]`, []string{`1:33: rights over Tidewaiter have the actions read and write`}},
-		{ann + `may: [pull], repositories: [a], catalog: true`, []string{`1:10: a test is of repositories, of the catalog, or of Tidewaiter itself; write two`}},
+		{ann + `may: [pull], repositories: [a], catalog: true`, []string{`1:10: a test covers repositories, the catalog or Tidewaiter itself; write two tests`}},
 		{ann + `may: [pull], repositories: [a], because: the taem`, []string{`1:69: there is no rule "the taem" (did you mean "the team"?)`}},
 		{ann + `may: [pull], may_not: [push], because: freeze, repositories: [a]`, []string{`1:67: one rule cannot both allow and deny; write two tests`}},
 		{ann + `may: [pull], repositories: [a], registry: s`, []string{`1:70: no registry has the service "s" (did you mean "r"?)`}},
 		{ann + `may: [pull], repositories: [a], ip: here`, []string{`1:64: "here" is no IP address`}},
 		{ann + `may: [pull], repositories: [a], at: noon`, []string{`1:64: "noon" is not a time like 2026-11-28T23:00:00Z, 2026-11-28 or "2026-11-28 23:00 Europe/Paris"`}},
-		{ann + `may: [pull], repositories: [a], claims: { a: 007 }`, []string{`1:73: "007" is no number as JSON has it; a text stands in quotes (did you mean "7"?)`}},
+		{ann + `may: [pull], repositories: [a], claims: { a: 007 }`, []string{`1:73: "007" is not a JSON number; put text in quotes (did you mean "7"?)`}},
 		{ann + `may: [pull], repositories: [a], claims: { a: &x 1 }`, []string{`1:73: anchors (&x) are not read here`}},
 		{`as: ann, may: [pull], repositories: [a]`, []string{`1:16: is "ann" a user, a robot or a workload? Write user:ann, robot:ann or workload:ann; or anonymous`}},
-		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is nobody who could ask: there are user:NAME, robot:NAME, workload:NAME and anonymous (did you mean "user:ann"?)`}},
-		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group does not ask, somebody in it does: write user:NAME, and dev as a group`}},
-		{`as: anonymous, groups: [a], may: [pull], repositories: [a]`, []string{`1:16: nobody has groups or claims without a name`}},
+		{`as: "usr:ann", may: [pull], repositories: [a]`, []string{`1:16: "usr:ann" is not a principal: use user:NAME, robot:NAME, workload:NAME or anonymous (did you mean "user:ann"?)`}},
+		{`as: "group:dev", may: [pull], repositories: [a]`, []string{`1:16: a group is not a principal: write user:NAME, and dev as a group`}},
+		{`as: anonymous, groups: [a], may: [pull], repositories: [a]`, []string{`1:16: anonymous has no groups and no claims`}},
 	} {
 		_, problems := testsOf(t, []string{"r"}, "tests: [ { "+tt.text+" } ]")
 		if diff := cmp.Diff(tt.tells, problems); diff != "" {
@@ -175,8 +175,8 @@ func TestOnlyThePolicyIsRead(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	for file, want := range map[string]string{
-		"p.yaml":       `p.yaml:1:1: the config has no policy; for a file with roles and rules at its top, there is --policy`,
-		"nowhere.yaml": `opening nowhere.yaml: file does not exist; --config names another, and --policy a file of rules alone`,
+		"p.yaml":       `p.yaml:1:1: the config has no policy; use --policy for a file with roles and rules at its top`,
+		"nowhere.yaml": `opening nowhere.yaml: file does not exist; name another with --config, or a file of rules with --policy`,
 	} {
 		if _, err := loadPolicy(disk, policyOf(file, true)); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", file, err)

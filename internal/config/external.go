@@ -44,7 +44,7 @@ func (e *External) Place(setting string) (line, column int) {
 func variableName() shape[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !variablePattern.MatchString(s) {
-			d.problem(n, "%s is no name of an environment variable: letters, digits and _ are, and no value behind it", text.QuoteShort(s))
+			d.problem(n, "%s is not the name of an environment variable: use letters, digits and _, without a value", text.QuoteShort(s))
 			return "", false
 		}
 		return s, true
@@ -56,34 +56,34 @@ var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func externalKeys() []key[External] {
 	return []key[External]{
 		on("name", sourceName(), func(e *External, v string) { e.Name = v }).must().
-			says("What it is called, in the log and the journal: behind `external:`."),
+			says("The name in the log and the journal, after `external:`."),
 		on("url", webAddress(), func(e *External, v string) { e.URL = v }).
-			says("The address of a service; `https://`, unless it is on this machine."),
+			says("The URL of a service. It must be `https://`, unless the service is on this machine."),
 		on("command", list(line()), func(e *External, v []string) { e.Command = v }).
-			says("In its place: a program, by its absolute path, and its arguments. It is started for each question, without a shell, and with nothing in its environment but `PATH`, `LANG` and what `environment` names."),
+			says("Instead of `url`: the absolute path of a program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
 		on("environment", list(variableName()), func(e *External, v []string) { e.Environment = v }).
-			says("The names of environment variables that the program is given as Tidewaiter has them, such as `HTTPS_PROXY`. One that Tidewaiter does not have is left out."),
+			says("The names of environment variables of Tidewaiter to pass to the program, such as `HTTPS_PROXY`. Variables that are not set are left out."),
 		on("ca", filePath("file"), func(e *External, v string) { e.CA = v }).
-			says("A PEM file with the certificates that the service's is under. The default is those of the system."),
+			says("A PEM file with the CA certificates to verify the service. The default is the system's CA certificates."),
 		on("certificate", filePath("file"), func(e *External, v string) { e.Certificate = v }).
-			says("A PEM file with the certificate that Tidewaiter shows to the service."),
+			says("A PEM file with the client certificate for the service."),
 		on("key", filePath("file"), func(e *External, v string) { e.Key = v }).
-			says("A PEM file with its private key."),
+			says("A PEM file with the private key of `certificate`."),
 		on("bearer_file", filePath("file"), func(e *External, v string) { e.BearerFile = v }).
-			says("A file with a secret that the service is sent as `Authorization: Bearer`. It is read again for each question."),
+			says("A file with a secret that is sent to the service as `Authorization: Bearer`. It is read again for each request."),
 		on("timeout", duration(100*time.Millisecond, time.Minute), func(e *External, v time.Duration) { e.Timeout = v }).or("5s").
-			says("How long a question may take, waiting for its turn included. Then it is answered with 503."),
+			says("How long a request may take, including the wait for a free slot. After that the answer is 503."),
 		on("max_concurrent", count(1, 1000), func(e *External, v int) { e.MaxConcurrent = v }).or("16").formerly("most").
-			says("How many questions are asked at once, at most."),
+			says("The maximum number of concurrent requests."),
 	}
 }
 
 func externalSourceKeys() []key[External] {
 	return append(externalKeys(),
 		on("find", boolean(), func(e *External, v bool) { e.Find = v }).or("false").
-			says("The service can be asked for somebody by name, without a password. Then its people can have refresh tokens and access tokens. [How](external.md#look-people-up)."),
+			says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](external.md#look-people-up)."),
 		on("groups", boolean(), func(e *External, v bool) { e.Groups = v }).or("false").
-			says("Each answer that lets somebody in must have a list of groups, if only an empty one. Without it nobody is let in: a deny could be for a group that was left out."))
+			says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group."))
 }
 
 // The ways of a decider.
@@ -95,7 +95,7 @@ const (
 func deciderKeys() []key[External] {
 	return append(externalKeys(),
 		on("grants", one(narrow, replace), func(e *External, v string) { e.Replace = v == replace }).or(narrow).
-			says("`narrow`: it is asked about what the policy grants, and can only take away. `replace`: it is asked about all that no rule denies, and grants what it likes of that."))
+			says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant."))
 }
 
 // checkExternal notes where all is written. What it says is checked by who asks.

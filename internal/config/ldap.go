@@ -78,91 +78,91 @@ func (l *LDAP) Place(setting string, place int) (line, column int) {
 func ldapKeys() []key[LDAP] {
 	return []key[LDAP]{
 		on("name", sourceName(), func(l *LDAP, v string) { l.Name = v }).must().
-			says("What this directory is called: its people are from `ldap:` and this name."),
+			says("The name of this directory. Its users have the source `ldap:NAME`."),
 		on("servers", list(line()), func(l *LDAP, v []string) { l.Servers = v }).must().
-			says("Its servers, as `ldaps://ldap.example.com` or `ldap://ldap.example.com:389`. The first is asked; the others, in their order, when it does not answer."),
+			says("Its servers, such as `ldaps://ldap.example.com` or `ldap://ldap.example.com:389`. The first is asked. If it does not answer, the others are asked in order."),
 		on("ca", filePath("file"), func(l *LDAP, v string) { l.CA = v }).
-			says("A PEM file with the certificates that the servers' are under. The default is those of the system."),
+			says("A PEM file with the CA certificates to verify the servers. The default is the system's CA certificates."),
 		on("start_tls", boolean(), func(l *LDAP, v bool) { l.StartTLS = v }).or("false").
-			says("Encrypt the connections to `ldap://` servers. Where that fails, nothing is sent."),
+			says("Use StartTLS to encrypt connections to `ldap://` servers. If it fails, nothing is sent."),
 		on("plain", set(), func(l *LDAP, v bool) { l.Plain = v }).
-			says("Send passwords unencrypted to `ldap://` servers that are not on this machine: whoever is between can read them."),
+			says("Send passwords unencrypted to `ldap://` servers that are not on this machine. Anyone on the network path can read them."),
 		on("bind_dn", line(), func(l *LDAP, v string) { l.BindDN = v }).
-			says("The service account that looks people up. Without one they are looked up anonymously; or, with `user.dn`, they look themselves up once they have signed in, and then a refresh needs anonymous reading."),
+			says("The DN of the service account that looks users up. Without it, users are looked up anonymously. With `user.dn`, they look themselves up after they have signed in, and a refresh then needs anonymous read access."),
 		on("bind_password_file", filePath("file"), func(l *LDAP, v string) { l.BindPasswordFile = v }).
-			says("A file with its password; line ends at its end are not part of it. It is read again for each connection."),
+			says("A file with the password of `bind_dn`, without its trailing line ends. It is read again for each connection."),
 		on("user", section(ldapUserKeys()), func(l *LDAP, v LDAPUser) { l.User = v }).must().
-			says("Where people are."),
+			says("How users are found."),
 		on("groups", section(ldapGroupKeys()), func(l *LDAP, v LDAPGroups) { l.Groups = v }).
-			says("Which groups they are in. Rules name them as `group:NAME`. By default none is looked up."),
+			says("How the groups of users are found. Rules refer to them as `group:NAME`. By default no groups are looked up."),
 		on("timeout", duration(time.Second, time.Minute), func(l *LDAP, v time.Duration) { l.Timeout = v }).or("5s").
-			says("How long a sign-in may take, with all connections, searches and binds that it needs. Then it is answered with 503."),
+			says("How long a sign-in may take, including all connections, searches and binds. After that the answer is 503."),
 		on("pool", count(1, 1000), func(l *LDAP, v int) { l.Pool = v }).or("8").
-			says("How many connections there are at most, to all servers together."),
+			says("The maximum number of connections, to all servers together."),
 		on("cache", duration(0, time.Hour), func(l *LDAP, v time.Duration) { l.Cache = v }).or("1m").
-			says("How long a password that held is not tried again, and groups are not looked up again. `0s`: each request asks the directory."),
+			says("How long a successful sign-in and its groups are cached. With `0s` every request asks the directory."),
 		on("attempts", section(ldapAttemptKeys(), checkAttempts), func(l *LDAP, v LDAPAttempts) { l.Attempts = v }).or("{}").
-			says("How many wrong passwords the directory is sent for one person, so that it does not lock the account. Past it, the answer is 429 and the directory is not asked."),
+			says("How many wrong passwords are sent to the directory for one user, so that it does not lock the account. Beyond that, the answer is 429 and the directory is not asked."),
 	}
 }
 
 func ldapAttemptKeys() []key[LDAPAttempts] {
 	return []key[LDAPAttempts]{
 		on("max", count(0, 10_000), func(a *LDAPAttempts, v int) { a.Max = v }).or("4").
-			says("How many in a window, over all replicas. At most one less than what the directory locks after. Half of them are only for places where the person signed in before, the others for all places. `0`: no bound, where the directory locks nobody."),
+			says("The maximum in a window, over all replicas. It must be less than the number of wrong passwords at which the directory locks. Half of them are reserved for places where the user signed in before, the others are for all places. `0` means no limit, for a directory that locks no accounts."),
 		on("window", duration(time.Minute, 30*24*time.Hour), func(a *LDAPAttempts, v time.Duration) { a.Window = v }).or("30m").
-			says("For how long an attempt counts: at least as long as in the directory."),
+			says("How long an attempt counts. It must be at least as long as in the directory."),
 	}
 }
 
 // checkAttempts refuses a budget that cannot be halved.
 func checkAttempts(d *decoder, n *yaml.Node, a *LDAPAttempts) {
 	if a.Max == 1 {
-		d.problem(value(n, "max"), "a person needs at least 2 attempts: one at places that are known, one at others")
+		d.problem(value(n, "max"), "must be 0 or at least 2: half of the attempts are for known places")
 	}
 }
 
 func ldapUserKeys() []key[LDAPUser] {
 	return []key[LDAPUser]{
 		on("base", baseDNs(), func(u *LDAPUser, v []string) { u.Bases = v }).
-			says("The DN below which people are searched, as `ou=people,dc=example,dc=com`, or a list of them. All are searched, and whose name is found below two is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
+			says("The DN below which users are searched, such as `ou=people,dc=example,dc=com`, or a list of DNs. All are searched, and a name that is found below two of them is refused. `\"\"` is the whole directory: all naming contexts of the server, or the forest at a global catalog (port 3268 or 3269)."),
 		on("filter", line(), func(u *LDAPUser, v string) { u.Filter = v }).
-			says("Which entry is somebody's, with `{name}` for the name: `(uid={name})` if nothing is written; `(sAMAccountName={name})` for Active Directory."),
+			says("The filter that finds a user's entry, with `{name}` for the name. The default is `(uid={name})`. Use `(sAMAccountName={name})` for Active Directory."),
 		on("scope", one("subtree", "one"), func(u *LDAPUser, v string) { u.Scope = v }).or("subtree").
-			says("How deep is searched: `subtree` is all below the base, `one` what is directly below."),
+			says("How deep to search: `subtree` is everything below the base, `one` is only the entries directly below it."),
 		on("dn", line(), func(u *LDAPUser, v string) { u.DN = v }).
-			says("In place of `base` and `filter`: the DN itself, as `uid={name},ou=people,dc=example,dc=com`."),
+			says("Instead of `base` and `filter`: the user's DN, such as `uid={name},ou=people,dc=example,dc=com`."),
 		on("bind", line(), func(u *LDAPUser, v string) { u.Bind = v }).
-			says("What people bind as, where there is no service account that looks them up before: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. They then search for themselves with `base` and `filter`, and whom the directory says to have bound must be whom the filter finds. Nobody can be looked up without a password, so that there are no refresh tokens."),
+			says("The name that users bind with, if there is no service account: `CORP\\{name}` or `{name}@corp.example.com` in Active Directory. After the bind, they search for their own entry with `base` and `filter`. The entry must be the one that the directory reports as bound. Users cannot be looked up without a password, so there are no refresh tokens."),
 		on("domain", line(), func(u *LDAPUser, v string) { u.Domain = v }).
-			says("A domain of Windows that people may write before their name: with `CORP`, `CORP\\ann` is `ann`. With `bind`, it is also the domain in which they must have bound."),
+			says("A Windows domain that users may write before their name: with `CORP`, `CORP\\ann` is `ann`. With `bind`, it is also the domain in which they must have bound."),
 		on("name_attribute", line(), func(u *LDAPUser, v string) { u.NameAttribute = v }).or("uid").
-			says("The attribute whose value is the name that rules and the journal know, in the directory's spelling. People must not be able to change their own."),
+			says("The attribute with the user's name for rules and the journal, in the directory's spelling. Users must not be able to change their own."),
 		on("lowercase", boolean(), func(u *LDAPUser, v bool) { u.Lowercase = v }).or("false").
-			says("Take names in lower case, since `${user}` in a rule is a part of a repository's path, which has no capitals. Not where two people's names differ in case alone."),
+			says("Convert names to lower case, because `${user}` in a rule becomes part of a repository path, which has no capital letters. Do not set it if two users have names that differ only in case."),
 		on("id_attribute", line(), func(u *LDAPUser, v string) { u.IDAttribute = v }).
-			says("The attribute whose value is never given to anybody else. The default is `entryUUID` or `objectGUID`, or the DN where there is neither."),
+			says("The attribute with an id that is never reused for another user. The default is `entryUUID` or `objectGUID`, or the DN if there is neither."),
 		on("attributes", dictionary(line()), func(u *LDAPUser, v []named[string]) {
 			u.Attributes = make(map[string]string, len(v))
 			for _, a := range v {
 				u.Attributes[a.name] = a.value
 			}
-		}).says("Attributes that are taken as claims, each with the name of the claim. Rules use them as `${claims.NAME}`."),
+		}).says("Attributes to use as claims, each with the name of the claim. Rules use them as `${claims.NAME}`."),
 	}
 }
 
 func ldapGroupKeys() []key[LDAPGroups] {
 	return []key[LDAPGroups]{
 		on("member_of", set(), func(g *LDAPGroups, v bool) { g.MemberOf = v }).
-			says("Take the groups that somebody's entry names by `memberOf`; with `base`, those below it alone."),
+			says("Read groups from the attribute `memberOf` of the user's entry. With `base`, only groups below it count."),
 		on("base", baseDNs(), func(g *LDAPGroups, v []string) { g.Bases = v }).
-			says("The DN below which groups are searched, or a list of them, or `\"\"` as in `user`. Whoever can create groups below one can create one of any name."),
+			says("The DN below which groups are searched, or a list of DNs, or `\"\"` as in `user`. Anyone who can create groups there can create a group of any name."),
 		on("filter", line(), func(g *LDAPGroups, v string) { g.Filter = v }).
-			says("Which groups are somebody's, with `{dn}` for the DN of a member, `{name}` for the name, and `{attribute:NAME}` for the value of any other attribute of the member's entry: `(member={dn})` if nothing is written. Somebody whose entry lacks the attribute is refused. Where it has several values, the groups of each count."),
+			says("The filter that finds a user's groups, with `{dn}` for the user's DN, `{name}` for the name, and `{attribute:NAME}` for another attribute of the user's entry. The default is `(member={dn})`. A user whose entry lacks the attribute is refused. If it has several values, the groups of each value count."),
 		on("name_attribute", line(), func(g *LDAPGroups, v string) { g.NameAttribute = v }).or("cn").
-			says("The attribute whose value is the name of a group; `dn` for its whole DN."),
+			says("The attribute with the name of a group, or `dn` for its whole DN."),
 		on("nested", one("none", "chain", "walk"), func(g *LDAPGroups, v string) { g.Nested = v }).or("none").
-			says("Groups in groups. `none`: they do not count. `chain`: the directory follows them, as Active Directory can. `walk`: they are followed by one search for each level."),
+			says("Nested groups. `none`: they do not count. `chain`: the directory resolves them, which Active Directory can do. `walk`: Tidewaiter resolves them with one search for each level."),
 	}
 }
 
@@ -179,7 +179,7 @@ func baseDNs() shape[[]string] {
 					meant += "," + n.Content[k+1].Value
 				}
 				if meant != n.Content[i].Value {
-					d.suggest(n.Content[i], text.Quote(meant), "a DN that has commas is put into quotes in a list")
+					d.suggest(n.Content[i], text.Quote(meant), "put a DN with commas in quotes in a list")
 					return nil, false
 				}
 			}
@@ -212,7 +212,7 @@ func count(least, most int) shape[int] {
 	return scalar("number", func(d *decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)
 		if err != nil || v < least || v > most {
-			d.problem(n, "%s is no number from %d to %d", text.QuoteShort(s), least, most)
+			d.problem(n, "%s is not a number from %d to %d", text.QuoteShort(s), least, most)
 			return 0, false
 		}
 		return v, true

@@ -18,16 +18,16 @@ type Limits struct {
 func limitsKeys() []key[Limits] {
 	return []key[Limits]{
 		on("throttle", boolean(), func(l *Limits, v bool) { l.Throttle = v }).or("true").
-			says("Limit failed sign-ins, and answer with 429 past the limit; see [rate limiting](rate-limiting.md). `false` only where something before Tidewaiter does it."),
+			says("Limit failed sign-ins, and answer 429 beyond the limit. See [rate limiting](rate-limiting.md). Set it to `false` only if something in front of Tidewaiter limits them."),
 		on("max_failures_per_pair", count(1, 10_000), func(l *Limits, v int) { l.MaxFailuresPerPair = v }).or("10").formerly("failures_per_name").
-			says("How many wrong passwords for one name from one source are free. After that there is a delay of a second, which doubles with each further one. The same wrong password again does not count."),
+			says("How many wrong passwords for one name from one source are free. After that the delay starts at one second and doubles with each further one. Repeating the same wrong password does not count."),
 		on("max_failures_per_source", count(1, 1_000_000), func(l *Limits, v int) { l.MaxFailuresPerSource = v }).or("100").formerly("failures_per_address").
-			says("How many from one source are free, whatever the names. A source is an IPv4 address or a /64 of IPv6; a /56 has four times as many, a /48 sixteen times. Behind a proxy, `trusted_proxies` must be set, or everybody has the proxy's address. This delay is at most half a minute."),
+			says("How many wrong passwords from one source are free, for all names together. A source is an IPv4 address or an IPv6 /64. A /56 has four times as many, a /48 sixteen times. Behind a proxy, set `trusted_proxies`, or all clients share the proxy's address. This delay is at most 30 seconds."),
 		on("max_delay", duration(time.Second, time.Hour), func(l *Limits, v time.Duration) { l.MaxDelay = v }).or("5m").formerly("longest_delay").
 			says("The longest delay."),
 		on("unknown_places", one("slow", RefusePlaces), func(l *Limits, v string) { l.UnknownPlaces = v }).or("slow").
-			says("What happens to a name that has 100 failures, at places where it has not signed in before. `slow`: one attempt a minute is checked. `refuse`: none is, until failures are forgotten, one every 15 minutes."),
+			says("What happens after 100 failures for a name, at places where it has not signed in before. `slow`: one attempt per minute is checked. `refuse`: no attempt is checked until failures are forgotten, one every 15 minutes."),
 		on("connections", count(10, 1_000_000), func(l *Limits, v int) { l.Connections = v }).or("4000").
-			says("How many connections each address under `listen` has open at once, at most. Where all are taken, those on which nobody is being answered make room; if there are none, the answer is 503. One address has half of them at most, unless it is a trusted proxy or this machine. It takes a restart."),
+			says("The maximum number of open connections for each address under `listen`. When all are taken, idle connections are closed for new ones. If none is idle, the answer is 503. One client address gets at most half of them, unless it is a trusted proxy or this machine. A change needs a restart."),
 	}
 }

@@ -87,7 +87,7 @@ func (l *loader) load(file string) *Config {
 	if f.err != nil {
 		text := f.err.Error()
 		if errors.Is(f.err, fs.ErrNotExist) {
-			text += "; --config names another, and tidewaiter init makes one"
+			text += "; name another with --config, or create one with tidewaiter init"
 		}
 		l.report.problem(Problem{Text: text})
 		return nil
@@ -111,7 +111,7 @@ func (l *loader) load(file string) *Config {
 	}
 	c.Rules, c.Policy, c.subjects = compile(policies, x.services(), l.report, uses)
 	if len(c.Rules.Rules) == 0 && (c.Decider == nil || !c.Decider.Replace) {
-		d.warn(nil, "there are no rules, so that nothing is granted to anybody")
+		d.warn(nil, "there are no rules, so nothing is granted")
 	}
 	c.Files, c.Watch = l.report.files, !w.policy.rests
 	return c

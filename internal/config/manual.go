@@ -6,7 +6,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/manual"
 )
 
-// Manual returns the manual page of tidewaiter.yaml, from the tables that docs/configuration.md is made from.
+// Manual returns the manual page of tidewaiter.yaml, from the same tables as docs/configuration.md.
 func Manual(program string) []byte {
 	p := manual.New("tidewaiter.yaml", 5, program, "the config of tidewaiter")
 	p.Section("Description")
@@ -28,13 +28,13 @@ func Manual(program string) []byte {
 	p.Text(tests.means)
 	explain(p, tests.name, tests.keys)
 	p.Section("Files")
-	p.Item("tidewaiter.yaml", "", "The config, in the folder in which tidewaiter is started, unless `--config` names another.")
+	p.Item("tidewaiter.yaml", "", "The config, in the current folder, unless `--config` names another.")
 	p.Section("See also")
 	p.Text("`tidewaiter`(1), `tidewaiter-check`(1), `tidewaiter-policy-test`(1)")
 	return p.Bytes()
 }
 
-// explain writes the keys of a section, and below them the sections in it.
+// explain writes the keys of a section, and below them its subsections.
 func explain(p *manual.Page, path string, keys []row) {
 	for _, k := range keys {
 		p.Item(k.name, strings.ReplaceAll(facts(k), "`", ""), k.means)

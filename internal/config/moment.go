@@ -33,7 +33,7 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 			continue
 		}
 		if t.Format(layout) != written {
-			return time.Time{}, fmt.Errorf("%s is left out in %s, where clocks are put forward then", text.QuoteShort(written), zone)
+			return time.Time{}, fmt.Errorf("%s does not exist in %s, because clocks are put forward then", text.QuoteShort(written), zone)
 		}
 		return t, nil
 	}
@@ -51,5 +51,5 @@ func parseZone(name string) (*time.Location, error) {
 			return zone, nil
 		}
 	}
-	return nil, fmt.Errorf("%s is no time zone like Europe/Paris, UTC or +02:00", text.QuoteShort(name))
+	return nil, fmt.Errorf("%s is not a time zone such as Europe/Paris, UTC or +02:00", text.QuoteShort(name))
 }

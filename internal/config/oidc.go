@@ -47,41 +47,41 @@ func (o *OIDC) Place(setting string, place int) (line, column int) {
 func oidcKeys() []key[OIDC] {
 	return []key[OIDC]{
 		on("name", sourceName(), func(o *OIDC, v string) { o.Name = v }).must().
-			says("What this issuer is called: its principals are from `oidc:` and this name."),
+			says("The name of this issuer. Its principals have the source `oidc:NAME`."),
 		on("preset", one("github-actions", "gitlab-ci", "kubernetes", "buildkite", "spiffe"), func(o *OIDC, v string) { o.Preset = v }).
-			says("What the issuer is known to be like. It fills in `issuer`, `principal`, `groups` and `claims` where they are not written. The pages below [CI and workload identity](ci/README.md) show each."),
+			says("A known kind of issuer. It sets the defaults of `issuer`, `principal`, `groups` and `claims`. The pages below [CI and workload identity](ci/README.md) show each."),
 		on("issuer", line(), func(o *OIDC, v string) { o.Issuer = v }).
-			says("The issuer, exactly as the tokens' `iss` has it: an https URL. Where `jwks_url` or `jwks_file` says where the keys are, it may be any text, as `api` or `kubernetes/serviceaccount`. Needed where the preset has none."),
+			says("The issuer, exactly as in the tokens' `iss`: an https URL. With `jwks_url` or `jwks_file` it may be any text, such as `api` or `kubernetes/serviceaccount`. Required if the preset has none."),
 		on("audience", texts(), func(o *OIDC, v []string) { o.Audience = v }).must().
-			says("Whom a token must be for: its `aud`, one text or a list of them. A token that is for anybody else as well is refused. `public_url` is a good one. It is never to be left to what the issuer does by itself: such tokens are also shown to other services."),
+			says("The audience that tokens must have (`aud`), one or a list. A token that also has another audience is refused. `public_url` is a good value. Do not use the issuer's default audience: tokens with it are sent to other services too."),
 		on("jwks_url", line(), func(o *OIDC, v string) { o.JWKSURL = v }).
-			says("Where the issuer's keys are, as a JWKS. The default is what its `/.well-known/openid-configuration` says."),
+			says("The URL of the issuer's keys, as a JWKS. The default is read from its `/.well-known/openid-configuration`."),
 		on("jwks_file", filePath("file"), func(o *OIDC, v string) { o.JWKSFile = v }).
-			says("A file with the keys, as a JWKS, where the issuer cannot be asked. It is read again when it changes."),
+			says("A file with the issuer's keys, as a JWKS, if the issuer cannot be reached. It is read again when it changes."),
 		on("ca", filePath("file"), func(o *OIDC, v string) { o.CA = v }).
-			says("A PEM file with the certificates that the issuer's is under. The default is those of the system."),
+			says("A PEM file with the CA certificates to verify the issuer. The default is the system's CA certificates."),
 		on("token_file", filePath("file"), func(o *OIDC, v string) { o.TokenFile = v }).
-			says("A file with a bearer token that is sent to the issuer to get its keys: a Kubernetes API server wants one. It is read at each fetch."),
+			says("A file with a bearer token for fetching the issuer's keys. A Kubernetes API server requires one. It is read at each fetch."),
 		on("algorithms", list(one("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")), func(o *OIDC, v []string) { o.Algorithms = v }).
-			says("How tokens may be signed. The default is all of these; a key is only ever used with those that it is made for."),
+			says("The accepted signature algorithms. The default is all of these. A key is used only with the algorithms for its type."),
 		on("max_age", duration(time.Minute, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.MaxAge = v }).
-			says("How long after it was issued a token is taken, whatever its own `exp` says. The default is 24h, and 25h for Kubernetes."),
+			says("How long after its issue a token is accepted, even if its `exp` is later. The default is 24h, and 25h for Kubernetes."),
 		on("kind", one("workload", "user"), func(o *OIDC, v string) { o.Kind = v }).or("workload").
-			says("What the principals are: `workload:NAME` in rules, or `user:NAME`. Only users have a `${user}`."),
+			says("The kind of principals: `workload:NAME` or `user:NAME` in rules. Only users have a `${user}`."),
 		on("access_tokens_after_sign_in", duration(0, 400*24*time.Hour), func(o *OIDC, v time.Duration) { o.AccessTokensAfterSignIn = v }).or("720h").
-			says("With `kind: user`, how long access tokens last after their owner's last sign-in with an ID token. Until then they have the groups and claims of that sign-in. After it they are refused, and work again once their owner signs in. The default is 30 days. With `0s`, people of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
+			says("With `kind: user`, how long access tokens work after their owner's last sign-in with an ID token. They have the groups and claims of that sign-in. Afterwards they are refused until their owner signs in again. The default is 30 days. With `0s`, users of this issuer have no access tokens. Access tokens need `accounts` among the sources."),
 		on("principal", line(), func(o *OIDC, v string) { o.Principal = v }).
-			says("Their names, with claims in braces: `github:{repository}`. `{/kubernetes.io/namespace}` is a claim inside another. The default is the preset's, else `{sub}`."),
+			says("The name of a principal, with claims in braces: `github:{repository}`. `{/kubernetes.io/namespace}` is a claim inside another. The default is the preset's, or `{sub}`."),
 		on("groups", list(line()), func(o *OIDC, v []string) { o.Groups = v }).
-			says("Their groups, written alike: `{groups}` is all that a list of that name has, or all keys of an object. Put something before it, as in `sso:{groups}`, unless the issuer is to name administrators. A group with a claim that a token lacks is left out. The default is the preset's, else none."),
+			says("The groups of a principal, in the same form. `{groups}` stands for all items of that list, or all keys of that object. Use a prefix, as in `sso:{groups}`, unless the issuer may name administrators. A group with a claim that the token lacks is left out. The default is the preset's, or none."),
 		on("claims", list(line()), func(o *OIDC, v []string) { o.Claims = v }).
-			says("Claims that are kept, for `${claims.NAME}` in rules and for the journal: a name, a path like `/kubernetes.io/namespace` (kept as `namespace`), or `NAME=` before either. The default is the preset's, else none."),
+			says("Claims to keep for `${claims.NAME}` in rules and for the journal: a name, or a path such as `/kubernetes.io/namespace`, which is kept as `namespace`. Write `NAME=` before either to choose the name. The default is the preset's, or none."),
 		on("require", dictionary(texts()), func(o *OIDC, v []named[[]string]) {
 			o.Require = make(map[string][]string, len(v))
 			for _, r := range v {
 				o.Require[r.name] = r.value
 			}
-		}).says("Claims that a token must have, each with a text or a list of texts, of which one must be its value. `*` stands for any text without a slash, `**` for any text. All of them must hold. Issuers that serve the whole world need it, with a pattern that not everybody's value matches."),
+		}).says("Claims that a token must have, each with a value or a list of accepted values. `*` matches any text without a slash, `**` any text. All of them must match. Required for public issuers, with a pattern that does not match everyone's value."),
 	}
 }
 
@@ -92,7 +92,7 @@ func texts() shape[[]string] { return oneOrMore(line()) }
 func checkOIDC(d *decoder, n *yaml.Node, o *OIDC) {
 	o.node = n
 	if at := value(n, "access_tokens_after_sign_in"); at != n && o.Kind == "workload" {
-		d.problem(at, "only people have access tokens: it needs kind: user")
+		d.problem(at, "access tokens need kind: user")
 	}
 }
 

@@ -29,7 +29,7 @@ func LoadPolicy(file string, state bool) (*OnlyPolicy, error) {
 
 // LoadRules reads files with roles and rules at their top, which are one policy. The error is Problems.
 func LoadRules(files []string) (*OnlyPolicy, error) {
-	return loadPolicy(thisMachine{}, rulesOf(files, "this is a config: --config takes it, and --policy files with roles and rules at their top"))
+	return loadPolicy(thisMachine{}, rulesOf(files, "this is a config: use --config for it; --policy is for files with roles and rules at their top"))
 }
 
 func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
@@ -37,7 +37,7 @@ func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 		l.report.files = []string{file}
 		f := l.open(file)
 		if f.err != nil {
-			l.report.problem(Problem{Text: f.err.Error() + "; --config names another, and --policy a file of rules alone"})
+			l.report.problem(Problem{Text: f.err.Error() + "; name another with --config, or a file of rules with --policy"})
 			return nil
 		}
 		d, ok := l.take(f)
@@ -45,7 +45,7 @@ func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 			return nil
 		}
 		if !has(f.node, "policy") && (!withState || has(f.node, "rules") || has(f.node, "roles")) {
-			d.problem(f.node, "the config has no policy; for a file with roles and rules at its top, there is --policy")
+			d.problem(f.node, "the config has no policy; use --policy for a file with roles and rules at its top")
 			return nil
 		}
 		var p writtenPolicy
@@ -90,7 +90,7 @@ func ReadRules(files []File) (source policy.Source, warnings Problems, err error
 			return policy.Source{}, nil, l.report.err()
 		}
 	}
-	only := rulesOf(names, "this is a config of Tidewaiter: its rules are wanted alone, with roles and rules at the top of the file")(l)
+	only := rulesOf(names, "this is a config of Tidewaiter: give a file with only its roles and rules at the top")(l)
 	if err := l.report.err(); err != nil {
 		return policy.Source{}, nil, err
 	}

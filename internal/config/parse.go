@@ -39,7 +39,7 @@ func parse(file string, src []byte, parallel int, r *report) *yaml.Node {
 		if odd == utf8.RuneError && size <= 1 {
 			return tell(line, column, "the byte %#02x is not UTF-8", src[at])
 		}
-		return tell(line, column, "the control character %U has no place in a config", odd)
+		return tell(line, column, "the control character %U is not allowed in a config", odd)
 	}
 
 	if root := parseSplit(src, parallel, minPiece); root != nil {

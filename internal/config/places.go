@@ -29,15 +29,15 @@ func address() shape[string] {
 					suggestion = u.Host
 				}
 			}
-			d.suggest(n, suggestion, "%s is no address like :8443 or 127.0.0.1:8080", text.QuoteShort(s))
+			d.suggest(n, suggestion, "%s is not an address such as :8443 or 127.0.0.1:8080", text.QuoteShort(s))
 			return "", false
 		}
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			d.problem(n, "%s is no port: a number up to 65535 is wanted", text.QuoteShort(port))
+			d.problem(n, "%s is not a port: a port is a number up to 65535", text.QuoteShort(port))
 			return "", false
 		}
 		if strings.ContainsAny(host, " /@*") {
-			d.problem(n, "%s is no host name and no IP address", text.QuoteShort(host))
+			d.problem(n, "%s is not a host name or an IP address", text.QuoteShort(host))
 			return "", false
 		}
 		return s, true
@@ -56,7 +56,7 @@ func prefix() shape[netip.Prefix] {
 			return netip.Prefix{}, false
 		}
 		if p != p.Masked() {
-			d.suggest(n, p.Masked().String(), "%s has bits that /%d leaves out", text.QuoteShort(s), p.Bits())
+			d.suggest(n, p.Masked().String(), "%s has bits beyond /%d", text.QuoteShort(s), p.Bits())
 			return netip.Prefix{}, false
 		}
 		return p, true
@@ -73,9 +73,9 @@ func webAddress() shape[string] {
 			if again, err := url.Parse("https://" + s); err == nil && again.Hostname() != "" && !strings.ContainsAny(s, " /@:") {
 				suggestion = again.String()
 			}
-			d.suggest(n, suggestion, "this is no URL like https://auth.example.com")
+			d.suggest(n, suggestion, "this is not a URL such as https://auth.example.com")
 		case u.Scheme != "http" && u.Scheme != "https":
-			d.problem(n, "the scheme of the URL is %s; http or https is wanted", text.QuoteShort(u.Scheme))
+			d.problem(n, "the scheme of the URL is %s; it must be http or https", text.QuoteShort(u.Scheme))
 		case u.User != nil:
 			d.problem(n, "the URL has a name or password in it") // which is not repeated
 		case u.Hostname() == "":
@@ -100,7 +100,7 @@ func webPath() shape[string] {
 		case !strings.HasPrefix(s, "/"):
 			d.suggest(n, "/"+s, "%s does not begin with a slash", text.QuoteShort(s))
 		case !pathPattern.MatchString(s) || path.Clean(s) != s:
-			d.problem(n, "%s is no plain path: letters, digits, - . _ ~, and single slashes between them", text.QuoteShort(s))
+			d.problem(n, "%s is not a plain path: use letters, digits, - . _ ~, and single slashes between them", text.QuoteShort(s))
 		default:
 			return s, true
 		}
@@ -113,9 +113,9 @@ func filePath(kind string) shape[string] {
 	return scalar(kind, func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		switch {
 		case s == "" || !text.OneLine(s):
-			d.problem(n, "%s is no path of a file", text.QuoteShort(s))
+			d.problem(n, "%s is not a file path", text.QuoteShort(s))
 		case s == "~" || strings.HasPrefix(s, "~/"):
-			d.problem(n, "%s is the shell's way to name a home folder, and has no meaning here", text.QuoteShort(s))
+			d.problem(n, "%s is a home folder only in a shell; write its path", text.QuoteShort(s))
 		default:
 			return d.path(s), true
 		}
@@ -141,7 +141,7 @@ func filePattern() shape[filesPattern] {
 			return filesPattern{}, false
 		}
 		if _, err := filepath.Match(name, ""); err != nil {
-			d.problem(n, "%s is no pattern: a bracket is not closed, or nothing follows a backslash", text.QuoteShort(name))
+			d.problem(n, "%s is not a pattern: a bracket is not closed, or nothing follows a backslash", text.QuoteShort(name))
 			return filesPattern{}, false
 		}
 		return filesPattern{filepath.Dir(file), name}, true
@@ -174,7 +174,7 @@ func databaseURL() shape[string] {
 		case rest == ":memory:":
 			return s, true
 		case slashes && !strings.HasPrefix(file, "/"):
-			d.suggest(n, "sqlite:"+file, "two slashes begin a host, and a file has none")
+			d.suggest(n, "sqlite:"+file, "two slashes begin a host name, but a file has no host")
 		case strings.Trim(file, "/") == "" || strings.ContainsAny(file, "?#") || !text.OneLine(file):
 			d.problem(n, "the database URL names no file, or a file with ? or # in its name")
 		default:

@@ -32,38 +32,38 @@ func TestProblems(t *testing.T) {
 		{"a merge key", "log: { <<: { level: info } }", []string{
 			`2:8: unknown key "<<"; the keys here are level, format`}},
 		{"a key that is a list", "? [a]\n: b", []string{
-			`2:3: a key is wanted, not a list`}},
+			`2:3: must be a key, not a list`}},
 		{"what is required is missing", "listen: [ { serve: [token] } ]", []string{
 			`2:11: address is missing`}},
 		{"many at once", "databas: x\nlog: { level: loud, format: jsn }\naudit: strictly", []string{
 			`2:1: unknown key "databas" (did you mean "database"?)`,
-			`3:15: "loud" is none of debug, info, warn, error`,
-			`3:29: "jsn" is none of text, json (did you mean "json"?)`,
-			`4:8: "strictly" is none of best-effort, strict (did you mean "strict"?)`}},
+			`3:15: "loud" is not one of debug, info, warn, error`,
+			`3:29: "jsn" is not one of text, json (did you mean "json"?)`,
+			`4:8: "strictly" is not one of best-effort, strict (did you mean "strict"?)`}},
 
 		// Kinds of values.
 		{"a text for a list", "identity: anyone", []string{
-			`2:11: a list is wanted, not a text; put it into brackets`}},
+			`2:11: must be a list, not a text; put it in brackets`}},
 		{"a section for a list", "identity: { anyone: {} }", []string{
-			`2:11: a list is wanted, not a section`}},
+			`2:11: must be a list, not a section`}},
 		{"a list for a section", "token: [5m]", []string{
-			`2:8: a section is wanted, not a list`}},
+			`2:8: must be a section, not a list`}},
 		{"nothing for a section", "policy:", []string{
-			`2:8: a section is wanted, and nothing is written; write it, or leave out the key`}},
+			`2:8: a section is required, but there is no value; add it, or leave out the key`}},
 		{"nothing for a text", "public_url: ~", []string{
-			`2:13: a URL is wanted, and nothing is written; write it, or leave out the key`}},
+			`2:13: a URL is required, but there is no value; add it, or leave out the key`}},
 		{"null for a text", "token: { issuer: null }", []string{
-			`2:18: a text is wanted, and null is nothing; put it into quotes to mean the word`}},
+			`2:18: a text is required, and null is nothing; quote it to mean the word`}},
 		{"escapes that would reach a terminal", `signing: { root: { folder: "a\u202e\nb" } }`, []string{
-			`2:28: "a\u202e\nb" is no path of a file`}},
+			`2:28: "a\u202e\nb" is not a file path`}},
 		{"the same in a name of a file", `identity: [ { htpasswd: { file: "a\u202e" } } ]`, []string{
 			`2:33: opening a\u202e: file does not exist`}},
 		{"an empty list", "trusted_proxies: []", []string{
-			`2:18: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
+			`2:18: the list is empty, which could mean none or all; add items, or leave out the key`}},
 		{"another word for true", "token: { reuse: yes, anonymous: \"false\" }\nnotifications: { open: on }", []string{
-			`2:17: true or false is wanted, not "yes" (did you mean "true"?)`,
-			`2:33: true or false is wanted, not "false" (did you mean "false"?)`,
-			`3:24: true or false is wanted, not "on" (did you mean "true"?)`}},
+			`2:17: must be true or false, not "yes" (did you mean "true"?)`,
+			`2:33: must be true or false, not "false" (did you mean "false"?)`,
+			`3:24: must be true or false, not "on" (did you mean "true"?)`}},
 		{"an alias", "log: { level: &l info }\naudit: *l", []string{
 			`2:15: anchors (&l) are not read here`,
 			`3:8: aliases (*l) are not read here; write out what it stands for`}},
@@ -83,36 +83,36 @@ func TestProblems(t *testing.T) {
 		{"too short", "token: { lifetime: 30s }", []string{`2:20: "30s" is not between 1m and 24h`}},
 		{"too long", "token: { lifetime: 720h }", []string{`2:20: "720h" is not between 1m and 24h`}},
 		{"a part of a second", "token: { lifetime: 90.5s }", []string{
-			`2:20: "90.5s" is not whole seconds, as tokens have them`}},
+			`2:20: "90.5s" must be whole seconds, because tokens count seconds`}},
 		{"a leaf that ends before its tokens", "token: { lifetime: 3h }\nsigning: { leaf_lifetime: 4h }", []string{
 			`3:27: tokens live for up to 3h: it must be at least 7h`}},
 
 		// Addresses, URLs, networks, paths.
 		{"a port alone", "listen: [ { address: 8443 } ]", []string{
-			`2:22: "8443" is no address like :8443 or 127.0.0.1:8080 (did you mean ":8443"?)`}},
+			`2:22: "8443" is not an address such as :8443 or 127.0.0.1:8080 (did you mean ":8443"?)`}},
 		{"a URL for an address", `listen: [ { address: "https://0.0.0.0:8443" } ]`, []string{
-			`2:22: "https://0.0.0.0:8443" is no address like :8443 or 127.0.0.1:8080 (did you mean "0.0.0.0:8443"?)`}},
+			`2:22: "https://0.0.0.0:8443" is not an address such as :8443 or 127.0.0.1:8080 (did you mean "0.0.0.0:8443"?)`}},
 		{"a port that is none", `listen: [ { address: ":99999" }, { address: ":https" } ]`, []string{
-			`2:22: "99999" is no port: a number up to 65535 is wanted`,
-			`2:45: "https" is no port: a number up to 65535 is wanted`}},
+			`2:22: "99999" is not a port: a port is a number up to 65535`,
+			`2:45: "https" is not a port: a port is a number up to 65535`}},
 		{"an address twice", `listen: [ { address: "127.0.0.1:1" }, { address: "127.0.0.1:1" } ]`, []string{
 			`2:50: another listener has the address 127.0.0.1:1`}},
 		{"a face twice", `listen: [ { address: "127.0.0.1:1", serve: [token, token] } ]`, []string{
 			`2:52: token is listed twice`}},
 		{"a URL without a scheme", "public_url: auth.example.com", []string{
-			`2:13: this is no URL like https://auth.example.com (did you mean "https://auth.example.com"?)`}},
+			`2:13: this is not a URL such as https://auth.example.com (did you mean "https://auth.example.com"?)`}},
 		{"a URL of another scheme", "public_url: ftp://auth.example.com", []string{
-			`2:13: the scheme of the URL is "ftp"; http or https is wanted`}},
+			`2:13: the scheme of the URL is "ftp"; it must be http or https`}},
 		{"a URL with a query", "public_url: https://auth.example.com/?a=b", []string{
 			`2:13: the URL has a query or fragment, which has no meaning here`}},
 		{"a network with bits too many", "trusted_proxies: [10.1.2.3/8, 10.0.0.300]", []string{
-			`2:19: "10.1.2.3/8" has bits that /8 leaves out (did you mean "10.0.0.0/8"?)`,
+			`2:19: "10.1.2.3/8" has bits beyond /8 (did you mean "10.0.0.0/8"?)`,
 			`2:31: "10.0.0.300" is neither a network like 10.0.0.0/8 nor an IP address`}},
 		{"a path without a slash", "paths: { token: token }", []string{
 			`2:17: "token" does not begin with a slash (did you mean "/token"?)`}},
 		{"paths that would be patterns, or others", `paths: { token: "/{x...}", notifications: /a/../b }`, []string{
-			`2:17: "/{x...}" is no plain path: letters, digits, - . _ ~, and single slashes between them`,
-			`2:43: "/a/../b" is no plain path: letters, digits, - . _ ~, and single slashes between them`}},
+			`2:17: "/{x...}" is not a plain path: use letters, digits, - . _ ~, and single slashes between them`,
+			`2:43: "/a/../b" is not a plain path: use letters, digits, - . _ ~, and single slashes between them`}},
 		{"a path that is taken", "paths: { token: /healthz, notifications: /api/v1/x }", []string{
 			`2:17: /healthz is served already`,
 			`2:42: /api/v1/x is served already`}},
@@ -122,14 +122,14 @@ func TestProblems(t *testing.T) {
 			`2:40: "/auth" is written twice`, `2:47: "/notifications" is written twice`, `2:67: "/a" is written twice`, `2:71: /metrics is served already`,
 			`2:81: /api/v1 is served already`}},
 		{"a variable with its value", "decider: { name: a, command: [/a], environment: [A_b1, A=1, 1A] }", []string{
-			`2:56: "A=1" is no name of an environment variable: letters, digits and _ are, and no value behind it`,
-			`2:61: "1A" is no name of an environment variable: letters, digits and _ are, and no value behind it`}},
+			`2:56: "A=1" is not the name of an environment variable: use letters, digits and _, without a value`,
+			`2:61: "1A" is not the name of an environment variable: use letters, digits and _, without a value`}},
 		{"a home folder", "database: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
-			`3:28: "~/keys" is the shell's way to name a home folder, and has no meaning here`}},
+			`3:28: "~/keys" is a home folder only in a shell; write its path`}},
 		{"database without a scheme", "database: data/state.db", []string{
 			`2:11: the database URL has no scheme (did you mean "sqlite:data/state.db"?)`}},
 		{"database with a host", "database: sqlite://data/state.db", []string{
-			`2:11: two slashes begin a host, and a file has none (did you mean "sqlite:data/state.db"?)`}},
+			`2:11: two slashes begin a host name, but a file has no host (did you mean "sqlite:data/state.db"?)`}},
 		{"database elsewhere, whose password is not repeated", "database: postgres://me:hunter2@db/x", []string{
 			`2:11: the database URL contains a password: write it to a file and append ?password_file=FILE to the URL`}},
 		{"database with a password that ends the host", "database: postgres://me:hun/ter2@db/x", []string{
@@ -143,55 +143,55 @@ func TestProblems(t *testing.T) {
 
 		// TLS and the root.
 		{"TLS of nothing", `listen: [ { address: "127.0.0.1:1", tls: {} } ]`, []string{
-			`2:42: certificate and key are wanted, or self_signed: true`}},
+			`2:42: certificate and key are required, or self_signed: true`}},
 		{"TLS of half a pair", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem } } ]`, []string{
 			`2:42: key is missing`}},
 		{"TLS of both", `listen: [ { address: "127.0.0.1:1", tls: { certificate: /keys/cert.pem, key: /keys/privatekey.pem, self_signed: true } } ]`, []string{
-			`2:113: a self-signed certificate is made; certificate and key would not be used`}},
+			`2:113: self_signed generates a certificate; certificate and key would not be used`}},
 		{"not self-signed", `listen: [ { address: "127.0.0.1:1", tls: { self_signed: false } } ]`, []string{
-			`2:57: it can only be true; leave out the key`}},
+			`2:57: the only value is true; leave out the key instead`}},
 		{"files that are not there", `listen: [ { address: "127.0.0.1:1", tls: { certificate: a.pem, key: /b.pem } } ]`, []string{
 			`2:57: opening a.pem: file does not exist`,
 			`2:69: opening /b.pem: file does not exist`}},
 		{"a root of both", "signing: { root: { folder: /keys, key: /keys/privatekey.pem } }", []string{
-			`2:28: certificate and key are named, or a folder, not both`}},
+			`2:28: give certificate and key, or a folder, not both`}},
 		{"a root of nothing", "signing: { root: {} }", []string{
-			`2:18: certificate and key are wanted, or a folder`}},
+			`2:18: certificate and key are required, or a folder`}},
 		{"a root that is not there", "signing: { root: { folder: keys } }", []string{
 			`2:28: opening keys/cert.pem: file does not exist`,
 			`2:28: opening keys/privatekey.pem: file does not exist`}},
 
 		// Identity.
 		{"two sources in one", "identity: [ { anyone: {}, htpasswd: { file: u } } ]", []string{
-			`2:13: one kind of source is wanted in each entry`,
+			`2:13: each entry must have one kind of source`,
 		}},
 		{"a source of nothing", "identity: [ {} ]", []string{
-			`2:13: one kind of source is wanted in each entry`}},
+			`2:13: each entry must have one kind of source`}},
 		{"sources after anyone", "identity: [ { anyone: {} }, { htpasswd: { file: users } } ]", []string{
-			`2:29: nobody is asked after anyone, which knows every name; move it to the end`}},
+			`2:29: sources after anyone are never asked, because it knows every name; move it to the end`}},
 		{"two sources of one name", "identity: [ { htpasswd: { file: users } }, { htpasswd: { file: users } } ]", []string{
 			`2:56: another source is called "htpasswd", in line 2`}},
-		{"no passwords", "identity: [ { htpasswd: { name: a } } ]", []string{`2:25: file or entries is wanted`}},
+		{"no passwords", "identity: [ { htpasswd: { name: a } } ]", []string{`2:25: file or entries is required`}},
 		{"a source with an odd name", "identity: [ { htpasswd: { name: \"ldap:x\", file: users } } ]", []string{
-			`2:33: "ldap:x" is no name of a source: up to 63 letters, digits, - and _ are`}},
+			`2:33: "ldap:x" is not a valid source name: use up to 63 letters, digits, - and _`}},
 		{"entries that are none, which are not repeated", "identity: [ { htpasswd: { entries: [hunter2, \"ann:hunter2\", \":$2y$x\"] } } ]", []string{
-			`2:37: an entry is a name, a colon and a hash`,
-			"2:46: the entry of \"ann\" has no bcrypt or argon2id hash; `tidewaiter hash-password` and `htpasswd -B` make one",
-			`2:61: the entry has no name, or white space around it`}},
+			`2:37: an entry must be a name, a colon and a hash`,
+			"2:46: the entry of \"ann\" has no bcrypt or argon2id hash; create one with `tidewaiter hash-password` or `htpasswd -B`",
+			`2:61: the entry has no name, or white space around the name`}},
 		{"an entry twice, and a group of a stranger", "identity: [ { htpasswd: { entries: [\"ann:$2y$a\", \"ann:$2y$b\"], groups: { g: [anne] } } } ]", []string{
-			`2:50: there is another entry of "ann"`,
-			`2:78: there is no entry of "anne" (did you mean "ann"?)`}},
+			`2:50: there is another entry for "ann"`,
+			`2:78: there is no entry for "anne" (did you mean "ann"?)`}},
 		{"claims of a stranger", "identity: [ { htpasswd: { entries: [\"ann:$2y$a\"], claims: { anne: { team: [red] } } } } ]", []string{
-			`2:61: there is no entry of "anne" (did you mean "ann"?)`}},
+			`2:61: there is no entry for "anne" (did you mean "ann"?)`}},
 
 		// Policy.
 		{"an allow for nobody", "policy: { rules: [ { name: a, repositories: [a], actions: [pull] } ] }", []string{
 			`2:20: subjects is missing: an allow must say whom it is for`}},
 		{"a match of nothing", "policy: { rules: [ { name: a, subjects: [], repositories: [], registries: [], actions: [] } ] }", []string{
-			`2:41: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
-			`2:59: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
-			`2:75: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`,
-			`2:88: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
+			`2:41: the list is empty, which could mean none or all; add items, or leave out the key`,
+			`2:59: the list is empty, which could mean none or all; add items, or leave out the key`,
+			`2:75: the list is empty, which could mean none or all; add items, or leave out the key`,
+			`2:88: the list is empty, which could mean none or all; add items, or leave out the key`}},
 		{"a rule of no resource", "policy: { rules: [ { name: a, subjects: [anyone], actions: [pull] } ] }", []string{
 			`2:20: repositories is missing, or catalog: true, or tidewaiter`}},
 		{"a rule of Tidewaiter and of repositories", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], tidewaiter: [accounts], actions: [read] } ] }", []string{
@@ -215,7 +215,7 @@ func TestProblems(t *testing.T) {
 		{"a rule of both", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], catalog: true, actions: [pull] } ] }", []string{
 			`2:79: a rule is for repositories or for the catalog; write two`}},
 		{"a rule of no action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a] } ] }", []string{
-			`2:20: actions is missing, or role`}},
+			`2:20: give actions or role`}},
 		{"the catalog with other actions", "policy: { rules: [ { name: a, subjects: [signed-in], catalog: true, actions: [pull] } ] }", []string{
 			`2:78: the catalog has one action (did you mean "[\"*\"]"?)`}},
 		{"the catalog with a role", "policy: { roles: { r: [pull] }, rules: [ { name: a, subjects: [signed-in], catalog: true, role: r } ] }", []string{
@@ -223,15 +223,15 @@ func TestProblems(t *testing.T) {
 		{"a deny with a lifetime", "policy: { rules: [ { name: a, effect: deny, repositories: [a], actions: [push], lifetime: 2m } ] }", []string{
 			`2:91: a deny grants nothing that could have a lifetime`}},
 		{"an unknown action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull, puhs, pull] } ] }", []string{
-			`2:86: "puhs" is none of pull, push, delete, read, write, * (did you mean "push"?)`,
+			`2:86: "puhs" is not one of pull, push, delete, read, write, * (did you mean "push"?)`,
 			`2:92: pull is listed twice`}},
 		{"words of others", "policy: { rules: [ { name: a, effect: forbid, repositories: [a], actions: [remove] } ] }", []string{
-			`2:39: "forbid" is none of allow, deny (did you mean "deny"?)`,
-			`2:76: "remove" is none of pull, push, delete, read, write, * (did you mean "delete"?)`}},
+			`2:39: "forbid" is not one of allow, deny (did you mean "deny"?)`,
+			`2:76: "remove" is not one of pull, push, delete, read, write, * (did you mean "delete"?)`}},
 		{"a subject with a space", "policy: { rules: [ { name: a, subjects: [group: dev], repositories: [a], actions: [pull] } ] }", []string{
-			`2:42: a subject has no space behind its colon (did you mean "group:dev"?)`}},
+			`2:42: a subject has no space after its colon (did you mean "group:dev"?)`}},
 		{"a section for a subject", "policy: { rules: [ { name: a, subjects: [{ groups: dev }], repositories: [a], actions: [pull] } ] }", []string{
-			`2:42: a text is wanted, not a section`}},
+			`2:42: must be a text, not a section`}},
 		{"a registry like none", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [hub] } ] }", []string{
 			`2:100: no registry has the service "hub"; there is r.example.com`}},
 		{"an unknown registry", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull], registries: [r.exmaple.com] } ] }", []string{
@@ -257,23 +257,23 @@ func TestProblems(t *testing.T) {
 		{"a role with a lifetime that no client heeds", "policy: { roles: { r: { actions: [pull], lifetime: 5s } } }", []string{
 			`2:52: "5s" is not between 1m and 24h`}},
 		{"what tokens are not", "token: { refusals: partial, refusal_hint: \"" + strings.Repeat("x", 201) + "\", push_lifetime: 2d, max_lifetime: { robots: 5m, user: 10s } }", []string{
-			`2:20: "partial" is none of explain, specification`,
+			`2:20: "partial" is not one of explain, specification`,
 			`2:43: the text has 201 bytes, the limit is 200`,
 			`2:263: "2d" is not a duration like 90s, 5m or 24h (did you mean "48h"?)`,
 			`2:283: unknown key "robots" (did you mean "robot"?)`,
 			`2:301: "10s" is not between 1m and 24h`}},
 		{"a broken role is not unknown too", "policy: { roles: { r: [pul] }, rules: [ { name: a, subjects: [signed-in], repositories: [a], role: r } ] }", []string{
-			`2:24: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`}},
+			`2:24: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?)`}},
 		{"a file that is not there, patterns without files, a pattern that is none", "policy: { files: [a.yaml, \"b/*.yaml\", \"[u]ser?.yml\", \"c[\", \"*/x\"] }", []string{
 			`2:19: opening a.yaml: file does not exist`,
 			`2:27: opening b: file does not exist`,
 			`2:39: no file in . matches [u]ser?.yml`,
-			`2:54: "c[" is no pattern: a bracket is not closed, or nothing follows a backslash`,
+			`2:54: "c[" is not a pattern: a bracket is not closed, or nothing follows a backslash`,
 			`2:60: only the last part of a path can be a pattern`}},
 
 		// Registries.
 		{"a secret in the wrong place is not repeated", "notifications: hunter2hunter2hunter2", []string{
-			`2:16: a section is wanted, not a text`}},
+			`2:16: must be a section, not a text`}},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": base + tt.adds, "users": ""}.withKeys())
@@ -294,27 +294,27 @@ func TestProblemsOfRegistries(t *testing.T) {
 	}{
 		{"none", "database: sqlite:a", []string{`1:1: registries is missing`}},
 		{"an empty list of them", "registries: []", []string{
-			`1:13: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key`}},
+			`1:13: the list is empty, which could mean none or all; add items, or leave out the key`}},
 		{"one without a name", "registries: [{url: https://a.example.com}]", []string{`1:14: service is missing`}},
 		{"two of one name", "registries: [{service: a}, {service: b}, {service: a}]", []string{
 			`1:52: another registry has the service "a", in line 1`}},
 		{"two with one secret", "registries: [{service: a, notifications: {secret_file: s}}, {service: b, notifications: {secret: 0123456789abcdef}}]", []string{
-			`1:89: the registry in line 1 has the same secret, so that its events could be of either`}},
+			`1:89: the registry in line 1 has the same secret, so events cannot be attributed to one of them`}},
 		{"no place for the secret", "registries: [{service: a, notifications: {}}]", []string{
-			`1:42: one of secret_file, secret_env and secret is wanted`}},
+			`1:42: one of secret_file, secret_env and secret is required`}},
 		{"two places", "registries: [{service: a, notifications: {secret_file: s, secret_env: NOTIFY}}]", []string{
-			`1:42: one of secret_file, secret_env and secret is wanted`}},
+			`1:42: one of secret_file, secret_env and secret is required`}},
 		{"secrets that are too short, empty, or no text of a header", "registries:\n- {service: a, notifications: {secret: hunter2}}\n- {service: b, notifications: {secret_file: empty}}\n- {service: c, notifications: {secret_file: two}}", []string{
 			`2:40: the secret has fewer than 16 characters`,
 			`3:45: empty: the secret is empty`,
-			`4:45: two: the secret has a space, a line end or a character beyond ASCII in it, which a header cannot carry`}},
+			`4:45: two: the secret has a space, a line end or a character beyond ASCII in it, which an HTTP header cannot contain`}},
 		{"secrets that are not there", "registries:\n- {service: a, notifications: {secret_file: no}}\n- {service: b, notifications: {secret_env: hunter2hunter2}}", []string{
 			`2:45: opening no: file does not exist`,
 			`3:44: there is no such environment variable`}},
 		{"words", "registries: [{service: a, key_id: kid, algorithm: HS256, url: \"a b\"}]", []string{
-			`1:35: "kid" is none of x5c, libtrust, thumbprint, thumbprint-3.0`,
-			`1:51: "HS256" is none of ES256, ES384, ES512, RS256, EdDSA (did you mean "ES256"?)`,
-			`1:63: this is no URL like https://auth.example.com`}},
+			`1:35: "kid" is not one of x5c, libtrust, thumbprint, thumbprint-3.0`,
+			`1:51: "HS256" is not one of ES256, ES384, ES512, RS256, EdDSA (did you mean "ES256"?)`,
+			`1:63: this is not a URL such as https://auth.example.com`}},
 		{"a URL with a password, which is not repeated", "registries: [{service: a, url: \"https://me:hunter2@a.example.com\"}]", []string{
 			`1:32: the URL has a name or password in it`}},
 	} {
@@ -340,17 +340,17 @@ func TestProblemsOfText(t *testing.T) {
 	}{
 		{"nothing", "", []string{"the file is empty"}},
 		{"comments alone", "# nothing\n", []string{"the file is empty"}},
-		{"a text", "hello", []string{"1:1: a section is wanted, not a text"}},
+		{"a text", "hello", []string{"1:1: must be a section, not a text"}},
 		{"a tab", base + "log:\n\tlevel: info\n", []string{
-			"3:1: this is not YAML: a tab; YAML is indented by spaces only"}},
+			"3:1: this is not YAML: a tab; indent YAML with spaces"}},
 		{"two values", "registries: a: b\n", []string{
-			"1:14: this is not YAML: a colon with a space behind it, in a text; put the text into quotes"}},
+			"1:14: this is not YAML: the text contains a colon and a space; put the text in quotes"}},
 		{"an open bracket", "log: { level: info\ndatabase: x\n", []string{
 			"1:6: this is not YAML: the brace that begins here does not end, or a comma is missing in it"}},
 		{"an open quote", "database: \"sqlite\n", []string{
 			"1:11: this is not YAML: the quote that begins here does not end"}},
 		{"a tab behind a text", base + "policy:\n  rules:\n    - name: a\n\tsubjects: [anyone]\n", []string{
-			"5:1: this is not YAML: a tab; YAML is indented by spaces only"}},
+			"5:1: this is not YAML: a tab; indent YAML with spaces"}},
 		{"a pattern without quotes", "a: [\"x\", **]\n", []string{
 			"1:10: this is not YAML: a text that begins with * must be in quotes"}},
 		{"a star alone", "a: [*]\n", []string{
@@ -358,19 +358,19 @@ func TestProblemsOfText(t *testing.T) {
 		{"an at sign", "a: [@payments]\n", []string{
 			"1:5: this is not YAML: a text that begins with @ must be in quotes"}},
 		{"a backslash in double quotes", "when: \"claims.ref.matches('v\\d')\"\n", []string{
-			"1:29: this is not YAML: a backslash in double quotes must be written twice, or the text be in single quotes"}},
+			"1:29: this is not YAML: write a backslash in double quotes twice, or use single quotes"}},
 		{"a condition with a colon", "when: a ? b : c\n", []string{
-			"1:13: this is not YAML: a colon with a space behind it, in a text; put the text into quotes"}},
+			"1:13: this is not YAML: the text contains a colon and a space; put the text in quotes"}},
 		{"a line too deep", "rules:\n  - name: a\n      subjects: [anyone]\n", []string{
-			"3:7: this is not YAML: the line is indented more than the one above, which it goes on with"}},
+			"3:7: this is not YAML: the line is indented more than the line above, which it continues"}},
 		{"a line not deep enough, in a list", "rules:\n  - name: a\n   subjects: [anyone]\n", []string{
-			"3:4: this is not YAML: the line is indented otherwise than what it belongs to, the list that begins at 2:3"}},
+			"3:4: this is not YAML: the indentation differs from the list that begins at 2:3"}},
 		{"a line not deep enough, in a section", "a:\n    b: 1\n  c: 2\n", []string{
-			"3:3: this is not YAML: the line is indented otherwise than what it belongs to, the section that begins at 1:1"}},
+			"3:3: this is not YAML: the indentation differs from the section that begins at 1:1"}},
 		{"a key without a colon", "log:\n  level info\n  format: json\n", []string{
 			"2:3: this is not YAML: a colon is missing in this line"}},
 		{"a last key without a colon", "log:\n  level: info\n  format json\naudit: strict\n", []string{
-			"3:3: this is not YAML: a colon is missing behind this key"}},
+			"3:3: this is not YAML: a colon is missing after this key"}},
 		{"a dash amid a line", "rules: - a\n", []string{
 			"1:8: this is not YAML: a dash begins an item only at the beginning of a line"}},
 		{"a comma is missing", "a: [\"b\" \"c\"]\n", []string{
@@ -383,9 +383,9 @@ func TestProblemsOfText(t *testing.T) {
 			"1:11: this is not YAML: a text that begins with * must be in quotes"}},
 		{"another encoding", "database: sqlite:\xe9\n", []string{"1:18: the byte 0xe9 is not UTF-8"}},
 		{"UTF-16", "\xff\xfes\x00", []string{"1: the file is UTF-16; save it as UTF-8"}},
-		{"a NUL", "database: \x00\n", []string{"1:11: the control character U+0000 has no place in a config"}},
-		{"a line that ends twice", "# a\rstate: x\n", []string{"1:4: the control character U+000D has no place in a config"}},
-		{"text that runs backwards", "# \u202e txet\n", []string{"1:3: the control character U+202E has no place in a config"}},
+		{"a NUL", "database: \x00\n", []string{"1:11: the control character U+0000 is not allowed in a config"}},
+		{"a line that ends twice", "# a\rstate: x\n", []string{"1:4: the control character U+000D is not allowed in a config"}},
+		{"text that runs backwards", "# \u202e txet\n", []string{"1:3: the control character U+202E is not allowed in a config"}},
 		{"depth", deep, []string{"1:25: this is not YAML: exceeded max depth of 24 while increasing flow level"}},
 	} {
 		t.Run(tt.about, func(t *testing.T) {

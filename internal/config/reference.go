@@ -7,7 +7,7 @@ import (
 
 //go:generate go test . -run TestReferenceIsUpToDate -update
 
-// Reference returns the reference of all keys, in Markdown: docs/configuration.md.
+// Reference returns the reference of all keys in Markdown: docs/configuration.md.
 func Reference() string {
 	var b strings.Builder
 	b.WriteString(referenceTop + introduction)
@@ -29,7 +29,7 @@ func Reference() string {
 	return b.String()
 }
 
-const aboutTests = "What `tidewaiter policy test` reads; the page [Policy](policy.md#tests) shows how. At the top of a file is one key, `tests`, a list.\n"
+const aboutTests = "The files that `tidewaiter policy test` reads. See [Policy](policy.md#tests). A file has one key at its top, the list `tests`.\n"
 
 const referenceTop = `<!-- Made from the tables in internal/config/keys.go by "make generate". Change it there. -->
 
@@ -37,11 +37,11 @@ const referenceTop = `<!-- Made from the tables in internal/config/keys.go by "m
 
 `
 
-// introduction is what the reference and the manual page begin with.
-const introduction = `Tidewaiter reads one file, ` + "`tidewaiter.yaml`" + `, and the policy files that it names. ` + "`tidewaiter check`" + ` says all that
-is wrong with them, each mistake with its line and column and what was probably meant.
+// introduction is the beginning of the reference and of the manual page.
+const introduction = `Tidewaiter reads one file, ` + "`tidewaiter.yaml`" + `, and the policy files that it names. ` + "`tidewaiter check`" + `
+reports all errors in them, each with its line and column and a suggestion.
 
-The smallest config that does something:
+A minimal config:
 
 ` + "```yaml" + `
 registries:
@@ -53,18 +53,20 @@ policy:
     - { name: everything, subjects: [signed-in], repositories: ["**"], actions: [pull, push, delete] }
 ` + "```" + `
 
-What holds for all keys:
+For all keys:
 
-- A key that is not in this reference is a mistake, and so is one that is written twice. Nothing is ignored: a key that
-  was meant to close something must not leave it open because it was misspelt.
-- A list that is written has something in it. A key without a value is a mistake; leave it out to have the default.
-- Text is taken as it is written: ` + "`0777` and `on`" + ` are texts where a text belongs. Quote what begins with ` + "`*`, `&`, `!`, `{`, `[` or `@`" + `.
+- A key that is not in this reference is an error, and so is a key that is written twice. Unknown keys are
+  never ignored: a misspelt key that should restrict something must not leave it open.
+- A list must not be empty. A key without a value is an error; leave it out to use the default.
+- Text is used as it is written: ` + "`0777` and `on`" + ` are text where text is expected. Quote text that begins
+  with ` + "`*`, `&`, `!`, `{`, `[` or `@`" + `.
 - A duration is a number with a unit: ` + "`90s`, `5m`, `24h`" + `.
-- A relative path counts from the file that it is written in. ` + "`~`" + ` is not read.
-- Files are UTF-8, with one YAML document each, and at most 32 MiB. Anchors, aliases, merge keys and tags are not read.
+- A relative path is relative to the file that contains it. ` + "`~`" + ` is not expanded.
+- Files are UTF-8, with one YAML document each, and at most 32 MiB. Anchors, aliases, merge keys and
+  tags are errors.
 `
 
-// facts returns kind, need and default of a key.
+// facts returns the kind of a key, whether it is required, and its default.
 func facts(r row) string {
 	parts := []string{r.kind}
 	switch {
@@ -76,7 +78,7 @@ func facts(r row) string {
 	return strings.Join(parts, "; ")
 }
 
-// describe writes the table of a section's keys, and below it those of the sections in it.
+// describe writes the table of a section's keys, and below it the tables of its subsections.
 func describe(b *strings.Builder, path string, keys []row) {
 	if len(keys) == 0 {
 		return

@@ -8,16 +8,16 @@ import (
 // An old key is an error that names the new key. If it were ignored, its setting would be lost silently.
 func TestARenamedKeyNamesItsNewName(t *testing.T) {
 	for was, is := range map[string]string{
-		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" has another name now (did you mean "max_failures_per_pair"?)`,
-		"failures_per_address: 30": `tidewaiter.yaml:3:11: the key "failures_per_address" has another name now (did you mean "max_failures_per_source"?)`,
-		"longest_delay: 1m":        `tidewaiter.yaml:3:11: the key "longest_delay" has another name now (did you mean "max_delay"?)`,
+		"failures_per_name: 3":     `tidewaiter.yaml:3:11: the key "failures_per_name" has been renamed (did you mean "max_failures_per_pair"?)`,
+		"failures_per_address: 30": `tidewaiter.yaml:3:11: the key "failures_per_address" has been renamed (did you mean "max_failures_per_source"?)`,
+		"longest_delay: 1m":        `tidewaiter.yaml:3:11: the key "longest_delay" has been renamed (did you mean "max_delay"?)`,
 	} {
 		checkRenamed(t, "limits: { "+was+" }", is)
 	}
 	for was, is := range map[string]string{
-		"state: sqlite:a":                                 `tidewaiter.yaml:3:1: the key "state" has another name now (did you mean "database"?)`,
-		"token: { at_most: { user: 1h } }":                `tidewaiter.yaml:3:10: the key "at_most" has another name now (did you mean "max_lifetime"?)`,
-		"decider: { name: a, url: 'https://a', most: 3 }": `tidewaiter.yaml:3:39: the key "most" has another name now (did you mean "max_concurrent"?)`,
+		"state: sqlite:a":                                 `tidewaiter.yaml:3:1: the key "state" has been renamed (did you mean "database"?)`,
+		"token: { at_most: { user: 1h } }":                `tidewaiter.yaml:3:10: the key "at_most" has been renamed (did you mean "max_lifetime"?)`,
+		"decider: { name: a, url: 'https://a', most: 3 }": `tidewaiter.yaml:3:39: the key "most" has been renamed (did you mean "max_concurrent"?)`,
 	} {
 		checkRenamed(t, was, is)
 	}
@@ -36,7 +36,7 @@ func checkRenamed(t *testing.T, was, want string) {
 func TestABudgetOfOneIsNone(t *testing.T) {
 	text := "registries: [{service: r}]\nidentity: [{ldap: {name: corp, servers: [ldaps://a], user: {base: o=x}, attempts: { max: 1 }}}]\n"
 	_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
-	if err == nil || !strings.Contains(err.Error(), "at least 2 attempts") {
+	if err == nil || !strings.Contains(err.Error(), "must be 0 or at least 2") {
 		t.Errorf("%v", err)
 	}
 }

@@ -105,7 +105,7 @@ func subject() shape[string] {
 		if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
 			kind, name := n.Content[0].Value, n.Content[1].Value
 			if name != "" && slices.Contains([]string{"user", "group", "robot", "workload"}, kind) {
-				d.suggest(n, kind+":"+name, "a subject has no space behind its colon")
+				d.suggest(n, kind+":"+name, "a subject has no space after its colon")
 				return "", false
 			}
 		}
@@ -144,7 +144,7 @@ func rule() shape[writtenRule] {
 		}
 		if r.When != nil {
 			if always, constant := when.Constant(r.When); constant {
-				d.warn(value(n, "when"), "the condition is always %t: it asks about nothing", always)
+				d.warn(value(n, "when"), "the condition is always %t, because it reads no input", always)
 			}
 		}
 		return r, true
@@ -277,7 +277,7 @@ func (r *writtenRule) check(services []string, roles map[string]policy.Role) {
 	}
 	for i, subject := range r.Subjects {
 		if subject == "anyone" || subject == "anonymous" {
-			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets people change repositories, or list them all, who have not signed in", text.QuoteShort(r.Name))
+			r.from.warn(item(value(r.node, "subjects"), i), "rule %s lets anonymous clients change repositories or list them all", text.QuoteShort(r.Name))
 			return
 		}
 	}
@@ -292,7 +292,7 @@ func (r *writtenRule) doubtPatterns(services []string) {
 	for i, pattern := range r.Names {
 		host, rest, ok := strings.Cut(pattern, "/")
 		if ok && slices.Contains(services, host) {
-			r.from.warn(item(value(r.node, "repositories"), i), "the pattern begins with the registry's name, which no repository there does: write %s, and the registry under registries", text.QuoteShort(rest))
+			r.from.warn(item(value(r.node, "repositories"), i), "the pattern begins with the registry's name, but repository names do not: write %s, and put the registry under registries", text.QuoteShort(rest))
 		}
 	}
 }

@@ -46,7 +46,7 @@ func secretText() shape[string] {
 			return "", false
 		}
 		if d.open&anyRead != 0 {
-			d.warn(n, "the secret stands in a file that everybody on this machine can read")
+			d.warn(n, "the secret is in a file that everybody on this machine can read")
 		}
 		return s, true
 	})
@@ -62,7 +62,7 @@ func wrongSecret(s string) string {
 	case len(s) > maxSecret:
 		return fmt.Sprintf("the secret has more than %d characters", maxSecret)
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "the secret has a space, a line end or a character beyond ASCII in it, which a header cannot carry"
+		return "the secret has a space, a line end or a character beyond ASCII in it, which an HTTP header cannot contain"
 	}
 	return ""
 }
@@ -76,7 +76,7 @@ func checkSecret(d *decoder, n *yaml.Node, s *writtenSecret) {
 		}
 	}
 	if places != 1 {
-		d.problem(n, "one of secret_file, secret_env and secret is wanted")
+		d.problem(n, "one of secret_file, secret_env and secret is required")
 		return
 	}
 	secret := s.inline

@@ -100,7 +100,7 @@ func TestBareFiles(t *testing.T) {
 	for _, want := range []string{
 		file + ":1:26: everybody on this machine can read " + filepath.Join(dir, "privatekey.pem"),
 		file + ":3:45: everybody on this machine can read " + filepath.Join(dir, "secret"),
-		file + ":4:40: the secret stands in a file that everybody on this machine can read",
+		file + ":4:40: the secret is in a file that everybody on this machine can read",
 	} {
 		if !strings.Contains(c.Warnings.Error(), want) {
 			t.Errorf("%s\nis not among\n%v", want, c.Warnings)

@@ -84,7 +84,7 @@ func boolean() shape[bool] {
 		case "no", "off", "n", "false", "0":
 			suggestion = "false"
 		}
-		d.suggest(n, suggestion, "true or false is wanted, not %s", text.QuoteShort(s))
+		d.suggest(n, suggestion, "must be true or false, not %s", text.QuoteShort(s))
 		return false, false
 	})
 }
@@ -97,7 +97,7 @@ func set() shape[bool] {
 	s.read = func(d *decoder, n *yaml.Node) (bool, bool) {
 		v, ok := inner(d, n)
 		if ok && !v {
-			d.problem(n, "it can only be true; leave out the key")
+			d.problem(n, "the only value is true; leave out the key instead")
 			return false, false
 		}
 		return v, ok
@@ -117,7 +117,7 @@ func one[T ~string](of ...T) shape[T] {
 				return w, true
 			}
 		}
-		d.suggest(n, d.nearest(s, words), "%s is none of %s", text.QuoteShort(s), strings.Join(words, ", "))
+		d.suggest(n, d.nearest(s, words), "%s is not one of %s", text.QuoteShort(s), strings.Join(words, ", "))
 		return "", false
 	})
 }
@@ -132,7 +132,7 @@ func duration(least, most time.Duration) shape[time.Duration] {
 		case v < least || v > most:
 			d.problem(n, "%s is not between %s and %s", text.QuoteShort(s), text.Duration(least), text.Duration(most))
 		case v%time.Second != 0:
-			d.problem(n, "%s is not whole seconds, as tokens have them", text.QuoteShort(s))
+			d.problem(n, "%s must be whole seconds, because tokens count seconds", text.QuoteShort(s))
 		default:
 			return v, true
 		}

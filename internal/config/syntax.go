@@ -71,7 +71,7 @@ func (s *slip) above() (line, indent int) {
 
 func tabs(s *slip) string {
 	if before, after := s.halves(); strings.HasPrefix(after, "\t") && strings.Trim(before, " \t") == "" {
-		return "a tab; YAML is indented by spaces only"
+		return "a tab; indent YAML with spaces"
 	}
 	return ""
 }
@@ -91,7 +91,7 @@ func unquoted(s *slip) string {
 	case s.message == "found character that cannot start any token" && after != "":
 		return fmt.Sprintf("a text that begins with %.1s must be in quotes", after)
 	case strings.HasPrefix(s.message, "found unknown escape character"):
-		return "a backslash in double quotes must be written twice, or the text be in single quotes"
+		return "write a backslash in double quotes twice, or use single quotes"
 	}
 	return ""
 }
@@ -103,17 +103,17 @@ func colons(s *slip) string {
 		before, _ := s.halves()
 		key := strings.TrimLeft(before, " -")
 		if strings.Contains(key, ": ") {
-			return "a colon with a space behind it, in a text; put the text into quotes"
+			return "the text contains a colon and a space; put the text in quotes"
 		}
 		s.column -= len([]rune(key))
 		if above, indent := s.above(); indent >= s.column-1 {
 			s.line, s.column = above, indent+1
 			return "a colon is missing in this line"
 		}
-		return "the line is indented more than the one above, which it goes on with"
+		return "the line is indented more than the line above, which it continues"
 	case "could not find expected ':'":
 		s.back()
-		return "a colon is missing behind this key"
+		return "a colon is missing after this key"
 	case "block sequence entries are not allowed in this context":
 		return "a dash begins an item only at the beginning of a line"
 	}
@@ -129,7 +129,7 @@ func indentation(s *slip) string {
 	if before, _ := s.halves(); strings.TrimLeft(before, " ") != "" {
 		return "" // it is amid the line
 	}
-	return fmt.Sprintf("the line is indented otherwise than what it belongs to, the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
+	return fmt.Sprintf("the indentation differs from the %s that begins at %d:%d", what, s.fromLine, s.fromColumn)
 }
 
 // unclosed is a bracket or a quote without its other half. Where that is missing nobody knows but by where it begins.

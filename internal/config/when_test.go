@@ -34,15 +34,15 @@ func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 		{"behind letters of several bytes", `    when: user == "Zoë" || usr == "b"`, []string{
 			`8:28: unknown name "usr" (did you mean "user"?)`}},
 		{"at the end", `    when: user ==`, []string{
-			`8:18: the condition ends where a value is wanted`}},
+			`8:18: unexpected end of the condition: expected a value`}},
 		{"at the end of a block", "    when: |\n      user ==\n", []string{
-			`9:14: the condition ends where a value is wanted`}},
+			`9:14: unexpected end of the condition: expected a value`}},
 		{"not true or false", `    when: claims.ref`, []string{
 			`8:11: claims.ref can have any type, and a condition must be true or false: compare it (did you mean "claims.ref == \"…\""?)`}},
 		{"a zone", `    when: 'now.getDayOfWeek("Europe/Pariss") in [0, 6]'`, []string{
 			`8:29: unknown time zone "Europe/Pariss" (did you mean "Europe/Paris"?)`}},
 		{"nothing", `    when: ""`, []string{`8:12: the condition is empty`}},
-		{"a list", `    when: [user]`, []string{`8:11: a text is wanted, not a list`}},
+		{"a list", `    when: [user]`, []string{`8:11: must be a text, not a list`}},
 		{"another word", `    if: user == "a"`, []string{
 			`8:5: unknown key "if"; the keys here are name, effect, subjects, registries, repositories, catalog, tidewaiter, role, actions, when, lifetime, comment`}},
 	} {

@@ -83,7 +83,7 @@ func parseBcrypt(hash string) (parameters, error) {
 	}
 	cost, err := strconv.ParseUint(hash[4:6], 10, 8)
 	if err != nil || cost < 4 || cost > 31 {
-		return nil, errors.New("a damaged bcrypt hash: its cost is no number from 4 to 31")
+		return nil, errors.New("a damaged bcrypt hash: its cost is not a number from 4 to 31")
 	}
 	if cost > maxCost {
 		return nil, fmt.Errorf("a bcrypt hash of cost %d, which takes longer than a sign-in can: use at most %d", cost, maxCost)

@@ -61,7 +61,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 				"name: name is missing",
 				"subjects: subjects is missing: an allow must say whom it is for",
 				"repositories: repositories is missing, or catalog: true, or tidewaiter",
-				"actions: actions is missing, or role",
+				"actions: give actions or role",
 			}},
 			{"a pattern, a subject, a registry", rulebook.Content{
 				Name: "a", Subjects: []string{"usr:ann"}, Repositories: []string{"a", "team//app"}, Actions: []string{"pull"}, Registries: []string{"other"},
@@ -82,15 +82,15 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			{"actions", rulebook.Content{
 				Name: "a", Effect: "permit", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull", "pull", "pul"},
 			}, []string{
-				`effect: "permit" is none of allow, deny (did you mean "allow"?)`,
+				`effect: "permit" is not one of allow, deny (did you mean "allow"?)`,
 				"actions: pull is listed twice",
-				`actions: "pul" is none of pull, push, delete, read, write, * (did you mean "pull"?)`,
+				`actions: "pul" is not one of pull, push, delete, read, write, * (did you mean "pull"?)`,
 			}},
 			{"lists with nothing in them", rulebook.Content{
 				Name: "a", Effect: rulebook.Deny, Subjects: []string{}, Registries: []string{}, Repositories: []string{"a"}, Actions: []string{"pull"}, Empty: []string{"when"},
 			}, []string{
-				"subjects: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
-				"registries: the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key",
+				"subjects: the list is empty, which could mean none or all; add items, or leave out the key",
+				"registries: the list is empty, which could mean none or all; add items, or leave out the key",
 				"when: 1:1: the condition is empty",
 			}},
 			{"a condition", rulebook.Content{

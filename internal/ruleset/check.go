@@ -103,7 +103,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	c.empties(c.Empty)
 	c.texts()
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
-		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is none of %s", text.QuoteShort(effect), strings.Join(Effects, ", "))
+		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", text.QuoteShort(effect), strings.Join(Effects, ", "))
 	}
 	all := scope.Repository // what "*" is
 	switch {
@@ -121,7 +121,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	return c
 }
 
-const emptyList = "the list is empty, which could be meant as none or as all; write what belongs into it, or leave out the key"
+const emptyList = "the list is empty, which could mean none or all; add items, or leave out the key"
 
 // empties adds a problem for each text that is written with nothing in it.
 func (c *found) empties(fields []string) {
@@ -182,7 +182,7 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 		action, known := scope.ParseAction(word)
 		switch {
 		case !known:
-			c.suggest("actions", i, text.Nearest(word, Actions), "%s is none of %s", text.QuoteShort(word), strings.Join(Actions, ", "))
+			c.suggest("actions", i, text.Nearest(word, Actions), "%s is not one of %s", text.QuoteShort(word), strings.Join(Actions, ", "))
 		case slices.Contains(words[:i], word):
 			c.bad("actions", i, "%s is listed twice", word)
 		case word == "*":
@@ -252,7 +252,7 @@ func (c *found) lifetime(written string) time.Duration {
 	case d < MinLifetime || d > MaxLifetime:
 		c.bad("lifetime", -1, "%s is not between %s and %s", text.QuoteShort(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
 	case d%time.Second != 0:
-		c.bad("lifetime", -1, "%s is not whole seconds, as tokens have them", text.QuoteShort(written))
+		c.bad("lifetime", -1, "%s must be whole seconds, because tokens count seconds", text.QuoteShort(written))
 	default:
 		return d
 	}
@@ -305,12 +305,12 @@ func (c *checker) together() {
 	case c.Repositories == nil:
 		c.missing("repositories", "repositories is missing, or catalog: true, or tidewaiter")
 		if !acts {
-			c.missing("actions", "actions is missing, or role")
+			c.missing("actions", "give actions or role")
 		}
 	default:
 		c.rule.Names = c.Repositories
 		if !acts {
-			c.missing("actions", "actions is missing, or role")
+			c.missing("actions", "give actions or role")
 		}
 	}
 }
