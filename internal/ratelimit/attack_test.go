@@ -138,6 +138,40 @@ func TestAHangingStoreDelaysRequestsOnce(t *testing.T) {
 	})
 }
 
+// stuck is a store that takes nothing: what is written to it hangs until the caller gives up.
+type stuck struct {
+	broken
+	reads int // of counts; Run's alone
+}
+
+func (s *stuck) AddPlaces(ctx context.Context, _ []ratelimit.Learned, _ time.Time) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (s *stuck) Sweep(ctx context.Context, _ time.Time) error { <-ctx.Done(); return ctx.Err() }
+func (s *stuck) Levels(context.Context, time.Time) (func(string) ratelimit.Level, error) {
+	s.reads++
+	return func(string) ratelimit.Level { return ratelimit.Level{} }, nil
+}
+
+// A store that takes nothing does not keep a replica from learning what others have counted, nor from ending.
+func TestAStoreThatTakesNothingStopsNoReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &stuck{}
+		l := ratelimit.New(ratelimit.Options{Store: store})
+		l.Learn("ann", "accounts", "1", netip.MustParseAddr("192.0.2.1"))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { l.Run(ctx); close(ended) }()
+		time.Sleep(5 * time.Minute)
+		stop()
+		<-ended
+		if store.reads < 50 {
+			t.Errorf("the counts were read %d times in five minutes", store.reads)
+		}
+	})
+}
+
 // A client that leaves during a check has caused the check. It counts for its source, and for
 // no name.
 func TestAnAbandonedCheckCountsForItsSource(t *testing.T) {

@@ -101,6 +101,8 @@ func (l *Limiter) Flush(ctx context.Context) {
 	for _, learned := range pending {
 		list = append(list, learned)
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	err := l.o.Store.AddPlaces(ctx, list, l.o.Now())
 	l.outages.note(err)
 	if err == nil {

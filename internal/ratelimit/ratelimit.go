@@ -501,13 +501,11 @@ func (l *Limiter) Run(ctx context.Context) {
 		l.Flush(ctx)
 		if now.Sub(swept) >= sweepEvery {
 			swept = now
-			l.outages.note(l.o.Store.Sweep(ctx, now))
+			l.sweep(ctx, now)
 		}
 		select {
 		case <-ctx.Done():
-			ending, done := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-			defer done()
-			l.Flush(ending)
+			l.Flush(context.WithoutCancel(ctx))
 			return
 		case <-tick.C:
 		}
@@ -515,9 +513,16 @@ func (l *Limiter) Run(ctx context.Context) {
 }
 
 const (
-	levelsEvery = 2 * time.Second
-	sweepEvery  = time.Hour
+	levelsEvery  = 2 * time.Second
+	sweepEvery   = time.Hour
+	sweepTimeout = 30 * time.Second // it may remove thousands of rows
 )
+
+func (l *Limiter) sweep(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	l.outages.note(l.o.Store.Sweep(ctx, now))
+}
 
 // outages logs the first failure of the store and its recovery.
 type outages struct {

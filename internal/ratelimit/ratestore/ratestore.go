@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
@@ -27,12 +28,21 @@ import (
 
 // Bounds.
 const (
-	macSize   = 16     // stored bytes of an HMAC
-	maxLevels = 10_000 // names with a count; those with the fewest failures are deleted
+	macSize   = 16 // stored bytes of an HMAC
 	slack     = time.Minute
 	msPerDay  = int64(24 * time.Hour / time.Millisecond)
 	queryRows = 200 // parameters of a query
+	maxLevels = 10_000
+	maxWindow = 30 * 24 * time.Hour // longest window of a directory's attempts in the configuration
 )
+
+// bounds limit the tables whose rows are for names that clients choose. Sweep trims them, and so does
+// every nth write of a process: with r replicas, a table has at most r*every rows more than its bound.
+type bounds struct {
+	levels   int // names with a count; those with the fewest failures are deleted
+	attempts int // slots of accounts in directories, about 100 bytes each; accounts with the fewest slots are deleted
+	every    int64
+}
 
 var errClosed = errors.New("the database is not open")
 
@@ -43,6 +53,9 @@ type Store struct {
 	mu     sync.Mutex
 	secret []byte // HMAC key; nil: not read yet
 
+	bounds bounds
+	writes atomic.Int64 // of rows for names that clients choose
+
 	reading sync.Mutex              // held during the query for levels: sign-ins do not wait
 	levels  map[mac]ratelimit.Level // by name; never changed, only replaced
 	read    int64                   // when levels were read, in milliseconds
@@ -51,7 +64,9 @@ type Store struct {
 type mac [macSize]byte
 
 // New returns a Store. db returns the database, or nil while it is not open.
-func New(db func() *store.DB) *Store { return &Store{db: db} }
+func New(db func() *store.DB) *Store {
+	return &Store{db: db, bounds: bounds{levels: maxLevels, attempts: 100_000, every: 1000}}
+}
 
 // Kinds of HMACs. HMACs of different kinds are never equal.
 const (
@@ -240,10 +255,17 @@ func (s *Store) ChargeName(ctx context.Context, name string, n int, now time.Tim
 				ELSE limit_names.empty + $4 END
 			WHERE limit_names.empty <= $6 OR limit_names.last <= $7`,
 			m[:], at+int64(n)*l.Drain, at, int64(n)*l.Drain, at+l.Full+2*l.Drain, at+l.Full, slow))
+		if err == nil {
+			err = s.trimSometimes(ctx, tx, at)
+		}
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
+		err = tx.QueryRowContext(ctx, "SELECT empty, last FROM limit_names WHERE name = $1", m[:]).Scan(&level.Empty, &level.Last)
+		if errors.Is(err, sql.ErrNoRows) { // it has made room for others: the fewest failures do
+			err = nil
+		}
+		return err
 	})
 	if err != nil {
 		return level, 0, fmt.Errorf("counting a failed sign-in: %w", err)
@@ -339,7 +361,7 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 			}
 			if n > 0 {
 				taken = i
-				return nil
+				return s.trimSometimes(ctx, tx, now.UnixMilli())
 			}
 		}
 		return tx.QueryRowContext(ctx, "SELECT min(until) FROM limit_attempts WHERE account = $1 AND slot < $2", m[:], slots).Scan(&first)
@@ -407,25 +429,48 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		return err
 	}
 	err = db.Write(ctx, "", func(tx *sql.Tx) error {
-		for _, one := range []struct {
-			statement string
-			arg       any
-		}{
-			{"DELETE FROM limit_places WHERE day < $1", since(now)},
-			{"DELETE FROM limit_names WHERE empty <= $1", now.UnixMilli()},
-			{"DELETE FROM limit_names WHERE name IN (SELECT name FROM limit_names ORDER BY empty DESC LIMIT 1000000 OFFSET $1)", maxLevels},
-			{"DELETE FROM limit_attempts WHERE until <= $1", now.UnixMilli()},
-		} {
-			if _, err := tx.ExecContext(ctx, one.statement, one.arg); err != nil {
-				return err
-			}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM limit_places WHERE day < $1", since(now)); err != nil {
+			return err
 		}
-		return nil
+		return s.trim(ctx, tx, now.UnixMilli())
 	})
 	if err != nil {
 		return fmt.Errorf("deleting old counts of sign-ins: %w", err)
 	}
 	return nil
+}
+
+// trimSometimes is called for each row for a name that clients choose, in its transaction.
+func (s *Store) trimSometimes(ctx context.Context, tx *sql.Tx, now int64) error {
+	if s.writes.Add(1)%s.bounds.every != 0 {
+		return nil
+	}
+	return s.trim(ctx, tx, now)
+}
+
+// trim deletes counts that have expired and those beyond the bounds. A flood of names, each tried a few
+// times, must not delete the count of the name that is attacked.
+func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_names WHERE empty <= $1", now); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM limit_names WHERE name IN (
+		SELECT name FROM limit_names ORDER BY empty DESC LIMIT 1000000 OFFSET $1)`, s.bounds.levels); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM limit_attempts WHERE until <= $1", now); err != nil {
+		return err
+	}
+	attempts := now + maxWindow.Milliseconds() // rows that last longer record a sign-in
+	var rows int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM limit_attempts WHERE until <= $1", attempts).Scan(&rows)
+	if err != nil || rows <= s.bounds.attempts {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM limit_attempts WHERE until <= $1 AND account IN (
+		SELECT account FROM limit_attempts WHERE until <= $1 GROUP BY account ORDER BY count(*), max(until) LIMIT $2)`,
+		attempts, rows-s.bounds.attempts)
+	return err
 }
 
 // AddPlace records a place where a principal has not signed in yet, in the transaction of the

@@ -270,6 +270,53 @@ func TestSlotsOfADirectoryAreTakenOnce(t *testing.T) {
 	})
 }
 
+// A flood of names must not fill the disk until the next sweep, nor wash away the counts of whom it is about, nor the
+// notes of who has signed in.
+func TestAFloodOfNamesFillsNoTable(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		s, db := replica(t, d.New(t))
+		s.Bound(40, 60, 10)
+		ctx := t.Context()
+		claim := func(account string, slots int, until time.Time) {
+			t.Helper()
+			if _, _, err := s.Claim(ctx, account, slots, start, until); err != nil {
+				t.Fatal(err)
+			}
+		}
+		soon := start.Add(30 * time.Minute)
+		claim("note of ann", 1, start.Add(ratelimit.PlaceFor))
+		for range 2 {
+			claim("ann", 2, soon)
+			if _, _, err := s.ChargeName(ctx, "ann", 26, start, limits); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 200 {
+			name := fmt.Sprint("name ", i)
+			claim(name, 2, soon.Add(time.Duration(i)))
+			if _, _, err := s.ChargeName(ctx, name, 26, start, limits); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for table, most := range map[string]int{"limit_names": 40 + 10, "limit_attempts": 60 + 10 + 1} {
+			var rows int
+			if err := db.Read().QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&rows); err != nil || rows > most || rows < most/2 {
+				t.Errorf("%s has %d rows, %v; want at most %d", table, rows, err, most)
+			}
+		}
+		if _, wait, err := s.Claim(ctx, "ann", 2, start, soon); err != nil || wait == 0 {
+			t.Errorf("whose slots were all taken has one again (%v)", err)
+		}
+		if noted, err := s.Claimed(ctx, start, "note of ann"); err != nil || !noted {
+			t.Errorf("the note is gone (%v)", err)
+		}
+		levels, err := s.Levels(ctx, start)
+		if err != nil || levels("ann") == (ratelimit.Level{}) {
+			t.Errorf("the count is gone (%v)", err)
+		}
+	})
+}
+
 // Before the database is open, all methods return an error.
 func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 	s := ratestore.New(func() *store.DB { return nil })
