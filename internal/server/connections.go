@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
@@ -24,15 +26,25 @@ const maxSurplus = 64
 type ConnectionsOptions struct {
 	Most           int                   // open at once; 0: DefaultConnections
 	TrustedProxies func() []netip.Prefix // many clients have such an address; nil: there are none
+	Now            func() time.Time      // nil: time.Now
 }
+
+// A client may take so long to read the next part of an answer before its place goes to others, where all are taken: whoever
+// reads 16 kB a second keeps it.
+const (
+	patience = time.Second
+	part     = 16 << 10 // bytes
+)
 
 // Connections bounds how many connections a listener has open, so that who opens thousands takes no memory and no
 // file from everybody else.
 //
 // Where all are taken, a newcomer gets the place of one on which nobody is being answered. Nobody is while a request's
-// body has not come in full: a byte of it would otherwise hold a place for as long as a body may take. The one that has
-// waited the longest makes room, of the first of these that there are: those that never completed a request and send
-// none, those that never completed one and send the body of one, those that are idle, those that send one more body.
+// body has not come in full: a byte of it would otherwise hold a place for as long as a body may take. Nor is who has
+// not read the next part of an answer for a second: an answer that nobody reads would otherwise hold a place for as long as
+// it may take. The one that has waited the longest makes room, of the first of these that there are: those that never
+// completed a request and send none, those that never completed one and send the body of one, those that are idle,
+// those that send one more body, those that do not read.
 // So a flood of connections that ask for nothing, or take their time to ask, makes room for itself, and who comes
 // back for a next request, or is a registry that sends its next events, keeps his. If all are being answered, the
 // newcomer is told to come back: 503 with Retry-After. One address has half of the places at most, unless it is a
@@ -68,10 +80,11 @@ type waiting [classes]list
 type class int
 
 const (
-	silent  class = iota // its first request
-	slow                 // the body of a request, and none was ever completed
-	idle                 // its next request
-	sending              // the body of a request that is not its first
+	silent    class = iota // its first request
+	slow                   // the body of a request, and none was ever completed
+	idle                   // its next request
+	sending                // the body of a request that is not its first
+	receiving              // that the client reads what it is answered
 	classes
 	answered class = -1 // it does not wait: somebody is being answered
 )
@@ -98,11 +111,14 @@ type connection struct {
 	links     [2]links
 	in        [2]*list // nil: somebody is being answered
 	class     class
-	resting   bool // no request has begun
-	completed bool // a request
-	unread    bool // with HTTP/1: the handler is done, and the server reads the rest of the body before it answers
-	handlers  int  // that run: with HTTP/2, several
-	bodies    int  // that they wait for
+	since     time.Time // when it began to wait, if it is receiving
+	resting   bool      // no request has begun
+	completed bool      // a request
+	unread    bool      // with HTTP/1: the handler is done, and the server reads the rest of the body before it answers
+	handlers  int       // that run: with HTTP/2, several
+	bodies    int       // that they wait for
+	writes    int       // that have not ended
+	ended     bool      // no handler runs, and what they wrote may not all be sent
 	gone      bool
 
 	small body // of the request of HTTP/1 that is being handled: a small body allocates nothing
@@ -116,6 +132,7 @@ func NewConnections(o ConnectionsOptions) *Connections {
 	if o.TrustedProxies == nil {
 		o.TrustedProxies = func() []netip.Prefix { return nil }
 	}
+	o.Now = clock.Wall(o.Now)
 	return &Connections{o: o, of: make(map[netip.Addr]*address)}
 }
 
@@ -176,6 +193,9 @@ func (c *Connections) Watch(s *http.Server) {
 			return
 		}
 		b, r, restore := own.watchBody(r)
+		if r.ProtoMajor > 1 { // the client says when more may be sent: Write of the connection does not wait for it
+			w = &writer{w, own}
+		}
 		c.begin(own, b)
 		defer func() {
 			if restore != nil {
@@ -185,6 +205,40 @@ func (c *Connections) Watch(s *http.Server) {
 		}()
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// writer is an answer of HTTP/2. It tells its connection while it waits for the client.
+type writer struct {
+	http.ResponseWriter
+	own *connection
+}
+
+func (w *writer) Write(p []byte) (int, error) { return w.own.write(w.ResponseWriter, p) }
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write writes, and notes that it waits for the client meanwhile.
+func (own *connection) Write(p []byte) (int, error) { return own.write(own.Conn, p) }
+
+// write writes part by part: from each to the next, nobody waits.
+func (own *connection) write(to io.Writer, p []byte) (written int, err error) {
+	for {
+		own.of.writing(own, 1)
+		n, err := to.Write(p[written:min(len(p), written+part)])
+		own.of.writing(own, -1)
+		if written += n; err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// writing notes that a write begins or ends.
+func (c *Connections) writing(own *connection, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own.writes += n
+	c.place(own)
 }
 
 // body is a request's. It tells its connection whether it is waited for.
@@ -241,7 +295,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (c *Connections) begin(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	own.handlers++
+	own.handlers, own.ended = own.handlers+1, false
 	if b != nil && b.missing != 0 {
 		b.awaited = true
 		own.bodies++
@@ -270,6 +324,7 @@ func (c *Connections) end(own *connection, b *body, major int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own.handlers--
+	own.ended = own.handlers == 0
 	if b != nil {
 		b.over = true
 		if b.awaited {
@@ -319,7 +374,7 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 		return
 	}
 	own.leave() // who begins to wait again waits from now on
-	own.resting = state == http.StateIdle
+	own.resting, own.ended = state == http.StateIdle, false
 	if own.unread { // the server has read the rest
 		own.unread, own.completed = false, own.completed || own.resting
 	}
@@ -372,10 +427,15 @@ func (c *Connections) admit(conn net.Conn) *connection {
 // longest returns the one that makes room. nil: somebody is being answered on all.
 func (c *Connections) longest(w *waiting) *connection {
 	for i := range w {
-		if l := &w[i]; l.first != nil {
-			c.looked++
-			return l.first
+		l := &w[i]
+		if l.first == nil {
+			continue
 		}
+		c.looked++
+		if class(i) == receiving && c.o.Now().Sub(l.first.since) < patience {
+			return nil // it was only just written to
+		}
+		return l.first
 	}
 	return nil
 }
@@ -391,7 +451,9 @@ func (c *Connections) place(own *connection) {
 		to = idle
 	case own.resting:
 		to = silent
-	case !own.unread && (own.handlers == 0 || own.bodies < own.handlers): // somebody waits for nothing but us
+	case !own.unread && (own.bodies+own.writes < own.handlers || own.handlers == 0 && !own.ended): // somebody waits for nothing but us
+	case !own.unread && (own.writes > 0 || own.ended):
+		to = receiving
 	case own.completed:
 		to = sending
 	default:
@@ -406,7 +468,9 @@ func (c *Connections) place(own *connection) {
 	if to == answered {
 		return
 	}
-	own.class = to
+	if own.class = to; to == receiving {
+		own.since = c.o.Now()
+	}
 	for i, w := range [...]*waiting{everywhere: &c.waiting, ofAddress: &own.address.waiting} {
 		l := &w[to]
 		own.in[i], own.links[i] = l, links{previous: l.last}

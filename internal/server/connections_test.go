@@ -49,6 +49,8 @@ func newHall(t *testing.T, o server.ConnectionsOptions) *hall {
 			_, _ = io.Copy(io.Discard, r.Body)
 			h.answering <- struct{}{}
 			<-h.release
+		case "/api/huge":
+			_, _ = w.Write(make([]byte, 300_000))
 		case "/api/large": // what does not fit into a buffer is sent when the body is there
 			_, _ = w.Write(make([]byte, 10_000))
 		}
@@ -362,6 +364,56 @@ func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
 		h.want("a newcomer", get(h.dial("203.0.113.1:1000"), "/healthz"), "200")
 		for i, c := range kept {
 			h.want(fmt.Sprint("who was there before, ", i), get(c, "/healthz"), "200")
+		}
+	})
+}
+
+// Whoever asks for what is long and does not read it used to keep a place for a minute.
+func TestWhoDoesNotReadKeepsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 4})
+		for i := range 4 { // a pipe has no buffer: as a client whose buffers are full
+			c := h.dial(fmt.Sprintf("192.0.2.%d:1000", i))
+			if _, err := fmt.Fprint(c, "GET /api/large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		h.want("while they may still read", get(h.dial("203.0.113.1:1000"), "/healthz"), "503, again after 5, closing")
+		time.Sleep(2 * time.Second)
+		for i := range 4 {
+			h.want(fmt.Sprint("newcomer ", i), get(h.dial(fmt.Sprintf("203.0.113.%d:1000", i)), "/healthz"), "200")
+		}
+	})
+}
+
+// Who reads slowly, and all the same reads, keeps the place.
+func TestWhoReadsSlowlyIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, server.ConnectionsOptions{Most: 2})
+		c := h.dial("192.0.2.1:1000")
+		if _, err := fmt.Fprint(c, "GET /api/huge HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan int)
+		go func() {
+			n := 0
+			for buffer := make([]byte, 20_000); ; time.Sleep(900 * time.Millisecond) {
+				read, err := io.ReadFull(c, buffer)
+				if n += read; err != nil {
+					break
+				}
+			}
+			done <- n
+		}()
+		other := h.dial("192.0.2.2:1000")
+		h.want("another", get(other, "/healthz"), "200")
+		for i := range 20 {
+			time.Sleep(500 * time.Millisecond)
+			h.want(fmt.Sprint("newcomer ", i), get(h.dial(fmt.Sprintf("203.0.113.%d:1000", i)), "/healthz"), "200")
+		}
+		if n := <-done; n < 300_000 {
+			t.Errorf("%d bytes of the answer arrived", n)
 		}
 	})
 }

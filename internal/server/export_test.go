@@ -76,7 +76,7 @@ func (c *Connections) Looked() uint64 {
 func (c *Connections) Waiting() (waiting [4]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.waiting {
+	for i := range waiting {
 		waiting[i] = c.waiting[i].length()
 	}
 	return waiting
