@@ -19,6 +19,26 @@ func NewID(now time.Time) ID {
 	return id
 }
 
+// shortID is the length of Short, and minBeginning the least of the beginning of an id, which says in which minute
+// it was made.
+const (
+	shortID      = 18
+	minBeginning = 8
+)
+
+// Short returns the beginning of String that people are shown: the millisecond, and twelve bits that tell ids of one
+// millisecond apart.
+func (id ID) Short() string { return id.String()[:shortID] }
+
+// IsBeginning reports whether a text is an id, or the beginning of one that FindOne takes, in either case.
+func IsBeginning(text string) bool {
+	if len(text) < minBeginning || len(text) > len(ID{}.String()) {
+		return false
+	}
+	_, err := ParseID(text + ID{}.String()[len(text):])
+	return err == nil
+}
+
 // ParseID parses the result of String.
 func ParseID(text string) (ID, error) {
 	var id ID

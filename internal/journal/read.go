@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -118,34 +120,124 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// Find returns the entry with an id, or ErrNotFound. The time in the id limits which blocks can
-// contain it.
+// ReadBack returns the entry at a position and those before it, the last one first, as far as they are kept. An error
+// ends it, as with Read.
+func (j *Journal) ReadBack(ctx context.Context, from Position) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		d := newDecoder(j.db.Read())
+		for {
+			b, err := selectBlockAt(ctx, j.db.Read(), from)
+			if errors.Is(err, sql.ErrNoRows) {
+				return
+			}
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("reading the journal back from position %d: %w", from, err))
+				return
+			}
+			o, err := d.open(b)
+			if err == nil {
+				err = d.load(ctx, o.principals)
+			}
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("reading the block at position %d: %w", b.first, err))
+				return
+			}
+			for i, line := range slices.Backward(o.lines) {
+				position := b.first + Position(i)
+				if position > from {
+					continue
+				}
+				entry, err := d.entry(ctx, o, line, position)
+				if !yield(entry, err) || err != nil {
+					return
+				}
+			}
+			from = b.first - 1
+		}
+	}
+}
+
+// Find returns the entry with an id, or ErrNotFound.
 func (j *Journal) Find(ctx context.Context, id ID) (Entry, error) {
+	found, err := j.FindAll(ctx, id.String(), 1)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return found[0], nil
+}
+
+// AmbiguousError means that several ids begin with a text.
+type AmbiguousError struct {
+	Beginning string
+	IDs       []ID // some of them
+}
+
+func (e *AmbiguousError) Error() string {
+	ids := make([]string, len(e.IDs))
+	for i, id := range e.IDs {
+		ids[i] = id.String()
+	}
+	return fmt.Sprintf("several ids begin with %s: %s; give more of it", e.Beginning, strings.Join(ids, ", "))
+}
+
+// FindOne returns the entry whose id begins with a text, see IsBeginning. The error is ErrNotFound or an AmbiguousError.
+func (j *Journal) FindOne(ctx context.Context, beginning string) (Entry, error) {
+	const shown = 5
+	found, err := j.FindAll(ctx, beginning, shown)
+	switch {
+	case err != nil:
+		return Entry{}, err
+	case len(found) == 0:
+		return Entry{}, ErrNotFound
+	case len(found) == 1:
+		return found[0], nil
+	}
+	ambiguous := &AmbiguousError{Beginning: beginning}
+	for _, e := range found {
+		ambiguous.IDs = append(ambiguous.IDs, e.ID)
+	}
+	return Entry{}, ambiguous
+}
+
+// FindAll returns the entries whose ids begin with a text, at most so many. The time in the ids says which blocks can
+// hold them.
+func (j *Journal) FindAll(ctx context.Context, beginning string, most int) ([]Entry, error) {
+	if !IsBeginning(beginning) {
+		return nil, nil
+	}
 	const hour, ever = int64(time.Hour / time.Millisecond), int64(1) << 50
 	// The ids in a block are of about the time of its commit, unless clocks or callers were
 	// wrong.
 	for _, slack := range [...]int64{hour, ever} {
-		entry, err := j.find(ctx, id, slack)
-		if !errors.Is(err, ErrNotFound) {
-			return entry, err
+		found, err := j.find(ctx, strings.ToLower(beginning), most, slack)
+		if err != nil {
+			return nil, fmt.Errorf("finding entry %s: %w", beginning, err)
+		}
+		if len(found) > 0 {
+			return found, nil
 		}
 	}
-	return Entry{}, ErrNotFound
+	return nil, nil
 }
 
-func (j *Journal) find(ctx context.Context, id ID, slack int64) (Entry, error) {
-	firsts, err := selectBlocksOf(ctx, j.db.Read(), id.milliseconds(), slack)
+func (j *Journal) find(ctx context.Context, beginning string, most int, slack int64) (found []Entry, err error) {
+	low, _ := ParseID(beginning + "00000000-0000-0000-0000-000000000000"[len(beginning):])
+	high, _ := ParseID(beginning + "ffffffff-ffff-ffff-ffff-ffffffffffff"[len(beginning):])
+	firsts, err := selectBlocksOf(ctx, j.db.Read(), low.milliseconds(), high.milliseconds(), slack)
 	if err != nil {
-		return Entry{}, fmt.Errorf("finding entry %s: %w", id, err)
+		return nil, err
 	}
-	prefix := append(id.append([]byte(`{"id":"`)), '"')
+	prefix := []byte(`{"id":"` + beginning)
 	for _, first := range firsts {
 		b, err := selectBlockFrom(ctx, j.db.Read(), first)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		if err != nil {
-			return Entry{}, fmt.Errorf("finding entry %s: %w", id, err)
+			return nil, err
 		}
 		if !bytes.Contains(b.content, prefix) {
 			continue
@@ -153,13 +245,20 @@ func (j *Journal) find(ctx context.Context, id ID, slack int64) (Entry, error) {
 		d := newDecoder(j.db.Read())
 		o, err := d.open(b)
 		if err != nil {
-			return Entry{}, fmt.Errorf("finding entry %s: reading the block at position %d: %w", id, b.first, err)
+			return nil, fmt.Errorf("reading the block at position %d: %w", b.first, err)
 		}
 		for i, line := range o.lines {
-			if bytes.HasPrefix(line, prefix) {
-				return d.entry(ctx, o, line, b.first+Position(i))
+			if !bytes.HasPrefix(line, prefix) {
+				continue
+			}
+			entry, err := d.entry(ctx, o, line, b.first+Position(i))
+			if err != nil {
+				return nil, err
+			}
+			if found = append(found, entry); len(found) == most {
+				return found, nil
 			}
 		}
 	}
-	return Entry{}, ErrNotFound
+	return found, nil
 }

@@ -142,12 +142,12 @@ func selectBlockFrom(ctx context.Context, q store.Querier, position Position) (*
 	return scanBlock(q.QueryRowContext(ctx, blockColumns+`WHERE first >= $1 ORDER BY first LIMIT 1`, position))
 }
 
-// selectBlocksOf returns the positions of the blocks that may contain an id of that millisecond
+// selectBlocksOf returns the positions of the blocks that may contain an id of a millisecond between two
 // and whose latest id is at most slack milliseconds later.
-func selectBlocksOf(ctx context.Context, q store.Querier, millisecond, slack int64) (firsts []Position, err error) {
+func selectBlocksOf(ctx context.Context, q store.Querier, from, to, slack int64) (firsts []Position, err error) {
 	rows, err := q.QueryContext(ctx, `
 		SELECT first FROM journal_blocks
-		WHERE latest >= $1 AND latest <= $2 AND earliest <= $1 ORDER BY latest`, millisecond, millisecond+slack)
+		WHERE latest >= $1 AND latest <= $2 AND earliest <= $3 ORDER BY latest`, from, to+slack, to)
 	if err != nil {
 		return nil, err
 	}
