@@ -37,7 +37,7 @@ func (b *Rulebook) changeWith(ctx context.Context, by Actor, write writing, f fu
 		return errors.New("changing the rulebook: there is no journal to note it in")
 	}
 	if by.Narrowed() {
-		return ErrForbidden
+		return ErrRestricted
 	}
 	for try := 1; ; try++ {
 		var changes int64 // that the answer is true after
@@ -131,10 +131,8 @@ func (b *Rulebook) need(by Actor, right string, actions scope.Actions) error {
 	switch {
 	case b.May(by, right, actions):
 		return nil
-	case actions == scope.Write && b.May(by, right, scope.Read):
-		return ErrForbidden
-	case right == RightPolicy, right == RightNamespaces:
-		return ErrForbidden
+	case actions == scope.Write && b.May(by, right, scope.Read), right == RightPolicy, right == RightNamespaces:
+		return Requires(right, actions)
 	}
 	return ErrNotFound
 }

@@ -3,6 +3,8 @@ package rulebook
 import (
 	"cmp"
 	"errors"
+
+	"github.com/tidewaiter/tidewaiter/scope"
 )
 
 // What all that is kept in the database fails with, rules and accounts alike.
@@ -13,9 +15,24 @@ var (
 	ErrNotFound = errors.New("there is no such thing")
 	// ErrChanged means that the version is not the present one: somebody else was faster.
 	ErrChanged = errors.New("it has been changed meanwhile")
-	// ErrForbidden means that the actor has no right to it.
-	ErrForbidden = errors.New("the right to do that is missing")
+	// ErrForbidden means that the actor may not do it. Where a right is missing, Requires names it.
+	ErrForbidden = errors.New("not allowed")
 )
+
+// Requires is the ErrForbidden of an actor without a right: actions on tidewaiter:name.
+func Requires(name string, actions scope.Actions) error {
+	return &requiresError{"requires " + name + ":" + actions.String()}
+}
+
+// ErrRestricted is the ErrForbidden of an actor whose credential is narrower than its owner's rights.
+var ErrRestricted error = &requiresError{"a restricted token cannot do this: sign in with the password, or with a token without restrictions"}
+
+type requiresError struct{ text string }
+
+func (e *requiresError) Error() string { return e.text }
+
+// Is makes it an ErrForbidden.
+func (e *requiresError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // as errors.Is wants it
 
 // InvalidError means that what was given for a field cannot be taken. Text is for people, and never
 // shows a secret.

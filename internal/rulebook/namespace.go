@@ -31,6 +31,8 @@ type Namespace struct {
 	Name       string // "team", "shop/web"
 	Visibility Visibility
 	Size       int // members
+
+	Unchanged bool // the call that returns it found it as it was wanted, and changed nothing
 }
 
 // NewNamespace is a namespace to make.

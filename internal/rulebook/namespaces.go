@@ -176,7 +176,7 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 			return nil, err
 		}
 		note, err := f(tx, &n)
-		if err != nil || note == nil {
+		if n.Unchanged = err == nil && note == nil; err != nil || note == nil {
 			return nil, err
 		}
 		n.Version++

@@ -19,6 +19,8 @@ type Role struct {
 	Name     string
 	Actions  scope.Actions
 	Lifetime time.Duration // of tokens with a grant by it, at most; 0: no say
+
+	Unchanged bool // SetRole found that it can do that already
 }
 
 // The roles that every namespace has.

@@ -43,7 +43,8 @@ func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role
 	return r, nil
 }
 
-// SetRole changes what a role can do. What names it changes with it, and must be right afterwards as well.
+// SetRole changes what a role can do. What names it changes with it, and must be right afterwards as well. A role that can do
+// that already stays as it is.
 func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role Role, version int64) (r Role, err error) {
 	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		if err := checkRole(&role, namespace != ""); err != nil {
@@ -51,6 +52,10 @@ func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role
 		}
 		if r, err = b.roleToChange(ctx, tx, by, in, role.Name, version); err != nil {
 			return nil, err
+		}
+		if r.Actions == role.Actions && r.Lifetime == role.Lifetime {
+			r.Unchanged = true
+			return nil, nil
 		}
 		from := r.journaled()
 		r.Actions, r.Lifetime, r.Changed = role.Actions, role.Lifetime, b.now()
@@ -159,7 +164,7 @@ func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r
 // mayGive lets only administrators write roles that give rights over Tidewaiter.
 func (b *Rulebook) mayGive(by Actor, actions scope.Actions) error {
 	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, rightAdministrators, scope.Write) {
-		return fmt.Errorf("%w: roles with rights over Tidewaiter itself are for administrators", ErrForbidden)
+		return fmt.Errorf("a role with rights over Tidewaiter itself %w", Requires(rightAdministrators, scope.Write))
 	}
 	return nil
 }

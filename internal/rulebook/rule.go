@@ -1,8 +1,10 @@
 package rulebook
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -33,6 +35,8 @@ type Rule struct {
 	Created time.Time
 	Changed time.Time
 	Content
+
+	Unchanged bool // SetRule found that it says that already
 }
 
 // Bounds of what the database stores.
@@ -117,6 +121,13 @@ func unmarshal(c *Content, text string) error {
 		c.Lifetime = stored.Lifetime.String()
 	}
 	return err
+}
+
+// same reports whether two rules say the same.
+func same(a, b *Content) bool {
+	x, y := *a, *b
+	x.Effect, y.Effect = cmp.Or(x.Effect, Allow), cmp.Or(y.Effect, Allow)
+	return reflect.DeepEqual(journaled(&x), journaled(&y))
 }
 
 // journaled is what a rule says as the journal stores it: as the database does.

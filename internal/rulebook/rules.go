@@ -33,7 +33,7 @@ func (b *Rulebook) AddRule(ctx context.Context, by Actor, c Content) (Rule, erro
 	return r, nil
 }
 
-// SetRule replaces what a rule says; it may have another name then.
+// SetRule replaces what a rule says; it may have another name then. A rule that says that already stays as it is.
 func (b *Rulebook) SetRule(ctx context.Context, by Actor, name string, c Content, version int64) (r Rule, err error) {
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.mayWriteRule(ctx, tx, by, &c); err != nil {
@@ -49,6 +49,10 @@ func (b *Rulebook) SetRule(ctx context.Context, by Actor, name string, c Content
 			if _, err := findRule(ctx, tx, c.Name); !errors.Is(err, ErrNotFound) {
 				return nil, errors.Join(err, ErrExists)
 			}
+		}
+		if same(&r.Content, &c) {
+			r.Unchanged = true
+			return nil, nil
 		}
 		note := &journal.Change{Action: "rule.set", Target: name, From: map[string]any{"rule": journaled(&r.Content)}, To: map[string]any{"id": r.ID, "rule": journaled(&c)}}
 		r.Content, r.Changed = c, b.now()
@@ -123,7 +127,7 @@ func (b *Rulebook) mayWriteRule(_ context.Context, _ *sql.Tx, by Actor, c *Conte
 		return err
 	}
 	if len(c.Tidewaiter) > 0 && !b.May(by, rightAdministrators, scope.Write) {
-		return fmt.Errorf("%w: rules about Tidewaiter itself are for administrators", ErrForbidden)
+		return fmt.Errorf("a rule about Tidewaiter itself %w", Requires(rightAdministrators, scope.Write))
 	}
 	return nil
 }

@@ -417,3 +417,75 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 		}
 	})
 }
+
+// A change that finds all as it is wanted leaves no trace: no entry in the journal, no new version, and nobody makes a new policy.
+func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		ctx := t.Context()
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
+		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
+		team(t, d, "team", "user:olga")
+		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Delete}))
+		other := freeze()
+		other.Comment = "another"
+		open := rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"public/**"}, Actions: []string{"pull"}}
+		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, open))
+		open.Comment = "for all"
+		written := open
+		written.Effect = rulebook.Allow
+		brief := rulebook.Role{Name: "cleaner", Actions: scope.Delete, Lifetime: time.Minute}
+		rule := func(r rulebook.Rule, err error) (int64, bool, error) { return r.Version, r.Unchanged, err }
+		role := func(r rulebook.Role, err error) (int64, bool, error) { return r.Version, r.Unchanged, err }
+		namespace := func(n rulebook.Namespace, err error) (int64, bool, error) { return n.Version, n.Unchanged, err }
+		for _, tt := range []struct {
+			what  string
+			do    func() (version int64, unchanged bool, err error)
+			again func() (version int64, unchanged bool, err error) // nil: the same
+		}{
+			{"set a rule", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "freeze", other, 0)) }, nil},
+			{"set a rule by other words", func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", open, 0)) },
+				func() (int64, bool, error) { return rule(d.SetRule(ctx, operator, "open", written, 0)) }},
+			{"set a role", func() (int64, bool, error) { return role(d.SetRole(ctx, operator, "", brief, 0)) }, nil},
+			{"set a namespace's role", func() (int64, bool, error) {
+				return role(d.SetRole(ctx, operator, "team", rulebook.Role{Name: "sweeper", Actions: scope.Pull}, 0))
+			}, nil},
+			{"show a namespace", func() (int64, bool, error) {
+				return namespace(d.SetVisibility(ctx, operator, "team", rulebook.Public, 0))
+			}, nil},
+			{"add a member", func() (int64, bool, error) {
+				return namespace(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
+			}, nil},
+			{"change a member", func() (int64, bool, error) {
+				return namespace(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Writer, 0))
+			}, nil},
+			{"remove a member", func() (int64, bool, error) { return namespace(d.RemoveMember(ctx, operator, "team", "user:bob", 0)) }, nil},
+		} {
+			before := d.count()
+			version, unchanged, err := tt.do()
+			if got := d.count() - before; err != nil || unchanged || got != 1 {
+				t.Errorf("%s: unchanged %t, %d entries, %v", tt.what, unchanged, got, err)
+			}
+			counter, id := d.counted("rulebook"), d.Policy().ID()
+			if tt.again == nil {
+				tt.again = tt.do
+			}
+			again, unchanged, err := tt.again()
+			if got := d.count() - before; err != nil || !unchanged || again != version || got != 1 {
+				t.Errorf("%s again: unchanged %t, version %d after %d, %d entries, %v", tt.what, unchanged, again, version, got, err)
+			}
+			if d.counted("rulebook") != counter || d.Policy().ID() != id {
+				t.Errorf("%s again: a new policy is made", tt.what)
+			}
+		}
+	})
+}
+
+// count is how many entries the journal has.
+func (d *desk) count() int64 {
+	d.t.Helper()
+	last, err := d.journal.Last(d.t.Context())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return int64(last)
+}
