@@ -112,10 +112,10 @@ func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, 
 		return Verified{Principal: c.anonymous}, nil
 	}
 	if err := shown.misplaced(); err != nil {
-		return Verified{}, err
+		return Verified{}, c.gate.dismiss(shown, err)
 	}
 	if why := shown.unacceptable(); why != "" {
-		return Verified{}, Rejected("not looked at: " + why)
+		return Verified{}, c.gate.dismiss(shown, Rejected("not looked at: "+why))
 	}
 	v, err := c.gate.pass(ctx, shown, c.ask)
 	if err == nil {

@@ -67,13 +67,27 @@ func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Conte
 	if err == nil || incomplete(err) || !errors.Is(err, ErrRejected) || g.limiter == nil {
 		return v, err
 	}
+	return Verified{}, g.refused(scope, secret, c, err)
+}
+
+// dismiss refuses what nobody has to look at, for its form alone. It is limited as what cannot be guessed is: a flood of
+// it must not fill the disk.
+func (g gate) dismiss(c Credentials, err error) error {
+	if g.limiter == nil {
+		return err
+	}
+	return g.refused(g.scope+uint64(c.Kind), c.Name+"\x00"+c.Secret.Reveal(), c, err)
+}
+
+// refused counts what was refused, and says that it is limited, or that the journal has it.
+func (g gate) refused(scope uint64, secret string, c Credentials, err error) error {
 	switch r := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
 	case r.Limited != nil:
-		return Verified{}, r.Limited
+		return r.Limited
 	case r.Reported:
-		return Verified{}, repeatedError{err}
+		return repeatedError{err}
 	}
-	return Verified{}, err
+	return err
 }
 
 // inTurn has what cannot be guessed verified: what is looked up in a database one after the other, once the source has

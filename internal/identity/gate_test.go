@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,48 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"wrong", "2s", "wrong", "4s", "wrong", "8s", "wrong", "10s", "1s", "1s"}, got); diff != "" {
 		t.Errorf("with a clock (-want +got)\n%s", diff)
+	}
+}
+
+// What is refused for its form alone asks nobody, and a flood of it must not fill the disk either: one entry in the journal
+// for each credential and minute, and past the limit of the source one for each delay.
+func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl"
+	for what, shown := range map[string][2]string{
+		"an empty password":         {"ann", ""},
+		"a password that is long":   {"ann", strings.Repeat("x", 5_000)},
+		"a name that is long":       {strings.Repeat("x", 300), "secret"},
+		"a name that cannot be one": {"ann\n", "secret"},
+		"a token in quotes":         {"ann", `"` + token + `"`},
+		"a token for a name":        {token, "secret"},
+	} {
+		for _, varied := range []bool{false, true} {
+			d := newDoor(ratelimit.Options{})
+			recorded := 0
+			for i := range 1000 {
+				c := identity.NewCredentials(shown[0], shown[1])
+				if varied {
+					c.Name += fmt.Sprint(i)
+				}
+				c.Remote = netip.MustParseAddr(here)
+				_, err := d.Authenticate(t.Context(), c)
+				if !errors.Is(err, identity.ErrRejected) && !errors.Is(err, identity.ErrRateLimited) {
+					t.Fatalf("%s: %v", what, err)
+				}
+				if !identity.AlreadyRecorded(err) {
+					recorded++
+				}
+			}
+			if most := 102; recorded > most || !varied && recorded > 2 || recorded == 0 {
+				t.Errorf("%s, varied: %t: %d of 1000 are recorded", what, varied, recorded)
+			}
+			if asked := len(d.people.Asked()); asked != 0 {
+				t.Errorf("%s: the source was asked %d times", what, asked)
+			}
+			if got := d.try("ann", "wonderland", here); got != "in" {
+				t.Errorf("%s: a good password then: %s", what, got)
+			}
+		}
 	}
 }
 

@@ -23,21 +23,26 @@ func (e *DeniedError) Unwrap() error { return ErrDenied }
 
 // Error is a sentence for the client's user: who, what, why, by which id to ask, and whom.
 //
-//	bob may not push to team/app: no rule allows it (decision 019…)
-//	bob may not push to team/app, or there is no such repository (decision 019…)
+//	bob may not push to team/app: no rule allows it (decision 019aa1b2-c3d4-7e5f)
+//	bob may not push to team/app, or there is no such repository (decision 019aa1b2-c3d4-7e5f)
+//	bob may not list the catalog: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //
 // The second is for whoever may not pull there: it is the same whatever rules there are, so that nobody
-// learns from it that a repository is there, or looked after. No step asks the registry, either.
+// learns from it that a repository is there, or looked after. No step asks the registry, either. Every
+// registry has a catalog, so that the third may say why.
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
 	refused := needed(asked.Actions) &^ e.Result.Granted
-	text := fmt.Sprintf("%s may not %s %s", identity.Login(e.Principal), verbs(refused), asked.Name)
-	if e.Result.Granted.Has(scope.Pull) {
-		text += ": " + e.why(refused)
-	} else {
-		text += ", or there is no such repository"
+	text := identity.Login(e.Principal) + " may not "
+	switch {
+	case isCatalog(asked):
+		text += "list the catalog: " + e.why(refused)
+	case e.Result.Granted.Has(scope.Pull):
+		text += verbs(refused) + " " + asked.Name + ": " + e.why(refused)
+	default:
+		text += verbs(refused) + " " + asked.Name + ", or there is no such repository"
 	}
-	text += fmt.Sprintf(" (decision %s)", e.ID)
+	text += fmt.Sprintf(" (decision %s)", e.ID.Short())
 	if e.Hint != "" {
 		text += "; " + e.Hint
 	}
@@ -93,6 +98,10 @@ func needed(asked scope.Actions) scope.Actions {
 // futile says whether somebody who is signed in cannot do what the client is about to with what was granted. More
 // than one repository is a mount, which works without its source.
 func futile(who *policy.Principal, results []policy.Result) bool {
-	return who.Kind != policy.Anonymous && len(results) == 1 && results[0].Asked.Type == scope.TypeRepository &&
+	return who.Kind != policy.Anonymous && len(results) == 1 &&
+		(results[0].Asked.Type == scope.TypeRepository || isCatalog(results[0].Asked)) &&
 		!results[0].Granted.Has(needed(results[0].Asked.Actions))
 }
+
+// isCatalog reports whether a scope is the list of a registry's repositories.
+func isCatalog(s scope.Scope) bool { return s.Type == scope.TypeRegistry && s.Name == "catalog" }

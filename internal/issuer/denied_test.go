@@ -22,7 +22,7 @@ func (b *bench) denied(r *issuer.Request) string {
 	_, err := b.Issue(b.Context(), r)
 	var denied *issuer.DeniedError
 	if errors.As(err, &denied) {
-		return strings.ReplaceAll(err.Error(), denied.ID.String(), "ID")
+		return strings.ReplaceAll(err.Error(), denied.ID.Short(), "ID")
 	}
 	if err != nil {
 		b.Fatal(err)
@@ -38,6 +38,8 @@ func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
 			policy.Rule{Name: "writers", Subjects: []string{"group:dev"}, Names: []string{"pub/**", "prod/**"}, Actions: scope.Push},
 			policy.Rule{Name: "freeze", Deny: true, Subjects: []string{"anyone"}, Names: []string{"prod/**", "secret/frozen"}, Actions: scope.Push},
 			policy.Rule{Name: "by day", Subjects: []string{"signed-in"}, Names: []string{"night/**", "secret/late"}, Actions: scope.Push, When: never{}},
+			policy.Rule{Name: "list", Subjects: []string{"group:dev", "robot:ci"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
+			policy.Rule{Name: "list not", Deny: true, Subjects: []string{"robot:ci"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},
 			policy.Rule{Name: "cleaners", Subjects: []string{"user:cleo"}, Names: []string{"pub/**"}, Actions: scope.Delete},
 		)
 	})
@@ -76,9 +78,12 @@ func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
 		// What is enough is answered.
 		{"bob", "repository:pub/app:pull", ""},
 		{"dan", "repository:pub/app:pull,push", ""},
-		// A mount works without its source, and a catalog is not a repository.
+		// A mount works without its source.
 		{"bob", "repository:pub/app:pull repository:secret/app:pull", ""},
-		{"bob", "registry:catalog:*", ""},
+		// Every registry has a catalog: there is nothing to hide.
+		{"bob", "registry:catalog:*", "bob may not list the catalog: no rule allows it (decision ID)"},
+		{"robot+ci", "registry:catalog:*", "robot+ci may not list the catalog: a rule denies it (decision ID)"},
+		{"dan", "registry:catalog:*", ""},
 		{"bob", "", ""},
 	} {
 		if got := b.denied(request(tt.who, strings.Fields(tt.asks)...)); got != tt.text {

@@ -163,7 +163,7 @@ type Request struct {
 type Answer struct {
 	ID        journal.ID // of the decision
 	Token     []byte     // shared with other answers: never change it
-	ExpiresIn int        // seconds until the token expires, rounded down
+	ExpiresIn int        // whole seconds that the token lives: as many as Foresee says, but in the last minutes of a root
 	Decision  policy.Decision
 	Reused    bool
 	Registry  *Registry       // never nil
@@ -188,11 +188,14 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 
 	if r.Credentials.Kind == identity.None && !live.Anonymous {
+		if live.Chain.Limiter().Repeated("sign in at "+registry.Service, r.Credentials.CountedAt()) && !live.Strict {
+			return Answer{}, ErrSignIn
+		}
 		return Answer{}, i.refuse(ctx, live, r, now, ErrSignIn)
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// One entry for each delay, and for each secret and minute: a flood must not fill the disk. Where
+		// One entry for each delay, and for each secret and minute, as above: a flood must not fill the disk. Where
 		// the audit is strict, none that was looked at goes without one.
 		if identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected)) {
 			return Answer{}, err
@@ -225,7 +228,7 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 			return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
 		}
 		answer.Token, answer.IssuedAt = paper.token, paper.issued
-		answer.ExpiresIn = int(paper.expires.Sub(now) / time.Second)
+		answer.ExpiresIn = paper.expiresIn(now)
 	}
 
 	entry := journal.Entry{
@@ -330,7 +333,7 @@ func (r *Request) catalogByPull() {
 	}
 	r.Ignored = slices.DeleteFunc(slices.Clone(r.Ignored), asks)
 	catalog := scope.Scope{Type: scope.TypeRegistry, Name: "catalog", Actions: scope.All}
-	if !slices.ContainsFunc(r.Scopes, func(s scope.Scope) bool { return s.Type == catalog.Type && s.Name == catalog.Name }) {
+	if !slices.ContainsFunc(r.Scopes, isCatalog) {
 		r.Scopes = append(slices.Clone(r.Scopes), catalog)
 	}
 }

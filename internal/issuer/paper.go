@@ -16,7 +16,13 @@ type paper struct {
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	reuse   clock.Span // when it may answer again
+	life    time.Duration // which clients are told; it ends no later than expires
+	reuse   clock.Span    // when it may answer again
+}
+
+// expiresIn is how many seconds a client may use the token.
+func (p *paper) expiresIn(now time.Time) int {
+	return int(min(p.life, p.expires.Sub(now)) / time.Second)
 }
 
 // paper finds or signs the token for an answer.
@@ -49,8 +55,11 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 		id:      answer.ID,
 		issued:  now,
 		expires: time.Unix(claims.Expires.Unix(), 0), // a copy of the time would bring the grants to the heap
-		reuse:   clock.For(now, window(lifetime)),
+		life:    lifetime,
 	}
+	// The end is rounded up. For as long as that has added, the token answers again: whoever asks has all of its life
+	// before him, as explain says.
+	p.reuse = clock.For(now, p.expires.Sub(now)-lifetime)
 	if registry.CatalogByPull {
 		for i, s := range claims.Access {
 			if s.Type == scope.TypeRegistry {

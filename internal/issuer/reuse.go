@@ -8,12 +8,6 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// window is how long a token may answer again: a tenth of its life and at most half a minute, and not
-// at all where it would then have less than the minute that clients count on.
-func window(lifetime time.Duration) time.Duration {
-	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
-}
-
 // reused holds tokens that may answer an identical request. It holds at most 2*generationSize tokens
 // of about 1.3 kB: two generations, the older of which is dropped when the younger is full, so that
 // whoever asks for a million different things costs a constant amount of memory.

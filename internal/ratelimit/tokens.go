@@ -44,6 +44,15 @@ func (l *Limiter) Refuse(scope uint64, secret string, from netip.Addr, forGood b
 	return r
 }
 
+// Repeated reports whether the same happened at a source within the last minute, so that the journal has an entry of it.
+func (l *Limiter) Repeated(what string, from netip.Addr) bool {
+	if l == nil {
+		return false
+	}
+	key := mix(keyReport, maphash.String(l.secretSeed, what), l.origin(from)[0])
+	return !l.reported.set(key, l.o.Now().UnixNano(), time.Minute)
+}
+
 func (l *Limiter) tokenKey(scope uint64, secret string) uint64 {
 	return mix(keyToken, maphash.String(l.secretSeed, secret), scope)
 }
