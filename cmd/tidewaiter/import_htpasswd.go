@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
@@ -25,7 +26,10 @@ lines are checked first: if one is invalid, nothing is changed, unless --skip-ba
 users stay as they are. Each user is added and journaled separately, so an interrupted import can be
 repeated. The service may be running.
 
---groups names a file of lines "group: name name …" with the groups of the new users. Missing groups
+Where an htpasswd source of the configuration has the same line, the user keeps the groups that it
+gives them, and you can remove the source afterwards. A name that another source has is refused.
+
+--groups names a file of lines "group: name name …" with more groups of the new users. Missing groups
 are added.`,
 		Example: `  tidewaiter import htpasswd users.htpasswd --dry-run
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
@@ -37,9 +41,17 @@ are added.`,
 	skip := cmd.Flags().Bool("skip-bad", false, "skip invalid lines")
 	_ = cmd.MarkFlagFilename("groups") // fails only for an unknown flag
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		users, bad, err := readUsers(args[0], *groups)
+		cfg, err := k.source.load()
 		if err != nil {
 			return err
+		}
+		r := reader{others: app.OthersOf(cfg), left: make(map[string]int)}
+		users, bad, err := r.users(cmd.Context(), args[0], *groups)
+		if err != nil {
+			return err
+		}
+		for _, source := range r.unchecked {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: whether another source has some of the names could not be checked: %s\n", plain(source))
 		}
 		if len(bad) > 0 && !*skip {
 			tell(cmd.ErrOrStderr(), bad)
@@ -63,9 +75,24 @@ are added.`,
 		case err != nil:
 			return err
 		}
-		return t.report(cmd, *k.output, bad, *dry)
+		if err := t.report(cmd, *k.output, bad, *dry); err != nil || *dry {
+			return err
+		}
+		for _, s := range cfg.Identity {
+			if left, some := r.left[s.Name()]; some && left == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Next: remove the source %s from identity (%s:%d). All of its users are accounts now.\n", s.Name(), cfg.File, s.Line)
+			}
+		}
+		return nil
 	}
 	return cmd
+}
+
+// reader reads users, and what the config says of them.
+type reader struct {
+	others    *app.Others
+	unchecked []string       // sources that may have some of the names, and why that is not known
+	left      map[string]int // how many users a source of the config has whose lines are not taken
 }
 
 // report prints what was done, or with dry what would be done.
@@ -98,8 +125,8 @@ func everybody(users []accounts.NewUser) (t taken) {
 	return t
 }
 
-// readUsers reads users with their groups. bad are the invalid lines.
-func readUsers(file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
+// users reads users with their groups. bad are the invalid lines.
+func (r *reader) users(ctx context.Context, file, groupFile string) (users []accounts.NewUser, bad config.Problems, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the users: %w", err)
@@ -121,10 +148,49 @@ func readUsers(file, groupFile string) (users []accounts.NewUser, bad config.Pro
 			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: reason(err)})
 			continue
 		}
-		users = append(users, accounts.NewUser{Name: e.Name, Hash: e.Hash, Groups: memberOf[e.Name]})
+		more, wrong := r.known(ctx, e)
+		if wrong != "" {
+			bad = append(bad, config.Problem{File: file, Line: e.Number, Text: wrong})
+			continue
+		}
+		groups := slices.Concat(memberOf[e.Name], more)
+		slices.Sort(groups)
+		users = append(users, accounts.NewUser{Name: e.Name, Hash: e.Hash, Groups: slices.Compact(groups), Moved: true})
 	}
 	slices.SortStableFunc(bad, func(a, b config.Problem) int { return a.Line - b.Line })
 	return users, append(bad, wrong...), nil
+}
+
+// known returns the groups that the config has for a line, or says why the line cannot be taken: fewer groups or claims than
+// before could let somebody do what a rule denied.
+func (r *reader) known(ctx context.Context, e htpasswd.Line) (groups []string, wrong string) {
+	was := r.others.Entry(e)
+	if was == nil {
+		found := r.others.Have(ctx, e.Name)
+		if found.Source != "" {
+			return nil, fmt.Sprintf("the source %s has another user called %s: take the name out there, or here", found.Source, e.Name)
+		}
+		for _, source := range found.Unchecked {
+			if !slices.Contains(r.unchecked, source) {
+				r.unchecked = append(r.unchecked, source)
+			}
+		}
+		return nil, ""
+	}
+	who := was.Who
+	if len(who.Claims) > 0 {
+		return nil, fmt.Sprintf("%s has claims in the config, and accounts have none", e.Name)
+	}
+	for _, group := range who.Groups {
+		if err := accounts.CheckName(group); err != nil {
+			return nil, fmt.Sprintf("%s is in the group %q of the config, and no group of accounts can be called that", e.Name, group)
+		}
+	}
+	if _, ok := r.left[who.Source]; !ok {
+		r.left[who.Source] = was.Users
+	}
+	r.left[who.Source]--
+	return who.Groups, ""
 }
 
 // readGroups reads lines of a group, a colon and names.

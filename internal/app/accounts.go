@@ -28,6 +28,7 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		SignInLasts: a.signInLasts,
 		Judge:       func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
 		Limiter:     func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
+		Elsewhere:   a.elsewhere,
 	}
 	if own := accountsOf(cfg); own != nil {
 		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime

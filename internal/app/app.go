@@ -61,7 +61,8 @@ type App struct {
 	api      *api.API
 
 	server      atomic.Pointer[server.Server]
-	connections counted // of what Run listens at
+	current     atomic.Pointer[config.Config] // that the chain was made of; without the policy
+	connections counted                       // of what Run listens at
 
 	outage    *outage  // of the database; the log's
 	writable  answered // whether the state is, while it may not be
@@ -114,6 +115,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.issuer = issuer.New(next.live, issuer.Options{Journal: a.journal, Now: o.Now})
 	a.api = api.New(api.Options{Server: a.server.Load, Accounts: a.accounts, Rulebook: a.rulebook, Journal: a.journal, Find: a.find, Now: o.Now})
 	a.server.Store(a.newServer(cfg))
+	a.current.Store(a.config)
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next
 	a.lasts.Store(&next.lasts)
@@ -169,6 +171,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	a.warnOfNamesakes(ctx, cfg)
 	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
+	a.current.Store(a.config)
 	return nil
 }
 

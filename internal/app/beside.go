@@ -78,6 +78,7 @@ func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*acco
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return findIn(ctx, cfg, source, name, id)
 		},
+		Elsewhere: OthersOf(cfg).Have,
 	})
 }
 

@@ -101,8 +101,8 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	case s.LDAP != nil:
 		return newDirectory(cfg, s.LDAP, nil, nil, nil, nil)
 	case s.OIDC != nil:
-		_, err := newProvider(cfg, s.OIDC, nil, nil)
-		return showsToBeKnown{}, err
+		provider, err := newProvider(cfg, s.OIDC, nil, nil)
+		return showsToBeKnown{provider}, err
 	case s.External != nil:
 		asked, err := newExternal(cfg, s.External, nil, nil)
 		if err != nil || !s.External.Find {

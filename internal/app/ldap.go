@@ -110,11 +110,12 @@ func takenBefore(sources *[]identity.Source, source string) taken {
 			if !ok || s.Remote && !above || len(s.Kinds) > 0 && !slices.Contains(s.Kinds, identity.Password) {
 				continue
 			}
-			switch _, err := finder.Find(ctx, name, ""); {
-			case err == nil, errors.Is(err, identity.ErrRejected):
-				return true, nil
-			case !errors.Is(err, identity.ErrUnknown):
+			has, err := identity.Has(ctx, finder, name)
+			if err != nil {
 				return false, fmt.Errorf("asking %s: %w", s.Name, err)
+			}
+			if has {
+				return true, nil
 			}
 		}
 		return false, nil

@@ -148,7 +148,7 @@ identity:
 		t.Fatalf("alice of the directory: %d %s", w.Code, w.Body)
 	}
 	by := rulebook.Operator("test")
-	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Password: identity.NewSecret("a password of bob's own")}); err != nil {
+	if _, err := a.Accounts().AddUser(t.Context(), by, accounts.NewUser{Name: "bob", Moved: true, Password: identity.NewSecret("a password of bob's own")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Accounts().Disable(t.Context(), by, "bob", 0); err != nil {

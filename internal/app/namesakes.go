@@ -55,7 +55,9 @@ func sentence(names []string, source string, hidden bool) string {
 	if hidden {
 		first, second = second, first
 	}
-	return fmt.Sprintf("%s %s both in %s and in %s: %s stands first, so the password in %s is never looked at", list, is, accounts.Source, source, first, second)
+	return fmt.Sprintf("%s %s both in %s and in %s: %s stands first, so the password in %s is never looked at; "+
+		"tidewaiter import htpasswd brings users along, with their groups, and then %s can go from identity",
+		list, is, accounts.Source, source, first, second, source)
 }
 
 // newHTPasswd reads an htpasswd source, to look at it.

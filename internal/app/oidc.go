@@ -75,7 +75,9 @@ func (a *App) signInLasts(source string) time.Duration {
 
 // showsToBeKnown is a source that knows nobody who does not show a token: an issuer has no list of
 // names.
-type showsToBeKnown struct{}
+type showsToBeKnown struct {
+	*oidc.Provider // nil: it is none
+}
 
 func (showsToBeKnown) Find(context.Context, string, string) (*policy.Principal, error) {
 	return nil, identity.ErrUnknown

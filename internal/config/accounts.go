@@ -34,6 +34,8 @@ func (s Source) Name() string {
 		return "ldap:" + s.LDAP.Name
 	case s.OIDC != nil:
 		return "oidc:" + s.OIDC.Name
+	case s.External != nil:
+		return "external:" + s.External.Name
 	}
 	return ""
 }

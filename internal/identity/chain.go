@@ -309,6 +309,31 @@ func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id str
 	return nil, "", ErrUnknown
 }
 
+// Source returns the source of that name, or nil.
+func (c *Chain) Source(name string) Authenticator {
+	for i := range c.sources {
+		if c.sources[i].Name == name {
+			return c.sources[i].Authenticator
+		}
+	}
+	return nil
+}
+
+// Listers returns the sources that can list who is in a group, and the names of the others whose people may be in one. The
+// source of the name except is left out.
+func (c *Chain) Listers(except string) (listers []Lister, others []string) {
+	for i := range c.sources {
+		s := &c.sources[i]
+		_, anybody := s.Authenticator.(Anyone) // who is in no group
+		if l, ok := s.Authenticator.(Lister); ok {
+			listers = append(listers, l)
+		} else if s.Name != except && !anybody {
+			others = append(others, s.Name)
+		}
+	}
+	return listers, others
+}
+
 // takes says whether s is to be offered credentials of kind k.
 func (s *Source) takes(k Kind) bool {
 	if len(s.Kinds) == 0 {

@@ -155,6 +155,24 @@ type Finder interface {
 	Find(ctx context.Context, name, id string) (*policy.Principal, error)
 }
 
+// Has reports whether a source has a name: of somebody who can sign in, or who cannot. An error is an outage.
+func Has(ctx context.Context, f Finder, name string) (bool, error) {
+	switch _, err := f.Find(ctx, name, ""); {
+	case err == nil, errors.Is(err, ErrRejected):
+		return true, nil
+	case errors.Is(err, ErrUnknown):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// Lister is a source that can list who is in a group.
+type Lister interface {
+	Finder
+	Members(group string) []*policy.Principal // in the order of their names
+}
+
 // Generations is a Finder that can tell somebody's password from the next one: by its hash, or by
 // when it was changed. What was handed out in exchange for a password ends when the generation
 // becomes another. FindGeneration is Find, and says it beside; "" if it cannot tell. A generation

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -48,6 +49,18 @@ const (
 type Place struct {
 	Name   string
 	Prefix netip.Prefix
+}
+
+// ParsePlace reads a prefix, or an address, which is a prefix of its own.
+func ParsePlace(text string) (netip.Prefix, error) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return prefix, nil
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil || address.Zone() != "" {
+		return netip.Prefix{}, errors.New("it is no prefix like 203.0.113.0/24, and no address")
+	}
+	return netip.PrefixFrom(address, address.BitLen()), nil
 }
 
 // Learned is a place where a principal has signed in.

@@ -117,6 +117,8 @@ type Options struct {
 	// SignInLasts is for how long somebody's last sign-in through a source that cannot be asked counts, for the
 	// access tokens that they have (LastSignIn); 0: not at all. nil: no source has such people.
 	SignInLasts func(source string) time.Duration
+	// Elsewhere asks the other sources about a login that an account is to have. nil: there is no other source.
+	Elsewhere func(ctx context.Context, login string) Elsewhere
 	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
 	Judge func(*policy.Request) policy.Decision
 	// Limiter limits sign-ins: ChangePassword and SetUp count with it. nil, or what returns nil: there are no limits.
@@ -145,6 +147,9 @@ type Account struct {
 	Hash     string   // kind of the password's hash: "argon2id", "bcrypt"; "": there is no password
 	Lent     bool     // somebody else has set the password or secret, who was no administrator: it becomes none with that (ErrLent)
 	Groups   []string // sorted
+
+	Unchecked []string // of an account that was just added: Elsewhere.Unchecked
+	Unchanged bool     // the call that returns it found it as it was wanted, and changed nothing
 }
 
 // Login returns what the account signs in as: "ann", "robot+ci".
@@ -161,6 +166,7 @@ type NewUser struct {
 	Password identity.Secret
 	Hash     identity.Secret // bcrypt or argon2id, in place of a password
 	Groups   []string        // which must exist, but for Administrators and Auditors
+	Moved    bool            // from another source, which may still have the name: Elsewhere is not asked
 }
 
 // NewRobot is a robot to add.
@@ -177,6 +183,8 @@ type Group struct {
 	Version int64
 	Created time.Time
 	Size    int // members
+
+	Unchanged bool // the call that returns it found it as it was wanted, and changed nothing
 }
 
 // Use is what a Token is for.

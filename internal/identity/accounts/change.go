@@ -19,7 +19,8 @@ const (
 	altered = topic
 )
 
-// change does something and journals it, all or nothing. f may be called more than once.
+// change does something and journals it, all or nothing. f may be called more than once. Where it returns no change,
+// it has written nothing, and nothing is done.
 func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if a.o.Journal == nil {
 		return errors.New("changing accounts: there is no journal to note it in")
@@ -30,9 +31,12 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 		change := f
 		f = func(tx *sql.Tx) (*journal.Change, error) { return keeping(ctx, by, tx, change) }
 	}
-	return a.write(ctx, kind, func(tx *sql.Tx) error {
+	err := a.write(ctx, kind, func(tx *sql.Tx) error {
 		note, err := f(tx)
-		if err != nil || note == nil {
+		if err == nil && note == nil {
+			err = errNothing
+		}
+		if err != nil {
 			return err
 		}
 		note.Actor = by.String()
@@ -44,9 +48,16 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 		}
 		return a.o.Journal.AppendTx(ctx, tx, journal.Entry{Time: a.o.Now(), Change: note})
 	})
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
 }
 
-// alter changes an account: f changes the record and says what is to be noted.
+// errNothing rolls a transaction back that found all as it was wanted: nobody has to forget anything.
+var errNothing = errors.New("there is nothing to change")
+
+// alter changes an account: f changes the record and says what is to be noted; nil: it is as it was wanted.
 func (a *Accounts) alter(ctx context.Context, by Actor, login string, version int64, f func(*sql.Tx, *record) (*journal.Change, error)) (Account, error) {
 	var result Account
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
@@ -58,7 +69,10 @@ func (a *Accounts) alter(ctx context.Context, by Actor, login string, version in
 			return nil, err
 		}
 		note, err := f(tx, &r)
-		if err != nil {
+		if err == nil && note == nil {
+			result, result.Unchanged = r.Account, true
+		}
+		if err != nil || note == nil {
 			return nil, err
 		}
 		r.Changed, r.Hash = a.now(), kindOfHash(r.hash)

@@ -135,6 +135,10 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 				continue
 			}
 			for _, kept = range []bool{false, true} {
+				if what == "Enable" { // who is not disabled is not changed
+					_, err := h.Disable(t.Context(), operator, "ann", 0)
+					is(t, "disabling ann before", err, nil)
+				}
 				failing = true
 				before, entries := h.rows(), h.changes()
 				err := write()

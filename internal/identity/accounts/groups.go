@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -158,6 +159,7 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		}
 		if !changed {
 			g, err = findGroup(ctx, tx, group)
+			g.Unchanged = true
 			return nil, err
 		}
 		return note, raiseGroup(ctx, tx, &g)
@@ -215,7 +217,7 @@ func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, versi
 	if err == nil {
 		err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 			if privileged(name) && !a.May(by, rightAdministrators, scope.Write) {
-				return nil, fmt.Errorf("%w: that is for administrators", ErrForbidden)
+				return nil, rulebook.Requires(rightAdministrators, scope.Write)
 			}
 			as := &policy.Principal{Kind: policy.User, Source: Source, Groups: []string{name}}
 			if err := a.mayChange(by, as); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -54,7 +55,7 @@ func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record,
 func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
-			return nil, fmt.Errorf("%w: only administrators make tokens for others that have rights over Tidewaiter itself", ErrForbidden)
+			return nil, fmt.Errorf("a token for another with rights over Tidewaiter itself %w", rulebook.Requires(rightAdministrators, scope.Write))
 		}
 	}
 	if len(limits) > 0 {

@@ -14,7 +14,7 @@ import (
 
 // AllowPlace makes a place known for a user who has not signed in there: strangers' wrong passwords do not
 // keep the user out there any more. The prefix is a /24 of IPv4 or a /48 of IPv6, or a part of one. A
-// process that refused the user there notices within a minute.
+// process that refused the user there notices within a minute. A place that was allowed on the same day stays as it is.
 func (a *Accounts) AllowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
 	account, err := a.allowPlace(ctx, by, login, from)
 	if err != nil {
@@ -40,7 +40,8 @@ func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from 
 			return nil, ErrNotFound // a robot's secret is never limited
 		}
 		learned := ratelimit.Learned{Place: ratelimit.Place{Name: ratelimit.Fold(r.Name), Prefix: place}, Source: Source, ID: r.ID}
-		if err := ratestore.AddPlace(ctx, tx, learned, a.o.Now()); err != nil {
+		isNew, err := ratestore.AddPlace(ctx, tx, learned, a.o.Now())
+		if r.Unchanged = err == nil && !isNew; err != nil || !isNew {
 			return nil, err
 		}
 		return &journal.Change{Action: "user.allow", Target: r.Login(), To: map[string]any{"from": place.String()}}, nil

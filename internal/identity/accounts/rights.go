@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
@@ -30,7 +31,7 @@ func (o Owner) is(by Actor) bool {
 // mayRead is an error unless the actor may see accounts.
 func (a *Accounts) mayRead(by Actor) error {
 	if !a.May(by, rightAccounts, scope.Read) {
-		return ErrForbidden
+		return rulebook.Requires(rightAccounts, scope.Read)
 	}
 	return nil
 }
@@ -38,8 +39,11 @@ func (a *Accounts) mayRead(by Actor) error {
 // mayWrite is an error unless the actor may change accounts. A narrowed credential may not, whatever it is
 // narrowed to: with a password that it set it could become somebody who is not.
 func (a *Accounts) mayWrite(by Actor) error {
-	if by.Narrowed() || !a.May(by, rightAccounts, scope.Write) {
-		return ErrForbidden
+	if !a.May(by, rightAccounts, scope.Write) {
+		return rulebook.Requires(rightAccounts, scope.Write)
+	}
+	if by.Narrowed() {
+		return rulebook.ErrRestricted
 	}
 	return nil
 }
@@ -54,7 +58,7 @@ func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 		return nil
 	}
 	if a.administers(by, target) {
-		return fmt.Errorf("%w: that is for administrators", ErrForbidden)
+		return fmt.Errorf("%w, since it concerns an administrator", rulebook.Requires(rightAdministrators, scope.Write))
 	}
 	return nil
 }

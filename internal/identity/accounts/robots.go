@@ -47,11 +47,16 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 		return Account{}, identity.Secret{}, err
 	}
 	r := record{Account: Account{Kind: policy.Robot, Name: n.Name, Expires: end, Groups: distinct(n.Groups), Lent: a.lends(by)}}
+	unchecked, taken := a.free(ctx, r.Login())
+	r.Unchecked = unchecked
 	secret, d := newSecret(letterRobot)
 	err = a.handOut(ctx, by, func(tx *sql.Tx, kind string) (*journal.Change, error) {
 		return a.once(ctx, tx, by, "robot.add", n.Name, func() (string, *journal.Change, error) {
 			if err := a.settle(ctx, tx, by, &r); err != nil {
 				return "", nil, err
+			}
+			if taken != nil {
+				return "", nil, taken
 			}
 			note, err := a.create(ctx, tx, &r)
 			if err != nil {
@@ -151,7 +156,7 @@ func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *recor
 	}
 	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
 	if !ok || by.Narrowed() || !r.live(a.o.Now()) {
-		return ErrForbidden
+		return fmt.Errorf("%w: a robot replaces its own secret by presenting it", ErrForbidden)
 	}
 	shown, err := a.findToken(ctx, tx, id)
 	if err != nil || !shown.Owner.is(by) || !shown.stored.IsZero() {

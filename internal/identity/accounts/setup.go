@@ -77,7 +77,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 		return a.offered(ctx, d)
 	})
 	if errors.Is(err, identity.ErrRejected) {
-		err = ErrForbidden
+		err = errNoOffer
 	}
 	if err != nil {
 		return Account{}, err
@@ -88,11 +88,17 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 	if u.Password.Reveal() == "" {
 		return Account{}, &InvalidError{Field: "password", Text: "it is needed"}
 	}
+	unchecked, err := a.free(ctx, u.Name)
+	if err != nil {
+		return Account{}, err
+	}
 	hash, err := a.hash(ctx, u)
 	if err != nil {
 		return Account{}, err
 	}
-	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, Administrators))}, hash: hash}
+	r := record{Account: Account{
+		Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(append(u.Groups, Administrators)), Unchecked: unchecked,
+	}, hash: hash}
 	by := rulebook.Operator("setup")
 	by.Remote = from.Remote
 	err = a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
@@ -133,8 +139,11 @@ func takeOffer(ctx context.Context, tx *sql.Tx, d digest, now time.Time) error {
 			return nil
 		}
 	}
-	return ErrForbidden
+	return errNoOffer
 }
+
+// errNoOffer says the same of a secret that is wrong, used or expired.
+var errNoOffer = fmt.Errorf("%w: the secret is wrong, used or expired", ErrForbidden)
 
 func orExists(err error) error {
 	if err == nil {

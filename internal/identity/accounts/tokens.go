@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -53,7 +54,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	case policy.Robot:
 		return Token{}, identity.Secret{}, &InvalidError{Field: "owner", Text: "a robot has secrets of its own, and no access tokens"}
 	default:
-		return Token{}, identity.Secret{}, ErrForbidden
+		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !a.lasts(by) {
 		// Nobody could be asked who its owner is.
@@ -316,7 +317,7 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 	}
 	if by.Narrowed() {
 		if shown, err := a.parent(ctx, tx, by); err != nil || shown != t.ID {
-			return ErrForbidden
+			return rulebook.ErrRestricted
 		}
 	}
 	return nil

@@ -34,17 +34,24 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	if err := checkName(u.Name); err != nil {
 		return Account{}, err
 	}
-	hash, err := a.hash(ctx, u)
-	if err != nil {
-		return Account{}, err
-	}
-	r := record{Account: Account{Kind: policy.User, Name: u.Name, Hash: kindOfHash(hash), Groups: distinct(u.Groups)}, hash: hash}
-	r.Lent = hash != "" && a.lends(by)
+	r := record{Account: Account{Kind: policy.User, Name: u.Name, Groups: distinct(u.Groups)}}
 	if err := a.mayChange(by, r.principal()); err != nil {
 		return Account{}, err
 	}
+	var taken, err error
+	if !u.Moved {
+		r.Unchecked, taken = a.free(ctx, u.Name)
+	}
+	if r.hash, err = a.hash(ctx, u); err != nil {
+		return Account{}, err
+	}
+	r.Hash = kindOfHash(r.hash)
+	r.Lent = r.hash != "" && a.lends(by)
 	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
 		return a.once(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
+			if taken != nil { // whoever lost the answer to a creation gets what was made before
+				return "", nil, taken
+			}
 			note, err := a.create(ctx, tx, &r)
 			return r.ID, note, err
 		}, func(id string) (_ *journal.Change, err error) {
@@ -98,6 +105,9 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	}
 	if !r.Expires.IsZero() {
 		to["expires"] = when(r.Expires)
+	}
+	if len(r.Unchecked) > 0 {
+		to["unchecked"] = r.Unchecked
 	}
 	return &journal.Change{Action: r.Kind.String() + ".add", Target: r.Login(), To: to}, nil
 }
@@ -186,7 +196,7 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 	}
 	return a.alter(ctx, by, name, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
 		if r.owner().is(by) {
-			return nil, fmt.Errorf("%w: your own password is changed by showing it", ErrForbidden)
+			return nil, fmt.Errorf("%w: your own password is changed by giving the current one", ErrForbidden)
 		}
 		if err := a.mayChange(by, r.principal()); err != nil {
 			return nil, err
@@ -237,13 +247,17 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret
 
 func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	p := by.Principal
-	if p == nil || p.Kind != policy.User || p.Source != Source || by.Narrowed() {
-		return Account{}, ErrForbidden
+	if by.Narrowed() {
+		return Account{}, rulebook.ErrRestricted
+	}
+	none := fmt.Errorf("%w: there is no password here that you sign in with", ErrForbidden)
+	if p == nil || p.Kind != policy.User || p.Source != Source {
+		return Account{}, none
 	}
 	r, err := find(ctx, a.o.DB.Read(), p.Name)
 	if err != nil || !r.owner().is(by) || r.hash == "" || !r.live(a.o.Now()) {
 		if err == nil || errors.Is(err, ErrNotFound) {
-			err = ErrForbidden
+			err = none
 		}
 		return Account{}, err
 	}
@@ -273,7 +287,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	})
 }
 
-// SetExpiry sets when an account ends; zero: never.
+// SetExpiry sets when an account ends; zero: never. An account that ends then already stays as it is.
 func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
 	account, err := a.setExpiry(ctx, by, login, end, version)
 	if err != nil {
@@ -291,7 +305,7 @@ func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end ti
 		return Account{}, err
 	}
 	return a.alter(ctx, by, login, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if err := a.mayKeep(ctx, tx, by, r); err != nil {
+		if err := a.mayKeep(ctx, tx, by, r); err != nil || end.Equal(r.Expires) {
 			return nil, err
 		}
 		from := map[string]any{"expires": when(r.Expires)}
@@ -301,7 +315,7 @@ func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end ti
 }
 
 // Disable keeps an account from signing in, in any way, and voids its refresh tokens and sessions. Its access tokens and secrets
-// rest until it is enabled.
+// rest until it is enabled. A disabled account stays as it is.
 func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
 	account, err := a.able(ctx, by, login, version, true)
 	if err != nil {
@@ -310,7 +324,7 @@ func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version 
 	return account, nil
 }
 
-// Enable undoes Disable.
+// Enable undoes Disable. An account that is not disabled stays as it is.
 func (a *Accounts) Enable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
 	account, err := a.able(ctx, by, login, version, false)
 	if err != nil {
@@ -324,7 +338,7 @@ func (a *Accounts) able(ctx context.Context, by Actor, login string, version int
 		return Account{}, err
 	}
 	return a.alter(ctx, by, login, version, func(tx *sql.Tx, r *record) (*journal.Change, error) {
-		if err := a.mayKeep(ctx, tx, by, r); err != nil {
+		if err := a.mayKeep(ctx, tx, by, r); err != nil || r.Disabled == disabled {
 			return nil, err
 		}
 		note := &journal.Change{Action: "enable", From: map[string]any{"disabled": r.Disabled}, To: map[string]any{"disabled": disabled}}

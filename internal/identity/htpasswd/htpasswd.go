@@ -13,12 +13,14 @@ package htpasswd
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,6 +171,28 @@ func (f *File) Len() int { return len(f.entries.Load().named) }
 
 // Names returns the names of all entries, sorted.
 func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.entries.Load().named)) }
+
+// Members returns who is in a group, in the order of their names.
+func (f *File) Members(group string) []*policy.Principal {
+	named := f.entries.Load().named
+	var found []*policy.Principal
+	for _, name := range f.groups[group] {
+		if e, ok := named[name]; ok {
+			found = append(found, e.principal)
+		}
+	}
+	slices.SortFunc(found, func(a, b *policy.Principal) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(found, func(a, b *policy.Principal) bool { return a.Name == b.Name })
+}
+
+// Entry returns the principal of a line: of the same name, with the same hash; nil if there is none.
+func (f *File) Entry(l Line) *policy.Principal {
+	e, ok := f.entries.Load().named[l.Name]
+	if !ok || subtle.ConstantTimeCompare([]byte(e.hash), []byte(l.Hash.Reveal())) != 1 {
+		return nil
+	}
+	return e.principal
+}
 
 func requester(c identity.Credentials) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}

@@ -473,19 +473,26 @@ func (s *Store) trim(ctx context.Context, tx *sql.Tx, now int64) error {
 	return err
 }
 
-// AddPlace records a place where a principal has not signed in yet, in the transaction of the
-// change.
-func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) error {
+// AddPlace records a place where a principal has not signed in yet, in the transaction of the change. It
+// reports whether the place was not recorded on the same day already.
+func AddPlace(ctx context.Context, tx *sql.Tx, l ratelimit.Learned, now time.Time) (added bool, err error) {
 	made := make([]byte, sha256.Size)
 	rand.Read(made) // never fails: crypto/rand ends the process first
 	if _, err := tx.ExecContext(ctx, "INSERT INTO limit_key (one, key) VALUES (1, $1) ON CONFLICT DO NOTHING", made); err != nil {
-		return err
+		return false, err
 	}
 	secret, err := readKey(ctx, tx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return addPlace(ctx, tx, placeOf(secret, l.Place), sum(secret, ofOwner, l.Source, l.ID), day(now))
+	place, owner, today := placeOf(secret, l.Place), sum(secret, ofOwner, l.Source, l.ID), day(now)
+	var noted bool
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM limit_places WHERE place = $1 AND owner = $2 AND day >= $3)",
+		place[:], owner[:], today).Scan(&noted)
+	if err != nil || noted {
+		return false, err
+	}
+	return true, addPlace(ctx, tx, place, owner, today)
 }
 
 // addPlace records a place and deletes the oldest places of its owner above MaxPlaces.
