@@ -45,10 +45,15 @@ func state(a *accounts.Account, now time.Time) string {
 	return "active"
 }
 
-// done prints what was done to an account, or the account with --output json.
-func (k keeping) done(cmd *cobra.Command, verb string, a *accounts.Account) error {
+// done prints what was done to an account, or the account with --output json. already is printed for an
+// account that needed no change: "is already disabled".
+func (k keeping) done(cmd *cobra.Command, verb string, a *accounts.Account, already string) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, identity.Secret{}))
+	}
+	if a.Unchanged {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n", a.Kind, a.Name, already)
+		return err
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n", verb, a.Kind, a.Name)
 	return err
@@ -138,7 +143,7 @@ func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cob
 			if err != nil {
 				return err
 			}
-			return k.done(cmd, done, &a)
+			return k.done(cmd, done, &a, "is already "+done)
 		})
 	}
 	return cmd
@@ -191,11 +196,15 @@ It is not deleted: set another duration to let it sign in again.`,
 			return err
 		}
 		return k.change(cmd, func(ctx context.Context, d desk) error {
-			a, err := d.SetExpiry(ctx, d.by, login(kind, args[0]), life.until(clock.Now()), 0)
+			end := life.until(clock.Now())
+			if whole := end.Truncate(time.Minute); !end.IsZero() && end.After(whole) { // people are shown minutes
+				end = whole.Add(time.Minute)
+			}
+			a, err := d.SetExpiry(ctx, d.by, login(kind, args[0]), end, 0)
 			if err != nil {
 				return err
 			}
-			return k.done(cmd, "changed", &a)
+			return k.done(cmd, "changed", &a, "already ends then")
 		})
 	}
 	return cmd

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -31,15 +32,16 @@ sources, for their groups. --group and --claim add more. A workload is known onl
 give its groups and claims with --group and --claim. Conditions can read --ip, --at and --client. The
 policy includes the rules in the database, unless --files-only is given.
 
-With the id of a decision, from the log or the journal, explain how that request was decided and how
-the current policy would decide it.`,
+With the id of a decision, from a refusal, the log or the journal, explain how that request was decided
+and how the current policy would decide it. The first 8 or more characters of the id are enough, if no
+other id begins with them.`,
 		Example: `  tidewaiter explain --as user:alice push public/app
   tidewaiter explain --as anonymous pull public/app
   tidewaiter explain --as user:alice --group developers pull,push team/app --output json
   tidewaiter explain --as user:alice --ip 192.0.2.7 --at "2026-11-28 23:00 Europe/Paris" push prod/app
   tidewaiter explain --as workload:github:acme/app --claim repository=acme/app --claim attempt:=2 push acme/app
   tidewaiter explain --as user:admin registry:catalog:*
-  tidewaiter explain 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b`,
+  tidewaiter explain 019aa1b2-c3d4-7e5f`,
 		Args: cobra.ArbitraryArgs,
 	}
 	source := configFlags(cmd)
@@ -55,14 +57,14 @@ the current policy would decide it.`,
 			return misused(cmd, "give an action and a repository, as in push team/app, or a scope, or the id of a decision")
 		}
 		var e *explanation
-		id, err := journal.ParseID(args[0])
-		if err == nil {
+		var err error
+		if journal.IsBeginning(args[0]) {
 			if len(args) > 1 || len(who.given()) > 0 || *registry != "" || *filesOnly || where.given() {
 				return misused(cmd, "the id of a decision cannot be combined with scopes or with flags for the request")
 			}
-			e, err = explainDecision(cmd.Context(), source, id)
+			e, err = explainDecision(cmd.Context(), source, args[0])
 		} else if len(args) == 1 && len(who.given()) == 0 {
-			return misused(cmd, "%q is not the id of a decision: copy the whole id from the log or the journal, like 019aa1b2-c3d4-7e5f-8a6b-9c0d1e2f3a4b. To explain a request, name the principal with --as", args[0])
+			return misused(cmd, "%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", args[0])
 		} else {
 			e, err = explainAsked(cmd, source, &who, &where, *registry, *filesOnly, args)
 		}
@@ -158,7 +160,7 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 
 // explainDecision finds a decision in the journal and evaluates its request again, by the policy that
 // made the decision (to find the rules that nearly match) and by the current one.
-func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *explanation, err error) {
+func explainDecision(ctx context.Context, source *source, id string) (_ *explanation, err error) {
 	cfg, err := source.load()
 	if err != nil {
 		return nil, err
@@ -168,16 +170,16 @@ func explainDecision(ctx context.Context, source *source, id journal.ID) (_ *exp
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	entry, err := j.Find(ctx, id)
+	entry, err := j.FindOne(ctx, id)
 	if errors.Is(err, journal.ErrNotFound) {
-		return nil, fmt.Errorf("the journal has no entry %s", id)
+		return nil, fmt.Errorf("the journal has no entry %s", text.Escape(id))
 	}
 	if err != nil {
 		return nil, err
 	}
 	d := entry.Decision
 	if d == nil {
-		return nil, fmt.Errorf("the entry %s is not a decision: %s", id, entry.Summary())
+		return nil, fmt.Errorf("the entry %s is not a decision: %s", entry.ID, entry.Summary())
 	}
 	b, done, err := app.LoadRulebook(ctx, cfg)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func newImportHTPasswd() *cobra.Command {
@@ -51,7 +52,7 @@ are added.`,
 			return err
 		}
 		for _, source := range r.unchecked {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: whether another source has some of the names could not be checked: %s\n", plain(source))
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: whether another source has some of the names could not be checked: %s\n", text.Escape(source))
 		}
 		if len(bad) > 0 && !*skip {
 			tell(cmd.ErrOrStderr(), bad)

@@ -10,9 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidewaiter/tidewaiter/internal/api"
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
+	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
 func newJournal() *cobra.Command {
@@ -30,17 +32,28 @@ func newJournalTail() *cobra.Command {
 		Short: "Print the last entries of the journal",
 		Long: `Print the last entries of the journal: every decision, and every push, pull, mount and delete that
 registries reported. The service may be running. "tidewaiter explain" accepts the id at the end of a
-line.`,
+line.
+
+--kind, --action, --principal, --registry, --since and --until select entries: with -n 12, the last 12
+of the selected ones are printed.`,
 		Example: `  tidewaiter journal tail --follow
+  tidewaiter journal tail -n 12 --kind change --since 2026-11-01
+  tidewaiter journal tail --principal user:alice
   tidewaiter journal tail -n 1000 --output json | jq -r 'select(.event.action == "push") | .event.repository'`,
 	}
 	source := configFlags(cmd)
 	n := cmd.Flags().IntP("lines", "n", 20, "how many entries to print first; 0 prints only new ones")
 	follow := cmd.Flags().BoolP("follow", "f", false, "print new entries as they are written, until Ctrl-C")
+	var filter filterFlags
+	filter.add(cmd)
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *n < 0 {
 			return misused(cmd, "--lines must not be negative")
+		}
+		wanted, err := filter.read(cmd)
+		if err != nil {
+			return err
 		}
 		cfg, err := source.load()
 		if err != nil {
@@ -53,7 +66,7 @@ line.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, closing()) }()
-		last, err := j.Last(ctx)
+		after, err := beginning(ctx, j, wanted, *n)
 		if err != nil {
 			return err
 		}
@@ -65,9 +78,12 @@ line.`,
 		if *output == asJSON {
 			print = func(w io.Writer, e journal.Entry) error { return json.NewEncoder(w).Encode(e) } // one line
 		}
-		for e, err := range entries(ctx, max(0, last-journal.Position(*n))) {
+		for e, err := range entries(ctx, after) {
 			if err != nil {
 				return err
+			}
+			if !wanted.Matches(&e) {
+				continue
 			}
 			if err := print(cmd.OutOrStdout(), e); err != nil {
 				return err
@@ -76,6 +92,66 @@ line.`,
 		return nil
 	}
 	return cmd
+}
+
+// beginning returns the position after which the last n entries are that a filter wants.
+func beginning(ctx context.Context, j *journal.Journal, wanted *api.Filter, n int) (journal.Position, error) {
+	after, err := j.Last(ctx)
+	if err != nil || n == 0 {
+		return after, err
+	}
+	for e, err := range j.ReadBack(ctx, after) {
+		if err != nil {
+			return 0, err
+		}
+		if !wanted.Matches(&e) {
+			continue
+		}
+		after = e.Position - 1
+		if n--; n == 0 {
+			break
+		}
+	}
+	return after, nil
+}
+
+// filterFlags say which entries of the journal are wanted.
+type filterFlags struct {
+	api.Filter
+	since, until string
+}
+
+func (f *filterFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Kind, "kind", "", "only entries of a `kind`: decision, event, change or text")
+	cmd.Flags().StringVar(&f.Action, "action", "", "only changes and events of that `name`, as user.add or push")
+	cmd.Flags().StringVar(&f.Principal, "principal", "", "only what `WHO` requested, did or changed: user:NAME, robot:NAME, workload:NAME, operator:NAME, anonymous, or a name alone")
+	cmd.Flags().StringVar(&f.Registry, "registry", "", "only entries about the registry of that `service`")
+	cmd.Flags().StringVar(&f.since, "since", "", "only what happened at this `time` or later, as 2026-11-28T23:00:00Z or 2026-11-28")
+	cmd.Flags().StringVar(&f.until, "until", "", "only what happened before this `time`")
+}
+
+// read returns the filter. The error is one of usage.
+func (f *filterFlags) read(cmd *cobra.Command) (_ *api.Filter, err error) {
+	switch f.Kind {
+	case "", "decision", "event", "change", "text":
+	default:
+		return nil, misused(cmd, "--kind: %s is none: there are decision, event, change and text", text.Escape(f.Kind))
+	}
+	if wrong := api.CheckPrincipal(f.Principal); wrong != "" {
+		return nil, misused(cmd, "--principal: %s: %s", text.Escape(f.Principal), wrong)
+	}
+	for _, at := range []struct {
+		flag, text string
+		to         *time.Time
+	}{{"since", f.since, &f.Since}, {"until", f.until, &f.Until}} {
+		if at.text == "" {
+			continue
+		}
+		if *at.to, err = config.ParseTime(at.text, time.Local); err != nil {
+			return nil, misused(cmd, "--%s: %v", at.flag, err)
+		}
+	}
+	return &f.Filter, nil
 }
 
 // printEntry writes an entry as a line of text.

@@ -125,6 +125,9 @@ func newNamespaceSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if n.Unchanged {
+				return k.says(cmd, api.NewNamespace(&n), "namespace %s is already %s", n.Name, n.Visibility)
+			}
 			return k.says(cmd, api.NewNamespace(&n), "changed namespace %s to %s", n.Name, n.Visibility)
 		})
 	}
@@ -169,7 +172,11 @@ has the roles owner, maintainer, writer and reader, its own roles, and the roles
 			if err != nil {
 				return err
 			}
-			return k.says(cmd, api.NewNamespace(&n), "%s is %s of %s", args[1], args[2], n.Name)
+			already := ""
+			if n.Unchanged {
+				already = "already "
+			}
+			return k.says(cmd, api.NewNamespace(&n), "%s is %s%s of %s", args[1], already, args[2], n.Name)
 		})
 	}
 	return cmd

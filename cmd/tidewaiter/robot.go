@@ -43,6 +43,7 @@ ci signs in as robot+ci, and rules refer to it as robot:ci. Standard output has 
 			if err != nil {
 				return err
 			}
+			warnUnchecked(cmd, &a)
 			return k.robotSecret(cmd, &a, secret, "added", d.longest())
 		})
 	}

@@ -68,6 +68,9 @@ rule invalid is rejected.`,
 			if err != nil {
 				return err
 			}
+			if r.Unchanged {
+				return k.says(cmd, api.NewRole(&r, namespace), "role %s already has that: %s", r.Name, r.Actions)
+			}
 			return k.says(cmd, api.NewRole(&r, namespace), "%s role %s: %s", verb, r.Name, r.Actions)
 		})
 	}

@@ -184,6 +184,9 @@ func newRuleSet() *cobra.Command {
 			if err != nil {
 				return toldRule(cmd, err)
 			}
+			if r.Unchanged {
+				return k.says(cmd, api.NewRule(&r), "rule %s already says that", r.Name)
+			}
 			return k.says(cmd, api.NewRule(&r), "changed rule %s", r.Name)
 		})
 	}

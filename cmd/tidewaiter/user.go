@@ -4,15 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net/netip"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidewaiter/tidewaiter/internal/api"
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -41,15 +39,9 @@ cannot be locked out.`,
 	k := keepingFlags(cmd)
 	from := cmd.Flags().String("from", "", "the `prefix` or address to sign in from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		prefix, err := netip.ParsePrefix(*from)
+		prefix, err := ratelimit.ParsePlace(*from)
 		if err != nil {
-			var address netip.Addr
-			if address, err = netip.ParseAddr(*from); err == nil {
-				prefix = netip.PrefixFrom(address, address.BitLen())
-			}
-		}
-		if err != nil {
-			return misused(cmd, "--from: %s is not a prefix such as 203.0.113.0/24", text.Escape(*from))
+			return misused(cmd, "--from: %s: %v", text.Escape(*from), err)
 		}
 		if err := hasKind(cmd, policy.User, args[0]); err != nil {
 			return err
@@ -59,7 +51,7 @@ cannot be locked out.`,
 			if err != nil {
 				return err
 			}
-			return k.done(cmd, "allowed", &a)
+			return k.done(cmd, "allowed", &a, "is already allowed there")
 		})
 	}
 	return cmd
@@ -72,6 +64,9 @@ func newUserAdd() *cobra.Command {
 		Long: `Add a user. The password is prompted for, or read as one line from standard input with --password-stdin; the
 line end is not part of it. It cannot be an argument, because other users of the machine can see
 command lines. --generate generates a password and prints it once.
+
+A name that another configured source has is refused, because rules would apply to both. To move the
+users of an htpasswd file with their passwords and groups, use "tidewaiter import htpasswd".
 
 With --admin the user may change everything in Tidewaiter. This works before the first start of the
 service too.`,
@@ -118,19 +113,18 @@ service too.`,
 			if err != nil {
 				return err
 			}
-			namesakes, err := app.Namesakes(d.cfg, func(names []string) ([]string, error) {
-				return slices.DeleteFunc(names, func(name string) bool { return name != a.Name }), nil
-			})
-			if err != nil {
-				return err
-			}
-			for _, n := range namesakes {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", n.Text)
-			}
+			warnUnchecked(cmd, &a)
 			return k.doneWith(cmd, "added", &a, made)
 		})
 	}
 	return cmd
+}
+
+// warnUnchecked names the sources that could not be asked whether they have the name of a new account.
+func warnUnchecked(cmd *cobra.Command, a *accounts.Account) {
+	for _, source := range a.Unchecked {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: whether another source has the name %s, too, could not be checked: %s\n", a.Login(), text.Escape(source))
+	}
 }
 
 // oneOf returns a usage error if more than one of the flags is given.
@@ -152,7 +146,7 @@ func oneOf(cmd *cobra.Command, names ...string) error {
 func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, made identity.Secret) error {
 	switch {
 	case made.Reveal() == "":
-		return k.done(cmd, verb, a)
+		return k.done(cmd, verb, a, "")
 	case *k.output == asJSON:
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, made))
 	}

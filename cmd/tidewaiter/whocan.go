@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -29,7 +32,8 @@ explain evaluates them for one request. Restrictions of credentials are not part
 policy includes the rules in the database, unless --files-only is given. Accounts that are disabled or
 expired are marked.
 
---members lists the local accounts in each group that may do it, up to --most.
+--members lists who is in each group and may do it, up to --most: accounts, and users of htpasswd
+sources. Directories and issuers of ID tokens cannot list their users, and are named instead.
 
 --namespace prints the answer that the owners of that namespace get from the API: everyone who may do
 it, without the names, places and conditions of rules outside the namespace.`,
@@ -43,7 +47,7 @@ it, without the names, places and conditions of rules outside the namespace.`,
 	k := keepingFlags(cmd)
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
-	members := cmd.Flags().Bool("members", false, "list the local accounts in groups; reads the database")
+	members := cmd.Flags().Bool("members", false, "list the accounts and htpasswd users in groups; reads the database")
 	namespace := cmd.Flags().String("namespace", "", "print what the owners of the namespace with this `name` get from the API")
 	most := cmd.Flags().Uint("most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -92,14 +96,20 @@ it, without the names, places and conditions of rules outside the namespace.`,
 			answers[i].closed = !cfg.Token.Anonymous
 		}
 		if *members {
-			err = k.read(cmd, func(ctx context.Context, d desk) error {
+			listers, unlisted := app.OthersOf(cfg).Listers()
+			expand := func(ctx context.Context, d desk) error {
 				for i := range answers {
-					if err := answers[i].expand(ctx, d, int(*most)); err != nil {
+					answers[i].unlisted = unlisted
+					if err := answers[i].expand(ctx, d, listers, int(*most)); err != nil {
 						return err
 					}
 				}
 				return nil
-			})
+			}
+			err = k.read(cmd, expand)
+			if errors.Is(err, fs.ErrNotExist) { // before the first start there are no accounts
+				err = expand(cmd.Context(), desk{})
+			}
 			if err != nil {
 				return err
 			}
@@ -146,13 +156,14 @@ type holders struct {
 	policy.Answer
 	expanded bool
 	people   []api.People // for each of Through, if expanded
+	unlisted []string     // sources that cannot list who is in a group, if expanded
 	closed   bool         // anonymous clients get no token
 }
 
-// expand looks up the accounts that rules name and those in groups.
-func (a *holders) expand(ctx context.Context, d desk, most int) (err error) {
+// expand looks up the accounts and htpasswd users that rules name and those in groups.
+func (a *holders) expand(ctx context.Context, d desk, others []identity.Lister, most int) (err error) {
 	a.expanded = true
-	a.people, err = api.FindPeople(ctx, d.Accounts, d.by, &a.Answer, most, clock.Now())
+	a.people, err = api.FindPeople(ctx, d.Accounts, others, d.by, &a.Answer, most, clock.Now())
 	return err
 }
 
@@ -168,7 +179,7 @@ func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
 	}
 	for i := range answers {
 		named := answers[i].Answer
-		answers[i].people, err = api.FindPeople(ctx, a, rulebook.Operator("who-can"), &named, 0, clock.Now())
+		answers[i].people, err = api.FindPeople(ctx, a, nil, rulebook.Operator("who-can"), &named, 0, clock.Now())
 		if err != nil {
 			break
 		}
@@ -223,7 +234,13 @@ func (a *holders) print(w io.Writer, most int) error {
 	if len(rows) > 0 {
 		fmt.Fprintln(w, "denied entirely:")
 	}
-	return short(w, rows, len(a.Barred)-most)
+	if err := short(w, rows, len(a.Barred)-most); err != nil {
+		return err
+	}
+	if len(a.unlisted) > 0 && api.Grouped(&a.Answer) {
+		fmt.Fprintf(w, "there may be other members of these groups: %s cannot list who is in one\n", text.Escape(strings.Join(a.unlisted, ", ")))
+	}
+	return nil
 }
 
 // rowsOf returns the rows below a grantee.
@@ -267,5 +284,5 @@ func ifHolds(r *policy.Rule) string {
 
 // forPrograms returns the JSON form of the API, with the accounts.
 func (a *holders) forPrograms() api.Holders {
-	return api.NewHolders(&a.Answer, a.people)
+	return api.NewHolders(&a.Answer, a.people, a.unlisted)
 }

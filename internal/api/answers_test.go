@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
 func TestErrorsAreProblemDetails(t *testing.T) {
@@ -135,7 +137,10 @@ func TestChangesDependOnWhatWasSeen(t *testing.T) {
 		_, secret := h.token("root", "t")
 		root := bearer(secret)
 		tag := h.must(201, root, "POST", "/users", fields{"name": "ann"}).Header.Get("ETag")
-		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": nil}, header("If-Match", tag)).Header.Get("ETag")
+		next := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}, header("If-Match", tag)).Header.Get("ETag")
+		if same := h.must(200, root, "PUT", "/users/ann/expiry", fields{"expires": "2036-01-01T00:00:00Z"}).Header.Get("ETag"); same != next {
+			t.Errorf("the same end twice: %s after %s", same, next)
+		}
 		for _, path := range []string{"/users/ann/disable", "/users/ann/enable"} {
 			h.must(412, root, "POST", path, nil, header("If-Match", tag))
 		}
@@ -211,13 +216,17 @@ func TestTheJournalIsRead(t *testing.T) {
 			return found, page["next"]
 		}
 		for path, want := range map[string][]string{
-			"/journal?principal=user:root":         {"user:root user.add ann", "user:root user.add bob"},
-			"/journal?action=token.add":            {"operator:root token.add user:root"},
-			"/journal?last=1":                      {"user:root user.add bob"},
-			"/journal?kind=change&last=1":          {"user:root user.add bob"},
-			"/journal?kind=event":                  nil,
-			"/journal?registry=r.example.com":      nil,
-			"/journal?principal=user:ann&limit=10": nil,
+			"/journal?principal=user:root":                      {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?action=token.add":                         {"operator:root token.add user:root"},
+			"/journal?last=1":                                   {"user:root user.add bob"},
+			"/journal?kind=change&last=1":                       {"user:root user.add bob"},
+			"/journal?principal=root&action=user.add":           {"operator:root user.add root", "user:root user.add ann", "user:root user.add bob"},
+			"/journal?principal=root&last=2":                    {"user:root user.add ann", "user:root user.add bob"},
+			"/journal?principal=operator:root&action=token.add": {"operator:root token.add user:root"},
+			"/journal?principal=ann":                            nil,
+			"/journal?kind=event":                               nil,
+			"/journal?registry=r.example.com":                   nil,
+			"/journal?principal=user:ann&limit=10":              nil,
 
 			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&until=2999-01-01T00:00:00Z": {"user:root user.add ann", "user:root user.add bob"},
 			"/journal?principal=user:root&since=2000-01-01T00:00:00Z&last=1":                     {"user:root user.add bob"},
@@ -250,8 +259,97 @@ func TestTheJournalIsRead(t *testing.T) {
 		}
 		h.must(404, root, "GET", "/journal/none", nil)
 		h.must(422, root, "GET", "/journal?last=1&after=1", nil)
+		for principal, says := range map[string]string{
+			"group:dev": "a group does nothing itself", "usr:ann": "write user:NAME", "user:": "it names nobody",
+		} {
+			if got := h.must(422, root, "GET", "/journal?principal="+principal, nil).Body; !strings.Contains(got, says) {
+				t.Errorf("%s: %s", principal, got)
+			}
+		}
 		h.must(422, root, "GET", "/journal?since=yesterday", nil)
 	})
+}
+
+// The last so many are those that are wanted, however much else there is: journal?kind=change&last=12 gave 2.
+func TestTheLastThatAreWantedAreFound(t *testing.T) {
+	h := newHouse(t, "sqlite::memory:")
+	h.member("root", accounts.Administrators)
+	_, secret := h.token("root", "t")
+	root := bearer(secret)
+	add := func(from, n int) {
+		t.Helper()
+		for i := range n {
+			if _, err := h.accounts.AddGroup(h.Context(), operator, fmt.Sprint("group", from+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	noise := func(n int) {
+		t.Helper()
+		entries := make([]journal.Entry, n)
+		for i := range entries {
+			entries[i] = journal.Entry{Registry: "r.example.com", Text: []byte("-")}
+		}
+		if err := h.journal.Append(h.Context(), entries...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(query string) (targets []string, page fields) {
+		t.Helper()
+		page = h.read(h.must(200, root, "GET", "/journal?action=group.add&"+query, nil))
+		for _, item := range page["items"].([]any) {
+			targets = append(targets, strings.TrimPrefix(item.(fields)["change"].(fields)["target"].(string), "group"))
+		}
+		return targets, page
+	}
+	numbers := func(from, to int) (list []string) {
+		for i := from; i <= to; i++ {
+			list = append(list, fmt.Sprint(i))
+		}
+		return list
+	}
+	add(1, 5)
+	noise(300)
+	add(6, 15)
+	noise(300)
+	for _, tt := range []struct {
+		query string
+		want  []string
+	}{
+		{"last=12", numbers(9, 20)},
+		{"kind=change&last=12", numbers(9, 20)},
+		{"last=17&principal=root", numbers(4, 20)},
+		{"last=100", append([]string{"tidewaiter-admins"}, numbers(1, 20)...)},
+		{"kind=text&last=3", nil},
+		{"last=1&until=2000-01-01T00:00:00Z", nil},
+	} {
+		if got, page := read(tt.query); cmp.Diff(tt.want, got) != "" || page["next"] != nil || page["previous"] != nil {
+			t.Errorf("%s: next %v, previous %v\n%s", tt.query, page["next"], page["previous"], cmp.Diff(tt.want, got))
+		}
+	}
+	got, page := read("last=12&limit=5")
+	for page["next"] != nil {
+		var more []string
+		more, page = read("limit=5&after=" + page["next"].(string))
+		got = append(got, more...)
+	}
+	if diff := cmp.Diff(numbers(9, 20), got); diff != "" {
+		t.Errorf("page by page: %s", diff)
+	}
+	if link := h.must(200, root, "GET", "/journal?action=group.add&last=12&limit=5", nil).Header.Get("Link"); strings.Contains(link, "last=") || !strings.Contains(link, "after=") {
+		t.Errorf("the next page is %s", link)
+	}
+
+	// A request looks at so many entries, and says where it ended.
+	noise(20_000)
+	got, page = read("last=3")
+	if len(got) != 0 || page["previous"] == nil {
+		t.Errorf("%v, previous %v", got, page["previous"])
+	}
+	got, page = read("last=3&before=" + page["previous"].(string))
+	if diff := cmp.Diff(numbers(18, 20), got); diff != "" || page["previous"] != nil {
+		t.Errorf("previous %v: %s", page["previous"], diff)
+	}
 }
 
 func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {

@@ -84,6 +84,9 @@ var routes = []struct {
 	{"disable-user", "POST", "/users/bob/disable", nil},
 	{"disable-user", "POST", "/users/second/disable", nil},
 	{"enable-user", "POST", "/users/bob/enable", nil},
+	{"allow-user", "POST", "/users/bob/allow", fields{"from": "203.0.113.0/24"}},
+	{"allow-user", "POST", "/users/none/allow", fields{"from": "203.0.113.7"}},
+	{"allow-user", "POST", "/users/bob/allow", fields{"from": "here"}},
 	{"expire-user", "PUT", "/users/bob/expiry", fields{"expires": nil}},
 	{"delete-user", "DELETE", "/users/bob", nil},
 	{"delete-user", "DELETE", "/users/second", nil},
@@ -196,6 +199,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 			}
 			if got.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s %s is for caches", r.method, r.path)
+			}
+			if got.Status == http.StatusForbidden && strings.Contains(got.Body, `not allowed"`) {
+				t.Errorf("%s, by %s: the answer does not say which right is missing: %s", name, caller, got.Body)
 			}
 			fmt.Fprintf(&b, " %d", got.Status)
 		}

@@ -26,6 +26,8 @@ type Account struct {
 	Groups   []string    `json:"groups" nullable:"false" doc:"The groups that it is in" example:"[\"developers\"]"`
 	Version  int64       `json:"version" doc:"Raised by each change of the account itself" example:"1"`
 	Secret   string      `json:"secret,omitempty" doc:"What was made for it, shown this once" example:"twp_b…"`
+
+	Unchecked []string `json:"unchecked,omitempty" nullable:"false" doc:"Of an account that was just added: the sources that could not be asked whether they have the name, too, and why" example:"[\"ldap:corp: connection refused\"]"`
 }
 
 // NewAccount is the form of an account, and of a secret that is shown this once.
@@ -36,7 +38,7 @@ func NewAccount(a *accounts.Account, secret identity.Secret) Account {
 	}
 	return Account{
 		a.ID, a.Kind, a.Name, a.Login(), a.Disabled, a.Created.UTC(), a.Changed.UTC(), utc(a.Expires), a.Hash, a.Lent, groups, a.Version,
-		secret.Reveal(),
+		secret.Reveal(), a.Unchecked,
 	}
 }
 

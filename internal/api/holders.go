@@ -11,6 +11,7 @@ type Holders struct {
 	Through  []Grantee `json:"through" nullable:"false" doc:"Whom a rule allows it, if its condition holds"`
 	Except   []Grantee `json:"except,omitempty" nullable:"false" doc:"Of those, whom another denies it, unless its condition does not hold"`
 	Barred   []Grantee `json:"barred,omitempty" nullable:"false" doc:"Whom a rule would allow it, if another did not deny it to all of them"`
+	Unlisted []string  `json:"unlisted,omitempty" nullable:"false" doc:"If members are asked for, and there are groups in through: the sources that may have members of them and cannot list them" example:"[\"ldap:corp\"]"`
 }
 
 // Grantee is whom a rule reaches.
@@ -20,10 +21,10 @@ type Grantee struct {
 	Pattern string   `json:"pattern,omitempty" doc:"What claims must make match, in too many ways to list"`
 	RuleName
 	By      *RuleName `json:"by,omitempty" doc:"The rule that denies it, of those who are barred"`
-	Members []string  `json:"members,omitempty" nullable:"false" doc:"If members are asked for: the accounts in the group that do get it" example:"[\"user:alice\"]"`
+	Members []string  `json:"members,omitempty" nullable:"false" doc:"If members are asked for: who is in the group and does get it, of the accounts and of htpasswd sources" example:"[\"user:alice\"]"`
 	More    bool      `json:"more,omitempty" doc:"Whether there may be other members"`
 	Barred  string    `json:"barred,omitempty" doc:"If members are asked for: why the account of this name cannot sign in" example:"disabled"`
-	Missing bool      `json:"missing,omitempty" doc:"If members are asked for: whether no account has the name"`
+	Missing bool      `json:"missing,omitempty" doc:"If members are asked for: whether no account and no htpasswd source has the name"`
 }
 
 // Held is a claim and what it holds.
@@ -32,11 +33,15 @@ type Held struct {
 	Value string `json:"value" doc:"What it holds" example:"acme/app"`
 }
 
-// NewHolders is the form of who may do one thing, with the accounts of a.Through if they were looked up.
-func NewHolders(a *policy.Answer, people []People) Holders {
+// NewHolders is the form of who may do one thing, with the people of a.Through if they were looked up, and the sources that
+// cannot list theirs.
+func NewHolders(a *policy.Answer, people []People, unlisted []string) Holders {
 	form := Holders{Registry: a.Registry, Type: a.Asked.Type, Name: a.Asked.Name, Action: a.Asked.Actions.String(), Through: []Grantee{}}
 	for i := range a.Through {
 		form.Through = append(form.Through, newGrantee(&a.Through[i]))
+	}
+	if Grouped(a) {
+		form.Unlisted = unlisted
 	}
 	for i, p := range people {
 		g := &form.Through[i]

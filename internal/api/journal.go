@@ -2,15 +2,16 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -24,15 +25,23 @@ const skew = time.Minute
 
 // entries asks for a page of the journal.
 type entries struct {
-	Limit     int       `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many entries a page has at most"`
-	After     int64     `query:"after" minimum:"0" doc:"A position: entries after it, the oldest first"`
-	Last      int64     `query:"last" minimum:"0" maximum:"20000" doc:"Begin so many entries before the end, in place of after"`
-	Since     time.Time `query:"since" doc:"Only what happened at this time or later" example:"2026-11-28T00:00:00Z"`
-	Until     time.Time `query:"until" doc:"Only what happened before this time" example:"2026-11-29T00:00:00Z"`
-	Kind      string    `query:"kind" enum:"decision,event,change,text" doc:"Only those of a kind"`
-	Registry  string    `query:"registry" maxLength:"256" doc:"Only those about a registry" example:"registry.example.com"`
-	Principal string    `query:"principal" maxLength:"300" doc:"Only what somebody asked for, did or changed" example:"user:alice"`
-	Action    string    `query:"action" maxLength:"64" doc:"Only changes and events of that name" example:"user.add"`
+	Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many entries a page has at most"`
+	After  int64 `query:"after" minimum:"0" doc:"A position: entries after it, the oldest first"`
+	Last   int64 `query:"last" minimum:"0" maximum:"20000" doc:"In place of after: the last so many of the entries that the filters want"`
+	Before int64 `query:"before" minimum:"0" doc:"A position: only entries before it"`
+	Filter
+}
+
+// journalPage is a page of the journal.
+type journalPage struct {
+	Link string `header:"Link" doc:"The next page, with rel=next (RFC 8288)"`
+	Body JournalPage
+}
+
+// JournalPage is a part of the journal, in the order of time.
+type JournalPage struct {
+	Page[Entry]
+	Previous string `json:"previous,omitempty" doc:"With last: 20,000 entries were looked at before so many were found. There may be others before this position, which is one for the parameter before"`
 }
 
 // Entry is one thing that happened.
@@ -61,41 +70,6 @@ func (Entry) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
-// matches says whether an entry is one that is asked for.
-func (in *entries) matches(e *journal.Entry) bool {
-	var kind, action string
-	who := map[string]bool{}
-	switch {
-	case e.Decision != nil:
-		kind = "decision"
-		who["user:"+e.Decision.Name] = e.Decision.Name != ""
-		if p := e.Decision.Principal; p != nil {
-			who[p.String()] = true
-		}
-	case e.Event != nil:
-		kind, action = "event", e.Event.Action
-		who[subject(e.Event.Actor)] = true
-	case e.Change != nil:
-		kind, action = "change", e.Change.Action
-		who[e.Change.Actor] = true
-	default:
-		kind = "text"
-	}
-	if e.Time.Before(in.Since) || !in.Until.IsZero() && !e.Time.Before(in.Until) {
-		return false
-	}
-	return (in.Kind == "" || in.Kind == kind) && (in.Registry == "" || in.Registry == e.Registry) &&
-		(in.Action == "" || in.Action == action) && (in.Principal == "" || who[in.Principal])
-}
-
-// subject is the actor of an event as rules name him: a registry knows what somebody signs in as.
-func subject(login string) string {
-	if name, robot := strings.CutPrefix(login, identity.RobotPrefix); robot {
-		return "robot:" + name
-	}
-	return "user:" + login
-}
-
 func (a *API) journalRoutes() {
 	tags := []string{tagJournal}
 	route(a, huma.Operation{
@@ -105,16 +79,12 @@ func (a *API) journalRoutes() {
 	}, a.listEntries)
 	route(a, huma.Operation{
 		OperationID: "get-entry", Method: http.MethodGet, Path: "/journal/{id}", Tags: tags,
-		Summary: "Show an entry of the journal",
-	}, func(ctx context.Context, by Actor, in *identified) (*body[Entry], error) {
+		Summary: "Show an entry of the journal", Description: "By its id, or by the beginning of it that no other id has.",
+	}, func(ctx context.Context, by Actor, in *entryID) (*body[Entry], error) {
 		if err := a.mayReadJournal(by); err != nil {
 			return nil, err
 		}
-		id, err := journal.ParseID(in.ID)
-		if err != nil {
-			return nil, journal.ErrNotFound
-		}
-		e, err := a.Journal.Find(ctx, id)
+		e, err := a.Journal.FindOne(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -123,26 +93,23 @@ func (a *API) journalRoutes() {
 	route(a, huma.Operation{
 		OperationID: "explain-entry", Method: http.MethodGet, Path: "/journal/{id}/explanation", Tags: tags,
 		Summary: "Explain a decision",
-		Description: "How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy. " +
+		Description: "By its id, or by the beginning of it that a refusal shows. How it was made, and how it would be by the policy of today if that is another one. What came near, and what is decided today, is shown to who may read tidewaiter:policy. " +
 			"Who may not read the journal may ask about a decision on himself, with a credential that is not narrowed: rules are named then only if token.show_rules is set.",
 	}, a.explainEntry)
 }
 
 // explainEntry says of a decision how it was made, and how it would be today.
-func (a *API) explainEntry(ctx context.Context, by Actor, in *identified) (*body[Explanation], error) {
+func (a *API) explainEntry(ctx context.Context, by Actor, in *entryID) (*body[Explanation], error) {
 	forbidden := a.mayReadJournal(by)
 	if forbidden != nil && by.Narrowed() {
 		return nil, forbidden
 	}
-	id, err := journal.ParseID(in.ID)
 	var entry journal.Entry
-	if err != nil {
-		err = journal.ErrNotFound
-	} else {
-		entry, err = a.Journal.Find(ctx, id)
-	}
-	if forbidden != nil && (err != nil || !about(&entry, by)) {
-		return nil, forbidden // whether there is such an entry or not
+	var err error
+	if forbidden == nil {
+		entry, err = a.Journal.FindOne(ctx, in.ID)
+	} else if entry, err = a.own(ctx, by, in.ID); errors.Is(err, journal.ErrNotFound) {
+		err = forbidden // whether there is such an entry or not
 	}
 	if err != nil {
 		return nil, err
@@ -163,6 +130,25 @@ func (a *API) explainEntry(ctx context.Context, by Actor, in *identified) (*body
 	return &body[Explanation]{NewExplanation(e)}, nil
 }
 
+// entryID is an entry in the path.
+type entryID struct {
+	ID string `path:"id" maxLength:"64" doc:"The id, or the beginning of it, of 8 characters or more" example:"019aa1b2-c3d4-7e5f"`
+}
+
+// own returns the one decision on the actor whose id begins with a text, or journal.ErrNotFound: nobody is to learn of others'.
+func (a *API) own(ctx context.Context, by Actor, beginning string) (journal.Entry, error) {
+	const most = 100
+	found, err := a.Journal.FindAll(ctx, beginning, most)
+	if err != nil {
+		return journal.Entry{}, err
+	}
+	found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !about(&e, by) })
+	if len(found) != 1 {
+		return journal.Entry{}, journal.ErrNotFound
+	}
+	return found[0], nil
+}
+
 // about says whether an entry is a decision on the actor. An id is never given to another; without one, it may be anybody.
 func about(e *journal.Entry, by Actor) bool {
 	if e.Decision == nil || e.Decision.Principal == nil || by.Principal == nil {
@@ -174,26 +160,71 @@ func about(e *journal.Entry, by Actor) bool {
 
 func (a *API) mayReadJournal(by Actor) error {
 	if !a.Accounts.May(by, "journal", scope.Read) {
-		return fmt.Errorf("reading the journal: %w", rulebook.ErrForbidden)
+		return fmt.Errorf("reading the journal: %w", rulebook.Requires("journal", scope.Read))
 	}
 	return nil
 }
 
-func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*list[Entry], error) {
+func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*journalPage, error) {
 	if err := a.mayReadJournal(by); err != nil {
 		return nil, err
 	}
-	after := journal.Position(in.After)
-	if in.Last > 0 {
-		if in.After > 0 {
-			return nil, mistaken("query.last", "it is in place of after")
-		}
-		end, err := a.Journal.Last(ctx)
-		if err != nil {
-			return nil, err
-		}
-		after = max(0, end-journal.Position(in.Last))
+	if wrong := CheckPrincipal(in.Principal); wrong != "" {
+		return nil, mistaken("query.principal", "%s", wrong)
 	}
+	if in.Last > 0 && in.After > 0 {
+		return nil, mistaken("query.last", "it is in place of after")
+	}
+	end := journal.Position(math.MaxInt64)
+	if in.Before > 0 {
+		end = journal.Position(in.Before) - 1
+	}
+	after, previous, err := journal.Position(in.After), "", error(nil)
+	if in.Last > 0 {
+		after, previous, err = a.before(ctx, in, end)
+	}
+	var page *list[Entry]
+	if err == nil {
+		page, err = a.entriesAfter(ctx, in, after, end)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &journalPage{page.Link, JournalPage{page.Body, previous}}, nil
+}
+
+// before returns the position after which the last entries that the filters want begin, of those up to end. previous says where
+// the search was given up; "": it was not.
+func (a *API) before(ctx context.Context, in *entries, end journal.Position) (after journal.Position, previous string, err error) {
+	last, err := a.Journal.Last(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	after = min(end, last)
+	wanted, read := in.Last, 0
+	for e, err := range a.Journal.ReadBack(ctx, after) {
+		switch {
+		case err != nil:
+			return 0, "", err
+		case e.Time.Before(in.Since.Add(-skew)): // all before is earlier, too
+			wanted = 0
+		case in.Matches(&e):
+			after = e.Position - 1
+			wanted--
+		}
+		if read++; wanted == 0 {
+			break
+		}
+		if read == maxRead {
+			previous = strconv.FormatInt(int64(e.Position), 10)
+			break
+		}
+	}
+	return after, previous, nil
+}
+
+// entriesAfter returns a page of the entries after a position that the filters want, up to another one.
+func (a *API) entriesAfter(ctx context.Context, in *entries, after, end journal.Position) (*list[Entry], error) {
 	if !in.Since.IsZero() {
 		before, err := a.Journal.Before(ctx, in.Since)
 		if err != nil {
@@ -207,14 +238,14 @@ func (a *API) listEntries(ctx context.Context, by Actor, in *entries) (*list[Ent
 		if err != nil {
 			return nil, err
 		}
-		if !in.Until.IsZero() && e.Time.After(in.Until.Add(skew)) {
+		if !in.Until.IsZero() && e.Time.After(in.Until.Add(skew)) || e.Position > end {
 			break // all that follows is later, too
 		}
 		if len(found) == in.Limit || read == maxRead {
 			next = strconv.FormatInt(int64(after), 10)
 			break
 		}
-		if read, after = read+1, e.Position; in.matches(&e) {
+		if read, after = read+1, e.Position; in.Matches(&e) {
 			found = append(found, e)
 		}
 	}

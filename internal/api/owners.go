@@ -77,7 +77,7 @@ func (a *API) narrowedTo(by Actor, scopes []scope.Scope) (namespace string, err 
 	if in, ok := NamespaceOf(a.Rulebook, scopes); ok && a.Rulebook.May(by, rulebook.RightNamespace+in, scope.Read) {
 		return in, nil
 	}
-	return "", fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
+	return "", fmt.Errorf("asking about others: %w", rulebook.Requires(rulebook.RightPolicy, scope.Read))
 }
 
 // RuleText is how a rule is named to people, also one of which ForOwners has left out the name.

@@ -46,6 +46,7 @@ func listed[S, T any](ctx context.Context, from []S, next string, form func(*S) 
 // link is this page's address with another beginning.
 func link(at *url.URL, next string) string {
 	query := at.Query()
+	query.Del("last") // of the journal: after takes its place
 	query.Set("after", next)
 	return "<" + at.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }

@@ -23,19 +23,25 @@ type People struct {
 // mostLooked bounds the members of a group that are looked at for those who do get it.
 const mostLooked = 10_000
 
-// FindPeople looks up the accounts of those whom an answer reaches: of who is named, and of those in groups, at most so many of each
-// group. It returns them in the order of answer.Through.
-func FindPeople(ctx context.Context, from *accounts.Accounts, by Actor, answer *policy.Answer, most int, now time.Time) ([]People, error) {
+// FindPeople looks up the people whom an answer reaches, in the accounts and in the sources that list theirs: of who is named, and of
+// those in groups, at most so many of each group. It returns them in the order of answer.Through. Accounts of nil are none.
+func FindPeople(ctx context.Context, from *accounts.Accounts, others []identity.Lister, by Actor, answer *policy.Answer, most int, now time.Time) ([]People, error) {
 	all := make([]People, len(answer.Through))
 	for i := range answer.Through {
 		g := &answer.Through[i]
 		login, group := accountsOf(g)
 		switch {
 		case login != "":
-			account, err := from.Account(ctx, by, login)
+			account, err := accounts.Account{}, accounts.ErrNotFound
+			if from != nil {
+				account, err = from.Account(ctx, by, login)
+			}
 			switch {
 			case errors.Is(err, accounts.ErrNotFound):
-				all[i].Missing = true
+				all[i].Missing = !slices.ContainsFunc(others, func(l identity.Lister) bool {
+					has, err := identity.Has(ctx, l, login)
+					return has || err != nil
+				})
 			case err != nil:
 				return nil, err
 			case account.Disabled:
@@ -48,10 +54,37 @@ func FindPeople(ctx context.Context, from *accounts.Accounts, by Actor, answer *
 			if err != nil {
 				return nil, err
 			}
+			for _, l := range others {
+				found.add(l.Members(group), answer, g, most)
+			}
 			all[i] = found
 		}
 	}
 	return all, nil
+}
+
+// add adds those of some people who do get it: who is not taken out again for sure.
+func (p *People) add(who []*policy.Principal, answer *policy.Answer, g *policy.Grantee, most int) {
+	for _, one := range who {
+		out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(one, answer.Asked.Name) }
+		name := one.String()
+		if !g.Is(one, answer.Asked.Name) || slices.ContainsFunc(answer.Except, out) || slices.Contains(p.Names, name) {
+			continue
+		}
+		if len(p.Names) == most {
+			p.More = true
+			return
+		}
+		p.Names = append(p.Names, name)
+	}
+}
+
+// Grouped reports whether an answer reaches somebody through a group.
+func Grouped(answer *policy.Answer) bool {
+	return slices.ContainsFunc(answer.Through, func(g policy.Grantee) bool {
+		login, group := accountsOf(&g)
+		return login == "" && group != ""
+	})
 }
 
 // accountsOf returns the login of the account that a grantee names, or the group that it is for.
@@ -72,6 +105,9 @@ func accountsOf(g *policy.Grantee) (login, group string) {
 // peopleIn returns the accounts in a group that do get it: who is not taken out again for sure.
 func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *policy.Answer, g *policy.Grantee, group string, most int, now time.Time) (People, error) {
 	var found People
+	if from == nil {
+		return found, nil
+	}
 	looked := 0
 	for page := (accounts.Page{Limit: 1000}); ; {
 		logins, next, err := from.Members(ctx, by, group, page)
@@ -82,7 +118,7 @@ func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *po
 			return found, err
 		}
 		for _, login := range logins {
-			if looked++; looked > mostLooked || len(found.Names) == most {
+			if looked++; looked > mostLooked || found.More {
 				found.More = true
 				return found, nil
 			}
@@ -97,10 +133,7 @@ func peopleIn(ctx context.Context, from *accounts.Accounts, by Actor, answer *po
 				continue
 			}
 			who := &policy.Principal{Kind: account.Kind, Name: account.Name, Source: accounts.Source, ID: account.ID, Groups: account.Groups}
-			out := func(but policy.Grantee) bool { return but.Rule.When == nil && but.Is(who, answer.Asked.Name) }
-			if g.Is(who, answer.Asked.Name) && !slices.ContainsFunc(answer.Except, out) {
-				found.Names = append(found.Names, who.String())
-			}
+			found.add([]*policy.Principal{who}, answer, g, most)
 		}
 		if next == "" {
 			return found, nil

@@ -70,6 +70,7 @@ func (a *API) problem(c *call, err error) *Problem {
 	problems, isPolicy := errors.AsType[rulebook.Problems](err)
 	conflicts, isConflict := errors.AsType[rulebook.Conflicts](err)
 	invalid, isInvalid := errors.AsType[*rulebook.InvalidError](err)
+	ambiguous, isAmbiguous := errors.AsType[*journal.AmbiguousError](err)
 	switch {
 	case errors.As(err, &p):
 		own := *p
@@ -90,6 +91,8 @@ func (a *API) problem(c *call, err error) *Problem {
 		p = refuse(http.StatusConflict, "%s", conflicts)
 	case isInvalid:
 		p = mistaken("body."+invalid.Field, "%s", invalid.Text)
+	case isAmbiguous:
+		p = mistaken("path.id", "%s", ambiguous)
 	case errors.Is(err, rulebook.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = refuse(http.StatusNotFound, "%s", err)
 	case errors.Is(err, accounts.ErrLast), errors.Is(err, accounts.ErrLent): // which are refusals, too

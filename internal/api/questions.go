@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -83,7 +84,7 @@ type (
 	whoCan struct {
 		Body struct {
 			Asked
-			Members bool `json:"members,omitempty" doc:"Whether the accounts in groups are named; asks for the right to read tidewaiter:accounts, too"`
+			Members bool `json:"members,omitempty" doc:"Whether the people in groups are named: accounts, and those of htpasswd sources; asks for the right to read tidewaiter:accounts, too"`
 			Most    int  `json:"most,omitempty" minimum:"1" maximum:"1000" doc:"At most so many of each group; left out: 100"`
 		}
 	}
@@ -177,7 +178,7 @@ func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.
 
 func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders], error) {
 	if in.Body.Members && !a.Accounts.May(by, "accounts", scope.Read) {
-		return nil, fmt.Errorf("asking for members: %w", rulebook.ErrForbidden)
+		return nil, fmt.Errorf("asking for members: %w", rulebook.Requires("accounts", scope.Read))
 	}
 	scopes, ignored, err := in.Body.scopes()
 	if err != nil {
@@ -199,15 +200,18 @@ func (a *API) whoCan(ctx context.Context, by Actor, in *whoCan) (*body[[]Holders
 		answers := p.WhoCan(at, s)
 		for i := range answers {
 			var people []People
+			var unlisted []string
 			if in.Body.Members {
-				if people, err = FindPeople(ctx, a.Accounts, by, &answers[i], cmp.Or(in.Body.Most, mostMembers), a.Now()); err != nil {
+				var listers []identity.Lister
+				listers, unlisted = calling(ctx).server.Issuer.Live().Chain.Listers(accounts.Source)
+				if people, err = FindPeople(ctx, a.Accounts, listers, by, &answers[i], cmp.Or(in.Body.Most, mostMembers), a.Now()); err != nil {
 					return nil, err
 				}
 			}
 			if namespace != "" {
 				answers[i] = ForOwners(answers[i], namespace)
 			}
-			out = append(out, NewHolders(&answers[i], people))
+			out = append(out, NewHolders(&answers[i], people, unlisted))
 		}
 	}
 	return &body[[]Holders]{out}, nil
@@ -270,7 +274,7 @@ func (a *API) judged(ctx context.Context, by Actor, said *Judged) (who *policy.P
 		return by.Principal, true, nil
 	}
 	if !a.mayAsk(by) {
-		return nil, false, fmt.Errorf("asking about others: %w", rulebook.ErrForbidden)
+		return nil, false, fmt.Errorf("asking about others: %w", rulebook.Requires(rulebook.RightPolicy, scope.Read))
 	}
 	if said.As == "" {
 		return nil, false, mistaken("body.as", "groups and claims are said of somebody: who?")

@@ -190,6 +190,17 @@ func TestADecisionIsExplained(t *testing.T) {
 	}
 	h.must(404, carol, "GET", "/journal/none/explanation", nil)
 
+	// The beginning that a refusal shows will do, and one that others have is refused with what to give.
+	id := items[0].(fields)["id"].(string)
+	for _, who := range []as{carol, with("ann")} {
+		if got := h.must(200, who, "GET", "/journal/"+id[:30]+"/explanation", nil).Body; !strings.Contains(got, id) {
+			t.Errorf("by the beginning of its id: %s", got)
+		}
+	}
+	if got := h.must(422, carol, "GET", "/journal/"+id[:8], nil).Body; !strings.Contains(got, "several ids begin with "+id[:8]+": "+id[:8]) {
+		t.Errorf("by what several begin with: %s", got)
+	}
+
 	// Of himself anybody may ask, and is told no more of the rules than a refusal tells. To others there is no such decision, and no other answer
 	// for one that there is not.
 	own := h.must(200, with("ann"), "GET", path, nil).Body

@@ -140,7 +140,7 @@ func (a *API) ruleRoutes() {
 		OperationID: "get-policy", Method: http.MethodGet, Path: "/policy", Tags: tags, Summary: "Show which policy is in force",
 	}, func(_ context.Context, by Actor, _ *struct{}) (*body[Policy], error) {
 		if !a.Rulebook.May(by, rulebook.RightPolicy, scope.Read) {
-			return nil, rulebook.ErrForbidden
+			return nil, rulebook.Requires(rulebook.RightPolicy, scope.Read)
 		}
 		s := a.Rulebook.Status()
 		out := Policy{Version: s.Policy.ID(), Rules: s.Policy.Len(), Loaded: utc(s.Loaded)}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -21,6 +22,14 @@ type newUser struct {
 		Password string   `json:"password,omitempty" maxLength:"4096" writeOnly:"true" doc:"At least 8 bytes, none of the commonest. Without it, and without hash, the user signs in with tokens only"`
 		Hash     string   `json:"hash,omitempty" maxLength:"500" writeOnly:"true" doc:"The hash of a password that is brought along, in place of it: bcrypt or argon2id"`
 		Groups   []string `json:"groups,omitempty" nullable:"false" maxItems:"1000" maxLength:"64" doc:"Groups that there are; tidewaiter-admins makes an administrator, tidewaiter-auditors an auditor" example:"[\"developers\"]"`
+	}
+}
+
+// allowing is a place to allow a user.
+type allowing struct {
+	Named
+	Body struct {
+		From string `json:"from" maxLength:"64" doc:"A /24 of IPv4 or a /48 of IPv6, or a part of one; or an address" example:"203.0.113.0/24"`
 	}
 }
 
@@ -47,6 +56,19 @@ func (a *API) userRoutes() {
 			return nil, mistaken("body.groups", "%s", err)
 		}
 		return created("/users/"+u.Name, u.ID, u.Version, plainAccount(&u), err)
+	})
+	route(a, huma.Operation{
+		OperationID: "allow-user", Method: http.MethodPost, Path: "/users/{name}/allow", Tags: []string{tagUsers},
+		Summary: "Let a user sign in from a new place while others guess the password",
+		Description: "When strangers have tried too many wrong passwords for a name, it is limited at places where the user never signed in. " +
+			"This makes a place known, at all replicas within a minute. Allowing it twice on a day changes nothing.",
+	}, func(ctx context.Context, by Actor, in *allowing) (*one[Account], error) {
+		from, err := ratelimit.ParsePlace(in.Body.From)
+		if err != nil {
+			return nil, mistaken("body.from", "%s", err)
+		}
+		u, err := a.Accounts.AllowPlace(ctx, by, login(policy.User, in.Name), from)
+		return tagged(u.ID, u.Version, plainAccount(&u), err)
 	})
 	route(a, huma.Operation{
 		OperationID: "set-password", Method: http.MethodPut, Path: "/users/{name}/password", Tags: []string{tagUsers},

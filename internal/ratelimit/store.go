@@ -58,7 +58,7 @@ func ParsePlace(text string) (netip.Prefix, error) {
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil || address.Zone() != "" {
-		return netip.Prefix{}, errors.New("it is no prefix like 203.0.113.0/24, and no address")
+		return netip.Prefix{}, errors.New("it is not an address, and not a prefix such as 203.0.113.0/24")
 	}
 	return netip.PrefixFrom(address, address.BitLen()), nil
 }
