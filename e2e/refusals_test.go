@@ -28,8 +28,8 @@ const refusing = `policy:
     - { name: a closed repository, effect: deny, subjects: ["user:bob"], repositories: ["private/closed"], actions: [pull, push, delete] }
 `
 
-// decisionID matches the id of a decision in a client's output.
-var decisionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+// decisionID is the short form of a decision's id in somebody's words.
+var decisionID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}\b`)
 
 // forbidden matches the status 403 in a client's output, but not a part of a digest or a port.
 var forbidden = regexp.MustCompile(`\b403\b`)
@@ -185,7 +185,7 @@ func refusedByID(t *testing.T, journal *tidewaiter.Journal, err error) (found ti
 	}
 	process.Await(t, "decision "+id+" in the journal", func(context.Context) error {
 		entries := journal.Entries()
-		at := slices.IndexFunc(entries, func(e tidewaiter.Entry) bool { return e.ID == id })
+		at := slices.IndexFunc(entries, func(e tidewaiter.Entry) bool { return strings.HasPrefix(e.ID, id) })
 		if at < 0 || entries[at].Decision == nil {
 			return fmt.Errorf("not found")
 		}
