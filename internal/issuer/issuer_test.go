@@ -247,7 +247,7 @@ func TestExpiresInIsWhatExplainSays(t *testing.T) {
 			r := request("ann", "repository:a:pull")
 			says, ok := registry.Foresee(live.Policy, &policy.Request{
 				Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r", Scopes: r.Scopes, Now: b.clock.now(),
-			}, time.Time{}, &live.AtMost)
+			}, time.Time{}, &live.MaxLifetime)
 			a := b.issue(r)
 			if want := int(says.Lasts / time.Second); !ok || a.ExpiresIn != want {
 				t.Fatalf("explain says %s, expires_in is %d (reused: %t)", says.Lasts, a.ExpiresIn, a.Reused)
