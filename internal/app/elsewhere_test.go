@@ -55,7 +55,7 @@ func TestNoAccountTakesANameOfAnotherSource(t *testing.T) {
 func (f *folder) loadSources(identity string) *config.Config {
 	f.Helper()
 	f.write("tidewaiter.yaml", `
-state: sqlite:state.db
+database: sqlite:state.db
 signing: { root: { folder: . } }
 registries: [{ service: r.example.com }]
 listen: [{ address: "127.0.0.1:0" }]
