@@ -164,7 +164,7 @@ func TestOwnersReadNoRuleButTheirs(t *testing.T) {
 	for _, name := range []string{"team/app", long} {
 		for _, answer := range p.WhoCan("r.example.com", scope.Scope{Type: scope.TypeRepository, Name: name, Actions: scope.Push}) {
 			narrowed := api.ForOwners(answer, "team")
-			form := api.NewHolders(&narrowed, nil)
+			form := api.NewHolders(&narrowed, nil, nil)
 			text, err := json.Marshal(form)
 			if err != nil {
 				t.Fatal(err)
@@ -178,7 +178,7 @@ func TestOwnersReadNoRuleButTheirs(t *testing.T) {
 			for _, g := range form.Through {
 				pattern = pattern || g.Pattern != ""
 			}
-			whole := api.NewHolders(&answer, nil)
+			whole := api.NewHolders(&answer, nil, nil)
 			if len(whole.Through) != len(form.Through) || len(whole.Except) != len(form.Except) || len(whole.Barred) != len(form.Barred) {
 				t.Errorf("%s: somebody is left out: %s", name, text)
 			}
