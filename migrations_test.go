@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// Two changes that are made at the same time take the same number, and merge without a conflict. No database opens then.
-func TestEachMigrationHasANumberOfItsOwn(t *testing.T) {
+// Two branches may add migrations with the same number and merge without a conflict. Then no
+// database could be opened.
+func TestMigrationNumbersAreUnique(t *testing.T) {
 	for _, database := range []string{"sqlite", "postgres"} {
 		files, err := os.ReadDir("internal/store/migrations/" + database)
 		if err != nil || len(files) == 0 {
@@ -17,7 +18,7 @@ func TestEachMigrationHasANumberOfItsOwn(t *testing.T) {
 		for _, f := range files {
 			number, _, _ := strings.Cut(f.Name(), "_")
 			if other, taken := numbers[number]; taken {
-				t.Errorf("%s: %s and %s have one number", database, other, f.Name())
+				t.Errorf("%s: %s and %s have the same number", database, other, f.Name())
 			}
 			numbers[number] = f.Name()
 		}

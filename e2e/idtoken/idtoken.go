@@ -25,7 +25,7 @@ type Issuer struct {
 	URL string // the tokens' iss
 
 	issued atomic.Int64
-	keys   [2]jose.JSONWebKey // both are published; the first signs perKey tokens, the second the rest
+	keys   [2]jose.JSONWebKey // both published; the first signs perKey tokens, the second the rest
 }
 
 // Claims are a token's claims except iss, aud and its times.

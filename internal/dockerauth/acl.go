@@ -22,7 +22,7 @@ type match struct {
 }
 
 // conditions returns the conditions of a variant, except that of the name, as literals. never
-// reports that they cannot hold; unclear says why some could not be translated.
+// reports that they cannot hold. unclear is the reason why some could not be translated.
 func (m *match) conditions(v variant) (all []literal, never bool, unclear string) {
 	add := func(f filled, a atom) {
 		l, always, no, why := compared(f, a)

@@ -373,7 +373,7 @@ func TestNothingDiffersFromTheList(t *testing.T) {
 					if !strings.Contains(err.Error(), "has no exact translation") && !hostile {
 						t.Fatalf("%v\n%s", err, w.text())
 					}
-					// Each problem has a position and says what to write.
+					// Each problem has a position and advice on what to write.
 					for line := range strings.Lines(err.Error()) {
 						if !instead.MatchString(line) {
 							t.Fatalf("it is not said what to write instead: %s", line)

@@ -14,7 +14,7 @@ import (
 )
 
 // Each common kind of configuration is imported and decides as before for the users of the
-// file, or it is refused with a hint. The second line of each file says which.
+// file, or it is refused with a hint. The second line of each file has the expected result.
 func TestKindsOfConfigurations(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "kinds", "*.yml"))
 	if err != nil || len(files) < 40 {

@@ -79,8 +79,8 @@ func expression(text string) (string, bool) {
 // mostNames limits how many patterns one name of the list may become.
 const mostNames = 64
 
-// names translates a pattern of names to areas. unclear says why there is no exact translation;
-// the areas then cover at least its names.
+// names translates a pattern of names to areas. unclear is the reason why there is no exact
+// translation; the areas then cover at least its names.
 func names(f filled, kind string) (areas []area, unclear string) {
 	m, unclear := mark(f, kind)
 	all := []area{{pattern: everything}}

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// An importer reads files of others, in which a pattern may have any number of *. A comparison
-// that tried each * at each place took a time that doubled with each of them.
+// Patterns in imported files may have any number of *. The time of a comparison that tried each
+// * at each position would double with each *.
 func TestGlobsAreComparedInFewSteps(t *testing.T) {
 	most := func(glob, text string) int { return (len(glob) + 2) * (len(text) + 2) }
 	for _, n := range []int{1, 10, 100, 1000} {
@@ -27,7 +27,8 @@ func TestGlobsAreComparedInFewSteps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		glob := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "glob")
 		text := rapid.StringOfN(rapid.RuneFrom([]rune("ab*")), 0, 12, -1).Draw(t, "text")
-		// A * of the glob matches anything, a * of the text too; a letter of the glob only itself.
+		// A * of the glob matches anything, including a * of the text. A letter of the glob
+		// only matches itself.
 		want := regexp.MustCompile("^" + strings.ReplaceAll(glob, "*", ".*") + "$").MatchString(text)
 		got, steps := matchGlob(glob, text)
 		if got != want || steps > most(glob, text) {
@@ -36,9 +37,9 @@ func TestGlobsAreComparedInFewSteps(t *testing.T) {
 	})
 }
 
-// Whether a pattern is within another is a table of the parts of both; what two have in common
-// is given up after a bounded number of steps.
-func TestPatternsWithManyDeepPartsAreComparedSoon(t *testing.T) {
+// within fills a table of the segments of both patterns. The intersection gives up after a
+// bounded number of steps.
+func TestPatternsWithManyDeepPartsAreComparedInFewSteps(t *testing.T) {
 	many := func(n int, last string) pattern {
 		var p pattern
 		for range n {
@@ -54,15 +55,15 @@ func TestPatternsWithManyDeepPartsAreComparedSoon(t *testing.T) {
 		t.Error("60 parts are compared wrongly with 25 times **")
 	}
 	if _, ok := meet(many(25, "b"), many(25, "c")); ok {
-		t.Error("it is said what 25 times ** have in common")
+		t.Error("the intersection of patterns with 25 ** did not give up")
 	}
 	if _, ok := meet(many(2, "b"), many(1, "b")); !ok {
-		t.Error("it is not said what a few ** have in common")
+		t.Error("the intersection of patterns with a few ** gave up")
 	}
 }
 
-// The table says what the definition says, part by part.
-func TestWithinIsWhatItsDefinitionSays(t *testing.T) {
+// The table has the same result as the recursive definition.
+func TestWithinFollowsItsDefinition(t *testing.T) {
 	var within func(p, q pattern) bool
 	within = func(p, q pattern) bool {
 		switch {

@@ -10,8 +10,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// What is written is read as it was, and by a configuration, which refuses hidden characters.
-func TestQuotedTextIsReadAsItWas(t *testing.T) {
+// Quoted text is read back unchanged, also by the reader of configurations, which rejects
+// hidden characters.
+func TestQuotedTextIsReadBackUnchanged(t *testing.T) {
 	for _, h := range texttest.All {
 		var got string
 		if quoted := quote(h.Text); !text.Printable(quoted) {

@@ -35,7 +35,7 @@ func (j *Journal) run(ctx context.Context) {
 	for {
 		j.queue.wait(j.o.Linger)
 		b := j.queue.take(spare)
-		w.keep(ctx, &b)
+		w.commit(ctx, &b)
 		if b.closed {
 			return
 		}
@@ -48,10 +48,10 @@ func (j *Journal) run(ctx context.Context) {
 	}
 }
 
-// keep writes a batch in one transaction and notifies the waiting Appends. A crash before the
+// commit writes a batch in one transaction and notifies the waiting Appends. A crash before the
 // commit loses the batch, which was not acknowledged. A crash after it loses only the
 // acknowledgement.
-func (w *writer) keep(ctx context.Context, b *batch) {
+func (w *writer) commit(ctx context.Context, b *batch) {
 	lost := w.loss(b.closed)
 	if lost > 0 {
 		b.entries = append(b.entries, w.lossEntry(lost))

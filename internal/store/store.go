@@ -24,7 +24,7 @@ import (
 // DB is a handle to the database. All methods may be called from any goroutine.
 type DB struct {
 	at        location
-	writer    *sql.DB // SQLite: one connection, so that writers queue here and not for SQLite's lock
+	writer    *sql.DB // SQLite: one connection, so that writers queue here, not for the lock
 	reader    *sql.DB
 	exclusive bool // no other process has it open
 

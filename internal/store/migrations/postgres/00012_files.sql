@@ -1,8 +1,8 @@
 -- +goose Up
 
--- One row, which is made when it is needed first: the rules and roles of files that the journal spoke of
--- last, against which those that come into force are held. Replicas share it, and the first of them that has
--- new files writes the entry.
+-- One row, created on first use: the rules and roles of files that the journal last recorded.
+-- New ones are compared with it. Replicas share it, and the first one with new files writes the
+-- journal entry.
 CREATE TABLE rulebook_files (
     one    BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
     digest TEXT   COLLATE "C" NOT NULL, -- of the policy of files alone
