@@ -133,7 +133,7 @@ func kindsOf(s config.Source, claim string) (can when.Kinds) {
 // doubt says why nobody can be the subject, and who was meant; "" if somebody can.
 func (w world) doubt(subject string) (problem, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
-	if why := dn.Doubt(name); why != "" {
+	if why := dn.Warning(name); why != "" {
 		return fmt.Sprintf("%q looks like a distinguished name and is none: %s; it is compared as it is written", name, why), ""
 	}
 	if w.open {

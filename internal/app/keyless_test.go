@@ -281,8 +281,8 @@ identity:
 	}
 	wrong, _ := app.Check(cfg, time.Now())
 	for _, want := range []string{
-		`tidewaiter.yaml:8:34: groups: there is a { without a }`,
-		`tidewaiter.yaml:5:7: require: https://token.actions.githubusercontent.com makes tokens for everybody`,
+		`tidewaiter.yaml:8:34: groups: { without }`,
+		`tidewaiter.yaml:5:7: require: https://token.actions.githubusercontent.com issues tokens to anyone`,
 		`tidewaiter.yaml:9:34: issuer: use https`,
 	} {
 		if !strings.Contains(wrong.Error(), want) {

@@ -195,12 +195,12 @@ func TestMistakesInADirectoryAreShownWhereTheyAre(t *testing.T) {
 		got = append(got, strings.ReplaceAll(p.String(), f.dir+string(filepath.Separator), ""))
 	}
 	want := []string{
-		`tidewaiter.yaml:8:28: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)`,
-		`tidewaiter.yaml:8:40: servers: the scheme is "http"; ldaps or ldap is wanted`,
+		`tidewaiter.yaml:8:28: servers: passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)`,
+		`tidewaiter.yaml:8:40: servers: the scheme is "http"; use ldaps or ldap`,
 		`tidewaiter.yaml:9:53: bind_password_file: empty is empty`,
-		`tidewaiter.yaml:10:21: base: this is no DN: a part has no =: a comma inside a value is written \,`,
-		`tidewaiter.yaml:10:39: filter: this is no filter: unexpected end of filter`,
-		`tidewaiter.yaml:11:38: filter: {dn}, {name} or {attribute:NAME} is missing: it would find the same whoever asks`,
+		`tidewaiter.yaml:10:21: base: not a DN: a part has no =: write a comma inside a value as \,`,
+		`tidewaiter.yaml:10:39: filter: not a filter: unexpected end of filter`,
+		`tidewaiter.yaml:11:38: filter: {dn}, {name} or {attribute:NAME} is missing: the result would be the same for all users`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -173,10 +173,10 @@ func TestAnAccessTokenLastsAfterASignIn(t *testing.T) {
 	p.pass(time.Minute)
 	expect("the same access token", access, granted)
 
-	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active is not as required: it is "false"`)
+	expect("a sign-in that is refused", p.token(map[string]any{"active": false}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
 	p.pass(time.Minute)
 	expect("after it", access, "401 the access token is refused: the last sign-in through oidc:sso was refused: sign in again")
-	expect("somebody else's that is refused", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active is not as required: it is "false"`)
+	expect("somebody else's that is refused", p.token(map[string]any{"active": false, "sub": "bob"}), `401 the ID token is refused: the claim active does not meet the requirement: it is "false"`)
 	expect("a sign-in that is not", p.token(nil), granted)
 	p.pass(time.Minute)
 	expect("after that one", access, granted)

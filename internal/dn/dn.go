@@ -134,8 +134,8 @@ func Canonical(text string) string {
 	return d.String()
 }
 
-// Doubt returns why a text that looks like a name cannot be parsed, or "".
-func Doubt(text string) string {
+// Warning returns why a text that looks like a name cannot be parsed, or "".
+func Warning(text string) string {
 	name, rest, found := strings.Cut(text, "=")
 	if !found || !namingTypes[typeName(strings.TrimSpace(name))] {
 		return ""
@@ -168,7 +168,7 @@ func (r *reader) spaces() {
 
 var (
 	errNoType   = errors.New("a part has no attribute type before the =")
-	errNoEquals = errors.New("a part has no =: a comma inside a value is written \\,")
+	errNoEquals = errors.New("a part has no =: write a comma inside a value as \\,")
 	errEscape   = errors.New("a \\ is followed by a character that cannot be escaped")
 	errQuote    = errors.New("a quote is not at the beginning or end of a value")
 	errHex      = errors.New("the text after # is not the hexadecimal form of one BER value")

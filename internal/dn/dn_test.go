@@ -54,13 +54,13 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-func TestDoubts(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	for text, doubt := range map[string]bool{
 		"ops": false, "cn=ops": false, "team=a,b": false, "cn=a,dc=com": false, "CN=a b,DC=com": false,
 		"CN=a,b,DC=com": true, `CN=a\,DC=com\`: true, `CN="a,DC=com`: true, "cn=a,=b": true, "cn=a,dc=com,": true, `cn=\zz,dc=com`: true,
 		"cn=<a>,dc=com": true, "cn=#zz,dc=com": true, "CN=Ops,OU": true,
 	} {
-		if got := dn.Doubt(text); (got != "") != doubt {
+		if got := dn.Warning(text); (got != "") != doubt {
 			t.Errorf("%s: %q", text, got)
 		}
 	}

@@ -385,9 +385,9 @@ func (b *Budget) countLocally(ctx context.Context, key, unproven string, s *spen
 	return false, 0, nil
 }
 
-// claimShared takes a slot in the store; ok is false if there was no answer. For an unknown
-// name it waits as long, because otherwise the wait for a recently used-up budget would reveal
-// which names exist.
+// claimShared takes a slot in the store; ok is false if there was no answer. It tries again
+// for unknown names as well. Otherwise the wait for a recently used-up budget would reveal which
+// names exist.
 func (b *Budget) claimShared(ctx context.Context, key, unproven string, s *spent, now, until time.Time, tries int) (slot int, wait time.Duration, ok bool) {
 	for try := 1; ; try++ {
 		slot, wait, ok := b.claimOnce(ctx, key, unproven, s, now, until)

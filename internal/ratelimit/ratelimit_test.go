@@ -316,7 +316,7 @@ func TestOnlyWrongPasswordsUseABudget(t *testing.T) {
 	}
 }
 
-// If the clock goes back, no delay is longer than the longest of its limit.
+// If the clock goes back, no delay is longer than the maximum of its limit.
 func TestAClockThatGoesBackDoesNotExtendDelays(t *testing.T) {
 	l := newLimited(ratelimit.Options{})
 	for n := range 300 {

@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// The test binary is the called program if its first argument is a known word.
+// TestMain runs as the program under test if its first argument is a known word.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "be" {
 		os.Exit(be(os.Args[2], os.Args[3:]))

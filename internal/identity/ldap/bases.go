@@ -60,7 +60,7 @@ func (s *settings) bases(field string, list []string) {
 	for i, base := range list {
 		text := ""
 		if _, err := dn.Parse(base); err != nil {
-			text = fmt.Sprintf("this is no DN: %s", err)
+			text = fmt.Sprintf("not a DN: %s", err)
 		} else if base == wholeDirectory && len(list) > 1 {
 			text = "the empty base is the whole directory and must be the only one"
 		}

@@ -493,6 +493,6 @@ func ExampleDirectory() {
 	})
 	fmt.Println(err)
 	// Output:
-	// ldap: servers: passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)
+	// ldap: servers: passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)
 	// ldap: user.filter: braces may only be part of {name}
 }

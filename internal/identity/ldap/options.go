@@ -108,7 +108,7 @@ func (s *settings) checkServers() {
 		if wrong == "" && !at.tls {
 			at.startTLS = s.StartTLS
 			if !at.startTLS && !s.Plain && !loopback(at.host) {
-				wrong = "passwords would travel unencrypted: ldaps:// or start_tls is wanted (or plain: true, if that is meant)"
+				wrong = "passwords would travel unencrypted: use ldaps:// or start_tls (or plain: true to allow it)"
 			}
 		}
 		if wrong != "" {
@@ -147,7 +147,7 @@ func parseServer(text string) (*server, string) {
 	case err != nil || u.Host == "" && u.Scheme == "" || u.Opaque != "":
 		return nil, "not a URL such as ldaps://ldap.example.com"
 	case u.Scheme != "ldap" && u.Scheme != "ldaps":
-		return nil, fmt.Sprintf("the scheme is %q; ldaps or ldap is wanted", u.Scheme)
+		return nil, fmt.Sprintf("the scheme is %q; use ldaps or ldap", u.Scheme)
 	case u.User != nil:
 		return nil, "the URL contains a name or password; use bind_dn and bind_password_file instead"
 	case u.Hostname() == "":

@@ -60,14 +60,14 @@ func TestAllProblemsAreFound(t *testing.T) {
 		{"two passwords", account(two), "bind_password_file: " + two + " contains more than one line"},
 
 		{"a filter", user(ldap.User{Bases: []string{"o=x"}, Filter: "(&(objectClass=person)(|(uid={name})(mail={name})))"}), ""},
-		{"a filter that is open", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid={name}"}), "user.filter: this is no filter"},
-		{"a filter without parentheses", user(ldap.User{Bases: []string{"o=x"}, Filter: "uid={name}"}), "user.filter: this is no filter"},
+		{"a filter that is open", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid={name}"}), "user.filter: not a filter"},
+		{"a filter without parentheses", user(ldap.User{Bases: []string{"o=x"}, Filter: "uid={name}"}), "user.filter: not a filter"},
 		{"a filter that finds anybody", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid=*)"}), "user.filter: {name} is missing"},
 		{"a filter with another placeholder", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid={user})"}), "user.filter: braces may only be part of {name}"},
 		{"a filter with docker_auth's placeholder", user(ldap.User{Bases: []string{"o=x"}, Filter: "(uid=${account})"}), "user.filter: braces may only be part of {name}"},
-		{"a base that is no DN", user(ldap.User{Bases: []string{"people"}}), "user.base: this is no DN"},
+		{"a base that is no DN", user(ldap.User{Bases: []string{"people"}}), "user.base: not a DN"},
 		{"bases", user(ldap.User{Bases: []string{"o=x", "o=y"}}), ""},
-		{"a base of several that is no DN", user(ldap.User{Bases: []string{"o=x", "people"}}), "user.base: this is no DN"},
+		{"a base of several that is no DN", user(ldap.User{Bases: []string{"o=x", "people"}}), "user.base: not a DN"},
 		{"the empty base", user(ldap.User{Bases: []string{""}}), ""},
 		{"the empty base and another", user(ldap.User{Bases: []string{"o=x", ""}}), "user.base: the empty base is the whole directory and must be the only one"},
 		{"an odd scope", user(ldap.User{Bases: []string{"o=x"}, Scope: "all"}), `user.scope: "all" is not subtree or one`},
@@ -80,7 +80,7 @@ func TestAllProblemsAreFound(t *testing.T) {
 		{"a template with two", user(ldap.User{DN: "uid={name},ou={name},o=x"}), "user.dn: must contain {name} exactly once"},
 		{"a template with a part of a value", user(ldap.User{DN: "uid=x-{name},o=x"}), "user.dn: {name} must be the whole value"},
 		{"a template with the attribute", user(ldap.User{DN: "{name}=x,o=x"}), "user.dn: {name} must be the whole value"},
-		{"a template that is no DN", user(ldap.User{DN: "{name}@example.com"}), "user.dn: this is no DN"},
+		{"a template that is no DN", user(ldap.User{DN: "{name}@example.com"}), "user.dn: not a DN"},
 
 		{"groups by memberOf", groups(ldap.Groups{MemberOf: true, Bases: []string{"o=x"}, Nested: ldap.Walk}), ""},
 		{"groups in chain", groups(ldap.Groups{Bases: []string{"o=x"}, Nested: ldap.Chain}), ""},
@@ -100,7 +100,7 @@ func TestAllProblemsAreFound(t *testing.T) {
 		{"groups by name, in chain", groups(ldap.Groups{Bases: []string{"o=x"}, Filter: "(memberUid={name})", Nested: ldap.Chain}), "groups.filter: chain requires a part such as"},
 		{"groups in an odd way", groups(ldap.Groups{Bases: []string{"o=x"}, Nested: "deep"}), `groups.nested: "deep" is not one of`},
 		{"groups with an odd name", groups(ldap.Groups{Bases: []string{"o=x"}, NameAttribute: "c n"}), "groups.name_attribute:"},
-		{"groups below no DN", groups(ldap.Groups{MemberOf: true, Bases: []string{"groups"}}), "groups.base: this is no DN"},
+		{"groups below no DN", groups(ldap.Groups{MemberOf: true, Bases: []string{"groups"}}), "groups.base: not a DN"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			o := good()

@@ -20,11 +20,11 @@ func (s *settings) filter(field, text, wanted string, placeholder *regexp.Regexp
 	plain := placeholder.ReplaceAllLiteralString(text, "x")
 	switch _, err := ldap.CompileFilter(plain); {
 	case err != nil:
-		s.problem(field, "this is no filter: %s", reason(err))
+		s.problem(field, "not a filter: %s", reason(err))
 	case strings.ContainsAny(plain, "{}"):
 		s.problem(field, "braces may only be part of %s", wanted)
 	case plain == text:
-		s.problem(field, "%s is missing: it would find the same whoever asks", wanted)
+		s.problem(field, "%s is missing: the result would be the same for all users", wanted)
 	}
 }
 
@@ -35,7 +35,7 @@ func (s *settings) template(field, text string) {
 	parsed, err := ldap.ParseDN(strings.ReplaceAll(text, "{name}", probe))
 	switch {
 	case err != nil:
-		s.problem(field, "this is no DN: %s", reason(err))
+		s.problem(field, "not a DN: %s", reason(err))
 		return
 	case strings.Count(text, "{name}") != 1:
 		s.problem(field, "must contain {name} exactly once")

@@ -134,7 +134,7 @@ func (p *Provider) conditions(claims map[string]any) error {
 			if len(texts) > 0 {
 				was = fmt.Sprintf("%q", shorten(strings.Join(texts, ", ")))
 			}
-			refused := no(claims, "the claim %s is not as required: it is %s", c.claim.text, was)
+			refused := no(claims, "the claim %s does not meet the requirement: it is %s", c.claim.text, was)
 			if subject, _ := claims["sub"].(string); subject != "" && text.OneLine(subject) {
 				refused.person, _ = p.identify(claims, subject)
 			}

@@ -226,8 +226,8 @@ func usable(public any) []string {
 	return nil
 }
 
-// match returns the keys that may have signed a token: those with its kid; without any,
-// those without a kid. If the token has no kid, it returns all keys that fit.
+// match returns the keys that may have signed a token: those with its kid, or those
+// without a kid if no key has it. If the token has no kid, it returns all keys that fit.
 func match(keys []key, id, algorithm string) []key {
 	var named, others []key
 	for _, k := range keys {

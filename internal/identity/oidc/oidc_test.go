@@ -302,7 +302,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 			}
 		}
 	}
-	for _, reason := range []string{"claim owner is not as required: it is missing", `it is \"other\"`, "another audience: x", "it has expired, at 1970", "signature is wrong", "no key", `subject=job:1`} {
+	for _, reason := range []string{"claim owner does not meet the requirement: it is missing", `it is \"other\"`, "another audience: x", "it has expired, at 1970", "signature is wrong", "no key", `subject=job:1`} {
 		if log.lines(reason) == 0 {
 			t.Errorf("the log does not say %q:\n%s", reason, log)
 		}

@@ -287,9 +287,9 @@ algorithms: "none" is not one of RS256, RS384, RS512, ES256, ES384, ES512, PS256
 max_age: 1ns is too short: the minimum is a minute, because clocks may differ by that much
 kind: must be workload or user
 principal: put a separator between {a} and {b}: otherwise ab and c would yield the same as a and bc
-groups: there is a { without a }
-groups: there is a } without a {
-groups: there is a { without a }
+groups: { without }
+groups: } without {
+groups: { without }
 groups: "" is not a valid group name: it is empty
 groups: the claim has no name
 claims: the claim has no name

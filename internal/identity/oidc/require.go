@@ -130,7 +130,7 @@ func unrestrictedText(name Preset, p preset) string {
 	for i, own := range p.own {
 		claims[i] = own.claim
 	}
-	return fmt.Sprintf("%s makes tokens for everybody, with any audience: require one of %s", p.issuer, strings.Join(claims, ", "))
+	return fmt.Sprintf("%s issues tokens to anyone, with any audience: require one of %s", p.issuer, strings.Join(claims, ", "))
 }
 
 // warnReserved warns about a template that lets a claim choose a group with rights over

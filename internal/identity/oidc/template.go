@@ -25,7 +25,7 @@ func parseTemplate(text string) (template, error) {
 	for rest := text; ; {
 		before, after, found := strings.Cut(rest, "{")
 		if strings.Contains(before, "}") {
-			return t, errors.New("there is a } without a {")
+			return t, errors.New("} without {")
 		}
 		if !found {
 			t.end = before
@@ -33,7 +33,7 @@ func parseTemplate(text string) (template, error) {
 		}
 		inside, after, found := strings.Cut(after, "}")
 		if !found {
-			return t, errors.New("there is a { without a }")
+			return t, errors.New("{ without }")
 		}
 		c, err := parseClaim(inside)
 		if err != nil {
