@@ -1,58 +1,70 @@
-// Package accounts answers: is this one of our own users or robots, or a credential that we handed out?
+// Package accounts manages local users and robots and the credentials that Tidewaiter issues. It
+// answers: is this a local user or robot, or a credential that was issued here?
 //
-// It keeps users, robots and groups, and hands out four kinds of credentials: personal access tokens,
-// for users of any source (a directory's as well as our own), robots' secrets, refresh tokens, and the sessions of those who
-// sign in with a browser. It is a
-// source of identity under the name "accounts".
+// It stores users, robots and groups. It issues four kinds of credentials: personal access tokens
+// (for users of any source, a directory's as well as local ones), robot secrets, refresh tokens,
+// and browser sessions. It is an identity source with the name "accounts".
 //
 // # Names
 //
-// The name of a user, a robot, a group or a token is one path part of a repository's name, in ASCII: lower-case
-// letters and digits, with single separators (".", "_", "__", or some "-") between them, at most 64 bytes. So ${user} works for every
-// user, and there is one spelling of each name: "Ann", "ann " and "аnn" with a Cyrillic letter are refused when
-// somebody would add them, and are nobody at sign-in.
+// The name of a user, a robot, a group or a token is one path component of a repository name, in
+// ASCII: lower-case letters and digits, with single separators (".", "_", "__", or one or more
+// "-") between them, at most 64 bytes. So ${user} works for every user, and each name has one
+// spelling. "Ann", "ann " and "аnn" with a Cyrillic letter are rejected when an account is added,
+// and are unknown at sign-in.
 //
-// A robot called ci signs in as robot+ci, which needs no quotes in a shell or in YAML, and which no user can be
-// called. Rules call it robot:ci, and events of registries robot+ci. Methods that take a login take either: "ann" is a user, "robot+ci" a robot. No other
-// source is asked about a login that begins with "robot+".
+// A robot called ci signs in as robot+ci. This login needs no quotes in a shell or in YAML, and
+// no user can have it. Rules call the robot robot:ci, and registry events call it robot+ci.
+// Methods that take a login take either form: "ann" is a user, "robot+ci" a robot. Logins that
+// begin with "robot+" are never looked up in another source.
 //
 // # Ids
 //
-// Each user and robot has an id that is never given to another. Whatever belonged to one that was
-// deleted is gone; a namesake that is added later has nothing of it.
+// Each user and robot has an id that is never reused. Deleting an account deletes everything that
+// belongs to it. A later account with the same name inherits nothing.
 //
 // # Secrets
 //
-// Passwords are kept as argon2id; bcrypt hashes that were brought along are replaced at the next sign-in. What
-// we hand out is random and kept as SHA-256. A secret is returned once, by the call that made it, and is in no error,
-// no log line and no entry of the journal. All begin with identity.AccessTokenPrefix, and end with a checksum: a
-// typing mistake costs no query.
+// Passwords are stored as argon2id hashes. Imported bcrypt hashes are replaced at the next
+// sign-in. Issued secrets are random and stored as SHA-256. A secret is returned once, by the
+// call that created it, and never appears in an error, a log line or a journal entry. Every
+// secret begins with identity.AccessTokenPrefix and ends with a checksum, so a mistyped secret
+// costs no query.
 //
 // # Rights
 //
-// Each call that changes or shows something takes the Actor that does it, who needs a right over Tidewaiter: a scope of the
-// type tidewaiter, judged by the policy in force.
+// Each call that reads or changes something takes the Actor on whose behalf it runs. The Actor
+// needs a right over Tidewaiter: a scope of the type tidewaiter, granted by the policy in force.
 //
-//	tidewaiter:accounts:read          see users, robots, groups and tokens
-//	tidewaiter:accounts:write         change them, which is as good as being any of them …
-//	tidewaiter:administrators:write   … and those that are administrators
+//	tidewaiter:accounts:read          read users, robots, groups and tokens
+//	tidewaiter:accounts:write         change them, except administrators
+//	tidewaiter:administrators:write   change administrators too
 //
-// The members of the group "tidewaiter-admins", of whichever source, have all rights of the type tidewaiter without a
-// rule, and those of "tidewaiter-auditors" may read everything; a rule of the policy can deny it to them. Users need no right for what is
-// their own: to change their password (by showing it), to make tokens for themselves, to see and revoke those. Robots
-// need none to change their secret.
+// The right accounts:write is as powerful as being any account that it may change.
 //
-// Nobody promotes himself. What somebody sets or makes for another without being an administrator makes nobody one later: such tokens are good at registries
-// alone, and such an account does not become an administrator before one has set another password or secret (ErrLent). A credential that is narrowed (policy.Principal.Limits) changes nothing but tokens of its owner, and
-// those that it makes are at most as wide; one that ends makes none that ends later; and what was made with a token is void when that
-// token is: revoked, ended, or idle. What is made with an ID token may end later than that: it lasts as
-// long as the sign-in counts (LastSignIn).
+// Members of the group "tidewaiter-admins", from any source, have all rights of the type
+// tidewaiter without a rule. Members of "tidewaiter-auditors" may read everything. A rule of the
+// policy can deny both. Users need no right to manage what is their own: to change their password
+// (by giving the current one), and to create, list and revoke their own tokens. Robots need no
+// right to rotate their own secret.
+//
+// Nobody can promote themselves. Nothing that a non-administrator sets or creates for somebody
+// else makes anybody an administrator later. Tokens that they create for others are valid at
+// registries only. An account whose password or secret they set cannot become an administrator
+// before an administrator has set another one (ErrLent).
+//
+// A restricted credential (policy.Principal.Limits) may change only the tokens of its owner. A
+// token that is created with a credential is at most as wide as the credential and expires no
+// later. It is invalid as soon as its parent token is invalid: revoked, expired or idle. A token
+// that is created with an ID token may outlive it: it is valid for as long as the sign-in counts
+// (LastSignIn).
 //
 // # Changes
 //
-// Every change is journaled in its own transaction. Objects have a version: a call that is given another one than the
-// present fails with ErrChanged; 0 means any. What a change forbids is forbidden at once in this process, and
-// after a second in others that share the database, while they Run.
+// Every change is journaled in its own transaction. Objects have a version: a call that is given
+// a version other than the current one fails with ErrChanged; 0 matches any version. A change
+// that forbids something takes effect at once in this process. Other processes that share the
+// database notice it within a second, while they Run.
 package accounts
 
 import (
@@ -77,20 +89,23 @@ import (
 )
 
 const (
-	// Source is what principals bear as their source.
+	// Source is the source of the principals that this package returns.
 	Source = "accounts"
-	// RobotPrefix begins the login of a robot.
+	// RobotPrefix is the prefix of a robot's login.
 	RobotPrefix = identity.RobotPrefix
 )
 
-// What accounts have in common with all else that is kept in the database.
+// Types shared with the other objects in the database.
 type (
-	Actor        = rulebook.Actor
-	Page         = rulebook.Page
-	InvalidError = rulebook.InvalidError // fields: "name", "password", "hash", "limits", "expires", "owner", "current", "overlap", "login"
+	Actor = rulebook.Actor
+	Page  = rulebook.Page
+	// InvalidError has these fields here: "name", "password", "hash", "limits", "expires",
+	// "owner", "current", "overlap", "login", "key", "from".
+	InvalidError = rulebook.InvalidError
 )
 
-// ErrExists is also what SetUp and SetupSecret fail with when there is an administrator.
+// Errors shared with the other objects in the database. SetUp and SetupSecret return ErrExists if
+// there is an administrator already.
 var (
 	ErrExists    = rulebook.ErrExists
 	ErrNotFound  = rulebook.ErrNotFound
@@ -98,40 +113,50 @@ var (
 	ErrForbidden = rulebook.ErrForbidden
 )
 
-// The groups that have rights over Tidewaiter without a rule.
+// Groups that have rights over Tidewaiter without a rule.
 const (
 	Administrators = rulebook.Administrators
 	Auditors       = rulebook.Auditors
 )
 
-// Options are the settings of Accounts. DB and Hashing are needed, and a Journal to change anything.
+// Options configures Accounts. DB and Hashing are required. Changes also require a Journal.
 type Options struct {
 	DB      *store.DB
 	Journal *journal.Journal
 	Hashing *password.Hashing
 
-	// Find looks up the owner of a token in another source (identity.Chain.FindIn): identity.ErrUnknown if there is none. nil: there is no other source.
+	// Find looks up the owner of a token in another source (identity.Chain.FindIn). It returns
+	// identity.ErrUnknown if there is no such owner. nil: there is no other source.
 	Find func(ctx context.Context, source, name, id string) (*policy.Principal, error)
-	// FindGeneration is Find, and says of which generation the owner's password is (identity.Chain.FindGeneration). nil: nobody can tell.
+	// FindGeneration is Find, and also returns the generation of the owner's password
+	// (identity.Chain.FindGeneration). nil: generations are unknown.
 	FindGeneration func(ctx context.Context, source, name, id string) (*policy.Principal, string, error)
-	// SignInLasts is for how long somebody's last sign-in through a source that cannot be asked counts, for the
-	// access tokens that they have (LastSignIn); 0: not at all. nil: no source has such people.
+	// SignInLasts returns how long the last sign-in through a source counts, if the source cannot
+	// look users up. Their access tokens are valid until then (LastSignIn). 0: sign-ins do not
+	// count. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
-	// Elsewhere asks the other sources about a login that an account is to have. nil: there is no other source.
+	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
+	// source.
 	Elsewhere func(ctx context.Context, login string) Elsewhere
-	// Judge is the policy in force. nil: it grants nothing, so that only administrators and operators have rights.
+	// Judge decides by the policy in force. nil: it grants nothing, so only administrators and
+	// operators have rights.
 	Judge func(*policy.Request) policy.Decision
-	// Limiter limits sign-ins: ChangePassword and SetUp count with it. nil, or what returns nil: there are no limits.
+	// Limiter returns the limiter for sign-ins, ChangePassword and SetUp. Where it is nil or
+	// returns nil, attempts are not limited.
 	Limiter func() *ratelimit.Limiter
 
-	SessionIdle time.Duration    // a session that was not used for as long is over; 0: 1 h
-	SessionLife time.Duration    // a session is over after as long; 0: 12 h
-	RefreshIdle time.Duration    // a refresh token that was not used for as long is void; 0: 90 days
-	MaxLifetime time.Duration    // an access token or a robot's secret is over after as long, whatever it was made for; 0: when it ends itself
-	OwnerFor    time.Duration    // what Find said is good for as long, for access tokens; 0: 10 s; negative: not at all
-	Now         func() time.Time // nil: time.Now
-	Log         *slog.Logger     // nil: nothing is logged
-	Every       time.Duration    // how often Run looks for changes by others; 0: 1 s
+	SessionIdle time.Duration // a session expires after this time without a request; 0: 1 h
+	SessionLife time.Duration // the maximum lifetime of a session; 0: 12 h
+	RefreshIdle time.Duration // a refresh token expires after this time without use; 0: 90 days
+	// MaxLifetime is the maximum lifetime of an access token or a robot secret, whatever expiry
+	// it was created with. 0: unlimited.
+	MaxLifetime time.Duration
+	// OwnerFor is how long the result of Find is cached for access tokens. 0: 10 s; negative: not
+	// cached.
+	OwnerFor time.Duration
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: nothing is logged
+	Every    time.Duration    // how often Run polls for changes by other processes; 0: 1 s
 }
 
 // Account is a user or a robot.
@@ -144,12 +169,14 @@ type Account struct {
 	Changed  time.Time
 	Expires  time.Time // zero: never
 	Disabled bool
-	Hash     string   // kind of the password's hash: "argon2id", "bcrypt"; "": there is no password
-	Lent     bool     // somebody else has set the password or secret, who was no administrator: it becomes none with that (ErrLent)
-	Groups   []string // sorted
+	Hash     string // algorithm of the password hash: "argon2id", "bcrypt"; "": no password
+	// Lent is true if a non-administrator set the password or secret of somebody else's account.
+	// Such an account cannot become an administrator (ErrLent).
+	Lent   bool
+	Groups []string // sorted
 
-	Unchecked []string // of an account that was just added: Elsewhere.Unchecked
-	Unchanged bool     // the call that returns it found it as it was wanted, and changed nothing
+	Unchecked []string // set only by the call that adds the account: Elsewhere.Unchecked
+	Unchanged bool     // the call that returned this account found nothing to change
 }
 
 // Login returns what the account signs in as: "ann", "robot+ci".
@@ -160,98 +187,103 @@ func (a *Account) Login() string {
 	return a.Name
 }
 
-// NewUser is a user to add. With neither password nor hash, one that can sign in with tokens only.
+// NewUser describes a user to add. A user without a password and a hash can sign in with tokens
+// only.
 type NewUser struct {
 	Name     string
 	Password identity.Secret
-	Hash     identity.Secret // bcrypt or argon2id, in place of a password
-	Groups   []string        // which must exist, but for Administrators and Auditors
-	Moved    bool            // from another source, which may still have the name: Elsewhere is not asked
+	Hash     identity.Secret // bcrypt or argon2id, instead of a password
+	Groups   []string        // must exist, except Administrators and Auditors
+	// Moved means that the user is moved from another source that may still have the name. It
+	// skips Elsewhere.
+	Moved bool
 }
 
-// NewRobot is a robot to add.
+// NewRobot describes a robot to add.
 type NewRobot struct {
 	Name    string
 	Expires time.Time // zero: never
-	Groups  []string  // which must exist
+	Groups  []string  // must exist, except Administrators and Auditors
 }
 
-// Group is some users and robots.
+// Group is a group of users and robots.
 type Group struct {
 	ID      string
 	Name    string
 	Version int64
 	Created time.Time
-	Size    int // members
+	Size    int // number of members
 
-	Unchanged bool // the call that returns it found it as it was wanted, and changed nothing
+	Unchanged bool // the call that returned this group found nothing to change
 }
 
-// Use is what a Token is for.
+// Use is the purpose of a Token.
 type Use string
 
-// The uses of tokens.
+// The purposes of tokens.
 const (
-	Access  Use = "access"  // a personal access token, in place of a password
+	Access  Use = "access"  // a personal access token, used instead of a password
 	Robot   Use = "robot"   // a robot's secret
-	Refresh Use = "refresh" // what docker and others keep in place of a password
-	Session Use = "session" // what a browser keeps in place of a password
+	Refresh Use = "refresh" // stored by docker and other clients instead of a password
+	Session Use = "session" // stored by a browser instead of a password
 )
 
-// Owner is whom a token stands for.
+// Owner is the user or robot that a token authenticates.
 type Owner struct {
 	Kind   policy.Kind
-	Source string // "": accounts
+	Source string // "": Source
 	Name   string
 	ID     string
 }
 
-// Token is a credential that was handed out, without its secret.
+// Token is an issued credential without its secret.
 type Token struct {
 	ID       string
 	Use      Use
 	Owner    Owner
 	Name     string         // of an access token: "laptop"
-	Limits   []policy.Limit // empty: as wide as its owner's rights
-	Registry string         // of a refresh token: the one that it is good for
-	Client   string         // of a refresh token and a session: which asked for it
-	Parent   string         // id of the token that it was made with; "": none
-	stored   time.Time      // when it would end if there were no Options.MaxLifetime
-	basis    string         // fingerprint of the generation of the password of another source that it was made with
+	Limits   []policy.Limit // empty: all rights of its owner
+	Registry string         // of a refresh token: the only registry that it is valid at
+	Client   string         // of a refresh token or a session: the client that requested it
+	Parent   string         // id of the token that it was created with; "": none
+	stored   time.Time      // when it would expire without Options.MaxLifetime
+	basis    string         // fingerprint of the owner's password generation in another source
 	Created  time.Time
-	Expires  time.Time  // zero: never; of an access token and a robot's secret no later than Options.MaxLifetime says
-	Used     time.Time  // zero: never; up to a few seconds behind
-	From     netip.Addr // where it was last used from
+	// Expires is zero if the token never expires. It includes Options.MaxLifetime.
+	Expires time.Time
+	Used    time.Time  // last use; zero: never; up to a few seconds late
+	From    netip.Addr // address of the last use
 }
 
-// NewToken is an access token to make.
+// NewToken describes an access token to create.
 type NewToken struct {
-	Owner   Owner  // zero: the actor. Kind and ID are found by source and name
-	Name    string // unique among its owner's
+	Owner   Owner  // zero: the actor. Kind and ID are looked up by source and name
+	Name    string // unique among the tokens of its owner
 	Limits  []policy.Limit
 	Expires time.Time // zero: never
-	// Somebody who makes a token for himself with a credential that has limits, or an end, gives it those by leaving
-	// them out.
+	// A token that its owner creates with a restricted or expiring credential inherits Limits and
+	// Expires if they are not set.
 }
 
-// Accounts is our own users and robots, and the credentials that we handed out. Its methods may be called
-// from any goroutine.
+// Accounts manages local users and robots and issued credentials. Its methods may be called from
+// any goroutine.
 type Accounts struct {
-	o      Options
-	write  func(ctx context.Context, topic string, f func(*sql.Tx) error) error // DB.Write; tests put faults here
+	o Options
+	// write is DB.Write. Tests inject faults here.
+	write  func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 	rights *rulebook.Rights
 	macs   *macs
 	warm   *cache
 	owners *owners
-	most   int // tokens of one use that one owner can have
+	most   int // the maximum number of tokens of one use per owner
 
 	mu      sync.Mutex
-	touched map[string]touch  // by token id: what is not yet written
-	signIns map[person]signIn // of the last minute
+	touched map[string]touch  // last uses that are not written yet, by token id
+	signIns map[person]signIn // sign-ins of the last minute
 }
 
-// Open returns Accounts over a database. It starts nothing and reads nothing. Until Run runs, each authentication
-// asks the database.
+// Open returns Accounts that use o.DB. It starts no goroutine and reads nothing. Until Run runs,
+// each authentication queries the database.
 func Open(o Options) (*Accounts, error) {
 	if o.DB == nil || o.Hashing == nil {
 		return nil, errors.New("opening accounts: they need a database and a Hashing")
@@ -294,5 +326,5 @@ func Open(o Options) (*Accounts, error) {
 	}, nil
 }
 
-// maxWarm is how many credentials are warm at most. One takes some 500 bytes.
+// maxWarm is the maximum number of cached credentials. One takes about 500 bytes.
 const maxWarm = 20_000

@@ -16,16 +16,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Kinds are the kinds of credentials that Accounts is to be offered.
+// Kinds returns the kinds of credentials that Authenticate accepts.
 func Kinds() []identity.Kind {
 	return []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken, identity.Session}
 }
 
-// Authenticate takes passwords, access tokens, robots' secrets, refresh tokens and sessions. A token can be shown with the login
-// of its owner, or without a name; what looks like one and is none is rejected, and so are all logins of robots that
-// are none, so that nobody else is asked about them.
+// Authenticate accepts passwords, access tokens, robot secrets, refresh tokens and sessions. A
+// token can be presented with its owner's login or without a name. It is rejected, not unknown,
+// if a token is invalid or a robot does not exist. So no other source is asked about them.
 //
-// A credential that was good a short while ago costs neither a query nor a hash. A wrong one is never remembered.
+// A credential that was verified a short while ago costs neither a query nor a hash. Failures are
+// never cached.
 func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	switch c.Kind {
 	case identity.Password:
@@ -62,28 +63,28 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 	return v, err
 }
 
-// errStale means that the database has to be asked again.
+// errStale means that the database has to be queried again.
 var errStale = errors.New("stale")
 
-// answer says who shows a credential that is good, if it still is.
+// answer returns the identity of a cached credential if it is still valid.
 func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) (identity.Verified, error) {
 	now := a.o.Now()
 	if past(w.ends, now) {
-		return identity.Verified{}, errStale // refused, as slowly as a wrong one
+		return identity.Verified{}, errStale // a refusal takes as long as for a wrong one
 	}
 	if past(w.rests, now) {
-		return identity.Verified{}, errStale // unless what it was made with was used meanwhile
+		return identity.Verified{}, errStale // its parent may have been used since
 	}
 	if w.use == Refresh && w.registry != c.Registry {
 		return identity.Verified{}, identity.Rejected("the refresh token is for another registry")
 	}
 	if idle := a.idle(w.use); idle > 0 && now.UnixMilli()-max(w.used.Load(), w.created) > idle.Milliseconds() {
-		return identity.Verified{}, errStale // unless it was used elsewhere
+		return identity.Verified{}, errStale // another process may have used it
 	}
 	v := w.verified
 	if v.Principal == nil {
 		find := a.elsewhere
-		if w.use == Refresh { // it may be months since the source last said who that is
+		if w.use == Refresh { // the source may have confirmed the owner months ago
 			find = a.afresh
 		}
 		s, err := find(ctx, w.owner)
@@ -107,8 +108,9 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 	return v, nil
 }
 
-// narrowed is a principal with the limits of a token. Those that it had are not lost: what both leave would be no
-// list of limits, so that nothing is left.
+// narrowed returns a principal restricted by the limits of a token. The intersection of two lists
+// of limits is not a list of limits in general. If p has limits already that do not contain the
+// new ones, nothing is left.
 func narrowed(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	if len(limits) == 0 {
 		return p
@@ -121,7 +123,7 @@ func narrowed(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 	return &own
 }
 
-// load asks the database about a credential.
+// load reads a credential from the database.
 func (a *Accounts) load(ctx context.Context, c identity.Credentials) (*warm, error) {
 	if c.Kind == identity.Password {
 		return a.loadPassword(ctx, c)
@@ -139,7 +141,8 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 	}
 	secret := c.Secret.Reveal()
 	if !r.live(a.o.Now()) || r.hash == "" {
-		// Never compared: a password that is right would be remembered, and the next refusal be faster.
+		// The password is not compared: a correct one would be cached, and the next refusal would
+		// be faster.
 		err := refused(a.o.Hashing.DummyFor(ctx, requester(c), r.hash, secret))
 		if errors.Is(err, identity.ErrRejected) {
 			err = identity.Rejected(r.ended(a.o.Now()))
@@ -158,7 +161,7 @@ func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*w
 	}, nil
 }
 
-// ended says why an account cannot sign in with a password.
+// ended returns the reason why an account cannot sign in with a password.
 func (r *record) ended(now time.Time) string {
 	switch {
 	case r.Disabled:
@@ -169,12 +172,13 @@ func (r *record) ended(now time.Time) string {
 	return "it has no password"
 }
 
-// requester is for whom a hash is computed: addresses take turns.
+// requester identifies the client that a hash is computed for. Addresses take turns.
 func requester(c identity.Credentials) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
-// refused puts what a comparison said into the words of a source. What it does not know stays an outage.
+// refused converts a failed comparison to the error of an identity source. Unexpected errors stay
+// outages.
 func refused(err error) error {
 	switch {
 	case err == nil, errors.Is(err, password.ErrMismatch), errors.Is(err, password.ErrTooLong):
@@ -190,7 +194,8 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	}
 	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
-		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued") // it is random
+		// NeverValid: tokens are random, so nobody can guess this one into existence.
+		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a token: %w", err)
@@ -229,8 +234,8 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	return w, nil
 }
 
-// rests returns when a token is void because one that it was made with, or that with, is over: has ended, or was not used for too long.
-// It is later when that is used again; zero: never. Being used does not keep what it was made with.
+// rests returns the earliest time at which any ancestor of the token expires or has been idle for
+// too long; zero: never. Using an ancestor postpones that time. Using the token does not.
 func (a *Accounts) rests(ctx context.Context, q store.Querier, t *Token) (end time.Time, err error) {
 	made, err := a.above(ctx, q, t)
 	for _, m := range made {
@@ -242,7 +247,7 @@ func (a *Accounts) rests(ctx context.Context, q store.Querier, t *Token) (end ti
 	return end, err
 }
 
-// sooner returns the earlier of two times, of which zero is never.
+// sooner returns the earlier of two expiry times. The zero time is never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -250,7 +255,7 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// credential is what the journal calls a token.
+// credential returns the name of a token in the journal.
 func credential(t *Token) string {
 	switch t.Use {
 	case Robot:
@@ -263,14 +268,15 @@ func credential(t *Token) string {
 	return credentialAccess + t.Name
 }
 
-// rehash replaces a bcrypt hash, now that the password is here. It may fail: there will be another sign-in.
+// rehash replaces a bcrypt hash while the password is known. It may fail: the next sign-in tries
+// again.
 func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials) {
 	hash, err := a.o.Hashing.Hash(ctx, c.Secret.Reveal())
 	if err == nil {
 		by := Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
 		err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
 			n, err := store.Affected(tx.ExecContext(ctx, "UPDATE accounts SET hash = $1 WHERE id = $2 AND hash = $3", hash, r.ID, r.hash))
-			if err != nil || n == 0 { // it was changed meanwhile
+			if err != nil || n == 0 { // n == 0: the hash was changed meanwhile
 				return nil, err
 			}
 			return &journal.Change{Action: "user.rehash", Target: r.Login(), From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}, nil
@@ -281,7 +287,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials
 	}
 }
 
-// Dummy takes as long as a wrong password.
+// Dummy takes as long as checking a wrong password.
 func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
 	err := refused(a.o.Hashing.DummyFor(ctx, requester(c), "", c.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
@@ -290,7 +296,7 @@ func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
 	return err
 }
 
-// DummyLookup asks the database what Authenticate asks it about a name.
+// DummyLookup sends the same query as Authenticate does for a name.
 func (a *Accounts) DummyLookup(ctx context.Context, c identity.Credentials) error {
 	if c.Kind != identity.Password || strings.HasPrefix(c.Name, RobotPrefix) || !validName(c.Name) {
 		return nil
@@ -301,7 +307,8 @@ func (a *Accounts) DummyLookup(ctx context.Context, c identity.Credentials) erro
 	return nil
 }
 
-// Find returns the principal of a login, or of a name and an id. Who is disabled or expired is identity.ErrRejected.
+// Find returns the principal with a login, or with a name and an id. For a disabled or expired
+// account it returns an identity.DisabledError.
 func (a *Accounts) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	var r record
 	var err error

@@ -11,21 +11,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// basis binds a refresh token or a session to the password that it stands for, where another source has that: when
-// the password is changed there, or its owner removed and added again, its generation is another (identity.Generations).
+// basis binds a refresh token or a session to a password of another source. The generation
+// changes when the password is changed in that source, or when its owner is removed and added
+// again (identity.Generations). The token is then invalid.
 //
-// What is kept is an HMAC of the generation, under the token's own secret, which is kept nowhere: whoever reads the database
-// learns nothing about a hash.
+// The database stores an HMAC of the generation under the token's own secret, which is not
+// stored. So nobody who reads the database learns anything about a password hash.
 type basis struct {
 	secret identity.Secret
 	kept   string
-	proven atomic.Pointer[string] // the generation that the token was found to be bound to
+	proven atomic.Pointer[string] // the generation that kept was verified against
 }
 
 func newBasis(secret identity.Secret, kept string) *basis { return &basis{secret: secret, kept: kept} }
 
-// of reports whether the token was made with a password of this generation. Where the source cannot tell, it is; a
-// token that was bound to none is not, where the source can: it is from before there were any.
+// of reports whether the token was created with a password of this generation. It returns true if
+// the source has no generations. A token without a fingerprint, from before its source had
+// generations, is invalid once the source has them.
 func (b *basis) of(generation string) bool {
 	if b == nil || generation == "" {
 		return true
@@ -40,7 +42,7 @@ func (b *basis) of(generation string) bool {
 	return true
 }
 
-// fingerprint is what is kept of a generation, for a token with a secret.
+// fingerprint returns what is stored of a generation for the token with this secret.
 func fingerprint(secret identity.Secret, generation string) string {
 	mac := hmac.New(sha256.New, []byte(strings.TrimSpace(secret.Reveal())))
 	mac.Write([]byte(generation))

@@ -12,17 +12,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// key stands for a kind, a name and a secret, and tells nobody any of them.
+// key is a hash of a credential's kind, name and secret. It reveals none of them.
 type key [sha256.Size]byte
 
-// macs makes keys: SHA-256 of a secret of this process, and then of what is shown. Nobody sees a key, so nobody can lengthen
-// what it is of: HMAC, which guards against that, costs twice as much. The name stands behind its length, so that no two pairs give
-// the same input.
+// macs computes keys: SHA-256 of a secret of this process and the credential. HMAC would also
+// prevent length extension, but costs twice as much, and keys never leave the process. The length
+// of the name precedes it, so that no two pairs of name and secret give the same input.
 type macs struct{ inputs sync.Pool }
 
 func newMACs() *macs {
 	secret := make([]byte, sha256.Size)
-	rand.Read(secret) // never fails: crypto/rand ends the process first
+	rand.Read(secret) // never fails: crypto/rand crashes the process first
 	return &macs{sync.Pool{New: func() any {
 		in := append(make([]byte, 0, 256), secret...)
 		return &in
@@ -36,35 +36,35 @@ func (m *macs) key(kind identity.Kind, name, secret string) key {
 	in = append(in, name...)
 	in = append(in, secret...)
 	sum := sha256.Sum256(in)
-	clear(in[sha256.Size:]) // no secret lies about in the pool
+	clear(in[sha256.Size:]) // no secret stays in the pool
 	m.inputs.Put(held)
 	return sum
 }
 
-// warm is a credential that was found to be good. Nothing of it changes but used.
+// warm is a verified credential in the cache. All fields but used are immutable.
 type warm struct {
-	verified identity.Verified
-	owner    Owner          // asked for at each use if it is of another source; verified is then without a principal
-	limits   []policy.Limit // of that owner
-	ends     time.Time      // zero: never
-	rests    time.Time      // when one that it was made with is over, unless that is used; zero: never
-	token    string         // id; "" for a password
-	basis    *basis         // of a refresh token or a session that stands for a password of another source; nil: of none
-	registry string         // of a refresh token
+	verified identity.Verified // without a principal if the owner is in another source
+	owner    Owner             // looked up at each use if in another source
+	limits   []policy.Limit    // limits of the token, applied to that owner
+	ends     time.Time         // expiry; zero: never
+	rests    time.Time         // when an ancestor expires, unless it is used again; zero: never
+	token    string            // token id; "" for a password
+	basis    *basis            // nil unless it depends on another source's password
+	registry string            // of a refresh token
 	use      Use
 	created  int64        // milliseconds
-	used     atomic.Int64 // when it was last noted that it was used: milliseconds; 0: never
+	used     atomic.Int64 // when a use was last recorded: milliseconds; 0: never
 }
 
-// cache holds what is warm, in two generations: what is used moves to the young one, and when that is full,
-// the old one is dropped. It is emptied as a whole, and then begins another epoch: what was read from the
-// database before is not put in any more.
+// cache holds verified credentials in two generations. A hit moves an entry to the young
+// generation. When that is full, the old one is dropped. Clearing the cache starts a new epoch.
+// Results of queries that began in an earlier epoch are not added.
 type cache struct {
-	limit int // in a generation
+	limit int // entries per generation
 
 	mu         sync.RWMutex
 	epoch      uint64
-	on         int // who keeps it from becoming stale
+	on         int // number of running Run calls; nothing is cached without one
 	young, old map[key]*warm
 }
 
@@ -87,14 +87,14 @@ func (c *cache) get(k key) *warm {
 	return w
 }
 
-// now returns the epoch: to be asked for before the database is.
+// now returns the epoch. Callers get it before they query the database.
 func (c *cache) now() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.epoch
 }
 
-// put keeps w, if what it was made of is of this epoch.
+// put adds w if it was read in the current epoch.
 func (c *cache) put(k key, w *warm, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *cache) addLocked(k key, w *warm) {
 	delete(c.old, k)
 }
 
-// drop forgets w alone.
+// drop removes w only.
 func (c *cache) drop(k key, w *warm) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +123,7 @@ func (c *cache) drop(k key, w *warm) {
 	}
 }
 
-// forget empties the cache.
+// forget clears the cache.
 func (c *cache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,8 @@ func (c *cache) forget() {
 	c.young, c.old = nil, nil
 }
 
-// use says that somebody begins or ends to forget what others change: without anybody, nothing is kept.
+// use counts the calls of Run, which clear the cache after changes by other processes. Without
+// one, nothing is cached.
 func (c *cache) use(difference int) {
 	c.forget()
 	c.mu.Lock()

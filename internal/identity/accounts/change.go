@@ -9,24 +9,24 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 )
 
-// topic is what the database counts our changes under: those after which something has to be forgotten. What
-// is merely added is not among them, since what is unknown is never remembered.
+// topic is the topic under which the database counts changes that invalidate caches. Additions
+// are not counted, since unknown credentials are never cached.
 const topic = "accounts"
 
-// added and altered say whether a change is one after which others have to forget.
+// The kinds of changes. After an altered change, all processes clear their caches.
 const (
 	added   = ""
 	altered = topic
 )
 
-// change does something and journals it, all or nothing. f may be called more than once. Where it returns no change,
-// it has written nothing, and nothing is done.
+// change runs f and journals its result in one transaction. f may be called more than once. If f
+// returns no change, it must have written nothing, and the transaction is rolled back.
 func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if a.o.Journal == nil {
 		return errors.New("changing accounts: there is no journal to note it in")
 	}
 	if kind == altered {
-		// Also after an error, since what failed to commit may have been kept all the same.
+		// Clear the cache after an error too: a failed commit may have been stored.
 		defer a.warm.forget()
 		change := f
 		f = func(tx *sql.Tx) (*journal.Change, error) { return keeping(ctx, by, tx, change) }
@@ -54,10 +54,11 @@ func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sq
 	return err
 }
 
-// errNothing rolls a transaction back that found all as it was wanted: nobody has to forget anything.
+// errNothing rolls back a transaction that changed nothing, so that no process clears its cache.
 var errNothing = errors.New("there is nothing to change")
 
-// alter changes an account: f changes the record and says what is to be noted; nil: it is as it was wanted.
+// alter changes an account. f changes the record and returns the journal entry, or nil if there
+// is nothing to change.
 func (a *Accounts) alter(ctx context.Context, by Actor, login string, version int64, f func(*sql.Tx, *record) (*journal.Change, error)) (Account, error) {
 	var result Account
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
@@ -89,12 +90,12 @@ func (a *Accounts) alter(ctx context.Context, by Actor, login string, version in
 	return result, nil
 }
 
-// now is the time as it is kept.
+// now returns the time in the precision of the database.
 func (a *Accounts) now() time.Time { return at(a.o.Now().UnixMilli()) }
 
 func (a *Accounts) newID() string { return journal.NewID(a.o.Now()).String() }
 
-// when is a time in the journal.
+// when formats a time for the journal.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -102,7 +103,7 @@ func when(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// future checks when something is to end, and brings it to the form in which it is kept.
+// future rejects an expiry in the past. It returns the time in the precision of the database.
 func (a *Accounts) future(t time.Time) (time.Time, error) {
 	if t.IsZero() {
 		return t, nil
@@ -113,7 +114,8 @@ func (a *Accounts) future(t time.Time) (time.Time, error) {
 	return at(t.UnixMilli()), nil
 }
 
-// cut takes a page from a list that was read one longer than it, and says where the next one begins.
+// cut returns the first size items of a list that was read with one extra item, and the start of
+// the next page.
 func cut[T any](list []T, size int, name func(*T) string) ([]T, string) {
 	if len(list) <= size {
 		return list, ""

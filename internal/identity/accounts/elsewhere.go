@@ -5,14 +5,15 @@ import (
 	"fmt"
 )
 
-// Elsewhere is what other sources say of a login.
+// Elsewhere is the result of looking up a login in the other sources.
 type Elsewhere struct {
-	Source    string   // that knows it, "htpasswd"; "": none does
-	Advice    string   // what to do in place of adding an account, as a sentence; may be ""
-	Unchecked []string // the sources that could not be asked, and why: "ldap:corp: connection refused"
+	Source    string   // the source that knows the login, "htpasswd"; "": none
+	Advice    string   // a sentence: what to do instead of adding an account; may be ""
+	Unchecked []string // sources that are unavailable, and why: "ldap:corp: connection refused"
 }
 
-// TakenError refuses a login that another source knows: rules would take the two for one. It is an ErrExists.
+// TakenError reports that another source knows a login. Rules could not tell the two apart. It
+// matches ErrExists.
 type TakenError struct {
 	Source string // "htpasswd"
 	Advice string // what to do instead; may be ""
@@ -26,11 +27,13 @@ func (e *TakenError) Error() string {
 	return text
 }
 
-// Is makes it an ErrExists, too.
-func (e *TakenError) Is(target error) bool { return target == ErrExists } //nolint:errorlint // as errors.Is wants it
+// Is reports whether target is ErrExists.
+func (e *TakenError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
+	return target == ErrExists
+}
 
-// free is a TakenError if another source knows a login. It returns the sources that could not be asked: an outage
-// of a directory does not keep an administrator from adding somebody.
+// free returns a TakenError if another source knows a login. It also returns the sources that are
+// unavailable. An outage of a directory must not keep an administrator from adding an account.
 func (a *Accounts) free(ctx context.Context, login string) (unchecked []string, err error) {
 	if a.o.Elsewhere == nil {
 		return nil, nil

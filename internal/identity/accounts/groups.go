@@ -52,7 +52,7 @@ func (a *Accounts) Group(ctx context.Context, by Actor, name string) (Group, err
 	return g, nil
 }
 
-// Groups returns groups in the order of their names, and where the next page begins.
+// Groups returns groups in the order of their names, and the start of the next page.
 func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Group, next string, err error) {
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
@@ -65,7 +65,8 @@ func (a *Accounts) Groups(ctx context.Context, by Actor, page Page) (list []Grou
 	return list, next, nil
 }
 
-// Members returns the logins of a group's members, in the order of their names, and where the next page begins.
+// Members returns the logins of a group's members in the order of their names, and the start of
+// the next page.
 func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Page) (logins []string, next string, err error) {
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
@@ -93,7 +94,7 @@ func (a *Accounts) Members(ctx context.Context, by Actor, group string, page Pag
 	return logins, next, nil
 }
 
-// Join makes an account a member of a group. Being one already is success.
+// Join adds an account to a group. It succeeds if the account is a member already.
 func (a *Accounts) Join(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
 	g, err := a.regroup(ctx, by, group, login, version, true)
 	if err != nil {
@@ -102,7 +103,7 @@ func (a *Accounts) Join(ctx context.Context, by Actor, group, login string, vers
 	return g, nil
 }
 
-// Leave ends a membership. Not being a member is success.
+// Leave removes an account from a group. It succeeds if the account is not a member.
 func (a *Accounts) Leave(ctx context.Context, by Actor, group, login string, version int64) (Group, error) {
 	g, err := a.regroup(ctx, by, group, login, version, false)
 	if err != nil {
@@ -126,7 +127,8 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		if err != nil {
 			return nil, fmt.Errorf("account: %w", err)
 		}
-		// Judged as a member: whom it makes an administrator, only those may add or remove.
+		// Check the account as a member: only administrators may add or remove other
+		// administrators.
 		as := r.principal()
 		as.Groups = distinct(append(as.Groups, group))
 		if err := a.mayChange(by, as); err != nil {
@@ -167,20 +169,21 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 	return g, err
 }
 
-// mayRelease is an error unless the actor may change who an account is without a group: by a rule that denies, it may be what
-// keeps somebody from being an administrator.
+// mayRelease checks that the actor may change the account as it is without the group. A deny rule
+// for the group may be what keeps the account from being an administrator.
 func (a *Accounts) mayRelease(by Actor, r record, group string) error {
 	return a.mayChange(by, without(&r, group))
 }
 
-// without is who an account is without a group.
+// without returns the principal of an account without a group.
 func without(r *record, group string) *policy.Principal {
 	plain := *r
 	plain.Groups = slices.DeleteFunc(slices.Clone(r.Groups), func(g string) bool { return g == group })
 	return plain.principal()
 }
 
-// mayReleaseAll is mayRelease for all members. Administrators may release whom they like, but for who is lent.
+// mayReleaseAll calls mayRelease for all members. For administrators it checks only members whose
+// password or secret a non-administrator set.
 func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *Group) error {
 	query := "SELECT account_id FROM account_members WHERE group_id = $1"
 	if a.May(by, rightAdministrators, scope.Write) {
@@ -201,7 +204,8 @@ func (a *Accounts) mayReleaseAll(ctx context.Context, tx *sql.Tx, by Actor, g *G
 	return err
 }
 
-// groupOrPrivileged finds a group; those that Tidewaiter knows itself are made when somebody joins.
+// groupOrPrivileged finds a group. Administrators and Auditors are created when the first account
+// joins.
 func (a *Accounts) groupOrPrivileged(ctx context.Context, tx *sql.Tx, name string, in bool) (Group, error) {
 	g, err := findGroup(ctx, tx, name)
 	if errors.Is(err, ErrNotFound) && in && privileged(name) {
@@ -211,7 +215,7 @@ func (a *Accounts) groupOrPrivileged(ctx context.Context, tx *sql.Tx, name strin
 	return g, err
 }
 
-// DeleteGroup removes a group. Its members stay what else they are.
+// DeleteGroup deletes a group. Its members stay.
 func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, version int64) error {
 	err := a.mayWrite(by)
 	if err == nil {

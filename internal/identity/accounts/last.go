@@ -8,17 +8,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// ErrLast means that the change would leave nobody who is an administrator for good: enabled, without an end, and in the group
-// Administrators here. It is an ErrForbidden, to whomever. An operator who is Forcing may do it all the same, since he can make another.
+// ErrLast means that the change would leave no permanent local administrator: an enabled account
+// without an expiry in the group Administrators. It matches ErrForbidden. An operator who is
+// Forcing may make the change all the same, since operators can add an administrator.
 var ErrLast error = lastError{}
 
 type lastError struct{}
 
-func (lastError) Error() string        { return "nobody would be left who is an administrator" }
-func (lastError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // as errors.Is wants it
+func (lastError) Error() string { return "nobody would be left who is an administrator" }
+func (lastError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
+	return target == ErrForbidden
+}
 
-// lasting says whether there is an administrator for good. Those of other sources are not seen: who they are
-// is known only when they sign in.
+// lasting reports whether there is a permanent local administrator. Administrators of other
+// sources do not count: they are known only when they sign in.
 func lasting(ctx context.Context, q store.Querier) (bool, error) {
 	one, err := store.Texts(ctx, q, `
 		SELECT a.id FROM account_groups g JOIN account_members m ON m.group_id = g.id JOIN accounts a ON a.id = m.account_id
@@ -26,8 +29,9 @@ func lasting(ctx context.Context, q store.Querier) (bool, error) {
 	return len(one) > 0, err
 }
 
-// keeping does what f does, unless it takes the last administrator away. Changes after which something has to be
-// forgotten take turns, over all processes: two that take one of the last two each are not blind to each other.
+// keeping runs f, and fails with ErrLast if f removes the last administrator. Altered changes are
+// serialized over all processes. So two concurrent changes cannot each remove one of the last two
+// administrators.
 func keeping(ctx context.Context, by Actor, tx *sql.Tx, f func(*sql.Tx) (*journal.Change, error)) (*journal.Change, error) {
 	if by.Forces() {
 		return f(tx)

@@ -11,17 +11,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Who sets a password or makes a token for somebody else knows it. Whoever may change accounts without being an administrator would only have to wait
-// until one of those users is made an administrator. So
+// Anyone who sets a password or creates a token for somebody else knows that secret. If such a
+// person may change accounts without being an administrator, they would only have to wait until
+// the user becomes an administrator. So
 //
-//   - a token that they make for another is good at registries alone (atRegistries): it has none of its owner's rights over Tidewaiter, whatever
-//     those come to be, nor has what is made with it;
-//   - an account whose password or secret they have set is lent. It joins no group that makes it an administrator until one has set
-//     another password or secret, by which the tokens of that time are void, whoever made them: with the password everybody is the user.
+//   - a token that they create for somebody else is valid at registries only (atRegistries). It never has
+//     its owner's rights over Tidewaiter, and neither have tokens created with it;
+//   - an account whose password or secret they have set is marked as Lent. It cannot
+//     join a group that makes it an administrator until an administrator sets another
+//     password or secret. That also revokes all its access tokens: anyone with the password
+//     could have created them in the user's name.
 //
-// That the user himself has changed the password since proves nothing: it may have been the other one who did.
+// A user who changes the password does not clear the mark: the person who set it may have changed
+// it instead.
 
-// ErrLent means that an account would become an administrator whose password or secret somebody knows who is none.
+// ErrLent means that an account would become an administrator although a non-administrator knows
+// its password or secret. It matches ErrForbidden.
 var ErrLent error = lentError{}
 
 type lentError struct{}
@@ -29,12 +34,14 @@ type lentError struct{}
 func (lentError) Error() string {
 	return "somebody who is no administrator has set its password or secret, and would be one with it: set another first"
 }
-func (lentError) Is(target error) bool { return target == ErrForbidden } //nolint:errorlint // as errors.Is wants it
+func (lentError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
+	return target == ErrForbidden
+}
 
-// lends says whether what the actor sets for another makes an account a lent one.
+// lends reports whether an account becomes Lent when the actor sets its password or secret.
 func (a *Accounts) lends(by Actor) bool { return !a.May(by, rightAdministrators, scope.Write) }
 
-// settled notes in whose hands the account is whose password or secret the actor has just set.
+// settled updates Lent after the actor has set the password or secret of an account.
 func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record, note *journal.Change) error {
 	was := r.Lent
 	r.Lent = a.lends(by)
@@ -51,7 +58,8 @@ func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record,
 	return err
 }
 
-// atRegistries narrows limits to what is no right over Tidewaiter itself. Who asks for such a right is refused.
+// atRegistries restricts limits to registries. It rejects limits that include a right over
+// Tidewaiter.
 func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
@@ -67,7 +75,7 @@ func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	}, nil
 }
 
-// promotes is ErrLent if an account that is lent would become an administrator.
+// promotes returns ErrLent if an account that is Lent would become an administrator.
 func (a *Accounts) promotes(by Actor, r *record, after *policy.Principal) error {
 	if r.Lent && a.administers(by, after) && !a.administers(by, r.principal()) {
 		return ErrLent

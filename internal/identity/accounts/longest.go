@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// MaxLifetime is how long access tokens and robots' secrets last at most, from when they were made; 0: as long as they say.
+// MaxLifetime returns the maximum lifetime of access tokens and robot secrets; 0: unlimited.
 func (a *Accounts) MaxLifetime() time.Duration { return a.o.MaxLifetime }
 
-// ends returns when a token ends: when it says, or when MaxLifetime is over. It is calculated at each look and not written, so that
-// the tokens of before have the limit, too, and a limit that is raised again takes nothing away for good.
+// ends returns the expiry of a token: its own, or the end of MaxLifetime if that is earlier. It
+// is calculated at each use and not stored. So a new maximum applies to existing tokens, and
+// raising it restores them.
 func (a *Accounts) ends(t *Token) time.Time {
 	if a.o.MaxLifetime <= 0 || t.Use != Access && t.Use != Robot {
 		return t.stored
@@ -18,7 +19,8 @@ func (a *Accounts) ends(t *Token) time.Time {
 	return sooner(t.stored, t.Created.Add(a.o.MaxLifetime))
 }
 
-// within refuses an end that somebody asks for and MaxLifetime does not allow. Zero is as late as it may be.
+// within rejects a requested expiry that is later than MaxLifetime allows. Zero requests the
+// latest one allowed.
 func (a *Accounts) within(end time.Time) error {
 	if a.o.MaxLifetime > 0 && !end.IsZero() && end.After(a.now().Add(a.o.MaxLifetime)) {
 		return &InvalidError{Field: "expires", Text: fmt.Sprintf("it is later than max_credential_lifetime of the accounts source allows, which is %s from now",
@@ -27,8 +29,9 @@ func (a *Accounts) within(end time.Time) error {
 	return nil
 }
 
-// CutShort counts the access tokens and robots' secrets that MaxLifetime ends before they would themselves, and those of them that it
-// has ended already: for who sets it, and for check.
+// CutShort counts the access tokens and robot secrets that MaxLifetime ends before their own
+// expiry, and those that it has ended already. Administrators see the counts when they set it,
+// and in check.
 func (a *Accounts) CutShort(ctx context.Context) (cut, ended int, err error) {
 	if a.o.MaxLifetime <= 0 {
 		return 0, 0, nil

@@ -7,14 +7,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxName is how long a name may be, in bytes. Sixty-four is a label of DNS, and one more.
+// maxName is the maximum length of a name in bytes: that of a DNS label (63), plus one.
 const maxName = 64
 
-// CheckName says whether a user, a robot or a group can have a name. The error is an InvalidError.
+// CheckName checks the name of a new user, robot or group. The error is an InvalidError.
 func CheckName(name string) error { return checkName(name) }
 
-// checkName says what is wrong with a name that somebody wants to give. The grammar is that of a path
-// part of a repository's name (distribution/reference: path-component).
+// checkName checks a new name. The grammar is that of a path component of a repository name
+// (distribution/reference: path-component).
 func checkName(name string) error {
 	invalid := func(format string, args ...any) error {
 		return &InvalidError{Field: "name", Text: fmt.Sprintf(format, args...)}
@@ -38,7 +38,7 @@ func checkName(name string) error {
 	return invalid("%q must begin and end with a letter or a digit, and have one separator between them (\".\", \"_\", \"__\", or some \"-\")", name)
 }
 
-// validName says whether somebody can be called that.
+// validName reports whether name matches the grammar of names.
 func validName(name string) bool {
 	if name == "" || len(name) > maxName || !alphanumeric(name[0]) || !alphanumeric(name[len(name)-1]) {
 		return false
@@ -48,7 +48,7 @@ func validName(name string) bool {
 			continue
 		}
 		begin := i
-		for !alphanumeric(name[i+1]) { // the last is one
+		for !alphanumeric(name[i+1]) { // ends: the last byte is alphanumeric
 			i++
 		}
 		switch separator := name[begin : i+1]; {
@@ -62,7 +62,7 @@ func validName(name string) bool {
 
 func alphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
-// parseLogin takes a login apart. It is false for what nobody can be called.
+// parseLogin splits a login into kind and name. It returns false if the login is invalid.
 func parseLogin(login string) (kind policy.Kind, name string, ok bool) {
 	if name, robot := strings.CutPrefix(login, RobotPrefix); robot {
 		return policy.Robot, name, validName(name)

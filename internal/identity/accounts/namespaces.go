@@ -14,10 +14,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A robot whose name begins with that of a namespace, as team.ci does, belongs to it if the namespace was there first: its owners
-// look after it, and it goes with the namespace. Names of other robots are for who may change accounts.
+// A robot whose name begins with the name of a namespace, such as team.ci, belongs to the
+// namespace if the namespace existed first. The owners of the namespace manage the robot, and it
+// is deleted with the namespace. Other robots need accounts:write.
 
-// Robots returns the robots of a namespace in the order of their names, and where the next page begins.
+// Robots returns the robots of a namespace in the order of their names, and the start of the next
+// page.
 func (a *Accounts) Robots(ctx context.Context, by Actor, namespace string, page Page) (list []Account, next string, err error) {
 	if a.mayRead(by) != nil && !a.May(by, rulebook.RightNamespace+namespace, scope.Read) {
 		return nil, "", fmt.Errorf("listing the robots of %.130q: %w", namespace, ErrNotFound)
@@ -38,8 +40,8 @@ func (a *Accounts) Robots(ctx context.Context, by Actor, namespace string, page 
 	return list, next, nil
 }
 
-// mayKeepSome is an error unless the actor may change accounts, or owns the namespace that a robot of that login would belong to. It is asked before
-// anything is looked up; mayKeep says whether it does belong to it.
+// mayKeepSome checks that the actor may change accounts, or owns the namespace in the robot's
+// login. It needs no query. mayKeep then checks whether the robot belongs to that namespace.
 func (a *Accounts) mayKeepSome(by Actor, login string) error {
 	err := a.mayWrite(by)
 	if err != nil && a.owns(by, login) {
@@ -48,9 +50,9 @@ func (a *Accounts) mayKeepSome(by Actor, login string) error {
 	return err
 }
 
-// mayKeep is an error unless the actor may change this account: as mayChange says, or as an owner of the robot's namespace. One that is in
-// a group, or that may do something with Tidewaiter by a rule, has rights from elsewhere, and is not for owners: with its secret they
-// would have them, too.
+// mayKeep checks that the actor may change this account, by mayChange or as an owner of the
+// robot's namespace. Owners may not change a robot that is in a group or that has rights over
+// Tidewaiter by a rule: with its secret they would get those rights.
 func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
 	err := a.mayChange(by, r.principal())
 	if err == nil || r.namespace == "" || len(r.Groups) > 0 || !a.owns(by, r.Login()) || a.trusted(by, r.principal()) {
@@ -67,7 +69,8 @@ func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record)
 	return nil
 }
 
-// trusted says whether somebody has, or at another time has, a right over Tidewaiter other than one over a namespace.
+// trusted reports whether who has, at any time of the week, a right over Tidewaiter other than
+// over a namespace.
 func (a *Accounts) trusted(by Actor, who *policy.Principal) bool {
 	as := Actor{Principal: who, Remote: by.Remote}
 	return slices.ContainsFunc([]string{rightAccounts, rightAdministrators, rightJournal, rulebook.RightPolicy, rulebook.RightNamespaces}, func(right string) bool {
@@ -75,17 +78,19 @@ func (a *Accounts) trusted(by Actor, who *policy.Principal) bool {
 	})
 }
 
-// owns says whether the actor owns the namespace that a robot of that login would belong to.
+// owns reports whether the actor owns the namespace in a robot's login.
 func (a *Accounts) owns(by Actor, login string) bool {
 	kind, name, ok := parseLogin(login)
 	namespace, _, namespaced := rulebook.RobotIn(name)
 	return ok && namespaced && kind == policy.Robot && !by.Narrowed() && a.May(by, rulebook.RightNamespace+namespace, scope.Write)
 }
 
-// Forget lets go of all that is warm: accounts were changed in a transaction of somebody else's. Other processes notice by themselves.
+// Forget clears the cache of verified credentials, after a caller changed accounts in its own
+// transaction. Other processes notice such a change by themselves.
 func (a *Accounts) Forget() { a.warm.forget() }
 
-// settle finds the namespace that a new robot belongs to. Without one, only who may change accounts can add it.
+// settle finds the namespace that a new robot belongs to. Without one, adding it requires
+// accounts:write.
 func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {
@@ -97,8 +102,8 @@ func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) 
 	return a.mayKeep(ctx, tx, by, r)
 }
 
-// Release removes the robots of a namespace with all that is theirs, in the transaction that deletes it, which is one of the topic accounts. After it
-// comes Forget.
+// Release deletes the robots of a namespace with their tokens, in the transaction that deletes
+// the namespace. The topic of that transaction must be accounts. Call Forget after it.
 func Release(ctx context.Context, tx *sql.Tx, namespace string) error {
 	if namespace == "" {
 		return errors.New("releasing robots: of which namespace?")

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// owners remembers for a short time who the owners of tokens are that are known elsewhere, so that a
-// directory is not asked for each layer of an image.
+// owners caches owners that another source knows for a short time, so that a directory is not
+// queried for each layer of an image.
 type owners struct {
 	keep  time.Duration
 	limit int
@@ -24,7 +24,7 @@ type owners struct {
 
 type sighting struct {
 	principal  *policy.Principal
-	generation string // of his password
+	generation string // of the owner's password
 	holds      clock.Span
 }
 
@@ -58,7 +58,8 @@ func (o *owners) drop(who Owner) {
 	delete(o.seen, who)
 }
 
-// elsewhere finds an owner in another source, as he was a short while ago at most. The error is identity.ErrUnknown, or an outage.
+// elsewhere looks up an owner in another source. The result may come from the cache. The error is
+// identity.ErrUnknown or an outage.
 func (a *Accounts) elsewhere(ctx context.Context, who Owner) (sighting, error) {
 	if s, ok := a.owners.get(who, a.o.Now()); ok {
 		return s, nil
@@ -66,7 +67,8 @@ func (a *Accounts) elsewhere(ctx context.Context, who Owner) (sighting, error) {
 	return a.afresh(ctx, who)
 }
 
-// afresh is elsewhere as the source says it now. Somebody who is not there any more loses at once what was remembered of him.
+// afresh is elsewhere without the cache. If the source no longer knows the owner, the cached
+// entry is removed.
 func (a *Accounts) afresh(ctx context.Context, who Owner) (sighting, error) {
 	now := a.o.Now()
 	p, generation, err := a.o.FindGeneration(ctx, who.Source, who.Name, who.ID)
@@ -84,8 +86,8 @@ func (a *Accounts) afresh(ctx context.Context, who Owner) (sighting, error) {
 	return s, nil
 }
 
-// owner finds the principal that a token is to be made for, or whose tokens are asked for. The error is ErrNotFound, or that
-// of the source.
+// owner finds the principal of a token's owner. The error is ErrNotFound or the error of the
+// source.
 func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*policy.Principal, error) {
 	if who.Source != "" && who.Source != Source {
 		s, err := a.elsewhere(ctx, who)
@@ -108,12 +110,12 @@ func (a *Accounts) owner(ctx context.Context, q store.Querier, who Owner) (*poli
 	return r.principal(), nil
 }
 
-// OwnerOf returns a principal as the owner of tokens.
+// OwnerOf returns the Owner for a principal.
 func OwnerOf(p *policy.Principal) Owner {
 	return Owner{Kind: p.Kind, Source: p.Source, Name: p.Name, ID: p.ID}
 }
 
-// String names the owner in the journal: "user:ann", "user:ann of ldap:corp".
+// String returns the owner as it appears in the journal: "user:ann", "user:ann of ldap:corp".
 func (o Owner) String() string {
 	text := o.Kind.String() + ":" + o.Name
 	if o.Source != Source {

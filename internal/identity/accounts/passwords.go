@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	_ "embed" // for the list
+	_ "embed" // for common
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// The passwords that are tried first: the 3,000 commonest of at least eight bytes in the frequency list of zxcvbn (MIT), which
-// was counted over leaked ones, and some that programs of this kind were shipped with. Sorted, in lower case, one a line.
+// common is a list of passwords that attackers try first: the 3,000 most common ones of at least
+// eight bytes from the frequency list of zxcvbn (MIT), which counts leaked passwords, and default
+// passwords of similar programs. It is sorted, in lower case, one password per line.
 //
 //go:embed common.txt.gz
 var common []byte
 
-// checkPassword says what is wrong with a new password. Its length is what counts (NIST SP 800-63B,
-// section 3.1.1.2); which kinds of characters it has does not.
+// checkPassword checks a new password. It checks the length and not the classes of characters, as
+// NIST SP 800-63B section 3.1.1.2 recommends.
 func checkPassword(name, secret string) error {
 	invalid := func(text string) error { return &InvalidError{Field: "password", Text: text} }
 	switch {
@@ -50,7 +51,8 @@ func checkPassword(name, secret string) error {
 	return nil
 }
 
-// isCommon unpacks the list each time: passwords are set seldom, and it would take memory for good.
+// isCommon unpacks the list at each call. Passwords are set rarely, and the unpacked list would
+// stay in memory.
 func isCommon(folded string) (bool, error) {
 	unpack, err := gzip.NewReader(bytes.NewReader(common))
 	if err != nil {
@@ -64,7 +66,7 @@ func isCommon(folded string) (bool, error) {
 	return found, nil
 }
 
-// hash makes the hash of a new user's password, or takes the one that was brought along.
+// hash returns the hash of a new user's password, or the imported hash.
 func (a *Accounts) hash(ctx context.Context, u NewUser) (string, error) {
 	brought, secret := u.Hash.Reveal(), u.Password.Reveal()
 	switch {
@@ -72,7 +74,8 @@ func (a *Accounts) hash(ctx context.Context, u NewUser) (string, error) {
 		return "", &InvalidError{Field: "hash", Text: "there is a password as well"}
 	case brought != "":
 		if err := password.Check(brought); err != nil {
-			return "", &InvalidError{Field: "hash", Text: err.Error()} // never shows the hash
+			// err does not contain the hash.
+			return "", &InvalidError{Field: "hash", Text: err.Error()}
 		}
 		return brought, nil
 	case secret == "":
@@ -92,7 +95,7 @@ func (a *Accounts) newHash(ctx context.Context, name, secret string) (string, er
 	return hash, err
 }
 
-// kindOfHash names the algorithm of a hash that password.Check takes.
+// kindOfHash returns the algorithm of a hash that password.Check accepts.
 func kindOfHash(hash string) string {
 	switch {
 	case hash == "":

@@ -12,9 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// AllowPlace makes a place known for a user who has not signed in there: strangers' wrong passwords do not
-// keep the user out there any more. The prefix is a /24 of IPv4 or a /48 of IPv6, or a part of one. A
-// process that refused the user there notices within a minute. A place that was allowed on the same day stays as it is.
+// AllowPlace marks a network as known for a user who has not signed in from there. Wrong
+// passwords that others try no longer lock the user out there. The prefix is an IPv4 /24 or an
+// IPv6 /48, or part of one. Another process that rate limits the user notices within a minute.
+// Allowing the same place twice on one day changes nothing.
 func (a *Accounts) AllowPlace(ctx context.Context, by Actor, login string, from netip.Prefix) (Account, error) {
 	account, err := a.allowPlace(ctx, by, login, from)
 	if err != nil {
@@ -37,7 +38,7 @@ func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from 
 			return nil, err
 		}
 		if r.Kind != policy.User {
-			return nil, ErrNotFound // a robot's secret is never limited
+			return nil, ErrNotFound // robot secrets are not rate limited
 		}
 		learned := ratelimit.Learned{Place: ratelimit.Place{Name: ratelimit.Fold(r.Name), Prefix: place}, Source: Source, ID: r.ID}
 		isNew, err := ratestore.AddPlace(ctx, tx, learned, a.o.Now())

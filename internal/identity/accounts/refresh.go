@@ -15,15 +15,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxClient bounds what is kept of a client's name, in bytes.
+// maxClient is the maximum length of a stored client name in bytes.
 const maxClient = 100
 
-// IssueRefresh makes a refresh token for who was verified by what was shown: for shown.Registry, as narrow as the
-// credential, and void when that is. The zero Secret means that there is none for such a credential: only a password or a
-// token that lasts can be exchanged, of somebody who can be found again.
+// IssueRefresh issues a refresh token for a verified credential. The token is valid at
+// shown.Registry, has the restrictions of the credential, and is invalid as soon as the
+// credential is. IssueRefresh returns the zero Secret if the credential cannot be exchanged: only
+// passwords, access tokens and robot secrets can, and only if their source can look up the owner.
 //
-// Docker, podman, crane, oras and others share one file of credentials, each under a client_id of its own: so the client is noted,
-// and any may use the token. It would be no protection: each client says of itself what it is.
+// The client name is stored, but any client may use the token. Docker, podman, crane, oras and
+// others share one credentials file, each with a client_id of its own. Checking the client would
+// not protect the token either, because a client can claim any name.
 func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	secret, err := a.issueRefresh(ctx, shown, who)
 	if err != nil {
@@ -45,19 +47,20 @@ func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials,
 	return secret, err
 }
 
-// errNoExchange means that nothing can be had for what was shown, or not any more.
+// errNoExchange means that the credential cannot be exchanged for a token, or not any more.
 var errNoExchange = errors.New("there is nothing to be had for this credential")
 
-// exchange makes a token that stands for a password or a token that was found to be right, as narrow as that, and void when that is.
+// exchange issues a token in exchange for a verified password or access token. It has the
+// restrictions of that credential and is invalid as soon as the credential is.
 func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
 	if shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
 		return identity.Secret{}, errNoExchange
 	}
-	var compared string   // the hash that the password was found to be of
-	var generation string // of another source's password
+	var compared string   // the local hash that the password matched
+	var generation string // of a password in another source
 	if p.Source != Source {
-		// Not as it was a short while ago: a token must not be bound to a password that was changed since.
+		// Bypass the cache: the token must not be bound to a password that has been changed since.
 		s, err := a.afresh(ctx, OwnerOf(p))
 		if errors.Is(err, identity.ErrUnknown) {
 			return identity.Secret{}, errNoExchange
@@ -72,7 +75,8 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 		if err != nil {
 			return identity.Secret{}, err
 		}
-		if err := a.o.Hashing.Compare(ctx, r.hash, shown.Secret.Reveal()); err != nil { // remembered: it has just been done
+		// The result is remembered: the password has just been compared.
+		if err := a.o.Hashing.Compare(ctx, r.hash, shown.Secret.Reveal()); err != nil {
 			return identity.Secret{}, err
 		}
 		compared = r.hash
@@ -99,7 +103,8 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 		return note, insertToken(ctx, tx, t, d)
 	})
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged): // taken away while we looked, or a token of another source's
+	// The credential was revoked meanwhile, or the token belongs to another source.
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrChanged):
 		return identity.Secret{}, errNoExchange
 	case err != nil:
 		return identity.Secret{}, err
@@ -107,8 +112,8 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 	return secret, nil
 }
 
-// stillGood looks again, in the transaction, at what the token will rest on: a password that is changed meanwhile must not
-// leave a token behind that was made with the old one.
+// stillGood checks the exchanged credential again in the transaction. A concurrent password
+// change must not leave behind a token that was issued for the old password.
 func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown identity.Credentials, compared string) error {
 	if shown.Kind == identity.AccessToken {
 		_, d, _ := parseSecret(shown.Secret.Reveal())
@@ -137,9 +142,10 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 	return err
 }
 
-// makeRoom removes tokens that were not used for the longest time, where there are as many as one can have: a machine that signs in for
-// each build leaves one each time. It returns how many. All processes forget what is warm then, so it removes a tenth of them: whoever
-// signs in without end must not let everybody be cold each time.
+// makeRoom deletes the least recently used tokens if the owner has the maximum number, and
+// returns how many. A machine that signs in for each build leaves a token each time. Deleting
+// clears the caches of all processes. So it deletes a tenth at once: frequent sign-ins of one
+// owner must not keep the caches empty for everybody.
 func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owner, use Use) (int, error) {
 	n, err := count(ctx, tx, o, use)
 	if err != nil || n < a.most {
@@ -159,8 +165,8 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owne
 	return gone, deleteOrphans(ctx, tx, o)
 }
 
-// unkeepable says whether a limit would not be the same after it was written down and read.
+// unkeepable reports whether a limit would change when it is stored and read.
 func unkeepable(l policy.Limit) bool { return l.Check() != nil }
 
-// clean bounds what a client says of itself.
+// clean makes a client name safe to print and shortens it.
 func clean(client string) string { return text.Shorten(text.Escape(client), maxClient) }

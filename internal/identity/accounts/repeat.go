@@ -13,23 +13,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// Whoever lost the answer to a creation may try it again with the same Actor.Key: it is made once, and the second answer shows what there
-// is. A secret is not there to be shown again, so that another one is made in its place, unless the lost one was used, and so was
-// not lost.
+// A caller who lost the response to a creation may retry it with the same Actor.Key. The object
+// is created once, and the retry returns it as it is now. Secrets are not stored, so the retry
+// replaces the lost secret by a new one. It fails if the first secret was used, since that one
+// was not lost.
 //
-// Keys are each caller's own, and kept as hashes for a day. One is good for one thing: with another name or another kind it is an
-// InvalidError of the field "key".
+// Keys belong to one caller, and are stored as hashes for a day. A key identifies one creation.
+// Using it with another name or another kind is an InvalidError of the field "key".
 
-// keepKeys is how long a key is known.
+// keepKeys is how long a key is stored.
 const keepKeys = 24 * time.Hour
 
-// maxKey is how long a key may be, in bytes.
+// maxKey is the maximum length of a key in bytes.
 const maxKey = 200
 
-// errUsed means that the secret whose answer is said to be lost was used.
+// errUsed means that the secret of a creation was used, so its response was not lost.
 var errUsed = fmt.Errorf("%w, and its secret was used, so that it was not lost", ErrExists)
 
-// keyDigest is what is kept of a key: it is the caller's, so that nobody finds what another made.
+// keyDigest returns the stored form of a key. It includes the caller, so that nobody finds what
+// somebody else created.
 func keyDigest(by Actor) digest {
 	var who string
 	if by.Principal != nil {
@@ -39,8 +41,8 @@ func keyDigest(by Actor) digest {
 	return sha256.Sum256(append(append(text, who...), by.Key...))
 }
 
-// once makes something unless it was made with the actor's key before: then found is given its id, and nothing else is done. Whoever
-// comes with the same key at the same moment waits.
+// once calls make, unless the actor's key was used before. Then it calls found with the id of
+// what was created. Concurrent calls with the same key wait for each other.
 func (a *Accounts) once(ctx context.Context, tx *sql.Tx, by Actor, action, target string,
 	make func() (id string, _ *journal.Change, _ error), found func(id string) (*journal.Change, error),
 ) (*journal.Change, error) {
@@ -82,10 +84,10 @@ func (a *Accounts) once(ctx context.Context, tx *sql.Tx, by Actor, action, targe
 	return note, err
 }
 
-// errOther means that a key was used for something else.
+// errOther means that the key was used for something else.
 var errOther = &InvalidError{Field: "key", Text: "it was used for something else"}
 
-// sweepKeys removes the keys that are known no more.
+// sweepKeys deletes expired keys.
 func (a *Accounts) sweepKeys(ctx context.Context) error {
 	err := a.write(ctx, "", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM account_keys WHERE created <= $1", ms(a.now().Add(-keepKeys)))
@@ -97,8 +99,8 @@ func (a *Accounts) sweepKeys(ctx context.Context) error {
 	return nil
 }
 
-// handOut is change for what has a secret. Mostly something is added, and nobody has to forget anything. Where another secret is void by
-// it, f is begun anew as a change after which others have to.
+// handOut is change for f that issues a secret. That is usually an added change. If f revokes
+// another secret it returns errVoids, and runs again as an altered change.
 func (a *Accounts) handOut(ctx context.Context, by Actor, f func(_ *sql.Tx, kind string) (*journal.Change, error)) error {
 	err := a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) { return f(tx, added) })
 	if errors.Is(err, errVoids) {
@@ -107,16 +109,16 @@ func (a *Accounts) handOut(ctx context.Context, by Actor, f func(_ *sql.Tx, kind
 	return err
 }
 
-// errVoids means that a secret that was handed out before is void by the change.
+// errVoids means that the change revokes a secret that was issued before.
 var errVoids = errors.New("a secret that was handed out is void by it")
 
-// again gives a token whose answer was lost another secret, unless the first was used.
+// again replaces the secret of a token whose response was lost, unless the first secret was used.
 func (a *Accounts) again(ctx context.Context, tx *sql.Tx, kind string, t *Token, d digest) (*journal.Change, error) {
 	if kind != altered {
 		return nil, errVoids
 	}
 	if a.lastTouch(t.ID) != 0 {
-		return nil, errUsed // which is not yet written
+		return nil, errUsed // a use that is not written yet
 	}
 	n, err := store.Affected(tx.ExecContext(ctx, "UPDATE account_tokens SET hash = $1 WHERE id = $2 AND used = 0", d[:], t.ID))
 	if err == nil && n == 0 {

@@ -10,25 +10,25 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The names of rights.
+// Names of rights.
 const (
 	rightAccounts       = "accounts"
 	rightAdministrators = "administrators"
 	rightJournal        = "journal"
 )
 
-// May says whether the actor has a right over Tidewaiter: actions on tidewaiter:name.
+// May reports whether the actor may do the actions on tidewaiter:name.
 func (a *Accounts) May(by Actor, name string, actions scope.Actions) bool {
 	return a.rights.May(by, name, actions)
 }
 
-// is says whether the actor is that owner.
+// is reports whether the actor is that owner.
 func (o Owner) is(by Actor) bool {
 	p := by.Principal
 	return p != nil && o.ID != "" && p.Kind == o.Kind && p.Source == o.Source && p.ID == o.ID
 }
 
-// mayRead is an error unless the actor may see accounts.
+// mayRead checks that the actor may read accounts.
 func (a *Accounts) mayRead(by Actor) error {
 	if !a.May(by, rightAccounts, scope.Read) {
 		return rulebook.Requires(rightAccounts, scope.Read)
@@ -36,8 +36,8 @@ func (a *Accounts) mayRead(by Actor) error {
 	return nil
 }
 
-// mayWrite is an error unless the actor may change accounts. A narrowed credential may not, whatever it is
-// narrowed to: with a password that it set it could become somebody who is not.
+// mayWrite checks that the actor may change accounts. A restricted credential may not, whatever
+// its restrictions: it could set a password and sign in without them.
 func (a *Accounts) mayWrite(by Actor) error {
 	if !a.May(by, rightAccounts, scope.Write) {
 		return rulebook.Requires(rightAccounts, scope.Write)
@@ -48,8 +48,9 @@ func (a *Accounts) mayWrite(by Actor) error {
 	return nil
 }
 
-// mayChange is an error unless the actor may change the principal that somebody is or becomes: who may
-// change accounts is not therefore an administrator, nor can become one, also not one of office hours in the night.
+// mayChange checks that the actor may change the principal that an account is or becomes. A
+// non-administrator who may change accounts may not change an administrator or create one. That
+// includes accounts that are administrators at certain times only.
 func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	if err := a.mayWrite(by); err != nil {
 		return err
@@ -63,7 +64,8 @@ func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	return nil
 }
 
-// administers says whether somebody is, or is at another time, whom only administrators may change.
+// administers reports whether only administrators may change who: whether who is an administrator
+// at any time.
 func (a *Accounts) administers(by Actor, who *policy.Principal) bool {
 	plain := *who
 	plain.Limits = nil
@@ -71,13 +73,13 @@ func (a *Accounts) administers(by Actor, who *policy.Principal) bool {
 	return privileged(plain.Groups...) || a.rights.Might(as, rightAdministrators, scope.Write)
 }
 
-// privileged says whether one of the groups gives rights over Tidewaiter.
+// privileged reports whether one of the groups gives rights over Tidewaiter.
 func privileged(groups ...string) bool {
 	return slices.Contains(groups, Administrators) || slices.Contains(groups, Auditors)
 }
 
-// within says whether limits leave nothing that the actor's own do not. It may say no where a longer look would find that
-// they don't.
+// within reports whether limits allow nothing that the limits of who do not allow. It may return
+// false although they do not: the check compares patterns one by one.
 func within(who *policy.Principal, limits []policy.Limit) bool {
 	if len(who.Limits) == 0 {
 		return true
@@ -92,7 +94,8 @@ func within(who *policy.Principal, limits []policy.Limit) bool {
 	return len(limits) > 0
 }
 
-// leaves says whether the limits of who leave the actions on all that the pattern matches.
+// leaves reports whether the limits of who allow the actions on everything that the pattern
+// matches.
 func leaves(who *policy.Principal, kind, pattern string, actions scope.Actions) bool {
 	var left scope.Actions
 	for _, l := range who.Limits {
@@ -106,8 +109,9 @@ func leaves(who *policy.Principal, kind, pattern string, actions scope.Actions) 
 	return left.Has(actions)
 }
 
-// covers says whether one pattern matches all that another does: because it is the same, because it is
-// the beginning of the other with all that follows, or because it differs in parts of "*" alone.
+// covers reports whether wide matches everything that pattern matches. It knows three cases: they
+// are equal, wide is a prefix of pattern followed by "**", or wide has "*" where pattern has
+// another component.
 func covers(wide, pattern string) bool {
 	if wide == "**" || wide == pattern {
 		return true
@@ -116,7 +120,7 @@ func covers(wide, pattern string) bool {
 	for i := range w {
 		switch {
 		case w[i] == "**" && i == len(w)-1:
-			return len(p) > i // one part or more is left
+			return len(p) > i // at least one component is left
 		case i >= len(p):
 			return false
 		case w[i] == p[i]:

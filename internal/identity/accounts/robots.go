@@ -13,10 +13,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// maxOverlap is how long a robot can have two secrets.
+// maxOverlap is how long a robot can have two valid secrets.
 const maxOverlap = 30 * 24 * time.Hour
 
-// credentialRobot and its like begin the names of credentials; a name or an id follows.
+// Credential names in the journal. All but credentialPassword are followed by a name or an id.
 const (
 	credentialPassword = "password"
 	credentialAccess   = "token:"
@@ -25,7 +25,7 @@ const (
 	credentialSession  = "session:"
 )
 
-// AddRobot adds a robot, and returns its first secret.
+// AddRobot adds a robot and returns its first secret.
 func (a *Accounts) AddRobot(ctx context.Context, by Actor, n NewRobot) (Account, identity.Secret, error) {
 	account, secret, err := a.addRobot(ctx, by, n)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *Accounts) addRobot(ctx context.Context, by Actor, n NewRobot) (Account,
 				return nil, err
 			}
 			if len(secrets) != 1 {
-				return nil, errUsed // or replaced
+				return nil, errUsed // or rotated
 			}
 			return a.again(ctx, tx, kind, &secrets[0], d)
 		})
@@ -86,9 +86,9 @@ func (a *Accounts) robotSecret(r *record) Token {
 	return Token{ID: a.newID(), Use: Robot, Owner: r.owner(), Created: a.now()}
 }
 
-// Rotate makes a new secret for a robot. The one before it stays good for as long as overlap says, and those
-// before that are void; without overlap, all are. A robot may do it for itself, unless the secret that it shows is one that is being
-// replaced: whoever finds an old one cannot stay.
+// Rotate creates a new secret for a robot. The previous one stays valid for the time overlap; all
+// older ones are revoked. Without overlap, all others are revoked. A robot may rotate its own
+// secret, but only with its current one: a leaked old secret must not be extended.
 func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap time.Duration) (Account, identity.Secret, error) {
 	if overlap < 0 || overlap > maxOverlap {
 		return Account{}, identity.Secret{}, &InvalidError{Field: "overlap", Text: fmt.Sprintf("it must be between 0 and %s", maxOverlap)}
@@ -107,7 +107,9 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 			return nil, &InvalidError{Field: "login", Text: "a user has a password, and no secret that could be replaced"}
 		}
 		note, err := a.rotate(ctx, tx, r, overlap, d)
-		if err == nil && !r.owner().is(by) && (overlap == 0 || !r.Lent) { // while two are good, it stays in the hands that it was in
+		// During an overlap the old secret of a Lent robot is still valid, so the robot stays
+		// Lent.
+		if err == nil && !r.owner().is(by) && (overlap == 0 || !r.Lent) {
 			err = a.settled(ctx, tx, by, r, note)
 		}
 		return note, err
@@ -143,13 +145,13 @@ func (a *Accounts) rotate(ctx context.Context, tx *sql.Tx, r *record, overlap ti
 	return &journal.Change{Action: "rotate", From: from, To: to}, insertToken(ctx, tx, &t, d)
 }
 
-// robotSecrets are the secrets of a robot, the present one first.
+// robotSecrets returns the secrets of a robot, the current one first.
 func (a *Accounts) robotSecrets(ctx context.Context, tx *sql.Tx, id string) ([]Token, error) {
 	return store.Collect(ctx, tx, a.scanToken, "SELECT "+tokenColumns+` FROM account_tokens t
 		WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.purpose = $3 ORDER BY t.created DESC, t.id DESC`, Source, id, string(Robot))
 }
 
-// mayRotate lets those who may change the robot, and the robot itself with its present secret.
+// mayRotate allows anyone who may change the robot, and the robot itself with its current secret.
 func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *record) error {
 	if !r.owner().is(by) {
 		return a.mayKeep(ctx, tx, by, r)

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	noteEvery  = 5 * time.Second     // how exactly it is known when a token was last used
-	sweepEvery = time.Hour           // how often what has ended is removed
-	keepEnded  = 30 * 24 * time.Hour // an access token is shown for as long after its end
-	maxTouched = 100_000             // tokens whose use is not yet written
-	maxSwept   = 500                 // tokens that are removed in one transaction
+	noteEvery  = 5 * time.Second     // precision of a token's last use
+	sweepEvery = time.Hour           // how often expired tokens are deleted
+	keepEnded  = 30 * 24 * time.Hour // how long an expired access token is still listed
+	maxTouched = 100_000             // maximum number of last uses that are not written yet
+	maxSwept   = 500                 // maximum number of tokens deleted in one transaction
 )
 
-// touch is a use of a token.
+// touch is the last use of a token.
 type touch struct {
 	at   int64 // milliseconds
 	from netip.Addr
 }
 
-// touch notes that a token is used.
+// touch records the use of a token.
 func (a *Accounts) touch(w *warm, from netip.Addr, now time.Time) {
 	if w.token == "" {
 		return
@@ -43,13 +43,13 @@ func (a *Accounts) touch(w *warm, from netip.Addr, now time.Time) {
 	}
 }
 
-// Run notices what others changed, notes when tokens were last used, and removes what has ended,
-// until ctx ends. It returns nil. More than one may run.
+// Run notices changes by other processes, writes when tokens were last used, and deletes expired
+// tokens, until ctx ends. It returns nil. Several calls may run at the same time.
 func (a *Accounts) Run(ctx context.Context) error {
 	a.warm.use(1)
 	defer a.warm.use(-1)
-	// Maintenance writes: it may wait for the database, or have much to remove. What others
-	// revoke must end meanwhile.
+	// Maintenance writes, so it may block on the database or take long. It runs in its own
+	// goroutine so that revocations by other processes still take effect.
 	var done maintained
 	var maintenance sync.WaitGroup
 	maintenance.Go(func() {
@@ -71,8 +71,8 @@ func (a *Accounts) Run(ctx context.Context) error {
 	return nil
 }
 
-// repeat calls f again and again until ctx ends. It logs when f begins to fail, with what that
-// means meanwhile, and when f works again.
+// repeat calls f every Options.Every until ctx ends. It logs when f starts to fail, with the
+// consequence, and when f works again.
 func (a *Accounts) repeat(ctx context.Context, what, meanwhile string, f func() error) {
 	tick := time.NewTicker(a.o.Every)
 	defer tick.Stop()
@@ -96,10 +96,11 @@ func (a *Accounts) repeat(ctx context.Context, what, meanwhile string, f func() 
 	}
 }
 
-// maintained is when each part of the maintenance last worked.
+// maintained holds when each part of the maintenance last succeeded.
 type maintained struct{ noted, swept time.Time }
 
-// maintain does what is due: it notes when tokens were last used, and removes what has ended.
+// maintain runs the maintenance that is due: it writes last uses and sign-ins, and deletes
+// expired data.
 func (a *Accounts) maintain(ctx context.Context, t *maintained) error {
 	now := a.o.Now()
 	if clock.For(t.noted, noteEvery).Over(now) {
@@ -122,10 +123,10 @@ func (a *Accounts) maintain(ctx context.Context, t *maintained) error {
 	return nil
 }
 
-// unknownCounter is the counter of changes before it was first read.
+// unknownCounter is the change counter before the first read.
 const unknownCounter int64 = -1
 
-// notice forgets what is warm if anybody changed anything since the counter of changes was known.
+// notice clears the cache if the change counter differs from known.
 func (a *Accounts) notice(ctx context.Context, known *int64) error {
 	var counter int64
 	err := a.o.DB.Read().QueryRowContext(ctx,
@@ -141,7 +142,7 @@ func (a *Accounts) notice(ctx context.Context, known *int64) error {
 	return nil
 }
 
-// note writes when tokens were used.
+// note writes the last uses of tokens.
 func (a *Accounts) note(ctx context.Context) error {
 	a.mu.Lock()
 	touched := a.touched
@@ -170,7 +171,7 @@ func (a *Accounts) note(ctx context.Context) error {
 	if err != nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		for id, t := range touched { // next time
+		for id, t := range touched { // retry next time
 			if _, again := a.touched[id]; !again && len(a.touched) < maxTouched {
 				a.touched[id] = t
 			}
@@ -180,14 +181,14 @@ func (a *Accounts) note(ctx context.Context) error {
 	return nil
 }
 
-// lastTouch returns when a token was used that is not yet written.
+// lastTouch returns the last use of a token that is not written yet; 0: none.
 func (a *Accounts) lastTouch(id string) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.touched[id].at
 }
 
-// idle is how long a token of that use may rest before it is void; 0: as long as it likes.
+// idle returns how long a token of that use may be unused before it expires; 0: unlimited.
 func (a *Accounts) idle(use Use) time.Duration {
 	switch use {
 	case Refresh:
@@ -198,8 +199,8 @@ func (a *Accounts) idle(use Use) time.Duration {
 	return 0
 }
 
-// sweepQuery reads ids of what is to be removed, some perhaps twice. Each part is one that an index answers: conditions
-// on the whole would read every token there is.
+// sweepQuery returns the ids of tokens to delete, possibly twice. Each part of the UNION uses an
+// index; one query with all conditions would scan the whole table.
 const sweepQuery = `
 	SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $1
 	UNION ALL SELECT id FROM account_tokens WHERE expires <> 0 AND expires < $2 AND purpose IN ('refresh', 'session')
@@ -209,10 +210,11 @@ const sweepQuery = `
 	UNION ALL SELECT id FROM account_tokens WHERE purpose = 'robot' AND created < $6
 	LIMIT $5`
 
-// sweep removes tokens that ended long ago, and refresh tokens and sessions that nobody uses. They were void before.
+// sweep deletes tokens that expired long ago, and refresh tokens and sessions that expired or are
+// idle. They were invalid before.
 func (a *Accounts) sweep(ctx context.Context) error {
 	now := a.o.Now()
-	var longAgo int64 // when those were made that MaxLifetime ended long ago; 0: none
+	var longAgo int64 // tokens created before this exceeded MaxLifetime long ago; 0: none
 	if a.o.MaxLifetime > 0 {
 		longAgo = ms(now.Add(-a.o.MaxLifetime - keepEnded))
 	}

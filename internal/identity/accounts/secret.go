@@ -9,7 +9,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// The letters of kinds; package secret says what a secret is like.
+// The letters in secrets that identify their kinds. Package secret documents the format.
 const (
 	letterAccess  = secret.Access
 	letterRobot   = secret.Robot
@@ -18,7 +18,7 @@ const (
 	letterSetup   = secret.Setup
 )
 
-// letterOf is the letter of a token's secret.
+// letterOf returns the letter in the secret of a token.
 func letterOf(use Use) byte {
 	switch use {
 	case Robot:
@@ -31,7 +31,7 @@ func letterOf(use Use) byte {
 	return letterAccess
 }
 
-// shownAs is the kind of credential that a secret with a letter may be shown as.
+// shownAs returns the kind of credential that a secret with this letter is accepted as.
 func shownAs(letter byte) identity.Kind {
 	switch letter {
 	case letterAccess, letterRobot:
@@ -44,19 +44,21 @@ func shownAs(letter byte) identity.Kind {
 	return identity.None
 }
 
-// digest is what is kept of a secret. It is not salted or slow: there are too many secrets to guess one.
+// digest is the stored form of a secret. It needs no salt and no slow hash: a random secret
+// cannot be guessed.
 type digest [sha256.Size]byte
 
-// newSecret makes a secret.
+// newSecret returns a random secret and its digest.
 func newSecret(letter byte) (identity.Secret, digest) {
 	text := make([]byte, 0, secret.Length)
 	text = append(text, secret.Prefix...)
 	text = append(text, letter)
 	var random [64]byte
 	for end := len(text) + secret.RandomLength; len(text) < end; {
-		rand.Read(random[:]) // never fails: crypto/rand ends the process first
+		rand.Read(random[:]) // never fails: crypto/rand crashes the process first
 		for _, b := range random {
-			if b < 4*byte(len(secret.Alphabet)) && len(text) < end { // so that each letter is as likely as the next
+			// Rejecting large values keeps the letters equally likely.
+			if b < 4*byte(len(secret.Alphabet)) && len(text) < end {
 				text = append(text, secret.Alphabet[b%byte(len(secret.Alphabet))])
 			}
 		}
@@ -65,8 +67,8 @@ func newSecret(letter byte) (identity.Secret, digest) {
 	return identity.NewSecret(string(text)), sha256.Sum256(text)
 }
 
-// parseSecret says which kind of secret a text is, and what would be kept of it. It is false for what
-// newSecret has not made, or somebody has mistyped. White space around it, as files and shells leave it, is not a part of it.
+// parseSecret returns the kind and the digest of a secret. It returns false if the format or the
+// checksum is wrong. White space around the secret, as files and shells add it, is ignored.
 func parseSecret(text string) (letter byte, d digest, ok bool) {
 	text = strings.TrimSpace(text)
 	if len(text) != secret.Length {

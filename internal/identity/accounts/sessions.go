@@ -9,12 +9,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// StartSession begins a session of a user who was verified by a password or an access token: as narrow as that, and void when
-// that is. A password of another source that is changed there is none of ours: such a session lasts until its end.
+// StartSession starts a session for a user who was verified by a password or an access token. It
+// has the restrictions of that credential and is invalid as soon as the credential is. A password
+// change in another source is noticed only if the source has generations of passwords
+// (identity.Generations).
 //
-// It is over after Options.SessionLife, or Options.SessionIdle without a request, when it is revoked, and when the password is
-// changed or the user disabled. Like any token, it makes none that outlives it, also when it is over for want of requests. ErrForbidden: there are none for robots and
-// workloads, nor for people of a source that cannot find them again.
+// A session expires after Options.SessionLife, or after Options.SessionIdle without a request. It
+// also ends when it is revoked, when the password is changed, or when the user is disabled.
+// Tokens created with a session become invalid with it, also when it is idle. StartSession
+// returns ErrForbidden for robots and workloads, and for users whose source cannot look them up.
 func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials, who identity.Verified) (Token, identity.Secret, error) {
 	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.now().Add(a.o.SessionLife))}
 	var secret identity.Secret
@@ -31,7 +34,8 @@ func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials,
 	return t, secret, nil
 }
 
-// Shown returns the token that the actor shows: the current session, for instance. ErrNotFound: it is none.
+// Shown returns the token that the actor presented, such as the current session. It returns
+// ErrNotFound if the actor presented something else.
 func (a *Accounts) Shown(ctx context.Context, by Actor) (Token, error) {
 	id, err := a.parent(ctx, a.o.DB.Read(), by)
 	if err == nil && id == "" {

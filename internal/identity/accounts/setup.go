@@ -15,10 +15,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// setupLife is how long a secret for the first administrator is good for.
+// setupLife is the lifetime of a secret for the first administrator.
 const setupLife = 24 * time.Hour
 
-// Administered says whether any account is an administrator.
+// Administered reports whether any account is an administrator.
 func (a *Accounts) Administered(ctx context.Context) (bool, error) {
 	yes, err := administered(ctx, a.o.DB.Read())
 	if err != nil {
@@ -34,8 +34,9 @@ func administered(ctx context.Context, q store.Querier) (bool, error) {
 	return len(one) > 0, err
 }
 
-// SetupSecret makes a secret with which SetUp makes the first administrator, once, before it expires. It is to be shown where
-// only who runs Tidewaiter looks, as in the log. ErrExists: there is an administrator already.
+// SetupSecret issues a secret with which SetUp can create the first administrator, once, before
+// it expires. Print it only where the operator sees it, such as the log. SetupSecret returns
+// ErrExists if there is an administrator already.
 func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, expires time.Time, err error) {
 	secret, d := newSecret(letterSetup)
 	now := a.now()
@@ -56,8 +57,9 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 	return secret, expires, nil
 }
 
-// SetUp makes the first administrator, who needs a password. A secret that is wrong, expired or used is ErrForbidden, and counts as
-// a wrong token at sign-in does: whoever shows many gets an identity.RateLimitedError. Of from only the addresses count.
+// SetUp creates the first administrator, who must have a password. It returns ErrForbidden if the
+// secret is wrong, expired or used. A wrong secret counts as a wrong token at sign-in, so
+// guessing ends in an identity.RateLimitedError. Only the addresses of from are used.
 func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
 	account, err := a.setUp(ctx, secret, u, from)
 	if err != nil {
@@ -68,7 +70,7 @@ func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser,
 
 func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
 	letter, d, ok := parseSecret(secret.Reveal())
-	// Before the hash, which is dear; the transaction looks again.
+	// Check before hashing, which is expensive. The transaction checks again.
 	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: from.Remote, Peer: from.Peer}
 	err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, _ identity.Credentials) error {
 		if !ok || letter != letterSetup {
@@ -113,7 +115,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 	return r.Account, err
 }
 
-// offered is identity.ErrRejected unless a secret is one that is offered.
+// offered returns identity.ErrRejected unless the setup secret is valid.
 func (a *Accounts) offered(ctx context.Context, d digest) error {
 	found, err := store.Texts(ctx, a.o.DB.Read(), "SELECT 'yes' FROM account_setup WHERE hash = $1 AND expires > $2", d[:], ms(a.o.Now()))
 	if err == nil && len(found) == 0 {
@@ -122,8 +124,8 @@ func (a *Accounts) offered(ctx context.Context, d digest) error {
 	return err
 }
 
-// takeOffer takes all offers away, of which d must be one. Whoever comes at the same moment waits for the rows, and
-// then finds none.
+// takeOffer deletes all setup secrets and fails unless d was a valid one. A concurrent call waits
+// for the row locks and then finds no secret.
 func takeOffer(ctx context.Context, tx *sql.Tx, d digest, now time.Time) error {
 	type offer struct {
 		hash    []byte
@@ -142,7 +144,7 @@ func takeOffer(ctx context.Context, tx *sql.Tx, d digest, now time.Time) error {
 	return errNoOffer
 }
 
-// errNoOffer says the same of a secret that is wrong, used or expired.
+// errNoOffer does not tell wrong, used and expired secrets apart.
 var errNoOffer = fmt.Errorf("%w: the secret is wrong, used or expired", ErrForbidden)
 
 func orExists(err error) error {

@@ -14,31 +14,30 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// An issuer of ID tokens cannot be asked about somebody who is not signing in. So that people of
-// one can have access tokens, their last sign-in is kept: when it was, and with which groups and
-// claims. It stands for them until Options.SignInLasts is over, and is kept only of those who have
-// tokens.
+// An issuer of ID tokens cannot be asked about a user who is not signing in. To let such users
+// have access tokens, their last sign-in is stored: its time, groups and claims. It represents
+// the user until Options.SignInLasts is over. It is stored only for users who have tokens.
 
-// signInEvery is how exactly it is known when somebody signed in last.
+// signInEvery is the precision of the time of the last sign-in.
 const signInEvery = time.Minute
 
-// signIn is what is not yet written of a person's last sign-in.
+// signIn is the last sign-in of a person.
 type signIn struct {
-	principal *policy.Principal // nil: it was refused
+	principal *policy.Principal // nil: the sign-in was refused
 	at        time.Time
 	written   bool
 }
 
-// person is somebody of another source.
+// person identifies a user of another source.
 type person struct{ source, id string }
 
-// SignedIn notes that somebody signed in with an ID token. It is written with the next batch.
+// SignedIn records that p signed in with an ID token. It is written with the next batch.
 func (a *Accounts) SignedIn(p *policy.Principal) {
 	a.noteSignIn(person{p.Source, p.ID}, signIn{principal: p, at: a.o.Now()})
 }
 
-// SignInRefused notes that a person of a source tried to sign in with a genuine ID token and is
-// not let in any more. Their tokens are refused until they sign in again.
+// SignInRefused records that a person presented a genuine ID token but is not allowed to sign in
+// any more. Their tokens are refused until they sign in again.
 func (a *Accounts) SignInRefused(source, id string) {
 	a.noteSignIn(person{source, id}, signIn{at: a.o.Now()})
 }
@@ -48,16 +47,16 @@ func (a *Accounts) noteSignIn(who person, s signIn) {
 	defer a.mu.Unlock()
 	last, known := a.signIns[who]
 	if known && last.principal == s.principal && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
-		return // of one ID token, which is remembered
+		return // the same ID token, from the cache
 	}
 	if known || len(a.signIns) < maxTouched {
 		a.signIns[who] = s
 	}
 }
 
-// LastSignIn returns who somebody was when they last signed in: by id, or by name if id is "". It
-// is identity.ErrUnknown where no sign-in is known, and an identity.DisabledError where the last
-// one does not count any more.
+// LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It returns
+// identity.ErrUnknown if no sign-in is known, and an identity.DisabledError if the last one was
+// refused or is too old.
 func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	var s signIn
 	known := false
@@ -86,7 +85,7 @@ func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*po
 	return s.principal, nil
 }
 
-// keptSignIn is what is written of a principal.
+// keptSignIn is the stored form of a principal.
 type keptSignIn struct {
 	Groups []string       `json:"groups,omitempty"`
 	Claims map[string]any `json:"claims,omitempty"`
@@ -115,19 +114,19 @@ func (a *Accounts) findSignIn(ctx context.Context, source, name, id string) (sig
 	if err == nil && bad != "" {
 		err = fmt.Errorf("the claim %s cannot be read", bad)
 	}
-	if err != nil { // with fewer groups or claims, a deny would be skipped
+	if err != nil { // fail: with fewer groups or claims, a deny rule would not match
 		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
 	}
 	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: kept.Groups, Claims: claims}
 	return signIn{principal: p.Indexed(), at: at(when)}, nil
 }
 
-// lasts reports whether what the actor makes with an ID token may outlive it.
+// lasts reports whether tokens that the actor creates with an ID token may outlive it.
 func (a *Accounts) lasts(by Actor) bool {
 	return by.Principal != nil && by.Principal.Kind == policy.User && by.Credential == identity.CredentialIDToken && a.o.SignInLasts(by.Principal.Source) > 0
 }
 
-// keepSignIn writes the sign-in of somebody who makes a token with it.
+// keepSignIn stores the sign-in of a user who creates a token with an ID token.
 func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Principal) error {
 	text, err := json.Marshal(keptSignIn{p.Groups, p.Claims})
 	if err != nil {
@@ -140,7 +139,7 @@ func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Princip
 	return err
 }
 
-// noteSignIns writes the sign-ins of those who have tokens.
+// noteSignIns writes recent sign-ins of users who have tokens.
 func (a *Accounts) noteSignIns(ctx context.Context) error {
 	a.mu.Lock()
 	var due []person
@@ -191,9 +190,9 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 	return nil
 }
 
-// sweepSignIns removes the sign-ins of people who have no tokens any more.
+// sweepSignIns deletes the sign-ins of users who have no tokens.
 func (a *Accounts) sweepSignIns(ctx context.Context) error {
-	// Not of those who have just signed in: they may be making one.
+	// Recent ones stay: the user may be creating a token.
 	const unowned = `FROM sign_ins WHERE signed_in < $1 AND NOT EXISTS (
 		SELECT 1 FROM account_tokens t WHERE t.owner_source = sign_ins.source AND t.owner_id = sign_ins.id)`
 	before := ms(a.o.Now().Add(-time.Hour))

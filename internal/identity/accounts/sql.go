@@ -17,7 +17,7 @@ import (
 type record struct {
 	Account
 	hash      string
-	namespace string // id of the one that a robot belongs to; "": none
+	namespace string // id of the namespace that a robot belongs to; "": none
 }
 
 func (r *record) principal() *policy.Principal {
@@ -29,10 +29,10 @@ func (r *record) owner() Owner {
 	return Owner{Kind: r.Kind, Source: Source, Name: r.Name, ID: r.ID}
 }
 
-// live says whether the account may sign in.
+// live reports whether the account may sign in.
 func (r *record) live(now time.Time) bool { return !r.Disabled && !past(r.Expires, now) }
 
-// past says whether a time is over; the zero time never is.
+// past reports whether an expiry is over. The zero time is never.
 func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 const accountColumns = "id, kind, name, version, created, changed, expires, disabled, hash, namespace, lent"
@@ -54,7 +54,7 @@ func scanAccount(row store.Row) (r record, err error) {
 	return r, nil
 }
 
-// find reads an account by its login. The error is ErrNotFound, or that of the database.
+// find reads an account by its login. It returns ErrNotFound if there is no such account.
 func find(ctx context.Context, q store.Querier, login string) (record, error) {
 	kind, name, ok := parseLogin(login)
 	if !ok {
@@ -69,15 +69,15 @@ func findID(ctx context.Context, q store.Querier, id string) (record, error) {
 	return withGroups(ctx, q)(scanAccount(q.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id = $1", id)))
 }
 
-// hold keeps others from changing or deleting an account until the transaction ends, so that what is read next is
-// still so when it commits: on PostgreSQL, where transactions run beside each other. Whoever voids an account's tokens holds
-// it first, and so does whoever makes one.
+// hold locks an account until the transaction ends, so that what is read next is still true at
+// commit. This matters on PostgreSQL, where transactions run concurrently. Every transaction that
+// revokes or creates tokens of an account locks it first.
 func hold(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, "UPDATE accounts SET version = version WHERE id = $1", id)
 	return err
 }
 
-// findHeld is find of an account that is then held.
+// findHeld is find, and locks the account.
 func findHeld(ctx context.Context, tx *sql.Tx, login string) (record, error) {
 	r, err := find(ctx, tx, login)
 	if err != nil {
@@ -101,7 +101,7 @@ func withGroups(ctx context.Context, q store.Querier) func(record, error) (recor
 	}
 }
 
-// insertAccount adds a row; the error is ErrExists where the name is taken.
+// insertAccount inserts an account. It returns ErrExists if the name is taken.
 func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	return inserted(tx.ExecContext(ctx, `
 		INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -109,7 +109,8 @@ func insertAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 		r.ID, r.Kind.String(), r.Name, r.Version, ms(r.Created), ms(r.Changed), ms(r.Expires), bit(r.Disabled), r.hash, r.namespace, bit(r.Lent)))
 }
 
-// updateAccount writes what can change and raises the version; the error is ErrChanged where somebody else has.
+// updateAccount writes the fields that can change and increments the version. It returns
+// ErrChanged if somebody else has changed the account.
 func updateAccount(ctx context.Context, tx *sql.Tx, r *record) error {
 	n, err := store.Affected(tx.ExecContext(ctx, `
 		UPDATE accounts SET version = $1, changed = $2, expires = $3, disabled = $4, hash = $5, lent = $6
@@ -180,7 +181,7 @@ func (a *Accounts) scanToken(row store.Row) (t Token, err error) {
 	t.Expires = a.ends(&t)
 	err = t.Owner.Kind.UnmarshalText([]byte(kind))
 	if limits != "" {
-		// A token whose limits can't be read is none: it must not become wider.
+		// Fail if the limits cannot be read: the token must not become wider.
 		err = errors.Join(err, json.Unmarshal([]byte(limits), &t.Limits))
 		if err == nil && len(t.Limits) == 0 {
 			err = errors.New("its limits are empty")
@@ -200,14 +201,14 @@ func (a *Accounts) findToken(ctx context.Context, q store.Querier, id string) (T
 	return a.scanToken(q.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id = $1", id))
 }
 
-// findSecret reads a token by its digest. One whose parent is gone is gone, too.
+// findSecret reads a token by its digest. A token whose parent was deleted is ErrNotFound.
 func (a *Accounts) findSecret(ctx context.Context, q store.Querier, d digest) (Token, error) {
 	return a.scanToken(q.QueryRowContext(ctx, `
 		SELECT `+tokenColumns+` FROM account_tokens t WHERE t.hash = $1
 		AND (t.parent = '' OR EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent))`, d[:]))
 }
 
-// above reads the tokens that a token was made with, and that was made with.
+// above reads all ancestors of a token.
 func (a *Accounts) above(ctx context.Context, q store.Querier, t *Token) ([]Token, error) {
 	if t.Parent == "" {
 		return nil, nil
@@ -236,7 +237,7 @@ func insertToken(ctx context.Context, tx *sql.Tx, t *Token, d digest) error {
 		t.Registry, t.Client, t.Parent, ms(t.Created), ms(t.Expires), t.basis))
 }
 
-// family is a token and all that was made with it, and with that.
+// family selects a token and all its descendants.
 const family = `
 	WITH RECURSIVE family (id) AS (
 		SELECT id FROM account_tokens WHERE id = $1
@@ -246,15 +247,15 @@ func deleteToken(ctx context.Context, tx *sql.Tx, id string) (int, error) {
 	return store.Affected(tx.ExecContext(ctx, family+" DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)", id))
 }
 
-// endToken lets a token and what was made with it end at a time, or before.
+// endToken makes a token and its descendants expire at end at the latest.
 func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 	_, err := tx.ExecContext(ctx, family+`
 		UPDATE account_tokens SET expires = $2 WHERE id IN (SELECT id FROM family) AND (expires = 0 OR expires > $2)`, id, ms(end))
 	return err
 }
 
-// deleteTokens removes the tokens of an owner: those of a use, or all if it is "". What was made with them goes, too, and is not
-// counted.
+// deleteTokens deletes the tokens of an owner with a use, or all if use is "", with their
+// descendants. The descendants are not counted.
 func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
 		"DELETE FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND ($3 = '' OR purpose = $3)", o.Source, o.ID, string(use)))
@@ -264,8 +265,8 @@ func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error
 	return n, err
 }
 
-// deleteOrphans removes the tokens of an owner whose parent is gone, and all that was made with them, and with that. What somebody
-// makes with his token is his.
+// deleteOrphans deletes the tokens of an owner whose parent was deleted, with their descendants.
+// A descendant always has the same owner.
 func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH RECURSIVE family (id) AS (
@@ -276,7 +277,7 @@ func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 	return err
 }
 
-// inserted is ErrExists where a row of that name was there.
+// inserted returns ErrExists if no row was inserted.
 func inserted(result sql.Result, err error) error {
 	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
@@ -285,7 +286,7 @@ func inserted(result sql.Result, err error) error {
 	return err
 }
 
-// ms is a time as it is kept: milliseconds since 1970; 0 is never.
+// ms converts a time to the stored form: milliseconds since 1970. The zero time is 0.
 func ms(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

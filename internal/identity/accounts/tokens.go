@@ -15,14 +15,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Bounds of what one owner can have.
+// Maximum numbers for one owner.
 const (
-	maxTokens = 1000 // of one use; tests have fewer
-	maxLimits = 50   // of a token
-	maxNames  = 200  // of all limits of a token together
+	maxTokens = 1000 // tokens of one use; tests use fewer
+	maxLimits = 50   // limits of one token
+	maxNames  = 200  // names in all limits of one token
 )
 
-// AddToken makes an access token, and returns its secret.
+// AddToken creates an access token and returns its secret.
 func (a *Accounts) AddToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
 	t, secret, err := a.addToken(ctx, by, n)
 	if err != nil {
@@ -57,7 +57,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !a.lasts(by) {
-		// Nobody could be asked who its owner is.
+		// The owner could not be looked up later.
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: people of %s have no access tokens (access_tokens_after_sign_in)", ErrForbidden, n.Owner.Source)
 	}
 	if own {
@@ -94,7 +94,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 				return nil, err
 			}
 		}
-		if t.Owner.Source == Source { // it may have been deleted meanwhile
+		if t.Owner.Source == Source { // the owner may have been deleted meanwhile
 			if err := hold(ctx, tx, t.Owner.ID); err != nil {
 				return nil, err
 			}
@@ -115,7 +115,7 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 			if t, err = a.findToken(ctx, tx, id); err != nil {
 				return nil, err
 			}
-			// What this credential could not make now, it does not get either.
+			// Do not return a token that this credential could not create now.
 			if t.Parent != asked.Parent || !t.stored.Equal(end) || !slices.EqualFunc(t.Limits, asked.Limits, sameLimit) {
 				return nil, errOther
 			}
@@ -129,8 +129,9 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	return t, secret, err
 }
 
-// narrow gives a token that somebody makes for himself the limits and the end of the credential that he makes it with, and
-// refuses wider ones. What is made with an ID token may outlive it where the sign-in counts for longer.
+// narrow gives a token that its owner creates the limits and the expiry of the actor's
+// credential. It rejects a token that is wider or outlives it. A token created with an ID token
+// may outlive it if the sign-in counts for longer.
 func (a *Accounts) narrow(by Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
@@ -168,13 +169,13 @@ func checkToken(n NewToken) error {
 	return nil
 }
 
-// parent returns the id of the token that the actor shows; "" if it is none.
+// parent returns the id of the token that the actor presented; "" if it was not a token.
 func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
 		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
 			by.Principal.Source, by.Principal.ID, name, string(Access))
 		if err == nil && len(ids) != 1 {
-			err = ErrForbidden // it has been revoked
+			err = ErrForbidden // the presented token has been revoked
 		}
 		if err != nil {
 			return "", err
@@ -193,7 +194,7 @@ func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (stri
 	return "", nil
 }
 
-// room is an error if an owner has as many tokens as one can have.
+// room returns an error if an owner has the maximum number of tokens.
 func (a *Accounts) room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error {
 	n, err := count(ctx, tx, o, use)
 	if err == nil && n >= a.most {
@@ -208,7 +209,7 @@ func count(ctx context.Context, tx *sql.Tx, o Owner, use Use) (n int, err error)
 	return n, err
 }
 
-// noted is a token in the journal.
+// noted returns the journal entry of a token.
 func noted(t *Token) map[string]any {
 	m := map[string]any{"id": t.ID, "owner_id": t.Owner.ID}
 	for name, text := range map[string]string{"name": t.Name, "registry": t.Registry, "client": t.Client, "parent": t.Parent} {
@@ -229,7 +230,8 @@ func noted(t *Token) map[string]any {
 	return m
 }
 
-// Token returns a token by its id. One of somebody else is ErrNotFound to those who may not see accounts.
+// Token returns a token by its id. Actors who may not read accounts get ErrNotFound for the token
+// of somebody else.
 func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
 	t, err := a.findToken(ctx, a.o.DB.Read(), id)
 	if err == nil && a.mayRead(by) != nil && (by.Narrowed() || !t.Owner.is(by)) {
@@ -241,8 +243,8 @@ func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error
 	return t, nil
 }
 
-// Tokens returns the tokens of an owner, or with the zero Owner of everybody, in the order that they were made (to the
-// millisecond), and where the next page begins.
+// Tokens returns the tokens of an owner, or of all owners if owner is zero, and the start of the
+// next page. They are ordered by creation, to the millisecond.
 func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
 	if err := a.mayRead(by); err != nil && (by.Narrowed() || !owner.is(by)) {
 		return nil, "", err
@@ -264,7 +266,8 @@ func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page)
 	return list, next, nil
 }
 
-// known completes an owner whose tokens are asked for. Other sources are not asked: they may be down, and the owner may be gone.
+// known completes an owner. Other sources are not queried: they may be down, or the owner may be
+// gone.
 func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 	if o.ID != "" || o.Source != "" && o.Source != Source {
 		if o.Source == "" {
@@ -279,12 +282,15 @@ func (a *Accounts) known(ctx context.Context, o Owner) (Owner, error) {
 	return OwnerOf(p), nil
 }
 
-// Revoke voids a token, and those that were made with it. Everybody may revoke what is his own, and a credential itself. One of
-// somebody else is ErrNotFound to those who may not change accounts. A robot's last secret can be revoked, too.
+// Revoke revokes a token and all tokens created with it. Users may revoke their own tokens, and a
+// restricted credential may revoke itself. Actors who may not change accounts get ErrNotFound for
+// the token of somebody else. The last secret of a robot can be revoked too.
 //
-// Who may change accounts revokes also what is an administrator's, to whom they can do nothing else: whoever sees that a token has leaked, at
-// night, stops it. It gives them nothing, the journal has their name, and it keeps no administrator out: passwords stay, with
-// which they sign in at each request, make other tokens, and take the right away from whoever abuses it.
+// Actors who may change accounts may also revoke tokens of administrators, although they may not
+// change administrators otherwise. So they can stop a leaked token at night. They gain nothing by
+// it, the journal records their name, and no administrator is locked out: administrators still
+// have their passwords to sign in, create other tokens and take this right away from anyone who
+// abuses it.
 func (a *Accounts) Revoke(ctx context.Context, by Actor, id string) error {
 	err := a.change(ctx, altered, by, func(tx *sql.Tx) (*journal.Change, error) {
 		t, err := a.findToken(ctx, tx, id)
@@ -323,7 +329,8 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 	return nil
 }
 
-// RevokeAll voids the tokens of an owner: those of a use, or all of them if use is "". It returns how many.
+// RevokeAll revokes the tokens of an owner with a use, or all of them if use is "". It returns
+// their number.
 func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use) (int, error) {
 	var n int
 	err := a.mayWrite(by)
@@ -336,7 +343,7 @@ func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use
 	if err == nil {
 		err = a.change(ctx, altered, by, func(tx *sql.Tx) (_ *journal.Change, err error) {
 			owners := []Owner{owner}
-			if owner.ID == "" { // of another source, by name
+			if owner.ID == "" { // an owner in another source, given by name
 				owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
 					WHERE owner_source = $1 AND owner_name = $2`, owner.Source, owner.Name)
 			}

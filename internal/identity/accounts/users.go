@@ -49,7 +49,7 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	r.Lent = r.hash != "" && a.lends(by)
 	err = a.change(ctx, added, by, func(tx *sql.Tx) (*journal.Change, error) {
 		return a.once(ctx, tx, by, "user.add", u.Name, func() (string, *journal.Change, error) {
-			if taken != nil { // whoever lost the answer to a creation gets what was made before
+			if taken != nil { // checked here so that a retry with a key still finds its account
 				return "", nil, taken
 			}
 			note, err := a.create(ctx, tx, &r)
@@ -62,7 +62,8 @@ func (a *Accounts) addUser(ctx context.Context, by Actor, u NewUser) (Account, e
 	return r.Account, err
 }
 
-// createdBefore finds what an actor added with a key, and may still change: rights may be others by now.
+// createdBefore finds the account that an actor added with a key. The actor must still have the
+// right to change it.
 func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id string) (record, error) {
 	r, err := findID(ctx, tx, id)
 	if err == nil {
@@ -71,7 +72,7 @@ func (a *Accounts) createdBefore(ctx context.Context, tx *sql.Tx, by Actor, id s
 	return r, err
 }
 
-// create adds an account with its memberships.
+// create inserts an account with its memberships.
 func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.Change, error) {
 	r.ID, r.Version, r.Created = a.newID(), 1, a.now()
 	r.Changed = r.Created
@@ -80,7 +81,7 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	}
 	for _, name := range r.Groups {
 		g, err := findGroup(ctx, tx, name)
-		if errors.Is(err, ErrNotFound) && privileged(name) { // these two need not be added
+		if errors.Is(err, ErrNotFound) && privileged(name) { // created when they are first used
 			g = Group{ID: a.newID(), Name: name, Version: 1, Created: r.Created}
 			if err = insertGroup(ctx, tx, &g); errors.Is(err, ErrExists) {
 				g, err = findGroup(ctx, tx, name)
@@ -112,7 +113,8 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 	return &journal.Change{Action: r.Kind.String() + ".add", Target: r.Login(), To: to}, nil
 }
 
-// Account returns a user or a robot. Each may see itself, and owners of namespaces their robots.
+// Account returns a user or a robot. Accounts may read themselves, and namespace owners may read
+// their robots.
 func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
 	forbidden := a.mayRead(by)
 	if forbidden != nil && (by.Narrowed() || by.Principal == nil) {
@@ -120,7 +122,7 @@ func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account
 	}
 	r, err := find(ctx, a.o.DB.Read(), login)
 	if forbidden != nil && (err != nil || !r.owner().is(by) && (r.namespace == "" || !a.owns(by, login))) {
-		return Account{}, forbidden // whether there is such an account or not
+		return Account{}, forbidden // the same answer whether the account exists or not
 	}
 	if err != nil {
 		return Account{}, fmt.Errorf("looking up %.80q: %w", login, err)
@@ -128,7 +130,8 @@ func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account
 	return r.Account, nil
 }
 
-// List returns users or robots in the order of their names, and where the next page begins; "": there is none.
+// List returns users or robots in the order of their names, and the start of the next page; "":
+// there are no more.
 func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Page) (list []Account, next string, err error) {
 	if err := a.mayRead(by); err != nil {
 		return nil, "", err
@@ -148,7 +151,8 @@ func (a *Accounts) List(ctx context.Context, by Actor, kind policy.Kind, page Pa
 	return list, next, nil
 }
 
-// Users returns which of the names are those of users, for who compares them with another source's.
+// Users returns those of the names that local users have. It serves to compare them with another
+// source.
 func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known []string, err error) {
 	if err := a.mayRead(by); err != nil {
 		return nil, err
@@ -169,12 +173,13 @@ func (a *Accounts) Users(ctx context.Context, by Actor, names []string) (known [
 	return known, nil
 }
 
-// maxCompared is how many names are compared in one query.
+// maxCompared is the maximum number of names in one query.
 const maxCompared = 500
 
-// SetPassword sets the password of another user, and voids the user's refresh tokens and sessions; all tokens, if an administrator takes an account that was
-// lent. For one's own there is
-// ChangePassword: whoever found a token must not make a password of it.
+// SetPassword sets the password of another user. It revokes the user's refresh tokens and
+// sessions. If an administrator sets the password of an account that is Lent, it also revokes the
+// access tokens. Users change their own password with ChangePassword, which needs the current
+// one: a leaked token must not be enough to set a password.
 func (a *Accounts) SetPassword(ctx context.Context, by Actor, name string, secret identity.Secret, version int64) (Account, error) {
 	account, err := a.setPassword(ctx, by, name, secret, version)
 	if err != nil {
@@ -209,7 +214,7 @@ func (a *Accounts) setPassword(ctx context.Context, by Actor, name string, secre
 	})
 }
 
-// replaceHash sets another password; what was made with the old one is void.
+// replaceHash sets another password and revokes the tokens created with the old one.
 func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*journal.Change, error) {
 	note := &journal.Change{Action: "password", From: map[string]any{"password": r.Hash}, To: map[string]any{"password": kindOfHash(hash)}}
 	if err := signOut(ctx, tx, r, note); err != nil {
@@ -219,7 +224,7 @@ func replaceHash(ctx context.Context, tx *sql.Tx, r *record, hash string) (*jour
 	return note, nil
 }
 
-// signOut voids what stands for an account's password: refresh tokens and sessions.
+// signOut revokes the refresh tokens and sessions of an account.
 func signOut(ctx context.Context, tx *sql.Tx, r *record, note *journal.Change) error {
 	refresh, err := deleteTokens(ctx, tx, r.owner(), Refresh)
 	if err != nil {
@@ -235,8 +240,9 @@ func signOut(ctx context.Context, tx *sql.Tx, r *record, note *journal.Change) e
 	return nil
 }
 
-// ChangePassword sets the actor's own password, which needs the present one: a token does not do. A wrong one is
-// an InvalidError of the field "current", and counts as one at sign-in: whoever guesses gets an identity.RateLimitedError.
+// ChangePassword sets the actor's own password. It needs the current password; a token is not
+// enough. A wrong current password is an InvalidError of the field "current". It counts as a
+// failed sign-in, so guessing ends in an identity.RateLimitedError.
 func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	account, err := a.changePassword(ctx, by, current, secret)
 	if err != nil {
@@ -261,7 +267,8 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 		}
 		return Account{}, err
 	}
-	// Whoever found a session must not find the password with it, nor keep the hashing lane busy.
+	// Rate limit: a stolen session must not be usable to guess the password or to block the
+	// hashing queue.
 	shown := identity.Credentials{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
 	switch err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, shown identity.Credentials) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(shown), r.hash, current.Reveal()); err != nil {
@@ -287,7 +294,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	})
 }
 
-// SetExpiry sets when an account ends; zero: never. An account that ends then already stays as it is.
+// SetExpiry sets when an account expires; zero: never. An account with that expiry is not changed.
 func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
 	account, err := a.setExpiry(ctx, by, login, end, version)
 	if err != nil {
@@ -314,8 +321,9 @@ func (a *Accounts) setExpiry(ctx context.Context, by Actor, login string, end ti
 	})
 }
 
-// Disable keeps an account from signing in, in any way, and voids its refresh tokens and sessions. Its access tokens and secrets
-// rest until it is enabled. A disabled account stays as it is.
+// Disable keeps an account from signing in and revokes its refresh tokens and sessions. Its
+// access tokens and secrets are rejected until it is enabled again. A disabled account is not
+// changed.
 func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
 	account, err := a.able(ctx, by, login, version, true)
 	if err != nil {
@@ -324,7 +332,7 @@ func (a *Accounts) Disable(ctx context.Context, by Actor, login string, version 
 	return account, nil
 }
 
-// Enable undoes Disable. An account that is not disabled stays as it is.
+// Enable undoes Disable. An enabled account is not changed.
 func (a *Accounts) Enable(ctx context.Context, by Actor, login string, version int64) (Account, error) {
 	account, err := a.able(ctx, by, login, version, false)
 	if err != nil {
@@ -353,7 +361,7 @@ func (a *Accounts) able(ctx context.Context, by Actor, login string, version int
 	})
 }
 
-// Delete removes an account, with all that was its own.
+// Delete deletes an account and everything that belongs to it.
 func (a *Accounts) Delete(ctx context.Context, by Actor, login string, version int64) error {
 	err := a.mayKeepSome(by, login)
 	if err == nil {
@@ -386,7 +394,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if _, err := tx.ExecContext(ctx, "DELETE FROM account_members WHERE account_id = $1", r.ID); err != nil {
 		return nil, err
 	}
-	// A namesake is no member of the namespaces that this one was.
+	// A later account with the same name must not inherit memberships of namespaces.
 	if err := rulebook.Forget(ctx, a.o.DB, tx, r.Kind.String()+":"+r.Name); err != nil {
 		return nil, err
 	}
