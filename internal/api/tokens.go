@@ -174,7 +174,7 @@ func again(ctx context.Context, by Actor, password string) (Actor, error) {
 	c := calling(ctx)
 	who, err := c.server.SignIn(c.request, identity.NewCredentials(identity.Login(by.Principal), password))
 	if errors.Is(err, identity.ErrRejected) || err == nil && accounts.OwnerOf(who.Principal) != accounts.OwnerOf(by.Principal) {
-		return Actor{}, mistaken("body.password", "this is not the present password")
+		return Actor{}, mistaken("body.password", "this is not the current password")
 	}
 	if err != nil {
 		return Actor{}, err

@@ -286,7 +286,7 @@ type Accounts struct {
 // each authentication queries the database.
 func Open(o Options) (*Accounts, error) {
 	if o.DB == nil || o.Hashing == nil {
-		return nil, errors.New("opening accounts: they need a database and a Hashing")
+		return nil, errors.New("opening accounts: DB and Hashing are required")
 	}
 	if o.Find == nil {
 		o.Find = func(context.Context, string, string, string) (*policy.Principal, error) {

@@ -31,7 +31,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 	switch c.Kind {
 	case identity.Password:
 		if strings.HasPrefix(c.Name, RobotPrefix) {
-			return identity.Verified{}, identity.Rejected("no robot's secret has this form")
+			return identity.Verified{}, identity.Rejected("this is not the form of a robot secret")
 		}
 		if !validName(c.Name) {
 			return identity.Verified{}, identity.ErrUnknown
@@ -55,7 +55,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 	}
 	v, err := a.answer(ctx, w, c)
 	if errors.Is(err, errStale) {
-		return identity.Verified{}, identity.Rejected("the token or the account has ended, or was not used for too long")
+		return identity.Verified{}, identity.Rejected("the token or the account has expired, or the token was unused for too long")
 	}
 	if err == nil {
 		a.warm.put(k, w, epoch)
@@ -94,11 +94,11 @@ func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) 
 			if disabled, ok := errors.AsType[*identity.DisabledError](err); ok && disabled.Told {
 				return identity.Verified{}, &identity.ExplainedError{What: "the " + string(w.use) + " token", Reason: disabled.Why}
 			}
-			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token is gone"))
+			return identity.Verified{}, identity.Rejected(cmp.Or(identity.Reason(err), "the owner of the token does not exist"))
 		case err != nil:
 			return identity.Verified{}, fmt.Errorf("looking up the owner of a token: %w", err)
 		case c.Name != "" && c.Name != p.Name:
-			return identity.Verified{}, identity.Rejected("the token is somebody else's")
+			return identity.Verified{}, identity.Rejected("the token belongs to somebody else")
 		case !w.basis.of(s.generation):
 			return identity.Verified{}, identity.Rejected("the password was changed since the token was made")
 		}
@@ -167,7 +167,7 @@ func (r *record) ended(now time.Time) string {
 	case r.Disabled:
 		return "it is disabled"
 	case past(r.Expires, now):
-		return "it ended " + when(r.Expires)
+		return "it expired " + when(r.Expires)
 	}
 	return "it has no password"
 }
@@ -194,7 +194,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	}
 	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
-		// NeverValid: tokens are random, so nobody can guess this one into existence.
+		// Tokens are random and ids are not reused, so no later change makes this one valid.
 		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
 	}
 	if err != nil {
@@ -213,7 +213,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 		return nil, identity.Rejected("the token is of another kind")
 	}
 	if w.rests, err = a.rests(ctx, a.o.DB.Read(), &t); err != nil {
-		return nil, fmt.Errorf("looking up what a token was made with: %w", err)
+		return nil, fmt.Errorf("looking up the parents of a token: %w", err)
 	}
 	if t.Owner.Source != Source {
 		return w, nil
@@ -221,13 +221,13 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	r, err := findID(ctx, a.o.DB.Read(), t.Owner.ID)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil, identity.Rejected("the owner of the token is gone")
+		return nil, identity.Rejected("the owner of the token does not exist")
 	case err != nil:
 		return nil, fmt.Errorf("looking up the owner of a token: %w", err)
 	case !r.live(a.o.Now()):
 		return nil, identity.Rejected(r.ended(a.o.Now()))
 	case c.Name != "" && c.Name != r.Login():
-		return nil, identity.Rejected("the token is somebody else's")
+		return nil, identity.Rejected("the token belongs to somebody else")
 	}
 	w.ends = sooner(t.Expires, r.Expires)
 	w.verified.Principal, w.verified.Until = narrowed(r.principal(), t.Limits), w.ends

@@ -23,7 +23,7 @@ const (
 // returns no change, it must have written nothing, and the transaction is rolled back.
 func (a *Accounts) change(ctx context.Context, kind string, by Actor, f func(*sql.Tx) (*journal.Change, error)) error {
 	if a.o.Journal == nil {
-		return errors.New("changing accounts: there is no journal to note it in")
+		return errors.New("changing accounts: there is no journal")
 	}
 	if kind == altered {
 		// Clear the cache after an error too: a failed commit may have been stored.

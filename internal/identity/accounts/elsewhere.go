@@ -43,7 +43,7 @@ func (a *Accounts) free(ctx context.Context, login string) (unchecked []string, 
 		return nil, &TakenError{found.Source, found.Advice}
 	}
 	for _, source := range found.Unchecked {
-		a.o.Log.Warn("an account is added whose name another source may have", "login", login, "unchecked", source)
+		a.o.Log.Warn("adding an account whose name another source may have", "login", login, "unchecked", source)
 	}
 	return found.Unchecked, nil
 }

@@ -15,7 +15,7 @@ var ErrLast error = lastError{}
 
 type lastError struct{}
 
-func (lastError) Error() string { return "nobody would be left who is an administrator" }
+func (lastError) Error() string { return "no administrator would be left" }
 func (lastError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
 	return target == ErrForbidden
 }

@@ -15,8 +15,9 @@ import (
 // person may change accounts without being an administrator, they would only have to wait until
 // the user becomes an administrator. So
 //
-//   - a token that they create for somebody else is valid at registries only (atRegistries). It never has
-//     its owner's rights over Tidewaiter, and neither have tokens created with it;
+//   - a token that they create for somebody else is valid at registries only
+//     (atRegistries). It never has its owner's rights over Tidewaiter, and neither have
+//     tokens created with it;
 //   - an account whose password or secret they have set is marked as Lent. It cannot
 //     join a group that makes it an administrator until an administrator sets another
 //     password or secret. That also revokes all its access tokens: anyone with the password
@@ -32,7 +33,7 @@ var ErrLent error = lentError{}
 type lentError struct{}
 
 func (lentError) Error() string {
-	return "somebody who is no administrator has set its password or secret, and would be one with it: set another first"
+	return "a user who is not an administrator has set its password or secret: an administrator must set another one first"
 }
 func (lentError) Is(target error) bool { //nolint:errorlint // errors.Is requires it
 	return target == ErrForbidden
@@ -63,7 +64,7 @@ func (a *Accounts) settled(ctx context.Context, tx *sql.Tx, by Actor, r *record,
 func atRegistries(limits []policy.Limit) ([]policy.Limit, error) {
 	for _, l := range limits {
 		if l.Type == scope.TypeTidewaiter {
-			return nil, fmt.Errorf("a token for another with rights over Tidewaiter itself %w", rulebook.Requires(rightAdministrators, scope.Write))
+			return nil, fmt.Errorf("a token for somebody else with rights over Tidewaiter itself %w", rulebook.Requires(rightAdministrators, scope.Write))
 		}
 	}
 	if len(limits) > 0 {

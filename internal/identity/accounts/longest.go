@@ -23,7 +23,7 @@ func (a *Accounts) ends(t *Token) time.Time {
 // latest one allowed.
 func (a *Accounts) within(end time.Time) error {
 	if a.o.MaxLifetime > 0 && !end.IsZero() && end.After(a.now().Add(a.o.MaxLifetime)) {
-		return &InvalidError{Field: "expires", Text: fmt.Sprintf("it is later than max_credential_lifetime of the accounts source allows, which is %s from now",
+		return &InvalidError{Field: "expires", Text: fmt.Sprintf("it is later than max_credential_lifetime of the accounts source allows: %s from now",
 			a.o.MaxLifetime)}
 	}
 	return nil

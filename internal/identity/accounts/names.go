@@ -32,7 +32,7 @@ func checkName(name string) error {
 		case r >= 'A' && r <= 'Z':
 			return invalid("%q has a capital letter: names are written in lower case (%q)", name, strings.ToLower(name))
 		case r > '~' || r < '!', !alphanumeric(byte(r)) && r != '.' && r != '_' && r != '-':
-			return invalid("%+q has a character that cannot be in a name: it takes letters a to z, digits, and single \".\", \"_\" and \"-\" between them", name)
+			return invalid("%+q has a character that cannot be in a name: use the letters a to z, digits, and single \".\", \"_\" and \"-\" between them", name)
 		}
 	}
 	return invalid("%q must begin and end with a letter or a digit, and have one separator between them (\".\", \"_\", \"__\", or some \"-\")", name)

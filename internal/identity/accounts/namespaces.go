@@ -106,7 +106,7 @@ func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) 
 // the namespace. The topic of that transaction must be accounts. Call Forget after it.
 func Release(ctx context.Context, tx *sql.Tx, namespace string) error {
 	if namespace == "" {
-		return errors.New("releasing robots: of which namespace?")
+		return errors.New("deleting the robots of a namespace: the namespace is empty")
 	}
 	for _, query := range []string{
 		"DELETE FROM account_tokens WHERE owner_source = 'accounts' AND owner_id IN (SELECT id FROM accounts WHERE namespace = $1)",
@@ -114,7 +114,7 @@ func Release(ctx context.Context, tx *sql.Tx, namespace string) error {
 		"DELETE FROM accounts WHERE namespace = $1",
 	} {
 		if _, err := tx.ExecContext(ctx, query, namespace); err != nil {
-			return fmt.Errorf("releasing robots: %w", err)
+			return fmt.Errorf("deleting the robots of a namespace: %w", err)
 		}
 	}
 	return nil

@@ -35,18 +35,18 @@ func checkPassword(name, secret string) error {
 		return invalid("it must not have a NUL byte")
 	}
 	if what := identity.Misused(secret); what != "" {
-		return invalid("it looks like " + what + ": a token is no password")
+		return invalid("it looks like " + what + ": a token is not a password")
 	}
 	folded := strings.ToLower(secret)
 	if name != "" && strings.Trim(folded, "0123456789!?.-_ ") == name {
-		return invalid("it is the name, with at most digits around it")
+		return invalid("it is the user name, with only digits or punctuation added")
 	}
 	known, err := isCommon(folded)
 	if err != nil {
 		return err
 	}
 	if known {
-		return invalid("it is one of the commonest passwords, which are tried first")
+		return invalid("it is one of the most common passwords, which attackers try first")
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (a *Accounts) hash(ctx context.Context, u NewUser) (string, error) {
 	brought, secret := u.Hash.Reveal(), u.Password.Reveal()
 	switch {
 	case brought != "" && secret != "":
-		return "", &InvalidError{Field: "hash", Text: "there is a password as well"}
+		return "", &InvalidError{Field: "hash", Text: "give a password or a hash, not both"}
 	case brought != "":
 		if err := password.Check(brought); err != nil {
 			// err does not contain the hash.

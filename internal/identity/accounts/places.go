@@ -30,7 +30,7 @@ func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from 
 	}
 	place := ratelimit.PlaceOf(from.Addr())
 	if !place.IsValid() || from.Bits() < place.Bits() {
-		return Account{}, &InvalidError{Field: "from", Text: "it is to be a /24 of IPv4 or a /48 of IPv6, or a part of one"}
+		return Account{}, &InvalidError{Field: "from", Text: "it must be an IPv4 /24 or an IPv6 /48, or part of one"}
 	}
 	var r record
 	err := a.change(ctx, added, by, func(tx *sql.Tx) (_ *journal.Change, err error) {

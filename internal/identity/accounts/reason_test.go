@@ -47,11 +47,11 @@ func TestTheTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
 			"a wrong password":           {shown("ann", "wrong"), "accounts: the password is wrong"},
 			"an unknown name":            {shown("nobody", "wrong"), "no source knows it"},
 			"a disabled user":            {shown("off", secretOf("off")), "accounts: it is disabled"},
-			"a user who has ended":       {shown("over", secretOf("over")), "accounts: it ended 2026-11-23T13:00:00Z"},
+			"a user who has ended":       {shown("over", secretOf("over")), "accounts: it expired 2026-11-23T13:00:00Z"},
 			"a user without a password":  {shown("bare", "wrong"), "accounts: it has no password"},
 			"a wrong directory password": {shown("dora", "wrong"), "ldap:corp: the password is wrong"},
 			"a revoked token":            {shown("ann", revokedSecret), "there is no such token: it was revoked, or never issued"},
-			"another's token":            {shown("off", ofAnother), "the token is somebody else's"},
+			"another's token":            {shown("off", ofAnother), "the token belongs to somebody else"},
 			"a token without an owner":   {shown("gone", ofGone), "there is no such token: it was revoked, or never issued"},
 			"a token of another place":   {elsewhere, "the refresh token is for another registry"},
 		} {

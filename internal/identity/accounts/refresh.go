@@ -29,7 +29,7 @@ const maxClient = 100
 func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	secret, err := a.issueRefresh(ctx, shown, who)
 	if err != nil {
-		return identity.Secret{}, fmt.Errorf("making a refresh token: %w", err)
+		return identity.Secret{}, fmt.Errorf("issuing a refresh token: %w", err)
 	}
 	return secret, nil
 }
@@ -48,7 +48,7 @@ func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials,
 }
 
 // errNoExchange means that the credential cannot be exchanged for a token, or not any more.
-var errNoExchange = errors.New("there is nothing to be had for this credential")
+var errNoExchange = errors.New("this credential cannot be exchanged for a token")
 
 // exchange issues a token in exchange for a verified password or access token. It has the
 // restrictions of that credential and is invalid as soon as the credential is.

@@ -28,7 +28,7 @@ const keepKeys = 24 * time.Hour
 const maxKey = 200
 
 // errUsed means that the secret of a creation was used, so its response was not lost.
-var errUsed = fmt.Errorf("%w, and its secret was used, so that it was not lost", ErrExists)
+var errUsed = fmt.Errorf("%w, and its secret was used already", ErrExists)
 
 // keyDigest returns the stored form of a key. It includes the caller, so that nobody finds what
 // somebody else created.
@@ -79,7 +79,7 @@ func (a *Accounts) once(ctx context.Context, tx *sql.Tx, by Actor, action, targe
 	}
 	note, err := found(id)
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: it was made with this key, and is gone", ErrExists)
+		err = fmt.Errorf("%w: it was created with this key and deleted since", ErrExists)
 	}
 	return note, err
 }
@@ -94,7 +94,7 @@ func (a *Accounts) sweepKeys(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("removing the keys of creations: %w", err)
+		return fmt.Errorf("deleting expired keys: %w", err)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (a *Accounts) handOut(ctx context.Context, by Actor, f func(_ *sql.Tx, kind
 }
 
 // errVoids means that the change revokes a secret that was issued before.
-var errVoids = errors.New("a secret that was handed out is void by it")
+var errVoids = errors.New("the change revokes a secret")
 
 // again replaces the secret of a token whose response was lost, unless the first secret was used.
 func (a *Accounts) again(ctx context.Context, tx *sql.Tx, kind string, t *Token, d digest) (*journal.Change, error) {

@@ -104,7 +104,7 @@ func (a *Accounts) Rotate(ctx context.Context, by Actor, login string, overlap t
 			return nil, err
 		}
 		if r.Kind != policy.Robot {
-			return nil, &InvalidError{Field: "login", Text: "a user has a password, and no secret that could be replaced"}
+			return nil, &InvalidError{Field: "login", Text: "only a robot has a secret to rotate; a user has a password"}
 		}
 		note, err := a.rotate(ctx, tx, r, overlap, d)
 		// During an overlap the old secret of a Lent robot is still valid, so the robot stays
@@ -162,7 +162,7 @@ func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *recor
 	}
 	shown, err := a.findToken(ctx, tx, id)
 	if err != nil || !shown.Owner.is(by) || !shown.stored.IsZero() {
-		return fmt.Errorf("%w: this secret is not the present one", ErrForbidden)
+		return fmt.Errorf("%w: this secret is not the current one", ErrForbidden)
 	}
 	return nil
 }

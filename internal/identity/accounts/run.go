@@ -66,7 +66,7 @@ func (a *Accounts) Run(ctx context.Context) error {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := errors.Join(a.note(ending), a.noteSignIns(ending)); err != nil {
-		a.o.Log.Warn("when tokens were last used is not noted", "error", err)
+		a.o.Log.Warn("last uses of tokens and sign-ins were not written", "error", err)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (a *Accounts) note(ctx context.Context) error {
 				a.touched[id] = t
 			}
 		}
-		return fmt.Errorf("noting when tokens were used: %w", err)
+		return fmt.Errorf("writing when tokens were last used: %w", err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials,
 		err = fmt.Errorf("%w: %w", ErrForbidden, err)
 	}
 	if err != nil {
-		return Token{}, identity.Secret{}, fmt.Errorf("beginning a session: %w", err)
+		return Token{}, identity.Secret{}, fmt.Errorf("starting a session: %w", err)
 	}
 	return t, secret, nil
 }
@@ -46,7 +46,7 @@ func (a *Accounts) Shown(ctx context.Context, by Actor) (Token, error) {
 		t, err = a.findToken(ctx, a.o.DB.Read(), id)
 	}
 	if err != nil {
-		return Token{}, fmt.Errorf("looking up the token that is shown: %w", err)
+		return Token{}, fmt.Errorf("looking up the presented token: %w", err)
 	}
 	return t, nil
 }

@@ -52,7 +52,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 		return &journal.Change{Action: "setup.offer", To: map[string]any{"expires": when(expires)}}, err
 	})
 	if err != nil {
-		return identity.Secret{}, time.Time{}, fmt.Errorf("offering set-up: %w", err)
+		return identity.Secret{}, time.Time{}, fmt.Errorf("issuing a setup secret: %w", err)
 	}
 	return secret, expires, nil
 }
@@ -88,7 +88,7 @@ func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser,
 		return Account{}, err
 	}
 	if u.Password.Reveal() == "" {
-		return Account{}, &InvalidError{Field: "password", Text: "it is needed"}
+		return Account{}, &InvalidError{Field: "password", Text: "it is required"}
 	}
 	unchecked, err := a.free(ctx, u.Name)
 	if err != nil {

@@ -130,7 +130,7 @@ func (a *Accounts) lasts(by Actor) bool {
 func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Principal) error {
 	text, err := json.Marshal(keptSignIn{p.Groups, p.Claims})
 	if err != nil {
-		return fmt.Errorf("keeping a sign-in: %w", err)
+		return fmt.Errorf("storing a sign-in: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO sign_ins (source, id, name, who, signed_in) VALUES ($1, $2, $3, $4, $5)
@@ -177,7 +177,7 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("noting when people signed in: %w", err)
+		return fmt.Errorf("writing when users signed in: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

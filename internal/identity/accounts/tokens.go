@@ -26,7 +26,7 @@ const (
 func (a *Accounts) AddToken(ctx context.Context, by Actor, n NewToken) (Token, identity.Secret, error) {
 	t, secret, err := a.addToken(ctx, by, n)
 	if err != nil {
-		return Token{}, identity.Secret{}, fmt.Errorf("making token %.80q: %w", n.Name, err)
+		return Token{}, identity.Secret{}, fmt.Errorf("creating token %.80q: %w", n.Name, err)
 	}
 	return t, secret, nil
 }
@@ -52,13 +52,13 @@ func (a *Accounts) addToken(ctx context.Context, by Actor, n NewToken) (Token, i
 	switch n.Owner.Kind {
 	case policy.User:
 	case policy.Robot:
-		return Token{}, identity.Secret{}, &InvalidError{Field: "owner", Text: "a robot has secrets of its own, and no access tokens"}
+		return Token{}, identity.Secret{}, &InvalidError{Field: "owner", Text: "a robot has secrets, not access tokens"}
 	default:
 		return Token{}, identity.Secret{}, fmt.Errorf("%w: access tokens are for users", ErrForbidden)
 	}
 	if own && by.Credential == identity.CredentialIDToken && !a.lasts(by) {
 		// The owner could not be looked up later.
-		return Token{}, identity.Secret{}, fmt.Errorf("%w: people of %s have no access tokens (access_tokens_after_sign_in)", ErrForbidden, n.Owner.Source)
+		return Token{}, identity.Secret{}, fmt.Errorf("%w: users of %s cannot have access tokens (access_tokens_after_sign_in)", ErrForbidden, n.Owner.Source)
 	}
 	if own {
 		if err := a.narrow(by, &n); err != nil {
@@ -136,7 +136,7 @@ func (a *Accounts) narrow(by Actor, n *NewToken) error {
 	if len(n.Limits) == 0 {
 		n.Limits = by.Principal.Limits
 	} else if !within(by.Principal, n.Limits) {
-		return fmt.Errorf("%w: the token would be wider than the credential that it is made with", ErrForbidden)
+		return fmt.Errorf("%w: the token would be wider than the credential that it is created with", ErrForbidden)
 	}
 	if by.Until.IsZero() || a.lasts(by) {
 		return nil
@@ -144,7 +144,7 @@ func (a *Accounts) narrow(by Actor, n *NewToken) error {
 	if n.Expires.IsZero() {
 		n.Expires = by.Until
 	} else if n.Expires.After(by.Until) {
-		return fmt.Errorf("%w: the token would outlive the credential that it is made with", ErrForbidden)
+		return fmt.Errorf("%w: the token would outlive the credential that it is created with", ErrForbidden)
 	}
 	return nil
 }

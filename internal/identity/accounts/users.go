@@ -256,7 +256,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	if by.Narrowed() {
 		return Account{}, rulebook.ErrRestricted
 	}
-	none := fmt.Errorf("%w: there is no password here that you sign in with", ErrForbidden)
+	none := fmt.Errorf("%w: you do not sign in with a password that is stored here", ErrForbidden)
 	if p == nil || p.Kind != policy.User || p.Source != Source {
 		return Account{}, none
 	}
@@ -277,7 +277,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 		return nil
 	}); {
 	case errors.Is(err, identity.ErrRejected):
-		return Account{}, &InvalidError{Field: "current", Text: "this is not the present password"}
+		return Account{}, &InvalidError{Field: "current", Text: "this is not the current password"}
 	case err != nil:
 		return Account{}, err
 	}
@@ -298,7 +298,7 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 func (a *Accounts) SetExpiry(ctx context.Context, by Actor, login string, end time.Time, version int64) (Account, error) {
 	account, err := a.setExpiry(ctx, by, login, end, version)
 	if err != nil {
-		return Account{}, fmt.Errorf("setting the end of %.80q: %w", login, err)
+		return Account{}, fmt.Errorf("setting the expiry of %.80q: %w", login, err)
 	}
 	return account, nil
 }
