@@ -46,7 +46,7 @@ func TestAccountsKeepToTheContract(t *testing.T) {
 	}
 }
 
-// robots hides Find, which knows a robot by its login.
+// robots hides Find, which looks up a robot by its login.
 type robots struct{ identity.Authenticator }
 
 func TestWhoEntersWithWhat(t *testing.T) {
@@ -64,7 +64,7 @@ func TestWhoEntersWithWhat(t *testing.T) {
 		if want := (accounts.Owner{Kind: policy.User, Source: "ldap:corp", Name: "dora", ID: "id of dora"}); doras.Owner != want {
 			t.Errorf("the owner is %+v, want %+v", doras.Owner, want)
 		}
-		for range 2 { // cold, then warm
+		for range 2 { // uncached, then cached
 			for _, tt := range []struct {
 				what        identity.Credentials
 				gets        string
@@ -115,7 +115,9 @@ func TestWhoEntersWithWhat(t *testing.T) {
 			}
 			h.Tend(t.Context())
 		}
-		for _, c := range h.directory.Asked() { // go-ldap CVE-2017-14623 and kin: what is not the directory's is not shown to it
+		// go-ldap CVE-2017-14623 and similar: a local credential must not be sent to the
+		// directory.
+		for _, c := range h.directory.Asked() {
 			if c.Name != "dora" || c.Secret.Reveal() != "directory password" {
 				t.Errorf("the directory was asked about %q", c.Name)
 			}
@@ -128,7 +130,7 @@ func TestWhoEntersWithWhat(t *testing.T) {
 	})
 }
 
-// docker_auth: ALICE and "alice " are alice to LDAP, somebody else to the ACL. Here they are nobody.
+// docker_auth: LDAP takes ALICE and "alice " for alice, the ACL does not. Here they are unknown.
 func TestNamesHaveOneSpelling(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann")
@@ -153,7 +155,7 @@ func TestNamesHaveOneSpelling(t *testing.T) {
 	})
 }
 
-// Harbor CVE-2026-4404: default admin password. A known or empty password is refused.
+// Harbor CVE-2026-4404: default admin password. Common and empty passwords are rejected.
 func TestKnownPasswordsAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		for _, secret := range []string{
@@ -167,7 +169,7 @@ func TestKnownPasswordsAreRefused(t *testing.T) {
 		if got := h.changes(); got != nil {
 			t.Errorf("the journal has %v", got)
 		}
-		// Quay CVE-2024-9683: 72 bytes. Ours are argon2id: all of it counts.
+		// Quay CVE-2024-9683: bcrypt reads 72 bytes only. Argon2id reads all.
 		long := ""
 		for len(long) < 73 {
 			long += "long enough "
@@ -181,7 +183,8 @@ func TestKnownPasswordsAreRefused(t *testing.T) {
 	})
 }
 
-// Quay CVE-2024-9683: bcrypt reads 72 bytes. A longer password is refused, and never cut: not even where the hash was made of its beginning.
+// Quay CVE-2024-9683: bcrypt reads 72 bytes only. A longer password is rejected and never
+// truncated, even if the hash is that of its first 72 bytes.
 func TestABcryptHashTakesNoLongerPassword(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		long := strings.Repeat("x", 72)
@@ -331,7 +334,7 @@ func TestListsGoPageByPage(t *testing.T) {
 	})
 }
 
-// pages reads a list by pages of two.
+// pages reads a list in pages of two.
 func pages(t *testing.T, list func(accounts.Page) ([]string, string, error)) (all []string) {
 	t.Helper()
 	for page := (accounts.Page{Limit: 2}); ; {
@@ -354,7 +357,7 @@ func TestRobotsHaveTwoSecrets(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
 		_, first := h.robot("ci")
-		_, second, err := h.Rotate(ctx, h.as(shown("robot+ci", first)), "robot+ci", time.Hour) // by itself
+		_, second, err := h.Rotate(ctx, h.as(shown("robot+ci", first)), "robot+ci", time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -437,7 +440,8 @@ func TestFirstStart(t *testing.T) {
 	})
 }
 
-// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made of a namesake.
+// Harbor 2026: names are reused, and so are versions. A change meant for one account is not
+// applied to a later account with the same name.
 func TestAChangeIsMadeOfWhoWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()

@@ -194,7 +194,7 @@ func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm
 	}
 	t, err := a.findSecret(ctx, a.o.DB.Read(), d)
 	if errors.Is(err, ErrNotFound) {
-		// Tokens are random and ids are not reused, so no later change makes this one valid.
+		// Tokens are random, so no later change makes this one valid.
 		return nil, identity.NeverValid("there is no such token: it was revoked, or never issued")
 	}
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// What was exchanged for a password of another source ends when that is changed there, as it does for a password of ours. An access
-// token and what is made with it stay: they stand for themselves.
+// A token that was exchanged for a password of another source ends when the password is changed
+// there, as for a local password. Access tokens and their descendants stay valid.
 func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
-		h.Tend(t.Context()) // so that there are warm ones
+		h.Tend(t.Context()) // so that credentials are cached
 		h.directory.Generations = map[string]string{"dora": "first"}
 		refresh := h.refresh("dora", "directory password")
 		_, session := h.session("dora", "directory password")
@@ -40,14 +40,14 @@ func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) 
 		for range 2 {
 			want("after the change", nil)
 		}
-		h.directory.Generations["dora"] = "first" // as when a file is restored
+		h.directory.Generations["dora"] = "first" // as after a file is restored
 		want("after it was taken back", map[string]bool{"all": true})
-		delete(h.directory.Generations, "dora") // the directory does not say any more
+		delete(h.directory.Generations, "dora") // the directory no longer has generations
 		want("when nobody can tell", map[string]bool{"all": true})
 	})
 }
 
-// A password that is changed between being checked and being exchanged leaves nothing behind.
+// A password that is changed between check and exchange leaves no token behind.
 func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.directory.Generations = map[string]string{"dora": "first"}
@@ -65,8 +65,8 @@ func TestAPasswordThatIsChangedElsewhereWhileItIsExchanged(t *testing.T) {
 	})
 }
 
-// A token that was made before there were generations, or while nobody could tell, is bound to none: it is void where the source can
-// tell. What is kept of a generation is not the generation.
+// A token from before the source had generations has no fingerprint. It is invalid once the
+// source has generations. The fingerprint does not contain the generation.
 func TestATokenThatIsBoundToNothing(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		unbound := h.refresh("dora", "directory password")

@@ -22,7 +22,7 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// rows is all that accounts keep, as text.
+// rows returns the contents of all tables of accounts as text.
 func (h *house) rows() []string {
 	h.t.Helper()
 	var all []string
@@ -52,7 +52,7 @@ func (h *house) rows() []string {
 	return all
 }
 
-// writes are all ways to change something.
+// writes are all kinds of changes.
 func (h *house) writes() map[string]func() error {
 	ctx, secret := h.t.Context(), identity.NewSecret("correct horse battery")
 	token, laptop := h.token("ann", "laptop")
@@ -103,8 +103,8 @@ func (h *house) writes() map[string]func() error {
 	}
 }
 
-// Faults in pairs: the write failed; the write failed and was kept. Either all of a change is there with its entry in the journal,
-// or nothing is, and what is warm agrees with what is there.
+// Faults in pairs: the write failed; the write failed but was kept. Either the whole change is
+// stored with its journal entry, or nothing is. The cache agrees with the database.
 func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -124,7 +124,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 		})
 		for what, write := range h.writes() {
 			if what == "Delete" || what == "DeleteGroup" || what == "SetUp" || what == "Revoke" || what == "RevokeAll" || what == "ChangePassword" || what == "SetPassword" {
-				defer func() { // last: the others need what these take away; not kept here
+				defer func() { // last: other writes need what these delete
 					kept, failing = false, true
 					before, entries := h.rows(), h.changes()
 					is(t, what, write(), errFault)
@@ -135,7 +135,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 				continue
 			}
 			for _, kept = range []bool{false, true} {
-				if what == "Enable" { // who is not disabled is not changed
+				if what == "Enable" { // enabling an enabled account changes nothing
 					_, err := h.Disable(t.Context(), operator, "ann", 0)
 					is(t, "disabling ann before", err, nil)
 				}
@@ -152,7 +152,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 					t.Errorf("%s was kept, with %d entries:\n%s", what, n, diff)
 				}
 			}
-			switch what { // so that the next ones find ann as she was
+			switch what { // restore ann for the next writes
 			case "Disable", "SetExpiry":
 				_, err := h.Enable(t.Context(), operator, "ann", 0)
 				_, err2 := h.SetExpiry(t.Context(), operator, "ann", time.Time{}, 0)
@@ -165,7 +165,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 	})
 }
 
-// What fails to commit and is kept all the same, is forgotten all the same.
+// A failed commit that was kept all the same clears the cache.
 func TestAnUnclearWriteIsForgotten(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -182,8 +182,8 @@ func TestAnUnclearWriteIsForgotten(t *testing.T) {
 	})
 }
 
-// A known password, token or refresh token costs neither a query nor a hash: it works while the database is gone. What is not
-// known is an outage, and no refusal.
+// A cached password, token or refresh token costs neither a query nor a hash: it works during an
+// outage of the database. Anything else is an outage, not a refusal.
 func TestWhatIsWarmNeedsNobody(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -204,14 +204,14 @@ func TestWhatIsWarmNeedsNobody(t *testing.T) {
 				t.Errorf("what is not known, while the database is gone: %v, want %v", err, identity.ErrUnavailable)
 			}
 		}
-		// A typing mistake is one without asking.
+		// A typing mistake is detected without the database.
 		if got := h.enters(shown("ann", cold[:len(cold)-1]+"_")); got != "rejected" {
 			t.Errorf("a mistyped token: %s", got)
 		}
 	})
 }
 
-// What one process changes, another forgets when it looks: each second.
+// A process notices the changes of another when it polls: once a second.
 func TestOthersForgetWhatIsChanged(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		other, err := accounts.Open(h.options)
@@ -244,8 +244,8 @@ func TestOthersForgetWhatIsChanged(t *testing.T) {
 	})
 }
 
-// Maintenance writes, so it can wait for the database, and there may be much to remove. What others
-// revoke ends meanwhile.
+// Maintenance writes, so it can block on the database or take long. Revocations by other
+// processes take effect meanwhile.
 func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		options := h.options
@@ -290,7 +290,7 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 			return errors.New("it is cold")
 		})
 		h.clock.add(time.Minute)
-		is(t, "the token", authenticate(), nil) // its use is to be written
+		is(t, "the token", authenticate(), nil) // records a use that has to be written
 		<-waiting
 		if err := h.Revoke(t.Context(), operator, token.ID); err != nil {
 			t.Fatal(err)
@@ -304,7 +304,7 @@ func TestRevokedCredentialsEndDuringMaintenance(t *testing.T) {
 	})
 }
 
-// Without Run nothing is remembered: nobody would forget it.
+// Without Run nothing is cached: nothing would clear the cache.
 func TestWithoutRunNothingIsWarm(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
 	h.user("ann")
@@ -334,7 +334,8 @@ func TestRunEndsWithItsContextAndNotesUses(t *testing.T) {
 	}
 }
 
-// What has ended is removed, and nothing else; how long an unused refresh token lasts counts from its last use, wherever that was.
+// Expired tokens are deleted, and nothing else. The idle time of a refresh token counts from its
+// last use in any process.
 func TestWhatHasEndedIsSwept(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		tend := h.Tend(t.Context())
@@ -379,14 +380,14 @@ func TestWhatHasEndedIsSwept(t *testing.T) {
 	})
 }
 
-// A million tokens are not read each hour to find the few that have ended.
+// Finding the few expired tokens does not read a million others each hour.
 func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		var plan []string
 		err := h.db.Write(t.Context(), "", func(tx *sql.Tx) error {
 			explain := "EXPLAIN QUERY PLAN "
 			if !strings.HasPrefix(h.url, "sqlite:") {
-				explain = "EXPLAIN " // of a table that is empty, it would be read whole
+				explain = "EXPLAIN " // an empty table would be scanned
 				if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil {
 					return err
 				}
@@ -422,12 +423,13 @@ func TestSweepingReadsWhatHasEndedOnly(t *testing.T) {
 	})
 }
 
-// Harbor: a failed-login map keyed by attacker's names never shrank. Nothing grows with what is tried, nor over its bound with what is good.
+// Harbor: a map of failed logins, keyed by names that attackers chose, never shrank. Failed
+// attempts take no memory, and the cache stays within its limit.
 func TestMemoryIsBounded(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
 		for i := range 2000 {
-			if i < 20 { // each costs a hash
+			if i < 20 { // each of these costs a hash
 				h.enters(shown(fmt.Sprintf("nobody%d", i), "x"))
 			}
 			h.enters(shown("", accounts.Secret('a').Reveal()))
@@ -438,7 +440,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	})
 }
 
-// BenchmarkWarm is what a known credential costs.
+// BenchmarkWarm measures a cached credential.
 func BenchmarkWarm(b *testing.B) {
 	h := newHouse(b, "sqlite::memory:")
 	h.hashing = password.New(password.Options{})

@@ -31,13 +31,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { storetest.Stop(); os.Exit(code) }))
 }
 
-// each runs a test on each database.
+// each runs a test with each database.
 func each(t *testing.T, f func(*testing.T, *house)) {
-	all := t // whose name is one for a folder, also where a test calls each more than once
+	all := t // its name is the name of the database, also where a test calls each more than once
 	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHouse(t, d.New(all))) })
 }
 
-// clock is a time that tests move.
+// clock is a time that tests set.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -55,7 +55,7 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// house is accounts in a chain beside a directory.
+// house holds accounts in a chain with a directory.
 type house struct {
 	*accounts.Accounts
 	t         testing.TB
@@ -127,10 +127,10 @@ func compile(t testing.TB, rules ...policy.Rule) *policy.Policy {
 	return p
 }
 
-// secretOf is a password that nobody would refuse.
+// secretOf returns an acceptable password for a user.
 func secretOf(name string) string { return "correct horse of " + name }
 
-// user adds a user with a password, and the groups.
+// user adds a user with a password to groups.
 func (h *house) user(name string, groups ...string) accounts.Account {
 	h.t.Helper()
 	for _, g := range groups {
@@ -145,7 +145,7 @@ func (h *house) user(name string, groups ...string) accounts.Account {
 	return a
 }
 
-// token makes an access token for a user of ours.
+// token creates an access token for a local user.
 func (h *house) token(owner, name string, limits ...policy.Limit) (accounts.Token, string) {
 	h.t.Helper()
 	t, secret, err := h.AddToken(h.t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: owner}, Name: name, Limits: limits})
@@ -179,7 +179,7 @@ func refreshing(secret string) identity.Credentials {
 	return c
 }
 
-// refresh makes a refresh token for what is shown.
+// refresh exchanges a credential for a refresh token.
 func (h *house) refresh(name, secret string) string {
 	h.t.Helper()
 	v, err := h.chain.Authenticate(h.t.Context(), shown(name, secret))
@@ -193,7 +193,7 @@ func (h *house) refresh(name, secret string) string {
 	return token.Reveal()
 }
 
-// as is the actor who shows something.
+// as returns the actor that presents a credential.
 func (h *house) as(c identity.Credentials) accounts.Actor {
 	h.t.Helper()
 	v, err := h.chain.Authenticate(h.t.Context(), c)
@@ -203,7 +203,7 @@ func (h *house) as(c identity.Credentials) accounts.Actor {
 	return accounts.Actor{Principal: v.Principal, Remote: c.Remote, Credential: v.Credential, Until: v.Until}
 }
 
-// enters says whether a credential is good, as the chain sees it.
+// enters returns how the chain answers a credential.
 func (h *house) enters(c identity.Credentials) string {
 	h.t.Helper()
 	v, err := h.chain.Authenticate(h.t.Context(), c)
@@ -216,7 +216,7 @@ func (h *house) enters(c identity.Credentials) string {
 	return err.Error()
 }
 
-// changes are the actions in the journal, in order.
+// changes returns the actions in the journal, in order.
 func (h *house) changes() (list []string) {
 	h.t.Helper()
 	for e, err := range h.journal.Read(h.t.Context(), 0) {

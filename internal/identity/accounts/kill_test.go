@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// kills is how often a process is killed: ACCOUNTS_TEST_KILLS=200 for as long as there is time.
+// kills is how often a process is killed. Set ACCOUNTS_TEST_KILLS=200 for a long run.
 func kills(t *testing.T) int {
 	n, err := strconv.Atoi(cmpOr(os.Getenv("ACCOUNTS_TEST_KILLS"), "4"))
 	if err != nil || n < 1 {
@@ -35,9 +35,9 @@ func cmpOr(text, other string) string {
 	return text
 }
 
-// kill -9 during each write of accounts: all or nothing. A process makes every kind of write there is, and is killed during
-// one. Each write that it saw acknowledged is there with its entry in the journal; the one under way is there with its
-// entry, or there is nothing of it; and the tables are what the journal tells.
+// kill -9 during each kind of write: all or nothing. A process makes all kinds of writes and is
+// killed during one. Each acknowledged write is stored with its journal entry. The write in
+// progress is stored with its entry or not at all. The tables agree with the journal.
 func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.New(t)
@@ -48,7 +48,8 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 			during := kinds[order[life%len(kinds)]]
 			acknowledged.Kill(t, during, "ACCOUNTS_TEST_URL="+url, fmt.Sprintf("ACCOUNTS_TEST_LIFE=%d", life))
 			h := newHouse(t, url)
-			// Behind whatever a database still does for who is dead: all writes of accounts stand in line for the journal's head.
+			// The database may still be working for the dead process. All writes of accounts
+			// queue for the journal's head, so this one comes after it.
 			if _, err := h.AddGroup(t.Context(), operator, fmt.Sprintf("after%d", life)); err != nil {
 				t.Fatal(err)
 			}
@@ -60,12 +61,13 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	})
 }
 
-// settled compares what was acknowledged with the journal, and the journal with the tables.
+// settled compares the acknowledged writes with the journal, and the journal with the tables.
 func (h *house) settled(when string, acknowledged storetest.Acknowledged) {
 	h.t.Helper()
 	kept := make(map[string][]string)
 	told := story{accounts: map[string]*person{}, groups: map[string]*circle{}, tokens: map[string]*paper{}}
-	setter := "l0w0" // who offers set-up: the first worker of the life, which has made a group before
+	// The first worker issues setup secrets. It has added a group before.
+	setter := "l0w0"
 	for entry, err := range h.journal.Read(h.t.Context(), 0) {
 		if err != nil {
 			h.t.Fatal(err)
@@ -91,7 +93,8 @@ func (h *house) settled(when string, acknowledged storetest.Acknowledged) {
 	}
 }
 
-// lines is what the tables say, in the words of a story. Times are told to the second.
+// lines returns the contents of the tables in the form of story. Times have a precision of one
+// second.
 func (h *house) lines() []string {
 	var all []string
 	end := func(ms int64) string {
@@ -121,7 +124,7 @@ func (h *house) lines() []string {
 			return "group " + name, err
 		},
 		"SELECT g.name, m.account_id FROM account_members m LEFT JOIN account_groups g ON g.id = m.group_id": func(r *sql.Rows) (string, error) {
-			var group, id string // a member of a group that is not there fails to be read
+			var group, id string // scanning fails for a member of a group that does not exist
 			err := r.Scan(&group, &id)
 			return fmt.Sprintf("member %s %s", group, id), err
 		},
@@ -155,13 +158,13 @@ func (h *house) lines() []string {
 	return sorted(all)
 }
 
-// story is what the journal tells of accounts: every table could be written anew from it.
+// story is the state of accounts according to the journal. Every table could be rebuilt from it.
 type story struct {
 	accounts map[string]*person // by id
 	groups   map[string]*circle // by name
 	tokens   map[string]*paper  // by id
 	offers   []string
-	ids      []string // given so far
+	ids      []string // ids assigned so far
 }
 
 type person struct {
@@ -193,7 +196,7 @@ func (s *story) lines() []string {
 	return sorted(all)
 }
 
-// tell takes one change into the story.
+// tell applies one change.
 func (s *story) tell(t testing.TB, c *journal.Change) {
 	t.Helper()
 	to := func(field string) string { return text(c.To[field]) }
@@ -298,7 +301,7 @@ func (s *story) find(login string) (string, *person) {
 	return "", nil
 }
 
-// join makes somebody a member. The groups that Tidewaiter knows itself need not be added.
+// join adds a member. The groups Administrators and Auditors need not exist.
 func (s *story) join(group, id string) {
 	g := s.groups[group]
 	if g == nil {
@@ -308,7 +311,7 @@ func (s *story) join(group, id string) {
 	g.members = append(g.members, id)
 }
 
-// void takes away the tokens of an owner: those of a use, or all.
+// void removes the tokens of an owner with a use, or all.
 func (s *story) void(owner, use string) {
 	for id, p := range s.tokens {
 		if p.owner == owner && (use == "" || p.use == use) {
@@ -317,7 +320,7 @@ func (s *story) void(owner, use string) {
 	}
 }
 
-// revoke takes away a token, and those that were made with it.
+// revoke removes a token and its descendants.
 func (s *story) revoke(id string) {
 	delete(s.tokens, id)
 	for child, p := range s.tokens {
@@ -327,7 +330,7 @@ func (s *story) revoke(id string) {
 	}
 }
 
-// end lets a token, and those that were made with it, end at a time or before.
+// end makes a token and its descendants expire at a time at the latest.
 func (s *story) end(id, when string) {
 	if p := s.tokens[id]; p.ends == "never" || p.ends > when {
 		p.ends = when

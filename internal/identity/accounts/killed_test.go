@@ -19,7 +19,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// kinds are all kinds of writes of accounts, as the journal calls them.
+// kinds are all kinds of writes of accounts, by their names in the journal.
 var kinds = []string{
 	"group.add", "group.join", "group.leave", "group.delete",
 	"user.add", "user.rehash", "user.password", "user.expiry", "user.disable", "user.enable", "user.delete",
@@ -28,8 +28,9 @@ var kinds = []string{
 	"setup.offer",
 }
 
-// killed is the process that is killed: several workers make every kind of write without end, and say before each
-// which it is, and after it that it is done. It says whether this process is one.
+// killed runs the process that is killed, and reports whether this process is one. Several
+// workers make all kinds of writes until then. They print each write before it starts and after
+// it is done.
 func killed() bool {
 	url := os.Getenv("ACCOUNTS_TEST_URL")
 	if url == "" {
@@ -81,7 +82,7 @@ func work(ctx context.Context, url, life string) error {
 
 const phrase = "correct horse battery"
 
-// laborer makes writes, one after the other.
+// laborer makes writes one after the other.
 type laborer struct {
 	storetest.Worker
 	*accounts.Accounts
@@ -90,7 +91,7 @@ type laborer struct {
 	hash  identity.Secret
 }
 
-// begin removes administrators that a life before left, so that another can be set up.
+// begin deletes administrators that an earlier run left behind, so that setup works again.
 func (w *laborer) begin(ctx context.Context) error {
 	w.Write("group.add", func() error { _, err := w.AddGroup(ctx, w.by, w.Name+"-team"); return err })
 	if w.Name[len(w.Name)-1] != '0' {
@@ -106,7 +107,7 @@ func (w *laborer) begin(ctx context.Context) error {
 	return w.Err
 }
 
-// cycle makes every kind of write once at least, but for set-up.
+// cycle makes every kind of write at least once, except setup.
 func (w *laborer) cycle(ctx context.Context, name string) error {
 	team, robot := name+"-team", name+"-bot"
 	login := accounts.RobotPrefix + robot
@@ -140,7 +141,7 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	w.Write("robot.disable", func() error { return one(w.Disable(ctx, w.by, login, 0)) })
 	w.revokeOne(ctx, accounts.Owner{Kind: policy.Robot, Name: robot}, accounts.Robot)
 
-	// Tokens that are made with tokens, and go with them.
+	// Tokens created with tokens are deleted with them.
 	made := func(by accounts.Actor, owner accounts.Owner, token string) (secret identity.Secret) {
 		w.Write("token.add", func() (err error) {
 			_, secret, err = w.AddToken(ctx, by, accounts.NewToken{Owner: owner, Name: token, Expires: inAnHour()})
@@ -174,7 +175,7 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	w.Write("user.expiry", func() error { return one(w.SetExpiry(ctx, w.by, name, inAnHour(), 0)) })
 	w.Write("user.disable", func() error { return one(w.Disable(ctx, w.by, name, 0)) })
 	w.Write("user.enable", func() error { return one(w.Enable(ctx, w.by, name, 0)) })
-	if name[len(name)-1]%2 == 0 { // others stay, for what comes after
+	if name[len(name)-1]%2 == 0 { // others stay for later cycles
 		w.Write("user.delete", func() error { return w.Delete(ctx, w.by, name, 0) })
 	} else {
 		w.Write("robot.delete", func() error { return w.Delete(ctx, w.by, login, 0) })
@@ -183,10 +184,10 @@ func (w *laborer) cycle(ctx context.Context, name string) error {
 	return w.Err
 }
 
-// setUp makes the first administrator, and removes it for the next time.
+// setUp creates the first administrator, and deletes it for the next time.
 func (w *laborer) setUp(ctx context.Context, name string) error {
 	var offer identity.Secret
-	for range 2 { // one is forgotten with the other
+	for range 2 { // both secrets are deleted together
 		w.Write("setup.offer", func() (err error) { offer, _, err = w.SetupSecret(ctx); return err })
 	}
 	w.Write("user.add", func() error {
@@ -197,7 +198,7 @@ func (w *laborer) setUp(ctx context.Context, name string) error {
 	return w.Err
 }
 
-// refresh makes a refresh token for what is shown.
+// refresh exchanges a credential for a refresh token.
 func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 	w.Write("refresh.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
@@ -212,7 +213,7 @@ func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 	})
 }
 
-// session begins a session with what is shown.
+// session starts a session with a credential.
 func (w *laborer) session(ctx context.Context, c identity.Credentials) {
 	w.Write("session.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
@@ -242,5 +243,5 @@ func (w *laborer) revokeOne(ctx context.Context, owner accounts.Owner, use accou
 
 func secretText(s *identity.Secret) string { return s.Reveal() }
 
-// inAnHour is on the second, as the journal tells times.
+// inAnHour is a whole second, the precision of times in the journal.
 func inAnHour() time.Time { return time.Now().Truncate(time.Second).Add(time.Hour) }

@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// Whoever would lock everybody out is stopped, and nothing of it is kept; an operator who means it is not.
+// A change that would lock everybody out fails and stores nothing. An operator can force it.
 func TestTheLastAdministratorStays(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -51,7 +51,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 		is(t, "somebody else", h.Delete(ctx, operator, "ann", 0), nil)
 		is(t, "one that does not count", h.Delete(ctx, operator, "resting", 0), nil)
 
-		_, err = h.Enable(ctx, operator, "ending", 0) // changes nothing of its end
+		_, err = h.Enable(ctx, operator, "ending", 0) // does not change its expiry
 		is(t, "enabling", err, nil)
 		is(t, "the last for good", ways["delete"](operator), accounts.ErrLast)
 		h.user("second", accounts.Administrators)
@@ -62,7 +62,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	})
 }
 
-// Two that take one of the last two each are not blind to each other.
+// Two concurrent changes cannot each remove one of the last two administrators.
 func TestTheLastTwoAdministratorsDoNotGoTogether(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann", accounts.Administrators)

@@ -13,7 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Gitea CVE-2026-56654, again: who may change accounts makes a token for somebody, and waits until he is an administrator.
+// Gitea CVE-2026-56654, variant: a user who may change accounts creates a token for somebody else
+// and waits until that user becomes an administrator.
 func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -85,7 +86,8 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, again: or sets his password, and makes tokens with it as if they were his own.
+// Gitea CVE-2026-56654, variant: they set the user's password instead, and create tokens with it
+// in the user's name.
 func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -152,7 +154,8 @@ func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, again: or waits until he is let go of a group that keeps him from it.
+// Gitea CVE-2026-56654, variant: they wait until the user leaves a group that keeps them from
+// being an administrator.
 func TestNobodyPromotesHimselfByBeingReleased(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// With a limit, no access token and no robot's secret lasts longer, whatever it was made for and whenever: one that is asked to
-// is refused, others end when it is over. A robot goes on with another secret.
+// With a maximum lifetime, no access token or robot secret lives longer, whatever its own expiry
+// and age. A request for a later expiry is rejected. A robot can rotate its secret and go on.
 func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		const day = 24 * time.Hour
@@ -64,7 +64,7 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		want := func(when string, creds map[string]string) {
 			t.Helper()
 			for secret, want := range creds {
-				for range 2 { // warm, too
+				for range 2 { // uncached, then cached
 					if got := h.enters(shown("", secret)); got != want {
 						t.Errorf("%s: %s, want %s", when, got, want)
 					}
@@ -79,7 +79,7 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		if cut, ended, err := h.CutShort(t.Context()); cut != 6 || ended != 3 || err != nil {
 			t.Errorf("%d are cut short, %d have ended, %v", cut, ended, err)
 		}
-		// Its secret has an end, and is the present one all the same.
+		// Its secret expires, and is the current one all the same.
 		by := h.as(shown("", current))
 		_, next, err := h.Rotate(t.Context(), by, "robot+ci", time.Hour)
 		is(t, "a robot makes itself another secret", err, nil)

@@ -11,7 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// withNamespaces lets the house's policy be that of a rulebook with the namespaces team, of olga, and other, of otto.
+// withNamespaces uses the policy of a rulebook with the namespaces team, owned by olga, and
+// other, owned by otto.
 func (h *house) withNamespaces() *rulebook.Rulebook {
 	h.t.Helper()
 	book, err := rulebook.New(rulebook.Options{DB: h.db, Journal: h.journal, Now: h.clock.Now, Released: accounts.Release, Gone: func() { h.Forget() }}, rulebook.Files{})
@@ -37,11 +38,12 @@ func owner(name string) accounts.Actor {
 	return accounts.Actor{Principal: &policy.Principal{Kind: policy.User, Name: name, Source: accounts.Source, ID: "id-of-" + name}}
 }
 
-// Owners look after the robots of their namespace, and after no others.
+// Owners manage the robots of their namespace, and no others.
 func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx, olga, otto := t.Context(), owner("olga"), owner("otto")
-		if _, _, err := h.AddRobot(ctx, operator, accounts.NewRobot{Name: "team.old"}); err != nil { // before there is a namespace
+		// This robot exists before its namespace.
+		if _, _, err := h.AddRobot(ctx, operator, accounts.NewRobot{Name: "team.old"}); err != nil {
 			t.Fatal(err)
 		}
 		h.withNamespaces()
@@ -114,8 +116,8 @@ func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 	})
 }
 
-// Harbor: a token outlived its deleted and re-created project. Robots go with their namespace, and memberships with the
-// account.
+// Harbor: a token outlived its deleted and re-created project. Robots are deleted with their
+// namespace, and memberships with the account.
 func TestRobotsGoWithTheirNamespace(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx, olga := t.Context(), owner("olga")
@@ -174,7 +176,8 @@ func TestRobotsGoWithTheirNamespace(t *testing.T) {
 func second[T any](_ T, err error) error        { return err }
 func third[A, B any](_ A, _ B, err error) error { return err }
 
-// Gitea CVE-2026-56654, again: a robot that looks after accounts is not for the owners of its namespace, who would do so with its secret.
+// Gitea CVE-2026-56654, variant: a robot that may change accounts is not managed by the owners of
+// its namespace. They would get its rights with its secret.
 func TestOwnersDoNotBecomeTheirRobots(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx, olga := t.Context(), owner("olga")

@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Scanners find every secret, Classify knows it, and each typing mistake of one character, or of two that changed places, is
-// one without asking the database.
+// Scanners find every secret, and Classify recognizes it. A typing mistake of one character, or
+// of two swapped characters, is detected without the database.
 func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
 	shape := regexp.MustCompile(`^twp_[abcrs][0-9A-Za-z]{38}$`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -40,7 +40,8 @@ func TestSecretsAreRecognizedAndMistakesFound(t *testing.T) {
 	})
 }
 
-// A name is what a repository's path part can be, so that ${user} can match, and never a robot's login.
+// The grammar of names is that of a path component of a repository, so ${user} can match each
+// name. A name is never the login of a robot.
 func TestNamesArePathParts(t *testing.T) {
 	part := regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`) // distribution/reference
 	rapid.Check(t, func(t *rapid.T) {
@@ -54,8 +55,8 @@ func TestNamesArePathParts(t *testing.T) {
 	})
 }
 
-// A placeholder may stand for several path parts, and in a credential for what its owner's claims say later: nothing but
-// itself and what ends in ** covers it.
+// A placeholder may stand for several path components, and in a credential for later values of
+// its owner's claims. Only the placeholder itself and patterns that end in ** cover it.
 func TestCovers(t *testing.T) {
 	for _, tt := range []struct {
 		wide, pattern string
@@ -90,7 +91,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// What covers a pattern matches all that the pattern matches: else a narrowed token could make a wider one.
+// A pattern that covers another matches everything that the other matches. Otherwise a restricted
+// token could create a wider one.
 func TestCoversIsSound(t *testing.T) {
 	everything, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -110,7 +112,7 @@ func TestCoversIsSound(t *testing.T) {
 		if (policy.Limit{Names: []string{pattern}, Actions: scope.Pull}).Check() != nil {
 			pattern = "a/*" // ** twice in a row
 		}
-		// Each draw has something that covers: the pattern itself, and what is wider in its end.
+		// Each draw has patterns that cover: the pattern itself, and wider ones with another end.
 		wider := strings.Join(append(strings.Split(pattern, "/")[:strings.Count(pattern, "/")], "**"), "/")
 		wider = strings.ReplaceAll(wider, "**/**", "**")
 		if !accounts.Covers(pattern, pattern) || !accounts.Covers(wider, pattern) {
@@ -129,7 +131,7 @@ func TestCoversIsSound(t *testing.T) {
 	})
 }
 
-// A token narrows what its owner has, and never puts its own limits in the place of narrower ones.
+// A token restricts its owner's rights, and never replaces narrower limits by its own.
 func TestATokensLimitsDoNotReplaceNarrowerOnes(t *testing.T) {
 	decider, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Repository},
@@ -144,7 +146,7 @@ func TestATokensLimitsDoNotReplaceNarrowerOnes(t *testing.T) {
 	for _, tt := range []struct {
 		what        string
 		owner, made []policy.Limit
-		want        string // of pull,push for team/a and other
+		want        string // which of pull,push on team/a and other are left
 	}{
 		{"no limits", nil, nil, "pull,push pull,push"},
 		{"the owner's alone", limit("team/**", most), nil, "pull,push "},

@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// A client is told the same for every refusal. The journal is told the truth.
+// Clients get the same answer for every refusal. The journal gets the true reason.
 func TestTheTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		for _, name := range []string{"ann", "off", "over", "gone"} {

@@ -12,8 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// Where one has as many tokens as one can have, those that were not used for the longest time make room. They are void at once, though they
-// were good a moment ago, and in other processes when they look. A sign-in that removes nothing lets nobody be cold.
+// An owner with the maximum number of tokens loses the least recently used ones. They are invalid
+// at once although they were cached, and in other processes at the next poll. A sign-in that
+// deletes nothing clears no cache.
 func TestWhatMakesRoomIsForgotten(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		other, err := accounts.Open(h.options)
@@ -54,7 +55,7 @@ func TestWhatMakesRoomIsForgotten(t *testing.T) {
 	})
 }
 
-// What a token that makes room was exchanged for is void with it.
+// Tokens created with a deleted token are deleted too.
 func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.SetMost(1)
@@ -75,8 +76,8 @@ func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
 	})
 }
 
-// What a refresh token rests on may be taken away after it was found to be good, and before the token is kept: no token
-// is made of it then, or it would outlive what it stands for.
+// The exchanged credential may be revoked after the check and before the new token is stored.
+// Then no token is issued: it would outlive the credential.
 func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
 	for what, meanwhile := range map[string]func(t *testing.T, other *accounts.Accounts, token accounts.Token) error{
 		"the password is changed": func(t *testing.T, other *accounts.Accounts, _ accounts.Token) error {
@@ -138,8 +139,9 @@ func TestNoRefreshTokenIsMadeOfWhatIsTakenAwayMeanwhile(t *testing.T) {
 	}
 }
 
-// A sign-in with a bcrypt hash replaces it. A password that is changed meanwhile stays changed: whoever changes one because
-// somebody else knows it must not be undone by that other's sign-in.
+// A sign-in with a bcrypt hash replaces the hash. A concurrent password change wins: a user who
+// changes a password because somebody else knows it must not lose the change to that person's
+// sign-in.
 func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		other, err := accounts.Open(h.options)
@@ -166,7 +168,7 @@ func TestARehashDoesNotUndoAChangedPassword(t *testing.T) {
 				return real(ctx, topic, f)
 			}
 		})
-		_, _ = h.Authenticate(t.Context(), shown("ann", secretOf("ann"))) // which was right when it was looked at
+		_, _ = h.Authenticate(t.Context(), shown("ann", secretOf("ann"))) // right when it was read
 		if !once {
 			t.Fatal("nothing was rehashed")
 		}

@@ -54,7 +54,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 			t.Errorf("a group made once: %+v and %+v", g, g2)
 		}
 
-		// A secret that was lost is void: another one is there in its place.
+		// The lost secret is revoked, and replaced by another one.
 		ci, lost, err := h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "a robot", err, nil)
 		again, secret, err := h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
@@ -68,7 +68,7 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 		if got := h.enters(shown("robot+ci", secret.Reveal())); got != "robot:ci" {
 			t.Errorf("the second secret: %s", got)
 		}
-		// One that was used was not lost.
+		// A secret that was used was not lost.
 		_, _, err = h.AddRobot(ctx, keyed(root, "r"), accounts.NewRobot{Name: "ci"})
 		is(t, "the robot again, whose secret was used", err, accounts.ErrExists)
 
@@ -89,7 +89,8 @@ func TestWhoLostAnAnswerTriesAgain(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654: a key is no way to a token that the credential could not make.
+// Gitea CVE-2026-56654, variant: a key does not return a token that the credential could not
+// create.
 func TestAKeyGivesNothingThatTheCallerCouldNotMake(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -109,7 +110,7 @@ func TestAKeyGivesNothingThatTheCallerCouldNotMake(t *testing.T) {
 			t.Errorf("the wide token: %s", got)
 		}
 
-		// Who was an administrator when he made a robot of administrators, and is none now.
+		// The actor was an administrator when they added the robot, and is not any more.
 		h.user("carl", "helpdesk", accounts.Administrators)
 		carl := h.as(shown("carl", secretOf("carl")))
 		_, _, err = h.AddRobot(ctx, keyed(carl, "r"), accounts.NewRobot{Name: "mighty", Groups: []string{accounts.Administrators}})
@@ -158,7 +159,7 @@ func TestCreationsAtTheSameMomentAreOne(t *testing.T) {
 	})
 }
 
-// A key is its caller's own: whoever chooses a key cleverly must not be given what another has made with one.
+// Keys are per caller. Choosing a key cleverly does not return what somebody else created.
 func TestKeysOfTwoCallersNeverMeet(t *testing.T) {
 	seen := make(map[[32]byte]string)
 	for _, k := range [][3]string{

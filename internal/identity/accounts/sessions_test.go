@@ -86,7 +86,8 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-28699 and kin: a session is as narrow as what it was begun with, and void when that is.
+// Gitea CVE-2026-28699 and similar: a session has the restrictions of the credential it was
+// started with, and ends with it.
 func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann")
@@ -101,7 +102,7 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 		if got := h.enters(inSession(s)); got != "rejected" {
 			t.Errorf("the session then: %s", got)
 		}
-		// What a session makes is void with it.
+		// Tokens created with a session end with it.
 		session, s = h.session("ann", secretOf("ann"))
 		made, secret2, err := h.AddToken(t.Context(), h.as(inSession(s)), accounts.NewToken{Name: "laptop"})
 		is(t, "a token by a session", err, nil)
@@ -115,7 +116,8 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 	})
 }
 
-// A cookie is no password, and a token no cookie.
+// A session secret is not accepted as a password or token, and a token is not accepted as a
+// session.
 func TestASessionIsShownAsASessionOnly(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
 	h.user("ann")
@@ -129,7 +131,7 @@ func TestASessionIsShownAsASessionOnly(t *testing.T) {
 			t.Errorf("%s: %s", what, got)
 		}
 	}
-	// Nor is a session begun with one.
+	// A session cannot start another session.
 	v, err := h.chain.Authenticate(t.Context(), inSession(s))
 	is(t, "the session", err, nil)
 	_, _, err = h.StartSession(t.Context(), inSession(s), v)
@@ -167,8 +169,8 @@ func TestEndedSessionsAreRemoved(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-56654: what was made with a session, and what was made with that, is void when the session is, whatever ends it:
-// whoever found a browser open has nothing left once its user has changed the password.
+// Gitea CVE-2026-56654, variant: the descendants of a session end with it, whatever ends it.
+// Somebody who used an open browser has nothing left once its user has changed the password.
 func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -220,8 +222,9 @@ func TestWhatASessionMadeEndsWithItDownToTheLast(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, again: a session that is over because nobody used it takes what was made with it along at that moment, warm or not,
-// and not when somebody tidies up. Using what it made does not keep it, using the session keeps both.
+// Gitea CVE-2026-56654, variant: the descendants of an idle session end at that moment, cached or
+// not, and not only at the next maintenance. Using a descendant does not keep the session. Using
+// the session keeps both.
 func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -254,7 +257,7 @@ func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
 		for range 3 {
 			h.clock.add(40 * time.Minute)
 			h.enters(inSession(s))
-			h.Note(ctx) // so that others know
+			h.Note(ctx) // so that other processes see it
 			tend()
 			see("while the session is used", "user:ann")
 		}

@@ -19,7 +19,7 @@ import (
 
 const sso = "oidc:sso"
 
-// signedIn is a source that knows people by their last sign-in.
+// signedIn is a source that finds users by their last sign-in.
 type signedIn struct{ of func() *accounts.Accounts }
 
 func (s signedIn) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
@@ -30,7 +30,7 @@ func (s signedIn) Find(ctx context.Context, name, id string) (*policy.Principal,
 	return s.of().LastSignIn(ctx, sso, name, id)
 }
 
-// withPeople adds the source to a house: sign-ins count for a day.
+// withPeople adds the source. Sign-ins count for a day.
 func (h *house) withPeople() {
 	h.t.Helper()
 	h.options.SignInLasts = func(source string) time.Duration {
@@ -54,13 +54,13 @@ func ann(groups ...string) *policy.Principal {
 		Claims: map[string]any{"level": json.Number("7"), "flag": true, "list": []any{"a", json.Number("1.5")}}}
 }
 
-// byIDToken is somebody who shows an ID token of five minutes.
+// byIDToken is an actor with an ID token of five minutes.
 func (h *house) byIDToken(p *policy.Principal) accounts.Actor {
 	return accounts.Actor{Principal: p, Credential: identity.CredentialIDToken, Until: h.clock.Now().Add(5 * time.Minute)}
 }
 
-// What somebody makes with an ID token lasts as long as their sign-in counts, has the groups and
-// claims of the last one, and goes with a sign-in that is refused.
+// A token created with an ID token lasts as long as the sign-in counts. It has the groups and
+// claims of the last sign-in, and is rejected after a refused one.
 func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()
@@ -129,7 +129,7 @@ func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 			t.Errorf("by the name of before: %v", err)
 		}
 
-		// Others share the database.
+		// Another process shares the database.
 		other, err := accounts.Open(h.options)
 		if err != nil {
 			t.Fatal(err)
@@ -149,8 +149,8 @@ func TestATokenLastsAsLongAsASignInCounts(t *testing.T) {
 	})
 }
 
-// Nothing is kept of people who have no tokens, and they have none where their sign-ins do not
-// count.
+// Nothing is stored of users without tokens. Where sign-ins do not count, users cannot have
+// tokens.
 func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()
@@ -170,8 +170,7 @@ func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 		_, _, err = h.AddToken(t.Context(), h.byIDToken(job), accounts.NewToken{Name: "laptop"})
 		is(t, "of a job", err, accounts.ErrForbidden)
 
-		// The end that somebody asks for counts, and what they make with such a token does not
-		// outlast it.
+		// A requested expiry counts, and tokens created with such a token do not outlive it.
 		end := h.clock.Now().Add(time.Hour)
 		made, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "hour", Expires: end})
 		if err != nil || !made.Expires.Equal(end) {
@@ -184,8 +183,8 @@ func TestSignInsAreKeptOfThoseWhoHaveTokens(t *testing.T) {
 	})
 }
 
-// A sign-in that cannot be read lets nobody in with fewer groups, and one that is not written is
-// tried again.
+// A sign-in that cannot be read fails instead of losing groups. One that is not written is
+// retried.
 func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.withPeople()

@@ -9,9 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Gitea CVE-2026-58426: a MAC over texts that were written one after the other held for others
-// that are the same in a row. What is kept of a credential, and of the key of a repeated call,
-// has each text behind its length.
+// Gitea CVE-2026-58426: a MAC over concatenated texts was valid for other texts with the same
+// concatenation. Cache keys and key digests include the length of each text.
 func TestNamesAndSecretsCannotBeSpliced(t *testing.T) {
 	m := newMACs()
 	rapid.Check(t, func(t *rapid.T) {

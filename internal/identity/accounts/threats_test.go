@@ -26,7 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ways are all that ann can show, warm.
+// ways are all credentials of ann, cached.
 func (h *house) ways() map[string]identity.Credentials {
 	h.t.Helper()
 	_, laptop := h.token("ann", "laptop")
@@ -54,8 +54,8 @@ func (h *house) all(list map[string]identity.Credentials, want string) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. Disabled stays disabled, whatever is shown, and though it was good a
-// moment ago.
+// Gitea CVE-2026-58422, -55987: sign-in re-enabled a disabled account. A disabled account stays
+// disabled for every credential, also for cached ones.
 func TestDisabledStaysDisabled(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -67,7 +67,8 @@ func TestDisabledStaysDisabled(t *testing.T) {
 		for range 2 {
 			h.all(ways, "rejected")
 		}
-		// Nor does a namesake in another source let him in: the name belongs to the first that knows it.
+		// An account in another source with the same name does not sign in: the first source that
+		// knows the name decides.
 		h.directory.People["ann"] = "directory password"
 		if got := h.enters(shown("ann", "directory password")); got != "rejected" {
 			t.Errorf("the password of a namesake: %s", got)
@@ -84,7 +85,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 		for what, c := range ways {
 			want := "user:ann"
 			if c.Kind == identity.RefreshToken {
-				want = "rejected" // void for good
+				want = "rejected" // revoked
 			}
 			if got := h.enters(c); got != want {
 				t.Errorf("%s of who was enabled: %s, want %s", what, got, want)
@@ -137,7 +138,7 @@ func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654: a token made a stronger token. Nobody promotes himself.
+// Gitea CVE-2026-56654: a token created a stronger token. Nobody can promote themselves.
 func TestNobodyPromotesHimself(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -221,7 +222,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 		} {
 			for what, f := range ops {
 				if tt.who == "an administrator's narrowed token" && strings.HasPrefix(what, "make") {
-					continue // for himself, as narrow: below
+					continue // for themselves and as narrow: tested below
 				}
 				err := f(tt.as)
 				if strings.Contains(tt.may, what) {
@@ -244,7 +245,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 			{laptop, []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}, 0, accounts.ErrForbidden},
 			{laptop, []policy.Limit{{Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}, 0, accounts.ErrForbidden},
 			{laptop, []policy.Limit{{Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read}}, 0, accounts.ErrForbidden},
-			{ending.Reveal(), pull, 0, nil}, // ends with it
+			{ending.Reveal(), pull, 0, nil}, // expires with it
 			{ending.Reveal(), pull, time.Minute, nil},
 			{ending.Reveal(), pull, 2 * time.Hour, accounts.ErrForbidden},
 			{secretOf("ann"), nil, 0, nil},
@@ -262,7 +263,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 			if len(by.Principal.Limits) > 0 && len(token.Limits) == 0 || !by.Until.IsZero() && (token.Expires.IsZero() || token.Expires.After(by.Until)) {
 				t.Errorf("a token that is more than %+v: %+v", by, token)
 			}
-			// A leaked token must not live on in those that were made with it.
+			// A leaked token must not live on in its descendants.
 			if got := h.enters(shown("ann", secret.Reveal())); got != "user:ann" {
 				t.Errorf("the new token: %s", got)
 			}
@@ -287,7 +288,7 @@ func TestNobodyPromotesHimself(t *testing.T) {
 	})
 }
 
-// at holds, or denies, at some hours only.
+// at is a condition that holds at some hours only.
 type at struct{ from, to int }
 
 func (c at) Holds(r *policy.Request) (bool, error) {
@@ -296,7 +297,8 @@ func (c at) Holds(r *policy.Request) (bool, error) {
 func (at) Explain(*policy.Request) []policy.Value { return nil }
 func (at) String() string                         { return "office hours" }
 
-// Gitea CVE-2026-56654, again: who is an administrator at some hours only is one for whoever could set his password at the others.
+// Gitea CVE-2026-56654, variant: an administrator at some hours only. Anyone who could set their
+// password at other hours would become one.
 func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -336,7 +338,8 @@ func TestNobodyPromotesHimselfByWaiting(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-56654, again: a group by which somebody is kept from being an administrator is left with the consent of one only.
+// Gitea CVE-2026-56654, variant: a group keeps a user from being an administrator. Only
+// administrators may remove the user from it.
 func TestNobodyPromotesHimselfByLeaving(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -364,7 +367,8 @@ func TestNobodyPromotesHimselfByLeaving(t *testing.T) {
 	})
 }
 
-// Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. What is another's is not there.
+// Harbor CVE-2022-31667…31670, Quay CVE-2026-32589: object ids without an owner check. An object
+// of somebody else is not found.
 func TestForeignIDsAreNotFound(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann")
@@ -387,8 +391,8 @@ func TestForeignIDsAreNotFound(t *testing.T) {
 	})
 }
 
-// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another entry point. Narrowing travels with
-// the principal, through a refresh token, too.
+// Gitea CVE-2026-28699, -28744, -58444, CVE-2025-68944: a token's scope was lost on another entry
+// point. Restrictions stay with the principal, also through a refresh token.
 func TestNarrowingTravels(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann")
@@ -412,7 +416,8 @@ func TestNarrowingTravels(t *testing.T) {
 	})
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. The same answer for the same work, whoever is asked for.
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: user enumeration. Known and unknown names get the
+// same answer for the same work.
 func TestOneAnswerForAllRefusals(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -428,12 +433,12 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 		is(t, "disabling", err, nil)
 		_, err = h.SetExpiry(t.Context(), operator, "expired", h.clock.Now().Add(time.Minute), 0)
 		is(t, "expiry", err, nil)
-		h.enters(shown("expired", secretOf("expired"))) // warm when it ends
+		h.enters(shown("expired", secretOf("expired"))) // cached when it expires
 		h.clock.add(10 * time.Minute)
 		for _, c := range []identity.Credentials{
 			shown("ann", "wrong password"), shown("nobody", "wrong password"), shown("disabled", "wrong password"), shown("expired", "wrong password"),
 			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), shown("passwordless", "wrong password"),
-			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), // no faster the second time
+			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), // not cached
 		} {
 			before := h.hashing.Stats()
 			_, err := h.chain.Authenticate(t.Context(), c)
@@ -445,7 +450,8 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 	})
 }
 
-// zot CVE-2025-23208: a group removed at the identity provider stayed. Drop a group: gone from the next token and refresh.
+// zot CVE-2025-23208: a group that was removed at the identity provider stayed. Here it is gone
+// from the next token and refresh.
 func TestADroppedGroupIsGone(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.Tend(t.Context())
@@ -488,8 +494,8 @@ func TestADroppedGroupIsGone(t *testing.T) {
 	})
 }
 
-// What is remembered of a directory's people is for access tokens, and for seconds. A refresh looks again, and whom it does not
-// find is gone at once.
+// Owners of other sources are cached for access tokens, for seconds. A refresh token bypasses the
+// cache. If the owner does not exist, the cached entry is removed at once.
 func TestARefreshAsksTheSourceAgain(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.options.OwnerFor = 0
@@ -532,7 +538,8 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 	})
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit, API. None is in the database or an error.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374, Gitea CVE-2026-58511: secrets in logs, audit,
+// API. Neither the database nor an error contains one.
 func TestSecretsAreNowhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		h := newHouse(t, d.New(t))
@@ -554,7 +561,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		says(h.AddUser(t.Context(), operator, accounts.NewUser{Name: "bob", Hash: canary}))
 		says(h.SetUp(t.Context(), canary, accounts.NewUser{Name: "bob"}, shown("", "")))
 		ann := h.as(shown("ann", laptop))
-		for range 4 { // and then it has to wait
+		for range 4 { // then it is rate limited
 			says(h.ChangePassword(t.Context(), ann, canary, canary))
 			says(h.chain.Authenticate(t.Context(), shown("ann", canary.Reveal()+"0")))
 			says(h.chain.Authenticate(t.Context(), shown("twp_"+canary.Reveal(), canary.Reveal()+"1")))
@@ -584,7 +591,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	})
 }
 
-// everything is all that the database holds: files, or the rows of all tables.
+// everything returns all contents of the database: its files, or the rows of all tables.
 func (h *house) everything() (text []string) {
 	h.t.Helper()
 	if path, ok := strings.CutPrefix(h.url, "sqlite:"); ok {
@@ -618,7 +625,8 @@ func (h *house) everything() (text []string) {
 	return text
 }
 
-// artifact-keeper: rotating docker's refresh token broke every pull. The same one works from two places until it is revoked.
+// artifact-keeper: rotating docker's refresh token broke every pull. Here one token works from
+// two clients until it is revoked.
 func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -627,14 +635,14 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 		_, ci := h.robot("ci")
 		first, robots := h.refresh("ann", secretOf("ann")), h.refresh("robot+ci", ci)
 		other := refreshing(first)
-		other.Client = "containers/image" // podman reads docker's file
+		other.Client = "containers/image" // podman reads docker's credentials file
 		for range 3 {
 			for _, c := range []identity.Credentials{refreshing(first), other} {
 				if got := h.enters(c); got != "user:ann" {
 					t.Errorf("a refresh token: %s", got)
 				}
 			}
-			h.clock.add(80 * 24 * time.Hour) // being used keeps it
+			h.clock.add(80 * 24 * time.Hour) // each use keeps it valid
 		}
 		if got := h.enters(refreshing(robots)); got != "rejected" {
 			t.Errorf("one that was not used for 240 days: %s", got)
@@ -644,7 +652,8 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 		if got := h.enters(elsewhere); got != "rejected" {
 			t.Errorf("at another registry: %s", got)
 		}
-		// Clients that know no refresh tokens present one by Basic: with docker's "<token>", without a name, or with the owner's.
+		// Clients without support for refresh tokens present one by Basic: with docker's user
+		// name "<token>", without a name, or with the owner's.
 		for name, want := range map[string]string{"<token>": "user:ann", "": "user:ann", "ann": "user:ann", "bob": "rejected", "robot+ci": "rejected"} {
 			if got := h.enters(shown(name, first)); got != want {
 				t.Errorf("as the password of %q: %s, want %s", name, got, want)
@@ -672,7 +681,7 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 	})
 }
 
-// A refresh token is not for those who cannot be found again, or prove themselves anew each time.
+// Principals that cannot be looked up, or that authenticate anew each time, get no refresh token.
 func TestWhoGetsNoRefreshToken(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		job := &policy.Principal{Kind: policy.Workload, Name: "job", Source: "oidc:github", ID: "1"}
@@ -694,7 +703,7 @@ func TestWhoGetsNoRefreshToken(t *testing.T) {
 	})
 }
 
-// A password that is changed while a client signs in with the old one leaves nothing behind.
+// A password that is changed during a sign-in with the old one leaves no token behind.
 func TestAnOldPasswordMakesNoRefreshToken(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.user("ann")
@@ -740,7 +749,7 @@ func TestASetUpSecretIsUsedOnce(t *testing.T) {
 	})
 }
 
-// Nor does one whose refresh token is being written at that very moment.
+// The same holds if the refresh token is being written at that moment.
 func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		other, err := accounts.Open(h.options)
@@ -758,7 +767,7 @@ func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
 			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 				return real(ctx, topic, func(tx *sql.Tx) error {
 					err := f(tx)
-					changing.Go(func() { // it has to wait for the transaction that is under way
+					changing.Go(func() { // blocks until the transaction in progress ends
 						if _, err := other.SetPassword(t.Context(), operator, "ann", identity.NewSecret("a whole new password"), 0); err != nil {
 							t.Error(err)
 						}
@@ -778,8 +787,8 @@ func TestAPasswordThatIsChangedVoidsWhatIsBeingMade(t *testing.T) {
 	})
 }
 
-// Whoever finds that a token has leaked stops it, also if it is an administrator's. That gives nothing to who does it, and keeps no
-// administrator from taking the right away from who does it for fun.
+// Anyone who may change accounts can revoke a leaked token, also an administrator's. They gain
+// nothing by it, and no administrator is kept from taking that right away from them.
 func TestTheHelpdeskStopsALeakAndLocksNobodyOut(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// guarded is a house whose accounts count with a limiter, which its chain shares.
+// guarded returns accounts with a limiter that the chain shares.
 func (h *house) guarded(o ratelimit.Options) *ratelimit.Limiter {
 	h.t.Helper()
 	o.Now = h.clock.Now
@@ -28,7 +28,8 @@ func (h *house) guarded(o ratelimit.Options) *ratelimit.Limiter {
 	return limiter
 }
 
-// Whoever found a session guesses at the password no faster than at the door, and keeps no hashing lane busy.
+// A stolen session guesses the password no faster than sign-in does, and does not block the
+// hashing queue.
 func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.guarded(ratelimit.Options{MaxFailuresPerPair: 3})
@@ -49,20 +50,20 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 		if _, err := h.chain.Authenticate(t.Context(), shown("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
 			t.Errorf("the next guess, at the door: %v", err)
 		}
-		// A password that was right is always looked at, so that nobody keeps ann from changing hers.
+		// A correct password is always compared, so nobody can keep ann from changing hers.
 		is(t, "the present password", change(secretOf("ann")), nil)
 		h.clock.add(time.Minute)
 		invalid(t, "the old password", change(secretOf("ann")), "current")
 	})
 }
 
-// Nor does it matter at which of the two doors the guesses were made.
+// Guesses at sign-in and in ChangePassword count together.
 func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
 	h.guarded(ratelimit.Options{MaxFailuresPerPair: 3})
 	h.user("ann")
 	_, laptop := h.token("ann", "laptop")
-	ann := h.as(shown("ann", laptop)) // so that her password was never right here
+	ann := h.as(shown("ann", laptop)) // her password was never right from here
 	for i := range 3 {
 		h.enters(shown("ann", fmt.Sprint("guess ", i)))
 	}
@@ -70,7 +71,7 @@ func TestGuessesAtTheDoorCountWhereThePasswordIsChanged(t *testing.T) {
 	is(t, "the next guess, where it is changed", err, identity.ErrRateLimited)
 }
 
-// An outage is no guess.
+// An outage does not count as a guess.
 func TestAnOutageIsNoWrongPassword(t *testing.T) {
 	h := newHouse(t, "sqlite::memory:")
 	limiter := h.guarded(ratelimit.Options{})

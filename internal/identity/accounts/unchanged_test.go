@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 )
 
-// A change that finds all as it is wanted leaves no trace: no entry in the journal, no new version, and nobody forgets what is
-// warm. Scripts and controllers say what they want over and over again.
+// A change that finds nothing to change leaves no trace: no journal entry, no new version, and no
+// cleared cache. Scripts and controllers repeat their changes all the time.
 func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -60,7 +60,7 @@ func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
 	})
 }
 
-// counter counts the changes after which others have to forget.
+// counter returns the change counter of the topic accounts.
 func (h *house) counter() (n int64) {
 	h.t.Helper()
 	err := h.db.Read().QueryRowContext(h.t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = 'accounts'").Scan(&n)
@@ -70,8 +70,8 @@ func (h *house) counter() (n int64) {
 	return n
 }
 
-// Two sources with one name are one to every rule: whoever adds an account would get the rights of somebody else, or take them
-// away.
+// Rules cannot tell two sources with one name apart. A new account with a name of another source
+// would get that user's rights, or take them away.
 func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		ctx := t.Context()
@@ -109,7 +109,7 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("who is moved: %v, %v", a, err)
 		}
 
-		// Whoever lost the answer gets it, also if the other source has the name by now.
+		// A retry after a lost response succeeds, even if the other source has the name by now.
 		by := operator
 		by.Key = "key"
 		if _, err := h.AddUser(ctx, by, accounts.NewUser{Name: "late"}); err != nil {
@@ -119,7 +119,8 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Errorf("with the same key: %v, %v", a, err)
 		}
 
-		// A directory that gives no answer keeps nobody from adding an account, and is named.
+		// A directory outage does not keep anybody from adding an account. The answer names the
+		// directory.
 		want := []string{"ldap:corp: it is down"}
 		a, err := all.AddUser(ctx, operator, accounts.NewUser{Name: "zoe"})
 		if err != nil || !slices.Equal(a.Unchecked, want) {
@@ -138,7 +139,8 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 	})
 }
 
-// elsewhere is an htpasswd file with admin, late and robot+ci, and a directory that is down.
+// elsewhere answers for an htpasswd file with admin, late and robot+ci, and a directory that is
+// down.
 func elsewhere(_ context.Context, login string) accounts.Elsewhere {
 	if slices.Contains([]string{"admin", "late", "robot+ci"}, login) {
 		return accounts.Elsewhere{Source: "htpasswd"}
