@@ -449,7 +449,7 @@ func TestAChangeIsMadeOfWhoWasSeen(t *testing.T) {
 		is(t, "deleting both", errors.Join(h.Delete(ctx, operator, "ann", 0), h.DeleteGroup(ctx, operator, "dev", 0)), nil)
 		namesake := h.user("ann")
 		if _, err := h.AddGroup(ctx, operator, "dev"); err != nil || namesake.Version != ann.Version {
-			t.Fatalf("the namesakes: %+v, %v", namesake, err)
+			t.Fatalf("accounts with one name: %+v, %v", namesake, err)
 		}
 		of := func(id string) accounts.Actor {
 			by := operator

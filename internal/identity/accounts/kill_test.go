@@ -281,7 +281,7 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 		id, _ := s.find(strings.TrimPrefix(c.Target, "user:"))
 		s.void(id, from("use"))
 	default:
-		t.Fatalf("the journal tells of %q, which this test does not know", c.Action)
+		t.Fatalf("the journal has the action %q, which this test does not know", c.Action)
 	}
 }
 

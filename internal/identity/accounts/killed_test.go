@@ -207,7 +207,7 @@ func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 		}
 		secret, err := w.IssueRefresh(ctx, c, v)
 		if err == nil && secret.Reveal() == "" {
-			err = errors.New("there is none for this")
+			err = errors.New("no token is issued for this credential")
 		}
 		return err
 	})
@@ -237,7 +237,7 @@ func (w *laborer) revokeOne(ctx context.Context, owner accounts.Owner, use accou
 				return w.Revoke(ctx, w.by, t.ID)
 			}
 		}
-		return errors.New("there is none to revoke")
+		return errors.New("there is no token to revoke")
 	})
 }
 

@@ -58,7 +58,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 		is(t, "one of two", ways["delete"](operator), nil)
 		is(t, "the last, by an operator who means it", h.Delete(ctx, operator.Forcing(), "second", 0), nil)
 		h.user("bob")
-		is(t, "where there is none", h.Delete(ctx, operator, "bob", 0), nil)
+		is(t, "without an administrator", h.Delete(ctx, operator, "bob", 0), nil)
 	})
 }
 

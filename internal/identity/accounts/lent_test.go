@@ -37,7 +37,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 		made, anns, err := token(help, accounts.Owner{Name: "ann"}, "by-help")
 		is(t, "a token by the helpdesk", err, nil)
 		if diff := cmp.Diff(registries, made.Limits); diff != "" {
-			t.Errorf("it is good for (-want +got):\n%s", diff)
+			t.Errorf("the token is valid for (-want +got):\n%s", diff)
 		}
 		_, doras, err := token(help, dora, "by-help")
 		is(t, "one for somebody of a directory", err, nil)
@@ -45,7 +45,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 		made, _, err = token(help, accounts.Owner{Name: "ann"}, "narrow", narrow)
 		is(t, "a narrow one", err, nil)
 		if diff := cmp.Diff([]policy.Limit{narrow}, made.Limits); diff != "" {
-			t.Errorf("the narrow one is good for (-want +got):\n%s", diff)
+			t.Errorf("the restricted token is valid for (-want +got):\n%s", diff)
 		}
 		_, _, err = token(help, accounts.Owner{Name: "ann"}, "over-tidewaiter", narrow, policy.Limit{Type: scope.TypeTidewaiter, Names: []string{"journal"}, Actions: scope.Read})
 		is(t, "one with rights over Tidewaiter", err, accounts.ErrForbidden)
@@ -53,7 +53,7 @@ func TestNobodyPromotesHimselfByATokenForAnother(t *testing.T) {
 		made, admins, err := token(admin, accounts.Owner{Name: "ann"}, "by-admin")
 		is(t, "a token by an administrator", err, nil)
 		if len(made.Limits) != 0 {
-			t.Errorf("it is good for %v", made.Limits)
+			t.Errorf("the token is valid for %v", made.Limits)
 		}
 		_, own, err := token(h.as(shown("ann", secretOf("ann"))), accounts.Owner{}, "own")
 		is(t, "a token of her own", err, nil)
@@ -134,7 +134,7 @@ func TestNobodyPromotesHimselfByAPasswordThatHeHasSet(t *testing.T) {
 
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "bob", Password: identity.NewSecret(secretOf("bob"))})
 		is(t, "the helpdesk adds a user", err, nil)
-		lent("as the helpdesk added him", "bob", true)
+		lent("as the helpdesk added bob", "bob", true)
 		_, err = h.AddUser(ctx, help, accounts.NewUser{Name: "cyd"})
 		is(t, "the helpdesk adds a user without a password", err, nil)
 		lent("without a password", "cyd", false)

@@ -36,7 +36,7 @@ func TestNoCredentialOutlivesTheLimit(t *testing.T) {
 		_, _, err = h.AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: "ann"}, Name: "far", Expires: far})
 		invalid(t, "a token to 2099", err, "expires")
 		if err == nil || !strings.Contains(err.Error(), "max_credential_lifetime") {
-			t.Errorf("it does not say why: %v", err)
+			t.Errorf("it does not give the reason: %v", err)
 		}
 		made, fresh, err := h.AddToken(t.Context(), operator, accounts.NewToken{Owner: accounts.Owner{Name: "ann"}, Name: "open"})
 		is(t, "a token without an end", err, nil)

@@ -57,7 +57,7 @@ func TestTheTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
 		} {
 			_, err := h.chain.Authenticate(t.Context(), tt.shown)
 			if !errors.Is(err, identity.ErrRejected) || err.Error() != identity.ErrRejected.Error() {
-				t.Errorf("%s: the client is told %v", about, err)
+				t.Errorf("%s: the client gets %v", about, err)
 			}
 			if diff := cmp.Diff(tt.reason, identity.Reason(err)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", about, diff)

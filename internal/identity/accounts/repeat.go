@@ -14,9 +14,9 @@ import (
 )
 
 // A caller who lost the response to a creation may retry it with the same Actor.Key. The object
-// is created once, and the retry returns it as it is now. Secrets are not stored, so the retry
-// replaces the lost secret by a new one. It fails if the first secret was used, since that one
-// was not lost.
+// is created once, and the retry returns it as it is now. Only hashes of secrets are stored, so
+// the retry replaces the lost secret by a new one. It fails if the first secret was used, since
+// that one was not lost.
 //
 // Keys belong to one caller, and are stored as hashes for a day. A key identifies one creation.
 // Using it with another name or another kind is an InvalidError of the field "key".

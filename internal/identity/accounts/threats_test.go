@@ -71,7 +71,7 @@ func TestDisabledStaysDisabled(t *testing.T) {
 		// knows the name decides.
 		h.directory.People["ann"] = "directory password"
 		if got := h.enters(shown("ann", "directory password")); got != "rejected" {
-			t.Errorf("the password of a namesake: %s", got)
+			t.Errorf("the password of another account with the same name: %s", got)
 		}
 		if _, err := h.chain.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
 			t.Errorf("finding who is disabled: %v", err)
@@ -107,7 +107,7 @@ func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
 		h.all(ways, "rejected")
 		a, err := h.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Password: identity.NewSecret("another good password")})
 		if err != nil || a.ID == old.ID || len(a.Groups) != 0 {
-			t.Errorf("the namesake: %+v, %v", a, err)
+			t.Errorf("the later account: %+v, %v", a, err)
 		}
 		h.robot("ci")
 		h.all(ways, "rejected")
@@ -118,7 +118,7 @@ func TestANamesakeHasNothingOfTheDeleted(t *testing.T) {
 			t.Errorf("finding the old one: %v", err)
 		}
 		if list, _, err := h.Tokens(t.Context(), operator, accounts.Owner{Name: "ann"}, accounts.Page{}); len(list) != 0 || err != nil {
-			t.Errorf("the namesake has tokens: %v, %v", list, err)
+			t.Errorf("the later account has tokens: %v, %v", list, err)
 		}
 		if list, _, err := h.Tokens(t.Context(), operator, accounts.Owner{}, accounts.Page{}); len(list) != 1 || err != nil {
 			t.Errorf("the tokens of all are %v, %v, want the new robot's secret", list, err)
@@ -438,7 +438,7 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 		for _, c := range []identity.Credentials{
 			shown("ann", "wrong password"), shown("nobody", "wrong password"), shown("disabled", "wrong password"), shown("expired", "wrong password"),
 			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), shown("passwordless", "wrong password"),
-			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), // not cached
+			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")),
 		} {
 			before := h.hashing.Stats()
 			_, err := h.chain.Authenticate(t.Context(), c)

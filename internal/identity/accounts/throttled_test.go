@@ -48,7 +48,7 @@ func TestWhoGuessesAtThePresentPasswordWaits(t *testing.T) {
 			t.Errorf("a guess that has to wait was hashed: %+v, and before %+v", after, before)
 		}
 		if _, err := h.chain.Authenticate(t.Context(), shown("ann", "yet another")); !errors.Is(err, identity.ErrRateLimited) {
-			t.Errorf("the next guess, at the door: %v", err)
+			t.Errorf("the next guess, at sign-in: %v", err)
 		}
 		// A correct password is always compared, so nobody can keep ann from changing hers.
 		is(t, "the present password", change(secretOf("ann")), nil)
