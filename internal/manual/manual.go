@@ -1,8 +1,8 @@
-// Package manual writes pages that man shows: how a command is called, what may stand in a file.
+// Package manual writes manual pages for man.
 //
-// A page is roff with the macros of man(7), and with none that groff alone or mandoc alone knows. What is put into
-// it is Markdown as far as our references use it: paragraphs, lists, fenced code, `code` and [links](to another page of docs).
-// No date is in it, so that the same program writes the same page.
+// A page is roff with the macros of man(7) that both groff and mandoc support. Its input is the part of
+// Markdown that our references use: paragraphs, lists, fenced code, `code` and [links](page.md). Pages
+// have no date, so the same program always writes the same page.
 package manual
 
 import (
@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// Page is a page that is being written, from its top to its end.
+// Page is a manual page that is written from top to bottom.
 type Page struct {
 	b     strings.Builder
 	begun bool // the section has something in it
 }
 
-// New begins a page of a section of the manual (1: commands, 5: files): its name, of which program and version it is,
-// and in a line what it is about.
+// New begins a page in a section of the manual (1: commands, 5: files). program is the program with its
+// version, and about is a one-line description.
 func New(name string, section int, program, about string) *Page {
 	p := new(Page)
 	p.b.WriteString(".\\\" Written by tidewaiter man.\n")
 	p.macro("TH", strings.ToUpper(name), fmt.Sprint(section), "", program, "Tidewaiter")
-	p.b.WriteString(".nh\n.ad l\n") // no word is broken: names and paths are copied from here
+	p.b.WriteString(".nh\n.ad l\n") // no hyphenation, because names and paths are copied from here
 	p.Section("Name")
 	p.line(escape(name) + ` \- ` + escape(about))
 	return p
@@ -40,7 +40,7 @@ func (p *Page) Part(title string) {
 	p.begun = false
 }
 
-// Item is a term with a note beside it, and below them, farther in, what is said of it.
+// Item writes a term with a note beside it, and the indented text below.
 func (p *Page) Item(term, note, text string) {
 	p.b.WriteString(".TP\n")
 	line := `\fB` + escape(term) + `\fR`
@@ -52,7 +52,7 @@ func (p *Page) Item(term, note, text string) {
 	p.begun = true
 }
 
-// Code is shown as it is, line by line.
+// Code writes text verbatim.
 func (p *Page) Code(text string) {
 	p.paragraph()
 	p.b.WriteString(".RS 4\n.nf\n")
@@ -63,7 +63,7 @@ func (p *Page) Code(text string) {
 	p.begun = true
 }
 
-// paragraph leaves a line, unless at the top of a section, where there is one.
+// paragraph begins a paragraph, unless at the top of a section.
 func (p *Page) paragraph() {
 	if p.begun {
 		p.b.WriteString(".PP\n")
@@ -73,7 +73,7 @@ func (p *Page) paragraph() {
 // Bytes returns the page.
 func (p *Page) Bytes() []byte { return []byte(p.b.String()) }
 
-// macro calls one, with its arguments in quotes.
+// macro writes a macro call with its arguments in quotes.
 func (p *Page) macro(name string, arguments ...string) {
 	p.b.WriteString("." + name)
 	for _, a := range arguments {
@@ -82,7 +82,7 @@ func (p *Page) macro(name string, arguments ...string) {
 	p.b.WriteByte('\n')
 }
 
-// line writes a line of text, which roff does not take for a macro, whatever it begins with.
+// line writes a line of text and keeps roff from reading it as a macro.
 func (p *Page) line(text string) {
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
 		text = `\&` + text

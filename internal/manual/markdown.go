@@ -13,7 +13,8 @@ func (p *Page) Text(markdown string) {
 	}
 }
 
-// below is Text that belongs to the term of an item: its first paragraph begins below the term, and the others keep its place.
+// below writes the text of an item: the first paragraph directly below the term, the others indented
+// like it.
 func (p *Page) below(markdown string) {
 	for i, b := range blocks(markdown) {
 		switch {
@@ -57,10 +58,10 @@ type block struct {
 	text string
 }
 
-// blocks takes Markdown apart. Lines of a paragraph and of an item are joined to one; those of code are kept.
+// blocks parses Markdown into blocks. It joins the lines of paragraphs and items, and keeps those of code.
 func blocks(markdown string) []block {
 	var found []block
-	open, fenced := false, false // whether the next line goes on with the last block
+	open, fenced := false, false // whether the next line continues the last block
 	for line := range strings.Lines(markdown) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
@@ -89,8 +90,8 @@ var (
 	links = regexp.MustCompile(`\[([^\]]+)\]\(([^)#]*)[^)]*\)`)
 )
 
-// inline returns a line of Markdown as roff: `code` is bold, and a link says where it goes. Pages of docs link to each other
-// by their names alone.
+// inline converts a line of Markdown to roff: `code` becomes bold, and a link is followed by its target.
+// Pages of docs link to each other by file name.
 func inline(text string) string {
 	text = links.ReplaceAllStringFunc(text, func(link string) string {
 		found := links.FindStringSubmatch(link)
@@ -111,7 +112,8 @@ func inline(text string) string {
 	return b.String()
 }
 
-// escape returns text that roff shows as it is: a hyphen can be copied into a shell, and a quotation mark is none of a printer's.
+// escape returns text that roff prints literally, with ASCII hyphens and quotes that can be copied into
+// a shell.
 func escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {

@@ -10,10 +10,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Found returns what the config that is in dir says of Service, PublicURL and the rest, so that what is
-// completed beside it says the same. It is false where there is no config. A config that has its root, or the
-// secret of the registry's events, in other files than Write makes is an error: files
-// that nobody reads would be no help.
+// Found returns the options of the existing config in dir, so that missing files are created to match
+// it. It returns false if there is no config. A config whose root or event secret is in other files than
+// those that Write creates is an error, because the created files would not be used.
 func Found(dir string) (Options, bool, error) {
 	text, err := os.ReadFile(filepath.Join(dir, Config))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -22,7 +21,7 @@ func Found(dir string) (Options, bool, error) {
 	if err != nil {
 		return Options{}, false, err
 	}
-	// Whether it is right is not asked here: what it names may be what is missing.
+	// The config is not validated here: it may refer to the files that are missing.
 	var c struct {
 		PublicURL string `yaml:"public_url"`
 		Listen    []struct {
@@ -53,7 +52,7 @@ func Found(dir string) (Options, bool, error) {
 		return Options{}, false, fmt.Errorf("reading %s: %w", Config, err)
 	}
 	differs := func(what string) error {
-		return fmt.Errorf("the %s in %s is another than init would write: to begin anew, name another folder", what, Config)
+		return fmt.Errorf("the %s in %s differs from what init writes: use another folder to start over", what, Config)
 	}
 	root := c.Signing.Root
 	switch {

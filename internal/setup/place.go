@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// place writes a file that was not there. It appears under its name whole or not
-// at all, and never in the place of another: the name is given by a hard link, which fails if there is
-// something, and what a crash leaves is at most a temporary file that begins with a dot.
+// place creates a file. It appears complete or not at all and never replaces a file: a hard link gives it
+// its name, which fails if the name exists. A crash leaves at most a temporary file whose name begins
+// with a dot.
 func place(path string, content []byte, mode fs.FileMode) (err error) {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -37,9 +37,9 @@ func place(path string, content []byte, mode fs.FileMode) (err error) {
 	return settle(folder)
 }
 
-// name gives a finished file its name. Where a file system has no hard links (FAT, some shared
-// folders), a look and a rename have to do: there, two that set up the same folder at the same moment
-// could take each other's place.
+// name gives a complete file its name. On file systems without hard links (FAT, some shared folders) it
+// checks and renames. There, two calls for the same folder at the same time can replace each other's
+// file.
 func name(temp, path string) error {
 	err := os.Link(temp, path)
 	switch {
@@ -56,7 +56,7 @@ func name(temp, path string) error {
 	return os.Rename(temp, path)
 }
 
-// settle makes the names in a folder durable.
+// settle makes the names in a folder durable with fsync.
 func settle(folder string) error {
 	f, err := os.Open(folder)
 	if err != nil {
@@ -65,8 +65,8 @@ func settle(folder string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// exists says whether there is anything at path: a link that leads nowhere counts, so that nothing is
-// written through it.
+// exists reports whether there is anything at path. A dangling link counts, so that nothing is written
+// through it.
 func exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

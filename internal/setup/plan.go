@@ -12,23 +12,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// The defaults are one machine: registries listen at 5000 of themselves, and we beside it.
+// The defaults are for one machine, where registries listen on port 5000.
 const (
 	defaultService  = "localhost:5000"
 	defaultPort     = 5001
 	defaultDatabase = "sqlite:data/state.db"
 )
 
-// Where the faces are, unless a config says otherwise.
+// The default paths of the endpoints.
 const (
 	tokenPath         = "/token"
 	notificationsPath = "/notifications"
 )
 
-// maxText bounds what goes into the files from outside, in bytes: a DNS name has 253, a path rarely more.
+// maxText limits each option in bytes. A DNS name has at most 253, a path rarely more.
 const maxText = 1024
 
-// plan is Options with nothing left open. The templates read it.
+// plan is Options with all defaults filled in. The templates read it.
 type plan struct {
 	Service        string
 	PublicURL      string
@@ -55,7 +55,7 @@ type plan struct {
 	contained bool      // the registry runs in a container, where this machine's localhost is another
 }
 
-// plan checks o, so that no mistake of it reaches a file.
+// plan validates o before anything is written, and fills in the defaults.
 func (o Options) plan() (plan, error) {
 	p := plan{
 		Service: o.Service, PublicURL: o.PublicURL, Listen: o.Listen, Database: o.Database,
@@ -64,9 +64,9 @@ func (o Options) plan() (plan, error) {
 	}
 	switch {
 	case o.Preset != "" && !p.Zot:
-		return plan{}, fmt.Errorf("the preset %q is not known: the only one is %s", o.Preset, Zot)
+		return plan{}, fmt.Errorf("unknown preset %q: the only one is %s", o.Preset, Zot)
 	case p.Zot && o.RegistryConfig != "":
-		return plan{}, fmt.Errorf("a registry config is one of distribution's registry: without it, %s is written, whose section http.auth is for the config that zot has", ZotConfig)
+		return plan{}, fmt.Errorf("a registry config cannot be combined with the preset zot: without it, %s is written; copy its section http.auth into zot's config", ZotConfig)
 	}
 	if err := p.existing(o); err != nil {
 		return plan{}, err
@@ -98,20 +98,20 @@ func (o Options) plan() (plan, error) {
 		}
 	}
 	if (p.TLSCertificate == "") != (p.TLSKey == "") {
-		return plan{}, errors.New("a TLS certificate needs its key, and a key its certificate")
+		return plan{}, errors.New("a TLS certificate and its key must be given together")
 	}
 	if strings.Contains(p.Service, "://") {
-		return plan{}, fmt.Errorf("the service %q is an address: the name of a service is the registry's host, as in registry.example.com", p.Service)
+		return plan{}, fmt.Errorf("the service %q is a URL: give the registry's host, as in registry.example.com", p.Service)
 	}
 	if strings.ContainsAny(o.Service, " /") { // a registry that exists may have any name
-		return plan{}, fmt.Errorf("the service %q has a space or a slash: the name of a service is the registry's host, as in registry.example.com", p.Service)
+		return plan{}, fmt.Errorf("the service %q contains a space or a slash: give the registry's host, as in registry.example.com", p.Service)
 	}
 	base, err := publicURL(p.PublicURL)
 	if err != nil {
 		return plan{}, err
 	}
 	if p.TLSCertificate != "" && base.Scheme != "https" {
-		return plan{}, fmt.Errorf("the public URL %q is without TLS, and there is a TLS certificate: let it begin with https://", p.PublicURL)
+		return plan{}, fmt.Errorf("the public URL %q must begin with https://, because there is a TLS certificate", p.PublicURL)
 	}
 	p.PublicURL = strings.TrimSuffix(base.String(), "/")
 	p.RegistryListen = registryListen(p.Service)
@@ -123,7 +123,7 @@ func (o Options) plan() (plan, error) {
 	}
 	host, port, err := net.SplitHostPort(p.Listen)
 	if err != nil || port == "" {
-		return plan{}, fmt.Errorf("the address to listen at %q is no host:port, as in localhost:5001 or :8443", p.Listen)
+		return plan{}, fmt.Errorf("the address to listen at %q is not host:port, as in localhost:5001 or :8443", p.Listen)
 	}
 	p.Proxied = p.TLSCertificate == "" && !local(base.Hostname())
 	if p.registry != nil {
@@ -173,7 +173,7 @@ func (p *plan) existing(o Options) error {
 	return nil
 }
 
-// forThisMachine reports whether a public URL leads only programs of this machine to us.
+// forThisMachine reports whether a public URL is reachable from this machine only.
 func forThisMachine(public string) bool {
 	u, err := url.Parse(public)
 	return public == "" || err == nil && local(u.Hostname())
@@ -185,7 +185,7 @@ func local(host string) bool {
 	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
-// publicURL refuses what would not be an address for clients.
+// publicURL parses and validates the public URL.
 func publicURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
@@ -193,18 +193,18 @@ func publicURL(s string) (*url.URL, error) {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // url.Error shows the whole address, and with it a password
 		}
-		return nil, fmt.Errorf("the public URL is none: %w", err)
+		return nil, fmt.Errorf("the public URL is not valid: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return nil, fmt.Errorf("the public URL %q is no address like https://auth.example.com", s)
+		return nil, fmt.Errorf("the public URL %q is not a URL such as https://auth.example.com", s)
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "", u.Opaque != "":
 		return nil, fmt.Errorf("the public URL %q has more than a host and a path", u.Redacted())
 	}
 	return u, nil
 }
 
-// listen returns the address for a public URL: its own if that is this machine, its port if we have the
-// certificate, else here, to which a proxy on this machine passes requests. Nothing is opened to others
-// unless it was asked for.
+// listen returns the default address to listen on: that of the public URL if it is on this machine, its
+// port if there is a TLS certificate, and otherwise here, for a proxy on this machine. Only a TLS
+// certificate opens a port to other machines.
 func listen(u *url.URL, certificate bool, here string) string {
 	switch {
 	case certificate && u.Scheme == "https" && local(u.Hostname()):
@@ -217,8 +217,8 @@ func listen(u *url.URL, certificate bool, here string) string {
 	return here
 }
 
-// registryListen returns where the registry of a service listens: at the service's port if it is on this
-// machine, and else at 5000, as the registry's own image does, for a proxy in front.
+// registryListen returns the address that a registry listens on: the service's port if it is on this
+// machine, and otherwise 5000, the default of the registry's image, for a proxy in front.
 func registryListen(service string) string {
 	host, port, err := net.SplitHostPort(service)
 	if err != nil || port == "" {
@@ -230,7 +230,7 @@ func registryListen(service string) string {
 	return ":" + port
 }
 
-// plain refuses what does not belong in one line of a config.
+// plain rejects text that cannot be written on one line of a config.
 func plain(s string) error {
 	if len(s) > maxText {
 		return fmt.Errorf("is longer than %d bytes", maxText)

@@ -17,7 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/htpasswd"
 )
 
-// registry is the config file of a registry that exists.
+// registry is the config file of an existing registry.
 type registry struct {
 	path string
 	doc  yaml.Node // with comments, so that the merged file keeps them
@@ -33,7 +33,7 @@ type registry struct {
 	}
 }
 
-// maxRegistryConfig bounds the registry's config file, in bytes. Real ones have a few kilobytes.
+// maxRegistryConfig limits the registry's config file, in bytes. Real ones have a few kilobytes.
 const maxRegistryConfig = 1 << 20
 
 // readRegistry reads the config file of a registry.
@@ -60,9 +60,8 @@ func readRegistry(path string) (*registry, error) {
 	return r, nil
 }
 
-// service returns the name of the registry in tokens: the one that a token service has used so far, or
-// the address at which clients reach it. The port alone tells it of a registry whose clients are all on this
-// machine: here says whether they are.
+// service returns the service name: that of the existing auth.token section, or the address at which
+// clients reach the registry. If all clients are on this machine (here), the port is enough.
 func (r *registry) service(here bool) (string, error) {
 	if t, ok := r.Auth["token"].(map[string]any); ok {
 		if name, ok := t["service"].(string); ok && name != "" {
@@ -90,7 +89,7 @@ func (r *registry) host() string {
 	return ""
 }
 
-// url returns the address at which clients reach the registry, "" where its config does not have it.
+// url returns the URL at which clients reach the registry, or "" if its config does not have it.
 func (r *registry) url() string {
 	if u, err := url.Parse(r.HTTP.Host); err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") {
 		return u.Scheme + "://" + u.Host
@@ -98,8 +97,8 @@ func (r *registry) url() string {
 	return ""
 }
 
-// login returns the address that docker login needs for a service: with the registry's port, unless a
-// proxy stands in front of the registry.
+// login returns the address for docker login: with the registry's port, unless there is a proxy in front
+// of the registry.
 func (r *registry) login(service string) string {
 	if host := r.host(); host != "" {
 		return host
@@ -114,7 +113,7 @@ func (r *registry) login(service string) string {
 	return net.JoinHostPort(service, port)
 }
 
-// freePort returns the first port from the default on that the registry does not listen at itself.
+// freePort returns the first port, starting at the default, that the registry does not listen on.
 func (r *registry) freePort() string {
 	for port := defaultPort; ; port++ {
 		text := strconv.Itoa(port)
@@ -152,8 +151,8 @@ func (r *registry) passwords() string {
 	return path
 }
 
-// merge returns the file with its sections auth and notifications as ours is written: the part "auth"
-// replaces the registry's, and the endpoint of notifications stands beside its others.
+// merge returns the registry's config with Tidewaiter's section auth in place of its own, and with
+// Tidewaiter's endpoint added to its notifications.
 func (r *registry) merge(ours []byte) ([]byte, error) {
 	var part yaml.Node
 	if err := yaml.Load(ours, &part); err != nil {
@@ -200,7 +199,7 @@ func get(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// set gives a key another value, and appends the key where there is none.
+// set sets the value of a key, and appends the key if it is missing.
 func set(n *yaml.Node, key string, value *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
@@ -211,19 +210,19 @@ func set(n *yaml.Node, key string, value *yaml.Node) {
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, value)
 }
 
-// maxPasswords bounds the registry's password file, in bytes: some hundred thousand people.
+// maxPasswords limits the registry's password file, in bytes: some hundred thousand users.
 const maxPasswords = 10 << 20
 
-// people are the lines of a password file that name somebody.
+// people are the users of a password file.
 type people struct {
-	text  string // the lines that Tidewaiter takes, and comments
+	text  string // the valid lines, and comments
 	names []string
-	left  []string // what is wrong with the others
+	left  []string // the errors of the other lines
 }
 
-// readPeople reads a password file as the registry does, which trims lines and lets the last line of a name
-// count. A line that Tidewaiter does not take is left out, since one of them refuses the whole file: its user
-// could not sign in before either, but for a few odd names.
+// readPeople reads a password file as the registry does, which trims lines and uses the last line of a
+// name. Lines that Tidewaiter rejects are left out, because one of them makes the whole file invalid.
+// Except for a few unusual names, their users could not sign in to the registry either.
 func readPeople(path string) (people, error) {
 	text, err := readBounded(path, maxPasswords)
 	if err != nil {
@@ -263,7 +262,7 @@ func readPeople(path string) (people, error) {
 	return p, nil
 }
 
-// some lists a few texts, for messages.
+// some joins the first few texts for a message.
 func some(texts []string, separator string) string {
 	const few = 5
 	if len(texts) <= few {
@@ -287,8 +286,8 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// unreadable names the first folder above path that others may not enter, "" where they may enter all:
-// the registry's user has to read its root certificate.
+// unreadable returns the first folder above path that other users may not enter, or "". The registry's
+// user must be able to read the root certificate.
 func unreadable(path string) string {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {

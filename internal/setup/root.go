@@ -16,25 +16,26 @@ const (
 )
 
 const (
-	// rootYears is how long a root lasts. To put another in its place, each registry has to be told and
-	// restarted: that should be a decision, and no surprise.
+	// rootYears is how long a root is valid. A new root must be installed in each registry, with a
+	// restart: that should be planned and not come as a surprise.
 	rootYears = 10
-	// rootBackdate is how far its begin lies back: registries judge it by their own clocks, without leeway.
+	// rootBackdate is how far in the past its validity begins: registries check it by their own clocks,
+	// without leeway.
 	rootBackdate = 24 * time.Hour
 )
 
-// WriteRoot makes a root in a folder: cert.pem, which registries are given, and privatekey.pem, which
-// nobody is given. If there is one of them, it makes nothing.
+// WriteRoot creates a root in a folder: cert.pem, for registries, and privatekey.pem, which stays secret.
+// If one of them exists, it creates nothing.
 //
-// The key comes first: of two that write to the same folder at the same moment, the one that finds a
-// key stops, and never adds a certificate that does not fit.
+// The key is written first: of two calls for the same folder at the same time, the second finds the key
+// and stops, and never writes a certificate for another key.
 func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, key string, err error) {
 	certificate, key = filepath.Join(folder, certificateName), filepath.Join(folder, keyName)
 	for _, path := range []string{certificate, key} {
 		if there, err := exists(path); err != nil {
 			return "", "", err
 		} else if there {
-			return "", "", fmt.Errorf("making a root: %s is there already, and nothing is overwritten", path)
+			return "", "", fmt.Errorf("creating a root: %s exists and is not overwritten", path)
 		}
 	}
 	root, err := token.NewRoot("Tidewaiter root of "+now.UTC().Format(time.DateOnly), alg, now.Add(-rootBackdate), now.AddDate(rootYears, 0, 0))
@@ -46,11 +47,11 @@ func WriteRoot(folder string, alg token.Algorithm, now time.Time) (certificate, 
 		return "", "", err
 	}
 	if err := place(key, secret, 0o600); err != nil {
-		return "", "", fmt.Errorf("making a root: %w", err)
+		return "", "", fmt.Errorf("creating a root: %w", err)
 	}
 	if err := place(certificate, root.Bundle(), 0o600); err != nil {
-		_ = os.Remove(key) // ours, and good for nothing: nobody has its certificate
-		return "", "", fmt.Errorf("making a root: %w", err)
+		_ = os.Remove(key) // useless without its certificate
+		return "", "", fmt.Errorf("creating a root: %w", err)
 	}
 	return certificate, key, nil
 }

@@ -1,9 +1,9 @@
-// Package setup answers: what does a newcomer need to begin?
+// Package setup creates a first working configuration.
 //
-// Write makes a folder from which Tidewaiter can serve at once: a config with a policy in it, a root
-// that signs, one account with a password of its own, the secret with which the registry reports, and
-// what has to be told to the registry. Nothing is ever overwritten: a second Write keeps what is there and
-// completes what is missing, so that one that was interrupted can be repeated.
+// Write creates a folder from which Tidewaiter can serve: a config with a policy, a root that signs, one
+// account with a random password, the secret for the registry's events, and the registry's config. It
+// never overwrites a file. A second Write creates only what is missing, so an interrupted one can be
+// repeated.
 package setup
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// The files that Write makes, by their path in its folder. State is made by the service itself.
+// The files that Write creates, by their path in its folder. The service creates the database.
 const (
 	Config         = "tidewaiter.yaml"
 	Certificate    = "keys/" + certificateName
@@ -25,7 +25,7 @@ const (
 	Notifications  = "notifications.secret"
 	RegistryConfig = "registry-config.yml"
 	RegistryEnv    = "registry.env"
-	ZotConfig      = "zot-config.json" // in place of the two before, and of Notifications
+	ZotConfig      = "zot-config.json" // instead of RegistryConfig, RegistryEnv and Notifications
 )
 
 // Zot is the preset for the registry zot.
@@ -34,33 +34,39 @@ const Zot = "zot"
 // Admin is the default name of the administrator.
 const Admin = "admin"
 
-// Issuer is the name in tokens that the written config and the registry's agree on.
+// Issuer is the issuer of tokens in the written config and in the registry's config.
 const Issuer = "tidewaiter"
 
-// Options say what is set up. The zero value is a trial on one machine: a registry at localhost:5000,
-// and Tidewaiter beside it at localhost:5001.
+// Options describe the set-up. The zero value is a trial on one machine: a registry at localhost:5000
+// and Tidewaiter at localhost:5001.
 type Options struct {
-	Preset    string // what the registry is: Zot, or "" for distribution's
-	Service   string // the registry's service name: its host, and its port if that is not 443; default localhost:5000
-	PublicURL string // where clients and the registry reach Tidewaiter; default http://localhost:5001, or the next port that the registry does not listen at
-	Listen    string // the address that is listened at; default: PublicURL's if it is on this machine or has a TLS certificate, else localhost:5001
+	Preset string // the kind of registry: Zot, or "" for distribution's
+	// Service is the registry's service name: its host, and its port unless that is 443. The default is
+	// localhost:5000.
+	Service string
+	// PublicURL is where clients and the registry reach Tidewaiter. The default is http://localhost:5001,
+	// or the next port that the registry does not use.
+	PublicURL string
+	// Listen is the address to listen on. The default is PublicURL's if that is on this machine or has a
+	// TLS certificate, and otherwise localhost:5001.
+	Listen string
 
-	// RegistryConfig is the config file of a registry that exists. Service and the users come from it where
-	// it has them, and RegistryConfig in the folder is that file, with auth and notifications set.
+	// RegistryConfig is the config file of an existing registry. Service and users are read from it, and
+	// RegistryConfig in the folder is that file with auth and notifications set.
 	RegistryConfig string
-	// RegistryUsers is its password file; default: the one that RegistryConfig names in auth.htpasswd.
+	// RegistryUsers is its password file. The default is the file that auth.htpasswd names there.
 	RegistryUsers string
 
-	Admin string // who may do everything; default "admin"
+	Admin string // the administrator; default "admin"
 
-	Database string // where the state is kept, relative to the folder; default sqlite:data/state.db
+	Database string // relative to the folder; default sqlite:data/state.db
 
-	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is plain HTTP, for
-	// a proxy that ends TLS, or for localhost.
+	// TLSCertificate and TLSKey are PEM files, relative to the folder. Without them Listen is plain HTTP,
+	// for a proxy that terminates TLS, or for localhost.
 	TLSCertificate, TLSKey string
 
-	// Private closes a new folder to other users of the machine. Otherwise they may enter it, so that the
-	// registry's user can read RootBundle; what is secret is closed to them either way.
+	// Private hides a new folder from other users of the machine. Otherwise they may enter it, so that
+	// the registry's user can read RootBundle. Secret files are readable by the owner only in any case.
 	Private bool
 
 	Now func() time.Time // nil: time.Now
@@ -69,25 +75,25 @@ type Options struct {
 // File is one file of a set-up.
 type File struct {
 	Path string // in the folder, with slashes
-	What string // in a few words
-	Made bool   // false: it was there and is as it was
+	What string // a short description
+	Made bool   // false: it existed and was kept
 }
 
-// Result is what there is after Write.
+// Result describes the set-up after Write.
 type Result struct {
 	Dir      string // absolute
-	Files    []File // in the order in which they were made
+	Files    []File // in the order of their creation
 	Service  string
-	Listen   string // the address that is listened at
-	Realm    string // the token endpoint, as clients know it
+	Listen   string // the address to listen on
+	Realm    string // the URL of the token endpoint
 	Events   string // where the registry posts its events
 	Admin    string
-	Password Secret   // of Admin; nil if Admin was there already: it is known once
+	Password Secret   // of Admin; nil if Admin existed already
 	Login    string   // the address for docker login
-	Notes    []string // what the operator should know, each a sentence or two
+	Notes    []string // notes for the operator, each a sentence or two
 }
 
-// Secret hands out a secret text when it is called. A function prints as nothing, whoever prints it.
+// Secret returns a secret when it is called. A function does not print its result by accident.
 type Secret func() string
 
 // Reveal returns the secret; "" if there is none.
@@ -98,14 +104,15 @@ func (s Secret) Reveal() string {
 	return s()
 }
 
-// ErrTaken means that somebody else made one of the files at the same moment.
-var ErrTaken = errors.New("somebody else has just made it")
+// ErrTaken means that another process created one of the files at the same moment.
+var ErrTaken = errors.New("another process has just created it")
 
 // Path returns the absolute path of one of the files.
 func (r Result) Path(name string) string { return filepath.Join(r.Dir, filepath.FromSlash(name)) }
 
-// Write makes what is missing in dir, and dir itself. All files are for their owner alone, and each
-// appears whole or not at all. The error names the file; what was made before it stays, and serves the next try.
+// Write creates the missing files in dir, and dir itself. Files are readable by their owner only, except
+// RootBundle. Each appears complete or not at all. The error names the file. Files that were created
+// before it stay, and the next Write uses them.
 func Write(dir string, o Options) (Result, error) {
 	p, err := o.plan()
 	if err != nil {

@@ -180,24 +180,24 @@ func TestMistakesReachNoFile(t *testing.T) {
 		o    Options
 		says string
 	}{
-		{Options{Service: "https://registry.example.com"}, `is an address`},
+		{Options{Service: "https://registry.example.com"}, `is a URL`},
 		{Options{Service: "registry.example.com/team"}, `a space or a slash`},
 		{Options{Service: "a b"}, `a space or a slash`},
 		{Options{Service: "a\nb"}, `cannot be printed`},
 		{Options{Service: "a\x00"}, `cannot be printed`},
 		{Options{Service: "a\xff"}, `cannot be printed`},
 		{Options{Service: strings.Repeat("a", 2000)}, `longer than 1024 bytes`},
-		{Options{PublicURL: "auth.example.com"}, `no address like https://auth.example.com`},
-		{Options{PublicURL: "ftp://auth.example.com"}, `no address like`},
-		{Options{PublicURL: "https://"}, `no address like`},
+		{Options{PublicURL: "auth.example.com"}, `not a URL such as https://auth.example.com`},
+		{Options{PublicURL: "ftp://auth.example.com"}, `not a URL such as`},
+		{Options{PublicURL: "https://"}, `not a URL such as`},
 		{Options{PublicURL: "https://auth.example.com?x=1"}, `more than a host and a path`},
 		{Options{PublicURL: "https://auth.example.com#x"}, `more than a host and a path`},
 		{Options{PublicURL: "https://bob:canary@auth.example.com"}, `more than a host and a path`},
-		{Options{PublicURL: "https://bob:canary@auth.example.com:x"}, `the public URL is none`},
-		{Options{Listen: "8443"}, `no host:port`},
-		{Options{Listen: "localhost:"}, `no host:port`},
-		{Options{TLSCertificate: "cert.pem"}, `needs its key`},
-		{Options{TLSKey: "key.pem"}, `needs its key`},
+		{Options{PublicURL: "https://bob:canary@auth.example.com:x"}, `the public URL is not valid`},
+		{Options{Listen: "8443"}, `not host:port`},
+		{Options{Listen: "localhost:"}, `not host:port`},
+		{Options{TLSCertificate: "cert.pem"}, `must be given together`},
+		{Options{TLSKey: "key.pem"}, `must be given together`},
 	} {
 		dir := t.TempDir()
 		_, err := Write(dir, tt.o)
@@ -267,7 +267,7 @@ func TestHalfAPairIsNotCompleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Write(dir, Options{})
-		if err == nil || !strings.Contains(err.Error(), "is there without "+missing) {
+		if err == nil || !strings.Contains(err.Error(), "exists without "+missing) {
 			t.Errorf("without %s: %v", missing, err)
 		}
 		if there, _ := exists(filepath.Join(dir, missing)); there {
@@ -289,7 +289,7 @@ func TestANewSecretIsNotMadeBesideTheOldOne(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := Write(dir, Options{}); err == nil || !strings.Contains(err.Error(), names+" has it in it") {
+		if _, err := Write(dir, Options{}); err == nil || !strings.Contains(err.Error(), names+" contains it") {
 			t.Errorf("with %s: %v", names, err)
 		}
 	}
@@ -327,7 +327,7 @@ func TestTwoAtOnceLeaveOneSetUp(t *testing.T) {
 		for range 3 {
 			running.Go(func() {
 				if _, err := Write(dir, Options{}); err != nil && !errors.Is(err, ErrTaken) &&
-					!strings.Contains(err.Error(), "is there") {
+					!strings.Contains(err.Error(), "exists") {
 					t.Error(err)
 				}
 			})
@@ -383,7 +383,7 @@ func TestWriteRootRefusesAFolderThatHasOne(t *testing.T) {
 		if remove != "" {
 			_ = os.Remove(remove)
 		}
-		if _, _, err := WriteRoot(dir, token.ES256, now); err == nil || !strings.Contains(err.Error(), "nothing is overwritten") {
+		if _, _, err := WriteRoot(dir, token.ES256, now); err == nil || !strings.Contains(err.Error(), "is not overwritten") {
 			t.Errorf("again: %v", err)
 		}
 	}

@@ -36,9 +36,8 @@ type writer struct {
 	password Secret
 }
 
-// write makes the files in such an order that whatever another one refers to is there before it. The
-// account comes last: its password is known to nobody until Write returns, and a crash before that must not
-// leave an account that nobody can use.
+// write creates each file after the files that it refers to. The account comes last: its password is
+// unknown until Write returns, and a crash before that must not leave an account that nobody can use.
 func (w *writer) write() error {
 	if err := w.alone(); err != nil {
 		return err
@@ -81,13 +80,13 @@ func (w *writer) write() error {
 func (w *writer) render(name string) ([]byte, error) {
 	text, err := render(name, w.plan)
 	if name == ZotConfig {
-		w.note("%s turns zot's deduplication off: with it, whoever may pull from one repository can read any blob whose digest they know.", ZotConfig)
+		w.note("%s disables zot's deduplication: with it, anyone who may pull from one repository can read any blob whose digest they know.", ZotConfig)
 	}
 	if err != nil || name != RegistryConfig || w.registry == nil {
 		return text, err
 	}
 	if kind := w.registry.auth(); kind != "" {
-		w.note("%s replaces the registry's auth: %s by Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
+		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
 	}
 	return w.registry.merge(text)
 }
@@ -112,7 +111,7 @@ func (w *writer) bundle() error {
 		return err
 	}
 	if !bytes.Contains(there, bytes.TrimSpace(certificate)) { // it may hold the next root as well
-		return fmt.Errorf("%s does not hold the certificate of %s: remove it to have it written again", RootBundle, Certificate)
+		return fmt.Errorf("%s does not contain the certificate of %s: delete it to write it again", RootBundle, Certificate)
 	}
 	if dir := unreadable(w.path(RootBundle)); dir != "" && w.registry != nil {
 		w.note("The registry's user may not enter %s, so the registry cannot read %s there. Choose another --dir, as /etc/tidewaiter, or: chmod o+x %s", dir, RootBundle, dir)
@@ -120,8 +119,8 @@ func (w *writer) bundle() error {
 	return nil
 }
 
-// alone refuses a folder in which everybody may write: whoever got there first could have left a root of
-// their own, or a link. It makes the folder where there is none.
+// alone rejects a folder that all users can write to: another user could have planted a root or a link
+// there. It creates the folder if it does not exist.
 func (w *writer) alone() error {
 	info, err := os.Stat(w.dir)
 	if err != nil {
@@ -135,13 +134,13 @@ func (w *writer) alone() error {
 		return os.Chmod(w.dir, mode) // whatever the umask took away
 	}
 	if info.IsDir() && info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("everybody may write there: choose another folder, or chmod o-w %s", w.dir)
+		return fmt.Errorf("all users can write to it: choose another folder, or chmod o-w %s", w.dir)
 	}
 	return nil
 }
 
-// root makes the pair that signs, unless it is there. Half a pair is nothing to complete: whichever
-// half it is, somebody may rely on it.
+// root creates the root certificate and key, unless they exist. It never completes half of a pair,
+// because the existing half may be in use.
 func (w *writer) root() error {
 	hasCertificate, err := exists(w.path(Certificate))
 	if err != nil {
@@ -157,7 +156,7 @@ func (w *writer) root() error {
 		if hasKey {
 			half, missing = Key, Certificate
 		}
-		return fmt.Errorf("%s is there without %s: put it beside, or move the one away, and a new pair is made", half, missing)
+		return fmt.Errorf("%s exists without %s: restore the missing file, or move the other away to create a new pair", half, missing)
 	case !hasCertificate:
 		if _, _, err := WriteRoot(filepath.Dir(w.path(Key)), token.ES256, w.now()); err != nil {
 			return err
@@ -169,8 +168,8 @@ func (w *writer) root() error {
 	return nil
 }
 
-// secret makes what the registry's posts are known by, or reads the one there is: the registry's
-// config has to say the same. So no new one is made beside a config that has the old one in it.
+// secret creates the secret of the registry's events, or reads the existing one. The registry's config
+// must contain the same secret, so none is created beside a config that has the old one.
 func (w *writer) secret() error {
 	there, err := exists(w.path(Notifications))
 	if err != nil {
@@ -180,7 +179,7 @@ func (w *writer) secret() error {
 		if stale, err := exists(w.path(name)); err != nil {
 			return err
 		} else if stale && !there {
-			return fmt.Errorf("%s is gone, and %s has it in it: put it back, or remove that file too, and both are made anew", Notifications, name)
+			return fmt.Errorf("%s is missing, and %s contains it: restore it, or delete that file too to create both again", Notifications, name)
 		}
 	}
 	err = w.file(Notifications, "the secret with which the registry reports", func() ([]byte, error) {
@@ -195,10 +194,10 @@ func (w *writer) secret() error {
 	}
 	w.plan.Secret = strings.TrimSpace(string(content))
 	if w.plan.Secret == "" {
-		return fmt.Errorf("%s is empty: remove it, and a new one is made", Notifications)
+		return fmt.Errorf("%s is empty: delete it to create a new one", Notifications)
 	}
 	if plain(w.plan.Secret) != nil {
-		return fmt.Errorf("%s holds more than one line, or what cannot be printed", Notifications)
+		return fmt.Errorf("%s has more than one line, or characters that cannot be printed", Notifications)
 	}
 	return nil
 }
