@@ -18,7 +18,7 @@ import (
 // hash and no query, with few accounts and with a million.
 func (m *measurement) known(ctx context.Context) error {
 	for _, n := range []int{2, m.accounts} {
-		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true}
+		d := deployment{name: fmt.Sprintf("accounts-%d", n), rules: 1, accounts: true, users: noUsers}
 		shown, err := m.people(ctx, d)
 		if err != nil {
 			return err

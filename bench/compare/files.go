@@ -85,7 +85,7 @@ type deployment struct {
 	reuse bool
 	rules int
 
-	accounts bool   // it has accounts, before the user of the htpasswd file
+	accounts bool   // it has accounts
 	proxied  bool   // it trusts X-Forwarded-For from this machine
 	database string // URL of the database; "": SQLite, in the deployment's folder
 	users    string // htpasswd file; "": that of the run; "none": no file

@@ -74,7 +74,7 @@ func TestAccountsAnswerUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &measurement{programs: p, folder: folder, keys: k}
-	d := deployment{name: "accounts", rules: 1, accounts: true, proxied: true}
+	d := deployment{name: "accounts", rules: 1, accounts: true, users: noUsers, proxied: true}
 	c, err := m.people(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func (m *measurement) replicas(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.remove()) }()
 	var both []*server
 	for _, name := range []string{"replica-1", "replica-2"} {
-		d := deployment{name: name, reuse: true, rules: 1, accounts: true, database: p.url()}
+		d := deployment{name: name, reuse: true, rules: 1, accounts: true, users: noUsers, database: p.url()}
 		s, err := startTidewaiter(ctx, m.programs.tidewaiter, m.folder, d, m.keys)
 		if err != nil {
 			return err
