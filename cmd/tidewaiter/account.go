@@ -29,7 +29,7 @@ func login(kind policy.Kind, name string) string {
 // hasKind rejects the login of a robot where a user's name is required.
 func hasKind(cmd *cobra.Command, kind policy.Kind, name string) error {
 	if kind == policy.User && strings.HasPrefix(name, accounts.RobotPrefix) {
-		return misused(cmd, "%s is a robot: use tidewaiter robot", text.Escape(name))
+		return usageErrorf(cmd, "%s is a robot: use tidewaiter robot", text.Escape(name))
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func state(a *accounts.Account, now time.Time) string {
 
 // done prints what was done to an account, or the account with --output json. already is printed for an
 // account that needed no change: "is already disabled".
-func (k keeping) done(cmd *cobra.Command, verb string, a *accounts.Account, already string) error {
+func (k accountFlags) done(cmd *cobra.Command, verb string, a *accounts.Account, already string) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, identity.Secret{}))
 	}
@@ -65,9 +65,9 @@ func newAccountList(kind policy.Kind) *cobra.Command {
 		Short:   fmt.Sprintf("List the %ss", kind),
 		Example: fmt.Sprintf("  tidewaiter %[1]s list\n  tidewaiter %[1]s list --output json | jq -r '.[] | select(.disabled) | .name'", kind),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return k.read(cmd, func(ctx context.Context, d desk) error {
+		return k.read(cmd, func(ctx context.Context, d accountSession) error {
 			return printList(cmd, *k.output,
 				func(p accounts.Page) ([]accounts.Account, string, error) { return d.List(ctx, d.by, kind, p) },
 				func(a *accounts.Account) api.Account { return api.NewAccount(a, identity.Secret{}) },
@@ -87,12 +87,12 @@ func newAccountShow(kind policy.Kind) *cobra.Command {
 		Example: fmt.Sprintf("  tidewaiter %s show %s", kind, sample(kind)),
 		Args:    cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := hasKind(cmd, kind, args[0]); err != nil {
 			return err
 		}
-		return k.read(cmd, func(ctx context.Context, d desk) error {
+		return k.read(cmd, func(ctx context.Context, d accountSession) error {
 			a, err := d.Account(ctx, d.by, login(kind, args[0]))
 			if err != nil {
 				return err
@@ -125,7 +125,7 @@ func sample(kind policy.Kind) string {
 }
 
 // newAccountChange returns a command that changes one account.
-func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cobra.Command) keeping, do func(desk, context.Context, string) (accounts.Account, error)) *cobra.Command {
+func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cobra.Command) accountFlags, do func(accountSession, context.Context, string) (accounts.Account, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     verb + " NAME",
 		Short:   fmt.Sprintf("%s a %s", strings.ToUpper(verb[:1])+verb[1:], kind),
@@ -138,7 +138,7 @@ func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cob
 		if err := hasKind(cmd, kind, args[0]); err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, err := do(d, ctx, login(kind, args[0]))
 			if err != nil {
 				return err
@@ -152,23 +152,23 @@ func newAccountChange(kind policy.Kind, verb, done, long string, flags func(*cob
 func newAccountDisable(kind policy.Kind) *cobra.Command {
 	return newAccountChange(kind, "disable", "disabled", `Disable an account: within two seconds it can no longer sign in. Registry tokens that were issued
 before stay valid until they expire. Refresh tokens, which docker and others store in place of a
-password, are revoked for good. Other tokens work again when the account is enabled.`, takingFlags,
-		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
+password, are revoked for good. Other tokens work again when the account is enabled.`, newForceFlags,
+		func(d accountSession, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Disable(ctx, d.by, login, 0)
 		})
 }
 
 func newAccountEnable(kind policy.Kind) *cobra.Command {
-	return newAccountChange(kind, "enable", "enabled", "Enable a disabled account. It signs in with the password and the tokens that it had.", keepingFlags,
-		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
+	return newAccountChange(kind, "enable", "enabled", "Enable a disabled account. It signs in with the password and the tokens that it had.", newAccountFlags,
+		func(d accountSession, ctx context.Context, login string) (accounts.Account, error) {
 			return d.Enable(ctx, d.by, login, 0)
 		})
 }
 
 func newAccountDelete(kind policy.Kind) *cobra.Command {
 	return newAccountChange(kind, "delete", "deleted", `Delete an account with its password, tokens and group memberships. This cannot be undone. An account
-that is added later under the same name inherits nothing. To suspend an account, disable it.`, takingFlags,
-		func(d desk, ctx context.Context, login string) (accounts.Account, error) {
+that is added later under the same name inherits nothing. To suspend an account, disable it.`, newForceFlags,
+		func(d accountSession, ctx context.Context, login string) (accounts.Account, error) {
 			a, err := d.Account(ctx, d.by, login)
 			if err != nil {
 				return accounts.Account{}, err
@@ -186,16 +186,16 @@ It is not deleted: set another duration to let it sign in again.`,
 		Example: fmt.Sprintf("  tidewaiter %[1]s expire %[2]s 90d\n  tidewaiter %[1]s expire %[2]s never", kind, sample(kind)),
 		Args:    cobra.ExactArgs(2),
 	}
-	k := takingFlags(cmd)
+	k := newForceFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var life lifetime
 		if err := life.Set(args[1]); err != nil {
-			return misused(cmd, "%s: %v", text.Escape(args[1]), err)
+			return usageErrorf(cmd, "%s: %v", text.Escape(args[1]), err)
 		}
 		if err := hasKind(cmd, kind, args[0]); err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			end := life.until(clock.Now())
 			if whole := end.Truncate(time.Minute); !end.IsZero() && end.After(whole) { // people are shown minutes
 				end = whole.Add(time.Minute)

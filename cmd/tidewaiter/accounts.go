@@ -22,35 +22,35 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// keeping has the flags of commands that manage accounts. The commands open the database beside a
+// accountFlags has the flags of commands that manage accounts. The commands open the database beside a
 // running service.
-type keeping struct {
+type accountFlags struct {
 	source *source
 	output *format
 	force  *bool // nil: the command removes no rights
 }
 
-func keepingFlags(cmd *cobra.Command) keeping {
-	return keeping{source: configFlags(cmd), output: outputFlag(cmd)}
+func newAccountFlags(cmd *cobra.Command) accountFlags {
+	return accountFlags{source: configFlags(cmd), output: outputFlag(cmd)}
 }
 
-// takingFlags is keepingFlags for a command that could remove the last administrator.
-func takingFlags(cmd *cobra.Command) keeping {
-	k := keepingFlags(cmd)
+// newForceFlags is keepingFlags for a command that could remove the last administrator.
+func newForceFlags(cmd *cobra.Command) accountFlags {
+	k := newAccountFlags(cmd)
 	k.force = cmd.Flags().Bool("force", false, "proceed even if no administrator is left")
 	return k
 }
 
-// desk is an open account store and the actor that changes are recorded for.
-type desk struct {
+// accountSession is an open account store and the actor that changes are recorded for.
+type accountSession struct {
 	*accounts.Accounts
 	by  accounts.Actor
 	cfg *config.Config
 }
 
 // change opens accounts for a command that changes them.
-func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error) error {
-	return k.open(cmd, app.OpenAccounts, func(ctx context.Context, d desk) error {
+func (k accountFlags) change(cmd *cobra.Command, do func(context.Context, accountSession) error) error {
+	return k.open(cmd, app.OpenAccounts, func(ctx context.Context, d accountSession) error {
 		if k.force != nil && *k.force {
 			d.by = d.by.Forcing()
 		}
@@ -72,13 +72,13 @@ func (k keeping) change(cmd *cobra.Command, do func(context.Context, desk) error
 }
 
 // read opens accounts for a command that only reads them.
-func (k keeping) read(cmd *cobra.Command, do func(context.Context, desk) error) error {
+func (k accountFlags) read(cmd *cobra.Command, do func(context.Context, accountSession) error) error {
 	return k.open(cmd, app.ReadAccounts, do)
 }
 
 type opening func(context.Context, *config.Config) (*accounts.Accounts, func() error, error)
 
-func (k keeping) open(cmd *cobra.Command, open opening, do func(context.Context, desk) error) (err error) {
+func (k accountFlags) open(cmd *cobra.Command, open opening, do func(context.Context, accountSession) error) (err error) {
 	cfg, err := k.source.load()
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (k keeping) open(cmd *cobra.Command, open opening, do func(context.Context,
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	return do(ctx, desk{a, rulebook.Operator(operator()), cfg})
+	return do(ctx, accountSession{a, rulebook.Operator(operator()), cfg})
 }
 
 // operator returns the local user, for the journal. No decision depends on it.

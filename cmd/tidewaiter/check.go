@@ -36,7 +36,7 @@ secrets and password files that the config names are read.`,
 	filesOnly := cmd.Flags().Bool("files-only", false, "open no database, ask no directory, and list what is left out")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *filesOnly && *database {
-			return misused(cmd, "--database and --files-only cannot be combined")
+			return usageErrorf(cmd, "--database and --files-only cannot be combined")
 		}
 		cfg, err := config.Load(source.file, config.Options{Keys: source.keys, ClaimUses: true})
 		var wrong, warnings config.Problems
@@ -78,7 +78,7 @@ secrets and password files that the config names are read.`,
 			}
 		}
 		if len(wrong) > 0 {
-			return errTold
+			return errReported
 		}
 		if *output == asText {
 			p := painted(cmd.OutOrStdout())

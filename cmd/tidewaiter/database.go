@@ -83,10 +83,10 @@ config, then start.`,
 	to := cmd.Flags().String("to", "", "the `URL` of the other database, as in the config")
 	copying(cmd, func(ctx context.Context, _ []string, o store.CopyOptions) (store.Copied, string, error) {
 		if *to == "" {
-			return store.Copied{}, "", misused(cmd, "--to is missing: give the URL of the other database")
+			return store.Copied{}, "", usageErrorf(cmd, "--to is missing: give the URL of the other database")
 		}
 		if showsPassword(*to) {
-			return store.Copied{}, "", misused(cmd, "--to contains a password, and other users of this machine can see command lines: write it to a file and append ?password_file=FILE to the URL")
+			return store.Copied{}, "", usageErrorf(cmd, "--to contains a password, and other users of this machine can see command lines: write it to a file and append ?password_file=FILE to the URL")
 		}
 		cfg, err := source.load()
 		if err != nil {

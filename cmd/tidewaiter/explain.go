@@ -45,26 +45,26 @@ other id begins with them.`,
 		Args: cobra.ArbitraryArgs,
 	}
 	source := configFlags(cmd)
-	var who asker
+	var who principalFlags
 	who.flags(cmd)
-	var where circumstances
+	var where requestFlags
 	where.flags(cmd)
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return misused(cmd, "give an action and a repository, as in push team/app, or a scope, or the id of a decision")
+			return usageErrorf(cmd, "give an action and a repository, as in push team/app, or a scope, or the id of a decision")
 		}
 		var e *explanation
 		var err error
 		if journal.IsBeginning(args[0]) {
 			if len(args) > 1 || len(who.given()) > 0 || *registry != "" || *filesOnly || where.given() {
-				return misused(cmd, "the id of a decision cannot be combined with scopes or with flags for the request")
+				return usageErrorf(cmd, "the id of a decision cannot be combined with scopes or with flags for the request")
 			}
 			e, err = explainDecision(cmd.Context(), source, args[0])
 		} else if len(args) == 1 && len(who.given()) == 0 {
-			return misused(cmd, "%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", args[0])
+			return usageErrorf(cmd, "%q is not the id of a decision: copy it from a refusal, the log or the journal, like 019aa1b2-c3d4-7e5f. To explain a request, name the principal with --as", args[0])
 		} else {
 			e, err = explainAsked(cmd, source, &who, &where, *registry, *filesOnly, args)
 		}
@@ -77,37 +77,37 @@ other id begins with them.`,
 			e.print(cmd.OutOrStdout())
 		}
 		if err == nil && e.Entry == nil && !e.Allowed() {
-			err = errTold
+			err = errReported
 		}
 		return err
 	}
 	return cmd
 }
 
-// circumstances has the flags for what conditions read beside the principal and the scope.
-type circumstances struct {
+// requestFlags has the flags for what conditions read beside the principal and the scope.
+type requestFlags struct {
 	ip, at, client string
 }
 
-func (c *circumstances) flags(cmd *cobra.Command) {
+func (c *requestFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.ip, "ip", "", "the client's IP `address`")
 	cmd.Flags().StringVar(&c.at, "at", "", "the `time` of the request, as 2026-11-28T23:00:00Z, 2026-11-28 or \"2026-11-28 23:00 Europe/Paris\" (default: now)")
 	cmd.Flags().StringVar(&c.client, "client", "", "the client's `name`, from its User-Agent")
 }
 
-func (c *circumstances) given() bool { return *c != circumstances{} }
+func (c *requestFlags) given() bool { return *c != requestFlags{} }
 
 // put copies them into a request. The error is a usage error.
-func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
+func (c *requestFlags) put(cmd *cobra.Command, r *policy.Request) (err error) {
 	r.Client, r.Now = c.client, clock.Now()
 	if c.at != "" {
 		if r.Now, err = config.ParseTime(c.at, time.Local); err != nil {
-			return misused(cmd, "--at: %v", err)
+			return usageErrorf(cmd, "--at: %v", err)
 		}
 	}
 	if c.ip != "" {
 		if r.IP, err = netip.ParseAddr(c.ip); err != nil {
-			return misused(cmd, "--ip: %q is not an IP address", c.ip)
+			return usageErrorf(cmd, "--ip: %q is not an IP address", c.ip)
 		}
 	}
 	return nil
@@ -117,7 +117,7 @@ func (c *circumstances) put(cmd *cobra.Command, r *policy.Request) (err error) {
 type explanation struct{ api.Explained }
 
 // explainAsked evaluates the request by the current policy, or by the rules of the files alone.
-func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circumstances, registry string, filesOnly bool, args []string) (*explanation, error) {
+func explainAsked(cmd *cobra.Command, source *source, who *principalFlags, where *requestFlags, registry string, filesOnly bool, args []string) (*explanation, error) {
 	said, err := who.read(cmd)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 		return nil, err
 	}
 	e := &explanation{api.Explained{Request: r}}
-	if r.Scopes, e.Ignored, err = readAsked(cmd, args); err != nil {
+	if r.Scopes, e.Ignored, err = parseScopeArgs(cmd, args); err != nil {
 		return nil, err
 	}
 	cfg, err := source.load()
@@ -143,7 +143,7 @@ func explainAsked(cmd *cobra.Command, source *source, who *asker, where *circums
 		return nil, err
 	}
 	e.Who, e.Registry, e.Note = r.Principal, r.Registry, api.Note(r.Principal, e.Known)
-	p, err := inForce(cmd.Context(), cfg, filesOnly)
+	p, err := activePolicy(cmd.Context(), cfg, filesOnly)
 	if err != nil {
 		return nil, err
 	}

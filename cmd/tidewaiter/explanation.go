@@ -101,7 +101,7 @@ func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	if who.Kind == policy.Anonymous {
 		name = "an anonymous client"
 	}
-	what, left := shortly(r.Asked), r.Asked.Actions&^r.Granted
+	what, left := shortName(r.Asked), r.Asked.Actions&^r.Granted
 	switch {
 	case left == 0:
 		return p.green("allowed:") + fmt.Sprintf(" %s may %s %s", name, verbs(r.Granted, "and"), what)
@@ -111,8 +111,8 @@ func (p paint) verdict(who *policy.Principal, r policy.Result) string {
 	return p.red("refused:") + fmt.Sprintf(" %s may %s %s, and may not %s it", name, verbs(r.Granted, "and"), what, verbs(left, "or"))
 }
 
-// shortly returns the name of a resource, without the type if it is a repository.
-func shortly(s scope.Scope) string {
+// shortName returns the name of a resource, without the type if it is a repository.
+func shortName(s scope.Scope) string {
 	switch s.Type {
 	case scope.TypeRepository:
 		return text.Escape(s.Name)

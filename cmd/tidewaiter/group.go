@@ -28,9 +28,9 @@ func newGroupAdd() *cobra.Command {
 		Example: "  tidewaiter group add developers",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			g, err := d.AddGroup(ctx, d.by, args[0])
 			if err != nil {
 				return err
@@ -41,7 +41,7 @@ func newGroupAdd() *cobra.Command {
 	return cmd
 }
 
-func (k keeping) groupDone(cmd *cobra.Command, verb string, g *accounts.Group) error {
+func (k accountFlags) groupDone(cmd *cobra.Command, verb string, g *accounts.Group) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), api.NewGroup(g))
 	}
@@ -57,9 +57,9 @@ func newGroupDelete() *cobra.Command {
 		Example: "  tidewaiter group delete developers",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := takingFlags(cmd)
+	k := newForceFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			g, err := d.Group(ctx, d.by, args[0])
 			if err != nil {
 				return err
@@ -79,9 +79,9 @@ func newGroupList() *cobra.Command {
 		Short:   "List the groups",
 		Example: "  tidewaiter group list",
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return k.read(cmd, func(ctx context.Context, d desk) error {
+		return k.read(cmd, func(ctx context.Context, d accountSession) error {
 			return printList(cmd, *k.output,
 				func(p accounts.Page) ([]accounts.Group, string, error) { return d.Groups(ctx, d.by, p) },
 				api.NewGroup,
@@ -102,7 +102,7 @@ Adding a member again, or removing an account that is not a member, changes noth
   tidewaiter group members developers --add alice --add robot+ci --remove bob`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := takingFlags(cmd)
+	k := newForceFlags(cmd)
 	added := cmd.Flags().StringArray("add", nil, "the `login` of an account to add (may be repeated)")
 	removed := cmd.Flags().StringArray("remove", nil, "the `login` of a member to remove (may be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -110,7 +110,7 @@ Adding a member again, or removing an account that is not a member, changes noth
 		if len(*added)+len(*removed) > 0 {
 			open = k.change
 		}
-		return open(cmd, func(ctx context.Context, d desk) error {
+		return open(cmd, func(ctx context.Context, d accountSession) error {
 			for _, login := range *added {
 				if _, err := d.Join(ctx, d.by, args[0], login, 0); err != nil {
 					return err

@@ -33,10 +33,10 @@ The hash is argon2id. Use --bcrypt for a hash that other programs read too.`,
 	cost := cmd.Flags().Int("cost", 10, "the bcrypt cost, 10 to 15: each step doubles the time of a sign-in")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("cost") && !*bcrypt {
-			return misused(cmd, "--cost requires --bcrypt")
+			return usageErrorf(cmd, "--cost requires --bcrypt")
 		}
 		if err := entryName(*name); cmd.Flags().Changed("name") && err != nil {
-			return misused(cmd, "--name: %v", err)
+			return usageErrorf(cmd, "--name: %v", err)
 		}
 		secret, err := askPassword(cmd)
 		if err != nil {

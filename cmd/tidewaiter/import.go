@@ -51,12 +51,12 @@ you can read that file, because it contains password hashes.`,
 				continue
 			}
 			if _, err := netip.ParseAddr(p); err != nil {
-				return misused(cmd, "--trusted-proxy: %s is not a network like 10.0.0.0/8", text.Escape(p))
+				return usageErrorf(cmd, "--trusted-proxy: %s is not a network like 10.0.0.0/8", text.Escape(p))
 			}
 		}
 		for _, s := range *services {
 			if strings.TrimSpace(s) != s || s == "" {
-				return misused(cmd, "--service must be a name without white space around it")
+				return usageErrorf(cmd, "--service must be a name without white space around it")
 			}
 		}
 		src, err := os.ReadFile(args[0])
@@ -69,11 +69,11 @@ you can read that file, because it contains password hashes.`,
 				if err := writeJSON(cmd.OutOrStdout(), imported("", dockerauth.Result{}, problems)); err != nil {
 					return err
 				}
-				return errTold
+				return errReported
 			}
 			tell(cmd.ErrOrStderr(), problems)
 			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was written. Change these lines in a copy of the file and import the copy.")
-			return errTold
+			return errReported
 		}
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ are added.`,
   tidewaiter import htpasswd users.htpasswd --groups groups.txt`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	groups := cmd.Flags().String("groups", "", "a `file` of groups in the format of Apache's AuthGroupFile")
 	dry := cmd.Flags().Bool("dry-run", false, "print what would be done, and change nothing")
 	skip := cmd.Flags().Bool("skip-bad", false, "skip invalid lines")
@@ -57,14 +57,14 @@ are added.`,
 		if len(bad) > 0 && !*skip {
 			tell(cmd.ErrOrStderr(), bad)
 			fmt.Fprintln(cmd.ErrOrStderr(), "Nothing was changed. Use --skip-bad to skip these lines.")
-			return errTold
+			return errReported
 		}
 		open := k.change
 		if *dry {
 			open = k.read
 		}
 		var t taken
-		err = open(cmd, func(ctx context.Context, d desk) (err error) {
+		err = open(cmd, func(ctx context.Context, d accountSession) (err error) {
 			t, err = take(ctx, d, users, *dry)
 			return err
 		})
@@ -268,7 +268,7 @@ func (t taken) forPrograms(bad config.Problems, dry bool) any {
 }
 
 // take adds users and the groups that they need. It skips what exists, so it can be repeated.
-func take(ctx context.Context, d desk, users []accounts.NewUser, dry bool) (t taken, err error) {
+func take(ctx context.Context, d accountSession, users []accounts.NewUser, dry bool) (t taken, err error) {
 	names := make([]string, len(users))
 	for i, u := range users {
 		names[i] = u.Name

@@ -46,7 +46,7 @@ Existing files are never overwritten. Only missing files are created.`,
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.RegistryUsers != "" && o.RegistryConfig == "" {
-			return misused(cmd, "--registry-users requires --registry-config")
+			return usageErrorf(cmd, "--registry-users requires --registry-config")
 		}
 		for _, path := range []*string{&o.TLSCertificate, &o.TLSKey, &o.RegistryConfig, &o.RegistryUsers} {
 			if *path == "" {
@@ -76,7 +76,7 @@ Existing files are never overwritten. Only missing files are created.`,
 		if *output == asJSON {
 			return writeJSON(cmd.OutOrStdout(), initialized(result))
 		}
-		welcome(cmd.OutOrStdout(), result, o)
+		printNextSteps(cmd.OutOrStdout(), result, o)
 		return nil
 	}
 	return cmd
@@ -124,8 +124,8 @@ func initialized(r setup.Result) any {
 	}{r.Dir, files, r.Service, r.Realm, r.Events, r.Admin, r.Password.Reveal(), r.Login, append([]string{}, r.Notes...)}
 }
 
-// welcome prints what was created and which commands come next.
-func welcome(w io.Writer, r setup.Result, o setup.Options) {
+// printNextSteps prints what was created and which commands come next.
+func printNextSteps(w io.Writer, r setup.Result, o setup.Options) {
 	p := painted(w)
 	fmt.Fprintf(w, "%s\n\n", p.bold(r.Dir))
 	for _, f := range r.Files {

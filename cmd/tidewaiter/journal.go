@@ -49,7 +49,7 @@ of the selected ones are printed.`,
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *n < 0 {
-			return misused(cmd, "--lines must not be negative")
+			return usageErrorf(cmd, "--lines must not be negative")
 		}
 		wanted, err := filter.read(cmd)
 		if err != nil {
@@ -135,10 +135,10 @@ func (f *filterFlags) read(cmd *cobra.Command) (_ *api.Filter, err error) {
 	switch f.Kind {
 	case "", "decision", "event", "change", "text":
 	default:
-		return nil, misused(cmd, "--kind: %s is none: there are decision, event, change and text", text.Escape(f.Kind))
+		return nil, usageErrorf(cmd, "--kind: %s is none: there are decision, event, change and text", text.Escape(f.Kind))
 	}
 	if wrong := api.CheckPrincipal(f.Principal); wrong != "" {
-		return nil, misused(cmd, "--principal: %s: %s", text.Escape(f.Principal), wrong)
+		return nil, usageErrorf(cmd, "--principal: %s: %s", text.Escape(f.Principal), wrong)
 	}
 	for _, at := range []struct {
 		flag, text string
@@ -148,7 +148,7 @@ func (f *filterFlags) read(cmd *cobra.Command) (_ *api.Filter, err error) {
 			continue
 		}
 		if *at.to, err = config.ParseTime(at.text, time.Local); err != nil {
-			return nil, misused(cmd, "--%s: %v", at.flag, err)
+			return nil, usageErrorf(cmd, "--%s: %v", at.flag, err)
 		}
 	}
 	return &f.Filter, nil
@@ -210,7 +210,7 @@ is damaged. A copy on a read-only disk can be verified too.`,
 			if err := writeJSON(cmd.OutOrStdout(), result); err != nil || !isBroken {
 				return err
 			}
-			return errTold
+			return errReported
 		}
 		if isBroken {
 			return err

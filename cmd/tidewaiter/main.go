@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	case errors.As(err, &usage):
 		fmt.Fprintf(errs, "tidewaiter: %v\nRun '%s --help' for usage.\n", usage, usage.command)
 		return exitUsage
-	case errors.Is(err, errTold):
+	case errors.Is(err, errReported):
 	case errors.As(err, &problems):
 		tell(errs, problems)
 	default:
@@ -55,8 +55,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitFailed
 }
 
-// errTold is a failure that has been reported already: run prints nothing for it.
-var errTold = errors.New("failed")
+// errReported is a failure that has been reported already: run prints nothing for it.
+var errReported = errors.New("failed")
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -49,12 +49,12 @@ namespace cannot contain another namespace.`,
   tidewaiter namespace add shop/web --owner user:alice --owner user:bob --visibility internal`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	owners := cmd.Flags().StringArray("owner", nil, "an `owner`: user:NAME, group:NAME, robot:NAME or workload:NAME (may be repeated)")
 	visibility := visibilityFlag(rulebook.Private)
 	cmd.Flags().Var(&visibility, "visibility", visibilities)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			n, err := s.AddNamespace(ctx, s.by, rulebook.NewNamespace{Name: args[0], Owners: *owners, Visibility: rulebook.Visibility(visibility)})
 			if err != nil {
 				return err
@@ -71,9 +71,9 @@ func newNamespaceList() *cobra.Command {
 		Short:   "List the namespaces",
 		Example: "  tidewaiter namespace list\n  tidewaiter namespace list --output json | jq -r '.[] | select(.visibility == \"public\") | .name'",
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			return printList(cmd, *k.output,
 				func(p rulebook.Page) ([]rulebook.Namespace, string, error) { return s.Namespaces(ctx, s.by, p) },
 				api.NewNamespace,
@@ -93,9 +93,9 @@ func newNamespaceShow() *cobra.Command {
 		Example: "  tidewaiter namespace show team",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			n, err := s.Namespace(ctx, s.by, args[0])
 			if err != nil {
 				return err
@@ -118,9 +118,9 @@ func newNamespaceSet() *cobra.Command {
 		Example: "  tidewaiter namespace set team public",
 		Args:    cobra.ExactArgs(2),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			n, err := s.SetVisibility(ctx, s.by, args[0], rulebook.Visibility(args[1]), 0)
 			if err != nil {
 				return err
@@ -143,13 +143,13 @@ created later under the same name inherits nothing. The images stay in the regis
 		Example: "  tidewaiter namespace delete team",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			if err := s.DeleteNamespace(ctx, s.by, args[0], 0); err != nil {
 				return err
 			}
-			return k.says(cmd, gone{args[0]}, "deleted namespace %s", args[0])
+			return k.says(cmd, deleted{args[0]}, "deleted namespace %s", args[0])
 		})
 	}
 	return cmd
@@ -165,9 +165,9 @@ has the roles owner, maintainer, writer and reader, its own roles, and the roles
   tidewaiter namespace member add team group:developers reader`,
 		Args: cobra.ExactArgs(3),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			n, err := s.SetMember(ctx, s.by, args[0], args[1], args[2], 0)
 			if err != nil {
 				return err
@@ -189,9 +189,9 @@ func newMemberRemove() *cobra.Command {
 		Example: "  tidewaiter namespace member remove team user:alice",
 		Args:    cobra.ExactArgs(2),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			n, err := s.RemoveMember(ctx, s.by, args[0], args[1], 0)
 			if err != nil {
 				return err
@@ -209,9 +209,9 @@ func newMemberList() *cobra.Command {
 		Example: "  tidewaiter namespace member list team",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			return printList(cmd, *k.output,
 				func(p rulebook.Page) ([]rulebook.Member, string, error) { return s.Members(ctx, s.by, args[0], p) },
 				api.NewNamespaceMember,

@@ -51,13 +51,13 @@ func (f *policyFiles) load(cmd *cobra.Command) (p wholePolicy, err error) {
 	case len(f.rules) == 0:
 		p.OnlyPolicy, err = config.LoadPolicy(f.config, !*f.filesOnly)
 	case cmd.Flags().Changed("config"):
-		return p, misused(cmd, "--policy and --config cannot be combined")
+		return p, usageErrorf(cmd, "--policy and --config cannot be combined")
 	default:
 		p.OnlyPolicy, err = config.LoadRules(f.rules)
 	}
 	if err == nil {
 		p.database, err = app.Complete(cmd.Context(), p.OnlyPolicy)
-		err = canBeLeftOut(err)
+		err = hintFilesOnly(err)
 	}
 	return p, err
 }

@@ -63,7 +63,7 @@ docs/policy.md has an example. docs/configuration.md lists all keys.`,
 			printTests(out, results, sum)
 		}
 		if err == nil && !sum.passed() {
-			err = errTold
+			err = errReported
 		}
 		return err
 	}
@@ -156,7 +156,7 @@ func (t *tested) title() string {
 	}
 	var names []string
 	for _, s := range t.Request.Scopes {
-		names = append(names, shortly(s))
+		names = append(names, shortName(s))
 	}
 	return t.Request.Principal.String() + " " + strings.Join(says, ", and ") + " " + strings.Join(names, ", ")
 }

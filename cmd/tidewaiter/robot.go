@@ -33,12 +33,12 @@ ci signs in as robot+ci, and rules refer to it as robot:ci. Standard output has 
   tidewaiter robot add deploy --group deployers --output json | jq -r .secret`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	var life lifetime
 	cmd.Flags().Var(&life, "expires", "when the robot expires, counted from now: 90d, 12h, never")
 	groups := cmd.Flags().StringArray("group", nil, "a `group` of the robot (may be repeated)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, secret, err := d.AddRobot(ctx, d.by, accounts.NewRobot{Name: args[0], Expires: life.until(clock.Now()), Groups: *groups})
 			if err != nil {
 				return err
@@ -51,7 +51,7 @@ ci signs in as robot+ci, and rules refer to it as robot:ci. Standard output has 
 }
 
 // longest returns when a secret that is created now expires at the latest, as the end of a sentence.
-func (d desk) longest() string {
+func (d accountSession) longest() string {
 	most := d.MaxLifetime()
 	if most == 0 {
 		return ""
@@ -60,7 +60,7 @@ func (d desk) longest() string {
 }
 
 // robotSecret prints the secret of a robot.
-func (k keeping) robotSecret(cmd *cobra.Command, a *accounts.Account, secret identity.Secret, verb, more string) error {
+func (k accountFlags) robotSecret(cmd *cobra.Command, a *accounts.Account, secret identity.Secret, verb, more string) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), api.NewAccount(a, secret))
 	}
@@ -78,11 +78,11 @@ revoked. If a secret has leaked, use --overlap 0.`,
   tidewaiter robot rotate ci --overlap 0`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	overlap := span(day)
 	cmd.Flags().Var(&overlap, "overlap", "how long the previous secret stays valid: 7d, 12h, 0")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, secret, err := d.Rotate(ctx, d.by, login(policy.Robot, args[0]), time.Duration(overlap))
 			if err != nil {
 				return err

@@ -46,7 +46,7 @@ rule invalid is rejected.`,
 		Example: "  tidewaiter " + o.path + " set " + o.sample + "cleaner pull,delete",
 		Args:    cobra.ExactArgs(2 + o.more),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	var written ruleset.Role
 	lifetime := ruleset.RoleFields[1]
 	addField(cmd.Flags(), lifetime.Name, lifetime.Name, lifetime.Help, lifetime.Of(&written))
@@ -55,10 +55,10 @@ rule invalid is rejected.`,
 		written.Actions = splitWords(args[1])
 		can, err := written.Policy()
 		if err != nil {
-			return toldFields(cmd, err, map[string]string{"actions": "ACTIONS", "lifetime": "--lifetime"})
+			return printFieldProblems(cmd, err, map[string]string{"actions": "ACTIONS", "lifetime": "--lifetime"})
 		}
 		role := rulebook.Role{Name: args[0], Actions: can.Actions, Lifetime: can.Lifetime}
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			r, err := s.SetRole(ctx, s.by, namespace, role, 0)
 			verb := "changed"
 			if errors.Is(err, rulebook.ErrNotFound) {
@@ -88,10 +88,10 @@ func (o roleCommands) newList() *cobra.Command {
 		cmd.Args = cobra.ExactArgs(o.more)
 		cmd.Long = "List the roles of a namespace. Every namespace also has the roles owner, maintainer, writer and reader."
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		namespace, _ := o.cut(args)
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			return printList(cmd, *k.output,
 				func(p rulebook.Page) ([]rulebook.Role, string, error) { return s.Roles(ctx, s.by, namespace, p) },
 				func(r *rulebook.Role) api.Role { return api.NewRole(r, namespace) },
@@ -111,14 +111,14 @@ func (o roleCommands) newDelete() *cobra.Command {
 		Example: "  tidewaiter " + o.path + " delete " + o.sample + "cleaner",
 		Args:    cobra.ExactArgs(1 + o.more),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		namespace, args := o.cut(args)
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			if err := s.DeleteRole(ctx, s.by, namespace, args[0], 0); err != nil {
 				return err
 			}
-			return k.says(cmd, gone{args[0]}, "deleted role %s", args[0])
+			return k.says(cmd, deleted{args[0]}, "deleted role %s", args[0])
 		})
 	}
 	return cmd

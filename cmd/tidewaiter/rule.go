@@ -129,11 +129,13 @@ func splitWords(s string) []string {
 	return words
 }
 
-// toldRule prints the problems of a rule with the names of its flags.
-func toldRule(cmd *cobra.Command, err error) error { return toldFields(cmd, err, flagOf) }
+// printRuleProblems prints the problems of a rule with the names of its flags.
+func printRuleProblems(cmd *cobra.Command, err error) error {
+	return printFieldProblems(cmd, err, flagOf)
+}
 
-// toldFields prints the problems of a rule or a role with the flags for its fields.
-func toldFields(cmd *cobra.Command, err error, flags map[string]string) error {
+// printFieldProblems prints the problems of a rule or a role with the flags for its fields.
+func printFieldProblems(cmd *cobra.Command, err error, flags map[string]string) error {
 	problems, ok := errors.AsType[rulebook.Problems](err)
 	if !ok {
 		return err
@@ -142,7 +144,7 @@ func toldFields(cmd *cobra.Command, err error, flags map[string]string) error {
 		p.Field = flags[p.Field]
 		fmt.Fprintf(cmd.ErrOrStderr(), "tidewaiter: %s\n", p)
 	}
-	return errTold
+	return errReported
 }
 
 func newRuleAdd() *cobra.Command {
@@ -156,12 +158,12 @@ files and database. A rule that would be invalid in a file is rejected with all 
   tidewaiter rule add watchers --subject group:security --right journal --actions read`,
 		Args: cobra.ExactArgs(1),
 	}
-	k, content := bookFlags(cmd), contentFlags(cmd.Flags())
+	k, content := newRulebookFlags(cmd), contentFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			r, err := s.AddRule(ctx, s.by, content(args[0]))
 			if err != nil {
-				return toldRule(cmd, err)
+				return printRuleProblems(cmd, err)
 			}
 			return k.says(cmd, api.NewRule(&r), "added rule %s", r.Name)
 		})
@@ -177,12 +179,12 @@ func newRuleSet() *cobra.Command {
 		Example: "  tidewaiter rule set freeze --deny --repository 'prod/**' --actions push",
 		Args:    cobra.ExactArgs(1),
 	}
-	k, content := bookFlags(cmd), contentFlags(cmd.Flags())
+	k, content := newRulebookFlags(cmd), contentFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			r, err := s.SetRule(ctx, s.by, args[0], content(args[0]), 0)
 			if err != nil {
-				return toldRule(cmd, err)
+				return printRuleProblems(cmd, err)
 			}
 			if r.Unchanged {
 				return k.says(cmd, api.NewRule(&r), "rule %s already says that", r.Name)
@@ -200,9 +202,9 @@ func newRuleList() *cobra.Command {
 		Long:    "List the rules in the database. Use \"tidewaiter policy show\" to list all rules.",
 		Example: "  tidewaiter rule list\n  tidewaiter rule list --output json | jq -r '.[] | select(.effect == \"deny\") | .name'",
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			return printList(cmd, *k.output,
 				func(p rulebook.Page) ([]rulebook.Rule, string, error) { return s.Rules(ctx, s.by, p) },
 				api.NewRule,
@@ -245,9 +247,9 @@ func newRuleShow() *cobra.Command {
 		Example: "  tidewaiter rule show freeze",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.read(cmd, func(ctx context.Context, s shelf) error {
+		return k.read(cmd, func(ctx context.Context, s rulebookSession) error {
 			r, err := s.Rule(ctx, s.by, args[0])
 			if err != nil {
 				return err
@@ -270,13 +272,13 @@ func newRuleDelete() *cobra.Command {
 		Example: "  tidewaiter rule delete freeze",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := bookFlags(cmd)
+	k := newRulebookFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return k.change(cmd, func(ctx context.Context, s shelf) error {
+		return k.change(cmd, func(ctx context.Context, s rulebookSession) error {
 			if err := s.DeleteRule(ctx, s.by, args[0], 0); err != nil {
 				return err
 			}
-			return k.says(cmd, gone{args[0]}, "deleted rule %s", args[0])
+			return k.says(cmd, deleted{args[0]}, "deleted rule %s", args[0])
 		})
 	}
 	return cmd

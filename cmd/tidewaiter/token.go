@@ -28,11 +28,11 @@ func newToken() *cobra.Command {
 	return cmd
 }
 
-// owning has the flags that name the owner of tokens.
-type owning struct{ user, robot, source string }
+// ownerSelection has the flags that name the owner of tokens.
+type ownerSelection struct{ user, robot, source string }
 
-func ownerFlags(cmd *cobra.Command, robots bool) *owning {
-	o := new(owning)
+func ownerFlags(cmd *cobra.Command, robots bool) *ownerSelection {
+	o := new(ownerSelection)
 	cmd.Flags().StringVar(&o.user, "user", "", "the `name` of the user who owns it")
 	if robots {
 		cmd.Flags().StringVar(&o.robot, "robot", "", "the `name` of the robot that owns it")
@@ -42,18 +42,18 @@ func ownerFlags(cmd *cobra.Command, robots bool) *owning {
 }
 
 // check rejects combinations of flags that name no single owner.
-func (o *owning) check(cmd *cobra.Command) error {
+func (o *ownerSelection) check(cmd *cobra.Command) error {
 	switch {
 	case o.user != "" && o.robot != "":
-		return misused(cmd, "--user and --robot cannot be combined")
+		return usageErrorf(cmd, "--user and --robot cannot be combined")
 	case cmd.Flags().Changed("source") && o.user == "":
-		return misused(cmd, "--source requires --user")
+		return usageErrorf(cmd, "--source requires --user")
 	}
 	return hasKind(cmd, policy.User, o.user)
 }
 
 // owner returns the owner, or the zero Owner if none is named.
-func (o *owning) owner() accounts.Owner {
+func (o *ownerSelection) owner() accounts.Owner {
 	switch {
 	case o.robot != "":
 		return accounts.Owner{Kind: policy.Robot, Source: accounts.Source, Name: strings.TrimPrefix(o.robot, accounts.RobotPrefix)}
@@ -64,7 +64,7 @@ func (o *owning) owner() accounts.Owner {
 }
 
 // hint adds the flags for other sources to an error about an unknown user.
-func (o *owning) hint(err error, d desk) error {
+func (o *ownerSelection) hint(err error, d accountSession) error {
 	if !errors.Is(err, accounts.ErrNotFound) || o.user == "" {
 		return err
 	}
@@ -100,7 +100,7 @@ parts.`,
   tidewaiter token create --user alice --name deploy --repositories team/** --actions pull
   tidewaiter token create --user bob --source ldap:corp --name ci --actions pull,push --output json | jq -r .secret`,
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	who := ownerFlags(cmd, false)
 	name := cmd.Flags().String("name", "", "the `name` of the token, unique for its owner")
 	var life lifetime
@@ -112,15 +112,15 @@ parts.`,
 		case err != nil:
 			return err
 		case who.user == "":
-			return misused(cmd, "missing --user: name the owner of the token")
+			return usageErrorf(cmd, "missing --user: name the owner of the token")
 		case *name == "":
-			return misused(cmd, "missing --name: name the token")
+			return usageErrorf(cmd, "missing --name: name the token")
 		}
 		limits, err := limits(cmd, *repositories, *actions)
 		if err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			t, secret, err := d.AddToken(ctx, d.by, accounts.NewToken{Owner: who.owner(), Name: *name, Limits: limits, Expires: life.until(clock.Now())})
 			if err != nil {
 				return who.hint(err, d)
@@ -149,13 +149,13 @@ func limits(cmd *cobra.Command, repositories, actions []string) ([]policy.Limit,
 		for _, name := range actions {
 			action, ok := scope.ParseAction(name)
 			if !ok || !scope.Repository.Has(action) {
-				return nil, misused(cmd, "--actions: %q is not one of pull, push, delete", name)
+				return nil, usageErrorf(cmd, "--actions: %q is not one of pull, push, delete", name)
 			}
 			limit.Actions |= action
 		}
 	}
 	if err := limit.Check(); err != nil {
-		return nil, misused(cmd, "the token would grant nothing: %v", err)
+		return nil, usageErrorf(cmd, "the token would grant nothing: %v", err)
 	}
 	return []policy.Limit{limit}, nil
 }
@@ -169,13 +169,13 @@ and what docker and others (refresh) and browsers (session) store in place of a 
 		Example: `  tidewaiter token list --user alice
   tidewaiter token list --output json | jq -r '.[] | select(.used == null) | .id'`,
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	who := ownerFlags(cmd, true)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := who.check(cmd); err != nil {
 			return err
 		}
-		return k.read(cmd, func(ctx context.Context, d desk) error {
+		return k.read(cmd, func(ctx context.Context, d accountSession) error {
 			return who.hint(printList(cmd, *k.output,
 				func(p accounts.Page) ([]accounts.Token, string, error) { return d.Tokens(ctx, d.by, who.owner(), p) },
 				func(t *accounts.Token) api.Token { return api.NewToken(t, identity.Secret{}) },
@@ -221,7 +221,7 @@ session. They stop working within two seconds. This cannot be undone.`,
   tidewaiter token revoke --user alice --use refresh`,
 		Args: cobra.ArbitraryArgs,
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	who := ownerFlags(cmd, true)
 	use := newChoice("", []accounts.Use{accounts.Access, accounts.Robot, accounts.Refresh, accounts.Session})
 	cmd.Flags().Var(use, "use", "only tokens of this use (default all)")
@@ -231,11 +231,11 @@ session. They stop working within two seconds. This cannot be undone.`,
 		case err != nil:
 			return err
 		case len(args) == 0 && owner == accounts.Owner{}:
-			return misused(cmd, "name the tokens: give their ids, or --user or --robot")
+			return usageErrorf(cmd, "name the tokens: give their ids, or --user or --robot")
 		case len(args) > 0 && owner != accounts.Owner{}, len(args) > 0 && use.value != "":
-			return misused(cmd, "ids cannot be combined with --user, --robot or --use")
+			return usageErrorf(cmd, "ids cannot be combined with --user, --robot or --use")
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			revoked := 0
 			for _, id := range args {
 				if err := d.Revoke(ctx, d.by, id); err != nil {

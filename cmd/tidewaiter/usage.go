@@ -20,8 +20,8 @@ type usageError struct {
 
 func (e usageError) Error() string { return e.text }
 
-// misused returns a usageError of cmd.
-func misused(cmd *cobra.Command, format string, args ...any) error {
+// usageErrorf returns a usageError of cmd.
+func usageErrorf(cmd *cobra.Command, format string, args ...any) error {
 	return usageError{command: cmd.CommandPath(), text: fmt.Sprintf(format, args...)}
 }
 
@@ -36,7 +36,7 @@ func strict(cmd *cobra.Command) {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return misused(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
+			return usageErrorf(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
 		}
 	} else if args := cmd.Args; args != nil {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
@@ -45,14 +45,14 @@ func strict(cmd *cobra.Command) {
 			}
 			wanted := strings.Fields(cmd.Use)[1:]
 			if len(given) < len(wanted) {
-				return misused(cmd, "missing argument %s: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
+				return usageErrorf(cmd, "missing argument %s: %s %s", wanted[len(given)], cmd.CommandPath(), strings.Join(wanted, " "))
 			}
-			return misused(cmd, "unexpected argument %q", given[len(wanted)])
+			return usageErrorf(cmd, "unexpected argument %q", given[len(wanted)])
 		}
 	} else {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return misused(cmd, "unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
+				return usageErrorf(cmd, "unexpected argument %q: %s takes only flags", args[0], cmd.CommandPath())
 			}
 			return nil
 		}
@@ -69,20 +69,20 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	if _, ok := errors.AsType[*strconv.NumError](err); ok {
 		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-			return misused(cmd, "--%s must be a number, not %q", bad.GetFlag().Name, bad.GetValue())
+			return usageErrorf(cmd, "--%s must be a number, not %q", bad.GetFlag().Name, bad.GetValue())
 		}
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
-		return misused(cmd, "%v", err)
+		return usageErrorf(cmd, "%v", err)
 	}
 	// The flags of an unknown command are unknown too. The command is what was mistyped.
 	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
-		return misused(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
+		return usageErrorf(cmd, "unknown command %q%s", args[0], meant(cmd.SuggestionsFor(args[0])))
 	}
 	typed := unknown.GetSpecifiedName()
 	if len(typed) == 1 {
-		return misused(cmd, "unknown flag -%s", typed)
+		return usageErrorf(cmd, "unknown flag -%s", typed)
 	}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -91,9 +91,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	})
 	if near := text.Nearest(typed, known); near != "" {
-		return misused(cmd, "unknown flag --%s (did you mean --%s?)", typed, near)
+		return usageErrorf(cmd, "unknown flag --%s (did you mean --%s?)", typed, near)
 	}
-	return misused(cmd, "unknown flag --%s", typed)
+	return usageErrorf(cmd, "unknown flag --%s", typed)
 }
 
 // meant returns a suggestion that names the first command.

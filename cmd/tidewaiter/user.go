@@ -36,17 +36,17 @@ cannot be locked out.`,
 		Example: "  tidewaiter user allow alice --from 203.0.113.0/24",
 		Args:    cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	from := cmd.Flags().String("from", "", "the `prefix` or address to sign in from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		prefix, err := ratelimit.ParsePlace(*from)
 		if err != nil {
-			return misused(cmd, "--from: %s: %v", text.Escape(*from), err)
+			return usageErrorf(cmd, "--from: %s: %v", text.Escape(*from), err)
 		}
 		if err := hasKind(cmd, policy.User, args[0]); err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, err := d.AllowPlace(ctx, d.by, args[0], prefix)
 			if err != nil {
 				return err
@@ -75,7 +75,7 @@ service too.`,
   printf %s "$PASSWORD" | tidewaiter user add bob --password-stdin`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	password := passwordFlags(cmd)
 	none := cmd.Flags().Bool("no-password", false, "add a user who signs in with tokens only")
 	hash := cmd.Flags().Bool("hash-stdin", false, "read a bcrypt or argon2id password hash from standard input")
@@ -108,7 +108,7 @@ service too.`,
 		if err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, err := d.AddUser(ctx, d.by, u)
 			if err != nil {
 				return err
@@ -136,14 +136,14 @@ func oneOf(cmd *cobra.Command, names ...string) error {
 		case first == "":
 			first = name
 		default:
-			return misused(cmd, "--%s and --%s cannot be combined", first, name)
+			return usageErrorf(cmd, "--%s and --%s cannot be combined", first, name)
 		}
 	}
 	return nil
 }
 
 // doneWith is done for an account whose password may have been generated.
-func (k keeping) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, made identity.Secret) error {
+func (k accountFlags) doneWith(cmd *cobra.Command, verb string, a *accounts.Account, made identity.Secret) error {
 	switch {
 	case made.Reveal() == "":
 		return k.done(cmd, verb, a, "")
@@ -164,7 +164,7 @@ docker and others store in place of a password, are revoked.`,
   tidewaiter user password alice --generate`,
 		Args: cobra.ExactArgs(1),
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	password := passwordFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := oneOf(cmd, "password-stdin", "generate"); err != nil {
@@ -177,7 +177,7 @@ docker and others store in place of a password, are revoked.`,
 		if err != nil {
 			return err
 		}
-		return k.change(cmd, func(ctx context.Context, d desk) error {
+		return k.change(cmd, func(ctx context.Context, d accountSession) error {
 			a, err := d.SetPassword(ctx, d.by, args[0], secret, 0)
 			if err != nil {
 				return err
@@ -205,7 +205,7 @@ func (a *asking) ask(cmd *cobra.Command) (secret, made identity.Secret, err erro
 		made = identity.NewSecret(rand.Text()) // 128 bits
 		return made, made, nil
 	case !a.stdin && !isTerminal(cmd.InOrStdin()):
-		return secret, made, misused(cmd, "stdin is not a terminal: use --password-stdin to read the password from it, or --generate")
+		return secret, made, usageErrorf(cmd, "stdin is not a terminal: use --password-stdin to read the password from it, or --generate")
 	}
 	secret, err = askPassword(cmd) // a terminal does not echo it, even with --password-stdin
 	if err != nil {

@@ -29,8 +29,8 @@ database, unless --files-only is given.`,
 		Args: cobra.ExactArgs(1),
 	}
 	source := configFlags(cmd)
-	var who asker
-	who.mayHave(cmd)
+	var who principalFlags
+	who.attributeFlags(cmd)
 	filesOnly := filesOnlyFlag(cmd)
 	registry := cmd.Flags().String("registry", "", "only the registry with this service `name` (default: all)")
 	most := cmd.Flags().Uint("most", 1000, "the maximum `number` of entries to print of each list (--output json prints all)")
@@ -54,7 +54,7 @@ database, unless --files-only is given.`,
 		if err != nil {
 			return err
 		}
-		p, err := inForce(cmd.Context(), cfg, *filesOnly)
+		p, err := activePolicy(cmd.Context(), cfg, *filesOnly)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ database, unless --files-only is given.`,
 			err = r.print(cmd.OutOrStdout(), int(*most))
 		}
 		if err == nil && barred != "" {
-			err = errTold
+			err = errReported
 		}
 		return err
 	}
@@ -145,7 +145,7 @@ func (r *rights) table(w io.Writer, p paint, list []policy.Right, most int) erro
 func (r *rights) row(p paint, right *policy.Right) []string {
 	names := make([]string, len(right.Names))
 	for i, name := range right.Names {
-		names[i] = shortly(scope.Scope{Type: right.Type, Name: name})
+		names[i] = shortName(scope.Scope{Type: right.Type, Name: name})
 	}
 	by := p.faint("by ") + right.Rule.String()
 	if at := right.Rule.Registries; r.Registry == "" && len(at) > 0 {

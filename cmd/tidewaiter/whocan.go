@@ -44,7 +44,7 @@ it, without the names, places and conditions of rules outside the namespace.`,
   tidewaiter who-can write tidewaiter:accounts --output json`,
 		Args: cobra.ArbitraryArgs,
 	}
-	k := keepingFlags(cmd)
+	k := newAccountFlags(cmd)
 	registry := registryFlag(cmd)
 	filesOnly := filesOnlyFlag(cmd)
 	members := cmd.Flags().Bool("members", false, "list the accounts and htpasswd users in groups; reads the database")
@@ -52,17 +52,17 @@ it, without the names, places and conditions of rules outside the namespace.`,
 	most := cmd.Flags().Uint("most", 100, "the maximum `number` of entries to print of each list (--output json prints all but members)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return misused(cmd, "give an action and a repository, as in push team/app, or a scope")
+			return usageErrorf(cmd, "give an action and a repository, as in push team/app, or a scope")
 		}
-		asked, ignored, err := readAsked(cmd, args)
+		asked, ignored, err := parseScopeArgs(cmd, args)
 		if err != nil {
 			return err
 		}
 		if len(ignored) > 0 {
-			return misused(cmd, "%s: %s", ignored[0].Text, ignored[0].Reason)
+			return usageErrorf(cmd, "%s: %s", ignored[0].Text, ignored[0].Reason)
 		}
 		if *namespace != "" && *filesOnly {
-			return misused(cmd, "namespaces are in the database, and --files-only leaves that out")
+			return usageErrorf(cmd, "namespaces are in the database, and --files-only leaves that out")
 		}
 		cfg, err := k.source.load()
 		if err != nil {
@@ -77,7 +77,7 @@ it, without the names, places and conditions of rules outside the namespace.`,
 				return err
 			}
 		}
-		p, err := inForce(cmd.Context(), cfg, *filesOnly)
+		p, err := activePolicy(cmd.Context(), cfg, *filesOnly)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ it, without the names, places and conditions of rules outside the namespace.`,
 		}
 		if *members {
 			listers, unlisted := app.OthersOf(cfg).Listers()
-			expand := func(ctx context.Context, d desk) error {
+			expand := func(ctx context.Context, d accountSession) error {
 				for i := range answers {
 					answers[i].unlisted = unlisted
 					if err := answers[i].expand(ctx, d, listers, int(*most)); err != nil {
@@ -108,7 +108,7 @@ it, without the names, places and conditions of rules outside the namespace.`,
 			}
 			err = k.read(cmd, expand)
 			if errors.Is(err, fs.ErrNotExist) { // before the first start there are no accounts
-				err = expand(cmd.Context(), desk{})
+				err = expand(cmd.Context(), accountSession{})
 			}
 			if err != nil {
 				return err
@@ -161,7 +161,7 @@ type holders struct {
 }
 
 // expand looks up the accounts and htpasswd users that rules name and those in groups.
-func (a *holders) expand(ctx context.Context, d desk, others []identity.Lister, most int) (err error) {
+func (a *holders) expand(ctx context.Context, d accountSession, others []identity.Lister, most int) (err error) {
 	a.expanded = true
 	a.people, err = api.FindPeople(ctx, d.Accounts, others, d.by, &a.Answer, most, clock.Now())
 	return err
@@ -193,7 +193,7 @@ func barred(ctx context.Context, cfg *config.Config, answers []holders) error {
 // print writes the answer as text.
 func (a *holders) print(w io.Writer, most int) error {
 	p := painted(w)
-	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortly(a.Asked), text.Escape(a.Registry))
+	what := fmt.Sprintf("%s %s at %s", verbs(a.Asked.Actions, "and"), shortName(a.Asked), text.Escape(a.Registry))
 	switch {
 	case len(a.Through) > 0:
 		fmt.Fprintf(w, "%s may %s:\n", p.green("these"), what)

@@ -41,7 +41,7 @@ func (s Source) Name() string {
 }
 
 // accounts looks whether there is one source of that name.
-func (x cross) accounts(i int, names map[string]int) {
+func (x crossChecks) accounts(i int, names map[string]int) {
 	if first, taken := names[accountsName]; taken {
 		x.d.problem(x.at("identity", i), "another source is called accounts, in line %d", x.at("identity", first).Line)
 	}

@@ -91,7 +91,7 @@ func checkSource(d *decoder, n *yaml.Node, s *Source) {
 }
 
 // sourceName is the name of a source. A colon would make it look like the kind of another.
-func sourceName() shape[string] {
+func sourceName() valueType[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !sourcePattern.MatchString(s) {
 			d.problem(n, "%s is not a valid source name: use up to 63 letters, digits, - and _", text.QuoteShort(s))
@@ -104,7 +104,7 @@ func sourceName() shape[string] {
 var sourcePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
 // passwordEntry is "name:hash". No problem repeats it: it may be a password in plain text.
-func passwordEntry() shape[string] {
+func passwordEntry() valueType[string] {
 	return scalar("name:hash", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		name, hash, found := strings.Cut(s, ":")
 		switch {

@@ -253,13 +253,13 @@ func TestKeysFlag(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"--keys: opening other/cert.pem: file does not exist",
 		"--keys: opening other/privatekey.pem: file does not exist",
-	}, told(err)); diff != "" {
+	}, reported(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	_, err = load("tidewaiter.yaml", Options{}, files{"tidewaiter.yaml": base})
 	if diff := cmp.Diff([]string{
 		"there is no signing root: opening /keys/cert.pem: file does not exist; name one by signing.root or --keys",
-	}, told(err)); diff != "" {
+	}, reported(err)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -334,7 +334,7 @@ func TestWarnings(t *testing.T) {
 			}
 			var got []string
 			if len(c.Warnings) > 0 {
-				got = told(c.Warnings)
+				got = reported(c.Warnings)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

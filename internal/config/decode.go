@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// shape is one kind of value: what the reference calls it, and how a T is read from YAML.
-type shape[T any] struct {
+// valueType is one kind of value: what the reference calls it, and how a T is read from YAML.
+type valueType[T any] struct {
 	kind string
 	keys []row // of a section, or of the sections of a list
 	// read returns false after telling a problem.
@@ -40,7 +40,7 @@ type key[S any] struct {
 }
 
 // on returns a key whose value is put into the section by put.
-func on[S, T any](name string, s shape[T], put func(into *S, v T)) key[S] {
+func on[S, T any](name string, s valueType[T], put func(into *S, v T)) key[S] {
 	return key[S]{
 		row: row{name: name, kind: s.kind, keys: s.keys},
 		read: func(d *decoder, n *yaml.Node, into *S) bool {
@@ -78,13 +78,13 @@ func (k key[S]) or(standard string) key[S] {
 
 // decoder reads the nodes of one file.
 type decoder struct {
-	file  string // as problems name it
-	src   []byte // its text
-	dir   string // what its relative paths count from
-	open  access
-	env   func(string) (string, bool)
-	disk  disk
-	tells *report
+	file        string // as problems name it
+	src         []byte // its text
+	dir         string // what its relative paths count from
+	open        access
+	env         func(string) (string, bool)
+	disk        disk
+	diagnostics *report
 
 	conditions *when.Compiler // shared by all files, so that equal conditions are compiled once
 }
@@ -96,16 +96,16 @@ func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
 
 // suggest tells of a mistake at n and of what may have been meant.
 func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) {
-	if d.tells.full() {
-		d.tells.told++ // and not put into words
+	if d.diagnostics.full() {
+		d.diagnostics.reported++ // and not put into words
 		return
 	}
-	d.tells.problem(d.at(n, suggestion, format, args...))
+	d.diagnostics.problem(d.at(n, suggestion, format, args...))
 }
 
 // warn tells of what is allowed and probably not meant.
 func (d *decoder) warn(n *yaml.Node, format string, args ...any) {
-	d.tells.warn(d.at(n, "", format, args...))
+	d.diagnostics.warn(d.at(n, "", format, args...))
 }
 
 func (d *decoder) at(n *yaml.Node, suggestion, format string, args ...any) Problem {
@@ -155,7 +155,7 @@ const maxKeys = 16
 
 // section is a mapping with known keys. An unknown key is a problem, since what it was to say would not
 // hold; so are a repeated key and a missing one that is required. The checks run when all keys were read.
-func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S)) shape[S] {
+func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S)) valueType[S] {
 	names := make([]string, len(keys))
 	rows := make([]row, len(keys))
 	for i, k := range keys {
@@ -202,15 +202,15 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			}
 		}
 		if ok {
-			before := d.tells.told
+			before := d.diagnostics.reported
 			for _, check := range checks {
 				check(d, n, &s)
 			}
-			ok = d.tells.told == before
+			ok = d.diagnostics.reported == before
 		}
 		return s, ok
 	}
-	return shape[S]{kind: "section", keys: rows, read: read}
+	return valueType[S]{kind: "section", keys: rows, read: read}
 }
 
 // unknown tells of a key that nobody reads.
@@ -228,14 +228,14 @@ func (d *decoder) unknown(name *yaml.Node, known []string) {
 
 // nearest returns the known word that was meant, as long as anybody will read it.
 func (d *decoder) nearest(word string, known []string) string {
-	if d.tells.full() {
+	if d.diagnostics.full() {
 		return ""
 	}
 	return text.Nearest(word, known)
 }
 
 // list is a list of at least one. An empty one is a problem: it may have been meant as none or as all.
-func list[T any](of shape[T]) shape[[]T] {
+func list[T any](of valueType[T]) valueType[[]T] {
 	read := func(d *decoder, n *yaml.Node) ([]T, bool) {
 		if !d.is(n, yaml.SequenceNode, "a list") {
 			return nil, false
@@ -252,7 +252,7 @@ func list[T any](of shape[T]) shape[[]T] {
 		}
 		return vs, ok
 	}
-	return shape[[]T]{kind: "list of " + of.kind, keys: of.keys, read: read}
+	return valueType[[]T]{kind: "list of " + of.kind, keys: of.keys, read: read}
 }
 
 // named is one entry of a mapping whose keys are names that the administrator chose.
@@ -264,7 +264,7 @@ type named[T any] struct {
 }
 
 // dictionary is a mapping from names to values, in the order they are written.
-func dictionary[T any](of shape[T]) shape[[]named[T]] {
+func dictionary[T any](of valueType[T]) valueType[[]named[T]] {
 	read := func(d *decoder, n *yaml.Node) ([]named[T], bool) {
 		if !d.is(n, yaml.MappingNode, "a section") {
 			return nil, false
@@ -290,12 +290,12 @@ func dictionary[T any](of shape[T]) shape[[]named[T]] {
 		}
 		return vs, ok
 	}
-	return shape[[]named[T]]{kind: "names, each with a " + of.kind, keys: of.keys, read: read}
+	return valueType[[]named[T]]{kind: "names, each with a " + of.kind, keys: of.keys, read: read}
 }
 
 // pointer is a shape that can be missing.
-func pointer[T any](of shape[T]) shape[*T] {
-	return shape[*T]{kind: of.kind, keys: of.keys, read: func(d *decoder, n *yaml.Node) (*T, bool) {
+func pointer[T any](of valueType[T]) valueType[*T] {
+	return valueType[*T]{kind: of.kind, keys: of.keys, read: func(d *decoder, n *yaml.Node) (*T, bool) {
 		v, ok := of.read(d, n)
 		return &v, ok
 	}}

@@ -40,10 +40,10 @@ func (a access) warnings(file string, secret bool) []string {
 	return warnings
 }
 
-// thisMachine is the disk of this machine.
-type thisMachine struct{}
+// osFS is the disk of this machine.
+type osFS struct{}
 
-func (thisMachine) read(file string, most int64) ([]byte, access, error) {
+func (osFS) read(file string, most int64) ([]byte, access, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, 0, opening(file, err)
@@ -67,7 +67,7 @@ func (thisMachine) read(file string, most int64) ([]byte, access, error) {
 	return src.Bytes(), accessOf(info), nil
 }
 
-func (thisMachine) look(file string) (access, error) {
+func (osFS) look(file string) (access, error) {
 	info, err := os.Stat(file) // first: to open a pipe would wait for its writer
 	switch {
 	case err != nil:
@@ -84,7 +84,7 @@ func (thisMachine) look(file string) (access, error) {
 	return accessOf(info), nil
 }
 
-func (thisMachine) list(folder string) ([]string, error) {
+func (osFS) list(folder string) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, opening(folder, err)

@@ -31,7 +31,7 @@ type Place struct{ Line, Column int }
 
 // LoadTests reads files of expectations of a policy. What has no time is of the given one. The error is Problems.
 func LoadTests(files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
-	return loadTests(thisMachine{}, files, of, now)
+	return loadTests(osFS{}, files, of, now)
 }
 
 func loadTests(disk disk, files []string, of *OnlyPolicy, now time.Time) ([]Test, error) {
@@ -70,7 +70,7 @@ type writtenTest struct {
 }
 
 func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
-	before := d.tells.told
+	before := d.diagnostics.reported
 	kinds := 0
 	for _, key := range []string{"repositories", "catalog", "tidewaiter"} {
 		if has(n, key) {
@@ -109,7 +109,7 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 			d.problem(item(value(n, "without"), i), "the test gives %s and lists it under without", text.QuoteShort(input))
 		}
 	}
-	if d.tells.told == before {
+	if d.diagnostics.reported == before {
 		t.node = n
 	}
 }
@@ -215,12 +215,12 @@ func MeantWho(who string) string {
 }
 
 // who is somebody who asks.
-func who() shape[policy.Principal] {
+func who() valueType[policy.Principal] {
 	return scalar("who", func(d *decoder, n *yaml.Node, s string) (policy.Principal, bool) {
 		p, err := ParseWho(s)
 		if err != nil {
 			meant := ""
-			if !d.tells.full() {
+			if !d.diagnostics.full() {
 				meant = MeantWho(s)
 			}
 			d.suggest(n, meant, "%v", err)
@@ -231,7 +231,7 @@ func who() shape[policy.Principal] {
 }
 
 // moment is a time. Without a zone it is UTC, so that it is the same on each machine.
-func moment() shape[time.Time] {
+func moment() valueType[time.Time] {
 	return scalar("time", func(d *decoder, n *yaml.Node, s string) (time.Time, bool) {
 		t, err := ParseTime(s, time.UTC)
 		if err != nil {
@@ -243,7 +243,7 @@ func moment() shape[time.Time] {
 }
 
 // ipAddress is an IP address.
-func ipAddress() shape[netip.Addr] {
+func ipAddress() valueType[netip.Addr] {
 	return scalar("IP address", func(d *decoder, n *yaml.Node, s string) (netip.Addr, bool) {
 		ip, err := netip.ParseAddr(s)
 		if err != nil {
@@ -254,14 +254,14 @@ func ipAddress() shape[netip.Addr] {
 }
 
 // input is what a request may be without: ip, client, claims.NAME, or all claims but those that are written.
-func input() shape[string] {
+func input() valueType[string] {
 	return scalar("input", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		claim, ok := strings.CutPrefix(s, "claims.")
 		if ok && claim != "" || s == "ip" || s == "client" || s == "claims" {
 			return s, true
 		}
 		meant := ""
-		if !d.tells.full() {
+		if !d.diagnostics.full() {
 			meant = text.Nearest(s, []string{"ip", "client", "claims"})
 		}
 		d.suggest(n, meant, "%s cannot be left out of a request: use ip, client, claims.NAME or claims", text.QuoteShort(s))
@@ -270,7 +270,7 @@ func input() shape[string] {
 }
 
 // repository is the name of one repository. It is no pattern.
-func repository() shape[string] {
+func repository() valueType[string] {
 	return scalar("repository", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if strings.ContainsAny(s, "*$") {
 			d.problem(n, "%s is a pattern; give the name of one repository", text.QuoteShort(s))
@@ -292,7 +292,7 @@ func repository() shape[string] {
 }
 
 // jsonValue is any value as a token has it. Numbers, true, false and null are what they look like; what is in quotes is text.
-func jsonValue() shape[any] {
+func jsonValue() valueType[any] {
 	var read func(d *decoder, n *yaml.Node) (any, bool)
 	read = func(d *decoder, n *yaml.Node) (any, bool) {
 		switch n.Kind {
@@ -345,7 +345,7 @@ func jsonValue() shape[any] {
 		}
 		return n.Value, true
 	}
-	return shape[any]{kind: "value", read: read}
+	return valueType[any]{kind: "value", read: read}
 }
 
 func testFileKeys() []key[writtenTests] {

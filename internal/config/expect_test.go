@@ -21,11 +21,11 @@ func testsOf(t *testing.T, services []string, text string) ([]Test, []string) {
 	if err != nil && !ok {
 		t.Fatal(err)
 	}
-	var told []string
+	var reported []string
 	for _, p := range problems {
-		told = append(told, strings.TrimPrefix(p.String(), "tests.yaml:"))
+		reported = append(reported, strings.TrimPrefix(p.String(), "tests.yaml:"))
 	}
-	return tests, told
+	return tests, reported
 }
 
 func TestExpectationsAreRead(t *testing.T) {
@@ -98,8 +98,8 @@ tests:
 func TestMistakesInExpectations(t *testing.T) {
 	const ann = `as: "user:ann", `
 	for _, tt := range []struct {
-		text  string // of one test, from 1:11 on
-		tells []string
+		text        string // of one test, from 1:11 on
+		diagnostics []string
 	}{
 		{ann + `may: [push], repositories: [a]`, nil},
 		{`may: [push], repositories: [a]`, []string{`1:10: as is missing`}},
@@ -132,7 +132,7 @@ func TestMistakesInExpectations(t *testing.T) {
 		{`as: anonymous, groups: [a], may: [pull], repositories: [a]`, []string{`1:16: anonymous has no groups and no claims`}},
 	} {
 		_, problems := testsOf(t, []string{"r"}, "tests: [ { "+tt.text+" } ]")
-		if diff := cmp.Diff(tt.tells, problems); diff != "" {
+		if diff := cmp.Diff(tt.diagnostics, problems); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.text, diff)
 		}
 	}

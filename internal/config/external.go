@@ -41,7 +41,7 @@ func (e *External) Place(setting string) (line, column int) {
 
 // variableName is the name of an environment variable. Those by which a loader or a shell runs other code than the
 // program's would be an odd thing to pass on, but they are whoever's who writes the config.
-func variableName() shape[string] {
+func variableName() valueType[string] {
 	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if !variablePattern.MatchString(s) {
 			d.problem(n, "%s is not the name of an environment variable: use letters, digits and _, without a value", text.QuoteShort(s))
@@ -102,7 +102,7 @@ func deciderKeys() []key[External] {
 func checkExternal(_ *decoder, n *yaml.Node, e *External) { e.node = n }
 
 // external looks at the files of a service.
-func (x cross) external(n *yaml.Node, e *External) {
+func (x crossChecks) external(n *yaml.Node, e *External) {
 	for _, f := range []struct {
 		key, file string
 		secret    bool

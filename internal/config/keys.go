@@ -218,7 +218,7 @@ func tokenKeys() []key[Token] {
 }
 
 // origin is the origin of a web page, as browsers send it.
-func origin() shape[string] {
+func origin() valueType[string] {
 	return scalar("origin", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) {
@@ -229,10 +229,10 @@ func origin() shape[string] {
 	})
 }
 
-func refusals() shape[Refusals] { return one(Explain, Specification) }
+func refusals() valueType[Refusals] { return one(Explain, Specification) }
 
 // hint is a line that is not too long.
-func hint() shape[string] {
+func hint() valueType[string] {
 	text := line()
 	return scalar("text", func(d *decoder, n *yaml.Node, _ string) (string, bool) {
 		if len(n.Value) > maxHint {

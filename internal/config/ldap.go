@@ -168,7 +168,7 @@ func ldapGroupKeys() []key[LDAPGroups] {
 
 // baseDNs is one base, or a list of them. In a list in brackets, a DN without quotes would be as
 // many bases as it has parts.
-func baseDNs() shape[[]string] {
+func baseDNs() valueType[[]string] {
 	s := oneOrMore(baseDN())
 	read := s.read
 	s.read = func(d *decoder, n *yaml.Node) ([]string, bool) {
@@ -197,9 +197,9 @@ func touch(a, b *yaml.Node) bool {
 
 // baseDN is a DN. The empty one is written in quotes, so that nobody has it by leaving something
 // out.
-func baseDN() shape[string] {
+func baseDN() valueType[string] {
 	text := line()
-	return shape[string]{kind: text.kind, read: func(d *decoder, n *yaml.Node) (string, bool) {
+	return valueType[string]{kind: text.kind, read: func(d *decoder, n *yaml.Node) (string, bool) {
 		if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
 			return "", d.is(n, yaml.ScalarNode, "a text")
 		}
@@ -208,7 +208,7 @@ func baseDN() shape[string] {
 }
 
 // count is a number of things.
-func count(least, most int) shape[int] {
+func count(least, most int) valueType[int] {
 	return scalar("number", func(d *decoder, n *yaml.Node, s string) (int, bool) {
 		v, err := strconv.Atoi(s)
 		if err != nil || v < least || v > most {
@@ -223,7 +223,7 @@ func count(least, most int) shape[int] {
 func checkLDAP(_ *decoder, n *yaml.Node, l *LDAP) { l.node = n }
 
 // ldap looks at the files of a directory, and at what comes after it.
-func (x cross) ldap(n *yaml.Node, l *LDAP, later []Source) {
+func (x crossChecks) ldap(n *yaml.Node, l *LDAP, later []Source) {
 	if l.CA != "" {
 		x.readable(value(n, "ca"), l.CA, false)
 	}

@@ -39,7 +39,7 @@ const maxPolicyFiles = 10_000
 // and password files can be opened is looked at; what is in them is for those who use them.
 // The error is Problems, with all that is wrong; there is no Config then.
 func Load(file string, o Options) (*Config, error) {
-	return load(file, o, thisMachine{})
+	return load(file, o, osFS{})
 }
 
 func load(file string, o Options, disk disk) (*Config, error) {
@@ -102,7 +102,7 @@ func (l *loader) load(file string) *Config {
 	taken := w.Config // a copy: a pointer into w would keep every node of every rule alive
 	c := &taken
 	c.File = file
-	x := cross{d: d, root: f.node, c: c, keys: l.options.Keys}
+	x := crossChecks{d: d, root: f.node, c: c, keys: l.options.Keys}
 	x.fill()
 	x.check()
 	var uses func(*writtenRule)
@@ -258,7 +258,7 @@ func (l *loader) take(f opened) (*decoder, bool) {
 	}
 	d := &decoder{
 		file: f.file, src: f.src, dir: filepath.Dir(f.file), open: f.open,
-		env: l.options.Env, disk: l.disk, tells: l.report, conditions: l.conditions,
+		env: l.options.Env, disk: l.disk, diagnostics: l.report, conditions: l.conditions,
 	}
 	return d, f.node != nil
 }

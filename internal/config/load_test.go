@@ -63,8 +63,8 @@ func loadText(t testing.TB, f files) (*Config, error) {
 	}}, f)
 }
 
-// told returns the lines of an error, without the file's name.
-func told(err error) []string {
+// reported returns the lines of an error, without the file's name.
+func reported(err error) []string {
 	if err == nil {
 		return nil
 	}

@@ -86,7 +86,7 @@ func oidcKeys() []key[OIDC] {
 }
 
 // texts is one text, or a list of them.
-func texts() shape[[]string] { return oneOrMore(line()) }
+func texts() valueType[[]string] { return oneOrMore(line()) }
 
 // checkOIDC notes where all is written.
 func checkOIDC(d *decoder, n *yaml.Node, o *OIDC) {
@@ -97,7 +97,7 @@ func checkOIDC(d *decoder, n *yaml.Node, o *OIDC) {
 }
 
 // oidc looks at the files of an issuer, and at the issuers before it.
-func (x cross) oidc(n *yaml.Node, o *OIDC, earlier []Source) {
+func (x crossChecks) oidc(n *yaml.Node, o *OIDC, earlier []Source) {
 	for _, f := range []struct {
 		name, is string
 		secret   bool

@@ -24,12 +24,12 @@ type OnlyPolicy struct {
 // LoadPolicy reads the policy of a config, and of the files that it names; with state, where its database is, too. The
 // error is Problems.
 func LoadPolicy(file string, state bool) (*OnlyPolicy, error) {
-	return loadPolicy(thisMachine{}, policyOf(file, state))
+	return loadPolicy(osFS{}, policyOf(file, state))
 }
 
 // LoadRules reads files with roles and rules at their top, which are one policy. The error is Problems.
 func LoadRules(files []string) (*OnlyPolicy, error) {
-	return loadPolicy(thisMachine{}, rulesOf(files, "this is a config: use --config for it; --policy is for files with roles and rules at their top"))
+	return loadPolicy(osFS{}, rulesOf(files, "this is a config: use --config for it; --policy is for files with roles and rules at their top"))
 }
 
 func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
@@ -53,7 +53,7 @@ func policyOf(file string, withState bool) func(*loader) *OnlyPolicy {
 			p, _ = section(policyKeys()).read(d, value(f.node, "policy"))
 		}
 		policies := append([]writtenPolicy{p}, l.policies(d, f.node, p.files)...)
-		only := l.only(policies, cross{d: d, root: f.node}.services())
+		only := l.only(policies, crossChecks{d: d, root: f.node}.services())
 		if withState {
 			only.Database = databaseOf(d, f.node)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // address is what to listen at: a port, after a host or an IP address or nothing.
-func address() shape[string] {
+func address() valueType[string] {
 	return scalar("address", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		host, port, err := net.SplitHostPort(s)
 		if err != nil {
@@ -45,7 +45,7 @@ func address() shape[string] {
 }
 
 // prefix is a network, or one address.
-func prefix() shape[netip.Prefix] {
+func prefix() valueType[netip.Prefix] {
 	return scalar("network", func(d *decoder, n *yaml.Node, s string) (netip.Prefix, bool) {
 		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
 			return netip.PrefixFrom(ip, ip.BitLen()), true
@@ -64,7 +64,7 @@ func prefix() shape[netip.Prefix] {
 }
 
 // webAddress is an http or https URL of a host and perhaps a path.
-func webAddress() shape[string] {
+func webAddress() valueType[string] {
 	return scalar("URL", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		u, err := url.Parse(s)
 		switch {
@@ -94,7 +94,7 @@ func webAddress() shape[string] {
 var pathPattern = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 // webPath is the path of an address that is served.
-func webPath() shape[string] {
+func webPath() valueType[string] {
 	return scalar("path", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		switch {
 		case !strings.HasPrefix(s, "/"):
@@ -109,7 +109,7 @@ func webPath() shape[string] {
 }
 
 // filePath is the path of a file or folder; a relative one counts from the file that it is written in.
-func filePath(kind string) shape[string] {
+func filePath(kind string) valueType[string] {
 	return scalar(kind, func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		switch {
 		case s == "" || !text.OneLine(s):
@@ -128,9 +128,9 @@ type filesPattern struct{ folder, name string }
 
 // filePattern is the path of a file, whose last part may be a pattern. A pattern of folders could pass over
 // one that cannot be read, and with it over the denies in it.
-func filePattern() shape[filesPattern] {
+func filePattern() valueType[filesPattern] {
 	plain := filePath("file or pattern")
-	return shape[filesPattern]{kind: plain.kind, read: func(d *decoder, n *yaml.Node) (filesPattern, bool) {
+	return valueType[filesPattern]{kind: plain.kind, read: func(d *decoder, n *yaml.Node) (filesPattern, bool) {
 		file, ok := plain.read(d, n)
 		if !ok {
 			return filesPattern{}, false
@@ -160,7 +160,7 @@ func (d *decoder) path(s string) string {
 }
 
 // state is where the state is kept. A problem does not repeat it: the URL of a database may hold a password.
-func databaseURL() shape[string] {
+func databaseURL() valueType[string] {
 	return scalar("database URL", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		scheme, rest, found := strings.Cut(s, ":")
 		file, slashes := strings.CutPrefix(rest, "//")

@@ -45,7 +45,7 @@ func (p Problem) Snippet(src []byte) string {
 	if !ok {
 		return p.String()
 	}
-	line, caret := window(veil(line), p.Column)
+	line, caret := window(redact(line), p.Column)
 	number := fmt.Sprint(p.Line)
 	gutter := strings.Repeat(" ", len(number))
 	text := fmt.Sprintf("%s\n %s | %s", p.String(), number, line)
@@ -86,11 +86,11 @@ type report struct {
 	files    []string // in the order they were read, which problems are sorted by
 	problems Problems
 	warnings Problems
-	told     int // problems, those past mostProblems too
+	reported int // problems, those past mostProblems too
 }
 
 func (r *report) problem(p Problem) {
-	if r.told++; r.told <= mostProblems {
+	if r.reported++; r.reported <= mostProblems {
 		r.problems = append(r.problems, p.readable())
 	}
 }
@@ -103,10 +103,10 @@ func (r *report) warn(p Problem) {
 }
 
 // full reports whether further problems will only be counted, so that nobody need think about them.
-func (r *report) full() bool { return r.told >= mostProblems }
+func (r *report) full() bool { return r.reported >= mostProblems }
 
 // failed reports whether there is any problem.
-func (r *report) failed() bool { return r.told > 0 }
+func (r *report) failed() bool { return r.reported > 0 }
 
 // sorted returns ps in the order of files and places.
 func (r *report) sorted(ps Problems) Problems {
@@ -125,7 +125,7 @@ func (r *report) err() error {
 		return nil
 	}
 	ps := r.sorted(r.problems)
-	if more := r.told - len(ps); more > 0 {
+	if more := r.reported - len(ps); more > 0 {
 		ps = append(ps, Problem{Text: fmt.Sprintf("and %d more problems", more)})
 	}
 	return ps
@@ -156,8 +156,8 @@ var telling = []*regexp.Regexp{
 	regexp.MustCompile(`^(.*?)\$(2[aby]|argon2id)\$.*`),
 }
 
-// veil replaces what may be a secret: too much rather than too little.
-func veil(line string) string {
+// redact replaces what may be a secret: too much rather than too little.
+func redact(line string) string {
 	for _, t := range telling {
 		line = t.ReplaceAllString(line, "${1}[secret]")
 	}

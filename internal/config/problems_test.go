@@ -12,11 +12,11 @@ const base = "registries: [{service: r.example.com}]\n" // line 1
 
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct {
-		about string
-		adds  string // to base, from line 2
-		tells []string
+		about       string
+		adds        string // to base, from line 2
+		diagnostics []string
 	}{
-		{about: "nothing", adds: "", tells: nil},
+		{about: "nothing", adds: "", diagnostics: nil},
 
 		// Keys.
 		{"a key that was meant to be another", "polices: {}", []string{
@@ -277,7 +277,7 @@ func TestProblems(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": base + tt.adds, "users": ""}.withKeys())
-			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tt.adds, diff)
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -290,7 +290,7 @@ func TestProblems(t *testing.T) {
 func TestProblemsOfRegistries(t *testing.T) {
 	for _, tt := range []struct {
 		about, text string
-		tells       []string
+		diagnostics []string
 	}{
 		{"none", "database: sqlite:a", []string{`1:1: registries is missing`}},
 		{"an empty list of them", "registries: []", []string{
@@ -322,7 +322,7 @@ func TestProblemsOfRegistries(t *testing.T) {
 			_, err := loadText(t, files{
 				"tidewaiter.yaml": tt.text, "s": "0123456789abcdef\n", "empty": "\n", "two": "hunter2hunter2hunter2\nhunter2\n",
 			}.withKeys())
-			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tt.text, diff)
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -336,7 +336,7 @@ func TestProblemsOfText(t *testing.T) {
 	deep := strings.Repeat("[", 100)
 	for _, tt := range []struct {
 		about, text string
-		tells       []string
+		diagnostics []string
 	}{
 		{"nothing", "", []string{"the file is empty"}},
 		{"comments alone", "# nothing\n", []string{"the file is empty"}},
@@ -390,7 +390,7 @@ func TestProblemsOfText(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": tt.text}.withKeys())
-			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
 				t.Errorf("%q\n(-want +got):\n%s", tt.text, diff)
 			}
 		})

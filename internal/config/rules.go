@@ -59,9 +59,9 @@ func fields[S any](described []ruleset.Field[S], empty func(*S) *[]string) []key
 }
 
 // actions is a list of actions. "*" is all that can be done with a repository.
-func actions() shape[scope.Actions] {
+func actions() valueType[scope.Actions] {
 	words := listOf(prose())
-	return shape[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (scope.Actions, bool) {
+	return valueType[scope.Actions]{kind: "list of actions", read: func(d *decoder, n *yaml.Node) (scope.Actions, bool) {
 		list, ok := words.read(d, n)
 		if !ok {
 			return 0, false
@@ -72,9 +72,9 @@ func actions() shape[scope.Actions] {
 }
 
 // role is a list of actions, or a section with them and a lifetime.
-func role() shape[policy.Role] {
+func role() valueType[policy.Role] {
 	list, long := actions(), section(roleKeys())
-	return shape[policy.Role]{kind: list.kind + ", or section", keys: long.keys, read: func(d *decoder, n *yaml.Node) (policy.Role, bool) {
+	return valueType[policy.Role]{kind: list.kind + ", or section", keys: long.keys, read: func(d *decoder, n *yaml.Node) (policy.Role, bool) {
 		if n.Kind != yaml.MappingNode {
 			set, ok := list.read(d, n)
 			return policy.Role{Actions: set}, ok
@@ -98,7 +98,7 @@ func (d *decoder) role(written *ruleset.Role, at func(field string) *yaml.Node) 
 }
 
 // subject is the text of a subject. With a space behind its colon it is a section, to YAML.
-func subject() shape[string] {
+func subject() valueType[string] {
 	text := prose()
 	inner := text.read
 	text.read = func(d *decoder, n *yaml.Node) (string, bool) {
@@ -115,12 +115,12 @@ func subject() shape[string] {
 }
 
 // rules is a list of rules.
-func rules() shape[[]writtenRule] { return list(rule()) }
+func rules() valueType[[]writtenRule] { return list(rule()) }
 
 // rule is a rule. What may stand in it is for ruleset to say; here is where.
-func rule() shape[writtenRule] {
+func rule() valueType[writtenRule] {
 	s := section(ruleKeys())
-	return shape[writtenRule]{kind: s.kind, keys: s.keys, read: func(d *decoder, n *yaml.Node) (writtenRule, bool) {
+	return valueType[writtenRule]{kind: s.kind, keys: s.keys, read: func(d *decoder, n *yaml.Node) (writtenRule, bool) {
 		written, ok := s.read(d, n)
 		r := writtenRule{from: d, node: n}
 		if n.Kind != yaml.MappingNode {
@@ -160,19 +160,19 @@ func (d *decoder) wrong(n *yaml.Node, p *ruleset.Problem) {
 		d.suggest(item(n, p.Item), p.Suggestion, "%s", p.Text)
 		return
 	}
-	if d.tells.full() {
-		d.tells.told++
+	if d.diagnostics.full() {
+		d.diagnostics.reported++
 		return
 	}
-	told := d.at(n, p.Suggestion, "%s", p.Text)
-	told.Line, told.Column = inScalar(d.src, n, offset(n.Value, p.Line, p.Column))
-	d.tells.problem(told)
+	reported := d.at(n, p.Suggestion, "%s", p.Text)
+	reported.Line, reported.Column = inScalar(d.src, n, offset(n.Value, p.Line, p.Column))
+	d.diagnostics.problem(reported)
 }
 
 // listOf is a list of texts, of which ruleset says what they may be. If one cannot be read,
 // nothing is said of the others.
-func listOf(of shape[string]) shape[[]string] {
-	return shape[[]string]{kind: "list of " + of.kind, read: func(d *decoder, n *yaml.Node) ([]string, bool) {
+func listOf(of valueType[string]) valueType[[]string] {
+	return valueType[[]string]{kind: "list of " + of.kind, read: func(d *decoder, n *yaml.Node) ([]string, bool) {
 		if !d.is(n, yaml.SequenceNode, "a list") {
 			return nil, false
 		}
@@ -191,7 +191,7 @@ func listOf(of shape[string]) shape[[]string] {
 // compile makes one policy of what all files say. services are the names of the registries; nil if
 // it is not known which there are. There is always a policy or a problem. uses is told each rule;
 // nil: nobody is.
-func compile(files []writtenPolicy, services []string, tells *report, uses func(*writtenRule)) (policy.Source, *policy.Policy, []Place) {
+func compile(files []writtenPolicy, services []string, diagnostics *report, uses func(*writtenRule)) (policy.Source, *policy.Policy, []Place) {
 	source := policy.Source{Roles: make(map[string]policy.Role)}
 	roles := make(map[string]named[policy.Role])
 	var rules []*writtenRule // without those that have problems already
@@ -227,7 +227,7 @@ func compile(files []writtenPolicy, services []string, tells *report, uses func(
 	compiled, err := policy.Compile(source)
 	problems, known := errors.AsType[policy.Problems](err)
 	if err != nil && !known {
-		tells.problem(Problem{Text: err.Error()})
+		diagnostics.problem(Problem{Text: err.Error()})
 	}
 	for _, p := range problems {
 		if p.Rule >= 0 && p.Rule < len(rules) {
@@ -235,7 +235,7 @@ func compile(files []writtenPolicy, services []string, tells *report, uses func(
 		} else if role, ok := roles[p.Field]; ok {
 			role.from.suggest(role.node, p.Suggestion, "%s", p.Text)
 		} else {
-			tells.problem(Problem{Text: p.String()})
+			diagnostics.problem(Problem{Text: p.String()})
 		}
 	}
 	return source, compiled, subjects

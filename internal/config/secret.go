@@ -39,7 +39,7 @@ type writtenSecret struct {
 }
 
 // secretText is a secret in the config itself. No problem repeats it.
-func secretText() shape[string] {
+func secretText() valueType[string] {
 	return scalar("secret", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		if wrong := wrongSecret(s); wrong != "" {
 			d.problem(n, "%s", wrong)

@@ -126,7 +126,7 @@ func TestFilesThatAreNone(t *testing.T) {
 	dir := t.TempDir()
 	keys(t, dir)
 	file := filepath.Join(dir, "tidewaiter.yaml")
-	for _, tt := range []struct{ text, tells string }{
+	for _, tt := range []struct{ text, diagnostics string }{
 		{"registries: [{service: a, notifications: {secret_file: .}}]", "it is a folder"},
 		{"registries: [{service: a, notifications: {secret_file: large}}]", "it is larger than 1026 bytes"},
 		{base + "policy: {files: [.]}", "it is a folder"},
@@ -139,7 +139,7 @@ func TestFilesThatAreNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Load(file, Options{})
-		if err == nil || !strings.Contains(err.Error(), tt.tells) {
+		if err == nil || !strings.Contains(err.Error(), tt.diagnostics) {
 			t.Errorf("%s: told is %v", tt.text, err)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 // scalar is a value in one line. What is written is taken as it is: 0777 and on are texts where texts are meant.
-func scalar[T any](kind string, convert func(d *decoder, n *yaml.Node, s string) (T, bool)) shape[T] {
+func scalar[T any](kind string, convert func(d *decoder, n *yaml.Node, s string) (T, bool)) valueType[T] {
 	wanted := indefinite(kind)
-	return shape[T]{kind: kind, read: func(d *decoder, n *yaml.Node) (T, bool) {
+	return valueType[T]{kind: kind, read: func(d *decoder, n *yaml.Node) (T, bool) {
 		if !d.is(n, yaml.ScalarNode, wanted) {
 			var none T
 			return none, false
@@ -32,7 +32,7 @@ func indefinite(kind string) string {
 }
 
 // line is a text of one line, with something in it, and nothing at its ends that cannot be seen.
-func line() shape[string] {
+func line() valueType[string] {
 	return scalar("text", func(d *decoder, n *yaml.Node, s string) (string, bool) {
 		trimmed := strings.TrimSpace(s)
 		switch {
@@ -50,9 +50,9 @@ func line() shape[string] {
 }
 
 // oneOrMore is one value, or a list of them.
-func oneOrMore[T any](of shape[T]) shape[[]T] {
+func oneOrMore[T any](of valueType[T]) valueType[[]T] {
 	many := list(of)
-	return shape[[]T]{kind: of.kind + ", or list of " + of.kind + "s", read: func(d *decoder, n *yaml.Node) ([]T, bool) {
+	return valueType[[]T]{kind: of.kind + ", or list of " + of.kind + "s", read: func(d *decoder, n *yaml.Node) ([]T, bool) {
 		if n.Kind == yaml.SequenceNode {
 			return many.read(d, n)
 		}
@@ -62,12 +62,12 @@ func oneOrMore[T any](of shape[T]) shape[[]T] {
 }
 
 // prose is a text of any number of lines, for people.
-func prose() shape[string] {
+func prose() valueType[string] {
 	return scalar("text", func(d *decoder, n *yaml.Node, s string) (string, bool) { return s, true })
 }
 
 // boolean is true or false.
-func boolean() shape[bool] {
+func boolean() valueType[bool] {
 	return scalar("true or false", func(d *decoder, n *yaml.Node, s string) (bool, bool) {
 		if n.Style == 0 {
 			switch s {
@@ -90,7 +90,7 @@ func boolean() shape[bool] {
 }
 
 // set is a key that can only be true: to leave it out is to say false.
-func set() shape[bool] {
+func set() valueType[bool] {
 	s := boolean()
 	inner := s.read
 	s.kind = "true"
@@ -106,7 +106,7 @@ func set() shape[bool] {
 }
 
 // one is one of a few words.
-func one[T ~string](of ...T) shape[T] {
+func one[T ~string](of ...T) valueType[T] {
 	words := make([]string, len(of))
 	for i, w := range of {
 		words[i] = string(w)
@@ -123,7 +123,7 @@ func one[T ~string](of ...T) shape[T] {
 }
 
 // duration is a time between two bounds.
-func duration(least, most time.Duration) shape[time.Duration] {
+func duration(least, most time.Duration) valueType[time.Duration] {
 	return scalar("duration", func(d *decoder, n *yaml.Node, s string) (time.Duration, bool) {
 		v, err := time.ParseDuration(s)
 		switch {

@@ -100,18 +100,18 @@ func TestLargeListIsSplit(t *testing.T) {
 
 // A mistake far down in a large policy is found where it is.
 func TestProblemInLargeList(t *testing.T) {
-	for _, tt := range []struct{ line, tells string }{
+	for _, tt := range []struct{ line, diagnostics string }{
 		{"    - { name: x, subject: [anyone], repositories: [x], role: writer }\n", `tidewaiter.yaml:3005:18: unknown key "subject" (did you mean "subjects"?)`},
 		{"    - { name: x, subjects: [anyone\n", `tidewaiter.yaml:3005:28: this is not YAML: the bracket that begins here does not end`},
 	} {
 		_, err := loadText(t, files{"tidewaiter.yaml": base + manyRules(3000) + tt.line + "    - { name: y }\n"}.withKeys())
-		if err == nil || !strings.Contains(err.Error(), tt.tells) {
-			t.Errorf("told is %v, not %s", err, tt.tells)
+		if err == nil || !strings.Contains(err.Error(), tt.diagnostics) {
+			t.Errorf("told is %v, not %s", err, tt.diagnostics)
 		}
 	}
 	many := base + manyRules(0) + strings.Repeat("    - { nam: x }\n", 500)
 	_, err := loadText(t, files{"tidewaiter.yaml": many}.withKeys())
-	if lines := told(err); len(lines) != mostProblems+1 || lines[mostProblems] != fmt.Sprintf("and %d more problems", 2*500-mostProblems) {
+	if lines := reported(err); len(lines) != mostProblems+1 || lines[mostProblems] != fmt.Sprintf("and %d more problems", 2*500-mostProblems) {
 		t.Errorf("%d lines are told, the last %q", len(lines), lines[len(lines)-1])
 	}
 }

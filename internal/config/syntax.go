@@ -15,13 +15,13 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 	if !errors.As(err, &e) {
 		return 0, 0, "reading YAML: %v", err
 	}
-	s := slip{src: src, line: e.Mark.Line, column: e.Mark.Column, message: e.Message, context: e.ContextMsg}
+	s := syntaxError{src: src, line: e.Mark.Line, column: e.Mark.Column, message: e.Message, context: e.ContextMsg}
 	if e.ContextMark.Line > 0 && e.ContextMark != e.Mark {
 		s.fromLine, s.fromColumn = e.ContextMark.Line, e.ContextMark.Column
 	}
-	for _, common := range []func(*slip) string{tabs, unquoted, colons, indentation, unclosed} {
-		if told := common(&s); told != "" {
-			return s.line, s.column, "this is not YAML: %s", told
+	for _, common := range []func(*syntaxError) string{tabs, unquoted, colons, indentation, unclosed} {
+		if reported := common(&s); reported != "" {
+			return s.line, s.column, "this is not YAML: %s", reported
 		}
 	}
 	message := s.message
@@ -34,8 +34,8 @@ func syntax(src []byte, err error) (line, column int, format string, text any) {
 	return s.line, s.column, "this is not YAML: %s", message
 }
 
-// slip is what the parser says of a file that is not YAML. Whoever knows better where it is, moves it there.
-type slip struct {
+// syntaxError is what the parser says of a file that is not YAML. Whoever knows better where it is, moves it there.
+type syntaxError struct {
 	src                  []byte
 	line, column         int
 	message, context     string // "did not find expected ',' or ']'", "while parsing a flow sequence"
@@ -43,14 +43,14 @@ type slip struct {
 }
 
 // back moves the slip to where what was being read begins.
-func (s *slip) back() {
+func (s *syntaxError) back() {
 	if s.fromLine > 0 {
 		s.line, s.column = s.fromLine, s.fromColumn
 	}
 }
 
 // halves returns the line of the slip, before and from its column on.
-func (s *slip) halves() (before, after string) {
+func (s *syntaxError) halves() (before, after string) {
 	text, _ := lineOf(s.src, s.line)
 	runes := []rune(text)
 	at := min(max(s.column-1, 0), len(runes))
@@ -59,7 +59,7 @@ func (s *slip) halves() (before, after string) {
 
 // above returns the last line above the slip that is not blank, and by how much it is indented, a dash counting
 // as a space; 0, -1 if there is none.
-func (s *slip) above() (line, indent int) {
+func (s *syntaxError) above() (line, indent int) {
 	for line = s.line - 1; line > 0; line-- {
 		text, _ := lineOf(s.src, line)
 		if begins := strings.TrimLeft(text, " -"); begins != "" {
@@ -69,7 +69,7 @@ func (s *slip) above() (line, indent int) {
 	return 0, -1
 }
 
-func tabs(s *slip) string {
+func tabs(s *syntaxError) string {
 	if before, after := s.halves(); strings.HasPrefix(after, "\t") && strings.Trim(before, " \t") == "" {
 		return "a tab; indent YAML with spaces"
 	}
@@ -77,7 +77,7 @@ func tabs(s *slip) string {
 }
 
 // unquoted is a text that begins with what means something to YAML: a pattern like **, mostly.
-func unquoted(s *slip) string {
+func unquoted(s *syntaxError) string {
 	_, after := s.halves()
 	switch {
 	case strings.HasPrefix(s.message, "unknown anchor "), s.context == "while scanning an alias":
@@ -97,7 +97,7 @@ func unquoted(s *slip) string {
 }
 
 // colons are a second one in a line, and one that is missing.
-func colons(s *slip) string {
+func colons(s *syntaxError) string {
 	switch s.message {
 	case "mapping values are not allowed in this context":
 		before, _ := s.halves()
@@ -121,7 +121,7 @@ func colons(s *slip) string {
 }
 
 // indentation is a line that stands at a column of its own.
-func indentation(s *slip) string {
+func indentation(s *syntaxError) string {
 	what := map[string]string{"while parsing a block collection": "list", "while parsing a block mapping": "section"}[s.context]
 	if what == "" || s.fromLine == 0 || s.message != "did not find expected '-' indicator" && s.message != "did not find expected key" {
 		return ""
@@ -133,7 +133,7 @@ func indentation(s *slip) string {
 }
 
 // unclosed is a bracket or a quote without its other half. Where that is missing nobody knows but by where it begins.
-func unclosed(s *slip) string {
+func unclosed(s *syntaxError) string {
 	switch {
 	case s.fromLine == 0:
 		return ""

@@ -13,7 +13,7 @@ const ruled = "policy:\n  rules:\n  - name: a\n    subjects: [anyone]\n    repos
 func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 	for _, tt := range []struct {
 		about, when string // from line 8
-		tells       []string
+		diagnostics []string
 	}{
 		{"plain", `    when: user == "a" && "x" in grops`, []string{
 			`8:33: unknown name "grops" (did you mean "groups"?)`}},
@@ -48,7 +48,7 @@ func TestAMistakeInAConditionHasItsPlace(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			_, err := loadText(t, files{"tidewaiter.yaml": base + ruled + tt.when + "\n"}.withKeys())
-			if diff := cmp.Diff(tt.tells, told(err)); diff != "" {
+			if diff := cmp.Diff(tt.diagnostics, reported(err)); diff != "" {
 				t.Errorf("problems of\n%s\n(-want +got):\n%s", tt.when, diff)
 			}
 		})

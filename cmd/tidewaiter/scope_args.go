@@ -15,16 +15,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// readAsked parses arguments that are actions and names (push prod/app) or scopes as registries write
+// parseScopeArgs parses arguments that are actions and names (push prod/app) or scopes as registries write
 // them. A name that is not a repository's has its type before it: registry:catalog, tidewaiter:accounts.
-func readAsked(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignored, error) {
+func parseScopeArgs(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignored, error) {
 	texts := args
 	if !strings.Contains(args[0], ":") {
-		if err := areActions(cmd, args[0]); err != nil {
+		if err := checkActions(cmd, args[0]); err != nil {
 			return nil, nil, err
 		}
 		if len(args) < 2 {
-			return nil, nil, misused(cmd, "missing repository, as in %s team/app", args[0])
+			return nil, nil, usageErrorf(cmd, "missing repository, as in %s team/app", args[0])
 		}
 		texts = nil
 		for _, name := range args[1:] {
@@ -36,10 +36,10 @@ func readAsked(cmd *cobra.Command, args []string) ([]scope.Scope, []scope.Ignore
 	}
 	asked, ignored, err := scope.Parse(texts)
 	if err != nil {
-		return nil, nil, misused(cmd, "%v", err)
+		return nil, nil, usageErrorf(cmd, "%v", err)
 	}
 	if len(asked) == 0 {
-		return nil, nil, misused(cmd, "%s is not a scope: %s", ignored[0].Text, ignored[0].Reason)
+		return nil, nil, usageErrorf(cmd, "%s is not a scope: %s", ignored[0].Text, ignored[0].Reason)
 	}
 	return asked, ignored, nil
 }
@@ -50,8 +50,8 @@ func typed(name string) bool {
 	return ok && (!strings.Contains(rest, "/") || slices.Contains([]string{scope.TypeRepository, scope.TypeRegistry, scope.TypeTidewaiter}, kind))
 }
 
-// areActions returns a usage error if the word is not a list of actions.
-func areActions(cmd *cobra.Command, word string) error {
+// checkActions returns a usage error if the word is not a list of actions.
+func checkActions(cmd *cobra.Command, word string) error {
 	for name := range strings.SplitSeq(word, ",") {
 		if _, known := scope.ParseAction(name); known {
 			continue
@@ -60,7 +60,7 @@ func areActions(cmd *cobra.Command, word string) error {
 		if near := text.Nearest(name, []string{"pull", "push", "delete", "read", "write"}); near != "" {
 			suggestion = fmt.Sprintf(" (did you mean %q?)", near)
 		}
-		return misused(cmd, "%q is not an action%s: use pull, push, delete or * for all, or a scope such as repository:team/app:pull", name, suggestion)
+		return usageErrorf(cmd, "%q is not an action%s: use pull, push, delete or * for all, or a scope such as repository:team/app:pull", name, suggestion)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func chooseRegistry(cmd *cobra.Command, cfg *config.Config, named string) (strin
 	case named == "" && len(names) == 1:
 		return names[0], nil
 	case named == "":
-		return "", misused(cmd, "there are several registries: choose one with --registry: %s", strings.Join(names, ", "))
+		return "", usageErrorf(cmd, "there are several registries: choose one with --registry: %s", strings.Join(names, ", "))
 	case !slices.Contains(names, named):
 		return "", fmt.Errorf("no registry in %s has the service %q; the config has %s", cfg.File, named, strings.Join(names, ", "))
 	}
@@ -86,18 +86,18 @@ func filesOnlyFlag(cmd *cobra.Command) *bool {
 	return cmd.Flags().Bool("files-only", false, "ignore the rules in the database and of namespaces")
 }
 
-// inForce returns the policy that a service with this config uses: the rules of files, database and
+// activePolicy returns the policy that a service with this config uses: the rules of files, database and
 // namespaces, or of files alone.
-func inForce(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
+func activePolicy(ctx context.Context, cfg *config.Config, filesOnly bool) (*policy.Policy, error) {
 	if filesOnly {
 		return app.PolicyOfFiles(ctx, cfg)
 	}
 	p, err := app.Policy(ctx, cfg)
-	return p, canBeLeftOut(err)
+	return p, hintFilesOnly(err)
 }
 
-// canBeLeftOut adds to an error of the database that --files-only works without it.
-func canBeLeftOut(err error) error {
+// hintFilesOnly adds to an error of the database that --files-only works without it.
+func hintFilesOnly(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -13,33 +13,35 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// book has the flags of commands that manage rules, roles and namespaces. The commands open the
+// rulebookFlags has the flags of commands that manage rules, roles and namespaces. The commands open the
 // database beside a running service.
-type book struct {
+type rulebookFlags struct {
 	source *source
 	output *format
 }
 
-func bookFlags(cmd *cobra.Command) book { return book{configFlags(cmd), outputFlag(cmd)} }
+func newRulebookFlags(cmd *cobra.Command) rulebookFlags {
+	return rulebookFlags{configFlags(cmd), outputFlag(cmd)}
+}
 
-// shelf is an open rulebook and the actor that changes are recorded for.
-type shelf struct {
+// rulebookSession is an open rulebook and the actor that changes are recorded for.
+type rulebookSession struct {
 	*rulebook.Rulebook
 	by  rulebook.Actor
 	cfg *config.Config
 }
 
-type bookOpening func(context.Context, *config.Config) (*rulebook.Rulebook, func() error, error)
+type rulebookOpener func(context.Context, *config.Config) (*rulebook.Rulebook, func() error, error)
 
-func (k book) change(cmd *cobra.Command, do func(context.Context, shelf) error) error {
+func (k rulebookFlags) change(cmd *cobra.Command, do func(context.Context, rulebookSession) error) error {
 	return k.open(cmd, app.OpenRulebook, do)
 }
 
-func (k book) read(cmd *cobra.Command, do func(context.Context, shelf) error) error {
+func (k rulebookFlags) read(cmd *cobra.Command, do func(context.Context, rulebookSession) error) error {
 	return k.open(cmd, app.ReadRulebook, do)
 }
 
-func (k book) open(cmd *cobra.Command, open bookOpening, do func(context.Context, shelf) error) (err error) {
+func (k rulebookFlags) open(cmd *cobra.Command, open rulebookOpener, do func(context.Context, rulebookSession) error) (err error) {
 	cfg, err := k.source.load()
 	if err != nil {
 		return err
@@ -51,11 +53,11 @@ func (k book) open(cmd *cobra.Command, open bookOpening, do func(context.Context
 		return err
 	}
 	defer func() { err = errors.Join(err, closing()) }()
-	return do(ctx, shelf{b, rulebook.Operator(operator()), cfg})
+	return do(ctx, rulebookSession{b, rulebook.Operator(operator()), cfg})
 }
 
 // says prints a line, or v with --output json.
-func (k book) says(cmd *cobra.Command, v any, format string, args ...any) error {
+func (k rulebookFlags) says(cmd *cobra.Command, v any, format string, args ...any) error {
 	if *k.output == asJSON {
 		return writeJSON(cmd.OutOrStdout(), v)
 	}
@@ -63,8 +65,8 @@ func (k book) says(cmd *cobra.Command, v any, format string, args ...any) error 
 	return err
 }
 
-// gone is the JSON output of a command that deletes something.
-type gone struct {
+// deleted is the JSON output of a command that deletes something.
+type deleted struct {
 	Name string `json:"name"`
 }
 

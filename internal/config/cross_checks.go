@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// cross is what sections have to do with each other and with the files that they name.
-type cross struct {
+// crossChecks is what sections have to do with each other and with the files that they name.
+type crossChecks struct {
 	d    *decoder
 	root *yaml.Node
 	c    *Config
@@ -24,7 +24,7 @@ type cross struct {
 }
 
 // at returns what is written at a path of keys and places in lists, or the last of it that is.
-func (x cross) at(path ...any) *yaml.Node {
+func (x crossChecks) at(path ...any) *yaml.Node {
 	n := x.root
 	for _, step := range path {
 		next := n
@@ -43,7 +43,7 @@ func (x cross) at(path ...any) *yaml.Node {
 }
 
 // fill sets the defaults that depend on other settings.
-func (x cross) fill() {
+func (x crossChecks) fill() {
 	s := &x.c.Signing
 	if x.keys != "" {
 		s.Certificate, s.Key = root{folder: x.keys}.files()
@@ -80,7 +80,7 @@ func (x cross) fill() {
 }
 
 // services returns the names of the registries, those with mistakes elsewhere too.
-func (x cross) services() []string {
+func (x crossChecks) services() []string {
 	names := []string{}
 	if list := x.at("registries"); list.Kind == yaml.SequenceNode {
 		for _, registry := range list.Content {
@@ -92,7 +92,7 @@ func (x cross) services() []string {
 	return names
 }
 
-func (x cross) check() {
+func (x crossChecks) check() {
 	if x.c.Decider != nil {
 		x.external(x.at("decider"), x.c.Decider)
 	}
@@ -105,7 +105,7 @@ func (x cross) check() {
 }
 
 // publicURL warns of addresses that clients refuse to be sent to.
-func (x cross) publicURL() {
+func (x crossChecks) publicURL() {
 	u, err := url.Parse(x.c.PublicURL)
 	if err != nil || x.c.PublicURL == "" {
 		return
@@ -144,7 +144,7 @@ func sameSite(realm, registry *url.URL) bool {
 	return err == nil && ours == theirs
 }
 
-func (x cross) listeners() {
+func (x crossChecks) listeners() {
 	tokens := false
 	for i, l := range x.c.Listen {
 		n := x.at("listen", i)
@@ -183,7 +183,7 @@ func loopback(address string) bool {
 }
 
 // signing looks whether the root can be opened.
-func (x cross) signing() {
+func (x crossChecks) signing() {
 	s := x.c.Signing
 	n := x.at("signing", "root")
 	switch {
@@ -191,10 +191,10 @@ func (x cross) signing() {
 		for _, file := range []string{s.Certificate, s.Key} {
 			open, err := x.d.disk.look(file)
 			if err != nil {
-				x.d.tells.problem(Problem{Text: "--keys: " + err.Error()})
+				x.d.diagnostics.problem(Problem{Text: "--keys: " + err.Error()})
 			}
 			for _, warning := range open.warnings(file, file == s.Key) {
-				x.d.tells.warn(Problem{Text: "--keys: " + warning})
+				x.d.diagnostics.warn(Problem{Text: "--keys: " + warning})
 			}
 		}
 	case s.Certificate == "" || s.Key == "": // its problem has been told
@@ -214,7 +214,7 @@ func (x cross) signing() {
 }
 
 // readable looks whether a file that is named at n can be read, and by too many.
-func (x cross) readable(n *yaml.Node, file string, secret bool) {
+func (x crossChecks) readable(n *yaml.Node, file string, secret bool) {
 	open, err := x.d.disk.look(file)
 	if err != nil {
 		x.d.problem(n, "%v", err)
@@ -224,7 +224,7 @@ func (x cross) readable(n *yaml.Node, file string, secret bool) {
 	}
 }
 
-func (x cross) registries() {
+func (x crossChecks) registries() {
 	open := x.c.Notifications.Open
 	if open {
 		x.d.warn(x.at("notifications", "open"), "anyone can post events and write false entries into the journal: for demonstrations only")
@@ -251,7 +251,7 @@ func (x cross) registries() {
 	}
 }
 
-func (x cross) identity() {
+func (x crossChecks) identity() {
 	if !has(x.root, "identity") {
 		x.d.warn(nil, "identity is missing, so nobody can sign in")
 		return
@@ -306,7 +306,7 @@ func (x cross) identity() {
 
 // proxies judges who may name the client's address. Where a proxy ends TLS, it has to be known: or all of
 // its clients share one address, and the wrong passwords of one delay everybody.
-func (x cross) proxies() {
+func (x crossChecks) proxies() {
 	direct := slices.ContainsFunc(x.c.Listen, func(l Listener) bool { return l.TLS != nil && slices.Contains(l.Serve, FaceToken) })
 	if strings.HasPrefix(x.c.PublicURL, "https:") && !direct && len(x.c.TrustedProxies) == 0 {
 		x.d.warn(x.at("public_url"), "no listener has TLS, so there is a proxy: list its addresses in trusted_proxies, or all clients share one address and one client's wrong passwords delay everyone")

@@ -17,8 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// asker has the flags that name a principal.
-type asker struct {
+// principalFlags has the flags that name a principal.
+type principalFlags struct {
 	as             string // a subject
 	groups, claims []string
 
@@ -27,16 +27,16 @@ type asker struct {
 	anonymous             bool
 }
 
-// mayHave adds the flags for a principal's groups and claims.
-func (a *asker) mayHave(cmd *cobra.Command) {
+// attributeFlags adds the flags for a principal's groups and claims.
+func (a *principalFlags) attributeFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&a.groups, "group", nil, "an additional `group` (may be repeated)")
 	cmd.Flags().StringArrayVar(&a.claims, "claim", nil, "a claim as `NAME=TEXT`, or NAME:=JSON for a number, true, false or a list (may be repeated)")
 }
 
 // flags adds the flags that name a principal.
-func (a *asker) flags(cmd *cobra.Command) {
+func (a *principalFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.as, "as", "", "the `principal`: user:NAME, robot:NAME, workload:NAME or anonymous")
-	a.mayHave(cmd)
+	a.attributeFlags(cmd)
 	cmd.Flags().StringVar(&a.user, "user", "", "the same as --as user:`NAME`")
 	cmd.Flags().StringVar(&a.robot, "robot", "", "the same as --as robot:`NAME`")
 	cmd.Flags().StringVar(&a.workload, "workload", "", "the same as --as workload:`NAME`")
@@ -47,7 +47,7 @@ func (a *asker) flags(cmd *cobra.Command) {
 }
 
 // given lists the principals that the flags name.
-func (a *asker) given() []string {
+func (a *principalFlags) given() []string {
 	var all []string
 	for _, one := range []struct{ kind, name string }{{"", a.as}, {"user:", a.user}, {"robot:", a.robot}, {"workload:", a.workload}} {
 		if one.name != "" {
@@ -61,20 +61,20 @@ func (a *asker) given() []string {
 }
 
 // read returns the principal that the flags name. The error is a usage error.
-func (a *asker) read(cmd *cobra.Command) (*policy.Principal, error) {
+func (a *principalFlags) read(cmd *cobra.Command) (*policy.Principal, error) {
 	switch given := a.given(); len(given) {
 	case 0:
-		return nil, misused(cmd, "name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
+		return nil, usageErrorf(cmd, "name a principal with --as: user:NAME, robot:NAME, workload:NAME or anonymous")
 	case 1:
 		return a.principal(cmd, given[0])
 	}
-	return nil, misused(cmd, "only one principal can be given")
+	return nil, usageErrorf(cmd, "only one principal can be given")
 }
 
 // principal parses a subject as rules write it.
-func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
+func (a *principalFlags) principal(cmd *cobra.Command, subject string) (*policy.Principal, error) {
 	if name, group := strings.CutPrefix(subject, "group:"); group {
-		return nil, misused(cmd, "a group is not a principal: use user:NAME with --group %s", name)
+		return nil, usageErrorf(cmd, "a group is not a principal: use user:NAME with --group %s", name)
 	}
 	who, err := config.ParseWho(subject)
 	if err != nil {
@@ -82,10 +82,10 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 		if meant != "" {
 			meant = fmt.Sprintf(" (did you mean %q?)", meant)
 		}
-		return nil, misused(cmd, "%v%s", err, meant)
+		return nil, usageErrorf(cmd, "%v%s", err, meant)
 	}
 	if who.Kind == policy.Anonymous && len(a.groups)+len(a.claims) > 0 {
-		return nil, misused(cmd, "anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
+		return nil, usageErrorf(cmd, "anonymous has no groups and no claims: --group and --claim need a user, a robot or a workload")
 	}
 	if who.Kind == policy.Robot {
 		who.Name = strings.TrimPrefix(who.Name, identity.RobotPrefix)
@@ -93,7 +93,7 @@ func (a *asker) principal(cmd *cobra.Command, subject string) (*policy.Principal
 	who.Groups = a.groups
 	who.Claims, err = readClaims(a.claims)
 	if err != nil {
-		return nil, misused(cmd, "%v", err)
+		return nil, usageErrorf(cmd, "%v", err)
 	}
 	return &who, nil
 }
