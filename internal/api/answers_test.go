@@ -445,7 +445,7 @@ func TestRolesAreLookedAfter(t *testing.T) {
 	})
 }
 
-// Whose password is known to somebody who is no administrator becomes none with it.
+// An account whose password a non-administrator knows cannot become an administrator with it.
 func TestWhoIsLentBecomesNoAdministrator(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.member("root", accounts.Administrators)
@@ -458,7 +458,7 @@ func TestWhoIsLentBecomesNoAdministrator(t *testing.T) {
 			t.Errorf("whom the helpdesk added: %v", made)
 		}
 		const join = "/groups/tidewaiter-admins/members/ann"
-		if r := h.must(409, root, "PUT", join, nil); !strings.Contains(r.Body, "set another first") {
+		if r := h.must(409, root, "PUT", join, nil); !strings.Contains(r.Body, "an administrator must set another one first") {
 			t.Errorf("who is lent: %s", r.Body)
 		}
 		set := h.read(h.must(200, root, "PUT", "/users/ann/password", fields{"password": secretOf("ann") + "!"}))

@@ -55,7 +55,7 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// house holds accounts in a chain with a directory.
+// house is the fixture of these tests: accounts in a chain with a directory.
 type house struct {
 	*accounts.Accounts
 	t         testing.TB

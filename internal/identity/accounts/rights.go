@@ -64,8 +64,8 @@ func (a *Accounts) mayChange(by Actor, target *policy.Principal) error {
 	return nil
 }
 
-// administers reports whether only administrators may change who: whether who is an administrator
-// at any time.
+// administers reports whether only administrators may change who: a member of a privileged group,
+// or anyone who has administrators:write at any time.
 func (a *Accounts) administers(by Actor, who *policy.Principal) bool {
 	plain := *who
 	plain.Limits = nil

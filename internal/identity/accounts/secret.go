@@ -57,7 +57,8 @@ func newSecret(letter byte) (identity.Secret, digest) {
 	for end := len(text) + secret.RandomLength; len(text) < end; {
 		rand.Read(random[:]) // never fails: crypto/rand crashes the process first
 		for _, b := range random {
-			// Rejecting large values keeps the letters equally likely.
+			// Values from four times the alphabet on are skipped, so that all letters are equally
+			// likely.
 			if b < 4*byte(len(secret.Alphabet)) && len(text) < end {
 				text = append(text, secret.Alphabet[b%byte(len(secret.Alphabet))])
 			}
