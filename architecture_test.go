@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/text":                   nil,
 	"internal/text/texttest":          nil,
 	"internal/strictjson":             nil,
+	"internal/loglimit":               nil,
 	"internal/await":                  nil,
 	"internal/loopback":               nil,
 	"internal/manual":                 nil,
@@ -68,7 +69,7 @@ var mayImport = map[string][]string{
 var all = []string{"*"}
 
 // importableByAll lists the packages that every other package may import.
-var importableByAll = []string{"internal/clock", "internal/text"}
+var importableByAll = []string{"internal/clock", "internal/loglimit", "internal/text"}
 
 // public lists the packages for other programs: standard library only, no I/O, no goroutines, no
 // clocks.

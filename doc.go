@@ -25,6 +25,7 @@
 // registries and clients. bench measures performance.
 //
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
+// internal/loglimit limits how often the same line is logged.
 //
 // The table in architecture_test.go defines which package may import which.
 package tidewaiter

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
@@ -48,18 +49,20 @@ func (a *App) lookAtDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-func newOutage() *outage { return &outage{now: clock.Now} }
+// newOutage allows other lines about the database only every two periods. During an outage they are
+// left out, because the line about the outage comes once per period.
+func newOutage() *outage {
+	return &outage{now: clock.Now, lines: loglimit.Limit{Period: 2 * tellAgain}}
+}
 
 // outage is a time during which the database cannot be used. Its methods may be called from any goroutine.
 type outage struct {
-	now func() time.Time // set before anything is logged
+	now   func() time.Time // set before anything is logged
+	lines loglimit.Limit
 
-	mu     sync.Mutex
-	told   time.Time // when a line about it was logged last; zero: none yet
-	silent int       // lines that were left out since
-
-	seeing  sync.Mutex // held by whoever looks at the database; what follows is its own
+	seeing  sync.Mutex // guards the fields below
 	since   time.Time  // zero: there is no outage
+	told    clock.Span // holds for tellAgain after the last line about the outage
 	looks   int        // in a row that found it
 	lost    int64      // entries that the journal had lost when it began
 	rescued string     // the file that holds what was kept; "": none
@@ -71,8 +74,8 @@ func (o *outage) see(ctx context.Context, a *App, err error) {
 	defer o.seeing.Unlock()
 	now, lost := o.now().Round(0), a.journal.Stats().Lost
 	if err == nil {
-		if silent, _ := o.tell(time.Time{}, true); !o.since.IsZero() {
-			a.log.Info("the database can be used again", "for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, "lines_not_logged", silent)
+		if missed := o.lines.Reset(); !o.since.IsZero() {
+			a.log.Info("the database can be used again", "for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 		}
 		o.since, o.looks = time.Time{}, 0
 		return
@@ -90,25 +93,15 @@ func (o *outage) see(ctx context.Context, a *App, err error) {
 			failed = "; " + rescueErr.Error()
 		}
 	}
-	silent, due := o.tell(now, first || saved)
-	if !due {
+	if !first && !saved && o.told.Holds(now) {
 		return
 	}
+	o.told = clock.For(now, tellAgain)
+	missed := o.lines.Reset()
+	o.lines.Allow(now)
 	// Not as an error value: this is the line that stands for those with one.
 	a.log.Error("the database cannot be used", "reason", err.Error(), "what_to_do", advice(err, o.rescued)+failed,
-		"for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, "lines_not_logged", silent)
-}
-
-// tell reports whether a line about the outage is due, or must be logged anyway, and how many were left out before it.
-func (o *outage) tell(now time.Time, must bool) (silent int, due bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !must && clock.For(o.told, tellAgain).Holds(now) {
-		return 0, false
-	}
-	silent = o.silent
-	o.told, o.silent = now, 0
-	return silent, true
+		"for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 }
 
 // advice is what somebody can do about an outage.
@@ -139,29 +132,23 @@ func (a *App) rescueAtEnd(ctx context.Context) {
 	}
 }
 
-// admit reports whether a line about the database may be logged, and counts it if not. Whatever fails for want of the database
-// fails alike, a thousand times a second: the first one is told, then the outage is, once a minute.
-func (o *outage) admit() bool {
-	now := o.now().Round(0)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.told.IsZero() && now.Sub(o.told).Abs() < 2*tellAgain {
-		o.silent++
-		return false
-	}
-	o.told = now
-	return true
-}
-
-// quieted leaves out of a log what an outage of the database has said already.
+// quieted leaves log lines out that repeat what the line about an outage of the database reports.
+// During an outage everything that needs the database fails, perhaps a thousand times a second.
 type quieted struct {
 	slog.Handler
 	outage *outage
 }
 
 func (q quieted) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn && aboutDatabase(r) && !q.outage.admit() {
-		return nil
+	if r.Level >= slog.LevelWarn && aboutDatabase(r) {
+		missed, ok := q.outage.lines.Allow(q.outage.now().Round(0))
+		if !ok {
+			return nil
+		}
+		if missed > 0 {
+			r = r.Clone()
+			r.AddAttrs(slog.Int(loglimit.Missed, missed))
+		}
 	}
 	return q.Handler.Handle(ctx, r)
 }

@@ -204,7 +204,7 @@ func testALongOutageIsLoggedRarely(t *testing.T, d storetest.Database) {
 	}
 	// The caller learns of a failure before the log: the clock may advance before the 49th
 	// failure is logged.
-	counted := strings.Contains(log.String(), "failures_not_logged=48") || strings.Contains(log.String(), "failures_not_logged=47")
+	counted := strings.Contains(log.String(), "lines_not_logged=48") || strings.Contains(log.String(), "lines_not_logged=47")
 	if n := strings.Count(log.String(), "\n"); n != 2 || !counted {
 		t.Errorf("the log has %d lines:\n%s", n, &log)
 	}

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
 // These limits keep blocks small, so that reading one entry does not mean reading thousands.
@@ -20,17 +23,19 @@ const reportEvery = 10 * time.Second
 type writer struct {
 	*Journal
 	builder  *builder
-	reported int64     // lost entries that are recorded in the journal
-	noted    time.Time // when they were last recorded
-	failed   time.Time // when a failure was last logged
-	silent   int       // failures since
+	reported int64      // lost entries that are recorded in the journal
+	noted    clock.Span // holds for reportEvery after they were last recorded
+	failures loglimit.Limit
 }
 
 // run is the writing goroutine. It ends when the queue is closed and empty, or ctx ends.
 func (j *Journal) run(ctx context.Context) {
 	defer close(j.stopped)
 	defer j.stop()
-	w := &writer{Journal: j, builder: newBuilder(maxBlockEntries, maxBlockBytes)}
+	w := &writer{
+		Journal: j, builder: newBuilder(maxBlockEntries, maxBlockBytes),
+		failures: loglimit.Limit{Period: reportEvery},
+	}
 	var spare batch
 	for {
 		j.queue.wait(j.o.Linger)
@@ -110,11 +115,12 @@ func (w *writer) loss(closing bool) int64 {
 	w.mu.Lock()
 	lost := w.stats.Lost - w.reported
 	w.mu.Unlock()
-	if now := w.o.Now(); lost > 0 && (closing || now.Sub(w.noted).Abs() >= reportEvery) {
-		w.noted = now
-		return lost
+	now := w.o.Now()
+	if lost <= 0 || !closing && w.noted.Holds(now) {
+		return 0
 	}
-	return 0
+	w.noted = clock.For(now, reportEvery)
+	return lost
 }
 
 func (w *writer) lossEntry(lost int64) Entry {
@@ -129,11 +135,7 @@ func (w *writer) lossEntry(lost int64) Entry {
 }
 
 func (w *writer) reportFailure(err error, recorded int) {
-	now := w.o.Now()
-	if now.Sub(w.failed).Abs() < reportEvery {
-		w.silent++
-		return
+	if missed, ok := w.failures.Allow(w.o.Now()); ok {
+		w.o.Log.Error("writing the journal failed", "error", err, "lost", recorded, loglimit.Missed, missed)
 	}
-	w.o.Log.Error("writing the journal failed", "error", err, "lost", recorded, "failures_not_logged", w.silent)
-	w.failed, w.silent = now, 0
 }

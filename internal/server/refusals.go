@@ -4,8 +4,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
 // A refusal is a kind of request that is refused, or not what it seems, because something between the
@@ -55,46 +56,29 @@ func kindsOfRefusals() string {
 	return strings.Join(kinds, ", ")
 }
 
-// refusalPeriod is the time between two lines of one kind.
-const refusalPeriod = time.Minute
+// Refusals logs requests that fail because of a wrong setup: the first of a kind at once, then at most
+// one line a minute. It is kept across reloads.
+type Refusals struct{ kinds map[refusal]*loglimit.Limit }
 
-// Refusals logs requests that went wrong because of a wrong setup: the first of a kind at once, and
-// after that one line a minute with their number. It outlives a reload, so that the app makes it once.
-type Refusals struct {
-	mu    sync.Mutex
-	kinds map[refusal]*refused // one for each kind: the table above bounds it
-}
-
-// refused is what is known of one kind.
-type refused struct {
-	next time.Time // no line before this
-	more int       // requests since the last line
-}
-
-// NewRefusals returns one that has seen nothing.
-func NewRefusals() *Refusals { return &Refusals{kinds: make(map[refusal]*refused)} }
-
-// note counts a request, and logs it if no line of its kind was written for a minute. attrs describe the
-// request; text that a stranger sent has to be made safe before.
-func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
-	r.mu.Lock()
-	k := r.kinds[kind]
-	if k == nil {
-		k = new(refused)
-		r.kinds[kind] = k
+// NewRefusals returns an empty Refusals.
+func NewRefusals() *Refusals {
+	r := &Refusals{make(map[refusal]*loglimit.Limit, len(messages))}
+	for kind := range messages {
+		r.kinds[kind] = &loglimit.Limit{Period: time.Minute}
 	}
-	if wait := k.next.Sub(now); 0 < wait && wait <= refusalPeriod {
-		k.more++
-		r.mu.Unlock()
+	return r
+}
+
+// note logs a request, unless a line of its kind was logged less than a minute ago. attrs describe the
+// request. The caller makes text from the client safe to print.
+func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
+	missed, ok := r.kinds[kind].Allow(now)
+	if !ok {
 		return
 	}
-	more := k.more
-	k.next, k.more = now.Add(refusalPeriod), 0
-	r.mu.Unlock()
-
 	attrs = append(attrs, "kind", string(kind))
-	if more > 0 {
-		attrs = append(attrs, "others_since_last_line", more)
+	if missed > 0 {
+		attrs = append(attrs, loglimit.Missed, missed)
 	}
 	log.Warn(messages[kind], attrs...)
 }

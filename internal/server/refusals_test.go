@@ -82,7 +82,7 @@ func TestAWrongSetupIsInTheLog(t *testing.T) {
 			}
 			now = now.Add(time.Minute)
 			ask()
-			if lines() != 2 || !strings.Contains(h.log.String(), "others_since_last_line=5") {
+			if lines() != 2 || !strings.Contains(h.log.String(), "lines_not_logged=5") {
 				t.Errorf("after a minute:\n%s", h.log)
 			}
 			registry := prometheus.NewRegistry()

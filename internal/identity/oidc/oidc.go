@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/tidewaiter/tidewaiter/internal/identity"
+	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
@@ -70,7 +71,7 @@ type Provider struct {
 	keys    *keySet
 	dropped []droppedKey // unusable keys in jwks_file at the start
 	memory  *memory
-	logs    logLimit
+	logs    loglimit.Limit
 }
 
 // New checks the settings and reads the files that they name. Its error is of type Problems and
@@ -81,7 +82,10 @@ func New(o Options) (*Provider, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	p := &Provider{source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now), logs: logLimit{now: s.o.Now}}
+	p := &Provider{
+		source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now),
+		logs: loglimit.Limit{Period: 10 * time.Second, Most: 20},
+	}
 	p.o.Log = s.o.Log.With("source", p.source)
 	p.keys = newKeySet(s.origin, p.o.Log, s.o.Now)
 	if s.o.JWKSFile != "" {
@@ -257,7 +261,7 @@ func (n notYet) Unwrap() error { return n.refusal }
 
 // logRefusal logs a refusal. The rate is limited because anyone can send tokens.
 func (p *Provider) logRefusal(r *refusal) {
-	if missed, ok := p.logs.allow(); ok {
-		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, "not_logged", missed)
+	if missed, ok := p.logs.Allow(p.o.Now()); ok {
+		p.o.Log.Info("ID token refused", "reason", r.reason, "subject", r.subject, loglimit.Missed, missed)
 	}
 }

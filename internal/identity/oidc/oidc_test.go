@@ -321,7 +321,7 @@ func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	}
 	i.pass(10 * time.Second)
 	_ = p.Explain(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": "y"})))
-	if log.lines("not_logged=480") != 1 {
+	if log.lines("lines_not_logged=480") != 1 {
 		t.Errorf("it is not said how many were not logged:\n%s", log)
 	}
 }
