@@ -81,7 +81,7 @@ func (a *API) door(ctx huma.Context, next func(huma.Context)) {
 		err = refuse(http.StatusUnauthorized, "who is asking? Sign in with a token, a name and a password, or a session")
 	}
 	if err != nil {
-		if c.caller.Shown.Kind == identity.Session || r.Header["Authorization"] == nil && len(r.CookiesNamed(server.SessionCookie)) > 0 {
+		if c.caller.Presented.Kind == identity.Session || r.Header["Authorization"] == nil && len(r.CookiesNamed(server.SessionCookie)) > 0 {
 			http.SetCookie(w, noSession()) // so that the browser does not show it for ever
 		}
 		a.fail(w, r, err)

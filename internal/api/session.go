@@ -46,7 +46,7 @@ func (a *API) sessionRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		t, secret, err := a.Accounts.StartSession(ctx, who.Shown, who.Verified)
+		t, secret, err := a.Accounts.StartSession(ctx, who.Presented, who.Verified)
 		if err != nil {
 			return nil, err
 		}

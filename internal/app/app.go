@@ -128,12 +128,13 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	return a, nil
 }
 
-// Handler answers some faces; without any, all but metrics. It follows Reload.
-func (a *App) Handler(faces ...server.Face) http.Handler {
-	if len(faces) == 0 {
-		faces = []server.Face{server.Token, server.Notifications, server.Keys, server.Health, server.API}
+// Handler returns a handler of the given endpoint groups; without any, of all but metrics. It uses the
+// server of the last Reload.
+func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
+	if len(groups) == 0 {
+		groups = []server.EndpointGroup{server.Token, server.Notifications, server.Keys, server.Health, server.API}
 	}
-	return server.Follow(a.server.Load, faces...)
+	return server.Reloadable(a.server.Load, groups...)
 }
 
 // Reload builds everything that cfg describes anew and swaps it in; requests under way finish with

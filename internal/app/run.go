@@ -38,7 +38,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		if err == nil {
 			var at net.Listener
 			if at, err = listen(l.Address); err == nil {
-				s := server.HTTP(a.Handler(faces(l.Serve)...), certificates, a.log.Logger)
+				s := server.HTTP(a.Handler(groups(l.Serve)...), certificates, a.log.Logger)
 				servers = append(servers, running{s, a.bound(s, at)})
 				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", join(l.Serve))
 				continue
@@ -142,10 +142,10 @@ func listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-func faces(from []config.Face) []server.Face {
-	list := make([]server.Face, len(from))
+func groups(from []config.Face) []server.EndpointGroup {
+	list := make([]server.EndpointGroup, len(from))
 	for i, f := range from {
-		list[i] = server.Face(f)
+		list[i] = server.EndpointGroup(f)
 	}
 	return list
 }

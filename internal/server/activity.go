@@ -10,17 +10,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// activity is when a registry was last heard of, by its clients and by itself. A registry whose clients
-// push and which reports nothing has no notifications configured, or they do not arrive.
+// activity is when a registry's clients and the registry itself were last seen. If clients push
+// and the registry reports no events, its notifications are not configured or do not arrive.
 type activity struct {
-	token, event atomic.Int64 // Unix seconds; 0: not since the start
-	waiting      atomic.Int64 // the first push that was granted since the last event; 0: none
+	token, event atomic.Int64 // Unix seconds; 0: not since the process started
+	waiting      atomic.Int64 // the first push granted since the last event; 0: none
 }
 
-// silence is how long a registry may report nothing after a granted push: longer than most pushes take.
+// silence is the time without events after a granted push that is taken for a wrong setup. It is
+// longer than most pushes take.
 const silence = 10 * time.Minute
 
-// granted records a token, and reports whether the registry should have reported an earlier push by now.
+// granted records a token, and reports whether the registry has been silent for too long after
+// an earlier push.
 func (a *activity) granted(now time.Time, results []policy.Result) (silent bool) {
 	at := now.Unix()
 	a.token.Store(at)
@@ -49,7 +51,7 @@ var (
 		"When a registry's last event arrived since the start, 0 for none.", []string{"registry"}, nil)
 )
 
-// activity returns that of a registry. It outlives a reload.
+// activity returns the activity of a registry. It is kept across reloads.
 func (m *Metrics) activity(service string) *activity {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -61,7 +63,6 @@ func (m *Metrics) activity(service string) *activity {
 	return a
 }
 
-// collectActivity sends the gauges of each registry.
 func (m *Metrics) collectActivity(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,115 +16,132 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// DefaultConnections is how many connections a listener has open at most, unless it is said otherwise. One takes some 40 kB with TLS.
+// DefaultConnections is the default of ConnectionsOptions.Most. A connection with TLS takes
+// about 40 kB.
 const DefaultConnections = 4000
 
-// maxSurplus is how many connections more are told that there are too many. Beyond them a connection is closed at once.
-const maxSurplus = 64
+// maxOverLimit is how many connections over the limit get an answer that says so. Any further
+// one is closed at once.
+const maxOverLimit = 64
 
-// ConnectionsOptions are the settings of Connections.
+// ConnectionsOptions configures Connections.
 type ConnectionsOptions struct {
-	Most           int                   // open at once; 0: DefaultConnections
-	TrustedProxies func() []netip.Prefix // many clients have such an address; nil: there are none
-	Now            func() time.Time      // nil: time.Now
+	// Most is the limit of open connections; 0: DefaultConnections.
+	Most int
+	// TrustedProxies returns addresses that many clients share; nil: none.
+	TrustedProxies func() []netip.Prefix
+	// Now returns the time; nil: time.Now.
+	Now func() time.Time
 }
 
-// A client may take so long to read the next part of an answer before its place goes to others, where all are taken: whoever
-// reads 16 kB a second keeps it.
+// A client that reads less than part of an answer in the time patience is waiting, too: it keeps
+// its connection if it reads 16 kB a second.
 const (
 	patience = time.Second
 	part     = 16 << 10 // bytes
 )
 
-// Connections bounds how many connections a listener has open, so that who opens thousands takes no memory and no
-// file from everybody else.
+// Connections limits the open connections of a listener, so that a client that opens thousands
+// does not take the memory and file descriptors of all others.
 //
-// Where all are taken, a newcomer gets the place of one on which nobody is being answered. Nobody is while a request's
-// body has not come in full: a byte of it would otherwise hold a place for as long as a body may take. Nor is who has
-// not read the next part of an answer for a second: an answer that nobody reads would otherwise hold a place for as long as
-// it may take. The one that has waited the longest makes room, of the first of these that there are: those that never
-// completed a request and send none, those that never completed one and send the body of one, those that are idle,
-// those that send one more body, those that do not read.
-// So a flood of connections that ask for nothing, or take their time to ask, makes room for itself, and who comes
-// back for a next request, or is a registry that sends its next events, keeps his. If all are being answered, the
-// newcomer is told to come back: 503 with Retry-After. One address has half of the places at most, unless it is a
-// proxy's, or of this machine; beyond that it makes room itself.
+// When the limit is reached, a new connection replaces one that is waiting for its client. A
+// connection is also waiting while the body of a request is incomplete. Otherwise a client could
+// hold it for as long as a body may take by sending single bytes. It is also waiting while the
+// client does not read its answer. These are closed in order, the one that has waited longest
+// first:
 //
-// To admit a connection takes the same few steps, however many there are.
+//  1. no request completed, and no request in progress
+//  2. no request completed, and a body is incomplete
+//  3. idle after a completed request
+//  4. a later body is incomplete
+//  5. the client does not read its answer
 //
-// An address is an IPv4 address or the /64 of an IPv6 address. Each listener has Connections of its own, so that a flood at one
-// is none at another. The methods may be called from any goroutine.
+// So a flood of connections that send nothing, or send slowly, replaces only itself. Clients
+// that come back for another request keep their connections, and so do registries that post
+// their next events. If all connections are being answered, the new one gets 503 with
+// Retry-After. One address may have half of the limit, unless it is a trusted proxy or this
+// machine. Beyond that, it replaces its own connections.
+//
+// Admitting a connection takes a constant number of steps.
+//
+// An address is an IPv4 address or the /64 of an IPv6 address. Each listener has its own
+// Connections, so a flood at one does not affect another. The methods may be called from any
+// goroutine.
 type Connections struct {
 	o ConnectionsOptions
 
 	closed, refused atomic.Uint64
 
-	mu      sync.Mutex
-	open    int
-	waiting waiting // of all addresses
-	of      map[netip.Addr]*address
-	surplus int
-	looked  uint64 // connections that were looked at to make room
+	mu        sync.Mutex
+	open      int
+	waiting   waiting // of all addresses
+	of        map[netip.Addr]*address
+	overLimit int
+	looked    uint64 // connections examined to find one to close
 }
 
-// address is one of which connections are open.
+// address holds the counts of one client address with open connections.
 type address struct {
 	open    int
 	waiting waiting
 }
 
-// waiting is connections on which nobody is being answered, by what they wait for.
+// waiting holds the connections that wait for their client, by class.
 type waiting [classes]list
 
-// class is what a connection waits for. They make room in this order.
+// class is what a connection waits for. Lower classes are closed first.
 type class int
 
 const (
 	silent    class = iota // its first request
-	slow                   // the body of a request, and none was ever completed
+	slow                   // the body of a request; none was completed before
 	idle                   // its next request
-	sending                // the body of a request that is not its first
-	receiving              // that the client reads what it is answered
+	sending                // the body of a later request
+	receiving              // the client, to read the answer
 	classes
-	answered class = -1 // it does not wait: somebody is being answered
+	answered class = -1 // not waiting: a request is being answered
 )
 
-// list is connections in the order in which they began to wait. It has its links in them: a request allocates nothing.
+// list is a linked list of connections, in the order in which they began to wait. The links are
+// fields of the connections, so a request allocates nothing.
 type list struct{ first, last *connection }
 
-// The lists that a connection is in: one of all, and one of its address.
+// The two lists that a waiting connection is in.
 const (
-	everywhere = iota
+	all = iota
 	ofAddress
 )
 
 type links struct{ previous, next *connection }
 
-// connection is one of a listener's. What is below from is guarded by the mutex of Connections, but for small.
+// connection is an accepted connection. The mutex of Connections guards the fields after from,
+// except small.
 type connection struct {
 	net.Conn
-	of      *Connections
-	surplus bool // over the bound: to be told so, and closed
-	from    netip.Addr
+	of        *Connections
+	overLimit bool // over the limit: it gets an answer that says so, and is closed
+	from      netip.Addr
 
 	address   *address
 	links     [2]links
-	in        [2]*list // nil: somebody is being answered
+	in        [2]*list // nil: not waiting
 	class     class
 	since     time.Time // when it began to wait, if it is receiving
-	resting   bool      // no request has begun
-	completed bool      // a request
-	unread    bool      // with HTTP/1: the handler is done, and the server reads the rest of the body before it answers
-	handlers  int       // that run: with HTTP/2, several
-	bodies    int       // that they wait for
-	writes    int       // that have not ended
-	ended     bool      // no handler runs, and what they wrote may not all be sent
-	gone      bool
+	resting   bool      // no request is in progress
+	completed bool      // a request was completed
+	// HTTP/1: the handler is done, and the server reads the rest of the body before it answers.
+	unread   bool
+	handlers int  // that are running; HTTP/2 may have several
+	bodies   int  // that they wait for
+	writes   int  // in progress
+	ended    bool // no handler is running, but its answer may not be sent yet
+	gone     bool
 
-	small body // of the request of HTTP/1 that is being handled: a small body allocates nothing
+	// The body of the current HTTP/1 request. It is here so that a small body allocates nothing.
+	small body
 }
 
-// NewConnections returns Connections. There is nothing to close.
+// NewConnections returns a Connections. It starts no goroutine.
 func NewConnections(o ConnectionsOptions) *Connections {
 	if o.Most <= 0 {
 		o.Most = DefaultConnections
@@ -136,21 +153,21 @@ func NewConnections(o ConnectionsOptions) *Connections {
 	return &Connections{o: o, of: make(map[netip.Addr]*address)}
 }
 
-// ConnectionsStats is what Connections has done since NewConnections.
+// ConnectionsStats counts connections since NewConnections.
 type ConnectionsStats struct {
 	Open    int
-	Closed  uint64 // while nobody was being answered on them, for newcomers
-	Refused uint64 // with a word, or without
+	Closed  uint64 // closed for new connections
+	Refused uint64 // over the limit, with an answer or without
 }
 
-// Stats may be called at any time.
+// Stats returns the current counts.
 func (c *Connections) Stats() ConnectionsStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return ConnectionsStats{Open: c.open, Closed: c.closed.Load(), Refused: c.refused.Load()}
 }
 
-// Bound returns a listener whose connections are counted. They have to be served by a server that Watch was called with.
+// Bound returns a listener that limits its connections. Its server must be passed to Watch.
 func (c *Connections) Bound(l net.Listener) net.Listener { return &bounded{l, c} }
 
 type bounded struct {
@@ -158,7 +175,7 @@ type bounded struct {
 	connections *Connections
 }
 
-// Accept returns the next connection that is not closed at once.
+// Accept returns the next connection that may be served. It closes the others.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
@@ -172,7 +189,8 @@ func (b *bounded) Accept() (net.Conn, error) {
 	}
 }
 
-// Watch lets a server say on which connections somebody is being answered, and on which a request was completed.
+// Watch hooks into a server to learn which connections are being answered, and which have
+// completed a request.
 func (c *Connections) Watch(s *http.Server) {
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
 		if own := ours(conn); own != nil {
@@ -207,7 +225,8 @@ func (c *Connections) Watch(s *http.Server) {
 	})
 }
 
-// writer is an answer of HTTP/2. It tells its connection while it waits for the client.
+// writer is the ResponseWriter of HTTP/2. It records in its connection when a write waits for the
+// client.
 type writer struct {
 	http.ResponseWriter
 	own *connection
@@ -215,13 +234,13 @@ type writer struct {
 
 func (w *writer) Write(p []byte) (int, error) { return w.own.write(w.ResponseWriter, p) }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Write writes, and notes that it waits for the client meanwhile.
+// Write implements net.Conn. It records that the connection waits for the client.
 func (own *connection) Write(p []byte) (int, error) { return own.write(own.Conn, p) }
 
-// write writes part by part: from each to the next, nobody waits.
+// write writes p in parts. The connection stops waiting after each part.
 func (own *connection) write(to io.Writer, p []byte) (written int, err error) {
 	for {
 		own.of.writing(own, 1)
@@ -233,7 +252,7 @@ func (own *connection) write(to io.Writer, p []byte) (written int, err error) {
 	}
 }
 
-// writing notes that a write begins or ends.
+// writing records the beginning (n = 1) or the end (n = -1) of a write.
 func (c *Connections) writing(own *connection, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,27 +260,28 @@ func (c *Connections) writing(own *connection, n int) {
 	c.place(own)
 }
 
-// body is a request's. It tells its connection whether it is waited for.
+// body is the body of a request. It records in its connection whether the server waits for it.
 type body struct {
 	io.ReadCloser
 	own     *connection
-	missing int64 // bytes that are to come; negative: that is not known
-	awaited bool  // guarded by the mutex of Connections, as over is
+	missing int64 // bytes still to come; negative: unknown
+	awaited bool  // guarded by the mutex of Connections, as is over
 	over    bool  // the handler is done
-	there   bool  // all of it
-	ended   bool  // that was read, too
+	there   bool  // all of it arrived
+	ended   bool  // Read returned io.EOF
 }
 
-// watchBody returns a request whose body tells whether it is waited for, and that body; nil if there is none. If restore
-// is not nil, it has to be the request's body again after the handler.
+// watchBody returns a request whose body records whether it is waited for, and that body; nil if
+// it is absent. If restore is not nil, it must be the request's body again after the handler.
 func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Request, restore io.ReadCloser) {
-	// With HTTP/2 a request may say that its body is empty, and leave it open.
+	// In HTTP/2 a request may declare an empty body and leave it open.
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 && r.Header["Content-Length"] == nil {
 		return nil, r, nil
 	}
 	if r.ProtoMajor == 1 && 0 < r.ContentLength && r.ContentLength <= tokenserver.SmallForm && r.Header["Expect"] == nil {
-		// The server looks at a body's type to find out whether it is large, or was told to come: this one is
-		// neither, and HTTP/1 has one request at a time.
+		// The server checks the type of a body to find out whether it is large, or follows
+		// "Expect: 100-continue". This one is neither. HTTP/1 has one request at a time, so one
+		// body is enough.
 		restore = r.Body
 		own.small = body{ReadCloser: restore, own: own, missing: r.ContentLength}
 		r.Body = &own.small
@@ -273,9 +293,9 @@ func (own *connection) watchBody(r *http.Request) (b *body, watched *http.Reques
 	return b, &other, nil
 }
 
-// Read reads, and notes when there is nothing more to wait for.
+// Read records in the connection whether the body is still waited for.
 func (b *body) Read(p []byte) (int, error) {
-	if !b.ended { // what has come in full may have no end: with HTTP/2 that is a message of its own
+	if !b.ended { // HTTP/2 may send the end in a frame of its own, after all bytes
 		b.own.of.await(b, true)
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -290,8 +310,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin notes that a handler begins. A body that may have to come is waited for from now on: the server
-// itself may read it, before it answers.
+// begin records that a handler begins. From now on its body counts as waited for, unless it is
+// empty: the server itself may read it before it answers.
 func (c *Connections) begin(own *connection, b *body) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -303,7 +323,7 @@ func (c *Connections) begin(own *connection, b *body) {
 	c.place(own)
 }
 
-// await notes whether a body is waited for.
+// await records whether a body is waited for.
 func (c *Connections) await(b *body, awaited bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -319,7 +339,7 @@ func (c *Connections) await(b *body, awaited bool) {
 	c.place(b.own)
 }
 
-// end notes that a handler ends.
+// end records that a handler ends.
 func (c *Connections) end(own *connection, b *body, major int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -332,7 +352,8 @@ func (c *Connections) end(own *connection, b *body, major int) {
 		}
 	}
 	switch {
-	// A state of the server says less: with HTTP/2 a connection is idle before it has asked for anything.
+	// The states of http.Server say less: in HTTP/2 a connection is idle before its first
+	// request.
 	case b == nil, b.there:
 		own.completed = true
 	case major == 1:
@@ -341,7 +362,7 @@ func (c *Connections) end(own *connection, b *body, major int) {
 	c.place(own)
 }
 
-// connectionKey is that of a request's connection.
+// connectionKey is the context key of the connection of a request.
 type connectionKey struct{}
 
 func connectionOf(r *http.Request) *connection {
@@ -349,10 +370,10 @@ func connectionOf(r *http.Request) *connection {
 	return own
 }
 
-// surplus says whether a request came on a connection that is over the bound.
-func surplus(r *http.Request) bool {
+// overLimit reports whether the connection of a request is over the limit.
+func overLimit(r *http.Request) bool {
 	own := connectionOf(r)
-	return own != nil && own.surplus
+	return own != nil && own.overLimit
 }
 
 func ours(conn net.Conn) *connection {
@@ -363,17 +384,17 @@ func ours(conn net.Conn) *connection {
 	return own
 }
 
-// note remembers whether somebody is being answered on a connection.
+// note records a state change of a connection.
 func (c *Connections) note(own *connection, state http.ConnState) {
-	if state == http.StateNew || state == http.StateClosed { // admit and Close know
+	if state == http.StateNew || state == http.StateClosed { // admit and Close handle these
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if own.gone || own.surplus {
+	if own.gone || own.overLimit {
 		return
 	}
-	own.leave() // who begins to wait again waits from now on
+	own.leave() // it waits from now on
 	own.resting, own.ended = state == http.StateIdle, false
 	if own.unread { // the server has read the rest
 		own.unread, own.completed = false, own.completed || own.resting
@@ -381,7 +402,7 @@ func (c *Connections) note(own *connection, state http.ConnState) {
 	c.place(own)
 }
 
-// admit makes a connection one of ours; nil if there is not even room to say no.
+// admit counts a new connection. It returns nil if even the places over the limit are taken.
 func (c *Connections) admit(conn net.Conn) *connection {
 	own := &connection{Conn: conn, of: c, from: origin(conn)}
 	c.mu.Lock()
@@ -390,18 +411,18 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	switch {
 	case at != nil && at.open >= max(1, c.o.Most/2) && !c.shared(own.from):
 		leaving = c.longest(&at.waiting)
-		own.surplus = leaving == nil
+		own.overLimit = leaving == nil
 	case c.open >= c.o.Most:
 		leaving = c.longest(&c.waiting)
-		own.surplus = leaving == nil
+		own.overLimit = leaving == nil
 	}
-	if own.surplus {
+	if own.overLimit {
 		c.refused.Add(1)
-		if c.surplus >= maxSurplus {
+		if c.overLimit >= maxOverLimit {
 			c.mu.Unlock()
 			return nil
 		}
-		c.surplus++
+		c.overLimit++
 		c.mu.Unlock()
 		return own
 	}
@@ -415,7 +436,7 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	}
 	own.address.open++
 	c.open++
-	own.resting = true // until its first request is there
+	own.resting = true // until its first request
 	c.place(own)
 	c.mu.Unlock()
 	if leaving != nil {
@@ -424,7 +445,7 @@ func (c *Connections) admit(conn net.Conn) *connection {
 	return own
 }
 
-// longest returns the one that makes room. nil: somebody is being answered on all.
+// longest returns the connection to close first; nil if all are being answered.
 func (c *Connections) longest(w *waiting) *connection {
 	for i := range w {
 		l := &w[i]
@@ -440,9 +461,9 @@ func (c *Connections) longest(w *waiting) *connection {
 	return nil
 }
 
-// place puts a connection among those that wait for the same, at the end, unless it is there.
+// place appends a connection to the lists of its class, unless it is in them.
 func (c *Connections) place(own *connection) {
-	if own.gone || own.surplus {
+	if own.gone || own.overLimit {
 		return
 	}
 	to := answered
@@ -451,7 +472,8 @@ func (c *Connections) place(own *connection) {
 		to = idle
 	case own.resting:
 		to = silent
-	case !own.unread && (own.bodies+own.writes < own.handlers || own.handlers == 0 && !own.ended): // somebody waits for nothing but us
+	// A handler runs that does not wait for its client, or a request has just arrived.
+	case !own.unread && (own.bodies+own.writes < own.handlers || own.handlers == 0 && !own.ended):
 	case !own.unread && (own.writes > 0 || own.ended):
 		to = receiving
 	case own.completed:
@@ -459,7 +481,7 @@ func (c *Connections) place(own *connection) {
 	default:
 		to = slow
 	}
-	if own.in[everywhere] != nil {
+	if own.in[all] != nil {
 		if own.class == to {
 			return
 		}
@@ -471,7 +493,7 @@ func (c *Connections) place(own *connection) {
 	if own.class = to; to == receiving {
 		own.since = c.o.Now()
 	}
-	for i, w := range [...]*waiting{everywhere: &c.waiting, ofAddress: &own.address.waiting} {
+	for i, w := range [...]*waiting{all: &c.waiting, ofAddress: &own.address.waiting} {
 		l := &w[to]
 		own.in[i], own.links[i] = l, links{previous: l.last}
 		if l.last == nil {
@@ -483,7 +505,7 @@ func (c *Connections) place(own *connection) {
 	}
 }
 
-// leave takes a connection out of those on which nobody is being answered.
+// leave removes a connection from its lists.
 func (own *connection) leave() {
 	for i, l := range own.in {
 		if l == nil {
@@ -504,14 +526,14 @@ func (own *connection) leave() {
 	}
 }
 
-// forget takes a connection out of the count.
+// forget removes a connection from the counts.
 func (c *Connections) forget(own *connection) {
 	if own.gone {
 		return
 	}
 	own.gone = true
-	if own.surplus {
-		c.surplus--
+	if own.overLimit {
+		c.overLimit--
 		return
 	}
 	own.leave()
@@ -521,7 +543,7 @@ func (c *Connections) forget(own *connection) {
 	}
 }
 
-// Close closes it and takes it out of the count.
+// Close closes the connection and removes it from the counts.
 func (own *connection) Close() error {
 	own.of.mu.Lock()
 	own.of.forget(own)
@@ -529,7 +551,7 @@ func (own *connection) Close() error {
 	return own.Conn.Close()
 }
 
-// shared says whether an address is that of many clients.
+// shared reports whether many clients may use an address.
 func (c *Connections) shared(from netip.Addr) bool {
 	if !from.IsValid() || from.IsLoopback() {
 		return true
@@ -542,7 +564,7 @@ func (c *Connections) shared(from netip.Addr) bool {
 	return false
 }
 
-// origin is the address that a connection is counted for.
+// origin returns the address that a connection counts for.
 func origin(conn net.Conn) netip.Addr {
 	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	if err != nil {

@@ -25,7 +25,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// hall is a server behind a listener that is bounded. Its connections are pipes, whose addresses tests choose.
+// hall is a server behind a limited listener. Its connections are pipes with addresses that the
+// test chooses.
 type hall struct {
 	*testing.T
 	connections *server.Connections
@@ -103,13 +104,13 @@ func (h *hall) dial(from string) net.Conn {
 	return client
 }
 
-// get is ask, and waits until the server is done with it.
+// get is ask, and then waits until the server has finished the request.
 func get(c net.Conn, path string) string {
 	defer synctest.Wait()
 	return ask(c, path)
 }
 
-// ask asks for a path on a connection, and says what was answered: a status, or "closed".
+// ask requests a path on a connection, and returns the status, or "closed".
 func ask(c net.Conn, path string) string {
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
 		return "closed"
@@ -136,9 +137,9 @@ func (h *hall) want(what, got, want string) {
 	}
 }
 
-// docker_auth: an open header held its connection for 35 s, and there was no limit to their number. Whoever opens many takes
-// the places of nobody else, and makes room.
-func TestAFloodOfOpenHeadersKeepsNobodyOut(t *testing.T) {
+// docker_auth: an open header held its connection for 35 s, and their number was unlimited. A
+// client that opens many only replaces its own.
+func TestFloodOfOpenHeadersBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 8})
 		kept := h.dial("192.0.2.1:1000")
@@ -157,7 +158,7 @@ func TestAFloodOfOpenHeadersKeepsNobodyOut(t *testing.T) {
 	})
 }
 
-// send sends text on a connection, and drops what is answered.
+// send sends text on a connection, and drops the answer.
 func (h *hall) send(c net.Conn, text string) {
 	h.Helper()
 	go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -167,8 +168,9 @@ func (h *hall) send(c net.Conn, text string) {
 	synctest.Wait()
 }
 
-// Whose body never comes is not being answered, whether the handler reads it, or the server does so that it can answer.
-func TestSlowBodiesKeepNobodyOut(t *testing.T) {
+// A connection whose body never comes is waiting, whether the handler reads the body or the
+// server does before it answers.
+func TestSlowBodiesBlockNobody(t *testing.T) {
 	for _, length := range []string{
 		"Content-Length: 100\r\n\r\nx", "Content-Length: 100000\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n2\r\nx",
 		"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
@@ -196,8 +198,8 @@ func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// Who waits for nothing but us is being answered as soon as the body is there, and is not cut off.
-func TestWhoseBodyIsThereIsNotCutOff(t *testing.T) {
+// A connection is being answered as soon as its body is complete, and is then never closed.
+func TestConnectionWithCompleteBodyIsNotClosed(t *testing.T) {
 	for _, body := range []string{
 		"Content-Length: 3\r\n\r\nabc", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 		"Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
@@ -218,8 +220,9 @@ func TestWhoseBodyIsThereIsNotCutOff(t *testing.T) {
 	}
 }
 
-// Who asks whether to send a body, and is answered without, is not told to send it: the server knows such a body by its type.
-func TestABodyThatNobodyReadsIsNotAskedFor(t *testing.T) {
+// A client that sends "Expect: 100-continue" and gets a final answer is not asked for the body.
+// The server recognizes such a body by its type.
+func TestUnreadBodyIsNotRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{})
 		c := h.dial("192.0.2.1:1000")
@@ -241,8 +244,9 @@ func TestABodyThatNobodyReadsIsNotAskedFor(t *testing.T) {
 	})
 }
 
-// A registry that sends its events loses its connection to no stranger: it has completed requests before.
-func TestWhoSendsABodyAgainIsNotClosedForStrangers(t *testing.T) {
+// A registry that posts events keeps its connection in a flood, because it has completed
+// requests before.
+func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 4})
 		registry := h.dial("192.0.2.1:1000")
@@ -279,8 +283,9 @@ func TestWhoSendsABodyAgainIsNotClosedForStrangers(t *testing.T) {
 	})
 }
 
-// With HTTP/2 the end of a body comes on its own: it is waited for only if the handler reads on.
-func TestTheEndOfABodyIsWaitedForIfItIsRead(t *testing.T) {
+// In HTTP/2 the end of a body is a frame of its own. It is waited for only if the handler reads
+// on.
+func TestEndOfABodyIsAwaitedIfItIsRead(t *testing.T) {
 	for _, text := range []string{"", "abc"} {
 		c := server.NewConnections(server.ConnectionsOptions{})
 		own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
@@ -308,13 +313,13 @@ func TestTheEndOfABodyIsWaitedForIfItIsRead(t *testing.T) {
 	}
 }
 
-// reading is called when it is read, and has nothing to read.
+// reading calls a function when it is read, and is empty.
 type reading func()
 
 func (r reading) Read([]byte) (int, error) { r(); return 0, io.EOF }
 
-// Whoever sends a small body, as all do who ask for a token by POST, costs no memory for it.
-func TestToWatchASmallBodyAllocatesNothing(t *testing.T) {
+// A small body, as in every token request by POST, allocates nothing.
+func TestWatchingASmallBodyAllocatesNothing(t *testing.T) {
 	c := server.NewConnections(server.ConnectionsOptions{})
 	own := c.Admit(at{Conn: nothing{}, from: "192.0.2.1:1000"})
 	buffer := make([]byte, 10)
@@ -343,9 +348,9 @@ func TestToWatchASmallBodyAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Those that never completed a request make room first, however few of an address they are: people behind one
-// address used to lose theirs to a flood from many.
-func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
+// Connections without a completed request are closed first, even if their address has few.
+// People behind one address used to lose theirs to a flood from many.
+func TestSilentConnectionsAreClosedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 10})
 		var kept []net.Conn
@@ -368,8 +373,9 @@ func TestSilentConnectionsMakeRoomFirst(t *testing.T) {
 	})
 }
 
-// Whoever asks for what is long and does not read it used to keep a place for a minute.
-func TestWhoDoesNotReadKeepsNobodyOut(t *testing.T) {
+// A client that requests a long answer and does not read it used to keep a connection for a
+// minute.
+func TestConnectionsThatDoNotReadAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 4})
 		for i := range 4 { // a pipe has no buffer: as a client whose buffers are full
@@ -387,8 +393,8 @@ func TestWhoDoesNotReadKeepsNobodyOut(t *testing.T) {
 	})
 }
 
-// Who reads slowly, and all the same reads, keeps the place.
-func TestWhoReadsSlowlyIsNotCutOff(t *testing.T) {
+// A client that reads slowly keeps its connection.
+func TestSlowReadersAreNotClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 2})
 		c := h.dial("192.0.2.1:1000")
@@ -418,7 +424,7 @@ func TestWhoReadsSlowlyIsNotCutOff(t *testing.T) {
 	})
 }
 
-// untilWaiting waits until connections wait like this: silent, slow, idle, sending.
+// untilWaiting waits until the classes have these lengths: silent, slow, idle, sending.
 func untilWaiting(t *testing.T, c *server.Connections, want [4]int) {
 	t.Helper()
 	await.Until(t, "what the server notes of its connections", func(context.Context) error {
@@ -429,7 +435,8 @@ func untilWaiting(t *testing.T, c *server.Connections, want [4]int) {
 	})
 }
 
-// With HTTP/2 a connection has several requests: who waits for nothing but us is being answered, whatever else is slow.
+// In HTTP/2 a connection has several requests. It is being answered if one of them does not wait
+// for its client.
 func TestSlowBodiesOfHTTP2(t *testing.T) {
 	certificates, err := server.SelfSigned(time.Now())
 	if err != nil {
@@ -509,8 +516,8 @@ func TestSlowBodiesOfHTTP2(t *testing.T) {
 	<-ended
 }
 
-// With HTTP/2 a connection is idle before it has asked for anything.
-func TestAnHTTP2ConnectionWithoutARequestHasCompletedNone(t *testing.T) {
+// In HTTP/2 a connection is idle before its first request.
+func TestHTTP2ConnectionWithoutARequestIsSilent(t *testing.T) {
 	certificates, err := server.SelfSigned(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -556,8 +563,8 @@ func TestAnHTTP2ConnectionWithoutARequestHasCompletedNone(t *testing.T) {
 	<-ended
 }
 
-// Who opens connections used to keep the listener busy with looking through all of them.
-func TestAdmissionLooksAtOneConnection(t *testing.T) {
+// Admission once searched all connections, so opening many kept the listener busy.
+func TestAdmissionExaminesOneConnection(t *testing.T) {
 	for _, n := range []int{10, 1000, 20_000} {
 		c := server.NewConnections(server.ConnectionsOptions{Most: n})
 		for i := range n {
@@ -586,8 +593,9 @@ func TestAdmissionLooksAtOneConnection(t *testing.T) {
 	}
 }
 
-// Whatever comes, asks, rests and goes: a newcomer gets the place that looking through all of them would find.
-func TestTheRightOneMakesRoom(t *testing.T) {
+// After any sequence of events a new connection replaces the one that a search through all would
+// find.
+func TestRightConnectionIsClosed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "most")
 		c := server.NewConnections(server.ConnectionsOptions{Most: most})
@@ -671,8 +679,8 @@ type nothing struct{ net.Conn }
 
 func (nothing) Close() error { return nil }
 
-// A connection that is kept for a next request makes room: the one that was not used for the longest time.
-func TestIdleConnectionsMakeRoom(t *testing.T) {
+// Of the idle connections, the one that was unused for longest is closed.
+func TestIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 3})
 		var kept []net.Conn
@@ -692,8 +700,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	})
 }
 
-// Nobody who is being answered is cut off: the newcomer is told to come back.
-func TestWhoIsOneTooManyIsTold(t *testing.T) {
+// A connection that is being answered is never closed: the new one gets 503.
+func TestConnectionOverTheLimitGets503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, server.ConnectionsOptions{Most: 2})
 		answers := make(chan string)
@@ -722,7 +730,7 @@ func TestWhoIsOneTooManyIsTold(t *testing.T) {
 	})
 }
 
-// One address, or one /64, has half of the places at most; a proxy is many.
+// One address, or one /64, has half of the places. A proxy is not limited.
 func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
 	for _, tt := range []struct {
 		what, from string
@@ -749,8 +757,8 @@ func TestOneAddressHasHalfOfThePlaces(t *testing.T) {
 	}
 }
 
-// A TLS connection is one of ours, too.
-func TestConnectionsWithTLSAreBounded(t *testing.T) {
+// A TLS connection is counted too.
+func TestConnectionsWithTLSAreLimited(t *testing.T) {
 	certificates, err := server.SelfSigned(time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -26,13 +26,14 @@ const (
 	codeUnknown      = tokenserver.CodeUnknown
 )
 
-// clientError is an error that the client is told.
+// clientError is an error that the client may see.
 type clientError = tokenserver.Error
 
-// requestError is a clientError with what the operator is told.
+// requestError is a clientError with its kind for the log and the metrics.
 type requestError struct {
 	clientError
-	kind refusal // what the operator is told of; noRefusal: nothing, or badRequest where the status says so
+	// noRefusal: not logged, or badRequest if the status is one
+	kind refusal
 }
 
 func (e *requestError) oauth(code string) *requestError {
@@ -45,8 +46,8 @@ func (e *requestError) with(header, value string) *requestError {
 	return e
 }
 
-// of gives an error its kind, for the operator.
-func (e *requestError) of(kind refusal) *requestError {
+// ofKind sets the kind.
+func (e *requestError) ofKind(kind refusal) *requestError {
 	e.kind = kind
 	return e
 }
@@ -55,16 +56,16 @@ func problem(status int, code, format string, args ...any) *requestError {
 	return &requestError{clientError: clientError{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// errCrowded means that a request came on a connection that is one too many.
-var errCrowded = errors.New("too many connections are open")
+// errTooManyConnections means that a connection is over the limit of its listener.
+var errTooManyConnections = errors.New("too many connections are open")
 
-// panicked makes an error of what a handler panicked with. The stack goes to the log alone. What
-// somebody sent may be in the text, as in that of strconv and regexp.
+// panicked returns an error for a panic of a handler. It holds the stack, which only the log may
+// show. The text may contain what the client sent, as with panics of strconv and regexp.
 func panicked(p any) error {
 	return fmt.Errorf("panic: %s\n%s", secret.Redact(fmt.Sprint(p)), debug.Stack())
 }
 
-// known maps the errors of other rooms. It returns nil for those that nobody foresaw.
+// known maps the errors of other packages. It returns nil for an unexpected error.
 func known(err error) *requestError {
 	if e := (*requestError)(nil); errors.As(err, &e) {
 		return e
@@ -75,22 +76,22 @@ func known(err error) *requestError {
 	switch {
 	case errors.Is(err, issuer.ErrUnknownRegistry):
 		return problem(http.StatusBadRequest, codeUnsupported,
-			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err).of(unknownService)
+			"%s: no registry of that name is known here; \"service\" must be one that the configuration lists", err).ofKind(unknownService)
 	case errors.Is(err, issuer.ErrSignIn):
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s: use docker login", err)
 	case errors.Is(err, issuer.ErrDenied):
 		return problem(http.StatusForbidden, codeDenied, "%s", err).oauth("invalid_scope")
-	case isIncomplete: // the credential is right, and asking for another one helps nobody
+	case isIncomplete: // the credential is valid: another one would not help
 		return problem(http.StatusForbidden, codeDenied, "sign-in refused: %s", incomplete).oauth("access_denied")
-	case isMisplaced: // it depends on what was presented alone
+	case isMisplaced: // it depends only on the presented credential
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", misplaced).oauth("invalid_grant")
-	case isExplained: // the credential is genuine: only its holder has it
+	case isExplained: // the credential is genuine: only its holder sees this
 		return problem(http.StatusUnauthorized, codeUnauthorized, "%s", explained).oauth("invalid_grant")
 	case errors.Is(err, identity.ErrRejected):
 		// One text for unknown, wrong, disabled and expired.
-		return told(tokenserver.ErrRejected)
+		return tokenserverError(tokenserver.ErrRejected)
 	case errors.Is(err, identity.ErrRateLimited):
-		// Not 401: nobody looked at the password, and a client that would ask for another one is not to.
+		// Not 401: the password was not checked, and a client must not prompt for another one.
 		after := time.Second
 		if t := (*identity.RateLimitedError)(nil); errors.As(err, &t) {
 			after = max(after, t.After)
@@ -98,44 +99,44 @@ func known(err error) *requestError {
 		return problem(http.StatusTooManyRequests, codeTooMany, "%s", err).oauth("slow_down").
 			with("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	case errors.Is(err, identity.ErrUnavailable):
-		return told(tokenserver.ErrUnavailable)
+		return tokenserverError(tokenserver.ErrUnavailable)
 	case errors.Is(err, issuer.ErrUndecided):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what you may do cannot be decided at the moment: try again").with("Retry-After", "5")
-	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotTaken), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
+	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
-	case errors.Is(err, errCrowded):
+	case errors.Is(err, errTooManyConnections):
 		return problem(http.StatusServiceUnavailable, codeUnavailable, "%s: try again", err).with("Retry-After", "5")
 	case store.Unavailable(err):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"the database cannot be reached at the moment: try again").with("Retry-After", "5")
 	}
-	return told(err)
+	return tokenserverError(err)
 }
 
-// told is what tokenserver.Known says of an error, or nil.
-func told(err error) *requestError {
+// tokenserverError returns the error of tokenserver as a requestError; nil if it is not one.
+func tokenserverError(err error) *requestError {
 	e := tokenserver.Known(err)
 	switch {
 	case e == nil:
 		return nil
 	case errors.Is(e, tokenserver.ErrNoService):
-		return (&requestError{clientError: *e}).of(missingService)
+		return (&requestError{clientError: *e}).ofKind(missingService)
 	}
 	return &requestError{clientError: *e}
 }
 
-// fail answers with what went wrong: in the form of a registry's errors, which every client shows, and
-// for a POST also in that of RFC 6749. What nobody foresaw is logged under a number and not shown.
+// fail writes an error in the format of registry errors, which every client shows. A POST gets
+// the format of RFC 6749 too. An unexpected error is logged under an id and not shown.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	s.pauses.before(r.Context(), err)
+	s.tarpit.delay(r.Context(), err)
 	e := known(err)
 	switch {
 	case e == nil:
 		id := journal.NewID(s.Now()).String()
 		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
-		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: the log of Tidewaiter says more", id)
+		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: see the log of Tidewaiter", id)
 	case e.Status >= 500:
 		s.Log.Warn("request not answered", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 	default:
@@ -144,7 +145,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.Write(w, r)
 }
 
-// refused notes a request that nobody's rights decided, so that it is in no journal entry.
+// refused logs a bad request. The journal has no entry for it, because no rule decided it.
 func (s *Server) refused(r *http.Request, e *requestError) {
 	kind := e.kind
 	if kind == noRefusal {
@@ -159,10 +160,10 @@ func (s *Server) refused(r *http.Request, e *requestError) {
 	s.note(r, kind, "error", secret.Redact(e.Message))
 }
 
-// maxShown bounds what is logged of what a client sent, in bytes.
+// maxShown is how much client text a log line shows, in bytes.
 const maxShown = 100
 
-// note counts a request that is not what it should be, and logs it once a minute a kind.
+// note counts a request of a kind, and logs at most one line a minute for the kind.
 func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Metrics.Refused.WithLabelValues(string(kind)).Inc()
 	remote := "unknown"
@@ -173,7 +174,7 @@ func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 
-// outcome names an error for the metrics.
+// outcome returns the label of an error in the metrics.
 func outcome(err error) string {
 	e := known(err)
 	switch {

@@ -6,13 +6,13 @@ import (
 	"net/http"
 )
 
-// Connection is one that a listener has admitted.
+// Connection is an admitted connection.
 type Connection = connection
 
-// Admit admits a connection; nil: there is no room.
+// Admit admits a connection. It returns nil if it is over the limit.
 func (c *Connections) Admit(conn net.Conn) *Connection {
 	own := c.admit(conn)
-	if own == nil || own.surplus {
+	if own == nil || own.overLimit {
 		if own != nil {
 			_ = own.Close()
 		}
@@ -26,13 +26,13 @@ func (own *connection) Asks(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
 }
 
-// Body is one of a request.
+// Body is the body of a request.
 type Body = body
 
 // Answer begins a request on a connection.
 func (own *connection) Answer() { own.of.note(own, http.StateActive) }
 
-// Send begins a request on a connection whose body is to come.
+// Send begins a request on a connection, with a body that has yet to come.
 func (own *connection) Send() *Body {
 	own.Answer()
 	b := &body{own: own, missing: 1}
@@ -40,7 +40,7 @@ func (own *connection) Send() *Body {
 	return b
 }
 
-// Arrive is the rest of a body.
+// Arrive completes a body.
 func (b *body) Arrive() {
 	b.there = true
 	b.own.of.await(b, false)
@@ -57,22 +57,21 @@ func (own *connection) Complete(b *Body) {
 	own.of.note(own, http.StateIdle)
 }
 
-// Gone says whether a connection made room, or was closed.
+// Gone reports whether a connection was closed, for another one or otherwise.
 func (own *connection) Gone() bool {
 	own.of.mu.Lock()
 	defer own.of.mu.Unlock()
 	return own.gone
 }
 
-// Looked is how many connections were looked at to make room.
+// Looked returns how many connections were examined to find one to close.
 func (c *Connections) Looked() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.looked
 }
 
-// Waiting is on how many connections nobody is being answered: those that never completed a request, those of them that
-// send a body, those that rest, and those that send one more body.
+// Waiting returns the lengths of the classes: silent, slow, idle, sending.
 func (c *Connections) Waiting() (waiting [4]int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +82,7 @@ func (c *Connections) Waiting() (waiting [4]int) {
 }
 
 func (l *list) length() (n int) {
-	for own := l.first; own != nil; own = own.links[everywhere].next {
+	for own := l.first; own != nil; own = own.links[all].next {
 		n++
 	}
 	return n

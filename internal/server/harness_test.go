@@ -29,7 +29,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// The people of these tests: ann writes team/, bob reads it, and root may see the catalog.
+// The users of these tests: ann writes team/, bob reads it, and root may list the catalog.
 const (
 	annPassword  = "ann:has:colons"
 	bobPassword  = "bob-needs-eight"
@@ -37,7 +37,7 @@ const (
 	eventSecret  = "a-secret-of-registry-a"
 )
 
-// harness is a server with real rooms behind it.
+// harness is a server with a real issuer and journal.
 type harness struct {
 	*testing.T
 	server  *server.Server
@@ -49,7 +49,7 @@ type harness struct {
 	asked   sync.Map // of each body: when it was asked for
 }
 
-// newHarness builds one; change, if not nil, alters its options first.
+// newHarness returns a harness. change, if not nil, changes its options first.
 func newHarness(t *testing.T, change func(*server.Options, *issuer.Live)) *harness {
 	t.Helper()
 	now := time.Now
@@ -134,7 +134,7 @@ func entry(t *testing.T, name, secret string) string {
 	return name + ":" + string(hash)
 }
 
-// reply is what came back.
+// reply is an answer.
 type reply struct {
 	Status int
 	Header http.Header
@@ -170,7 +170,7 @@ func basic(name, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+secret))
 }
 
-// claims are the parts of a token that these tests look at.
+// claims are the claims that these tests check.
 type claims struct {
 	Issuer   string          `json:"iss"`
 	Subject  string          `json:"sub"`
@@ -181,7 +181,7 @@ type claims struct {
 	IssuedAt int64           `json:"iat"`
 }
 
-// claims takes the token out of a reply and reads what it says.
+// claims returns the claims of the token of a reply.
 func (h *harness) claims(r reply) claims {
 	h.Helper()
 	var answer struct {
@@ -210,7 +210,7 @@ func (h *harness) claims(r reply) claims {
 	return c
 }
 
-// entries reads the whole journal, after what is queued is in it.
+// entries returns all entries of the journal, after the queue is written.
 func (h *harness) entries() []journal.Entry {
 	h.Helper()
 	if err := h.journal.Append(context.Background(), journal.Entry{Text: []byte("flush")}); err != nil {

@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// healthz says that the process answers; whoever restarts processes asks it.
+// healthz answers as long as the process runs. A supervisor uses it to decide about a restart.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	_, _ = w.Write([]byte("ok\n"))
 	return nil
 }
 
-// readyz says whether requests may be sent here: everything that an answer needs works. What somebody should look at, while answers go
-// on to be right, is said beside that: what it is, to programs of this machine alone, since it may name files and rules.
+// readyz reports whether requests may be routed to this instance: everything that an answer
+// needs works. It also reports warnings that do not affect answers. Details may contain file
+// names and rules, so only programs on this machine get them.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -23,7 +24,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		if err := check.Ready(ctx); err != nil {
 			s.Log.Warn("not ready", "check", check.Name, "error", err)
 			text := check.Name
-			if s.local(r) { // it may name files
+			if s.local(r) {
 				text = fmt.Sprintf("%s: %v", check.Name, err)
 			}
 			return problem(http.StatusServiceUnavailable, codeUnavailable, "not ready: %s", text).with("Retry-After", "5")

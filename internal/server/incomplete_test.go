@@ -22,8 +22,8 @@ func (incomplete) Authenticate(_ context.Context, c identity.Credentials) (ident
 	return identity.Verified{}, fmt.Errorf("wrapped: %w", identity.Incomplete("there are more than 1000 groups"))
 }
 
-// Who proved to be himself is told why he is refused, and so is the journal. It is no wrong password, which would be counted, and no
-// outage, after which clients try again.
+// A person with a valid credential who is refused gets the true reason, and so does the journal.
+// It is not a wrong password, and does not count as one.
 func TestWhoseGroupsAreNotAllKnownIsToldSo(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		l.Chain = identity.NewChain(identity.Options{

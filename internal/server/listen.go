@@ -7,18 +7,19 @@ import (
 	"time"
 )
 
-// Limits of a connection. A client that sends slowly holds a connection and little else; none of them
-// holds it for long, nor if somebody else needs it (Connections).
+// Limits of a connection. A client that sends slowly uses little more than the connection. It
+// cannot hold it for long, and loses it when another client needs it (see Connections).
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10 // bytes: room for an ID token in a header
-	maxStreams    = 100      // requests at once on a connection of HTTP/2: what RFC 9113 (6.5.2) wants at least
+	// concurrent requests on an HTTP/2 connection; RFC 9113 (6.5.2) recommends no less
+	maxStreams = 100
 )
 
-// HTTP returns a server for h with its limits set. certificates may be nil: plain HTTP.
+// HTTP returns a server for h with these limits. If certificates is nil, it serves plain HTTP.
 func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -29,7 +30,7 @@ func HTTP(h http.Handler, certificates *tls.Config, log *slog.Logger) *http.Serv
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		// Handshakes that strangers break off are no news.
+		// Anyone can break off a handshake, so these lines are for debugging only.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

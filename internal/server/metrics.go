@@ -6,16 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts what was answered. It is registered by whoever makes it.
+// Metrics counts requests by outcome. The caller of NewMetrics registers it.
 type Metrics struct {
 	Tokens    *prometheus.CounterVec // token requests by outcome
 	Envelopes *prometheus.CounterVec // posted envelopes by outcome
-	Refused   *prometheus.CounterVec // requests that a wrong setup had refused, by kind
+	Refused   *prometheus.CounterVec // requests that failed because of a wrong setup, by kind
 
-	signed, reused prometheus.Counter // of Tokens, at hand
+	signed, reused prometheus.Counter // of Tokens: looked up once
 
 	mu         sync.Mutex
-	registries map[string]*activity // by service: those of the config, so that it is bounded
+	registries map[string]*activity // by service; bounded by the registries of the config
 }
 
 // NewMetrics returns counters at zero.
@@ -28,15 +28,15 @@ func NewMetrics() *Metrics {
 		}, []string{"outcome"}),
 		Envelopes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tidewaiter_notification_envelopes_total",
-			Help: "Envelopes of events that registries posted by outcome: taken, refused, broken, unavailable.",
+			Help: "Envelopes of events that registries posted, by outcome: taken, refused, broken, unavailable.",
 		}, []string{"outcome"}),
 	}
 	m.Refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tidewaiter_refused_requests_total",
-		Help: "Requests that a wrong setup may have spoilt, by kind: " + kindsOfRefusals() + ".",
+		Help: "Requests that may have failed because of a wrong setup, by kind: " + kindsOfRefusals() + ".",
 	}, []string{"kind"})
 	for kind := range messages {
-		m.Refused.WithLabelValues(string(kind)) // present from the start, so that an alert finds it
+		m.Refused.WithLabelValues(string(kind)) // present from the start, for alerts
 	}
 	m.signed = m.Tokens.WithLabelValues("signed")
 	m.reused = m.Tokens.WithLabelValues("reused")

@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// maxEnvelope bounds a body, in bytes. Registries send one event in an envelope; with its references
-	// to the layers of a large image it is seen at 60 kB.
+	// maxEnvelope is the longest body, in bytes. Registries send one event per envelope. With
+	// the references to the layers of a large image, 60 kB has been seen.
 	maxEnvelope = 4 << 20
-	// maxText is how much of a body that is no envelope is kept, in bytes.
+	// maxText is how much of an undecodable body is recorded, in bytes.
 	maxText = 4 << 10
 )
 
-// errNotTaken means that a registry has to post again what it posted.
-var errNotTaken = errors.New("events could not be written to the journal")
+// errNotRecorded means that the registry must post the events again.
+var errNotRecorded = errors.New("events could not be written to the journal")
 
-// sender is a Sender whose secret is kept as a hash: comparing hashes takes the same time whatever the
-// secrets' lengths.
+// sender is a Sender with its secret as a hash. Comparing hashes takes the same time for secrets
+// of any length.
 type sender struct {
 	service, host string
 	secret        [sha256.Size]byte
-	open          bool // no secret: from loopback only
+	open          bool // no secret: only loopback may post
 }
 
 func hideSenders(from []Sender) []sender {
@@ -44,9 +44,9 @@ func hideSenders(from []Sender) []sender {
 	return senders
 }
 
-// notifications takes what a registry reports, and answers when it is on disk. A registry repeats what
-// was not taken, forever, and all later events wait behind it: so whatever an authenticated registry
-// sends is taken, understood or not.
+// notifications records events of a registry, and answers once they are on disk. A registry
+// repeats a rejected envelope forever, and later events queue behind it. So everything that an
+// authenticated registry sends is accepted, even if it cannot be decoded.
 func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		e := problem(http.StatusMethodNotAllowed, codeUnsupported, "registries POST their events here").with("Allow", "POST")
@@ -63,12 +63,12 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxEnvelope+1))
 	if err != nil {
 		s.Metrics.Envelopes.WithLabelValues("broken").Inc()
-		return problem(http.StatusBadRequest, codeUnsupported, "the body ended early")
+		return problem(http.StatusBadRequest, codeUnsupported, "the body is incomplete")
 	}
 	entries := s.entries(registry, body)
 	if err := s.Journal.Append(r.Context(), entries...); err != nil {
 		s.Metrics.Envelopes.WithLabelValues("unavailable").Inc()
-		return fmt.Errorf("%w: %w", errNotTaken, err)
+		return fmt.Errorf("%w: %w", errNotRecorded, err)
 	}
 	for i := range entries {
 		if a := s.activities[entries[i].Registry]; a != nil {
@@ -80,7 +80,8 @@ func (s *Server) notifications(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// entries makes journal entries of a body: one for each event, one text for each that is none.
+// entries returns a journal entry for each event of a body, and one with the text of each
+// undecodable part.
 func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	now := s.Now()
 	events, bad, err := notification.Decode(body)
@@ -90,7 +91,9 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	entries := make([]journal.Entry, 0, len(events)+len(bad))
 	for i := range events {
 		if events[i].Time.IsZero() {
-			events[i].Time = now // of its arrival: the registry sent none. Repeats are found by the id alone.
+			// The registry sent no time: use the time of arrival. Repeats are found by the id
+			// alone.
+			events[i].Time = now
 		}
 		of := registry
 		if of == "" {
@@ -104,21 +107,22 @@ func (s *Server) entries(registry string, body []byte) []journal.Entry {
 	return entries
 }
 
-// sender says which registry posts: the one whose secret it is. Without a secret only this machine may
-// post, and only for registries that have none: the only one of them, or "", which leaves it to each
-// event's host.
+// sender returns the registry that posts a request, found by its secret. Without a secret only a
+// program on this machine may post, for registries that have no secret. If there is exactly one
+// such registry, it is that one. Otherwise sender returns "", and the host of each event
+// decides.
 func (s *Server) sender(r *http.Request) (string, error) {
-	if secret, ok := shownSecret(r); ok {
+	if secret, ok := presentedSecret(r); ok {
 		if service, ok := s.registryOf(secret); ok {
 			return service, nil
 		}
 		if !s.Open {
-			return "", problem(http.StatusUnauthorized, codeUnauthorized, "this is the secret of no registry").of(wrongSecret)
+			return "", problem(http.StatusUnauthorized, codeUnauthorized, "no registry has this secret").ofKind(wrongSecret)
 		}
 	}
 	if !s.Open && !s.local(r) {
 		return "", problem(http.StatusUnauthorized, codeUnauthorized,
-			"events need a registry's secret: set notifications.secret for the registry here, and the header \"Authorization: Bearer SECRET\" in its configuration").of(wrongSecret)
+			"events need a registry's secret: set notifications.secret for the registry here, and the header \"Authorization: Bearer SECRET\" in its configuration").ofKind(wrongSecret)
 	}
 	without, service := 0, ""
 	for i := range s.senders {
@@ -130,12 +134,13 @@ func (s *Server) sender(r *http.Request) (string, error) {
 	case without == 1:
 		return service, nil
 	case without == 0 && !s.Open:
-		return "", problem(http.StatusUnauthorized, codeUnauthorized, "every registry here has a secret, and none was sent").of(wrongSecret)
+		return "", problem(http.StatusUnauthorized, codeUnauthorized, "a secret is required: every registry here has one").ofKind(wrongSecret)
 	}
 	return "", nil
 }
 
-// registryOf finds the registry whose secret was sent. It looks at all of them, in constant time each.
+// registryOf returns the registry that has a secret. It compares with all of them, each in
+// constant time.
 func (s *Server) registryOf(secret string) (service string, ok bool) {
 	sum := sha256.Sum256([]byte(secret))
 	for i := range s.senders {
@@ -146,7 +151,7 @@ func (s *Server) registryOf(secret string) (service string, ok bool) {
 	return service, ok
 }
 
-// registryAt finds the registry without a secret that is addressed as host; "" if there is none.
+// registryAt returns the registry without a secret whose host is host, or "".
 func (s *Server) registryAt(host string) string {
 	for i := range s.senders {
 		if s.senders[i].open && host != "" && s.senders[i].host == host {
@@ -156,8 +161,9 @@ func (s *Server) registryAt(host string) string {
 	return ""
 }
 
-// shownSecret returns the secret of an Authorization: Bearer SECRET, or Basic with any name.
-func shownSecret(r *http.Request) (string, bool) {
+// presentedSecret returns the secret of "Authorization: Bearer SECRET", or of Basic with any
+// name.
+func presentedSecret(r *http.Request) (string, bool) {
 	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok {
 		return "", false

@@ -19,21 +19,21 @@ func push(id, host string) string {
 }
 
 func TestWhoMayPostEvents(t *testing.T) {
-	const elsewhere, here = "192.0.2.7:1", "127.0.0.1:1"
+	const remote, here = "192.0.2.7:1", "127.0.0.1:1"
 	for _, tt := range []struct {
 		what   string
 		header []string
 		status int
 		of     string
 	}{
-		{"a registry by its secret", []string{"From", elsewhere, "Authorization", "Bearer " + eventSecret}, 200, "a.example.com"},
-		{"a registry by Basic, whatever the name", []string{"From", elsewhere, "Authorization", basic("x", eventSecret)}, 200, "a.example.com"},
-		{"a wrong secret", []string{"From", elsewhere, "Authorization", "Bearer wrong"}, 401, ""},
+		{"a registry by its secret", []string{"From", remote, "Authorization", "Bearer " + eventSecret}, 200, "a.example.com"},
+		{"a registry by Basic, whatever the name", []string{"From", remote, "Authorization", basic("x", eventSecret)}, 200, "a.example.com"},
+		{"a wrong secret", []string{"From", remote, "Authorization", "Bearer wrong"}, 401, ""},
 		{"a wrong secret from this machine", []string{"From", here, "Authorization", "Bearer wrong"}, 401, ""},
-		{"an empty secret", []string{"From", elsewhere, "Authorization", "Bearer "}, 401, ""},
+		{"an empty secret", []string{"From", remote, "Authorization", "Bearer "}, 401, ""},
 		{"a registry without a secret, from this machine", []string{"From", here}, 200, "b.example.com"},
-		{"no secret, from elsewhere", []string{"From", elsewhere}, 401, ""},
-		{"from elsewhere through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
+		{"no secret, from remote", []string{"From", remote}, 401, ""},
+		{"from remote through a proxy on this machine", []string{"From", here, "X-Forwarded-For", "192.0.2.7"}, 401, ""},
 		{"through a proxy that says otherwise", []string{"From", here, "Forwarded", "for=192.0.2.7"}, 401, ""},
 		{"through one that tells the client's scheme alone", []string{"From", here, "X-Forwarded-Proto", "https"}, 401, ""},
 		{"through one of a content network", []string{"From", here, "Cf-Connecting-Ip", "192.0.2.7"}, 401, ""},
@@ -64,7 +64,7 @@ func TestWhoMayPostEvents(t *testing.T) {
 	}
 }
 
-func TestAnEventIsKeptOnce(t *testing.T) {
+func TestEventIsRecordedOnce(t *testing.T) {
 	h := newHarness(t, nil)
 	for range 3 {
 		if got := h.ask("POST", "/notifications", push("same", ""), "Authorization", "Bearer "+eventSecret); got.Status != 200 {
@@ -76,8 +76,9 @@ func TestAnEventIsKeptOnce(t *testing.T) {
 	}
 }
 
-// A registry repeats whatever is not answered with 200, forever, and holds later events behind it.
-func TestWhatIsNotUnderstoodIsKeptAsText(t *testing.T) {
+// A registry repeats whatever is not answered with 200, forever, and queues later events behind
+// it.
+func TestUndecodableBodyIsRecordedAsText(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, body := range []string{
 		`{"event":"data"}`, `not json`, "", `{"events":[{"id":7,"action":"push"}]}`, strings.Repeat("x", 5<<20), "line\nbreak\x1b[2J\x00",
@@ -96,8 +97,8 @@ func TestWhatIsNotUnderstoodIsKeptAsText(t *testing.T) {
 	}
 }
 
-// A full disk is no fault of ours that somebody should look up in the log by a number: it passes.
-func TestEventsThatCannotBeKeptAreAskedForAgain(t *testing.T) {
+// A full disk is not an internal error with an id: it passes.
+func TestEventsThatCannotBeRecordedGet503(t *testing.T) {
 	h := newHarness(t, nil)
 	if err := h.state.Close(); err != nil {
 		t.Fatal(err)
@@ -107,11 +108,11 @@ func TestEventsThatCannotBeKeptAreAskedForAgain(t *testing.T) {
 		t.Errorf("status %d, Retry-After %q: %s", got.Status, got.Header.Get("Retry-After"), got.Body)
 	}
 	if !strings.Contains(h.log.String(), "closed") {
-		t.Errorf("the log does not say why: %s", h.log)
+		t.Errorf("the log has no reason: %s", h.log)
 	}
 }
 
-func TestAnOpenReceiverTakesFromAnybody(t *testing.T) {
+func TestOpenReceiverAcceptsEventsFromAnyone(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Open = true })
 	for _, header := range [][]string{nil, {"Authorization", basic("x", "y")}} {
 		if got := h.ask("POST", "/notifications", `{"event":"data"}`, header...); got.Status != 200 {
@@ -132,8 +133,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// An event without a time is kept with that of its arrival; a repeat that arrives later is still a repeat.
-func TestAnEventWithoutATimeIsKeptOnce(t *testing.T) {
+// An event without a time gets the time of its arrival. A later repeat is still a repeat.
+func TestEventWithoutATimeIsRecordedOnce(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
 	const event = `{"events":[{"id":"e1","action":"push","target":{"repository":"team/app","tag":"1"}}]}`

@@ -9,39 +9,41 @@ import (
 )
 
 const (
-	// DefaultPause is how long who is throttled waits for the answer that says so. A program that tries again at once, on
-	// however many connections, gets a few answers a second on each, instead of as many as the machine can give.
+	// DefaultPause is the delay before a rate-limited client gets its answer. A program that
+	// retries at once gets a few answers a second on each connection, instead of as many as the
+	// machine can produce.
 	DefaultPause = 250 * time.Millisecond
 
-	// maxPaused bounds how many wait so at once. One more is answered at once: their connections must not be those
-	// that everybody else needs.
+	// maxPaused is how many answers may be delayed at once. Any further one is sent at once.
+	// Otherwise delayed answers could take the connections that other clients need.
 	maxPaused = 256
 )
 
-// pauses makes who is throttled wait.
-type pauses struct {
+// tarpit delays the answers to rate-limited clients.
+type tarpit struct {
 	length time.Duration
-	places chan struct{}
+	slots  chan struct{}
 }
 
-func newPauses(length time.Duration) *pauses {
+func newTarpit(length time.Duration) *tarpit {
 	if length == 0 {
 		length = DefaultPause
 	}
-	return &pauses{length: length, places: make(chan struct{}, maxPaused)}
+	return &tarpit{length: length, slots: make(chan struct{}, maxPaused)}
 }
 
-// before waits before the answer of an error, if it is one of throttling, and there is a place. It ends with ctx.
-func (p *pauses) before(ctx context.Context, err error) {
+// delay waits if err is a rate limit and a slot is free, and returns early when ctx ends. It is
+// called before the answer is written.
+func (p *tarpit) delay(ctx context.Context, err error) {
 	if p.length < 0 || !errors.Is(err, identity.ErrRateLimited) {
 		return
 	}
 	select {
-	case p.places <- struct{}{}:
+	case p.slots <- struct{}{}:
 	default:
 		return
 	}
-	defer func() { <-p.places }()
+	defer func() { <-p.slots }()
 	timer := time.NewTimer(p.length)
 	defer timer.Stop()
 	select {

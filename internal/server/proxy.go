@@ -11,7 +11,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// peer is the address at the other end of the connection; the zero address if it has none.
+// peer returns the address of the other end of the connection, or the zero Addr.
 func peer(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -20,24 +20,25 @@ func peer(r *http.Request) netip.Addr {
 	return plain(at.Addr())
 }
 
-// plain is an address as it is compared: IPv4 in IPv6 is IPv4, and the zone is dropped, which is a
-// name of this machine's and lets no network contain the address.
+// plain returns an address in the form used for comparison. IPv4 in IPv6 becomes IPv4. The zone
+// is dropped: it is a name local to this machine, and no prefix contains an address with a zone.
 func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
 
-// maxHops bounds how many addresses of X-Forwarded-For are looked at.
+// maxHops is how many addresses of X-Forwarded-For are read.
 const maxHops = 64
 
-// remote is the client's address, or the zero address if it is not known. It is known in two cases:
-// the peer is no trusted proxy, or a trusted proxy says whom it passes on.
+// remote returns the client's address; the zero Addr if it is unknown. It is known in two cases:
+// the peer is not a trusted proxy, or a trusted proxy forwards the client's address.
 //
-// Of a trusted proxy, X-Forwarded-For is read from the right up to the first address that is no
-// trusted proxy: what stands left of it anybody may have written. What cannot be read there makes the
-// address unknown. It is never taken to be the proxy's own, which may be allowed more: a proxy is
-// often on this machine or in the office's network.
+// X-Forwarded-For of a trusted proxy is read from the right up to the first address that is not
+// a trusted proxy. Anyone may have written what is left of that. If that part cannot be read,
+// the address is unknown. It is never assumed to be the proxy's own address. That one may have
+// more access, because a proxy often runs on this machine or in the office network.
 //
-// The same goes for a request that was passed on without X-Forwarded-For, as other headers show:
-// somebody is behind the proxy, and nothing that is believed says who. Without any such header the
-// peer is the client: a health check of the proxy, or a program on its machine.
+// The address is unknown too if other headers show that the request was forwarded, but
+// X-Forwarded-For is missing: then there is a client behind the proxy, and no trusted header
+// names it. Without any such header the peer is the client: a health check of the proxy, or a
+// program on its machine.
 func (s *Server) remote(r *http.Request) netip.Addr {
 	at, unclear := s.client(r)
 	switch {
@@ -49,14 +50,14 @@ func (s *Server) remote(r *http.Request) netip.Addr {
 	return at
 }
 
-// locate says where credentials come from.
+// locate sets the addresses that credentials come from.
 func (s *Server) locate(r *http.Request, c *identity.Credentials) {
 	if c.Remote = s.remote(r); !c.Remote.IsValid() {
 		c.Peer = peer(r)
 	}
 }
 
-// client returns what remote does, and why the address is not known.
+// client returns the address as remote does, and the reason if it is unknown.
 func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	at = peer(r)
 	if len(s.TrustedProxies) == 0 || !s.trusted(at) {
@@ -65,7 +66,7 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	lines := r.Header["X-Forwarded-For"]
 	if len(lines) == 0 {
 		for h := range r.Header {
-			if passedOn(h) {
+			if isForwarding(h) {
 				return netip.Addr{}, "the proxy sends " + secret.Brief(h, maxShown) + " and no X-Forwarded-For"
 			}
 		}
@@ -85,7 +86,7 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 			}
 			next, ok := forwardedAddr(strings.Trim(part, " \t"))
 			if !ok {
-				return netip.Addr{}, "X-Forwarded-For has " + text.Quote(text.Shorten(secret.Redact(strings.TrimSpace(part)), maxShown)) + " in it, which is no address"
+				return netip.Addr{}, "X-Forwarded-For contains " + text.Quote(text.Shorten(secret.Redact(strings.TrimSpace(part)), maxShown)) + ", which is not an address"
 			}
 			if at = next; !s.trusted(at) {
 				return at, ""
@@ -95,22 +96,22 @@ func (s *Server) client(r *http.Request) (at netip.Addr, unclear string) {
 	return at, ""
 }
 
-// silent reports whether a trusted proxy passed on a request with no header that shows it, as nginx does
-// with proxy_pass alone. What shows it is the host: clients ask for tokens at the public URL, and such a proxy
-// writes its own name for us.
-func (s *Server) silent(r *http.Request) bool {
+// hidesClient reports whether a trusted proxy forwarded a request without any header that shows
+// it, as nginx does with proxy_pass alone. The Host header shows it: clients request tokens at
+// the public URL, and such a proxy sends its own name for this server.
+func (s *Server) hidesClient(r *http.Request) bool {
 	if s.PublicHost == "" || r.Header["X-Forwarded-For"] != nil || !s.trusted(peer(r)) {
 		return false
 	}
 	for h := range r.Header {
-		if passedOn(h) {
-			return false // then the address is not known, and that is told
+		if isForwarding(h) {
+			return false // the address is unknown: remote logs that
 		}
 	}
 	return !strings.EqualFold(hostname(r.Host), hostname(s.PublicHost))
 }
 
-// hostname is a host without its port.
+// hostname returns a host without its port.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
@@ -121,10 +122,10 @@ func hostname(host string) string {
 // maxForwarded is the length of the longest address with quotes, brackets, a zone and a port.
 const maxForwarded = 100
 
-// forwardedAddr reads an address as proxies write it: 192.0.2.7, 192.0.2.7:1234 (Azure's gateway),
-// 2001:db8::7, [2001:db8::7], [2001:db8::7]:443, and each of them in quotes. 2001:db8::7:443 is an
-// address without a port, since nothing tells it apart. An address that is none of anybody (0.0.0.0)
-// is not taken.
+// forwardedAddr parses an address as proxies write it: 192.0.2.7, 192.0.2.7:1234 (Azure's
+// gateway), 2001:db8::7, [2001:db8::7], [2001:db8::7]:443, and each of them in quotes.
+// 2001:db8::7:443 is an address without a port, because it is ambiguous. An unspecified address
+// (0.0.0.0) is rejected.
 func forwardedAddr(text string) (netip.Addr, bool) {
 	if len(text) > maxForwarded {
 		return netip.Addr{}, false
@@ -160,16 +161,17 @@ func (s *Server) trusted(at netip.Addr) bool {
 	return false
 }
 
-// local reports whether a program of this machine made a request. One that a proxy passed on was not,
-// wherever the proxy runs, unless a trusted proxy says that its client was local. One that a browser
-// sends was not either: a page of any site may post to localhost, and may have its own name lead here.
+// local reports whether a program on this machine sent a request. A forwarded request is not
+// local, wherever the proxy runs, unless a trusted proxy states that its client is local. A
+// request of a browser is not local either: a page of any site may post to localhost, and its
+// own host name may resolve to this machine.
 func (s *Server) local(r *http.Request) bool {
 	at := peer(r)
 	if !at.IsLoopback() || !localHost(r.Host) || r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
 		return false
 	}
 	for h := range r.Header {
-		if passedOn(h) {
+		if isForwarding(h) {
 			return s.trusted(at) && r.Header["X-Forwarded-For"] != nil && s.remote(r).IsLoopback()
 		}
 	}
@@ -186,8 +188,8 @@ func localHost(host string) bool {
 	return err == nil && at.Unmap().IsLoopback()
 }
 
-// passedOn reports whether a header is one that proxies add, and clients do not.
-func passedOn(header string) bool {
+// isForwarding reports whether a header is one that proxies add and clients do not.
+func isForwarding(header string) bool {
 	switch header {
 	case "Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Envoy-External-Address":
 		return true

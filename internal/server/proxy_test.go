@@ -22,8 +22,8 @@ var proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPar
 
 func trusting(o *server.Options, _ *issuer.Live) { o.TrustedProxies = proxies }
 
-// An address that cannot be read is nobody's: least of all the proxy's, which may be allowed more.
-// Gitea CVE-2026-20896: proxy headers are believed only from proxies that are trusted.
+// An unreadable address is unknown. It is never the proxy's own, which may have more access.
+// Gitea CVE-2026-20896: proxy headers are believed only from trusted proxies.
 func TestAddressesBehindProxies(t *testing.T) {
 	const unknown = ""
 	xff := func(lines ...string) []string {
@@ -103,18 +103,18 @@ func TestAddressesBehindProxies(t *testing.T) {
 			if got := h.entries()[0].Decision.Remote; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if told := strings.Contains(h.log.String(), "the address of a client is not known"); told != (tt.want == unknown) {
+			if told := strings.Contains(h.log.String(), "the address of a client is unknown"); told != (tt.want == unknown) {
 				t.Errorf("the log: %s", h.log)
 			}
 			if strings.Contains(h.log.String(), "invalid IP") || tt.want == unknown && !strings.Contains(h.log.String(), "remote=unknown ") {
-				t.Errorf("the log does not say that the address is unknown: %s", h.log)
+				t.Errorf("the log has no line about the unknown address: %s", h.log)
 			}
 		})
 	}
 }
 
-// nginx with proxy_pass alone sends no header about its client. Its own name for us gives it away.
-func TestASilentProxyIsInTheLog(t *testing.T) {
+// nginx with proxy_pass alone sends no header about its client. Its Host header shows that.
+func TestProxyThatHidesClientsIsLogged(t *testing.T) {
 	const path = "/token?service=a.example.com"
 	for _, tt := range []struct {
 		what, public string
@@ -145,8 +145,8 @@ func TestASilentProxyIsInTheLog(t *testing.T) {
 	}
 }
 
-// What reads an address that is not known opens nothing: a deny applies, an allow does not.
-func TestAnUnknownAddressOpensNothing(t *testing.T) {
+// An unknown address never grants access: a deny that depends on it applies, an allow does not.
+func TestUnknownAddressGrantsNothing(t *testing.T) {
 	conditions := when.NewCompiler()
 	condition := func(text string) policy.Condition {
 		c, err := conditions.Compile(text)
@@ -191,7 +191,8 @@ func TestAnUnknownAddressOpensNothing(t *testing.T) {
 	}
 }
 
-// Events without a secret are for programs of this machine, and who is unknown is none.
+// Events without a secret are for programs on this machine. A client with an unknown address is
+// not one.
 func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	for _, header := range [][]string{
 		{"X-Forwarded-For", "6.6.6.6:1234"}, {"X-Forwarded-For", "unknown"}, {"X-Forwarded-For", "[2001:db8::1]:443"}, {"X-Forwarded-For", ""},
@@ -209,8 +210,9 @@ func TestAnUnknownAddressIsNotLocal(t *testing.T) {
 	}
 }
 
-// Hiding one's address is no way round a limit: all who do so behind one proxy share what it has.
-func TestWhoHasNoAddressIsLimitedByTheProxys(t *testing.T) {
+// Hiding the address does not evade a limit: all clients that do so behind one proxy share its
+// limit.
+func TestUnknownAddressIsLimitedByTheProxy(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(o *server.Options, l *issuer.Live) {
 		trusting(o, l)
@@ -235,8 +237,8 @@ func TestWhoHasNoAddressIsLimitedByTheProxys(t *testing.T) {
 	}
 }
 
-// FuzzForwardedFor holds addresses against a naive reading: an address comes out only if it was there as a
-// whole, and the proxy's own never does unless it is written.
+// FuzzForwardedFor compares with a naive parser. An address is returned only if it was written
+// as a whole, and the proxy's own only if it was written.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{
 		"6.6.6.6:1234", "[2001:db8::1]:443", `"[2001:db8::1]:443"`, "unknown", "_hidden", "fe80::1%eth0", "::ffff:1.2.3.4", "", ",", " , ",

@@ -7,9 +7,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// Harbor GHSA-prh4-vhfh-24mj and kin: what is wrong may name files, rules and what stands in them. Strangers who ask whether we
-// are ready are told that, and no more.
-func TestStrangersAreNotToldWhatIsWrong(t *testing.T) {
+// Harbor GHSA-prh4-vhfh-24mj and similar: the details of a problem may name files and rules, and
+// contain their text. Remote clients see only that the server is not ready.
+func TestRemoteClientsSeeNoDetails(t *testing.T) {
 	h := server.New(server.Options{Notes: func(inFull bool) []string {
 		if inFull {
 			return []string{"policy: last good version, rules.yaml:3: who may see the secret project"}

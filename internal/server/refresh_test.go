@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// withAccounts is a harness whose first source is accounts, beside the htpasswd of all.
+// withAccounts returns a harness whose first source is accounts, before the htpasswd file.
 func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 	t.Helper()
 	h := newHarness(t, nil)
@@ -44,7 +44,7 @@ func withAccounts(t *testing.T) (*harness, *accounts.Accounts) {
 // finding is a chain as a source.
 type finding struct{ *identity.Chain }
 
-// refreshToken takes the refresh token out of a reply; "" if there is none.
+// refreshToken returns the refresh token of a reply, or "".
 func (h *harness) refreshToken(r reply) string {
 	h.Helper()
 	var answer struct {
@@ -59,8 +59,9 @@ func (h *harness) refreshToken(r reply) string {
 	return *answer.RefreshToken
 }
 
-// docker login asks by GET, containerd by POST; then all of them post what they got, and keep it.
-func TestARefreshTokenGoesRound(t *testing.T) {
+// docker login uses GET, containerd uses POST. Then both post the refresh token they got, and
+// keep it.
+func TestRefreshTokenRoundTrip(t *testing.T) {
 	h, own := withAccounts(t)
 	operator := rulebook.Operator("root")
 	if _, err := own.AddUser(t.Context(), operator, accounts.NewUser{Name: "ann", Password: identity.NewSecret("own ann's password")}); err != nil {

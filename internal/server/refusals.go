@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 )
 
-// A refusal is a kind of request that is refused, or not what it seems, because something between the
-// client and us is set up wrongly. Clients show their users little of it or nothing, so the log tells the
-// operator.
+// refusal is a kind of request that fails, or is not what it seems, because of a wrong setup
+// between the client and this server. Clients show their users little or nothing of it, so it is
+// logged for the operator.
 type refusal string
 
 const (
@@ -30,23 +30,23 @@ const (
 	badRequest        refusal = "bad_request"
 )
 
-// messages tell what happened and what to do about it.
+// messages describes each kind, and what to do about it.
 var messages = map[refusal]string{
 	wrongSecret:       "events refused, wrong or missing secret: compare the header Authorization in the registry's notifications with notifications.secret of the registry here",
 	wrongNotification: "events posted to a path that is not served: correct the URL of the endpoint in the registry's notifications",
 	wrongTokenPath:    "token requested at a path that is not served: correct the realm in the registry's config, or set paths.token",
 	unknownService:    "token refused, unknown service: add the registry under registries, or correct the service in the registry's config",
 	missingService:    "token refused, no service given: set the service in the registry's config",
-	droppedPassword:   "a client named its account but no password arrived: let the proxy pass on the header Authorization",
+	droppedPassword:   "a client named its account, but no password arrived: let the proxy forward the header Authorization",
 	untrustedProxy:    "X-Forwarded-For ignored, the peer is not a trusted proxy: if it is your proxy, name it in trusted_proxies",
-	unknownAddress:    "the address of a client is not known, so conditions on request.ip fail: let the proxy write the client's address into X-Forwarded-For",
-	silentProxy:       "a trusted proxy passes on a request and does not say whose, so all its clients share its address: let it write the client's address into X-Forwarded-For",
-	noEvents:          "pushes were granted and the registry has reported none of them: set notifications in the registry's config, and see whether they arrive",
-	tooManyScopes:     "a client asked for more scopes than a request may have, and the first were answered: let it ask in several requests",
-	badRequest:        "request not understood",
+	unknownAddress:    "the address of a client is unknown, so conditions on request.ip fail: let the proxy write the client's address into X-Forwarded-For",
+	silentProxy:       "a trusted proxy forwards requests without the client's address, so all its clients share its own: let it write the client's address into X-Forwarded-For",
+	noEvents:          "pushes were granted, but the registry has reported no events: set notifications in the registry's config, and check that they arrive",
+	tooManyScopes:     "a client requested more scopes than a request may have, and only the first were answered: let it send several requests",
+	badRequest:        "bad request",
 }
 
-// kindsOfRefusals lists the kinds, for the help of their metric.
+// kindsOfRefusals returns the kinds as a list for the help of the metric.
 func kindsOfRefusals() string {
 	kinds := make([]string, 0, len(messages))
 	for kind := range messages {
@@ -56,8 +56,8 @@ func kindsOfRefusals() string {
 	return strings.Join(kinds, ", ")
 }
 
-// Refusals logs requests that fail because of a wrong setup: the first of a kind at once, then at most
-// one line a minute. It is kept across reloads.
+// Refusals logs requests that fail because of a wrong setup: the first of a kind at once, then
+// at most one line a minute. It is kept across reloads.
 type Refusals struct{ kinds map[refusal]*loglimit.Limit }
 
 // NewRefusals returns an empty Refusals.
@@ -69,8 +69,8 @@ func NewRefusals() *Refusals {
 	return r
 }
 
-// note logs a request, unless a line of its kind was logged less than a minute ago. attrs describe the
-// request. The caller makes text from the client safe to print.
+// note logs a request, unless a line of its kind was logged less than a minute ago. attrs
+// describe the request. The caller makes text from the client safe to print.
 func (r *Refusals) note(log *slog.Logger, now time.Time, kind refusal, attrs ...any) {
 	missed, ok := r.kinds[kind].Allow(now)
 	if !ok {

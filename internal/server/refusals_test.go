@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// What a wrong setup of a registry or a proxy spoils is in the log, with what to do.
-func TestAWrongSetupIsInTheLog(t *testing.T) {
+// Requests that fail because of a wrong setup are logged with advice.
+func TestWrongSetupIsLogged(t *testing.T) {
 	for _, tt := range []struct {
 		about, method, target, body string
 		header                      map[string]string
@@ -41,7 +41,7 @@ func TestAWrongSetupIsInTheLog(t *testing.T) {
 		{"no service", "GET", "/token?scope=repository:team/app:pull", "", nil,
 			http.StatusBadRequest, "missing_service", "set the service"},
 		{"a proxy that drops passwords", "GET", "/token?service=a.example.com&account=ann", "", nil,
-			http.StatusOK, "account_without_credentials", "pass on the header Authorization"},
+			http.StatusOK, "account_without_credentials", "forward the header Authorization"},
 		{"too many scopes", "GET", "/token?service=a.example.com" + manyScopes(101), "", nil,
 			http.StatusOK, "too_many_scopes", "1 left out"},
 		{"a proxy that nobody trusts", "GET", "/token?service=a.example.com", "", map[string]string{"X-Forwarded-For": "192.0.2.1"},
@@ -96,9 +96,9 @@ func TestAWrongSetupIsInTheLog(t *testing.T) {
 	}
 }
 
-// What is not spoilt leaves no such line, a step back of the clock silences nothing, and what a stranger
-// sends does not break the log.
-func TestRefusalsTellOnlyOfWhatIsWrong(t *testing.T) {
+// Valid requests cause no such line. Setting the clock back suppresses no line. Client text
+// cannot break the log.
+func TestValidRequestsAreNotLogged(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
 	ask := func(target string, basic ...string) {
@@ -129,7 +129,7 @@ func TestRefusalsTellOnlyOfWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestTheRootSaysWhatThisIs(t *testing.T) {
+func TestRootDescribesTheServer(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, method := range []string{"GET", "HEAD"} {
 		w := httptest.NewRecorder()
@@ -148,8 +148,8 @@ func TestTheRootSaysWhatThisIs(t *testing.T) {
 	}
 }
 
-// Tools that mirror a registry ask for all of its repositories at once.
-func TestOfTooManyScopesTheFirstAreAnswered(t *testing.T) {
+// Tools that mirror a registry request all of its repositories at once.
+func TestFirstOfTooManyScopesAreAnswered(t *testing.T) {
 	h := newHarness(t, nil)
 	for _, r := range []reply{
 		h.ask("GET", "/token?service=a.example.com"+manyScopes(300), ""),
@@ -167,8 +167,8 @@ func TestOfTooManyScopesTheFirstAreAnswered(t *testing.T) {
 	}
 }
 
-// zot reports no events. Nobody is told to set what it does not have.
-func TestOfARegistryThatReportsNoEventsNoneAreExpected(t *testing.T) {
+// zot reports no events, so the log does not ask for notifications.
+func TestNoEventsAreExpectedOfAnEventlessRegistry(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) {
 		o.Now = func() time.Time { return now }
@@ -185,8 +185,8 @@ func TestOfARegistryThatReportsNoEventsNoneAreExpected(t *testing.T) {
 	}
 }
 
-// A registry whose clients push and which reports nothing has its notifications set up wrongly.
-func TestARegistryThatReportsNothingIsInTheLog(t *testing.T) {
+// If clients push and the registry reports nothing, its notifications are set up wrongly.
+func TestSilentRegistryIsLogged(t *testing.T) {
 	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.Now = func() time.Time { return now } })
 	push := func() {

@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// Harbor's proxy cache takes an answer without issued_at for expired.
+// The proxy cache of Harbor treats an answer without issued_at as expired.
 func TestIssuedAt(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Registries["b.example.com"].ShowsIssuedAt = true })
 	for service, want := range map[string]bool{"a.example.com": false, "b.example.com": true} {
@@ -32,7 +32,8 @@ func TestIssuedAt(t *testing.T) {
 	}
 }
 
-// A registry's user interface asks for tokens by JavaScript. A page of another origin may read nothing.
+// The web interface of a registry requests tokens by JavaScript. A page of another origin cannot
+// read them.
 func TestPagesOfAllowedOrigins(t *testing.T) {
 	h := newHarness(t, func(o *server.Options, _ *issuer.Live) { o.AllowedOrigins = []string{"https://ui.example.com"} })
 	for _, tt := range []struct {

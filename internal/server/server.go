@@ -1,6 +1,9 @@
-// Package server is the face towards registries and their clients: the token endpoint, the receiver of
-// events, public keys, health and metrics. A handler decodes, calls one room, encodes, and returns what
-// went wrong; errors.go alone knows what that is over HTTP.
+// Package server is the HTTP server for registries and their clients. It has the token endpoint,
+// the receiver of registry notifications, public keys, health checks and metrics, and it mounts
+// the API.
+//
+// A handler decodes the request, calls one package, encodes the answer, and returns an error if
+// that failed. errors.go maps errors to HTTP.
 package server
 
 import (
@@ -19,29 +22,33 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// Options is what a Server needs. Issuer and Journal are required.
+// Options configures a Server. Issuer and Journal are required.
 type Options struct {
 	Issuer  *issuer.Issuer
 	Journal *journal.Journal
 
 	TokenPath         string   // default /token
-	TokenAliases      []string // further paths of it
+	TokenAliases      []string // further paths of the token endpoint
 	NotificationsPath string   // default /notifications
 
 	Senders        []Sender       // registries that may post events
-	Open           bool           // anybody may post events
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
-	PublicHost     string         // of the URL that clients know; "": not known, or clients are on this machine
-	AllowedOrigins []string       // of web pages that may ask for tokens
-	Pause          time.Duration  // before somebody is told to be throttled; 0: DefaultPause; negative: none
+	Open           bool           // anyone may post events
+	TrustedProxies []netip.Prefix // their X-Forwarded-For is trusted
+	// The host of the public URL; "": unknown, or all clients are on this machine.
+	PublicHost     string
+	AllowedOrigins []string // of web pages that may request tokens
+	// The delay before a rate-limited client gets its answer; 0: DefaultPause; negative: none.
+	Pause time.Duration
 
-	Ready   []Check                    // what /readyz asks
-	Notes   func(inFull bool) []string // what /readyz says beside that it is ready, in full to who may see all; nil: nothing
+	Ready []Check // the checks of /readyz
+	// Notes returns warnings for /readyz; nil: none. inFull means that the client may see file
+	// names and rules.
+	Notes   func(inFull bool) []string
 	Metrics *Metrics
-	// Refusals logs requests that a wrong setup had refused; nil: one of its own.
+	// Refusals logs requests that fail because of a wrong setup; nil: a new one.
 	Refusals *Refusals
-	Gather   http.Handler // answers /metrics
-	API      http.Handler // answers /api/ and /openapi.json; nil: they are not served
+	Gather   http.Handler // serves /metrics
+	API      http.Handler // serves /api/ and /openapi.json; nil: they do not exist
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -49,41 +56,41 @@ type Options struct {
 
 // Sender is a registry that posts events.
 type Sender struct {
-	Service   string
-	Secret    identity.Secret // zero: only loopback may post for it
-	Host      string          // host:port that its clients use: tells apart registries without a secret
-	Eventless bool            // it reports nothing, so that nobody waits for its events
+	Service string
+	Secret  identity.Secret // zero: only loopback may post for it
+	// host:port that its clients use; it distinguishes registries without a secret.
+	Host      string
+	Eventless bool // it never reports events
 }
 
-// Check is one thing that has to work before requests are sent here.
+// Check is one condition of readiness.
 type Check struct {
 	Name  string
 	Ready func(context.Context) error
 }
 
-// Face is a part of what is served.
-type Face string
+// EndpointGroup is a group of endpoints. A listener serves one or more of them.
+type EndpointGroup string
 
-// The faces.
 const (
-	Token         Face = "token"
-	Notifications Face = "notifications"
-	Keys          Face = "keys"
-	Health        Face = "health"
-	Metric        Face = "metrics"
-	API           Face = "api"
+	Token         EndpointGroup = "token"
+	Notifications EndpointGroup = "notifications"
+	Keys          EndpointGroup = "keys"
+	Health        EndpointGroup = "health"
+	Metric        EndpointGroup = "metrics"
+	API           EndpointGroup = "api"
 )
 
-// Server answers.
+// Server serves the endpoints. Its methods may be called from any goroutine.
 type Server struct {
 	Options
 	senders    []sender
 	activities map[string]*activity // by service; nothing is added after New
-	eventless  map[string]bool      // services of registries that report nothing
-	pauses     *pauses
+	eventless  map[string]bool      // services of registries that never report events
+	tarpit     *tarpit
 }
 
-// New returns a Server. It starts nothing.
+// New returns a Server. It starts no goroutine.
 func New(o Options) *Server {
 	if o.TokenPath == "" {
 		o.TokenPath = "/token"
@@ -101,7 +108,13 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals()
 	}
-	s := &Server{Options: o, senders: hideSenders(o.Senders), pauses: newPauses(o.Pause), activities: make(map[string]*activity), eventless: make(map[string]bool)}
+	s := &Server{
+		Options:    o,
+		senders:    hideSenders(o.Senders),
+		tarpit:     newTarpit(o.Pause),
+		activities: make(map[string]*activity),
+		eventless:  make(map[string]bool),
+	}
 	for _, sender := range o.Senders {
 		s.activities[sender.Service] = o.Metrics.activity(sender.Service)
 		s.eventless[sender.Service] = sender.Eventless
@@ -109,10 +122,10 @@ func New(o Options) *Server {
 	return s
 }
 
-// Handler returns a handler of some faces. What is not among them is not found there.
-func (s *Server) Handler(faces ...Face) http.Handler {
+// Handler returns a handler of the given groups. All other paths answer 404.
+func (s *Server) Handler(groups ...EndpointGroup) http.Handler {
 	mux := http.NewServeMux()
-	for _, f := range faces {
+	for _, f := range groups {
 		switch f {
 		case Token:
 			mux.Handle(s.TokenPath, s.handle(s.token))
@@ -128,31 +141,31 @@ func (s *Server) Handler(faces ...Face) http.Handler {
 			mux.Handle("GET /readyz", s.handle(s.readyz))
 		case Metric:
 			if s.Gather != nil {
-				mux.Handle("GET /metrics", s.handle(served(s.Gather)))
+				mux.Handle("GET /metrics", s.handle(delegate(s.Gather)))
 			}
 		case API:
 			if s.API != nil {
-				mux.Handle("/api/", s.handle(served(s.API)))
-				mux.Handle("GET /openapi.json", s.handle(served(s.API)))
+				mux.Handle("/api/", s.handle(delegate(s.API)))
+				mux.Handle("GET /openapi.json", s.handle(delegate(s.API)))
 			}
 		}
 	}
-	mux.Handle("/", s.handle(s.elsewhere))
+	mux.Handle("/", s.handle(s.notFound))
 	return mux
 }
 
-// handler returns what went wrong; nothing was written then.
+// A handler returns an error only if it has written nothing.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// served is a handler of another room, which writes itself what went wrong.
-func served(h http.Handler) handler {
+// delegate wraps a handler of another package, which writes its own errors.
+func delegate(h http.Handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		h.ServeHTTP(w, r)
 		return nil
 	}
 }
 
-// handle turns a handler into one of net/http: it maps errors, and keeps a panic to its own request.
+// handle turns a handler into an http.Handler. It writes errors, and recovers panics.
 func (s *Server) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -160,9 +173,9 @@ func (s *Server) handle(h handler) http.Handler {
 				s.fail(w, r, panicked(p))
 			}
 		}()
-		if surplus(r) {
+		if overLimit(r) {
 			w.Header().Set("Connection", "close")
-			s.fail(w, r, errCrowded)
+			s.fail(w, r, errTooManyConnections)
 			return
 		}
 		if err := h(w, r); err != nil {
@@ -171,15 +184,15 @@ func (s *Server) handle(h handler) http.Handler {
 	})
 }
 
-// elsewhere answers requests to a path that has no handler. A registry's config may name a wrong path for
-// tokens or events: the client shows little of that, so the log tells the operator.
-func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
+// notFound handles paths without a handler. If a registry's config names a wrong path for tokens
+// or events, clients show little of that, so it is logged for the operator.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) error {
 	forToken := wantsToken(w, r)
 	if r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead) && !forToken {
 		return s.welcome(w)
 	}
 	e := problem(http.StatusNotFound, codeUnsupported,
-		"nothing is here: clients get tokens at %s, registries post events to %s", s.TokenPath, s.NotificationsPath)
+		"not found: clients get tokens at %s, registries post events to %s", s.TokenPath, s.NotificationsPath)
 	switch {
 	case postsEvents(r):
 		e.kind = wrongNotification
@@ -189,15 +202,16 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) error {
 	return e
 }
 
-// eventsType begins the media type of what registries post.
+// eventsType is the prefix of the media types that registries post.
 const eventsType = "application/vnd.docker.distribution.events."
 
-// postsEvents reports whether a registry sent a request.
+// postsEvents reports whether a request looks like the notification of a registry.
 func postsEvents(r *http.Request) bool {
 	return r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), eventsType)
 }
 
-// wantsToken reports whether a request is one for a token, wherever it was sent. It reads a form's body.
+// wantsToken reports whether a request looks like a token request, on any path. It reads the
+// body of a form.
 func wantsToken(w http.ResponseWriter, r *http.Request) bool {
 	if strings.Contains(r.URL.RawQuery, "service=") || strings.Contains(r.URL.RawQuery, "scope=") {
 		return true
@@ -209,7 +223,7 @@ func wantsToken(w http.ResponseWriter, r *http.Request) bool {
 	return err == nil
 }
 
-// welcome tells a browser, and a load balancer's default check, what this is.
+// welcome describes the server to a browser, and to the default check of a load balancer.
 func (s *Server) welcome(w http.ResponseWriter) error {
 	header := w.Header()
 	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
@@ -220,7 +234,7 @@ func (s *Server) welcome(w http.ResponseWriter) error {
 	return nil
 }
 
-// keys answers with the public keys that registries may be given in a file (JWKS).
+// keys serves the public keys (JWKS), which registries may read from a file.
 func (s *Server) keys(w http.ResponseWriter, _ *http.Request) error {
 	header := w.Header()
 	header["Content-Type"] = []string{"application/jwk-set+json"}

@@ -16,8 +16,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Who guesses is told to wait, in a form that docker shows and others wait for; the journal has one entry of it.
-func TestWhoGuessesIsToldToWait(t *testing.T) {
+// A client that guesses passwords gets 429 in a form that docker shows and other clients wait
+// for. The journal has one entry of it.
+func TestGuessingIsRateLimited(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) {
 		people := &identitytest.Fake{People: map[string]string{"ann": annPassword}}
@@ -53,7 +54,7 @@ func (undecided) Decide(context.Context, *policy.Request, policy.Decision) (poli
 	return policy.Decision{}, errors.New("connection refused at 10.1.2.3")
 }
 
-func TestADeciderThatIsDownIsNoRefusal(t *testing.T) {
+func TestOutageOfADeciderIsNotARefusal(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Decider = undecided{} })
 	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
 	if got.Status != 503 || got.Header.Get("Retry-After") == "" || strings.Contains(got.Body, "10.1.2.3") {

@@ -18,9 +18,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// CertificateFiles returns a TLS configuration with the certificate of two PEM files. They are looked
-// at again, at most once a second, when a client connects: whatever renews certificates only has to
-// write them. A pair that cannot be read leaves the last one in use, and is logged once.
+// CertificateFiles returns a TLS configuration with the certificate of two PEM files. When a
+// client connects, the files are checked for changes, at most once a second. So a program that
+// renews certificates only has to write them. If a new pair cannot be read, the last one stays
+// in use, and the error is logged once.
 func CertificateFiles(certificate, key string, now func() time.Time, log *slog.Logger) (*tls.Config, error) {
 	p := &pair{certificate: certificate, key: key, now: now, log: log}
 	if err := p.load(); err != nil {
@@ -38,7 +39,7 @@ type pair struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	looked  time.Time
-	stamp   [2]time.Time // modification times of what is in use, or was refused
+	stamp   [2]time.Time // modification times of the pair that is in use, or failed to load
 }
 
 func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -56,8 +57,9 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.current, nil
 }
 
-// load reads the pair. Of two files, one may be new and the other not yet: then they do not fit, and
-// the next look reads them again, because the other's time changes.
+// load reads the pair. While it is being replaced, one file may be new and the other old. Such a
+// pair fails to load. The next check loads it, because the modification time of the other file
+// changes.
 func (p *pair) load() error {
 	stamp := p.modified()
 	c, err := tls.LoadX509KeyPair(p.certificate, p.key)
@@ -77,11 +79,12 @@ func (p *pair) modified() (stamp [2]time.Time) {
 	return stamp
 }
 
-// SelfSigned returns a TLS configuration with a certificate made now, that nobody trusts: for testing.
+// SelfSigned returns a TLS configuration with a new certificate for testing. No client trusts
+// it.
 func SelfSigned(now time.Time) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a TLS key: %w", err)
+		return nil, fmt.Errorf("generating a TLS key: %w", err)
 	}
 	names := []string{"localhost"}
 	if host, err := os.Hostname(); err == nil && host != "localhost" {
@@ -99,7 +102,7 @@ func SelfSigned(now time.Time) (*tls.Config, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("making a TLS certificate: %w", err)
+		return nil, fmt.Errorf("creating a TLS certificate: %w", err)
 	}
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,

@@ -13,12 +13,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/tokenserver"
 )
 
-// token answers a request for a registry token.
+// token handles a registry token request.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if s.crossOrigin(w, r) {
 		return nil
 	}
-	if s.silent(r) {
+	if s.hidesClient(r) {
 		s.note(r, silentProxy, "host", secret.Brief(r.Host, maxShown))
 	}
 	req, err := s.decodeTokenRequest(w, r)
@@ -48,17 +48,18 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// decodeTokenRequest reads a token request, and notes what is wrong with the setup between us and the client.
+// decodeTokenRequest decodes a token request, and logs signs of a wrong setup between the client
+// and this server.
 func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (issuer.Request, error) {
 	req, err := tokenserver.Decode(w, r)
 	switch {
 	case err != nil && postsEvents(r):
-		return issuer.Request{}, known(err).of(wrongNotification)
+		return issuer.Request{}, known(err).ofKind(wrongNotification)
 	case err != nil:
 		return issuer.Request{}, err
 	}
 	if req.NamesAccount && r.Method != http.MethodPost && r.Header["Authorization"] == nil {
-		// docker names the account only when it sends that account's password.
+		// docker sends the account only together with its password.
 		s.note(r, droppedPassword)
 	}
 	if req.TooMuch != nil {
@@ -81,9 +82,9 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	}, nil
 }
 
-// crossOrigin lets pages of the allowed origins read answers, and answers the question that browsers ask
-// before (CORS). It reports whether that was all. Credentials that the browser holds are not sent along:
-// the page has to present its own.
+// crossOrigin sets the CORS headers for pages of the allowed origins, and answers preflight
+// requests. It reports whether the request is answered. The browser's own credentials are not
+// allowed: the page has to present its own.
 func (s *Server) crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	if len(s.AllowedOrigins) == 0 {
 		return false

@@ -15,7 +15,7 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
-func TestATokenHoldsWhatWasAskedAndIsAllowed(t *testing.T) {
+func TestTokenHoldsWhatIsRequestedAndAllowed(t *testing.T) {
 	h := newHarness(t, nil)
 	ann, bob, root := basic("ann", annPassword), basic("bob", bobPassword), basic("root", rootPassword)
 	for _, tt := range []struct{ who, authorization, scopes, access, sub string }{
@@ -98,7 +98,7 @@ func TestPostIsAnsweredLikeGet(t *testing.T) {
 	}
 }
 
-func TestBadInputIsAClearError(t *testing.T) {
+func TestBadInputGetsAClearError(t *testing.T) {
 	h := newHarness(t, nil)
 	ann := basic("ann", annPassword)
 	long := strings.Repeat("x", 1<<20)
@@ -118,7 +118,7 @@ func TestBadInputIsAClearError(t *testing.T) {
 		{"an empty password", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann", "")}, 401, "UNAUTHORIZED"},
 		{"NUL in a name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann\x00", annPassword)}, 401, "UNAUTHORIZED"},
 		{"a newline in a name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann\nmsg=forged", annPassword)}, 401, "UNAUTHORIZED"},
-		{"base64 that is none", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic !!!"}, 400, "base64"},
+		{"invalid base64", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic !!!"}, 400, "base64"},
 		{"no colon", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic YW5u"}, 400, "colon"},
 		{"another scheme", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Bearer abc"}, 400, "Basic"},
 		{"two Authorizations", "GET", "/token?service=a.example.com", "", []string{"Authorization", ann, "Authorization", basic("bob", bobPassword)}, 400, "twice"},
@@ -156,7 +156,7 @@ func manyScopes(n int) string {
 	return b.String()
 }
 
-// Harbor CVE-2019-19030, Gitea CVE-2025-69413: who exists must not show.
+// Harbor CVE-2019-19030, Gitea CVE-2025-69413: answers must not reveal which names exist.
 func TestUnknownAndWrongAreTheSameAnswer(t *testing.T) {
 	h := newHarness(t, nil)
 	wrong := h.ask("GET", "/token?service=a.example.com", "", "Authorization", basic("ann", "wrong"))
@@ -168,7 +168,7 @@ func TestUnknownAndWrongAreTheSameAnswer(t *testing.T) {
 	}
 }
 
-// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: passwords are in no log and no journal.
+// Harbor GHSA-prh4-vhfh-24mj, zot CVE-2025-48374: no password is in a log or the journal.
 func TestSecretsAreNowhere(t *testing.T) {
 	const canary = "canary-4711-secret"
 	h := newHarness(t, nil)
@@ -233,8 +233,9 @@ func TestAnIdenticalFreshAnswerReusesItsToken(t *testing.T) {
 	}
 }
 
-// Clients that show a refusal's text get it; the others get the token, as the specification prefers.
-func TestARefusalIsExplainedToThoseWhoShowIt(t *testing.T) {
+// Clients that show the text of a refusal get one. The others get the token, as the
+// specification prefers.
+func TestRefusalIsExplainedToClientsThatShowIt(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Registries["a.example.com"].Explained = true })
 	bob := basic("bob", bobPassword)
 	const docker = "docker/20.10.24 go/go1.19 kernel/6.1 os/linux arch/amd64 UpstreamClient(Docker-Client/20.10.24)"
@@ -267,12 +268,12 @@ func TestARefusalIsExplainedToThoseWhoShowIt(t *testing.T) {
 	}
 	for _, e := range h.entries() {
 		if e.Decision.Refused != "" && (len(e.Decision.Results) != 1 || !e.Decision.Token.IsZero()) {
-			t.Errorf("the journal does not say what was refused, or names a token: %s", e.Summary())
+			t.Errorf("the journal lacks the reason, or names a token: %s", e.Summary())
 		}
 	}
 }
 
-func TestWhoShowsNothingCanBeAskedToSignIn(t *testing.T) {
+func TestAnonymousRequestsCanBeRefused(t *testing.T) {
 	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Anonymous = false })
 	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
 	if got.Status != 401 || got.Header.Get("WWW-Authenticate") == "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// Requests as the sources of tools make them, where they differ from those of docker.
+// Requests as the tools' sources make them, where they differ from docker's.
 func TestWhatToolsSend(t *testing.T) {
 	h := newHarness(t, nil)
 	ann := basic("ann", annPassword)
@@ -79,8 +79,8 @@ func TestWhatToolsSend(t *testing.T) {
 	}
 }
 
-// Whatever a password has in it, it arrives by Basic authentication and in a form, as clients encode it.
-// What an old client sends in ISO-8859-1 is another password, and no broken request.
+// A password with any characters arrives by Basic authentication and in a form, as clients
+// encode it. ISO-8859-1 from an old client is a different password, not a bad request.
 func TestOddPasswordsArrive(t *testing.T) {
 	for _, secret := range []string{
 		":", "::a::", ` " ' \ `, "  leads", "trails  ", "tab\tin it", "50%", "%41", "a+b&c=d;e#f?g", "€uro", "日本", "🚢", "e\u0301", strings.Repeat("x", 72), "null", "{}", "Bearer x", "dGVzdA==",
