@@ -149,7 +149,7 @@ func explainAsked(cmd *cobra.Command, source *source, who *principalFlags, where
 	}
 	x := p.Explain(r)
 	e.Results, e.Near = x.Results, x.Near
-	if life, ok := app.Foresee(cfg, p, r); ok {
+	if life, ok := app.PredictLifetime(cfg, p, r); ok {
 		e.Life = &life
 	}
 	if barred != "" {

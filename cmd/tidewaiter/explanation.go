@@ -73,7 +73,7 @@ func (e *explanation) print(w io.Writer) {
 
 // lives returns how long a token would be valid: "a token for this would be valid for 15m, by the
 // registry's push_lifetime".
-func lives(life *issuer.Life, all bool) string {
+func lives(life *issuer.Lifetime, all bool) string {
 	of := "this"
 	if !all {
 		of = "what is granted"

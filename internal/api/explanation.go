@@ -121,7 +121,7 @@ type Explained struct {
 	Near     []policy.Nearby
 	Request  *policy.Request // what conditions look at; nil if they are not known any more
 
-	Life  *issuer.Life        // of a token that would be made; nil: there would be none
+	Life  *issuer.Lifetime    // of a token that would be made; nil: there would be none
 	Entry *journal.Entry      // of a decision; nil: somebody asks what would be
 	Today *policy.Explanation // what another policy than the entry's says now; nil if it is the same one
 }
@@ -186,7 +186,7 @@ func NewExplanation(e *Explained) Explanation {
 	return j
 }
 
-func newLifetime(life *issuer.Life) *Lifetime {
+func newLifetime(life *issuer.Lifetime) *Lifetime {
 	form := &Lifetime{Seconds: int64(life.Lasts / time.Second), By: string(life.By), RuleName: NewRuleName(life.Rule)}
 	if life.By == issuer.ByRole && life.Rule != nil {
 		form.Role = life.Rule.Role

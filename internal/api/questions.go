@@ -142,7 +142,7 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 		r.IP = by.Remote
 	}
 	e := &Explained{Who: who, Known: known, Note: Note(who, known), Registry: r.Registry, Ignored: ignored, Request: r}
-	e.Life = a.foresee(ctx, by, r)
+	e.Life = a.predictLifetime(ctx, by, r)
 	// Others' rules are among those that came near, with the names of namespaces that the caller may not know of.
 	if p := a.Rulebook.Policy(); a.mayAsk(by) {
 		x := p.Explain(r)
@@ -159,8 +159,8 @@ func (a *API) explain(ctx context.Context, by Actor, in *whether) (*body[Explana
 	return &body[Explanation]{NewExplanation(e)}, nil
 }
 
-// foresee says how long a token for a request would live; nil: there would be none with a grant.
-func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.Life {
+// predictLifetime returns the lifetime of a token for a request; nil: it would grant nothing.
+func (a *API) predictLifetime(ctx context.Context, by Actor, r *policy.Request) *issuer.Lifetime {
 	live := calling(ctx).server.Issuer.Live()
 	if r.Principal.Kind == policy.Anonymous && !live.Anonymous {
 		return nil
@@ -169,7 +169,7 @@ func (a *API) foresee(ctx context.Context, by Actor, r *policy.Request) *issuer.
 	if r.Principal == by.Principal {
 		until = by.Until
 	}
-	life, ok := live.Registries[r.Registry].Foresee(a.Rulebook.Policy(), r, until, &live.MaxLifetime)
+	life, ok := live.Registries[r.Registry].PredictLifetime(a.Rulebook.Policy(), r, until, &live.MaxLifetime)
 	if !ok {
 		return nil
 	}

@@ -77,7 +77,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		g.live.Refresh = own{a}.refresh
 	}
 	if cfg.Decider != nil {
-		if g.live.Decider, err = newExternal(cfg, cfg.Decider, a.log.Logger, a.now); err != nil {
+		if g.live.Authorizer, err = newExternal(cfg, cfg.Decider, a.log.Logger, a.now); err != nil {
 			return nil, err
 		}
 	}
@@ -227,18 +227,18 @@ func registry(r *config.Registry) *issuer.Registry {
 	}
 }
 
-// Foresee says how long a token for a request would live, by a policy under a config, and what decides that. ok is false where there would
-// be none with a grant.
-func Foresee(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Life, ok bool) {
+// PredictLifetime returns the lifetime of a token for a request, by a policy under a config, and the setting
+// that decides it. ok is false if there would be no token.
+func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Lifetime, ok bool) {
 	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {
-		return issuer.Life{}, false
+		return issuer.Lifetime{}, false
 	}
 	i := slices.IndexFunc(cfg.Registries, func(known config.Registry) bool { return known.Service == r.Registry })
 	if i < 0 {
-		return issuer.Life{}, false
+		return issuer.Lifetime{}, false
 	}
 	most := limits(cfg.Token.MaxLifetime)
-	return registry(&cfg.Registries[i]).Foresee(p, r, time.Time{}, &most)
+	return registry(&cfg.Registries[i]).PredictLifetime(p, r, time.Time{}, &most)
 }
 
 // limits are how long tokens live at most.

@@ -9,30 +9,31 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// DeniedError says what was refused and why, for the person who waits for it. It wraps ErrDenied. The
-// journal and `explain` have all of it under the ID; the text has only what the principal may know.
+// DeniedError states what was refused and why, for the user of the client. It wraps ErrDenied.
+// The journal and `explain` have the full reason under the ID. The text has only what the
+// principal may know.
 type DeniedError struct {
 	ID        journal.ID // of the decision
 	Principal *policy.Principal
 	Result    policy.Result
 	ShowRules bool   // name the rule
-	Hint      string // what to do about it, in the administrator's words; "" for nothing
+	Hint      string // what to do, in the administrator's words; may be empty
 }
 
 func (e *DeniedError) Unwrap() error { return ErrDenied }
 
-// Error is a sentence for the client's user: who, what, why, by which id to ask, and whom.
+// Error returns a sentence for the user of the client, with the id of the decision.
 //
 //	bob may not push to team/app: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //	bob may not push to team/app, or there is no such repository (decision 019aa1b2-c3d4-7e5f)
 //	bob may not list the catalog: no rule allows it (decision 019aa1b2-c3d4-7e5f)
 //
-// The second is for whoever may not pull there: it is the same whatever rules there are, so that nobody
-// learns from it that a repository is there, or looked after. No step asks the registry, either. Every
-// registry has a catalog, so that the third may say why.
+// The second form is for a principal who may not pull from the repository. It does not depend on
+// the rules, so it does not reveal whether the repository exists or a rule names it. The
+// registry is not called. Every registry has a catalog, so the third form may give the reason.
 func (e *DeniedError) Error() string {
 	asked := e.Result.Asked
-	refused := needed(asked.Actions) &^ e.Result.Granted
+	refused := requiredActions(asked.Actions) &^ e.Result.Granted
 	text := identity.Login(e.Principal) + " may not "
 	switch {
 	case isCatalog(asked):
@@ -49,7 +50,7 @@ func (e *DeniedError) Error() string {
 	return text
 }
 
-// why is the reason for which the first of the refused actions was.
+// why returns the reason why the first of the refused actions was refused.
 func (e *DeniedError) why(refused scope.Actions) string {
 	for _, c := range e.Result.Causes {
 		if c.Actions&refused == 0 || c.Rule == nil {
@@ -63,7 +64,7 @@ func (e *DeniedError) why(refused scope.Actions) string {
 		case policy.Denied:
 			return rule + " denies it"
 		case policy.Narrowed:
-			return "what was shown to sign in is narrowed to less"
+			return "the credential is restricted to less"
 		case policy.ConditionFailed:
 			return "the condition of " + rule + " does not hold"
 		}
@@ -71,7 +72,7 @@ func (e *DeniedError) why(refused scope.Actions) string {
 	return "no rule allows it"
 }
 
-// verbs says actions so that a repository can follow: "push to", "pull or push to", "delete in".
+// verbs returns actions as a phrase before a repository name: "push to", "pull from or push to".
 func verbs(actions scope.Actions) string {
 	switch actions {
 	case scope.Push:
@@ -86,21 +87,23 @@ func verbs(actions scope.Actions) string {
 	return actions.String() + " in"
 }
 
-// needed returns what a client cannot do without that asks for these actions of one repository. Who asks for a
-// deletion asks for more than it takes (crane asks for push, too): a registry wants delete alone.
-func needed(asked scope.Actions) scope.Actions {
+// requiredActions returns the actions of one repository without which the client fails. To
+// delete, some clients request more than the registry requires (crane requests push too): delete
+// alone is enough.
+func requiredActions(asked scope.Actions) scope.Actions {
 	if asked.Has(scope.Delete) {
 		return scope.Delete
 	}
 	return asked
 }
 
-// futile says whether somebody who is signed in cannot do what the client is about to with what was granted. More
-// than one repository is a mount, which works without its source.
-func futile(who *policy.Principal, results []policy.Result) bool {
+// insufficient reports whether a signed-in principal cannot do what the client is about to do
+// with what was granted. A request for several repositories is a mount, which works without its
+// source.
+func insufficient(who *policy.Principal, results []policy.Result) bool {
 	return who.Kind != policy.Anonymous && len(results) == 1 &&
 		(results[0].Asked.Type == scope.TypeRepository || isCatalog(results[0].Asked)) &&
-		!results[0].Granted.Has(needed(results[0].Asked.Actions))
+		!results[0].Granted.Has(requiredActions(results[0].Asked.Actions))
 }
 
 // isCatalog reports whether a scope is the list of a registry's repositories.

@@ -14,9 +14,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// denied asks as a client that shows a refusal's text, and returns it without the decision's id; "" if there
-// was a token.
-func (b *bench) denied(r *issuer.Request) string {
+// denied requests a token as a client that shows refusals. It returns the text without the id of
+// the decision, or "" if there was a token.
+func (b *fixture) denied(r *issuer.Request) string {
 	b.Helper()
 	r.ShowsText = true
 	_, err := b.Issue(b.Context(), r)
@@ -30,8 +30,8 @@ func (b *bench) denied(r *issuer.Request) string {
 	return ""
 }
 
-func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
+func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["r"].Explained = true
 		l.Policy = compile(t,
 			policy.Rule{Name: "readers", Subjects: []string{"signed-in"}, Names: []string{"pub/**", "prod/**", "night/**"}, Actions: scope.Pull},
@@ -60,10 +60,10 @@ func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
 		{"bob", "repository:pub/app:pull,push", "bob may not push to pub/app: no rule allows it (decision ID)"},
 		{"dan", "repository:prod/app:pull,push", "dan may not push to prod/app: a rule denies it (decision ID)"},
 		{"dan", "repository:night/app:pull,push", "dan may not push to night/app: the condition of a rule does not hold (decision ID)"},
-		{"eve", "repository:pub/app:pull,push", "eve may not push to pub/app: what was shown to sign in is narrowed to less (decision ID)"},
+		{"eve", "repository:pub/app:pull,push", "eve may not push to pub/app: the credential is restricted to less (decision ID)"},
 		{"robot+ci", "repository:pub/app:pull,push", "robot+ci may not push to pub/app: no rule allows it (decision ID)"},
 
-		// Whoever may not pull learns nothing of what is there, nor of the rules about it.
+		// A principal who may not pull learns nothing about repositories or rules.
 		{"bob", "repository:secret/app:pull", "bob may not pull secret/app, or there is no such repository (decision ID)"},
 		{"bob", "repository:secret/app:pull,push", "bob may not pull from or push to secret/app, or there is no such repository (decision ID)"},
 		{"bob", "repository:secret/frozen:pull,push", "bob may not pull from or push to secret/frozen, or there is no such repository (decision ID)"},
@@ -91,7 +91,7 @@ func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
 		}
 	}
 
-	// A rule's name is shown if the config says so, and only to whoever may pull.
+	// The name of a rule is shown only if the config allows it and the principal may pull.
 	b.Swap(func(l issuer.Live) issuer.Live { l.ShowRules, l.Hint = true, "ask in #registry"; return l })
 	for _, tt := range []struct{ who, asks, text string }{
 		{"dan", "repository:prod/app:pull,push", `dan may not push to prod/app: rule "freeze" denies it (decision ID); ask in #registry`},
@@ -104,10 +104,10 @@ func TestARefusalSaysWhatThePrincipalMayKnow(t *testing.T) {
 	}
 }
 
-// Who is not signed in, whose client does not show it, and whoever asks of a registry that wants it so, is
-// answered as the specification prefers.
-func TestATokenThatIsNotEnoughIsTheRule(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
+// Anonymous requests, clients that do not show the text, and registries with the setting get a
+// token, as the specification prefers.
+func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
 		l.Policy, l.Anonymous = compile(t), true
 		l.Registries["r"].Explained = true
 	})
@@ -133,10 +133,10 @@ func TestATokenThatIsNotEnoughIsTheRule(t *testing.T) {
 	}
 }
 
-// Gitea, Harbor and others told by their answers which private repositories there are. Whatever the rules, all
-// refusals to somebody who may do nothing with a repository read alike.
-func TestARefusalDoesNotTellWhatIsThere(t *testing.T) {
-	b := newBench(t, nil)
+// Answers of Gitea, Harbor and others revealed which private repositories exist. All refusals to
+// a principal without access to a repository are alike, whatever the rules.
+func TestRefusalDoesNotRevealRepositories(t *testing.T) {
+	b := newFixture(t, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		var rules []policy.Rule
 		for i := range rapid.IntRange(0, 6).Draw(t, "rules") {
@@ -175,7 +175,7 @@ func TestARefusalDoesNotTellWhatIsThere(t *testing.T) {
 	})
 }
 
-// never is a condition that does not hold.
+// never is a condition that never holds.
 type never struct{}
 
 func (never) Holds(*policy.Request) (bool, error)    { return false, nil }

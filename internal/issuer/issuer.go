@@ -1,13 +1,13 @@
-// Package issuer answers a token request: it is the one place where a request becomes an answer.
+// Package issuer decides token requests and issues the tokens.
 //
-//	1  is the registry known?              no: ErrUnknownRegistry
-//	2  who is asking?                      the chain of sources
-//	3  what may they do?                   the policy, which is pure; and a Decider, if there is one
-//	4  the papers for it                   signed, or a fresh token for the same answer
-//	5  what happened                       into the journal, without delaying the answer
+//	1  find the registry            ErrUnknownRegistry if it is not configured
+//	2  authenticate                 the chain of identity sources
+//	3  authorize                    the policy, then the Authorizer if there is one
+//	4  sign a token                 or reuse a fresh one with the same content
+//	5  record the decision          in the journal, which does not delay the answer
 //
-// A request sees one snapshot of registries, chain, policy and keys (Live): it never mixes two
-// generations of them. No step calls a registry.
+// A request uses one snapshot of registries, chain, policy and keys (Live), so it never mixes
+// two generations of them. No step calls a registry.
 package issuer
 
 import (
@@ -32,71 +32,75 @@ import (
 )
 
 var (
-	// ErrUnknownRegistry means that no registry of that service name trusts us.
+	// ErrUnknownRegistry means that no registry has this service name.
 	ErrUnknownRegistry = errors.New("unknown service")
-	// ErrSignIn means that nothing was shown and anonymous requests are not served.
+	// ErrSignIn means that no credentials were presented, and anonymous requests are refused.
 	ErrSignIn = errors.New("a name and a password are needed")
-	// ErrDenied means that not enough was granted for what the client is about to do, and that it shows
-	// its user a refusal's text; the error that wraps it is a *DeniedError.
+	// ErrDenied means that the client cannot do what it is about to do with what was granted,
+	// and that it shows its user the text of a refusal. The error that wraps it is a
+	// *DeniedError.
 	ErrDenied = errors.New("denied")
-	// ErrUndecided means that the Decider gave no answer: nothing is granted, and nothing refused.
-	ErrUndecided = errors.New("what is asked for cannot be decided")
-	// ErrNotKept means that an answer was withheld because its decision could not be kept (audit: strict).
-	ErrNotKept = errors.New("the decision could not be written to the journal")
+	// ErrUndecided means that the Authorizer failed: nothing is granted, and nothing is denied.
+	ErrUndecided = errors.New("the authorizer did not decide")
+	// ErrNotRecorded means that an answer was withheld because its decision could not be
+	// recorded (audit: strict).
+	ErrNotRecorded = errors.New("the decision could not be written to the journal")
 )
 
-// Decider is asked what of a request is to be granted, after the policy has decided it as d. It returns
-// results for the same scopes in the same order; what it grants beyond what was asked is not granted.
-// An error is an outage.
-type Decider interface {
+// Authorizer changes the decision d of the policy. It returns results for the same scopes in the
+// same order. A grant beyond the request has no effect. An error is an outage.
+type Authorizer interface {
 	Decide(ctx context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error)
 }
 
-// Registry is a registry that trusts us, and what its tokens are like.
+// Registry is a registry that trusts the keys of this server, and the settings of its tokens.
 type Registry struct {
 	Service   string // the token's audience
 	KeyID     token.KeyID
 	Algorithm token.Algorithm
-	Lifetime  time.Duration // of tokens; at least a minute: clients count on that
+	Lifetime  time.Duration // of tokens; at least a minute, because clients assume so
 
-	PushLifetime time.Duration // of tokens that can push; 0: Lifetime
-	Explained    bool          // whether a client that shows a refusal's text gets one, in place of a token that is not enough
+	// PushLifetime is the lifetime of tokens that can push; 0: Lifetime.
+	PushLifetime time.Duration
+	// Explained refuses with an explanation if a token would not be enough and the client shows
+	// the text to its user.
+	Explained bool
 
-	// CatalogByPull is for zot, which asks for its catalog as repository::pull, a pull of no repository. The
-	// right to registry:catalog:* answers it.
+	// CatalogByPull is for zot, which requests its catalog as repository::pull, a pull of an
+	// empty name. The right to registry:catalog:* grants it.
 	CatalogByPull bool
-	// ShowsIssuedAt adds issued_at to answers, for clients that take one without it for expired.
+	// ShowsIssuedAt adds issued_at to answers. Some clients treat a token without it as expired.
 	ShowsIssuedAt bool
 }
 
-// Live is all that an answer depends on. It is never changed, only replaced.
+// Live is everything that an answer depends on. It is replaced, never changed.
 type Live struct {
 	Registries  map[string]*Registry // by service name
 	Chain       *identity.Chain
 	Policy      *policy.Policy
-	Decider     Decider // asked after the policy; nil: the policy decides alone
+	Authorizer  Authorizer // called after the policy; nil: the policy alone decides
 	Keys        *keyring.Keyring
-	Name        string // the tokens' iss
-	Anonymous   bool   // whether those who show nothing are judged by the policy, or asked to sign in
-	Reuse       bool   // whether identical fresh answers share a signature
-	Strict      bool   // whether an answer, a refusal too, waits until its decision is on disk
+	Name        string // iss of the tokens
+	Anonymous   bool   // whether the policy decides requests without credentials; false: ErrSignIn
+	Reuse       bool   // whether answers with the same content share a token
+	Strict      bool   // whether every answer waits until its decision is on disk, also a refusal
 	ShowRules   bool   // whether a refusal names the rule
-	Hint        string // how a refusal ends: what to do, in the administrator's words
-	MaxLifetime Limits // how long tokens live at most
+	Hint        string // the end of a refusal: what to do, in the administrator's words
+	MaxLifetime Limits // upper bounds of the lifetime
 
-	// Refresh makes a refresh token for who was verified by what was shown. The zero Secret: there is none for
-	// such a credential. nil: there are none at all.
+	// Refresh returns a refresh token for a verified principal and the credentials it presented;
+	// the zero Secret if such credentials get none. nil: no refresh tokens.
 	Refresh func(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error)
 }
 
-// Options is what an Issuer needs. Journal and Now are required.
+// Options configures an Issuer. Journal and Now are required.
 type Options struct {
 	Journal *journal.Journal
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
-// Issuer issues. It may be used from any goroutine.
+// Issuer issues tokens. It may be used from any goroutine.
 type Issuer struct {
 	journal *journal.Journal
 	now     func() time.Time
@@ -104,14 +108,14 @@ type Issuer struct {
 	live    atomic.Pointer[generation]
 }
 
-// generation is a Live with the tokens that may be reused under it: a change of policy, keys or
-// registries begins with an empty cache, so that nothing of the old outlives the swap.
+// generation is a Live and the tokens that may be reused under it. A change of keys or
+// registries begins with an empty cache, so no token of the old settings is reused.
 type generation struct {
 	Live
-	tokens *reused
+	tokens *tokenCache
 }
 
-// New returns an Issuer that answers with live.
+// New returns an Issuer that begins with live.
 func New(live Live, o Options) *Issuer {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -121,11 +125,11 @@ func New(live Live, o Options) *Issuer {
 	return i
 }
 
-// Swap replaces what answers are made from. Requests under way finish with what they began with.
+// Swap replaces the settings. Requests in progress finish with the old ones.
 func (i *Issuer) Swap(f func(Live) Live) {
 	for {
 		old := i.live.Load()
-		next := &generation{tokens: newReused()}
+		next := &generation{tokens: newTokenCache()}
 		if old != nil {
 			next.Live = old.Live
 		}
@@ -139,50 +143,51 @@ func (i *Issuer) Swap(f func(Live) Live) {
 	}
 }
 
-// sameTokens reports whether one generation would sign for the same grants as the other. The policy has no part in
-// it: what is granted is decided for each request, and the tokens of a policy that was swapped go on being
-// reused by those to whom the next one grants the same.
+// sameTokens reports whether both generations sign the same token for the same grants. The
+// policy does not matter: grants are decided for each request, and a token is reused if the new
+// policy grants the same.
 func sameTokens(a, b *Live) bool {
 	return a.Keys == b.Keys && a.Name == b.Name && maps.Equal(a.Registries, b.Registries)
 }
 
-// Live returns what answers are made from at this moment.
+// Live returns the current settings.
 func (i *Issuer) Live() Live { return i.live.Load().Live }
 
-// Request is a token request, decoded.
+// Request is a decoded token request.
 type Request struct {
 	Service     string
 	Scopes      []scope.Scope
 	Ignored     []scope.Ignored
-	Credentials identity.Credentials // Registry is set by Issue
+	Credentials identity.Credentials // Issue sets Registry
 	ShowsText   bool                 // the client shows its user the text of a refusal
-	Offline     bool                 // the client asks for a refresh token, or has presented one as such
+	Offline     bool                 // the client requests a refresh token, or has presented one
 }
 
-// Answer is what a client gets.
+// Answer is the answer to a token request.
 type Answer struct {
 	ID        journal.ID // of the decision
 	Token     []byte     // shared with other answers: never change it
-	ExpiresIn int        // whole seconds that the token lives: as many as Foresee says, but in the last minutes of a root
+	ExpiresIn int        // remaining lifetime in whole seconds; of a new token what PredictLifetime returns
 	Decision  policy.Decision
 	Reused    bool
 	Registry  *Registry       // never nil
-	IssuedAt  time.Time       // when the token was issued, which is before now if it is reused
-	Refresh   identity.Secret // zero: none was asked for, or there is none
+	IssuedAt  time.Time       // before now if the token is reused
+	Refresh   identity.Secret // zero: not requested, or not available
 }
 
-// Issue answers a request. The errors: ErrUnknownRegistry, ErrSignIn, identity.ErrRejected,
-// identity.ErrRateLimited, identity.ErrUnavailable, ErrUndecided, ErrNotKept, the context's, and anything else is a fault of ours.
+// Issue answers a request. The errors are ErrUnknownRegistry, ErrSignIn, ErrDenied,
+// identity.ErrRejected, identity.ErrRateLimited, identity.ErrUnavailable, ErrUndecided,
+// ErrNotRecorded and the context's. Any other error is an internal one.
 func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	live := i.live.Load()
 	now := i.now()
 
 	registry := live.registry(r.Service)
 	if registry == nil {
-		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, text.Shorten(secret.Redact(r.Service), mostShown))
+		return Answer{}, fmt.Errorf("%w %q", ErrUnknownRegistry, text.Shorten(secret.Redact(r.Service), maxShown))
 	}
 	r.Credentials.Registry = registry.Service
-	r.withhold()
+	r.dropReservedScopes()
 	if registry.CatalogByPull {
 		r.catalogByPull()
 	}
@@ -195,8 +200,8 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	}
 	who, err := live.Chain.Authenticate(ctx, r.Credentials)
 	if err != nil {
-		// One entry for each delay, and for each secret and minute, as above: a flood must not fill the disk. Where
-		// the audit is strict, none that was looked at goes without one.
+		// Only one entry for each delay, and for each secret and minute: a flood must not fill
+		// the disk. With strict audit, every checked credential gets an entry.
 		if identity.AlreadyRecorded(err) && !(live.Strict && errors.Is(err, identity.ErrRejected)) {
 			return Answer{}, err
 		}
@@ -212,23 +217,23 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 		Now:       now,
 	}
 	decision := live.Policy.Decide(&request)
-	if live.Decider != nil {
-		if decision, err = decide(ctx, live.Decider, request, decision); err != nil {
+	if live.Authorizer != nil {
+		if decision, err = decide(ctx, live.Authorizer, request, decision); err != nil {
 			return Answer{}, i.refuse(ctx, live, r, now, err)
 		}
 	}
 
 	answer := Answer{ID: journal.NewID(now), Decision: decision, Registry: registry}
-	var paper paper
+	var issued issuedToken
 	var denied *DeniedError
-	if registry.Explained && r.ShowsText && futile(who.Principal, decision.Results) {
+	if registry.Explained && r.ShowsText && insufficient(who.Principal, decision.Results) {
 		denied = &DeniedError{ID: answer.ID, Principal: who.Principal, Result: decision.Results[0], ShowRules: live.ShowRules, Hint: live.Hint}
 	} else {
-		if paper, err = live.paper(registry, who, &answer, now); err != nil {
+		if issued, err = live.issue(registry, who, &answer, now); err != nil {
 			return Answer{}, fmt.Errorf("signing a token for %s: %w", registry.Service, err)
 		}
-		answer.Token, answer.IssuedAt = paper.token, paper.issued
-		answer.ExpiresIn = paper.expiresIn(now)
+		answer.Token, answer.IssuedAt = issued.token, issued.issued
+		answer.ExpiresIn = issued.expiresIn(now)
 	}
 
 	entry := journal.Entry{
@@ -243,14 +248,14 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 			Results:    decision.Results,
 			Ignored:    r.Ignored,
 			Policy:     live.Policy.ID(),
-			Token:      paper.id,
-			Expires:    paper.expires,
+			Token:      issued.id,
+			Expires:    issued.expires,
 		},
 	}
 	if denied != nil {
 		entry.Decision.Refused = "not enough is granted"
 	}
-	if err := i.keep(ctx, live, entry); err != nil {
+	if err := i.record(ctx, live, entry); err != nil {
 		return Answer{}, err
 	}
 	if denied != nil {
@@ -262,22 +267,23 @@ func (i *Issuer) Issue(ctx context.Context, r *Request) (Answer, error) {
 	return answer, nil
 }
 
-// keep writes the entry of an answer, whether a token or a refusal, to the journal. With audit: strict it returns when
-// the entry is on disk; the error is ErrNotKept, and the answer must then be withheld.
-func (i *Issuer) keep(ctx context.Context, live *generation, entry journal.Entry) error {
+// record writes the entry of an answer to the journal, whether it is a token or a refusal. With
+// audit: strict it returns when the entry is on disk. If it returns ErrNotRecorded, the answer
+// must not be sent.
+func (i *Issuer) record(ctx context.Context, live *generation, entry journal.Entry) error {
 	if !live.Strict {
-		_ = i.journal.Record(entry) // a loss is counted and logged by the journal
+		_ = i.journal.Record(entry) // the journal counts and logs losses
 		return nil
 	}
 	if err := i.journal.Append(ctx, entry); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotKept, err)
+		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
 	}
 	return nil
 }
 
-// refresh returns a refresh token for a client that asks for one: the one that it shows, or a new one. It is never
-// given unasked, since some clients then use nothing else. Without it the client keeps the password: so that it can't be
-// made is no reason to refuse the token.
+// refresh returns a refresh token for a client that requests one: the one that it presented, or
+// a new one. A client that did not request one gets none, because some clients then use nothing
+// else. If none can be created, the client still gets its token and keeps using the password.
 func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who identity.Verified) identity.Secret {
 	if r.Credentials.Kind == identity.RefreshToken {
 		return r.Credentials.Secret // docker keeps the one that it has, in several places at once
@@ -287,33 +293,34 @@ func (i *Issuer) refresh(ctx context.Context, live *generation, r *Request, who 
 	}
 	secret, err := live.Refresh(ctx, r.Credentials, who)
 	if err != nil {
-		i.log.Warn("no refresh token", "principal", who.Principal.String(), "registry", r.Service, "error", err)
+		i.log.Warn("issuing a refresh token failed", "principal", who.Principal.String(), "registry", r.Service, "error", err)
 		return identity.Secret{}
 	}
 	return secret
 }
 
-// decide asks the decider about what the policy said. A grant is asked & allowed, whoever decides. The
-// request is a copy, so that it is on the heap only where there is a decider.
-func decide(ctx context.Context, by Decider, r policy.Request, d policy.Decision) (policy.Decision, error) {
+// decide calls the authorizer, and limits its grants to the request. r is a copy, so that it is on
+// the heap only if there is a authorizer.
+func decide(ctx context.Context, by Authorizer, r policy.Request, d policy.Decision) (policy.Decision, error) {
 	decided, err := by.Decide(ctx, &r, d)
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("%w: %w", ErrUndecided, err)
 	}
 	if len(decided.Results) != len(r.Scopes) {
-		return policy.Decision{}, fmt.Errorf("%w: %d scopes were asked about, %d answered", ErrUndecided, len(r.Scopes), len(decided.Results))
+		return policy.Decision{}, fmt.Errorf("%w: the request has %d scopes, the answer %d", ErrUndecided, len(r.Scopes), len(decided.Results))
 	}
 	for n := range decided.Results {
 		result := &decided.Results[n]
 		if result.Asked != r.Scopes[n] {
-			return policy.Decision{}, fmt.Errorf("%w: another scope was answered than was asked about", ErrUndecided)
+			return policy.Decision{}, fmt.Errorf("%w: the answer is about another scope", ErrUndecided)
 		}
 		result.Granted &= result.Asked.Actions
 	}
 	return decided, nil
 }
 
-// registry finds a registry by its service name, nil if there is none. The token has the configured spelling.
+// registry returns the registry with a service name, or nil. The token has the configured
+// spelling.
 func (live *generation) registry(service string) *Registry {
 	if r, ok := live.Registries[service]; ok {
 		return r
@@ -322,10 +329,10 @@ func (live *generation) registry(service string) *Registry {
 	return live.Registries[name]
 }
 
-// catalogOfZot is how zot asks for its catalog: a name that no repository has.
+// catalogOfZot is the scope by which zot requests its catalog. No repository has an empty name.
 const catalogOfZot = "repository::pull"
 
-// catalogByPull takes zot's request for its catalog for what it is.
+// catalogByPull turns zot's request for its catalog into registry:catalog:*.
 func (r *Request) catalogByPull() {
 	asks := func(i scope.Ignored) bool { return i.Text == catalogOfZot }
 	if !slices.ContainsFunc(r.Ignored, asks) {
@@ -338,28 +345,29 @@ func (r *Request) catalogByPull() {
 	}
 }
 
-// withhold takes scopes over Tidewaiter itself out of a request: they are judged by the same policy
-// elsewhere, and a registry's token never carries them.
-func (r *Request) withhold() {
-	kept, ours := withoutRights(r.Scopes)
-	for _, s := range ours {
-		r.Ignored = append(r.Ignored, scope.Ignored{Text: s.String(), Reason: "rights over Tidewaiter are not for registries"})
+// dropReservedScopes removes scopes over Tidewaiter itself. The API decides those by the same
+// policy. The token of a registry never has them.
+func (r *Request) dropReservedScopes() {
+	kept, reserved := splitReserved(r.Scopes)
+	for _, s := range reserved {
+		r.Ignored = append(r.Ignored, scope.Ignored{Text: s.String(), Reason: "a registry token cannot have rights over Tidewaiter"})
 	}
 	r.Scopes = kept
 }
 
-// withoutRights returns the scopes that a registry's token can carry, and those over Tidewaiter itself.
-func withoutRights(scopes []scope.Scope) (kept, ours []scope.Scope) {
+// splitReserved returns the scopes that the token of a registry can have, and those over
+// Tidewaiter itself.
+func splitReserved(scopes []scope.Scope) (kept, reserved []scope.Scope) {
 	over := func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter }
 	if !slices.ContainsFunc(scopes, over) {
 		return scopes, nil
 	}
 	for _, s := range scopes {
 		if over(s) {
-			ours = append(ours, s)
+			reserved = append(reserved, s)
 		} else {
 			kept = append(kept, s)
 		}
 	}
-	return kept, ours
+	return kept, reserved
 }

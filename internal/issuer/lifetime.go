@@ -13,59 +13,63 @@ import (
 // shortest is the shortest lifetime of a token.
 const shortest = token.MinLifetime
 
-// Limits is how long tokens live at most, beside what registries, rules and roles say of them. Zero is
-// no say.
+// Limits are upper bounds of the lifetime of tokens, besides those of registries, rules and
+// roles. 0 means no limit.
 type Limits struct {
-	Delete time.Duration // those that can delete
+	Delete time.Duration // of tokens that can delete
 	Kinds  [policy.Workload + 1]time.Duration
 }
 
-// Bound is which setting decides how long a token lives.
-type Bound string
+// LimitedBy is the setting that decides the lifetime of a token.
+type LimitedBy string
 
-// The bounds.
+// The settings that decide a lifetime.
 const (
-	ByLifetime     Bound = "lifetime"            // of the registry
-	ByPushLifetime Bound = "push_lifetime"       // of the registry, for who may push
-	ByRule         Bound = "rule"                // with a part in the grants
-	ByRole         Bound = "role"                // of such a rule
-	ByDelete       Bound = "max_lifetime.delete" // Limits.Delete
-	ByCredential   Bound = "credential"          // which ends
-	ByLeast        Bound = "least"               // no token lives for less
+	ByLifetime     LimitedBy = "lifetime"            // of the registry
+	ByPushLifetime LimitedBy = "push_lifetime"       // of the registry, for tokens that can push
+	ByRule         LimitedBy = "rule"                // of a rule that grants something
+	ByRole         LimitedBy = "role"                // of a role of such a rule
+	ByDelete       LimitedBy = "max_lifetime.delete" // Limits.Delete
+	ByCredential   LimitedBy = "credential"          // the credential expires
+	ByLeast        LimitedBy = "least"               // the shortest lifetime of any token
 )
 
-// byKind are Limits.Kinds.
-var byKind = [...]Bound{
-	policy.Anonymous: "max_lifetime.anonymous", policy.User: "max_lifetime.user", policy.Robot: "max_lifetime.robot", policy.Workload: "max_lifetime.workload",
+// byKind are the settings of Limits.Kinds.
+var byKind = [...]LimitedBy{
+	policy.Anonymous: "max_lifetime.anonymous",
+	policy.User:      "max_lifetime.user",
+	policy.Robot:     "max_lifetime.robot",
+	policy.Workload:  "max_lifetime.workload",
 }
 
-// Life is how long a token lives, and why no longer.
-type Life struct {
+// Lifetime is how long a token lives, and which setting decides that.
+type Lifetime struct {
 	Lasts time.Duration
-	By    Bound
-	Rule  *policy.Rule // of ByRule and ByRole, where it was looked for
+	By    LimitedBy
+	Rule  *policy.Rule // for ByRule and ByRole, if PredictLifetime looked it up
 }
 
-// atMost bounds a life; a limit of 0 is no say.
-func (l *Life) atMost(limit time.Duration, by Bound) {
+// atMost applies a limit; 0 means no limit.
+func (l *Lifetime) atMost(limit time.Duration, by LimitedBy) {
 	if limit > 0 && limit < l.Lasts {
 		l.Lasts, l.By = limit, by
 	}
 }
 
-// life returns how long a token with what was decided lives. A push takes as long as its largest
-// layer, a pull asks again for each image: so who may push has more time. A token cannot be taken back:
-// so whatever limits it counts, the principal's kind, the rules and the roles of the grants, and what it
-// can destroy. What was shown to sign in may end, as an ID token does: a token outlives it by no more than one for a pull
-// lives. It is at least the minute that clients count on.
-func (r *Registry) life(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Life {
+// lifetime returns how long a token for a decision lives. A push takes as long as its largest
+// layer, and a pull requests a token for each image. So a token that can push may live longer. A
+// token cannot be revoked, so every limit applies: of the principal's kind, of the rules and
+// roles that grant, and for deleting. If the presented credential expires, as an ID token does,
+// the token outlives it by at most the lifetime for a pull. A token lives at least a minute,
+// because clients assume so.
+func (r *Registry) lifetime(who identity.Verified, d *policy.Decision, limits *Limits, now time.Time) Lifetime {
 	var granted scope.Actions
 	for i := range d.Results {
 		granted |= d.Results[i].Granted
 	}
-	life := Life{Lasts: r.Lifetime, By: ByLifetime}
+	life := Lifetime{Lasts: r.Lifetime, By: ByLifetime}
 	if granted.Has(scope.Push) && r.PushLifetime > 0 {
-		life = Life{Lasts: r.PushLifetime, By: ByPushLifetime}
+		life = Lifetime{Lasts: r.PushLifetime, By: ByPushLifetime}
 	}
 	life.atMost(d.Lifetime, ByRule)
 	if kind := who.Principal.Kind; int(kind) < len(limits.Kinds) {
@@ -78,24 +82,25 @@ func (r *Registry) life(who identity.Verified, d *policy.Decision, limits *Limit
 		life.atMost(max(r.Lifetime, who.Until.Sub(now)), ByCredential)
 	}
 	if life.Lasts < shortest {
-		life = Life{Lasts: shortest, By: ByLeast}
+		life = Lifetime{Lasts: shortest, By: ByLeast}
 	}
 	return life
 }
 
-// Foresee says how long a token for a request would live by a policy, as Issue has it, and which rule decides that if one does. A
-// credential that ends does so at until; zero is never. ok is false where nothing would be granted at the registry.
-func (r *Registry) Foresee(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Life, ok bool) {
+// PredictLifetime returns the lifetime that Issue would choose for a request under a policy, and
+// the rule that decides it, if one does. until is when the credential expires; zero: never. ok
+// is false if the registry would grant nothing.
+func (r *Registry) PredictLifetime(p *policy.Policy, q *policy.Request, until time.Time, limits *Limits) (life Lifetime, ok bool) {
 	request := *q
-	request.Scopes, _ = withoutRights(q.Scopes)
+	request.Scopes, _ = splitReserved(q.Scopes)
 	if request.Principal == nil {
 		request.Principal = &policy.Principal{}
 	}
 	d := p.Decide(&request)
 	if !slices.ContainsFunc(d.Results, func(r policy.Result) bool { return r.Granted != 0 }) {
-		return Life{}, false
+		return Lifetime{}, false
 	}
-	life = r.life(identity.Verified{Principal: request.Principal, Until: until}, &d, limits, q.Now)
+	life = r.lifetime(identity.Verified{Principal: request.Principal, Until: until}, &d, limits, q.Now)
 	if life.By == ByRule {
 		life.Rule = p.Shortest(&request, &d)
 		if life.Rule != nil && life.Rule.Lifetime != life.Lasts {

@@ -11,8 +11,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func TestATokenLivesByWhatItGrants(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
+func TestLifetimeDependsOnTheGrants(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["r"].PushLifetime = 30 * time.Minute
 		l.MaxLifetime.Delete = 3 * time.Minute
 		l.MaxLifetime.Kinds[policy.Robot] = 10 * time.Minute
@@ -55,13 +55,13 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 		{"ann", "repository:team/brief:pull,push", 4 * time.Minute, "rule brief", "a rule limits it"},
 		{"ci", "repository:team/app:pull,push", 10 * time.Minute, "max_lifetime.robot", "robots have at most so much"},
 		{"ci", "repository:team/app:pull", 5 * time.Minute, "lifetime", "and what is shorter stays"},
-		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "nothing is said of workloads"},
+		{"job", "repository:team/app:pull,push", 30 * time.Minute, "push_lifetime", "no limit for workloads"},
 		{"ends soon", "repository:team/app:pull,push", 5 * time.Minute, "credential", "an ID token is outlived by a pull's life at most"},
 		{"ends later", "repository:team/app:pull,push", 20 * time.Minute, "credential", "or not at all"},
 		{"ann", "repository:team/role:pull,push,delete", 2 * time.Minute, "role rolled", "a role limits it, and more than what it can destroy"},
 		{"ann", "repository:team/short:pull", time.Minute, "least", "clients count on a minute"},
 		{"ann", "repository:team/app:pull tidewaiter:accounts:read", 5 * time.Minute, "lifetime", "rights over Tidewaiter are in no token"},
-		{"", "repository:public/app:pull", 2 * time.Minute, "max_lifetime.anonymous", "who shows nothing has at most so much"},
+		{"", "repository:public/app:pull", 2 * time.Minute, "max_lifetime.anonymous", "anonymous requests have at most so much"},
 	} {
 		r := request(tt.who, strings.Fields(tt.asks)...)
 		if tt.who == "" {
@@ -78,18 +78,18 @@ func TestATokenLivesByWhatItGrants(t *testing.T) {
 			who, _ = b.source(identity.Credentials{Name: tt.who})
 		}
 		live := b.Live()
-		life, ok := live.Registries["r"].Foresee(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.MaxLifetime)
+		life, ok := live.Registries["r"].PredictLifetime(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.MaxLifetime)
 		by := string(life.By)
 		if life.Rule != nil {
 			by += " " + life.Rule.Name
 		}
 		if !ok || life.Lasts != tt.lives || by != tt.by {
-			t.Errorf("%q asks for %s: it is foreseen to live %s by %s, want %s by %s", tt.who, tt.asks, life.Lasts, by, tt.lives, tt.by)
+			t.Errorf("%q requests %s: predicted %s by %s, want %s by %s", tt.who, tt.asks, life.Lasts, by, tt.lives, tt.by)
 		}
 	}
 	live := b.Live()
 	refused := &policy.Request{Registry: "r", Scopes: []scope.Scope{{Type: scope.TypeRepository, Name: "team/app", Actions: scope.Pull}}, Now: b.clock.now()}
-	if life, ok := live.Registries["r"].Foresee(live.Policy, refused, time.Time{}, &live.MaxLifetime); ok {
-		t.Errorf("a token with nothing in it is foreseen to live %s", life.Lasts)
+	if life, ok := live.Registries["r"].PredictLifetime(live.Policy, refused, time.Time{}, &live.MaxLifetime); ok {
+		t.Errorf("an empty token is predicted to live %s", life.Lasts)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// access is the claim of a token that says what it grants.
+// access is the access claim of a token.
 func access(t testing.TB, a issuer.Answer) string {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[1])
@@ -30,9 +30,9 @@ func access(t testing.TB, a issuer.Answer) string {
 	return string(c.Access)
 }
 
-// Watchtower sends the whole challenge in lower case, the service included.
-func TestAServiceInOtherCaseIsMeantWhereNothingElseIs(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
+// Watchtower sends the whole challenge in lower case, with the service.
+func TestServiceInOtherCaseIsFoundIfUnambiguous(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
 		for _, name := range []string{"Docker Registry", "twin", "Twin"} {
 			l.Registries[name] = &issuer.Registry{Service: name, KeyID: token.X5C, Algorithm: token.ES256, Lifetime: 5 * time.Minute}
 		}
@@ -59,10 +59,10 @@ func TestAServiceInOtherCaseIsMeantWhereNothingElseIs(t *testing.T) {
 	}
 }
 
-// zot asks for its catalog by a pull of no repository. The right to the catalog answers that, and
-// nobody else's registry gets such a token.
-func TestZotsCatalog(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
+// zot requests its catalog as a pull of an empty name. The right to the catalog grants it.
+// Tokens of other registries never have that.
+func TestCatalogOfZot(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
 		l.Registries["zot"] = &issuer.Registry{Service: "zot", KeyID: token.Thumbprint, Algorithm: token.ES256, Lifetime: 5 * time.Minute, CatalogByPull: true}
 		l.Policy = compile(t,
 			policy.Rule{Name: "catalog", Subjects: []string{"user:root"}, Type: scope.TypeRegistry, Names: []string{"catalog"}, Actions: scope.All},

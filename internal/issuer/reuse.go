@@ -8,21 +8,27 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// reused holds tokens that may answer an identical request. It holds at most 2*generationSize tokens
-// of about 1.3 kB: two generations, the older of which is dropped when the younger is full, so that
-// whoever asks for a million different things costs a constant amount of memory.
-type reused struct {
+// window returns how long a token may be reused: a tenth of its lifetime, but at most 30
+// seconds, and never so long that less than a minute remains, because clients assume a minute.
+func window(lifetime time.Duration) time.Duration {
+	return max(0, min(lifetime/10, 30*time.Second, lifetime-shortest))
+}
+
+// tokenCache holds tokens that may be reused for an identical answer. It has two generations,
+// and drops the older when the younger is full. So it holds at most 2*generationSize tokens of
+// about 1.3 kB, even if a client requests a million different scopes.
+type tokenCache struct {
 	mu           sync.Mutex
-	young, older map[string]paper
+	young, older map[string]issuedToken
 }
 
 const generationSize = 2048
 
-func newReused() *reused {
-	return &reused{young: make(map[string]paper)}
+func newTokenCache() *tokenCache {
+	return &tokenCache{young: make(map[string]issuedToken)}
 }
 
-func (r *reused) find(key []byte, now time.Time) (paper, bool) {
+func (r *tokenCache) find(key []byte, now time.Time) (issuedToken, bool) {
 	r.mu.Lock()
 	p, ok := r.young[string(key)]
 	if !ok {
@@ -32,18 +38,19 @@ func (r *reused) find(key []byte, now time.Time) (paper, bool) {
 	return p, ok && p.reuse.Holds(now)
 }
 
-func (r *reused) keep(key []byte, p paper) {
+func (r *tokenCache) keep(key []byte, p issuedToken) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.young) >= generationSize {
-		r.older, r.young = r.young, make(map[string]paper, generationSize)
+		r.older, r.young = r.young, make(map[string]issuedToken, generationSize)
 	}
 	r.young[string(key)] = p
 }
 
-// appendKey appends what makes two answers identical: registry, principal (a source's ids are never
-// reused), lifetime and grants. Whatever else a token says is the same for all that are held
-// (sameTokens). Each part carries its length, so that no part can pose as two.
+// appendKey appends what must be equal to reuse a token: registry, principal (a source never
+// reuses an id), lifetime and grants. Everything else in a token is equal for all tokens of a
+// cache (sameTokens). Each part carries its length, so that a crafted name cannot look like two
+// parts.
 func appendKey(dst []byte, registry *Registry, p *policy.Principal, lifetime time.Duration, results []policy.Result) []byte {
 	dst = appendPart(dst, registry.Service)
 	dst = append(dst, byte(p.Kind))

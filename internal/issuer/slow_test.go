@@ -7,12 +7,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
 
-// A push that takes five minutes outlives its tokens. Clients ask for another one when expires_in has passed
-// by their own clock, or when the registry refuses the one they have. Either way the next one holds at once,
-// also where somebody else has asked for the same a moment before, and there is about one for each life.
-func TestAPushOutlivesItsTokens(t *testing.T) {
+// A push of five minutes outlives its tokens. Clients request another one when expires_in has
+// passed by their own clock, or when the registry rejects the token. In both cases the next one
+// is valid at once, even if another client requested the same a moment before, and there is
+// about one for each lifetime.
+func TestPushOutlivesItsTokens(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Minute, 90 * time.Second, 2 * time.Minute} {
-		b := newBench(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = lifetime })
+		b := newFixture(t, func(l *issuer.Live) { l.Registries["r"].Lifetime = lifetime })
 		type client struct {
 			what   string
 			begins int // second

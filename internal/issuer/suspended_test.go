@@ -11,9 +11,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 )
 
-// The monotonic reading stands still while a machine sleeps, and when the clock is set. Whatever happened to the clock, whoever
-// asks gets a token that holds now, and as long as the answer says: containerd keeps for ever one whose expires_in is negative.
-func TestATokenHoldsWhateverHappenedToTheClock(t *testing.T) {
+// The monotonic reading stops while a machine sleeps, and ignores that the clock is set.
+// Whatever happened to the clock, a token is valid now and for as long as the answer says.
+// containerd keeps a token with a negative expires_in forever.
+func TestTokenIsValidAfterClockChanges(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		by   time.Duration
@@ -27,7 +28,7 @@ func TestATokenHoldsWhateverHappenedToTheClock(t *testing.T) {
 		{"the clock was put back to before its leaf began", -26 * time.Hour},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			b := newBench(t, nil)
+			b := newFixture(t, nil)
 			first := b.issue(request("ann", "repository:a:pull"))
 			b.clock.Set(tt.by)
 			var answers []issuer.Answer
@@ -55,8 +56,8 @@ func TestATokenHoldsWhateverHappenedToTheClock(t *testing.T) {
 	}
 }
 
-// leaf is the certificate that a token carries.
-func (b *bench) leaf(a issuer.Answer) *x509.Certificate {
+// leaf returns the certificate in a token.
+func (b *fixture) leaf(a issuer.Answer) *x509.Certificate {
 	b.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(string(a.Token), ".")[0])
 	if err != nil {

@@ -103,7 +103,7 @@ func known(err error) *requestError {
 	case errors.Is(err, issuer.ErrUndecided):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what you may do cannot be decided at the moment: try again").with("Retry-After", "5")
-	case errors.Is(err, issuer.ErrNotKept), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
+	case errors.Is(err, issuer.ErrNotRecorded), errors.Is(err, errNotRecorded), errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrFull):
 		return problem(http.StatusServiceUnavailable, codeUnavailable,
 			"what happens cannot be recorded at the moment: try again").with("Retry-After", "5")
 	case errors.Is(err, errTooManyConnections):

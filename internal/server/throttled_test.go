@@ -54,8 +54,8 @@ func (undecided) Decide(context.Context, *policy.Request, policy.Decision) (poli
 	return policy.Decision{}, errors.New("connection refused at 10.1.2.3")
 }
 
-func TestOutageOfADeciderIsNotARefusal(t *testing.T) {
-	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Decider = undecided{} })
+func TestOutageOfTheAuthorizerIsNotARefusal(t *testing.T) {
+	h := newHarness(t, func(_ *server.Options, l *issuer.Live) { l.Authorizer = undecided{} })
 	got := h.ask("GET", "/token?service=a.example.com&scope=repository:public/app:pull", "")
 	if got.Status != 503 || got.Header.Get("Retry-After") == "" || strings.Contains(got.Body, "10.1.2.3") {
 		t.Errorf("%d %v %s", got.Status, got.Header, got.Body)

@@ -12,10 +12,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// refuse keeps that there was no token, and why. It returns the refusal, or ErrNotKept in its place: with audit: strict
-// a refusal without an entry would let somebody guess passwords unseen while the disk is full.
+// refuse records that there was no token, and why. It returns the refusal, or ErrNotRecorded in
+// its place. With audit: strict a refusal without an entry would allow guessing passwords unseen
+// while the disk is full.
 func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now time.Time, refused error) error {
-	err := i.keep(ctx, live, journal.Entry{
+	err := i.record(ctx, live, journal.Entry{
 		Time:     now,
 		Registry: r.Credentials.Registry,
 		Decision: &journal.Decision{
@@ -23,7 +24,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 			Remote:  r.Credentials.Remote,
 			Client:  r.Credentials.Client,
 			Ignored: r.Ignored,
-			Refused: refusal(refused),
+			Refused: reason(refused),
 		},
 	})
 	if err != nil {
@@ -32,20 +33,21 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 	return refused
 }
 
-// nameOf is as much of a refused name as may be kept. Some clients are given a token as the name, as other
-// services want it: that is a secret, whoever accepts it. A name longer than any is nobody's.
+// nameOf returns the part of a refused name that may be stored. Some clients send a token as the
+// name, as other services require. That is a secret, whichever service accepts it. No user has a
+// longer name.
 func nameOf(c identity.Credentials) string {
 	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
 }
 
-// refusal says in the journal's words why somebody was not let in.
-func refusal(err error) string {
+// reason returns the reason of a refusal for the journal.
+func reason(err error) string {
 	incomplete, isIncomplete := errors.AsType[*identity.IncompleteError](err)
 	misplaced, isMisplaced := errors.AsType[*identity.MisplacedError](err)
 	explained, isExplained := errors.AsType[*identity.ExplainedError](err)
 	switch {
 	case errors.Is(err, ErrSignIn):
-		return "nothing was shown"
+		return "no credentials were presented"
 	case isIncomplete:
 		return incomplete.Error()
 	case isMisplaced:
@@ -53,18 +55,18 @@ func refusal(err error) string {
 	case isExplained:
 		return explained.Error()
 	case errors.Is(err, identity.ErrRejected):
-		if reason := identity.Reason(err); reason != "" {
-			return "invalid credentials: " + reason
+		if detail := identity.Reason(err); detail != "" {
+			return "invalid credentials: " + detail
 		}
 		return "invalid credentials"
 	case errors.Is(err, identity.ErrRateLimited):
 		if limited, ok := errors.AsType[*identity.RateLimitedError](err); ok && limited.Checked {
 			return "invalid credentials, and " + err.Error()
 		}
-		return "not looked at: " + err.Error()
+		return "not checked: " + err.Error()
 	}
 	return "unavailable: " + err.Error()
 }
 
-// mostShown is how much is shown of what a stranger sent, in bytes.
-const mostShown = 100
+// maxShown is how much of a text from a client is shown, in bytes.
+const maxShown = 100

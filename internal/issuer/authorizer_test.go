@@ -12,16 +12,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-type decider func(*policy.Request, policy.Decision) (policy.Decision, error)
+type authorizer func(*policy.Request, policy.Decision) (policy.Decision, error)
 
-func (f decider) Decide(_ context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
+func (f authorizer) Decide(_ context.Context, r *policy.Request, d policy.Decision) (policy.Decision, error) {
 	return f(r, d)
 }
 
-// A grant is asked & allowed, whoever decides.
-func TestADeciderNeverGrantsMoreThanWasAsked(t *testing.T) {
-	b := newBench(t, func(l *issuer.Live) {
-		l.Decider = decider(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+// A grant is limited to the request, also by a authorizer.
+func TestAuthorizerNeverGrantsMoreThanRequested(t *testing.T) {
+	b := newFixture(t, func(l *issuer.Live) {
+		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
 			d.Results[0].Granted = ^scope.Actions(0)
 			return d, nil
 		})
@@ -33,10 +33,10 @@ func TestADeciderNeverGrantsMoreThanWasAsked(t *testing.T) {
 	}
 }
 
-func TestTheJournalSaysThatTheDeciderDecided(t *testing.T) {
+func TestJournalNamesTheAuthorizer(t *testing.T) {
 	rule := &policy.Rule{Name: "external:shop"}
-	b := newBench(t, func(l *issuer.Live) {
-		l.Decider = decider(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
+	b := newFixture(t, func(l *issuer.Live) {
+		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
 			return policy.Decision{Results: []policy.Result{{
 				Asked: d.Results[0].Asked, Causes: []policy.Cause{{Actions: scope.Pull, Reason: policy.Denied, Rule: rule}},
 			}}}, nil
@@ -49,10 +49,10 @@ func TestTheJournalSaysThatTheDeciderDecided(t *testing.T) {
 	}
 }
 
-// An outage of who decides is no refusal, and never a grant.
-func TestADeciderThatGivesNoAnswerGrantsNothing(t *testing.T) {
+// An outage of the authorizer is not a denial, and never a grant.
+func TestFailedAuthorizerGrantsNothing(t *testing.T) {
 	down := errors.New("connection refused")
-	for what, decide := range map[string]decider{
+	for what, decide := range map[string]authorizer{
 		"it is down":          func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, down },
 		"down, and it grants": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { return d, down },
 		"one scope too few":   func(*policy.Request, policy.Decision) (policy.Decision, error) { return policy.Decision{}, nil },
@@ -74,7 +74,7 @@ func TestADeciderThatGivesNoAnswerGrantsNothing(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			b := newBench(t, func(l *issuer.Live) { l.Decider = decide })
+			b := newFixture(t, func(l *issuer.Live) { l.Authorizer = decide })
 			a, err := b.Issue(t.Context(), request("ann", "repository:a:pull"))
 			if !errors.Is(err, issuer.ErrUndecided) || a.Token != nil {
 				t.Errorf("%v, token %q", err, a.Token)

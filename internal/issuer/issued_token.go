@@ -10,28 +10,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// paper is a signed token.
-type paper struct {
-	id      journal.ID // its jti
+// issuedToken is a signed token.
+type issuedToken struct {
+	id      journal.ID // jti
 	token   []byte
 	issued  time.Time
 	expires time.Time
-	life    time.Duration // which clients are told; it ends no later than expires
-	reuse   clock.Span    // when it may answer again
+	// The lifetime that the client is told. It ends no later than expires.
+	life  time.Duration
+	reuse clock.Span // it may be reused in this span
 }
 
-// expiresIn is how many seconds a client may use the token.
-func (p *paper) expiresIn(now time.Time) int {
-	return int(min(p.life, p.expires.Sub(now)) / time.Second)
+// expiresIn returns how long a client may use the token, in seconds.
+func (t *issuedToken) expiresIn(now time.Time) int {
+	return int(min(t.life, t.expires.Sub(now)) / time.Second)
 }
 
-// paper finds or signs the token for an answer.
-func (live *generation) paper(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (paper, error) {
-	lifetime := registry.life(who, &answer.Decision, &live.MaxLifetime, now).Lasts
+// issue returns a cached token for an answer, or signs one.
+func (live *generation) issue(registry *Registry, who identity.Verified, answer *Answer, now time.Time) (issuedToken, error) {
+	lifetime := registry.lifetime(who, &answer.Decision, &live.MaxLifetime, now).Lasts
 	var key []byte
 	if live.Reuse {
-		var room [256]byte
-		key = appendKey(room[:0], registry, who.Principal, lifetime, answer.Decision.Results)
+		var buf [256]byte
+		key = appendKey(buf[:0], registry, who.Principal, lifetime, answer.Decision.Results)
 		if p, ok := live.tokens.find(key, now); ok {
 			answer.Reused = true
 			return p, nil
@@ -39,7 +40,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	}
 	signer, err := live.Keys.Signer(registry.KeyID, registry.Algorithm, now)
 	if err != nil {
-		return paper{}, err
+		return issuedToken{}, err
 	}
 	var grants [4]scope.Scope
 	claims := token.Claims{
@@ -51,15 +52,14 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	}
 	claims = claims.Grant(&answer.Decision, lifetime, now)
 	signer.Limit(&claims, now)
-	p := paper{
-		id:      answer.ID,
-		issued:  now,
-		expires: time.Unix(claims.Expires.Unix(), 0), // a copy of the time would bring the grants to the heap
+	p := issuedToken{
+		id:     answer.ID,
+		issued: now,
+		// A copy of the time would move the grants to the heap.
+		expires: time.Unix(claims.Expires.Unix(), 0),
 		life:    lifetime,
 	}
-	// The end is rounded up. For as long as that has added, the token answers again: whoever asks has all of its life
-	// before him, as explain says.
-	p.reuse = clock.For(now, p.expires.Sub(now)-lifetime)
+	p.reuse = clock.For(now, window(lifetime))
 	if registry.CatalogByPull {
 		for i, s := range claims.Access {
 			if s.Type == scope.TypeRegistry {
@@ -69,7 +69,7 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	}
 	p.token, err = signer.Append(make([]byte, 0, tokenBytes), &claims)
 	if err != nil {
-		return paper{}, err
+		return issuedToken{}, err
 	}
 	if live.Reuse {
 		live.tokens.keep(key, p)
@@ -77,5 +77,6 @@ func (live *generation) paper(registry *Registry, who identity.Verified, answer 
 	return p, nil
 }
 
-// tokenBytes is room for an ES256 token with a leaf's certificate and one repository (seen: 1,000).
+// tokenBytes is the initial capacity: an ES256 token with a leaf certificate and one repository
+// has about 1,000 bytes.
 const tokenBytes = 1280
