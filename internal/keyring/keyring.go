@@ -1,8 +1,9 @@
-// Package keyring answers: which key signs now?
+// Package keyring holds the signing keys and decides which one signs now.
 //
-// A Keyring holds the root, makes a short-lived leaf under it, and renews the leaf long before it ends.
-// Signers never wait for a renewal: they read one pointer. For a certificate that is no CA, and for
-// registries that know keys by kid, the root's own key signs, and there is nothing to renew.
+// A Keyring holds the root, issues a short-lived leaf certificate under it, and renews the leaf
+// long before it expires. Signers never wait for a renewal: they read one pointer. If the root
+// certificate is not a CA, or a registry finds keys by kid, the root's own key signs, and
+// nothing is renewed.
 package keyring
 
 import (
@@ -19,17 +20,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// Use is how some registry wants its tokens signed.
+// Use is how a registry needs its tokens signed.
 type Use struct {
 	KeyID     token.KeyID     // "": token.X5C
-	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's own key signs with what fits it
+	Algorithm token.Algorithm // of a leaf; "": Options.Algorithm. The root's own key has its own
 }
 
-// Options is what a Keyring needs. Root and Now are required.
+// Options configures a Keyring. Root and Now are required.
 type Options struct {
 	Root         *token.Root
-	Direct       bool            // sign with the root's own key even where it could have leaves
-	Uses         []Use           // all that Signer will be asked for; empty: one Use of defaults
+	Direct       bool            // sign with the root's own key even if it can issue leaves
+	Uses         []Use           // all uses of Signer; empty: one with defaults
 	Algorithm    token.Algorithm // of leaves; default ES256
 	LeafLifetime time.Duration   // default 24h; at most a year, at least Shortest(MaxToken)
 	MaxToken     time.Duration   // the longest lifetime of a token; default 1h
@@ -42,21 +43,22 @@ const (
 	longestLeaf  = 366 * 24 * time.Hour
 	defaultToken = time.Hour
 
-	// backdate is how far a leaf begins in the past. Registries judge it by their own clocks, without
-	// any leeway.
+	// backdate is how far in the past a leaf begins. Registries compare with their own clocks,
+	// without leeway.
 	backdate = time.Hour
 )
 
-// Shortest returns the shortest lifetime of leaves that sign tokens of a lifetime. A leaf is renewed at
-// half its life; the other half is for the tokens that it signed last, and for renewals that fail at first.
+// Shortest returns the shortest lifetime of a leaf for tokens of a lifetime. A leaf is renewed
+// at half its lifetime. The other half is for the last tokens it signed, and for renewals that
+// fail at first.
 func Shortest(maxToken time.Duration) time.Duration {
 	return 2 * (maxToken + token.Leeway + longestWait)
 }
 
-// Keyring is the keys in use. It may be used from any goroutine.
+// Keyring holds the keys in use. It may be used from any goroutine.
 type Keyring struct {
 	root     *token.Root
-	standard token.Algorithm // of leaves for whoever names none
+	standard token.Algorithm // of leaves for a Use without one
 	lifetime time.Duration
 	now      func() time.Time
 	log      *slog.Logger
@@ -67,31 +69,32 @@ type Keyring struct {
 	longest    time.Duration // of a token
 	leaves     atomic.Pointer[leaves]
 
-	mu    sync.Mutex    // held while leaves are renewed
-	rests clock.Span    // after a failure: not tried again
-	wait  time.Duration // how long that was
-	told  clock.Span    // the root's end was logged lately
+	mu       sync.Mutex    // held while leaves are renewed
+	cooldown clock.Span    // cooldown after a failed renewal
+	wait     time.Duration // the length of the last cooldown
+	logged   clock.Span    // problems of the root were logged less than a day ago
 }
 
-// leaves are signers that were made in one go.
+// leaves are the signers of one renewal.
 type leaves struct {
-	signers     map[token.Algorithm]*token.Signer
-	made        time.Time
-	from, until time.Time // when they begin, and the latest moment at which they sign the longest token
-	last        bool      // they end with the root: none could be made that ends later
+	signers map[token.Algorithm]*token.Signer
+	made    time.Time
+	// When the leaves begin, and when they last sign the longest token.
+	from, until time.Time
+	last        bool // they expire with the root, so no later ones can be issued
 }
 
-// fit reports whether the leaves sign the longest token at a time. It is not so when a machine slept through the renewal, or
-// its clock was put back.
+// fit reports whether the leaves can sign the longest token now. They cannot if the machine
+// slept through the renewal, or its clock was set back.
 func (l *leaves) fit(now time.Time) bool {
 	return !now.Before(l.from) && (l.last || !now.After(l.until))
 }
 
-// New makes the first leaves. It fails where a token of MaxToken could not be signed now, so that a
-// service does not start with keys whose every token would be refused.
+// New issues the first leaves. It fails if a token of MaxToken cannot be signed now, so that a
+// service does not start with keys whose tokens registries would reject.
 func New(o Options) (*Keyring, error) {
 	if o.Root == nil || o.Now == nil {
-		return nil, errors.New("making the keyring: a root and a clock are needed")
+		return nil, errors.New("creating the keyring: Root and Now are required")
 	}
 	k := &Keyring{root: o.Root, lifetime: o.LeafLifetime, now: clock.Wall(o.Now), log: o.Log, direct: map[token.KeyID]*token.Signer{}}
 	if k.log == nil {
@@ -106,32 +109,32 @@ func New(o Options) (*Keyring, error) {
 	k.longest = o.MaxToken
 	forms, err := k.plan(o)
 	if err != nil {
-		return nil, fmt.Errorf("making the keyring: %w", err)
+		return nil, fmt.Errorf("creating the keyring: %w", err)
 	}
 	if k.jwks, err = k.root.JWKS(forms...); err != nil {
-		return nil, fmt.Errorf("making the keyring: %w", err)
+		return nil, fmt.Errorf("creating the keyring: %w", err)
 	}
 	now := k.now()
 	if len(k.algorithms) > 0 {
 		if least := Shortest(o.MaxToken); k.lifetime < least || k.lifetime > longestLeaf {
-			return nil, fmt.Errorf("making the keyring: a leaf's lifetime of %v is out of bounds: with tokens of %v it must be %v to %v",
+			return nil, fmt.Errorf("creating the keyring: invalid lifetime of leaves %v: for tokens of %v it must be between %v and %v",
 				k.lifetime, o.MaxToken, least, longestLeaf)
 		}
 		if err := k.renew(now); err != nil {
-			return nil, fmt.Errorf("making the keyring: %w", err)
+			return nil, fmt.Errorf("creating the keyring: %w", err)
 		}
 	}
 	for s := range k.all {
 		if until := s.Until(); !until.IsZero() && now.Add(o.MaxToken).After(until) {
-			return nil, fmt.Errorf("making the keyring: the root's certificate ends %s, too soon for a token of %v: make a new root, and give it to the registries",
+			return nil, fmt.Errorf("creating the keyring: the root certificate expires %s, too soon for a token of %v: create a new root and install it in the registries",
 				k.root.Certificate().NotAfter.UTC().Format(time.RFC3339), o.MaxToken)
 		}
 	}
-	k.tell(now, true)
+	k.logProblems(now, true)
 	return k, nil
 }
 
-// plan sorts the uses into leaves and signers with the root's own key, and returns their forms.
+// plan assigns each use to a leaf or to the root's own key, and returns their forms of key id.
 func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	if k.standard = o.Algorithm; k.standard == "" {
 		k.standard = token.ES256
@@ -165,11 +168,12 @@ func (k *Keyring) plan(o Options) ([]token.KeyID, error) {
 	return forms, nil
 }
 
-// Signer returns the signer for a registry at a time: its form of key id and, for leaves, its algorithm, each as
-// in Use. It costs one pointer and is not to be kept: the next one may be another. It is an error to ask
-// for what was not among Options.Uses.
+// Signer returns the signer for a registry, by form of key id and, for leaves, algorithm, as in
+// Use. The call is cheap; do not keep the result, because the next call may return another. Only
+// combinations of Options.Uses are available.
 //
-// Leaves that do not fit the time are renewed at once: a machine that slept does not wait for the next look of Run.
+// Leaves that do not fit the time are renewed at once. After sleep the machine does not wait for
+// Run.
 func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (*token.Signer, error) {
 	if form == "" {
 		form = token.X5C
@@ -188,7 +192,7 @@ func (k *Keyring) Signer(form token.KeyID, alg token.Algorithm, now time.Time) (
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no key for the form %q with the algorithm %q", string(form), string(alg))
+	return nil, fmt.Errorf("no key with the form %q and the algorithm %q", string(form), string(alg))
 }
 
 // all yields every signer.
@@ -210,19 +214,20 @@ func (k *Keyring) all(yield func(*token.Signer) bool) {
 // Root returns the root.
 func (k *Keyring) Root() *token.Root { return k.root }
 
-// JWKS returns the root's public key under each kid that is in use. It is shared: do not change it.
+// JWKS returns the root's public key under each kid in use. The result is shared: do not change
+// it.
 func (k *Keyring) JWKS() []byte { return k.jwks }
 
 // Bundle returns the root's certificate in PEM, for a registry's rootcertbundle.
 func (k *Keyring) Bundle() []byte { return k.root.Bundle() }
 
-// Run renews leaves until ctx ends. It must run once at most.
+// Run renews leaves until ctx ends. It must run at most once.
 func (k *Keyring) Run(ctx context.Context) {
-	// Often: a timer set for hours ahead stands still while a machine sleeps.
+	// Check often: a timer for hours ahead stops while a machine sleeps.
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		k.tend(k.now())
+		k.maintain(k.now())
 		select {
 		case <-ctx.Done():
 			return

@@ -53,7 +53,7 @@ func TestLeafIsRenewedAtHalfItsLife(t *testing.T) {
 	})
 }
 
-// Over a month of hourly tokens none is refused, and each outlasts no certificate.
+// Over a month of hourly tokens, none is refused, and none outlives its certificate.
 func TestNoTokenOutlivesItsLeaf(t *testing.T) {
 	for _, leaf := range []time.Duration{0, keyring.Shortest(time.Hour)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -100,8 +100,9 @@ func TestFailingRenewalKeepsTheOldLeafAndTriesAgain(t *testing.T) {
 	})
 }
 
-// When renewals fail until the end, tokens are refused here, where it is logged, rather than by registries.
-func TestAnEndingLeafSignsNothingThatOutlivesIt(t *testing.T) {
+// If renewals fail until the end, signing fails here and is logged, before registries would
+// reject tokens.
+func TestExpiringLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := &failing{Signer: newKey(t)}
 		k := open(t, keyring.Options{Root: rootOf(t, key), MaxToken: time.Hour})
@@ -115,7 +116,7 @@ func TestAnEndingLeafSignsNothingThatOutlivesIt(t *testing.T) {
 	})
 }
 
-// The machine slept, or its clock was wrong: what counts is the clock on the wall.
+// After sleep or a wrong clock, the wall clock counts.
 func TestClockJumps(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
@@ -150,8 +151,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// Nobody waits for the next look of Run: it does not run here at all.
-func TestALeafThatDoesNotFitIsRenewedAtOnce(t *testing.T) {
+// A signer does not wait for Run, which does not run here.
+func TestUnfitLeafIsRenewedAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
 		by      time.Duration
@@ -218,7 +219,7 @@ func TestSigningDuringRotation(t *testing.T) {
 	})
 }
 
-func TestWhatSigns(t *testing.T) {
+func TestSigner(t *testing.T) {
 	ca := root(t)
 	leafless := selfSigned(t, newKey(t), &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature})
 	libtrust, err := ca.KeyID(token.Libtrust)
@@ -278,7 +279,7 @@ func TestWhatSigns(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewRejects(t *testing.T) {
 	ended := func(end time.Time) *token.Root {
 		r, err := token.NewRoot("x", token.ES256, end.AddDate(-1, 0, 0), end)
 		if err != nil {
@@ -295,12 +296,12 @@ func TestNewRefuses(t *testing.T) {
 		options keyring.Options
 		says    string
 	}{
-		{"no root", keyring.Options{}, "a root and a clock are needed"},
+		{"no root", keyring.Options{}, "Root and Now are required"},
 		{"a root that has ended", keyring.Options{Root: ended(time.Now().Add(-time.Hour))}, "the root ends"},
 		{"a root that ends within a token", keyring.Options{Root: ended(time.Now().Add(30 * time.Minute))}, "too soon for a token of 1h0m0s"},
 		{"an ended certificate that signs itself", keyring.Options{Root: ended(time.Now().Add(-time.Hour)), Direct: true}, "too soon for a token"},
-		{"leaves too short for tokens", keyring.Options{Root: root(t), LeafLifetime: 2 * time.Hour}, "it must be 2h32m0s to"},
-		{"leaves of two years", keyring.Options{Root: root(t), LeafLifetime: 2 * 8766 * time.Hour}, "out of bounds"},
+		{"leaves too short for tokens", keyring.Options{Root: root(t), LeafLifetime: 2 * time.Hour}, "it must be between 2h32m0s and"},
+		{"leaves of two years", keyring.Options{Root: root(t), LeafLifetime: 2 * 8766 * time.Hour}, "invalid lifetime of leaves"},
 		{"an unknown algorithm", keyring.Options{Root: root(t), Algorithm: "HS256"}, `there is no algorithm "HS256"`},
 		{"an unknown form", keyring.Options{Root: root(t), Uses: []keyring.Use{{KeyID: "jku"}}}, `the form "jku" has no kid`},
 		{"a kid that a key cannot have", keyring.Options{Root: ed25519, Uses: []keyring.Use{{KeyID: token.Libtrust}}}, "knows no Ed25519 keys"},
@@ -314,8 +315,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// A certificate that ended is no matter to registries that know its key by kid.
-func TestEndedRootSignsByKid(t *testing.T) {
+// An expired certificate does not matter to registries that find the key by kid.
+func TestExpiredRootSignsByKid(t *testing.T) {
 	r, err := token.NewRoot("x", token.ES256, time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0))
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +328,7 @@ func TestEndedRootSignsByKid(t *testing.T) {
 	sign(t, signer(t, k, token.Libtrust, ""), time.Now().Add(time.Hour))
 }
 
-func TestTheRootsEndIsLoggedOnceADay(t *testing.T) {
+func TestExpiryOfTheRootIsLoggedOnceADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
 		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 35))
@@ -346,9 +347,8 @@ func TestTheRootsEndIsLoggedOnceADay(t *testing.T) {
 	})
 }
 
-// A leaf that ends with its root cannot be bettered by another that does: near its end a root is not kept
-// busy with them.
-func TestLeafThatEndsWithItsRootIsNotRenewed(t *testing.T) {
+// A leaf that expires with its root is not renewed: no later one can be issued.
+func TestLeafThatExpiresWithItsRootIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
 		r, err := token.NewRoot("x", token.ES256, time.Now().Add(-time.Hour), time.Now().Add(20*time.Hour))
@@ -357,7 +357,7 @@ func TestLeafThatEndsWithItsRootIsNotRenewed(t *testing.T) {
 		}
 		open(t, keyring.Options{Root: r, Uses: []keyring.Use{{}, {}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		sleep(19 * time.Hour)
-		if n := strings.Count(log.String(), "made a new leaf"); n != 1 {
+		if n := strings.Count(log.String(), "issued a new leaf certificate"); n != 1 {
 			t.Errorf("%d leaves:\n%s", n, log.String())
 		}
 		if !strings.Contains(log.String(), "algorithms=[ES256]") {
@@ -366,7 +366,7 @@ func TestLeafThatEndsWithItsRootIsNotRenewed(t *testing.T) {
 	})
 }
 
-func TestLookingUpASignerAllocatesNothing(t *testing.T) {
+func TestSignerAllocatesNothing(t *testing.T) {
 	k, err := keyring.New(keyring.Options{Root: root(t), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -388,7 +388,7 @@ func BenchmarkSigner(b *testing.B) {
 	}
 }
 
-// open makes a keyring and runs it until the test ends.
+// open creates a keyring and runs it until the test ends.
 func open(t *testing.T, o keyring.Options) *keyring.Keyring {
 	t.Helper()
 	if o.Now == nil {
@@ -411,7 +411,7 @@ func open(t *testing.T, o keyring.Options) *keyring.Keyring {
 	return k
 }
 
-// sleep lets time pass in a bubble, and what is due happen.
+// sleep advances the time in a bubble, and lets due work run.
 func sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
