@@ -239,7 +239,7 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})
 	for _, tt := range []struct{ name, secret, want string }{
 		{"ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`, "the password looks like an ID token in quotes: present the token alone"},
-		{"ann", "bearer eyJhbGciOiJub25lIn0.e30.", "the password looks like a token without a signature behind the word Bearer: present the token alone"},
+		{"ann", "bearer eyJhbGciOiJub25lIn0.e30.", "the password looks like a token without a signature after the word Bearer: present the token alone"},
 		{"ann", `{"token":"` + own('b') + `"}`, "the password looks like a robot's secret of Tidewaiter in JSON: present the token alone"},
 		{own('a'), "x-oauth-basic", "the name looks like an access token of Tidewaiter: it belongs in the password field"},
 		{"ann", `"odd" {password}.with.dots`, ""},

@@ -2,7 +2,7 @@ package secret
 
 import "strings"
 
-// String names the secret: "an ID token", "an access token of Tidewaiter".
+// String returns the name of the secret: "an ID token", "an access token of Tidewaiter".
 func (f *Found) String() string {
 	switch f.Kind {
 	case Signed:
@@ -31,8 +31,8 @@ func (f *Found) String() string {
 	return name
 }
 
-// Describe says what stands in a text, and how: "an ID token in quotes", "a robot's secret of Tidewaiter behind the
-// word Bearer". It shows nothing of the text.
+// Describe returns the kind of a secret in a text and its surroundings: "an ID token in quotes",
+// "a robot's secret of Tidewaiter after the word Bearer". The result has nothing of the text.
 func (f *Found) Describe(text string) string {
 	what := f.String()
 	if f.Padded {
@@ -54,12 +54,12 @@ func (f *Found) Describe(text string) string {
 	case strings.ContainsAny(before, "{["):
 		return what + " in JSON"
 	case strings.EqualFold(scheme, "Bearer"), strings.EqualFold(scheme, "Basic"), strings.EqualFold(scheme, "token"):
-		return what + " behind the word " + strings.ToUpper(scheme[:1]) + strings.ToLower(scheme[1:])
+		return what + " after the word " + strings.ToUpper(scheme[:1]) + strings.ToLower(scheme[1:])
 	case strings.Trim(before, quotes) == "" && strings.Trim(after, quotes) == "":
 		return what + " in quotes"
 	}
 	return what + " with other text around it"
 }
 
-// quotes are those that shells, JSON and word processors put around a text.
+// quotes are the quotation marks of shells, JSON and word processors.
 const quotes = "\"'`“”‘’"

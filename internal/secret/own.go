@@ -2,9 +2,10 @@ package secret
 
 import "hash/crc32"
 
-// A credential that Tidewaiter hands out is the prefix, a letter that says what it is, 32 random characters (190
-// bits), and 6 that are the CRC-32 of all before: "twp_a…". Letters and digits alone, so that a double click takes
-// all of it, and a scanner finds it by twp_[abcrs][0-9A-Za-z]{38}.
+// A credential of Tidewaiter consists of the prefix, a letter for its kind, 32 random characters
+// (190 bits), and 6 characters with the CRC-32 of all before: "twp_a…". It has only letters,
+// digits and "_", so that a double click selects all of it. Scanners find it by
+// twp_[abcrs][0-9A-Za-z]{38}.
 const (
 	Prefix       = "twp_"
 	Alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -13,7 +14,7 @@ const (
 	Length       = len(Prefix) + 1 + RandomLength + sumLength
 )
 
-// The letters of kinds.
+// The letters of the kinds.
 const (
 	Access  byte = 'a'
 	Robot   byte = 'b'
@@ -22,18 +23,18 @@ const (
 	Setup   byte = 's'
 )
 
-// minCut is the least length of what is taken for one of ours although its checksum is wrong: a secret that was
-// mistyped or cut must not be sent to another service as a password.
+// minCut is the minimum length of a text that counts as one of our credentials with a wrong
+// checksum. A secret that was mistyped or cut must not be sent to another service as a password.
 const minCut = 24
 
-// AppendSum appends the checksum of a credential's text.
+// AppendSum appends the checksum of a credential.
 func AppendSum(text []byte) []byte {
 	digits := sumOf(text)
 	return append(text, digits[:]...)
 }
 
 func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
-	// By the table: crc32.ChecksumIEEE goes through a variable, and lets what it is given escape to the heap.
+	// Not crc32.ChecksumIEEE: it calls through a variable, so its argument escapes to the heap.
 	sum := ^uint32(0)
 	for _, c := range text {
 		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
@@ -46,7 +47,7 @@ func sumOf(text []byte) (digits [sumLength]byte) { // 62^6 is more than 2^32
 	return digits
 }
 
-// own reads a credential of ours that begins at a place.
+// own reads a credential of Tidewaiter that begins at an index.
 func own[T string | []byte](text T, begin int) (Found, bool) {
 	for i := range len(Prefix) {
 		if begin+i >= len(text) || text[begin+i] != Prefix[i] {
@@ -68,7 +69,7 @@ func own[T string | []byte](text T, begin int) (Found, bool) {
 	}
 	f := Found{Kind: Own, Letter: text[start], Begin: begin, End: end}
 	if end-begin >= Length {
-		var whole [Length]byte // on the stack: each request that presents one of ours comes here
+		var whole [Length]byte // on the stack: every request with such a credential comes here
 		for i := range whole {
 			whole[i] = text[begin+i]
 		}

@@ -1,14 +1,15 @@
-// Package secret answers: is there a secret in this text, and which kind is it?
+// Package secret finds secrets in text and removes them.
 //
-// It recognises what can be told from anything else by its form: the credentials that Tidewaiter hands out, which
-// have a prefix and a checksum, and JSON Web Tokens, whose first part is a JSON object with "alg". It finds them
-// anywhere in a text: in quotes, in JSON, behind "Bearer", broken over lines, in the base64 of Basic authentication. A password has no form, and is never
-// recognised: no text of 8 to 64 random characters is taken for a secret.
+// It recognizes secrets that have a form of their own: the credentials of Tidewaiter, which have
+// a prefix and a checksum, and JSON Web Tokens, whose first part is a JSON object with "alg". It
+// finds them anywhere in a text: in quotes, in JSON, after "Bearer", broken over lines, in the
+// base64 of Basic authentication. Passwords have no form, so they are not recognized: no text of
+// 8 to 64 random characters counts as a secret.
 //
-// Two questions are answered with it. Is what was presented as a password something else, which must not be sent to
-// another service (identity.Classify)? And may this text be kept or shown (Redact)? Both are answered by the same
-// scanner: what the one recognises the other removes. Looking is linear in the length
-// of the text, and allocates only where a secret is found.
+// There are two uses. identity.Classify decides whether a presented password is a token, which
+// must not be sent to another service. Redact makes a text safe to store or show. Both use the
+// same scanner, so Redact removes exactly what Find recognizes. Scanning takes time linear in
+// the length of the text, and allocates only if it finds a secret.
 package secret
 
 import (
@@ -24,35 +25,36 @@ type Kind uint8
 
 // The kinds of secrets.
 const (
-	Own       Kind = iota + 1 // a credential that Tidewaiter has handed out; Found.Letter says which
+	Own       Kind = iota + 1 // a credential of Tidewaiter; Found.Letter is its kind
 	Signed                    // a signed JSON Web Token: an ID token, or a registry's token
-	Unsigned                  // one without a signature
-	Encrypted                 // an encrypted one (JWE)
-	Suspect                   // so much that looks like the beginning of a token that one may be hidden among it
+	Unsigned                  // a JSON Web Token without a signature
+	Encrypted                 // an encrypted token (JWE)
+	// So many possible beginnings of a token that one may be hidden among them.
+	Suspect
 )
 
-// Found is a secret in a text.
+// Found is a secret that was found in a text.
 type Found struct {
 	Kind       Kind
-	Letter     byte // of Own
-	Valid      bool // of Own: whether its checksum is right; if not, somebody has mistyped or cut it
-	Padded     bool // of the others: whether a part ends with "="
-	Begin, End int  // where it stands, unless it is Hidden
-	Hidden     bool // it stands there in another form: broken by white space, or in base64
+	Letter     byte // the kind, if Own
+	Valid      bool // if Own: the checksum is right. Otherwise the secret was mistyped or cut
+	Padded     bool // if not Own: a part ends with "="
+	Begin, End int  // its position, unless Hidden
+	Hidden     bool // it is broken by white space, or encoded in base64
 }
 
-// The bounds of what is looked at.
+// Limits of the scanner.
 const (
 	minToken   = 14             // bytes: the parts of {"alg":0} and two empty ones
-	maxHeader  = 16 << 10       // bytes of a header in base64; one with certificates has some thousand
-	maxLooked  = 16             // places in one run of letters and digits where a header may begin
-	minEncoded = minCut * 4 / 3 // bytes of base64 that may hold a secret
+	maxHeader  = 16 << 10       // bytes of a header in base64; seen: a few thousand
+	maxLooked  = 16             // places in a run of letters and digits where a header may begin
+	minEncoded = minCut * 4 / 3 // shortest base64 that may hold a secret
 )
 
 // Find returns the first secret in a text.
 func Find(text string) (Found, bool) { return find(text) }
 
-// find is all that this package knows of where a secret may stand: what it does not find, Redact leaves.
+// find decides for the whole package what a secret is. Redact removes exactly that.
 func find[T string | []byte](text T) (Found, bool) {
 	if len(text) < minToken {
 		return Found{}, false
@@ -60,8 +62,8 @@ func find[T string | []byte](text T) (Found, bool) {
 	if f, ok := scan(text, 0, true); ok {
 		return f, true
 	}
-	var room [1 << 10]byte
-	joined := appendJoined(room[:0], text)
+	var buf [1 << 10]byte
+	joined := appendJoined(buf[:0], text)
 	if len(joined) == len(text) {
 		return Found{}, false
 	}
@@ -70,34 +72,35 @@ func find[T string | []byte](text T) (Found, bool) {
 	return f, ok
 }
 
-// Bare reports whether the secret is all of the text, but for white space at its ends.
+// Bare reports whether the text is only the secret, except for white space around it.
 func (f *Found) Bare(text string) bool {
 	return !f.Hidden && !f.Padded && strings.TrimSpace(text[:f.Begin]) == "" && strings.TrimSpace(text[f.End:]) == ""
 }
 
-// Mark is what stands in the place of a secret.
+// Mark replaces a secret.
 const Mark = "[secret]"
 
-// Redact returns the text with each secret in it replaced by Mark. Find recognises none in what it returns.
+// Redact returns the text with each secret replaced by Mark. Find finds no secret in the result.
 func Redact(text string) string {
 	if _, ok := find(text); !ok {
 		return text
 	}
-	// What is ours and whole comes first: of one that is broken behind its middle, the rest would be left.
+	// Complete credentials of Tidewaiter come first. Otherwise the rest of one that is broken
+	// after its middle would stay.
 	out := markJoined(text, true)
 	out = mark(out, out, false)
 	out = markJoined(out, false)
-	if _, ok := find(out); ok { // what is left has become one
+	if _, ok := find(out); ok { // the remaining text has become a secret
 		return Mark
 	}
 	return out
 }
 
-// Brief returns what a stranger sent, fit to be shown: without secrets, at most the given number
-// of bytes of it, and with what cannot be seen escaped.
+// Brief returns text from a client in a form that is safe to show: without secrets, shortened to
+// a number of bytes, and with invisible characters escaped.
 func Brief(sent string, most int) string { return text.Escape(text.Shorten(Redact(sent), most)) }
 
-// RedactBytes is Redact for bytes, which it returns as they are where there is no secret in them.
+// RedactBytes is Redact for bytes. It returns its argument if there is no secret in it.
 func RedactBytes(text []byte) []byte {
 	if _, ok := find(text); !ok {
 		return text
@@ -112,7 +115,7 @@ func markJoined(text string, valid bool) string {
 	return text
 }
 
-// mark puts Mark in the place of each secret, or of each that is Valid, that stands in joined, which is the text or the
+// mark replaces each secret, or only those that are Valid, by Mark. joined is the text, or the
 // text without its white space.
 func mark(text, joined string, valid bool) string {
 	f, ok := scan(joined, 0, true)
@@ -151,8 +154,8 @@ func mark(text, joined string, valid bool) string {
 	return out.String()
 }
 
-// tail returns where the signature of a token ends that goes on behind white space. What is shorter may be a word, and
-// is of no use to anybody without the rest.
+// tail returns the end of a token whose signature continues after white space. A part shorter
+// than 20 characters may be a word, and is useless without the rest.
 func tail(text string, end int) int {
 	const least = 20
 	for {
@@ -171,7 +174,8 @@ func tail(text string, end int) int {
 	}
 }
 
-// appendJoined appends the text without its white space: a terminal breaks lines, and a program folds headers.
+// appendJoined appends the text without white space. Terminals break lines, and programs fold
+// headers.
 func appendJoined[T string | []byte](to []byte, text T) []byte {
 	for i := 0; i < len(text); {
 		if n := blank(text, i); n > 0 {
@@ -184,7 +188,8 @@ func appendJoined[T string | []byte](to []byte, text T) []byte {
 	return to
 }
 
-// blank returns how many bytes of white space stand at a place, also as JSON and logs write it: "\n", "\\n".
+// blank returns the length of the white space at an index, also as JSON and logs escape it:
+// "\n", "\\n".
 func blank[T string | []byte](text T, i int) int {
 	if i >= len(text) || text[i] > ' ' && text[i] != '\\' {
 		return 0
@@ -202,14 +207,16 @@ func blank[T string | []byte](text T, i int) int {
 	return n
 }
 
-// scan finds the first secret that begins at or behind a place; in base64, too, if encoded.
+// scan finds the first secret at or after an index, also in base64 if encoded is true.
 //
-// It takes a time that grows with the length alone. Where more headers may begin in one run of letters and digits
-// than are worth looking at, as no token has them, it is taken for a secret: decoys must not hide one.
+// Its time is linear in the length of the text. If more headers may begin in a run of letters
+// and digits than maxLooked, the run counts as a secret: no token has that many, and decoys must
+// not hide one.
 func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
-	run := from                     // where the last run ends
-	barren := 0                     // no token begins before it
-	header, first, times := 0, 0, 0 // the end of the last header, where it may begin first, and how often it was looked at
+	run := from // the end of the last run
+	barren := 0 // no token begins before this
+	// The end of the last header, where it may begin first, and how often it was examined.
+	header, first, times := 0, 0, 0
 	for i := from; i+minToken <= len(text); i++ {
 		if text[i] == Prefix[0] {
 			if f, ok := own(text, i); ok {
@@ -245,7 +252,7 @@ func scan[T string | []byte](text T, from int, encoded bool) (Found, bool) {
 	return Found{}, false
 }
 
-// mayBegin reports whether the header of a token may begin at a place.
+// mayBegin reports whether the header of a token may begin at an index.
 func mayBegin[T string | []byte](text T, i int) bool {
 	switch text[i] {
 	case 'e': // base64 of "{", and then of a quote or white space, as in JSON
@@ -261,19 +268,19 @@ func mayBegin[T string | []byte](text T, i int) bool {
 	return false
 }
 
-// looked is what token has seen at a place.
-type looked struct {
+// candidate is the result of reading a token at an index.
+type candidate struct {
 	found  Found
 	ok     bool
 	header int // where the header ends
-	barren int // no token begins before it, whatever there is; 0: nothing is known
+	barren int // no token begins before this; 0: unknown
 }
 
-// token reads a JSON Web Token that begins at a place: three parts or more, of which the first is an object with
-// "alg". Some programs write base64 with "+" and "/", or with "=" at its end.
-func token[T string | []byte](text T, begin int) looked {
+// token reads a JSON Web Token that begins at an index: three or more parts, the first of which
+// is an object with "alg". Some programs write base64 with "+" and "/", or with "=" at the end.
+func token[T string | []byte](text T, begin int) candidate {
 	end, parts, last := begin, 0, 0
-	l := looked{found: Found{Kind: Signed, Begin: begin}}
+	l := candidate{found: Found{Kind: Signed, Begin: begin}}
 	next := func() (more bool) { // reads a part
 		start := end
 		for end < len(text) && inPart(text[end]) {
@@ -296,7 +303,7 @@ func token[T string | []byte](text T, begin int) looked {
 	}
 	more := next() && next() && next()
 	if parts < 3 {
-		l.barren = end // nothing that begins before it has more parts
+		l.barren = end // no token that begins before it has more parts
 		return l
 	}
 	if l.header-begin > maxHeader {
@@ -324,7 +331,7 @@ func token[T string | []byte](text T, begin int) looked {
 	if !json.Valid(encoded[:n]) || json.Unmarshal(encoded[:n], &h) != nil || h.Algorithm == nil {
 		return l
 	}
-	for more { // the others are read for a token alone: decoys in each part would cost all that follow
+	for more { // only for a token: otherwise decoys in each part would make this quadratic
 		more = next()
 	}
 	switch {
@@ -337,7 +344,7 @@ func token[T string | []byte](text T, begin int) looked {
 	return l
 }
 
-// endOf returns where parts that begin at a place, and those behind dots, end.
+// endOf returns the end of the parts and dots that begin at an index.
 func endOf[T string | []byte](text T, begin int) int {
 	for begin < len(text) && (inPart(text[begin]) || text[begin] == '.' || text[begin] == '=') {
 		begin++
@@ -348,10 +355,10 @@ func endOf[T string | []byte](text T, begin int) int {
 // inPart reports whether a byte may be in a part of a token.
 func inPart(c byte) bool { return value[c] != none }
 
-// none is the value of what is no base64.
+// none is the value of bytes that are not base64.
 const none = 0xff
 
-// value is what each byte means in base64, in either alphabet.
+// value is the meaning of each byte in base64, in both alphabets.
 var value = func() (v [256]byte) {
 	for i := range v {
 		v[i] = none
@@ -363,12 +370,13 @@ var value = func() (v [256]byte) {
 	return v
 }()
 
-// decoded finds a secret of which a run of letters and digits is the base64, as of name and secret for Basic
-// authentication. Other letters may stand before it, as of "%20" or of the word Basic where a line was broken.
+// decoded finds a secret in the base64 of a run of letters and digits, such as name and secret
+// of Basic authentication. Other letters may precede it, such as those of "%20", or of the word
+// Basic after a broken line.
 func decoded[T string | []byte](text T, begin, end int) (Found, bool) {
-	var room [1 << 10]byte
+	var buf [1 << 10]byte
 	for shift := range 4 {
-		plain := room[:0]
+		plain := buf[:0]
 		for i := begin + shift; i+1 < end; i += 4 {
 			a, b := value[text[i]], value[text[i+1]]
 			plain = append(plain, a<<2|b>>4)

@@ -28,15 +28,15 @@ var (
 	padded    = base64.URLEncoding.EncodeToString([]byte(`{"alg":"ES256","a":1}`)) + ".e30=." + base64.URLEncoding.EncodeToString([]byte("s"))
 )
 
-// wrappings are how people and programs hand a token on.
+// wrappings are the forms in which people and programs pass tokens on.
 var wrappings = map[string]func(string) string{
 	"":                            func(s string) string { return s },
 	" in quotes":                  func(s string) string { return `"` + s + `"` },
 	" in quotes ":                 func(s string) string { return " '" + s + "'\n" },
-	" behind the word Bearer":     func(s string) string { return "Bearer " + s },
-	" behind the word Basic":      func(s string) string { return "basic " + s },
-	" behind the word Token":      func(s string) string { return "token " + s },
-	" behind the word Bearer ":    func(s string) string { return `"Bearer: ` + s + `"` },
+	" after the word Bearer":      func(s string) string { return "Bearer " + s },
+	" after the word Basic":       func(s string) string { return "basic " + s },
+	" after the word Token":       func(s string) string { return "token " + s },
+	" after the word Bearer ":     func(s string) string { return `"Bearer: ` + s + `"` },
 	" in JSON":                    func(s string) string { return `{"value":"` + s + `"}` },
 	" in JSON ":                   func(s string) string { return `{"count": 1, "value": {"token": "` + s + `"}}` },
 	" with other text around it":  func(s string) string { return "TOKEN=" + s },
@@ -67,7 +67,7 @@ var wrappings = map[string]func(string) string{
 	" with other text around it     ": func(s string) string { return "docker/28.2 go/go1.24 (" + s + ")" },
 }
 
-func TestASecretIsFoundInAnyWrapping(t *testing.T) {
+func TestSecretIsFoundInAnyWrapping(t *testing.T) {
 	for what, s := range map[string]string{
 		"an ID token":                                         signed,
 		"a token without a signature":                         unsigned,
@@ -105,8 +105,8 @@ func TestASecretIsFoundInAnyWrapping(t *testing.T) {
 	}
 }
 
-// The checksum is the CRC-32 of IEEE 802.3, by which scanners of source code know a secret of ours.
-func TestTheChecksumIsThatOfIEEE(t *testing.T) {
+// The checksum is the CRC-32 of IEEE 802.3, as scanners of source code expect.
+func TestChecksumIsThatOfIEEE(t *testing.T) {
 	text := secret.Prefix + "a" + strings.Repeat("x7", secret.RandomLength/2)
 	sum, digits := crc32.ChecksumIEEE([]byte(text)), ""
 	for range 6 {
@@ -125,7 +125,7 @@ func TestEachSecretIsRedacted(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSecret(t *testing.T) {
+func TestOtherTextIsNotASecret(t *testing.T) {
 	for _, text := range []string{
 		"", "wonderland", "two.dots.here", "..", "twp_", "twp_x", "twp_answer-to-everything-is-42", "eyJ", "eyJhbGciOiJFUzI1NiJ9",
 		b64(`{"alg":"none"}`) + ".e30", b64(`{"typ":"JWT"}`) + ".e30.x", b64(`["alg"]`) + ".e30.x", "eyes.on.the.prize.eyeballs.ewe",
@@ -140,8 +140,8 @@ func TestWhatIsNoSecret(t *testing.T) {
 	}
 }
 
-// Nobody is refused for a password that was made at random, of whatever can be printed.
-func TestNoRandomPasswordIsRefused(t *testing.T) {
+// No random password of printable characters is refused.
+func TestRandomPasswordsAreNotSecrets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		chars := rapid.SampledFrom([]string{
 			" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
@@ -157,8 +157,9 @@ func TestNoRandomPasswordIsRefused(t *testing.T) {
 	})
 }
 
-// Nothing of a secret is left, however many there are, whatever stands around them, and wherever they are broken.
-func TestWhatIsRecognisedIsRemoved(t *testing.T) {
+// Nothing of a secret remains, however many there are, whatever is around them, and wherever
+// they are broken.
+func TestEverythingFoundIsRemoved(t *testing.T) {
 	var wraps []func(string) string
 	for _, how := range slices.Sorted(maps.Keys(wrappings)) {
 		wraps = append(wraps, wrappings[how])
@@ -188,8 +189,8 @@ func TestWhatIsRecognisedIsRemoved(t *testing.T) {
 	})
 }
 
-// A token is broken anywhere: by a terminal after so many letters, by whoever pastes it.
-func TestNothingIsLeftOfABrokenSecret(t *testing.T) {
+// A token may be broken anywhere: by a terminal, or by copying.
+func TestNothingRemainsOfABrokenSecret(t *testing.T) {
 	long := signed + strings.Repeat("c2lnbmF0dXJl", 8)
 	for _, s := range []string{long, encrypted, own(secret.Access), own(secret.Robot)} {
 		for width := 1; width < len(s); width++ {
@@ -207,7 +208,7 @@ func TestNothingIsLeftOfABrokenSecret(t *testing.T) {
 	}
 }
 
-// However much that looks like a token stands before one, it is neither sent to another service nor kept.
+// A token after many decoys is neither sent to another service nor stored.
 func TestDecoysHideNoSecret(t *testing.T) {
 	object := b64(`{"a":1}`)
 	nested := b64(strings.Repeat(`{"a":`, 60))
@@ -233,9 +234,9 @@ func TestDecoysHideNoSecret(t *testing.T) {
 	}
 }
 
-// What a stranger sends is looked at in a time that grows with its length alone: steps are counted as allocations, of which
-// each place that is looked at closely costs some.
-func TestLookingIsBounded(t *testing.T) {
+// The time is linear in the length. Steps are counted as allocations: each place that is
+// examined closely costs some.
+func TestScanningIsLinear(t *testing.T) {
 	for what, text := range map[string]string{
 		"candidates":          strings.Repeat("eyJhbGciOiJ", 700),
 		"candidates and dots": strings.Repeat("eyJhbGciOiJ.", 700),
@@ -254,7 +255,7 @@ func TestLookingIsBounded(t *testing.T) {
 	}
 }
 
-func TestPasswordsAndOurOwnCostNoMemory(t *testing.T) {
+func TestPasswordsAndOwnSecretsAllocateNothing(t *testing.T) {
 	for _, text := range []string{own('a'), "wonderland", "correct horse battery staple", "with.some.dots and_more", strings.Repeat("x", 64), "docker/28.2.2 go/go1.24.3 git-commit/45873be os/linux"} {
 		if n := testing.AllocsPerRun(100, func() { secret.Find(text) }); n > 0 {
 			t.Errorf("%q costs %v allocations", text, n)
@@ -295,7 +296,7 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
-func TestBriefIsFitToBeShown(t *testing.T) {
+func TestBriefIsSafeToShow(t *testing.T) {
 	for _, h := range texttest.All {
 		if s := secret.Brief(h.Text, 100); !text.Printable(s) || len(s) > 400 {
 			t.Errorf("%s: %q", h.Harm, s)
