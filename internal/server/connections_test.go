@@ -262,7 +262,7 @@ func TestLaterBodyKeepsItsConnectionInAFlood(t *testing.T) {
 			t.Fatalf("%v, %v: a body that the server itself reads", response, err)
 		}
 		synctest.Wait()
-		for i := range 40 { // some that send nothing, some that send slowly, none that ever completed a request
+		for i := range 40 { // some send nothing, some send slowly
 			c := h.dial(fmt.Sprintf("198.51.100.%d:1000", i))
 			switch i % 3 {
 			case 0:
@@ -603,7 +603,9 @@ func TestRightConnectionIsClosed(t *testing.T) {
 			*server.Connection
 			from  string
 			since int
-			class int          // 0: never asked for anything; 1: sends a body; 2, 3: there was a request before; -1: is being answered
+			// 0: no request; 1: sends a body; 2, 3: there was a request before; -1: is being
+			// answered
+			class int
 			body  *server.Body // of its request
 			again bool         // it completed one
 		}

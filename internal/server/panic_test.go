@@ -39,7 +39,7 @@ func TestAPanicTellsNoSecretAndEndsNothing(t *testing.T) {
 	}
 	log := h.log.String()
 	if !strings.Contains(log, "cannot use docker/28 ") || !strings.Contains(log, "panic_test.go") {
-		t.Errorf("the log does not say where:\n%s", log)
+		t.Errorf("the log has no stack:\n%s", log)
 	}
 	for what, text := range map[string]string{"answer": got.Body, "log": log} {
 		for _, part := range strings.Split(canary, ".") {
