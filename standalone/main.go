@@ -53,7 +53,7 @@ func runCollect(ctx context.Context, data string) error {
 }
 
 func run(ctx context.Context, data string, port int) (err error) {
-	password.MakeRoom()
+	password.AddThreads()
 	s, err := Open(ctx, Options{Data: data, Port: port, Log: app.NewLog(os.Stdout, "plain", "info")})
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ of rules, roles and namespaces in the database take effect without a reload.`,
 		if err != nil {
 			return err
 		}
-		password.MakeRoom()
+		password.AddThreads()
 		log := app.NewLog(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
 		a, err := app.New(ctx, cfg, app.Options{Log: log, CreateDatabase: *create})
 		if err != nil {

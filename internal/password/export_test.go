@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// everything is cut to what there is.
+// everything asks for more than the limiter has, and gets all of it.
 var everything = need{Slots: math.MaxInt, Memory: math.MaxInt64}
 
 // HoldLimiter takes the whole limiter, once it is free, until release is called.
@@ -16,7 +16,7 @@ func (h *Hashing) HoldLimiter() (release func()) {
 	return func() { h.limiter.Leave(everything, 0) }
 }
 
-// Flights returns how many hashes are computed or waited for.
+// Flights returns how many hashes are in flight.
 func (h *Hashing) Flights() int {
 	calls, _ := h.calls.Count()
 	return calls

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// flood is 512 connections from 512 addresses that show one wrong password after another.
+// flood is 512 connections from 512 addresses that present one wrong password after another.
 type flood struct {
 	names   func(connection, attempt int) string
 	unknown bool          // nobody has these names
@@ -21,8 +21,8 @@ type flood struct {
 	after   time.Duration // the others come so long after it has begun, and the process with it
 }
 
-// beside says how many of 20 others sign in for the first time while the flood goes on, and what was computed.
-// There is one thread; the time is that of the test's bubble.
+// beside returns how many of 20 others sign in for the first time during the flood, and what was
+// computed. There is one thread, and the time is that of the bubble.
 func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{Parallel: 1})
@@ -69,9 +69,9 @@ func (f flood) beside(t *testing.T) (signedIn int, did Stats) {
 	return signedIn, did
 }
 
-// A flood from many addresses used to keep everybody else out: with a name of its own for each attempt,
-// a queue full of single places turned the newcomer away.
-func TestOthersSignInBesideAFlood(t *testing.T) {
+// A flood from many addresses once blocked everyone else: with a new name for each attempt, a
+// queue full of single places rejected a new one.
+func TestOthersSignInDuringAFlood(t *testing.T) {
 	for _, tt := range []struct {
 		what  string
 		flood flood
@@ -82,10 +82,12 @@ func TestOthersSignInBesideAFlood(t *testing.T) {
 		{"a new name each time that nobody has", flood{names: func(c, n int) string { return fmt.Sprint("name ", c, " ", n) }, unknown: true}},
 	} {
 		for _, at := range []struct{ hash, pause, after time.Duration }{
-			{50 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond}, // bcrypt of cost 10
+			// bcrypt of cost 10
+			{50 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond},
 			{50 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second},
-			{250 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second},   // bcrypt of cost 12
-			{250 * time.Millisecond, 30 * time.Second, 100 * time.Millisecond}, // who waits keeps his place
+			{250 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second}, // bcrypt of cost 12
+			// A waiting call keeps its place.
+			{250 * time.Millisecond, 30 * time.Second, 100 * time.Millisecond},
 			{250 * time.Millisecond, 30 * time.Second, 29900 * time.Millisecond},
 		} {
 			tt.flood.hash, tt.flood.pause, tt.flood.after = at.hash, at.pause, at.after
@@ -96,7 +98,7 @@ func TestOthersSignInBesideAFlood(t *testing.T) {
 	}
 }
 
-func TestTheDurationsOfAFewCostsAreKept(t *testing.T) {
+func TestDurationsOfAFewCostsAreRecorded(t *testing.T) {
 	r := newRecent()
 	r.note(cost{}, time.Hour) // a hash that is yet to be made: its cost is not known
 	for i := range 2 * measuredCosts {

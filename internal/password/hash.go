@@ -13,28 +13,28 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// What a hash may cost. The bounds keep one line of a file from taking the machine: the dearest
-// hash takes some two seconds of one core.
+// The limits of the cost of a hash. They prevent one line of a file from overloading the
+// machine: the most expensive hash takes about two seconds of one core.
 const (
-	minNewCost = 10 // bcrypt; OWASP's least
+	minNewCost = 10 // bcrypt; OWASP's minimum
 	maxCost    = 15 // bcrypt; each step doubles the time
-	maxBcrypt  = 72 // bytes of a password that bcrypt reads
+	maxBcrypt  = 72 // bytes of a password that bcrypt uses
 
 	maxMemory  = 256 << 10 // argon2id: KiB
 	maxWork    = 1 << 20   // argon2id: KiB times passes
 	maxThreads = 16        // argon2id
 )
 
-// parameters is a hash as it was parsed.
+// parameters is a parsed hash.
 type parameters interface {
-	accepts(password string) error // ErrTooLong, or ErrMismatch for what no password of such a hash can be
-	matches(password string) bool  // slow, and takes the same time for each answer
+	accepts(password string) error // ErrTooLong; ErrMismatch if no such hash can match
+	matches(password string) bool  // slow; takes the same time for each result
 	needs() need
 	cost() cost
 }
 
-// Check says whether hash is one that Compare can use, and if not, what to do about it. The error
-// never shows the hash: it may be a password in plain text.
+// Check returns nil if Compare can use hash, and otherwise an error with advice. The
+// error never shows the hash: it may be a plain-text password.
 func Check(hash string) error {
 	_, err := parse(hash)
 	return err
@@ -68,32 +68,32 @@ func parse(hash string) (parameters, error) {
 	if hash == "" {
 		return nil, errors.New("no hash" + again)
 	}
-	return nil, errors.New("neither a bcrypt nor an argon2id hash, but perhaps a DES hash or a password in plain text" + again)
+	return nil, errors.New("neither a bcrypt nor an argon2id hash; it may be a DES hash or a plain-text password" + again)
 }
 
 const again = `: make one with "htpasswd -B" or "tidewaiter hash-password"`
 
-// bcryptHash is a bcrypt hash; the zero value, one that has yet to be made.
+// bcryptHash is a bcrypt hash; the zero value is one that is not computed yet.
 type bcryptHash struct{ text string }
 
 func parseBcrypt(hash string) (parameters, error) {
 	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	if len(hash) != 60 || hash[6] != '$' || strings.Trim(hash[7:], alphabet) != "" {
-		return nil, fmt.Errorf("a damaged bcrypt hash: it has %d bytes of 60, or some that it cannot have", len(hash))
+		return nil, fmt.Errorf("a damaged bcrypt hash: it has %d bytes instead of 60, or invalid characters", len(hash))
 	}
 	cost, err := strconv.ParseUint(hash[4:6], 10, 8)
 	if err != nil || cost < 4 || cost > 31 {
 		return nil, errors.New("a damaged bcrypt hash: its cost is not a number from 4 to 31")
 	}
 	if cost > maxCost {
-		return nil, fmt.Errorf("a bcrypt hash of cost %d, which takes longer than a sign-in can: use at most %d", cost, maxCost)
+		return nil, fmt.Errorf("a bcrypt hash of cost %d, which is too slow for a sign-in: use at most %d", cost, maxCost)
 	}
 	return bcryptHash{hash}, nil
 }
 
-// accepts keeps bcrypt from two mistakes. It reads 72 bytes and no more, so that all passwords that
-// begin with the same 72 would be one. And it repeats the password behind a NUL byte until it has
-// enough, so that "a" and "a\x00a" would be one.
+// accepts works around two weaknesses of bcrypt. It uses only the first 72 bytes, so all
+// passwords with the same first 72 bytes would match. And it repeats the password with a NUL
+// byte until it has enough, so "a" and "a\x00a" would match.
 func (b bcryptHash) accepts(password string) error {
 	if len(password) > maxBcrypt {
 		return ErrTooLong
@@ -105,7 +105,8 @@ func (b bcryptHash) accepts(password string) error {
 }
 
 func (b bcryptHash) matches(password string) bool {
-	return bcrypt.CompareHashAndPassword([]byte(b.text), []byte(password)) == nil // compares in constant time
+	// It compares in constant time.
+	return bcrypt.CompareHashAndPassword([]byte(b.text), []byte(password)) == nil
 }
 
 func (b bcryptHash) needs() need { return need{Slots: 1, Memory: 4 << 10} }
@@ -120,7 +121,7 @@ func (b bcryptHash) cost() cost {
 func newBcrypt(password string, cost int) (string, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 	if err != nil {
-		return "", fmt.Errorf("making a bcrypt hash: %w", err)
+		return "", fmt.Errorf("computing a bcrypt hash: %w", err)
 	}
 	return string(hash), nil
 }
@@ -132,7 +133,7 @@ type argon2idHash struct {
 	salt, sum      []byte
 }
 
-// defaultArgon2id is what Hash makes, before it has a salt: 19 MiB, two passes, one thread.
+// defaultArgon2id has the parameters of Hash: 19 MiB, two passes, one thread.
 func defaultArgon2id() argon2idHash {
 	return argon2idHash{memory: 19 << 10, passes: 2, threads: 1, salt: make([]byte, 16), sum: make([]byte, 32)}
 }
@@ -156,7 +157,7 @@ func parseArgon2id(hash string) (parameters, error) {
 		return nil, errors.New("a damaged argon2id hash: its parameters are not m=…,t=…,p=…")
 	}
 	if passes < 1 || threads < 1 || threads > maxThreads || memory < 8*threads || memory > maxMemory || memory*passes > maxWork {
-		return nil, fmt.Errorf("an argon2id hash of a cost that is out of bounds: p is 1 to %d, m is 8 times p to %d (KiB), m times t at most %d", maxThreads, maxMemory, maxWork)
+		return nil, fmt.Errorf("an argon2id hash with a cost out of range: p is 1 to %d, m is 8 times p to %d (KiB), m times t at most %d", maxThreads, maxMemory, maxWork)
 	}
 	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(part[4])
 	sum, err2 := base64.RawStdEncoding.Strict().DecodeString(part[5])
@@ -169,7 +170,7 @@ func parseArgon2id(hash string) (parameters, error) {
 	return argon2idHash{memory: uint32(memory), passes: uint32(passes), threads: uint8(threads), salt: salt, sum: sum}, nil
 }
 
-// parameter reads a number as the PHC string format writes it: decimal, no sign, no leading zero.
+// parameter parses a number of the PHC string format: decimal, no sign, no leading zero.
 func parameter(s, name string) (uint64, error) {
 	digits, ok := strings.CutPrefix(s, name)
 	if !ok || strings.HasPrefix(digits, "0") || strings.HasPrefix(digits, "+") {

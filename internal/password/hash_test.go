@@ -9,22 +9,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
-// Hashes as other programs made them.
+// Hashes of other programs.
 const (
-	htpasswdB     = "$2y$05$7iTraP2oZj6TLYcnnnKo6u9G9xTCXJsJNX22AGiHRzwVX7QtsGFKu"                                // htpasswd -nbB ann wonderland
-	htpasswdBC4   = "$2y$04$O6h3d7zA4vgYdEOzglqUOO9gQ1Sy15q2e69bvXpuo5Q2trUeHqRIu"                                // htpasswd -nbBC 4 ann wonderland
-	htpasswdUTF8  = "$2y$04$8Hg2AehQmcoBtG/NTaHGqe6UnTZ/1HYElvnHnq9CAWumyDVGHu9oe"                                // htpasswd -nbBC 4 ann pässwörd
-	cryptB        = "$2b$04$3.h4lmqh352dbM6AyOmDxO5tK9eRrciXLr2Er8iulVESpTj4tChOS"                                // libxcrypt, wonderland
-	argonOneLane  = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"        // reference vectors of phc-winner-argon2, password
-	argonTwoLanes = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"        // as well
-	argon64MiB    = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"      // as well
-	argonLittle   = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"          // of nothing
-	argonMost     = "$argon2id$v=19$m=262144,t=4,p=16$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"    // of nothing
-	argonTooMuch  = "$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"     // of nothing
-	argonTooBig   = "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // of nothing
+	htpasswdB       = "$2y$05$7iTraP2oZj6TLYcnnnKo6u9G9xTCXJsJNX22AGiHRzwVX7QtsGFKu"                                // htpasswd -nbB ann wonderland
+	htpasswdBC4     = "$2y$04$O6h3d7zA4vgYdEOzglqUOO9gQ1Sy15q2e69bvXpuo5Q2trUeHqRIu"                                // htpasswd -nbBC 4 ann wonderland
+	htpasswdUTF8    = "$2y$04$8Hg2AehQmcoBtG/NTaHGqe6UnTZ/1HYElvnHnq9CAWumyDVGHu9oe"                                // htpasswd -nbBC 4 ann pässwörd
+	cryptB          = "$2b$04$3.h4lmqh352dbM6AyOmDxO5tK9eRrciXLr2Er8iulVESpTj4tChOS"                                // libxcrypt, wonderland
+	argonOneThread  = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"        // reference vectors of phc-winner-argon2, password
+	argonTwoThreads = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc"        // as well
+	argon64MiB      = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"      // as well
+	argonLittle     = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"          // of nothing
+	argonMost       = "$argon2id$v=19$m=262144,t=4,p=16$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"    // of nothing
+	argonTooMuch    = "$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"     // of nothing
+	argonTooBig     = "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // of nothing
 )
 
-func TestCompareReadsTheHashesOfOtherPrograms(t *testing.T) {
+func TestCompareReadsHashesOfOtherPrograms(t *testing.T) {
 	h := password.New(password.Options{})
 	for _, tt := range []struct {
 		hash, password string
@@ -40,13 +40,13 @@ func TestCompareReadsTheHashesOfOtherPrograms(t *testing.T) {
 		{cryptB, "wonderland", nil},
 		{cryptB, "wonderlan", password.ErrMismatch},
 		{htpasswdUTF8, "pässwörd", nil},
-		{htpasswdUTF8, "pa\u0308sswo\u0308rd", password.ErrMismatch}, // the same letters, other bytes
-		{argonOneLane, "password", nil},
-		{argonOneLane, "passwore", password.ErrMismatch},
-		{argonOneLane, "", password.ErrMismatch},
-		{argonOneLane, "password\x00", password.ErrMismatch},
-		{argonOneLane, strings.Repeat("x", 4096), password.ErrMismatch}, // argon2id reads all of it
-		{argonTwoLanes, "password", nil},
+		{htpasswdUTF8, "pa\u0308sswo\u0308rd", password.ErrMismatch},
+		{argonOneThread, "password", nil},
+		{argonOneThread, "passwore", password.ErrMismatch},
+		{argonOneThread, "", password.ErrMismatch},
+		{argonOneThread, "password\x00", password.ErrMismatch},
+		{argonOneThread, strings.Repeat("x", 4096), password.ErrMismatch}, // argon2id reads all of it
+		{argonTwoThreads, "password", nil},
 		{argon64MiB, "password", nil},
 	} {
 		if err := password.Check(tt.hash); err != nil {
@@ -60,8 +60,8 @@ func TestCompareReadsTheHashesOfOtherPrograms(t *testing.T) {
 	}
 }
 
-// Quay CVE-2024-9683: bcrypt reads 72 bytes, so a longer password must not pass for its prefix.
-func TestA73BytePasswordIsNotItsPrefix(t *testing.T) {
+// Quay CVE-2024-9683: bcrypt uses 72 bytes, so a longer password must not match its prefix.
+func Test73BytePasswordDoesNotMatchItsPrefix(t *testing.T) {
 	h := password.New(password.Options{})
 	long := strings.Repeat("0123456789", 8)
 	hash, err := h.HashBcrypt(t.Context(), long[:72], 10)
@@ -85,8 +85,9 @@ func TestA73BytePasswordIsNotItsPrefix(t *testing.T) {
 	}
 }
 
-// bcrypt repeats a password behind a NUL until it has 72 bytes: "x", NUL, "x" is the same input as "x".
-func TestANULByteMakesNoSecondPassword(t *testing.T) {
+// bcrypt repeats a password with a NUL until it has 72 bytes: "x", NUL, "x" is the same input as
+// "x".
+func TestPasswordWithNULDoesNotMatch(t *testing.T) {
 	h := password.New(password.Options{})
 	for _, p := range []string{"wonderland\x00wonderland", "wonderland\x00", "\x00"} {
 		if err := h.Compare(t.Context(), htpasswdBC4, p); !errors.Is(err, password.ErrMismatch) {
@@ -99,7 +100,7 @@ func TestANULByteMakesNoSecondPassword(t *testing.T) {
 }
 
 func TestCheckSaysWhatToDo(t *testing.T) {
-	bad := func(old, new string) string { return strings.Replace(argonOneLane, old, new, 1) }
+	bad := func(old, new string) string { return strings.Replace(argonOneThread, old, new, 1) }
 	for _, tt := range []struct{ hash, want string }{
 		{"$apr1$HycWnX/r$1kPR1UPDNDAHtKSIMgXK1.", "an MD5 hash (apr1): make one with"},
 		{"$1$5vGZLfZ/$94HhY/x3OTeRCHpTUI5FU0", "an MD5 hash (crypt): make one with"},
@@ -108,19 +109,19 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{"$5$UFsMx9Y3SDnc7C2.$tFA0Efy0claiqMSHbHesTnoBWVeLch.6dvmqIJGISzA", "an SHA-256 hash (crypt): make one with"},
 		{"$6$sPDurqJpRIdWaz/H$cUDoYHtdx3GeCpgkKyCDqStfwZym91j", "an SHA-512 hash (crypt): make one with"},
 		{"$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "a yescrypt hash: make one with"},
-		{"rqXexS6ZhobKA", "perhaps a DES hash or a password in plain text: make one with"},
-		{"hunter2", "perhaps a DES hash or a password in plain text: make one with"},
+		{"rqXexS6ZhobKA", "it may be a DES hash or a plain-text password: make one with"},
+		{"hunter2", "it may be a DES hash or a plain-text password: make one with"},
 		{"", "no hash: make one with"},
 		{"$2x$" + htpasswdB[4:], "a bcrypt hash of a faulty version ($2x$): make one with"},
 		{"$2$" + htpasswdB[4:], "a bcrypt hash of the first version ($2$): make one with"},
-		{htpasswdB[:59], "a damaged bcrypt hash: it has 59 bytes of 60"},
-		{htpasswdB + "x", "a damaged bcrypt hash: it has 61 bytes of 60"},
+		{htpasswdB[:59], "a damaged bcrypt hash: it has 59 bytes instead of 60"},
+		{htpasswdB + "x", "a damaged bcrypt hash: it has 61 bytes instead of 60"},
 		{htpasswdB[:59] + "=", "a damaged bcrypt hash"},
 		{"$2y$05x" + htpasswdB[7:], "a damaged bcrypt hash"},
 		{"$2y$xx$" + htpasswdB[7:], "a damaged bcrypt hash: its cost is not a number"},
 		{"$2y$03$" + htpasswdB[7:], "a damaged bcrypt hash: its cost is not a number from 4 to 31"},
 		{"$2y$32$" + htpasswdB[7:], "a damaged bcrypt hash: its cost is not a number from 4 to 31"},
-		{"$2y$16$" + htpasswdB[7:], "a bcrypt hash of cost 16, which takes longer than a sign-in can: use at most 15"},
+		{"$2y$16$" + htpasswdB[7:], "a bcrypt hash of cost 16, which is too slow for a sign-in: use at most 15"},
 		{"$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", "an argon2i hash: make one with"},
 		{"$argon2d$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", "an argon2d hash: make one with"},
 		{bad("v=19", "v=16"), "another version than 19"},
@@ -132,17 +133,17 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{bad("t=2", "t=02"), "its parameters are not m=…,t=…,p=…"},
 		{bad("t=2", "t=-2"), "its parameters are not m=…,t=…,p=…"},
 		{bad("t=2", "t=0"), "its parameters are not m=…,t=…,p=…"},
-		{bad("m=256", "m=7"), "a cost that is out of bounds"},
-		{bad("p=1", "p=17"), "a cost that is out of bounds"},
-		{bad("p=1", "p=255"), "a cost that is out of bounds"},
-		{bad("m=256", "m=262145"), "a cost that is out of bounds"},
-		{argonTooMuch, "a cost that is out of bounds"},
+		{bad("m=256", "m=7"), "a cost out of range"},
+		{bad("p=1", "p=17"), "a cost out of range"},
+		{bad("p=1", "p=255"), "a cost out of range"},
+		{bad("m=256", "m=262145"), "a cost out of range"},
+		{argonTooMuch, "a cost out of range"},
 		{argonTooBig, "its parameters are not m=…,t=…,p=…"},
 		{bad("$c29tZXNhbHQ$", "$c29tZXNhbHQ=$"), "the salt is 8 to 64 bytes"},
 		{bad("$c29tZXNhbHQ$", "$c29t$"), "the salt is 8 to 64 bytes"},
 		{bad("i/4", "i/5"), "the salt is 8 to 64 bytes"}, // bits that stand for nothing
-		{argonOneLane[:60], "the hash 16 to 64"},
-		{argonOneLane + "\n", "a damaged argon2id hash"},
+		{argonOneThread[:60], "the hash 16 to 64"},
+		{argonOneThread + "\n", "a damaged argon2id hash"},
 	} {
 		err := password.Check(tt.hash)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -163,7 +164,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestANewHashIsThatOfItsPassword(t *testing.T) {
+func TestNewHashMatchesItsPassword(t *testing.T) {
 	h := password.New(password.Options{})
 	make := map[string]func(context.Context, string) (string, error){
 		"$argon2id$v=19$m=19456,t=2,p=1$": h.Hash,
@@ -184,7 +185,7 @@ func TestANewHashIsThatOfItsPassword(t *testing.T) {
 		if err := h.Compare(t.Context(), first, "correct horse"); err != nil {
 			t.Errorf("comparing with %q: %v", first, err)
 		}
-		if err := h.Compare(t.Context(), first, "correct house"); !errors.Is(err, password.ErrMismatch) {
+		if err := h.Compare(t.Context(), first, "correct donkey"); !errors.Is(err, password.ErrMismatch) {
 			t.Errorf("comparing a wrong password with %q: %v", first, err)
 		}
 		if _, err := hash(t.Context(), "seven77"); !errors.Is(err, password.ErrTooShort) {
@@ -203,9 +204,10 @@ func TestANewHashIsThatOfItsPassword(t *testing.T) {
 	}
 }
 
-// Whatever Check accepts can be compared with, within bounds, and does not take everything for its password.
+// Every hash that Check accepts can be compared, within limits, and does not match every
+// password.
 func FuzzCheck(f *testing.F) {
-	for _, hash := range []string{htpasswdB, cryptB, argonOneLane, argonTwoLanes, argonLittle, argonTooMuch, argonTooBig, "$apr1$x$y", "{SHA}x", ""} {
+	for _, hash := range []string{htpasswdB, cryptB, argonOneThread, argonTwoThreads, argonLittle, argonTooMuch, argonTooBig, "$apr1$x$y", "{SHA}x", ""} {
 		f.Add(hash)
 	}
 	h := password.New(password.Options{})

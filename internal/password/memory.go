@@ -5,22 +5,23 @@ import (
 	"time"
 )
 
-// The buffers of argon2id are garbage as soon as their hash is made, but the runtime looks for garbage
-// only as the heap grows: a process that has become quiet would keep them for minutes.
+// The buffers of argon2id are garbage once the hash is computed. But the runtime collects
+// garbage only as the heap grows, so an idle process would keep them for minutes.
 const (
-	large = 1 << 20         // bytes that are worth it
-	quiet = 5 * time.Second // after the last large hash
+	large = 1 << 20         // minimum size in bytes of a hash that counts
+	quiet = 5 * time.Second // since the last large hash
 )
 
-// cleaner gives memory back to the system once hashing has become quiet.
+// cleaner returns memory to the system when hashing has stopped for a while.
 type cleaner struct {
-	free func() // debug.FreeOSMemory: it collects garbage, and lasts some milliseconds, beside other work
+	// debug.FreeOSMemory: it collects garbage, and takes a few milliseconds beside other work.
+	free func()
 
 	mu    sync.Mutex
 	timer *time.Timer
 }
 
-// used notes that a hash has used so many bytes.
+// used records that a hash used a number of bytes.
 func (c *cleaner) used(bytes int64) {
 	if bytes < large {
 		return

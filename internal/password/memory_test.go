@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestMemoryIsGivenBackOnceItIsQuiet(t *testing.T) {
+func TestMemoryIsReturnedWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{})
 		var freed atomic.Int64

@@ -1,16 +1,17 @@
-// Package password answers: is this the password of that hash?
+// Package password computes and compares password hashes.
 //
-// Hashing is slow on purpose. A Hashing bounds how many hashes are computed at once, so that a flood of
-// wrong passwords waits for itself and for nobody else. For a short time it remembers, by a key under
-// a secret of this process, which pairs of hash and password belonged together: a password that is used
-// for every pull is hashed once. A changed hash makes another pair, so nothing has to be forgotten.
+// Hashing is slow on purpose. A Hashing limits how many hashes are computed at once, so that a
+// flood of wrong passwords delays only itself. For a short time it remembers which pairs of hash
+// and password matched, by a key under a secret of this process. So a password that is used for
+// every pull is hashed once. A changed hash is a different pair, so nothing must be invalidated.
 //
-// It reads argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$. Check says what is
-// wrong with any other. Passwords are bytes: nothing is trimmed, cut or normalized.
+// It supports argon2id in the PHC string format, and bcrypt as $2a$, $2b$ and $2y$. Check
+// explains what is wrong with any other hash. Passwords are bytes: they are not trimmed, cut or
+// normalized.
 //
-// What it holds: some 120 bytes for each remembered pair, and, while argon2id hashes are computed, their
-// buffers (19 MiB each as Hash makes them), bounded by [Options].Memory; as much again may be garbage.
-// Seconds after the last of them, the process is as small as before. bcrypt needs 4 KiB.
+// Memory: about 120 bytes for each remembered pair, and the buffers of argon2id while hashes are
+// computed (19 MiB each, as Hash computes them), limited by [Options].Memory. The same amount
+// may be garbage. It is returned to the system seconds after the last hash. bcrypt needs 4 KiB.
 package password
 
 import (
@@ -27,39 +28,53 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/fairqueue"
 )
 
-// Requester is on whose behalf a password is hashed: see fairqueue.
+// Requester is who a password is hashed for: see fairqueue.
 type Requester = fairqueue.Requester
 
-// need is what a hash takes while it is computed: threads and memory.
+// need is what computing a hash takes: threads and memory.
 type need = fairqueue.Need
 
 var (
-	// ErrMismatch means that the password is not that of the hash.
+	// ErrMismatch means that the password is wrong.
 	ErrMismatch = errors.New("wrong password")
-	// ErrTooLong means that a password is longer than bcrypt reads (72 bytes): it is refused, never cut.
+	// ErrTooLong means that a password has more than the 72 bytes that bcrypt uses. It is
+	// refused, never cut.
 	ErrTooLong = errors.New("password longer than 72 bytes")
-	// ErrTooShort means that a new password has fewer than MinLength bytes. Compare never returns it.
+	// ErrTooShort means that a new password has fewer than MinLength bytes. Compare never returns
+	// it.
 	ErrTooShort = errors.New("password shorter than 8 bytes")
-	// ErrBusy means that there is no place in the queue, or that the wait took too long. It is an outage, no refusal.
+	// ErrBusy means that the queue is full, or that the wait took too long. It is an outage, not
+	// a wrong password.
 	ErrBusy = errors.New("too many passwords are being checked")
 )
 
-// MinLength is how many bytes a new password needs (NIST SP 800-63B: eight characters).
+// MinLength is the minimum length of a new password in bytes (NIST SP 800-63B: eight
+// characters).
 const MinLength = 8
 
-// Options are the settings of a Hashing. The zero value is good.
+// Options configures a Hashing. The zero value uses the defaults.
 type Options struct {
-	Parallel   int              // threads that hash at once; 0: half of the processors, at least 1, so that signing and serving keep theirs
-	Memory     int64            // bytes that argon2id may hold at once; 0: 64 MiB. A hash that needs more runs alone
-	Queue      int              // hashes that may wait for a thread; 0: 256. One more takes the place of another, which is ErrBusy
-	Wait       time.Duration    // how long one may wait; 0: 10 s. Longer is ErrBusy
-	Remember   time.Duration    // a pair is forgotten at the latest this long after its last use; 0: 5 min; negative: nothing is remembered
-	Remembered int              // pairs to remember at most; 0: 10,000
+	// Parallel is how many threads hash at once; 0: half of the processors, at least 1, so that
+	// the rest stays free for signing and serving.
+	Parallel int
+	// Memory is how many bytes argon2id may use at once; 0: 64 MiB. A hash that needs more runs
+	// alone.
+	Memory int64
+	// Queue is how many hashes may wait; 0: 256. When it is full, another one replaces one of
+	// them, which returns ErrBusy.
+	Queue int
+	// Wait is how long a hash may wait before ErrBusy; 0: 10 s.
+	Wait time.Duration
+	// Remember is how long after its last use a pair is forgotten; 0: 5 min; negative: at once.
+	Remember time.Duration
+	// Remembered is how many pairs are remembered; 0: 10,000.
+	Remembered int
 	Now        func() time.Time // nil: time.Now
-	Random     func(n int) int  // from 0 up to and without n; nil: that of math/rand/v2
+	// Random returns a number in [0, n); nil: math/rand/v2.
+	Random func(n int) int
 }
 
-// Hashing compares and makes hashes. All methods may be called from any goroutine.
+// Hashing computes and compares hashes. All methods may be called from any goroutine.
 type Hashing struct {
 	limiter    *fairqueue.Limiter
 	keys       *cache.Keys
@@ -73,7 +88,7 @@ type Hashing struct {
 	hashed, recalled, shared, skipped, refused atomic.Uint64
 }
 
-// New returns a Hashing. It has nothing to close: what it starts ends by itself.
+// New returns a Hashing. It has no Close: everything it starts ends by itself.
 func New(o Options) *Hashing {
 	if o.Parallel <= 0 {
 		o.Parallel = threads()
@@ -107,18 +122,18 @@ func New(o Options) *Hashing {
 	}
 }
 
-// Compare returns nil if password is that of hash, and else ErrMismatch, ErrTooLong, ErrBusy, the
-// error of ctx, or one that says why the hash cannot be used (Check has told so before). Only a pair
-// that matched is remembered: a wrong password costs a hash each time. Equal pairs that are compared
-// at the same moment share one hash.
+// Compare returns nil if password matches hash. Otherwise it returns ErrMismatch, ErrTooLong,
+// ErrBusy, the error of ctx, or an error that explains why the hash cannot be used, as Check does.
+// Only pairs that matched are remembered: a wrong password costs a hash each time. Equal pairs
+// that are compared at the same time share one hash.
 func (h *Hashing) Compare(ctx context.Context, hash, password string) error {
 	return h.CompareFor(ctx, Requester{Name: hash}, hash, password)
 }
 
-// CompareFor is Compare for somebody: so that one address that floods the queue waits behind itself,
-// and one name has an eighth of the queue at most. Compare takes the hash for the name.
+// CompareFor is Compare for a requester. An address that floods the queue waits only for itself,
+// and a name gets at most an eighth of the queue. Compare uses the hash as the name.
 func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password string) error {
-	k := h.keys.Of(compared, hash, password)
+	k := h.keys.Of(realHash, hash, password)
 	if h.remembered.has(k) {
 		h.recalled.Add(1)
 		return nil
@@ -140,10 +155,10 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 	})
 }
 
-// share runs work for k, or waits for the same work that is running. A nil error is remembered for k.
+// share runs work for k, or waits for a call in flight. It remembers k if the error is nil.
 func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
 	_, shared, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
-		if h.remembered.has(k) { // another call has ended since the caller looked
+		if h.remembered.has(k) { // another call may have ended in between
 			h.recalled.Add(1)
 			return none, nil
 		}
@@ -158,16 +173,16 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 	return err
 }
 
-// Dummy does what Compare does with a wrong password for a name that has no hash, and takes as long,
-// so that nobody learns by the clock which names exist. The hash like sets algorithm and cost; ""
-// stands for what Hash makes. The name keeps two unknown names from sharing a hash, as two known ones
-// would not. Nil means that the time is spent, whatever the password; else the error is ErrBusy, that of
-// ctx, or one that says why like cannot be used, as Compare would have returned them.
+// Dummy takes as long as Compare with a wrong password. It is for a name that has no hash, so
+// that response times do not reveal which names exist. The hash like sets algorithm and cost; ""
+// means those of Hash. Because of the name, two unknown names do not share a hash, just as two
+// known ones do not. Dummy returns nil whatever the password is, or ErrBusy, the error of ctx,
+// or an error that explains why like cannot be used, as Compare does.
 func (h *Hashing) Dummy(ctx context.Context, like, name, password string) error {
 	return h.DummyFor(ctx, Requester{Name: name}, like, password)
 }
 
-// DummyFor is Dummy for somebody, as CompareFor is Compare.
+// DummyFor is Dummy for a requester, as CompareFor is Compare.
 func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password string) error {
 	parsed := parameters(defaultArgon2id())
 	if like != "" {
@@ -177,9 +192,9 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 		}
 	}
 	if parsed.accepts(password) != nil {
-		return nil // Compare refuses it at once, too
+		return nil // Compare refuses it at once too
 	}
-	k := h.keys.Of(pretended, like, who.Name, password)
+	k := h.keys.Of(dummyHash, like, who.Name, password)
 	err := h.share(ctx, k, func(ctx context.Context) error {
 		return h.workDummy(ctx, who, parsed, func() error {
 			parsed.matches(password)
@@ -192,28 +207,29 @@ func (h *Hashing) DummyFor(ctx context.Context, who Requester, like, password st
 	return err
 }
 
-// Hash makes an argon2id hash (19 MiB, two passes, one thread: the first choice of OWASP's password
-// storage cheat sheet). It waits its turn like Compare, and returns ErrTooShort, ErrBusy or the error of ctx.
+// Hash computes an argon2id hash (19 MiB, two passes, one thread: the first choice of OWASP's
+// password storage cheat sheet). It queues like Compare, and returns ErrTooShort, ErrBusy or the
+// error of ctx.
 func (h *Hashing) Hash(ctx context.Context, password string) (string, error) {
-	return h.make(ctx, password, defaultArgon2id(), func() (string, error) { return newArgon2id(password), nil })
+	return h.newHash(ctx, password, defaultArgon2id(), func() (string, error) { return newArgon2id(password), nil })
 }
 
-// HashBcrypt makes a bcrypt hash of cost 10 to 15, for programs that read no argon2id. It returns
-// ErrTooLong for more than 72 bytes, and else what Hash returns.
+// HashBcrypt computes a bcrypt hash of cost 10 to 15, for programs that do not support argon2id.
+// It returns ErrTooLong for more than 72 bytes, and otherwise the errors of Hash.
 func (h *Hashing) HashBcrypt(ctx context.Context, password string, cost int) (string, error) {
 	if cost < minNewCost || cost > maxCost {
-		return "", fmt.Errorf("making a bcrypt hash: the cost %d is not between %d and %d", cost, minNewCost, maxCost)
+		return "", fmt.Errorf("computing a bcrypt hash: the cost %d is not between %d and %d", cost, minNewCost, maxCost)
 	}
-	return h.make(ctx, password, bcryptHash{}, func() (string, error) { return newBcrypt(password, cost) })
+	return h.newHash(ctx, password, bcryptHash{}, func() (string, error) { return newBcrypt(password, cost) })
 }
 
-// make checks a new password and makes its hash in the limiter.
-func (h *Hashing) make(ctx context.Context, password string, p parameters, f func() (string, error)) (hash string, err error) {
+// newHash checks a new password and computes its hash in the limiter.
+func (h *Hashing) newHash(ctx context.Context, password string, p parameters, f func() (string, error)) (hash string, err error) {
 	if len(password) < MinLength {
 		return "", ErrTooShort
 	}
 	if err := p.accepts(password); errors.Is(err, ErrMismatch) {
-		return "", errors.New("making a hash: bcrypt cannot tell a password with a NUL byte from others")
+		return "", errors.New("computing a bcrypt hash: the password contains a NUL byte, which bcrypt does not support")
 	} else if err != nil {
 		return "", err
 	}
@@ -232,8 +248,8 @@ func (h *Hashing) work(ctx context.Context, who Requester, p parameters, f func(
 	return h.compute(p, f)
 }
 
-// workDummy is work for a dummy hash. While the queue is crowded, it waits for as long, and returns
-// ErrMismatch without having run f.
+// workDummy is work for a dummy hash. While the queue is crowded, it waits for the duration of a
+// recent hash instead of computing f, and returns ErrMismatch.
 func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f func() error) error {
 	compute, err := h.limiter.EnterDummy(ctx, who, p.needs())
 	if err := h.counted(err); err != nil {
@@ -257,9 +273,9 @@ func (h *Hashing) workDummy(ctx context.Context, who Requester, p parameters, f 
 	}
 }
 
-// compute runs f, for which there is room in the limiter.
+// compute runs f. Its place in the limiter is taken already.
 func (h *Hashing) compute(p parameters, f func() error) error {
-	needs, began := p.needs(), time.Now() // its monotonic reading: this is no date
+	needs, began := p.needs(), time.Now() // monotonic: this is not a date
 	defer h.cleaner.used(needs.Memory)
 	defer func() {
 		took := time.Since(began)
@@ -270,7 +286,7 @@ func (h *Hashing) compute(p parameters, f func() error) error {
 	return f()
 }
 
-// counted puts the error of a limiter into words, and counts it.
+// counted translates the error of the limiter, and counts it.
 func (h *Hashing) counted(err error) error {
 	if errors.Is(err, fairqueue.ErrBusy) {
 		h.refused.Add(1)
@@ -279,17 +295,17 @@ func (h *Hashing) counted(err error) error {
 	return err
 }
 
-// Stats is what a Hashing has done since New.
+// Stats counts the work of a Hashing since New.
 type Stats struct {
-	Hashed     uint64 // hashes computed, dummies among them
-	Skipped    uint64 // dummies that waited and computed nothing
-	Remembered uint64 // comparisons that a remembered pair answered
-	Shared     uint64 // comparisons that waited for the hash of an equal one
-	Busy       uint64 // hashes that were refused with ErrBusy
-	Waiting    int    // hashes that wait now
+	Hashed     uint64 // hashes computed, including dummies
+	Skipped    uint64 // dummies that waited instead of computing
+	Remembered uint64 // comparisons answered by a remembered pair
+	Shared     uint64 // comparisons that shared the hash of an equal one
+	Busy       uint64 // hashes refused with ErrBusy
+	Waiting    int    // hashes in the queue
 }
 
-// Stats may be called at any time.
+// Stats returns the current counts.
 func (h *Hashing) Stats() Stats {
 	return Stats{
 		Hashed:     h.hashed.Load(),

@@ -38,9 +38,9 @@ func ExampleCheck() {
 	// an MD5 hash (apr1): make one with "htpasswd -B" or "tidewaiter hash-password"
 }
 
-// docker_auth: bad passwords slowed everybody. Here they fill the limiter and its queue, and a password that
-// is remembered is answered all the same.
-func TestAFloodOfWrongPasswordsLeavesRememberedOnesAlone(t *testing.T) {
+// docker_auth: wrong passwords delayed everyone. Here they fill the limiter and its queue, and a
+// remembered password is answered all the same.
+func TestRememberedPasswordsWorkDuringAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{Parallel: 1, Queue: 8})
 		if err := h.Compare(t.Context(), htpasswdBC4, "wonderland"); err != nil {
@@ -49,7 +49,8 @@ func TestAFloodOfWrongPasswordsLeavesRememberedOnesAlone(t *testing.T) {
 		release := h.HoldLimiter()
 		answers := make(chan error, 20)
 		for i := range cap(answers) {
-			who := password.Requester{Name: fmt.Sprint("name ", i)} // of one name there would be one place
+			// One name would get only one place.
+			who := password.Requester{Name: fmt.Sprint("name ", i)}
 			go func() { answers <- h.CompareFor(t.Context(), who, htpasswdBC4, fmt.Sprint("wrong ", i)) }()
 		}
 		synctest.Wait()
@@ -74,7 +75,7 @@ func TestAFloodOfWrongPasswordsLeavesRememberedOnesAlone(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatMatchedIsRemembered(t *testing.T) {
+func TestOnlyMatchesAreRemembered(t *testing.T) {
 	h := password.New(password.Options{})
 	for _, tt := range []struct {
 		hash, password string
@@ -84,8 +85,10 @@ func TestOnlyWhatMatchedIsRemembered(t *testing.T) {
 		{htpasswdBC4, "wrong", password.Stats{Hashed: 2}}, // again: it is not known as wrong
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3}},
 		{htpasswdBC4, "wonderland", password.Stats{Hashed: 3, Remembered: 1}},
-		{cryptB, "wonderland", password.Stats{Hashed: 4, Remembered: 1}}, // a changed hash of the same password
-		{htpasswdBC4, "wrong", password.Stats{Hashed: 5, Remembered: 1}}, // a right one makes no wrong one right
+		// A changed hash of the same password.
+		{cryptB, "wonderland", password.Stats{Hashed: 4, Remembered: 1}},
+		// A right password does not make a wrong one match.
+		{htpasswdBC4, "wrong", password.Stats{Hashed: 5, Remembered: 1}},
 	} {
 		_ = h.Compare(t.Context(), tt.hash, tt.password)
 		if got := h.Stats(); got != tt.want {
@@ -120,7 +123,7 @@ func TestEqualComparisonsShareOneHash(t *testing.T) {
 	}
 }
 
-func TestAThousandFirstUsesCostOneHash(t *testing.T) {
+func TestThousandFirstUsesCostOneHash(t *testing.T) {
 	h := password.New(password.Options{})
 	var all sync.WaitGroup
 	for range 1000 {
@@ -136,7 +139,7 @@ func TestAThousandFirstUsesCostOneHash(t *testing.T) {
 	}
 }
 
-func TestOneWhoLeavesTakesTheAnswerFromNobody(t *testing.T) {
+func TestCanceledCallerDoesNotCancelOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{})
 		release := h.HoldLimiter()
@@ -157,7 +160,7 @@ func TestOneWhoLeavesTakesTheAnswerFromNobody(t *testing.T) {
 	})
 }
 
-func TestWhatNobodyWaitsForIsNotComputed(t *testing.T) {
+func TestHashWithoutCallersIsNotComputed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{})
 		release := h.HoldLimiter()
@@ -186,7 +189,7 @@ func TestWhatNobodyWaitsForIsNotComputed(t *testing.T) {
 	})
 }
 
-func TestTheLaneIsBoundedInTime(t *testing.T) {
+func TestWaitIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{Wait: 3 * time.Second})
 		release := h.HoldLimiter()
@@ -210,10 +213,10 @@ func TestTheLaneIsBoundedInTime(t *testing.T) {
 	})
 }
 
-// User enumeration: an unknown name costs what a wrong password costs, in the same queue.
-func TestADummyCostsAHash(t *testing.T) {
+// User enumeration: an unknown name costs as much as a wrong password, in the same queue.
+func TestDummyCostsAHash(t *testing.T) {
 	h := password.New(password.Options{})
-	for i, like := range []string{htpasswdBC4, argonOneLane, ""} {
+	for i, like := range []string{htpasswdBC4, argonOneThread, ""} {
 		for range 2 { // again: never remembered
 			if err := h.Dummy(t.Context(), like, "nobody", "wonderland"); err != nil {
 				t.Errorf("a dummy like %q: %v", like, err)
@@ -231,7 +234,7 @@ func TestADummyCostsAHash(t *testing.T) {
 	}
 }
 
-// Two known names with one password cost two hashes, and so must two unknown ones at the same moment.
+// Two known names with one password cost two hashes, so two unknown ones must too.
 func TestUnknownNamesShareNoDummy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := password.New(password.Options{})
@@ -251,7 +254,7 @@ func TestUnknownNamesShareNoDummy(t *testing.T) {
 	})
 }
 
-func TestNothingOfAPasswordIsPrinted(t *testing.T) {
+func TestPasswordsAreNeverPrinted(t *testing.T) {
 	const canary = "canary-7b1f-password"
 	h := password.New(password.Options{})
 	hash, err := h.Hash(t.Context(), canary)

@@ -5,21 +5,23 @@ import (
 	"runtime"
 )
 
-// threads is how many hashes are computed at once, unless it is said otherwise: half of the processors, at least one.
+// threads is the default of Options.Parallel: half of the processors, at least one.
 func threads() int { return max(1, Processors()/2) }
 
-// Processors is how many processors this process may use: GOMAXPROCS without what MakeRoom added.
+// Processors is how many processors this process may use: GOMAXPROCS without what AddThreads
+// added.
 func Processors() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }
 
-// MakeRoom lets Go run as many threads more as passwords are hashed at once, for the whole process. A hash takes some 50 ms, and
-// a request that waits for the thread on which it is computed gets it after 10 ms at the earliest, which is how often Go lets
-// another goroutine on. Where hashes have threads of their own, the kernel shares the processors, and does so at once: with
-// both of two processors busy, the p99 of others beside hashes falls from twice what it is without them to 1.2 times
-// (bench/RESULTS.md).
+// AddThreads raises GOMAXPROCS by the number of hashes that run at once. A hash takes about 50
+// ms. A request that waits for its thread gets the thread after 10 ms at the earliest, because
+// that is how often Go preempts a goroutine. If hashes have threads of their own, the kernel
+// shares the processors, and does so at once. With both of two processors busy, this reduces the
+// p99 of other requests from twice the idle value to 1.2 times (bench/RESULTS.md).
 //
-// It does nothing where somebody has set GOMAXPROCS, nor where a quota bounds the process to less time than its processors have (a
-// container's CPU limit): more threads would use the quota up before its period ends, and then all of them stand still.
-func MakeRoom() {
+// It does nothing if GOMAXPROCS is set, or if a quota gives the process less time than its
+// processors have (a container's CPU limit): more threads would use up the quota before its
+// period ends, and then all of them stop.
+func AddThreads() {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == runtime.NumCPU() {
 		runtime.GOMAXPROCS(runtime.NumCPU() + threads())
 	}

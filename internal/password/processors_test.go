@@ -25,7 +25,7 @@ func TestHashesHaveThreadsOfTheirOwn(t *testing.T) {
 			t.Setenv("GOMAXPROCS", tt.variable)
 			runtime.GOMAXPROCS(tt.have)
 			before := threads()
-			MakeRoom()
+			AddThreads()
 			if got := runtime.GOMAXPROCS(0); got != tt.want {
 				t.Errorf("GOMAXPROCS is %d, want %d", got, tt.want)
 			}

@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// cost is what decides how long a hash takes. The zero value: not known yet.
+// cost is what determines how long a hash takes. The zero value means unknown.
 type cost struct {
 	bcrypt                  string // its cost, as two digits
 	memory, passes, threads uint32 // of argon2id
 }
 
-// Bounds of what is measured. A config seldom has more than two costs; dummies of one that is not
-// measured are always computed.
+// Limits of the measurement. A config seldom has more than two costs. Dummies of a cost that is
+// not measured are always computed.
 const (
 	measuredCosts  = 32
 	measuredHashes = 32 // of each cost
 )
 
-// recent is how long the last hashes of each cost took: as long does a dummy take that computes nothing.
+// recent holds how long the last hashes of each cost took. A dummy that is not computed takes as
+// long as one of them.
 type recent struct {
 	mu   sync.Mutex
 	took map[cost]*durations
@@ -26,12 +27,12 @@ type recent struct {
 
 type durations struct {
 	last [measuredHashes]time.Duration
-	n    int // noted so far
+	n    int // recorded so far
 }
 
 func newRecent() *recent { return &recent{took: make(map[cost]*durations)} }
 
-// note keeps how long a hash took.
+// note records how long a hash took.
 func (r *recent) note(c cost, took time.Duration) {
 	if c == (cost{}) {
 		return
@@ -50,7 +51,7 @@ func (r *recent) note(c cost, took time.Duration) {
 	d.n++
 }
 
-// draw returns one of the durations; false: there is none.
+// draw returns a random one of the durations, or false.
 func (r *recent) draw(c cost, random func(int) int) (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,23 +9,23 @@ import (
 
 // The kinds of keys.
 const (
-	compared byte = iota
-	pretended
+	realHash byte = iota
+	dummyHash
 )
 
-// remembered is the keys of pairs that matched. A pair is forgotten at the latest some time after its last
-// use. It is noted again once half of that time is over, so that most uses write nothing.
+// remembered holds the keys of pairs that matched. A pair is forgotten a fixed time after its
+// last use. A use is recorded only after half of that time, so that most uses write nothing.
 type remembered struct {
 	lasts time.Duration // negative: nothing is remembered
 	now   func() time.Time
-	pairs *cache.Cache[cache.Key, clock.Span] // the span in which a use need not be noted
+	pairs *cache.Cache[cache.Key, clock.Span] // the span in which a use is not recorded
 }
 
 func newRemembered(lasts time.Duration, limit int, now func() time.Time) *remembered {
 	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit)}
 }
 
-// has reports whether k is remembered, and if so, keeps it for longer.
+// has reports whether k is remembered, and extends the time if so.
 func (r *remembered) has(k cache.Key) bool {
 	now := r.now()
 	noted, ok := r.pairs.Get(k, now)

@@ -16,7 +16,7 @@ func numbered(i int) (k cache.Key) {
 	return k
 }
 
-func TestAPairIsForgottenAfterItsLastUse(t *testing.T) {
+func TestPairIsForgottenAfterItsLastUse(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	r := newRemembered(10*time.Minute, 100, func() time.Time { return now })
 	used, idle := numbered(1), numbered(2)
@@ -37,7 +37,7 @@ func TestAPairIsForgottenAfterItsLastUse(t *testing.T) {
 	}
 }
 
-func TestNothingIsRememberedIfSoAsked(t *testing.T) {
+func TestNegativeRememberRemembersNothing(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	r := newRemembered(-1, 100, func() time.Time { return now })
 	r.add(numbered(1))
@@ -46,9 +46,9 @@ func TestNothingIsRememberedIfSoAsked(t *testing.T) {
 	}
 }
 
-// Held against the rule: remembered for at least half of the time since the last use, never for longer
-// than all of it.
-func TestRememberedKeepsItsTimes(t *testing.T) {
+// Model test: a pair is remembered for at least half of the time since its last use, and never
+// longer than all of it.
+func TestRememberedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const d = 100 * time.Second
 		now := time.Unix(1_800_000_000, 0)
@@ -78,8 +78,8 @@ func TestRememberedKeepsItsTimes(t *testing.T) {
 	})
 }
 
-// Between Compare's look at what is remembered and its call, another call may have ended.
-func TestAPairThatHasJustBeenRememberedIsNotHashedAgain(t *testing.T) {
+// Another call may end between the lookup in Compare and its own call.
+func TestPairThatWasJustRememberedIsNotHashedAgain(t *testing.T) {
 	h := New(Options{})
 	k := numbered(1)
 	h.remembered.add(k)

@@ -63,7 +63,7 @@ func ExampleProblems() {
 	})
 	fmt.Println(err)
 	// Output:
-	// entry 1: the hash of "ann" is neither a bcrypt nor an argon2id hash, but perhaps a DES hash or a password in plain text: make one with "htpasswd -B" or "tidewaiter hash-password"
+	// entry 1: the hash of "ann" is neither a bcrypt nor an argon2id hash; it may be a DES hash or a plain-text password: make one with "htpasswd -B" or "tidewaiter hash-password"
 	// entry 2: the hash of "bob" is an MD5 hash (apr1): make one with "htpasswd -B" or "tidewaiter hash-password"
 	// group "dev": there is no entry for its member "anne" (did you mean "ann"?)
 }
@@ -241,8 +241,8 @@ func TestAllProblemsAreReturnedWithTheirLines(t *testing.T) {
 		{File: file, Line: 11, Text: "the line is longer than 1024 bytes"},
 		{File: file, Line: 12, Text: `the hash of "gus" is no hash` + again},
 		{File: file, Line: 13, Text: `the name "han\u200bs" contains an unprintable character`},
-		{File: file, Line: 14, Text: `the hash of "ida" is a damaged bcrypt hash: it has 50 bytes of 60, or some that it cannot have`},
-		{File: file, Line: 15, Text: `the hash of "jo" is a damaged bcrypt hash: it has 67 bytes of 60, or some that it cannot have`},
+		{File: file, Line: 14, Text: `the hash of "ida" is a damaged bcrypt hash: it has 50 bytes instead of 60, or invalid characters`},
+		{File: file, Line: 15, Text: `the hash of "jo" is a damaged bcrypt hash: it has 67 bytes instead of 60, or invalid characters`},
 		{Line: 2, Text: `"ann" is already on line 2`},
 		{Line: 3, Text: `"kay" is already entry 1`},
 		{Line: 4, Text: "no colon between a name and a hash"},
