@@ -1,8 +1,8 @@
-// Package await answers, for tests: how long is something waited for that happens beside the test?
+// Package await lets tests wait for something that happens in the background.
 //
-// As long as it takes. A limit of a test's own is a guess at the speed of a machine, and fails on
-// a busy one. There is one limit, that of go test (-timeout), shortly before which whoever still
-// waits says for what.
+// A test waits for as long as it takes. A time limit of its own would be a guess at the speed of
+// the machine, and fail on a busy one. The only limit is that of go test (-timeout). A waiting
+// test fails shortly before it, and names what it waits for.
 package await
 
 import (
@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// margin is what is left before go test ends the process: to say what was waited for, and to end
-// what was begun.
+// margin is the time before the limit of go test that remains to report the failure and clean
+// up.
 const margin = 15 * time.Second
 
-// Context returns a context that ends with the test, or shortly before go test gives it up.
+// Context returns a context that ends with the test, or shortly before the limit of go test.
 func Context(t testing.TB) context.Context {
 	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
 	if !ok {
@@ -30,8 +30,8 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Until asks again and again until ready returns nil. Only where go test would give up does the
-// test fail, with the last error.
+// Until calls ready until it returns nil. If the limit of go test comes first, the test fails
+// with the last error.
 func Until(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
 	ctx := Context(t)

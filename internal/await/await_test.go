@@ -21,7 +21,7 @@ func TestUntilAsksAgain(t *testing.T) {
 	}
 }
 
-// Whoever waits ends before go test does, and so can say for what.
+// A waiting test ends before the limit of go test, and so can report what it waits for.
 func TestContextEndsBeforeGoTestDoes(t *testing.T) {
 	end, ok := await.Context(t).Deadline()
 	if limit, limited := t.Deadline(); ok != limited || limited && !end.Before(limit) {

@@ -1,11 +1,11 @@
-// Package cache answers: what was found out about this a short while ago?
+// Package cache remembers results for a short time.
 //
-// A [Cache] holds results for a bounded time and in bounded memory. [Calls] lets callers that want
-// one result at the same time share one call. [Keys] makes the keys of both from secrets.
+// A [Cache] holds results for a limited time and in limited memory. [Calls] lets callers that
+// need the same result at the same time share one call. [Keys] makes keys for both from secrets.
 //
-// Outages are not results: they are never put into a Cache. Neither is a count of failures, which
-// needs an eviction of its own: a million names of a flood must not push out the counts of those
-// under attack (internal/ratelimit).
+// Outages are not results: they are never put into a Cache. Counts of failures are not either,
+// because they need an eviction of their own: a flood of a million names must not evict the
+// counts of names under attack (internal/ratelimit).
 package cache
 
 import (
@@ -15,12 +15,12 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// Cache holds values, each while a span of time holds. Its methods may be called from any
-// goroutine.
+// Cache holds values, each for a span of time. Its methods may be called from any goroutine.
 //
-// It has two generations. What is used moves to the young one. When that holds half of the limit,
-// it becomes the old one, and the old one is dropped. So what is in use stays, a flood of new keys
-// takes no more than the limit, and a hit in the young generation takes no exclusive lock.
+// It has two generations. A value that is used moves to the young one. When the young one holds
+// half of the limit, it becomes the old one, and the old one is dropped. So values in use stay,
+// a flood of new keys never exceeds the limit, and a hit in the young generation takes no
+// exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
 
@@ -33,12 +33,13 @@ type entry[V any] struct {
 	holds clock.Span
 }
 
-// New returns a Cache of at most so many values. At least half as many stay.
+// New returns a Cache that holds at most limit values. It keeps at least the limit/2 values used
+// last.
 func New[K comparable, V any](limit int) *Cache[K, V] {
 	return &Cache[K, V]{half: max(1, limit/2)}
 }
 
-// Get returns the value of a key, if its span holds now.
+// Get returns the value of a key if its span holds now.
 func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
 	c.mu.RLock()
 	e, young := c.young[key]
@@ -53,7 +54,7 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
 	}
 	if !young {
 		c.mu.Lock()
-		if e, found := c.old[key]; found { // nobody has replaced or removed it meanwhile
+		if e, found := c.old[key]; found { // another goroutine may have replaced or removed it
 			c.putLocked(key, e)
 		}
 		c.mu.Unlock()
@@ -61,7 +62,7 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
 	return e.value, true
 }
 
-// Put holds a value while a span holds. It replaces the value that the key had.
+// Put stores a value for as long as the span holds. It replaces the old value of the key.
 func (c *Cache[K, V]) Put(key K, value V, holds clock.Span) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +92,7 @@ func (c *Cache[K, V]) Clear() {
 	c.young, c.old = nil, nil
 }
 
-// Len returns how many values there are, those among them whose span is over.
+// Len returns the number of values, including those whose span is over.
 func (c *Cache[K, V]) Len() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -17,13 +17,13 @@ import (
 
 var start = time.Unix(1_800_000_000, 0)
 
-func TestAValueIsHeldWhileItsSpanHolds(t *testing.T) {
+func TestValueIsHeldWhileItsSpanHolds(t *testing.T) {
 	c := cache.New[string, int](10)
 	c.Put("a", 1, clock.For(start, time.Minute))
 	for _, tt := range []struct {
 		after time.Duration
 		held  bool
-	}{{0, true}, {59 * time.Second, true}, {time.Minute, false}, {-time.Second, false}} { // the clock was put back
+	}{{0, true}, {59 * time.Second, true}, {time.Minute, false}, {-time.Second, false}} {
 		if v, ok := c.Get("a", start.Add(tt.after)); ok != tt.held || ok && v != 1 {
 			t.Errorf("after %v: %d, %t", tt.after, v, ok)
 		}
@@ -46,8 +46,8 @@ func TestAValueIsHeldWhileItsSpanHolds(t *testing.T) {
 	}
 }
 
-// Harbor: a map keyed by what attackers send never shrank.
-func TestAMillionKeysTakeBoundedMemoryAndPushOutNothingInUse(t *testing.T) {
+// Harbor: a map with keys from attackers never shrank.
+func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 	c := cache.New[int, int](1000)
 	always := clock.For(start, time.Hour)
 	c.Put(-1, 1, always)
@@ -62,9 +62,8 @@ func TestAMillionKeysTakeBoundedMemoryAndPushOutNothingInUse(t *testing.T) {
 	}
 }
 
-// Whatever is done in whatever order, what is found is what was put last, and at least half of the
-// limit stays.
-func TestPropertyCacheIsAMapThatForgets(t *testing.T) {
+// After any sequence of calls, Get returns the last value, and at least half of the limit stays.
+func TestPropertyCacheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 8
 		c, now := cache.New[int, int](limit), start
@@ -108,8 +107,9 @@ func TestPropertyCacheIsAMapThatForgets(t *testing.T) {
 	})
 }
 
-// A length before each text: no shift of bytes from one to the next gives the same key.
-func TestPropertyKeysAreOfTheWholeList(t *testing.T) {
+// Each text is preceded by its length, so moving bytes from one text to the next changes the
+// key.
+func TestPropertyKeysCoverTheWholeList(t *testing.T) {
 	k, other := cache.NewKeys(), cache.NewKeys()
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")
@@ -128,7 +128,7 @@ func TestPropertyKeysAreOfTheWholeList(t *testing.T) {
 	})
 }
 
-func TestAHitAllocatesNothing(t *testing.T) {
+func TestHitAllocatesNothing(t *testing.T) {
 	k, c := cache.NewKeys(), cache.New[cache.Key, *int](10)
 	name, secret := "ann", strings.Repeat("x", 1000)
 	c.Put(k.Of(1, name, secret), new(int), clock.For(start, time.Minute))
@@ -179,9 +179,9 @@ func TestCallersShareOneCall(t *testing.T) {
 	})
 }
 
-// One who leaves takes the result from nobody else; when all have left, the call ends, and the
-// next caller makes another, which the end of the first does not touch.
-func TestACallEndsWithItsLastCaller(t *testing.T) {
+// A caller that leaves does not affect the others. When all have left, the call is canceled. The
+// next caller begins a new call, and the end of the first does not affect it.
+func TestCallEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls cache.Calls[string, int]
 		ended := make(chan error, 2)

@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// Calls lets callers that want the result of one key at the same time share one call: a client
-// that pulls ten layers sends its password ten times at once. The zero value is ready. Its methods
-// may be called from any goroutine.
+// Calls lets callers that need the result of one key at the same time share one call. For
+// example, a client that pulls ten layers sends its password ten times at once. The zero value
+// is ready to use. Its methods may be called from any goroutine.
 //
-// Unlike golang.org/x/sync/singleflight it ends a call that nobody waits for any more. A flood of
-// clients that go away would otherwise keep a queue of hashes or a directory busy.
+// Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise a
+// flood of clients that disconnect would keep a queue of hashes or a directory busy.
 type Calls[K comparable, V any] struct {
 	mu       sync.Mutex
 	inFlight map[K]*call[V]
@@ -18,16 +18,16 @@ type Calls[K comparable, V any] struct {
 
 type call[V any] struct {
 	cancel  context.CancelFunc
-	callers int // owned by the mutex of Calls
+	callers int // guarded by the mutex of Calls
 	done    chan struct{}
-	value   V // as err, once done is closed
+	value   V // valid once done is closed, as is err
 	err     error
 }
 
-// Do calls f, unless a call for the key is in flight, and waits for its result, but no longer than
-// ctx. The context of f has the values of the first caller's, and ends when no caller is left: one
-// who leaves takes the result from nobody else. Shared reports whether the call was another
-// caller's.
+// Do calls f, unless a call for the key is in flight, and waits for the result or for the end of
+// ctx. The context of f has the values of the first caller's context, and is canceled when no
+// caller is left. So a caller that leaves does not affect the others. shared reports whether
+// another caller began the call.
 func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, shared bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return value, false, err
@@ -62,20 +62,20 @@ func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if one.callers--; one.callers == 0 {
-		c.endLocked(key, one) // who comes now must not join what is being cancelled
+		c.endLocked(key, one) // a new caller must not join a canceled call
 		one.cancel()
 	}
 	return value, shared, ctx.Err()
 }
 
-// endLocked removes a call, unless another has begun since it was cancelled.
+// endLocked removes a call, unless a new one has begun since it was canceled.
 func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 	if c.inFlight[key] == one {
 		delete(c.inFlight, key)
 	}
 }
 
-// Count returns how many calls are in flight, and how many callers wait for them.
+// Count returns the number of calls in flight, and of the callers that wait for them.
 func (c *Calls[K, V]) Count() (calls, callers int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// Key stands for a list of texts, such as a name and a password, and reveals none of them.
+// Key identifies a list of texts, such as a name and a password, without revealing them.
 type Key [sha256.Size]byte
 
-// Keys makes keys. They are SHA-256 of a random secret of this process and the texts, so that a
-// copy of the keys helps nobody to guess a password. Each text stands behind its length: no two
-// lists give the same input, and no input is the beginning of another, which is what HMAC would
-// guard against at twice the cost.
+// Keys makes keys. A key is the SHA-256 of a random secret of this process and the texts, so a
+// copy of the keys does not help to guess a password. Each text is preceded by its length: no
+// two lists have the same input, and no input is a prefix of another. HMAC would prevent that
+// too, at twice the cost.
 type Keys struct{ inputs sync.Pool }
 
-// NewKeys returns a Keys with a secret of its own.
+// NewKeys returns a Keys with a new secret.
 func NewKeys() *Keys {
 	secret := make([]byte, sha256.Size)
 	rand.Read(secret) // never fails: crypto/rand ends the process first
@@ -26,7 +26,7 @@ func NewKeys() *Keys {
 	}}}
 }
 
-// Of returns the key of a list of texts. Lists of two kinds never have the same key.
+// Of returns the key of a list of texts. Lists of different kinds never have the same key.
 func (k *Keys) Of(kind byte, texts ...string) Key {
 	held := k.inputs.Get().(*[]byte)
 	in := binary.BigEndian.AppendUint64(append((*held)[:sha256.Size], kind), uint64(len(texts)))
@@ -35,7 +35,7 @@ func (k *Keys) Of(kind byte, texts ...string) Key {
 		in = append(in, text...)
 	}
 	sum := sha256.Sum256(in)
-	clear(in[sha256.Size:]) // no password stays in the pool
+	clear(in[sha256.Size:]) // no password remains in the pool
 	*held = in
 	k.inputs.Put(held)
 	return sum

@@ -1,17 +1,20 @@
-// Package clock answers: what time is it, on the wall?
+// Package clock provides the wall time, and spans of it.
 //
-// What time.Now returns has two readings: the wall's time, and a monotonic one, which Go prefers whenever two times are
-// compared. The monotonic one stands still while a machine sleeps, and does not move when the clock is set. Whatever
-// is kept and compared later means the wall's time: when a token expires, a certificate begins, an answer is too old.
-// With the monotonic reading an identical request got a token that had ended while the machine slept.
+// A time.Time from time.Now has two readings: the wall time and a monotonic one, and Go prefers
+// the monotonic one whenever it compares two times. The monotonic reading stops while a machine
+// sleeps, and ignores that the clock is set. Times that are stored and compared later mean the
+// wall time: when a token expires, when a certificate becomes valid, when a result is too old.
+// With the monotonic reading, an identical request got a token that had expired while the
+// machine slept.
 //
-// So every clock that is passed in goes through Wall, and whatever holds for a while is a Span. Where a duration
-// is measured from one moment to the next, time.Now stays; a test of the whole repository lists those places.
+// So every clock that is passed in goes through Wall, and everything that is valid for a while
+// is a Span. time.Now is for measuring a duration within one process. A test of the whole
+// repository lists those places.
 package clock
 
 import "time"
 
-// Wall returns a clock without monotonic readings; nil is time.Now.
+// Wall returns a clock without monotonic readings. A nil now means time.Now.
 func Wall(now func() time.Time) func() time.Time {
 	if now == nil {
 		return Now
@@ -19,31 +22,31 @@ func Wall(now func() time.Time) func() time.Time {
 	return func() time.Time { return now().Round(0) }
 }
 
-// Now is the time on the wall.
+// Now returns the wall time.
 func Now() time.Time { return time.Now().Round(0) }
 
-// Span is some time, from a moment on. It holds neither after its end nor before its beginning: when the clock is put
-// back, nothing that was kept is taken for something that has yet to begin, and no waiting becomes longer.
-type Span struct{ from, until int64 } // nanoseconds since 1970
+// Span is a span of time. A time before its beginning is outside, as is one after its end. So
+// when the clock is set back, a stored span counts as over, and no wait becomes longer.
+type Span struct{ from, until int64 } // Unix nanoseconds
 
-// For returns the span of a length that begins now.
+// For returns the span that begins now and lasts for length.
 func For(now time.Time, length time.Duration) Span {
 	from := now.UnixNano()
 	if length < 0 {
 		length = 0
 	}
 	until := from + int64(length)
-	if until < from { // 292 years at most
+	if until < from { // 292 years is the maximum
 		until = 1<<63 - 1
 	}
 	return Span{from, until}
 }
 
-// Holds reports whether a moment is in the span. None is in the zero Span.
+// Holds reports whether now is in the span. The zero Span is empty.
 func (s Span) Holds(now time.Time) bool {
 	at := now.UnixNano()
 	return s.from <= at && at < s.until
 }
 
-// Over reports that a span has ended, or that the clock was put back to before its beginning.
+// Over reports whether the span has ended, or the clock was set back to before its beginning.
 func (s Span) Over(now time.Time) bool { return !s.Holds(now) }

@@ -11,7 +11,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 7, time.UTC)
 
-// The clock of tests is like that of Go: its monotonic reading counts where both times have one.
+// The clock of clocktest is like that of Go: the monotonic reading counts if both times have
+// one.
 func TestBothReadings(t *testing.T) {
 	c := clocktest.New(noon)
 	before := c.Now()
@@ -38,7 +39,7 @@ func TestWallHasNoMonotonicReading(t *testing.T) {
 	}
 }
 
-func TestASpanHoldsFromItsBeginningToItsEnd(t *testing.T) {
+func TestSpanHoldsFromItsBeginningToItsEnd(t *testing.T) {
 	s := clock.For(noon, time.Minute)
 	for _, tt := range []struct {
 		at    time.Duration

@@ -1,8 +1,8 @@
 // Package loglimit decides whether a line is logged or only counted.
 //
-// Requests that anyone can send, and errors that occur a thousand times a second, must not fill the
-// log. The first line of a kind is logged at once. Later ones are logged at a bounded rate, and each
-// states how many lines were left out before it.
+// Requests that anyone can send, and errors that occur a thousand times a second, must not fill
+// the log. The first line of a kind is logged at once. Later ones are logged at a bounded rate,
+// and each states how many lines were left out before it.
 package loglimit
 
 import (
@@ -15,8 +15,9 @@ import (
 // Missed is the name of the log attribute that holds the number of lines that were left out.
 const Missed = "lines_not_logged"
 
-// Limit allows at most Most lines in each period. A period begins with its first line. The methods of
-// a Limit may be called from any goroutine. A Limit must not be copied after its first use.
+// Limit allows at most Most lines in each period. A period begins with its first line. The
+// methods of a Limit may be called from any goroutine. A Limit must not be copied after its first
+// use.
 type Limit struct {
 	Period time.Duration
 	Most   int // lines in a period; 0 means 1
@@ -27,8 +28,8 @@ type Limit struct {
 	missed int // lines left out since the last one that was logged
 }
 
-// Allow reports whether a line may be logged now. If so, missed is the number of lines that were left
-// out since the last one that was logged. If not, the line is counted as left out.
+// Allow reports whether a line may be logged now. If so, missed is the number of lines that were
+// left out since the last one that was logged. If not, the line is counted as left out.
 func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,8 +45,8 @@ func (l *Limit) Allow(now time.Time) (missed int, ok bool) {
 	return missed, true
 }
 
-// Reset ends the period, so that the next line is allowed. It returns the number of lines that were
-// left out since the last one that was logged.
+// Reset ends the period, so that the next line is allowed. It returns the number of lines that
+// were left out since the last one that was logged.
 func (l *Limit) Reset() (missed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,8 +7,7 @@ import (
 	"net"
 )
 
-// Hold returns a port that nobody listened at a moment ago: what Linux has for more is not to be
-// had here.
+// Hold returns a port that was free a moment ago. Only Linux can hold a port.
 func Hold() (port int, release func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,9 +5,10 @@ import (
 	"syscall"
 )
 
-// Hold returns a port that is nobody else's until it is released. It is bound with SO_REUSEADDR,
-// and not listened at: Linux then gives it to no socket that takes any port, and lets a server
-// that names it listen, since those of all languages set that option, too.
+// Hold returns a port that is held until release is called. The socket is bound with
+// SO_REUSEADDR and does not listen. Linux then assigns the port to no socket that asks for any
+// port. A server that names the port can listen on it, because servers in all languages set that
+// option.
 func Hold() (port int, release func(), err error) {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

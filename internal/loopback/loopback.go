@@ -1,13 +1,12 @@
-// Package loopback answers, for tests: which port can a server be told to listen at?
+// Package loopback gives tests a port for a server.
 //
-// A port that was found free and let go can be anybody's before the server listens at it: another
-// test's, or that of an outgoing connection. So it is held for as long as the test runs.
+// A port that was free a moment ago may be taken before the server listens on it: by another
+// test, or by an outgoing connection. So the port is held for as long as the test runs.
 package loopback
 
 import "testing"
 
-// Port returns a port of 127.0.0.1 that nobody but the test's own servers listens at until the
-// test ends.
+// Port returns a port of 127.0.0.1 on which only servers of the test can listen until it ends.
 func Port(t testing.TB) int {
 	t.Helper()
 	port, release, err := Hold()

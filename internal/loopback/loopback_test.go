@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/loopback"
 )
 
-// Servers listen at a port that is held, one after the other and by each name of this machine, and
-// nobody else gets it.
-func TestAPortIsHeldForItsServers(t *testing.T) {
+// Servers listen on a held port, one after the other and by each name of this machine. No other
+// socket gets the port.
+func TestPortIsHeldForItsServers(t *testing.T) {
 	port := loopback.Port(t)
 	for _, address := range []string{"127.0.0.1:%d", "localhost:%d", ":%d", "0.0.0.0:%d", "127.0.0.1:%d"} {
 		l, err := net.Listen("tcp", fmt.Sprintf(address, port))

@@ -1,8 +1,8 @@
-// Package strictjson decodes JSON in which every reader sees the same values.
+// Package strictjson decodes JSON so that every reader sees the same values.
 //
-// Of a name that stands twice in an object one reader takes the first value and another the
-// last, so a check by the one does not hold for the other. encoding/json also matches the names
-// of struct fields in any case. Both matter where what was signed decides what is allowed.
+// If a name occurs twice in an object, some readers use the first value and others the last, so
+// a check by one of them says nothing about the other. encoding/json also ignores the case of
+// struct field names. Both matter for signed data that decides what is allowed.
 package strictjson
 
 import (
@@ -15,10 +15,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Object decodes one JSON object and nothing behind it. Values are string, json.Number, bool,
-// nil, []any and map[string]any. Text that is not UTF-8, a name that stands twice at any depth,
-// and objects and lists that are nested deeper than maxDepth are errors. Names are compared
-// exactly.
+// Object decodes one JSON object without trailing data. Values are string, json.Number, bool,
+// nil, []any and map[string]any. Text that is not UTF-8, a name that occurs twice in an object,
+// and values that are nested deeper than maxDepth are errors. Names are compared exactly.
 func Object(text []byte, maxDepth int) (map[string]any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not UTF-8")

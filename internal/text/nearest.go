@@ -8,25 +8,25 @@ import (
 	"unicode"
 )
 
-// Bounds of Nearest, which takes time for each pair of characters of each word: bytes of a word,
-// and words.
+// Limits of Nearest, whose time grows with the product of the lengths: bytes of a word, and
+// number of words.
 const (
 	maxWord  = 64
 	maxWords = 10_000
 )
 
-// synonyms are words of other programs for words of ours.
+// synonyms maps words of other programs to ours.
 var synonyms = map[string]string{
 	"forbid": "deny", "block": "deny", "refuse": "deny", "reject": "deny",
 	"permit": "allow", "grant": "allow", "accept": "allow",
 	"remove": "delete", "upload": "push", "download": "pull",
 }
 
-// Nearest returns the known word that was most likely meant by word; "" if none is near. First
-// comes a word in another case or with other separators, then the only one that begins so, then
-// the one at the least distance, which is at most a third of the letters, then a synonym. Of
-// several words that are equally near it is the first in the alphabet, so that the order of known
-// does not matter.
+// Nearest returns the known word that was most likely meant by word, or "". It prefers a word
+// that differs only in case or separators, then the only word with this prefix, then the word
+// with the smallest distance, which is at most a third of the letters, then a synonym. Of
+// equally near words it returns the first in the alphabet, so the order of known does not
+// matter.
 func Nearest(word string, known []string) string {
 	plain := simplify(word)
 	if plain == "" || len(word) > maxWord || len(known) > maxWords {
@@ -46,7 +46,7 @@ func Nearest(word string, known []string) string {
 			begins = append(begins, k)
 		}
 		if d := len(plain) - len(other); d > least || -d > least {
-			continue // the distance is at least that
+			continue // the distance is at least d
 		}
 		if d := distance(plain, other); d < least || d == least && best != "" && k < best {
 			best, least = k, d
@@ -65,8 +65,8 @@ func Nearest(word string, known []string) string {
 	return ""
 }
 
-// simplify removes what people vary without meaning it: publicURL, public-url and public_url are
-// one.
+// simplify removes differences without meaning: publicURL, public-url and public_url become the
+// same.
 func simplify(word string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -77,8 +77,8 @@ func simplify(word string) string {
 	}, word)
 }
 
-// distance is the least number of typing errors that turn a into b: a byte left out, added or
-// changed, or two neighbours exchanged (optimal string alignment).
+// distance returns the smallest number of typing errors that turn a into b: a byte left out,
+// added or changed, or two adjacent bytes swapped (optimal string alignment).
 func distance(a, b string) int {
 	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range above {
@@ -101,8 +101,8 @@ func distance(a, b string) int {
 	return above[len(b)]
 }
 
-// MeantDuration guesses the duration that was meant by a text that is none; "" if it cannot. A number
-// without a unit is of seconds, as in other programs.
+// MeantDuration returns the duration that was likely meant by an invalid one, or "". A number
+// without a unit means seconds, as in other programs.
 func MeantDuration(text string) string {
 	text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))

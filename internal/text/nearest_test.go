@@ -33,7 +33,7 @@ func TestDistanceCountsTypingErrors(t *testing.T) {
 	}
 }
 
-func TestPropertyDistanceIsZeroForEqualWordsAlone(t *testing.T) {
+func TestPropertyDistanceIsZeroOnlyForEqualWords(t *testing.T) {
 	word := rapid.StringMatching(`[abc]{0,6}`)
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := word.Draw(t, "a"), word.Draw(t, "b")
@@ -87,7 +87,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// Some lists are the keys of a map.
+// Some lists are the keys of a map, in random order.
 func TestPropertyNearestDoesNotDependOnTheOrder(t *testing.T) {
 	word := rapid.StringMatching(`[abc_]{0,5}`)
 	rapid.Check(t, func(t *rapid.T) {

@@ -1,16 +1,17 @@
-// Package text answers: how is text that somebody else wrote shown to a person?
+// Package text makes text from other parties safe to show to people.
 //
-// Names, claims, paths and headers come from strangers. Printed as they are, they can break a line
-// of the log in two, move a terminal's cursor, turn the order of a line around, or look like
-// another name. So each package that prints such text uses this one, and the test of the
-// architecture forbids others:
+// Names, claims, paths and headers may come from anyone. Printed as they are, they can split a log
+// line in two, move the cursor of a terminal, reverse the order of a line, or look like another
+// name. So every package that prints such text uses this one, and the test of the architecture
+// forbids others:
 //
-//   - in a sentence, a log line or a table: [Escape], with [Shorten] where nothing else bounds it;
-//   - in quotes: [Quote], which YAML and CEL read as well, or %q of fmt for a short name;
+//   - in a sentence, a log line or a table: [Escape], with [Shorten] if nothing else limits the
+//     length;
+//   - in quotes: [Quote], which YAML and CEL can read, or %q of fmt for a short name;
 //   - as one word of a line that programs read: [AppendWord];
-//   - as JSON, where speed counts: [AppendJSON].
+//   - as JSON where speed matters: [AppendJSON].
 //
-// [Printable] and [OneLine] report what a name and a value may hold.
+// [Printable] and [OneLine] report whether a name or a value is allowed.
 package text
 
 import (
@@ -21,9 +22,9 @@ import (
 	"unicode/utf8"
 )
 
-// visible reports whether a character is shown as something of its own. These are not: control
-// characters, line ends, spaces but the usual one, marks that change the direction of text,
-// characters without width, those that no font has, and U+FFFD, which stands for lost text.
+// visible reports whether a character can be seen on its own. Not visible are control
+// characters, line ends, all spaces but the usual one, marks that change the text direction,
+// characters without width, unassigned characters, and U+FFFD, which replaces lost text.
 func visible(r rune) bool {
 	if r < utf8.RuneSelf {
 		return ' ' <= r && r <= '~'
@@ -33,9 +34,9 @@ func visible(r rune) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// Printable reports whether s is UTF-8 and all of it can be seen: what a name must be, so that no
-// two names look alike by what is hidden in them. Whether a space stands at an end is for the
-// caller.
+// Printable reports whether s is UTF-8 and consists of visible characters. A name must be
+// printable, so that no two names differ only in hidden characters. It does not check for spaces
+// at the ends.
 func Printable(s string) bool {
 	for _, r := range s {
 		if !visible(r) { // invalid UTF-8 is U+FFFD here
@@ -45,9 +46,9 @@ func Printable(s string) bool {
 	return true
 }
 
-// OneLine reports whether s is UTF-8 without control characters and line ends, and without U+FFFD:
-// what a value must be that is compared. Marks of direction and of no width are allowed, since
-// some languages need them.
+// OneLine reports whether s is UTF-8 without control characters, line ends and U+FFFD. A value
+// that is compared must be one line. Direction marks and characters without width are allowed,
+// because some languages need them.
 func OneLine(s string) bool {
 	for _, r := range s {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError {
@@ -57,8 +58,8 @@ func OneLine(s string) bool {
 	return true
 }
 
-// Escape returns s with each character that cannot be seen escaped as in Go: \n, \x1b, \u202e. The
-// result is Printable, and is s if s is. It has at most four times as many bytes.
+// Escape returns s with each invisible character escaped as in Go: \n, \x1b, \u202e. The result
+// is Printable, and equal to s if s is Printable. It has at most four times as many bytes.
 func Escape(s string) string {
 	if Printable(s) {
 		return s
@@ -75,7 +76,8 @@ func AppendQuote(dst []byte, s string) []byte {
 	return append(appendEscaped(append(dst, '"'), s, true), '"')
 }
 
-// QuoteShort returns Quote of at most 60 bytes of s: how a message shows what somebody typed.
+// QuoteShort returns Quote of at most 60 bytes of s. Messages use it for text that somebody
+// typed.
 func QuoteShort(s string) string { return Quote(Shorten(s, 60)) }
 
 func appendEscaped(dst []byte, s string, quoted bool) []byte {
@@ -99,9 +101,9 @@ func appendEscaped(dst []byte, s string, quoted bool) []byte {
 
 const mark = "…"
 
-// Shorten returns s if it has at most the given number of bytes, and otherwise as many whole
-// characters as fit with "…" behind them. A name that is shortened may be another name: it is for
-// people alone.
+// Shorten returns s if it has at most most bytes. Otherwise it returns as many whole characters
+// as fit, followed by "…". A shortened name may equal another name, so it is only for people to
+// read.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -109,19 +111,18 @@ func Shorten(s string, most int) string {
 	return s[:cut(s, max(0, most-len(mark)))] + mark
 }
 
-// cut returns the number of bytes, end at most, after which no character of s is cut in two.
+// cut returns the greatest index up to end that does not split a character of s.
 func cut(s string, end int) int {
 	for i := end; i >= 0 && i > end-utf8.UTFMax; i-- {
 		if utf8.RuneStart(s[i]) {
 			return i
 		}
 	}
-	return end // it is not UTF-8
+	return end // s is not UTF-8
 }
 
-// AppendWord appends s as one word: as it is if it can be seen and has neither spaces, quotes nor
-// backslashes in it, and quoted otherwise. Of more than the given number of bytes, "…" stands for
-// the rest.
+// AppendWord appends s as one word. It quotes s if s is empty, not Printable, or has spaces,
+// quotes or backslashes. If s has more than most bytes, "…" replaces the rest.
 func AppendWord(dst []byte, s string, most int) []byte {
 	more := ""
 	if len(s) > most {
@@ -135,8 +136,7 @@ func AppendWord(dst []byte, s string, most int) []byte {
 	return append(dst, more...)
 }
 
-// AppendJSON appends s as a string of JSON. As with encoding/json, what is not UTF-8 becomes
-// U+FFFD.
+// AppendJSON appends s as a JSON string. As in encoding/json, invalid UTF-8 becomes U+FFFD.
 func AppendJSON(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
@@ -162,7 +162,7 @@ func AppendJSON(dst []byte, s string) []byte {
 	return append(append(dst, s[done:]...), '"')
 }
 
-// Duration returns d without the units that are zero: 15m, not 15m0s.
+// Duration returns d without units that are zero: 15m, not 15m0s.
 func Duration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
 )
 
-// harmful are the characters of the table, a and b and what else can be seen left out.
+// harmful holds the characters of the table, without a, b and other visible ones.
 func harmful(t *testing.T) map[rune]bool {
 	found := map[rune]bool{}
 	for _, h := range texttest.All {
@@ -33,7 +33,7 @@ func harmful(t *testing.T) map[rune]bool {
 	return found
 }
 
-func TestNothingHostileIsShown(t *testing.T) {
+func TestHostileTextIsNotShown(t *testing.T) {
 	harm := harmful(t)
 	for _, h := range texttest.All {
 		long := strings.HasPrefix(h.Text, "é")
@@ -63,7 +63,7 @@ func TestNothingHostileIsShown(t *testing.T) {
 	}
 }
 
-func TestWhatIsPlainStaysAsItIs(t *testing.T) {
+func TestPlainTextIsUnchanged(t *testing.T) {
 	for _, s := range []string{"ann", "", " ", `a "b" \ c`, "é漢🐳", "ann@example.com", "naïve", "e\u0301", "team/app:v1", "~!@#$%^&*()"} {
 		if !text.Printable(s) || !text.OneLine(s) || text.Escape(s) != s {
 			t.Errorf("%q: printable %t, one line %t, escaped %q", s, text.Printable(s), text.OneLine(s), text.Escape(s))
@@ -88,7 +88,7 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// A value may hold what some languages need, and nothing that ends a line.
+// A value may hold what some languages need, but nothing that ends a line.
 func TestOneLine(t *testing.T) {
 	for s, want := range map[string]bool{
 		"": true, "a b": true, "می\u200cخواهم": true, "a\u202eb": true, "a\u00a0b": true,
@@ -138,8 +138,8 @@ func TestAppendWord(t *testing.T) {
 	}
 }
 
-// What is quoted is written into configurations, as YAML.
-func TestPropertyYAMLReadsWhatIsQuoted(t *testing.T) {
+// Quoted text is written into YAML configurations.
+func TestPropertyYAMLReadsQuotedText(t *testing.T) {
 	read := func(t interface{ Errorf(string, ...any) }, s string) {
 		var got string
 		if err := yaml.Unmarshal([]byte(text.Quote(s)), &got); err != nil || got != s {
@@ -154,7 +154,7 @@ func TestPropertyYAMLReadsWhatIsQuoted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { read(t, rapid.String().Draw(t, "s")) })
 }
 
-func TestPropertyJSONIsThatOfTheStandardLibrary(t *testing.T) {
+func TestPropertyJSONEqualsEncodingJSON(t *testing.T) {
 	read := func(t interface{ Errorf(string, ...any) }, s string) {
 		var got, want string
 		bytes, _ := json.Marshal(s)

@@ -1,5 +1,5 @@
-// Package clocktest has a clock of which tests move the wall's time and the monotonic reading apart, as a suspended machine
-// or an administrator who sets the clock does.
+// Package clocktest has a clock whose wall time and monotonic reading can move apart, as when a
+// machine sleeps or an administrator sets the clock.
 package clocktest
 
 import (
@@ -15,7 +15,7 @@ type Clock struct {
 	monotonic time.Duration
 }
 
-// New returns a Clock that shows a time.
+// New returns a Clock with a wall time.
 func New(wall time.Time) *Clock { return &Clock{wall: wall.Round(0), monotonic: time.Hour} }
 
 // Now returns a time with both readings, as time.Now does.
@@ -25,22 +25,22 @@ func (c *Clock) Now() time.Time {
 	return withMonotonic(c.wall, c.monotonic)
 }
 
-// Pass lets time pass: both readings move.
+// Pass advances both readings.
 func (c *Clock) Pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wall, c.monotonic = c.wall.Add(d), c.monotonic+d
 }
 
-// Set moves the wall's time alone: by more than nothing, as while a machine sleeps; by less, when the clock is put back.
+// Set moves only the wall time: forward, as while a machine sleeps, or back.
 func (c *Clock) Set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wall = c.wall.Add(d)
 }
 
-// Parts of time.Time, which has no way to make one with a monotonic reading but time.Now. TestBothReadings fails where they
-// become others.
+// The internals of time.Time. Only time.Now can create a time with a monotonic reading, so
+// withMonotonic writes the fields. TestBothReadings fails if they change.
 const (
 	hasMonotonic = 1 << 63
 	nsecShift    = 30

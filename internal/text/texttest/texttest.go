@@ -1,12 +1,13 @@
-// Package texttest has the strings that a printed text must survive.
+// Package texttest has hostile strings, for tests of code that prints text.
 package texttest
 
 import "strings"
 
-// Hostile is a text that harms who reads it as it is, and how.
+// Hostile is a text that harms its reader if it is printed as it is, and how.
 type Hostile struct{ Text, Harm string }
 
-// All are the hostile texts. Each place that prints what strangers send is tested with them.
+// All are the hostile texts. Every place that prints text from other parties is tested with
+// them.
 var All = []Hostile{
 	{"a\nlevel=ERROR msg=forged", "another line"},
 	{"a\rb", "the line is written over"},
