@@ -297,14 +297,14 @@ func TestNewRejects(t *testing.T) {
 		says    string
 	}{
 		{"no root", keyring.Options{}, "Root and Now are required"},
-		{"a root that has ended", keyring.Options{Root: ended(time.Now().Add(-time.Hour))}, "the root ends"},
+		{"a root that has ended", keyring.Options{Root: ended(time.Now().Add(-time.Hour))}, "the root expires"},
 		{"a root that ends within a token", keyring.Options{Root: ended(time.Now().Add(30 * time.Minute))}, "too soon for a token of 1h0m0s"},
 		{"an ended certificate that signs itself", keyring.Options{Root: ended(time.Now().Add(-time.Hour)), Direct: true}, "too soon for a token"},
 		{"leaves too short for tokens", keyring.Options{Root: root(t), LeafLifetime: 2 * time.Hour}, "it must be between 2h32m0s and"},
 		{"leaves of two years", keyring.Options{Root: root(t), LeafLifetime: 2 * 8766 * time.Hour}, "invalid lifetime of leaves"},
 		{"an unknown algorithm", keyring.Options{Root: root(t), Algorithm: "HS256"}, `there is no algorithm "HS256"`},
 		{"an unknown form", keyring.Options{Root: root(t), Uses: []keyring.Use{{KeyID: "jku"}}}, `the form "jku" has no kid`},
-		{"a kid that a key cannot have", keyring.Options{Root: ed25519, Uses: []keyring.Use{{KeyID: token.Libtrust}}}, "knows no Ed25519 keys"},
+		{"a kid that a key cannot have", keyring.Options{Root: ed25519, Uses: []keyring.Use{{KeyID: token.Libtrust}}}, "does not support Ed25519 keys"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			tt.options.Now = time.Now
