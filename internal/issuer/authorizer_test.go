@@ -68,7 +68,7 @@ func TestFailedAuthorizerGrantsNothing(t *testing.T) {
 			d.Results[0].Asked.Type = "registry"
 			return d, nil
 		},
-		"more actions": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) { // and grants them
+		"more actions, which it grants": func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
 			d.Results[0].Asked.Actions, d.Results[0].Granted = scope.Repository, scope.Repository
 			return d, nil
 		},
