@@ -202,7 +202,7 @@ func tokenKeys() []key[Token] {
 		on("max_lifetime", section(maxLifetimeKeys()), func(t *Token, v MaxLifetimes) { t.MaxLifetime = v }).or("{}").formerly("at_most").
 			says("Upper limits for the lifetime of tokens. Roles and rules have limits of their own."),
 		on("reuse", boolean(), func(t *Token, v bool) { t.Reuse = v }).or("true").
-			says("Answer identical requests within one second with the same token. This saves signatures."),
+			says("Answer identical requests with the same token for a tenth of its lifetime, at most 30 seconds. This saves signatures."),
 		on("anonymous", boolean(), func(t *Token, v bool) { t.Anonymous = v }).or("true").
 			says("Evaluate the policy for clients without credentials. `false` answers them with 401, so that they sign in."),
 		on("allowed_origins", list(origin()), func(t *Token, v []string) { t.AllowedOrigins = v }).
