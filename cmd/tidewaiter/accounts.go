@@ -52,7 +52,7 @@ type accountSession struct {
 func (k accountFlags) change(cmd *cobra.Command, do func(context.Context, accountSession) error) error {
 	return k.open(cmd, app.OpenAccounts, func(ctx context.Context, d accountSession) error {
 		if k.force != nil && *k.force {
-			d.by = d.by.Forcing()
+			d.by = d.by.WithForce()
 		}
 		err := do(ctx, d)
 		if errors.Is(err, accounts.ErrLast) {

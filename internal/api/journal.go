@@ -101,7 +101,7 @@ func (a *API) journalRoutes() {
 // explainEntry says of a decision how it was made, and how it would be today.
 func (a *API) explainEntry(ctx context.Context, by Actor, in *entryID) (*body[Explanation], error) {
 	forbidden := a.mayReadJournal(by)
-	if forbidden != nil && by.Narrowed() {
+	if forbidden != nil && by.Restricted() {
 		return nil, forbidden
 	}
 	var entry journal.Entry

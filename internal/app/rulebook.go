@@ -21,7 +21,7 @@ import (
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	o := rulebookOptions(a.db, a.journal)
 	o.Now, o.Log = a.now, a.log.Logger
-	o.Gone = func() { a.accounts.Forget() }
+	o.OnNamespaceDeleted = func() { a.accounts.Forget() }
 	o.Changed = func(p *policy.Policy) {
 		a.issuer.Swap(func(l issuer.Live) issuer.Live {
 			l.Policy = p
@@ -36,7 +36,7 @@ func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Ru
 }
 
 func rulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
-	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, Released: accounts.Release}
+	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.Release}
 }
 
 // filesOf is what a config and its policy files say.

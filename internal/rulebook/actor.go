@@ -8,48 +8,54 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Actor is who does something, and with what.
+// Actor is the caller of an operation, with its credential.
 type Actor struct {
-	Principal  *policy.Principal // nil: nobody, who has no rights
+	Principal  *policy.Principal // nil: nobody, without any rights
 	Remote     netip.Addr
-	Credential string    // identity.Verified.Credential
-	Until      time.Time // identity.Verified.Until: what the actor makes for himself ends no later; zero: no say
-	// Key makes creations repeatable: whoever lost the answer to one tries it again with the same key, and gets what was made. Chosen by
-	// the caller, at most 200 bytes; "": there is none.
+	Credential string // identity.Verified.Credential
+	// Until is identity.Verified.Until: credentials that the actor creates for itself expire no
+	// later. Zero: no limit.
+	Until time.Time
+	// Key makes creations idempotent: a caller that did not get the response repeats the call
+	// with the same key, and gets what was created. It is chosen by the caller, at most 200
+	// bytes; "": no key.
 	Key string
-	// Seen is the id of what the actor has seen under a name: a change of another that has the name by now is ErrChanged. "": of whatever has
-	// it. A version alone does not say: who is deleted and added again has the first one again.
+	// Seen is the id of the object that the actor has seen under a name. If another object has
+	// the name by now, a change fails with ErrChanged. "": any object. The version is not
+	// enough: an object that is deleted and created again has version 1 again.
 	Seen string
 
 	operator string
 	forces   bool
 }
 
-// Operator is somebody with a command line and the database itself, who therefore may do everything. The
-// name is for the journal.
+// Operator returns an actor with access to the command line and the database, who may do
+// everything. The name is for the journal.
 func Operator(name string) Actor { return Actor{operator: name} }
 
-// Forcing is an operator who means it: what is refused to everybody as a likely mistake is done. Others force nothing.
-func (by Actor) Forcing() Actor {
+// WithForce returns the operator with permission to do what is otherwise refused as a likely
+// error. It has no effect for other actors.
+func (by Actor) WithForce() Actor {
 	by.forces = by.operator != ""
 	return by
 }
 
-// Forces says whether the actor is Forcing.
+// Forces reports whether the actor was returned by WithForce.
 func (by Actor) Forces() bool { return by.forces }
 
-// Finds is ErrChanged unless something is what the actor has seen, of a version that he has seen; 0: of any.
-func (by Actor) Finds(id string, version, seen int64) error {
+// CheckSeen returns ErrChanged unless the object is the one that the actor has seen, with the
+// version that it has seen; 0: any version.
+func (by Actor) CheckSeen(id string, version, seen int64) error {
 	if by.Seen != "" && by.Seen != id || seen != 0 && seen != version {
 		return ErrChanged
 	}
 	return nil
 }
 
-// Narrowed says whether the actor's credential is narrower than its owner's rights.
-func (by Actor) Narrowed() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
+// Restricted reports whether the actor's credential is restricted.
+func (by Actor) Restricted() bool { return by.Principal != nil && len(by.Principal.Limits) > 0 }
 
-// String is the actor in the journal: "user:ann", "operator:root", "nobody".
+// String returns the actor as in the journal: "user:ann", "operator:root", "nobody".
 func (by Actor) String() string {
 	switch {
 	case by.operator != "":
@@ -60,8 +66,8 @@ func (by Actor) String() string {
 	return by.Principal.String()
 }
 
-// Via is how the actor came, for the journal: the source that knows him if it is not home, the credential and
-// the address.
+// Via returns how the actor signed in, for the journal: the identity source if it is not home,
+// the credential and the address.
 func (by Actor) Via(home string) string {
 	var parts []string
 	if by.Principal != nil && by.Principal.Source != home {

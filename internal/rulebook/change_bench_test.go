@@ -39,7 +39,8 @@ func large(b *testing.B) *desk {
 	return d
 }
 
-// BenchmarkChange is one member more: what is written, read back, compiled and brought into force. Nobody rests.
+// BenchmarkChange is one member more: what is written, read back, compiled and brought into
+// force. Nobody rests.
 func BenchmarkChange(b *testing.B) {
 	d := large(b)
 	d.SetWait(func(context.Context, time.Duration) error { return nil })
@@ -52,7 +53,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkChangesOfMany is the same by 16 owners at a time, and with rests: how many policies there are for a change.
+// BenchmarkChangesOfMany is the same by 16 owners at a time, and with rests: how many policies
+// there are for a change.
 func BenchmarkChangesOfMany(b *testing.B) {
 	d := large(b)
 	before := d.policies()

@@ -7,26 +7,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// unreadable is a condition that the database holds and that cannot be compiled: another version of Tidewaiter took
-// it. It fails for every request, so that an allow opens nothing and a deny closes all that it is about; and the other rules
-// need not do without a policy.
+// unreadable is a condition in the database that cannot be compiled, because another version of
+// Tidewaiter stored it. It fails for every request: an allow rule with it never matches, and a
+// deny rule always does. So the other rules can still be compiled into a policy.
 type unreadable struct {
 	text string
 	err  error
 }
 
-// Holds is part of policy.Condition.
+// Holds implements policy.Condition.
 func (u *unreadable) Holds(*policy.Request) (bool, error) {
 	return false, fmt.Errorf("the condition cannot be read: %w", u.err)
 }
 
-// Explain is part of policy.Condition.
+// Explain implements policy.Condition.
 func (u *unreadable) Explain(*policy.Request) []policy.Value { return nil }
 
-// String is part of policy.Condition.
+// String implements policy.Condition.
 func (u *unreadable) String() string { return u.text }
 
-// Unreadable returns why a condition of the database cannot be read; nil: it can.
+// Unreadable returns why a condition of the database cannot be compiled, or nil.
 func Unreadable(c policy.Condition) error {
 	if u, ok := c.(*unreadable); ok {
 		return u.err
@@ -34,7 +34,8 @@ func Unreadable(c policy.Condition) error {
 	return nil
 }
 
-// stored turns a rule of the database into one of a policy. One whose condition alone is wrong keeps an unreadable one.
+// stored converts a rule of the database to a policy rule. If only its condition is invalid, the
+// condition becomes unreadable.
 func stored(c *Content, when func(string) (policy.Condition, error)) (policy.Rule, error) {
 	r, err := c.Policy(when)
 	problems, _ := errors.AsType[Problems](err)

@@ -9,44 +9,45 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// contents is what the database held at one moment.
+// contents is the content of the database at one moment.
 type contents struct {
-	counters // as they were
+	counters
 
-	written    []Rule // by name
-	named      []Role // for all
-	namespaces []*namespace
+	storedRules []Rule // sorted by name
+	sharedRoles []Role // of the whole database, sorted by name
+	namespaces  []*namespace
 
-	roles      roles         // named, as policy knows them
-	rules      []policy.Rule // written, as policy knows them
-	namespaced []policy.Rule // of namespaces, by their names
+	roles          roles         // named, as policy knows them
+	rules          []policy.Rule // storedRules, for policy
+	namespaceRules []policy.Rule // rules of namespaces, sorted by name
 }
 
-// namespace is one with all that is in it.
+// namespace is a namespace with its roles and members.
 type namespace struct {
 	id, name   string
 	visibility Visibility
 	roles      []Role
-	members    []Member // by subject
+	members    []Member // sorted by subject
 }
 
-// compile turns what was read into roles and rules. An error means that another version of Tidewaiter wrote something that this
-// one does not know: it cannot be left out, since it could be a deny. A condition that cannot be read is one that fails.
+// compile converts the rows into roles and rules. An error means that another version of
+// Tidewaiter stored something that this version does not know. It cannot be skipped, because it
+// may be a deny. A rule whose condition cannot be compiled gets one that always fails.
 func (c *contents) compile(when func(string) (policy.Condition, error)) error {
-	c.roles = make(roles, len(c.named))
-	for i := range c.named {
-		c.roles[c.named[i].Name] = c.named[i].compiled()
+	c.roles = make(roles, len(c.sharedRoles))
+	for i := range c.sharedRoles {
+		c.roles[c.sharedRoles[i].Name] = c.sharedRoles[i].compiled()
 	}
-	c.rules = make([]policy.Rule, len(c.written))
-	for i := range c.written {
-		r, err := stored(&c.written[i].Content, when)
+	c.rules = make([]policy.Rule, len(c.storedRules))
+	for i := range c.storedRules {
+		r, err := stored(&c.storedRules[i].Content, when)
 		if err != nil {
-			return fmt.Errorf("reading the rule %q of the database: %w", c.written[i].Name, err)
+			return fmt.Errorf("reading the rule %q of the database: %w", c.storedRules[i].Name, err)
 		}
 		r.Origin.Database = true
 		c.rules[i] = r
 	}
-	c.namespaced = make([]policy.Rule, 0, 3*len(c.namespaces))
+	c.namespaceRules = make([]policy.Rule, 0, 3*len(c.namespaces))
 	for _, n := range c.namespaces {
 		if err := c.namespace(n); err != nil {
 			return fmt.Errorf("reading the namespace %s: %w", n.name, err)
@@ -66,13 +67,13 @@ func (c *contents) namespace(n *namespace) error {
 		if n.visibility == Public {
 			subject = "anyone"
 		}
-		c.namespaced = append(c.namespaced, policy.Rule{
+		c.namespaceRules = append(c.namespaceRules, policy.Rule{
 			Name: "namespace " + n.name + ": " + string(n.visibility), Subjects: []string{subject}, Names: names, Actions: scope.Pull, Origin: origin,
 		})
 	default:
 		return fmt.Errorf("its visibility %.40q is unknown", string(n.visibility))
 	}
-	// The members of each role. Few roles are used in a namespace.
+	// Group the members by role. Namespaces use few roles.
 	var used []string
 	subjects := make(map[string][]string, 4)
 	for _, m := range n.members {
@@ -83,25 +84,26 @@ func (c *contents) namespace(n *namespace) error {
 	}
 	slices.Sort(used)
 	for _, name := range used {
-		role, ok := n.role(name, c.named)
+		role, ok := n.role(name, c.sharedRoles)
 		if !ok {
 			return fmt.Errorf("the role %q of a member is unknown", name)
 		}
-		c.namespaced = append(c.namespaced, policy.Rule{
+		c.namespaceRules = append(c.namespaceRules, policy.Rule{
 			Name: "namespace " + n.name + ": " + name, Subjects: subjects[name], Names: names,
 			Actions: role.Actions, Lifetime: role.Lifetime, Origin: origin,
 		})
 	}
 	if owners := subjects[Owner]; len(owners) > 0 {
-		c.namespaced = append(c.namespaced, policy.Rule{
-			Name: "namespace " + n.name + ": its owners look after it", Subjects: owners, Type: scope.TypeTidewaiter,
+		c.namespaceRules = append(c.namespaceRules, policy.Rule{
+			Name: "namespace " + n.name + ": its owners manage it", Subjects: owners, Type: scope.TypeTidewaiter,
 			Names: []string{RightNamespace + n.name}, Actions: scope.Read | scope.Write, Origin: origin,
 		})
 	}
 	return nil
 }
 
-// role finds the role of a member: one that every namespace has, one of its own, or one for all. What it gives is for repositories.
+// role finds the role of a member: a built-in one, one of the namespace, or a shared one. Only
+// its actions on repositories count.
 func (n *namespace) role(name string, forAll []Role) (Role, bool) {
 	if actions := builtInRole(name); actions != 0 {
 		return Role{Name: name, Actions: actions}, true

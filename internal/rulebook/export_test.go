@@ -12,19 +12,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Write is how a transaction is written.
+// Write runs a transaction.
 type Write = func(ctx context.Context, topic string, f func(*sql.Tx) error) error
 
-// SetWrite puts a misbehaving database before the real one.
+// SetWrite wraps the database's writes, to inject faults.
 func (b *Rulebook) SetWrite(wrap func(real Write) Write) { b.write = wrap(b.write) }
 
-// SetWait lets a test say how long a rest is.
-func (b *Rulebook) SetWait(f func(context.Context, time.Duration) error) { b.turn.wait = f }
+// SetWait replaces the wait for the end of the cooldown.
+func (b *Rulebook) SetWait(f func(context.Context, time.Duration) error) { b.limiter.wait = f }
 
-// RestAfter is how long nobody makes a policy after one that took so long.
-func RestAfter(took time.Duration) time.Duration { return restAfter(took) }
+// CooldownAfter returns the cooldown after a compilation.
+func CooldownAfter(took time.Duration) time.Duration { return cooldownAfter(took) }
 
-// RightsTopic is what the database counts changes of rights under.
+// RightsTopic is the database's counter of changes of rights.
 const RightsTopic = rightsTopic
 
 // Pack returns the JSON of a version as it is stored.

@@ -15,8 +15,9 @@ import (
 
 var errFault = errors.New("on purpose")
 
-// Faults in pairs: the write failed; the write failed and was kept. Either all of a change is there, with its entry in the journal, and in force,
-// or nothing is. Those that take something away come last, since the others need it.
+// Faults in pairs: the write failed; the write failed and was kept. Either all of a change is
+// there, with its entry in the journal, and in force, or nothing is. Those that take something
+// away come last, since the others need it.
 func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()

@@ -17,26 +17,24 @@ import (
 )
 
 const (
-	system     = "tidewaiter" // the actor of what nobody does through Tidewaiter
-	loadAction = "policy.load"
+	systemActor = "tidewaiter" // the actor of changes that nobody makes through Tidewaiter
+	loadAction  = "policy.load"
 )
 
 const (
-	// recordingTakes is how long a start or a reload waits for the database to record what files
-	// say.
-	recordingTakes = 5 * time.Second
-	// maxNamed is how many rules or roles of one kind an entry names. All of them may be new,
-	// and a block of the journal is bounded.
-	maxNamed = 50
-	// maxTargets is how many files the target of an entry names.
+	// recordTimeout is how long a start or a reload waits until the files are recorded.
+	recordTimeout = 5 * time.Second
+	// maxNames is the maximum number of names in each list of an entry. All rules may be new, and
+	// the size of a journal block is limited.
+	maxNames = 50
+	// maxTargets is the maximum number of files in the target of an entry.
 	maxTargets = 3
 )
 
-// RecordFiles journals that what files say has come into force, if it is not what the database
-// knows to be recorded last: so a restart leaves no entry, and replicas that read the same files
-// leave one. What cannot be written is tried again while the rulebook Runs. The entry has the
-// digests of both policies (Files.ID), and the names of roles and rules that were added, changed
-// and removed.
+// RecordFiles journals that the rules of files have come into force, unless the database already
+// has them recorded. So a restart adds no entry, and replicas with the same files add one. A
+// failed write is repeated while Run runs. The entry has the digests of the old and the new
+// files (Files.ID), and the names of roles and rules that were added, changed and removed.
 func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Lock()
 	files, at := b.files, b.waitSince
@@ -51,7 +49,7 @@ func (b *Rulebook) RecordFiles(ctx context.Context) {
 	if at.IsZero() {
 		at = b.o.Now()
 	}
-	writing, end := context.WithTimeout(ctx, recordingTakes)
+	writing, end := context.WithTimeout(ctx, recordTimeout)
 	err := b.recordFiles(writing, files, b.Policy().ID(), at)
 	end()
 	b.mu.Lock()
@@ -63,14 +61,14 @@ func (b *Rulebook) RecordFiles(ctx context.Context) {
 	b.mu.Unlock()
 	switch {
 	case err != nil && first:
-		b.o.Log.Warn("the journal cannot record yet that rules of files came into force", "error", err)
+		b.o.Log.Warn("cannot journal yet that rules of files came into force", "error", err)
 	case err == nil && !first:
-		b.o.Log.Info("the journal has recorded that rules of files came into force")
+		b.o.Log.Info("journaled that rules of files came into force")
 	}
 }
 
-// retryFiles is RecordFiles if that has failed.
-func (b *Rulebook) retryFiles(ctx context.Context) {
+// retryRecordFiles calls RecordFiles again if it has failed.
+func (b *Rulebook) retryRecordFiles(ctx context.Context) {
 	b.mu.Lock()
 	waits := !b.waitSince.IsZero()
 	b.mu.Unlock()
@@ -81,7 +79,7 @@ func (b *Rulebook) retryFiles(ctx context.Context) {
 
 func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string, at time.Time) error {
 	// Most starts end here, without a write.
-	last, err := found(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
+	last, err := orNotFound(store.Text(b.o.DB.Read().QueryRowContext(ctx, "SELECT digest FROM rulebook_files WHERE one = 1")))
 	switch {
 	case errors.Is(err, ErrNotFound) && len(files.Source.Rules)+len(files.Source.Roles) == 0:
 		return nil // all rules are in the database, and always were
@@ -114,9 +112,9 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 			before, err = unpack(source)
 		}
 		change := filesChange(before, after)
-		if err != nil { // then all that can be told is that they are others
-			b.o.Log.Warn("the rules of files that were recorded last cannot be read", "policy", last, "error", err)
-			change = &journal.Change{Actor: system, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
+		if err != nil { // the entry only records that the files have changed
+			b.o.Log.Warn("cannot read the rules of files that were recorded last", "policy", last, "error", err)
+			change = &journal.Change{Actor: systemActor, Action: loadAction, Target: "files", To: map[string]any{"rules": len(after.Rules)}}
 		}
 		if _, err := tx.ExecContext(ctx, "UPDATE rulebook_files SET digest = $1, since = $2, source = $3 WHERE one = 1", files.ID, ms(at), packed); err != nil {
 			return err
@@ -129,7 +127,7 @@ func (b *Rulebook) recordFiles(ctx context.Context, files Files, inForce string,
 	})
 }
 
-// filesChange is the entry for rules of files that come into force in place of others.
+// filesChange returns the journal entry for rules of files that replace others.
 func filesChange(before, after storedSource) *journal.Change {
 	to := map[string]any{"rules": len(after.Rules)}
 	name := func(key string, names []string) {
@@ -137,8 +135,8 @@ func filesChange(before, after storedSource) *journal.Change {
 			return
 		}
 		slices.Sort(names)
-		to[key] = names[:min(len(names), maxNamed)]
-		if more := len(names) - maxNamed; more > 0 {
+		to[key] = names[:min(len(names), maxNames)]
+		if more := len(names) - maxNames; more > 0 {
 			to[key+"_more"] = more
 		}
 	}
@@ -183,7 +181,7 @@ func filesChange(before, after storedSource) *journal.Change {
 		}
 	}
 	if len(added)+len(changed)+len(removed)+len(rolesAdded)+len(rolesChanged)+len(rolesRemoved) == 0 {
-		to["reordered"] = true // which says nothing but which of several rules is named
+		to["reordered"] = true // it only affects which of several rules a decision names
 	}
 	name("added", added)
 	name("changed", changed)
@@ -200,13 +198,13 @@ func filesChange(before, after storedSource) *journal.Change {
 	if more := len(where) - maxTargets; more > 0 {
 		target += fmt.Sprintf(" and %d more", more)
 	}
-	return &journal.Change{Actor: system, Action: loadAction, Target: target, To: to}
+	return &journal.Change{Actor: systemActor, Action: loadAction, Target: target, To: to}
 }
 
-// content is all that a rule says, as a text: where it stands is not part of it.
+// content returns the rule as text without its place.
 func (r *shortRule) content() string {
 	bare := *r
 	bare.File, bare.Line = "", 0
-	text, _ := json.Marshal(bare) // there is nothing in it that could fail
+	text, _ := json.Marshal(bare) // cannot fail
 	return string(text)
 }

@@ -18,9 +18,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// kill -9 during each write of the rulebook: all or nothing. A process makes every kind of write there is, and is killed during each of
-// them in turn. Each write that it saw acknowledged is there with its entry in the journal; the one under way is there
-// with its entry, or there is nothing of it; and the tables are what the journal tells.
+// kill -9 during each write of the rulebook: all or nothing. A process makes every kind of write
+// there is, and is killed during each of them in turn. Each write that it saw acknowledged is
+// there with its entry in the journal; the one under way is there with its entry, or there is
+// nothing of it; and the tables are what the journal tells.
 func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, d storetest.Database) {
 		url := d.New(t)
@@ -28,7 +29,8 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))
 			desk := newDesk(t, url) // what is there is a policy
-			// Behind whatever a database still does for who is dead: all writes of the rulebook stand in line for the journal's head.
+			// Behind whatever a database still does for who is dead: all writes of the rulebook
+			// stand in line for the journal's head.
 			ok[rulebook.Role](t)(desk.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
 			desk.settled(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {

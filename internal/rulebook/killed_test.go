@@ -15,7 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// kinds are all kinds of writes of the rulebook, as the journal calls them. Deleting a user, which ends memberships, is one of them.
+// kinds are all kinds of writes of the rulebook, as the journal calls them. Deleting a user,
+// which ends memberships, is one of them.
 var kinds = []string{
 	"rule.add", "rule.set", "rule.delete", "role.add", "role.set", "role.delete",
 	"namespace.add", "namespace.set", "namespace.delete", "namespace.member.set", "namespace.member.remove",
@@ -23,7 +24,8 @@ var kinds = []string{
 	"user.delete",
 }
 
-// killed is the process that is killed: a rulebook that runs, and workers that change it without end. It says whether this process is one.
+// killed is the process that is killed: a rulebook that runs, and workers that change it without
+// end. It says whether this process is one.
 func killed() bool {
 	url := os.Getenv("RULEBOOK_TEST_URL")
 	if url == "" {
@@ -48,7 +50,7 @@ func work(ctx context.Context, url, life string) error {
 	if err != nil {
 		return err
 	}
-	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, Released: accounts.Release}, file())
+	b, err := rulebook.New(rulebook.Options{DB: db, Journal: j, DeleteOwned: accounts.Release}, file())
 	if err != nil {
 		return err
 	}

@@ -10,22 +10,23 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// topic is what the database counts our changes under, and rightsTopic those among them after which others may have rights over
-// Tidewaiter.
+// topic is the database's counter of all changes of the rulebook. rightsTopic counts those that
+// may change rights over Tidewaiter.
 const (
 	topic       = "rulebook"
 	rightsTopic = "rulebook.rights"
 )
 
-// readingTakes is how long it may take to read the database before what was read last is taken.
-const readingTakes = 10 * time.Second
+// readTimeout is how long Reload waits for the database before it uses what was read last.
+const readTimeout = 10 * time.Second
 
-// Load reads the database and makes the first policy. Without it there is none: the error is that of the database, or Conflicts.
+// Load reads the database and compiles the first policy. The error is that of the database, or
+// Conflicts; there is no policy then.
 func (b *Rulebook) Load(ctx context.Context) error {
-	if err := b.turn.take(ctx); err != nil {
+	if err := b.limiter.acquire(ctx); err != nil {
 		return err
 	}
-	defer b.turn.give()
+	defer b.limiter.release()
 	c, err := b.latest(ctx)
 	if err != nil {
 		return fmt.Errorf("loading the policy: %w", err)
@@ -34,26 +35,27 @@ func (b *Rulebook) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.enforce(b.files, c, p, source)
+	b.activate(b.files, c, p, source)
 	return nil
 }
 
-// Reload takes what files say now, with what the database holds. swap is called with the new policy before anybody
-// else sees it, and nothing else comes into force meanwhile. If anything is wrong, swap is not called and all stays as it
-// was. A database that does not answer is taken to hold what it held.
+// Reload compiles a policy of new files and the current database. It calls swap with the new
+// policy before the policy is visible, and nothing else is activated meanwhile. On an error,
+// swap is not called and nothing changes. If the database does not answer, Reload uses what was
+// read last.
 func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Policy)) error {
-	if err := b.turn.take(ctx); err != nil {
+	if err := b.limiter.acquire(ctx); err != nil {
 		return err
 	}
-	defer b.turn.give()
-	reading, end := context.WithTimeout(ctx, readingTakes)
+	defer b.limiter.release()
+	reading, end := context.WithTimeout(ctx, readTimeout)
 	c, err := b.latest(reading)
 	end()
 	if err != nil && b.known == nil {
 		return fmt.Errorf("loading the policy: %w", err)
 	}
 	if err != nil {
-		b.o.Log.Warn("the database's rules cannot be read; those that were read last hold", "error", err)
+		b.o.Log.Warn("cannot read the database's rules; those that were read last stay in force", "error", err)
 		c = b.known
 	}
 	p, source, err := compile(files, c)
@@ -61,23 +63,23 @@ func (b *Rulebook) Reload(ctx context.Context, files Files, swap func(*policy.Po
 		return err
 	}
 	swap(p)
-	b.enforce(files, c, p, source)
+	b.activate(files, c, p, source)
 	return nil
 }
 
-// Run notices what others change in the database, and keeps the versions of the policy, until ctx ends, whose error it returns. More
-// than one may run.
+// Run applies changes that others make in the database, and stores the versions of the policy.
+// It returns the error of ctx when ctx ends. Several calls may run at once.
 func (b *Rulebook) Run(ctx context.Context) error {
 	if b.o.DB == nil {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	keeping := make(chan struct{})
+	versionsDone := make(chan struct{})
 	go func() {
-		defer close(keeping)
-		b.keepVersions(ctx)
+		defer close(versionsDone)
+		b.storeVersions(ctx)
 	}()
-	defer func() { <-keeping }()
+	defer func() { <-versionsDone }()
 	return b.o.DB.Watch(ctx, []string{topic}, func(string) {
 		for failing := false; ; failing = true {
 			err := b.refresh(ctx, math.MaxInt64)
@@ -90,7 +92,7 @@ func (b *Rulebook) Run(ctx context.Context) error {
 			case err == nil:
 				return
 			case !failing:
-				b.o.Log.Warn("the database's rules cannot be read; those that were read last hold", "error", err)
+				b.o.Log.Warn("cannot read the database's rules; those that were read last stay in force", "error", err)
 			}
 			select {
 			case <-ctx.Done():
@@ -101,41 +103,42 @@ func (b *Rulebook) Run(ctx context.Context) error {
 	})
 }
 
-// refresh makes a new policy if the database has changed, and the one in force does not know of so many changes. The error is that of
-// the database: what does not compile is told in Status.
+// refresh compiles a new policy if the database has changed and the policy in force does not
+// contain that many changes. The error is that of the database. A policy that does not compile
+// is reported in Status.
 func (b *Rulebook) refresh(ctx context.Context, changes int64) error {
-	if err := b.turn.take(ctx); err != nil {
+	if err := b.limiter.acquire(ctx); err != nil {
 		return err
 	}
-	defer b.turn.give()
+	defer b.limiter.release()
 	if b.known == nil || b.known.changes >= changes {
-		return nil // Load comes first; or who had the turn before made it
+		return nil // Load was not called yet, or another call has compiled it
 	}
 	if stale, err := b.stale(ctx); err != nil || !stale {
 		return err
 	}
-	if err := b.turn.rest(ctx); err != nil {
+	if err := b.limiter.cooldown(ctx); err != nil {
 		return err
 	}
-	defer b.turn.tire(time.Now())
+	defer b.limiter.startCooldown(time.Now())
 	c, err := b.latest(ctx)
 	if err != nil {
 		return err
 	}
 	p, source, err := compile(b.files, c)
 	if err != nil {
-		b.contradict(c, err)
+		b.recordConflict(c, err)
 		return nil
 	}
 	if b.o.Changed != nil {
 		b.o.Changed(p)
 	}
-	b.enforce(b.files, c, p, source)
+	b.activate(b.files, c, p, source)
 	b.o.Log.Info("the policy has changed in the database", "rules", p.Len(), "policy", p.ID())
 	return nil
 }
 
-// stale says whether the database has changed since it was read.
+// stale reports whether the database has changed since it was read.
 func (b *Rulebook) stale(ctx context.Context) (bool, error) {
 	if b.known == nil {
 		return true, nil
@@ -144,7 +147,7 @@ func (b *Rulebook) stale(ctx context.Context) (bool, error) {
 	return now != b.known.counters, err
 }
 
-// latest is what the database holds.
+// latest returns the current content of the database.
 func (b *Rulebook) latest(ctx context.Context) (*contents, error) {
 	if b.o.DB == nil {
 		return new(contents), nil
@@ -161,7 +164,7 @@ func (b *Rulebook) latest(ctx context.Context) (*contents, error) {
 	}
 	for i := range c.rules {
 		if err := Unreadable(c.rules[i].When); err != nil {
-			b.o.Log.Error("the condition of a rule of the database cannot be read: it takes effect if it denies, and never if it allows",
+			b.o.Log.Error("cannot compile the condition of a rule of the database: a deny rule with it always matches, an allow rule never does",
 				"rule", c.rules[i].Name, "error", err)
 		}
 	}
@@ -180,19 +183,20 @@ func compile(files Files, c *contents) (*policy.Policy, policy.Source, error) {
 	return p, source, err
 }
 
-// enforce brings a policy into force. Whoever sees what is known sees the policy that was made of it.
-func (b *Rulebook) enforce(files Files, c *contents, p *policy.Policy, source policy.Source) {
+// activate puts a policy into force. Callers that see b.known also see the policy that was
+// compiled from it.
+func (b *Rulebook) activate(files Files, c *contents, p *policy.Policy, source policy.Source) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.status.Store(&Status{Policy: p, Loaded: b.o.Now()})
 	b.files, b.known, b.source = files, c, source
 }
 
-// contradict notes why what the database holds now cannot come into force.
-func (b *Rulebook) contradict(c *contents, err error) {
+// recordConflict records why the current content of the database cannot be put into force.
+func (b *Rulebook) recordConflict(c *contents, err error) {
 	status := b.Status()
 	if status.Problem == nil || status.Problem.Error() != err.Error() {
-		b.o.Log.Error("the last good policy stays in force", "error", err)
+		b.o.Log.Error("cannot compile a new policy; the last valid policy stays in force", "error", err)
 	}
 	status.Problem = err
 	b.mu.Lock()

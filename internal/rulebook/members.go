@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Members returns the members of a namespace in the order of their subjects, and where the next page begins.
+// Members returns the members of a namespace, sorted by subject, and where the next page begins.
 func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page Page) (list []Member, next string, err error) {
 	n, err := b.Namespace(ctx, by, namespace)
 	if err != nil {
@@ -24,11 +24,12 @@ func (b *Rulebook) Members(ctx context.Context, by Actor, namespace string, page
 	if err != nil {
 		return nil, "", fmt.Errorf("listing the members of %.130q: %w", namespace, err)
 	}
-	list, next = cut(list, page.Size(), func(m *Member) string { return m.Subject })
+	list, next = pageOf(list, page.Size(), func(m *Member) string { return m.Subject })
 	return list, next, nil
 }
 
-// SetMember gives somebody a role in a namespace, in place of the one that they may have. Having it already is success.
+// SetMember gives a subject a role in a namespace, in place of its previous role. It succeeds if
+// the subject has the role already.
 func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, role string, version int64) (Namespace, error) {
 	subject = canonicalSubject(subject)
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
@@ -39,7 +40,7 @@ func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, 
 			return nil, err
 		}
 		note := &journal.Change{Action: "namespace.member.set", Target: n.Name, To: map[string]any{"member": subject, "role": role}}
-		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
+		was, err := orNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject = $2", n.ID, subject)))
 		switch {
 		case errors.Is(err, ErrNotFound) && n.Size >= maxMembers:
 			return nil, &InvalidError{"subject", fmt.Sprintf("the namespace has %d members, and that is the limit; make a group a member", n.Size)}
@@ -60,10 +61,10 @@ func (b *Rulebook) SetMember(ctx context.Context, by Actor, namespace, subject, 
 	return n, nil
 }
 
-// RemoveMember ends a membership. Not being a member is success.
+// RemoveMember removes a member. It succeeds if the subject is not a member.
 func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subject string, version int64) (Namespace, error) {
 	n, err := b.changeNamespace(ctx, by, namespace, version, func(tx *sql.Tx, n *Namespace) (*journal.Change, error) {
-		was, err := found(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
+		was, err := orNotFound(scanMember(tx.QueryRowContext(ctx, memberQuery+" WHERE namespace_id = $1 AND subject IN ($2, $3)", n.ID, subject, canonicalSubject(subject))))
 		if errors.Is(err, ErrNotFound) {
 			return nil, nil
 		}
@@ -80,8 +81,8 @@ func (b *Rulebook) RemoveMember(ctx context.Context, by Actor, namespace, subjec
 	return n, nil
 }
 
-// canonicalSubject returns a subject with the canonical spelling of a distinguished name: somebody has one role in a namespace, and
-// loses it however the name is spelled.
+// canonicalSubject returns a subject with a distinguished name in canonical spelling. So a
+// member has one role in a namespace, and loses it whatever the spelling in the call is.
 func canonicalSubject(subject string) string {
 	kind, name, _ := strings.Cut(subject, ":")
 	if c := dn.Canonical(name); c != name {
@@ -90,8 +91,9 @@ func canonicalSubject(subject string) string {
 	return subject
 }
 
-// mayBeMember is an error for subjects that the actor cannot make members. The robots of another namespace come and go with
-// it, and one that is made later may have the same name: so only who looks after all namespaces can invite them.
+// mayBeMember returns an error for subjects that the actor cannot make members. The robots of
+// another namespace are deleted with it, and a later robot may have the same name. So only
+// actors that may write all namespaces can add them.
 func (b *Rulebook) mayBeMember(by Actor, subject, namespace string) error {
 	if err := checkSubject(subject); err != nil {
 		return err
@@ -101,12 +103,12 @@ func (b *Rulebook) mayBeMember(by Actor, subject, namespace string) error {
 		return nil
 	}
 	if in, _, ok := RobotIn(robot); ok && in != namespace && !b.May(by, RightNamespaces, scope.Write) {
-		return &InvalidError{"subject", fmt.Sprintf("%s is for robots of the namespace %s", subject, in)}
+		return &InvalidError{"subject", fmt.Sprintf("%s is a robot of the namespace %s", subject, in)}
 	}
 	return nil
 }
 
-// hasRole is an error unless a member can have the role.
+// hasRole returns an error unless a member can have the role.
 func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 	if builtInRole(role) != 0 {
 		return nil
@@ -117,7 +119,7 @@ func hasRole(ctx context.Context, tx *sql.Tx, n *Namespace, role string) error {
 			continue
 		}
 		if err == nil && r.Actions&scope.Repository == 0 {
-			err = &InvalidError{"role", fmt.Sprintf("the role %s does nothing with repositories", role)}
+			err = &InvalidError{"role", fmt.Sprintf("the role %s has no actions on repositories", role)}
 		}
 		return err
 	}

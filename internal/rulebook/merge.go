@@ -9,29 +9,30 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Conflicts is why files and database together are no policy, a sentence each.
+// Conflicts explains why files and database cannot be compiled into one policy, one sentence for
+// each conflict.
 type Conflicts []string
 
 func (c Conflicts) Error() string {
 	return "files and database contradict each other: " + strings.Join(c, "; ")
 }
 
-// merge puts together what files and the database say: the rules of files first, in their order, then those of the
-// database by their names, then those of namespaces, then those that are built in. So all replicas with the same files have
-// the same policy.
+// merge combines the rules of files and database. The order is: rules of files in their order,
+// rules of the database by name, rules of namespaces by name, built-in rules. So all replicas
+// with the same files have the same policy.
 func merge(files policy.Source, c *contents) (policy.Source, error) {
 	var wrong Conflicts
 	builtIn := BuiltIn()
 	source := policy.Source{
 		Roles: maps.Clone(files.Roles),
-		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaced)+len(builtIn)),
+		Rules: make([]policy.Rule, 0, len(files.Rules)+len(c.rules)+len(c.namespaceRules)+len(builtIn)),
 	}
 	if source.Roles == nil {
 		source.Roles = make(roles)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.roles)) {
 		if _, taken := files.Roles[name]; taken {
-			wrong = append(wrong, fmt.Sprintf("the role %q is defined in the files, and in the database as well", name))
+			wrong = append(wrong, fmt.Sprintf("the role %q is defined in the files and in the database", name))
 			continue
 		}
 		source.Roles[name] = c.roles[name]
@@ -44,7 +45,7 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	for i := range c.rules {
 		r := &c.rules[i]
 		if other, ok := taken[r.Name]; ok {
-			wrong = append(wrong, fmt.Sprintf("%s: the rule %q is in the database as well", other.Origin, r.Name))
+			wrong = append(wrong, fmt.Sprintf("%s: the rule %q is also in the database", other.Origin, r.Name))
 			continue
 		}
 		taken[r.Name] = r
@@ -53,8 +54,9 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	if len(wrong) > 0 {
 		return policy.Source{}, wrong
 	}
-	// Nothing that an owner writes may keep the policy from being made, and nothing that nobody wrote: these rules give way.
-	for _, list := range [...][]policy.Rule{c.namespaced, builtIn} {
+	// Rules of namespaces and built-in rules get another name if theirs is taken: owners must not
+	// be able to block the policy.
+	for _, list := range [...][]policy.Rule{c.namespaceRules, builtIn} {
 		for _, r := range list {
 			for name, n := r.Name, 2; taken[r.Name] != nil; n++ {
 				r.Name = fmt.Sprintf("%s (%d)", name, n)
@@ -65,7 +67,7 @@ func merge(files policy.Source, c *contents) (policy.Source, error) {
 	return source, nil
 }
 
-// conflictsOf says what policy said of rules, with where they are.
+// conflictsOf returns the problems of a policy with the place of each rule.
 func conflictsOf(source policy.Source, problems policy.Problems) error {
 	wrong := make(Conflicts, len(problems))
 	for i, p := range problems {

@@ -12,52 +12,53 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Visibility says who may pull from a namespace without being a member.
+// Visibility defines who may pull from a namespace without being a member.
 type Visibility string
 
 // The visibilities.
 const (
 	Private  Visibility = "private"  // nobody
-	Internal Visibility = "internal" // who is signed in
+	Internal Visibility = "internal" // everybody who is signed in
 	Public   Visibility = "public"   // anyone
 )
 
-// Namespace is all repositories below a name, and whose they are.
+// Namespace is all repositories below a name, with members.
 type Namespace struct {
 	ID         string
-	Version    int64 // raised by each change of it, of its members and of its roles
+	Version    int64 // raised by each change of the namespace, its members and its roles
 	Created    time.Time
 	Changed    time.Time
 	Name       string // "team", "shop/web"
 	Visibility Visibility
-	Size       int // members
+	Size       int // number of members
 
-	Unchanged bool // the call that returns it found it as it was wanted, and changed nothing
+	Unchanged bool // the call changed nothing, because the namespace is as requested
 }
 
-// NewNamespace is a namespace to make.
+// NewNamespace is a namespace to add.
 type NewNamespace struct {
 	Name       string
 	Visibility Visibility // "": Private
-	Owners     []string   // subjects; without any, only who may write all namespaces looks after it
+	Owners     []string // subjects; if empty, only actors that may write all namespaces manage it
 }
 
-// Member is who has a role in a namespace.
+// Member is a subject with a role in a namespace.
 type Member struct {
 	Subject string // user:NAME, group:NAME, robot:NAME or workload:NAME
 	Role    string
 	Created time.Time
 }
 
-// Bounds of a namespace.
+// Limits of a namespace.
 const (
 	maxNamespace = 128 // bytes of its name
 	maxMembers   = 1000
 	maxRoles     = 100
 )
 
-// checkNamespace says what is wrong with the name of a namespace. It is one or more path parts. They have no dots: the dot is
-// what stands for the slash in the names of a namespace's robots, so that no two namespaces could have a robot of one name.
+// checkNamespace checks the name of a namespace: one or more path parts. The parts have no dots,
+// because a dot replaces the slash in the names of the namespace's robots. Otherwise two
+// namespaces could have a robot of the same name.
 func checkNamespace(name string) error {
 	invalid := func(format string, args ...any) error { return &InvalidError{"name", fmt.Sprintf(format, args...)} }
 	if len(name) > maxNamespace {
@@ -65,11 +66,11 @@ func checkNamespace(name string) error {
 	}
 	plain := strings.TrimSuffix(strings.TrimSuffix(name, "/**"), "/")
 	if plain != name && plain != "" {
-		return invalid("%q is written without what follows the last part (did you mean %q?)", name, plain)
+		return invalid("%q must end with the last part (did you mean %q?)", name, plain)
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if !validPart(part, "-_") {
-			return invalid("%q is no name of a namespace: it is path parts of lower-case letters and digits, with single \"-\" or \"_\" between them", name)
+			return invalid("%q is not a name of a namespace: it must be path parts of lower-case letters and digits, with single \"-\" or \"_\" between them", name)
 		}
 	}
 	return nil
@@ -82,8 +83,8 @@ func (v Visibility) check() error {
 	return nil
 }
 
-// RobotIn takes the name of a robot that belongs to a namespace apart: "shop.web.ci" is ci of shop/web. It is false for robots that can belong
-// to none.
+// RobotIn splits the name of a robot of a namespace: "shop.web.ci" is ci of shop/web. It is
+// false for robots that cannot belong to a namespace.
 func RobotIn(robot string) (namespace, name string, ok bool) {
 	dot := strings.LastIndexByte(robot, '.')
 	if dot < 0 {
@@ -93,14 +94,14 @@ func RobotIn(robot string) (namespace, name string, ok bool) {
 	return namespace, name, checkNamespace(namespace) == nil && validPart(name, "-_")
 }
 
-// checkSubject says what is wrong with the subject of a member.
+// checkSubject checks the subject of a member.
 func checkSubject(subject string) error {
 	kind, name, _ := strings.Cut(subject, ":")
 	if !slices.Contains([]string{"user", "group", "robot", "workload"}, kind) {
-		return &InvalidError{"subject", fmt.Sprintf("%.80q can be no member: there are user:NAME, group:NAME, robot:NAME and workload:NAME", subject)}
+		return &InvalidError{"subject", fmt.Sprintf("%.80q cannot be a member: there are user:NAME, group:NAME, robot:NAME and workload:NAME", subject)}
 	}
 	if plain, ok := strings.CutPrefix(name, "robot+"); ok && kind == "robot" {
-		return &InvalidError{"subject", fmt.Sprintf("the robot is written without what it signs in with (did you mean %q?)", "robot:"+plain)}
+		return &InvalidError{"subject", fmt.Sprintf("the prefix robot+ is only for signing in (did you mean %q?)", "robot:"+plain)}
 	}
 	if len(subject) > 512 {
 		return &InvalidError{"subject", "it is too long"}

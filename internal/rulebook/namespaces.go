@@ -14,18 +14,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AddNamespace makes a namespace. The error is ErrExists where there is one of that name, and InvalidError where there is one
-// inside it or around it.
+// AddNamespace adds a namespace. The error is ErrExists if the name is in use, and InvalidError
+// if the namespace would be inside another or around one.
 func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (Namespace, error) {
 	made := Namespace{Version: 1, Name: n.Name, Visibility: cmp.Or(n.Visibility, Private), Size: len(n.Owners)}
 	err := b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.need(by, RightNamespaces, scope.Write); err != nil {
+		if err := b.requireRight(by, RightNamespaces, scope.Write); err != nil {
 			return nil, err
 		}
 		if err := cmp.Or(checkNamespace(n.Name), made.Visibility.check()); err != nil {
 			return nil, err
 		}
-		if err := apart(ctx, tx, n.Name); err != nil {
+		if err := checkOverlap(ctx, tx, n.Name); err != nil {
 			return nil, err
 		}
 		made.ID, made.Created = b.newID(), b.now()
@@ -36,7 +36,7 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 		for _, subject := range n.Owners {
 			err := checkSubject(subject)
 			if err == nil {
-				err = inserted(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+				err = orExists(tx.ExecContext(ctx, "INSERT INTO namespace_members (namespace_id, subject, role, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 					made.ID, canonicalSubject(subject), Owner, ms(made.Created)))
 			}
 			if invalid, ok := errors.AsType[*InvalidError](err); ok {
@@ -57,8 +57,8 @@ func (b *Rulebook) AddNamespace(ctx context.Context, by Actor, n NewNamespace) (
 	return made, nil
 }
 
-// apart is an error if a namespace would be inside another, or around one.
-func apart(ctx context.Context, tx *sql.Tx, name string) error {
+// checkOverlap returns an error if a namespace would be inside another or around one.
+func checkOverlap(ctx context.Context, tx *sql.Tx, name string) error {
 	names, err := store.Texts(ctx, tx, "SELECT name FROM namespaces WHERE name = $1 OR substr(name, 1, $2) = $3 ORDER BY name LIMIT 1", name, len(name)+1, name+"/")
 	for outer := name; err == nil && len(names) == 0; {
 		cut := strings.LastIndexByte(outer, '/')
@@ -90,8 +90,8 @@ func (b *Rulebook) Namespace(ctx context.Context, by Actor, name string) (Namesp
 	return n, nil
 }
 
-// NamespaceOf returns the namespace that a repository is in, as the policy in force has it; ""
-// for none. No repository is in two, since namespaces do not overlap.
+// NamespaceOf returns the namespace of a repository in the policy in force, or "". Namespaces do
+// not overlap, so there is at most one.
 func (b *Rulebook) NamespaceOf(repository string) string {
 	b.mu.Lock()
 	known := b.known
@@ -110,20 +110,22 @@ func (b *Rulebook) NamespaceOf(repository string) string {
 	}
 }
 
-// maySee lets see a namespace who may see all of them, or it.
+// maySee returns an error unless the actor may see all namespaces or this one.
 func (b *Rulebook) maySee(by Actor, name string) error {
 	if b.May(by, RightNamespaces, scope.Read) {
 		return nil
 	}
-	return b.need(by, RightNamespace+name, scope.Read)
+	return b.requireRight(by, RightNamespace+name, scope.Read)
 }
 
-// Namespaces returns the namespaces that the actor may see, in the order of their names, and where the next page begins.
+// Namespaces returns the namespaces that the actor may see, sorted by name, and where the next
+// page begins.
 func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []Namespace, next string, err error) {
 	all := b.May(by, RightNamespaces, scope.Read)
 	size := page.Size() + 1
 	if !all {
-		// Whoever may see none of ten thousand is not to cost ten thousand questions, however small a page he asks for.
+		// Read large pages: an actor that may see none of ten thousand namespaces would otherwise
+		// cause thousands of queries for one small page.
 		size = max(size, 1000)
 	}
 	for after := page.After; ; {
@@ -138,13 +140,13 @@ func (b *Rulebook) Namespaces(ctx context.Context, by Actor, page Page) (list []
 			}
 		}
 		if len(list) > page.Size() || len(more) < size {
-			list, next = cut(list, page.Size(), func(n *Namespace) string { return n.Name })
+			list, next = pageOf(list, page.Size(), func(n *Namespace) string { return n.Name })
 			return list, next, nil
 		}
 	}
 }
 
-// SetVisibility says who else may pull from a namespace.
+// SetVisibility sets who else may pull from a namespace.
 func (b *Rulebook) SetVisibility(ctx context.Context, by Actor, name string, v Visibility, version int64) (Namespace, error) {
 	n, err := b.changeNamespace(ctx, by, name, version, func(_ *sql.Tx, n *Namespace) (*journal.Change, error) {
 		if err := v.check(); err != nil {
@@ -163,16 +165,17 @@ func (b *Rulebook) SetVisibility(ctx context.Context, by Actor, name string, v V
 	return n, nil
 }
 
-// changeNamespace changes a namespace or what is in it, for whoever may. f says what to note; nil: it changed nothing.
+// changeNamespace changes a namespace or its roles or members, if the actor may write it. f
+// returns the change to journal, or nil if it changed nothing.
 func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, version int64, f func(*sql.Tx, *Namespace) (*journal.Change, error)) (n Namespace, err error) {
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.need(by, RightNamespace+name, scope.Write); err != nil {
+		if err := b.requireRight(by, RightNamespace+name, scope.Write); err != nil {
 			return nil, err
 		}
 		if n, err = findNamespace(ctx, tx, name); err != nil {
 			return nil, err
 		}
-		if err := by.Finds(n.ID, n.Version, version); err != nil {
+		if err := by.CheckSeen(n.ID, n.Version, version); err != nil {
 			return nil, err
 		}
 		note, err := f(tx, &n)
@@ -186,12 +189,13 @@ func (b *Rulebook) changeNamespace(ctx context.Context, by Actor, name string, v
 	return n, err
 }
 
-// DeleteNamespace removes a namespace with its members, roles and robots. What is in the registry stays there.
+// DeleteNamespace deletes a namespace with its members, roles and robots. The registry's content
+// stays.
 func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, version int64) error {
-	if b.o.Gone != nil {
-		defer b.o.Gone() // also after an error, since what failed to commit may have been kept all the same
+	if b.o.OnNamespaceDeleted != nil {
+		defer b.o.OnNamespaceDeleted() // also after an error: a failed commit may have been stored
 	}
-	// Accounts come first, as wherever both change.
+	// Every transaction that writes both locks accounts before the rulebook.
 	write := func(ctx context.Context, f func(*sql.Tx) error) error {
 		return b.write(ctx, "accounts", func(tx *sql.Tx) error {
 			if err := b.o.DB.Bump(ctx, tx, topic); err != nil {
@@ -201,14 +205,14 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 		})
 	}
 	err := b.changeWith(ctx, by, write, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.need(by, RightNamespaces, scope.Write); err != nil {
+		if err := b.requireRight(by, RightNamespaces, scope.Write); err != nil {
 			return nil, err
 		}
 		n, err := findNamespace(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
-		if err := by.Finds(n.ID, n.Version, version); err != nil {
+		if err := by.CheckSeen(n.ID, n.Version, version); err != nil {
 			return nil, err
 		}
 		for _, query := range []string{
@@ -220,11 +224,11 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 				return nil, err
 			}
 		}
-		if err := b.forgetRobots(ctx, tx, name); err != nil {
+		if err := b.removeRobotMembers(ctx, tx, name); err != nil {
 			return nil, err
 		}
-		if b.o.Released != nil {
-			if err := b.o.Released(ctx, tx, n.ID); err != nil {
+		if b.o.DeleteOwned != nil {
+			if err := b.o.DeleteOwned(ctx, tx, n.ID); err != nil {
 				return nil, err
 			}
 		}
@@ -236,14 +240,14 @@ func (b *Rulebook) DeleteNamespace(ctx context.Context, by Actor, name string, v
 	return nil
 }
 
-// forgetRobots ends the memberships in other namespaces of the robots that a namespace has had: another of its name could have robots
-// of their names.
-func (b *Rulebook) forgetRobots(ctx context.Context, tx *sql.Tx, namespace string) error {
+// removeRobotMembers removes the robots of a deleted namespace from other namespaces: a new
+// namespace of that name could have robots with the same names.
+func (b *Rulebook) removeRobotMembers(ctx context.Context, tx *sql.Tx, namespace string) error {
 	prefix := "robot:" + strings.ReplaceAll(namespace, "/", ".") + "."
 	subjects, err := store.Texts(ctx, tx, "SELECT DISTINCT subject FROM namespace_members WHERE substr(subject, 1, $1) = $2", len(prefix), prefix)
 	for _, subject := range subjects {
 		if in, _, ok := RobotIn(strings.TrimPrefix(subject, "robot:")); err == nil && ok && in == namespace {
-			err = Forget(ctx, b.o.DB, tx, subject)
+			err = RemoveMember(ctx, b.o.DB, tx, subject)
 		}
 	}
 	return err

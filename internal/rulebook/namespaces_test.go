@@ -135,8 +135,8 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 	})
 }
 
-// Harbor: a token outlived its deleted and re-created project. Whoever makes a namespace anew has nothing of the one before,
-// and nobody who was in it has anything of the new one.
+// Harbor: a token outlived its deleted and re-created project. Whoever makes a namespace anew has
+// nothing of the one before, and nobody who was in it has anything of the new one.
 func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -170,7 +170,8 @@ func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 	})
 }
 
-// Harbor, Quay: object ids without an owner check. Who has no right to a namespace is told, by every call, that there is none.
+// Harbor, Quay: object ids without an owner check. Who has no right to a namespace is told, by
+// every call, that there is none.
 func TestAForeignNamespaceIsNotThere(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx, otto := t.Context(), actor("otto")
@@ -211,7 +212,7 @@ func TestAForeignNamespaceIsNotThere(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // What an owner can write: members and roles of every kind, most of them mistakes.
-func (d *desk) tries(t *rapid.T, by rulebook.Actor, namespace string) error {
+func (d *desk) maxAttempts(t *rapid.T, by rulebook.Actor, namespace string) error {
 	ctx := d.t.Context()
 	subject := rapid.SampledFrom([]string{
 		"user:ann", "user:bob", "group:dev", "group:" + rulebook.Administrators, "robot:ci", "robot:team.ci", "robot:other.ci", "workload:job",
@@ -234,8 +235,8 @@ func (d *desk) tries(t *rapid.T, by rulebook.Actor, namespace string) error {
 	return second(d.SetVisibility(ctx, by, namespace, rapid.SampledFrom([]rulebook.Visibility{"public", "internal", "private", "**"}).Draw(t, "visibility"), 0))
 }
 
-// Whatever an owner does changes no decision about a name outside the namespace, nor about Tidewaiter but for the namespace itself; and
-// nobody has more in it than owners have.
+// Whatever an owner does changes no decision about a name outside the namespace, nor about
+// Tidewaiter but for the namespace itself; and nobody has more in it than owners have.
 func TestPropertyOwnersStayAtHome(t *testing.T) {
 	d := newDesk(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")
@@ -268,7 +269,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
 		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {
-			_ = d.tries(t, actor("olga"), "team")
+			_ = d.maxAttempts(t, actor("olga"), "team")
 		}
 		if after := outside(); after != before {
 			t.Fatal(cmp.Diff(before, after))

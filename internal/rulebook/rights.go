@@ -9,11 +9,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// The names of rights that are judged here.
+// The names of rights.
 const (
 	RightPolicy     = "policy"     // roles and rules of the database
-	RightNamespaces = "namespaces" // which namespaces there are
-	RightNamespace  = "namespace/" // and its name: one of them
+	RightNamespaces = "namespaces" // all namespaces
+	RightNamespace  = "namespace/" // followed by the name of one namespace
 
 	rightAdministrators = "administrators"
 )
@@ -26,8 +26,8 @@ const (
 	Auditors = "tidewaiter-auditors"
 )
 
-// BuiltIn are the rules that need not be written: all that is allowed without one. They are part of each policy that a
-// Rulebook makes, so that questions about it are answered as rights are judged; a rule that denies beats them.
+// BuiltIn returns the built-in rules. They are part of each policy that a Rulebook compiles, so
+// that questions about the policy agree with how rights are checked. A deny rule overrides them.
 func BuiltIn() []policy.Rule {
 	rule := func(group string, actions scope.Actions) policy.Rule {
 		return policy.Rule{
@@ -41,50 +41,51 @@ func BuiltIn() []policy.Rule {
 	}
 }
 
-// Rights says who has which rights over Tidewaiter itself: by the policy in force, and by the rules that need not be written.
-// It may be used from any goroutine.
+// Rights checks rights over Tidewaiter itself, by the policy in force and the built-in rules. It
+// may be used from any goroutine.
 type Rights struct {
-	judge   func(*policy.Request) policy.Decision
+	decide  func(*policy.Request) policy.Decision
 	builtIn *policy.Policy
 	now     func() time.Time
 }
 
-// NewRights returns the rights that a policy in force gives. judge is asked anew each time; nil is a policy that says nothing. A now
-// of nil is time.Now.
-func NewRights(judge func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
+// NewRights returns the rights that a policy grants. decide is called for each check; nil is a
+// policy without rules. If now is nil, it is time.Now.
+func NewRights(decide func(*policy.Request) policy.Decision, now func() time.Time) (*Rights, error) {
 	p, err := policy.Compile(policy.Source{Rules: BuiltIn()})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the rules that need not be written: %w", err)
 	}
-	if judge == nil {
-		judge = new(policy.Policy).Decide
+	if decide == nil {
+		decide = new(policy.Policy).Decide
 	}
-	return &Rights{judge, p, clock.Wall(now)}, nil
+	return &Rights{decide, p, clock.Wall(now)}, nil
 }
 
-// May says whether the actor has a right: actions on tidewaiter:name. A rule that denies it beats those that
-// need not be written.
+// May reports whether the actor has a right: actions on tidewaiter:name. A deny rule overrides
+// the built-in rules.
 func (r *Rights) May(by Actor, name string, actions scope.Actions) bool {
-	w := r.weigh(by, name, actions)
+	w := r.evaluate(by, name, actions)
 	return (w.granted &^ w.denied).Has(actions)
 }
 
-// Might is May at another time, from another address, or as somebody with other claims: a condition that a rule has does not
-// keep anybody from it for good. It says yes where it cannot tell.
+// Might is like May, but ignores conditions, which may hold at another time, from another
+// address or with other claims. It is true where that is unknown.
 func (r *Rights) Might(by Actor, name string, actions scope.Actions) bool {
-	w := r.weigh(by, name, actions)
+	w := r.evaluate(by, name, actions)
 	return ((w.granted | w.depends) &^ (w.denied &^ w.depends)).Has(actions)
 }
 
-// weighed is what the rules say of actions: a rule grants or denies them, and another answer depends on a condition.
-type weighed struct{ granted, denied, depends scope.Actions }
+// evaluation is the result of the rules: the actions they grant and deny, and those that depend
+// on a condition.
+type evaluation struct{ granted, denied, depends scope.Actions }
 
-func (r *Rights) weigh(by Actor, name string, actions scope.Actions) (w weighed) {
+func (r *Rights) evaluate(by Actor, name string, actions scope.Actions) (w evaluation) {
 	if by.operator != "" {
-		return weighed{granted: actions}
+		return evaluation{granted: actions}
 	}
 	if by.Principal == nil || by.Principal.Kind == policy.Anonymous || actions == 0 {
-		return weighed{}
+		return evaluation{}
 	}
 	request := &policy.Request{
 		Principal: by.Principal,
@@ -92,8 +93,8 @@ func (r *Rights) weigh(by Actor, name string, actions scope.Actions) (w weighed)
 		IP:        by.Remote,
 		Now:       r.now(),
 	}
-	for _, judge := range []func(*policy.Request) policy.Decision{r.judge, r.builtIn.Decide} {
-		for _, result := range judge(request).Results {
+	for _, decide := range []func(*policy.Request) policy.Decision{r.decide, r.builtIn.Decide} {
+		for _, result := range decide(request).Results {
 			w.granted |= result.Granted
 			for _, cause := range result.Causes {
 				switch cause.Reason {

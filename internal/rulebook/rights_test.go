@@ -22,7 +22,8 @@ func (n night) Holds(*policy.Request) (bool, error)  { return false, n.err }
 func (night) Explain(*policy.Request) []policy.Value { return nil }
 func (night) String() string                         { return "false" }
 
-// What who-can, what-can and explain say of a right is what May judges, with rules of all kinds beside those that are built in.
+// What who-can, what-can and explain say of a right is what May judges, with rules of all kinds
+// beside those that are built in.
 func TestAnswersAgreeWithMay(t *testing.T) {
 	rule := func(name string, deny bool, actions scope.Actions, names []string, when policy.Condition, subjects ...string) policy.Rule {
 		return policy.Rule{Name: name, Deny: deny, Subjects: subjects, Type: scope.TypeTidewaiter, Names: names, Actions: actions, When: when, Origin: policy.Origin{File: "f", Line: 1}}
@@ -88,7 +89,8 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 	}
 }
 
-// Rules that are built in are told like others, and are not counted among those that somebody wrote.
+// Rules that are built in are told like others, and are not counted among those that somebody
+// wrote.
 func TestRulesThatAreBuiltIn(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		written := freeze()

@@ -10,7 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Role is a role of the database: one for all, or one of a namespace.
+// Role is a role of the database, either shared or of one namespace.
 type Role struct {
 	ID       string
 	Version  int64
@@ -18,12 +18,12 @@ type Role struct {
 	Changed  time.Time
 	Name     string
 	Actions  scope.Actions
-	Lifetime time.Duration // of tokens with a grant by it, at most; 0: no say
+	Lifetime time.Duration // maximum lifetime of tokens with a grant by it; 0: no limit
 
-	Unchanged bool // SetRole found that it can do that already
+	Unchanged bool // SetRole changed nothing, because the role is equal
 }
 
-// The roles that every namespace has.
+// The built-in roles of namespaces.
 const (
 	Owner      = "owner"
 	Maintainer = "maintainer"
@@ -31,8 +31,7 @@ const (
 	Reader     = "reader"
 )
 
-// builtInRole returns what a role that every namespace has can do; 0 if there is none of that
-// name.
+// builtInRole returns the actions of a built-in role; 0 if there is no such role.
 func builtInRole(name string) scope.Actions {
 	switch name {
 	case Owner, Maintainer:
@@ -45,23 +44,23 @@ func builtInRole(name string) scope.Actions {
 	return 0
 }
 
-// roles are what a policy is compiled with.
+// roles maps names to roles, as policy.Compile takes them.
 type roles = map[string]policy.Role
 
-// compiled is the role as policy knows it.
+// compiled returns the role for policy.
 func (r *Role) compiled() policy.Role { return policy.Role{Actions: r.Actions, Lifetime: r.Lifetime} }
 
 const maxName = 64
 
-// checkRole returns what is wrong with a role that is to be written.
+// checkRole checks a role before it is stored.
 func checkRole(r *Role, namespaced bool) error {
 	switch {
 	case !validPart(r.Name, ".-_"):
-		return &InvalidError{"name", fmt.Sprintf("%.80q is no name of a role: it takes lower-case letters and digits, with single \".\", \"-\" or \"_\" between them, at most %d", r.Name, maxName)}
+		return &InvalidError{"name", fmt.Sprintf("%.80q is not a name of a role: it must be lower-case letters and digits, with single \".\", \"-\" or \"_\" between them, at most %d", r.Name, maxName)}
 	case namespaced && builtInRole(r.Name) != 0:
-		return &InvalidError{"name", fmt.Sprintf("%s is a role that every namespace has", r.Name)}
+		return &InvalidError{"name", fmt.Sprintf("%s is a built-in role of every namespace", r.Name)}
 	case namespaced && r.Actions&^scope.Repository != 0:
-		return &InvalidError{"actions", "a role of a namespace has pull, push and delete, or some of them"}
+		return &InvalidError{"actions", "a role of a namespace can only have pull, push and delete"}
 	}
 	written := ruleset.Role{Actions: r.Actions.Names()}
 	if r.Lifetime != 0 {
@@ -71,8 +70,8 @@ func checkRole(r *Role, namespaced bool) error {
 	return err
 }
 
-// validPart says whether a text is lower-case letters and digits, with single separators between
-// them.
+// validPart reports whether a text consists of lower-case letters and digits, with single
+// separators between them.
 func validPart(text, separators string) bool {
 	if text == "" || len(text) > maxName {
 		return false

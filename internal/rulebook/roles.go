@@ -13,15 +13,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AddRole adds a role: one for all if namespace is "", else one of that namespace. The error is ErrExists where the database or, for all, a
-// file has one of that name.
+// AddRole adds a role to a namespace, or a shared role if namespace is "". The error is
+// ErrExists if the database, or a file for a shared role, already has the name.
 func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role Role) (Role, error) {
 	r := Role{Version: 1, Name: role.Name, Actions: role.Actions, Lifetime: role.Lifetime}
 	err := b.changeRole(ctx, by, namespace, &r, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		if err := checkRole(&r, namespace != ""); err != nil {
 			return nil, err
 		}
-		if _, taken := b.filesNow().Source.Roles[r.Name]; taken && namespace == "" {
+		if _, taken := b.currentFiles().Source.Roles[r.Name]; taken && namespace == "" {
 			return nil, fmt.Errorf("%w, in the files", ErrExists)
 		}
 		if namespace != "" {
@@ -43,8 +43,8 @@ func (b *Rulebook) AddRole(ctx context.Context, by Actor, namespace string, role
 	return r, nil
 }
 
-// SetRole changes what a role can do. What names it changes with it, and must be right afterwards as well. A role that can do
-// that already stays as it is.
+// SetRole changes the actions and lifetime of a role. Rules and members that use the role change
+// with it, and must still be valid. An equal role is not changed.
 func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role Role, version int64) (r Role, err error) {
 	err = b.changeRole(ctx, by, namespace, &role, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		if err := checkRole(&role, namespace != ""); err != nil {
@@ -74,19 +74,19 @@ func (b *Rulebook) SetRole(ctx context.Context, by Actor, namespace string, role
 	return r, nil
 }
 
-// DeleteRole removes a role that nothing names.
+// DeleteRole deletes a role that is not in use.
 func (b *Rulebook) DeleteRole(ctx context.Context, by Actor, namespace, name string, version int64) error {
 	err := b.changeRole(ctx, by, namespace, &Role{Name: name}, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 		r, err := b.roleToChange(ctx, tx, by, in, name, version)
 		if err != nil {
 			return nil, err
 		}
-		users, err := usersOf(ctx, tx, in, name)
+		users, err := roleUsers(ctx, tx, in, name)
 		if err != nil {
 			return nil, err
 		}
 		if len(users) > 0 {
-			return nil, &InvalidError{"name", fmt.Sprintf("%s has the role: take it away first", strings.Join(users, ", "))}
+			return nil, &InvalidError{"name", fmt.Sprintf("the role is still used by %s", strings.Join(users, ", "))}
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM rulebook_roles WHERE id = $1", r.ID)
 		return &journal.Change{Action: "role.delete", From: r.journaled()}, err
@@ -97,7 +97,7 @@ func (b *Rulebook) DeleteRole(ctx context.Context, by Actor, namespace, name str
 	return nil
 }
 
-// Role returns a role for all, or of a namespace.
+// Role returns a role of a namespace, or a shared one if namespace is "".
 func (b *Rulebook) Role(ctx context.Context, by Actor, namespace, name string) (Role, error) {
 	in, err := b.rolesOf(ctx, by, namespace)
 	if err != nil {
@@ -110,7 +110,8 @@ func (b *Rulebook) Role(ctx context.Context, by Actor, namespace, name string) (
 	return r, nil
 }
 
-// Roles returns roles for all, or of a namespace, in the order of their names, and where the next page begins.
+// Roles returns the roles of a namespace, or the shared ones if namespace is "", sorted by name,
+// and where the next page begins.
 func (b *Rulebook) Roles(ctx context.Context, by Actor, namespace string, page Page) (list []Role, next string, err error) {
 	in, err := b.rolesOf(ctx, by, namespace)
 	if err != nil {
@@ -120,23 +121,24 @@ func (b *Rulebook) Roles(ctx context.Context, by Actor, namespace string, page P
 	if err != nil {
 		return nil, "", fmt.Errorf("listing roles: %w", err)
 	}
-	list, next = cut(list, page.Size(), func(r *Role) string { return r.Name })
+	list, next = pageOf(list, page.Size(), func(r *Role) string { return r.Name })
 	return list, next, nil
 }
 
-// rolesOf returns the id of the namespace whose roles are looked at; "" for those for all.
+// rolesOf returns the id of the namespace whose roles are read; "" for the shared roles.
 func (b *Rulebook) rolesOf(ctx context.Context, by Actor, namespace string) (string, error) {
 	if namespace == "" {
-		return "", b.need(by, RightPolicy, scope.Read)
+		return "", b.requireRight(by, RightPolicy, scope.Read)
 	}
 	n, err := b.Namespace(ctx, by, namespace)
 	return n.ID, err
 }
 
-// changeRole changes a role for all, or one of a namespace, which has another version then.
+// changeRole changes a shared role, or a role of a namespace, which raises the namespace's
+// version.
 func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r *Role, f func(*sql.Tx, *Namespace) (*journal.Change, error)) error {
 	if namespace != "" {
-		by.Seen = "" // which is a role's; f looks at it
+		by.Seen = "" // the id of a role, which f checks
 		_, err := b.changeNamespace(ctx, by, namespace, 0, func(tx *sql.Tx, in *Namespace) (*journal.Change, error) {
 			note, err := f(tx, in)
 			if note != nil {
@@ -147,10 +149,10 @@ func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r
 		return err
 	}
 	return b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
-		if err := b.need(by, RightPolicy, scope.Write); err != nil {
+		if err := b.requireRight(by, RightPolicy, scope.Write); err != nil {
 			return nil, err
 		}
-		if err := b.mayGive(by, r.Actions); err != nil {
+		if err := b.mayGrantActions(by, r.Actions); err != nil {
 			return nil, err
 		}
 		note, err := f(tx, new(Namespace))
@@ -161,8 +163,8 @@ func (b *Rulebook) changeRole(ctx context.Context, by Actor, namespace string, r
 	})
 }
 
-// mayGive lets only administrators write roles that give rights over Tidewaiter.
-func (b *Rulebook) mayGive(by Actor, actions scope.Actions) error {
+// mayGrantActions lets only administrators write roles with rights over Tidewaiter.
+func (b *Rulebook) mayGrantActions(by Actor, actions scope.Actions) error {
 	if actions&(scope.Read|scope.Write) != 0 && !b.May(by, rightAdministrators, scope.Write) {
 		return fmt.Errorf("a role with rights over Tidewaiter itself %w", Requires(rightAdministrators, scope.Write))
 	}
@@ -174,15 +176,16 @@ func (b *Rulebook) roleToChange(ctx context.Context, tx *sql.Tx, by Actor, in *N
 	if err != nil {
 		return Role{}, err
 	}
-	if err := by.Finds(r.ID, r.Version, version); err != nil {
+	if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
 		return Role{}, err
 	}
-	return r, b.mayGive(by, r.Actions)
+	return r, b.mayGrantActions(by, r.Actions)
 }
 
-// checkUses compiles the rules that name a role, and looks whether members of namespaces can have it.
+// checkUses compiles the rules that name a role, and checks that members of namespaces can still
+// have it.
 func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
-	known, err := rolesNow(ctx, tx, b.filesNow())
+	known, err := currentRoles(ctx, tx, b.currentFiles())
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 			err = ruleset.Compiled(compiled, known, compiled.Registries)
 		}
 		if problems, ok := errors.AsType[Problems](err); ok {
-			return &InvalidError{"actions", fmt.Sprintf("the rule %q, which names it, would be a mistake: %s", rules[i].Name, problems[0].Text)}
+			return &InvalidError{"actions", fmt.Sprintf("the rule %q, which uses the role, would be invalid: %s", rules[i].Name, problems[0].Text)}
 		}
 		if err != nil {
 			return err
@@ -205,17 +208,17 @@ func (b *Rulebook) checkUses(ctx context.Context, tx *sql.Tx, r *Role) error {
 	if r.Actions&scope.Repository == 0 {
 		members, err := membersWith(ctx, tx, r.Name)
 		if err == nil && len(members) > 0 {
-			err = &InvalidError{"actions", fmt.Sprintf("%s has the role, and could do nothing with it", strings.Join(members, ", "))}
+			err = &InvalidError{"actions", fmt.Sprintf("the role would have no actions on repositories for %s", strings.Join(members, ", "))}
 		}
 		return err
 	}
 	return nil
 }
 
-// usersOf names what has a role, at most some.
-func usersOf(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
+// roleUsers returns some of the rules and members that use a role.
+func roleUsers(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users []string, err error) {
 	if in.ID != "" {
-		// One for all of the same name would take its place, unasked.
+		// Without this check, members would silently get a shared role of the same name.
 		return store.Texts(ctx, tx, "SELECT subject FROM namespace_members WHERE namespace_id = $1 AND role = $2 ORDER BY subject LIMIT 5", in.ID, role)
 	}
 	rules, err := store.Texts(ctx, tx, "SELECT name FROM rulebook_rules WHERE role = $1 ORDER BY name LIMIT 5", role)
@@ -229,10 +232,10 @@ func usersOf(ctx context.Context, tx *sql.Tx, in *Namespace, role string) (users
 	return append(users, members...), err
 }
 
-// membersWith names members of namespaces that have a role for all, at most some.
+// membersWith returns some of the members of namespaces that have a shared role.
 func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error) {
 	if builtInRole(role) != 0 {
-		return nil, nil // theirs is another
+		return nil, nil // members have the built-in role instead
 	}
 	return store.Collect(ctx, tx, func(row store.Row) (string, error) {
 		var subject, namespace string
@@ -244,7 +247,7 @@ func membersWith(ctx context.Context, tx *sql.Tx, role string) ([]string, error)
 		ORDER BY n.name, m.subject LIMIT 5`, role)
 }
 
-// journaled is what a role says as the journal keeps it.
+// journaled returns the role as the journal records it.
 func (r *Role) journaled() map[string]any {
 	words := map[string]any{"id": r.ID, "role": r.Name, "actions": r.Actions.String()}
 	if r.Lifetime > 0 {

@@ -12,11 +12,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Content is what a rule says, in the words of tidewaiter.yaml. What may be written is what may be
-// written in a file.
+// Content is a rule as in tidewaiter.yaml. The database accepts the same rules as files.
 type Content = ruleset.Rule
 
-// Effect is what a rule does.
+// Effect is what a rule does: allow or deny.
 type Effect = ruleset.Effect
 
 // The effects.
@@ -36,16 +35,16 @@ type Rule struct {
 	Changed time.Time
 	Content
 
-	Unchanged bool // SetRule found that it says that already
+	Unchanged bool // SetRule changed nothing, because the rule is equal
 }
 
-// Bounds of what the database stores.
+// Limits of stored rules.
 const (
-	MaxItems = 1000 // of a list
+	MaxItems = 1000 // items of a list
 	maxText  = 4096
 )
 
-// MaxBytes returns how long a text of a rule may be.
+// MaxBytes returns the maximum length of a text field of a rule.
 func MaxBytes(field string) int {
 	switch field {
 	case "name":
@@ -60,14 +59,14 @@ func MaxBytes(field string) int {
 	return maxText
 }
 
-// checkSizes finds what is larger than the database stores.
+// checkSizes finds fields that exceed the limits.
 func checkSizes(c *Content) error {
 	var wrong Problems
 	for _, f := range ruleset.Fields {
 		switch v := f.Of(c).(type) {
 		case *[]string:
 			if len(*v) > MaxItems {
-				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("these are %d; the limit is %d", len(*v), MaxItems)})
+				wrong = append(wrong, ruleset.Problem{Field: f.Name, Item: -1, Text: fmt.Sprintf("there are %d items; the limit is %d", len(*v), MaxItems)})
 			}
 		case *string:
 			if most := MaxBytes(f.Name); len(*v) > most {
@@ -81,21 +80,21 @@ func checkSizes(c *Content) error {
 	return nil
 }
 
-// storedRule is a rule as it is stored. A lifetime is a number of nanoseconds there.
+// storedRule is the JSON of a stored rule, with the lifetime in nanoseconds.
 type storedRule struct {
 	*Content
 	Lifetime time.Duration `json:"lifetime,omitempty"`
 }
 
-// marshal returns a rule as it is stored.
+// marshal returns the stored form of a rule.
 func marshal(c *Content) (string, error) {
-	lifetime, _ := time.ParseDuration(c.Lifetime) // "" is 0, and others were checked
+	lifetime, _ := time.ParseDuration(c.Lifetime) // checked before; 0 for ""
 	text, err := json.Marshal(storedRule{c, lifetime})
 	return string(text), err
 }
 
-// check reports whether a rule may be written, with the roles and registries that there are. The
-// error is Problems. It puts the lifetime into the one spelling that the API answers with.
+// check checks a rule with the existing roles and registries. The error is Problems. It changes
+// the lifetime to the spelling that the API returns.
 func check(c *Content, when func(string) (policy.Condition, error), known roles, services []string) error {
 	if err := checkSizes(c); err != nil {
 		return err
@@ -110,8 +109,8 @@ func check(c *Content, when func(string) (policy.Condition, error), known roles,
 	return ruleset.Compiled(r, known, services)
 }
 
-// unmarshal reads a rule as it is stored. An unknown field is an error: it would be lost at the
-// next change.
+// unmarshal parses the stored form of a rule. An unknown field is an error, because the next
+// change would lose it.
 func unmarshal(c *Content, text string) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
@@ -123,14 +122,14 @@ func unmarshal(c *Content, text string) error {
 	return err
 }
 
-// same reports whether two rules say the same.
+// same reports whether two rules are equal.
 func same(a, b *Content) bool {
 	x, y := *a, *b
 	x.Effect, y.Effect = cmp.Or(x.Effect, Allow), cmp.Or(y.Effect, Allow)
 	return reflect.DeepEqual(journaled(&x), journaled(&y))
 }
 
-// journaled is what a rule says as the journal stores it: as the database does.
+// journaled returns a rule as the journal records it, which is also the stored form.
 func journaled(c *Content) any {
 	var words map[string]any
 	text, err := marshal(c)

@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// AddRule adds a rule to the database. The error is ErrExists where a file or the database has one of that name, and
-// Problems where it is a mistake.
+// AddRule adds a rule to the database. The error is ErrExists if a file or the database has a
+// rule of this name, and Problems if the rule is invalid.
 func (b *Rulebook) AddRule(ctx context.Context, by Actor, c Content) (Rule, error) {
 	r := Rule{Version: 1, Content: c}
 	err := b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
@@ -33,7 +33,7 @@ func (b *Rulebook) AddRule(ctx context.Context, by Actor, c Content) (Rule, erro
 	return r, nil
 }
 
-// SetRule replaces what a rule says; it may have another name then. A rule that says that already stays as it is.
+// SetRule replaces a rule, possibly with another name. An equal rule is not changed.
 func (b *Rulebook) SetRule(ctx context.Context, by Actor, name string, c Content, version int64) (r Rule, err error) {
 	err = b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		if err := b.mayWriteRule(ctx, tx, by, &c); err != nil {
@@ -65,7 +65,7 @@ func (b *Rulebook) SetRule(ctx context.Context, by Actor, name string, c Content
 	return r, nil
 }
 
-// DeleteRule removes a rule from the database.
+// DeleteRule deletes a rule from the database.
 func (b *Rulebook) DeleteRule(ctx context.Context, by Actor, name string, version int64) error {
 	err := b.change(ctx, by, func(tx *sql.Tx) (*journal.Change, error) {
 		r, err := b.ruleToChange(ctx, tx, by, name, version)
@@ -83,7 +83,7 @@ func (b *Rulebook) DeleteRule(ctx context.Context, by Actor, name string, versio
 
 // Rule returns a rule of the database.
 func (b *Rulebook) Rule(ctx context.Context, by Actor, name string) (Rule, error) {
-	if err := b.need(by, RightPolicy, scope.Read); err != nil {
+	if err := b.requireRight(by, RightPolicy, scope.Read); err != nil {
 		return Rule{}, err
 	}
 	r, err := findRule(ctx, b.o.DB.Read(), name)
@@ -93,37 +93,38 @@ func (b *Rulebook) Rule(ctx context.Context, by Actor, name string) (Rule, error
 	return r, nil
 }
 
-// Rules returns rules of the database in the order of their names, and where the next page begins.
+// Rules returns the rules of the database, sorted by name, and where the next page begins.
 func (b *Rulebook) Rules(ctx context.Context, by Actor, page Page) (list []Rule, next string, err error) {
-	if err := b.need(by, RightPolicy, scope.Read); err != nil {
+	if err := b.requireRight(by, RightPolicy, scope.Read); err != nil {
 		return nil, "", err
 	}
 	list, err = store.Collect(ctx, b.o.DB.Read(), scanRule, ruleQuery+" WHERE name > $1 ORDER BY name LIMIT $2", page.After, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing rules: %w", err)
 	}
-	list, next = cut(list, page.Size(), func(r *Rule) string { return r.Name })
+	list, next = pageOf(list, page.Size(), func(r *Rule) string { return r.Name })
 	return list, next, nil
 }
 
 func (b *Rulebook) ruleToChange(ctx context.Context, tx *sql.Tx, by Actor, name string, version int64) (Rule, error) {
-	if err := b.need(by, RightPolicy, scope.Write); err != nil {
+	if err := b.requireRight(by, RightPolicy, scope.Write); err != nil {
 		return Rule{}, err
 	}
 	r, err := findRule(ctx, tx, name)
 	if err != nil {
 		return Rule{}, err
 	}
-	if err := by.Finds(r.ID, r.Version, version); err != nil {
+	if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
 		return Rule{}, err
 	}
 	return r, b.mayWriteRule(ctx, tx, by, &r.Content)
 }
 
-// mayWriteRule is an error unless the actor may write a rule and remove it. Rules about Tidewaiter itself are for
-// administrators, or whoever may write rules could become one.
+// mayWriteRule returns an error unless the actor may add and delete a rule. Rules about
+// Tidewaiter itself require an administrator: otherwise, anybody who may write rules could
+// become one.
 func (b *Rulebook) mayWriteRule(_ context.Context, _ *sql.Tx, by Actor, c *Content) error {
-	if err := b.need(by, RightPolicy, scope.Write); err != nil {
+	if err := b.requireRight(by, RightPolicy, scope.Write); err != nil {
 		return err
 	}
 	if len(c.Tidewaiter) > 0 && !b.May(by, rightAdministrators, scope.Write) {
@@ -132,10 +133,10 @@ func (b *Rulebook) mayWriteRule(_ context.Context, _ *sql.Tx, by Actor, c *Conte
 	return nil
 }
 
-// checkContent finds what is wrong with a rule by itself, and whether a file has its name.
+// checkContent checks a rule, and that no file has a rule of its name.
 func (b *Rulebook) checkContent(ctx context.Context, tx *sql.Tx, c *Content) error {
-	files := b.filesNow()
-	known, err := rolesNow(ctx, tx, files)
+	files := b.currentFiles()
+	known, err := currentRoles(ctx, tx, files)
 	if err != nil {
 		return err
 	}
@@ -150,8 +151,8 @@ func (b *Rulebook) checkContent(ctx context.Context, tx *sql.Tx, c *Content) err
 	return nil
 }
 
-// rolesNow are all roles that rules may name.
-func rolesNow(ctx context.Context, tx *sql.Tx, files Files) (roles, error) {
+// currentRoles returns all roles that rules may name.
+func currentRoles(ctx context.Context, tx *sql.Tx, files Files) (roles, error) {
 	list, err := store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = ''")
 	if err != nil {
 		return nil, err

@@ -49,7 +49,8 @@ func TestADenyWinsAcrossBothPlaces(t *testing.T) {
 	})
 }
 
-// What would not compile is refused when it is written, with all that is wrong and the fields that it is in.
+// What would not compile is refused when it is written, with all that is wrong and the fields
+// that it is in.
 func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -109,7 +110,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			}
 		}
 
-		// What stands there all the same is told at the start, by its name and in words, and nothing is opened without it.
+		// What stands there all the same is told at the start, by its name and in words, and
+		// nothing is opened without it.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		err := d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "UPDATE rulebook_rules SET content = $1", `{"name":"freeze","effect":"deny","repositories":["library/**"],"registries":[],"actions":["pull"]}`)
@@ -125,7 +127,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		// A condition that was one for another version fails: an allow with it opens nothing, and a deny closes.
+		// A condition that was one for another version fails: an allow with it opens nothing, and
+		// a deny closes.
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		_ = ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "open", Subjects: []string{"anyone"}, Repositories: []string{"old/**"}, Actions: []string{"pull"}}))
 		err = d.db.Write(ctx, "rulebook", func(tx *sql.Tx) error {
@@ -168,7 +171,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 	})
 }
 
-// Roles of the database are for its rules. One that is named cannot go, nor become what would make a mistake of the rule.
+// Roles of the database are for its rules. One that is named cannot go, nor become what would
+// make a mistake of the rule.
 func TestRolesHoldWhatNamesThem(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -230,7 +234,8 @@ func TestNobodyPromotesHimselfByARule(t *testing.T) {
 	})
 }
 
-// A file that contradicts the database changes nothing; when it is mended, or the database is, all is well.
+// A file that contradicts the database changes nothing; when it is mended, or the database is,
+// all is well.
 func TestTheLastGoodPolicyStays(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -244,7 +249,7 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 		swap := func(*policy.Policy) { t.Error("a policy that is none came into force") }
 		err := d.Reload(ctx, broken, swap)
 		conflicts, _ := errors.AsType[rulebook.Conflicts](err)
-		if diff := cmp.Diff(rulebook.Conflicts{`tidewaiter.yaml:7: the rule "freeze" is in the database as well`}, conflicts); diff != "" {
+		if diff := cmp.Diff(rulebook.Conflicts{`tidewaiter.yaml:7: the rule "freeze" is also in the database`}, conflicts); diff != "" {
 			t.Error(diff, err)
 		}
 		broken.Source.Rules[0].Name = "public images"
@@ -265,7 +270,8 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 	})
 }
 
-// Two processes have different files for a while: what one writes is a contradiction for the other, until it is taken away.
+// Two processes have different files for a while: what one writes is a contradiction for the
+// other, until it is taken away.
 func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -357,7 +363,8 @@ func TestVersionsAreKept(t *testing.T) {
 	})
 }
 
-// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made of another of its name.
+// Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made
+// of another of its name.
 func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()

@@ -9,18 +9,18 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// found is ErrNotFound where there is no row.
-func found[T any](one T, err error) (T, error) {
+// orNotFound turns sql.ErrNoRows into ErrNotFound.
+func orNotFound[T any](one T, err error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	return one, err
 }
 
-// counters are how often something was changed.
+// counters count changes in the database.
 type counters struct {
-	changes int64 // of any kind
-	rights  int64 // after which others may have rights over Tidewaiter
+	changes int64 // all changes of the rulebook
+	rights  int64 // those that may change rights over Tidewaiter
 }
 
 func count(ctx context.Context, q store.Querier) (c counters, err error) {
@@ -29,17 +29,17 @@ func count(ctx context.Context, q store.Querier) (c counters, err error) {
 		FROM changes WHERE topic IN ($1, $2)`, topic, rightsTopic).Scan(&c.changes, &c.rights)
 }
 
-// read reads all that the database holds.
+// read reads the whole content of the database.
 func read(ctx context.Context, db *store.DB) (*contents, error) {
 	c := new(contents)
 	err := db.Snapshot(ctx, func(tx *sql.Tx) (err error) {
 		if c.counters, err = count(ctx, tx); err != nil {
 			return err
 		}
-		if c.named, err = store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
+		if c.sharedRoles, err = store.Collect(ctx, tx, scanRole, roleQuery+" WHERE namespace_id = '' ORDER BY name"); err != nil {
 			return err
 		}
-		if c.written, err = store.Collect(ctx, tx, scanRule, ruleQuery+" ORDER BY name"); err != nil {
+		if c.storedRules, err = store.Collect(ctx, tx, scanRule, ruleQuery+" ORDER BY name"); err != nil {
 			return err
 		}
 		return c.readNamespaces(ctx, tx)
@@ -84,7 +84,7 @@ func (c *contents) readNamespaces(ctx context.Context, tx *sql.Tx) (err error) {
 	return err
 }
 
-// prefixed is a row with one more column before those that are asked for.
+// prefixed is a row with one more column before the others.
 type prefixed struct {
 	store.Row
 	first *string
@@ -110,17 +110,17 @@ func scanRole(row store.Row) (r Role, err error) {
 }
 
 func findRole(ctx context.Context, q store.Querier, namespaceID, name string) (Role, error) {
-	return found(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
+	return orNotFound(scanRole(q.QueryRowContext(ctx, roleQuery+" WHERE namespace_id = $1 AND name = $2", namespaceID, name)))
 }
 
 func insertRole(ctx context.Context, tx *sql.Tx, namespaceID string, r *Role) error {
-	return inserted(tx.ExecContext(ctx, `
+	return orExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_roles (namespace_id, `+roleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
 		namespaceID, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds()))
 }
 
 func updateRole(ctx context.Context, tx *sql.Tx, r *Role) error {
-	return altered(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
+	return orChanged(tx.ExecContext(ctx, "UPDATE rulebook_roles SET version = $1, changed = $2, actions = $3, lifetime = $4 WHERE id = $5 AND version = $6",
 		r.Version, ms(r.Changed), r.Actions.String(), r.Lifetime.Milliseconds(), r.ID, r.Version-1))
 }
 
@@ -139,7 +139,7 @@ func scanRule(row store.Row) (r Rule, err error) {
 }
 
 func findRule(ctx context.Context, q store.Querier, name string) (Rule, error) {
-	return found(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
+	return orNotFound(scanRule(q.QueryRowContext(ctx, ruleQuery+" WHERE name = $1", name)))
 }
 
 func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
@@ -147,7 +147,7 @@ func insertRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 	if err != nil {
 		return err
 	}
-	return inserted(tx.ExecContext(ctx, `
+	return orExists(tx.ExecContext(ctx, `
 		INSERT INTO rulebook_rules (id, name, version, created, changed, role, content) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT DO NOTHING`, r.ID, r.Name, r.Version, ms(r.Created), ms(r.Changed), r.Role, content))
 }
@@ -157,7 +157,7 @@ func updateRule(ctx context.Context, tx *sql.Tx, r *Rule) error {
 	if err != nil {
 		return err
 	}
-	return altered(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
+	return orChanged(tx.ExecContext(ctx, "UPDATE rulebook_rules SET name = $1, version = $2, changed = $3, role = $4, content = $5 WHERE id = $6 AND version = $7",
 		r.Name, r.Version, ms(r.Changed), r.Role, content, r.ID, r.Version-1))
 }
 
@@ -174,17 +174,17 @@ func scanNamespace(row store.Row) (n Namespace, err error) {
 }
 
 func findNamespace(ctx context.Context, q store.Querier, name string) (Namespace, error) {
-	return found(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
+	return orNotFound(scanNamespace(q.QueryRowContext(ctx, namespaceQuery+" WHERE n.name = $1", name)))
 }
 
 func insertNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
-	return inserted(tx.ExecContext(ctx, `
+	return orExists(tx.ExecContext(ctx, `
 		INSERT INTO namespaces (id, name, version, created, changed, visibility) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 		n.ID, n.Name, n.Version, ms(n.Created), ms(n.Changed), string(n.Visibility)))
 }
 
 func updateNamespace(ctx context.Context, tx *sql.Tx, n *Namespace) error {
-	return altered(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
+	return orChanged(tx.ExecContext(ctx, "UPDATE namespaces SET version = $1, changed = $2, visibility = $3 WHERE id = $4 AND version = $5",
 		n.Version, ms(n.Changed), string(n.Visibility), n.ID, n.Version-1))
 }
 
@@ -197,17 +197,19 @@ func scanMember(row store.Row) (m Member, err error) {
 	return m, err
 }
 
-// Hold finds a namespace for who makes something that belongs to it, in a transaction: it is not deleted before that ends.
-func Hold(ctx context.Context, tx *sql.Tx, namespace string) (id string, err error) {
+// LockNamespace returns the id of a namespace and locks it, so that it is not deleted before the
+// transaction ends. Call it before adding something that belongs to the namespace.
+func LockNamespace(ctx context.Context, tx *sql.Tx, namespace string) (id string, err error) {
 	if _, err := tx.ExecContext(ctx, "UPDATE namespaces SET version = version WHERE name = $1", namespace); err != nil {
 		return "", err
 	}
-	return found(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
+	return orNotFound(store.Text(tx.QueryRowContext(ctx, "SELECT id FROM namespaces WHERE name = $1", namespace)))
 }
 
-// Forget ends the memberships of a subject that is no more, in the transaction that removes it: a namesake has
-// none of them. If it was a member, that is a change of the rulebook: whoever writes other topics names them before.
-func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
+// RemoveMember removes a deleted subject from all namespaces, in the transaction that deletes
+// it. Otherwise a later subject of the same name would get its roles. It changes the rulebook if
+// the subject was a member: transactions that also write other topics must lock those first.
+func RemoveMember(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error {
 	n, err := store.Affected(tx.ExecContext(ctx, "DELETE FROM namespace_members WHERE subject = $1", subject))
 	for _, topic := range []string{topic, rightsTopic} {
 		if err == nil && n > 0 {
@@ -217,8 +219,8 @@ func Forget(ctx context.Context, db *store.DB, tx *sql.Tx, subject string) error
 	return err
 }
 
-// inserted is ErrExists where a row of that name was there.
-func inserted(result sql.Result, err error) error {
+// orExists returns ErrExists if no row was inserted, because the name exists.
+func orExists(result sql.Result, err error) error {
 	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
 		err = ErrExists
@@ -226,8 +228,8 @@ func inserted(result sql.Result, err error) error {
 	return err
 }
 
-// altered is ErrChanged where the row is not what it was.
-func altered(result sql.Result, err error) error {
+// orChanged returns ErrChanged if no row was updated, because its version has changed.
+func orChanged(result sql.Result, err error) error {
 	n, err := store.Affected(result, err)
 	if err == nil && n == 0 {
 		err = ErrChanged
@@ -235,7 +237,7 @@ func altered(result sql.Result, err error) error {
 	return err
 }
 
-// ms is a time as it is kept: milliseconds since 1970.
+// ms returns a time as it is stored: milliseconds since 1970.
 func ms(t time.Time) int64 { return t.UnixMilli() }
 
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -16,8 +16,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Databases hold rules and versions of policies in these forms. Replicas of the version before read
-// what this one writes, and the other way round.
+// Databases hold rules and versions of policies in these forms. Replicas of the version before
+// read what this one writes, and the other way round.
 const (
 	ruleAsStored = `{"name":"ci","effect":"allow","subjects":["user:ann"],"registries":["registry.example.com"],` +
 		`"repositories":["team/**"],"actions":["pull","push"],"lifetime":300000000000,"comment":"why"}`

@@ -8,7 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// What somebody costs who may see none of 10,000 namespaces, and asks for the smallest page: 50 ms on one core, where it was 500.
+// What somebody costs who may see none of 10,000 namespaces, and asks for the smallest page: 50
+// ms on one core, where it was 500.
 func BenchmarkNamespacesOfAStranger(b *testing.B) {
 	d := newDesk(b, "sqlite:"+b.TempDir()+"/state.db")
 	err := d.db.Write(b.Context(), "rulebook", func(tx *sql.Tx) error {

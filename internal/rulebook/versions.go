@@ -16,17 +16,17 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Bounds of the versions that are kept. What was in force for less than keepEvery may be missing,
-// so that a thousand changes of a large rulebook are not a thousand copies of it.
+// Limits of stored versions. A version that was in force for less than storeEvery may be missing,
+// so that a thousand quick changes of a large rulebook are not stored as a thousand copies.
 const (
-	keepEvery       = 10 * time.Second
+	storeEvery      = 10 * time.Second
 	maxVersions     = 1000
-	maxVersionBytes = 64 << 20  // of all of them, compressed
-	maxVersionSize  = 256 << 20 // of one, as it is read
+	maxVersionBytes = 64 << 20 // of all versions, compressed
+	maxVersionSize  = 256 << 20 // of one version, uncompressed
 )
 
-// Version returns the source of a policy that was in force, by its ID. It is ErrNotFound for what
-// was not kept, or not for so long.
+// Version returns the source of a former policy by its ID. The error is ErrNotFound if it was
+// not stored, or was deleted since.
 func (b *Rulebook) Version(ctx context.Context, id string) (policy.Source, error) {
 	source, err := b.version(ctx, id)
 	if err != nil {
@@ -40,27 +40,27 @@ func (b *Rulebook) version(ctx context.Context, id string) (policy.Source, error
 		return policy.Source{}, ErrNotFound
 	}
 	var packed []byte
-	_, err := found(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
+	_, err := orNotFound(packed, b.o.DB.Read().QueryRowContext(ctx, "SELECT source FROM rulebook_versions WHERE id = $1", id).Scan(&packed))
 	if err != nil {
 		return policy.Source{}, err
 	}
 	return b.unpacked(packed)
 }
 
-// keepVersions keeps the source of each policy that is in force for a while, and tries again to
-// record what files say where that failed, until ctx ends.
-func (b *Rulebook) keepVersions(ctx context.Context) {
+// storeVersions stores the source of each policy that is in force for a while, until ctx ends.
+// It also repeats RecordFiles after a failure.
+func (b *Rulebook) storeVersions(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last time.Time
 	failing := false
 	for {
-		b.retryFiles(ctx)
-		if now := time.Now(); last.IsZero() || now.Sub(last) >= keepEvery {
-			kept, err := b.keepVersion(ctx)
+		b.retryRecordFiles(ctx)
+		if now := time.Now(); last.IsZero() || now.Sub(last) >= storeEvery {
+			kept, err := b.storeVersion(ctx)
 			switch {
 			case err != nil && ctx.Err() == nil && !failing:
-				b.o.Log.Warn("the policy's version is not kept; decisions by it cannot be explained in full", "error", err)
+				b.o.Log.Warn("cannot store the policy's version; decisions by it cannot be explained in full", "error", err)
 			case kept:
 				last = now
 			}
@@ -74,10 +74,10 @@ func (b *Rulebook) keepVersions(ctx context.Context) {
 	}
 }
 
-// keepVersion keeps the policy in force, if it is not the one that was kept last.
-func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
+// storeVersion stores the policy in force unless it was stored last.
+func (b *Rulebook) storeVersion(ctx context.Context) (kept bool, err error) {
 	b.mu.Lock()
-	p, source, before := b.Policy(), b.source, b.kept
+	p, source, before := b.Policy(), b.source, b.storedVersion
 	b.mu.Unlock()
 	if p.ID() == "" || p.ID() == before {
 		return false, nil
@@ -93,7 +93,7 @@ func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
 		if packed, err = pack(shortened(source), gzip.DefaultCompression); err == nil {
 			err = b.write(ctx, "", func(tx *sql.Tx) error {
 				_, err := tx.ExecContext(ctx, "INSERT INTO rulebook_versions (id, used, since, source) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING", p.ID(), now, packed)
-				return errors.Join(err, forgetVersions(ctx, tx))
+				return errors.Join(err, deleteOldVersions(ctx, tx))
 			})
 		}
 	}
@@ -101,14 +101,14 @@ func (b *Rulebook) keepVersion(ctx context.Context) (kept bool, err error) {
 		return false, err
 	}
 	b.mu.Lock()
-	b.kept = p.ID()
+	b.storedVersion = p.ID()
 	b.mu.Unlock()
 	return true, nil
 }
 
-// forgetVersions removes the versions that were not in force for the longest time, beyond the
-// bounds.
-func forgetVersions(ctx context.Context, tx *sql.Tx) error {
+// deleteOldVersions deletes the versions that have not been in force for the longest time,
+// beyond the limits.
+func deleteOldVersions(ctx context.Context, tx *sql.Tx) error {
 	type version struct {
 		id   string
 		size int
@@ -125,20 +125,20 @@ func forgetVersions(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// storedSource is a policy's source as it is stored. Names are short, since there may be 100,000
-// rules.
+// storedSource is the stored form of a policy's source. JSON names are short because there may
+// be 100,000 rules.
 type storedSource struct {
 	Roles map[string]shortRole `json:"roles"`
 	Rules []shortRule          `json:"rules"`
 }
 
-// shortRole is a policy.Role with other names in JSON.
+// shortRole is a policy.Role with short JSON names.
 type shortRole struct {
 	Actions  scope.Actions `json:"a"`
 	Lifetime time.Duration `json:"l,omitempty"`
 }
 
-// shortRule is a rule with the text of its condition and with its place.
+// shortRule is a rule with the text of its condition and its origin.
 type shortRule struct {
 	shortFields
 	When      string `json:"w,omitempty"`
@@ -148,8 +148,8 @@ type shortRule struct {
 	BuiltIn   bool   `json:"b,omitempty"`
 }
 
-// shortFields is a policy.Rule with other names in JSON. It converts to one, so that the compiler
-// notices where they differ.
+// shortFields is a policy.Rule with short JSON names. The conversion between the two fails to
+// compile if their fields differ.
 type shortFields struct {
 	Name       string           `json:"n"`
 	Deny       bool             `json:"d,omitempty"`
@@ -164,7 +164,7 @@ type shortFields struct {
 	Origin     policy.Origin    `json:"-"`
 }
 
-// shortened returns a source in the form that is stored.
+// shortened returns the stored form of a source.
 func shortened(source policy.Source) storedSource {
 	stored := storedSource{Roles: make(map[string]shortRole, len(source.Roles)), Rules: make([]shortRule, len(source.Rules))}
 	for name, role := range source.Roles {
@@ -180,14 +180,14 @@ func shortened(source policy.Source) storedSource {
 	return stored
 }
 
-// pack compresses a source at one of gzip's levels: a start waits for one of them.
+// pack compresses a source with the given level of gzip. A start waits for one compression.
 func pack(stored storedSource, level int) ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, level)
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(json.NewEncoder(z).Encode(stored), z.Close()) // which writes the rest
+	err = errors.Join(json.NewEncoder(z).Encode(stored), z.Close()) // Close flushes
 	return packed.Bytes(), err
 }
 
@@ -199,7 +199,7 @@ func unpack(packed []byte) (stored storedSource, err error) {
 	return stored, err
 }
 
-// unpacked returns a source that was packed.
+// unpacked returns the source of its compressed form.
 func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 	stored, err := unpack(packed)
 	if err != nil {
@@ -221,7 +221,7 @@ func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not known here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
-			source.Rules[i].When = &unreadable{r.When, err} // another version of Tidewaiter took it
+			source.Rules[i].When = &unreadable{r.When, err} // of another version
 		}
 	}
 	return source, nil

@@ -66,7 +66,7 @@ func (a *Accounts) alter(ctx context.Context, by Actor, login string, version in
 		if err != nil {
 			return nil, err
 		}
-		if err := by.Finds(r.ID, r.Version, version); err != nil {
+		if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
 			return nil, err
 		}
 		note, err := f(tx, &r)

@@ -120,7 +120,7 @@ func (a *Accounts) regroup(ctx context.Context, by Actor, group, login string, v
 		if g, err = a.groupOrPrivileged(ctx, tx, group, in); err != nil {
 			return nil, fmt.Errorf("group: %w", err)
 		}
-		if err := by.Finds(g.ID, g.Version, version); err != nil {
+		if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
 			return nil, err
 		}
 		r, err := find(ctx, tx, login)
@@ -231,7 +231,7 @@ func (a *Accounts) DeleteGroup(ctx context.Context, by Actor, name string, versi
 			if err != nil {
 				return nil, err
 			}
-			if err := by.Finds(g.ID, g.Version, version); err != nil {
+			if err := by.CheckSeen(g.ID, g.Version, version); err != nil {
 				return nil, err
 			}
 			if err := a.mayReleaseAll(ctx, tx, by, &g); err != nil {

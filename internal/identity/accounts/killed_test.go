@@ -102,7 +102,7 @@ func (w *laborer) begin(ctx context.Context) error {
 		return err
 	}
 	for _, login := range left {
-		w.Write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), login, 0) })
+		w.Write("user.delete", func() error { return w.Delete(ctx, w.by.WithForce(), login, 0) })
 	}
 	return w.Err
 }
@@ -194,7 +194,7 @@ func (w *laborer) setUp(ctx context.Context, name string) error {
 		_, err := w.SetUp(ctx, offer, accounts.NewUser{Name: name, Password: identity.NewSecret(phrase)}, shown("", ""))
 		return err
 	})
-	w.Write("user.delete", func() error { return w.Delete(ctx, w.by.Forcing(), name, 0) })
+	w.Write("user.delete", func() error { return w.Delete(ctx, w.by.WithForce(), name, 0) })
 	return w.Err
 }
 

@@ -43,7 +43,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 			is(t, what+" as an operator", do(operator), accounts.ErrLast)
 			is(t, what+" as root", do(root), accounts.ErrLast)
 			is(t, what+" as root", do(root), accounts.ErrForbidden)
-			is(t, what+" as root, forcing", do(root.Forcing()), accounts.ErrLast)
+			is(t, what+" as root, forcing", do(root.WithForce()), accounts.ErrLast)
 		}
 		if diff := cmp.Diff(before, h.rows()); diff != "" || len(h.changes()) != entries {
 			t.Errorf("something of it was kept (-before +after):\n%s", diff)
@@ -56,7 +56,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 		is(t, "the last for good", ways["delete"](operator), accounts.ErrLast)
 		h.user("second", accounts.Administrators)
 		is(t, "one of two", ways["delete"](operator), nil)
-		is(t, "the last, by an operator who means it", h.Delete(ctx, operator.Forcing(), "second", 0), nil)
+		is(t, "the last, by an operator who means it", h.Delete(ctx, operator.WithForce(), "second", 0), nil)
 		h.user("bob")
 		is(t, "without an administrator", h.Delete(ctx, operator, "bob", 0), nil)
 	})

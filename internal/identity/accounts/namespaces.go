@@ -59,7 +59,7 @@ func (a *Accounts) mayKeep(ctx context.Context, tx *sql.Tx, by Actor, r *record)
 		return err
 	}
 	namespace, _, _ := rulebook.RobotIn(r.Name)
-	id, held := rulebook.Hold(ctx, tx, namespace)
+	id, held := rulebook.LockNamespace(ctx, tx, namespace)
 	switch {
 	case errors.Is(held, ErrNotFound), held == nil && id != r.namespace:
 		return err
@@ -82,7 +82,7 @@ func (a *Accounts) trusted(by Actor, who *policy.Principal) bool {
 func (a *Accounts) owns(by Actor, login string) bool {
 	kind, name, ok := parseLogin(login)
 	namespace, _, namespaced := rulebook.RobotIn(name)
-	return ok && namespaced && kind == policy.Robot && !by.Narrowed() && a.May(by, rulebook.RightNamespace+namespace, scope.Write)
+	return ok && namespaced && kind == policy.Robot && !by.Restricted() && a.May(by, rulebook.RightNamespace+namespace, scope.Write)
 }
 
 // Forget clears the cache of verified credentials, after a caller changed accounts in its own
@@ -94,7 +94,7 @@ func (a *Accounts) Forget() { a.warm.forget() }
 func (a *Accounts) settle(ctx context.Context, tx *sql.Tx, by Actor, r *record) (err error) {
 	namespace, _, ok := rulebook.RobotIn(r.Name)
 	if ok {
-		r.namespace, err = rulebook.Hold(ctx, tx, namespace)
+		r.namespace, err = rulebook.LockNamespace(ctx, tx, namespace)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err

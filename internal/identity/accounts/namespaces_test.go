@@ -15,7 +15,7 @@ import (
 // other, owned by otto.
 func (h *house) withNamespaces() *rulebook.Rulebook {
 	h.t.Helper()
-	book, err := rulebook.New(rulebook.Options{DB: h.db, Journal: h.journal, Now: h.clock.Now, Released: accounts.Release, Gone: func() { h.Forget() }}, rulebook.Files{})
+	book, err := rulebook.New(rulebook.Options{DB: h.db, Journal: h.journal, Now: h.clock.Now, DeleteOwned: accounts.Release, OnNamespaceDeleted: func() { h.Forget() }}, rulebook.Files{})
 	if err == nil {
 		err = book.Load(h.t.Context())
 	}

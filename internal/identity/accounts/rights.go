@@ -42,7 +42,7 @@ func (a *Accounts) mayWrite(by Actor) error {
 	if !a.May(by, rightAccounts, scope.Write) {
 		return rulebook.Requires(rightAccounts, scope.Write)
 	}
-	if by.Narrowed() {
+	if by.Restricted() {
 		return rulebook.ErrRestricted
 	}
 	return nil

@@ -157,7 +157,7 @@ func (a *Accounts) mayRotate(ctx context.Context, tx *sql.Tx, by Actor, r *recor
 		return a.mayKeep(ctx, tx, by, r)
 	}
 	id, ok := strings.CutPrefix(by.Credential, credentialRobot)
-	if !ok || by.Narrowed() || !r.live(a.o.Now()) {
+	if !ok || by.Restricted() || !r.live(a.o.Now()) {
 		return fmt.Errorf("%w: a robot replaces its own secret by presenting it", ErrForbidden)
 	}
 	shown, err := a.findToken(ctx, tx, id)

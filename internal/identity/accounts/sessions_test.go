@@ -95,7 +95,7 @@ func TestASessionIsNoWiderThanWhatItWasBegunWith(t *testing.T) {
 		token, secret := h.token("ann", "narrow", pull)
 		session, s := h.session("ann", secret)
 		by := h.as(inSession(s))
-		if !by.Narrowed() || session.Parent != token.ID {
+		if !by.Restricted() || session.Parent != token.ID {
 			t.Errorf("a session of a narrowed token: %+v, of the token %s", by.Principal.Limits, session.Parent)
 		}
 		is(t, "the token is revoked", h.Revoke(t.Context(), operator, token.ID), nil)

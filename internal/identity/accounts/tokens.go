@@ -234,7 +234,7 @@ func noted(t *Token) map[string]any {
 // of somebody else.
 func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error) {
 	t, err := a.findToken(ctx, a.o.DB.Read(), id)
-	if err == nil && a.mayRead(by) != nil && (by.Narrowed() || !t.Owner.is(by)) {
+	if err == nil && a.mayRead(by) != nil && (by.Restricted() || !t.Owner.is(by)) {
 		err = ErrNotFound
 	}
 	if err != nil {
@@ -246,7 +246,7 @@ func (a *Accounts) Token(ctx context.Context, by Actor, id string) (Token, error
 // Tokens returns the tokens of an owner, or of all owners if owner is zero, and the start of the
 // next page. They are ordered by creation, to the millisecond.
 func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page) (list []Token, next string, err error) {
-	if err := a.mayRead(by); err != nil && (by.Narrowed() || !owner.is(by)) {
+	if err := a.mayRead(by); err != nil && (by.Restricted() || !owner.is(by)) {
 		return nil, "", err
 	}
 	query, args := "SELECT "+tokenColumns+" FROM account_tokens t WHERE t.id > $1 ORDER BY t.id LIMIT $2", []any{page.After, page.Size() + 1}
@@ -321,7 +321,7 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 	if !t.Owner.is(by) {
 		return ErrNotFound
 	}
-	if by.Narrowed() {
+	if by.Restricted() {
 		if shown, err := a.parent(ctx, tx, by); err != nil || shown != t.ID {
 			return rulebook.ErrRestricted
 		}
@@ -334,7 +334,7 @@ func (a *Accounts) mayRevoke(ctx context.Context, tx *sql.Tx, by Actor, t Token)
 func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use) (int, error) {
 	var n int
 	err := a.mayWrite(by)
-	if err != nil && owner.is(by) && !by.Narrowed() {
+	if err != nil && owner.is(by) && !by.Restricted() {
 		err = nil
 	}
 	if err == nil {

@@ -117,7 +117,7 @@ func (a *Accounts) create(ctx context.Context, tx *sql.Tx, r *record) (*journal.
 // their robots.
 func (a *Accounts) Account(ctx context.Context, by Actor, login string) (Account, error) {
 	forbidden := a.mayRead(by)
-	if forbidden != nil && (by.Narrowed() || by.Principal == nil) {
+	if forbidden != nil && (by.Restricted() || by.Principal == nil) {
 		return Account{}, forbidden
 	}
 	r, err := find(ctx, a.o.DB.Read(), login)
@@ -253,7 +253,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Actor, current, secret
 
 func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret identity.Secret) (Account, error) {
 	p := by.Principal
-	if by.Narrowed() {
+	if by.Restricted() {
 		return Account{}, rulebook.ErrRestricted
 	}
 	none := fmt.Errorf("%w: you do not sign in with a password that is stored here", ErrForbidden)
@@ -378,7 +378,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 	if err != nil {
 		return nil, err
 	}
-	if err := by.Finds(r.ID, r.Version, version); err != nil {
+	if err := by.CheckSeen(r.ID, r.Version, version); err != nil {
 		return nil, err
 	}
 	if err := a.mayKeep(ctx, tx, by, &r); err != nil {
@@ -395,7 +395,7 @@ func (a *Accounts) delete(ctx context.Context, tx *sql.Tx, by Actor, login strin
 		return nil, err
 	}
 	// A later account with the same name must not inherit memberships of namespaces.
-	if err := rulebook.Forget(ctx, a.o.DB, tx, r.Kind.String()+":"+r.Name); err != nil {
+	if err := rulebook.RemoveMember(ctx, a.o.DB, tx, r.Kind.String()+":"+r.Name); err != nil {
 		return nil, err
 	}
 	tokens, err := deleteTokens(ctx, tx, r.owner(), "")

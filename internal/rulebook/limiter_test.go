@@ -36,8 +36,8 @@ func (d *desk) policies() int {
 	return d.changed
 }
 
-// However many changes come while nobody may make a policy, one is made of them; and whoever changed something is answered
-// when it is in force.
+// However many changes come while nobody may make a policy, one is made of them; and whoever
+// changed something is answered when it is in force.
 func TestChangesAreCollected(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		team(t, d, "team", "user:olga")
@@ -68,8 +68,8 @@ func TestChangesAreCollected(t *testing.T) {
 	})
 }
 
-// One change is in force at once. After it there is a rest, which is short for a small policy, and never so long that others learn of a
-// change too late.
+// One change is in force at once. After it there is a rest, which is short for a small policy,
+// and never so long that others learn of a change too late.
 func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
 	d := newDesk(t, "sqlite::memory:")
 	var rests []time.Duration
@@ -81,13 +81,14 @@ func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		time.Millisecond: 2 * time.Millisecond, 200 * time.Millisecond: 400 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
 	} {
-		if got := rulebook.RestAfter(took); got != want {
+		if got := rulebook.CooldownAfter(took); got != want {
 			t.Errorf("after %s nobody makes a policy for %s, want %s", took, got, want)
 		}
 	}
 }
 
-// What is already as it is wanted is no change, for nobody: an owner who says the same thing in a loop costs no policy anywhere.
+// What is already as it is wanted is no change, for nobody: an owner who says the same thing in a
+// loop costs no policy anywhere.
 func TestWhatChangesNothingMakesNoPolicy(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -112,8 +113,8 @@ func (d *desk) counted(topic string) (n int) {
 	return n
 }
 
-// Whoever is judged waits for the policy only if others may have rights since it was made. Everything else that is changed, readers
-// of a namespace before all, keeps nobody from working.
+// Whoever is judged waits for the policy only if others may have rights since it was made.
+// Everything else that is changed, readers of a namespace before all, keeps nobody from working.
 func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -154,7 +155,7 @@ func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 			{"a member who is no more", true, func() error {
 				err := second(d.SetMember(ctx, operator, "team", "user:eve", rulebook.Reader, 0))
 				if err == nil {
-					err = d.db.Write(ctx, "accounts", func(tx *sql.Tx) error { return rulebook.Forget(ctx, d.db, tx, "user:eve") })
+					err = d.db.Write(ctx, "accounts", func(tx *sql.Tx) error { return rulebook.RemoveMember(ctx, d.db, tx, "user:eve") })
 				}
 				return err
 			}},
@@ -169,7 +170,8 @@ func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 	})
 }
 
-// While readers come and go by the word of another replica, and nobody may make a policy, an owner goes on working.
+// While readers come and go by the word of another replica, and nobody may make a policy, an
+// owner goes on working.
 func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -189,7 +191,8 @@ func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
 	})
 }
 
-// Who cannot be judged by the latest policy, because others change rights faster than it is made, changes nothing.
+// Who cannot be judged by the latest policy, because others change rights faster than it is made,
+// changes nothing.
 func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		ctx := t.Context()
@@ -214,7 +217,8 @@ func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
 	})
 }
 
-// What changed in the database while the files were being read, which are broken, is not lost: it comes into force beside the files of before.
+// What changed in the database while the files were being read, which are broken, is not lost: it
+// comes into force beside the files of before.
 func TestAReloadThatFailsLosesNoChange(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		other := openDesk(t, d.url, file())

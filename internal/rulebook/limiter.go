@@ -1,0 +1,64 @@
+package rulebook
+
+import (
+	"context"
+	"time"
+)
+
+// After compiling, wait cooldownFactor × the compile time before compiling again, at most
+// maxCooldown. Changes during the cooldown come into force together. So a continuous stream of
+// changes uses a third of a processor. A policy of 100,000 rules uses about half of one, because
+// maxCooldown shortens its cooldown: replicas must apply a change within two seconds, which
+// include up to one second until they notice it (store.Watch), the cooldown, and compiling. The
+// cooldown of a small policy is not noticeable.
+const (
+	cooldownFactor = 2
+	maxCooldown    = 500 * time.Millisecond
+)
+
+// compileLimiter lets one goroutine at a time compile a policy, with a cooldown between.
+type compileLimiter struct {
+	taken chan struct{}                              // full while a goroutine holds the limiter
+	until time.Time                                  // end of the cooldown; owned by the holder
+	wait  func(context.Context, time.Duration) error // replaced by tests
+}
+
+func newCompileLimiter() compileLimiter {
+	return compileLimiter{taken: make(chan struct{}, 1), wait: wait}
+}
+
+func (t *compileLimiter) acquire(ctx context.Context) error {
+	select {
+	case t.taken <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *compileLimiter) release() { <-t.taken }
+
+// cooldown waits until the cooldown is over.
+func (t *compileLimiter) cooldown(ctx context.Context) error { return t.wait(ctx, time.Until(t.until)) }
+
+// startCooldown starts the cooldown after a compilation that began at since.
+func (t *compileLimiter) startCooldown(since time.Time) {
+	now := time.Now()
+	t.until = now.Add(cooldownAfter(now.Sub(since)))
+}
+
+func cooldownAfter(took time.Duration) time.Duration { return min(cooldownFactor*took, maxCooldown) }
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
