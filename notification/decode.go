@@ -10,23 +10,24 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// Limits of what Decode keeps. They bound what a body of a given length can grow into; the length
-// of the body itself is the receiver's to bound.
+// Limits of Decode. They limit the memory for a body of a given length. The caller must limit the
+// length of the body.
 //
-// A name that is cut would be another name. So a repository or action over MaxName makes an event
-// bad, and any other name over it is left empty; only text for people is cut, and then ends in "…".
+// A shortened name would be a different name. So a repository or action longer than MaxName makes
+// an event bad, and any other name longer than that is left empty. Only text for people is
+// shortened, and then ends in "…".
 const (
-	MaxEvents     = 1000    // elements read of one envelope; registries send exactly one
+	MaxEvents     = 1000    // elements of an envelope; registries send exactly one
 	MaxName       = 512     // bytes of a repository, action, id, digest, tag, media type, method
 	MaxText       = 1024    // bytes of an actor, address, host, user agent, URL, instance
-	MaxReferences = 256     // descriptors of one event; the rest are counted
+	MaxReferences = 256     // descriptors of an event; Event.Omitted counts the others
 	maxBadText    = 4 << 10 // bytes
 )
 
-// Decode reads an envelope of events. What it can't read as an event is in bad, with the reason, and
-// everything else is in events, both in the order of the envelope. An event needs an action and a
-// repository; every other field that is missing, null, or not of its type is left empty, and
-// unknown fields are passed over, however deep.
+// Decode parses an envelope of events. It returns the elements that are not events in bad, with
+// the reason, and all others in events, both in the order of the envelope. An event needs an
+// action and a repository. Other fields are left empty if they are missing, null, or have
+// another type. Unknown fields are ignored at any depth.
 //
 // The error is ErrNotEnvelope or nil.
 func Decode(body []byte) (events []Event, bad []Bad, err error) {
@@ -40,7 +41,7 @@ func Decode(body []byte) (events []Event, bad []Bad, err error) {
 	}
 	for i, element := range list {
 		if i == MaxEvents {
-			why := fmt.Sprintf("the envelope has %d events: this one and those after it were not read", all)
+			why := fmt.Sprintf("the envelope has %d events: this one and the following were not read", all)
 			bad = append(bad, newBad(i, why, element))
 			break
 		}
@@ -59,11 +60,11 @@ func newBad(index int, why string, element []byte) Bad {
 	return Bad{Index: index, Why: why, Text: append([]byte(nil), begin...)}
 }
 
-// decodeEvent reads one element; why says what keeps it from being an event.
+// decodeEvent parses one element. If it is not an event, why explains it.
 func decodeEvent(element []byte) (event Event, why string) {
 	fields := object(element)
 	if fields == nil {
-		return Event{}, "it is no object"
+		return Event{}, "it is not an object"
 	}
 	target := object(fields["target"])
 	request := object(fields["request"])
@@ -111,8 +112,7 @@ func decodeEvent(element []byte) (event Event, why string) {
 	}, ""
 }
 
-// references reads what a manifest refers to, as far as it can be read, and counts what is beyond
-// MaxReferences.
+// references parses the references of a manifest, and counts those beyond MaxReferences.
 func references(value json.RawMessage) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	for _, element := range list {
@@ -129,9 +129,9 @@ func references(value json.RawMessage) (found []Descriptor, omitted int) {
 	return found, all - len(list)
 }
 
-// elements returns the first elements of a JSON list, at most so many of them, and how many there are in all;
-// those that are not returned cost no memory. It is not ok if value is no list. value is valid JSON, since
-// it is a part of what was read before: so quotes and brackets say where an element ends.
+// elements returns the first elements of a JSON list, at most that many, and the number of all
+// elements. Only the returned ones use memory. Ok is false if value is not a list. The value is
+// part of valid JSON, so quotes and brackets are enough to find the end of an element.
 func elements(value json.RawMessage, most int) (list []json.RawMessage, all int, ok bool) {
 	value = bytes.TrimSpace(value)
 	if len(value) == 0 || value[0] != '[' {
@@ -157,7 +157,8 @@ func elements(value json.RawMessage, most int) (list []json.RawMessage, all int,
 				depth--
 			}
 		case c == ',' || c == ']':
-			if element := bytes.TrimSpace(value[begin:i]); len(element) > 0 { // only [] has an empty one
+			// Only [] has an empty element.
+			if element := bytes.TrimSpace(value[begin:i]); len(element) > 0 {
 				if all++; all <= most {
 					list = append(list, element)
 				}
@@ -168,7 +169,7 @@ func elements(value json.RawMessage, most int) (list []json.RawMessage, all int,
 	return list, all, true
 }
 
-// object returns the fields of a JSON object, or nil for anything else. Reading from nil finds nothing.
+// object returns the fields of a JSON object, or nil for anything else.
 func object(value json.RawMessage) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
 	if value == nil || json.Unmarshal(value, &fields) != nil {
@@ -186,7 +187,7 @@ func stringOf(value json.RawMessage) string {
 	return s
 }
 
-// name returns a string that means nothing when it is cut.
+// name returns a string that must not be shortened; "" if it is too long.
 func name(value json.RawMessage) string {
 	s := stringOf(value)
 	if len(s) > MaxName {
@@ -195,10 +196,10 @@ func name(value json.RawMessage) string {
 	return s
 }
 
-// words returns a string for people, cut to MaxText bytes at the end of a character.
+// words returns text for people, shortened to MaxText bytes at a character boundary.
 func words(value json.RawMessage) string { return text.Shorten(stringOf(value), MaxText) }
 
-// size returns "size", or "length", which 2.8 sends beside it: bytes, never negative.
+// size returns "size", or "length", which 2.8 also sends: bytes, never negative.
 func size(descriptor map[string]json.RawMessage) int64 {
 	for _, key := range [...]string{"size", "length"} {
 		value := descriptor[key]
@@ -227,7 +228,7 @@ func timestamp(value json.RawMessage) time.Time {
 		return time.Time{}
 	}
 	t = t.UTC()
-	if t.Year() < 1 || t.Year() > 9999 { // an offset can carry it past what RFC 3339 can write
+	if t.Year() < 1 || t.Year() > 9999 { // the offset can move it out of the range of RFC 3339
 		return time.Time{}
 	}
 	return t

@@ -1,8 +1,8 @@
-// Package notification answers: what does a registry report?
+// Package notification reads the events that registries report.
 //
-// Registries post envelopes of events: push, pull, mount, delete. [Decode] reads every shape that
-// distribution 2.8, 3.0 and 3.1 send, leniently, because a registry repeats whatever is not
-// acknowledged forever and holds all later events behind it.
+// Registries post envelopes of events: push, pull, mount, delete. [Decode] accepts all forms
+// that distribution 2.8, 3.0 and 3.1 send. It is lenient, because a registry repeats a
+// notification that is not acknowledged forever, and sends no later events meanwhile.
 package notification
 
 import (
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// ErrNotEnvelope means that a body is no JSON object with a list "events".
+// ErrNotEnvelope means that a body is not a JSON object with a list "events".
 var ErrNotEnvelope = errors.New("not an envelope of events")
 
-// The actions of an event. Registries send only these; Decode keeps others as they come.
+// The actions of an event. Registries send only these; Decode does not change others.
 const (
 	Push   = "push"
 	Pull   = "pull"
@@ -21,9 +21,9 @@ const (
 	Delete = "delete"
 )
 
-// Event is one thing that happened in a registry. Fields that a registry left out are empty.
+// Event is an event of a registry. Fields that the registry did not send are empty.
 type Event struct {
-	// Unique within a registry; the key for leaving out repeats.
+	// ID is unique within a registry. Repeated events have the same ID.
 	ID             string       `json:"id"`
 	Time           time.Time    `json:"time"`
 	Action         string       `json:"action"`
@@ -35,40 +35,40 @@ type Event struct {
 	Tag            string       `json:"tag,omitempty"`    // only if addressed by tag
 	URL            string       `json:"url,omitempty"`
 	References     []Descriptor `json:"references,omitempty"`
-	// References beyond MaxReferences.
+	// Omitted is the number of references beyond MaxReferences.
 	Omitted int `json:"omitted_references,omitempty"`
-	// The subject of the token; empty when anonymous.
+	// Actor is the subject of the token; empty if anonymous.
 	Actor   string  `json:"actor,omitempty"`
 	Request Request `json:"request,omitzero"`
 	Source  Source  `json:"source,omitzero"`
 }
 
-// Descriptor is what a manifest refers to.
+// Descriptor is an object that a manifest refers to.
 type Descriptor struct {
 	MediaType string `json:"media_type,omitempty"`
 	Digest    string `json:"digest,omitempty"`
 	Size      int64  `json:"size,omitempty"` // bytes
 }
 
-// Request is the client's request that caused an event, as the registry saw it. Address comes from
-// headers that anybody may send, if the registry stands behind no proxy: it is a hint.
+// Request is the client's request that caused an event, as the registry saw it. If the registry
+// is not behind a proxy, clients can forge Address with headers, so it is only a hint.
 type Request struct {
 	ID        string `json:"id,omitempty"`
 	Address   string `json:"address,omitempty"`
 	Host      string `json:"host,omitempty"`
-	Method    string `json:"method,omitempty"` // HEAD: existence was checked, nothing was pulled
+	Method    string `json:"method,omitempty"` // HEAD: a check of existence, no pull
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
-// Source is the registry's process that sent an event.
+// Source is the registry process that sent an event.
 type Source struct {
 	Address  string `json:"address,omitempty"`
 	Instance string `json:"instance,omitempty"`
 }
 
-// Bad is an element of an envelope that is no event. It never hides the others.
+// Bad is an element of an envelope that is not an event. It does not affect the other elements.
 type Bad struct {
 	Index int    `json:"index"` // in the envelope, from 0
 	Why   string `json:"why"`   // a sentence
-	Text  []byte `json:"text"`  // the element as it came, at most 4 KiB of it
+	Text  []byte `json:"text"`  // the element as it was sent, at most 4 KiB of it
 }

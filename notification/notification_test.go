@@ -110,7 +110,7 @@ func TestABadEventNeverHidesTheRest(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d %s", b.Index, b.Why))
 	}
 	want := []string{
-		"1 it is no object", "2 it is no object", "3 it is no object", "4 it is no object", "5 it has no action",
+		"1 it is not an object", "2 it is not an object", "3 it is not an object", "4 it is not an object", "5 it has no action",
 		"6 it has no repository", "7 it has no repository", "8 it has no repository", "9 it has no repository",
 		"10 it has no action", "11 it has no action",
 		"12 its repository is longer than 512 bytes", "13 its action is longer than 512 bytes",
@@ -205,7 +205,7 @@ func TestBoundedMemoryEverywhere(t *testing.T) {
 	if len(events) != 0 || len(bad) != notification.MaxEvents+1 {
 		t.Errorf("%d events, %d bad", len(events), len(bad))
 	}
-	if want := fmt.Sprintf("the envelope has %d events: this one and those after it were not read", 1<<18+1); bad[notification.MaxEvents].Why != want {
+	if want := fmt.Sprintf("the envelope has %d events: this one and the following were not read", 1<<18+1); bad[notification.MaxEvents].Why != want {
 		t.Errorf("the last one says %q, want %q", bad[notification.MaxEvents].Why, want)
 	}
 	long := `"` + strings.Repeat("é", 1<<15) + `"`

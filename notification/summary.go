@@ -6,15 +6,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// maxWord bounds what others wrote, in bytes of one word.
+// maxWord is the maximum length in bytes of each untrusted word.
 const maxWord = 128
 
-// Summary describes an event in one line for people, such as
+// Summary returns a description of an event in one line, such as
 //
 //	push team/app:v1 sha256:1b2c3d4e5f60… by alice
 //
-// What registries and clients wrote is quoted and escaped where it is not plain, so that a line
-// stays one line and does nothing to a terminal. It is at most about 1 KiB long.
+// Text from registries and clients is quoted and escaped where needed, so that it cannot add
+// lines or control a terminal. The line has at most about 1 KiB.
 func (e Event) Summary() string {
 	b := make([]byte, 0, 128)
 	b = text.AppendWord(b, e.Action, maxWord)
@@ -36,13 +36,13 @@ func (e Event) Summary() string {
 		b = append(b, " by "...)
 		b = text.AppendWord(b, e.Actor, maxWord)
 	}
-	if e.Request.Method == "HEAD" { // existence was checked: no pull
+	if e.Request.Method == "HEAD" { // the client only checked existence
 		b = append(b, " (HEAD)"...)
 	}
 	return string(b)
 }
 
-// shortDigest keeps the algorithm and 12 digits, as container tools print them.
+// shortDigest returns the algorithm and 12 digits, as container tools print them.
 func shortDigest(digest string) string {
 	const digits = 12
 	algorithm, hex, found := strings.Cut(digest, ":")

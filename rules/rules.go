@@ -1,7 +1,7 @@
-// Package rules answers: what is written in a file of rules?
+// Package rules reads rules from YAML or JSON.
 //
-// [Read] takes the text of files with roles and rules at their top, in YAML or JSON, exactly as
-// Tidewaiter's own policy files are written:
+// [Read] parses the text of files with roles and rules at the top level, which have the format of
+// Tidewaiter's own policy files:
 //
 //	roles:
 //	  reader: [pull]
@@ -15,28 +15,26 @@
 //	    actions: [push, delete]
 //	    when: now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]
 //
-// and returns what [policy.Compile] takes:
+// It returns the input of [policy.Compile]:
 //
 //	text, err := os.ReadFile("policy.yaml")
 //	source, _, err := rules.Read(rules.File{Name: "policy.yaml", Text: text})
 //	p, err := policy.Compile(source)
 //
-// The page docs/policy.md of the repository describes all keys, and docs/configuration.md lists
-// them.
+// In the repository, docs/policy.md explains the keys, and docs/configuration.md lists them.
 //
 // # Checks
 //
-// The checks are those of Tidewaiter itself, which reads its files by the same code. All errors
-// are found at once, each with file, line and column and, where there is one, a suggestion. An
-// unknown key is an error, and so is a key that is written and empty: nothing empty ever means
-// "none" or "all". Conditions are checked by the package
-// [github.com/tidewaiter/tidewaiter/policy/when].
+// The checks are those of Tidewaiter itself, which uses the same code. Read returns all errors
+// together, each with file, line and column, and a suggestion where possible. An unknown key is an
+// error, and so is a key with an empty value: nothing empty ever means "none" or "all". Package
+// [github.com/tidewaiter/tidewaiter/policy/when] checks conditions.
 //
-// # One rule
+// # Single rules
 //
-// A [Rule] and a [Role] are what is written, each field as its text. They have the keys of the
-// files in JSON, too. A program that has its rules from somewhere else fills them in and calls
-// their method Policy, which checks them and returns the rule or the role of a policy.
+// A [Rule] and a [Role] have the same fields as in a file, each as text. In JSON they have the same
+// keys. A program that gets its rules from elsewhere fills in these types and calls their method
+// Policy, which checks them and returns a rule or a role of a policy.
 //
 // The package does no I/O: the caller reads the files.
 package rules
@@ -50,15 +48,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// File is the text of one file.
+// File is the content of a file.
 type File struct {
-	Name string `json:"name"` // as problems and the origin of rules call it: "policy.yaml"
+	Name string `json:"name"` // its name in problems and in the origin of rules: "policy.yaml"
 	Text []byte `json:"text"` // YAML or JSON in UTF-8, at most 32 MiB
 }
 
-// Read reads files, which together are one policy: a rule may have a role of another file. The
-// warnings are about what is allowed and probably not meant. The error is [Problems], with all
-// that is wrong; a source that is read without an error compiles.
+// Read parses files, which together are one policy: a rule may use a role of another file.
+// Warnings are about valid rules that are probably not what was meant. The error is [Problems]
+// and lists all errors. A source that Read returns without an error compiles.
 func Read(files ...File) (source policy.Source, warnings Problems, err error) {
 	texts := make([]config.File, len(files))
 	for i, f := range files {
@@ -85,20 +83,20 @@ func problems(from config.Problems) Problems {
 // Problem is an error in a file, or a warning about it.
 type Problem struct {
 	File   string `json:"file,omitempty"`
-	Line   int    `json:"line,omitempty"`   // from 1; 0: not known
-	Column int    `json:"column,omitempty"` // from 1, in characters; 0: not known
+	Line   int    `json:"line,omitempty"`   // from 1; 0: unknown
+	Column int    `json:"column,omitempty"` // from 1, in characters; 0: unknown
 	Text   string `json:"text"`
-	// What was probably meant; "" if that is not known.
+	// Suggestion is what was probably meant; "" if unknown.
 	Suggestion string `json:"suggestion,omitempty"`
 }
 
 // String returns `policy.yaml:14:9: unknown key "repos" (did you mean "repositories"?)`.
 func (p Problem) String() string { return config.Problem(p).String() }
 
-// Problems are all errors of one call, in the order of files, lines and columns.
+// Problems are all errors of one call, sorted by file, line and column.
 type Problems []Problem
 
-// Error returns one line for each.
+// Error returns one line for each problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -107,18 +105,19 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Rule is a rule as it is written: Name, Effect, Subjects, Registries, Repositories or Catalog or
-// Tidewaiter, Role, Actions, When, Comment and Lifetime, each as its text in a file. A field that
-// is not written is its zero value.
+// Rule is a rule as it is written in a file: Name, Effect, Subjects, Registries, Repositories or
+// Catalog or Tidewaiter, Role, Actions, When, Comment and Lifetime, each as text. Fields that
+// are not written have their zero value.
 //
-// The method Policy checks a rule and returns it as one of a policy. It takes what compiles
-// conditions: the method Compile of a when.Compiler. Its error is [RuleProblems].
+// The method Policy checks a rule and converts it to a rule of a policy. It takes a function
+// that compiles conditions, such as the method Compile of a when.Compiler. Its error is
+// [RuleProblems].
 type Rule = ruleset.Rule
 
-// Role is a role as it is written: Actions and Lifetime. The method Policy checks it and returns
-// it as one of a policy. Its error is [RuleProblems].
+// Role is a role as it is written in a file: Actions and Lifetime. The method Policy checks it
+// and converts it to a role of a policy. Its error is [RuleProblems].
 type Role = ruleset.Role
 
-// RuleProblems are all errors of a [Rule] or a [Role] that is in no file. Each has the Field that
-// it is about, the index Item of the item in it or -1, a Text and a Suggestion.
+// RuleProblems are all errors of a [Rule] or a [Role] that is not in a file. Each has its Field,
+// the index Item in the field's list or -1, a Text and a Suggestion.
 type RuleProblems = ruleset.Problems

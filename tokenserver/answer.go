@@ -9,28 +9,29 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Headers that never change; net/http only reads them.
+// Headers that are shared between responses, which net/http only reads.
 var (
 	headerJSON    = []string{"application/json"}
 	headerNoStore = []string{"no-store"}
 )
 
-// Answer is what a client gets in answer to a token request.
+// Answer is the response to a token request.
 type Answer struct {
-	Token     []byte // as Signer.Append made it
+	Token     []byte // from Signer.Append
 	ExpiresIn int    // seconds; at least token.MinLifetime, which clients assume
 	Granted   []scope.Scope
 
-	// IssuedAt is left out if it is zero, which is the better choice. With it clients compare
-	// the server's clock with theirs, and BuildKit caches a token forever if the server's is
-	// late. Harbor, however, assumes that a token without it has expired.
+	// IssuedAt is omitted if it is zero, which is recommended: with it, clients compare the
+	// server's clock with theirs, and BuildKit caches a token forever if the server's clock is
+	// behind. Harbor, however, treats a token without it as expired.
 	IssuedAt time.Time
-	// RefreshToken is left out if it is empty. Give one only to a client that asked for it
-	// (Request.Offline): it then stores the refresh token in place of the password.
+	// RefreshToken is omitted if it is empty. Return one only to a client that requested it
+	// (Request.Offline): the client stores the refresh token instead of the password.
 	RefreshToken string
 }
 
-// Write writes the answer: the token under both names that clients know, since some know only one.
+// Write writes the response. It contains the token under both names, because some clients know
+// only one.
 func (a *Answer) Write(w http.ResponseWriter) {
 	buffer := buffers.Get().(*[]byte)
 	b := append((*buffer)[:0], `{"token":"`...)
@@ -49,7 +50,7 @@ func (a *Answer) Write(w http.ResponseWriter) {
 		if i > 0 {
 			b = append(b, ' ')
 		}
-		b, _ = granted.AppendText(b) // never fails; what was parsed holds nothing that JSON escapes
+		b, _ = granted.AppendText(b) // never fails; a parsed scope needs no escaping in JSON
 	}
 	b = append(b, '"')
 	if a.RefreshToken != "" {
@@ -62,7 +63,7 @@ func (a *Answer) Write(w http.ResponseWriter) {
 	header["Content-Type"] = headerJSON
 	header["Cache-Control"] = headerNoStore
 	header["Content-Length"] = []string{strconv.Itoa(len(b))}
-	_, _ = w.Write(b) // the client is gone: nothing to be done
+	_, _ = w.Write(b) // an error means that the client has gone
 	*buffer = b
 	buffers.Put(buffer)
 }

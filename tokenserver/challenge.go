@@ -9,25 +9,24 @@ import (
 
 // The errors of a challenge (RFC 6750, section 3.1).
 const (
-	InvalidToken      = "invalid_token"      // it is refused; the client may ask for another one
-	InsufficientScope = "insufficient_scope" // it is valid, and not enough for the request
+	InvalidToken      = "invalid_token"      // it is refused; the client may request another
+	InsufficientScope = "insufficient_scope" // it is valid, but does not allow the request
 )
 
-// Challenge tells a client where to get a token. It is what a registry answers to a request
-// without one.
+// Challenge is a registry's response to a request without a sufficient token. It names the token
+// endpoint.
 type Challenge struct {
-	Realm   string // URL of the token endpoint. Clients refuse http for a registry with https
+	Realm   string // URL of the token endpoint; clients refuse http if the registry has https
 	Service string // the registry's name, which is the audience of its tokens
 	Scopes  []scope.Scope
-	Error   string // "": no token was presented; else InvalidToken or InsufficientScope
+	Error   string // InvalidToken or InsufficientScope; "": no token was presented
 }
 
 // String returns the value of WWW-Authenticate, such as
 //
 //	Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:team/app:pull"
 //
-// Values are quoted as RFC 9110 wants it. Control characters, which no header may have, become
-// spaces.
+// Values are quoted as in RFC 9110. Control characters, which headers must not have, become spaces.
 func (c Challenge) String() string {
 	b := append(make([]byte, 0, 256), "Bearer realm="...)
 	b = appendQuoted(b, c.Realm)
@@ -48,8 +47,7 @@ func (c Challenge) String() string {
 	return string(b)
 }
 
-// Write answers a request with the challenge: a 401 with a registry's error, for which clients
-// look.
+// Write responds with the challenge: status 401 and a registry's error, which clients check.
 func (c Challenge) Write(w http.ResponseWriter, r *http.Request) {
 	e := problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required")
 	if c.Error == InsufficientScope {
@@ -75,8 +73,8 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// Bearer returns the token of a request's Authorization header. It is false if the header is
-// missing, is of another kind, or stands there twice.
+// Bearer returns the token in a request's Authorization header. It is false if there is not
+// exactly one header, or it has another scheme.
 func Bearer(r *http.Request) (token string, ok bool) {
 	headers := r.Header["Authorization"]
 	if len(headers) != 1 {

@@ -15,15 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Limits of a token request. An ID token in a form or a header is seen at 1 to 12 kB.
+// Limits of a token request. ID tokens in a form or a header have 1 to 12 kB in practice.
 const (
 	maxQuery = 32 << 10 // bytes
 	maxForm  = 64 << 10 // bytes
 	maxName  = 256      // bytes of a client's name
 )
 
-// SmallForm is how long a form may be, in bytes, that Decode reads at once into a buffer that
-// others have used. It is enough for all but ID tokens.
+// SmallForm is the maximum length in bytes of a form that Decode reads into a reused buffer. It
+// is enough for all forms without ID tokens.
 const SmallForm = 4096
 
 // Kind is a kind of credentials.
@@ -31,20 +31,21 @@ type Kind uint8
 
 // The kinds of credentials.
 const (
-	None         Kind = iota // nothing was presented: the client is anonymous
-	Password                 // a name and a password, or an access token in its place
-	RefreshToken             // by grant_type=refresh_token; docker also sends one as a password
+	None         Kind = iota // no credentials: the client is anonymous
+	Password                 // a name and a password, or an access token instead of it
+	RefreshToken             // by grant_type=refresh_token; docker also sends it as a password
 )
 
-// Credentials is what a client presented. It prints without its secret.
+// Credentials is what a client presented. Printing it does not reveal the secret.
 type Credentials struct {
 	Kind Kind
 	Name string // of Password
 
-	secret *string // a pointer: fmt prints the text of a plain string
+	secret *string // fmt would print a plain string
 }
 
-// Secret returns the password or the refresh token: for checking, never for showing.
+// Secret returns the password or the refresh token. Use it only for checking, never for
+// printing.
 func (c Credentials) Secret() string {
 	if c.secret == nil {
 		return ""
@@ -56,42 +57,43 @@ func (c Credentials) Secret() string {
 type Request struct {
 	Service string
 	Scopes  []scope.Scope
-	// Ignored is what was asked for and is not a scope. A request never fails because of it.
+	// Ignored is text in the scopes that is not a scope. It never makes a request fail.
 	Ignored []scope.Ignored
-	// TooMuch is a scope.ErrTooMuch where the request had more scopes than are answered; else nil.
+	// TooMuch is a scope.ErrTooMuch if the request had more scopes than the limit; otherwise
+	// nil.
 	TooMuch     error
 	Credentials Credentials
 	// Remote is the client's address. Handler sets it.
 	Remote netip.Addr
-	// ClientID is the parameter client_id, as it came. Client is the ClientName of it, or of the
-	// header User-Agent if it is missing.
+	// ClientID is the parameter client_id as it was sent. Client is its ClientName, or that of
+	// the header User-Agent if client_id is missing.
 	ClientID, Client string
-	// Offline means that the client asks for a refresh token, or has presented one as such.
+	// Offline means that the client requests a refresh token, or has presented one.
 	Offline bool
 	// NamesAccount means that the client named an account, which proves nothing.
 	NamesAccount bool
 }
 
-// form is the parameters of a query and a body together: some clients repeat the realm's query
-// in the body, some send one scope parameter with two scopes in it, some repeat the parameter.
+// form is the parameters of query and body together. Some clients repeat the realm's query in
+// the body, some send one scope parameter with two scopes, and some repeat the parameter.
 type form struct {
 	service, grantType, username, password, clientID string
 	refreshToken, accessType, offlineToken           string
 	seen                                             [8]bool
-	account                                          bool // a client named its account
+	account                                          bool // the client named its account
 	scopes                                           []string
-	space                                            [2]string // for scopes
+	space                                            [2]string // buffer for scopes
 }
 
-// The places of secrets in seen.
+// Indexes of secrets in form.seen.
 const (
 	seenPassword     = 3
 	seenRefreshToken = 5
 )
 
-// Decode reads a token request: a GET with or without Basic authentication, or a POST of the
-// OAuth2 form. The parameter account identifies nobody. A client cannot choose a token's
-// lifetime. It can ask for a refresh token, by offline_token=true (docker, by GET) or
+// Decode parses a token request: a GET with or without Basic authentication, or a POST in the
+// OAuth2 form. The parameter account does not identify anybody. A client cannot choose a token's
+// lifetime. It can request a refresh token by offline_token=true (docker, by GET) or
 // access_type=offline (OAuth2).
 //
 // The error is an *Error with a status of 400 to 415.
@@ -105,8 +107,8 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		return Request{}, err
 	}
 	if f.seen[seenPassword] || f.seen[seenRefreshToken] {
-		// It would stand in every log on the way, even if the form has it, too.
-		return Request{}, problem(http.StatusBadRequest, CodeUnsupported, "a password does not belong into a query: use Basic authentication, or a form")
+		// URLs are logged by servers and proxies. Refuse it even if the form has it too.
+		return Request{}, problem(http.StatusBadRequest, CodeUnsupported, "a password must not be in a query: use Basic authentication or a form")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -119,7 +121,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 			return Request{}, err
 		}
 	default:
-		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not understood here: use GET, or POST with a form", r.Method)
+		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not supported: use GET, or POST with a form", r.Method)
 		e.Header = http.Header{"Allow": {"GET, HEAD, POST"}}
 		return Request{}, e
 	}
@@ -137,7 +139,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 		Offline: f.offlineToken == "true" || f.accessType == "offline" || f.grantType == "refresh_token",
 	}
 	req.Scopes, req.Ignored, req.TooMuch = scope.Parse(f.scopes)
-	if req.TooMuch != nil { // mirroring clients ask for everything at once: the first are answered
+	if req.TooMuch != nil { // the response covers the scopes within the limit
 		req.Ignored = append(req.Ignored, scope.Ignored{Reason: req.TooMuch.Error()})
 	}
 	if len(req.Ignored) > 0 && brokenSecret(f.scopes) {
@@ -152,25 +154,25 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 	return req, nil
 }
 
-// brokenSecret reports whether a secret was broken into several scopes, each of which would be
+// brokenSecret reports whether a secret was split into several scopes, each of which would be
 // logged.
 func brokenSecret(scopes []string) bool {
 	f, ok := secret.Find(strings.Join(scopes, " "))
 	return ok && f.Hidden
 }
 
-// ClientName returns what may be logged of a client's name for itself: at most 256 bytes, and
+// ClientName returns a client's name for itself in a form that may be logged: at most 256 bytes,
 // without the secrets that some clients put there.
 func ClientName(name string) string {
 	name = secret.Redact(name)
 	return name[:min(len(name), maxName)]
 }
 
-// formType is the media type of a form. Clients write it like this; readForm knows other
-// spellings, too.
+// formType is the media type of a form as clients write it. readForm accepts other spellings
+// too.
 const formType = "application/x-www-form-urlencoded"
 
-// readForm reads the body of a POST, bounded.
+// readForm reads the body of a POST up to the limit.
 func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 	if named := r.Header.Get("Content-Type"); named != formType {
 		if kind, _, err := mime.ParseMediaType(named); err != nil || kind != formType {
@@ -188,13 +190,12 @@ func readForm(w http.ResponseWriter, r *http.Request) (string, error) {
 	return body, nil
 }
 
-// buffers hold a form or an answer, of about 2 kB, since the token stands in it twice. An answer
-// may make one longer.
+// buffers hold a form or a response. A response has about 2 kB, because it contains the token
+// twice; it may enlarge the buffer.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, SmallForm); return &b }}
 
-// readBody reads a form's bytes. A short one that says its length, as all do but those with ID
-// tokens, is read at once into a buffer that others have used. For a long one memory is taken
-// only as it comes.
+// readBody reads a form. A short form with a Content-Length is read into a reused buffer. For a
+// long one, memory is allocated as the body arrives.
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength < 0 || r.ContentLength > SmallForm {
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
@@ -203,15 +204,15 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	b := (*buffer)[:r.ContentLength]
-	defer clear(b) // no secret lies about in the pool
+	defer clear(b) // leave no secret in the pool
 	if _, err := io.ReadFull(r.Body, b); err != nil {
 		return "", err
 	}
 	return string(b), nil
 }
 
-// read takes the parameters of a query or a form. A parameter that stands there twice must have
-// one value: whatever is between client and server may read the other one.
+// read adds the parameters of a query or a form. A repeated parameter must have the same value
+// each time, because a proxy may read another one than this server.
 func (f *form) read(encoded string) error {
 	for encoded != "" {
 		var pair string
@@ -259,14 +260,14 @@ func (f *form) read(encoded string) error {
 			continue
 		}
 		if f.seen[index] && *place != value {
-			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q is there twice, with different values", key)
+			return problem(http.StatusBadRequest, CodeUnsupported, "the parameter %q has two different values", key)
 		}
 		f.seen[index], *place = true, value
 	}
 	return nil
 }
 
-// unescape decodes a part of a query; most have nothing to decode.
+// unescape decodes a part of a query. Most parts need no decoding.
 func unescape(s string) (string, error) {
 	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s, nil
@@ -274,7 +275,7 @@ func unescape(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-// credentials returns what a request presents.
+// credentials returns the credentials of a request.
 func (f *form) credentials(r *http.Request) (Credentials, error) {
 	if r.Method == http.MethodPost {
 		switch f.grantType {
@@ -292,11 +293,11 @@ func (f *form) credentials(r *http.Request) (Credentials, error) {
 		case "":
 			if r.Header["Authorization"] == nil {
 				return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
-					"the parameter \"grant_type\" is missing: \"password\" and \"refresh_token\" are understood").as("invalid_request")
+					"the parameter \"grant_type\" is missing: use \"password\" or \"refresh_token\"").as("invalid_request")
 			}
 		default:
 			return Credentials{}, problem(http.StatusBadRequest, CodeUnsupported,
-				"the grant_type %q is not understood: use \"password\" or \"refresh_token\"", short(f.grantType)).as("unsupported_grant_type")
+				"the grant_type %q is not supported: use \"password\" or \"refresh_token\"", short(f.grantType)).as("unsupported_grant_type")
 		}
 	}
 	var err error
@@ -306,7 +307,8 @@ func (f *form) credentials(r *http.Request) (Credentials, error) {
 	return Credentials{Kind: Password, Name: f.username, secret: &f.password}, nil
 }
 
-// basic reads Basic authentication. The name ends at the first colon; the password may hold more.
+// basic parses Basic authentication. The name ends at the first colon; the password may contain
+// colons.
 func basic(r *http.Request) (name, secret string, err error) {
 	headers := r.Header["Authorization"]
 	switch len(headers) {
@@ -314,11 +316,11 @@ func basic(r *http.Request) (name, secret string, err error) {
 		return "", "", nil
 	case 1:
 	default:
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "the header Authorization is there twice")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "there are several Authorization headers")
 	}
 	scheme, encoded, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "this kind of Authorization is not understood: use Basic")
+		return "", "", problem(http.StatusBadRequest, CodeUnsupported, "this Authorization scheme is not supported: use Basic")
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {

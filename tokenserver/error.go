@@ -12,7 +12,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// The codes of a registry's errors that clients know and show.
+// Codes of a registry's errors that clients know and print.
 const (
 	CodeUnauthorized = "UNAUTHORIZED"
 	CodeDenied       = "DENIED"
@@ -23,9 +23,8 @@ const (
 )
 
 var (
-	// ErrRejected means that credentials are wrong. Return it for an unknown name, a wrong
-	// password and a disabled account alike, so that the answer tells nobody which names there
-	// are.
+	// ErrRejected means that credentials are wrong. Return it for unknown names, wrong passwords
+	// and disabled accounts alike, so that the response does not reveal which names exist.
 	ErrRejected = errors.New("credentials rejected")
 	// ErrUnavailable means that credentials cannot be checked at the moment. An outage is not a
 	// refusal.
@@ -34,17 +33,17 @@ var (
 	ErrNoService = errors.New("no service")
 )
 
-// Error is an error with what the client gets to see of it.
+// Error is an error with its response for the client.
 type Error struct {
 	Status  int
 	Code    string // of a registry's errors: CodeUnauthorized and others
 	Message string // for the client's user
-	OAuth2  string // of RFC 6749, for a POST; "": what fits the status
+	OAuth2  string // error code of RFC 6749, for a POST; "": derived from Status
 	Header  http.Header
-	Cause   error // for errors.Is and the log; the client does not see it
+	Cause   error // for errors.Is and the log; not sent to the client
 }
 
-// Error returns the message, and not the cause.
+// Error returns the message without the cause.
 func (e *Error) Error() string {
 	if e == nil {
 		return "an *Error that is nil"
@@ -69,8 +68,9 @@ func problem(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Known returns the answer to an error: an *Error itself, or one for ErrRejected, ErrUnavailable
-// and the errors of a context. It returns nil for any other, which belongs in the log alone.
+// Known returns the response to an error: an *Error itself, or one for ErrRejected,
+// ErrUnavailable and the errors of a context. It returns nil for other errors, which must only
+// be logged.
 func Known(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -89,9 +89,9 @@ func Known(err error) *Error {
 	return e
 }
 
-// Write answers a token request with an error in the form of a registry's errors, which every
-// client shows. The answer to a POST also has the form of RFC 6749. A 401 without a
-// WWW-Authenticate gets one for Basic. Text in the message that looks like a token is replaced.
+// Write responds to a token request in the form of a registry's errors, which every client
+// prints. The response to a POST also has the form of RFC 6749. A 401 without a WWW-Authenticate
+// header gets one for Basic. Text in the message that looks like a token is redacted.
 func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	type one struct {
 		Code    string `json:"code"`
@@ -132,7 +132,7 @@ func (e *Error) Write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// oauth2Code is RFC 6749's word for a status (section 5.2).
+// oauth2Code returns RFC 6749's error code for a status (section 5.2).
 func oauth2Code(status int) string {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -143,5 +143,5 @@ func oauth2Code(status int) string {
 	return "invalid_request"
 }
 
-// short bounds what a stranger sent before it is quoted in a message or the log.
+// short shortens and redacts untrusted text for a message or the log.
 func short(s string) string { return text.Shorten(secret.Redact(s), 100) }

@@ -1,18 +1,19 @@
-// Package tokenserver answers: how does a client get a token?
+// Package tokenserver provides the token endpoint of a registry.
 //
-// [New] makes the token endpoint of a registry, as an http.Handler, from four things: a function
-// that authenticates, a [policy.Policy], a [token.Signer], and the names of the registries. It
-// answers GET with Basic authentication and POST of the OAuth2 form, as docker, podman,
-// containerd and others send them.
+// [New] returns the endpoint as an http.Handler. It needs a function that authenticates, a
+// [policy.Policy], a [token.Signer], and the names of the registries. It handles GET with Basic
+// authentication and POST in the OAuth2 form, as docker, podman, containerd and others send
+// them.
 //
-// The parts can be used alone: [Decode] reads a token request, [Answer] and [Error] write what
-// clients understand. A program that checks tokens with a [token.Verifier] takes the token of a
-// request from [Bearer], and tells a client with a [Challenge] where to get one.
+// The parts can be used separately: [Decode] parses a token request, and [Answer] and [Error]
+// write responses that clients understand. A program that checks tokens with a [token.Verifier]
+// gets the token of a request from [Bearer], and tells clients with a [Challenge] where to get
+// one.
 //
 // The Handler does not limit attempts to guess a password. Limit them in Authenticate, and
 // return an [*Error] with the status 429.
 //
-// The package starts no goroutine, and its clock and its logger are passed in.
+// The package starts no goroutine. Its clock and its logger are passed in.
 package tokenserver
 
 import (
@@ -32,44 +33,44 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// DefaultLifetime is the lifetime of tokens if Options has none.
+// DefaultLifetime is the lifetime of tokens if Options.Lifetime is 0.
 const DefaultLifetime = 5 * time.Minute
 
-// Options is what a Handler needs. Issuer, Services, Policy, Signer and Now are required.
-// Functions are called from many goroutines at once.
+// Options are the settings of a Handler. Issuer, Services, Policy, Signer and Now are required.
+// The functions are called from many goroutines at once.
 type Options struct {
-	Issuer   string   // the name of this server in tokens, which registries are configured with
-	Services []string // the registries' names: a token for any other is refused
+	Issuer   string   // the name of this server in tokens, as configured in registries
+	Services []string // names of the registries; tokens for others are refused
 
-	// Authenticate returns the principal that presents credentials. It is not called for a
-	// request without any. Its errors are ErrRejected, ErrUnavailable, the context's, and an
-	// *Error, which the client gets. Any other error is logged and answered with "internal
-	// error". nil: all credentials are refused.
+	// Authenticate returns the principal that presents credentials. It is not called for
+	// requests without credentials. Its errors are ErrRejected, ErrUnavailable, the context's,
+	// and an *Error, which is sent to the client. Any other error is logged, and the client gets
+	// "internal error". nil: all credentials are refused.
 	Authenticate func(ctx context.Context, r *Request) (*policy.Principal, error)
-	// SignIn refuses requests without credentials. If it is false, the policy decides about them
-	// as anonymous.
+	// SignIn refuses requests without credentials. Otherwise the policy decides about them as
+	// anonymous.
 	SignIn bool
-	// Policy returns what is in force. It may be another one for each request.
+	// Policy returns the policy in force. It may change between requests.
 	Policy func() *policy.Policy
-	// Signer returns what signs at a time. Leaves end, so it is asked for each token.
+	// Signer returns the signer for a time. It is called for each token, because leaves expire.
 	Signer func(now time.Time) (*token.Signer, error)
-	// Lifetime is how long tokens live, if no rule makes it shorter; 0: DefaultLifetime. It is
-	// at least token.MinLifetime.
+	// Lifetime is the lifetime of tokens unless a rule shortens it; 0: DefaultLifetime. Tokens
+	// live for at least token.MinLifetime.
 	Lifetime time.Duration
-	// Remote returns a client's address, for conditions on it. nil: the address of the
-	// connection, which behind a proxy is the proxy's.
+	// Remote returns a client's address for conditions. nil: the address of the connection,
+	// which is the proxy's behind a proxy.
 	Remote func(*http.Request) netip.Addr
 	// Decided is called with each decision before it is answered; it may be nil.
 	Decided func(context.Context, *policy.Request, *policy.Decision)
 
 	Now func() time.Time
-	Log *slog.Logger // of what is refused and why; nil: nothing is logged
+	Log *slog.Logger // for refusals and their reasons; nil: no logging
 }
 
 // Handler is a token endpoint.
 type Handler struct{ o Options }
 
-// New returns a Handler. It starts nothing.
+// New returns a Handler.
 func New(o Options) (*Handler, error) {
 	switch {
 	case o.Issuer == "":
@@ -95,7 +96,7 @@ func New(o Options) (*Handler, error) {
 	return &Handler{o}, nil
 }
 
-// peer returns the address at the other end of the connection.
+// peer returns the remote address of the connection.
 func peer(r *http.Request) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -104,11 +105,11 @@ func peer(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// ServeHTTP answers a token request.
+// ServeHTTP handles a token request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, err := Decode(w, r)
 	req.Remote = h.o.Remote(r)
-	// Rights over Tidewaiter are never in a registry's token.
+	// A registry's token never contains rights over Tidewaiter.
 	req.Scopes = slices.DeleteFunc(req.Scopes, func(s scope.Scope) bool { return s.Type == scope.TypeTidewaiter })
 	if err == nil {
 		var answer Answer
@@ -120,12 +121,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.refuse(r, &req, err).Write(w, r)
 }
 
-// issue returns the answer to a request that was decoded.
+// issue returns the response to a decoded request.
 func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
 	service, known := scope.MatchService(r.Service, slices.Values(h.o.Services))
 	if !known {
 		return Answer{}, problem(http.StatusBadRequest, CodeUnsupported,
-			"unknown service %q: no registry of that name is known here", short(r.Service))
+			"unknown service %q: there is no registry of this name", short(r.Service))
 	}
 	r.Service = service
 	who, err := h.authenticate(ctx, r)
@@ -161,7 +162,7 @@ func (h *Handler) issue(ctx context.Context, r *Request) (Answer, error) {
 func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Principal, error) {
 	if r.Credentials.Kind == None {
 		if h.o.SignIn {
-			return nil, problem(http.StatusUnauthorized, CodeUnauthorized, "a name and a password are needed: use docker login")
+			return nil, problem(http.StatusUnauthorized, CodeUnauthorized, "authentication required: use docker login")
 		}
 		return &policy.Principal{}, nil
 	}
@@ -172,14 +173,14 @@ func (h *Handler) authenticate(ctx context.Context, r *Request) (*policy.Princip
 	if err != nil {
 		return nil, err
 	}
-	if who == nil { // nobody is not anonymous
+	if who == nil { // must not be treated as anonymous
 		return nil, errors.New("Authenticate returned neither a principal nor an error")
 	}
 	return who, nil
 }
 
-// subject names a principal in tokens, and so in the registry's events and logs. A robot must
-// not pass for a user of the same name.
+// subject returns the name of a principal in tokens, and so in the registry's events and logs.
+// It must differ between a robot and a user of the same name.
 func subject(who *policy.Principal) string {
 	switch who.Kind {
 	case policy.Anonymous:
@@ -190,14 +191,14 @@ func subject(who *policy.Principal) string {
 	return who.String()
 }
 
-// refuse returns the answer to an error, and logs the reason.
+// refuse returns the response to an error and logs the reason.
 func (h *Handler) refuse(r *http.Request, req *Request, err error) *Error {
 	e := Known(err)
 	level := slog.LevelInfo
 	switch {
 	case e == nil:
 		level = slog.LevelError
-		e = problem(http.StatusInternalServerError, CodeUnknown, "internal error: the log of the token server says more")
+		e = problem(http.StatusInternalServerError, CodeUnknown, "internal error: see the log of the token server")
 	case e.Status >= 500:
 		level = slog.LevelWarn
 	}

@@ -207,7 +207,7 @@ func TestRefusals(t *testing.T) {
 		{"no service", "", "", nil, nil, 400, `\"service\" is missing`, "", "no service"},
 		{"an outage", service, basic("outage", "x"), nil, nil, 503, `"UNAVAILABLE"`, "", "the database is down"},
 		{"too slow", service, basic("slow", "x"), nil, nil, 503, `"UNAVAILABLE"`, "", "deadline"},
-		{"a fault", service, basic("fault", "x"), nil, nil, 500, `"internal error: the log of the token server says more"`, "", "nobody foresaw this"},
+		{"a fault", service, basic("fault", "x"), nil, nil, 500, `"internal error: see the log of the token server"`, "", "nobody foresaw this"},
 		{"nobody, and no error", service, basic("nobody", "x"), nil, nil, 500, `"internal error`, "", "neither a principal nor an error"},
 		{"an error that is nil", service, basic("nil", "x"), nil, nil, 500, `"internal error`, "", "token refused"},
 		{"an error of the program's own", service, basic("guesser", "x"), nil, nil, 429, `"message":"wait"`, "", "ten wrong passwords"},
@@ -218,7 +218,7 @@ func TestRefusals(t *testing.T) {
 		{"a signer that is nil", service, "", nil, func(o *tokenserver.Options) {
 			o.Signer = func(time.Time) (*token.Signer, error) { return nil, nil }
 		}, 500, `"internal error`, "", "there is no key"},
-		{"nobody, where all have to sign in", service, "", nil, func(o *tokenserver.Options) { o.SignIn = true }, 401, `docker login`, "Basic", "a name and a password"},
+		{"nobody, where all have to sign in", service, "", nil, func(o *tokenserver.Options) { o.SignIn = true }, 401, `docker login`, "Basic", "authentication required"},
 		{"nobody who could sign in", service, basic("ann", "pass:word"), nil, func(o *tokenserver.Options) { o.Authenticate = nil }, 401, `is wrong`, "Basic", "rejected"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

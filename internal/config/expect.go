@@ -93,7 +93,7 @@ func checkTest(d *decoder, n *yaml.Node, t *writtenTest) {
 	case t.catalog && t.may|t.mayNot == scope.Repository: // "*"
 		t.may, t.mayNot = starOf(t.may), starOf(t.mayNot)
 	case t.catalog:
-		d.suggest(actionsOf(n), `["*"]`, "the catalog has one action")
+		d.suggest(actionsOf(n), `["*"]`, "the catalog has only the action \"*\"")
 	case len(t.rights) > 0 && (t.may|t.mayNot)&^(scope.Read|scope.Write) != 0:
 		d.problem(actionsOf(n), "rights over Tidewaiter have the actions read and write")
 	case len(t.repositories) > 0 && (t.may|t.mayNot)&^scope.Repository != 0:

@@ -116,7 +116,7 @@ func TestMistakesInExpectations(t *testing.T) {
 		{ann + `may: [push], repositories: ["a/**"]`, []string{`1:56: "a/**" is a pattern; give the name of one repository`}},
 		{ann + `may: [push], repositories: [A]`, []string{`1:56: "A" is not a repository name: the name has an upper-case letter`}},
 		{ann + `may: [read], repositories: [a]`, []string{`1:33: repositories have the actions pull, push and delete`}},
-		{ann + `may: [pull], catalog: true`, []string{`1:33: the catalog has one action (did you mean "[\"*\"]"?)`}},
+		{ann + `may: [pull], catalog: true`, []string{`1:33: the catalog has only the action "*" (did you mean "[\"*\"]"?)`}},
 		{ann + `may: [pull], tidewaiter: [accounts]`, []string{`1:33: rights over Tidewaiter have the actions read and write`}},
 		{ann + `may: [pull], repositories: [a], catalog: true`, []string{`1:10: a test covers repositories, the catalog or Tidewaiter itself; write two tests`}},
 		{ann + `may: [pull], repositories: [a], because: the taem`, []string{`1:69: there is no rule "the taem" (did you mean "the team"?)`}},

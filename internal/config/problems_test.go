@@ -186,7 +186,7 @@ func TestProblems(t *testing.T) {
 
 		// Policy.
 		{"an allow for nobody", "policy: { rules: [ { name: a, repositories: [a], actions: [pull] } ] }", []string{
-			`2:20: subjects is missing: an allow must say whom it is for`}},
+			`2:20: subjects is missing: an allow rule must have subjects`}},
 		{"a match of nothing", "policy: { rules: [ { name: a, subjects: [], repositories: [], registries: [], actions: [] } ] }", []string{
 			`2:41: the list is empty, which could mean none or all; add items, or leave out the key`,
 			`2:59: the list is empty, which could mean none or all; add items, or leave out the key`,
@@ -195,11 +195,11 @@ func TestProblems(t *testing.T) {
 		{"a rule of no resource", "policy: { rules: [ { name: a, subjects: [anyone], actions: [pull] } ] }", []string{
 			`2:20: repositories is missing, or catalog: true, or tidewaiter`}},
 		{"a rule of Tidewaiter and of repositories", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], tidewaiter: [accounts], actions: [read] } ] }", []string{
-			`2:85: a rule is for what registries have or for Tidewaiter itself; write two`}},
+			`2:85: a rule cannot be for both registries and Tidewaiter itself; write two rules`}},
 		{"a right that is misspelt", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [acounts], actions: [read] } ] }", []string{
-			`2:67: "acounts" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "accounts"?)`}},
+			`2:67: "acounts" is not a right over Tidewaiter: use accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "accounts"?)`}},
 		{"rights over namespaces that can be none", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [namespace, namespace/Team, namespace/a//b], actions: [read] } ] }", []string{
-			`2:67: "namespace" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "namespace/**"?)`,
+			`2:67: "namespace" is not a right over Tidewaiter: use accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all (did you mean "namespace/**"?)`,
 			`2:78: namespaces are written in lower case (did you mean "namespace/team"?)`}},
 		{"rights over a namespace without a name", "policy: { rules: [ { name: a, subjects: [\"group:a\"], tidewaiter: [namespace/a//b], actions: [read] } ] }", []string{
 			`2:67: the pattern "namespace/a//b" has an empty path part (did you mean "namespace/a/b"?)`}},
@@ -210,18 +210,18 @@ func TestProblems(t *testing.T) {
 		{"repositories with actions of Tidewaiter", "policy: { rules: [ { name: a, subjects: [\"group:a\"], repositories: [a], actions: [read] } ] }", []string{
 			`2:82: the type repository has no action read, it has pull,push,delete (did you mean "pull"?)`}},
 		{"rights at a registry, for a while", "policy: { rules: [ { name: a, subjects: [\"group:a\"], registries: [r], tidewaiter: [journal], actions: [read], lifetime: 5m } ] }", []string{
-			`2:66: registries is about registries, and the rule about Tidewaiter itself`,
-			`2:121: lifetime is about registries, and the rule about Tidewaiter itself`}},
+			`2:66: registries applies only to registries, and the rule is for Tidewaiter itself`,
+			`2:121: lifetime applies only to registries, and the rule is for Tidewaiter itself`}},
 		{"a rule of both", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], catalog: true, actions: [pull] } ] }", []string{
-			`2:79: a rule is for repositories or for the catalog; write two`}},
+			`2:79: a rule cannot be for both repositories and the catalog; write two rules`}},
 		{"a rule of no action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a] } ] }", []string{
 			`2:20: give actions or role`}},
 		{"the catalog with other actions", "policy: { rules: [ { name: a, subjects: [signed-in], catalog: true, actions: [pull] } ] }", []string{
-			`2:78: the catalog has one action (did you mean "[\"*\"]"?)`}},
+			`2:78: the catalog has only the action "*" (did you mean "[\"*\"]"?)`}},
 		{"the catalog with a role", "policy: { roles: { r: [pull] }, rules: [ { name: a, subjects: [signed-in], catalog: true, role: r } ] }", []string{
-			`2:97: the catalog has one action, "*", and takes no role`}},
+			`2:97: the catalog has only the action "*", and accepts no role`}},
 		{"a deny with a lifetime", "policy: { rules: [ { name: a, effect: deny, repositories: [a], actions: [push], lifetime: 2m } ] }", []string{
-			`2:91: a deny grants nothing that could have a lifetime`}},
+			`2:91: a deny rule cannot have a lifetime, because it grants nothing`}},
 		{"an unknown action", "policy: { rules: [ { name: a, subjects: [anyone], repositories: [a], actions: [pull, puhs, pull] } ] }", []string{
 			`2:86: "puhs" is not one of pull, push, delete, read, write, * (did you mean "push"?)`,
 			`2:92: pull is listed twice`}},

@@ -39,7 +39,7 @@ func line() valueType[string] {
 		case trimmed == "":
 			d.problem(n, "the text is empty")
 		case !text.OneLine(s):
-			d.problem(n, "the text has a line end, a tab or a control character in it")
+			d.problem(n, "the text contains a line end, a tab or a control character")
 		case trimmed != s:
 			d.suggest(n, trimmed, "the text begins or ends with white space")
 		default:

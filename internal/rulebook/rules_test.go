@@ -61,7 +61,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 		}{
 			{"nothing", rulebook.Content{}, []string{
 				"name: name is missing",
-				"subjects: subjects is missing: an allow must say whom it is for",
+				"subjects: subjects is missing: an allow rule must have subjects",
 				"repositories: repositories is missing, or catalog: true, or tidewaiter",
 				"actions: give actions or role",
 			}},
@@ -75,8 +75,8 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			{"a right that is none", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Tidewaiter: []string{"policies"}, Actions: []string{"read"}, Lifetime: "1m",
 			}, []string{
-				`tidewaiter: "policies" is no right over Tidewaiter: there is accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
-				"lifetime: lifetime is about registries, and the rule about Tidewaiter itself",
+				`tidewaiter: "policies" is not a right over Tidewaiter: use accounts, administrators, journal, policy, namespaces, namespace/NAME, or "**" for all`,
+				"lifetime: lifetime applies only to registries, and the rule is for Tidewaiter itself",
 			}},
 			{"a role that is not there", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Role: "publishr",
@@ -97,7 +97,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 			}},
 			{"a condition", rulebook.Content{
 				Name: "a", Subjects: []string{"user:ann"}, Repositories: []string{"a"}, Actions: []string{"pull"}, When: "true",
-			}, []string{"when: conditions are not known here"}},
+			}, []string{"when: conditions are not supported here"}},
 		} {
 			_, err := d.AddRule(ctx, operator, tt.rule)
 			problems, _ := errors.AsType[rulebook.Problems](err)

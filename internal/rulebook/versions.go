@@ -218,7 +218,7 @@ func (b *Rulebook) unpacked(packed []byte) (policy.Source, error) {
 			continue
 		}
 		if b.o.When == nil {
-			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not known here", r.Name)
+			return policy.Source{}, fmt.Errorf("the rule %q has a condition, and conditions are not supported here", r.Name)
 		}
 		if source.Rules[i].When, err = b.o.When(r.When); err != nil {
 			source.Rules[i].When = &unreadable{r.When, err} // of another version

@@ -13,10 +13,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Actions are what actions are called.
+// Actions are the names of all actions.
 var Actions = []string{"pull", "push", "delete", "read", "write", "*"}
 
-// Effects are what effects are called.
+// Effects are the names of all effects.
 var Effects = []string{string(Allow), string(Deny)}
 
 // checker checks one rule.
@@ -26,7 +26,7 @@ type checker struct {
 	found
 }
 
-// found are the problems that were found so far.
+// found collects problems.
 type found struct{ problems Problems }
 
 func (c *found) bad(field string, item int, format string, args ...any) {
@@ -37,13 +37,14 @@ func (c *found) suggest(field string, item int, suggestion, format string, args 
 	c.problems = append(c.problems, Problem{Field: field, Item: item, Text: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
-// missing adds the problem that something should be written.
+// missing adds the problem that a field is not written.
 func (c *found) missing(field, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Item: -1, Text: fmt.Sprintf(format, args...), Missing: true})
 }
 
-// Policy checks a rule and returns it as one of a policy. compile compiles conditions, as that of
-// a when.Compiler does; nil: there can be none. The error is Problems, with all that is wrong.
+// Policy checks a rule and converts it to a rule of a policy. The function compile compiles
+// conditions, like the method of a when.Compiler; if it is nil, conditions are errors. The error
+// is Problems and lists all errors.
 func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Rule, error) {
 	if r == nil {
 		r = new(Rule)
@@ -53,7 +54,8 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	c.problems = nil
 	c.together()
 	for _, p := range c.problems {
-		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) { // one that follows from another is not told
+		// Skip a problem that probably follows from another one of the same field.
+		if !slices.ContainsFunc(own, func(o Problem) bool { return o.Field == p.Field }) {
 			own = append(own, p)
 		}
 	}
@@ -64,7 +66,7 @@ func (r *Rule) Policy(compile func(string) (policy.Condition, error)) (policy.Ru
 	return c.rule, nil
 }
 
-// Policy checks a role and returns it as one of a policy. The error is Problems.
+// Policy checks a role and converts it to a role of a policy. The error is Problems.
 func (r *Role) Policy() (policy.Role, error) {
 	if r == nil {
 		r = new(Role)
@@ -84,7 +86,7 @@ func (r *Role) Policy() (policy.Role, error) {
 	return role, nil
 }
 
-// Check checks each field of a rule by itself, for a rule that could not be read as a whole.
+// Check checks each field of a rule separately, for a rule that could not be parsed as a whole.
 func (r *Rule) Check(compile func(string) (policy.Condition, error)) Problems {
 	if r == nil {
 		return nil
@@ -105,7 +107,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
 		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", text.QuoteShort(effect), strings.Join(Effects, ", "))
 	}
-	all := scope.Repository // what "*" is
+	all := scope.Repository // what "*" stands for
 	switch {
 	case c.Catalog:
 		all = scope.All
@@ -123,7 +125,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 
 const emptyList = "the list is empty, which could mean none or all; add items, or leave out the key"
 
-// empties adds a problem for each text that is written with nothing in it.
+// empties adds a problem for each text field that is written and empty.
 func (c *found) empties(fields []string) {
 	for _, field := range fields {
 		switch field {
@@ -147,7 +149,7 @@ func (c *checker) lists() [5]list {
 	}
 }
 
-// texts looks at what is text of one line.
+// texts checks the fields that are one line of text.
 func (c *checker) texts() {
 	if c.Name != "" {
 		c.line("name", -1, c.Name)
@@ -163,20 +165,20 @@ func (c *checker) texts() {
 	}
 }
 
-// line is a text of one line, with something in it, and nothing at its ends that cannot be seen.
+// line checks a text: it must be one line, not empty, without white space at its ends.
 func (c *checker) line(field string, item int, written string) {
 	trimmed := strings.TrimSpace(written)
 	switch {
 	case trimmed == "":
 		c.bad(field, item, "the text is empty")
 	case !text.OneLine(written):
-		c.bad(field, item, "the text has a line end, a tab or a control character in it")
+		c.bad(field, item, "the text contains a line end, a tab or a control character")
 	case trimmed != written:
 		c.suggest(field, item, trimmed, "the text begins or ends with white space")
 	}
 }
 
-// actions reads the words for actions, of which "*" is all.
+// actions parses names of actions; "*" means all.
 func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 	for i, word := range words {
 		action, known := scope.ParseAction(word)
@@ -193,15 +195,15 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 	return set
 }
 
-// Rights are the names of rights over Tidewaiter; that over one namespace has the namespace's name
-// behind NamespaceRight.
+// Rights are the names of rights over Tidewaiter, except those over one namespace, whose names
+// are NamespaceRight and the namespace's name.
 var Rights = []string{"accounts", "administrators", "journal", "policy", "namespaces"}
 
-// NamespaceRight is what the names of rights over namespaces begin with.
+// NamespaceRight is the prefix of the names of rights over one namespace.
 const NamespaceRight = "namespace/"
 
-// rights looks at the names of rights over Tidewaiter: one of them, a pattern of namespaces, or **
-// for all. The patterns themselves are checked as any other.
+// rights checks names of rights over Tidewaiter: one of Rights, a pattern of namespaces, or **
+// for all. The patterns themselves are checked like any other.
 func (c *checker) rights() {
 	for i, written := range c.Tidewaiter {
 		if written == "**" || slices.Contains(Rights, written) || strings.TrimSpace(written) == "" {
@@ -217,16 +219,16 @@ func (c *checker) rights() {
 		if written == "namespace" || written == NamespaceRight {
 			near = NamespaceRight + "**"
 		}
-		c.suggest("tidewaiter", i, near, "%s is no right over Tidewaiter: there is %s, namespace/NAME, or \"**\" for all", text.QuoteShort(written), strings.Join(Rights, ", "))
+		c.suggest("tidewaiter", i, near, "%s is not a right over Tidewaiter: use %s, namespace/NAME, or \"**\" for all", text.QuoteShort(written), strings.Join(Rights, ", "))
 	}
 }
 
 func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	if compile == nil {
-		c.bad("when", -1, "conditions are not known here")
+		c.bad("when", -1, "conditions are not supported here")
 		return
 	}
-	condition, err := compile(strings.TrimSuffix(c.When, "\n")) // the line end of a block in YAML
+	condition, err := compile(strings.TrimSuffix(c.When, "\n")) // YAML blocks end in a newline
 	if err == nil {
 		c.rule.When = condition
 		return
@@ -240,7 +242,7 @@ func (c *checker) condition(compile func(string) (policy.Condition, error)) {
 	}
 }
 
-// lifetime reads a lifetime; "" is 0.
+// lifetime parses a lifetime; "" is 0.
 func (c *found) lifetime(written string) time.Duration {
 	if written == "" {
 		return 0
@@ -259,26 +261,26 @@ func (c *found) lifetime(written string) time.Duration {
 	return 0
 }
 
-// together puts in what a rule need not say, and looks whether its parts go together.
+// together sets defaults and checks that the fields of a rule are consistent.
 func (c *checker) together() {
 	if c.Name == "" {
 		c.missing("name", "name is missing")
 	}
 	if c.Subjects == nil {
-		if c.Effect == Allow || c.Effect == "" { // what was meant by another is not known
-			c.missing("subjects", "subjects is missing: an allow must say whom it is for")
+		if c.Effect == Allow || c.Effect == "" { // an invalid effect may have been meant as deny
+			c.missing("subjects", "subjects is missing: an allow rule must have subjects")
 		}
 		c.rule.Subjects = []string{"anyone"}
 	}
 	if c.rule.Deny && c.Lifetime != "" {
-		c.bad("lifetime", -1, "a deny grants nothing that could have a lifetime")
+		c.bad("lifetime", -1, "a deny rule cannot have a lifetime, because it grants nothing")
 	}
 	acts := c.Role != "" || c.Actions != nil
 	switch {
 	case c.Catalog && len(c.Repositories) > 0:
-		c.bad("catalog", -1, "a rule is for repositories or for the catalog; write two")
+		c.bad("catalog", -1, "a rule cannot be for both repositories and the catalog; write two rules")
 	case len(c.Tidewaiter) > 0 && (c.Catalog || len(c.Repositories) > 0):
-		c.bad("tidewaiter", -1, "a rule is for what registries have or for Tidewaiter itself; write two")
+		c.bad("tidewaiter", -1, "a rule cannot be for both registries and Tidewaiter itself; write two rules")
 	case len(c.Tidewaiter) > 0:
 		c.rule.Type, c.rule.Names = scope.TypeTidewaiter, c.Tidewaiter
 		for _, field := range []struct {
@@ -286,7 +288,7 @@ func (c *checker) together() {
 			written bool
 		}{{"registries", len(c.Registries) > 0}, {"lifetime", c.Lifetime != ""}} {
 			if field.written {
-				c.bad(field.name, -1, "%s is about registries, and the rule about Tidewaiter itself", field.name)
+				c.bad(field.name, -1, "%s applies only to registries, and the rule is for Tidewaiter itself", field.name)
 			}
 		}
 		if !acts {
@@ -295,10 +297,10 @@ func (c *checker) together() {
 	case c.Catalog:
 		c.rule.Type, c.rule.Names = scope.TypeRegistry, []string{"catalog"}
 		if c.Role != "" {
-			c.bad("role", -1, "the catalog has one action, \"*\", and takes no role")
+			c.bad("role", -1, "the catalog has only the action \"*\", and accepts no role")
 		}
 		if len(c.Actions) > 0 && (len(c.Actions) > 1 || c.Actions[0] != "*") {
-			c.suggest("actions", -1, `["*"]`, "the catalog has one action")
+			c.suggest("actions", -1, `["*"]`, "the catalog has only the action \"*\"")
 		}
 		c.rule.Actions = scope.All
 	case c.Tidewaiter != nil:
@@ -315,7 +317,7 @@ func (c *checker) together() {
 	}
 }
 
-// CheckRegistries finds registries that a rule names and that there are not.
+// CheckRegistries returns a problem for each registry of a rule that does not exist.
 func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	for i, name := range r.Registries {
 		if slices.Contains(services, name) {
@@ -337,9 +339,9 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 	return problems
 }
 
-// Compiled finds what policy says of a rule by itself, with the roles and registries that there
-// are. Rules do not know each other but by their names: so a rule that compiles alone does among
-// others. The error is Problems.
+// Compiled compiles a rule alone, with the existing roles and registries, and returns its
+// problems. Rules depend on each other only by their names, so a rule that compiles alone also
+// compiles with others. The error is Problems.
 func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) error {
 	_, err := policy.Compile(policy.Source{Roles: roles, Rules: []policy.Rule{r}})
 	problems, ok := errors.AsType[policy.Problems](err)
@@ -348,7 +350,7 @@ func Compiled(r policy.Rule, roles map[string]policy.Role, services []string) er
 	}
 	var wrong Problems
 	for _, p := range problems {
-		if p.Rule >= 0 { // else it is a role's, which is another's problem
+		if p.Rule >= 0 { // not a problem of a role
 			wrong = append(wrong, Problem{Field: FieldOf(p, &r), Item: p.Item, Text: p.Text, Suggestion: p.Suggestion})
 		}
 	}

@@ -1,16 +1,16 @@
-// Package ruleset answers: what may be written as a rule, and as a role?
+// Package ruleset defines and checks rules and roles as they are written.
 //
-// A rule is written in a file, sent to the API, or given on the command line, and it is one Rule.
-// Its fields, their help texts and their checks are here and nowhere else. The caller says where a
-// field is: config gives a line and a column, the API a place in a body, the command line a flag.
+// A rule in a file, in an API request and on the command line is the same Rule. Its fields, help
+// texts and checks are defined only here. The caller knows where a field is: config has a line
+// and a column, the API a place in a body, the command line a flag.
 //
-// Nothing empty ever means "none" or "all". A deny for an empty list of subjects could be meant
-// for nobody or for everybody, and an allow at an empty list of registries for no registry or for
-// all. So a field that is written and empty is an error; only a field that is not written has a
-// default.
+// An empty field never means "none" or "all". A deny rule with an empty list of subjects could
+// be meant for nobody or for everybody, and an allow rule with an empty list of registries for
+// no registry or for all. So a field that is written and empty is an error. Only a field that is
+// not written has a default.
 //
-// What only all rules together show is not checked here: whether a name is taken, and what
-// policy.Compile checks of patterns, subjects and roles.
+// Checks that need all rules are not here: whether a name is in use, and what policy.Compile
+// checks in patterns, subjects and roles.
 package ruleset
 
 import (
@@ -22,35 +22,35 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Effect is what a rule does.
+// Effect is what a rule does: allow or deny.
 type Effect string
 
 // The effects.
 const (
-	Allow Effect = "allow" // which "" is, too
+	Allow Effect = "allow" // also ""
 	Deny  Effect = "deny"
 )
 
-// Rule is a rule as it is written, in the words of tidewaiter.yaml. A field that is not written is
-// its zero value; a list that is written and empty is not nil.
+// Rule is a rule as it is written, with the keys of tidewaiter.yaml. A field that is not written
+// has its zero value. A list that is written and empty is not nil.
 type Rule struct {
-	Name         string   `json:"name"`
-	Effect       Effect   `json:"effect,omitempty"`
-	Subjects     []string `json:"subjects,omitempty"` // a deny without any is for anyone
-	Registries   []string `json:"registries,omitempty"`
-	Repositories []string `json:"repositories,omitempty"` // this …
-	Catalog      bool     `json:"catalog,omitempty"`      // … or this …
-	// … or this: rights over Tidewaiter itself.
-	Tidewaiter []string `json:"tidewaiter,omitempty"`
-	Role       string   `json:"role,omitempty"`
-	// "pull", "push", "delete", "read", "write", or "*" for all
+	Name       string   `json:"name"`
+	Effect     Effect   `json:"effect,omitempty"`
+	Subjects   []string `json:"subjects,omitempty"` // a deny rule without subjects is for anyone
+	Registries []string `json:"registries,omitempty"`
+	// A rule has one of Repositories, Catalog and Tidewaiter, which are rights over Tidewaiter
+	// itself.
+	Repositories []string `json:"repositories,omitempty"`
+	Catalog      bool     `json:"catalog,omitempty"`
+	Tidewaiter   []string `json:"tidewaiter,omitempty"`
+	Role         string   `json:"role,omitempty"`
+	// Actions are "pull", "push", "delete", "read" and "write", or "*" for all.
 	Actions  []string `json:"actions,omitempty"`
 	When     string   `json:"when,omitempty"`
 	Comment  string   `json:"comment,omitempty"`
 	Lifetime string   `json:"lifetime,omitempty"` // "5m": whole seconds
 
-	// Empty names the texts that are written with nothing in them: the value alone does not show
-	// it.
+	// Empty lists the text fields that are written and empty, which the values do not show.
 	Empty []string `json:"-"`
 }
 
@@ -62,54 +62,54 @@ type Role struct {
 	Empty []string `json:"-"` // as in a Rule
 }
 
-// Field is one field of an S, which is a Rule or a Role: what it is called, what it holds, and the
-// one help text that the reference, the API and the command line show.
+// Field describes a field of S, which is a Rule or a Role: its name, its kind, and the help text
+// for the reference, the API and the command line.
 type Field[S any] struct {
 	Name     string
-	Kind     string // what it holds, as the reference says it: "list of text"
+	Kind     string // the kind of value, as in the reference: "list of text"
 	Required bool
-	Default  string // "" if there is none
+	Default  string // "" if there is no default
 	Help     string // one or two sentences, in Markdown
-	More     string // what the reference and the API say beyond that
-	Example  any    // for the API; nil if a text says enough
+	More     string // further text for the reference and the API
+	Example  any    // for the API; nil if none is needed
 
 	Of func(*S) any // a *string, *[]string or *bool
 }
 
-// Means is the whole help text.
+// Means returns the whole help text.
 func (f *Field[S]) Means() string { return strings.TrimSpace(f.Help + " " + f.More) }
 
-// Fields are the fields of a Rule, in the order in which they stand in one.
+// Fields are the fields of a Rule in their usual order.
 var Fields = []Field[Rule]{
 	{Name: "name", Kind: "text", Required: true, Example: "freeze", Of: func(r *Rule) any { return &r.Name },
-		Help: "What the rule is called: answers, the journal and `explain` name it.", More: "No two have the same."},
+		Help: "Name of the rule, which responses, the journal and `explain` use.", More: "It must be unique."},
 	{Name: "effect", Kind: "one of allow, deny", Default: string(Allow), Of: func(r *Rule) any { return (*string)(&r.Effect) },
-		Help: "Whether it allows or denies.", More: "A deny beats any allow."},
+		Help: "Whether the rule allows or denies.", More: "A deny rule overrides every allow rule."},
 	{Name: "subjects", Kind: "list of text", Example: []string{"group:developers"}, Of: func(r *Rule) any { return &r.Subjects },
-		Help: "Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. A deny without any is for anyone.",
-		More: "An allow needs one."},
+		Help: "Who: `anyone`, `signed-in`, `anonymous`, `user:NAME`, `group:NAME`, `robot:NAME`, `workload:NAME`. A deny rule without subjects is for anyone.",
+		More: "An allow rule needs at least one."},
 	{Name: "registries", Kind: "list of text", Of: func(r *Rule) any { return &r.Registries },
-		Help: "The `service` of registries that it is for. The default is all."},
+		Help: "The `service` of each registry that the rule is for. The default is all."},
 	{Name: "repositories", Kind: "list of text", Example: []string{"prod/**"}, Of: func(r *Rule) any { return &r.Repositories },
 		Help: "Patterns of repositories, such as `team/**`.",
-		More: "`*` is anything within one part of the path, `**` any number of parts, `${user}` the name of the principal, `${group}` any of its groups, `${claims.NAME}` a claim."},
+		More: "`*` matches any text within one path part, `**` any number of parts, `${user}` the name of the principal, `${group}` any of its groups, `${claims.NAME}` a claim."},
 	{Name: "catalog", Kind: "true", Of: func(r *Rule) any { return &r.Catalog },
-		Help: "In place of repositories: the registry's catalog, the list of all its repositories."},
+		Help: "Instead of repositories: the registry's catalog, the list of all its repositories."},
 	{Name: "tidewaiter", Kind: "list of right", Example: []string{"accounts"}, Of: func(r *Rule) any { return &r.Tidewaiter },
-		Help: "In place of repositories: rights over Tidewaiter itself, such as `journal` or `namespace/team`.",
-		More: "`accounts`: users, robots, groups and tokens. `administrators`: those of them that are administrators. `journal`: what happened. `policy`: roles and rules in the database, and asking what others may do. `namespaces`: which namespaces there are. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read all; a rule can deny it."},
+		Help: "Instead of repositories: rights over Tidewaiter itself, such as `journal` or `namespace/team`.",
+		More: "`accounts`: users, robots, groups and tokens. `administrators`: accounts of administrators. `journal`: the audit journal. `policy`: roles and rules in the database, and queries about the rights of others. `namespaces`: all namespaces. `namespace/NAME`, or a pattern such as `namespace/team-*`: a namespace's members, roles and robots. `\"**\"`: all. Members of the group `tidewaiter-admins` have all rights without a rule, and those of `tidewaiter-auditors` may read everything. A deny rule can take these rights away."},
 	{Name: "role", Kind: "text", Example: "writer", Of: func(r *Rule) any { return &r.Role },
-		Help: "A role, for its actions."},
+		Help: "A role, whose actions the rule has."},
 	{Name: "actions", Kind: "list of actions", Example: []string{"push", "delete"}, Of: func(r *Rule) any { return &r.Actions },
-		Help: "Actions, or more of them beside the role's: `pull`, `push`, `delete`, or `\"*\"` for all; of rights `read` and `write`.",
-		More: "Pushing needs both pull and push."},
+		Help: "Actions, in addition to those of the role: `pull`, `push`, `delete`, or `\"*\"` for all. For rights: `read` and `write`.",
+		More: "A push needs both pull and push."},
 	{Name: "when", Kind: "condition", Of: func(r *Rule) any { return &r.When },
 		Help: "A condition that must hold for the rule to match, in CEL.",
-		More: "It reads `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. The page [Policy](policy.md#conditions) shows how. If it cannot be evaluated, say because a claim is missing, an allow does not match, and a deny does."},
+		More: "It reads `request.ip`, `now`, `user`, `groups`, `claims`, `client` and `registry`. See [Policy](policy.md#conditions). If it cannot be evaluated, for example because a claim is missing, an allow rule does not match and a deny rule matches."},
 	{Name: "lifetime", Kind: "duration", Example: "5m0s", Of: func(r *Rule) any { return &r.Lifetime },
-		Help: "How long tokens with a grant by this rule are valid at most, such as `5m`."},
+		Help: "Maximum lifetime of tokens with a grant by this rule, such as `5m`."},
 	{Name: "comment", Kind: "text", Of: func(r *Rule) any { return &r.Comment },
-		Help: "Why there is such a rule, for people."},
+		Help: "Purpose of the rule, for people."},
 }
 
 // RoleFields are the fields of a Role.
@@ -117,11 +117,11 @@ var RoleFields = []Field[Role]{
 	{Name: "actions", Kind: "list of actions", Required: true, Example: []string{"pull", "delete"}, Of: func(r *Role) any { return &r.Actions },
 		Help: "What the role may do: `pull`, `push`, `delete`, or `\"*\"` for all."},
 	{Name: "lifetime", Kind: "duration", Example: "5m0s", Of: func(r *Role) any { return &r.Lifetime },
-		Help: "How long tokens with a grant by this role are valid at most, such as `5m`.", More: "A rule's own counts where it is shorter."},
+		Help: "Maximum lifetime of tokens with a grant by this role, such as `5m`.", More: "If the rule has a lifetime too, the shorter one applies."},
 }
 
-// The bounds of a lifetime: clients assume that a token without one lives for a minute, and a
-// token cannot be revoked.
+// Limits of a lifetime. Clients assume at least a minute. Tokens cannot be revoked, so they must
+// not live for long.
 const (
 	MinLifetime = time.Minute
 	MaxLifetime = 24 * time.Hour
@@ -132,10 +132,10 @@ type Problem struct {
 	Field      string // "repositories"
 	Item       int    // index into the field's list; -1: the field itself
 	Text       string
-	Suggestion string // "" if there is none
+	Suggestion string // "" if there is no suggestion
 
 	Missing      bool // the field is not written
-	Line, Column int  // in the text of a condition, from 1, in characters; 0: of other fields
+	Line, Column int  // in the text of a condition, from 1, in characters; 0 for other fields
 }
 
 // Problems are all errors of a Rule, in the order of its fields.
@@ -149,8 +149,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// String is the error in a line: `repositories: the pattern "team//app" has an empty path part
-// (did you mean "team/app"?)`.
+// String returns the error in one line: `repositories: the pattern "team//app" has an empty path
+// part (did you mean "team/app"?)`.
 func (p Problem) String() string {
 	text := p.Sentence()
 	if p.Field != "" {
@@ -159,7 +159,7 @@ func (p Problem) String() string {
 	return text
 }
 
-// Sentence is String without the field.
+// Sentence returns String without the field.
 func (p Problem) Sentence() string {
 	text := p.Text
 	if p.Line > 0 {
@@ -171,7 +171,7 @@ func (p Problem) Sentence() string {
 	return text
 }
 
-// FieldOf returns what rules call the field that a problem of policy is about.
+// FieldOf returns the name of the Rule's field for a problem of package policy.
 func FieldOf(p policy.Problem, r *policy.Rule) string { return fieldOf(p.Field, r.Type) }
 
 func sorted(problems Problems) Problems {

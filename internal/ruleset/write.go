@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Written returns a rule of a policy as it would be written with these actions in place of its
-// role.
+// Written returns a rule of a policy as it would be written, with the given actions instead of
+// its role.
 func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	w := &Rule{Name: r.Name, Subjects: r.Subjects, Registries: r.Registries, Actions: actions.Names()}
 	if r.Deny {
@@ -32,8 +32,8 @@ func Written(r *policy.Rule, actions scope.Actions) *Rule {
 	return w
 }
 
-// Lines returns the rule as YAML, one line for each field that is not empty. quote writes a text;
-// nil: quoted.
+// Lines returns the rule as YAML, one line for each field that is not empty. The function quote
+// quotes texts; nil means text.Quote.
 func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	if r == nil {
 		return nil
@@ -72,7 +72,7 @@ func (r *Rule) Lines(quote func(string) string) (lines []string) {
 	return lines
 }
 
-// word returns a plain word as it is, and quotes anything else.
+// word returns a plain word unchanged, and quotes other text.
 func word(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
 		return s

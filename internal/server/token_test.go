@@ -76,7 +76,7 @@ func TestPostIsAnsweredLikeGet(t *testing.T) {
 	}{
 		{"containerd", "/token", form("grant_type", "password", "service", "a.example.com", "client_id", "containerd-client", "username", "ann", "password", annPassword, "scope", "repository:team/app:pull repository:team/app:pull,push"), 200, ""},
 		{"a realm's query that is repeated in the body", "/token?service=a.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 200, ""},
-		{"a password in the address", "/token?password=" + url.QueryEscape(annPassword), form("grant_type", "password", "service", "a.example.com", "username", "ann"), 400, "does not belong into a query"},
+		{"a password in the address", "/token?password=" + url.QueryEscape(annPassword), form("grant_type", "password", "service", "a.example.com", "username", "ann"), 400, "must not be in a query"},
 		{"nothing shown", "/token", form("grant_type", "password", "service", "a.example.com", "username", "", "password", ""), 200, ""},
 		{"a wrong password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", "wrong"), 401, `"error":"invalid_grant"`},
 		{"an unknown grant_type", "/token", form("grant_type", "authorization_code", "service", "a.example.com"), 400, `"error":"unsupported_grant_type"`},
