@@ -238,8 +238,8 @@ func TestTheJournalSaysWhyAnIDTokenIsRefused(t *testing.T) {
 		{"for another", "401 the ID token is refused: it is for another audience: them", "the ID token is refused: it is for another audience: them",
 			func() string { return p.pull(p.token(map[string]any{"aud": "them"})) }},
 		{"changed on its way", wrong, "invalid credentials: its signature is wrong", func() string { return p.pull(genuine[:len(genuine)-2] + "AA") }},
-		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes, and 16384 are the most", len(long)), func() string { return p.pull(long) }},
-		{"too long, as a refresh token", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes, and 16384 are the most", len(long)), func() string { return refresh(long) }},
+		{"too long", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return p.pull(long) }},
+		{"too long, as a refresh token", wrong, fmt.Sprintf("invalid credentials: not looked at: what looks like an ID token has %d bytes; the limit is 16384", len(long)), func() string { return refresh(long) }},
 		{"as a refresh token, and expired", "401 the ID token is refused: it has expired, at 2025-11-30T10:53:20Z", "the ID token is refused: it has expired, at 2025-11-30T10:53:20Z",
 			func() string { return refresh(p.token(map[string]any{"exp": 1764500000})) }},
 	} {

@@ -8,21 +8,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Anyone is a source that believes everybody: each name, with any password that is not empty. It is
-// for demonstrations, and for trying a policy before there are accounts.
+// Anyone is a source that accepts every name with any password that is not empty. It is for
+// demonstrations, and for testing a policy before there are accounts.
 //
-// The principal bears the name as it was typed: there is no other spelling to go by. A name is only
-// ever compared as a whole, so "*" is somebody called "*". Its id is its name: whoever says
-// the name is that principal.
+// The principal has the name as it was typed. Names are only compared as a whole, so "*" is a
+// user called "*". The id is the name.
 type Anyone struct{}
 
-// NewAnyone returns the source, and warns of it.
+// NewAnyone returns the source and logs a warning.
 func NewAnyone(log *slog.Logger) Anyone {
 	log.Warn("ANY NAME AND ANY PASSWORD IS ACCEPTED: the source \"anyone\" is for demonstrations only")
 	return Anyone{}
 }
 
-// AnyoneKinds are the kinds that Anyone is to be offered: any password, even one that looks like a token.
+// AnyoneKinds returns the kinds of credentials for Anyone: any password, even one that looks
+// like a token.
 func AnyoneKinds() []Kind { return []Kind{Password, IDToken, AccessToken} }
 
 // Authenticate accepts any printable name without spaces at its ends, with any password.

@@ -12,60 +12,61 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// ErrUnavailable means that a source whose answer is needed gave none: it is down, or too busy.
-// The error that wraps it names the source, and wraps what the source said.
+// ErrUnavailable means that a source that must be asked is down or too busy. The error that wraps
+// it names the source and wraps the source's error.
 var ErrUnavailable = errors.New("identity source unavailable")
 
-// Dummy is a source that hashes passwords, and can spend as much time on a name that nobody knows
-// as on a wrong password. It returns nil when the time is spent; other errors are those that
-// Authenticate would have returned for a wrong password, so that a busy source looks the same for
-// both.
+// Dummy is a source that hashes passwords. Dummy spends the same time for an unknown name as a
+// wrong password would take. It returns nil when the time is spent. Other errors are those that
+// Authenticate would return for a wrong password, so that a busy source looks the same for both.
 type Dummy interface {
 	Dummy(ctx context.Context, c Credentials) error
 }
 
-// DummyLookup is a source that asks somebody: a database, a directory, a service. DummyLookup
-// spends what Authenticate spends on a wrong password beside the hash, and shows nobody the
-// password: where an earlier source has refused it, so that nobody learns by the clock which
-// source knows a name. An error is an outage of this source, which was not needed.
+// DummyLookup is a source that queries a database, a directory or a service. DummyLookup makes
+// the queries of a wrong password without the hash, and does not send the password. It is called
+// when an earlier source has refused the password, so that the response time does not reveal
+// which source knows a name. An error is an outage of this source, which does not affect the
+// result.
 type DummyLookup interface {
 	DummyLookup(ctx context.Context, c Credentials) error
 }
 
-// Budgeted is a source that checks only so many wrong passwords of a name, and then none for a
-// while. Where nobody knows a name, SpendUnknown counts one as if the source had it, so that the
-// limit does not tell who exists. Its error is a *RateLimitedError.
+// Budgeted is a source that checks only a limited number of wrong passwords for a name in some
+// time. SpendUnknown counts an attempt for an unknown name as if the source had it, so that the
+// limit does not reveal which names exist. Its error is a *RateLimitedError.
 type Budgeted interface {
 	SpendUnknown(ctx context.Context, c Credentials) error
 }
 
-// Source is an Authenticator in a chain. It may be a Finder, a Dummy and a DummyLookup, too.
+// Source is an Authenticator in a chain. It may also be a Finder, a Dummy and a DummyLookup.
 type Source struct {
-	Name string // as principals and errors bear it: "htpasswd", "ldap:corp"
+	Name string // as in principals and errors: "htpasswd", "ldap:corp"
 	Authenticator
 	Remote bool   // asked only when no local source knows the name
-	Kinds  []Kind // the kinds of credentials that it is offered; empty: Password alone
+	Kinds  []Kind // the accepted kinds of credentials; empty: only Password
 }
 
 // Options are the settings of a Chain.
 type Options struct {
-	Sources []Source                                       // asked in this order, but local ones first
-	Dummy   func(ctx context.Context, c Credentials) error // where no source is a Dummy; may be nil
+	Sources []Source                                       // asked in this order, local ones first
+	Dummy   func(ctx context.Context, c Credentials) error // if no source is a Dummy; may be nil
 
-	Limiter *ratelimit.Limiter // nil: there are no limits. Chains may share one, so that it outlives them
+	Limiter *ratelimit.Limiter // nil: no limits. May be shared, so that it outlives a chain
 }
 
-// Chain asks its sources who somebody is. It is never changed, and may be used from any goroutine.
+// Chain authenticates clients by its sources. It is never changed, and may be used from any
+// goroutine.
 type Chain struct {
 	sources   []Source // local ones first
 	gate      gate
-	passwords []string // names of the sources that take passwords
+	passwords []string // names of the sources that accept passwords
 	dummies   []func(ctx context.Context, c Credentials) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
 }
 
-// NewChain returns a Chain over o.Sources.
+// NewChain returns a Chain of o.Sources.
 func NewChain(o Options) *Chain {
 	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
 	c.gate = gate{o.Limiter, maphash.String(c.seed, "refused for good")}
@@ -94,70 +95,71 @@ func NewChain(o Options) *Chain {
 }
 
 // Authenticate asks the sources in order until one knows the name. It returns
-//   - the anonymous principal, always the same one, if nothing was shown;
-//   - a *MisplacedError, which is an ErrRejected, if a token stands where a password or a name belongs: no source
-//     was asked;
-//   - an *IncompleteError, which is an ErrRejected, if the credential is right and the groups of its holder are not
-//     known completely;
-//   - an *ExplainedError, which is an ErrRejected, if the credential is genuine and is refused all the same;
-//   - ErrRejected if the credential is wrong, or if nobody knows the name: to the caller, and by the
-//     clock, the two are the same;
-//   - an error that wraps ErrRateLimited, a *RateLimitedError, if too many attempts failed before. For a
-//     password, no source was asked, and whether anybody has that name makes no difference. What cannot
-//     be guessed was verified, and is bad, or too many of its source wait for that (not Checked);
-//   - an error that wraps ErrUnavailable if a source failed before any had known the name. It is
-//     not passed on to the next, which may be weaker.
-func (c *Chain) Authenticate(ctx context.Context, shown Credentials) (Verified, error) {
-	if shown.Kind == None && shown.Name == "" && shown.Secret.Reveal() == "" {
+//   - the anonymous principal, always the same one, if there are no credentials;
+//   - a *MisplacedError, which is an ErrRejected, if a token is in place of a password or a name.
+//     No source is asked;
+//   - an *IncompleteError, which is an ErrRejected, if the credential is valid but the groups or
+//     claims of its holder are not completely known;
+//   - an *ExplainedError, which is an ErrRejected, if the credential is genuine but refused;
+//   - ErrRejected if the credential is wrong or the name is unknown. The client cannot distinguish
+//     the two, not even by the response time;
+//   - an error that wraps ErrRateLimited, a *RateLimitedError, after too many failed attempts. For
+//     a password, no source is asked, and it does not matter whether the name exists. A credential
+//     that cannot be guessed was verified and is invalid, or too many credentials of its address
+//     wait for verification;
+//   - an error that wraps ErrUnavailable if a source failed before any knew the name. The next
+//     source, which may be weaker, is not asked.
+func (c *Chain) Authenticate(ctx context.Context, presented Credentials) (Verified, error) {
+	if presented.Kind == None && presented.Name == "" && presented.Secret.Reveal() == "" {
 		return Verified{Principal: c.anonymous}, nil
 	}
-	if err := shown.misplaced(); err != nil {
-		return Verified{}, c.gate.dismiss(shown, err)
+	if err := presented.misplaced(); err != nil {
+		return Verified{}, c.gate.dismiss(presented, err)
 	}
-	if why := shown.unacceptable(); why != "" {
-		return Verified{}, c.gate.dismiss(shown, Rejected("not looked at: "+why))
+	if why := presented.unacceptable(); why != "" {
+		return Verified{}, c.gate.dismiss(presented, Rejected("not looked at: "+why))
 	}
-	v, err := c.gate.pass(ctx, shown, c.ask)
+	v, err := c.gate.pass(ctx, presented, c.ask)
 	if err == nil {
-		c.learn(&shown, v.Principal)
+		c.learn(&presented, v.Principal)
 	}
 	return v, err
 }
 
-// learn notes where somebody signs in. Whatever stands for a password teaches that; it counts for
-// the name that was typed, and for the one that the source has.
-func (c *Chain) learn(shown *Credentials, p *policy.Principal) {
+// learn records from where a user signs in. Any credential of a user with a password counts, for
+// the typed name and for the source's.
+func (c *Chain) learn(presented *Credentials, p *policy.Principal) {
 	l := c.gate.limiter
 	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
-		return // nobody guesses its password: it has none
+		return // it has no password to guess
 	}
-	if shown.Kind == Password && shown.Name != p.Name {
-		l.Learn(shown.Name, p.Source, p.ID, shown.Remote)
+	if presented.Kind == Password && presented.Name != p.Name {
+		l.Learn(presented.Name, p.Source, p.ID, presented.Remote)
 	}
-	l.Learn(p.Name, p.Source, p.ID, shown.Remote)
+	l.Learn(p.Name, p.Source, p.ID, presented.Remote)
 }
 
-// incomplete reports whether somebody proved to be who he is, and is refused for what is not known
-// of him.
+// incomplete reports whether a credential is valid, but its holder is refused because groups or
+// claims are not known.
 func incomplete(err error) bool {
 	_, ok := errors.AsType[*IncompleteError](err)
 	return ok
 }
 
-// Limiter returns what limits sign-ins; nil if nothing does.
+// Limiter returns the rate limiter, or nil.
 func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 
-// ask is Authenticate for what is worth asking about.
-func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
+// ask authenticates well-formed credentials.
+func (c *Chain) ask(ctx context.Context, presented Credentials) (Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
-		if !s.takes(shown.Kind) {
+		if !s.takes(presented.Kind) {
 			continue
 		}
-		v, err := s.Authenticate(ctx, shown)
+		v, err := s.Authenticate(ctx, presented)
 		switch {
 		case err == nil && v.Principal == nil:
-			return Verified{}, unavailable(s.Name, errors.New("it accepted a credential and named nobody"))
+			return Verified{}, unavailable(s.Name, errors.New("it accepted a credential without returning a principal"))
 		case err == nil:
 			return v, nil
 		case errors.Is(err, ErrUnknown):
@@ -165,15 +167,15 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 		case incomplete(err):
 			return Verified{}, fmt.Errorf("asking %s: %w", s.Name, err)
 		case errors.Is(err, ErrRateLimited):
-			// By the source: a directory's budget is spent. Those behind it are asked about names
-			// that nobody has.
-			if outage := c.lookUp(ctx, shown, c.sources[i+1:]); outage != nil {
+			// The budget of a directory is spent. Make the lookups of the later sources, as for an
+			// unknown name.
+			if outage := c.lookUp(ctx, presented, c.sources[i+1:]); outage != nil {
 				return Verified{}, outage
 			}
 			return Verified{}, err
 		case !errors.Is(err, ErrRejected):
 			return Verified{}, unavailable(s.Name, err)
-		case !guessable(shown.Kind):
+		case !guessable(presented.Kind):
 			return Verified{}, err
 		}
 		_, hashes := s.Authenticator.(Dummy)
@@ -181,37 +183,37 @@ func (c *Chain) ask(ctx context.Context, shown Credentials) (Verified, error) {
 		if reason == "" {
 			reason = "the password is wrong"
 		}
-		return Verified{}, c.reject(ctx, shown, c.sources[i+1:], hashes, s.Name+": "+reason)
+		return Verified{}, c.reject(ctx, presented, c.sources[i+1:], hashes, s.Name+": "+reason)
 	}
-	if shown.Kind == Password {
+	if presented.Kind == Password {
 		for i := range c.sources {
 			if b, ok := c.sources[i].Authenticator.(Budgeted); ok {
-				if err := b.SpendUnknown(ctx, shown); err != nil {
+				if err := b.SpendUnknown(ctx, presented); err != nil {
 					return Verified{}, err
 				}
 			}
 		}
 	}
-	why, err := c.explain(ctx, shown)
+	why, err := c.explain(ctx, presented)
 	if err != nil {
 		return Verified{}, err
 	}
-	return Verified{}, c.reject(ctx, shown, nil, false, why)
+	return Verified{}, c.reject(ctx, presented, nil, false, why)
 }
 
-// explain asks the sources why none of them knows an ID token. The error is that of the one that the
-// token was for. What is guessed is never explained.
-func (c *Chain) explain(ctx context.Context, shown Credentials) (why string, err error) {
+// explain asks the sources why none of them knows an ID token. The error is that of the source
+// that the token is meant for. Credentials that can be guessed are never explained.
+func (c *Chain) explain(ctx context.Context, presented Credentials) (why string, err error) {
 	why = "no source knows it"
-	if shown.Kind != IDToken {
+	if presented.Kind != IDToken {
 		return why, nil
 	}
 	for i := range c.sources {
 		e, ok := c.sources[i].Authenticator.(Explainer)
-		if !ok || !c.sources[i].takes(shown.Kind) {
+		if !ok || !c.sources[i].takes(presented.Kind) {
 			continue
 		}
-		err := e.Explain(ctx, shown)
+		err := e.Explain(ctx, presented)
 		if errors.Is(err, ErrRejected) {
 			return "", err
 		}
@@ -220,71 +222,69 @@ func (c *Chain) explain(ctx context.Context, shown Credentials) (why string, err
 	return why, nil
 }
 
-// reject is the one way out for all that is refused: unknown, wrong, disabled and expired. It
-// spends what any other refusal of this password would have cost and this one has not, and returns
-// Rejected(reason): a hash, and the lookups of the sources that were not asked, as one before them
-// knew the name.
-func (c *Chain) reject(ctx context.Context, shown Credentials, unasked []Source, hashed bool, reason string) error {
-	if shown.Kind != Password {
+// reject is the only way to refuse a password: unknown, wrong, disabled and expired. It spends
+// what any other refusal would have cost and this one has not: a hash, and the lookups of the
+// sources that were skipped. It returns Rejected(reason).
+func (c *Chain) reject(ctx context.Context, presented Credentials, skipped []Source, hashed bool, reason string) error {
+	if presented.Kind != Password {
 		return Rejected(reason)
 	}
-	if err := c.lookUp(ctx, shown, unasked); err != nil {
+	if err := c.lookUp(ctx, presented, skipped); err != nil {
 		return err
 	}
 	if hashed || len(c.dummies) == 0 {
 		return Rejected(reason)
 	}
-	// One name always costs the same, as if it were known to one of the sources.
-	dummy := c.dummies[maphash.String(c.seed, shown.Name)%uint64(len(c.dummies))]
-	if err := dummy(ctx, shown); err != nil && !errors.Is(err, ErrRejected) {
+	// A name always uses the same dummy, as if one of the sources knew it.
+	dummy := c.dummies[maphash.String(c.seed, presented.Name)%uint64(len(c.dummies))]
+	if err := dummy(ctx, presented); err != nil && !errors.Is(err, ErrRejected) {
 		return unavailable("password check", err)
 	}
 	return Rejected(reason)
 }
 
-// lookUp spends the lookups of sources that were not asked. It fails only where the client has
-// gone.
-func (c *Chain) lookUp(ctx context.Context, shown Credentials, unasked []Source) error {
-	for i := range unasked {
-		if d, ok := unasked[i].Authenticator.(DummyLookup); ok && unasked[i].takes(Password) {
-			if err := d.DummyLookup(ctx, shown); err != nil && ctx.Err() != nil {
-				return unavailable(unasked[i].Name, err)
+// lookUp makes the lookups of sources that were skipped. It fails only if the client has gone.
+func (c *Chain) lookUp(ctx context.Context, presented Credentials, skipped []Source) error {
+	for i := range skipped {
+		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && skipped[i].takes(Password) {
+			if err := d.DummyLookup(ctx, presented); err != nil && ctx.Err() != nil {
+				return unavailable(skipped[i].Name, err)
 			}
 		}
 	}
 	return nil
 }
 
-// Find asks the sources, in order, for a principal by name, and by id unless it is empty. It is
-// ErrUnknown if there is nobody of that name, or nobody who can sign in; then it wraps a
-// *DisabledError, too, where the source says why. Ids are unique within a source: who has stored
-// one asks FindIn.
+// Find asks the sources in order for a principal by name, and by id unless it is empty. The
+// error is ErrUnknown if there is no such principal, or it cannot sign in; then it also wraps a
+// *DisabledError if the source gives a reason. Ids are unique within a source: use FindIn for a
+// stored id.
 func (c *Chain) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	p, _, err := c.find(ctx, func(*Source) bool { return true }, name, id)
 	return p, err
 }
 
-// FindIn is Find in the source of that name alone: for what was handed out to one of its
-// principals, so that a namesake elsewhere never inherits it.
+// FindIn is Find in one source. It is for credentials that were issued to a principal of that
+// source: a principal with the same name in another source must not inherit them.
 func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	p, _, err := c.FindGeneration(ctx, source, name, id)
 	return p, err
 }
 
-// FindGeneration is FindIn, and says of which generation the principal's password is, see
+// FindGeneration is FindIn and also returns the generation of the principal's password, see
 // Generations.
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 	return c.find(ctx, func(s *Source) bool { return s.Name == source }, name, id)
 }
 
-func (c *Chain) find(ctx context.Context, asked func(*Source) bool, name, id string) (p *policy.Principal, generation string, err error) {
-	if name == "" || !acceptableName(name) {
+func (c *Chain) find(ctx context.Context, matches func(*Source) bool, name, id string) (p *policy.Principal, generation string, err error) {
+	if name == "" || !wellFormedName(name) {
 		return nil, "", ErrUnknown
 	}
 	for i := range c.sources {
 		s := &c.sources[i]
 		finder, ok := s.Authenticator.(Finder)
-		if !ok || !asked(s) {
+		if !ok || !matches(s) {
 			continue
 		}
 		if g, ok := finder.(Generations); ok {

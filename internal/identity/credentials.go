@@ -8,21 +8,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// AccessTokenPrefix begins each credential that Tidewaiter hands out, so that people and secret
-// scanners know one when they see it.
+// AccessTokenPrefix is the prefix of each credential that Tidewaiter issues, by which people and
+// secret scanners recognize it.
 const AccessTokenPrefix = secret.Prefix
 
-// The bounds of what is presented, in bytes. More is refused before anybody looks at it.
+// Limits of credentials in bytes. Longer ones are refused without asking a source.
 const (
 	MaxName   = 256
 	MaxSecret = 4 << 10  // of a password, an access token, a refresh token
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// NewCredentials takes a name and a secret as they came: by Basic or by a form makes no
-// difference. The caller adds registry, address and client.
+// NewCredentials returns the credentials with a name and a secret, from Basic authentication or
+// a form. The caller adds registry, address and client.
 //
-// Docker and others write "<token>" for the name of whoever has a refresh token: that is no name.
+// With a refresh token, Docker and other clients send the name "<token>", which is ignored.
 func NewCredentials(name, secret string) Credentials {
 	kind := Classify(name, secret)
 	if kind == RefreshToken && name == tokenName {
@@ -31,13 +31,13 @@ func NewCredentials(name, secret string) Credentials {
 	return Credentials{Kind: kind, Name: name, Secret: NewSecret(secret)}
 }
 
-// tokenName is what docker writes in the place of a name beside a refresh token.
+// tokenName is the name that docker sends with a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh takes a refresh token from where only one can stand (grant_type=refresh_token); an
-// empty one is no way to be anonymous. An ID token there is taken as the credential that it is:
-// docker stores what it is given as an identity token, and sends it like this. Whatever else
-// stands there is never a password.
+// NewRefresh returns the credentials with a refresh token from a place for refresh tokens only
+// (grant_type=refresh_token). An empty one is not anonymous. An ID token there is accepted as
+// such: docker stores it as an identity token, and sends it like this. Nothing there is ever
+// treated as a password.
 func NewRefresh(token string) Credentials {
 	kind := RefreshToken
 	if c := Classify("", token); c == IDToken || c == Misplaced {
@@ -46,25 +46,25 @@ func NewRefresh(token string) Credentials {
 	return Credentials{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession takes the secret of a session. Its kind is known by where it stands: a session that
-// somebody presents as a password or a token is none.
+// NewSession returns the credentials with the secret of a session. Its kind is known from its
+// place: a session secret that is presented as a password or a token is not accepted.
 func NewSession(secret string) Credentials {
 	return Credentials{Kind: Session, Secret: NewSecret(secret)}
 }
 
-// Classify says by its form what a name and a secret are. A name without a secret is a password
-// that is empty, and so refused: only who presents nothing at all is anonymous.
+// Classify returns the kind of a name and a secret by their form. A name without a secret is an
+// empty password, which is refused: only a request without both is anonymous.
 //
-// A secret that is a token, or holds one, is never taken for a password, whether it is valid or
-// not, so that it is not sent to a directory or another service. White space around a token, as a
-// shell leaves it, does not hide it. One in quotes, in JSON or behind "Bearer" is Misplaced: it is
-// refused with a reason, and no source is asked.
+// A secret that is or contains a token is never treated as a password, whether it is valid or
+// not, so that it is not sent to a directory or another service. White space around a token,
+// which shells can leave, is ignored. A token in quotes, in JSON or after "Bearer" is Misplaced:
+// it is refused with a reason, and no source is asked.
 func Classify(name, text string) Kind {
 	if name == "" && text == "" {
 		return None
 	}
 	if len(text) > MaxToken {
-		return Password // too long for anything; size first, parse later
+		return Password // too long for any kind; do not parse it
 	}
 	f, ok := secret.Find(text)
 	switch {
@@ -80,20 +80,20 @@ func Classify(name, text string) Kind {
 	return AccessToken
 }
 
-// Misused says what a text is that somebody wants for a password, "an ID token in quotes", if it
-// is a token or holds one; "" if it may be a password.
+// Misused describes a text that is or contains a token, and so cannot be a password: "an ID
+// token in quotes". It returns "" if the text may be a password.
 func Misused(text string) string {
 	if f, ok := secret.Find(text); ok {
 		return f.Describe(text)
 	}
-	if strings.HasPrefix(strings.TrimSpace(text), secret.Prefix) { // scanners of source code would say so, too
+	if strings.HasPrefix(strings.TrimSpace(text), secret.Prefix) { // secret scanners report it too
 		return "a token of Tidewaiter"
 	}
 	return ""
 }
 
-// MisplacedError refuses a secret that stands where it does not belong. What it says depends on
-// what was presented alone, and so the client may be told. It is an ErrRejected.
+// MisplacedError means that a token is in the wrong place. Its text depends only on what the
+// client presented, so the client may see it. It is an ErrRejected.
 type MisplacedError struct {
 	Field string // "password" or "name"
 	What  string // "an ID token in quotes"
@@ -109,9 +109,9 @@ func (e *MisplacedError) Error() string {
 // Is reports that it is an ErrRejected.
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// CheckPassword is a MisplacedError if a token was presented as a password. NewCredentials knows
-// one by its kind; a source that sends passwords to another service looks again, whoever made the
-// credentials.
+// CheckPassword returns a MisplacedError if a token was presented as a password. NewCredentials
+// detects this too. A source that sends passwords to another service checks again, because it
+// may get credentials from other callers.
 func (c *Credentials) CheckPassword() error {
 	f, ok := secret.Find(c.Secret.Reveal())
 	if !ok {
@@ -120,7 +120,7 @@ func (c *Credentials) CheckPassword() error {
 	return &MisplacedError{Field: "password", What: f.Describe(c.Secret.Reveal())}
 }
 
-// misplaced returns a MisplacedError for a secret that is refused for where it stands, or nil.
+// misplaced returns a MisplacedError for a token in the wrong place, or nil.
 func (c *Credentials) misplaced() error {
 	if c.Kind == Misplaced {
 		return c.CheckPassword()
@@ -135,41 +135,41 @@ func (c *Credentials) misplaced() error {
 	return &MisplacedError{Field: "name", What: f.Describe(c.Name)}
 }
 
-// unacceptable says why c is not worth asking anybody about; "" if it is. It depends on c alone
-// and never on who exists, so that refusing at once tells nothing.
+// unacceptable returns why no source needs to be asked about c, or "". It depends only on c, so
+// refusing at once reveals nothing about which names exist.
 func (c *Credentials) unacceptable() string {
 	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
 	switch {
 	case c.Kind == IDToken:
 		limit, what = MaxToken, "the ID token"
 	case len(text) > MaxToken && strings.HasPrefix(strings.TrimSpace(text[:MaxToken]), "eyJ"):
-		limit, what = MaxToken, "what looks like an ID token" // too long for Classify to look at
+		limit, what = MaxToken, "what looks like an ID token" // too long for Classify
 	}
 	switch {
 	case text == "":
 		return "no password was sent"
 	case len(text) > limit:
-		return fmt.Sprintf("%s has %d bytes, and %d are the most", what, len(text), limit)
+		return fmt.Sprintf("%s has %d bytes; the limit is %d", what, len(text), limit)
 	case strings.IndexByte(text, 0) >= 0:
-		return what + " has a NUL in it"
+		return what + " contains a NUL"
 	case c.Kind == Password && c.Name == "":
 		return "a password was sent without a name"
 	case len(c.Name) > MaxName:
-		return fmt.Sprintf("the name has %d bytes, and %d are the most", len(c.Name), MaxName)
-	case !acceptableName(c.Name):
-		return "the name is no UTF-8, or has a control character in it"
+		return fmt.Sprintf("the name has %d bytes; the limit is %d", len(c.Name), MaxName)
+	case !wellFormedName(c.Name):
+		return "the name is not UTF-8, or contains a control character"
 	}
 	return ""
 }
 
-// acceptableName refuses what no source can mean by a name: control characters, which would break
-// log lines and directory queries, bytes that are no UTF-8, and too many.
-func acceptableName(name string) bool {
+// wellFormedName reports whether a name is short enough, is UTF-8, and has no control
+// characters, which would break log lines and directory queries.
+func wellFormedName(name string) bool {
 	return len(name) <= MaxName && text.OneLine(name)
 }
 
-// ValidName reports whether somebody can have a name: it is not empty, has at most MaxName bytes,
-// no space at its ends, and nothing in it that cannot be seen. So it looks like no other name.
+// ValidName reports whether a principal can have a name: it is not empty, has at most MaxName
+// bytes, no space at its ends, and only visible characters. So it cannot look like another name.
 func ValidName(name string) bool {
 	return name != "" && len(name) <= MaxName && strings.TrimSpace(name) == name && text.Printable(name)
 }

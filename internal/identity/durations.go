@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Durations remembers how long the last questions to another service took. What has to look like such a
-// question, and asks nothing, waits for one of them. Its methods may be called from any goroutine.
+// Durations remembers how long the last requests to another service took. An operation that must
+// look like such a request without making one sleeps for one of them. Its methods may be called
+// from any goroutine.
 type Durations struct {
 	mu   sync.Mutex
 	took [16]time.Duration
-	n    int // noted so far
+	n    int // number of durations noted so far
 }
 
-// Note remembers one.
+// Note records a duration.
 func (d *Durations) Note(took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -23,7 +24,7 @@ func (d *Durations) Note(took time.Duration) {
 	d.n++
 }
 
-// Draw returns one of those remembered at random, 0 if there is none.
+// Draw returns one of the recorded durations at random, or 0 without any.
 func (d *Durations) Draw() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,7 +34,8 @@ func (d *Durations) Draw() time.Duration {
 	return d.took[rand.IntN(min(d.n, len(d.took)))]
 }
 
-// Sleep waits for d, which may be negative, or until ctx ends; then it returns the error of ctx.
+// Sleep waits for d or until ctx ends, and returns the error of ctx. It does not wait if d is
+// negative.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

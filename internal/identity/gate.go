@@ -8,20 +8,21 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// ErrRateLimited means that too many attempts failed. The error that wraps it is a *RateLimitedError. Of
-// what can be guessed, nobody has looked at it: neither is it wrong, nor is anything down.
+// ErrRateLimited means that too many attempts failed. The error that wraps it is a
+// *RateLimitedError. A password was not checked then, so it may be right.
 var ErrRateLimited = ratelimit.ErrLimited
 
-// RateLimitedError says when to try again.
+// RateLimitedError has the time of the next allowed attempt.
 type RateLimitedError = ratelimit.Error
 
-// guessable reports whether credentials of that kind can be guessed. All others are random or signed, so
-// that they are verified, whatever failed before.
+// guessable reports whether credentials of a kind can be guessed. Others are random or signed,
+// so they are verified even after many failures.
 func guessable(k Kind) bool { return k == Password || k == None }
 
-// Check lets check verify credentials under the limits of l, for whoever verifies some without a Chain:
-// where a password is changed, or the first administrator is made. The error is a *RateLimitedError, or
-// check's: an error that wraps ErrRejected counts as a failure, others count nothing.
+// Check verifies credentials by check under the limits of l. It is for operations that verify
+// passwords without a Chain: changing a password, and creating the first administrator. The
+// error is a *RateLimitedError or check's. An error that wraps ErrRejected counts as a failure;
+// others do not count.
 func Check(ctx context.Context, l *ratelimit.Limiter, c Credentials, check func(context.Context, Credentials) error) error {
 	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Credentials) (Verified, error) {
 		return Verified{}, check(ctx, c)
@@ -29,8 +30,8 @@ func Check(ctx context.Context, l *ratelimit.Limiter, c Credentials, check func(
 	return err
 }
 
-// AlreadyRecorded reports whether an error is a refusal of which the journal has an entry that says the
-// same: a flood must not fill the disk.
+// AlreadyRecorded reports whether the journal already has an equal entry for a refusal, so that
+// a flood does not fill the disk.
 func AlreadyRecorded(err error) bool {
 	if limited, ok := errors.AsType[*RateLimitedError](err); ok {
 		return limited.Reported
@@ -39,19 +40,19 @@ func AlreadyRecorded(err error) bool {
 	return repeated
 }
 
-// repeatedError is a refusal of the same credential as a moment ago.
+// repeatedError is a refusal of a credential that was refused a moment ago.
 type repeatedError struct{ error }
 
 func (e repeatedError) Unwrap() error { return e.error }
 
-// gate is the one way to have credentials verified.
+// gate applies rate limits to all verifications of credentials.
 type gate struct {
-	limiter *ratelimit.Limiter // nil: there are no limits
-	scope   uint64             // of what was refused for good: another configuration may accept it
+	limiter *ratelimit.Limiter // nil: no limits
+	scope   uint64             // of credentials that this configuration never accepts
 }
 
-// pass has credentials verified. What can be guessed is limited before, and what cannot be guessed only
-// once it has proved to be bad; it may have to wait for its turn.
+// pass verifies credentials. Credentials that can be guessed are limited before. Others are
+// limited only after they have proved to be invalid, and may have to wait.
 func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
@@ -59,7 +60,7 @@ func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Conte
 	scope, secret := g.scope+uint64(c.Kind), c.Secret.Reveal()
 	v, err := Verified{}, error(ErrNeverValid)
 	if !g.limiter.Dismissed(scope, secret) {
-		v, err = g.inTurn(ctx, c, scope, verify)
+		v, err = g.verifyInTurn(ctx, c, scope, verify)
 	}
 	if c.Kind != IDToken && (err == nil || incomplete(err)) {
 		g.limiter.Proved(secret)
@@ -90,15 +91,15 @@ func (g gate) refused(scope uint64, secret string, c Credentials, err error) err
 	return err
 }
 
-// inTurn has what cannot be guessed verified: what is looked up in a database one after the other, once the source has
-// shown too many that are bad.
-func (g gate) inTurn(ctx context.Context, c Credentials, scope uint64, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+// verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
+// many invalid ones, credentials that need a database query are verified one at a time.
+func (g gate) verifyInTurn(ctx context.Context, c Credentials, scope uint64, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
 	if c.Kind == IDToken {
 		return verify(ctx, c) // a signature, and no query
 	}
 	turn, err := g.limiter.Turn(ctx, c.Secret.Reveal(), c.CountedAt())
 	if err != nil && !errors.Is(err, ErrRateLimited) {
-		err = fmt.Errorf("waiting for the turn of its source: %w: %w", ErrUnavailable, err)
+		err = fmt.Errorf("waiting for other credentials of this address: %w: %w", ErrUnavailable, err)
 	}
 	if err != nil {
 		return Verified{}, err
@@ -107,7 +108,7 @@ func (g gate) inTurn(ctx context.Context, c Credentials, scope uint64, verify fu
 		return verify(ctx, c)
 	}
 	defer g.limiter.Leave(turn)
-	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by who had the turn before
+	if g.limiter.Dismissed(scope, c.Secret.Reveal()) { // by a call that was waited for
 		return Verified{}, ErrNeverValid
 	}
 	return verify(ctx, c)

@@ -2,11 +2,11 @@ package identity
 
 import "github.com/tidewaiter/tidewaiter/policy"
 
-// RobotPrefix begins what a robot signs in as, and what registries report it as: so that a robot called ci is
-// not taken for a user of that name. It needs no quotes in a shell or in YAML.
+// RobotPrefix is the prefix of a robot's name for signing in and in registries' reports, so that
+// a robot called ci differs from a user of that name. It needs no quotes in a shell or in YAML.
 const RobotPrefix = "robot+"
 
-// Login returns what a principal signs in as: "ann", "robot+ci".
+// Login returns the name with which a principal signs in: "ann", "robot+ci".
 func Login(p *policy.Principal) string {
 	if p.Kind == policy.Robot {
 		return RobotPrefix + p.Name

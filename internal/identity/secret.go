@@ -5,14 +5,15 @@ import (
 	"io"
 )
 
-// Secret is something that must not be seen: it prints as [secret] with every verb and encoder. It
-// holds a pointer, because fmt prints a plain string type in an unexported field without asking it.
+// Secret is a string that must not be printed: every verb and encoder prints [secret]. It holds
+// a pointer, because fmt prints a plain string in an unexported field without calling its
+// methods.
 type Secret struct{ p *string }
 
-// NewSecret takes s into hiding.
+// NewSecret returns s as a Secret.
 func NewSecret(s string) Secret { return Secret{&s} }
 
-// Reveal returns the secret itself: for comparing and hashing, never for showing.
+// Reveal returns the secret itself, for comparing and hashing. It must not be printed.
 func (s Secret) Reveal() string {
 	if s.p == nil {
 		return ""
@@ -20,7 +21,7 @@ func (s Secret) Reveal() string {
 	return *s.p
 }
 
-// Format writes "[secret]", whatever the verb.
+// Format writes "[secret]" for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[secret]") }
 
 // String returns "[secret]".

@@ -45,7 +45,7 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Text }
 // Page selects a part of a list.
 type Page struct {
 	After string // next of the previous call; "": from the begin
-	Limit int // maximum number of items; 0: 100; never more than 1,000
+	Limit int    // maximum number of items; 0: 100; never more than 1,000
 }
 
 // Size returns the maximum number of items of the page.

@@ -39,7 +39,7 @@ type Namespace struct {
 type NewNamespace struct {
 	Name       string
 	Visibility Visibility // "": Private
-	Owners     []string // subjects; if empty, only actors that may write all namespaces manage it
+	Owners     []string   // subjects; if empty, only actors that may write all namespaces manage it
 }
 
 // Member is a subject with a role in a namespace.

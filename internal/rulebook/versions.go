@@ -21,7 +21,7 @@ import (
 const (
 	storeEvery      = 10 * time.Second
 	maxVersions     = 1000
-	maxVersionBytes = 64 << 20 // of all versions, compressed
+	maxVersionBytes = 64 << 20  // of all versions, compressed
 	maxVersionSize  = 256 << 20 // of one version, uncompressed
 )
 

@@ -81,7 +81,7 @@ func TestPostIsAnsweredLikeGet(t *testing.T) {
 		{"a wrong password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", "wrong"), 401, `"error":"invalid_grant"`},
 		{"an unknown grant_type", "/token", form("grant_type", "authorization_code", "service", "a.example.com"), 400, `"error":"unsupported_grant_type"`},
 		{"no grant_type", "/token", form("service", "a.example.com"), 400, "grant_type"},
-		{"a service in the query and another in the body", "/token?service=b.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 400, "twice"},
+		{"a service in the query and another in the body", "/token?service=b.example.com", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", annPassword), 400, "two different values"},
 		{"an empty password", "/token", form("grant_type", "password", "service", "a.example.com", "username", "ann", "password", ""), 401, "wrong"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		{"an unknown service", "GET", "/token?service=other.example.com", "", nil, 400, `unknown service`},
 		{"no service", "GET", "/token", "", nil, 400, `\"service\" is missing`},
 		{"an empty service", "GET", "/token?service=", "", nil, 400, `\"service\" is missing`},
-		{"a repeated service", "GET", "/token?service=a.example.com&service=b.example.com", "", nil, 400, "twice"},
+		{"a repeated service", "GET", "/token?service=a.example.com&service=b.example.com", "", nil, 400, "two different values"},
 		{"the same service twice", "GET", "/token?service=a.example.com&service=a.example.com", "", nil, 200, "token"},
 		{"a wrong password", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("ann", "wrong")}, 401, "UNAUTHORIZED"},
 		{"an unknown name", "GET", "/token?service=a.example.com", "", []string{"Authorization", basic("nobody", "wrong")}, 401, "UNAUTHORIZED"},
@@ -121,7 +121,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		{"invalid base64", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic !!!"}, 400, "base64"},
 		{"no colon", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Basic YW5u"}, 400, "colon"},
 		{"another scheme", "GET", "/token?service=a.example.com", "", []string{"Authorization", "Bearer abc"}, 400, "Basic"},
-		{"two Authorizations", "GET", "/token?service=a.example.com", "", []string{"Authorization", ann, "Authorization", basic("bob", bobPassword)}, 400, "twice"},
+		{"two Authorizations", "GET", "/token?service=a.example.com", "", []string{"Authorization", ann, "Authorization", basic("bob", bobPassword)}, 400, "several Authorization headers"},
 		{"a password in the query and in the form", "POST", "/token?password=" + annPassword, "grant_type=password&service=a.example.com&username=ann&password=" + annPassword, []string{"Content-Type", formType}, 400, "query"},
 		{"a password in the query", "GET", "/token?service=a.example.com&username=ann&password=x", "", nil, 400, "query"},
 		{"a broken escape", "GET", "/token?service=%zz", "", nil, 400, "escape"},
