@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// shapes are policies that differ in what tells their rules apart: each would be slow in an index
-// made for another.
+// shapes are policies whose rules differ in different parts. Each would be slow in an index made
+// for another one.
 var shapes = []struct {
 	name string
 	rule func(i int) policy.Rule
@@ -141,8 +141,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// Requests by ever other people for ever other rules, none of which is in the processor's caches when
-// its turn comes. The smallest policy tells what of it is the requests' own.
+// Each request has another principal and matches other rules, so the processor's caches do not
+// have them. The smallest policy shows the cost of the requests themselves.
 func BenchmarkDecideAllOver(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range sizes {
@@ -165,7 +165,7 @@ func BenchmarkDecideAllOver(b *testing.B) {
 	}
 }
 
-// Somebody in many groups, before rules for each of them at one place.
+// A principal in many groups, and rules for each of them at one node.
 func BenchmarkDecideManyGroups(b *testing.B) {
 	p := mustCompile(b, sourceOf(100_000, shapes[3].rule))
 	for _, n := range []int{5, 50, 500} {
@@ -183,7 +183,7 @@ func BenchmarkDecideManyGroups(b *testing.B) {
 	}
 }
 
-// A narrowed credential.
+// A restricted credential.
 func BenchmarkDecideNarrowed(b *testing.B) {
 	p := mustCompile(b, sourceOf(1_000, shapes[0].rule))
 	who := ann(900)
@@ -221,7 +221,7 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// All is wrong with every rule: that must not take longer than a policy does.
+// Compiling rules with many errors must not take longer than compiling valid rules.
 func BenchmarkCompileMistakes(b *testing.B) {
 	source := sourceOf(10_000, func(i int) policy.Rule {
 		return policy.Rule{Subjects: []string{"usr:ann"}, Names: []string{"team//app"}, Role: fmt.Sprintf("raeder%d", i)}

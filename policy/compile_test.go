@@ -13,7 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// good is a rule without a mistake.
+// good is a valid rule.
 func good(change func(*policy.Rule)) policy.Rule {
 	r := policy.Rule{Name: "a", Subjects: []string{"anyone"}, Names: []string{"team/**"}, Actions: scope.Pull}
 	change(&r)
@@ -86,7 +86,7 @@ func TestMistakesInPatterns(t *testing.T) {
 			if p.Suggestion != "" {
 				mustCompile(t, policy.Source{Rules: []policy.Rule{good(func(r *policy.Rule) { r.Names = []string{p.Suggestion} })}})
 			}
-			// A credential limited to it is refused as well, where one is made.
+			// Limit.Check refuses the pattern too.
 			if l := (policy.Limit{Names: []string{tt.pattern}, Actions: scope.Pull}).Check(); len(problemsOf(t, l)) != 1 {
 				t.Errorf("as a limit: %v", l)
 			}
@@ -279,7 +279,7 @@ func TestID(t *testing.T) {
 			t.Errorf("%s: the ID changed", what)
 		}
 	}
-	// Nothing can be moved from one text to the next.
+	// Moving text from one field to the next changes the ID.
 	spliced := source()
 	spliced.Rules[0].Names = []string{"ab", "c"}
 	before := mustCompile(t, spliced).ID()

@@ -29,7 +29,7 @@ func ask(t testing.TB, text string) []scope.Scope {
 	return asked
 }
 
-// principalOf reads "ann +dev +ops", "robot:ci", "workload:job" or "nobody".
+// principalOf parses "ann +dev +ops", "robot:ci", "workload:job" or "nobody".
 func principalOf(text string) *policy.Principal {
 	words := strings.Fields(text)
 	who := &policy.Principal{Kind: policy.User, Name: words[0]}
@@ -47,8 +47,8 @@ func principalOf(text string) *policy.Principal {
 	return who
 }
 
-// because writes the causes of a result in one line: "team" for what it allows, "!freeze" for what it
-// denies, "?hours" for a condition that does not hold, "-" where there is no rule.
+// because returns the causes of a result in one line: "team" for an allow, "!freeze" for a deny,
+// "?hours" for a condition that is false, "-" if there is no rule.
 func because(r policy.Result) string {
 	var words []string
 	for _, c := range r.Causes {
@@ -101,7 +101,7 @@ func TestDecide(t *testing.T) {
 		{"ann", "repository:bob/app:pull", "", "-"},
 		{"nobody", "repository:ann/app:pull", "", "-"},
 		{"Ann", "repository:ann/app:pull", "", "-"},
-		{"robot:ann", "repository:ann/app:pull", "", "-"},    // a robot is nobody's namesake
+		{"robot:ann", "repository:ann/app:pull", "", "-"},    // not the user of the same name
 		{"workload:ann", "repository:ann/app:pull", "", "-"}, // and a workload neither
 
 		{"ann +dev", "repository:team/app:push", "push", "team"},
@@ -202,7 +202,7 @@ func TestTheZeroPolicyGrantsNothing(t *testing.T) {
 	}
 }
 
-// A credential may leave less than its owner has, and never more.
+// A credential can have fewer rights than its owner, never more.
 func TestLimits(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"user:ann"}, Names: []string{"**"}, Actions: scope.Repository},
@@ -219,12 +219,12 @@ func TestLimits(t *testing.T) {
 		{[]policy.Limit{{Names: []string{"${user}/**"}, Actions: scope.Pull}}, "repository:ann/b:pull", "pull", "all"},
 		{[]policy.Limit{{Names: []string{"**"}, Actions: scope.Repository}}, "registry:catalog:*", "", "<catalog"},
 		{[]policy.Limit{{Type: "registry", Names: []string{"catalog"}, Actions: scope.All}}, "registry:catalog:*", "*", "catalog"},
-		// A limit with a mistake in it leaves nothing.
+		// A limit with an error allows nothing.
 		{[]policy.Limit{{}}, "repository:a/b:pull", "", "<all"},
 		{[]policy.Limit{{Names: []string{"**"}}}, "repository:a/b:pull", "", "<all"},
 		{[]policy.Limit{{Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
 		{[]policy.Limit{{Names: []string{"", "/**", "a/", "a**", "***", "${usr}/b", "a/${user"}, Actions: scope.Repository}}, "repository:a/b:pull", "", "<all"},
-		// And nothing is granted by a limit alone.
+		// A limit alone grants nothing.
 		{[]policy.Limit{{Type: "tidewaiter", Names: []string{"**"}, Actions: scope.Read}}, "tidewaiter:journal:read", "", "-"},
 	} {
 		t.Run(fmt.Sprint(tt.limits, tt.asks), func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// counting counts how often it is asked.
+// counting counts its evaluations.
 type counting struct {
 	fixed
 	asked *int
@@ -268,7 +268,7 @@ func TestConditionsAreNotAskedForNothing(t *testing.T) {
 	}
 }
 
-// Whatever tells the rules of a policy apart, each of them is found, and by those alone whom it is for.
+// Rules are found whatever part they differ in, and only apply to their subjects.
 func TestEachOfManyRulesIsFound(t *testing.T) {
 	const n = 300
 	for _, shape := range shapes {
@@ -291,7 +291,7 @@ func TestEachOfManyRulesIsFound(t *testing.T) {
 	}
 }
 
-// Nor does it matter in how many groups somebody is.
+// The number of groups does not matter either.
 func TestManyGroups(t *testing.T) {
 	for _, source := range []policy.Source{sourceOf(300, shapes[0].rule), sourceOf(300, shapes[3].rule)} {
 		p := mustCompile(t, source)
@@ -310,7 +310,7 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
-// Two small allocations, whatever the policy: the results and their causes.
+// A decision makes two small allocations with every policy: the results and their causes.
 func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	for _, shape := range shapes {
 		p := mustCompile(t, sourceOf(5_000, shape.rule))
@@ -329,8 +329,8 @@ func TestDecideAllocatesItsAnswerOnly(t *testing.T) {
 	}
 }
 
-// What decides does not depend on where in the index a rule stands: of several denies the first one is named, and a token lives as
-// long as the shortest of all rules that allow it says, whichever of them is met first.
+// The result does not depend on the place of a rule in the index. Of several deny rules the
+// first is named, and the lifetime is the shortest of all rules that allow it, in any order.
 func TestTheFirstDenyAndTheShortestLifeCountWhereverTheyStand(t *testing.T) {
 	patterns := []string{"**", "a/**", "a/b", "*/b", "a/*", "**/b", "a*/b", "${user}/b"}
 	for i, first := range patterns {

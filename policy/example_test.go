@@ -35,7 +35,7 @@ func Example() {
 	// repository:team/prod:pull,push gets pull
 }
 
-// All mistakes are told at once, each with its place.
+// Compile returns all errors together, each with its place.
 func ExampleCompile_mistakes() {
 	_, err := policy.Compile(policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}},
@@ -84,7 +84,7 @@ func ExamplePolicy_Explain() {
 	//     "own namespace" (policy.yaml:14) allows pull,push,delete, but it is about ${user}/** and not about team/app; ${user} matches nothing, since ann@example.com cannot be a path part of a repository
 }
 
-// A credential may be limited to less than its owner may do, where it is made.
+// A credential can be limited to some of its owner's rights when it is created.
 func ExampleLimit() {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**"}, Actions: scope.Repository},
@@ -109,7 +109,7 @@ func ExampleLimit() {
 	// push: allowed by "own", but the credential is limited to less
 }
 
-// teams is a policy that the examples below ask about.
+// teams is the policy of the following examples.
 func teams() *policy.Policy {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Subjects: []string{"group:dev", "robot:ci"}, Names: []string{"team/**"}, Actions: scope.Pull | scope.Push},
@@ -150,7 +150,7 @@ func ExamplePolicy_WhatCan() {
 	// pull,push,delete of ann/** by "own"
 }
 
-// A test of a policy says what is expected of it.
+// Test compares the decision with an expectation.
 func ExamplePolicy_Test() {
 	ivy := &policy.Principal{Kind: policy.User, Name: "ivy", Groups: []string{"dev", "interns"}}
 	asked := []scope.Scope{{Type: "repository", Name: "team/app"}, {Type: "repository", Name: "team/prod"}}
@@ -161,14 +161,15 @@ func ExamplePolicy_Test() {
 	// user:ivy may push team/app, and was expected not to: "team" allows it
 }
 
-// Claims that a program decoded itself get their canonical form, so that equal values are equal.
+// A program that decodes claims itself converts them to canonical form, so that equal values are
+// equal.
 func ExampleCanonicalClaims() {
 	claims, bad := policy.CanonicalClaims(map[string]any{"ref": "main", "attempt": 2.0, "groups": nil})
 	fmt.Println(claims, bad == "")
 	// Output: map[attempt:2 ref:main] true
 }
 
-// A principal that is kept is decided upon faster if its subjects are hashed once.
+// Indexed hashes the subjects of a principal once, for many decisions.
 func ExamplePrincipal_Indexed() {
 	ann := (&policy.Principal{Kind: policy.User, Name: "ann", Groups: []string{"dev"}}).Indexed()
 	d := teams().Decide(&policy.Request{Principal: ann, Scopes: []scope.Scope{{Type: "repository", Name: "ann/site", Actions: scope.Pull}}})

@@ -135,7 +135,7 @@ func TestExplainNamesTwentyAndCountsTheRest(t *testing.T) {
 	}
 }
 
-// What Explain says agrees with what Decide did.
+// Explain agrees with Decide.
 func TestExplainAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)

@@ -15,10 +15,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What follows draws policies and requests from few words, so that they often have to do with each other. Of a
-// list, rapid draws what stands first more often than what stands last.
+// The generators use few words, so that policies and requests often match. rapid draws the first
+// items of a list more often than the last.
 
-// fixed is a condition that always comes to the same.
+// fixed is a condition with a constant result.
 type fixed struct {
 	holds bool
 	err   error
@@ -114,7 +114,7 @@ func drawSource(t *rapid.T) policy.Source {
 	return source
 }
 
-// with adds a rule, unless it is one that can never match, which is a mistake.
+// with adds a rule unless it can never match, which is an error.
 func with(source policy.Source, r policy.Rule) policy.Source {
 	r.Name = fmt.Sprintf("rule %d", len(source.Rules))
 	one := policy.Source{Roles: source.Roles, Rules: []policy.Rule{r}}
@@ -124,8 +124,8 @@ func with(source policy.Source, r policy.Rule) policy.Source {
 	return policy.Source{Roles: source.Roles, Rules: append(slices.Clip(source.Rules), r)}
 }
 
-// drawGroups draws up to four groups that rules speak of among others that none does: none of these, or so
-// many that they are found in another way.
+// drawGroups draws up to four groups that rules use, among others that no rule uses: none of
+// those, or so many that the evaluator uses another lookup.
 func drawGroups(t *rapid.T) []string {
 	groups := rapid.SliceOfN(rapid.SampledFrom([]string{"g1", "g2", "ann", "other", "*", "group:g1", "g1/**", "a", "b", "a/b", "A", "..", "", "a*", "${group}"}), 0, 4).Draw(t, "groups")
 	for i := range oneOf(t, "others", 0, 300, 50, 5, 0, 43, 40) {

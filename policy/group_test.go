@@ -29,7 +29,7 @@ func pull(p *policy.Policy, who *policy.Principal, name string) scope.Actions {
 	return p.Decide(&policy.Request{Principal: who, Registry: "r", Scopes: []scope.Scope{{Type: "repository", Name: name, Actions: scope.Pull}}}).Results[0].Granted
 }
 
-// A group stands for one whole part, and whatever it is called, for nothing else.
+// ${group} matches one whole part, whatever the name of the group is.
 func TestAGroupStandsForOnePart(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"anyone"}, Names: []string{"${group}/*", "shared/${group}/${group}"}, Actions: scope.Pull},
@@ -67,7 +67,8 @@ func TestAGroupStandsForOnePart(t *testing.T) {
 	}
 }
 
-// A deny applies if any group matches, be it the last of a thousand; and to look costs nothing that grows with them.
+// A deny rule applies if any group matches, even the last of a thousand. The cost of a lookup
+// does not grow with the number of groups.
 func TestADenyByAnyOfManyGroups(t *testing.T) {
 	p := groupPolicy(t,
 		policy.Rule{Subjects: []string{"signed-in"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -115,7 +116,7 @@ func TestAGroupIsSaid(t *testing.T) {
 	for name, want := range map[string]string{
 		"dev/app":        "through group:dev",
 		"x/dev":          "through group:x\nthrough group:ops and group:dev\nthrough robot:ci in group:dev",
-		"x/ops":          "through group:x\nthrough group:ops", // whoever is in it
+		"x/ops":          "through group:x\nthrough group:ops", // any member
 		"dev/ben/x":      "through group:dev\nthrough user:ben in group:ops and group:dev",
 		"dev/hr/secret":  "through group:dev\nexcept group:dev and group:hr",
 		"dev/dev/secret": "barred group:dev",

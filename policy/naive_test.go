@@ -12,8 +12,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What follows is a second evaluator of policies, written from the rules of the package comment and
-// not from the code: no index, no cleverness. Decide must agree with it.
+// This is a second evaluator, written from the package comment and not from the code: without an
+// index or optimizations. Decide must agree with it.
 
 type naiveAnswer struct {
 	Granted  scope.Actions
@@ -158,14 +158,13 @@ func naiveAny(patterns []string, name string, who *policy.Principal) bool {
 	return false
 }
 
-// naiveName holds a pattern against a name. No name has an empty part.
+// naiveName matches a pattern with a name. Names have no empty parts.
 func naiveName(pattern, name string, who *policy.Principal) bool {
 	parts := strings.Split(name, "/")
 	return !naiveIn(parts, "") && naiveMatch(strings.Split(pattern, "/"), parts, who)
 }
 
-// naiveMatch holds a pattern against a name part by part, and tries everything that ** and a claim
-// could stand for.
+// naiveMatch matches a pattern part by part, and tries everything that ** and a claim can match.
 func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 	if len(pattern) == 0 {
 		return len(name) == 0
@@ -212,7 +211,7 @@ func naiveMatch(pattern, name []string, who *policy.Principal) bool {
 	return naivePart(pattern[0], name[0]) && naiveMatch(pattern[1:], name[1:], who)
 }
 
-// naiveTexts is the JSON of a text without its quotes, of a number that has few digits, and of true and false.
+// naiveTexts returns the text of a string, of a number with few digits, and of true and false.
 func naiveTexts(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -236,7 +235,7 @@ func naivePart(glob, part string) bool {
 	return part != "" && glob[0] == part[0] && naivePart(glob[1:], part[1:])
 }
 
-// naiveLegal asks the parser of scopes whether such a repository may be.
+// naiveLegal reports whether the parser of scopes accepts the repository.
 func naiveLegal(parts []string) bool {
 	for _, p := range parts {
 		if p == "" || strings.ContainsAny(p, ":[ /") {

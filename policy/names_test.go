@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A distinguished name has many spellings. A rule is for the group, and not for one of them: a deny is
-// not skipped, and an allow not dead, because a person and a directory write it differently.
+// A rule for a distinguished name matches all its spellings. Otherwise a deny rule would be
+// skipped if the rule and the directory spell the name differently.
 func TestGroupsAreFoundHoweverTheyAreSpelled(t *testing.T) {
 	ops := []string{
 		`cn=ops\, eu,ou=groups,dc=example,dc=com`, `CN=Ops\2C EU,OU=Groups,DC=example,DC=com`, `cn="Ops, EU", ou=groups, dc=example, dc=com`,

@@ -11,9 +11,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// namespaces is the policy of a large company: ten rules for each of n namespaces, for its groups, its
-// lead, its robots and its neighbours. All but the freeze share their roles, and when, which may be nil,
-// is the condition of those who push.
+// namespaces is the policy of a large company: ten rules for each of n namespaces, for its
+// groups, its lead, its robots and its neighbors. All but the freeze use the same roles. The
+// condition when, which may be nil, is for those who push.
 func namespaces(n int, when policy.Condition) policy.Source {
 	source := policy.Source{
 		Roles: map[string]policy.Role{"reader": {Actions: scope.Pull}, "writer": {Actions: scope.Pull | scope.Push}, "maintainer": {Actions: scope.Repository}},
@@ -42,7 +42,7 @@ func namespaces(n int, when policy.Condition) policy.Source {
 	return source
 }
 
-// member is somebody in so many groups, one of them the developers of a team.
+// member is a user in a number of groups, one of them the developers of a team.
 func member(groups, team int) *policy.Principal {
 	who := &policy.Principal{Kind: policy.User, Name: "ann"}
 	for i := range groups - 2 {
@@ -52,7 +52,7 @@ func member(groups, team int) *policy.Principal {
 	return who.Indexed()
 }
 
-// workdays is a condition that has to look at the clock of a place.
+// workdays is a condition that needs the local time of a place.
 func workdays(t testing.TB) policy.Condition {
 	t.Helper()
 	c, err := when.NewCompiler().Compile(`!(now.getDayOfWeek("Europe/Paris") in [0, 6])`)
@@ -62,7 +62,8 @@ func workdays(t testing.TB) policy.Condition {
 	return c
 }
 
-// Somebody in many groups before many namespaces; "all over" asks for one namespace after the other.
+// A principal in many groups, and many namespaces. "all over" requests one namespace after the
+// other.
 func BenchmarkDecideNamespaces(b *testing.B) {
 	for _, way := range []struct {
 		name string
@@ -121,7 +122,7 @@ func BenchmarkCompileNamespaces(b *testing.B) {
 	}
 }
 
-// A claim that lists all groups, before places that each of them has.
+// A claim that lists all groups, and patterns for each of them.
 func BenchmarkDecideClaims(b *testing.B) {
 	p := mustCompile(b, policy.Source{Rules: []policy.Rule{
 		{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${claims.groups}/**", "teams/${claims.groups}/*"}, Actions: scope.Pull},

@@ -13,7 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// everyWay matches by the index, by the matcher of limits and by the naive one, and tells if they differ.
+// everyWay matches by the index, by the matcher of limits and by the naive one, and fails if
+// they differ.
 func everyWay(t interface{ Errorf(string, ...any) }, pattern, name string, who *policy.Principal) (matched, ok bool) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"anyone"}, Names: []string{pattern}, Actions: scope.Pull}}})
 	matched, ok = policy.Match(pattern, name, who)
@@ -98,7 +99,7 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-// A name that is none never matches, not even **.
+// An invalid name never matches, not even **.
 func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
 	for _, name := range []string{"", "/", "a/", "/a", "a//b", strings.Repeat("a/", 63) + "a", strings.Repeat("a", 513)} {
 		if matched, ok := policy.Match("**", name, &policy.Principal{}); matched || !ok {
@@ -111,7 +112,8 @@ func TestNoPatternMatchesWhatIsNoName(t *testing.T) {
 	}
 }
 
-// FuzzMatch makes patterns and names of few words, since of random text little is either.
+// FuzzMatch builds patterns and names from few words, because random text is rarely a valid
+// pattern.
 func FuzzMatch(f *testing.F) {
 	patternWords := []string{"a", "b", "-", "*", "/", "/**/", "**/", "/**", "${user}", "${claims.c}", "/a", "a/", "/*", "c.d", "*b"}
 	nameWords := []string{"a", "b", "-", "/", "/a", "/b", "a/", "/a/b", "c.d", "aab"}
@@ -143,7 +145,7 @@ func FuzzMatch(f *testing.F) {
 		if !ok || strings.Contains(pattern, "${") {
 			return
 		}
-		// doublestar agrees but for a/**, which matches a as well in its reading.
+		// doublestar agrees except for a/**, which there also matches a.
 		if strings.HasSuffix(pattern, "/**") {
 			pattern += "/*"
 		}
@@ -178,7 +180,7 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// What is a legal part here is one for the parser of scopes, and the other way round.
+// validPart accepts the same parts as the parser of scopes.
 func TestLegalPartsAreThoseOfScopes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		part := rapid.StringOfN(rapid.SampledFrom([]rune("ab0.._-_A*/ä ${}")), 0, 8, -1).Draw(t, "part")
@@ -188,8 +190,8 @@ func TestLegalPartsAreThoseOfScopes(t *testing.T) {
 	})
 }
 
-// The worst patterns that fit the limits, against the worst names. A matcher that goes back and tries
-// again would not end within the life of this test.
+// The worst patterns that fit the limits, against the worst names. A matcher that goes back and
+// tries again would not end within the life of this test.
 func TestMatchingIsLinear(t *testing.T) {
 	long := strings.Repeat("a/", 61) + "a"
 	flat := strings.Repeat("a", 500)

@@ -8,8 +8,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Whoever a rule speaks of is found among the many that the rules of one place speak of, wherever the hash
-// puts him: forty places, so that the first bucket and the last are met as well.
+// A subject is found in a long list whatever its hash is. Forty subjects also use the first and
+// the last bucket.
 func TestEverySubjectIsFoundAmongMany(t *testing.T) {
 	const places, subjects = 40, 20
 	var source policy.Source

@@ -14,7 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// What holds for every policy and every request. make test tries each a little, make fuzz long.
+// Properties of every policy and every request. make test tries each a little, make fuzz for a
+// long time.
 
 func TestPropertyDecideAgreesWithANaiveEvaluator(t *testing.T) { rapid.Check(t, agrees) }
 
@@ -67,7 +68,7 @@ func TestPropertyTheOrderOfRulesMeansNothing(t *testing.T) {
 	})
 }
 
-// A rule for several, with several names, says what one rule for each pair of them says.
+// A rule with several subjects and names is equal to one rule for each pair of them.
 func TestPropertyARuleIsTheSumOfItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
@@ -88,7 +89,8 @@ func TestPropertyARuleIsTheSumOfItsParts(t *testing.T) {
 	})
 }
 
-// Words mean nothing by themselves: with all of them replaced by others, everywhere, all is as before.
+// Words have no meaning by themselves: replacing all of them everywhere does not change
+// decisions.
 func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
@@ -119,8 +121,8 @@ func TestPropertyRenamingConsistentlyChangesNothing(t *testing.T) {
 	})
 }
 
-// Whoever has a name of pattern characters has what everybody has: such a name is only itself. So is such
-// a group, and such a claim.
+// A name with pattern characters matches only itself, and so does a group or claim with them: it
+// gets the same rights as any other name.
 func TestPropertyANameOfPatternCharactersIsOnlyItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
@@ -160,7 +162,7 @@ func TestPropertyLimitsOnlyNarrow(t *testing.T) {
 	})
 }
 
-// A condition that fails is one that does not hold to an allow, and one that holds to a deny.
+// A failing condition is false for an allow rule and true for a deny rule.
 func TestPropertyAConditionThatFailsOpensNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
@@ -177,7 +179,7 @@ func TestPropertyAConditionThatFailsOpensNothing(t *testing.T) {
 	})
 }
 
-// Neither the order of groups, nor one that comes twice, nor an index has a say.
+// The order of groups, repeated groups and an index do not change decisions.
 func TestPropertyGroupsAreASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)
@@ -237,8 +239,8 @@ func mustBeWithin(t *rapid.T, less, more []scope.Actions) {
 	}
 }
 
-// withoutRules is a decision without the names of the rules that decided: of each action only how. Which
-// rule is named depends on the order.
+// withoutRules returns a decision without the names of rules: only how each action was decided.
+// The names depend on the order.
 func withoutRules(d policy.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "lifetime %s\n", d.Lifetime)
@@ -255,7 +257,8 @@ func withoutRules(d policy.Decision) string {
 	return text.String()
 }
 
-// The rule that sets the lifetime of a decision is one that has a part in it, and without it the lifetime is another, or another rule's.
+// Shortest returns a rule that took part in the decision. Without that rule, another rule or
+// another lifetime applies.
 func TestPropertyTheShortestLifetimeIsOfARuleThatGrants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		source, r := drawSource(t), drawRequest(t)

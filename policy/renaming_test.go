@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// renaming puts another letter for each letter, always the same, and so leaves what is equal equal, what is
-// different different, and the text around a * around it.
+// renaming puts another letter for each letter, always the same, and so leaves what is equal
+// equal, what is different different, and the text around a * around it.
 type renaming struct{ letters [26]byte }
 
 func drawRenaming(t *rapid.T) *renaming {
@@ -31,7 +31,7 @@ func (n *renaming) text(s string) string {
 	}, s)
 }
 
-// pattern leaves placeholders as they are.
+// pattern does not change placeholders.
 func (n *renaming) pattern(s string) string {
 	parts := strings.Split(s, "/")
 	for i, part := range parts {
@@ -42,7 +42,7 @@ func (n *renaming) pattern(s string) string {
 	return strings.Join(parts, "/")
 }
 
-// subject leaves the word before the colon as it is.
+// subject does not change the word before the colon.
 func (n *renaming) subject(s string) string {
 	word, name, named := strings.Cut(s, ":")
 	if !named {
@@ -63,7 +63,7 @@ func each(list []string, f func(string) string) []string {
 	return out
 }
 
-// claim leaves what is no text as it is.
+// claim changes only texts.
 func (n *renaming) claim(value any) any {
 	switch v := value.(type) {
 	case string:

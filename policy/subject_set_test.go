@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// A copy of an indexed principal that was given other groups, another name or another kind is decided
-// upon as what it is now: a deny that is for the new group must not be missed.
+// A copy of an indexed principal that was given other groups, another name or another kind is
+// decided by its new values: a deny rule for the new group must apply.
 func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"group:dev", "group:late", "user:bob", "robot:ann"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -48,8 +48,8 @@ func TestACopyIsDecidedUponAsWhatItIs(t *testing.T) {
 	}
 }
 
-// Subjects are found by 32 bits of a hash: somebody whose name has the same ones is still somebody else, to an allow and to
-// a deny, at a place with few rules and at one with many.
+// Subjects are looked up by 32 bits of a hash. Another name with the same hash must not match,
+// neither for an allow rule nor for a deny rule.
 func TestSubjectsWithOneHashAreNotTakenForEachOther(t *testing.T) {
 	for _, group := range []bool{false, true} {
 		one, other := policy.Colliding(group)

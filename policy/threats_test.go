@@ -16,7 +16,7 @@ import (
 
 var own = policy.Rule{Name: "own", Subjects: []string{"signed-in"}, Names: []string{"${user}/**", "by-claim/${claims.team}/**"}, Actions: scope.Repository}
 
-// Harbor granted all that was allowed to those who asked for less.
+// Harbor granted all allowed actions to clients that requested fewer.
 func TestThreatAGrantIsNeverMoreThanWasAsked(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, asked := range []string{"pull", "push", "delete", "pull,push"} {
@@ -50,7 +50,7 @@ func TestThreatNamesNeverBecomePatterns(t *testing.T) {
 	}
 }
 
-// The same for the limits of a credential, where ${user} may be written as well.
+// The same for the limits of a credential, which may also contain ${user}.
 func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**"}, Actions: scope.Pull}}})
 	who := &policy.Principal{Kind: policy.User, Name: "**", Limits: []policy.Limit{{Names: []string{"${user}"}, Actions: scope.Pull}}}
@@ -59,7 +59,7 @@ func TestThreatNamesNeverBecomePatternsOfLimits(t *testing.T) {
 	}
 }
 
-// And for subjects: a group or a user that is called like a word of ours, or like another subject.
+// The same for subjects: a group or a user may be named like a keyword or like another subject.
 func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "staff", Subjects: []string{"group:staff", "user:root", "robot:ci", "workload:job"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -79,14 +79,14 @@ func TestThreatNamesNeverBecomeSubjects(t *testing.T) {
 			t.Errorf("%v %q: %v", who.Kind, who.Name, d.Results[0].Causes)
 		}
 	}
-	// Somebody anonymous is in no group and has no name, whatever came along.
+	// An anonymous principal has no group and no name, whatever the struct contains.
 	nobody := &policy.Principal{Name: "root", Groups: []string{"staff"}}
 	if d := p.Decide(&policy.Request{Principal: nobody, Scopes: ask(t, "repository:team/app:pull,push")}); d.Results[0].Granted != scope.Push {
 		t.Error(d)
 	}
 }
 
-// A robot that somebody could call "ann" must not have what is ann's.
+// A robot called "ann" must not get ann's rights.
 func TestThreatARobotIsNobodysNamesake(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
 	for _, kind := range []policy.Kind{policy.Anonymous, policy.Robot, policy.Workload, 9} {
@@ -114,10 +114,11 @@ func TestThreatAnEmptyMatchIsAMistake(t *testing.T) {
 		r := whole
 		change(&r)
 		if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{r}}); err == nil || p != nil {
-			t.Errorf("%s: no mistake", what)
+			t.Errorf("%s: no error", what)
 		}
 	}
-	// One mistake among good rules: there is no policy, not one without the bad rule.
+	// With one invalid rule among valid ones there is no policy, not one without the invalid
+	// rule.
 	bad := whole
 	bad.Name, bad.Deny, bad.Names = "b", true, nil
 	if p, err := policy.Compile(policy.Source{Rules: []policy.Rule{whole, bad}}); err == nil || p != nil {
@@ -135,8 +136,8 @@ func TestThreatPatternsAreAnchored(t *testing.T) {
 	}
 }
 
-// docker_auth: ALICE was alice to the directory and nobody to the deny of the ACL. Here names are
-// exact, on both sides.
+// docker_auth: ALICE was alice for the directory, but not for the deny rule of the ACL. Here
+// names are exact on both sides.
 func TestThreatCaseIsExact(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "alice", Subjects: []string{"user:alice", "group:dev"}, Names: []string{"**"}, Actions: scope.Pull},
@@ -157,7 +158,8 @@ func TestThreatTheSourceOfAMountIsJudged(t *testing.T) {
 	}
 }
 
-// Harbor listed its catalog to everybody. Here no rule about repositories says anything of it.
+// Harbor listed its catalog to everybody. Here rules about repositories do not apply to the
+// catalog.
 func TestThreatTheCatalogIsAGrantLikeAnyOther(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		{Name: "all", Subjects: []string{"anyone"}, Names: []string{"**", "catalog"}, Actions: scope.Repository},
@@ -170,7 +172,8 @@ func TestThreatTheCatalogIsAGrantLikeAnyOther(t *testing.T) {
 	}
 }
 
-// Gitea lost a token's narrowing on other ways in. Limits are part of the principal.
+// Gitea lost a token's restrictions on other ways to sign in. Here limits are part of the
+// principal.
 func TestThreatNarrowingTravelsWithThePrincipal(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{
 		own,
@@ -191,7 +194,7 @@ func TestThreatNarrowingTravelsWithThePrincipal(t *testing.T) {
 	}
 }
 
-// A condition that cannot be evaluated opens nothing, and does not lift what is denied.
+// A condition that cannot be evaluated never grants anything, and never lifts a deny.
 func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
 	broken := errors.New("no such key")
 	for _, when := range []policy.Condition{fixed{false, broken}, fixed{true, broken}} {
@@ -205,7 +208,7 @@ func TestThreatAConditionThatFailsOpensNothing(t *testing.T) {
 	}
 }
 
-// Text that others chose cannot write lines of its own into what a person reads.
+// Untrusted text cannot add lines to printed explanations.
 func TestThreatForeignTextStaysInItsLine(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own, {Name: "b", Subjects: []string{"user:b"}, Names: []string{"**"}, Actions: scope.Pull, When: fixed{false, errors.New("x\ny")}}}})
 	for _, h := range texttest.All {
@@ -223,7 +226,7 @@ func TestThreatForeignTextStaysInItsLine(t *testing.T) {
 	}
 }
 
-// A million asked names or groups leave nothing behind: a policy remembers no request.
+// A policy keeps nothing of requests, even after a million different names or groups.
 func TestThreatAPolicyRemembersNothing(t *testing.T) {
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{own}})
 	r := &policy.Request{Principal: principalOf("ann"), Scopes: make([]scope.Scope, 1)}

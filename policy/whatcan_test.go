@@ -28,7 +28,7 @@ func sample(t *rapid.T, pattern string) string {
 	return strings.Join(parts, "/")
 }
 
-// What somebody is said to may do is what Decide lets him do, for every name.
+// WhatCan agrees with Decide for every name.
 func TestWhatCanAgreesWithDecide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(drawSource(t))
@@ -51,7 +51,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 			}
 		}
 	})
-	// What is drawn may be refused throughout. This is not.
+	// Drawn policies may refuse everything. This one does not.
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"user:ann"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
 	r := &policy.Request{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}, Registry: "r1"}
 	rights := p.WhatCan(r.Principal, "")
@@ -62,7 +62,7 @@ func TestWhatCanAgreesWithDecide(t *testing.T) {
 	}
 }
 
-// A right that is barred is none at any name.
+// A right in Barred grants nothing at any name.
 func TestWhatIsBarredIsNotGranted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(drawSource(t))
@@ -137,7 +137,7 @@ void: own: ${user} is the name of a user, and this is workload:job
 	}
 }
 
-// What patterns have to do with each other is right for every name.
+// contains and overlaps are right for every name.
 func TestPatternsContainAndMeet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for range 20 {
@@ -152,10 +152,10 @@ func TestPatternsContainAndMeet(t *testing.T) {
 			inP, _ := policy.Match(p, name, who)
 			inQ, _ := policy.Match(q, name, who)
 			if contains && inQ && !inP {
-				t.Errorf("%s is said to contain %s, and only the second matches %s", p, q, name)
+				t.Errorf("%s contains %s, but only the second matches %s", p, q, name)
 			}
 			if !meets && inP && inQ {
-				t.Errorf("%s and %s are said not to meet, and both match %s", p, q, name)
+				t.Errorf("%s and %s do not overlap, but both match %s", p, q, name)
 			}
 		}
 	})
@@ -168,7 +168,7 @@ func TestPatternsContain(t *testing.T) {
 	}{
 		{"**", "a/b", true, true},
 		{"**", "**", true, true},
-		{"a/**", "a", false, true}, // which is said in doubt
+		{"a/**", "a", false, true}, // not decided exactly
 		{"a/**", "a/b", true, true},
 		{"a/**", "a/*/b", true, true},
 		{"a/**", "a/**/b", true, true},

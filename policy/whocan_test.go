@@ -12,13 +12,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// Whoever is said to may do something is whom Decide lets do it, and nobody else.
+// WhoCan agrees with Decide for every principal.
 func TestWhoCanAgreesWithDecide(t *testing.T) {
 	agrees := func(t interface{ Errorf(string, ...any) }, p *policy.Policy, answer policy.Answer, who *policy.Principal, registry string) (granted bool) {
 		r := &policy.Request{Principal: who, Registry: registry, Scopes: []scope.Scope{answer.Asked}}
 		granted = p.Decide(r).Results[0].Granted != 0
 		if got := answer.Covers(r); got != granted {
-			t.Errorf("%v of %+v: the answer covers him: %v, and Decide grants it: %v\n%v", answer.Asked, who, got, granted, sentences(answer))
+			t.Errorf("%v of %+v: covered by the answer: %v, granted by Decide: %v\n%v", answer.Asked, who, got, granted, sentences(answer))
 		}
 		return granted
 	}
@@ -38,7 +38,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 			}
 		}
 	})
-	// What is drawn may be refused throughout. This is not.
+	// Drawn policies may refuse everything. This one does not.
 	p := mustCompile(t, policy.Source{Rules: []policy.Rule{{Name: "a", Subjects: []string{"group:g1"}, Names: []string{"a/**"}, Actions: scope.Pull}}})
 	answers := p.WhoCan("r1", scope.Scope{Type: "repository", Name: "a/b", Actions: scope.Pull})
 	for groups, want := range map[string]bool{"g1": true, "g2": false} {
@@ -49,7 +49,7 @@ func TestWhoCanAgreesWithDecide(t *testing.T) {
 	}
 }
 
-// Nobody whom Decide lets do it is barred, and nobody in Except has no part in Through.
+// A principal that Decide allows is not in Barred, and each entry of Except overlaps with Through.
 func TestWhoIsBarredMayNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := policy.Compile(drawSource(t))
@@ -163,7 +163,7 @@ barred user:prod: 0 by 1
 	}
 }
 
-// A condition is no obstacle by itself: it may hold.
+// A rule with a condition counts, because the condition may be true.
 func TestWhoCanUnderAConditionIsSaid(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{
 		{Name: "team", Subjects: []string{"group:dev"}, Names: []string{"a"}, Actions: scope.Push, When: fixed{holds: false}},
@@ -178,8 +178,8 @@ func TestWhoCanUnderAConditionIsSaid(t *testing.T) {
 	}
 }
 
-// Two claims with ** between them meet a long name in more ways than anybody would read: then the pattern is
-// told in their place.
+// Two claims with ** between can match a long name in more ways than anybody would read. Then
+// the pattern is listed instead.
 func TestWhoCanIsBounded(t *testing.T) {
 	p, err := policy.Compile(policy.Source{Rules: []policy.Rule{{
 		Name: "wild", Subjects: []string{"signed-in"}, Names: []string{"**/${claims.a}/**/${claims.b}/**/${claims.c}/**"}, Actions: scope.Push,

@@ -44,7 +44,7 @@ func Example() {
 	// eyJ
 }
 
-// A right over Tidewaiter itself is never in a token, whoever grants it.
+// A token never contains a right over Tidewaiter itself, whatever grants it.
 func ExampleSigner_Append() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))
@@ -83,7 +83,7 @@ func ExampleRoot_Problems() {
 	// the key is Ed25519: with this certificate in its rootcertbundle registry 2.8 does not start (refused by [2.8])
 }
 
-// Whoever answers requests with tokens checks them as a registry does.
+// A service that accepts tokens checks them like a registry.
 func ExampleVerifier() {
 	now := time.Now()
 	root, err := token.NewRoot("registry.example.com", token.ES256, now.Add(-time.Hour), now.AddDate(10, 0, 0))

@@ -55,7 +55,8 @@ func TestTokenOfEachAlgorithm(t *testing.T) {
 	}
 }
 
-// Registries tell v2.8's claims from v3's by nothing: the header's form is one for all, and golden.
+// Registries tell v2.8's claims from v3's by nothing: the header's form is one for all, and
+// golden.
 func TestHeader(t *testing.T) {
 	r := parse(t, "ec-cert.pem", "ec.pem")
 	certificate := base64.StdEncoding.EncodeToString(r.Certificate().Raw)
@@ -261,8 +262,8 @@ func TestWhatIsNeverSigned(t *testing.T) {
 	sign(t, s, grant(scope.Scope{Type: "repository", Name: "Nothing Granted"}))
 }
 
-// distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key and no
-// address of one, whatever signs.
+// distribution CVE-2025-24976: registries took the key from the token itself. Ours holds no key
+// and no address of one, whatever signs.
 func TestNoKeyIsTakenFromTheTokenItself(t *testing.T) {
 	for _, alg := range token.Algorithms() {
 		r := root(t, alg)
@@ -392,7 +393,7 @@ func TestSignatureOfAKeyService(t *testing.T) {
 	}
 }
 
-// service is a key that returns what it is told to.
+// service is a key that returns a given signature.
 type service struct {
 	public crypto.PublicKey
 	der    []byte
@@ -401,7 +402,8 @@ type service struct {
 func (s service) Public() crypto.PublicKey                                  { return s.public }
 func (s service) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.der, nil }
 
-// A token costs its signature and, where the caller brings the space, one allocation for the digest.
+// A token costs its signature and, where the caller brings the space, one allocation for the
+// digest.
 func TestAppendAllocatesOnceBesideTheSignature(t *testing.T) {
 	signer, c, dst := leaf(t, root(t, token.EdDSA), token.EdDSA), claims(), make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(50, func() { signer.Append(dst, c) }); n > 2 {

@@ -131,8 +131,8 @@ func TestNothingShownIsAnonymous(t *testing.T) {
 	}
 }
 
-// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password. It is never asked; nor
-// with what no password or name can be.
+// go-ldap CVE-2017-14623: a directory binds everybody who shows an empty password. It is never
+// asked; nor with what no password or name can be.
 func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"ann": ""}}
 	chain := identity.NewChain(identity.Options{
@@ -233,7 +233,7 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 	}
 }
 
-// What is refused for its form says what it is, and a password that is merely odd goes its way.
+// A password that is refused for its form gets the reason. An unusual password is accepted.
 func TestAMisplacedTokenIsNamed(t *testing.T) {
 	directory := &identitytest.Fake{People: map[string]string{"ann": `"odd" {password}.with.dots`}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "ldap:corp", Authenticator: directory, Remote: true}}})
@@ -263,8 +263,8 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 // plain hides that a source is a Dummy or a Finder.
 type plain struct{ identity.Authenticator }
 
-// User enumeration: where a password costs a hash, so does an unknown name, and a wrong password that
-// a source without hashes refused.
+// User enumeration: where a password costs a hash, so does an unknown name, and a wrong password
+// that a source without hashes refused.
 func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	local := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}}
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
@@ -304,7 +304,7 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 	}
 }
 
-// nameless is a source with a mistake.
+// nameless is a source that returns no principal.
 type nameless struct{}
 
 func (nameless) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
@@ -374,7 +374,8 @@ func (shut) Find(_ context.Context, name, _ string) (*policy.Principal, error) {
 	return nil, identity.ErrUnknown
 }
 
-// A name stays that of who is disabled: a namesake in a later source is not found in his place.
+// A disabled principal keeps its name: a principal of the same name in a later source is not
+// found instead.
 func TestWhoIsDisabledIsNotFoundElsewhere(t *testing.T) {
 	later := &identitytest.Fake{Name: "later", People: map[string]string{"ann": "x", "bob": "y"}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{

@@ -22,16 +22,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// door is a chain with a limiter, a clock that tests set, and some people.
-type door struct {
+// limitedChain is a chain with a limiter, a clock that tests set, and some users.
+type limitedChain struct {
 	*identity.Chain
 	limiter *ratelimit.Limiter
 	people  *identitytest.Fake
 	at      atomic.Int64 // nanoseconds
 }
 
-func newDoor(o ratelimit.Options) *door {
-	d := &door{people: &identitytest.Fake{People: map[string]string{"ann": "wonderland", "bob": "builder"}}}
+func newLimitedChain(o ratelimit.Options) *limitedChain {
+	d := &limitedChain{people: &identitytest.Fake{People: map[string]string{"ann": "wonderland", "bob": "builder"}}}
 	d.at.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	o.Now = func() time.Time { return time.Unix(0, d.at.Load()) }
 	d.limiter = ratelimit.New(o)
@@ -42,16 +42,16 @@ func newDoor(o ratelimit.Options) *door {
 	return d
 }
 
-func (d *door) pass(t time.Duration) { d.at.Add(int64(t)) }
+func (d *limitedChain) pass(t time.Duration) { d.at.Add(int64(t)) }
 
 // try returns "in", "wrong", "down", or how long to wait.
-func (d *door) try(name, secret, from string) string {
+func (d *limitedChain) try(name, secret, from string) string {
 	c := identity.NewCredentials(name, secret)
 	c.Remote = netip.MustParseAddr(from)
 	return d.show(c)
 }
 
-func (d *door) show(c identity.Credentials) string {
+func (d *limitedChain) show(c identity.Credentials) string {
 	_, err := d.Authenticate(context.Background(), c)
 	var throttled *identity.RateLimitedError
 	switch {
@@ -66,7 +66,7 @@ func (d *door) show(c identity.Credentials) string {
 }
 
 // guess tries n passwords that were not tried before.
-func (d *door) guess(n int, name, from string) (last string) {
+func (d *limitedChain) guess(n int, name, from string) (last string) {
 	for range n {
 		last = d.try(name, fmt.Sprint("guess ", rand.Uint64()), from)
 	}
@@ -80,7 +80,7 @@ const (
 
 func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 	for _, name := range []string{"ann", "nobody"} { // the answers do not tell who exists
-		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
 		var got []string
 		for range 8 {
 			got = append(got, d.guess(1, name, here))
@@ -91,14 +91,15 @@ func TestWhoGuessesWaitsTwiceAsLongEachTime(t *testing.T) {
 		}
 		want := []string{
 			"wrong", "wrong", "wrong", "1s", "1s", "1s", "1s", "1s",
-			// the longest delay has passed each time, and so one failure is forgiven for the one that is added
+			// the longest delay has passed each time, and so one failure is forgiven for the one
+			// that is added
 			"wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s", "wrong", "1s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxDelay: 10 * time.Second})
 	d.guess(3, "ann", here)
 	var got []string
 	for _, wait := range []time.Duration{1, 2, 4, 8, 9} {
@@ -154,7 +155,7 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 
 // A refused attempt asks nobody: not a source, and no hash.
 func TestWhoWaitsCostsNothing(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(100, "ann", here)
 	d.guess(100, "nobody", here)
 	if asked, dummies := len(d.people.Asked()), len(d.people.Dummies()); asked != 6 || dummies != 3 {
@@ -166,7 +167,7 @@ func TestWhoWaitsCostsNothing(t *testing.T) {
 }
 
 func TestNobodyIsLockedOutByOthers(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	if got := d.try("ann", "wonderland", here); got != "in" {
 		t.Fatal(got)
 	}
@@ -188,7 +189,7 @@ func TestNobodyIsLockedOutByOthers(t *testing.T) {
 }
 
 func TestAThousandAddressesShareTheGuessesAtOneName(t *testing.T) {
-	d := newDoor(ratelimit.Options{})
+	d := newLimitedChain(ratelimit.Options{})
 	looked := 0
 	for i := range 10_000 {
 		if d.guess(1, "ann", fmt.Sprintf("10.0.%d.%d", i/250, i%250)) == "wrong" {
@@ -211,7 +212,7 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 		{"2001:db8::1", "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"},
 		{"fe80::1%eth0", "fe80::2%eth1", "fe80:0:0:1::1"},
 	} {
-		d := newDoor(ratelimit.Options{MaxFailuresPerSource: 20})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerSource: 20})
 		if got := d.guess(1, "first", tt.from); got != "wrong" {
 			t.Fatal(got)
 		}
@@ -230,7 +231,7 @@ func TestAThousandNamesShareTheGuessesOfOneAddress(t *testing.T) {
 // docker_auth: ALICE and "alice " are alice to a directory.
 func TestASpellingIsNoNewName(t *testing.T) {
 	for _, name := range []string{"ANN", "Ann", " ann ", "a nn", "ａｎｎ", "a\u00adnn", "a\u200bnn", "ánn"} {
-		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 		d.guess(3, "ann", here)
 		if got := d.guess(1, name, here); got != "1s" {
 			t.Errorf("%q after ann: %s, want a delay", name, got)
@@ -240,7 +241,7 @@ func TestASpellingIsNoNewName(t *testing.T) {
 
 // containerd and docker build post a password, and get with the same one when that is refused.
 func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	var got []string
 	for i := range 3 {
 		got = append(got, d.try("ann", fmt.Sprint("typo ", i), here), d.try("ann", fmt.Sprint("typo ", i), here))
@@ -250,7 +251,7 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	t.Run("but not a thousand times", func(t *testing.T) {
-		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 		looked := 0
 		for range 1000 {
 			if d.try("ann", "typo", here) == "wrong" {
@@ -262,7 +263,7 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 		}
 	})
 	t.Run("and a job with an old password uses up nobody's attempts but its own", func(t *testing.T) {
-		d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 10})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 10})
 		looked := 0
 		for range 1000 { // every 11 seconds, for three hours
 			if d.try("ann", "old", here) == "wrong" {
@@ -280,7 +281,7 @@ func TestAPasswordThatArrivesTwiceIsOneAttempt(t *testing.T) {
 }
 
 func TestTheRightPasswordEndsTheCount(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.guess(2, "ann", here)
 	if got := d.try("ann", "wonderland", here); got != "in" {
 		t.Fatal(got)
@@ -289,7 +290,7 @@ func TestTheRightPasswordEndsTheCount(t *testing.T) {
 		t.Errorf("after it: %s, want three more", got)
 	}
 	t.Run("of its name alone: who has an account cannot guess at others", func(t *testing.T) {
-		d := newDoor(ratelimit.Options{MaxFailuresPerSource: 10})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerSource: 10})
 		for range 10 {
 			d.try("bob", "builder", here)
 			d.guess(1, "ann", here)
@@ -301,7 +302,7 @@ func TestTheRightPasswordEndsTheCount(t *testing.T) {
 }
 
 func TestAnOutageCountsNothing(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 3})
 	d.people.Fail(errCut)
 	if got := d.guess(100, "ann", here); got != "down" {
 		t.Errorf("while it is down: %s", got)
@@ -314,7 +315,7 @@ func TestAnOutageCountsNothing(t *testing.T) {
 
 // When a password is changed, what is known of the old one goes.
 func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3})
 	d.try("ann", "wonderland", here)
 	d.people.People = map[string]string{"ann": "looking-glass"}
 	looked := 0
@@ -330,7 +331,7 @@ func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 
 // A thousand jobs of one company come from one address, each with a token of its own.
 func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
 	token := func(i int) identity.Credentials {
 		return identity.Credentials{
 			Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(fmt.Sprint("token ", i)), Remote: netip.MustParseAddr(here),
@@ -350,7 +351,7 @@ func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
 }
 
 func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
-	d := newDoor(ratelimit.Options{})
+	d := newLimitedChain(ratelimit.Options{})
 	var looked atomic.Int32
 	var all sync.WaitGroup
 	for range 8 {
@@ -370,7 +371,7 @@ func TestAFloodAtOneMomentGetsNoMoreGuesses(t *testing.T) {
 
 // After a restart, nothing is known of anybody, and everything comes at once.
 func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 1})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 1})
 	started, release := make(chan struct{}, 200), make(chan struct{})
 	slow := slowly{d.people, func() { started <- struct{}{}; <-release }}
 	chain := identity.NewChain(identity.Options{Limiter: d.limiter, Sources: []identity.Source{{Name: "slow", Authenticator: slow}}})
@@ -433,7 +434,7 @@ func heap() uint64 {
 
 // A flood of names cannot wash away the count of the one that is guessed at.
 func TestManyNamesDoNotHideOne(t *testing.T) {
-	d := newDoor(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
+	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 1e9})
 	d.guess(3, "ann", here)
 	for range 200_000 {
 		d.guess(1, fmt.Sprint("name ", rand.Uint64()), here)
@@ -450,7 +451,7 @@ func TestManyNamesDoNotHideOne(t *testing.T) {
 func TestTheThrottleKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const free, longest = 3, 8 * time.Second
-		d := newDoor(ratelimit.Options{MaxFailuresPerPair: free, MaxFailuresPerSource: 1e9, MaxDelay: longest})
+		d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: free, MaxFailuresPerSource: 1e9, MaxDelay: longest})
 		d.try("bob", "builder", here)
 		var passed time.Duration
 		looked := 0
@@ -484,7 +485,7 @@ func TestTheThrottleKeepsItsBounds(t *testing.T) {
 }
 
 func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
-	d := newDoor(ratelimit.Options{})
+	d := newLimitedChain(ratelimit.Options{})
 	d.Chain = identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: d.people}}})
 	if got := d.guess(1000, "ann", here); got != "wrong" || d.Chain.Limiter().Stats() != (ratelimit.Stats{}) {
 		t.Errorf("%s, %+v", got, d.Chain.Limiter().Stats())
@@ -537,8 +538,8 @@ func (s spent) Authenticate(context.Context, identity.Credentials) (identity.Ver
 	return identity.Verified{}, &identity.RateLimitedError{After: time.Minute}
 }
 
-// A directory is searched before its budget is known to be spent: that, too, is bounded for each source. The
-// name and its owner pay nothing, since nobody looked at the password.
+// A directory is searched before its budget is known to be spent: that, too, is bounded for each
+// source. The name and its owner pay nothing, since nobody looked at the password.
 func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 	asked := 0
 	chain := identity.NewChain(identity.Options{
@@ -566,7 +567,7 @@ func (l leaving) Authenticate(ctx context.Context, _ identity.Credentials) (iden
 	return identity.Verified{}, ctx.Err()
 }
 
-// Whoever goes away while his password is hashed has had it hashed: that must not be for nothing.
+// A client that disconnects while its password is hashed still counts: the hash was computed.
 func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
 	limiter := ratelimit.New(ratelimit.Options{MaxFailuresPerSource: 10})
 	limited := 0

@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/identitytest"
 )
 
-// What is refused before any source is asked says why, with its bound: in the log and the journal,
-// not to the client.
+// Credentials that are refused before any source is asked get a reason with the limit, in the
+// log and the journal, never for the client.
 func TestWhatIsNotLookedAtSaysWhy(t *testing.T) {
 	fake := &identitytest.Fake{}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "all", Authenticator: fake, Kinds: []identity.Kind{

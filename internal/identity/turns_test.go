@@ -14,7 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// slow verifies secrets that were handed out, and takes its time: each waits until it is let go.
+// slow verifies issued secrets. Each verification waits until the test releases it.
 type slow struct {
 	good map[string]bool
 	next chan struct{} // nil: at once
@@ -61,8 +61,9 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 	}
 }
 
-// Anybody can make up tokens with a good checksum. Those of one source are looked up one after the other, past its
-// limit, and take no more than one connection of the database from everybody else.
+// Anybody can make up tokens with a good checksum. Those of one source are looked up one after
+// the other, past its limit, and take no more than one connection of the database from everybody
+// else.
 func TestPastTheLimitOneOfASourceIsLookedUpAtATime(t *testing.T) {
 	for _, kind := range []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session} {
 		synctest.Test(t, func(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// large is a desk with 10,000 namespaces that have 100,000 members.
-func large(b *testing.B) *desk {
-	d := openDesk(b, storetest.SQLite().New(b), file())
+// large is a harness with 10,000 namespaces that have 100,000 members.
+func large(b *testing.B) *harness {
+	d := openHarness(b, storetest.SQLite().New(b), file())
 	err := d.db.Write(b.Context(), "rulebook", func(tx *sql.Tx) error {
 		for n := range 10_000 {
 			id := fmt.Sprintf("id-%05d", n)

@@ -19,7 +19,7 @@ var errFault = errors.New("on purpose")
 // there, with its entry in the journal, and in force, or nothing is. Those that take something
 // away come last, since the others need it.
 func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -90,7 +90,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 				}
 			}
 		}
-		again := openDesk(t, d.url, file())
+		again := openHarness(t, d.url, file())
 		wants(t, again.Load(ctx), nil)
 		if diff := cmp.Diff(again.Policy().Rules(), d.Policy().Rules()); diff != "" {
 			t.Errorf("what is in force (-as it is loaded +as it was changed):\n%s", diff)
@@ -99,7 +99,7 @@ func TestAWriteIsKeptWholeOrNotAtAll(t *testing.T) {
 }
 
 // entries is how many there are in the journal.
-func (d *desk) entries() (n int) {
+func (d *harness) entries() (n int) {
 	d.t.Helper()
 	for _, err := range d.journal.Read(d.t.Context(), 0) {
 		if err != nil {

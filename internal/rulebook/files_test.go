@@ -32,7 +32,7 @@ func in(file string, line int, name, repository string) policy.Rule {
 
 // loads are the entries about rules of files, without the digests, which must be those that are
 // wanted.
-func (d *desk) loads() (list []journal.Change) {
+func (d *harness) loads() (list []journal.Change) {
 	d.t.Helper()
 	for e, err := range d.journal.Read(d.t.Context(), 0) {
 		if err != nil {
@@ -53,7 +53,7 @@ func (d *desk) loads() (list []journal.Change) {
 // A file that comes into force is a change: which rules are others, by their names, and in which
 // files. It is one entry, whoever has read the file and however often.
 func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		reader := map[string]policy.Role{"reader": {Actions: scope.Pull}}
 		named := in("tidewaiter.yaml", 7, "b", "b/**")
@@ -104,7 +104,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 			d.RecordFiles(ctx)
 			var replicas sync.WaitGroup
 			for range 2 {
-				other := openDesk(t, d.url, step.files)
+				other := openHarness(t, d.url, step.files)
 				replicas.Go(func() {
 					if err := other.Load(ctx); err != nil {
 						t.Error(err)
@@ -126,7 +126,7 @@ func TestRulesOfFilesThatComeIntoForceAreJournaled(t *testing.T) {
 // The entry has what history needs: the digest of what files said before and say now, and the
 // version that decisions bear.
 func TestARecordOfFilesHasTheDigests(t *testing.T) {
-	d := openDesk(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+	d := openHarness(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestARecordOfFilesIsBounded(t *testing.T) {
 	for i := range 500 {
 		many = append(many, in(fmt.Sprintf("%03d%s.yaml", i, strings.Repeat("f", 200)), 1, fmt.Sprintf("%03d%s", i, strings.Repeat("n", 100)), "a"))
 	}
-	d := openDesk(t, "sqlite::memory:", written(t, nil))
+	d := openHarness(t, "sqlite::memory:", written(t, nil))
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestARecordOfFilesIsBounded(t *testing.T) {
 // to have failed.
 func TestARecordOfFilesIsTriedAgain(t *testing.T) {
 	for _, kept := range []bool{false, true} {
-		d := openDesk(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
+		d := openHarness(t, "sqlite::memory:", written(t, nil, in("a.yaml", 1, "a", "a")))
 		if err := d.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -27,12 +27,12 @@ func TestMain(m *testing.M) {
 }
 
 // each runs a test on each database.
-func each(t *testing.T, f func(*testing.T, *desk)) {
-	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newDesk(t, d.New(t))) })
+func each(t *testing.T, f func(*testing.T, *harness)) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) { f(t, newHarness(t, d.New(t))) })
 }
 
-// desk is a rulebook over a database and a file.
-type desk struct {
+// harness is a rulebook with a database and a file.
+type harness struct {
 	*rulebook.Rulebook
 	t       testing.TB
 	url     string
@@ -45,7 +45,7 @@ type desk struct {
 
 var operator = rulebook.Operator("root")
 
-// file is what a file says where a test does not say otherwise.
+// file is the content of the file unless a test uses another one.
 func file() rulebook.Files {
 	return rulebook.Files{
 		Services: []string{"registry.example.com"},
@@ -59,18 +59,18 @@ func file() rulebook.Files {
 	}
 }
 
-func newDesk(t testing.TB, url string) *desk {
+func newHarness(t testing.TB, url string) *harness {
 	t.Helper()
-	d := openDesk(t, url, file())
+	d := openHarness(t, url, file())
 	if err := d.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func openDesk(t testing.TB, url string, files rulebook.Files) *desk {
+func openHarness(t testing.TB, url string, files rulebook.Files) *harness {
 	t.Helper()
-	d := &desk{t: t, url: url}
+	d := &harness{t: t, url: url}
 	var err error
 	if d.db, err = store.Open(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -94,8 +94,8 @@ func openDesk(t testing.TB, url string, files rulebook.Files) *desk {
 	return d
 }
 
-// run lets the desk notice what others do until the test ends.
-func (d *desk) run() {
+// run applies what others change in the database until the test ends.
+func (d *harness) run() {
 	ctx, stop := context.WithCancel(d.t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -124,8 +124,8 @@ func actor(name string, groups ...string) rulebook.Actor {
 	return rulebook.Actor{Principal: user(name, groups...)}
 }
 
-// may says what somebody is granted of a scope, and which rule says so.
-func (d *desk) may(who *policy.Principal, asks string) (granted, rule string) {
+// may returns what a principal is granted of a scope, and the rule that decides.
+func (d *harness) may(who *policy.Principal, asks string) (granted, rule string) {
 	d.t.Helper()
 	asked, _, err := scope.Parse([]string{asks})
 	if err != nil || len(asked) != 1 {
@@ -141,7 +141,7 @@ func (d *desk) may(who *policy.Principal, asks string) (granted, rule string) {
 }
 
 // grants holds what somebody is granted against what is wanted.
-func (d *desk) grants(who *policy.Principal, asks, want string) {
+func (d *harness) grants(who *policy.Principal, asks, want string) {
 	d.t.Helper()
 	if got, rule := d.may(who, asks); got != want {
 		d.t.Errorf("%s asks for %s and gets %q by %s, wanted %q", who, asks, got, rule, want)

@@ -28,11 +28,11 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 		acknowledged := make(storetest.Acknowledged)
 		for life, n := range rand.Perm(len(kinds)) {
 			acknowledged.Kill(t, kinds[n], "RULEBOOK_TEST_URL="+url, fmt.Sprintf("RULEBOOK_TEST_LIFE=%d", life))
-			desk := newDesk(t, url) // what is there is a policy
+			harness := newHarness(t, url) // what is there is a policy
 			// Behind whatever a database still does for who is dead: all writes of the rulebook
 			// stand in line for the journal's head.
-			ok[rulebook.Role](t)(desk.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
-			desk.settled(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
+			ok[rulebook.Role](t)(harness.AddRole(t.Context(), operator, "", rulebook.Role{Name: fmt.Sprintf("after%d", life), Actions: scope.Pull}))
+			harness.settled(fmt.Sprintf("life %d, killed during %s", life, kinds[n]), acknowledged)
 			if t.Failed() {
 				return
 			}
@@ -41,10 +41,10 @@ func TestAKilledProcessLeavesWholeWrites(t *testing.T) {
 }
 
 // settled compares what was acknowledged with the journal, and the journal with the tables.
-func (d *desk) settled(when string, acknowledged storetest.Acknowledged) {
+func (d *harness) settled(when string, acknowledged storetest.Acknowledged) {
 	d.t.Helper()
 	kept := make(map[string][]string)
-	told := story{rules: map[string]*said{}, roles: map[string]*said{}, namespaces: map[string]*area{}, users: map[string]bool{}}
+	told := projection{rules: map[string]*said{}, roles: map[string]*said{}, namespaces: map[string]*area{}, users: map[string]bool{}}
 	for entry, err := range d.journal.Read(d.t.Context(), 0) {
 		if err != nil {
 			d.t.Fatal(err)
@@ -64,7 +64,7 @@ func (d *desk) settled(when string, acknowledged storetest.Acknowledged) {
 }
 
 // lines is what the tables say, in the words of a story.
-func (d *desk) lines() []string {
+func (d *harness) lines() []string {
 	var all []string
 	for _, query := range []string{
 		"SELECT 'rule', id, version, content, '' FROM rulebook_rules",
@@ -114,7 +114,7 @@ func canonical(t testing.TB, words any) string {
 }
 
 // story is what the journal tells of the rulebook: every table could be written anew from it.
-type story struct {
+type projection struct {
 	rules, roles map[string]*said // by id
 	namespaces   map[string]*area // by name
 	users        map[string]bool
@@ -133,7 +133,7 @@ type area struct {
 	robots  []string
 }
 
-func (s *story) lines() []string {
+func (s *projection) lines() []string {
 	var all []string
 	for id, r := range s.rules {
 		all = append(all, line("rule", id, r.version, r.text, r.more))
@@ -158,7 +158,7 @@ func (s *story) lines() []string {
 }
 
 // tell takes one change into the story.
-func (s *story) tell(t testing.TB, c *journal.Change) {
+func (s *projection) tell(t testing.TB, c *journal.Change) {
 	t.Helper()
 	to := func(field string) string { return text(c.To[field]) }
 	from := func(field string) string { return text(c.From[field]) }
@@ -222,7 +222,7 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 			}
 		}
 		for _, robot := range n.robots {
-			s.forget("robot:" + robot)
+			s.removeMember("robot:" + robot)
 		}
 	case "robot.add":
 		robot := strings.TrimPrefix(c.Target, "robot+")
@@ -232,14 +232,14 @@ func (s *story) tell(t testing.TB, c *journal.Change) {
 		s.users[c.Target] = true
 	case "user.delete":
 		delete(s.users, c.Target)
-		s.forget("user:" + c.Target)
+		s.removeMember("user:" + c.Target)
 	default:
 		t.Fatalf("the journal tells of %q, which this test does not know", c.Action)
 	}
 }
 
 // forget ends the memberships of who is no more.
-func (s *story) forget(subject string) {
+func (s *projection) removeMember(subject string) {
 	for _, n := range s.namespaces {
 		delete(n.members, subject)
 	}

@@ -61,7 +61,7 @@ func work(ctx context.Context, url, life string) error {
 	failed := make(chan error, 3)
 	go func() { failed <- b.Run(ctx) }()
 	for n := range cap(failed) - 1 {
-		w := &laborer{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
+		w := &worker{Worker: storetest.NewWorker(life, n), Rulebook: b, accounts: a}
 		w.by = rulebook.Operator(w.Name)
 		if n == 1 { // who is judged by the policy
 			w.by = actor(w.Name, rulebook.Administrators)
@@ -76,8 +76,8 @@ func work(ctx context.Context, url, life string) error {
 	return <-failed
 }
 
-// laborer makes writes, one after the other.
-type laborer struct {
+// worker writes, one change after the other.
+type worker struct {
 	storetest.Worker
 	*rulebook.Rulebook
 	accounts *accounts.Accounts
@@ -85,7 +85,7 @@ type laborer struct {
 }
 
 // cycle makes every kind of write once at least, and leaves something for what comes after.
-func (w *laborer) cycle(ctx context.Context, name string) {
+func (w *worker) cycle(ctx context.Context, name string) {
 	team, guests, role := name+"-team", name+"-guests", name+"-role"
 	rule := rulebook.Content{Name: name, Subjects: []string{"user:" + name}, Repositories: []string{name + "/**"}, Actions: []string{"pull"}, Lifetime: "1m0s"}
 	w.Write("rule.add", func() error { return second(w.AddRule(ctx, w.by, rule)) })
@@ -138,6 +138,6 @@ func (w *laborer) cycle(ctx context.Context, name string) {
 	w.member(ctx, team, "group:dev", rulebook.Writer)
 }
 
-func (w *laborer) member(ctx context.Context, namespace, subject, role string) {
+func (w *worker) member(ctx context.Context, namespace, subject, role string) {
 	w.Write("namespace.member.set", func() error { return second(w.SetMember(ctx, w.by, namespace, subject, role, 0)) })
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // hold lets nobody make a policy until the test says so.
-func (d *desk) hold() (release func()) {
+func (d *harness) block() (release func()) {
 	held := make(chan struct{})
 	release = sync.OnceFunc(func() { close(held) })
 	d.t.Cleanup(release)
@@ -30,7 +30,7 @@ func (d *desk) hold() (release func()) {
 	return release
 }
 
-func (d *desk) policies() int {
+func (d *harness) policies() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.changed
@@ -39,9 +39,9 @@ func (d *desk) policies() int {
 // However many changes come while nobody may make a policy, one is made of them; and whoever
 // changed something is answered when it is in force.
 func TestChangesAreCollected(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
-		before, release := d.policies(), d.hold()
+		before, release := d.policies(), d.block()
 		const many = 20
 		var changing sync.WaitGroup
 		for i := range many {
@@ -71,7 +71,7 @@ func TestChangesAreCollected(t *testing.T) {
 // One change is in force at once. After it there is a rest, which is short for a small policy,
 // and never so long that others learn of a change too late.
 func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
-	d := newDesk(t, "sqlite::memory:")
+	d := newHarness(t, "sqlite::memory:")
 	var rests []time.Duration
 	d.SetWait(func(_ context.Context, rest time.Duration) error { rests = append(rests, rest); return nil })
 	team(t, d, "team", "user:olga")
@@ -90,7 +90,7 @@ func TestARestIsAsLongAsTheWorkAsksFor(t *testing.T) {
 // What is already as it is wanted is no change, for nobody: an owner who says the same thing in a
 // loop costs no policy anywhere.
 func TestWhatChangesNothingMakesNoPolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
 		ok[rulebook.Namespace](t)(d.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
@@ -105,7 +105,7 @@ func TestWhatChangesNothingMakesNoPolicy(t *testing.T) {
 }
 
 // counted is how often the database counted a change.
-func (d *desk) counted(topic string) (n int) {
+func (d *harness) counted(topic string) (n int) {
 	d.t.Helper()
 	if err := d.db.Read().QueryRowContext(d.t.Context(), "SELECT coalesce(max(counter), 0) FROM changes WHERE topic = $1", topic).Scan(&n); err != nil {
 		d.t.Fatal(err)
@@ -116,7 +116,7 @@ func (d *desk) counted(topic string) (n int) {
 // Whoever is judged waits for the policy only if others may have rights since it was made.
 // Everything else that is changed, readers of a namespace before all, keeps nobody from working.
 func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := func(name string, rights ...string) rulebook.Content {
 			c := rulebook.Content{Name: name, Subjects: []string{"user:bob"}, Tidewaiter: rights, Actions: []string{"read"}}
@@ -173,12 +173,12 @@ func TestOnlyWhatAltersRightsIsWaitedFor(t *testing.T) {
 // While readers come and go by the word of another replica, and nobody may make a policy, an
 // owner goes on working.
 func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
-		other := openDesk(t, d.url, file())
+		other := openHarness(t, d.url, file())
 		ok[rulebook.Namespace](t)(other.SetMember(ctx, operator, "team", "user:bob", rulebook.Reader, 0))
-		release := d.hold()
+		release := d.block()
 		done := make(chan error)
 		go func() { done <- second(d.SetVisibility(ctx, actor("olga"), "team", rulebook.Public, 0)) }()
 		soon(t, "what she wrote", func() bool {
@@ -194,10 +194,10 @@ func TestAnOwnerNeedNotKnowOfOthersReaders(t *testing.T) {
 // Who cannot be judged by the latest policy, because others change rights faster than it is made,
 // changes nothing.
 func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
-		other, n := openDesk(t, d.url, file()), 0
+		other, n := openHarness(t, d.url, file()), 0
 		d.SetWrite(func(real rulebook.Write) rulebook.Write {
 			return func(ctx context.Context, topic string, f func(*sql.Tx) error) error {
 				n++
@@ -220,8 +220,8 @@ func TestWhoCannotBeJudgedChangesNothing(t *testing.T) {
 // What changed in the database while the files were being read, which are broken, is not lost: it
 // comes into force beside the files of before.
 func TestAReloadThatFailsLosesNoChange(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
-		other := openDesk(t, d.url, file())
+	each(t, func(t *testing.T, d *harness) {
+		other := openHarness(t, d.url, file())
 		ok[rulebook.Rule](t)(other.AddRule(t.Context(), operator, freeze()))
 		broken := file()
 		broken.Source.Rules[0].Actions = 0

@@ -15,14 +15,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-func team(t testing.TB, d *desk, name string, owners ...string) rulebook.Namespace {
+func team(t testing.TB, d *harness, name string, owners ...string) rulebook.Namespace {
 	t.Helper()
 	return ok[rulebook.Namespace](t)(d.AddNamespace(t.Context(), operator, rulebook.NewNamespace{Name: name, Owners: owners}))
 }
 
-// Owners look after their namespace without being administrators.
+// Owners manage their namespace without being administrators.
 func TestOwnersLookAfterTheirNamespace(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx, olga := t.Context(), actor("olga")
 		team(t, d, "team", "user:olga")
 		d.grants(user("olga"), "repository:team/app:pull,push,delete", "pull,push,delete")
@@ -73,10 +73,10 @@ func TestOwnersLookAfterTheirNamespace(t *testing.T) {
 
 // Who was an owner until a moment ago, by the word of another replica, is one no more.
 func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", "user:olga")
-		other := openDesk(t, d.url, file())
+		other := openHarness(t, d.url, file())
 		if err := other.Load(ctx); err != nil { // and does not run
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestAnOwnerIsJudgedByTheLatestPolicy(t *testing.T) {
 
 // A group of a directory is one member, in whatever spelling it is added and removed.
 func TestAMemberIsOneHoweverItIsSpelled(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "team", `group:CN=Ops\2C EU,DC=example,DC=com`)
 		ann := user("ann")
@@ -108,7 +108,7 @@ func TestAMemberIsOneHoweverItIsSpelled(t *testing.T) {
 
 // A namespace is neither inside another nor around one, and its name is canonical.
 func TestNamespacesDoNotOverlap(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		team(t, d, "shop/web", "group:web")
 		team(t, d, "shop-2", "group:two")
@@ -138,7 +138,7 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 // Harbor: a token outlived its deleted and re-created project. Whoever makes a namespace anew has
 // nothing of the one before, and nobody who was in it has anything of the new one.
 func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		before := team(t, d, "team", "user:olga")
 		team(t, d, "other", "user:otto")
@@ -173,7 +173,7 @@ func TestANamespaceThatIsMadeAgainHasNothingOfTheOneBefore(t *testing.T) {
 // Harbor, Quay: object ids without an owner check. Who has no right to a namespace is told, by
 // every call, that there is none.
 func TestAForeignNamespaceIsNotThere(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx, otto := t.Context(), actor("otto")
 		team(t, d, "team", "user:olga")
 		team(t, d, "other", "user:otto")
@@ -211,8 +211,9 @@ func TestAForeignNamespaceIsNotThere(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// What an owner can write: members and roles of every kind, most of them mistakes.
-func (d *desk) maxAttempts(t *rapid.T, by rulebook.Actor, namespace string) error {
+// randomWrite makes a random change of a namespace: members and roles of every kind, most of them
+// invalid.
+func (d *harness) randomWrite(t *rapid.T, by rulebook.Actor, namespace string) error {
 	ctx := d.t.Context()
 	subject := rapid.SampledFrom([]string{
 		"user:ann", "user:bob", "group:dev", "group:" + rulebook.Administrators, "robot:ci", "robot:team.ci", "robot:other.ci", "workload:job",
@@ -238,7 +239,7 @@ func (d *desk) maxAttempts(t *rapid.T, by rulebook.Actor, namespace string) erro
 // Whatever an owner does changes no decision about a name outside the namespace, nor about
 // Tidewaiter but for the namespace itself; and nobody has more in it than owners have.
 func TestPropertyOwnersStayAtHome(t *testing.T) {
-	d := newDesk(t, storetest.SQLite().Ready(t))
+	d := newHarness(t, storetest.SQLite().Ready(t))
 	team(t, d, "team", "user:olga")
 	team(t, d, "other", "user:otto", "robot:team.ci")
 	ok[rulebook.Role](t)(d.AddRole(t.Context(), operator, "", rulebook.Role{Name: "global", Actions: scope.Pull | scope.Read | scope.Write}))
@@ -269,7 +270,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 		visibility := rapid.SampledFrom([]rulebook.Visibility{rulebook.Public, rulebook.Private}).Draw(t, "at first")
 		ok[rulebook.Namespace](d.t)(d.SetVisibility(d.t.Context(), actor("olga"), "team", visibility, 0))
 		for range 5 {
-			_ = d.maxAttempts(t, actor("olga"), "team")
+			_ = d.randomWrite(t, actor("olga"), "team")
 		}
 		if after := outside(); after != before {
 			t.Fatal(cmp.Diff(before, after))
@@ -288,7 +289,7 @@ func TestPropertyOwnersStayAtHome(t *testing.T) {
 
 // A file's rule that has the name of a namespace's takes nothing from it.
 func TestNoNameOfARuleCanBreakThePolicy(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		team(t, d, "team", "user:olga")
 		files := file()
 		files.Source.Rules = append(files.Source.Rules, policy.Rule{Name: "namespace team: owner", Subjects: []string{"user:x"}, Names: []string{"x"}, Actions: scope.Pull})

@@ -92,7 +92,7 @@ func agree(t *testing.T, b *rulebook.Rulebook, who *policy.Principal, asked scop
 // Rules that are built in are told like others, and are not counted among those that somebody
 // wrote.
 func TestRulesThatAreBuiltIn(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		written := freeze()
 		written.Name = rulebook.Auditors // which keeps the policy from nothing
 		ok[rulebook.Rule](t)(d.AddRule(t.Context(), operator, written))

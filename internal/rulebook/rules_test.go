@@ -21,7 +21,7 @@ func freeze() rulebook.Content {
 
 // A deny of the database beats an allow of a file, and says that it is of the database.
 func TestADenyWinsAcrossBothPlaces(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		d.grants(user("ann"), "repository:library/app:pull", "pull")
 		made := ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -52,7 +52,7 @@ func TestADenyWinsAcrossBothPlaces(t *testing.T) {
 // What would not compile is refused when it is written, with all that is wrong and the fields
 // that it is in.
 func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		for _, tt := range []struct {
 			name string
@@ -120,7 +120,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := openDesk(t, d.url, file()).Load(ctx); err == nil || !strings.Contains(err.Error(), `reading the rule "freeze" of the database: registries: the list is empty`) {
+		if err := openHarness(t, d.url, file()).Load(ctx); err == nil || !strings.Contains(err.Error(), `reading the rule "freeze" of the database: registries: the list is empty`) {
 			t.Errorf("loading a rule at no registry: %v", err)
 		}
 		if err := d.DeleteRule(ctx, operator, "freeze", 0); err != nil {
@@ -142,7 +142,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		late := &desk{Rulebook: book, t: t}
+		late := &harness{Rulebook: book, t: t}
 		if err := late.Load(ctx); err != nil {
 			t.Fatalf("loading conditions of another version: %v", err)
 		}
@@ -174,7 +174,7 @@ func TestTheDatabaseNeverHoldsAMistake(t *testing.T) {
 // Roles of the database are for its rules. One that is named cannot go, nor become what would
 // make a mistake of the rule.
 func TestRolesHoldWhatNamesThem(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		_, err := d.AddRole(ctx, operator, "", rulebook.Role{Name: "publisher", Actions: scope.Pull})
 		wants(t, err, rulebook.ErrExists) // in the file
@@ -206,7 +206,7 @@ func TestRolesHoldWhatNamesThem(t *testing.T) {
 
 // Whoever may write rules is not therefore an administrator, nor can become one.
 func TestNobodyPromotesHimselfByARule(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx, pat := t.Context(), actor("pat", "policy")
 		ok[rulebook.Rule](t)(d.AddRule(ctx, pat, freeze()))
 		own := rulebook.Content{Name: "own", Subjects: []string{"user:pat"}, Tidewaiter: []string{"**"}, Actions: []string{"read", "write"}}
@@ -237,7 +237,7 @@ func TestNobodyPromotesHimselfByARule(t *testing.T) {
 // A file that contradicts the database changes nothing; when it is mended, or the database is,
 // all is well.
 func TestTheLastGoodPolicyStays(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, rulebook.Content{Name: "publish", Subjects: []string{"user:ann"}, Repositories: []string{"a/**"}, Role: "publisher"}))
@@ -273,9 +273,9 @@ func TestTheLastGoodPolicyStays(t *testing.T) {
 // Two processes have different files for a while: what one writes is a contradiction for the
 // other, until it is taken away.
 func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		other := openDesk(t, d.url, rulebook.Files{Source: policy.Source{Rules: []policy.Rule{
+		other := openHarness(t, d.url, rulebook.Files{Source: policy.Source{Rules: []policy.Rule{
 			{Name: "freeze", Subjects: []string{"anyone"}, Names: []string{"b/**"}, Actions: scope.Pull},
 		}}})
 		if err := other.Load(ctx); err != nil {
@@ -297,9 +297,9 @@ func TestWhatContradictsAnotherReplicasFile(t *testing.T) {
 
 // What one process writes is in force in another that runs.
 func TestReplicasNotice(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
-		other := openDesk(t, d.url, file())
+		other := openHarness(t, d.url, file())
 		if err := other.Load(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -314,11 +314,11 @@ func TestReplicasNotice(t *testing.T) {
 
 // Who cannot read the database has no policy; who has read it keeps what it said.
 func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
-		fresh := openDesk(t, d.url, file())
-		for _, one := range []*desk{fresh, d} {
+		fresh := openHarness(t, d.url, file())
+		for _, one := range []*harness{fresh, d} {
 			if err := one.db.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -339,7 +339,7 @@ func TestThereIsNoPolicyWithoutTheDatabase(t *testing.T) {
 
 // The source of a policy that was in force is kept, and compiles to the same one.
 func TestVersionsAreKept(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
@@ -366,7 +366,7 @@ func TestVersionsAreKept(t *testing.T) {
 // Harbor 2026: names are reused, and so are versions. A change that was meant for one is not made
 // of another of its name.
 func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		made := func() map[string]string {
 			cleaner := rulebook.Role{Name: "cleaner", Actions: scope.Delete}

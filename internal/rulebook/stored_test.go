@@ -29,7 +29,7 @@ const (
 )
 
 func TestTheStoredFormOfARule(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		content := rulebook.Content{
 			Name: "ci", Effect: rulebook.Allow, Subjects: []string{"user:ann"}, Registries: []string{"registry.example.com"},
@@ -59,7 +59,7 @@ func TestTheStoredFormOfARule(t *testing.T) {
 		if diff := cmp.Diff(content, ok[rulebook.Rule](t)(d.Rule(ctx, operator, "ci")).Content); diff != "" {
 			t.Errorf("an old row (-want +got):\n%s", diff)
 		}
-		again := openDesk(t, d.url, file())
+		again := openHarness(t, d.url, file())
 		if err := again.Load(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestTheStoredFormOfARule(t *testing.T) {
 }
 
 func TestTheStoredFormOfAVersion(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)

@@ -11,7 +11,7 @@ import (
 // What somebody costs who may see none of 10,000 namespaces, and asks for the smallest page: 50
 // ms on one core, where it was 500.
 func BenchmarkNamespacesOfAStranger(b *testing.B) {
-	d := newDesk(b, "sqlite:"+b.TempDir()+"/state.db")
+	d := newHarness(b, "sqlite:"+b.TempDir()+"/state.db")
 	err := d.db.Write(b.Context(), "rulebook", func(tx *sql.Tx) error {
 		for i := range 10_000 {
 			if _, err := tx.Exec("INSERT INTO namespaces (id, name, version, created, changed, visibility) VALUES ($1, $2, 1, 0, 0, 'private')",
