@@ -124,7 +124,7 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 		"a token for a name":        {token, "secret"},
 	} {
 		for _, varied := range []bool{false, true} {
-			d := newDoor(ratelimit.Options{})
+			d := newLimitedChain(ratelimit.Options{})
 			recorded := 0
 			for i := range 1000 {
 				c := identity.NewCredentials(shown[0], shown[1])

@@ -428,7 +428,7 @@ func TestAChangeIsMadeOfWhatWasSeen(t *testing.T) {
 
 // A change that finds all as it is wanted leaves no trace: no entry in the journal, no new version, and nobody makes a new policy.
 func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *harness) {
 		ctx := t.Context()
 		ok[rulebook.Rule](t)(d.AddRule(ctx, operator, freeze()))
 		ok[rulebook.Role](t)(d.AddRole(ctx, operator, "", rulebook.Role{Name: "cleaner", Actions: scope.Delete}))
@@ -489,7 +489,7 @@ func TestWhatIsAsItIsWantedIsNotChanged(t *testing.T) {
 }
 
 // count is how many entries the journal has.
-func (d *desk) count() int64 {
+func (d *harness) count() int64 {
 	d.t.Helper()
 	last, err := d.journal.Last(d.t.Context())
 	if err != nil {
