@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"internal/journal":                {"internal/secret", "internal/store", "notification", "policy", "scope"},
 	"internal/rulebook":               {"internal/dn", "internal/journal", "internal/ruleset", "internal/store", "policy", "policy/when", "scope"},
 	"internal/issuer":                 {"internal/identity", "internal/journal", "internal/keyring", "internal/secret", "policy", "scope", "token"},
-	"internal/ruleset":                {"policy", "policy/when", "scope"},
+	"internal/ruleset":                {"internal/secret", "policy", "policy/when", "scope"},
 	"internal/config":                 {"internal/manual", "internal/ruleset", "policy", "policy/when", "scope", "token"},
 	"internal/dockerauth":             {"internal/config", "internal/dn", "internal/ruleset", "policy", "policy/when", "scope", "token"},
 	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},

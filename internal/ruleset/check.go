@@ -7,11 +7,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/secret"
 	"github.com/tidewaiter/tidewaiter/internal/text"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/policy/when"
 	"github.com/tidewaiter/tidewaiter/scope"
 )
+
+// quoted returns written for an error text. Secrets are removed first: a shortened one could no
+// longer be recognized by those who log the error.
+func quoted(written string) string { return text.QuoteShort(secret.Redact(written)) }
 
 // Actions are the names of all actions.
 var Actions = []string{"pull", "push", "delete", "read", "write", "*"}
@@ -105,7 +110,7 @@ func (r *Rule) fields(compile func(string) (policy.Condition, error)) *checker {
 	c.empties(c.Empty)
 	c.texts()
 	if effect := string(c.Effect); effect != "" && !slices.Contains(Effects, effect) {
-		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", text.QuoteShort(effect), strings.Join(Effects, ", "))
+		c.suggest("effect", -1, text.Nearest(effect, Effects), "%s is not one of %s", quoted(effect), strings.Join(Effects, ", "))
 	}
 	all := scope.Repository // what "*" stands for
 	switch {
@@ -184,7 +189,7 @@ func (c *found) actions(words []string, all scope.Actions) (set scope.Actions) {
 		action, known := scope.ParseAction(word)
 		switch {
 		case !known:
-			c.suggest("actions", i, text.Nearest(word, Actions), "%s is not one of %s", text.QuoteShort(word), strings.Join(Actions, ", "))
+			c.suggest("actions", i, text.Nearest(word, Actions), "%s is not one of %s", quoted(word), strings.Join(Actions, ", "))
 		case slices.Contains(words[:i], word):
 			c.bad("actions", i, "%s is listed twice", word)
 		case word == "*":
@@ -219,7 +224,7 @@ func (c *checker) rights() {
 		if written == "namespace" || written == NamespaceRight {
 			near = NamespaceRight + "**"
 		}
-		c.suggest("tidewaiter", i, near, "%s is not a right over Tidewaiter: use %s, namespace/NAME, or \"**\" for all", text.QuoteShort(written), strings.Join(Rights, ", "))
+		c.suggest("tidewaiter", i, near, "%s is not a right over Tidewaiter: use %s, namespace/NAME, or \"**\" for all", quoted(written), strings.Join(Rights, ", "))
 	}
 }
 
@@ -250,11 +255,11 @@ func (c *found) lifetime(written string) time.Duration {
 	d, err := time.ParseDuration(written)
 	switch {
 	case err != nil:
-		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is not a duration like 90s, 5m or 24h", text.QuoteShort(written))
+		c.suggest("lifetime", -1, text.MeantDuration(written), "%s is not a duration like 90s, 5m or 24h", quoted(written))
 	case d < MinLifetime || d > MaxLifetime:
-		c.bad("lifetime", -1, "%s is not between %s and %s", text.QuoteShort(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
+		c.bad("lifetime", -1, "%s is not between %s and %s", quoted(written), text.Duration(MinLifetime), text.Duration(MaxLifetime))
 	case d%time.Second != 0:
-		c.bad("lifetime", -1, "%s must be whole seconds, because tokens count seconds", text.QuoteShort(written))
+		c.bad("lifetime", -1, "%s must be whole seconds, because tokens count seconds", quoted(written))
 	default:
 		return d
 	}
@@ -333,7 +338,7 @@ func CheckRegistries(r *policy.Rule, services []string) (problems Problems) {
 			there = "; there are " + strings.Join(services, ", ")
 		}
 		problems = append(problems, Problem{
-			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", text.QuoteShort(name), there), Suggestion: near,
+			Field: "registries", Item: i, Text: fmt.Sprintf("no registry has the service %s%s", quoted(name), there), Suggestion: near,
 		})
 	}
 	return problems
