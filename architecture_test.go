@@ -251,7 +251,7 @@ var measured = map[string]string{
 	"internal/rulebook/load.go":              "how long compiling a policy takes",
 	"internal/rulebook/limiter.go":              "how long compiling a policy takes",
 	"internal/rulebook/versions.go":          "a period since the last time, in one process",
-	"internal/app/follow.go":                 "a period since the last try, in one process",
+	"internal/app/watch.go":                  "a period since the last try, in one process",
 }
 
 // Times that are stored and compared are wall times. A package uses internal/clock: clock.Wall

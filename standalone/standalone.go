@@ -168,7 +168,7 @@ func (s *Standalone) Serve(ctx context.Context) error {
 	defer following.Wait()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	following.Go(func() { s.app.Follow(ctx, s.load, nil) })
+	following.Go(func() { s.app.Watch(ctx, s.load, nil) })
 
 	var err error
 	select {

@@ -51,7 +51,7 @@ secrets and password files that the config names are read.`,
 			if *filesOnly {
 				break
 			}
-			warnings = slices.Concat(warnings, app.CheckNamesakes(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
+			warnings = slices.Concat(warnings, app.CheckDuplicateNames(cmd.Context(), cfg), app.CheckDirectories(cmd.Context(), cfg), app.CheckCredentials(cmd.Context(), cfg))
 			wrong = append(wrong, app.CheckDatabase(cmd.Context(), cfg)...)
 			if *database {
 				contradictions, err := app.CheckState(cmd.Context(), cfg)

@@ -59,7 +59,7 @@ of rules, roles and namespaces in the database take effect without a reload.`,
 		return a.Run(ctx, func() {
 			collector(steady)
 			log.Info("serving", "version", built().Version, "config", source.file, "registries", registries, "rules", a.Rulebook().Policy().Len())
-			following.Go(func() { a.Follow(ctx, source.loadBeside, asked(ctx, again)) })
+			following.Go(func() { a.Watch(ctx, source.loadBeside, asked(ctx, again)) })
 		})
 	}
 	return cmd

@@ -64,13 +64,13 @@ func TestMistakesInAPolicyOfTeams(t *testing.T) {
 			`tidewaiter.yaml:29:25: the group "payments": there is no entry for its member "bem" (did you mean "ben"?)`},
 
 		{payments, `group:payments`, `group:paymnts`,
-			`policy/payments.yaml:5:16: warning: rule "payments": no source puts anybody into the group "paymnts" (did you mean "payments"?)`},
+			`policy/payments.yaml:5:16: warning: rule "payments": no source has the group "paymnts" (did you mean "payments"?)`},
 		{payments, `workload:github:acme/payments`, `workload:acme/payments`,
-			`policy/payments.yaml:10:16: warning: rule "CI pushes payments": no source makes a workload called "acme/payments" (did you mean "workload:github:acme/payments"?)`},
+			`policy/payments.yaml:10:16: warning: rule "CI pushes payments": no source has a workload "acme/payments" (did you mean "workload:github:acme/payments"?)`},
 		{search, `group:github:acme`, `group:acme`,
-			`policy/search.yaml:10:16: warning: rule "CI pushes search": no source puts anybody into the group "acme" (did you mean "github:acme"?)`},
+			`policy/search.yaml:10:16: warning: rule "CI pushes search": no source has the group "acme" (did you mean "github:acme"?)`},
 		{payments, `group:payments`, `robot:payments`,
-			`policy/payments.yaml:5:16: warning: rule "payments": there is no robot "payments", since accounts is not among the sources`},
+			`policy/payments.yaml:5:16: warning: rule "payments": there is no robot "payments", because accounts is not a source`},
 
 		// Patterns.
 		{payments, `"prod/payments/**"`, `"Prod/payments/**"`,

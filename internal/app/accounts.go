@@ -14,8 +14,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newAccounts opens the accounts, which outlive a reload: so do the credentials that they know. The policy and
-// the other sources are asked for as they are at the moment.
+// newAccounts opens the accounts. They and their caches are kept across reloads. The policy and
+// the other sources are looked up at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
 		DB: a.db, Journal: a.journal, Hashing: a.hashing, Now: a.now, Log: a.log.Logger,
@@ -36,10 +36,10 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	return accounts.Open(o)
 }
 
-// usesAccounts says whether accounts are one of a config's sources.
+// usesAccounts reports whether accounts are a source of a config.
 func usesAccounts(cfg *config.Config) bool { return accountsOf(cfg) != nil }
 
-// accountsOf returns the settings of the accounts; nil if they are none of the sources.
+// accountsOf returns the settings of the accounts, or nil if they are not a source.
 func accountsOf(cfg *config.Config) *config.Accounts {
 	for _, s := range cfg.Identity {
 		if s.Accounts != nil {
@@ -49,8 +49,9 @@ func accountsOf(cfg *config.Config) *config.Accounts {
 	return nil
 }
 
-// welcome says what is to be done first where accounts are used, and nobody may change them yet. Where the admin API is served, a
-// secret is shown with which it makes an administrator, once: in the log, where only who runs the service looks.
+// welcome logs what to do first if accounts are a source and have no administrator. If the admin
+// API is served, the line contains a secret that creates an administrator, once. It is only in
+// the log, which only the operator of the service reads.
 func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if !usesAccounts(cfg) {
 		return
@@ -58,7 +59,7 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 	if there, err := a.accounts.Administered(ctx); err != nil || there {
 		return
 	}
-	const first = "there is no administrator of accounts yet: tidewaiter user add --admin NAME makes one"
+	const first = "there is no administrator of accounts yet: create one with tidewaiter user add --admin NAME"
 	if !slices.ContainsFunc(cfg.Listen, func(l config.Listener) bool { return slices.Contains(l.Serve, config.FaceAPI) }) {
 		a.log.Info(first)
 		return
@@ -72,30 +73,30 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 		"secret", printable(secret.Reveal()), "until", until.UTC().Format(time.RFC3339))
 }
 
-// own is the accounts as a source. They are opened after the chain that asks them is built: a mistake in a
-// config leaves no new state behind.
-type own struct{ app *App }
+// accountsSource is the accounts as a source. They are opened after the chain is built, so that
+// an invalid config does not create a database.
+type accountsSource struct{ app *App }
 
-func (o own) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (o accountsSource) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	who, err := o.app.accounts.Authenticate(ctx, c)
 	if err != nil {
-		err = o.app.db.Explain(err) // a damaged file is noticed here, and remembered
+		err = o.app.db.Explain(err) // detects a damaged file, and remembers that
 	}
 	return who, err
 }
 
-func (o own) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+func (o accountsSource) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	return o.app.accounts.Find(ctx, name, id)
 }
 
-func (o own) Dummy(ctx context.Context, c identity.Credentials) error {
+func (o accountsSource) Dummy(ctx context.Context, c identity.Credentials) error {
 	return o.app.accounts.Dummy(ctx, c)
 }
 
-func (o own) DummyLookup(ctx context.Context, c identity.Credentials) error {
+func (o accountsSource) DummyLookup(ctx context.Context, c identity.Credentials) error {
 	return o.app.accounts.DummyLookup(ctx, c)
 }
 
-func (o own) refresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+func (o accountsSource) refresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
 	return o.app.accounts.IssueRefresh(ctx, shown, who)
 }

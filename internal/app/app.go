@@ -1,9 +1,9 @@
-// Package app puts the rooms together: it is the only place that knows them all.
+// Package app wires all packages together. It is the only one that imports them all.
 //
-// New builds everything from a Config and listens nowhere, so that an App can be a part of another
-// program (Handler); Run listens and serves until its context ends; Reload builds everything anew and
-// swaps it in, or changes nothing. Close ends in order: first what takes requests, then the journal,
-// then the state.
+// New builds everything from a Config and does not listen, so an App can be part of another
+// program (Handler). Run listens and serves until its context ends. Reload builds everything
+// again and replaces it, or changes nothing. Close stops in order: first what handles requests,
+// then the journal, then the database.
 package app
 
 import (
@@ -33,25 +33,26 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// Options is what an App is told beside its Config.
+// Options configures an App, besides its Config.
 type Options struct {
-	Log *Log             // nil: nothing is logged
+	Log *Log             // nil: no log
 	Now func() time.Time // nil: time.Now
 
-	// CreateDatabase allows a new database where this config had one before: see openDatabase.
+	// CreateDatabase allows creating a database even if this config had one before: see
+	// openDatabase.
 	CreateDatabase bool
 }
 
-// App is Tidewaiter, whole.
+// App is the whole of Tidewaiter.
 type App struct {
 	log      *Log
 	now      func() time.Time
 	db       *store.DB
-	database atomic.Pointer[store.DB] // db, for what is built before it is opened
+	database atomic.Pointer[store.DB] // db, for parts that are built before it is opened
 	journal  *journal.Journal
 	hashing  *password.Hashing
-	limits   *ratestore.Store // what replicas share of sign-ins
-	budgets  atomic.Bool      // whether a directory has one
+	limits   *ratestore.Store // counts of sign-ins that replicas share
+	budgets  atomic.Bool      // whether a directory has a budget
 	accounts *accounts.Accounts
 	rulebook *rulebook.Rulebook
 	issuer   *issuer.Issuer
@@ -60,24 +61,26 @@ type App struct {
 	refusals *server.Refusals
 	api      *api.API
 
-	server      atomic.Pointer[server.Server]
-	current     atomic.Pointer[config.Config] // that the chain was made of; without the policy
-	connections counted                       // of what Run listens at
+	server atomic.Pointer[server.Server]
+	// The config of the current chain, without the policy.
+	current     atomic.Pointer[config.Config]
+	connections counted // of the listeners of Run
 
-	outage    *outage  // of the database; the log's
-	writable  answered // whether the state is, while it may not be
+	outage    *outage     // of the database; shared with the log
+	writable  cachedCheck // whether the database can be written, checked after a failed write
 	reloading atomic.Pointer[reloading]
-	lasts     atomic.Pointer[map[string]time.Duration] // the generation's
-	unread    atomic.Bool                              // files have changed, and are not read before somebody says so (policy.watch: false)
+	lasts     atomic.Pointer[map[string]time.Duration] // of the generation
+	// Files have changed, and policy.watch is false: SIGHUP reads them.
+	unread atomic.Bool
 
 	mu         sync.Mutex     // held by Reload and Close
-	config     *config.Config // without the policy, which is the rulebook's
-	files      string         // version of the policy that files said when they were taken last
+	config     *config.Config // without the policy, which the rulebook has
+	files      string         // the policy version of the files at the last reload
 	generation *generation
 	closed     bool
 }
 
-// New opens the state and builds what cfg describes. Whatever goes wrong, nothing is left open.
+// New opens the database and builds what cfg describes. If it fails, nothing stays open.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	if o.Log == nil {
 		o.Log = NewLog(nil, "", "")
@@ -89,7 +92,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 	a.limits = ratestore.New(a.database.Load)
 
-	// Before the state: a mistake in keys or passwords should not leave a new database behind.
+	// Before the database: an error in keys or passwords must not leave a new database behind.
 	next, err := a.build(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -121,15 +124,15 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.lasts.Store(&next.lasts)
 	a.generation.start()
 	a.welcome(ctx, cfg)
-	a.warnOfNamesakes(ctx, cfg)
+	a.warnAboutDuplicateNames(ctx, cfg)
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.String())
 	}
 	return a, nil
 }
 
-// Handler returns a handler of the given endpoint groups; without any, of all but metrics. It uses the
-// server of the last Reload.
+// Handler returns a handler of the given endpoint groups; without any, of all but metrics. It
+// uses the server of the last Reload.
 func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	if len(groups) == 0 {
 		groups = []server.EndpointGroup{server.Token, server.Notifications, server.Keys, server.Health, server.API}
@@ -137,14 +140,14 @@ func (a *App) Handler(groups ...server.EndpointGroup) http.Handler {
 	return server.Reloadable(a.server.Load, groups...)
 }
 
-// Reload builds everything that cfg describes anew and swaps it in; requests under way finish with
-// what they began with. If anything is wrong, nothing changes. What is listened at and the state need
-// a restart: a difference there is logged.
+// Reload builds everything that cfg describes and replaces the old. Requests in progress finish
+// with the old. If anything is wrong, nothing changes. Listeners, the database and the log need
+// a restart: a difference is logged.
 func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
-		return errors.New("reloading: already closed")
+		return errors.New("reloading: the app is closed")
 	}
 	next, err := a.build(ctx, cfg)
 	if err == nil {
@@ -170,20 +173,20 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	for _, w := range cfg.Warnings {
 		a.log.Warn(w.String())
 	}
-	a.warnOfNamesakes(ctx, cfg)
+	a.warnAboutDuplicateNames(ctx, cfg)
 	a.config, a.files = cfg.WithoutPolicy(), cfg.Policy.ID()
 	a.current.Store(a.config)
 	return nil
 }
 
-// Accounts is the users and robots in the state, and what was handed out.
+// Accounts returns the users and robots in the database, and their credentials.
 func (a *App) Accounts() *accounts.Accounts { return a.accounts }
 
-// Journal is what happened.
+// Journal returns the audit journal.
 func (a *App) Journal() *journal.Journal { return a.journal }
 
-// Close ends what New began: periodic work, then the journal, which writes what it still holds, then
-// the state. Whoever serves a Handler must have stopped before.
+// Close stops what New started: periodic work, then the journal, which writes its queue, then
+// the database. The server of a Handler must have stopped before.
 func (a *App) Close(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -220,8 +223,8 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 	})
 }
 
-// publicHost is the host of the URL that clients know; "" if there is none, or if it is this machine's own
-// name, behind which no proxy is looked for.
+// publicHost returns the host of the public URL. It returns "" without a public URL, or if it
+// names this machine: then there is no check for a proxy that hides its clients.
 func publicHost(public string) string {
 	u, err := url.Parse(public)
 	if err != nil || u.Hostname() == "localhost" {
@@ -233,7 +236,7 @@ func publicHost(public string) string {
 	return u.Host
 }
 
-// needsRestart names a setting that Reload cannot change, if it was changed.
+// needsRestart returns a changed setting that Reload cannot apply, or "".
 func needsRestart(from, to *config.Config) string {
 	switch {
 	case from.Database != to.Database:

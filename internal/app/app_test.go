@@ -291,7 +291,7 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), l.Addr().String()+": another program") {
+	if err := a.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), l.Addr().String()+": the address is in use") {
 		t.Errorf("got %v", err)
 	}
 }

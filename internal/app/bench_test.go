@@ -17,9 +17,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// BenchmarkToken is what a request for a token costs between net/http's reading and its writing: by nobody, and by
-// who is known, with each kind of credential that can be warm. The token is signed once and then reused. The journal's and the
-// log's work is in it.
+// BenchmarkToken is what a request for a token costs between net/http's reading and its writing:
+// by nobody, and by who is known, with each kind of credential that can be warm. The token is
+// signed once and then reused. The journal's and the log's work is in it.
 func BenchmarkToken(b *testing.B) {
 	f := newFolder(b)
 	const asked = "/token?service=r.example.com&scope=repository%3Ateam%2Fapp%3Apull"

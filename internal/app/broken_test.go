@@ -37,7 +37,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	again, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		a.Follow(following, func(seen func(folder, name string)) (*config.Config, error) {
+		a.Watch(following, func(seen func(folder, name string)) (*config.Config, error) {
 			return config.Load(file, config.Options{Seen: seen})
 		}, again)
 	}()
@@ -52,7 +52,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 			t.Errorf("while files are broken: %d %s", w.Code, w.Body)
 		}
 	}
-	refusals := func() int { return strings.Count(log.String(), "nothing is reloaded: all stays as it was") }
+	refusals := func() int { return strings.Count(log.String(), "reload failed, nothing changed") }
 	broken := 0
 	breaks := func(name, text string) {
 		t.Helper()

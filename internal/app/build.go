@@ -23,14 +23,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// generation is what one configuration came to, with the periodic work that belongs to it.
+// generation is what New or Reload built from one config, with its periodic work.
 type generation struct {
 	live issuer.Live
-	runs []func(context.Context) // until the context ends
+	runs []func(context.Context) // run until the generation is stopped
 
-	providers []*oidc.Provider         // whose keys the next generation takes over
-	files     []*htpasswd.File         // which the next generation holds its own against
-	lasts     map[string]time.Duration // for how long sign-ins count, by source
+	providers []*oidc.Provider         // the next generation takes over their keys
+	files     []*htpasswd.File         // the next generation compares its files with them
+	lasts     map[string]time.Duration // how long a sign-in is valid for access tokens, by source
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -49,7 +49,8 @@ func (g *generation) stop() {
 	g.running.Wait()
 }
 
-// build makes everything that answers depend on but the policy, which is the rulebook's. It starts nothing and touches nothing that runs.
+// build builds everything that answers depend on, except the policy, which the rulebook has. It
+// starts nothing and does not affect the running generation.
 func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
 	g := &generation{lasts: make(map[string]time.Duration)}
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
@@ -74,7 +75,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		MaxLifetime: limits(cfg.Token.MaxLifetime),
 	}
 	if usesAccounts(cfg) {
-		g.live.Refresh = own{a}.refresh
+		g.live.Refresh = accountsSource{a}.refresh
 	}
 	if cfg.Decider != nil {
 		if g.live.Authorizer, err = newExternal(cfg, cfg.Decider, a.log.Logger, a.now); err != nil {
@@ -83,7 +84,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	}
 	for _, r := range cfg.Registries {
 		g.live.Registries[r.Service] = registry(&r)
-		// A key that does not fit is found now, not at the first request.
+		// Find a key that does not fit now, not at the first request.
 		if _, err := keys.Signer(r.KeyID, r.Algorithm, a.now()); err != nil {
 			return nil, fmt.Errorf("signing for registry %s: %w", r.Service, err)
 		}
@@ -97,7 +98,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		switch {
 		case s.Accounts != nil:
 			g.runs = append(g.runs, func(ctx context.Context) { _ = a.accounts.Run(ctx) })
-			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: own{a}, Kinds: accounts.Kinds()})
+			sources = append(sources, identity.Source{Name: accounts.Source, Authenticator: accountsSource{a}, Kinds: accounts.Kinds()})
 		case s.Anyone != nil:
 			sources = append(sources, identity.Source{
 				Name:          "anyone",
@@ -134,7 +135,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 				return nil, err
 			}
 			if a.generation != nil {
-				a.generation.hand(provider)
+				a.generation.handKeysTo(provider)
 			}
 			for _, w := range placed(cfg, s.OIDC, provider.Warnings()) {
 				a.log.Warn(w.String())
@@ -143,7 +144,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			g.runs = append(g.runs, provider.Run)
 			source := identity.Source{Name: s.Name(), Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
 			if s.OIDC.Kind == "user" && s.OIDC.AccessTokensAfterSignIn > 0 && usesAccounts(cfg) {
-				source.Authenticator = people{provider, a, source.Name}
+				source.Authenticator = userProvider{provider, a, source.Name}
 				g.lasts[source.Name] = s.OIDC.AccessTokensAfterSignIn
 			}
 			sources = append(sources, source)
@@ -160,7 +161,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 	}), nil
 }
 
-// fileBefore finds the htpasswd file that the generation before had loaded from a path; nil: none.
+// fileBefore returns the htpasswd file that the last generation loaded from a path, or nil.
 func (a *App) fileBefore(path string) *htpasswd.File {
 	if a.generation == nil {
 		return nil
@@ -178,10 +179,11 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	if err != nil {
 		return nil, err
 	}
-	// Whoever holds another certificate under the root can sign tokens: that has to be meant.
+	// Anyone with another certificate under the root can sign tokens, so the config must allow
+	// that.
 	for _, p := range root.Problems(token.X5C, a.now()) {
 		if sharing(p) && !cfg.Signing.SharedRoot {
-			return nil, fmt.Errorf("using the root %s: %s: %s; if it is meant, say so: signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
+			return nil, fmt.Errorf("using the root %s: %s: %s; to use it anyway, set signing.shared_root: true", cfg.Signing.Certificate, p.Text, p.Hint)
 		}
 	}
 	var longest time.Duration
@@ -201,15 +203,15 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	return keys, nil
 }
 
-// readRoot reads the root that registries trust.
+// readRoot reads the root certificate and key.
 func readRoot(cfg *config.Config) (*token.Root, error) {
 	certificate, err := os.ReadFile(cfg.Signing.Certificate)
 	if err != nil {
-		return nil, fmt.Errorf("reading the root's certificate: %w (tidewaiter init makes a root; docs/keys.md says how to make one with openssl)", err)
+		return nil, fmt.Errorf("reading the root certificate: %w (create a root with tidewaiter init, or with openssl as in docs/keys.md)", err)
 	}
 	key, err := os.ReadFile(cfg.Signing.Key)
 	if err != nil {
-		return nil, fmt.Errorf("reading the root's key: %w", err)
+		return nil, fmt.Errorf("reading the root key: %w", err)
 	}
 	root, err := token.ParseRoot(certificate, key)
 	if err != nil {
@@ -218,7 +220,7 @@ func readRoot(cfg *config.Config) (*token.Root, error) {
 	return root, nil
 }
 
-// registry is one that trusts us.
+// registry returns the settings of a registry for the issuer.
 func registry(r *config.Registry) *issuer.Registry {
 	return &issuer.Registry{
 		Service: r.Service, KeyID: r.KeyID, Algorithm: r.Algorithm,
@@ -227,8 +229,8 @@ func registry(r *config.Registry) *issuer.Registry {
 	}
 }
 
-// PredictLifetime returns the lifetime of a token for a request, by a policy under a config, and the setting
-// that decides it. ok is false if there would be no token.
+// PredictLifetime returns the lifetime of a token for a request, by a policy under a config, and
+// the setting that decides it. ok is false if there would be no token.
 func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (life issuer.Lifetime, ok bool) {
 	if r.Principal.Kind == policy.Anonymous && !cfg.Token.Anonymous {
 		return issuer.Lifetime{}, false
@@ -241,14 +243,14 @@ func PredictLifetime(cfg *config.Config, p *policy.Policy, r *policy.Request) (l
 	return registry(&cfg.Registries[i]).PredictLifetime(p, r, time.Time{}, &most)
 }
 
-// limits are how long tokens live at most.
+// limits returns the upper bounds of the lifetime of tokens.
 func limits(c config.MaxLifetimes) issuer.Limits {
 	return issuer.Limits{Delete: c.Delete, Kinds: [...]time.Duration{
 		policy.Anonymous: c.Anonymous, policy.User: c.User, policy.Robot: c.Robot, policy.Workload: c.Workload,
 	}}
 }
 
-// senders are the registries that may post events.
+// senders returns the registries that may post events.
 func senders(cfg *config.Config) []server.Sender {
 	list := make([]server.Sender, 0, len(cfg.Registries))
 	for _, r := range cfg.Registries {

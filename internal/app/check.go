@@ -18,11 +18,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
-// Check looks at what a config names: certificates, keys, and files of passwords. It opens no state and
-// listens nowhere. What is wrong would keep a service from starting, or registries from accepting its
-// tokens; a warning is what is allowed, and probably not meant.
+// Check checks the files that a config names: certificates, keys, and password files. It does
+// not open a database or listen. Errors would prevent a service from starting, or make
+// registries reject its tokens. Warnings are for what is allowed, but probably an error.
 func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) {
-	c := &checking{cfg: cfg, now: now}
+	c := &checker{cfg: cfg, now: now}
 	c.certificates()
 	c.root()
 	c.sources()
@@ -31,29 +31,30 @@ func Check(cfg *config.Config, now time.Time) (wrong, warnings config.Problems) 
 	return c.wrong, c.warnings
 }
 
-// LeftOut lists what Check does not look at, since it opens no database and asks nobody:
-// CheckDatabase, CheckState, CheckNamesakes, CheckCredentials and CheckDirectories do.
+// LeftOut lists what Check does not cover, because it opens no database and connects to nothing.
+// CheckDatabase, CheckState, CheckDuplicateNames, CheckCredentials and CheckDirectories cover
+// it.
 func LeftOut() []string {
 	return []string{
-		"whether the database is there and whole",
-		"rules, roles and namespaces in the database, and whether files contradict them",
-		"accounts, robots and tokens: names that another source has too, and lifetimes that max_credential_lifetime cuts short",
+		"whether the database exists and is undamaged",
+		"rules, roles and namespaces in the database, and conflicts with files",
+		"accounts, robots and tokens: names that another source has too, and lifetimes that max_credential_lifetime shortens",
 		"directories: whether ldap.attempts is below their lock threshold",
 	}
 }
 
-// Root reads the root of a config.
+// Root reads the root certificate and key of a config.
 func Root(cfg *config.Config) (*token.Root, error) { return readRoot(cfg) }
 
-// Find looks somebody up in the sources of a config, in their order, as a token request would find them.
-// It is identity.ErrUnknown where none knows the name, and wraps an identity.DisabledError, too, where the name is of somebody who
-// cannot sign in.
+// Find looks up a name in the sources of a config, in the order of a token request. It returns
+// identity.ErrUnknown if no source knows the name. If the principal cannot sign in, the error
+// wraps an identity.DisabledError too.
 func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Principal, error) {
 	sources := slices.Clone(cfg.Identity)
 	slices.SortStableFunc(sources, func(a, b config.Source) int { return cmp.Compare(distance(a), distance(b)) })
 	for _, s := range sources {
 		if s.Accounts == nil && strings.HasPrefix(name, accounts.RobotPrefix) {
-			continue // robots are known to the accounts alone
+			continue // only accounts know robots
 		}
 		finder, err := finder(cfg, s)
 		if err != nil {
@@ -73,16 +74,16 @@ func Find(ctx context.Context, cfg *config.Config, name string) (*policy.Princip
 	return nil, identity.ErrUnknown
 }
 
-// find is Find in the sources that are asked now.
+// find is Find in the running sources.
 func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) {
 	chain := a.issuer.Live().Chain
 	if strings.HasPrefix(name, accounts.RobotPrefix) {
-		return chain.FindIn(ctx, accounts.Source, name, "") // robots are known to the accounts alone
+		return chain.FindIn(ctx, accounts.Source, name, "") // only accounts know robots
 	}
 	return chain.Find(ctx, name, "")
 }
 
-// distance is 1 for a source that is asked only when no local one knows a name.
+// distance is 1 for a source that is asked only if no local source knows the name.
 func distance(s config.Source) int {
 	if s.LDAP != nil || s.OIDC != nil || s.External != nil {
 		return 1
@@ -93,7 +94,7 @@ func distance(s config.Source) int {
 func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	switch {
 	case s.Accounts != nil:
-		return stored{cfg}, nil
+		return storedAccounts{cfg}, nil
 	case s.Anyone != nil:
 		return identity.Anyone{}, nil
 	case s.HTPasswd != nil:
@@ -102,33 +103,33 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 		return newDirectory(cfg, s.LDAP, nil, nil, nil, nil)
 	case s.OIDC != nil:
 		provider, err := newProvider(cfg, s.OIDC, nil, nil)
-		return showsToBeKnown{provider}, err
+		return noLookup{provider}, err
 	case s.External != nil:
 		asked, err := newExternal(cfg, s.External, nil, nil)
 		if err != nil || !s.External.Find {
-			return showsToBeKnown{}, err
+			return noLookup{}, err
 		}
 		return asked, nil
 	}
-	return nil, fmt.Errorf("the source in line %d cannot be looked into", s.Line)
+	return nil, fmt.Errorf("the source in line %d does not support lookups", s.Line)
 }
 
-// checking is one Check.
-type checking struct {
+// checker collects the results of one Check.
+type checker struct {
 	cfg             *config.Config
 	now             time.Time
 	wrong, warnings config.Problems
 }
 
-func (c *checking) problem(line int, format string, args ...any) {
+func (c *checker) problem(line int, format string, args ...any) {
 	c.wrong = append(c.wrong, config.Problem{File: c.cfg.File, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *checking) warn(format string, args ...any) {
+func (c *checker) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, config.Problem{File: c.cfg.File, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *checking) certificates() {
+func (c *checker) certificates() {
 	for _, l := range c.cfg.Listen {
 		if l.TLS == nil || l.TLS.Certificate == "" {
 			continue
@@ -145,12 +146,13 @@ func (c *checking) certificates() {
 	}
 }
 
-// allRegistries is how many versions of the registry token.Problem tells of.
+// allRegistries is how many versions of the registry token.Problem distinguishes.
 const allRegistries = 3
 
-// root judges the root as registries would. A root that is not for tokens alone is refused: whoever
-// holds another certificate under it can sign tokens. That it is meant can be said (shared_root).
-func (c *checking) root() {
+// root checks the root as registries would. A root that is not only for tokens is an error,
+// because anyone with another certificate under it can sign tokens. signing.shared_root allows
+// it.
+func (c *checker) root() {
 	root, err := readRoot(c.cfg)
 	if err != nil {
 		c.problem(0, "%v", err)
@@ -167,7 +169,8 @@ func (c *checking) root() {
 		}
 		for _, p := range root.Problems(form, c.now) {
 			shared := sharing(p)
-			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries // a form is chosen for one version
+			// A form is chosen for one version.
+			known := p.Kind == "key-id" && len(p.Refuse) < allRegistries
 			if told[p.Text] || known || shared && c.cfg.Signing.SharedRoot {
 				continue
 			}
@@ -175,7 +178,7 @@ func (c *checking) root() {
 			text := fmt.Sprintf("signing for %s with %s: %s: %s", strings.Join(forms[form], ", "), c.cfg.Signing.Certificate, p.Text, p.Hint)
 			switch {
 			case shared:
-				c.problem(0, "%s; if it is meant, say so: signing.shared_root: true", text)
+				c.problem(0, "%s; to use it anyway, set signing.shared_root: true", text)
 			case len(p.Refuse) == allRegistries:
 				c.problem(0, "%s", text)
 			default:
@@ -185,13 +188,13 @@ func (c *checking) root() {
 	}
 }
 
-// sharing says whether a problem of a root is that others may hold certificates under it.
+// sharing reports whether a problem of a root is that others may have certificates under it.
 func sharing(p token.Problem) bool {
 	return p.Kind == "server-authentication" || p.Kind == "public-issuer" || p.Kind == "shared-issuer"
 }
 
-// sources reads files of passwords as New would, and looks at who else is asked.
-func (c *checking) sources() {
+// sources reads password files as New would, and checks the settings of the other sources.
+func (c *checker) sources() {
 	if c.cfg.Decider != nil {
 		if _, err := newExternal(c.cfg, c.cfg.Decider, nil, nil); err != nil {
 			problems, _ := errors.AsType[config.Problems](err)

@@ -143,7 +143,7 @@ func hasLogin(ctx context.Context, s config.Source, login string, source func(co
 		if n, ok := f.(noting); ok {
 			f = n.Finder
 		}
-		if p, ok := f.(showsToBeKnown); ok && p.Provider != nil && !p.MightBe(policy.User, login) {
+		if p, ok := f.(noLookup); ok && p.Provider != nil && !p.MightBe(policy.User, login) {
 			return false, nil
 		}
 		return false, errNoList
@@ -175,7 +175,7 @@ func (a *App) elsewhere(ctx context.Context, login string) accounts.Elsewhere {
 	chain, cfg := a.issuer.Live().Chain, a.current.Load()
 	return elsewhere(ctx, cfg, login, func(s config.Source) (identity.Finder, error) {
 		if provider, ok := chain.Source(s.Name()).(*oidc.Provider); ok {
-			return showsToBeKnown{provider}, nil
+			return noLookup{provider}, nil
 		}
 		f, ok := chain.Source(s.Name()).(identity.Finder)
 		if !ok {

@@ -7,14 +7,14 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// LookAtDatabase is what an App does once a second.
-func (a *App) LookAtDatabase(ctx context.Context) { a.lookAtDatabase(ctx) }
+// CheckDatabaseNow is what an App does once a second.
+func (a *App) CheckDatabaseNow(ctx context.Context) { a.checkDatabase(ctx) }
 
-// MarkerName is the file that says which database a config had.
+// MarkerName is the file that records which database a config had.
 const MarkerName = markerName
 
-// Limiter limits sign-ins.
+// Limiter returns the limiter of sign-ins.
 func (a *App) Limiter() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() }
 
-// Chain is who says who somebody is.
+// Chain returns the chain of identity sources.
 func (a *App) Chain() *identity.Chain { return a.issuer.Live().Chain }

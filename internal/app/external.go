@@ -9,8 +9,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/external"
 )
 
-// newExternal makes what a config says of a service or a program. What is wrong with it is
-// config.Problems, each where it is written.
+// newExternal builds an external service or program from a config. If its error is
+// config.Problems, each has a position.
 func newExternal(cfg *config.Config, e *config.External, log *slog.Logger, now func() time.Time) (*external.External, error) {
 	made, err := external.New(external.Options{
 		Name: e.Name, URL: e.URL, Command: e.Command, Environment: e.Environment,

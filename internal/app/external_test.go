@@ -131,7 +131,7 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	}
 	bad := f.loadWith("decider: { name: shop, command: [decide] }\n" + anyPort + rule("a"))
 	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
-		t.Errorf("a check of a decider says %v", wrong)
+		t.Errorf("the check of a program without an absolute path: %v", wrong)
 	}
 }
 

@@ -136,7 +136,8 @@ func granted(t *testing.T, h http.Handler, r *http.Request) string {
 
 const pushWeb = "repository:acme/app/web:pull,push"
 
-// basic is what docker login and an imagePullSecret make of an ID token; form is what containerd does.
+// basic is what docker login and an imagePullSecret make of an ID token; form is what containerd
+// does.
 func basic(name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/token?service=r.example.com&scope="+pushWeb, nil)
 	r.SetBasicAuth(name, password)
@@ -186,7 +187,8 @@ func TestAJobSignsInWithItsIDToken(t *testing.T) {
 	}
 }
 
-// What is built from main is pushed, and what a branch builds may only be pulled; who has no ref pushes nothing.
+// What is built from main is pushed, and what a branch builds may only be pulled; who has no ref
+// pushes nothing.
 func TestOnlyMainPushes(t *testing.T) {
 	i, f := newIssuer(t), newFolder(t)
 	f.trusting(i)

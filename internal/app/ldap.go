@@ -15,8 +15,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// newDirectory makes what a config says of a directory. What is wrong with it is config.Problems, each
-// where it is written.
+// newDirectory builds a directory from a config. If its error is config.Problems, each has a
+// position.
 func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratelimit.Budget, log *slog.Logger, now func() time.Time) (*ldap.Directory, error) {
 	d, err := ldap.New(ldap.Options{
 		Name: l.Name, Servers: l.Servers, CA: l.CA, StartTLS: l.StartTLS, Plain: l.Plain,
@@ -43,9 +43,9 @@ func newDirectory(cfg *config.Config, l *config.LDAP, taken taken, budget *ratel
 	return nil, placed
 }
 
-// CheckDirectories asks each directory after how many wrong passwords it locks an account, and
-// warns where it may be sent as many (ldap.attempts). What a directory does not say is not known,
-// and never taken for good.
+// CheckDirectories reads from each directory after how many wrong passwords it locks an account,
+// and warns if it may be sent that many (ldap.attempts). An unknown threshold is reported as
+// unknown.
 func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.Problems) {
 	for _, s := range cfg.Identity {
 		if s.LDAP == nil {
@@ -53,7 +53,7 @@ func CheckDirectories(ctx context.Context, cfg *config.Config) (warnings config.
 		}
 		d, err := newDirectory(cfg, s.LDAP, nil, nil, nil, nil)
 		if err != nil {
-			continue // Check says what is wrong with it
+			continue // Check reports the error
 		}
 		policies, err := d.Lockouts(ctx)
 		d.Close()
@@ -72,32 +72,32 @@ func lockoutWarnings(l *config.LDAP, policies []ldap.Lockout, err error) (texts 
 	case err != nil:
 		return []string{fmt.Sprintf("attempts: the lock threshold of %s is unknown: %s; max is %d, and must be below it", of, strings.ReplaceAll(err.Error(), "\n", "; "), l.Attempts.Max)}
 	case len(policies) == 0:
-		return []string{fmt.Sprintf("attempts: the lock threshold of %s is unknown: it shows no policy that says it; max is %d, and must be below it", of, l.Attempts.Max)}
+		return []string{fmt.Sprintf("attempts: the lock threshold of %s is unknown: no readable policy states it; max is %d, and must be below it", of, l.Attempts.Max)}
 	}
 	for _, p := range policies {
 		locks := fmt.Sprintf("%s locks an account after %d wrong passwords (%s)", of, p.After, p.Policy)
 		switch {
 		case p.After == 0:
 		case p.After < 3:
-			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: the least that max can be is 2, so let it lock after 3 or more", locks, l.Attempts.Max))
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: max must be at least 2, so set the threshold to 3 or more", locks, l.Attempts.Max))
 		case l.Attempts.Max == 0:
-			texts = append(texts, fmt.Sprintf("attempts: %s, and max is 0, which is no bound: write %d or less", locks, p.After-1))
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is 0, which means unlimited: set it to %d or less", locks, p.After-1))
 		case l.Attempts.Max >= p.After:
-			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: write %d or less", locks, l.Attempts.Max, p.After-1))
+			texts = append(texts, fmt.Sprintf("attempts: %s, and max is %d: set it to %d or less", locks, l.Attempts.Max, p.After-1))
 		case p.Within == ldap.Forever:
-			texts = append(texts, fmt.Sprintf("attempts: %s, however long ago they were, and window is %s: wrong passwords add up until the right one, unless they count for a while only", locks, l.Attempts.Window))
+			texts = append(texts, fmt.Sprintf("attempts: %s without a time limit, and window is %s: wrong passwords add up until the right one; let the directory forget them after a while", locks, l.Attempts.Window))
 		case p.Within > l.Attempts.Window:
-			texts = append(texts, fmt.Sprintf("attempts: %s within %s, and window is %s: write %s or more", locks, p.Within, l.Attempts.Window, p.Within))
+			texts = append(texts, fmt.Sprintf("attempts: %s within %s, and window is %s: set it to %s or more", locks, p.Within, l.Attempts.Window, p.Within))
 		}
 	}
 	return texts
 }
 
-// taken says whether a name belongs to somebody else.
+// taken reports whether another source has a name.
 type taken func(ctx context.Context, name string) (bool, error)
 
-// takenBefore says of a name whether a source knows it that is asked for passwords before the one of that
-// name: local ones, and remote ones above it. sources is complete when it is asked.
+// takenBefore reports whether a source that checks passwords before the given one knows a name:
+// a local one, or a remote one above it. sources is complete when the function is called.
 func takenBefore(sources *[]identity.Source, source string) taken {
 	return func(ctx context.Context, name string) (bool, error) {
 		above := true
@@ -122,5 +122,5 @@ func takenBefore(sources *[]identity.Source, source string) taken {
 	}
 }
 
-// lastKey is filter of user.filter.
+// lastKey returns the last part of a path: filter of user.filter.
 func lastKey(field string) string { return field[strings.LastIndexByte(field, '.')+1:] }

@@ -87,8 +87,8 @@ func TestPeopleOfADirectorySignIn(t *testing.T) {
 	}
 }
 
-// A name belongs to the first source that knows it. The directory finds its own people by other names
-// too: whoever it calls as a local one is called is not let in by these either.
+// A name belongs to the first source that knows it. The directory finds its own people by other
+// names too: whoever it calls as a local one is called is not let in by these either.
 func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -119,8 +119,9 @@ func TestNobodyBecomesAnotherSourcesNamesakeByAnAlias(t *testing.T) {
 	}
 }
 
-// Gitea CVE-2026-58422, -55987: another way in re-enabled a disabled account. A name stays that of the account that is disabled: who has it
-// in the directory, and is found there by another spelling, does not become him.
+// Gitea CVE-2026-58422, -55987: another way in re-enabled a disabled account. A name stays that
+// of the account that is disabled: who has it in the directory, and is found there by another
+// spelling, does not become him.
 func TestADisabledAccountIsNoNameForANamesake(t *testing.T) {
 	o := ldaptest.New(t)
 	f := newFolder(t)
@@ -226,17 +227,17 @@ func TestCheckReadsAfterHowManyWrongPasswordsADirectoryLocks(t *testing.T) {
 		domain    []string // attributes of the domain object
 		want      string   // "": there is no warning
 	}{
-		{reader + ", attempts: { max: 100 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 100: write 99 or less"},
-		{reader + ", attempts: { max: 0 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 0, which is no bound: write 99 or less"},
-		{reader, nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", however long ago they were, and window is 30m0s: wrong passwords add up until the right one, unless they count for a while only"},
-		{real, nil, `attempts: the lock threshold of the directory "corp" is unknown: it shows no policy that says it; max is 4, and must be below it`},
+		{reader + ", attempts: { max: 100 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 100: set it to 99 or less"},
+		{reader + ", attempts: { max: 0 }", nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + ", and max is 0, which means unlimited: set it to 99 or less"},
+		{reader, nil, `attempts: the directory "corp" locks an account after 100 wrong passwords` + policy + " without a time limit, and window is 30m0s: wrong passwords add up until the right one; let the directory forget them after a while"},
+		{real, nil, `attempts: the lock threshold of the directory "corp" is unknown: no readable policy states it; max is 4, and must be below it`},
 		{`servers: ["ldap://127.0.0.1:1"], user: { base: "o=x" }`, nil, `attempts: the lock threshold of the directory "corp" is unknown: no server of the directory answers: ldap://127.0.0.1:1: connecting: dial tcp 127.0.0.1:1: connect: connection refused; max is 4, and must be below it`},
 		{domain, []string{"lockoutThreshold: 5", "lockOutObservationWindow: -18000000000"}, ""},
 		{domain, []string{"lockoutThreshold: 0"}, ""},
-		{domain, []string{"lockoutThreshold: 4", "lockOutObservationWindow: -18000000000"}, `attempts: the directory "corp" locks an account after 4 wrong passwords (dc=corp), and max is 4: write 3 or less`},
-		{domain, []string{"lockoutThreshold: 2"}, `attempts: the directory "corp" locks an account after 2 wrong passwords (dc=corp), and max is 4: the least that max can be is 2, so let it lock after 3 or more`},
-		{domain, []string{"lockoutThreshold: 5", "lockOutObservationWindow: -36000000000"}, `attempts: the directory "corp" locks an account after 5 wrong passwords (dc=corp) within 1h0m0s, and window is 30m0s: write 1h0m0s or more`},
-		{domain, []string{}, `attempts: the lock threshold of the directory "corp" is unknown: it shows no policy that says it; max is 4, and must be below it`},
+		{domain, []string{"lockoutThreshold: 4", "lockOutObservationWindow: -18000000000"}, `attempts: the directory "corp" locks an account after 4 wrong passwords (dc=corp), and max is 4: set it to 3 or less`},
+		{domain, []string{"lockoutThreshold: 2"}, `attempts: the directory "corp" locks an account after 2 wrong passwords (dc=corp), and max is 4: max must be at least 2, so set the threshold to 3 or more`},
+		{domain, []string{"lockoutThreshold: 5", "lockOutObservationWindow: -36000000000"}, `attempts: the directory "corp" locks an account after 5 wrong passwords (dc=corp) within 1h0m0s, and window is 30m0s: set it to 1h0m0s or more`},
+		{domain, []string{}, `attempts: the lock threshold of the directory "corp" is unknown: no readable policy states it; max is 4, and must be below it`},
 	} {
 		if tt.domain != nil {
 			fake.SetEntries("dc=corp sub "+filter, ldaptest.Entry("dc=corp", append(tt.domain, "objectClass: domainDNS")...))

@@ -11,27 +11,28 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/secret"
 )
 
-// Log is the log: a logger, and a line for each journal entry. Entries come from the journal's writer,
-// a block at a time, when they are durable; their lines leave in one write, so that the log costs a
-// request nothing.
+// Log is a logger that also writes a line for each journal entry. The writer of the journal
+// passes entries in blocks when they are durable. Their lines are written at once, so the log
+// does not delay requests.
 type Log struct {
 	*slog.Logger
 	out  io.Writer
 	line func([]byte, slog.Level, *journal.Entry) []byte
 
-	outage *outage // of the database, which is told once a minute
-	block  []byte  // where entries' lines gather; the journal's writer alone uses it
+	outage *outage // of the database, which is logged once a minute
+	block  []byte  // buffer for the lines of entries; only the journal writer uses it
 }
 
-// NewLog returns a log that writes to w: format is "text", "json" or "plain" (for a person who watches); level is
-// "debug", "info", "warn" or "error". A nil w discards. Lines of one Log are never mixed.
+// NewLog returns a log that writes to w. format is "text", "json" or "plain" (for a terminal).
+// level is "debug", "info", "warn" or "error". A nil w discards everything. Lines are written
+// whole.
 func NewLog(w io.Writer, format, level string) *Log {
 	if w == nil {
 		return &Log{Logger: slog.New(slog.DiscardHandler), out: io.Discard, outage: newOutage()}
 	}
 	var least slog.Level
-	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // what it does not know is info
-	out := &oneAtATime{w: w}
+	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // an unknown level means info
+	out := &lockedWriter{w: w}
 	options := &slog.HandlerOptions{Level: least, ReplaceAttr: redact}
 	l := &Log{out: out, line: textLine, outage: newOutage()}
 	var handler slog.Handler
@@ -39,18 +40,18 @@ func NewLog(w io.Writer, format, level string) *Log {
 	case "json":
 		handler, l.line = slog.NewJSONHandler(out, options), jsonLine
 	case "plain":
-		handler, l.line = newPlain(out, least), plainLine
+		handler, l.line = newConsole(out, least), consoleLine
 	default:
 		handler = slog.NewTextHandler(out, options)
 	}
-	l.Logger = slog.New(quieted{handler, l.outage})
+	l.Logger = slog.New(outageFilter{handler, l.outage})
 	return l
 }
 
-// printable is a secret that is meant to be printed in the log.
+// printable is a secret that may appear in the log.
 type printable string
 
-// redact takes credentials out of a line that somebody has put where they do not belong, as in a path or a name.
+// redact removes secrets from a value, such as a token in a path or a name.
 func redact(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
@@ -68,7 +69,7 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// maxBlock is how large a buffer is kept for the next block, in bytes.
+// maxBlock is the largest buffer that is kept for the next block, in bytes.
 const maxBlock = 256 << 10
 
 // Entries writes a line for each entry.
@@ -92,13 +93,13 @@ func (l *Log) Entries(entries []journal.Entry) {
 	}
 }
 
-// oneAtATime keeps writes of several goroutines whole.
-type oneAtATime struct {
+// lockedWriter serializes writes.
+type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (o *oneAtATime) Write(p []byte) (int, error) {
+func (o *lockedWriter) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.w.Write(p)

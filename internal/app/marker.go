@@ -15,14 +15,15 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
 
-// markerName is the file beside the signing key that says which database each config had. A database that is not there is
-// made anew, which is right for a first start, and wrong when a disk was not mounted, a path has a slip in it or
-// somebody deleted the file: users, rules and the journal would be gone without a word.
+// markerName is a file beside the signing key that records which database each config had. A
+// missing database is created, which is right at the first start. It is wrong if a disk was not
+// mounted, a path has a typing error, or the file was deleted: users, rules and the journal
+// would be lost silently.
 const markerName = "tidewaiter-database.json"
 
 // marker is the content of the file. Several configs may share a key.
 type marker struct {
-	Databases map[string]had `json:"databases"` // by the path of the config
+	Databases map[string]had `json:"databases"` // by path of the config
 }
 
 // had is a database that a config had.
@@ -31,15 +32,15 @@ type had struct {
 	ID       string `json:"id"`
 }
 
-// openDatabase opens the database of a config, and makes one where there never was one, or where create says that it is
-// meant. log is told what should be known.
+// openDatabase opens the database of a config. It creates a missing one if the config never had
+// one, or if create is true.
 func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slog.Logger) (*store.DB, error) {
 	if inMemory(cfg.Database) {
 		return store.Open(ctx, cfg.Database)
 	}
 	at, name, m, err := markerOf(cfg)
 	if err != nil {
-		log.Warn("it is not known whether this config had a database", "error", err)
+		log.Warn("cannot read whether this config had a database", "error", err)
 	}
 	before, known := m.Databases[name]
 	open := store.OpenExisting
@@ -55,9 +56,9 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 	}
 	switch {
 	case db.Created():
-		log.Info("a new database was made", "database", db.String(), "id", db.ID())
+		log.Info("created a new database", "database", db.String(), "id", db.ID())
 	case known && before.ID != db.ID():
-		log.Warn("this is another database than before", "database", db.String(), "id", db.ID(), "before", before.Database, "id_before", before.ID)
+		log.Warn("this is a different database than before", "database", db.String(), "id", db.ID(), "before", before.Database, "id_before", before.ID)
 	}
 	if now := (had{db.String(), db.ID()}); now != before {
 		if m.Databases == nil {
@@ -65,19 +66,19 @@ func openDatabase(ctx context.Context, cfg *config.Config, create bool, log *slo
 		}
 		m.Databases[name] = now
 		if err := m.write(at); err != nil && !errors.Is(err, fs.ErrPermission) {
-			log.Info("no marker says which database this config has", "error", err)
+			log.Info("writing the marker file of the database failed", "error", err)
 		}
 	}
 	return db, nil
 }
 
-// missing says what to do where there is no database and a marker says that there was one.
+// missing returns what to do if the database is missing and the marker names one.
 func (h had) missing(marker string) string {
-	return fmt.Sprintf(", and this config had one, in %s, says %s: put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
+	return fmt.Sprintf("; this config had one at %s (recorded in %s): put it back, mount its disk, or restore a backup with `tidewaiter database restore FILE`; "+
 		"to start over without its users, rules and journal: `tidewaiter serve --create-database`", h.Database, marker)
 }
 
-// markerOf reads the marker for a config: the file, the config's name in it, and what it says.
+// markerOf reads the marker: its file, the name of the config in it, and the content.
 func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 	file = filepath.Join(filepath.Dir(cfg.Signing.Key), markerName)
 	if name, err = filepath.Abs(cfg.File); err == nil {
@@ -86,8 +87,8 @@ func markerOf(cfg *config.Config) (file, name string, m marker, err error) {
 	return file, name, m, err
 }
 
-// CheckDatabase looks through a database in a file. What is wrong would keep the service from starting, or let it start
-// with a part of what was kept.
+// CheckDatabase checks a database in a file. Problems would prevent the service from starting,
+// or make it start with a part of its data.
 func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Problems) {
 	if inMemory(cfg.Database) || !strings.HasPrefix(cfg.Database, "sqlite:") {
 		return nil
@@ -103,10 +104,10 @@ func CheckDatabase(ctx context.Context, cfg *config.Config) (wrong config.Proble
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrForeign), errors.Is(err, store.ErrNewer):
 		return config.Problems{{File: cfg.File, Text: err.Error()}}
 	}
-	return nil // there is none yet, or it will be brought up to date, or is busy
+	return nil // it is not created yet, will be migrated, or is busy
 }
 
-// readMarker reads the file; the zero marker if there is none.
+// readMarker reads the file, or returns the zero marker.
 func readMarker(file string) (m marker, err error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -121,8 +122,8 @@ func readMarker(file string) (m marker, err error) {
 	return m, nil
 }
 
-// write replaces the file, whole or not at all. Everybody may read it: there is no secret in it, and the command
-// line may be used by another user than the service.
+// write replaces the file atomically. It is world-readable: it has no secrets, and another user
+// than that of the service may run the command line.
 func (m marker) write(file string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

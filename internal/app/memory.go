@@ -16,9 +16,10 @@ const (
 	worthReturning = 1 << 20
 )
 
-// returnMemory returns memory to the system after each burst of requests, until ctx ends. The start
-// counts as a burst: reading 10,000 rules leaves 30 MB of garbage. The runtime collects only when the
-// heap grows, so without this a quiet process would keep what the last burst used for minutes.
+// returnMemory returns memory to the system after each burst of requests, until ctx ends. The
+// start counts as a burst: reading 10,000 rules leaves 30 MB of garbage. The runtime collects
+// only when the heap grows, so without this a quiet process would keep what the last burst used
+// for minutes.
 func (a *App) returnMemory(ctx context.Context) {
 	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmapProgram removes the pages of the executable from this process's memory. The kernel maps a page
-// again, from its cache, when it is next used. Most of the 28 MB that are mapped after the start were
-// needed only then: the tables from which CEL's parser is built, initializers, the config reader.
+// unmapProgram removes the pages of the executable from this process's memory. The kernel maps a
+// page again, from its cache, when it is next used. Most of the 28 MB that are mapped after the
+// start were needed only then: the tables from which CEL's parser is built, initializers, the
+// config reader.
 //
-// Only mappings without private pages are removed. A page that differs from the file, such as one with
-// a debugger's breakpoint, would be lost.
+// Only mappings without private pages are removed. A page that differs from the file, such as one
+// with a debugger's breakpoint, would be lost.
 func unmapProgram() error {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -28,8 +29,8 @@ func unmapProgram() error {
 	}
 	defer mappings.Close()
 
-	// A mapping begins with "00400000-0105f000 r-xp 00000000 fe:00 42 /usr/bin/tidewaiter"; lines such
-	// as "Anonymous: 0 kB" follow. See proc_pid_smaps(5).
+	// A mapping begins with "00400000-0105f000 r-xp 00000000 fe:00 42 /usr/bin/tidewaiter"; lines
+	// such as "Anonymous: 0 kB" follow. See proc_pid_smaps(5).
 	var start, end uint64
 	var failed []error
 	lines := bufio.NewScanner(mappings)

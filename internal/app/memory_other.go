@@ -2,5 +2,5 @@
 
 package app
 
-// unmapProgram does nothing: only Linux says which pages of a program are mapped.
+// unmapProgram does nothing: only Linux reports which pages of a program are mapped.
 func unmapProgram() error { return nil }

@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// newMetrics gathers what the rooms count. None of it bears a name, an address or a repository: what
-// strangers can choose must not make new series.
+// newMetrics registers all metrics. No label has a name, an address or a repository, because
+// clients could create any number of series.
 func newMetrics(a *App) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), a.counts)
@@ -23,7 +23,7 @@ func newMetrics(a *App) *prometheus.Registry {
 	}
 	counter("tidewaiter_journal_entries_total", "Entries that are durable in the journal.",
 		func() float64 { return float64(a.journal.Stats().Written) })
-	counter("tidewaiter_journal_lost_total", "Decisions that could not be kept (audit: best-effort).",
+	counter("tidewaiter_journal_lost_total", "Decisions that could not be recorded (audit: best-effort).",
 		func() float64 { return float64(a.journal.Stats().Lost) })
 	gauge("tidewaiter_journal_queued", "Entries that wait for the journal's writer.",
 		func() float64 { return float64(a.journal.Stats().Queued) })
@@ -35,7 +35,7 @@ func newMetrics(a *App) *prometheus.Registry {
 		func() float64 { return float64(a.hashing.Stats().Busy) })
 	gauge("tidewaiter_password_waiting", "Passwords that wait for a hash.",
 		func() float64 { return float64(a.hashing.Stats().Waiting) })
-	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one held shortly before.",
+	counter("tidewaiter_password_recalled_total", "Passwords that needed no hash, because the same one was right a short time before.",
 		func() float64 { return float64(a.hashing.Stats().Remembered) })
 	limited := func(value func(ratelimit.Stats) uint64) func() float64 {
 		return func() float64 { return float64(value(a.issuer.Live().Chain.Limiter().Stats())) }
@@ -48,20 +48,20 @@ func newMetrics(a *App) *prometheus.Registry {
 		limited(func(s ratelimit.Stats) uint64 { return s.BySource }))
 	gauge("tidewaiter_connections_open", "Connections that are open.",
 		func() float64 { return float64(a.connections.stats().Open) })
-	counter("tidewaiter_connections_closed_total", "Connections that were closed while nobody was being answered on them, to make room for others.",
+	counter("tidewaiter_connections_closed_total", "Waiting connections that were closed in favour of new ones.",
 		func() float64 { return float64(a.connections.stats().Closed) })
 	counter("tidewaiter_connections_refused_total", "Connections that were refused, because too many were open.",
 		func() float64 { return float64(a.connections.stats().Refused) })
 	gauge("tidewaiter_policy_rules", "Rules of the policy in force.",
 		func() float64 { return float64(a.issuer.Live().Policy.Len()) })
-	gauge("tidewaiter_policy_last_reload_successful", "Whether what files and database say now is in force: 1, or 0 while the last good policy is.",
+	gauge("tidewaiter_policy_last_reload_successful", "1 if the current files and database are in force, 0 while an older policy is.",
 		func() float64 {
 			if a.problem() != nil {
 				return 0
 			}
 			return 1
 		})
-	gauge("tidewaiter_policy_files_unread", "Whether files have changed since they were read: 1 until SIGHUP, where policy.watch is false.",
+	gauge("tidewaiter_policy_files_unread", "1 if files have changed and wait for SIGHUP (policy.watch: false), otherwise 0.",
 		func() float64 {
 			if a.unread.Load() {
 				return 1
@@ -76,7 +76,7 @@ func newMetrics(a *App) *prometheus.Registry {
 
 var policyInfoDesc = prometheus.NewDesc("tidewaiter_policy_info", "The version of the policy in force.", []string{"version"}, nil)
 
-// policyInfo tells the version of the policy in force, and only that one.
+// policyInfo exports the version of the policy in force, and only that one.
 type policyInfo struct{ app *App }
 
 func (policyInfo) Describe(to chan<- *prometheus.Desc) { to <- policyInfoDesc }

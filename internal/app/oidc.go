@@ -13,8 +13,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// newProvider makes what a config says of an issuer of ID tokens. What is wrong with it is
-// config.Problems, each where it is written.
+// newProvider builds an issuer of ID tokens from a config. If its error is config.Problems, each
+// has a position.
 func newProvider(cfg *config.Config, o *config.OIDC, log *slog.Logger, now func() time.Time) (*oidc.Provider, error) {
 	kind := policy.Workload
 	if o.Kind == "user" {
@@ -33,7 +33,7 @@ func newProvider(cfg *config.Config, o *config.OIDC, log *slog.Logger, now func(
 	return p, err
 }
 
-// placed says where the settings of an issuer are written that are wrong, or probably not meant.
+// placed adds positions in the config to problems of an issuer.
 func placed(cfg *config.Config, o *config.OIDC, problems oidc.Problems) config.Problems {
 	placed := make(config.Problems, len(problems))
 	for i, p := range problems {
@@ -43,15 +43,15 @@ func placed(cfg *config.Config, o *config.OIDC, problems oidc.Problems) config.P
 	return placed
 }
 
-// people is an issuer that people sign in with, who may have access tokens. It knows them by their
-// last sign-in, which the accounts keep.
-type people struct {
+// userProvider is an issuer whose users may have access tokens. It finds users by their last
+// sign-in, which the accounts store.
+type userProvider struct {
 	*oidc.Provider
 	app  *App
 	name string // "oidc:sso"
 }
 
-func (p people) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (p userProvider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
 	who, err := p.Provider.Authenticate(ctx, c)
 	if err == nil {
 		p.app.accounts.SignedIn(who.Principal)
@@ -61,11 +61,11 @@ func (p people) Authenticate(ctx context.Context, c identity.Credentials) (ident
 	return who, err
 }
 
-func (p people) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
+func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
 	return p.app.accounts.LastSignIn(ctx, p.name, name, id)
 }
 
-// signInLasts says for how long a sign-in through a source counts, for access tokens.
+// signInLasts returns how long a sign-in through a source is valid for access tokens.
 func (a *App) signInLasts(source string) time.Duration {
 	if lasts := a.lasts.Load(); lasts != nil {
 		return (*lasts)[source]
@@ -73,18 +73,18 @@ func (a *App) signInLasts(source string) time.Duration {
 	return 0
 }
 
-// showsToBeKnown is a source that knows nobody who does not show a token: an issuer has no list of
-// names.
-type showsToBeKnown struct {
-	*oidc.Provider // nil: it is none
+// noLookup is a source that knows a principal only by its token, because an issuer has no list
+// of names.
+type noLookup struct {
+	*oidc.Provider // nil: none
 }
 
-func (showsToBeKnown) Find(context.Context, string, string) (*policy.Principal, error) {
+func (noLookup) Find(context.Context, string, string) (*policy.Principal, error) {
 	return nil, identity.ErrUnknown
 }
 
-// hand gives a provider of the next generation the keys that this one has of the same issuer.
-func (g *generation) hand(next *oidc.Provider) {
+// handKeysTo gives a provider of the next generation the keys of the same issuer.
+func (g *generation) handKeysTo(next *oidc.Provider) {
 	for _, p := range g.providers {
 		next.Inherit(p)
 	}

@@ -13,35 +13,36 @@ import (
 )
 
 const (
-	lookAtDatabase = time.Second
-	// tellAgain is how often an outage of the database is logged: everything that needs the database fails meanwhile,
-	// with the same reason.
-	tellAgain = time.Minute
-	// rescueAfter is how many looks in a row find the file gone before what it held is written into a new one. Whoever moves a
-	// file away often moves it back.
+	checkEvery = time.Second
+	// logEvery is how often an outage of the database is logged. Everything that needs the
+	// database fails at the same time, for the same reason.
+	logEvery = time.Minute
+	// rescueAfter is how many checks in a row find the file missing before its content is saved
+	// to a new one. Files that are moved away are often moved back.
 	rescueAfter = 3
 )
 
-// watchDatabase looks whether the database can be used, and is still the one that was opened, until ctx ends.
+// watchDatabase checks until ctx ends whether the database can be used and is still the one that
+// was opened.
 func (a *App) watchDatabase(ctx context.Context) {
-	ticker := time.NewTicker(lookAtDatabase)
+	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			a.lookAtDatabase(ctx)
+			a.checkDatabase(ctx)
 		}
 	}
 }
 
-func (a *App) lookAtDatabase(ctx context.Context) {
-	look, cancel := context.WithTimeout(ctx, 5*lookAtDatabase)
+func (a *App) checkDatabase(ctx context.Context) {
+	look, cancel := context.WithTimeout(ctx, 5*checkEvery)
 	err := a.db.Look(look)
 	cancel()
 	if err == nil && a.journal.Stats().LastError != nil {
-		err = a.ready(ctx) // it can be read: can it be written?
+		err = a.ready(ctx) // it can be read, but perhaps not written
 	}
 	if ctx.Err() != nil {
 		return
@@ -49,97 +50,99 @@ func (a *App) lookAtDatabase(ctx context.Context) {
 	a.outage.see(ctx, a, err)
 }
 
-// newOutage allows other lines about the database only every two periods. During an outage they are
-// left out, because the line about the outage comes once per period.
+// newOutage allows other lines about the database only every two periods. During an outage they
+// are left out, because the line about the outage comes once per period.
 func newOutage() *outage {
-	return &outage{now: clock.Now, lines: loglimit.Limit{Period: 2 * tellAgain}}
+	return &outage{now: clock.Now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
 
-// outage is a time during which the database cannot be used. Its methods may be called from any goroutine.
+// outage is a time during which the database cannot be used. Its methods may be called from any
+// goroutine.
 type outage struct {
 	now   func() time.Time // set before anything is logged
 	lines loglimit.Limit
 
-	seeing  sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the fields below
 	since   time.Time  // zero: there is no outage
-	told    clock.Span // holds for tellAgain after the last line about the outage
-	looks   int        // in a row that found it
-	lost    int64      // entries that the journal had lost when it began
-	rescued string     // the file that holds what was kept; "": none
+	logged  clock.Span // holds for logEvery after the last line about the outage
+	failed  int        // failed checks in a row
+	lost    int64      // entries that the journal had lost at the beginning
+	rescued string     // the file with the saved content, or ""
 }
 
-// see takes the result of a look: nil, or why the database cannot be used.
+// see handles the result of a check: nil, or why the database cannot be used.
 func (o *outage) see(ctx context.Context, a *App, err error) {
-	o.seeing.Lock() // a reload has two that look, for a moment
-	defer o.seeing.Unlock()
+	o.mu.Lock() // during a reload two goroutines check
+	defer o.mu.Unlock()
 	now, lost := o.now().Round(0), a.journal.Stats().Lost
 	if err == nil {
 		if missed := o.lines.Reset(); !o.since.IsZero() {
 			a.log.Info("the database can be used again", "for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 		}
-		o.since, o.looks = time.Time{}, 0
+		o.since, o.failed = time.Time{}, 0
 		return
 	}
 	first := o.since.IsZero()
 	if first {
 		o.since, o.lost = now, lost
 	}
-	o.looks++
+	o.failed++
 	failed := ""
-	saved := o.looks == rescueAfter && errors.Is(err, store.ErrReplaced) && a.db.Gone()
+	saved := o.failed == rescueAfter && errors.Is(err, store.ErrReplaced) && a.db.Gone()
 	if saved {
 		var rescueErr error
 		if o.rescued, rescueErr = a.db.Rescue(ctx, now); rescueErr != nil {
 			failed = "; " + rescueErr.Error()
 		}
 	}
-	if !first && !saved && o.told.Holds(now) {
+	if !first && !saved && o.logged.Holds(now) {
 		return
 	}
-	o.told = clock.For(now, tellAgain)
+	o.logged = clock.For(now, logEvery)
 	missed := o.lines.Reset()
 	o.lines.Allow(now)
-	// Not as an error value: this is the line that stands for those with one.
+	// Not an error value: outageFilter would count this line too.
 	a.log.Error("the database cannot be used", "reason", err.Error(), "what_to_do", advice(err, o.rescued)+failed,
 		"for", now.Sub(o.since).Round(time.Second).String(), "entries_lost", lost-o.lost, loglimit.Missed, missed)
 }
 
-// advice is what somebody can do about an outage.
+// advice returns what to do about an outage.
 func advice(err error, rescued string) string {
 	switch {
 	case rescued != "":
-		return "nothing more is written; all that was kept is in " + rescued + ": stop Tidewaiter, move that file to the database's place, and start it again"
+		return "nothing more is written; the content is saved in " + rescued + ": stop Tidewaiter, move that file to the path of the database, and start it again"
 	case errors.Is(err, store.ErrReplaced):
-		return "nothing more is written; put the file back as it was, or, if the other one is meant, restart Tidewaiter"
+		return "nothing more is written; put the original file back, or restart Tidewaiter to use the new one"
 	case errors.Is(err, store.ErrDamaged):
 		return "stop Tidewaiter, move the database's files away, restore a backup with `tidewaiter database restore FILE`, and start it again"
 	case errors.Is(err, store.ErrNoSpace):
-		return "make room on its disk; it goes on by itself"
+		return "free space on its disk; then it recovers by itself"
 	}
-	return "it goes on by itself when the database answers"
+	return "it recovers by itself when the database answers"
 }
 
-// rescueAtEnd saves what a file held that is gone, before the process ends, and with it the last one who can read it.
+// rescueAtEnd saves the content of a deleted file before the process ends, because only this
+// process can still read it.
 func (a *App) rescueAtEnd(ctx context.Context) {
 	if a.outage.rescued != "" || !a.db.Gone() {
 		return
 	}
 	file, err := a.db.Rescue(ctx, a.now())
 	if err != nil {
-		a.log.Error("the database's file is gone, and what it held could not be saved", "reason", err.Error())
+		a.log.Error("the database file is missing, and saving its content failed", "reason", err.Error())
 	} else if file != "" {
-		a.log.Error("the database's file is gone; what it held was saved", "file", file)
+		a.log.Error("the database file is missing; its content was saved", "file", file)
 	}
 }
 
-// quieted leaves log lines out that repeat what the line about an outage of the database reports.
-// During an outage everything that needs the database fails, perhaps a thousand times a second.
-type quieted struct {
+// outageFilter drops log lines that repeat the line about an outage of the database. During an
+// outage everything that needs the database fails, perhaps a thousand times a second.
+type outageFilter struct {
 	slog.Handler
 	outage *outage
 }
 
-func (q quieted) Handle(ctx context.Context, r slog.Record) error {
+func (q outageFilter) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn && aboutDatabase(r) {
 		missed, ok := q.outage.lines.Allow(q.outage.now().Round(0))
 		if !ok {
@@ -153,15 +156,15 @@ func (q quieted) Handle(ctx context.Context, r slog.Record) error {
 	return q.Handler.Handle(ctx, r)
 }
 
-func (q quieted) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quieted{q.Handler.WithAttrs(attrs), q.outage}
+func (q outageFilter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return outageFilter{q.Handler.WithAttrs(attrs), q.outage}
 }
 
-func (q quieted) WithGroup(name string) slog.Handler {
-	return quieted{q.Handler.WithGroup(name), q.outage}
+func (q outageFilter) WithGroup(name string) slog.Handler {
+	return outageFilter{q.Handler.WithGroup(name), q.outage}
 }
 
-// aboutDatabase reports whether a line has an error in it that says that the database cannot be used.
+// aboutDatabase reports whether a line has an error that means that the database cannot be used.
 func aboutDatabase(r slog.Record) (found bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)

@@ -21,19 +21,19 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// hours is a clock that a test moves.
-type hours struct {
+// testClock is a clock that a test moves.
+type testClock struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func (h *hours) now() time.Time {
+func (h *testClock) now() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.at
 }
 
-func (h *hours) pass(d time.Duration) {
+func (h *testClock) pass(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.at = h.at.Add(d)
@@ -71,14 +71,15 @@ func do(h http.Handler, method, target, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// The file is gone: nothing is acknowledged that would be lost, /readyz says why, the log says what to do once a minute with
-// counts, what was kept is saved, and with the saved file all of it is there again.
-func TestADeletedDatabase(t *testing.T) {
+// The file is deleted: nothing is acknowledged that would be lost, /readyz has the reason, the
+// log says what to do once a minute with counts, and the content is saved. With the saved file,
+// all of it is back.
+func TestDeletedDatabase(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
 	cfg.Database = "sqlite:" + file
-	clock := &hours{at: time.Now()}
+	clock := &testClock{at: time.Now()}
 	var log lines
 	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn"), Now: clock.now})
 	if err != nil {
@@ -105,7 +106,7 @@ func TestADeletedDatabase(t *testing.T) {
 		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
 	for range 180 {
-		a.LookAtDatabase(t.Context())
+		a.CheckDatabaseNow(t.Context())
 		post("lost")
 		clock.pass(time.Second)
 	}
@@ -115,12 +116,12 @@ func TestADeletedDatabase(t *testing.T) {
 		if strings.Contains(line, "the database cannot be used") {
 			minutes++
 		}
-		if _, after, ok := strings.Cut(line, "all that was kept is in "); ok {
+		if _, after, ok := strings.Cut(line, "the content is saved in "); ok {
 			rescued, _, _ = strings.Cut(after, ":")
 		}
 	}
-	// One for what failed first, one when it is understood, one when it is saved, and one each minute; the app looks by itself as
-	// well, by another clock.
+	// One line for the first failure, one when the reason is found, one when the content is
+	// saved, and one each minute. The app also checks by itself, with another clock.
 	if minutes < 4 || len(told) > 7 {
 		t.Errorf("%d lines, %d of them about the database:\n%s", len(told), minutes, strings.Join(told, "\n"))
 	}
@@ -142,7 +143,7 @@ func TestADeletedDatabase(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatComesBackIsToldOf(t *testing.T) {
+func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 	f := newFolder(t)
 	cfg := f.load(anyPort + rule("a"))
 	file := filepath.Join(f.dir, "state.db")
@@ -156,11 +157,11 @@ func TestADatabaseThatComesBackIsToldOf(t *testing.T) {
 	if err := os.Rename(file, file+".away"); err != nil {
 		t.Fatal(err)
 	}
-	a.LookAtDatabase(t.Context())
+	a.CheckDatabaseNow(t.Context())
 	if err := os.Rename(file+".away", file); err != nil {
 		t.Fatal(err)
 	}
-	a.LookAtDatabase(t.Context())
+	a.CheckDatabaseNow(t.Context())
 	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database can be used again") {
 		t.Errorf("the log says:\n%s", told)
 	}
@@ -169,8 +170,8 @@ func TestADatabaseThatComesBackIsToldOf(t *testing.T) {
 	}
 }
 
-// A config that had a database is not given an empty one without a word.
-func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
+// A config that had a database does not get an empty one silently.
+func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 	for what, lose := range map[string]func(t *testing.T, file string){
 		"deleted": func(t *testing.T, file string) {
 			if err := os.Remove(file); err != nil {
@@ -198,7 +199,7 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 				return strings.Join(log.take(), "\n"), err
 			}
 			log, err := start(app.Options{})
-			if err != nil || !strings.Contains(log, "a new database was made") {
+			if err != nil || !strings.Contains(log, "created a new database") {
 				t.Fatalf("the first start: %v\n%s", err, log)
 			}
 			if log, err = start(app.Options{}); err != nil || strings.Contains(log, "a new database") {
@@ -214,35 +215,36 @@ func TestAMissingDatabaseIsNotMadeAnew(t *testing.T) {
 				_ = closing()
 				t.Error("a command made a new one")
 			}
-			if log, err = start(app.Options{CreateDatabase: true}); err != nil || !strings.Contains(log, "a new database was made") {
+			if log, err = start(app.Options{CreateDatabase: true}); err != nil || !strings.Contains(log, "created a new database") {
 				t.Errorf("a start with --create-database: %v\n%s", err, log)
 			}
 			if _, err = start(app.Options{}); err != nil {
 				t.Errorf("the start after it: %v", err)
 			}
-			// Another place is a slip, or meant: it was this config's database that is not there.
+			// Another path may be an error: the database of this config is missing.
 			cfg.Database = "sqlite:" + filepath.Join(f.dir, "elsewhere.db")
 			if _, err := start(app.Options{}); err == nil {
 				t.Error("another place was given a new one")
 			}
-			// To start over is to delete all of it.
+			// To start over, delete the marker too.
 			if err := os.Remove(filepath.Join(f.dir, app.MarkerName)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err = start(app.Options{}); err != nil {
 				t.Errorf("a start without a marker: %v", err)
 			}
-			// What stands there cannot be read: nobody is kept from starting.
+			// An unreadable marker does not prevent a start.
 			f.write(app.MarkerName, "{")
-			if log, err = start(app.Options{}); err != nil || !strings.Contains(log, "it is not known whether this config had a database") {
+			if log, err = start(app.Options{}); err != nil || !strings.Contains(log, "cannot read whether this config had a database") {
 				t.Errorf("a start with a broken marker: %v\n%s", err, log)
 			}
 		})
 	}
 }
 
-// A sign-in runs into a damaged page: it is an outage and no refusal, and /readyz and the log say what to do from then on.
-func TestADamagedDatabase(t *testing.T) {
+// A sign-in that meets a damaged page is an outage, not a refusal. From then on /readyz and the
+// log say what to do.
+func TestDamagedDatabase(t *testing.T) {
 	f := newFolder(t)
 	file := filepath.Join(f.dir, "state.db")
 	f.write("tidewaiter.yaml", `
@@ -289,7 +291,7 @@ identity: [{ accounts: {} }]
 	if w.Code != 503 || !strings.Contains(w.Body.String(), "tidewaiter database restore") {
 		t.Errorf("/readyz: %d %s", w.Code, w.Body)
 	}
-	a.LookAtDatabase(t.Context())
+	a.CheckDatabaseNow(t.Context())
 	if told := strings.Join(log.take(), "\n"); !strings.Contains(told, "the database cannot be used") || !strings.Contains(told, "tidewaiter database restore") {
 		t.Errorf("the log says:\n%s", told)
 	}

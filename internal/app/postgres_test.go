@@ -10,8 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// PostgreSQL stops and comes back: who is asked meanwhile says so, what needs nothing of it goes on, and
-// afterwards all is well.
+// PostgreSQL stops and comes back: who is asked meanwhile says so, what needs nothing of it goes
+// on, and afterwards all is well.
 func TestPostgreSQLAwayIsAnOutageAndNoMore(t *testing.T) {
 	s := storetest.NewServer(t)
 	f := newFolder(t)

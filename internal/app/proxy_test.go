@@ -10,7 +10,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// A proxy that says nothing of its clients is told by the public URL, and by none that is this machine's.
+// A proxy that says nothing of its clients is told by the public URL, and by none that is this
+// machine's.
 func TestASilentProxyIsLookedForBehindThePublicURL(t *testing.T) {
 	for public, told := range map[string]bool{
 		"https://auth.example.com":      true,

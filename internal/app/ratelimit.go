@@ -5,8 +5,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 )
 
-// limiter limits sign-ins as cfg says; nil if nothing is to. A reload keeps what the last one has
-// counted, unless its settings have changed.
+// limiter returns the limiter of sign-ins, or nil if it is disabled. Its counts are kept across
+// reloads unless the settings change.
 func (a *App) limiter(cfg *config.Config) *ratelimit.Limiter {
 	if !cfg.Limits.Throttle {
 		return nil
@@ -22,14 +22,14 @@ func (a *App) limiter(cfg *config.Config) *ratelimit.Limiter {
 	})
 }
 
-// signIns are the limits that concern sign-ins.
+// signIns returns the limits for sign-ins.
 func signIns(cfg *config.Config) config.Limits {
 	limits := cfg.Limits
 	limits.Connections = 0
 	return limits
 }
 
-// budget bounds the passwords that a directory is asked to check.
+// budget limits the passwords that are sent to a directory.
 func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	if l.Attempts.Max > 0 {
 		a.budgets.Store(true)

@@ -82,8 +82,8 @@ func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorde
 	return w
 }
 
-// show returns the status that credentials come to. It asks the chain, which is what all that is served asks: an answer of 429 waits for
-// a moment, and there are thousands of them here.
+// show returns the status that credentials come to. It asks the chain, which is what all that is
+// served asks: an answer of 429 waits for a moment, and there are thousands of them here.
 func (s *service) show(c identity.Credentials, from string) int {
 	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
 	switch _, err := s.Chain().Authenticate(context.Background(), c); {
@@ -130,8 +130,9 @@ func (s *service) addUser(t *testing.T, name, password string) {
 	}
 }
 
-// gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: one expired ID token, shown again and again by a broken
-// job, was the end of every credential behind the same NAT. What cannot be guessed is verified before any limit is looked at.
+// gitlab-mcp-server 619, cloud_controller_ng 2079, and Tidewaiter in 2026: one expired ID token,
+// shown again and again by a broken job, was the end of every credential behind the same NAT.
+// What cannot be guessed is verified before any limit is looked at.
 func TestBadTokensRefuseNoGoodCredential(t *testing.T) {
 	ci := newIssuer(t)
 	s := newService(t, `  - oidc: { name: ci, issuer: "`+ci.URL+`", audience: us }
@@ -250,8 +251,9 @@ func (s *service) session(t *testing.T, from string) (string, error) {
 	return secret.Reveal(), err
 }
 
-// Tidewaiter in 2026: wrong passwords from many addresses locked a person out at an address that the process had not seen her at, which
-// after a restart was every address. Strangers must not decide who gets in.
+// Tidewaiter in 2026: wrong passwords from many addresses locked a person out at an address that
+// the process had not seen her at, which after a restart was every address. Strangers must not
+// decide who gets in.
 func TestAFloodOnANameLocksNobodyOutOfAPlaceSheKnows(t *testing.T) {
 	floods := map[string]func(i int) string{
 		"from IPv4 addresses":         func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, i%250) },

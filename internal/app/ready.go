@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// tryWriting is how often it is tried at most whether the state can be written.
+	// tryWriting is the shortest time between two attempts to write the database.
 	tryWriting = time.Second
-	// writingTakes is how long that may take: it is the asker's time, but not the asker's to cut short.
+	// writingTakes is how long an attempt may take. It does not end with the request.
 	writingTakes = 2 * time.Second
 )
 
-// ready says whether the state can be read, and, after a write of the journal failed, whether it can be
-// written again: nobody sends requests, and so entries, to who is not ready.
+// ready returns nil if the database can be read and, after a failed write of the journal,
+// written. An instance that is not ready gets no requests, and so no entries.
 func (a *App) ready(ctx context.Context) error {
 	if a.journal.Stats().LastError == nil {
 		return a.db.Ping(ctx)
@@ -27,16 +27,16 @@ func (a *App) ready(ctx context.Context) error {
 	})
 }
 
-// answered is an answer that holds for a moment. Anybody may ask whether we are ready, as often as they
-// like, and each write stands before those of the journal.
-type answered struct {
+// cachedCheck is a result that is valid for a moment. Anyone may request /readyz as often as
+// they like, and each attempt to write delays those of the journal.
+type cachedCheck struct {
 	mu  sync.Mutex
 	at  time.Time // zero: never
 	err error
 }
 
-// ask returns the answer of a moment ago, or a new one. Those who ask meanwhile wait for that one.
-func (a *answered) ask(now func() time.Time, try func() error) error {
+// ask returns the recent result, or calls try. Concurrent callers wait for the same result.
+func (a *cachedCheck) ask(now func() time.Time, try func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.at.IsZero() && now().Sub(a.at).Abs() < tryWriting {

@@ -17,7 +17,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// newRulebook opens the rulebook, which outlives a reload, and makes the first policy of files and database.
+// newRulebook opens the rulebook, which is kept across reloads, and compiles the first policy
+// from files and database.
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	o := rulebookOptions(a.db, a.journal)
 	o.Now, o.Log = a.now, a.log.Logger
@@ -39,7 +40,7 @@ func rulebookOptions(db *store.DB, j *journal.Journal) rulebook.Options {
 	return rulebook.Options{DB: db, Journal: j, When: when.NewCompiler().Compile, DeleteOwned: accounts.Release}
 }
 
-// filesOf is what a config and its policy files say.
+// filesOf returns the policy of a config and its policy files.
 func filesOf(cfg *config.Config) rulebook.Files {
 	files := rulebook.Files{Source: cfg.Rules, ID: cfg.Policy.ID()}
 	for _, r := range cfg.Registries {
@@ -48,12 +49,13 @@ func filesOf(cfg *config.Config) rulebook.Files {
 	return files
 }
 
-// Rulebook is the rules of files, database and namespaces.
+// Rulebook returns the rules of files, database and namespaces.
 func (a *App) Rulebook() *rulebook.Rulebook { return a.rulebook }
 
-// OpenRulebook opens the rulebook that a config keeps, beside a service that may be running: it notices what is changed
-// within two seconds. It makes no policy of it, so that a contradiction between files and database can be mended. The state is made where
-// it is missing. closing ends it.
+// OpenRulebook opens the rulebook of a config for changes. A service may run at the same time:
+// it notices changes within two seconds. It does not compile a policy, so that a conflict
+// between files and database can be repaired. The database is created if it is missing. The
+// caller calls closing at the end.
 func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	db, err := openForWriting(ctx, cfg)
 	if err != nil {
@@ -71,7 +73,7 @@ func OpenRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook
 	return b, closing, nil
 }
 
-// ReadRulebook is OpenRulebook for looking only: it makes and changes nothing.
+// ReadRulebook is OpenRulebook without changes: it neither creates nor writes anything.
 func ReadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	return readRulebook(ctx, cfg.Database, filesOf(cfg))
 }
@@ -88,14 +90,16 @@ func readRulebook(ctx context.Context, state string, files rulebook.Files) (_ *r
 	return b, db.Close, nil
 }
 
-// LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of files and database. Before the
-// first start, and where the state is in the memory of a service, there are the files alone.
+// LoadRulebook is ReadRulebook with the policy that a service with this config has in force: of
+// files and database. Before the first start, or if the database is in the memory of a service,
+// it uses only the files.
 func LoadRulebook(ctx context.Context, cfg *config.Config) (_ *rulebook.Rulebook, closing func() error, err error) {
 	b, _, closing, err := loadRulebook(ctx, cfg.Database, filesOf(cfg))
 	return b, closing, err
 }
 
-// loadRulebook is LoadRulebook. It says whether there is a database; a state of "" has none.
+// loadRulebook is LoadRulebook, and reports whether there is a database. A state of "" means
+// none.
 func loadRulebook(ctx context.Context, state string, files rulebook.Files) (_ *rulebook.Rulebook, database bool, closing func() error, err error) {
 	var b *rulebook.Rulebook
 	err = fs.ErrNotExist
@@ -118,20 +122,22 @@ func loadRulebook(ctx context.Context, state string, files rulebook.Files) (_ *r
 	return b, database, closing, nil
 }
 
-// Policy is the policy that a service with this config has in force: of files, database and namespaces.
+// Policy returns the policy that a service with this config has in force: of files, database and
+// namespaces.
 func Policy(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
 	p, _, err := policyOf(ctx, cfg.Database, filesOf(cfg))
 	return p, err
 }
 
-// PolicyOfFiles is what would be in force if the database had no rules.
+// PolicyOfFiles returns the policy that would be in force without rules in the database.
 func PolicyOfFiles(ctx context.Context, cfg *config.Config) (*policy.Policy, error) {
 	p, _, err := policyOf(ctx, "", filesOf(cfg))
 	return p, err
 }
 
-// Complete makes what files say of policy into what a service has in force: with the rules of the database at State, unless
-// that is "", and with those that are built in. It says whether there is a database.
+// Complete adds to the policy of files the built-in rules and, unless Database is "", the rules
+// of the database, so that it becomes the policy of a running service. It reports whether there
+// is a database.
 func Complete(ctx context.Context, files *config.OnlyPolicy) (database bool, err error) {
 	p, database, err := policyOf(ctx, files.Database, rulebook.Files{Source: files.Rules, Services: files.Services})
 	if err != nil {
@@ -151,13 +157,13 @@ func policyOf(ctx context.Context, state string, files rulebook.Files) (_ *polic
 	return b.Policy(), database, nil
 }
 
-// CheckState looks whether files and database contradict each other.
+// CheckState reports conflicts between files and database.
 func CheckState(ctx context.Context, cfg *config.Config) (wrong config.Problems, err error) {
 	p, err := Policy(ctx, cfg)
 	if err == nil {
 		for _, r := range p.Rules() {
 			if bad := rulebook.Unreadable(r.When); bad != nil {
-				wrong = append(wrong, config.Problem{Text: fmt.Sprintf("the rule %q of the database takes effect only as far as it denies: %v", r.Name, bad)})
+				wrong = append(wrong, config.Problem{Text: fmt.Sprintf("the rule %q in the database only denies, because its condition is invalid: %v", r.Name, bad)})
 			}
 		}
 		return wrong, nil
@@ -172,13 +178,13 @@ func CheckState(ctx context.Context, cfg *config.Config) (wrong config.Problems,
 	return wrong, nil
 }
 
-// reloading is how the last reload went.
+// reloading is the result of the last reload.
 type reloading struct {
-	problem error // nil: well
+	problem error // nil: it succeeded
 	at      time.Time
 }
 
-// problem is why what files and database say now is not in force; nil: it is.
+// problem returns why the current files and database are not in force, or nil.
 func (a *App) problem() error {
 	if r := a.reloading.Load(); r != nil && r.problem != nil {
 		return r.problem

@@ -17,11 +17,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
-// grace is how long requests under way may take after the end was asked for. Kubernetes kills after 30 s.
+// grace is how long requests in progress may take after a stop. Kubernetes kills after 30 s.
 const grace = 15 * time.Second
 
-// Run listens at all addresses and serves until ctx ends or one of them fails, then closes in order.
-// ready, if not nil, is called once when every address is listened at.
+// Run listens on all addresses and serves until ctx ends or a listener fails, then closes in
+// order. ready, if not nil, is called once when all listeners are open.
 func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	defer func() {
 		closing, done := context.WithTimeout(context.WithoutCancel(ctx), grace)
@@ -79,14 +79,14 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 	defer done()
 	for _, s := range servers {
 		if e := s.Shutdown(stopping); e != nil {
-			a.log.Warn("requests were cut off", "error", e)
+			a.log.Warn("stopping interrupted requests", "error", e)
 			_ = s.Server.Close()
 		}
 	}
 	return err
 }
 
-// bound bounds how many connections a listener has open.
+// bound limits the open connections of a listener.
 func (a *App) bound(s *http.Server, l net.Listener) net.Listener {
 	c := server.NewConnections(server.ConnectionsOptions{
 		Most: a.config.Limits.Connections, TrustedProxies: func() []netip.Prefix { return a.server.Load().TrustedProxies },
@@ -96,7 +96,7 @@ func (a *App) bound(s *http.Server, l net.Listener) net.Listener {
 	return c.Bound(l)
 }
 
-// counted are the connections of all listeners, for the metrics.
+// counted holds the connections of all listeners, for the metrics.
 type counted struct {
 	mu  sync.Mutex
 	all []*server.Connections
@@ -128,12 +128,12 @@ func (a *App) certificates(t *config.TLS) (*tls.Config, error) {
 	return server.CertificateFiles(t.Certificate, t.Key, a.now, a.log.Logger)
 }
 
-// listen listens at an address, and says what to do where it cannot.
+// listen listens on an address. Its error says what to do.
 func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listening at %s: another program listens there already; stop it, or choose another address under `listen`", address)
+		return nil, fmt.Errorf("listening at %s: the address is in use by another program; stop it, or choose another address under `listen`", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("listening at %s: not permitted; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE", address)
 	case err != nil:
@@ -158,7 +158,7 @@ func join(from []config.Face) string {
 	return strings.Join(list, ",")
 }
 
-// listeners is what is listened at, comparable as text.
+// listeners returns the listeners in a comparable form.
 func listeners(cfg *config.Config) []string {
 	list := make([]string, 0, len(cfg.Listen))
 	for _, l := range cfg.Listen {

@@ -40,8 +40,9 @@ func (s *synchronized) String() string {
 	return s.b.String()
 }
 
-// A token of each kind is put into each field and header of a request, as it is and in wrappings. It is then in no log, no journal,
-// no file of the database, no metric and no answer, and no service was asked about it.
+// A token of each kind is put into each field and header of a request, as it is and in wrappings.
+// It is then in no log, no journal, no file of the database, no metric and no answer, and no
+// service was asked about it.
 func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
 	var asked synchronized
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,20 +11,20 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// With policy.watch: false files are read again when somebody says so, and never because they are others.
-func TestFilesThatNobodyWatchesAreReadWhenSomebodySaysSo(t *testing.T) {
+// With policy.watch: false, files are read on request only, not when they change.
+func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 	for _, tt := range []struct {
 		watch bool
-		reads int // after a change, and two looks: the first sees it, the second that it rests
+		reads int // after a change and two checks: the second finds it stable
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
 		a := &App{log: NewLog(nil, "", ""), now: time.Now, config: &config.Config{Watch: tt.watch}}
-		f := follower{app: a, refused: func(context.Context, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
+		f := watcher{app: a, refused: func(context.Context, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
 			reads++
-			return nil, errors.New("there is no more to it here")
+			return nil, errors.New("an error")
 		}}
 		f.look()
-		f.taken = f.resting
+		f.loaded = f.current
 		if err := os.WriteFile(filepath.Join(folder, "tidewaiter.yaml"), []byte("policy: {}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -35,10 +35,10 @@ func TestFilesThatNobodyWatchesAreReadWhenSomebodySaysSo(t *testing.T) {
 			t.Errorf("watch: %t: a file that changed was read %d times, want %d", tt.watch, reads, tt.reads)
 		}
 		if unread := a.unread.Load(); unread == tt.watch {
-			t.Errorf("watch: %t: it is said that files are unread: %t", tt.watch, unread)
+			t.Errorf("watch: %t: files are unread: %t", tt.watch, unread)
 		}
-		if f.take(t.Context()); a.unread.Load() || reads != tt.reads+1 {
-			t.Errorf("watch: %t: what somebody asked for was not read", tt.watch)
+		if f.reload(t.Context()); a.unread.Load() || reads != tt.reads+1 {
+			t.Errorf("watch: %t: the requested reload did not happen", tt.watch)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: see the log of Tidewaiter", id)
 	case e.Status >= 500:
-		s.Log.Warn("request not answered", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
+		s.Log.Warn("request failed", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 	default:
 		s.refused(r, e)
 	}

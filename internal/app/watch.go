@@ -15,18 +15,21 @@ import (
 )
 
 const (
-	lookEvery  = time.Second      // how often it is looked whether a file has changed
-	retryEvery = 10 * time.Second // how often what is wrong is tried again: it may lie with what is in no file
+	lookEvery = time.Second // how often files are checked for changes
+	// How often a failed reload is retried: the cause may be outside the files.
+	retryEvery = 10 * time.Second
 )
 
-// Reading reads a config. seen is told each file and pattern of files that is looked at, also if it fails.
+// Reading reads a config. It calls seen for each file and file pattern that it looks at, even if
+// it fails.
 type Reading func(seen func(folder, name string)) (*config.Config, error)
 
-// Follow takes what files say when they change, until ctx ends: when somebody says again, and, unless the config says policy.watch:
-// false, when it sees that one is another. A file is taken when it has rested for a look, so that one which is half
-// written is not. All of it takes effect, or, if anything is wrong, none; each mistake goes to the log once.
-func (a *App) Follow(ctx context.Context, read Reading, again <-chan struct{}) {
-	f := follower{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
+// Watch reloads files until ctx ends: on each value from reload, and when a file changes, unless
+// the config has policy.watch: false. A changed file is read once it is the same at two checks,
+// so that a half-written one is not. A reload applies everything or, if anything is wrong,
+// nothing. Each error is logged once.
+func (a *App) Watch(ctx context.Context, read Reading, reload <-chan struct{}) {
+	f := watcher{app: a, read: read, files: make(map[place]bool), refused: a.journalRefused}
 	f.begin()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -34,106 +37,106 @@ func (a *App) Follow(ctx context.Context, read Reading, again <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-again:
-			f.told = "" // who asks is told
-			f.take(ctx)
+		case <-reload:
+			f.logged = "" // report errors again
+			f.reload(ctx)
 		case <-tick.C:
 			f.tick(ctx)
 		}
 	}
 }
 
-// follower is one Follow.
-type follower struct {
+// watcher is the state of one Watch.
+type watcher struct {
 	app     *App
 	read    Reading
-	refused func(ctx context.Context, problems []string) // is told each set of mistakes once
+	refused func(ctx context.Context, problems []string) // called once for each set of errors
 
-	files   map[place]bool // what the last reading looked at
-	resting picture        // at the last look
-	taken   picture        // when it was read last
-	told    string         // what is wrong, if that is in the log
-	failed  time.Time      // when it was tried last, if it failed
+	files   map[place]bool // what the last read looked at
+	current snapshot       // at the last check
+	loaded  snapshot       // at the last read
+	logged  string         // the errors that are logged already
+	failed  time.Time      // the last attempt, if it failed
 }
 
-// place is a file, or a pattern of files, in a folder.
+// place is a file, or a file pattern, in a folder.
 type place struct{ folder, name string }
 
-// picture is what files looked like, each by its path.
-type picture map[string]os.FileInfo
+// snapshot is the state of files, by path.
+type snapshot map[string]os.FileInfo
 
-// begin finds out which files there are to follow. Where they say another thing already than what the app began with, they are taken
-// at the next look.
-func (f *follower) begin() {
+// begin finds the files to watch. If they differ from what the app began with, they are read at
+// the next check.
+func (f *watcher) begin() {
 	cfg, err := f.read(func(folder, name string) { f.files[place{folder, name}] = true })
 	f.look()
 	if err == nil && cfg.Policy.ID() == f.app.written() {
-		f.taken = f.resting
+		f.loaded = f.current
 	}
 }
 
-func (f *follower) tick(ctx context.Context) {
-	before := f.resting
+func (f *watcher) tick(ctx context.Context) {
+	before := f.current
 	f.look()
 	if !f.app.watches() {
-		f.app.unread.Store(!f.resting.same(f.taken))
+		f.app.unread.Store(!f.current.same(f.loaded))
 		return
 	}
 	switch {
-	case !f.resting.same(before): // it is being written
-	case !f.resting.same(f.taken):
-		f.told = ""
-		f.take(ctx)
+	case !f.current.same(before): // it may be half-written
+	case !f.current.same(f.loaded):
+		f.logged = ""
+		f.reload(ctx)
 	case !f.failed.IsZero() && time.Since(f.failed) >= retryEvery:
-		f.take(ctx)
+		f.reload(ctx)
 	}
 }
 
-// take reads all files, and lets the app have what they say.
-func (f *follower) take(ctx context.Context) {
+// reload reads all files and reloads the app.
+func (f *watcher) reload(ctx context.Context) {
 	f.look()
-	f.taken = f.resting
+	f.loaded = f.current
 	files := make(map[place]bool)
 	cfg, err := f.read(func(folder, name string) { files[place{folder, name}] = true })
 	if len(files) > 0 {
 		f.files = files
-		f.look() // with those that are new
-		f.taken = f.resting
+		f.look() // including new files
+		f.loaded = f.current
 	}
 	f.app.unread.Store(false)
-	err = f.app.take(ctx, cfg, err)
+	err = f.app.apply(ctx, cfg, err)
 	f.failed = time.Time{}
 	if err != nil {
 		f.failed = time.Now()
-		f.tell(ctx, err)
+		f.logErrors(ctx, err)
 		return
 	}
-	f.told = ""
+	f.logged = ""
 	f.app.log.Info("reloaded", "config", cfg.File, "registries", filesOf(cfg).Services, "rules", f.app.rulebook.Policy().Len(), "policy", f.app.rulebook.Policy().ID())
 }
 
-// tell writes what is wrong to the log, a line each, unless it is there already.
-func (f *follower) tell(ctx context.Context, err error) {
-	if f.told == err.Error() {
+// logErrors logs each error on a line of its own, unless they are logged already.
+func (f *watcher) logErrors(ctx context.Context, err error) {
+	if f.logged == err.Error() {
 		return
 	}
-	f.told = err.Error()
+	f.logged = err.Error()
 	problems := lines(err)
 	for _, line := range problems {
 		f.app.log.Error("reloading: " + line)
 	}
-	f.app.log.Error("nothing is reloaded: all stays as it was", "config", f.app.file())
+	f.app.log.Error("reload failed, nothing changed", "config", f.app.file())
 	f.refused(ctx, problems)
 }
 
 const (
-	// maxRefused is how many mistakes the journal names of a reload that was refused; the log has all.
+	// maxRefused is how many errors of a failed reload the journal has. The log has all.
 	maxRefused = 20
-	// refusedTakes is how long the next look at the files waits for that entry.
+	// refusedTakes is how long the next check waits for that entry.
 	refusedTakes = 5 * time.Second
 )
 
-// journalRefused notes in the journal that what files say now does not come into force, and why.
+// journalRefused records in the journal that the files were not applied, and why.
 func (a *App) journalRefused(ctx context.Context, problems []string) {
 	to := map[string]any{"in_force": a.rulebook.Policy().ID(), "problems": problems[:min(len(problems), maxRefused)]}
 	if more := len(problems) - maxRefused; more > 0 {
@@ -143,11 +146,11 @@ func (a *App) journalRefused(ctx context.Context, problems []string) {
 	defer end()
 	entry := journal.Entry{Change: &journal.Change{Actor: "tidewaiter", Action: "policy.refuse", Target: a.file(), To: to}}
 	if err := a.journal.Append(writing, entry); err != nil {
-		a.log.Warn("the journal cannot record that a reload was refused", "error", err)
+		a.log.Warn("recording a failed reload in the journal failed", "error", err)
 	}
 }
 
-// lines are the mistakes of an error.
+// lines returns the single errors of an error.
 func lines(err error) []string {
 	var text []string
 	if problems, ok := errors.AsType[config.Problems](err); ok {
@@ -162,13 +165,13 @@ func lines(err error) []string {
 	return []string{err.Error()}
 }
 
-// look takes a picture of the files.
-func (f *follower) look() {
-	p := make(picture)
+// look takes a snapshot of the files.
+func (f *watcher) look() {
+	p := make(snapshot)
 	for at := range f.files {
 		file := filepath.Join(at.folder, at.name)
 		if !strings.ContainsAny(at.name, `*?[\`) {
-			p[file], _ = os.Stat(file) // nil: it is not there
+			p[file], _ = os.Stat(file) // nil: it does not exist
 			continue
 		}
 		entries, _ := os.ReadDir(at.folder)
@@ -179,11 +182,12 @@ func (f *follower) look() {
 			}
 		}
 	}
-	f.resting = p
+	f.current = p
 }
 
-// same says whether files look as they did: the same ones, of the same size, written at the same time.
-func (p picture) same(before picture) bool {
+// same reports whether files are unchanged: the same files, with the same size and modification
+// time.
+func (p snapshot) same(before snapshot) bool {
 	if len(p) != len(before) {
 		return false
 	}
@@ -199,8 +203,8 @@ func (p picture) same(before picture) bool {
 	return true
 }
 
-// take is Reload with what was read, or with why it could not be, which is remembered for who asks how we are.
-func (a *App) take(ctx context.Context, cfg *config.Config, err error) error {
+// apply is Reload for a config that was read, or records the error of reading it for /readyz.
+func (a *App) apply(ctx context.Context, cfg *config.Config, err error) error {
 	if err == nil {
 		err = a.Reload(ctx, cfg)
 	} else {
@@ -221,17 +225,17 @@ func (a *App) file() string {
 	return a.config.File
 }
 
-// written is the version of what files said when they were taken last.
+// written returns the policy version of the files at the last reload.
 func (a *App) written() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.files
 }
 
-// notes is what there is to say to who asks whether we are ready, though we are. In full it names files, and what is in them.
+// notes returns warnings for /readyz. In full they contain file names and text of files.
 func (a *App) notes(inFull bool) (notes []string) {
 	if a.unread.Load() {
-		notes = append(notes, "files: changed since they were read; with policy.watch: false, SIGHUP reads them")
+		notes = append(notes, "files: changed since they were read; because of policy.watch: false, send SIGHUP to read them")
 	}
 	err := a.problem()
 	if err == nil {

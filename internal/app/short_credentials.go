@@ -7,8 +7,8 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 )
 
-// CheckCredentials warns of access tokens and robots' secrets that max_credential_lifetime ends before they would themselves. Without a
-// database that can be read there are none to look at: CheckDatabase says what is wrong with it.
+// CheckCredentials warns about access tokens and robots' secrets that max_credential_lifetime
+// ends early. It returns nothing if the database cannot be read: CheckDatabase reports that.
 func CheckCredentials(ctx context.Context, cfg *config.Config) config.Problems {
 	own := accountsOf(cfg)
 	if own == nil || own.MaxCredentialLifetime <= 0 {
@@ -23,6 +23,6 @@ func CheckCredentials(ctx context.Context, cfg *config.Config) config.Problems {
 		return nil
 	}
 	return config.Problems{{File: cfg.File, Text: fmt.Sprintf(
-		"identity: accounts: max_credential_lifetime of %s ends %d access tokens and robots' secrets before they would themselves, %d of them at once: tidewaiter token list shows when each ends",
+		"identity: accounts: max_credential_lifetime of %s ends %d access tokens and robots' secrets early, %d of them now: tidewaiter token list shows when each expires",
 		own.MaxCredentialLifetime, cut, ended)}}
 }

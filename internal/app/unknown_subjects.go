@@ -13,16 +13,16 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy/when"
 )
 
-// world is whom the sources of a config can know, where that can be told from the config alone: files of passwords
-// have their groups in it, and issuers the form of what they make.
-type world struct {
-	open    bool     // there are sources that know whomever they like
-	groups  []string // of files of passwords
+// knownNames are the names that the sources of a config can know, as far as the config tells. It
+// has the groups of password files, and the form of the names that issuers produce.
+type knownNames struct {
+	open    bool     // some source may know any name
+	groups  []string // of password files
 	issuers []*oidc.Provider
 }
 
-func (c *checking) world() world {
-	var w world
+func (c *checker) knownNames() knownNames {
+	var w knownNames
 	for _, s := range c.cfg.Identity {
 		switch {
 		case s.HTPasswd != nil:
@@ -32,7 +32,7 @@ func (c *checking) world() world {
 		case s.OIDC != nil:
 			provider, err := newProvider(c.cfg, s.OIDC, nil, nil)
 			if err != nil {
-				w.open = true // its mistakes have been told
+				w.open = true // its errors are reported elsewhere
 				continue
 			}
 			w.issuers = append(w.issuers, provider)
@@ -44,14 +44,15 @@ func (c *checking) world() world {
 	return w
 }
 
-// subjects warns of groups, workloads and robots that rules name and no source can have, and of names that
-// were meant as distinguished names and are none. A deny for one of them would close nothing.
-func (c *checking) subjects() {
-	w := c.world()
+// subjects warns about groups, workloads and robots in rules that no source can have, and about
+// names that look like distinguished names but are not. A deny rule for one of them would have
+// no effect.
+func (c *checker) subjects() {
+	w := c.knownNames()
 	w.open = w.open || len(c.cfg.Identity) == 0
 	told := make(map[string]bool)
 	c.cfg.Subjects(func(rule *policy.Rule, subject string, at config.Place) bool {
-		if text, meant := w.doubt(subject); text != "" && !told[subject] {
+		if text, meant := w.whyUnknown(subject); text != "" && !told[subject] {
 			told[subject] = true
 			c.warnings = append(c.warnings, config.Problem{
 				File: rule.Origin.File, Line: at.Line, Column: at.Column,
@@ -62,21 +63,21 @@ func (c *checking) subjects() {
 	})
 }
 
-// claims warns of rules that need a claim to be of a type that no source gives it, or that read one that none gives.
-// GitHub's run_attempt is the text "2", and comparing it with the number 2 is an error for every request: an allow would
-// never apply, and a deny always.
-func (c *checking) claims() {
+// claims warns about rules that need a claim to have a type that no source gives it, or a claim
+// that no source has. GitHub's run_attempt is the text "2". Comparing it with the number 2 fails
+// for every request: an allow rule would never apply, and a deny rule always.
+func (c *checker) claims() {
 	if len(c.cfg.Identity) == 0 {
 		return
 	}
-	issuers, wanted := c.world().issuers, 0
+	issuers, wanted := c.knownNames().issuers, 0
 	for _, s := range c.cfg.Identity {
 		if s.OIDC != nil {
 			wanted++
 		}
 	}
 	if len(issuers) < wanted {
-		return // the mistakes of the others have been told
+		return // the errors of the others are reported elsewhere
 	}
 	for _, use := range c.cfg.ClaimUses {
 		var can when.Kinds
@@ -96,9 +97,9 @@ func (c *checking) claims() {
 		if can&use.Kinds != 0 {
 			continue
 		}
-		text := fmt.Sprintf("no source gives anybody the claim %s", use.Claim)
+		text := fmt.Sprintf("no source provides the claim %s", use.Claim)
 		if can != 0 {
-			text = fmt.Sprintf("%s needs the claim %s to be %s, and the sources give %s", use.Text, use.Claim, use.Kinds, can)
+			text = fmt.Sprintf("%s needs the claim %s to be %s, but the sources provide %s", use.Text, use.Claim, use.Kinds, can)
 		}
 		c.warnings = append(c.warnings, config.Problem{
 			File: use.File, Line: use.Line, Column: use.Column, Text: fmt.Sprintf("rule %q: %s", use.Rule, text),
@@ -108,8 +109,8 @@ func (c *checking) claims() {
 
 const anyKind = when.Text | when.Number | when.Bool | when.Null | when.List | when.Object
 
-// kindsOf returns of which types a claim is that principals of a source may have; none, if they have no such claim. Those of
-// issuers are known to their providers.
+// kindsOf returns the possible types of a claim of principals of a source; none if they do not
+// have it. Providers know the claims of issuers.
 func kindsOf(s config.Source, claim string) (can when.Kinds) {
 	switch {
 	case s.External != nil:
@@ -117,7 +118,7 @@ func kindsOf(s config.Source, claim string) (can when.Kinds) {
 	case s.LDAP != nil:
 		for _, name := range s.LDAP.User.Attributes {
 			if name == claim {
-				return when.Text | when.List // of one value, and of several
+				return when.Text | when.List // one value, or several
 			}
 		}
 	case s.HTPasswd != nil:
@@ -130,11 +131,12 @@ func kindsOf(s config.Source, claim string) (can when.Kinds) {
 	return 0
 }
 
-// doubt says why nobody can be the subject, and who was meant; "" if somebody can.
-func (w world) doubt(subject string) (problem, meant string) {
+// whyUnknown returns why no principal can match the subject, and the likely correction; "" if one
+// can.
+func (w knownNames) whyUnknown(subject string) (problem, meant string) {
 	kind, name, _ := strings.Cut(subject, ":")
 	if why := dn.Warning(name); why != "" {
-		return fmt.Sprintf("%q looks like a distinguished name and is none: %s; it is compared as it is written", name, why), ""
+		return fmt.Sprintf("%q looks like a distinguished name, but is not one: %s; it is compared as plain text", name, why), ""
 	}
 	if w.open {
 		return "", ""
@@ -150,7 +152,7 @@ func (w world) doubt(subject string) (problem, meant string) {
 				meant = longer
 			}
 		}
-		return fmt.Sprintf("no source puts anybody into the group %q", name), meant
+		return fmt.Sprintf("no source has the group %q", name), meant
 	case "workload":
 		for _, issuer := range w.issuers {
 			if issuer.MightBe(policy.Workload, name) {
@@ -160,9 +162,9 @@ func (w world) doubt(subject string) (problem, meant string) {
 				meant = "workload:" + longer
 			}
 		}
-		return fmt.Sprintf("no source makes a workload called %q", name), meant
+		return fmt.Sprintf("no source has a workload %q", name), meant
 	case "robot":
-		return fmt.Sprintf("there is no robot %q, since accounts is not among the sources", name), ""
+		return fmt.Sprintf("there is no robot %q, because accounts is not a source", name), ""
 	}
 	return "", ""
 }

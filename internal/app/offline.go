@@ -18,9 +18,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/policy"
 )
 
-// OpenAccounts opens the accounts that a config keeps, beside a service that may be running: it notices what is changed
-// within two seconds. The state is made where it is missing, so that there can be an administrator before the
-// first start. closing ends it.
+// OpenAccounts opens the accounts of a config for changes. A service may run at the same time:
+// it notices changes within two seconds. The database is created if it is missing, so that an
+// administrator can be added before the first start. The caller calls closing at the end.
 func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
 	db, err := openForWriting(ctx, cfg)
 	if err != nil {
@@ -31,35 +31,35 @@ func OpenAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	closing = func() error { return errors.Join(j.Close(context.WithoutCancel(ctx)), db.Close()) }
-	a, err := accountsBeside(cfg, db, j)
+	a, err := offlineAccounts(cfg, db, j)
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())
 	}
 	return a, closing, nil
 }
 
-// ReadAccounts is OpenAccounts for looking only: it makes and changes nothing.
+// ReadAccounts is OpenAccounts without changes: it neither creates nor writes anything.
 func ReadAccounts(ctx context.Context, cfg *config.Config) (_ *accounts.Accounts, closing func() error, err error) {
 	db, err := openAt(ctx, cfg.Database, store.OpenReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := accountsBeside(cfg, db, nil)
+	a, err := offlineAccounts(cfg, db, nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
 	return a, db.Close, nil
 }
 
-// openDatabase opens what the service has open, too.
-func openAt(ctx context.Context, state string, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
-	if inMemory(state) {
-		return nil, fmt.Errorf("opening database %s: it is in the memory of the service, where other programs cannot read it", state)
+// openAt opens the database that a service may have open too.
+func openAt(ctx context.Context, database string, open func(context.Context, string) (*store.DB, error)) (*store.DB, error) {
+	if inMemory(database) {
+		return nil, fmt.Errorf("opening database %s: it is in the memory of the service, so other programs cannot read it", database)
 	}
-	return open(ctx, state)
+	return open(ctx, database)
 }
 
-// openForWriting opens what the service has open, too, and makes it where the service would.
+// openForWriting opens the database for changes, and creates it if the service would.
 func openForWriting(ctx context.Context, cfg *config.Config) (*store.DB, error) {
 	return openAt(ctx, cfg.Database, func(ctx context.Context, _ string) (*store.DB, error) {
 		return openDatabase(ctx, cfg, false, slog.New(slog.DiscardHandler))
@@ -68,7 +68,7 @@ func openForWriting(ctx context.Context, cfg *config.Config) (*store.DB, error) 
 
 func inMemory(url string) bool { return strings.HasPrefix(url, "sqlite::memory:") }
 
-func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {
+func offlineAccounts(cfg *config.Config, db *store.DB, j *journal.Journal) (*accounts.Accounts, error) {
 	var longest time.Duration
 	if own := accountsOf(cfg); own != nil {
 		longest = own.MaxCredentialLifetime
@@ -82,7 +82,7 @@ func accountsBeside(cfg *config.Config, db *store.DB, j *journal.Journal) (*acco
 	})
 }
 
-// findIn looks somebody up in one source of a config.
+// findIn looks up a principal in one source of a config.
 func findIn(ctx context.Context, cfg *config.Config, source, name, id string) (*policy.Principal, error) {
 	for _, s := range cfg.Identity {
 		if s.Name() != source {
@@ -101,13 +101,13 @@ func findIn(ctx context.Context, cfg *config.Config, source, name, id string) (*
 	return nil, identity.ErrUnknown
 }
 
-// stored finds people in the accounts of a config.
-type stored struct{ cfg *config.Config }
+// storedAccounts finds principals in the accounts of a config.
+type storedAccounts struct{ cfg *config.Config }
 
-func (s stored) Find(ctx context.Context, name, id string) (_ *policy.Principal, err error) {
+func (s storedAccounts) Find(ctx context.Context, name, id string) (_ *policy.Principal, err error) {
 	a, closing, err := ReadAccounts(ctx, s.cfg)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, identity.ErrUnknown // it is before the first start
+		return nil, identity.ErrUnknown // before the first start
 	}
 	if err != nil {
 		return nil, err

@@ -8,8 +8,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// The lines of entries, as the logger of the same format would write them. A server writes one for
-// each token: by hand they cost a fifth of what they cost through slog (2.6 µs of a request's 80).
+// Lines of journal entries, equal to those of the logger with the same format. A server writes
+// one for each token. Written here they cost a fifth of what slog takes (2.6 µs of the 80 µs of
+// a request).
 
 // textLine appends time=… level=INFO msg="decision …" id=…, as slog's text handler does.
 func textLine(b []byte, level slog.Level, e *journal.Entry) []byte {
@@ -24,7 +25,8 @@ func textLine(b []byte, level slog.Level, e *journal.Entry) []byte {
 	return append(b, '\n')
 }
 
-// jsonLine appends {"time":"…","level":"INFO","msg":"decision …","id":"…"}, as slog's JSON handler does.
+// jsonLine appends {"time":"…","level":"INFO","msg":"decision …","id":"…"}, as slog's JSON
+// handler does.
 func jsonLine(b []byte, level slog.Level, e *journal.Entry) []byte {
 	b = append(b, `{"time":"`...)
 	b = appendTime(b, e.Time)
@@ -37,8 +39,8 @@ func jsonLine(b []byte, level slog.Level, e *journal.Entry) []byte {
 	return append(b, "\"}\n"...)
 }
 
-// plainLine appends 15:04:05 decision …, for a person who watches.
-func plainLine(b []byte, level slog.Level, e *journal.Entry) []byte {
+// consoleLine appends 15:04:05 decision …, for a terminal.
+func consoleLine(b []byte, level slog.Level, e *journal.Entry) []byte {
 	b = e.Time.Local().AppendFormat(b, "15:04:05 ")
 	if level != slog.LevelInfo {
 		b = append(b, "warn: "...)
@@ -51,8 +53,8 @@ func appendTime(b []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
 }
 
-// appendSummary appends the summary between quotes. A summary holds no control character and is valid
-// UTF-8, so that quotes and backslashes are all there is to escape, for text and JSON alike.
+// appendSummary appends the summary in quotes. A summary is valid UTF-8 without control
+// characters, so only quotes and backslashes are escaped, in text and JSON.
 func appendSummary(b []byte, e *journal.Entry) []byte {
 	begin := len(b)
 	b = e.AppendSummary(b)

@@ -14,10 +14,11 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
-// Namesakes warns of names that both the accounts and an htpasswd source of a config have: the source that stands first is
-// asked, and the password in the other one is good for nothing. known says which of some names are accounts.
-func Namesakes(cfg *config.Config, known func(names []string) ([]string, error)) (warnings config.Problems, err error) {
-	before := true // whether the accounts stand further down
+// DuplicateNames warns about names that are both in the accounts and in an htpasswd source of a
+// config. Only the first source is asked, so the password in the other one never works. known
+// returns those of some names that are accounts.
+func DuplicateNames(cfg *config.Config, known func(names []string) ([]string, error)) (warnings config.Problems, err error) {
+	before := true // whether the accounts come later
 	for _, s := range cfg.Identity {
 		switch {
 		case s.Accounts != nil:
@@ -25,7 +26,7 @@ func Namesakes(cfg *config.Config, known func(names []string) ([]string, error))
 		case s.HTPasswd != nil && usesAccounts(cfg):
 			file, err := newHTPasswd(s.HTPasswd)
 			if err != nil {
-				continue // Check says what is wrong with it
+				continue // Check reports the error
 			}
 			both, err := known(file.Names())
 			if err != nil {
@@ -39,12 +40,12 @@ func Namesakes(cfg *config.Config, known func(names []string) ([]string, error))
 	return warnings, nil
 }
 
-// toldNames is how many of the names are told.
-const toldNames = 5
+// maxNames is how many names a warning lists.
+const maxNames = 5
 
 func sentence(names []string, source string, hidden bool) string {
-	list := strings.Join(names[:min(len(names), toldNames)], ", ")
-	if more := len(names) - toldNames; more > 0 {
+	list := strings.Join(names[:min(len(names), maxNames)], ", ")
+	if more := len(names) - maxNames; more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	is := "is"
@@ -55,21 +56,21 @@ func sentence(names []string, source string, hidden bool) string {
 	if hidden {
 		first, second = second, first
 	}
-	return fmt.Sprintf("%s %s both in %s and in %s: %s stands first, so the password in %s is never looked at; "+
-		"tidewaiter import htpasswd brings users along, with their groups, and then %s can go from identity",
+	return fmt.Sprintf("%s %s both in %s and in %s: %s comes first, so the password in %s is never used; "+
+		"tidewaiter import htpasswd creates accounts with the same passwords and groups, and then %s can be removed from identity",
 		list, is, accounts.Source, source, first, second, source)
 }
 
-// newHTPasswd reads an htpasswd source, to look at it.
+// newHTPasswd reads an htpasswd source for checks.
 func newHTPasswd(h *config.HTPasswd) (*htpasswd.File, error) {
 	return htpasswd.New(htpasswd.Options{
 		Name: h.Name, File: h.File, Entries: h.Entries, Groups: h.Groups, Claims: h.Claims, Hashing: password.New(password.Options{}),
 	})
 }
 
-// warnOfNamesakes says so at the start and after a reload. A state that cannot be read is told of elsewhere.
-func (a *App) warnOfNamesakes(ctx context.Context, cfg *config.Config) {
-	warnings, _ := Namesakes(cfg, func(names []string) ([]string, error) {
+// warnAboutDuplicateNames logs the warnings. Errors of the database are reported elsewhere.
+func (a *App) warnAboutDuplicateNames(ctx context.Context, cfg *config.Config) {
+	warnings, _ := DuplicateNames(cfg, func(names []string) ([]string, error) {
 		return a.accounts.Users(ctx, rulebook.Operator("start"), names)
 	})
 	for _, w := range warnings {
@@ -77,9 +78,9 @@ func (a *App) warnOfNamesakes(ctx context.Context, cfg *config.Config) {
 	}
 }
 
-// CheckNamesakes is Namesakes for a service that may not be running. A state that is not there yet, or that only a server has,
-// is left alone.
-func CheckNamesakes(ctx context.Context, cfg *config.Config) config.Problems {
+// CheckDuplicateNames is DuplicateNames without a running service. It ignores a database that
+// does not exist yet, or that is on a server.
+func CheckDuplicateNames(ctx context.Context, cfg *config.Config) config.Problems {
 	if !strings.HasPrefix(cfg.Database, "sqlite:") || !usesAccounts(cfg) ||
 		!slices.ContainsFunc(cfg.Identity, func(s config.Source) bool { return s.HTPasswd != nil }) {
 		return nil
@@ -88,7 +89,7 @@ func CheckNamesakes(ctx context.Context, cfg *config.Config) config.Problems {
 	if err != nil {
 		return nil
 	}
-	warnings, err := Namesakes(cfg, func(names []string) ([]string, error) {
+	warnings, err := DuplicateNames(cfg, func(names []string) ([]string, error) {
 		return a.Users(ctx, rulebook.Operator("check"), names)
 	})
 	if errors.Join(err, closing()) != nil {

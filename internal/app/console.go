@@ -12,22 +12,22 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
 
-// plainHandler writes lines for a person who watches: the time of day, the message, and what else
-// there is. Identifiers are left to the journal.
-type plainHandler struct {
+// consoleHandler writes lines for a terminal: the time of day, the message, and the attributes
+// without ids, which are in the journal.
+type consoleHandler struct {
 	mu    *sync.Mutex
 	out   io.Writer
 	level slog.Level
 	attrs []slog.Attr
 }
 
-func newPlain(out io.Writer, level slog.Level) slog.Handler {
-	return plainHandler{mu: new(sync.Mutex), out: out, level: level}
+func newConsole(out io.Writer, level slog.Level) slog.Handler {
+	return consoleHandler{mu: new(sync.Mutex), out: out, level: level}
 }
 
-func (h plainHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+func (h consoleHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
 
-func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
+func (h consoleHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(r.Time.Format("15:04:05 "))
 	if r.Level != slog.LevelInfo {
@@ -52,10 +52,10 @@ func (h plainHandler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-func (h plainHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h consoleHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.attrs = append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)
 	return h
 }
 
-// WithGroup changes nothing: these lines have no room for groups.
-func (h plainHandler) WithGroup(string) slog.Handler { return h }
+// WithGroup does nothing: these lines have no groups.
+func (h consoleHandler) WithGroup(string) slog.Handler { return h }
