@@ -249,7 +249,7 @@ var measured = map[string]string{
 	"internal/password/password.go":          "how long a hash takes",
 	"internal/store/postgres_location.go":    "a deadline for the network, relative to now",
 	"internal/rulebook/load.go":              "how long compiling a policy takes",
-	"internal/rulebook/limiter.go":              "how long compiling a policy takes",
+	"internal/rulebook/limiter.go":           "how long compiling a policy takes",
 	"internal/rulebook/versions.go":          "a period since the last time, in one process",
 	"internal/app/watch.go":                  "a period since the last try, in one process",
 }

@@ -230,7 +230,7 @@ func (i *importer) ldap(n *yaml.Node) {
 		}
 		d.filter, d.nameFrom = strings.ReplaceAll(d.filter, "${account}", "{name}"), found[0][1]
 		// An empty base means the whole directory in Tidewaiter. docker_auth does that only at a
-	// global catalog.
+		// global catalog.
 		if d.base == "" && port != "3268" && port != "3269" {
 			i.problem(n, "base is missing, and docker_auth searches from the root, where most directories find nothing: write the DN that contains the users")
 			return

@@ -86,7 +86,7 @@ func (d *Decision) appendSummary(b []byte, registry string) []byte {
 
 // appendResult appends the result of one scope:
 //
-//	 pull,push on team/app at R: granted pull (rule "devs"), refused push (no rule)
+//	pull,push on team/app at R: granted pull (rule "devs"), refused push (no rule)
 func appendResult(b []byte, r *policy.Result, registry string) []byte {
 	b = append(b, ' ')
 	b, _ = r.Asked.Actions.AppendText(b) // never an error
