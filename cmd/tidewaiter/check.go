@@ -20,7 +20,7 @@ func newCheck() *cobra.Command {
 		Long: `Check a config, its policy, and the certificates and password files that they name. Prints each error
 with its place and exits 1 if there is one. No port is opened and no database is changed.
 
-A SQLite database is checked for damage, and for being gone although the config had one. Directories
+A SQLite database is checked for damage, and whether it has disappeared. Directories
 are asked after how many wrong passwords they lock an account; check warns if ldap.attempts is not
 below that. --database also checks the rules in the database and reports where files contradict
 them.

@@ -138,7 +138,7 @@ func printNextSteps(w io.Writer, r setup.Result, o setup.Options) {
 	if password := r.Password.Reveal(); password != "" {
 		fmt.Fprintf(w, "\nThe account. The password is shown only once; only its hash is stored:\n\n  user      %s\n  password  %s\n", r.Admin, p.bold(password))
 	} else {
-		fmt.Fprintf(w, "\nThe accounts exist already. To set a new password for %s, replace their line in %s\nwith the output of:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
+		fmt.Fprintf(w, "\nThe accounts exist already. To set a new password for %s, replace its line in %s\nwith the output of:\n\n  tidewaiter hash-password --name %s\n", r.Admin, setup.Users, shell(r.Admin))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "\n%s\n", note)
@@ -170,7 +170,7 @@ Then start zot. For an existing zot, copy the section http.auth into its config:
 Then install the merged config, which contains a secret, and restart the registry. These commands keep
 the file's owner and mode:
 
-  cp -p %[1]s %[1]s.before
+  [ -e %[1]s.before ] || cp -p %[1]s %[1]s.before
   cat %[2]s > %[1]s
 
 If the registry runs in a container, mount %[3]s

@@ -51,7 +51,7 @@ func Note(who *policy.Principal, known bool) string {
 	if known || who.Kind == policy.Workload {
 		return ""
 	}
-	return "no source of the config knows this name: judged by it, and by the groups that were given"
+	return "no identity source knows this name: only the name and the given groups were considered"
 }
 
 // Barred says why somebody gets no token, whatever the policy says: "" of who may get one. err is of Known, and returned unless it

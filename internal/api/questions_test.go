@@ -112,7 +112,7 @@ func TestThePolicyIsAsked(t *testing.T) {
 
 	// Who is unknown is judged by what is said of him.
 	has(explain(carol, fields{"as": "robot:none", "groups": []string{"helpdesk"}, "scopes": []string{"tidewaiter:accounts:read"}}),
-		`"known":false`, `"allowed":true`, "no source of the config knows this name")
+		`"known":false`, `"allowed":true`, "no identity source knows this name")
 	has(explain(carol, fields{"as": "anonymous", "ip": "192.0.2.7", "at": "2026-11-28T23:00:00Z", "client": "docker/27", "scopes": []string{"repository:a/b:pull"}}),
 		`"ip":"192.0.2.7"`, `"at":"2026-11-28T23:00:00Z"`, `"client":"docker/27"`, "token.anonymous")
 

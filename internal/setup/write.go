@@ -87,6 +87,9 @@ func (w *writer) render(name string) ([]byte, error) {
 	}
 	if kind := w.registry.auth(); kind != "" {
 		w.note("%s replaces the registry's auth: %s with Tidewaiter's tokens. A registry has one kind of authentication.", RegistryConfig, kind)
+		if kind == "token" {
+			w.note("The users of the registry's present token service are not known here, so only %s can sign in. If an earlier init wrote that section, give the config from before it with --registry-config.", w.plan.Admin)
+		}
 	}
 	return w.registry.merge(text)
 }
@@ -227,6 +230,16 @@ func (w *writer) readUsers() (people, error) {
 	case err != nil:
 		return people{}, fmt.Errorf("reading the registry's password file: %w", err)
 	}
+	if there && w.plan.Passwords != "" {
+		theirs, err := readPeople(w.plan.Passwords)
+		if err != nil {
+			return people{}, fmt.Errorf("reading the registry's password file: %w", err)
+		}
+		missing := slices.DeleteFunc(theirs.names, func(name string) bool { return slices.Contains(users.names, name) })
+		if len(missing) > 0 {
+			w.note("%s existed and was kept, so these accounts of the registry are not in it and cannot sign in: %s. Copy their lines from %s.", Users, some(missing, ", "), w.plan.Passwords)
+		}
+	}
 	if there && !slices.Contains(users.names, w.plan.Admin) {
 		configured, err := exists(w.path(Config))
 		if err != nil {
@@ -241,8 +254,12 @@ func (w *writer) readUsers() (people, error) {
 
 // users writes the accounts: those that the registry had, and the administrator.
 func (w *writer) users(before people) error {
+	there, err := exists(w.path(Users))
+	if err != nil {
+		return err
+	}
 	what := "the accounts: " + w.plan.Admin + ", who may do everything"
-	if len(before.names) > 0 && w.plan.Passwords != "" {
+	if len(before.names) > 0 && w.plan.Passwords != "" && !there {
 		what = fmt.Sprintf("the %d accounts of the registry, and the administrator", len(before.names))
 	}
 	return w.file(Users, what, func() ([]byte, error) {
