@@ -224,9 +224,14 @@ func (c *checker) areGroups(e ast.Expr) bool {
 	switch e.Kind() {
 	case ast.ComprehensionKind:
 		return c.areGroups(e.AsComprehension().IterRange())
+	case ast.ListKind:
+		return slices.ContainsFunc(e.AsList().Elements(), c.isGroup)
 	case ast.CallKind:
-		if e.AsCall().FunctionName() == operators.Add {
-			return slices.ContainsFunc(e.AsCall().Args(), c.areGroups)
+		switch call := e.AsCall(); call.FunctionName() {
+		case operators.Add:
+			return slices.ContainsFunc(call.Args(), c.areGroups)
+		case operators.Conditional:
+			return slices.ContainsFunc(call.Args()[1:], c.areGroups)
 		}
 	}
 	return c.isGlobal(e, varGroups)
@@ -264,7 +269,8 @@ func (c *checker) recordComparison(e ast.Expr) {
 		}
 		var other [2]bool
 		for i, arg := range call.Args() {
-			other[i] = !c.isGroup(arg) && !c.isGlobal(arg, varGroups)
+			// An item of groups + claims.x may be a claim, in any spelling.
+			other[i] = !c.isGlobal(arg, varGroups)
 		}
 		if c.names == nil {
 			c.names = make(comparedNames)

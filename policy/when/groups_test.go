@@ -46,6 +46,11 @@ func TestNamesOfADirectoryInConditions(t *testing.T) {
 		{`groups.exists(g, g == claims.dn)`, "cn=ops,dc=com", true},
 		{`groups.exists(g, claims.dns.exists(d, d == g))`, "cn=ops,dc=com", true},
 		{`groups.exists(g, g in claims.dns)`, "cn=ops,dc=com", true},
+		{`(groups + claims.dns).exists(g, g == "cn=OPS,dc=com")`, "y", true},
+		{`(groups + claims.dns)[3] == "cn=OPS,dc=com"`, "y", true},
+		{`(groups + claims.dns).all(g, g != "cn=OPS,dc=com")`, "y", false},
+		{`(user == "ann" ? groups : []).exists(g, g == "CN=Ops,DC=com")`, "cn=ops,dc=com", true},
+		{`[groups[1]].exists(g, g == "CN=Ops,DC=com")`, "cn=ops,dc=com", true},
 		{`groups.exists(g, g.startsWith("cn=ops,"))`, "CN=Ops,DC=com", true},
 		{`groups.exists(g, g.matches("(?i)^CN=O.*,DC=com$"))`, "CN=Ops,DC=com", true},
 	} {
