@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/clock"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -361,7 +362,8 @@ func (s *Store) Claim(ctx context.Context, account string, slots int, now, until
 			}
 			if n > 0 {
 				taken = i
-				return s.trimSometimes(ctx, tx, now.UnixMilli())
+				// Budget.prove claims with a time in the future. That must not expire other rows.
+				return s.trimSometimes(ctx, tx, min(now.UnixMilli(), clock.Now().UnixMilli()))
 			}
 		}
 		return tx.QueryRowContext(ctx, "SELECT min(until) FROM limit_attempts WHERE account = $1 AND slot < $2", m[:], slots).Scan(&first)

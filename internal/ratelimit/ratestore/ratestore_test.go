@@ -327,3 +327,28 @@ func TestWithoutADatabaseThereIsAnError(t *testing.T) {
 		t.Error("a slot")
 	}
 }
+
+// A record of a sign-in is claimed with a time far in the future. It must not expire the counts of
+// others when it is the write that trims the tables.
+func TestRecordsOfSignInsExpireNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, d storetest.Database) {
+		s, db := replica(t, d.New(t))
+		s.Bound(100, 100, 1)
+		ctx, now := t.Context(), time.Now()
+		if _, _, err := s.ChargeName(ctx, "ann", 26, now, limits); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Claim(ctx, "ann", 2, now, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Claim(ctx, "bob signed in", 1, now.Add(ratelimit.PlaceFor-24*time.Hour), now.Add(ratelimit.PlaceFor)); err != nil {
+			t.Fatal(err)
+		}
+		for table, want := range map[string]int{"limit_names": 1, "limit_attempts": 2} {
+			var rows int
+			if err := db.Read().QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&rows); err != nil || rows != want {
+				t.Errorf("%s has %d rows, %v; want %d", table, rows, err, want)
+			}
+		}
+	})
+}
