@@ -40,6 +40,9 @@ func (a *Accounts) allowPlace(ctx context.Context, by Actor, login string, from 
 		if r.Kind != policy.User {
 			return nil, ErrNotFound // robot secrets are not rate limited
 		}
+		if err := a.mayChange(by, r.principal()); err != nil {
+			return nil, err
+		}
 		learned := ratelimit.Learned{Place: ratelimit.Place{Name: ratelimit.Fold(r.Name), Prefix: place}, Source: Source, ID: r.ID}
 		isNew, err := ratestore.AddPlace(ctx, tx, learned, a.o.Now())
 		if r.Unchanged = err == nil && !isNew; err != nil || !isNew {
