@@ -25,10 +25,11 @@ func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 		FindGeneration: func(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
 			return a.issuer.Live().Chain.FindGeneration(ctx, source, name, id)
 		},
-		SignInLasts: a.signInLasts,
-		Judge:       func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
-		Limiter:     func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
-		Elsewhere:   a.elsewhere,
+		SignInLasts:    func(source string) time.Duration { return a.signIn(source).lasts },
+		SignInSettings: func(source string) string { return a.signIn(source).id },
+		Judge:          func(r *policy.Request) policy.Decision { return a.issuer.Live().Policy.Decide(r) },
+		Limiter:        func() *ratelimit.Limiter { return a.issuer.Live().Chain.Limiter() },
+		Elsewhere:      a.elsewhere,
 	}
 	if own := accountsOf(cfg); own != nil {
 		o.RefreshIdle, o.MaxLifetime = own.RefreshIdle, own.MaxCredentialLifetime

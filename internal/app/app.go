@@ -69,7 +69,7 @@ type App struct {
 	outage    *outage     // of the database; shared with the log
 	writable  cachedCheck // whether the database can be written, checked after a failed write
 	reloading atomic.Pointer[reloading]
-	lasts     atomic.Pointer[map[string]time.Duration] // of the generation
+	signIns   atomic.Pointer[map[string]signInSettings] // of the generation
 	// Files have changed, and policy.watch is false: SIGHUP reads them.
 	unread atomic.Bool
 
@@ -121,7 +121,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	a.current.Store(a.config)
 	a.rulebook.RecordFiles(ctx)
 	a.generation = next
-	a.lasts.Store(&next.lasts)
+	a.signIns.Store(&next.signIns)
 	a.generation.start()
 	a.welcome(ctx, cfg)
 	a.warnAboutDuplicateNames(ctx, cfg)
@@ -164,7 +164,7 @@ func (a *App) Reload(ctx context.Context, cfg *config.Config) error {
 	a.server.Store(a.newServer(cfg))
 	last := a.generation
 	a.generation = next
-	a.lasts.Store(&next.lasts)
+	a.signIns.Store(&next.signIns)
 	next.start()
 	last.stop()
 	if restart := needsRestart(a.config, cfg); restart != "" {

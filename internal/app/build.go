@@ -28,9 +28,9 @@ type generation struct {
 	live issuer.Live
 	runs []func(context.Context) // run until the generation is stopped
 
-	providers []*oidc.Provider         // the next generation takes over their keys
-	files     []*htpasswd.File         // the next generation compares its files with them
-	lasts     map[string]time.Duration // how long a sign-in is valid for access tokens, by source
+	providers []*oidc.Provider          // the next generation takes over their keys
+	files     []*htpasswd.File          // the next generation compares its files with them
+	signIns   map[string]signInSettings // for access tokens, by source
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -52,7 +52,7 @@ func (g *generation) stop() {
 // build builds everything that answers depend on, except the policy, which the rulebook has. It
 // starts nothing and does not affect the running generation.
 func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) {
-	g := &generation{lasts: make(map[string]time.Duration)}
+	g := &generation{signIns: make(map[string]signInSettings)}
 	g.runs = append(g.runs, func(ctx context.Context) { _ = a.rulebook.Run(ctx) }, a.watchDatabase)
 	chain, err := a.buildChain(cfg, g)
 	if err != nil {
@@ -145,7 +145,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			source := identity.Source{Name: s.Name(), Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}}
 			if s.OIDC.Kind == "user" && s.OIDC.AccessTokensAfterSignIn > 0 && usesAccounts(cfg) {
 				source.Authenticator = userProvider{provider, a, source.Name}
-				g.lasts[source.Name] = s.OIDC.AccessTokensAfterSignIn
+				g.signIns[source.Name] = signInSettings{s.OIDC.AccessTokensAfterSignIn, settingsID(s.OIDC)}
 			}
 			sources = append(sources, source)
 		}

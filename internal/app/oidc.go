@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -65,12 +68,27 @@ func (p userProvider) Find(ctx context.Context, name, id string) (*policy.Princi
 	return p.app.accounts.LastSignIn(ctx, p.name, name, id)
 }
 
-// signInLasts returns how long a sign-in through a source is valid for access tokens.
-func (a *App) signInLasts(source string) time.Duration {
-	if lasts := a.lasts.Load(); lasts != nil {
-		return (*lasts)[source]
+// signInSettings are the settings of a source for the access tokens of its users.
+type signInSettings struct {
+	lasts time.Duration // how long a sign-in is valid for them
+	id    string
+}
+
+// settingsID identifies the settings that decide who may sign in, as whom, and with which groups
+// and claims. The lifetime of access tokens is not among them.
+func settingsID(o *config.OIDC) string {
+	// It cannot fail: these are texts, lists and maps of texts.
+	text, _ := json.Marshal([]any{o.Preset, o.Issuer, o.Audience, o.Kind, o.Principal, o.Groups, o.Claims, o.Require})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// signIn returns the settings of a source in the current generation.
+func (a *App) signIn(source string) signInSettings {
+	if all := a.signIns.Load(); all != nil {
+		return (*all)[source]
 	}
-	return 0
+	return signInSettings{}
 }
 
 // noLookup is a source that knows a principal only by its token, because an issuer has no list

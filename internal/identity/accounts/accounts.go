@@ -135,6 +135,9 @@ type Options struct {
 	// look users up. Their access tokens are valid until then (LastSignIn). 0: sign-ins do not
 	// count. nil: 0 for every source.
 	SignInLasts func(source string) time.Duration
+	// SignInSettings returns a text that identifies the settings by which a source judges sign-ins.
+	// A stored sign-in does not count when they have changed. nil: they never change.
+	SignInSettings func(source string) string
 	// Elsewhere looks up the login of a new account in the other sources. nil: there is no other
 	// source.
 	Elsewhere func(ctx context.Context, login string) Elsewhere
@@ -299,6 +302,9 @@ func Open(o Options) (*Accounts, error) {
 			p, err := find(ctx, source, name, id)
 			return p, "", err
 		}
+	}
+	if o.SignInSettings == nil {
+		o.SignInSettings = func(string) string { return "" }
 	}
 	if o.SignInLasts == nil {
 		o.SignInLasts = func(string) time.Duration { return 0 }

@@ -24,6 +24,7 @@ const signInEvery = time.Minute
 // signIn is the last sign-in of a person.
 type signIn struct {
 	principal *policy.Principal // nil: the sign-in was refused
+	by        string            // the settings by which it was judged
 	at        time.Time
 	written   bool
 }
@@ -33,7 +34,7 @@ type person struct{ source, id string }
 
 // SignedIn records that p signed in with an ID token. It is written with the next batch.
 func (a *Accounts) SignedIn(p *policy.Principal) {
-	a.noteSignIn(person{p.Source, p.ID}, signIn{principal: p, at: a.o.Now()})
+	a.noteSignIn(person{p.Source, p.ID}, signIn{principal: p, by: a.o.SignInSettings(p.Source), at: a.o.Now()})
 }
 
 // SignInRefused records that a person presented a genuine ID token but is not allowed to sign in
@@ -46,7 +47,7 @@ func (a *Accounts) noteSignIn(who person, s signIn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	last, known := a.signIns[who]
-	if known && last.principal == s.principal && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
+	if known && s.principal != nil && last.principal == s.principal && last.by == s.by && s.at.Sub(last.at) < signInEvery && !s.at.Before(last.at) {
 		return // the same ID token, from the cache
 	}
 	if known || len(a.signIns) < maxTouched {
@@ -56,7 +57,7 @@ func (a *Accounts) noteSignIn(who person, s signIn) {
 
 // LastSignIn returns the principal of the last sign-in, by id, or by name if id is "". It returns
 // identity.ErrUnknown if no sign-in is known, and an identity.DisabledError if the last one was
-// refused or is too old.
+// refused, is too old, or was judged by other settings.
 func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 	var s signIn
 	known := false
@@ -78,6 +79,9 @@ func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*po
 		return nil, identity.ErrUnknown
 	case s.principal == nil:
 		return nil, &identity.DisabledError{Told: true, Why: "the last sign-in through " + source + " was refused: sign in again"}
+	case s.by != a.o.SignInSettings(source):
+		// With other settings the user might have other groups and claims, or no access at all.
+		return nil, &identity.DisabledError{Told: true, Why: "the settings of " + source + " have changed since the last sign-in: sign in again"}
 	case a.o.Now().After(s.at.Add(lasts)):
 		return nil, &identity.DisabledError{Told: true, Why: fmt.Sprintf("the last sign-in through %s was on %s, and counts for %s: sign in again",
 			source, s.at.UTC().Format(time.DateOnly), lasts)}
@@ -87,6 +91,7 @@ func (a *Accounts) LastSignIn(ctx context.Context, source, name, id string) (*po
 
 // keptSignIn is the stored form of a principal.
 type keptSignIn struct {
+	By     string         `json:"by,omitempty"` // the settings of the source: Options.SignInSettings
 	Groups []string       `json:"groups,omitempty"`
 	Claims map[string]any `json:"claims,omitempty"`
 }
@@ -118,7 +123,7 @@ func (a *Accounts) findSignIn(ctx context.Context, source, name, id string) (sig
 		return signIn{}, fmt.Errorf("reading a sign-in of %s: %w", source, err)
 	}
 	p := &policy.Principal{Kind: policy.User, Source: source, ID: who, Name: name, Groups: kept.Groups, Claims: claims}
-	return signIn{principal: p.Indexed(), at: at(when)}, nil
+	return signIn{principal: p.Indexed(), by: kept.By, at: at(when)}, nil
 }
 
 // lasts reports whether tokens that the actor creates with an ID token may outlive it.
@@ -128,7 +133,7 @@ func (a *Accounts) lasts(by Actor) bool {
 
 // keepSignIn stores the sign-in of a user who creates a token with an ID token.
 func (a *Accounts) keepSignIn(ctx context.Context, tx *sql.Tx, p *policy.Principal) error {
-	text, err := json.Marshal(keptSignIn{p.Groups, p.Claims})
+	text, err := json.Marshal(keptSignIn{a.o.SignInSettings(p.Source), p.Groups, p.Claims})
 	if err != nil {
 		return fmt.Errorf("storing a sign-in: %w", err)
 	}
@@ -165,7 +170,7 @@ func (a *Accounts) noteSignIns(ctx context.Context) error {
 				_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET signed_in = 0 WHERE source = $1 AND id = $2", who.source, who.id)
 			} else {
 				var text []byte
-				if text, err = json.Marshal(keptSignIn{s.principal.Groups, s.principal.Claims}); err == nil {
+				if text, err = json.Marshal(keptSignIn{s.by, s.principal.Groups, s.principal.Claims}); err == nil {
 					_, err = tx.ExecContext(ctx, "UPDATE sign_ins SET name = $1, who = $2, signed_in = $3 WHERE source = $4 AND id = $5",
 						s.principal.Name, string(text), ms(s.at), who.source, who.id)
 				}

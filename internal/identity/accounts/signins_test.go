@@ -230,3 +230,33 @@ func TestASignInThatIsDamagedOrNotWritten(t *testing.T) {
 		}
 	})
 }
+
+// A sign-in that was judged by other settings does not count: the user might have other groups now,
+// for which a deny exists, or no access at all.
+func TestASignInEndsWithTheSettingsThatJudgedIt(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		settings := "one"
+		h.options.SignInSettings = func(string) string { return settings }
+		h.withPeople()
+		tend := h.Tend(t.Context())
+		_, secret, err := h.AddToken(t.Context(), h.byIDToken(ann("dev")), accounts.NewToken{Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		access := shown("", secret.Reveal())
+		if _, err := h.chain.Authenticate(t.Context(), access); err != nil {
+			t.Fatal(err)
+		}
+		settings = "two"
+		h.clock.add(time.Minute)
+		tend()
+		_, err = h.chain.Authenticate(t.Context(), access)
+		if explained, ok := errors.AsType[*identity.ExplainedError](err); !ok || !strings.Contains(explained.Reason, "the settings of oidc:sso have changed") {
+			t.Errorf("with other settings: %v", err)
+		}
+		h.SignedIn(ann("dev"))
+		if _, err := h.chain.Authenticate(t.Context(), access); err != nil {
+			t.Errorf("after another sign-in: %v", err)
+		}
+	})
+}
