@@ -121,7 +121,7 @@ func Decode(w http.ResponseWriter, r *http.Request) (Request, error) {
 			return Request{}, err
 		}
 	default:
-		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not supported: use GET, or POST with a form", r.Method)
+		e := problem(http.StatusMethodNotAllowed, CodeUnsupported, "%s is not supported: use GET, or POST with a form", short(r.Method))
 		e.Header = http.Header{"Allow": {"GET, HEAD, POST"}}
 		return Request{}, e
 	}

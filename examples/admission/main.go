@@ -5,6 +5,7 @@
 //	go run ./examples/admission --registry registry.example.com
 //
 // In rules, a namespace is the workload k8s:NAMESPACE. Images of other registries are admitted.
+// Image volumes are not checked.
 package main
 
 import (
@@ -101,8 +102,9 @@ func (a *admission) refused(r *request) (refused []string) {
 	spec := r.Object.Spec
 	for _, containers := range [][]struct{ Image string }{spec.InitContainers, spec.Containers, spec.EphemeralContainers} {
 		for _, c := range containers {
-			name, ours := strings.CutPrefix(c.Image, a.registry+"/")
-			if !ours {
+			// A host may be written in any case, and with the default port.
+			host, name, ok := strings.Cut(c.Image, "/")
+			if !ok || !strings.EqualFold(strings.TrimSuffix(host, ":443"), strings.TrimSuffix(a.registry, ":443")) {
 				continue
 			}
 			name, _, _ = strings.Cut(name, "@")

@@ -174,8 +174,11 @@ func insteadOf(s config.Source, login string) string {
 func (a *App) elsewhere(ctx context.Context, login string) accounts.Elsewhere {
 	chain, cfg := a.issuer.Live().Chain, a.current.Load()
 	return elsewhere(ctx, cfg, login, func(s config.Source) (identity.Finder, error) {
-		if provider, ok := chain.Source(s.Name()).(*oidc.Provider); ok {
-			return noLookup{provider}, nil
+		switch p := chain.Source(s.Name()).(type) {
+		case *oidc.Provider:
+			return noLookup{p}, nil
+		case userProvider:
+			return noLookup{p.Provider}, nil
 		}
 		f, ok := chain.Source(s.Name()).(identity.Finder)
 		if !ok {

@@ -135,7 +135,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case e == nil:
 		id := journal.NewID(s.Now()).String()
-		s.Log.Error("internal error", "id", id, "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
+		s.Log.Error("internal error", "id", id, "method", secret.Brief(r.Method, maxShown), "path", secret.Brief(r.URL.Path, maxShown), "error", err)
 		e = problem(http.StatusInternalServerError, codeUnknown, "internal error %s: see the log of Tidewaiter", id)
 	case e.Status >= 500:
 		s.Log.Warn("request failed", "status", e.Status, "path", secret.Brief(r.URL.Path, maxShown), "error", err)
@@ -170,7 +170,7 @@ func (s *Server) note(r *http.Request, kind refusal, attrs ...any) {
 	if client, _ := s.client(r); client.IsValid() {
 		remote = client.String()
 	}
-	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", r.Method, "path", secret.Brief(r.URL.Path, maxShown), "user_agent", secret.Brief(r.UserAgent(), maxShown))
+	attrs = append(attrs, "remote", remote, "peer", peer(r).String(), "method", secret.Brief(r.Method, maxShown), "path", secret.Brief(r.URL.Path, maxShown), "user_agent", secret.Brief(r.UserAgent(), maxShown))
 	s.Refusals.note(s.Log, s.Now(), kind, attrs...)
 }
 

@@ -219,7 +219,7 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) er
 		if d.cache.unknownCounted(k) {
 			return identity.Verified{}, nil
 		}
-		err := d.o.Budget.SpendUnknown(ctx, ratelimit.Fold(c.Name), c.KnownPlace)
+		err := d.o.Budget.SpendUnknown(ctx, ratelimit.Fold(d.withoutDomain(c.Name)), c.KnownPlace)
 		if err == nil {
 			d.cache.storeUnknown(k)
 		}
