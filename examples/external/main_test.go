@@ -73,7 +73,7 @@ func TestTheShopDecides(t *testing.T) {
 }
 
 func TestTheShopAnswersTidewaiterAlone(t *testing.T) {
-	_, err := ask(t, "/sign-in", "another").Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+	_, err := ask(t, "/sign-in", "another").Authenticate(t.Context(), identity.NewPresented("ann", "wonderland"))
 	if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("with another secret: %v", err)
 	}

@@ -42,7 +42,7 @@ func (a *API) sessionRoutes() {
 			"when it is revoked, and when the password is changed or the user disabled. Programs show a token with each request instead.",
 	}, func(ctx context.Context, in *signingIn) (*signedInAs, error) {
 		c := calling(ctx)
-		who, err := c.server.SignIn(c.request, identity.NewCredentials(in.Body.Name, in.Body.Password))
+		who, err := c.server.SignIn(c.request, identity.NewPresented(in.Body.Name, in.Body.Password))
 		if err != nil {
 			return nil, err
 		}

@@ -172,7 +172,7 @@ func (a *API) makeToken(ctx context.Context, by Actor, in *newToken) (*made[Toke
 // again is the caller with a password in place of what the request shows: whoever found an open browser does not know it.
 func again(ctx context.Context, by Actor, password string) (Actor, error) {
 	c := calling(ctx)
-	who, err := c.server.SignIn(c.request, identity.NewCredentials(identity.Login(by.Principal), password))
+	who, err := c.server.SignIn(c.request, identity.NewPresented(identity.Login(by.Principal), password))
 	if errors.Is(err, identity.ErrRejected) || err == nil && accounts.OwnerOf(who.Principal) != accounts.OwnerOf(by.Principal) {
 		return Actor{}, mistaken("body.password", "this is not the current password")
 	}

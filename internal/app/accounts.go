@@ -78,7 +78,7 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 // an invalid config does not create a database.
 type accountsSource struct{ app *App }
 
-func (o accountsSource) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (o accountsSource) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	who, err := o.app.accounts.Authenticate(ctx, c)
 	if err != nil {
 		err = o.app.db.Explain(err) // detects a damaged file, and remembers that
@@ -90,14 +90,14 @@ func (o accountsSource) Find(ctx context.Context, name, id string) (*policy.Prin
 	return o.app.accounts.Find(ctx, name, id)
 }
 
-func (o accountsSource) Dummy(ctx context.Context, c identity.Credentials) error {
+func (o accountsSource) Dummy(ctx context.Context, c identity.Presented) error {
 	return o.app.accounts.Dummy(ctx, c)
 }
 
-func (o accountsSource) DummyLookup(ctx context.Context, c identity.Credentials) error {
+func (o accountsSource) DummyLookup(ctx context.Context, c identity.Presented) error {
 	return o.app.accounts.DummyLookup(ctx, c)
 }
 
-func (o accountsSource) refresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+func (o accountsSource) refresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
 	return o.app.accounts.IssueRefresh(ctx, shown, who)
 }

@@ -155,7 +155,7 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 	return identity.NewChain(identity.Options{
 		Sources: sources,
 		Limiter: limiter,
-		Dummy: func(ctx context.Context, c identity.Credentials) error {
+		Dummy: func(ctx context.Context, c identity.Presented) error {
 			return a.hashing.DummyFor(ctx, password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}, "", c.Secret.Reveal())
 		},
 	}), nil

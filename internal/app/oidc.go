@@ -54,7 +54,7 @@ type userProvider struct {
 	name string // "oidc:sso"
 }
 
-func (p userProvider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (p userProvider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	who, err := p.Provider.Authenticate(ctx, c)
 	if err == nil {
 		p.app.accounts.SignedIn(who.Principal)

@@ -84,7 +84,7 @@ func (s *service) answer(r *http.Request, from string) *httptest.ResponseRecorde
 
 // show returns the status that credentials come to. It asks the chain, which is what all that is
 // served asks: an answer of 429 waits for a moment, and there are thousands of them here.
-func (s *service) show(c identity.Credentials, from string) int {
+func (s *service) show(c identity.Presented, from string) int {
 	c.Remote, c.Registry = netip.MustParseAddr(from), "r.example.com"
 	switch _, err := s.Chain().Authenticate(context.Background(), c); {
 	case err == nil:
@@ -99,7 +99,7 @@ func (s *service) show(c identity.Credentials, from string) int {
 
 // signIn signs in by name and secret.
 func (s *service) signIn(name, secret, from string) int {
-	return s.show(identity.NewCredentials(name, secret), from)
+	return s.show(identity.NewPresented(name, secret), from)
 }
 
 func (s *service) refresh(token, from string) int { return s.show(identity.NewRefresh(token), from) }
@@ -242,7 +242,7 @@ func madeUp(letter byte) string {
 }
 
 func (s *service) session(t *testing.T, from string) (string, error) {
-	shown := identity.NewCredentials("alice", alicePassword)
+	shown := identity.NewPresented("alice", alicePassword)
 	who, err := s.Accounts().Authenticate(t.Context(), shown)
 	if err != nil {
 		return "", err

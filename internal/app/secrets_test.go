@@ -75,7 +75,7 @@ notifications: { open: true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob := identity.NewCredentials("bob", "a long sentence")
+	bob := identity.NewPresented("bob", "a long sentence")
 	bob.Registry = "r.example.com"
 	who, err := a.Accounts().Authenticate(t.Context(), bob)
 	if err != nil {

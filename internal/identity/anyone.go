@@ -26,7 +26,7 @@ func NewAnyone(log *slog.Logger) Anyone {
 func AnyoneKinds() []Kind { return []Kind{Password, IDToken, AccessToken} }
 
 // Authenticate accepts any printable name without spaces at its ends, with any password.
-func (Anyone) Authenticate(_ context.Context, c Credentials) (Verified, error) {
+func (Anyone) Authenticate(_ context.Context, c Presented) (Verified, error) {
 	if !slices.Contains(AnyoneKinds(), c.Kind) || c.Secret.Reveal() == "" || !ValidName(c.Name) {
 		return Verified{}, ErrRejected
 	}

@@ -30,7 +30,7 @@ func TestAnyoneWarnsOnceAndLoudly(t *testing.T) {
 func TestAnyoneTakesANameAsItIs(t *testing.T) {
 	source := identity.Anyone{}
 	for _, name := range []string{"ann", "Ann", "*", "*@x", "a/b", "${user}", "user:ann", "Zoë", "山田", "a b", strings.Repeat("x", identity.MaxName)} {
-		v, err := source.Authenticate(t.Context(), identity.NewCredentials(name, "x"))
+		v, err := source.Authenticate(t.Context(), identity.NewPresented(name, "x"))
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
 			continue
@@ -41,7 +41,7 @@ func TestAnyoneTakesANameAsItIs(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", " ann", "ann ", "ann\u00a0", "an\nn", "an\x00n", "an\u200bn", "an\u202en", "\ufeffann", "ann\xff", strings.Repeat("x", identity.MaxName+1)} {
-		if _, err := source.Authenticate(t.Context(), identity.NewCredentials(name, "x")); !errors.Is(err, identity.ErrRejected) {
+		if _, err := source.Authenticate(t.Context(), identity.NewPresented(name, "x")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%q: %v, want %v", name, err, identity.ErrRejected)
 		}
 	}

@@ -20,7 +20,7 @@ var ErrUnavailable = errors.New("identity source unavailable")
 // wrong password would take. It returns nil when the time is spent. Other errors are those that
 // Authenticate would return for a wrong password, so that a busy source looks the same for both.
 type Dummy interface {
-	Dummy(ctx context.Context, c Credentials) error
+	Dummy(ctx context.Context, c Presented) error
 }
 
 // DummyLookup is a source that queries a database, a directory or a service. DummyLookup makes
@@ -29,14 +29,14 @@ type Dummy interface {
 // which source knows a name. An error is an outage of this source, which does not affect the
 // result.
 type DummyLookup interface {
-	DummyLookup(ctx context.Context, c Credentials) error
+	DummyLookup(ctx context.Context, c Presented) error
 }
 
 // Budgeted is a source that checks only a limited number of wrong passwords for a name in some
 // time. SpendUnknown counts an attempt for an unknown name as if the source had it, so that the
 // limit does not reveal which names exist. Its error is a *RateLimitedError.
 type Budgeted interface {
-	SpendUnknown(ctx context.Context, c Credentials) error
+	SpendUnknown(ctx context.Context, c Presented) error
 }
 
 // Source is an Authenticator in a chain. It may also be a Finder, a Dummy and a DummyLookup.
@@ -49,8 +49,8 @@ type Source struct {
 
 // Options are the settings of a Chain.
 type Options struct {
-	Sources []Source                                       // asked in this order, local ones first
-	Dummy   func(ctx context.Context, c Credentials) error // if no source is a Dummy; may be nil
+	Sources []Source                                     // asked in this order, local ones first
+	Dummy   func(ctx context.Context, c Presented) error // if no source is a Dummy; may be nil
 
 	Limiter *ratelimit.Limiter // nil: no limits. May be shared, so that it outlives a chain
 }
@@ -61,7 +61,7 @@ type Chain struct {
 	sources   []Source // local ones first
 	gate      gate
 	passwords []string // names of the sources that accept passwords
-	dummies   []func(ctx context.Context, c Credentials) error
+	dummies   []func(ctx context.Context, c Presented) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
 }
@@ -109,7 +109,7 @@ func NewChain(o Options) *Chain {
 //     wait for verification;
 //   - an error that wraps ErrUnavailable if a source failed before any knew the name. The next
 //     source, which may be weaker, is not asked.
-func (c *Chain) Authenticate(ctx context.Context, presented Credentials) (Verified, error) {
+func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified, error) {
 	if presented.Kind == None && presented.Name == "" && presented.Secret.Reveal() == "" {
 		return Verified{Principal: c.anonymous}, nil
 	}
@@ -128,7 +128,7 @@ func (c *Chain) Authenticate(ctx context.Context, presented Credentials) (Verifi
 
 // learn records from where a user signs in. Any credential of a user with a password counts, for
 // the typed name and for the source's.
-func (c *Chain) learn(presented *Credentials, p *policy.Principal) {
+func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 	l := c.gate.limiter
 	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
 		return // it has no password to guess
@@ -150,7 +150,7 @@ func incomplete(err error) bool {
 func (c *Chain) Limiter() *ratelimit.Limiter { return c.gate.limiter }
 
 // ask authenticates well-formed credentials.
-func (c *Chain) ask(ctx context.Context, presented Credentials) (Verified, error) {
+func (c *Chain) ask(ctx context.Context, presented Presented) (Verified, error) {
 	for i := range c.sources {
 		s := &c.sources[i]
 		if !s.takes(presented.Kind) {
@@ -203,7 +203,7 @@ func (c *Chain) ask(ctx context.Context, presented Credentials) (Verified, error
 
 // explain asks the sources why none of them knows an ID token. The error is that of the source
 // that the token is meant for. Credentials that can be guessed are never explained.
-func (c *Chain) explain(ctx context.Context, presented Credentials) (why string, err error) {
+func (c *Chain) explain(ctx context.Context, presented Presented) (why string, err error) {
 	why = "no source knows it"
 	if presented.Kind != IDToken {
 		return why, nil
@@ -225,7 +225,7 @@ func (c *Chain) explain(ctx context.Context, presented Credentials) (why string,
 // reject is the only way to refuse a password: unknown, wrong, disabled and expired. It spends
 // what any other refusal would have cost and this one has not: a hash, and the lookups of the
 // sources that were skipped. It returns Rejected(reason).
-func (c *Chain) reject(ctx context.Context, presented Credentials, skipped []Source, hashed bool, reason string) error {
+func (c *Chain) reject(ctx context.Context, presented Presented, skipped []Source, hashed bool, reason string) error {
 	if presented.Kind != Password {
 		return Rejected(reason)
 	}
@@ -244,7 +244,7 @@ func (c *Chain) reject(ctx context.Context, presented Credentials, skipped []Sou
 }
 
 // lookUp makes the lookups of sources that were skipped. It fails only if the client has gone.
-func (c *Chain) lookUp(ctx context.Context, presented Credentials, skipped []Source) error {
+func (c *Chain) lookUp(ctx context.Context, presented Presented, skipped []Source) error {
 	for i := range skipped {
 		if d, ok := skipped[i].Authenticator.(DummyLookup); ok && skipped[i].takes(Password) {
 			if err := d.DummyLookup(ctx, presented); err != nil && ctx.Err() != nil {

@@ -17,11 +17,11 @@ func ExampleChain() {
 	staff := &identitytest.Fake{Name: "htpasswd", People: map[string]string{"ann": "wonderland"}, Groups: []string{"dev"}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "htpasswd", Authenticator: staff}}})
 
-	for _, c := range []identity.Credentials{
-		identity.NewCredentials("ann", "wonderland"),
-		identity.NewCredentials("ann", "guess"),
-		identity.NewCredentials("nobody", "guess"),
-		identity.NewCredentials("", ""),
+	for _, c := range []identity.Presented{
+		identity.NewPresented("ann", "wonderland"),
+		identity.NewPresented("ann", "guess"),
+		identity.NewPresented("nobody", "guess"),
+		identity.NewPresented("", ""),
 	} {
 		v, err := chain.Authenticate(context.Background(), c)
 		if err != nil {
@@ -77,7 +77,7 @@ func TestAChainAsksInOrder(t *testing.T) {
 		if tt.down != "" {
 			fakes[tt.down].Fail(errCut)
 		}
-		v, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		v, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
 		var got string
 		switch {
 		case err == nil:
@@ -102,12 +102,12 @@ type spy struct {
 	asked *[]string
 }
 
-func (s spy) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (s spy) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	*s.asked = append(*s.asked, s.name)
 	return s.Fake.Authenticate(ctx, c)
 }
 
-func (s spy) Dummy(ctx context.Context, c identity.Credentials) error {
+func (s spy) Dummy(ctx context.Context, c identity.Presented) error {
 	*s.asked = append(*s.asked, "d")
 	return s.Fake.Dummy(ctx, c)
 }
@@ -115,14 +115,14 @@ func (s spy) Dummy(ctx context.Context, c identity.Credentials) error {
 func TestNothingShownIsAnonymous(t *testing.T) {
 	fake := &identitytest.Fake{People: map[string]string{"": ""}}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "fake", Authenticator: fake}}})
-	first, err := chain.Authenticate(t.Context(), identity.Credentials{})
+	first, err := chain.Authenticate(t.Context(), identity.Presented{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(&policy.Principal{Kind: policy.Anonymous}, first.Principal); diff != "" {
 		t.Errorf("anonymous: %s", diff)
 	}
-	second, _ := chain.Authenticate(t.Context(), identity.NewCredentials("", ""))
+	second, _ := chain.Authenticate(t.Context(), identity.NewPresented("", ""))
 	if first.Principal != second.Principal {
 		t.Error("two anonymous principals are not one value")
 	}
@@ -141,21 +141,21 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 		}}},
 	})
 	jwt := "eyJhbGciOiJub25lIn0.e30."
-	for _, c := range []identity.Credentials{
-		identity.NewCredentials("ann", ""),
-		identity.NewCredentials("", "a password"),
-		identity.NewCredentials("ann", "\x00"),
-		identity.NewCredentials("ann", "pass\x00word"),
-		identity.NewCredentials("ann", strings.Repeat("x", identity.MaxSecret+1)),
-		identity.NewCredentials("ann", identity.AccessTokenPrefix+strings.Repeat("x", identity.MaxSecret)),
-		identity.NewCredentials("ann", jwt+strings.Repeat("x", identity.MaxToken)),
-		identity.NewCredentials(strings.Repeat("x", identity.MaxName+1), "a password"),
-		identity.NewCredentials("an\x00n", "a password"),
-		identity.NewCredentials("ann\n", "a password"),
-		identity.NewCredentials("ann\x1b[2J", "a password"),
-		identity.NewCredentials("ann\u0085", "a password"),
-		identity.NewCredentials("ann\xff", "a password"),
-		identity.NewCredentials("ann\n", jwt),
+	for _, c := range []identity.Presented{
+		identity.NewPresented("ann", ""),
+		identity.NewPresented("", "a password"),
+		identity.NewPresented("ann", "\x00"),
+		identity.NewPresented("ann", "pass\x00word"),
+		identity.NewPresented("ann", strings.Repeat("x", identity.MaxSecret+1)),
+		identity.NewPresented("ann", identity.AccessTokenPrefix+strings.Repeat("x", identity.MaxSecret)),
+		identity.NewPresented("ann", jwt+strings.Repeat("x", identity.MaxToken)),
+		identity.NewPresented(strings.Repeat("x", identity.MaxName+1), "a password"),
+		identity.NewPresented("an\x00n", "a password"),
+		identity.NewPresented("ann\n", "a password"),
+		identity.NewPresented("ann\x1b[2J", "a password"),
+		identity.NewPresented("ann\u0085", "a password"),
+		identity.NewPresented("ann\xff", "a password"),
+		identity.NewPresented("ann\n", jwt),
 		identity.NewRefresh(""),
 		{Kind: identity.Password, Name: "ann"},
 		{Name: "ann"}, // nothing says that this is nothing
@@ -170,7 +170,7 @@ func TestAnEmptySecretIsNeverAskedOfASource(t *testing.T) {
 	if asked := fake.Asked(); len(asked) != 0 {
 		t.Errorf("the source was asked: %v", asked)
 	}
-	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
+	if _, err := chain.Authenticate(t.Context(), identity.NewPresented(strings.Repeat("x", identity.MaxName), strings.Repeat("x", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
 		t.Error(err)
 	}
 	if asked := fake.Asked(); len(asked) != 1 {
@@ -191,22 +191,22 @@ func TestATokenIsNeverOfferedToADirectory(t *testing.T) {
 		{Name: "oidc:github", Authenticator: provider, Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 		{Name: "accounts", Authenticator: accounts, Kinds: []identity.Kind{identity.Password, identity.AccessToken, identity.RefreshToken}},
 	}})
-	for _, c := range []identity.Credentials{
-		identity.NewCredentials("ann", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
-		identity.NewCredentials("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
-		identity.NewCredentials("ann", own('a')),
-		identity.NewCredentials("", " "+own('b')),
+	for _, c := range []identity.Presented{
+		identity.NewPresented("ann", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewPresented("", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA\n"),
+		identity.NewPresented("ann", own('a')),
+		identity.NewPresented("", " "+own('b')),
 		identity.NewRefresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), // which it is taken for
-		identity.NewCredentials("<token>", own('r')),
-		identity.NewCredentials("ann", own('r')),
-		identity.NewCredentials("ann", "a password"),
+		identity.NewPresented("<token>", own('r')),
+		identity.NewPresented("ann", own('r')),
+		identity.NewPresented("ann", "a password"),
 		// In whatever wrapping, a token is offered to nobody.
-		identity.NewCredentials("ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`),
-		identity.NewCredentials("ann", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
-		identity.NewCredentials("ann", `{"value":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"}`),
-		identity.NewCredentials("ann", "eyJhbGciOiJFUzI1NiJ9.e30=.AAAA"),
-		identity.NewCredentials("ann", `"`+own('a')+`"`),
-		identity.NewCredentials(own('a'), "a password"),
+		identity.NewPresented("ann", `"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"`),
+		identity.NewPresented("ann", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.AAAA"),
+		identity.NewPresented("ann", `{"value":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA"}`),
+		identity.NewPresented("ann", "eyJhbGciOiJFUzI1NiJ9.e30=.AAAA"),
+		identity.NewPresented("ann", `"`+own('a')+`"`),
+		identity.NewPresented(own('a'), "a password"),
 	} {
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v, want %v", err, identity.ErrRejected)
@@ -244,7 +244,7 @@ func TestAMisplacedTokenIsNamed(t *testing.T) {
 		{own('a'), "x-oauth-basic", "the name looks like an access token of Tidewaiter: it belongs in the password field"},
 		{"ann", `"odd" {password}.with.dots`, ""},
 	} {
-		_, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.secret))
+		_, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.secret))
 		got := ""
 		if misplaced, ok := errors.AsType[*identity.MisplacedError](err); ok && errors.Is(err, identity.ErrRejected) {
 			got = misplaced.Error()
@@ -270,7 +270,7 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 	remote := &identitytest.Fake{Name: "ldap:corp", People: map[string]string{"bob": "builder"}}
 	chain := identity.NewChain(identity.Options{
 		Sources: []identity.Source{{Name: "htpasswd", Authenticator: local}, {Name: "ldap:corp", Authenticator: plain{remote}, Remote: true}},
-		Dummy:   func(context.Context, identity.Credentials) error { t.Error("the other dummy was asked"); return nil },
+		Dummy:   func(context.Context, identity.Presented) error { t.Error("the other dummy was asked"); return nil },
 	})
 	for _, tt := range []struct {
 		name    string
@@ -280,7 +280,7 @@ func TestEachRefusalOfAPasswordCostsOneHash(t *testing.T) {
 		{"bob", 1},    // the directory has not
 		{"nobody", 2}, // neither has
 	} {
-		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, "wrong")); !errors.Is(err, identity.ErrRejected) {
+		if _, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, "wrong")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%s: %v, want %v", tt.name, err, identity.ErrRejected)
 		}
 		if n := len(local.Dummies()); n != tt.dummies {
@@ -297,8 +297,8 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 		{errCut, identity.ErrUnavailable},
 		{context.Canceled, context.Canceled},
 	} {
-		chain := identity.NewChain(identity.Options{Dummy: func(context.Context, identity.Credentials) error { return tt.dummy }})
-		if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("nobody", "wrong")); !errors.Is(err, tt.want) {
+		chain := identity.NewChain(identity.Options{Dummy: func(context.Context, identity.Presented) error { return tt.dummy }})
+		if _, err := chain.Authenticate(t.Context(), identity.NewPresented("nobody", "wrong")); !errors.Is(err, tt.want) {
 			t.Errorf("a dummy that says %v: %v, want %v", tt.dummy, err, tt.want)
 		}
 	}
@@ -307,13 +307,13 @@ func TestABusyDummyIsAnOutage(t *testing.T) {
 // nameless is a source that returns no principal.
 type nameless struct{}
 
-func (nameless) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (nameless) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, nil
 }
 
 func TestASourceThatNamesNobodyLetsNobodyIn(t *testing.T) {
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{{Name: "faulty", Authenticator: nameless{}}}})
-	if v, err := chain.Authenticate(t.Context(), identity.NewCredentials("ann", "x")); !errors.Is(err, identity.ErrUnavailable) || v.Principal != nil {
+	if v, err := chain.Authenticate(t.Context(), identity.NewPresented("ann", "x")); !errors.Is(err, identity.ErrUnavailable) || v.Principal != nil {
 		t.Errorf("%v, %v, want %v", v, err, identity.ErrUnavailable)
 	}
 }
@@ -401,7 +401,7 @@ func BenchmarkChainFourSources(b *testing.B) {
 	chain := identity.NewChain(identity.Options{Sources: sources})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := chain.Authenticate(b.Context(), identity.NewCredentials("ann", "wonderland")); err != nil {
+		if _, err := chain.Authenticate(b.Context(), identity.NewPresented("ann", "wonderland")); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -409,6 +409,6 @@ func BenchmarkChainFourSources(b *testing.B) {
 
 type nobody struct{}
 
-func (nobody) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (nobody) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, identity.ErrUnknown
 }

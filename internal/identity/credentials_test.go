@@ -114,11 +114,11 @@ func FuzzClassify(f *testing.F) {
 // down every way of printing.
 func TestASecretIsNeverPrinted(t *testing.T) {
 	const canary = "canary-4d2e-secret"
-	c := identity.NewCredentials("ann", canary)
+	c := identity.NewPresented("ann", canary)
 	type wrapped struct {
-		Shown   identity.Credentials
-		Pointer *identity.Credentials
-		hidden  identity.Credentials
+		Shown   identity.Presented
+		Pointer *identity.Presented
+		hidden  identity.Presented
 		secret  identity.Secret
 		List    []identity.Secret
 		Map     map[string]identity.Secret

@@ -23,8 +23,8 @@ func guessable(k Kind) bool { return k == Password || k == None }
 // passwords without a Chain: changing a password, and creating the first administrator. The
 // error is a *RateLimitedError or check's. An error that wraps ErrRejected counts as a failure;
 // others do not count.
-func Check(ctx context.Context, l *ratelimit.Limiter, c Credentials, check func(context.Context, Credentials) error) error {
-	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Credentials) (Verified, error) {
+func Check(ctx context.Context, l *ratelimit.Limiter, c Presented, check func(context.Context, Presented) error) error {
+	_, err := gate{limiter: l}.pass(ctx, c, func(ctx context.Context, c Presented) (Verified, error) {
 		return Verified{}, check(ctx, c)
 	})
 	return err
@@ -53,7 +53,7 @@ type gate struct {
 
 // pass verifies credentials. Credentials that can be guessed are limited before. Others are
 // limited only after they have proved to be invalid, and may have to wait.
-func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+func (g gate) pass(ctx context.Context, c Presented, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	if guessable(c.Kind) {
 		return g.guess(ctx, c, verify)
 	}
@@ -73,7 +73,7 @@ func (g gate) pass(ctx context.Context, c Credentials, verify func(context.Conte
 
 // dismiss refuses what nobody has to look at, for its form alone. It is limited as what cannot be guessed is: a flood of
 // it must not fill the disk.
-func (g gate) dismiss(c Credentials, err error) error {
+func (g gate) dismiss(c Presented, err error) error {
 	if g.limiter == nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (g gate) dismiss(c Credentials, err error) error {
 }
 
 // refused counts what was refused, and says that it is limited, or that the journal has it.
-func (g gate) refused(scope uint64, secret string, c Credentials, err error) error {
+func (g gate) refused(scope uint64, secret string, c Presented, err error) error {
 	switch r := g.limiter.Refuse(scope, secret, c.CountedAt(), errors.Is(err, ErrNeverValid)); {
 	case r.Limited != nil:
 		return r.Limited
@@ -93,7 +93,7 @@ func (g gate) refused(scope uint64, secret string, c Credentials, err error) err
 
 // verifyInTurn verifies a credential that cannot be guessed. If its address has presented too
 // many invalid ones, credentials that need a database query are verified one at a time.
-func (g gate) verifyInTurn(ctx context.Context, c Credentials, scope uint64, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+func (g gate) verifyInTurn(ctx context.Context, c Presented, scope uint64, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	if c.Kind == IDToken {
 		return verify(ctx, c) // a signature, and no query
 	}
@@ -114,7 +114,7 @@ func (g gate) verifyInTurn(ctx context.Context, c Credentials, scope uint64, ver
 	return verify(ctx, c)
 }
 
-func (g gate) guess(ctx context.Context, c Credentials, verify func(context.Context, Credentials) (Verified, error)) (Verified, error) {
+func (g gate) guess(ctx context.Context, c Presented, verify func(context.Context, Presented) (Verified, error)) (Verified, error) {
 	guess := ratelimit.Guess{Name: c.Name, Secret: c.Secret.Reveal(), From: c.CountedAt()}
 	attempt, err := g.limiter.Begin(ctx, guess)
 	if err != nil {

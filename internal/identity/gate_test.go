@@ -46,12 +46,12 @@ func (d *limitedChain) pass(t time.Duration) { d.at.Add(int64(t)) }
 
 // try returns "in", "wrong", "down", or how long to wait.
 func (d *limitedChain) try(name, secret, from string) string {
-	c := identity.NewCredentials(name, secret)
+	c := identity.NewPresented(name, secret)
 	c.Remote = netip.MustParseAddr(from)
 	return d.show(c)
 }
 
-func (d *limitedChain) show(c identity.Credentials) string {
+func (d *limitedChain) show(c identity.Presented) string {
 	_, err := d.Authenticate(context.Background(), c)
 	var throttled *identity.RateLimitedError
 	switch {
@@ -127,7 +127,7 @@ func TestAFloodOfCredentialsThatNobodyLooksAtIsRecordedSeldom(t *testing.T) {
 			d := newLimitedChain(ratelimit.Options{})
 			recorded := 0
 			for i := range 1000 {
-				c := identity.NewCredentials(shown[0], shown[1])
+				c := identity.NewPresented(shown[0], shown[1])
 				if varied {
 					c.Name += fmt.Sprint(i)
 				}
@@ -332,8 +332,8 @@ func TestAPasswordThatIsRightNoMoreIsCounted(t *testing.T) {
 // A thousand jobs of one company come from one address, each with a token of its own.
 func TestTokensDoNotStandInTheWayOfPasswords(t *testing.T) {
 	d := newLimitedChain(ratelimit.Options{MaxFailuresPerPair: 3, MaxFailuresPerSource: 50})
-	token := func(i int) identity.Credentials {
-		return identity.Credentials{
+	token := func(i int) identity.Presented {
+		return identity.Presented{
 			Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(fmt.Sprint("token ", i)), Remote: netip.MustParseAddr(here),
 		}
 	}
@@ -378,7 +378,7 @@ func TestOnePasswordFromManyAtOnceIsOneAttempt(t *testing.T) {
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
-			c := identity.NewCredentials("ann", "wonderland")
+			c := identity.NewPresented("ann", "wonderland")
 			c.Remote = netip.MustParseAddr(here)
 			if _, err := chain.Authenticate(t.Context(), c); err != nil {
 				t.Errorf("one of a hundred: %v", err)
@@ -396,7 +396,7 @@ type slowly struct {
 	wait func()
 }
 
-func (s slowly) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (s slowly) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	s.wait()
 	return s.Authenticator.Authenticate(ctx, c)
 }
@@ -407,7 +407,7 @@ func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
 	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "nobody", Authenticator: refusing{}}}})
 	before := heap()
 	for i := range 1_000_000 {
-		c := identity.NewCredentials(fmt.Sprint("name ", i), "guess")
+		c := identity.NewPresented(fmt.Sprint("name ", i), "guess")
 		c.Remote = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Fatalf("name %d: %v", i, err)
@@ -421,7 +421,7 @@ func TestAMillionNamesLeaveMemoryFlat(t *testing.T) {
 
 type refusing struct{}
 
-func (refusing) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (refusing) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, identity.ErrRejected
 }
 
@@ -495,7 +495,7 @@ func TestAChainWithoutAThrottleLetsEverybodyTry(t *testing.T) {
 // at is a principal without any work.
 type at struct{ identity.Verified }
 
-func (a at) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (a at) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return a.Verified, nil
 }
 
@@ -506,11 +506,11 @@ func TestTheThrottleCostsASuccessNoMemory(t *testing.T) {
 	}
 }
 
-func throttled(limiter *ratelimit.Limiter) (*identity.Chain, identity.Credentials) {
+func throttled(limiter *ratelimit.Limiter) (*identity.Chain, identity.Presented) {
 	chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{
 		{Name: "at", Authenticator: at{identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: "ann"}}}},
 	}})
-	c := identity.NewCredentials("ann", "wonderland and its rabbits")
+	c := identity.NewPresented("ann", "wonderland and its rabbits")
 	c.Remote = netip.MustParseAddr("2001:db8::1")
 	return chain, c
 }
@@ -533,7 +533,7 @@ func BenchmarkThrottle(b *testing.B) {
 // spent is a source that may not check any more passwords of a name for a while.
 type spent struct{ asked *int }
 
-func (s spent) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (s spent) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	*s.asked++
 	return identity.Verified{}, &identity.RateLimitedError{After: time.Minute}
 }
@@ -547,7 +547,7 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 		Sources: []identity.Source{{Name: "ldap:corp", Authenticator: spent{&asked}}},
 	})
 	for n := range 100 {
-		c := identity.NewCredentials("ann", fmt.Sprint("guess ", n))
+		c := identity.NewPresented("ann", fmt.Sprint("guess ", n))
 		c.Remote = netip.MustParseAddr("192.0.2.1")
 		if _, err := chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRateLimited) {
 			t.Fatal(err)
@@ -561,7 +561,7 @@ func TestWhoAsksForASpentBudgetIsCountedAsASource(t *testing.T) {
 // leaving is a source that a client does not wait for.
 type leaving struct{ leave context.CancelFunc }
 
-func (l leaving) Authenticate(ctx context.Context, _ identity.Credentials) (identity.Verified, error) {
+func (l leaving) Authenticate(ctx context.Context, _ identity.Presented) (identity.Verified, error) {
 	l.leave()
 	<-ctx.Done()
 	return identity.Verified{}, ctx.Err()
@@ -574,7 +574,7 @@ func TestWhoGoesAwayBeforeTheAnswerIsCounted(t *testing.T) {
 	for n := range 20 {
 		ctx, leave := context.WithCancel(t.Context())
 		chain := identity.NewChain(identity.Options{Limiter: limiter, Sources: []identity.Source{{Name: "slow", Authenticator: leaving{leave}}}})
-		c := identity.NewCredentials("ann", fmt.Sprint("guess ", n))
+		c := identity.NewPresented("ann", fmt.Sprint("guess ", n))
 		c.Remote = netip.MustParseAddr("192.0.2.1")
 		if _, err := chain.Authenticate(ctx, c); errors.Is(err, identity.ErrRateLimited) {
 			limited++

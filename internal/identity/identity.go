@@ -99,8 +99,8 @@ const (
 // CredentialIDToken is Verified.Credential for an ID token.
 const CredentialIDToken = "ID token"
 
-// Credentials is what a client presented, and from where.
-type Credentials struct {
+// Presented is a credential that a client presented, and from where.
+type Presented struct {
 	Kind     Kind
 	Name     string
 	Secret   Secret
@@ -118,7 +118,7 @@ type Credentials struct {
 // CountedAt returns the address whose limits an attempt counts against. Clients whose address
 // the proxy does not report share the proxy's address, so that hiding the address does not
 // bypass a limit.
-func (c *Credentials) CountedAt() netip.Addr {
+func (c *Presented) CountedAt() netip.Addr {
 	if c.Remote.IsValid() {
 		return c.Remote
 	}
@@ -138,14 +138,14 @@ type Verified struct {
 // ID token with another audience, and otherwise an ErrUnknown, possibly with a Reason. It is
 // called only if no source knows the credential, because it costs as much as verifying it.
 type Explainer interface {
-	Explain(ctx context.Context, c Credentials) error
+	Explain(ctx context.Context, c Presented) error
 }
 
 // Authenticator is an identity source. Authenticate may be called from any goroutine and
 // respects ctx. It returns ErrUnknown (ask the next source), ErrRejected (stop), or another
 // error, which means an outage.
 type Authenticator interface {
-	Authenticate(ctx context.Context, c Credentials) (Verified, error)
+	Authenticate(ctx context.Context, c Presented) (Verified, error)
 }
 
 // Finder finds a principal without a credential, for refresh tokens and explain. ErrUnknown

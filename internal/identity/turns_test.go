@@ -24,7 +24,7 @@ type slow struct {
 	asked     []string
 }
 
-func (s *slow) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (s *slow) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	secret := c.Secret.Reveal()
 	s.mu.Lock()
 	s.now++
@@ -56,7 +56,7 @@ func flood(s *slow) (show func(ctx context.Context, kind identity.Kind, secret, 
 		Sources: []identity.Source{{Name: "slow", Authenticator: s, Kinds: []identity.Kind{identity.AccessToken, identity.RefreshToken, identity.Session}}},
 	})
 	return func(ctx context.Context, kind identity.Kind, secret, from string) error {
-		_, err := chain.Authenticate(ctx, identity.Credentials{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(from)})
+		_, err := chain.Authenticate(ctx, identity.Presented{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(from)})
 		return err
 	}
 }

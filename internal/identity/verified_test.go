@@ -16,7 +16,7 @@ import (
 // tokens is a source of tokens: "good" is good, "bad…" is bad for good, and "later…" may be good one day.
 type tokens struct{ asked int }
 
-func (s *tokens) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+func (s *tokens) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
 	s.asked++
 	switch secret := c.Secret.Reveal(); {
 	case secret == "good":
@@ -40,7 +40,7 @@ func TestABadTokenIsVerifiedOnceAMinute(t *testing.T) {
 		chain := newChain()
 		entries := 0
 		show := func(secret string) string {
-			_, err := chain.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(here)})
+			_, err := chain.Authenticate(t.Context(), identity.Presented{Kind: kind, Name: "x", Secret: identity.NewSecret(secret), Remote: netip.MustParseAddr(here)})
 			if err != nil && !identity.AlreadyRecorded(err) {
 				entries++
 			}

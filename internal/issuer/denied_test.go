@@ -44,7 +44,7 @@ func TestRefusalHasWhatThePrincipalMayKnow(t *testing.T) {
 		)
 	})
 	narrow := []policy.Limit{{Names: []string{"**"}, Actions: scope.Pull}}
-	b.source = func(c identity.Credentials) (identity.Verified, error) {
+	b.source = func(c identity.Presented) (identity.Verified, error) {
 		p := &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}
 		switch c.Name {
 		case "dan":
@@ -113,7 +113,7 @@ func TestTokenWithLessAccessIsTheDefault(t *testing.T) {
 	})
 	ask := func() *issuer.Request { r := request("bob", "repository:a/b:pull"); r.ShowsText = true; return r }
 	nobody, silent := ask(), ask()
-	nobody.Credentials, silent.ShowsText = identity.Credentials{}, false
+	nobody.Credentials, silent.ShowsText = identity.Presented{}, false
 	for what, r := range map[string]*issuer.Request{"nobody": nobody, "a client that does not show it": silent} {
 		if a := b.issue(r); a.Decision.Results[0].Granted != 0 {
 			t.Errorf("%s: %v is granted", what, a.Decision.Results)

@@ -90,7 +90,7 @@ type Live struct {
 
 	// Refresh returns a refresh token for a verified principal and the credentials it presented;
 	// the zero Secret if such credentials get none. nil: no refresh tokens.
-	Refresh func(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error)
+	Refresh func(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error)
 }
 
 // Options configures an Issuer. Journal and Now are required.
@@ -158,9 +158,9 @@ type Request struct {
 	Service     string
 	Scopes      []scope.Scope
 	Ignored     []scope.Ignored
-	Credentials identity.Credentials // Issue sets Registry
-	ShowsText   bool                 // the client shows its user the text of a refusal
-	Offline     bool                 // the client requests a refresh token, or has presented one
+	Credentials identity.Presented // Issue sets Registry
+	ShowsText   bool               // the client shows its user the text of a refusal
+	Offline     bool               // the client requests a refresh token, or has presented one
 }
 
 // Answer is the answer to a token request.

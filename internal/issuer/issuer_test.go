@@ -40,17 +40,17 @@ type fixture struct {
 	*issuer.Issuer
 	clock   *clock
 	journal *journal.Journal
-	source  func(identity.Credentials) (identity.Verified, error)
+	source  func(identity.Presented) (identity.Verified, error)
 }
 
-func (b *fixture) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+func (b *fixture) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
 	return b.source(c)
 }
 
 func newFixture(t testing.TB, change func(*issuer.Live)) *fixture {
 	t.Helper()
 	b := &fixture{TB: t, clock: &clock{clocktest.New(time.Date(2026, 11, 1, 12, 0, 0, 400e6, time.UTC))}}
-	b.source = func(c identity.Credentials) (identity.Verified, error) {
+	b.source = func(c identity.Presented) (identity.Verified, error) {
 		return identity.Verified{Principal: &policy.Principal{Kind: policy.User, Name: c.Name, ID: c.Name, Source: "test"}, Credential: "password"}, nil
 	}
 	db, err := store.Open(t.Context(), "sqlite::memory:")
@@ -107,9 +107,9 @@ func request(name string, scopes ...string) *issuer.Request {
 	if err != nil {
 		panic(err)
 	}
-	c := identity.Credentials{}
+	c := identity.Presented{}
 	if name != "" {
-		c = identity.NewCredentials(name, "secret")
+		c = identity.NewPresented(name, "secret")
 	}
 	return &issuer.Request{Service: "r", Scopes: asked, Ignored: ignored, Credentials: c}
 }
@@ -210,7 +210,7 @@ func TestJournalHasTheExpiryOfATokenIssued(t *testing.T) {
 	end := b.clock.now().Unix() + b.times(b.issue(request("ann", "repository:a:pull")))[2]
 	b.clock.pass(300 * time.Millisecond)
 	b.issue(request("ann", "repository:a:pull"))
-	b.source = func(identity.Credentials) (identity.Verified, error) {
+	b.source = func(identity.Presented) (identity.Verified, error) {
 		return identity.Verified{}, identity.ErrRejected
 	}
 	if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); err == nil {
@@ -312,7 +312,7 @@ func TestCraftedNamesNeverShareAToken(t *testing.T) {
 		{Kind: policy.User, Source: "z", ID: "bc", Name: "n"}, // a source's ids are its own
 		{Kind: policy.User, Source: "a", ID: "z", Name: "n"}, {Kind: policy.Workload, Source: "a", ID: "bc", Name: "n"},
 	} {
-		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{Principal: &p}, nil }
+		b.source = func(identity.Presented) (identity.Verified, error) { return identity.Verified{Principal: &p}, nil }
 		a := b.issue(request("x", "repository:a:pull"))
 		if a.Reused {
 			t.Errorf("principal %d got the token of %s", i, seen[string(a.Token)])
@@ -352,7 +352,7 @@ func TestTokenIsReusedOnlyForTheSameAnswer(t *testing.T) {
 				l.Registries = map[string]*issuer.Registry{"r": l.Registries["r"], "q": &q}
 			})
 			ask := func(a answer) issuer.Answer {
-				b.source = func(identity.Credentials) (identity.Verified, error) {
+				b.source = func(identity.Presented) (identity.Verified, error) {
 					return identity.Verified{Principal: &a.who, Credential: "password"}, nil
 				}
 				b.Swap(func(l issuer.Live) issuer.Live { l.MaxLifetime.Kinds[policy.User] = a.atMost; return l })
@@ -386,7 +386,7 @@ func TestRefreshTokenIsIssuedOnRequestToSignedIn(t *testing.T) {
 		{"", false, ""},
 	} {
 		b := newFixture(t, func(l *issuer.Live) {
-			l.Refresh = func(_ context.Context, _ identity.Credentials, who identity.Verified) (identity.Secret, error) {
+			l.Refresh = func(_ context.Context, _ identity.Presented, who identity.Verified) (identity.Secret, error) {
 				return identity.NewSecret("refresh of " + who.Principal.Name), nil
 			}
 		})
@@ -412,7 +412,7 @@ func TestRefusalsAreRecorded(t *testing.T) {
 		{identity.ErrUnknown, identity.ErrRejected, "invalid credentials: no source knows it"},
 		{down, identity.ErrUnavailable, "unavailable"},
 	} {
-		b.source = func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, tt.source }
+		b.source = func(identity.Presented) (identity.Verified, error) { return identity.Verified{}, tt.source }
 		if _, err := b.Issue(context.Background(), request("ann", "repository:a:pull")); !errors.Is(err, tt.want) {
 			t.Errorf("%v gave %v", tt.source, err)
 		}
@@ -450,7 +450,7 @@ func TestTokenInPlaceOfANameIsNotRecorded(t *testing.T) {
 		"a long ID token":                  signed + strings.Repeat("x", 8_000),
 	} {
 		b := newFixture(t, nil)
-		b.source = func(identity.Credentials) (identity.Verified, error) {
+		b.source = func(identity.Presented) (identity.Verified, error) {
 			return identity.Verified{}, identity.ErrRejected
 		}
 		if _, err := b.Issue(context.Background(), request(name, "repository:a:pull")); !errors.Is(err, identity.ErrRejected) {
@@ -484,13 +484,13 @@ func TestStrictAuditWithholdsUnrecordedAnswers(t *testing.T) {
 // passwords unseen while the disk is full.
 func TestStrictAuditWithholdsUnrecordedRefusals(t *testing.T) {
 	down := errors.New("connection refused")
-	fails := func(err error) func(identity.Credentials) (identity.Verified, error) {
-		return func(identity.Credentials) (identity.Verified, error) { return identity.Verified{}, err }
+	fails := func(err error) func(identity.Presented) (identity.Verified, error) {
+		return func(identity.Presented) (identity.Verified, error) { return identity.Verified{}, err }
 	}
 	for _, tt := range []struct {
 		what   string
 		change func(*issuer.Live)
-		source func(identity.Credentials) (identity.Verified, error)
+		source func(identity.Presented) (identity.Verified, error)
 		name   string
 		want   error // as long as it can be kept
 	}{

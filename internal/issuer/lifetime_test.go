@@ -32,7 +32,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		}
 	})
 	kinds := map[string]policy.Kind{"ann": policy.User, "ci": policy.Robot, "job": policy.Workload, "ends soon": policy.Workload, "ends later": policy.Workload}
-	b.source = func(c identity.Credentials) (identity.Verified, error) {
+	b.source = func(c identity.Presented) (identity.Verified, error) {
 		who := identity.Verified{Principal: &policy.Principal{Kind: kinds[c.Name], Name: c.Name, ID: c.Name, Source: "test"}}
 		switch c.Name {
 		case "ends soon":
@@ -65,7 +65,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 	} {
 		r := request(tt.who, strings.Fields(tt.asks)...)
 		if tt.who == "" {
-			r.Credentials = identity.Credentials{}
+			r.Credentials = identity.Presented{}
 		}
 		asked := r.Scopes
 		a := b.issue(r)
@@ -75,7 +75,7 @@ func TestLifetimeDependsOnTheGrants(t *testing.T) {
 		}
 		who := identity.Verified{Principal: &policy.Principal{}}
 		if tt.who != "" {
-			who, _ = b.source(identity.Credentials{Name: tt.who})
+			who, _ = b.source(identity.Presented{Name: tt.who})
 		}
 		live := b.Live()
 		life, ok := live.Registries["r"].PredictLifetime(live.Policy, &policy.Request{Principal: who.Principal, Registry: "r", Scopes: asked, Now: b.clock.now()}, who.Until, &live.MaxLifetime)

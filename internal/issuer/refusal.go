@@ -36,7 +36,7 @@ func (i *Issuer) refuse(ctx context.Context, live *generation, r *Request, now t
 // nameOf returns the part of a refused name that may be stored. Some clients send a token as the
 // name, as other services require. That is a secret, whichever service accepts it. No user has a
 // longer name.
-func nameOf(c identity.Credentials) string {
+func nameOf(c identity.Presented) string {
 	return text.Shorten(strings.TrimSpace(secret.Redact(c.Name)), identity.MaxName)
 }
 

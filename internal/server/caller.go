@@ -18,8 +18,8 @@ const SessionCookie = "__Host-tidewaiter"
 
 // Caller is the principal that makes a request.
 type Caller struct {
-	identity.Verified                      // Principal is anonymous without credentials
-	Presented         identity.Credentials // and the addresses they came from
+	identity.Verified                    // Principal is anonymous without credentials
+	Presented         identity.Presented // and the addresses they came from
 }
 
 // Remote returns the address of the caller.
@@ -40,7 +40,7 @@ func (s *Server) Caller(r *http.Request) (Caller, error) {
 }
 
 // SignIn authenticates a request by credentials from another part of it, such as a form.
-func (s *Server) SignIn(r *http.Request, presented identity.Credentials) (Caller, error) {
+func (s *Server) SignIn(r *http.Request, presented identity.Presented) (Caller, error) {
 	s.locate(r, &presented)
 	presented.Client = tokenserver.ClientName(r.UserAgent())
 	who, err := s.Issuer.Live().Chain.Authenticate(r.Context(), presented)
@@ -51,49 +51,49 @@ func (s *Server) SignIn(r *http.Request, presented identity.Credentials) (Caller
 }
 
 // authorization returns the credentials in the headers of a request.
-func authorization(r *http.Request) (identity.Credentials, error) {
+func authorization(r *http.Request) (identity.Presented, error) {
 	headers := r.Header["Authorization"]
 	switch len(headers) {
 	case 0:
 		return session(r)
 	case 1:
 	default:
-		return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported, "the header Authorization is given twice")
+		return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "the header Authorization is given twice")
 	}
 	scheme, text, _ := strings.Cut(headers[0], " ")
 	text = strings.TrimSpace(text)
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		presented := identity.NewCredentials("", text)
+		presented := identity.NewPresented("", text)
 		if presented.Kind != identity.AccessToken && presented.Kind != identity.IDToken {
 			// Anything else would be a password without a name.
-			return identity.Credentials{}, identity.ErrRejected
+			return identity.Presented{}, identity.ErrRejected
 		}
 		return presented, nil
 	case strings.EqualFold(scheme, "Basic"):
 		plain, err := base64.StdEncoding.DecodeString(text)
 		name, secret, ok := strings.Cut(string(plain), ":")
 		if err != nil || !ok {
-			return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported, "invalid Basic Authorization: want base64 of NAME:PASSWORD")
+			return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "invalid Basic Authorization: want base64 of NAME:PASSWORD")
 		}
 		if name == "" && secret == "" {
 			// An empty header is not a way to be anonymous.
-			return identity.Credentials{}, identity.ErrRejected
+			return identity.Presented{}, identity.ErrRejected
 		}
-		return identity.NewCredentials(name, secret), nil
+		return identity.NewPresented(name, secret), nil
 	}
-	return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported, "unsupported kind of Authorization: use Bearer or Basic")
+	return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "unsupported kind of Authorization: use Bearer or Basic")
 }
 
 // session returns the session cookie, or the zero Credentials.
-func session(r *http.Request) (identity.Credentials, error) {
+func session(r *http.Request) (identity.Presented, error) {
 	switch cookies := r.CookiesNamed(SessionCookie); len(cookies) {
 	case 0:
-		return identity.Credentials{}, nil
+		return identity.Presented{}, nil
 	case 1:
 		return identity.NewSession(cookies[0].Value), nil
 	}
-	return identity.Credentials{}, problem(http.StatusBadRequest, codeUnsupported, "the cookie %s is given twice", SessionCookie)
+	return identity.Presented{}, problem(http.StatusBadRequest, codeUnsupported, "the cookie %s is given twice", SessionCookie)
 }
 
 // Failure describes an error as the client sees it.
@@ -119,7 +119,7 @@ func (s *Server) Failure(r *http.Request, id string, err error) Failure {
 }
 
 // Located returns credentials that hold only the addresses of a request.
-func (s *Server) Located(r *http.Request) (c identity.Credentials) {
+func (s *Server) Located(r *http.Request) (c identity.Presented) {
 	s.locate(r, &c)
 	return c
 }

@@ -15,7 +15,7 @@ import (
 // incomplete is a source that does not know all groups of somebody whose password is right.
 type incomplete struct{}
 
-func (incomplete) Authenticate(_ context.Context, c identity.Credentials) (identity.Verified, error) {
+func (incomplete) Authenticate(_ context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Secret.Reveal() != annPassword {
 		return identity.Verified{}, identity.ErrRejected
 	}

@@ -51,7 +51,7 @@ func (s *Server) remote(r *http.Request) netip.Addr {
 }
 
 // locate sets the addresses that credentials come from.
-func (s *Server) locate(r *http.Request, c *identity.Credentials) {
+func (s *Server) locate(r *http.Request, c *identity.Presented) {
 	if c.Remote = s.remote(r); !c.Remote.IsValid() {
 		c.Peer = peer(r)
 	}

@@ -65,11 +65,11 @@ func (s *Server) decodeTokenRequest(w http.ResponseWriter, r *http.Request) (iss
 	if req.TooMuch != nil {
 		s.note(r, tooManyScopes, "error", req.TooMuch)
 	}
-	var credentials identity.Credentials
+	var credentials identity.Presented
 	switch req.Credentials.Kind {
 	case tokenserver.None:
 	case tokenserver.Password:
-		credentials = identity.NewCredentials(req.Credentials.Name, req.Credentials.Secret())
+		credentials = identity.NewPresented(req.Credentials.Name, req.Credentials.Secret())
 	case tokenserver.RefreshToken:
 		credentials = identity.NewRefresh(req.Credentials.Secret())
 	}

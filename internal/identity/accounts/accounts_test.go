@@ -66,7 +66,7 @@ func TestWhoEntersWithWhat(t *testing.T) {
 		}
 		for range 2 { // uncached, then cached
 			for _, tt := range []struct {
-				what        identity.Credentials
+				what        identity.Presented
 				gets        string
 				limits      []policy.Limit
 				groups      []string

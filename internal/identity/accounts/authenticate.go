@@ -27,7 +27,7 @@ func Kinds() []identity.Kind {
 //
 // A credential that was verified a short while ago costs neither a query nor a hash. Failures are
 // never cached.
-func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (a *Accounts) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	switch c.Kind {
 	case identity.Password:
 		if strings.HasPrefix(c.Name, RobotPrefix) {
@@ -67,7 +67,7 @@ func (a *Accounts) Authenticate(ctx context.Context, c identity.Credentials) (id
 var errStale = errors.New("stale")
 
 // answer returns the identity of a cached credential if it is still valid.
-func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Credentials) (identity.Verified, error) {
+func (a *Accounts) answer(ctx context.Context, w *warm, c identity.Presented) (identity.Verified, error) {
 	now := a.o.Now()
 	if past(w.ends, now) {
 		return identity.Verified{}, errStale // a refusal takes as long as for a wrong one
@@ -124,14 +124,14 @@ func narrowed(p *policy.Principal, limits []policy.Limit) *policy.Principal {
 }
 
 // load reads a credential from the database.
-func (a *Accounts) load(ctx context.Context, c identity.Credentials) (*warm, error) {
+func (a *Accounts) load(ctx context.Context, c identity.Presented) (*warm, error) {
 	if c.Kind == identity.Password {
 		return a.loadPassword(ctx, c)
 	}
 	return a.loadToken(ctx, c)
 }
 
-func (a *Accounts) loadPassword(ctx context.Context, c identity.Credentials) (*warm, error) {
+func (a *Accounts) loadPassword(ctx context.Context, c identity.Presented) (*warm, error) {
 	r, err := find(ctx, a.o.DB.Read(), c.Name)
 	if errors.Is(err, ErrNotFound) {
 		return nil, identity.ErrUnknown
@@ -173,7 +173,7 @@ func (r *record) ended(now time.Time) string {
 }
 
 // requester identifies the client that a hash is computed for. Addresses take turns.
-func requester(c identity.Credentials) password.Requester {
+func requester(c identity.Presented) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 
@@ -187,7 +187,7 @@ func refused(err error) error {
 	return fmt.Errorf("checking a password: %w", err)
 }
 
-func (a *Accounts) loadToken(ctx context.Context, c identity.Credentials) (*warm, error) {
+func (a *Accounts) loadToken(ctx context.Context, c identity.Presented) (*warm, error) {
 	letter, d, ok := parseSecret(c.Secret.Reveal())
 	if !ok || shownAs(letter) != c.Kind {
 		return nil, identity.NeverValid("the token is mistyped, or of another kind")
@@ -270,7 +270,7 @@ func credential(t *Token) string {
 
 // rehash replaces a bcrypt hash while the password is known. It may fail: the next sign-in tries
 // again.
-func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials) {
+func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Presented) {
 	hash, err := a.o.Hashing.Hash(ctx, c.Secret.Reveal())
 	if err == nil {
 		by := Actor{Principal: r.principal(), Remote: c.Remote, Credential: credentialPassword}
@@ -288,7 +288,7 @@ func (a *Accounts) rehash(ctx context.Context, r *record, c identity.Credentials
 }
 
 // Dummy takes as long as checking a wrong password.
-func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
+func (a *Accounts) Dummy(ctx context.Context, c identity.Presented) error {
 	err := refused(a.o.Hashing.DummyFor(ctx, requester(c), "", c.Secret.Reveal()))
 	if errors.Is(err, identity.ErrRejected) {
 		return nil
@@ -297,7 +297,7 @@ func (a *Accounts) Dummy(ctx context.Context, c identity.Credentials) error {
 }
 
 // DummyLookup sends the same query as Authenticate does for a name.
-func (a *Accounts) DummyLookup(ctx context.Context, c identity.Credentials) error {
+func (a *Accounts) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || strings.HasPrefix(c.Name, RobotPrefix) || !validName(c.Name) {
 		return nil
 	}

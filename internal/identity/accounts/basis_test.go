@@ -23,7 +23,7 @@ func TestAPasswordThatIsChangedElsewhereEndsWhatItWasExchangedFor(t *testing.T) 
 		byToken := h.refresh("dora", access.Reveal())
 		want := func(when string, want map[string]bool) {
 			t.Helper()
-			for what, c := range map[string]identity.Credentials{
+			for what, c := range map[string]identity.Presented{
 				"the refresh token": refreshing(refresh), "it by Basic": shown("<token>", refresh), "the session": inSession(session),
 				"the access token": shown("dora", access.Reveal()), "the refresh token that it was exchanged for": refreshing(byToken),
 			} {

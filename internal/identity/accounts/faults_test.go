@@ -97,7 +97,7 @@ func (h *house) writes() map[string]func() error {
 		"IssueRefresh": func() error { _, err := h.IssueRefresh(ctx, shown("ann", laptop), verified); return err },
 		"SetupSecret":  func() error { _, _, err := h.SetupSecret(ctx); return err },
 		"SetUp": func() error {
-			_, err := h.SetUp(ctx, offered, accounts.NewUser{Name: "eve", Password: secret}, identity.Credentials{Remote: ann.Remote})
+			_, err := h.SetUp(ctx, offered, accounts.NewUser{Name: "eve", Password: secret}, identity.Presented{Remote: ann.Remote})
 			return err
 		},
 	}
@@ -199,7 +199,7 @@ func TestWhatIsWarmNeedsNobody(t *testing.T) {
 		for range 3 {
 			h.all(ways, "user:ann")
 		}
-		for _, c := range []identity.Credentials{shown("ann", "wrong password"), shown("ann", cold), shown("nobody", "wrong password")} {
+		for _, c := range []identity.Presented{shown("ann", "wrong password"), shown("ann", cold), shown("nobody", "wrong password")} {
 			if _, err := h.chain.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrUnavailable) {
 				t.Errorf("what is not known, while the database is gone: %v, want %v", err, identity.ErrUnavailable)
 			}
@@ -223,7 +223,7 @@ func TestOthersForgetWhatIsChanged(t *testing.T) {
 		_, laptop := h.token("ann", "laptop")
 		enters := func(want error) {
 			t.Helper()
-			for _, c := range []identity.Credentials{shown("ann", secretOf("ann")), shown("ann", laptop)} {
+			for _, c := range []identity.Presented{shown("ann", secretOf("ann")), shown("ann", laptop)} {
 				_, err := other.Authenticate(t.Context(), c)
 				is(t, c.Name, err, want)
 			}
@@ -447,7 +447,7 @@ func BenchmarkWarm(b *testing.B) {
 	h.Tend(b.Context())
 	h.user("ann")
 	_, laptop := h.token("ann", "laptop", policy.Limit{Names: []string{"team/**"}, Actions: 1})
-	for what, c := range map[string]identity.Credentials{
+	for what, c := range map[string]identity.Presented{
 		"password": shown("ann", secretOf("ann")), "token": shown("ann", laptop), "refresh": refreshing(h.refresh("ann", laptop)),
 	} {
 		b.Run(what, func(b *testing.B) {

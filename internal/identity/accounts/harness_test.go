@@ -167,13 +167,13 @@ func (h *house) robot(name string) (accounts.Account, string) {
 
 const registry = "registry.example.com"
 
-func shown(name, secret string) identity.Credentials {
-	c := identity.NewCredentials(name, secret)
+func shown(name, secret string) identity.Presented {
+	c := identity.NewPresented(name, secret)
 	c.Registry, c.Client, c.Remote = registry, "docker", netip.MustParseAddr("192.0.2.7")
 	return c
 }
 
-func refreshing(secret string) identity.Credentials {
+func refreshing(secret string) identity.Presented {
 	c := identity.NewRefresh(secret)
 	c.Registry, c.Client, c.Remote = registry, "docker", netip.MustParseAddr("192.0.2.7")
 	return c
@@ -194,7 +194,7 @@ func (h *house) refresh(name, secret string) string {
 }
 
 // as returns the actor that presents a credential.
-func (h *house) as(c identity.Credentials) accounts.Actor {
+func (h *house) as(c identity.Presented) accounts.Actor {
 	h.t.Helper()
 	v, err := h.chain.Authenticate(h.t.Context(), c)
 	if err != nil {
@@ -204,7 +204,7 @@ func (h *house) as(c identity.Credentials) accounts.Actor {
 }
 
 // enters returns how the chain answers a credential.
-func (h *house) enters(c identity.Credentials) string {
+func (h *house) enters(c identity.Presented) string {
 	h.t.Helper()
 	v, err := h.chain.Authenticate(h.t.Context(), c)
 	switch {

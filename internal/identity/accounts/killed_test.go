@@ -199,7 +199,7 @@ func (w *laborer) setUp(ctx context.Context, name string) error {
 }
 
 // refresh exchanges a credential for a refresh token.
-func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
+func (w *laborer) refresh(ctx context.Context, c identity.Presented) {
 	w.Write("refresh.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {
@@ -214,7 +214,7 @@ func (w *laborer) refresh(ctx context.Context, c identity.Credentials) {
 }
 
 // session starts a session with a credential.
-func (w *laborer) session(ctx context.Context, c identity.Credentials) {
+func (w *laborer) session(ctx context.Context, c identity.Presented) {
 	w.Write("session.add", func() error {
 		v, err := w.chain.Authenticate(ctx, c)
 		if err != nil {

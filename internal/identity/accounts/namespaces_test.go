@@ -57,7 +57,7 @@ func TestOwnersLookAfterTheRobotsOfTheirNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Authenticate(ctx, identity.Credentials{Kind: identity.AccessToken, Name: "robot+team.ci", Secret: secret}); err != nil {
+		if _, err := h.Authenticate(ctx, identity.Presented{Kind: identity.AccessToken, Name: "robot+team.ci", Secret: secret}); err != nil {
 			t.Errorf("its robot does not sign in: %v", err)
 		}
 		for name, n := range map[string]accounts.NewRobot{

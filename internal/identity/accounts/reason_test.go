@@ -41,7 +41,7 @@ func TestTheTrueReasonOfARefusalIsForTheJournal(t *testing.T) {
 		elsewhere := refreshing(refresh)
 		elsewhere.Registry = "other.example.com"
 		for about, tt := range map[string]struct {
-			shown  identity.Credentials
+			shown  identity.Presented
 			reason string
 		}{
 			"a wrong password":           {shown("ann", "wrong"), "accounts: the password is wrong"},

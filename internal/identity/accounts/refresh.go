@@ -26,7 +26,7 @@ const maxClient = 100
 // The client name is stored, but any client may use the token. Docker, podman, crane, oras and
 // others share one credentials file, each with a client_id of its own. Checking the client would
 // not protect the token either, because a client can claim any name.
-func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
 	secret, err := a.issueRefresh(ctx, shown, who)
 	if err != nil {
 		return identity.Secret{}, fmt.Errorf("issuing a refresh token: %w", err)
@@ -34,7 +34,7 @@ func (a *Accounts) IssueRefresh(ctx context.Context, shown identity.Credentials,
 	return secret, nil
 }
 
-func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+func (a *Accounts) issueRefresh(ctx context.Context, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
 	if p == nil || p.Kind != policy.User && p.Kind != policy.Robot || shown.Registry == "" {
 		return identity.Secret{}, nil
@@ -52,7 +52,7 @@ var errNoExchange = errors.New("this credential cannot be exchanged for a token"
 
 // exchange issues a token in exchange for a verified password or access token. It has the
 // restrictions of that credential and is invalid as soon as the credential is.
-func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Credentials, who identity.Verified) (identity.Secret, error) {
+func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Presented, who identity.Verified) (identity.Secret, error) {
 	p := who.Principal
 	if shown.Kind != identity.Password && shown.Kind != identity.AccessToken || slices.ContainsFunc(p.Limits, unkeepable) {
 		return identity.Secret{}, errNoExchange
@@ -114,7 +114,7 @@ func (a *Accounts) exchange(ctx context.Context, t *Token, shown identity.Creden
 
 // stillGood checks the exchanged credential again in the transaction. A concurrent password
 // change must not leave behind a token that was issued for the old password.
-func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown identity.Credentials, compared string) error {
+func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown identity.Presented, compared string) error {
 	if shown.Kind == identity.AccessToken {
 		_, d, _ := parseSecret(shown.Secret.Reveal())
 		made, err := a.findSecret(ctx, tx, d)

@@ -26,7 +26,7 @@ func TestWhatMakesRoomIsForgotten(t *testing.T) {
 		h.Tend(t.Context())
 		tend := other.Tend(t.Context())
 		h.user("ann")
-		var made []identity.Credentials
+		var made []identity.Presented
 		for range most {
 			h.clock.add(time.Second)
 			c := refreshing(h.refresh("ann", secretOf("ann")))
@@ -68,7 +68,7 @@ func TestWhatMakesRoomTakesItsOwnWithIt(t *testing.T) {
 			t.Fatalf("the token: %s", got)
 		}
 		h.session("ann", secretOf("ann"))
-		for what, c := range map[string]identity.Credentials{"the session": inSession(s), "its token": shown("", made.Reveal())} {
+		for what, c := range map[string]identity.Presented{"the session": inSession(s), "its token": shown("", made.Reveal())} {
 			if got := h.enters(c); got != "rejected" {
 				t.Errorf("%s, after another session took its place: %s", what, got)
 			}

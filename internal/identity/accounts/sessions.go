@@ -18,7 +18,7 @@ import (
 // also ends when it is revoked, when the password is changed, or when the user is disabled.
 // Tokens created with a session become invalid with it, also when it is idle. StartSession
 // returns ErrForbidden for robots and workloads, and for users whose source cannot look them up.
-func (a *Accounts) StartSession(ctx context.Context, shown identity.Credentials, who identity.Verified) (Token, identity.Secret, error) {
+func (a *Accounts) StartSession(ctx context.Context, shown identity.Presented, who identity.Verified) (Token, identity.Secret, error) {
 	t := Token{Use: Session, Client: clean(shown.Client), Expires: sooner(who.Until, a.now().Add(a.o.SessionLife))}
 	var secret identity.Secret
 	err := ErrForbidden

@@ -26,7 +26,7 @@ func (h *house) session(name, secret string) (accounts.Token, string) {
 	return t, s.Reveal()
 }
 
-func inSession(secret string) identity.Credentials {
+func inSession(secret string) identity.Presented {
 	c := identity.NewSession(secret)
 	c.Remote = shown("", "").Remote
 	return c
@@ -123,7 +123,7 @@ func TestASessionIsShownAsASessionOnly(t *testing.T) {
 	h.user("ann")
 	_, s := h.session("ann", secretOf("ann"))
 	_, token := h.token("ann", "laptop")
-	for what, c := range map[string]identity.Credentials{
+	for what, c := range map[string]identity.Presented{
 		"a session as a password": shown("ann", s), "a session as a token": shown("", s), "a session as a refresh token": refreshing(s),
 		"a token as a session": inSession(token), "a password as a session": inSession(secretOf("ann")), "nothing as a session": inSession(""),
 	} {
@@ -240,7 +240,7 @@ func TestWhatASessionMadeEndsWhenItIsIdle(t *testing.T) {
 		is(t, "a token by a session", err, nil)
 		_, phone, err := h.AddToken(ctx, h.as(shown("", laptop.Reveal())), accounts.NewToken{Name: "phone"})
 		is(t, "a token by that token", err, nil)
-		made := map[string]identity.Credentials{
+		made := map[string]identity.Presented{
 			"a token": shown("", laptop.Reveal()), "a token of the token": shown("", phone.Reveal()),
 			"a refresh token of that": refreshing(h.refresh("ann", phone.Reveal())),
 		}

@@ -60,7 +60,7 @@ func (a *Accounts) SetupSecret(ctx context.Context) (secret identity.Secret, exp
 // SetUp creates the first administrator, who must have a password. It returns ErrForbidden if the
 // secret is wrong, expired or used. A wrong secret counts as a wrong token at sign-in, so
 // guessing ends in an identity.RateLimitedError. Only the addresses of from are used.
-func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
+func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Presented) (Account, error) {
 	account, err := a.setUp(ctx, secret, u, from)
 	if err != nil {
 		return Account{}, fmt.Errorf("setting up: %w", err)
@@ -68,11 +68,11 @@ func (a *Accounts) SetUp(ctx context.Context, secret identity.Secret, u NewUser,
 	return account, nil
 }
 
-func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Credentials) (Account, error) {
+func (a *Accounts) setUp(ctx context.Context, secret identity.Secret, u NewUser, from identity.Presented) (Account, error) {
 	letter, d, ok := parseSecret(secret.Reveal())
 	// Check before hashing, which is expensive. The transaction checks again.
-	shown := identity.Credentials{Kind: identity.AccessToken, Secret: secret, Remote: from.Remote, Peer: from.Peer}
-	err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, _ identity.Credentials) error {
+	shown := identity.Presented{Kind: identity.AccessToken, Secret: secret, Remote: from.Remote, Peer: from.Peer}
+	err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, _ identity.Presented) error {
 		if !ok || letter != letterSetup {
 			return identity.ErrRejected
 		}

@@ -22,7 +22,7 @@ const sso = "oidc:sso"
 // signedIn is a source that finds users by their last sign-in.
 type signedIn struct{ of func() *accounts.Accounts }
 
-func (s signedIn) Authenticate(context.Context, identity.Credentials) (identity.Verified, error) {
+func (s signedIn) Authenticate(context.Context, identity.Presented) (identity.Verified, error) {
 	return identity.Verified{}, identity.ErrUnknown
 }
 

@@ -27,10 +27,10 @@ import (
 )
 
 // ways are all credentials of ann, cached.
-func (h *house) ways() map[string]identity.Credentials {
+func (h *house) ways() map[string]identity.Presented {
 	h.t.Helper()
 	_, laptop := h.token("ann", "laptop")
-	list := map[string]identity.Credentials{
+	list := map[string]identity.Presented{
 		"password":                 shown("ann", secretOf("ann")),
 		"token":                    shown("ann", laptop),
 		"token without a name":     shown("", laptop),
@@ -45,7 +45,7 @@ func (h *house) ways() map[string]identity.Credentials {
 	return list
 }
 
-func (h *house) all(list map[string]identity.Credentials, want string) {
+func (h *house) all(list map[string]identity.Presented, want string) {
 	h.t.Helper()
 	for what, c := range list {
 		if got := h.enters(c); got != want {
@@ -435,7 +435,7 @@ func TestOneAnswerForAllRefusals(t *testing.T) {
 		is(t, "expiry", err, nil)
 		h.enters(shown("expired", secretOf("expired"))) // cached when it expires
 		h.clock.add(10 * time.Minute)
-		for _, c := range []identity.Credentials{
+		for _, c := range []identity.Presented{
 			shown("ann", "wrong password"), shown("nobody", "wrong password"), shown("disabled", "wrong password"), shown("expired", "wrong password"),
 			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")), shown("passwordless", "wrong password"),
 			shown("disabled", secretOf("disabled")), shown("expired", secretOf("expired")),
@@ -460,9 +460,9 @@ func TestADroppedGroupIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dora := []identity.Credentials{shown("dora", token.Reveal()), refreshing(h.refresh("dora", "directory password")), refreshing(h.refresh("dora", token.Reveal()))}
-		ann := []identity.Credentials{shown("ann", secretOf("ann")), refreshing(h.refresh("ann", secretOf("ann")))}
-		groups := func(want []string, list ...identity.Credentials) {
+		dora := []identity.Presented{shown("dora", token.Reveal()), refreshing(h.refresh("dora", "directory password")), refreshing(h.refresh("dora", token.Reveal()))}
+		ann := []identity.Presented{shown("ann", secretOf("ann")), refreshing(h.refresh("ann", secretOf("ann")))}
+		groups := func(want []string, list ...identity.Presented) {
 			t.Helper()
 			for _, c := range list {
 				if diff := cmp.Diff(want, h.as(c).Principal.Groups, cmpopts.EquateEmpty()); diff != "" {
@@ -509,7 +509,7 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := refreshing(h.refresh("dora", "directory password"))
-		groups := func(c identity.Credentials) string {
+		groups := func(c identity.Presented) string {
 			t.Helper()
 			v, err := h.Authenticate(t.Context(), c)
 			if err != nil {
@@ -518,7 +518,7 @@ func TestARefreshAsksTheSourceAgain(t *testing.T) {
 			return fmt.Sprint(v.Principal.Groups)
 		}
 		laptop := shown("dora", token.Reveal())
-		see := func(what string, c identity.Credentials, want string) {
+		see := func(what string, c identity.Presented, want string) {
 			t.Helper()
 			if got := groups(c); got != want {
 				t.Errorf("%s: %s, want %s", what, got, want)
@@ -637,7 +637,7 @@ func TestARefreshTokenLastsUntilItIsRevoked(t *testing.T) {
 		other := refreshing(first)
 		other.Client = "containers/image" // podman reads docker's credentials file
 		for range 3 {
-			for _, c := range []identity.Credentials{refreshing(first), other} {
+			for _, c := range []identity.Presented{refreshing(first), other} {
 				if got := h.enters(c); got != "user:ann" {
 					t.Errorf("a refresh token: %s", got)
 				}
@@ -687,7 +687,7 @@ func TestWhoGetsNoRefreshToken(t *testing.T) {
 		job := &policy.Principal{Kind: policy.Workload, Name: "job", Source: "oidc:github", ID: "1"}
 		gone := &policy.Principal{Kind: policy.User, Name: "gone", Source: "ldap:corp", ID: "id of gone"}
 		for what, tt := range map[string]struct {
-			shown identity.Credentials
+			shown identity.Presented
 			who   *policy.Principal
 		}{
 			"a job":             {shown("", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), job},

@@ -79,7 +79,7 @@ func TestAnOutageIsNoWrongPassword(t *testing.T) {
 	ann := h.as(shown("ann", secretOf("ann")))
 	h.db.Close()
 	_, err := h.ChangePassword(t.Context(), ann, identity.NewSecret("wrong"), identity.NewSecret("a whole new password"))
-	if _, again := h.SetUp(t.Context(), accounts.Secret('s'), accounts.NewUser{}, identity.Credentials{Remote: ann.Remote}); err == nil || again == nil || errors.Is(again, accounts.ErrForbidden) {
+	if _, again := h.SetUp(t.Context(), accounts.Secret('s'), accounts.NewUser{}, identity.Presented{Remote: ann.Remote}); err == nil || again == nil || errors.Is(again, accounts.ErrForbidden) {
 		t.Errorf("while the database is gone: %v, %v", err, again)
 	}
 	if s := limiter.Stats(); s.Failed != 0 {
@@ -96,7 +96,7 @@ func TestWhoGuessesAtSetUpWaits(t *testing.T) {
 		}
 		remote := netip.MustParseAddr("192.0.2.66")
 		setUp := func(secret identity.Secret, remote netip.Addr) error {
-			_, err := h.SetUp(t.Context(), secret, accounts.NewUser{Name: "ann", Password: identity.NewSecret(secretOf("ann"))}, identity.Credentials{Remote: remote})
+			_, err := h.SetUp(t.Context(), secret, accounts.NewUser{Name: "ann", Password: identity.NewSecret(secretOf("ann"))}, identity.Presented{Remote: remote})
 			return err
 		}
 		for i := range 5 {

@@ -92,9 +92,9 @@ func TestANameOfAnotherSourceIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		password := identity.NewSecret(secretOf("admin"))
-		_, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "admin", Password: password}, identity.Credentials{})
+		_, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "admin", Password: password}, identity.Presented{})
 		taken("set-up", err)
-		if _, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "root", Password: password}, identity.Credentials{}); err != nil {
+		if _, err = all.SetUp(ctx, secret, accounts.NewUser{Name: "root", Password: password}, identity.Presented{}); err != nil {
 			t.Errorf("set-up by another name: %v", err)
 		}
 		before := len(h.changes())

@@ -269,8 +269,8 @@ func (a *Accounts) changePassword(ctx context.Context, by Actor, current, secret
 	}
 	// Rate limit: a stolen session must not be usable to guess the password or to block the
 	// hashing queue.
-	shown := identity.Credentials{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
-	switch err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, shown identity.Credentials) error {
+	shown := identity.Presented{Kind: identity.Password, Name: p.Name, Secret: current, Remote: by.Remote}
+	switch err := identity.Check(ctx, a.o.Limiter(), shown, func(ctx context.Context, shown identity.Presented) error {
 		if err := a.o.Hashing.CompareFor(ctx, requester(shown), r.hash, current.Reveal()); err != nil {
 			return refused(err)
 		}

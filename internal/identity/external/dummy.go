@@ -9,7 +9,7 @@ import (
 // DummyLookup takes as long as a recent refusal. It is for passwords that an earlier source
 // refused. The peer is not called, because its protocol has no request about a name without the
 // password.
-func (e *External) DummyLookup(ctx context.Context, c identity.Credentials) error {
+func (e *External) DummyLookup(ctx context.Context, c identity.Presented) error {
 	if c.Kind != identity.Password || !mayAsk(c) {
 		return nil
 	}

@@ -143,7 +143,7 @@ func New(o Options) (*External, error) {
 
 // Authenticate asks the peer about a name and a password. It never sends an empty password, a
 // password that a program could misread, or a token.
-func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (e *External) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -182,7 +182,7 @@ func (e *External) Authenticate(ctx context.Context, c identity.Credentials) (id
 }
 
 // mayAsk reports whether the peer may be asked about these credentials.
-func mayAsk(c identity.Credentials) bool {
+func mayAsk(c identity.Presented) bool {
 	secret := c.Secret.Reveal()
 	return c.Name != "" && secret != "" && strings.IndexByte(secret, 0) < 0 && text.OneLine(c.Name)
 }

@@ -141,7 +141,7 @@ func TestFindReturnsTheRequestedUser(t *testing.T) {
 
 func TestAnAcceptedAnswerMustNameTheUser(t *testing.T) {
 	e, _ := start(t, shop, nil)
-	v, err := e.Authenticate(t.Context(), identity.NewCredentials("ANN", "wonderland"))
+	v, err := e.Authenticate(t.Context(), identity.NewPresented("ANN", "wonderland"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestClaimsKeepTheirTypes(t *testing.T) {
 		_, _ = io.WriteString(w, `{"answer": "accepted", "name": "ann", "claims": {"text": "2", "number": 2.0, "id": 12345678901234567890, "flag": true,
 			"null": null, "list": [1, "1", {"a": 1e0}], "half": 0.50}}`)
 	}, nil)
-	v, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+	v, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 				_, _ = io.WriteString(w, `{"answer":"accepted","name":"ann","id":"1"`+tt.groups+`}`)
 			}, func(o *external.Options) { o.Groups, o.Find = tt.wanted, true })
 			for range 10 {
-				_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+				_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland"))
 				_, found := e.Find(t.Context(), "ann", "1")
 				for _, err := range []error{err, found} {
 					if _, incomplete := errors.AsType[*identity.IncompleteError](err); incomplete == tt.in || err != nil && !incomplete {
@@ -208,7 +208,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 					}
 				}
 			}
-			if _, err := e.Authenticate(t.Context(), identity.NewCredentials("bob", "builder")); err != nil {
+			if _, err := e.Authenticate(t.Context(), identity.NewPresented("bob", "builder")); err != nil {
 				t.Errorf("somebody else: %v", err)
 			}
 			if told := strings.Contains(log.String(), "not all groups are known"); told == tt.in {
@@ -243,7 +243,7 @@ func TestAnInvalidAnswerIsAnOutage(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			e, log := start(t, handler, func(o *external.Options) { o.Timeout = 500 * time.Millisecond })
-			_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+			_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", canary))
 			if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("%v, want an outage", err)
 			}
@@ -261,7 +261,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	defer other.Close()
 	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
 		e, _ := start(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, status) }, nil)
-		if _, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary)); err == nil || errors.Is(err, identity.ErrRejected) {
+		if _, err := e.Authenticate(t.Context(), identity.NewPresented("ann", canary)); err == nil || errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%d: %v, want an outage", status, err)
 		}
 	}
@@ -273,7 +273,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 func TestAServiceWithAnotherCertificateIsNotAsked(t *testing.T) {
 	var asked atomic.Int32
 	e, _ := start(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, func(o *external.Options) { o.CA = "" })
-	if _, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", canary)); err == nil || asked.Load() != 0 {
+	if _, err := e.Authenticate(t.Context(), identity.NewPresented("ann", canary)); err == nil || asked.Load() != 0 {
 		t.Errorf("%v, and it was asked %d times", err, asked.Load())
 	}
 }
@@ -290,7 +290,7 @@ func TestAPeerThatIsDownIsSkipped(t *testing.T) {
 		}
 		shop(w, r)
 	}, func(o *external.Options) { o.Now = func() time.Time { return now } })
-	ann := identity.NewCredentials("ann", "wonderland")
+	ann := identity.NewPresented("ann", "wonderland")
 	for range 20 {
 		if _, err := e.Authenticate(t.Context(), ann); err == nil || errors.Is(err, identity.ErrRejected) {
 			t.Fatal(err)
@@ -318,7 +318,7 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 	answers := make(chan error, 10)
 	for range 2 {
 		go func() {
-			_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland"))
+			_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland"))
 			answers <- err
 		}()
 		<-began
@@ -326,7 +326,7 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	third := make(chan error)
 	go func() {
-		_, err := e.Authenticate(ctx, identity.NewCredentials("ann", "wonderland"))
+		_, err := e.Authenticate(ctx, identity.NewPresented("ann", "wonderland"))
 		third <- err
 	}()
 	cancel()

@@ -108,7 +108,7 @@ func TestAProgramIsASource(t *testing.T) {
 }
 
 func TestLabelsOfAProgramAreClaims(t *testing.T) {
-	v, err := program(t, nil, "source").Authenticate(t.Context(), identity.NewCredentials("ann", "wonder land"))
+	v, err := program(t, nil, "source").Authenticate(t.Context(), identity.NewPresented("ann", "wonder land"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,17 +123,17 @@ func TestLabelsOfAProgramAreClaims(t *testing.T) {
 
 func TestAProgramAnswersByItsExitCode(t *testing.T) {
 	for code, want := range []error{nil, identity.ErrRejected, identity.ErrUnknown} {
-		_, err := program(t, nil, "code", strconv.Itoa(code)).Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+		_, err := program(t, nil, "code", strconv.Itoa(code)).Authenticate(t.Context(), identity.NewPresented("ann", "x"))
 		if !errors.Is(err, want) {
 			t.Errorf("%d: %v, want %v", code, err, want)
 		}
 	}
-	_, err := program(t, nil, "says", `{"labels":{"groups":[""]}}`).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	_, err := program(t, nil, "says", `{"labels":{"groups":[""]}}`).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 	if _, incomplete := errors.AsType[*identity.IncompleteError](err); !incomplete {
 		t.Errorf("a group without a name: %v", err)
 	}
 	for _, args := range [][]string{{"code", "3"}, {"code", "127"}, {"says", "yes"}, {"says", `{"labels":["dev"]}`}} {
-		_, err := program(t, nil, args...).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+		_, err := program(t, nil, args...).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 		if err == nil || errors.Is(err, identity.ErrRejected) || errors.Is(err, identity.ErrUnknown) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v, want an outage", args, err)
 		}
@@ -141,7 +141,7 @@ func TestAProgramAnswersByItsExitCode(t *testing.T) {
 }
 
 func TestOutputIsBounded(t *testing.T) {
-	_, err := program(t, nil, "shouts").Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+	_, err := program(t, nil, "shouts").Authenticate(t.Context(), identity.NewPresented("ann", "x"))
 	if err == nil || err.Error() != "the output of the program is longer than 65536 bytes" {
 		t.Errorf("%v", err)
 	}
@@ -151,7 +151,7 @@ func TestOutputIsBounded(t *testing.T) {
 func TestANameWithASpaceIsRefused(t *testing.T) {
 	e := program(t, nil, "source")
 	for _, tt := range []struct{ name, secret string }{{"ann wonder", "land"}, {"ann", "wonder land\nx"}, {"ann", "wonder land\r"}} {
-		if _, err := e.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.secret)); !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
+		if _, err := e.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.secret)); !errors.Is(err, identity.ErrUnknown) && !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%q with %q: %v", tt.name, tt.secret, err)
 		}
 	}
@@ -161,7 +161,7 @@ func TestANameWithASpaceIsRefused(t *testing.T) {
 func TestThePasswordIsOnlyOnStandardInput(t *testing.T) {
 	t.Setenv("TIDEWAITER_TEST_SECRET", "of-our-environment")
 	file := filepath.Join(t.TempDir(), "told")
-	_, err := program(t, nil, "tells", file).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	_, err := program(t, nil, "tells", file).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 	if err == nil || strings.Contains(err.Error(), canary) {
 		t.Errorf("what it wrote to its standard error is in the error: %v", err)
 	}
@@ -181,7 +181,7 @@ func TestAProgramGetsTheNamedVariables(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "told")
 	_, _ = program(t, func(o *external.Options) {
 		o.Environment = []string{"TIDEWAITER_TEST_REGION", "TIDEWAITER_TEST_MISSING"}
-	}, "tells", file).Authenticate(t.Context(), identity.NewCredentials("ann", canary))
+	}, "tells", file).Authenticate(t.Context(), identity.NewPresented("ann", canary))
 	told, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestASlowProgramIsKilledWithItsChildren(t *testing.T) {
 	// The limit grows until it is long enough for the child to start.
 	for limit := 500 * time.Millisecond; len(text) == 0; limit *= 2 {
 		e := program(t, func(o *external.Options) { o.Timeout = limit }, "slow", file)
-		_, err := e.Authenticate(t.Context(), identity.NewCredentials("ann", "x"))
+		_, err := e.Authenticate(t.Context(), identity.NewPresented("ann", "x"))
 		if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "took too long") {
 			t.Fatalf("%v, want an outage", err)
 		}

@@ -120,7 +120,7 @@ func New(o Options) (*File, error) {
 
 // Authenticate looks the name up in the loaded entries. For unknown names it does no work; the
 // chain calls Dummy for those.
-func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (f *File) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if c.Kind != identity.Password {
 		return identity.Verified{}, identity.ErrUnknown
 	}
@@ -136,7 +136,7 @@ func (f *File) Authenticate(ctx context.Context, c identity.Credentials) (identi
 
 // Dummy does the work of a wrong password for one of the entries. It is always the same entry
 // for one name. Otherwise entries with different costs would reveal which names exist.
-func (f *File) Dummy(ctx context.Context, c identity.Credentials) error {
+func (f *File) Dummy(ctx context.Context, c identity.Presented) error {
 	like := ""
 	if sample := f.entries.Load().sample; len(sample) > 0 {
 		like = sample[maphash.String(f.seed, c.Name)%uint64(len(sample))]
@@ -194,7 +194,7 @@ func (f *File) Entry(l Line) *policy.Principal {
 	return e.principal
 }
 
-func requester(c identity.Credentials) password.Requester {
+func requester(c identity.Presented) password.Requester {
 	return password.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace}
 }
 

@@ -46,9 +46,9 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	v, err := users.Authenticate(context.Background(), identity.NewCredentials("ann", "wonderland"))
+	v, err := users.Authenticate(context.Background(), identity.NewPresented("ann", "wonderland"))
 	fmt.Println(v.Principal.Name, v.Principal.Groups, err)
-	_, err = users.Authenticate(context.Background(), identity.NewCredentials("ann", "underland"))
+	_, err = users.Authenticate(context.Background(), identity.NewPresented("ann", "underland"))
 	fmt.Println(err)
 	// Output:
 	// ann [dev] <nil>
@@ -134,7 +134,7 @@ func TestAPrincipalHasTheSpellingOfTheFile(t *testing.T) {
 		{"# the staff", "wonderland", nil, identity.ErrUnknown},
 		{"", "wonderland", nil, identity.ErrUnknown},
 	} {
-		v, err := f.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.secret)})
+		v, err := f.Authenticate(t.Context(), identity.Presented{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.secret)})
 		if diff := cmp.Diff(tt.want, v.Principal); diff != "" || !errors.Is(err, tt.err) {
 			t.Errorf("%q: error %v, want %v; principal (-want +got):\n%s", tt.name, err, tt.err, diff)
 		}
@@ -163,7 +163,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 			{Name: "htpasswd", Authenticator: open(t, htpasswd.Options{Entries: entries, Hashing: hashing})},
 		}})
 		for i, name := range []string{"ann", "nobody", "ann", "nobody", "ANN", "*"} {
-			v, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, "a wrong one"))
+			v, err := chain.Authenticate(t.Context(), identity.NewPresented(name, "a wrong one"))
 			if !errors.Is(err, identity.ErrRejected) || v != (identity.Verified{}) {
 				t.Errorf("%s: %q: %v, %v", what, name, v, err)
 			}
@@ -175,7 +175,7 @@ func TestUnknownAndWrongLookAndCostTheSame(t *testing.T) {
 		before := hashing.Stats()
 		if what == "bcrypt" {
 			for _, name := range []string{"ann", "nobody"} {
-				if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, strings.Repeat("x", 73))); !errors.Is(err, identity.ErrRejected) {
+				if _, err := chain.Authenticate(t.Context(), identity.NewPresented(name, strings.Repeat("x", 73))); !errors.Is(err, identity.ErrRejected) {
 					t.Errorf("%s: 73 bytes for %q: %v", what, name, err)
 				}
 			}
@@ -193,7 +193,7 @@ func TestAFullQueueIsAnOutageForKnownAndUnknown(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // stands for whatever prevents the computation of a hash
 	for _, name := range []string{"ann", "nobody"} {
-		if _, err := chain.Authenticate(gone, identity.NewCredentials(name, "wonderland")); !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		if _, err := chain.Authenticate(gone, identity.NewPresented(name, "wonderland")); !errors.Is(err, identity.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want %v", name, err, identity.ErrUnavailable)
 		}
 	}
@@ -283,7 +283,7 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	path := write(t, "ann:"+bcrypt4+"\n")
 	f := open(t, htpasswd.Options{File: path, Entries: []string{"bob:" + bcrypt4}, Log: logger})
-	c := identity.NewCredentials("ann", canary)
+	c := identity.NewPresented("ann", canary)
 	v, err := f.Authenticate(t.Context(), c)
 	logger.Info("asked", "credentials", c, "verified", v, "error", err, "file", f)
 	if err := os.WriteFile(path, []byte("ann:"+canary+"\n"+canary+"\n"), 0o600); err != nil {
@@ -314,7 +314,7 @@ func BenchmarkAuthenticateKnown(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := chain.Authenticate(ctx, identity.NewCredentials("ann", "wonderland")); err != nil {
+		if _, err := chain.Authenticate(ctx, identity.NewPresented("ann", "wonderland")); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -92,7 +92,7 @@ func TestAChangedFileIsLoaded(t *testing.T) {
 	w.change("bob:" + bcrypt4 + "\n") // without ann
 	w.look()
 	w.want("bob", 1)
-	if _, err := w.file.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland")); !errors.Is(err, identity.ErrUnknown) {
+	if _, err := w.file.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland")); !errors.Is(err, identity.ErrUnknown) {
 		t.Errorf("ann, who has left: %v, want %v", err, identity.ErrUnknown)
 	}
 
@@ -328,7 +328,7 @@ func TestReloadWithBrokenFilesUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				if v, err := chain.Authenticate(t.Context(), identity.NewCredentials("ann", "wonderland")); err != nil || v.Principal.Name != "ann" {
+				if v, err := chain.Authenticate(t.Context(), identity.NewPresented("ann", "wonderland")); err != nil || v.Principal.Name != "ann" {
 					t.Errorf("ann is refused: %v", err)
 					return
 				}

@@ -21,8 +21,8 @@ type Fake struct {
 
 	mu      sync.Mutex
 	down    error
-	asked   []identity.Credentials
-	dummies []identity.Credentials
+	asked   []identity.Presented
+	dummies []identity.Presented
 }
 
 // Fail makes later calls return err; nil restores the source.
@@ -33,21 +33,21 @@ func (f *Fake) Fail(err error) {
 }
 
 // Asked returns the credentials passed to Authenticate, in order.
-func (f *Fake) Asked() []identity.Credentials {
+func (f *Fake) Asked() []identity.Presented {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.asked)
 }
 
 // Dummies returns the credentials passed to Dummy, in order.
-func (f *Fake) Dummies() []identity.Credentials {
+func (f *Fake) Dummies() []identity.Presented {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.dummies)
 }
 
 // Authenticate accepts the users with their passwords.
-func (f *Fake) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (f *Fake) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	if err := f.note(ctx, &f.asked, c); err != nil {
 		return identity.Verified{}, err
 	}
@@ -62,13 +62,13 @@ func (f *Fake) Authenticate(ctx context.Context, c identity.Credentials) (identi
 }
 
 // Dummy only records the call.
-func (f *Fake) Dummy(ctx context.Context, c identity.Credentials) error {
+func (f *Fake) Dummy(ctx context.Context, c identity.Presented) error {
 	return f.note(ctx, &f.dummies, c)
 }
 
 // Find returns the users.
 func (f *Fake) Find(ctx context.Context, name, id string) (*policy.Principal, error) {
-	if err := f.note(ctx, nil, identity.Credentials{}); err != nil {
+	if err := f.note(ctx, nil, identity.Presented{}); err != nil {
 		return nil, err
 	}
 	if _, ok := f.People[name]; !ok || id != "" && id != "id of "+name {
@@ -87,7 +87,7 @@ func (f *Fake) FindGeneration(ctx context.Context, name, id string) (*policy.Pri
 }
 
 // note records c in list and returns the error of a failed source or a cancelled context.
-func (f *Fake) note(ctx context.Context, list *[]identity.Credentials, c identity.Credentials) error {
+func (f *Fake) note(ctx context.Context, list *[]identity.Presented, c identity.Presented) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if list != nil {

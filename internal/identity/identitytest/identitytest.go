@@ -30,8 +30,8 @@ type Subject struct {
 // Run tests that a source satisfies the contract of identity.Authenticator, and of Finder and
 // Dummy if it implements them.
 func Run(t *testing.T, s Subject) {
-	show := func(name, secret string) identity.Credentials {
-		return identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)}
+	show := func(name, secret string) identity.Presented {
+		return identity.Presented{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)}
 	}
 	authenticate := func(t *testing.T, name, secret string) (*policy.Principal, error) {
 		t.Helper()
@@ -137,7 +137,7 @@ func Run(t *testing.T, s Subject) {
 // refuse tests the refusals of a source that knows only some names.
 func refuse(t *testing.T, s Subject) {
 	ask := func(name, secret string) error {
-		_, err := s.Source.Authenticate(t.Context(), identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)})
+		_, err := s.Source.Authenticate(t.Context(), identity.Presented{Kind: s.Kind, Name: name, Secret: identity.NewSecret(secret)})
 		return err
 	}
 	t.Run("a wrong secret is rejected", func(t *testing.T) {
@@ -161,7 +161,7 @@ func refuse(t *testing.T, s Subject) {
 	})
 	if dummy, ok := s.Source.(identity.Dummy); ok {
 		t.Run("a dummy looks like a wrong secret", func(t *testing.T) {
-			c := identity.Credentials{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
+			c := identity.Presented{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
 			if err := dummy.Dummy(t.Context(), c); err != nil {
 				t.Errorf("a dummy: %v, want nil", err)
 			}
@@ -175,14 +175,14 @@ func refuse(t *testing.T, s Subject) {
 	if dummy, ok := s.Source.(identity.DummyLookup); ok {
 		t.Run("a dummy lookup returns nil", func(t *testing.T) {
 			for _, name := range []string{s.Name, s.Unknown, "*", " " + s.Name} {
-				c := identity.Credentials{Kind: s.Kind, Name: name, Secret: identity.NewSecret(s.Secret + "x")}
+				c := identity.Presented{Kind: s.Kind, Name: name, Secret: identity.NewSecret(s.Secret + "x")}
 				if err := dummy.DummyLookup(t.Context(), c); err != nil {
 					t.Errorf("a dummy lookup of %q: %v, want nil", name, err)
 				}
 			}
 			gone, cancel := context.WithCancel(t.Context())
 			cancel()
-			c := identity.Credentials{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
+			c := identity.Presented{Kind: s.Kind, Name: s.Unknown, Secret: identity.NewSecret(s.Secret)}
 			if err := dummy.DummyLookup(gone, c); !errors.Is(err, context.Canceled) {
 				t.Errorf("a cancelled dummy lookup: %v, want %v", err, context.Canceled)
 			}
@@ -210,7 +210,7 @@ func find(t *testing.T, s Subject, known *policy.Principal, finder identity.Find
 	})
 	if g, ok := finder.(identity.Generations); ok {
 		t.Run("a password has one generation", func(t *testing.T) {
-			v, err := s.Source.Authenticate(t.Context(), identity.Credentials{Kind: s.Kind, Name: s.Name, Secret: identity.NewSecret(s.Secret)})
+			v, err := s.Source.Authenticate(t.Context(), identity.Presented{Kind: s.Kind, Name: s.Name, Secret: identity.NewSecret(s.Secret)})
 			if err != nil {
 				t.Fatal(err)
 			}

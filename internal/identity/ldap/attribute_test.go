@@ -43,7 +43,7 @@ func TestGroupsAreFoundByAnAttributeOfTheMember(t *testing.T) {
 	} {
 		options := o.options()
 		options.Groups = ldap.Groups{Bases: []string{groupsBase}, Filter: tt.filter, Nested: tt.nested}
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("numbered", "one two three"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("numbered", "one two three"))
 		if err != nil {
 			t.Fatalf("%s: %v", tt.filter, err)
 		}
@@ -70,7 +70,7 @@ func TestUserWithoutTheGroupAttributeIsRefused(t *testing.T) {
 		f.person(tt.lines...)
 		options := f.options()
 		options.Groups = ldap.Groups{Bases: []string{"dc=corp"}, Filter: "(|(member={dn})(memberUid={attribute:employeeID}))"}
-		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if incomplete, ok := errors.AsType[*identity.IncompleteError](err); !ok || !strings.Contains(incomplete.Reason, tt.because) {
 			t.Errorf("%q: %v, want %s", tt.lines, err, tt.because)
 		}
@@ -104,7 +104,7 @@ func TestValuesOfAttributesAreEscapedInFilters(t *testing.T) {
 		f.SetEntries("dc=corp sub "+filter, entry("CN=dev,DC=corp", "cn: dev"))
 		options := f.options()
 		options.Groups = ldap.Groups{Bases: []string{"dc=corp"}, Filter: "(x={attribute:objectSid})"}
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if err != nil || !slices.Equal(v.Principal.Groups, []string{"dev"}) {
 			t.Errorf("%q: %v %v; it heard %q", value, v.Principal, err, f.Heard())
 		}

@@ -40,7 +40,7 @@ func TestPeopleAreSearchedBelowEachBase(t *testing.T) {
 		options := company(t).options()
 		options.User.Bases, options.Log = tt.bases, slog.New(slog.NewTextHandler(&log, nil))
 		d := open(t, options)
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
 		if got := outcome(v, err); got != tt.want {
 			t.Errorf("%s below %q: %s, want %s (%v)", tt.name, tt.bases, got, tt.want, err)
 		}
@@ -84,7 +84,7 @@ func TestGroupsAreSearchedBelowEachBase(t *testing.T) {
 	} {
 		options := o.options()
 		options.Groups = tt.groups
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 		if err != nil {
 			t.Fatalf("%+v: %v", tt.groups, err)
 		}
@@ -134,7 +134,7 @@ func TestTheEmptyBaseIsTheWholeDirectory(t *testing.T) {
 			ldap.AsGlobalCatalog(d)
 		}
 		for range 2 { // naming contexts are cached
-			if v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !strings.Contains(outcome(v, err), tt.want) {
+			if v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right")); !strings.Contains(outcome(v, err), tt.want) {
 				t.Errorf("%s: %s, want %s", tt.what, outcome(v, err), tt.want)
 			}
 		}
@@ -162,7 +162,7 @@ func TestHiddenNamingContextRefusesSignIn(t *testing.T) {
 		f.Results["DC=hidden sub (member=CN=Ann,DC=corp)"] = code
 		options := f.options()
 		options.Groups.Bases = []string{""}
-		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if incomplete, ok := errors.AsType[*identity.IncompleteError](err); !ok || !strings.Contains(incomplete.Reason, "does not show DC=hidden") {
 			t.Errorf("%d: %v", code, err)
 		}
@@ -182,7 +182,7 @@ func TestEachRefusalSearchesAllBases(t *testing.T) {
 	// The last ones repeat
 	for _, name := range []string{"ann", "ben", "nobody", "ann", "nobody"} {
 		before := len(f.Heard())
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials(name, "wrong")); err == nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented(name, "wrong")); err == nil {
 			t.Fatal("a wrong password is taken")
 		}
 		if n := len(f.Heard()) - before; n != 3 {

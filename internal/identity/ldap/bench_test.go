@@ -25,7 +25,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 			options := company(b).options()
 			options.Cache, options.Groups = how.cache, how.group
 			d := open(b, options)
-			c := identity.NewCredentials("alice", "wonderland")
+			c := identity.NewPresented("alice", "wonderland")
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := d.Authenticate(b.Context(), c); err != nil {
@@ -38,7 +38,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		d := open(b, company(b).options())
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {
-				c := identity.NewCredentials("alice", fmt.Sprint("wrong ", i))
+				c := identity.NewPresented("alice", fmt.Sprint("wrong ", i))
 				if _, err := d.Authenticate(b.Context(), c); !errors.Is(err, identity.ErrRejected) {
 					b.Error(err)
 				}

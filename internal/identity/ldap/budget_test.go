@@ -85,7 +85,7 @@ func replicasOf(t *testing.T, options ldap.Options, most, n int) *replicas {
 
 // signIn returns "in", "wrong", "limited" or "down".
 func (r *replicas) signIn(replica int, name, secret, from string) string {
-	c := identity.NewCredentials(name, secret)
+	c := identity.NewPresented(name, secret)
 	c.Remote = netip.MustParseAddr(from)
 	switch _, err := r.chains[replica].Authenticate(context.Background(), c); {
 	case err == nil:
@@ -278,7 +278,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	o.Cache = -1
 	d := open(t, o)
 	for n := range 5 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right")); err != nil {
 			t.Fatalf("sign-in %d: %v", n+1, err)
 		}
 		if ldap.Idle(d) == 0 {
@@ -288,7 +288,7 @@ func TestAConnectionThatTakesNothingSpendsNothing(t *testing.T) {
 	}
 	binds := 0
 	for n := range 3 {
-		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", fmt.Sprint("guess ", n)))
+		_, _ = d.Authenticate(t.Context(), identity.NewPresented("ann", fmt.Sprint("guess ", n)))
 		ldap.BreakIdle(d)
 	}
 	for _, asked := range f.Heard() {
@@ -309,12 +309,12 @@ func TestAPasswordThatIsSentAgainIsCountedAgain(t *testing.T) {
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 6, Window: time.Hour})
 	o.Cache = -1
 	d := open(t, o)
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); err != nil {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right")); err != nil {
 		t.Fatal(err)
 	}
 	p.set(cut)
 	for n := range 5 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", fmt.Sprint("guess ", n))); err == nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", fmt.Sprint("guess ", n))); err == nil {
 			t.Error("signed in")
 		}
 	}
@@ -359,7 +359,7 @@ func TestNoConnectionIsHeldWhileABudgetIsAsked(t *testing.T) {
 	o.Budget = ratelimit.NewBudget(ratelimit.BudgetOptions{Source: "ldap:ad", Max: 4, Window: time.Hour, Store: asked})
 	d := open(t, o)
 	signIn := func(name string) error {
-		c := identity.NewCredentials(name, "right")
+		c := identity.NewPresented(name, "right")
 		c.KnownPlace = true
 		_, err := d.Authenticate(context.Background(), c)
 		return err

@@ -45,7 +45,7 @@ func TestAcceptedPasswordIsCached(t *testing.T) {
 	d := open(t, options)
 	attempt := func(name, password, want string, binds int) {
 		t.Helper()
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials(name, password))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented(name, password))
 		if got := outcome(v, err); got != want {
 			t.Errorf("%s %q: %s, want %s", name, password, got, want)
 		}
@@ -77,7 +77,7 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 	options.Cache, options.Now = time.Minute, clock.now
 	d := open(t, options)
 	for range 5 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -85,11 +85,11 @@ func TestAWrongPasswordIsCountedOnce(t *testing.T) {
 		t.Errorf("it was counted %d times", n)
 	}
 	clock.advance(59 * time.Second)
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 1 {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 1 {
 		t.Errorf("within a minute: %v after %d binds", err, f.count("bind"))
 	}
 	clock.advance(2 * time.Second) // it may be right by now
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); !errors.Is(err, identity.ErrRejected) || f.count("bind") != 2 {
 		t.Errorf("%v after %d binds", err, f.count("bind"))
 	}
 }
@@ -99,8 +99,8 @@ func TestWithoutCacheOnlyRefusalsAreCached(t *testing.T) {
 	f := staffed(t)
 	d := open(t, f.options())
 	for range 3 {
-		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
-		_, _ = d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong"))
+		_, _ = d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
+		_, _ = d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong"))
 	}
 	if n := f.count("bind"); n != 4 {
 		t.Errorf("%d binds, want 4: each with the right password, and one with the wrong one", n)
@@ -116,17 +116,17 @@ func TestOutagesAreNotCached(t *testing.T) {
 	options.Servers, options.Cache, options.Now = []string{"ldap://" + between.address()}, time.Minute, clock.now
 	d := open(t, options)
 	between.set(refuse)
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrRejected) {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v", err)
 	}
 	between.set(pass)
 	for range 2 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Error(err)
 		}
 	}
 	between.set(refuse) // cached users do not notice
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
 }
@@ -140,7 +140,7 @@ func TestConcurrentAttemptsShareOneBind(t *testing.T) {
 	for range 10 {
 		for _, password := range []string{"right", "wrong"} {
 			all.Go(func() {
-				v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", password))
+				v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", password))
 				if got, want := outcome(v, err), map[string]string{"right": "ann", "wrong": "rejected"}[password]; got != want {
 					t.Errorf("%s: %s", password, got)
 				}
@@ -201,7 +201,7 @@ func TestCachedPasswordKeepsItsGeneration(t *testing.T) {
 				t.Fatal(err)
 			}
 			for try := range 2 {
-				v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+				v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 				if err != nil || v.Generation != first {
 					t.Errorf("sign-in %d: generation %q, %v; want %q", try+1, v.Generation, err, first)
 				}

@@ -28,7 +28,7 @@ func TestADirectoryIsAskedForItsOwnSpelling(t *testing.T) {
 			options.User.Lowercase = true
 			options.Groups = ldap.Groups{Bases: []string{groupsBase}, Filter: "(|(member={dn})(memberUid={name}))", Nested: nested}
 			d := open(t, options)
-			v, err := d.Authenticate(t.Context(), identity.NewCredentials(typed, "secret enough"))
+			v, err := d.Authenticate(t.Context(), identity.NewPresented(typed, "secret enough"))
 			if err != nil || v.Principal.Name != "jsmith" || !slices.Equal(v.Principal.Groups, []string{"interns"}) {
 				t.Errorf("%s: %+v %v", typed, v.Principal, err)
 			}
@@ -49,7 +49,7 @@ func TestAGroupIsNotTakenForAPersonOfItsName(t *testing.T) {
 	o.posixGroup(t, "bobs-own", "bob")
 	options := o.options()
 	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Filter: "(|(member={dn})(memberUid={name}))", Nested: ldap.Walk}
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("eve", "apple pie"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("eve", "apple pie"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}}, {Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true}, {MemberOf: true, Nested: ldap.Walk}} {
 		options := o.options()
 		options.Groups, options.Timeout = groups, time.Minute
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("joiner", "everything"))
 		if err != nil {
 			t.Fatalf("%+v: %v", groups, err)
 		}
@@ -99,7 +99,7 @@ func TestSomebodyInMoreGroupsThanADirectorySendsAtOnce(t *testing.T) {
 	for _, name := range []string{"", "dn"} {
 		options := o.options()
 		options.Groups, options.Timeout = ldap.Groups{Bases: []string{groupsBase}, NameAttribute: name}, time.Minute
-		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("joiner", "everything"))
 		if incomplete, ok := errors.AsType[*identity.IncompleteError](err); !ok || !strings.Contains(incomplete.Reason, "does not show the entryUUID of cn=half-shown") {
 			t.Errorf("names are %q: %v", name, err)
 		}
@@ -147,7 +147,7 @@ func TestGroupsThatMayBeMissingRefuseSignIn(t *testing.T) {
 			options := f.options()
 			options.Groups, options.Log = tt.groups, slog.New(slog.NewTextHandler(&log, nil))
 			d := open(t, options)
-			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 			if tt.because == "" {
 				if err != nil {
 					t.Error(err)
@@ -194,7 +194,7 @@ func TestClaimsThatMayBeMissingRefuseSignIn(t *testing.T) {
 			var log strings.Builder
 			options := f.options()
 			options.User.Attributes, options.Log = map[string]string{"team": "team"}, slog.New(slog.NewTextHandler(&log, nil))
-			v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 			incomplete, ok := errors.AsType[*identity.IncompleteError](err)
 			switch {
 			case tt.because == "" && err != nil:
@@ -226,7 +226,7 @@ func TestALevelOfGroupsIsOneSearch(t *testing.T) {
 		d := open(t, options)
 		for i, most := range []int{6, 5} { // the second time it knows which attribute works here
 			before := len(f.Heard())
-			v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+			v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 			if err != nil || len(v.Principal.Groups) != 51 {
 				t.Fatalf("%d groups, %v", len(v.Principal.Groups), err)
 			}
@@ -266,7 +266,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 		f.Entries["dc=corp sub (member=CN=Ann,DC=corp)"] = []*client.Entry{entry(`CN="Dev, EU",OU=G,DC=corp`)}
 		options := f.options()
 		options.Groups = tt.groups
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestGroupsThatAreNamedByTheirDNsHaveOneSpelling(t *testing.T) {
 func TestAnIDIsAClaimWhereThatIsWanted(t *testing.T) {
 	options := company(t).options()
 	options.User.Attributes = map[string]string{"entryUUID": "uuid"}
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err != nil || v.Principal.ID == "" || v.Principal.Claims["uuid"] != v.Principal.ID {
 		t.Errorf("%+v %v", v.Principal, err)
 	}

@@ -41,7 +41,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				chain := begin()
 				if when != "at first" {
 					await.Until(t, "a good connection", func(ctx context.Context) error {
-						_, err := chain.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+						_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 						if err != nil { // on a slow machine, a second may be too short
 							options.Timeout *= 2
 							chain = begin()
@@ -50,7 +50,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 					})
 				}
 				between.set(tt.fault)
-				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+				_, err := chain.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 				if !errors.Is(err, identity.ErrUnavailable) || !strings.Contains(err.Error(), between.address()) {
 					t.Errorf("%v: the error does not name what is down", err)
 				}
@@ -60,7 +60,7 @@ func TestADirectoryThatFailsIsAnOutage(t *testing.T) {
 				between.set(pass)
 				await.Until(t, "the end of it", func(ctx context.Context) error {
 					clock.advance(time.Minute)
-					_, err := chain.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+					_, err := chain.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 					return err
 				})
 			})
@@ -76,7 +76,7 @@ func TestARestartOfADirectoryIsNotNoticed(t *testing.T) {
 	options.Servers = []string{"ldap://" + between.address()}
 	d := open(t, options)
 	for range 5 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Fatal(err)
 		}
 		between.set(reset)
@@ -93,11 +93,11 @@ func TestTheNextServerIsAskedWhenOneIsDown(t *testing.T) {
 		options.Servers, options.Timeout = []string{"ldap://" + first.address(), "ldap://" + second.address()}, time.Minute
 		d := open(t, options)
 		for range 5 {
-			v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			v, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 			if err != nil || v.Principal.Name != "alice" {
 				t.Fatalf("fault %d: %v", f, err)
 			}
-			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wrong")); !errors.Is(err, identity.ErrRejected) {
+			if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wrong")); !errors.Is(err, identity.ErrRejected) {
 				t.Fatalf("fault %d: a wrong password: %v", f, err)
 			}
 		}
@@ -129,7 +129,7 @@ func TestARefusalIsFinal(t *testing.T) {
 	options := o.options()
 	options.Servers = []string{"ldap://" + first.address(), "ldap://" + second.address()}
 	d := open(t, options)
-	for _, c := range []identity.Credentials{identity.NewCredentials("alice", "wrong"), identity.NewCredentials("nobody", "wrong")} {
+	for _, c := range []identity.Presented{identity.NewPresented("alice", "wrong"), identity.NewPresented("nobody", "wrong")} {
 		if _, err := d.Authenticate(t.Context(), c); err == nil {
 			t.Error("it holds")
 		}
@@ -148,7 +148,7 @@ func TestAServerIsSkippedAfterThreeFailures(t *testing.T) {
 	d := open(t, options)
 	attempt := func(wants string, connections int) {
 		t.Helper()
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 		if got := outcome(v, err); !strings.Contains(got, wants) {
 			t.Errorf("%s, want %s", got, wants)
 		}
@@ -222,12 +222,12 @@ func TestAServiceAccountThatIsRefusedIsAnOutage(t *testing.T) {
 	options := o.options()
 	options.BindPasswordFile = write(t, "password", "not the one\n")
 	d := open(t, options)
-	_, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	_, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err == nil || errors.Is(err, identity.ErrRejected) || !strings.Contains(err.Error(), "binding as cn=reader") || strings.Contains(err.Error(), "not the one") {
 		t.Errorf("%v", err)
 	}
 	rewrite(t, options.BindPasswordFile, "reads everything") // read for each connection
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Errorf("with the right one: %v", err)
 	}
 }
@@ -256,7 +256,7 @@ func TestAServerWithoutStartTLSIsPassedOver(t *testing.T) {
 	other := newFake(t)
 	options := o.options()
 	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + other.Address, "ldap://" + o.Address}, true, o.File(ldaptest.CAFile)
-	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
 	if heard := other.Heard(); len(heard) > 0 {
@@ -296,7 +296,7 @@ func TestRunEndsWithItsContextAndSoDoConnections(t *testing.T) {
 func TestABaseThatIsNotThereIsAnOutage(t *testing.T) {
 	options := company(t).options()
 	options.User.Bases = []string{"ou=nowhere,dc=example,dc=com"}
-	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil || errors.Is(err, identity.ErrUnknown) || errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v", err)
 	}
 }
@@ -344,7 +344,7 @@ func TestConnectionsAreSharedAndEnd(t *testing.T) {
 	options.Servers, options.Now, options.Pool = []string{"ldap://" + between.address()}, clock.now, 3
 	d := open(t, options)
 	for i := range 20 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Fatal(i, err)
 		}
 	}
@@ -375,7 +375,7 @@ func TestThePoolIsOfAllConnectionsTogether(t *testing.T) {
 	options.Pool = 1
 	d := open(t, options)
 	for range 3 {
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 			t.Fatal(err)
 		}
 		if n := ldap.Idle(d); n != 1 {
@@ -431,7 +431,7 @@ func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	ask := func(ctx context.Context) chan answer {
 		c := make(chan answer, 1)
 		go func() {
-			v, err := d.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+			v, err := d.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 			c <- answer{v, err}
 		}()
 		return c
@@ -470,7 +470,7 @@ func TestACallWithoutWaitersEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := d.Authenticate(ctx, identity.NewCredentials("alice", "wonderland"))
+			_, err := d.Authenticate(ctx, identity.NewPresented("alice", "wonderland"))
 			done <- err
 		}()
 		between.await(i + 1) // with a pool of one, the last call must have ended
@@ -480,7 +480,7 @@ func TestACallWithoutWaitersEnds(t *testing.T) {
 		}
 	}
 	between.set(pass)
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 		t.Error(err)
 	}
 }

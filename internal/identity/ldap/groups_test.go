@@ -47,7 +47,7 @@ func TestGroups(t *testing.T) {
 			options := company(t).options()
 			options.Groups = tt.groups
 			d := open(t, options)
-			v, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, people[tt.name]))
+			v, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, people[tt.name]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestUsersReadTheirOwnGroups(t *testing.T) {
 	options := company(t).options()
 	options.User, options.BindDN, options.BindPasswordFile = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}, "", ""
 	options.Groups = ldap.Groups{Bases: []string{groupsBase}, Nested: ldap.Walk}
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestARemovedGroupIsGone(t *testing.T) {
 	d := open(t, options)
 	groups := func() (list []string) {
 		t.Helper()
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials("eve", "apple"))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented("eve", "apple"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestTooManyGroupsAreAnError(t *testing.T) {
 	for _, groups := range []ldap.Groups{{Bases: []string{groupsBase}, Nested: ldap.Walk}, {MemberOf: true, Nested: ldap.Walk}} {
 		options := o.options()
 		options.Groups = groups
-		_, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("joiner", "everything"))
+		_, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("joiner", "everything"))
 		if err == nil || !strings.Contains(err.Error(), "more than 32 levels deep") {
 			t.Errorf("%v", err)
 		}

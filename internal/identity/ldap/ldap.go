@@ -183,7 +183,7 @@ func (d *Directory) Close() { d.pool.close() }
 //
 // Without a service account (User.DN, User.Bind), an unknown name is the same as a wrong
 // password: both are ErrRejected.
-func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	switch {
 	case c.Kind != identity.Password || !identity.ValidName(name):
@@ -229,7 +229,7 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Credentials) (i
 
 // DummyLookup does the same work as Authenticate with a wrong password, but sends the directory
 // only the name. It is for passwords that an earlier source refused. Its error is an outage.
-func (d *Directory) DummyLookup(ctx context.Context, c identity.Credentials) error {
+func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error {
 	secret, name := c.Secret.Reveal(), d.withoutDomain(c.Name)
 	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // as Authenticate does

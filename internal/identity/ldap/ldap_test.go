@@ -54,11 +54,11 @@ func TestATemplateWithoutAnAccountConforms(t *testing.T) {
 	options.BindDN, options.BindPasswordFile = "", ""
 	options.User = ldap.User{DN: "uid={name},ou=people,dc=example,dc=com"}
 	d := open(t, options)
-	v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	v, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err != nil || v.Principal.Name != "alice" {
 		t.Errorf("alice: %v, %v", v.Principal, err)
 	}
-	for _, c := range []identity.Credentials{identity.NewCredentials("alice", "looking-glass"), identity.NewCredentials("nobody", "wonderland")} {
+	for _, c := range []identity.Presented{identity.NewPresented("alice", "looking-glass"), identity.NewPresented("nobody", "wonderland")} {
 		if _, err := d.Authenticate(t.Context(), c); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("%s: %v, want %v", c.Name, err, identity.ErrRejected)
 		}

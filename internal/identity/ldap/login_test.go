@@ -53,7 +53,7 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		options := f.options()
 		options.User.Bind, options.User.Domain, options.Log = tt.bind, "CORP", slog.New(slog.NewTextHandler(&log, nil))
 		d := open(t, options)
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, "right"))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, "right"))
 		if got := outcome(v, err); got != tt.want && !strings.HasPrefix(got, tt.want+":") {
 			t.Errorf("%s by %s, who is %s: %s, want %s", tt.name, tt.bind, tt.bound, got, tt.want)
 		}
@@ -63,7 +63,7 @@ func TestPeopleBindByTheirLogin(t *testing.T) {
 		if _, err := d.Find(t.Context(), "ann", ""); !errors.Is(err, identity.ErrUnknown) {
 			t.Errorf("found by nobody: %v", err)
 		}
-		if v, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "wrong")); outcome(v, err) != "rejected" {
+		if v, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "wrong")); outcome(v, err) != "rejected" {
 			t.Errorf("a wrong password: %v", err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestTheDomainOfWhoBoundCounts(t *testing.T) {
 		}
 		options := f.options()
 		options.User.Bind, options.User.Domain = tt.bind, tt.domain
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if got := outcome(v, err); got != tt.want || !strings.Contains(identity.Reason(err), tt.because) {
 			t.Errorf("%+v: %s %q", tt, got, identity.Reason(err))
 		}
@@ -108,13 +108,13 @@ func TestADomainBeforeANameIsDropped(t *testing.T) {
 	options.User.Domain = "CORP"
 	d := open(t, options)
 	for name, want := range map[string]string{"alice": "alice", `CORP\alice`: "alice", `corp\ALICE`: "alice", `OTHER\alice`: "unknown", `CORP\`: "unknown", `CORP/alice`: "unknown"} {
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials(name, "wonderland"))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented(name, "wonderland"))
 		if got := outcome(v, err); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
 	options.Taken = func(_ context.Context, name string) (bool, error) { return name == "alice", nil }
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(`CORP\alice`, "wonderland"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented(`CORP\alice`, "wonderland"))
 	if got := outcome(v, err); got != "rejected" {
 		t.Errorf("a name that another source has: %s", got)
 	}
@@ -146,7 +146,7 @@ func TestAGraceLoginIsRefusedWithAReason(t *testing.T) {
 		f.Grace = left
 		f.Binds["CN=Ann,DC=corp"] = 0
 		f.person()
-		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		_, err := open(t, f.options()).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		disabled, ok := errors.AsType[*identity.DisabledError](err)
 		if want := fmt.Sprintf("this used a grace login: %d are left", left); !ok || !strings.Contains(disabled.Why, want) {
 			t.Errorf("%v, want %s", err, want)

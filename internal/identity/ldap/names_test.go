@@ -43,7 +43,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 			change(&options)
 			d := open(t, options)
 			alone := options.BindDN == ""
-			alice, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			alice, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestPrincipalsHaveTheDirectorysSpelling(t *testing.T) {
 				{strings.Repeat("a", identity.MaxName+1), "wonderland", "unknown", ""},
 				{"", "wonderland", "unknown", ""},
 			} {
-				v, err := d.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.password)})
+				v, err := d.Authenticate(t.Context(), identity.Presented{Kind: identity.Password, Name: tt.name, Secret: identity.NewSecret(tt.password)})
 				got := outcome(v, err)
 				if refused := got == "unknown" || got == "rejected"; tt.is == "-" && refused || alone && tt.is == "unknown" && refused {
 					continue
@@ -126,7 +126,7 @@ func TestNamesNeverBecomePatterns(t *testing.T) {
 			options.User = tt.user
 		}
 		options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}, Filter: "(|(member={dn})(memberUid={name}))"}
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
 		if got := outcome(v, err); got != tt.want {
 			t.Errorf("%q by %q: %s, want %s", tt.name, tt.user.DN, got, tt.want)
 		}
@@ -146,20 +146,20 @@ func TestAnEmptyPasswordIsNeverSent(t *testing.T) {
 		options.User, options.Servers = user, []string{"ldap://" + between.address()}
 		d := open(t, options)
 		for _, secret := range []string{"", "\x00", "wonderland\x00", "\x00wonderland", "wonder\x00land"} {
-			_, err := d.Authenticate(t.Context(), identity.Credentials{Kind: identity.Password, Name: "alice", Secret: identity.NewSecret(secret)})
+			_, err := d.Authenticate(t.Context(), identity.Presented{Kind: identity.Password, Name: "alice", Secret: identity.NewSecret(secret)})
 			if !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%q: %v, want %v", secret, err, identity.ErrRejected)
 			}
 		}
 		for _, kind := range []identity.Kind{identity.None, identity.IDToken, identity.AccessToken, identity.RefreshToken} {
-			if _, err := d.Authenticate(t.Context(), identity.Credentials{Kind: kind, Name: "alice", Secret: identity.NewSecret("wonderland")}); !errors.Is(err, identity.ErrUnknown) {
+			if _, err := d.Authenticate(t.Context(), identity.Presented{Kind: kind, Name: "alice", Secret: identity.NewSecret("wonderland")}); !errors.Is(err, identity.ErrUnknown) {
 				t.Errorf("the kind %d: %v, want %v", kind, err, identity.ErrUnknown)
 			}
 		}
 		if n := between.connections(); n != 0 {
 			t.Errorf("the directory was asked over %d connections", n)
 		}
-		if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", strings.Repeat("w", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
+		if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", strings.Repeat("w", identity.MaxSecret))); !errors.Is(err, identity.ErrRejected) {
 			t.Errorf("a very long password: %v", err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestAnAmbiguousEntryIsRefused(t *testing.T) {
 		options := company(t).options()
 		options.User.Bases = []string{"dc=example,dc=com"}
 		options.Log = slog.New(slog.NewTextHandler(&log, nil))
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password))
 		if got := outcome(v, err); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
@@ -199,7 +199,7 @@ func TestAPrincipalComesFromTheEntry(t *testing.T) {
 	options.User.Attributes = map[string]string{"mail": "email", "departmentNumber": "departments", "telephoneNumber": "phone"}
 	options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=example,dc=com"}}
 	d := open(t, options)
-	v, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+	v, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 	o := company(t)
 	d := open(t, o.options())
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "first")
-	first, err := d.Authenticate(t.Context(), identity.NewCredentials("carol", "first"))
+	first, err := d.Authenticate(t.Context(), identity.NewPresented("carol", "first"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 		t.Errorf("who was deleted: %v", err)
 	}
 	o.add(t, "uid=carol,ou=people,dc=example,dc=com", "second")
-	second, err := d.Authenticate(t.Context(), identity.NewCredentials("carol", "second"))
+	second, err := d.Authenticate(t.Context(), identity.NewPresented("carol", "second"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestARecreatedUserIsAnotherUser(t *testing.T) {
 // disabled in the directory cannot sign in or refresh.
 func TestDisabledStaysDisabled(t *testing.T) {
 	d := open(t, company(t).options())
-	if _, err := d.Authenticate(t.Context(), identity.NewCredentials("locked", "was right once")); !errors.Is(err, identity.ErrRejected) {
+	if _, err := d.Authenticate(t.Context(), identity.NewPresented("locked", "was right once")); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("the right password: %v, want %v", err, identity.ErrRejected)
 	}
 	if _, err := d.Find(t.Context(), "locked", ""); !errors.Is(err, identity.ErrRejected) {

@@ -62,7 +62,7 @@ func (p *pool) leave(took time.Duration) { p.slots.Leave(oneSlot, took) }
 type requesterKey struct{}
 
 // onBehalf returns a context for requests that check the credentials c.
-func onBehalf(ctx context.Context, c identity.Credentials) context.Context {
+func onBehalf(ctx context.Context, c identity.Presented) context.Context {
 	return context.WithValue(ctx, requesterKey{}, fairqueue.Requester{Name: c.Name, Address: c.CountedAt(), KnownPlace: c.KnownPlace})
 }
 

@@ -67,12 +67,12 @@ type counter struct {
 	n atomic.Int64
 }
 
-func (c *counter) Authenticate(ctx context.Context, shown identity.Credentials) (identity.Verified, error) {
+func (c *counter) Authenticate(ctx context.Context, shown identity.Presented) (identity.Verified, error) {
 	c.n.Add(1)
 	return c.Accounts.Authenticate(ctx, shown)
 }
 
-func (c *counter) DummyLookup(ctx context.Context, shown identity.Credentials) error {
+func (c *counter) DummyLookup(ctx context.Context, shown identity.Presented) error {
 	c.n.Add(1)
 	return c.Accounts.DummyLookup(ctx, shown)
 }
@@ -192,7 +192,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 	} {
 		for try, first := range []bool{true, false, false} {
 			before := now()
-			if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
+			if _, err := chain.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%s: %v", tt.what, err)
 			}
 			after := now()
@@ -232,14 +232,14 @@ func TestAllRefusalsOfATemplateCostTheSame(t *testing.T) {
 	} {
 		for try := range 2 {
 			requests, before := len(f.Heard()), delays
-			if _, err := d.Authenticate(t.Context(), identity.NewCredentials(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
+			if _, err := d.Authenticate(t.Context(), identity.NewPresented(tt.name, tt.password)); !errors.Is(err, identity.ErrRejected) {
 				t.Errorf("%s: %v", tt.what, err)
 			}
 			if n := len(f.Heard()) - requests; n != 2 || delays-before != try {
 				t.Errorf("%s, try %d: %d requests and %d delays, want 2 and %d", tt.what, try+1, n, delays-before, try)
 			}
 		}
-		if err := d.DummyLookup(t.Context(), identity.NewCredentials(tt.name, "one more")); err != nil {
+		if err := d.DummyLookup(t.Context(), identity.NewPresented(tt.name, "one more")); err != nil {
 			t.Errorf("%s: a dummy: %v", tt.what, err)
 		}
 	}
@@ -267,12 +267,12 @@ func TestARefusalStaysOneIfADummyLookupFails(t *testing.T) {
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
 		{Name: "htpasswd", Authenticator: file}, {Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
 	}})
-	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("inline", "wrong")); !errors.Is(err, identity.ErrRejected) {
+	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("inline", "wrong")); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("%v, want %v", err, identity.ErrRejected)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := chain.Authenticate(gone, identity.NewCredentials("inline", "wrong")); !errors.Is(err, context.Canceled) {
+	if _, err := chain.Authenticate(gone, identity.NewPresented("inline", "wrong")); !errors.Is(err, context.Canceled) {
 		t.Errorf("for somebody who has gone: %v, want %v", err, context.Canceled)
 	}
 }
@@ -287,7 +287,7 @@ func TestAFloodOfNamesDelaysOnlyItself(t *testing.T) {
 	release := f.Hold()
 	var all sync.WaitGroup
 	ask := func(name, from string, known bool) {
-		c := identity.NewCredentials(name, "wrong")
+		c := identity.NewPresented(name, "wrong")
 		c.Remote, c.KnownPlace = netip.MustParseAddr(from), known
 		all.Go(func() { _, _ = d.Authenticate(t.Context(), c) })
 	}
@@ -348,7 +348,7 @@ func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	for _, name := range []string{"ann", "nobody"} {
 		for n, want := range []error{identity.ErrRejected, identity.ErrRejected, identity.ErrRateLimited, identity.ErrRateLimited} {
 			before := now()
-			if _, err := chain.Authenticate(t.Context(), identity.NewCredentials(name, fmt.Sprint("guess ", n))); !errors.Is(err, want) {
+			if _, err := chain.Authenticate(t.Context(), identity.NewPresented(name, fmt.Sprint("guess ", n))); !errors.Is(err, want) {
 				t.Errorf("%s, guess %d: %v, want %v", name, n+1, err, want)
 			}
 			after := now()

@@ -210,7 +210,7 @@ func (d *Directory) spend(ctx context.Context, dn, secret string, knownPlace boo
 // SpendUnknown counts a password for an unknown name as Authenticate counts one for a known
 // name: the same password does not count again within a minute, and concurrent ones count once.
 // A refusal by the budget is not cached, because the next attempt may be allowed.
-func (d *Directory) SpendUnknown(ctx context.Context, c identity.Credentials) error {
+func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) error {
 	if d.o.Budget == nil {
 		return nil
 	}

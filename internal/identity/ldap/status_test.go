@@ -45,10 +45,10 @@ func TestUnusableAccountsThatOpenLDAPAccepts(t *testing.T) {
 			for how, options := range map[string]ldap.Options{"a service account": service, "a template": template} {
 				d := open(t, options)
 				for range 2 { // the second time on a used connection
-					if _, err := d.Authenticate(t.Context(), identity.NewCredentials("erin", "the right one")); !errors.Is(err, errs[tt.enters]) {
+					if _, err := d.Authenticate(t.Context(), identity.NewPresented("erin", "the right one")); !errors.Is(err, errs[tt.enters]) {
 						t.Errorf("%s: the right password: %v, want %v", how, err, errs[tt.enters])
 					}
-					if _, err := d.Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err != nil {
+					if _, err := d.Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err != nil {
 						t.Errorf("%s: somebody else after that: %v", how, err)
 					}
 				}
@@ -68,7 +68,7 @@ func TestAPasswordsGeneration(t *testing.T) {
 	d := open(t, o.options())
 	look := func(password string) (signedIn, found string) {
 		t.Helper()
-		v, err := d.Authenticate(t.Context(), identity.NewCredentials("finn", password))
+		v, err := d.Authenticate(t.Context(), identity.NewPresented("finn", password))
 		if err != nil {
 			t.Fatal(err)
 		}

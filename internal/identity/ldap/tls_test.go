@@ -33,7 +33,7 @@ func TestPasswordsTravelEncrypted(t *testing.T) {
 			options := o.options()
 			options.CA = o.File(ldaptest.CAFile)
 			tt.change(&options)
-			v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland"))
+			v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland"))
 			if got := outcome(v, err); !strings.Contains(got, tt.want) {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -50,7 +50,7 @@ func TestNoFallbackToUnencryptedConnections(t *testing.T) {
 	between.listen(spy)
 	options := o.options()
 	options.Servers, options.StartTLS, options.CA = []string{"ldap://" + between.address()}, true, write(t, "other.pem", certificate(t))
-	if _, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("alice", "wonderland")); err == nil {
+	if _, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("alice", "wonderland")); err == nil {
 		t.Error("it holds")
 	}
 	if !spy.has("1.3.6.1.4.1.1466.20037") {

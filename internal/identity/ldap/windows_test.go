@@ -25,7 +25,7 @@ func TestActiveDirectory(t *testing.T) {
 	f.Binds[annDN] = 0
 	options := f.options()
 	options.Groups = ldap.Groups{Bases: []string{"ou=groups,dc=corp"}, Nested: ldap.Chain}
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 	if err != nil {
 		t.Fatalf("%v; it heard\n%s", err, strings.Join(f.Heard(), "\n"))
 	}
@@ -42,7 +42,7 @@ func TestNamesInLowerCase(t *testing.T) {
 	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
 	options.User.Lowercase = true
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 	if got := outcome(v, err); got != "ann" {
 		t.Errorf("%s, want ann", got)
 	}
@@ -127,7 +127,7 @@ func TestAnUnusableAccount(t *testing.T) {
 			}
 			d := open(t, options)
 			errs := map[bool]error{false: identity.ErrRejected}
-			if _, err := d.Authenticate(t.Context(), identity.NewCredentials("ann", "right")); !errors.Is(err, errs[tt.enters]) {
+			if _, err := d.Authenticate(t.Context(), identity.NewPresented("ann", "right")); !errors.Is(err, errs[tt.enters]) {
 				t.Errorf("%s, template %v: the right password: %v, want %v", tt.says, template, err, errs[tt.enters])
 			}
 			_, err := d.Find(t.Context(), "ann", "7")
@@ -166,7 +166,7 @@ func TestAnswersToABind(t *testing.T) {
 		f := newFake(t)
 		f.Entries["dc=corp sub (sAMAccountName=ann)"] = []*client.Entry{entry("CN=Ann,DC=corp", "sAMAccountName: ann")}
 		f.Binds["CN=Ann,DC=corp"] = code
-		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if got := outcome(v, err); !strings.HasPrefix(got, want) {
 			t.Errorf("%d: %s, want %s", code, got, want)
 		}
@@ -203,7 +203,7 @@ func TestAnswersToASearch(t *testing.T) {
 		f := newFake(t)
 		f.Entries["dc=corp sub (sAMAccountName=ann)"], f.Results["dc=corp sub (sAMAccountName=ann)"] = tt.entries, tt.code
 		f.Binds["CN=Ann,DC=corp"], f.Binds[""] = 0, 0
-		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, f.options()).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if got := outcome(v, err); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%d entries and the result %d: %s, want %s", len(tt.entries), tt.code, got, tt.want)
 		}
@@ -221,7 +221,7 @@ func TestAListOfGroupsThatIsCutIsAnError(t *testing.T) {
 		f.Binds["CN=Ann,DC=corp"] = 0
 		options := f.options()
 		options.Groups = ldap.Groups{MemberOf: true}
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		if got := outcome(v, err); !strings.HasPrefix(got, "incomplete") {
 			t.Errorf("%s", got)
 		}
@@ -238,7 +238,7 @@ func TestGroupsInGroupsAreBounded(t *testing.T) {
 	f.Binds["CN=Ann,DC=corp"] = 0
 	options := f.options()
 	options.Groups, options.Timeout = ldap.Groups{MemberOf: true, Nested: ldap.Walk}, time.Minute
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 	if got := outcome(v, err); !strings.Contains(got, "more than 1000 groups") {
 		t.Errorf("%s", got)
 	}
@@ -267,7 +267,7 @@ func TestIDs(t *testing.T) {
 		f.Binds["CN=Ann,DC=corp"] = 0
 		options := f.options()
 		options.User.IDAttribute = tt.attribute
-		v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+		v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 		got := outcome(v, err)
 		if err == nil {
 			got = v.Principal.ID
@@ -287,7 +287,7 @@ func TestClaimsAreBounded(t *testing.T) {
 	options := f.options()
 	// Without the unusable ones
 	options.User.Attributes = map[string]string{"several": "several", "one": "uno"}
-	v, err := open(t, options).Authenticate(t.Context(), identity.NewCredentials("ann", "right"))
+	v, err := open(t, options).Authenticate(t.Context(), identity.NewPresented("ann", "right"))
 	if err != nil {
 		t.Fatal(err)
 	}

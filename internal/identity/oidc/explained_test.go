@@ -62,7 +62,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 			})
 			all := i.claims().with(claims{"owner": "acme"}).with(tt.claims)
 			for n := range 3 { // the second result is cached
-				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.key.sign(t, all)))
+				_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.key.sign(t, all)))
 				if !errors.Is(err, identity.ErrRejected) || told(err) != tt.want {
 					t.Fatalf("time %d (-want +got):\n%s", n, cmp.Diff(tt.want, told(err)))
 				}
@@ -73,7 +73,7 @@ func TestARefusedTokenWithAValidSignatureIsExplained(t *testing.T) {
 
 			forged := signing{i.key.kid, i.key.alg, newKey(t, "").key}.sign(t, all)
 			for n := range 3 {
-				_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", forged))
+				_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", forged))
 				if !errors.Is(err, identity.ErrRejected) || told(err) != "" {
 					t.Fatalf("the refusal of a forged token is explained: %v", err)
 				}
@@ -113,7 +113,7 @@ func TestATokenForAnotherEntryIsNotExplained(t *testing.T) {
 	}
 	chain := identity.NewChain(identity.Options{Sources: sources})
 	sign := func(audience string) error {
-		_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": audience})))
+		_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": audience})))
 		return err
 	}
 	for _, audience := range []string{"three", "two", "one"} {
@@ -146,13 +146,13 @@ func TestATokenOfAnotherIssuerIsNamedInTheJournal(t *testing.T) {
 		{nil, `no source is for its issuer, ""`},
 		{7, `no source is for its issuer, ""`},
 	} {
-		_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", i.token(claims{"iss": tt.issuer})))
+		_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", i.token(claims{"iss": tt.issuer})))
 		if !errors.Is(err, identity.ErrRejected) || told(err) != "" || identity.Reason(err) != tt.want {
 			t.Errorf("%v: %v: %s, want %s", tt.issuer, err, identity.Reason(err), tt.want)
 		}
 	}
 	// If one of them is the issuer, that is the reason, in any order of the sources.
-	_, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", other.token(claims{"aud": "x"})))
+	_, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", other.token(claims{"aud": "x"})))
 	if got := told(err); got != "the ID token is refused: it is for another audience: x" {
 		t.Errorf("%v: %s", err, got)
 	}

@@ -365,7 +365,7 @@ func TestHugeTokensAreCheap(t *testing.T) {
 	}
 	refuse(t, p, tokens)
 	for what, raw := range tokens {
-		c := identity.Credentials{Kind: identity.IDToken, Secret: identity.NewSecret(raw)}
+		c := identity.Presented{Kind: identity.IDToken, Secret: identity.NewSecret(raw)}
 		if n := testing.AllocsPerRun(5, func() { _, _ = p.Authenticate(t.Context(), c) }); n > 200 {
 			t.Errorf("%s costs %v allocations", what, n)
 		}

@@ -170,7 +170,7 @@ func slowGlob(pattern, text string) bool {
 func BenchmarkAuthenticate(b *testing.B) {
 	i := newIssuer(b)
 	p, raw := i.provider(), i.token()
-	c := identity.Credentials{Kind: identity.IDToken, Secret: identity.NewSecret(raw)}
+	c := identity.Presented{Kind: identity.IDToken, Secret: identity.NewSecret(raw)}
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -235,7 +235,7 @@ func newProvider(t testing.TB, o oidc.Options) *oidc.Provider {
 // show presents a token with an arbitrary user name.
 func show(t testing.TB, p *oidc.Provider, raw string) (identity.Verified, error) {
 	t.Helper()
-	return p.Authenticate(t.Context(), identity.Credentials{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})
+	return p.Authenticate(t.Context(), identity.Presented{Kind: identity.IDToken, Name: "oidc", Secret: identity.NewSecret(raw)})
 }
 
 // logText is a log for tests to read.

@@ -283,7 +283,7 @@ func TestACancelledRequestDoesNotStopOthers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	gone, got := make(chan error), make(chan string)
 	go func() {
-		_, err := p.Authenticate(ctx, identity.NewCredentials("oidc", i.token()))
+		_, err := p.Authenticate(ctx, identity.NewPresented("oidc", i.token()))
 		gone <- err
 	}()
 	for p.Waiting() < 1 {

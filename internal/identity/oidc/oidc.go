@@ -120,14 +120,14 @@ func (p *Provider) Run(ctx context.Context) {
 //
 // The reason of a refusal is in the log and the journal. The holder gets it only if the
 // signature is valid (ExplainedError).
-func (p *Provider) Authenticate(ctx context.Context, c identity.Credentials) (identity.Verified, error) {
+func (p *Provider) Authenticate(ctx context.Context, c identity.Presented) (identity.Verified, error) {
 	return p.cached(ctx, c, p.verify)
 }
 
 // Explain returns why no source accepts a token: ErrUnknown with the issuer, or the audience of
 // a token of this issuer (identity.Explainer). It verifies a signature, so it is called only
 // after all Providers returned ErrUnknown.
-func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
+func (p *Provider) Explain(ctx context.Context, c identity.Presented) error {
 	_, err := p.cached(ctx, c, p.verifyAudience)
 	if errors.Is(err, identity.ErrUnknown) {
 		if t, err := read(trim(c.Secret.Reveal())); err == nil && t.claims["iss"] != p.o.Issuer {
@@ -140,7 +140,7 @@ func (p *Provider) Explain(ctx context.Context, c identity.Credentials) error {
 
 // cached returns the cached result for a token, or calls verify. Refusals are cached only if
 // the signature is valid.
-func (p *Provider) cached(ctx context.Context, c identity.Credentials, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
+func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func(context.Context, *unverified) (identity.Verified, error)) (identity.Verified, error) {
 	if c.Kind != identity.IDToken {
 		return identity.Verified{}, identity.ErrUnknown
 	}

@@ -210,7 +210,7 @@ func TestTheTypedNameIsIgnored(t *testing.T) {
 	p, raw := i.provider(), i.token()
 	for _, name := range []string{"", "oidc", "admin", "job:1", "*"} {
 		for _, secret := range []string{raw, " " + raw + "\n"} {
-			v, err := p.Authenticate(t.Context(), identity.NewCredentials(name, secret))
+			v, err := p.Authenticate(t.Context(), identity.NewPresented(name, secret))
 			if err != nil || v.Principal.Name != "job:1" {
 				t.Errorf("beside the name %q: %v, %v", name, v.Principal, err)
 			}
@@ -248,7 +248,7 @@ func TestTheIssuerOfATokenVerifiesIt(t *testing.T) {
 		{"of a list of issuers", a.token(claims{"aud": "one", "iss": []string{a.url}}), ""},
 		{"of no issuer", a.token(claims{"aud": "one", "iss": nil}), ""},
 	} {
-		v, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", tt.raw))
+		v, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", tt.raw))
 		source := ""
 		if err == nil {
 			source = v.Principal.Source
@@ -270,13 +270,13 @@ func TestAnIssuerThatIsDownStopsOnlyItsOwnTokens(t *testing.T) {
 		{Name: "oidc:down", Authenticator: down.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 		{Name: "oidc:up", Authenticator: up.provider(), Remote: true, Kinds: []identity.Kind{identity.IDToken}},
 	}})
-	if v, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", up.token())); err != nil {
+	if v, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", up.token())); err != nil {
 		t.Errorf("the other's token: %v, %v", v.Principal, err)
 	}
-	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", down.token())); !errors.Is(err, identity.ErrUnavailable) {
+	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", down.token())); !errors.Is(err, identity.ErrUnavailable) {
 		t.Errorf("its own token: %v, want %v", err, identity.ErrUnavailable)
 	}
-	if _, err := chain.Authenticate(t.Context(), identity.NewCredentials("oidc", down.token(claims{"aud": "another"}))); !errors.Is(err, identity.ErrRejected) {
+	if _, err := chain.Authenticate(t.Context(), identity.NewPresented("oidc", down.token(claims{"aud": "another"}))); !errors.Is(err, identity.ErrRejected) {
 		t.Errorf("its own token for somebody else: %v, want %v, with any source down", err, identity.ErrRejected)
 	}
 }
@@ -295,7 +295,7 @@ func TestARefusalIsExplainedInTheLogWithoutTheToken(t *testing.T) {
 	}
 	for _, raw := range shown {
 		_, _ = show(t, p, raw)
-		_ = p.Explain(t.Context(), identity.NewCredentials("oidc", raw))
+		_ = p.Explain(t.Context(), identity.NewPresented("oidc", raw))
 		for part := range strings.SplitSeq(raw, ".") {
 			if strings.Contains(log.String(), part) {
 				t.Errorf("the log has a part of the token %s", part)
@@ -314,13 +314,13 @@ func TestRefusalsThatAreLoggedAreBounded(t *testing.T) {
 	i, log := newIssuer(t), &logText{}
 	p := i.provider(func(o *oidc.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	for range 500 {
-		_ = p.Explain(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": strings.Repeat("x", 5000)})))
+		_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": strings.Repeat("x", 5000)})))
 	}
 	if n := log.lines("\n"); n != 20 || len(log.String()) > 20_000 {
 		t.Errorf("%d lines in %d bytes are logged, want 20", n, len(log.String()))
 	}
 	i.pass(10 * time.Second)
-	_ = p.Explain(t.Context(), identity.NewCredentials("oidc", i.token(claims{"aud": "y"})))
+	_ = p.Explain(t.Context(), identity.NewPresented("oidc", i.token(claims{"aud": "y"})))
 	if log.lines("lines_not_logged=480") != 1 {
 		t.Errorf("it is not said how many were not logged:\n%s", log)
 	}

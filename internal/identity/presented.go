@@ -19,37 +19,37 @@ const (
 	MaxToken  = 16 << 10 // of an ID token
 )
 
-// NewCredentials returns the credentials with a name and a secret, from Basic authentication or
-// a form. The caller adds registry, address and client.
+// NewPresented returns the credential in a name and a secret that a client sent, by Basic
+// authentication or in a form. The caller adds registry, address and client.
 //
 // With a refresh token, Docker and other clients send the name "<token>", which is ignored.
-func NewCredentials(name, secret string) Credentials {
+func NewPresented(name, secret string) Presented {
 	kind := Classify(name, secret)
 	if kind == RefreshToken && name == tokenName {
 		name = ""
 	}
-	return Credentials{Kind: kind, Name: name, Secret: NewSecret(secret)}
+	return Presented{Kind: kind, Name: name, Secret: NewSecret(secret)}
 }
 
 // tokenName is the name that docker sends with a refresh token.
 const tokenName = "<token>"
 
-// NewRefresh returns the credentials with a refresh token from a place for refresh tokens only
+// NewRefresh returns the credential in a refresh token from a place for refresh tokens only
 // (grant_type=refresh_token). An empty one is not anonymous. An ID token there is accepted as
 // such: docker stores it as an identity token, and sends it like this. Nothing there is ever
 // treated as a password.
-func NewRefresh(token string) Credentials {
+func NewRefresh(token string) Presented {
 	kind := RefreshToken
 	if c := Classify("", token); c == IDToken || c == Misplaced {
 		kind = c
 	}
-	return Credentials{Kind: kind, Secret: NewSecret(token)}
+	return Presented{Kind: kind, Secret: NewSecret(token)}
 }
 
-// NewSession returns the credentials with the secret of a session. Its kind is known from its
+// NewSession returns the credential in the secret of a session. Its kind is known from its
 // place: a session secret that is presented as a password or a token is not accepted.
-func NewSession(secret string) Credentials {
-	return Credentials{Kind: Session, Secret: NewSecret(secret)}
+func NewSession(secret string) Presented {
+	return Presented{Kind: Session, Secret: NewSecret(secret)}
 }
 
 // Classify returns the kind of a name and a secret by their form. A name without a secret is an
@@ -109,10 +109,10 @@ func (e *MisplacedError) Error() string {
 // Is reports that it is an ErrRejected.
 func (e *MisplacedError) Is(target error) bool { return target == ErrRejected } //nolint:errorlint // as errors.Is wants it
 
-// CheckPassword returns a MisplacedError if a token was presented as a password. NewCredentials
+// CheckPassword returns a MisplacedError if a token was presented as a password. NewPresented
 // detects this too. A source that sends passwords to another service checks again, because it
 // may get credentials from other callers.
-func (c *Credentials) CheckPassword() error {
+func (c *Presented) CheckPassword() error {
 	f, ok := secret.Find(c.Secret.Reveal())
 	if !ok {
 		return nil
@@ -121,7 +121,7 @@ func (c *Credentials) CheckPassword() error {
 }
 
 // misplaced returns a MisplacedError for a token in the wrong place, or nil.
-func (c *Credentials) misplaced() error {
+func (c *Presented) misplaced() error {
 	if c.Kind == Misplaced {
 		return c.CheckPassword()
 	}
@@ -137,7 +137,7 @@ func (c *Credentials) misplaced() error {
 
 // unacceptable returns why no source needs to be asked about c, or "". It depends only on c, so
 // refusing at once reveals nothing about which names exist.
-func (c *Credentials) unacceptable() string {
+func (c *Presented) unacceptable() string {
 	text, limit, what := c.Secret.Reveal(), MaxSecret, "the secret"
 	switch {
 	case c.Kind == IDToken:
