@@ -24,11 +24,13 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/store/storetest"
 )
 
-// service is an App with local users, at a time that the test sets.
+// service is an App with local users. Its clock stands still, so that no limit refills on a slow
+// machine. Only pass moves it.
 type service struct {
 	*folder
 	*app.App
 	cfg    *config.Config
+	began  time.Time
 	offset atomic.Int64
 }
 
@@ -36,7 +38,7 @@ const alicePassword = "alice has a password"
 
 func newService(t *testing.T, identities, state string) *service {
 	t.Helper()
-	s := &service{folder: newFolder(t)}
+	s := &service{folder: newFolder(t), began: time.Now()}
 	s.write("tidewaiter.yaml", `
 database: `+state+`
 signing: { root: { folder: . } }
@@ -57,7 +59,7 @@ identity:
 func (s *service) start(t *testing.T) {
 	t.Helper()
 	var err error
-	now := func() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) }
+	now := func() time.Time { return s.began.Add(time.Duration(s.offset.Load())) }
 	if s.App, err = app.New(t.Context(), s.cfg, app.Options{Now: now}); err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +354,7 @@ func TestReplicasShareKnownPlacesAndCounts(t *testing.T) {
 		t.Fatal(code)
 	}
 	first.restart(t) // writes what it learned
-	second := &service{folder: first.folder, cfg: first.cfg}
+	second := &service{folder: first.folder, cfg: first.cfg, began: first.began}
 	second.start(t)
 	defer closed(t, second.App)
 	checked := 0
