@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidewaiter/tidewaiter/internal/text"
 )
@@ -31,11 +33,16 @@ const (
 //
 // The error is ErrNotEnvelope or nil.
 func Decode(body []byte) (events []Event, bad []Bad, err error) {
-	var envelope map[string]json.RawMessage
-	if json.Unmarshal(body, &envelope) != nil {
+	if !json.Valid(body) {
 		return nil, nil, ErrNotEnvelope
 	}
-	list, all, ok := elements(envelope["events"], MaxEvents+1)
+	var envelope []byte
+	for key, value := range members(body) {
+		if string(key) == "events" {
+			envelope = value
+		}
+	}
+	list, all, ok := elements(envelope, MaxEvents+1)
 	if !ok {
 		return nil, nil, ErrNotEnvelope
 	}
@@ -62,133 +69,159 @@ func newBad(index int, why string, element []byte) Bad {
 
 // decodeEvent parses one element. If it is not an event, why explains it.
 func decodeEvent(element []byte) (event Event, why string) {
-	fields := object(element)
-	if fields == nil {
+	if element[0] != '{' {
 		return Event{}, "it is not an object"
 	}
-	target := object(fields["target"])
-	request := object(fields["request"])
-	source := object(fields["source"])
-
-	action := stringOf(fields["action"])
-	repository := stringOf(target["repository"])
+	var target target
+	for key, value := range members(element) {
+		switch string(key) {
+		case "id":
+			event.ID = name(value)
+		case "timestamp":
+			event.Time = timestamp(value)
+		case "action":
+			event.Action = stringOf(value)
+		case "target":
+			target = decodeTarget(value)
+		case "request":
+			event.Request = decodeRequest(value)
+		case "actor":
+			event.Actor = decodeActor(value)
+		case "source":
+			event.Source = decodeSource(value)
+		}
+	}
 	switch {
-	case action == "":
+	case event.Action == "":
 		return Event{}, "it has no action"
-	case len(action) > MaxName:
+	case len(event.Action) > MaxName:
 		return Event{}, fmt.Sprintf("its action is longer than %d bytes", MaxName)
-	case repository == "":
+	case target.repository == "":
 		return Event{}, "it has no repository"
-	case len(repository) > MaxName:
+	case len(target.repository) > MaxName:
 		return Event{}, fmt.Sprintf("its repository is longer than %d bytes", MaxName)
 	}
+	event.Repository, event.FromRepository = target.repository, target.fromRepository
+	event.MediaType, event.Digest, event.Size = target.MediaType, target.Digest, target.Size
+	event.Tag, event.URL = target.tag, target.url
+	event.References, event.Omitted = references(target.references)
+	return event, ""
+}
 
-	refs, omitted := references(target["references"])
-	return Event{
-		ID:             name(fields["id"]),
-		Time:           timestamp(fields["timestamp"]),
-		Action:         action,
-		Repository:     repository,
-		FromRepository: name(target["fromRepository"]),
-		MediaType:      name(target["mediaType"]),
-		Digest:         name(target["digest"]),
-		Size:           size(target),
-		Tag:            name(target["tag"]),
-		URL:            words(target["url"]),
-		References:     refs,
-		Omitted:        omitted,
-		Actor:          words(object(fields["actor"])["name"]),
-		Request: Request{
-			ID:        name(request["id"]),
-			Address:   words(request["addr"]),
-			Host:      words(request["host"]),
-			Method:    name(request["method"]),
-			UserAgent: words(request["useragent"]),
-		},
-		Source: Source{
-			Address:  words(source["addr"]),
-			Instance: words(source["instanceID"]),
-		},
-	}, ""
+// target is the object that an event is about.
+type target struct {
+	Descriptor
+	repository, fromRepository, tag, url string
+	references                           []byte
+}
+
+func decodeTarget(object []byte) (t target) {
+	t.Descriptor = decodeDescriptor(object)
+	for key, value := range members(object) {
+		switch string(key) {
+		case "repository":
+			t.repository = stringOf(value)
+		case "fromRepository":
+			t.fromRepository = name(value)
+		case "tag":
+			t.tag = name(value)
+		case "url":
+			t.url = words(value)
+		case "references":
+			t.references = value
+		}
+	}
+	return t
+}
+
+// decodeDescriptor reads the size from "size", or from "length", which 2.8 also sends.
+func decodeDescriptor(object []byte) (d Descriptor) {
+	var length int64
+	for key, value := range members(object) {
+		switch string(key) {
+		case "mediaType":
+			d.MediaType = name(value)
+		case "digest":
+			d.Digest = name(value)
+		case "size":
+			d.Size = size(value)
+		case "length":
+			length = size(value)
+		}
+	}
+	if d.Size == 0 {
+		d.Size = length
+	}
+	return d
+}
+
+func decodeRequest(object []byte) (r Request) {
+	for key, value := range members(object) {
+		switch string(key) {
+		case "id":
+			r.ID = name(value)
+		case "addr":
+			r.Address = words(value)
+		case "host":
+			r.Host = words(value)
+		case "method":
+			r.Method = name(value)
+		case "useragent":
+			r.UserAgent = words(value)
+		}
+	}
+	return r
+}
+
+func decodeSource(object []byte) (s Source) {
+	for key, value := range members(object) {
+		switch string(key) {
+		case "addr":
+			s.Address = words(value)
+		case "instanceID":
+			s.Instance = words(value)
+		}
+	}
+	return s
+}
+
+func decodeActor(object []byte) (actor string) {
+	for key, value := range members(object) {
+		if string(key) == "name" {
+			actor = words(value)
+		}
+	}
+	return actor
 }
 
 // references parses the references of a manifest, and counts those beyond MaxReferences.
-func references(value json.RawMessage) (found []Descriptor, omitted int) {
+func references(value []byte) (found []Descriptor, omitted int) {
 	list, all, _ := elements(value, MaxReferences)
 	for _, element := range list {
-		fields := object(element)
-		d := Descriptor{
-			MediaType: name(fields["mediaType"]),
-			Digest:    name(fields["digest"]),
-			Size:      size(fields),
-		}
-		if d != (Descriptor{}) {
+		if d := decodeDescriptor(element); d != (Descriptor{}) {
 			found = append(found, d)
 		}
 	}
 	return found, all - len(list)
 }
 
-// elements returns the first elements of a JSON list, at most that many, and the number of all
-// elements. Only the returned ones use memory. Ok is false if value is not a list. The value is
-// part of valid JSON, so quotes and brackets are enough to find the end of an element.
-func elements(value json.RawMessage, most int) (list []json.RawMessage, all int, ok bool) {
-	value = bytes.TrimSpace(value)
-	if len(value) == 0 || value[0] != '[' {
-		return nil, 0, false
-	}
-	begin, depth, quoted := 1, 0, false
-	for i := 1; i < len(value); i++ {
-		c := value[i]
-		switch {
-		case quoted:
-			switch c {
-			case '\\':
-				i++
-			case '"':
-				quoted = false
-			}
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
-			depth++
-		case depth > 0:
-			if c == '}' || c == ']' {
-				depth--
-			}
-		case c == ',' || c == ']':
-			// Only [] has an empty element.
-			if element := bytes.TrimSpace(value[begin:i]); len(element) > 0 {
-				if all++; all <= most {
-					list = append(list, element)
-				}
-			}
-			begin = i + 1
-		}
-	}
-	return list, all, true
-}
-
-// object returns the fields of a JSON object, or nil for anything else.
-func object(value json.RawMessage) map[string]json.RawMessage {
-	var fields map[string]json.RawMessage
-	if value == nil || json.Unmarshal(value, &fields) != nil {
-		return nil
-	}
-	return fields
-}
-
 // stringOf returns a JSON string, or "" for anything else.
-func stringOf(value json.RawMessage) string {
+func stringOf(value []byte) string {
+	if len(value) == 0 || value[0] != '"' {
+		return ""
+	}
+	if quoted := value[1 : len(value)-1]; bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+		return string(quoted)
+	}
 	var s string
-	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
+	if json.Unmarshal(value, &s) != nil {
 		return ""
 	}
 	return s
 }
 
 // name returns a string that must not be shortened; "" if it is too long.
-func name(value json.RawMessage) string {
+func name(value []byte) string {
 	s := stringOf(value)
 	if len(s) > MaxName {
 		return ""
@@ -197,32 +230,22 @@ func name(value json.RawMessage) string {
 }
 
 // words returns text for people, shortened to MaxText bytes at a character boundary.
-func words(value json.RawMessage) string { return text.Shorten(stringOf(value), MaxText) }
+func words(value []byte) string { return text.Shorten(stringOf(value), MaxText) }
 
-// size returns "size", or "length", which 2.8 also sends: bytes, never negative.
-func size(descriptor map[string]json.RawMessage) int64 {
-	for _, key := range [...]string{"size", "length"} {
-		value := descriptor[key]
-		if value == nil {
-			continue
-		}
-		var exact int64
-		if json.Unmarshal(value, &exact) == nil {
-			if exact > 0 {
-				return exact
-			}
-			continue
-		}
-		var n float64 // 1e3
-		if json.Unmarshal(value, &n) == nil && n > 0 && n < 1<<63 && n == math.Trunc(n) {
-			return int64(n)
-		}
+// size returns a number of bytes, and 0 for anything else, also for negative numbers.
+func size(value []byte) int64 {
+	if exact, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+		return max(exact, 0)
+	}
+	n, err := strconv.ParseFloat(string(value), 64) // 1e3
+	if err == nil && n > 0 && n < 1<<63 && n == math.Trunc(n) {
+		return int64(n)
 	}
 	return 0
 }
 
 // timestamp returns a time of RFC 3339 in UTC, or the zero time for anything else.
-func timestamp(value json.RawMessage) time.Time {
+func timestamp(value []byte) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, stringOf(value))
 	if err != nil {
 		return time.Time{}
