@@ -15,7 +15,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/clock"
 )
 
-// Cache holds values, each for a span of time. Its methods may be called from any goroutine.
+// Cache holds values, each for a limited time. Its methods may be called from any goroutine.
 //
 // It has two generations. A value that is used moves to the young one. When the young one holds
 // half of the limit, it becomes the old one, and the old one is dropped. So values in use stay,
@@ -23,6 +23,7 @@ import (
 // exclusive lock.
 type Cache[K comparable, V any] struct {
 	half int // of the limit
+	now  func() time.Time
 
 	mu         sync.RWMutex
 	young, old map[K]entry[V]
@@ -34,13 +35,13 @@ type entry[V any] struct {
 }
 
 // New returns a Cache that holds at most limit values. It keeps at least the limit/2 values used
-// last.
-func New[K comparable, V any](limit int) *Cache[K, V] {
-	return &Cache[K, V]{half: max(1, limit/2)}
+// last. now is the clock.
+func New[K comparable, V any](limit int, now func() time.Time) *Cache[K, V] {
+	return &Cache[K, V]{half: max(1, limit/2), now: now}
 }
 
-// Get returns the value of a key if its span holds now.
-func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
+// Get returns the value of a key, unless its time is over.
+func (c *Cache[K, V]) Get(key K) (V, bool) {
 	c.mu.RLock()
 	e, young := c.young[key]
 	found := young
@@ -48,7 +49,7 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
 		e, found = c.old[key]
 	}
 	c.mu.RUnlock()
-	if !found || e.holds.Over(now) {
+	if !found || e.holds.Over(c.now()) {
 		var none V
 		return none, false
 	}
@@ -62,11 +63,17 @@ func (c *Cache[K, V]) Get(key K, now time.Time) (V, bool) {
 	return e.value, true
 }
 
-// Put stores a value for as long as the span holds. It replaces the old value of the key.
-func (c *Cache[K, V]) Put(key K, value V, holds clock.Span) {
+// Put replaces the value of a key for some time. If that is not positive, it only removes the
+// old value.
+func (c *Cache[K, V]) Put(key K, value V, lasts time.Duration) {
+	if lasts <= 0 {
+		c.Remove(key)
+		return
+	}
+	e := entry[V]{value, clock.For(c.now(), lasts)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.putLocked(key, entry[V]{value, holds})
+	c.putLocked(key, e)
 }
 
 func (c *Cache[K, V]) putLocked(key K, e entry[V]) {
@@ -92,7 +99,7 @@ func (c *Cache[K, V]) Clear() {
 	c.young, c.old = nil, nil
 }
 
-// Len returns the number of values, including those whose span is over.
+// Len returns the number of values, including those whose time is over.
 func (c *Cache[K, V]) Len() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

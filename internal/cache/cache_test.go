@@ -18,45 +18,52 @@ import (
 var start = time.Unix(1_800_000_000, 0)
 
 func TestValueIsHeldWhileItsSpanHolds(t *testing.T) {
-	c := cache.New[string, int](10)
-	c.Put("a", 1, clock.For(start, time.Minute))
+	now := start
+	c := cache.New[string, int](10, func() time.Time { return now })
+	c.Put("a", 1, time.Minute)
 	for _, tt := range []struct {
 		after time.Duration
 		held  bool
 	}{{0, true}, {59 * time.Second, true}, {time.Minute, false}, {-time.Second, false}} {
-		if v, ok := c.Get("a", start.Add(tt.after)); ok != tt.held || ok && v != 1 {
+		now = start.Add(tt.after)
+		if v, ok := c.Get("a"); ok != tt.held || ok && v != 1 {
 			t.Errorf("after %v: %d, %t", tt.after, v, ok)
 		}
 	}
-	c.Put("a", 2, clock.For(start, time.Minute))
-	if v, ok := c.Get("a", start); !ok || v != 2 || c.Len() != 1 {
+	now = start
+	c.Put("a", 2, time.Minute)
+	if v, ok := c.Get("a"); !ok || v != 2 || c.Len() != 1 {
 		t.Errorf("after it was replaced: %d, %t, of %d", v, ok, c.Len())
 	}
-	if v, ok := c.Get("b", start); ok || v != 0 {
+	if v, ok := c.Get("b"); ok || v != 0 {
 		t.Errorf("one that was never put: %d, %t", v, ok)
 	}
 	c.Remove("a")
-	if _, ok := c.Get("a", start); ok {
+	if _, ok := c.Get("a"); ok {
 		t.Error("it is there after it was removed")
 	}
-	c.Put("a", 3, clock.For(start, time.Minute))
+	c.Put("a", 3, time.Minute)
+	c.Put("a", 4, 0)
+	if _, ok := c.Get("a"); ok {
+		t.Error("a value without a time replaced nothing")
+	}
+	c.Put("a", 5, time.Minute)
 	c.Clear()
-	if _, ok := c.Get("a", start); ok || c.Len() != 0 {
+	if _, ok := c.Get("a"); ok || c.Len() != 0 {
 		t.Error("it is there after all were removed")
 	}
 }
 
 // Harbor: a map with keys from attackers never shrank.
 func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
-	c := cache.New[int, int](1000)
-	always := clock.For(start, time.Hour)
-	c.Put(-1, 1, always)
+	c := cache.New[int, int](1000, func() time.Time { return start })
+	c.Put(-1, 1, time.Hour)
 	for i := range 1_000_000 {
-		c.Put(i, i, always)
+		c.Put(i, i, time.Hour)
 		if n := c.Len(); n > 1000 {
 			t.Fatalf("%d values are held, the limit is 1000", n)
 		}
-		if _, ok := c.Get(-1, start); i%400 == 0 && !ok {
+		if _, ok := c.Get(-1); i%400 == 0 && !ok {
 			t.Fatalf("the value in use was pushed out after %d others", i)
 		}
 	}
@@ -66,7 +73,8 @@ func TestFloodOfKeysIsBoundedAndEvictsNothingInUse(t *testing.T) {
 func TestPropertyCacheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 8
-		c, now := cache.New[int, int](limit), start
+		now := start
+		c := cache.New[int, int](limit, func() time.Time { return now })
 		type kept struct {
 			value int
 			until time.Time
@@ -82,13 +90,13 @@ func TestPropertyCacheModel(t *testing.T) {
 				delete(model, key)
 			case 2, 3, 4, 5:
 				length := time.Duration(rapid.IntRange(1, 10).Draw(t, "length")) * time.Second
-				c.Put(key, step, clock.For(now, length))
+				c.Put(key, step, length)
 				model[key] = kept{step, now.Add(length)}
 				recent = append(recent, key)
 			default:
 				want, there := model[key]
 				there = there && now.Before(want.until)
-				got, found := c.Get(key, now)
+				got, found := c.Get(key)
 				if found && (!there || got != want.value) {
 					t.Fatalf("%d: %d is found, which was not put or is over", key, got)
 				}
@@ -129,10 +137,10 @@ func TestPropertyKeysCoverTheWholeList(t *testing.T) {
 }
 
 func TestHitAllocatesNothing(t *testing.T) {
-	k, c := cache.NewKeys(), cache.New[cache.Key, *int](10)
+	k, c := cache.NewKeys(), cache.New[cache.Key, *int](10, clock.Now)
 	name, secret := "ann", strings.Repeat("x", 1000)
-	c.Put(k.Of(1, name, secret), new(int), clock.For(start, time.Minute))
-	if n := testing.AllocsPerRun(100, func() { c.Get(k.Of(1, name, secret), start) }); n >= 1 {
+	c.Put(k.Of(1, name, secret), new(int), time.Hour)
+	if n := testing.AllocsPerRun(100, func() { c.Get(k.Of(1, name, secret)) }); n >= 1 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -143,11 +151,10 @@ func TestCallersShareOneCall(t *testing.T) {
 		type named struct{}
 		made, release := 0, make(chan struct{})
 		var all sync.WaitGroup
-		joined := make(chan bool, 10)
 		for range 10 {
 			all.Go(func() {
 				ctx := context.WithValue(t.Context(), named{}, "ann")
-				v, shared, err := calls.Do(ctx, "a", func(ctx context.Context) (int, error) {
+				v, err := calls.Do(ctx, "a", func(ctx context.Context) (int, error) {
 					made++
 					<-release
 					if ctx.Value(named{}) != "ann" {
@@ -158,7 +165,6 @@ func TestCallersShareOneCall(t *testing.T) {
 				if v != 42 || !errors.Is(err, errors.ErrUnsupported) {
 					t.Errorf("%d, %v", v, err)
 				}
-				joined <- shared
 			})
 		}
 		synctest.Wait()
@@ -167,14 +173,8 @@ func TestCallersShareOneCall(t *testing.T) {
 		}
 		close(release)
 		all.Wait()
-		shared := 0
-		for range 10 {
-			if <-joined {
-				shared++
-			}
-		}
-		if n, _ := calls.Count(); made != 1 || shared != 9 || n != 0 {
-			t.Errorf("%d calls, %d shared, %d still in flight", made, shared, n)
+		if n, _ := calls.Count(); made != 1 || calls.Shared() != 9 || n != 0 {
+			t.Errorf("%d calls, %d shared, %d still in flight", made, calls.Shared(), n)
 		}
 	})
 }
@@ -197,7 +197,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 			var ctx context.Context
 			ctx, leave[i] = context.WithCancel(t.Context())
 			go func() {
-				_, _, err := calls.Do(ctx, "a", slow)
+				_, err := calls.Do(ctx, "a", slow)
 				left <- err
 			}()
 			synctest.Wait()
@@ -215,7 +215,7 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		release := make(chan struct{})
 		next := make(chan int)
 		go func() {
-			v, _, _ := calls.Do(t.Context(), "a", func(context.Context) (int, error) { <-release; return 2, nil })
+			v, _ := calls.Do(t.Context(), "a", func(context.Context) (int, error) { <-release; return 2, nil })
 			next <- v
 		}()
 		if !errors.Is(<-ended, context.Canceled) {
@@ -231,8 +231,47 @@ func TestCallEndsWithItsLastCaller(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, _, err := calls.Do(gone, "a", slow); !errors.Is(err, context.Canceled) {
+		if _, err := calls.Do(gone, "a", slow); !errors.Is(err, context.Canceled) {
 			t.Errorf("one who was gone before: %v", err)
 		}
 	})
+}
+
+// The timeout ends the call, not the wait of one caller: all get the error of the call.
+func TestCallEndsAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := cache.Calls[string, int]{Timeout: time.Minute}
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				_, err := calls.Do(t.Context(), "a", func(ctx context.Context) (int, error) {
+					<-ctx.Done()
+					return 0, ctx.Err()
+				})
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after the timeout: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if n, _ := calls.Count(); n != 0 {
+			t.Errorf("%d calls are in flight", n)
+		}
+	})
+}
+
+// A failure is for the callers that waited: the next one begins a new call.
+func TestFailureIsNotKept(t *testing.T) {
+	var calls cache.Calls[string, int]
+	for i := range 3 {
+		v, err := calls.Do(t.Context(), "a", func(context.Context) (int, error) {
+			if i < 2 {
+				return 0, errors.ErrUnsupported
+			}
+			return i, nil
+		})
+		if v != i && i == 2 || (err == nil) != (i == 2) {
+			t.Errorf("call %d: %d, %v", i, v, err)
+		}
+	}
 }

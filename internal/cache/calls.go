@@ -3,17 +3,23 @@ package cache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Calls lets callers that need the result of one key at the same time share one call. For
-// example, a client that pulls ten layers sends its password ten times at once. The zero value
-// is ready to use. Its methods may be called from any goroutine.
+// example, a client that pulls ten layers sends its password ten times at once. A result is
+// for the callers that wait for it, and is not kept. The zero value is ready to use. Its methods
+// may be called from any goroutine.
 //
 // Unlike golang.org/x/sync/singleflight, it cancels a call when no caller is left. Otherwise a
 // flood of clients that disconnect would keep a queue of hashes or a directory busy.
 type Calls[K comparable, V any] struct {
+	Timeout time.Duration // of each call; 0: none
+
 	mu       sync.Mutex
 	inFlight map[K]*call[V]
+	shared   atomic.Uint64
 }
 
 type call[V any] struct {
@@ -25,19 +31,24 @@ type call[V any] struct {
 }
 
 // Do calls f, unless a call for the key is in flight, and waits for the result or for the end of
-// ctx. The context of f has the values of the first caller's context, and is canceled when no
-// caller is left. So a caller that leaves does not affect the others. shared reports whether
-// another caller began the call.
-func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, shared bool, err error) {
+// ctx. The context of f has the values of the first caller's context. It ends after Timeout, or
+// when no caller is left. So a caller that leaves does not affect the others.
+func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V, error)) (value V, err error) {
 	if err := ctx.Err(); err != nil {
-		return value, false, err
+		return value, err
 	}
 	c.mu.Lock()
 	one, shared := c.inFlight[key]
-	if !shared {
+	if shared {
+		c.shared.Add(1)
+	} else {
 		one = &call[V]{done: make(chan struct{})}
-		var own context.Context
-		own, one.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		own := context.WithoutCancel(ctx)
+		if c.Timeout > 0 {
+			own, one.cancel = context.WithTimeout(own, c.Timeout)
+		} else {
+			own, one.cancel = context.WithCancel(own)
+		}
 		if c.inFlight == nil {
 			c.inFlight = make(map[K]*call[V])
 		}
@@ -56,7 +67,7 @@ func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V,
 
 	select {
 	case <-one.done:
-		return one.value, shared, one.err
+		return one.value, one.err
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
@@ -65,7 +76,7 @@ func (c *Calls[K, V]) Do(ctx context.Context, key K, f func(context.Context) (V,
 		c.endLocked(key, one) // a new caller must not join a canceled call
 		one.cancel()
 	}
-	return value, shared, ctx.Err()
+	return value, ctx.Err()
 }
 
 // endLocked removes a call, unless a new one has begun since it was canceled.
@@ -74,6 +85,9 @@ func (c *Calls[K, V]) endLocked(key K, one *call[V]) {
 		delete(c.inFlight, key)
 	}
 }
+
+// Shared returns how many callers shared a call that another caller had begun.
+func (c *Calls[K, V]) Shared() uint64 { return c.shared.Load() }
 
 // Count returns the number of calls in flight, and of the callers that wait for them.
 func (c *Calls[K, V]) Count() (calls, callers int) {

@@ -85,7 +85,7 @@ type Hashing struct {
 
 	calls cache.Calls[cache.Key, struct{}]
 
-	hashed, recalled, shared, skipped, refused atomic.Uint64
+	hashed, recalled, skipped, refused atomic.Uint64
 }
 
 // New returns a Hashing. It has no Close: everything it starts ends by itself.
@@ -157,7 +157,7 @@ func (h *Hashing) CompareFor(ctx context.Context, who Requester, hash, password 
 
 // share runs work for k, or waits for a call in flight. It remembers k if the error is nil.
 func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Context) error) error {
-	_, shared, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
+	_, err := h.calls.Do(ctx, k, func(ctx context.Context) (none struct{}, err error) {
 		if h.remembered.has(k) { // another call may have ended in between
 			h.recalled.Add(1)
 			return none, nil
@@ -167,9 +167,6 @@ func (h *Hashing) share(ctx context.Context, k cache.Key, work func(context.Cont
 		}
 		return none, err
 	})
-	if shared {
-		h.shared.Add(1)
-	}
 	return err
 }
 
@@ -311,7 +308,7 @@ func (h *Hashing) Stats() Stats {
 		Hashed:     h.hashed.Load(),
 		Skipped:    h.skipped.Load(),
 		Remembered: h.recalled.Load(),
-		Shared:     h.shared.Load(),
+		Shared:     h.calls.Shared(),
 		Busy:       h.refused.Load(),
 		Waiting:    h.limiter.Waiting(),
 	}

@@ -22,21 +22,18 @@ type remembered struct {
 }
 
 func newRemembered(lasts time.Duration, limit int, now func() time.Time) *remembered {
-	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit)}
+	return &remembered{lasts: lasts, now: now, pairs: cache.New[cache.Key, clock.Span](limit, now)}
 }
 
 // has reports whether k is remembered, and extends the time if so.
 func (r *remembered) has(k cache.Key) bool {
-	now := r.now()
-	noted, ok := r.pairs.Get(k, now)
-	if ok && noted.Over(now) {
+	noted, ok := r.pairs.Get(k)
+	if ok && noted.Over(r.now()) {
 		r.add(k)
 	}
 	return ok
 }
 
 func (r *remembered) add(k cache.Key) {
-	if now := r.now(); r.lasts > 0 {
-		r.pairs.Put(k, clock.For(now, r.lasts/2), clock.For(now, r.lasts))
-	}
+	r.pairs.Put(k, clock.For(r.now(), r.lasts/2), r.lasts)
 }

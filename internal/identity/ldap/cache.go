@@ -1,16 +1,10 @@
 package ldap
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
-	"github.com/tidewaiter/tidewaiter/internal/clock"
+	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
@@ -25,81 +19,48 @@ const (
 	unknownFor = 10 * time.Second
 )
 
-// key identifies a name and a password without revealing them.
-type key [sha256.Size]byte
+// The kinds of keys. Each has its own calls in flight.
+const (
+	signIn       byte = iota
+	dummyLookup       // a password that an earlier source refused
+	spendUnknown      // a password for an unknown name
+)
 
 // resultCache holds recent results of the directory.
 type resultCache struct {
-	secret  []byte // key of the HMAC, random for each process
+	keys    *cache.Keys
 	ttl     time.Duration
-	now     func() time.Time
-	held    *lru.Cache[key, result]
-	refused *lru.Cache[key, result]
-	unknown *lru.Cache[key, clock.Span] // passwords for unknown names that count as used
-}
-
-type result struct {
-	verified identity.Verified
-	err      error
-	holds    clock.Span
+	held    *cache.Cache[cache.Key, identity.Verified]
+	refused *cache.Cache[cache.Key, error]
+	unknown *cache.Cache[cache.Key, struct{}] // passwords for unknown names that count as used
 }
 
 func newResultCache(ttl time.Duration, now func() time.Time) *resultCache {
-	m := &resultCache{secret: make([]byte, sha256.Size), ttl: ttl, now: now}
-	rand.Read(m.secret) // never fails: crypto/rand ends the process first
-	m.held, _ = lru.New[key, result](maxHeld)
-	m.refused, _ = lru.New[key, result](maxRefused)
-	m.unknown, _ = lru.New[key, clock.Span](maxRefused)
-	return m
-}
-
-// key returns an HMAC of both. The length of the name comes first, so different pairs never
-// have the same input.
-func (m *resultCache) key(name, secret string) (k key) {
-	mac := hmac.New(sha256.New, m.secret)
-	in := binary.BigEndian.AppendUint64(nil, uint64(len(name)))
-	in = append(append(in, name...), secret...)
-	mac.Write(in)
-	clear(in)
-	mac.Sum(k[:0])
-	return k
-}
-
-// lookup returns the cached result and whether there is one.
-func (m *resultCache) lookup(k key) (identity.Verified, error, bool) {
-	for _, where := range []*lru.Cache[key, result]{m.held, m.refused} {
-		if s, ok := where.Get(k); ok && s.holds.Holds(m.now()) {
-			return s.verified, s.err, true
-		}
+	return &resultCache{
+		keys: cache.NewKeys(), ttl: ttl,
+		held:    cache.New[cache.Key, identity.Verified](maxHeld, now),
+		refused: cache.New[cache.Key, error](maxRefused, now),
+		unknown: cache.New[cache.Key, struct{}](maxRefused, now),
 	}
-	return identity.Verified{}, nil, false
 }
 
-// unknownCounted reports whether a password for an unknown name was counted recently.
-func (m *resultCache) unknownCounted(k key) bool {
-	span, ok := m.unknown.Get(k)
-	return ok && span.Holds(m.now())
+// key returns the key of a name and a password, which does not reveal them.
+func (m *resultCache) key(kind byte, c identity.Presented) cache.Key {
+	return m.keys.Of(kind, c.Name, c.Secret.Reveal())
 }
-
-// storeUnknown records such a password for as long as a wrong one.
-func (m *resultCache) storeUnknown(k key) { m.unknown.Add(k, clock.For(m.now(), refusedFor)) }
 
 // store caches a result. Outages are not cached.
-func (m *resultCache) store(k key, v identity.Verified, err error) {
+func (m *resultCache) store(k cache.Key, v identity.Verified, err error) {
 	switch {
 	case err == nil:
 		m.refused.Remove(k)
-		if m.ttl > 0 {
-			m.held.Add(k, result{verified: v, holds: clock.For(m.now(), m.ttl)})
-		}
+		m.held.Put(k, v, m.ttl)
 	// Refusals are cached even if ttl is 0, because that protects the account.
 	case errors.Is(err, identity.ErrRejected):
 		m.held.Remove(k)
-		m.refused.Add(k, result{err: err, holds: clock.For(m.now(), refusedFor)})
+		m.refused.Put(k, err, refusedFor)
 	case errors.Is(err, identity.ErrUnknown):
 		m.held.Remove(k)
-		if m.ttl > 0 {
-			m.refused.Add(k, result{err: err, holds: clock.For(m.now(), min(unknownFor, m.ttl))})
-		}
+		m.refused.Put(k, err, min(unknownFor, m.ttl))
 	}
 }

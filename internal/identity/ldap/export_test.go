@@ -3,7 +3,6 @@ package ldap
 import (
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,16 +10,10 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 )
 
-// AwaitWaiting returns when the calls in flight have that many waiters.
-func AwaitWaiting(d *Directory, want ...int) {
+// AwaitWaiting returns when that many calls are in flight, with that many callers together.
+func AwaitWaiting(d *Directory, calls, callers int) {
 	for {
-		var waiting []int
-		d.calls.mu.Lock()
-		for _, fl := range d.calls.running {
-			waiting = append(waiting, fl.waiting)
-		}
-		d.calls.mu.Unlock()
-		if slices.Equal(waiting, want) {
+		if n, waiting := d.calls.Count(); n == calls && waiting == callers {
 			return
 		}
 		runtime.Gosched()
@@ -31,16 +24,11 @@ func AwaitWaiting(d *Directory, want ...int) {
 func Remembered(t testing.TB, n int) (held, refused int) {
 	m := newResultCache(time.Minute, time.Now)
 	for i := range n {
-		m.store(m.key(fmt.Sprint("held ", i), "x"), identity.Verified{}, nil)
-		m.store(m.key(fmt.Sprint("refused ", i), "x"), identity.Verified{}, identity.ErrRejected)
+		m.store(m.keys.Of(signIn, fmt.Sprint("held ", i)), identity.Verified{}, nil)
+		m.store(m.keys.Of(signIn, fmt.Sprint("refused ", i)), identity.Verified{}, identity.ErrRejected)
 	}
 	return m.held.Len(), m.refused.Len()
 }
-
-var oneProcess = newResultCache(time.Minute, time.Now)
-
-// Key returns the key of a name and a password.
-func Key(name, secret string) [32]byte { return oneProcess.key(name, secret) }
 
 // RefusalsHeld returns the number of cached refusals.
 func RefusalsHeld(d *Directory) int { return d.cache.refused.Len() }

@@ -442,7 +442,7 @@ func TestACancelledRequestDoesNotFailOthers(t *testing.T) {
 	for range 9 {
 		others = append(others, ask(t.Context()))
 	}
-	ldap.AwaitWaiting(d, 10)
+	ldap.AwaitWaiting(d, 1, 10)
 	cancel()
 	if a := <-first; !errors.Is(a.err, context.Canceled) {
 		t.Errorf("who gave up: %v", a.err)

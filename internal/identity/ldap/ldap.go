@@ -3,7 +3,7 @@
 // A service account searches for the entry of a name. The password is then checked by a bind as
 // that entry. With a template (User.DN or User.Bind) there is no search before the bind.
 // Passwords are never compared here and never stored: the cache of recent results is keyed by
-// an HMAC under a secret of this process.
+// a hash under a secret of this process.
 //
 // A directory finds alice when it is asked for ALICE, for "alice " and for letters that look
 // alike. A principal therefore has the name as the directory spells it and the id of the entry,
@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -117,22 +118,18 @@ const (
 // Directory is an LDAP directory on one or more servers with the same content. Its methods may
 // be called from any goroutine.
 type Directory struct {
-	source     string // "ldap:corp"
-	o          Options
-	servers    []*server
-	pool       *pool
-	calls      callGroup
-	dummyCalls callGroup // for passwords that an earlier source refused, see DummyLookup
-	// unknownCalls are the calls of SpendUnknown.
-	unknownCalls callGroup
-	cache        *resultCache
+	source  string // "ldap:corp"
+	o       Options
+	servers []*server
+	pool    *pool
+	calls   cache.Calls[cache.Key, identity.Verified]
+	cache   *resultCache
 	// binds are the durations of recent binds, minus the search before. Without a search before
 	// the bind, they are whole durations.
 	binds identity.Durations
 	log   *slog.Logger
 	now   func() time.Time
-	// An empty DN or password is an anonymous bind and would succeed.
-	byDN atomic.Int32
+	byDN  atomic.Int32 // index of the attribute in byDN that found entries last
 }
 
 // New checks the settings and reads the files that they name. Its error is of type Problems and
@@ -147,6 +144,7 @@ func New(o Options) (*Directory, error) {
 	d := &Directory{
 		source: "ldap:" + o.Name, o: o,
 		pool:  newPool(o.Pool, o.Timeout, o.Now),
+		calls: cache.Calls[cache.Key, identity.Verified]{Timeout: o.Timeout},
 		cache: newResultCache(o.Cache, o.Now),
 		log:   o.Log.With("source", "ldap:"+o.Name),
 		now:   o.Now,
@@ -200,15 +198,15 @@ func (d *Directory) Authenticate(ctx context.Context, c identity.Presented) (ide
 		return identity.Verified{}, err
 	}
 	ctx = onBehalf(ctx, c)
-	k := d.cache.key(c.Name, secret)
-	verified, refusal, remembered := d.cache.lookup(k)
-	if remembered && refusal == nil {
+	k := d.cache.key(signIn, c)
+	if verified, ok := d.cache.held.Get(k); ok {
 		return verified, nil
 	}
-	return d.calls.do(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	refusal, refused := d.cache.refused.Get(k)
+	return d.calls.Do(ctx, k, func(ctx context.Context) (identity.Verified, error) {
 		// The directory does not count a repeated wrong password, and the time does not reveal
 		// the cache.
-		if remembered {
+		if refused {
 			if err := d.dummy(ctx, name); err != nil {
 				return identity.Verified{}, err
 			}
@@ -234,7 +232,7 @@ func (d *Directory) DummyLookup(ctx context.Context, c identity.Presented) error
 	if !identity.ValidName(name) || secret == "" || strings.IndexByte(secret, 0) >= 0 {
 		return nil // as Authenticate does
 	}
-	_, err := d.dummyCalls.do(onBehalf(ctx, c), d.cache.key(c.Name, secret), d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
+	_, err := d.calls.Do(onBehalf(ctx, c), d.cache.key(dummyLookup, c), func(ctx context.Context) (identity.Verified, error) {
 		return identity.Verified{}, d.dummy(ctx, name)
 	})
 	return err

@@ -214,16 +214,16 @@ func (d *Directory) SpendUnknown(ctx context.Context, c identity.Presented) erro
 	if d.o.Budget == nil {
 		return nil
 	}
-	k := d.cache.key(c.Name, c.Secret.Reveal())
-	_, err := d.unknownCalls.do(ctx, k, d.o.Timeout, func(ctx context.Context) (identity.Verified, error) {
-		if d.cache.unknownCounted(k) {
-			return identity.Verified{}, nil
+	k := d.cache.key(spendUnknown, c)
+	_, err := d.calls.Do(ctx, k, func(ctx context.Context) (none identity.Verified, err error) {
+		if _, counted := d.cache.unknown.Get(k); counted {
+			return none, nil
 		}
-		err := d.o.Budget.SpendUnknown(ctx, ratelimit.Fold(d.withoutDomain(c.Name)), c.KnownPlace)
+		err = d.o.Budget.SpendUnknown(ctx, ratelimit.Fold(d.withoutDomain(c.Name)), c.KnownPlace)
 		if err == nil {
-			d.cache.storeUnknown(k)
+			d.cache.unknown.Put(k, struct{}{}, refusedFor)
 		}
-		return identity.Verified{}, err
+		return none, err
 	})
 	return err
 }

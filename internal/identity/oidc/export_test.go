@@ -12,7 +12,7 @@ import (
 func (p *Provider) Through(t http.RoundTripper) { p.origin.(*remote).client.Transport = t }
 
 // Remembered returns the number of cached tokens.
-func (p *Provider) Remembered() int { return p.memory.held.Len() }
+func (p *Provider) Remembered() int { return p.valid.Len() }
 
 // Waiting returns the number of requests that wait for keys.
 func (p *Provider) Waiting() int {
@@ -79,6 +79,6 @@ func (k Key) Try() error {
 
 // Forget clears the cache.
 func (p *Provider) Forget() {
-	p.memory.held.Purge()
-	p.memory.bad.Purge()
+	p.valid.Clear()
+	p.refused.Clear()
 }

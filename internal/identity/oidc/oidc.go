@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/cache"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/loglimit"
 	"github.com/tidewaiter/tidewaiter/policy"
@@ -70,9 +71,23 @@ type Provider struct {
 	settings
 	keys    *keySet
 	dropped []droppedKey // unusable keys in jwks_file at the start
-	memory  *memory
 	logs    loglimit.Limit
+
+	tokens  *cache.Keys
+	valid   *cache.Cache[cache.Key, identity.Verified]
+	refused *cache.Cache[cache.Key, error] // of tokens with a valid signature
 }
+
+// A job pulls fifty images with one token within minutes, and its signature is verified once in
+// that time. A key that the issuer revoked is still accepted for as long.
+const (
+	maxCached = 10_000
+	cachedFor = 2 * time.Minute
+
+	// maxRefused bounds the cached refusals. They have a cache of their own, because anyone can
+	// get many tokens for other audiences from a shared issuer.
+	maxRefused = 1_000
+)
 
 // New checks the settings and reads the files that they name. Its error is of type Problems and
 // lists everything that is wrong. New does not connect and starts no goroutine: Run fetches the
@@ -83,8 +98,11 @@ func New(o Options) (*Provider, error) {
 		return nil, problems
 	}
 	p := &Provider{
-		source: "oidc:" + s.o.Name, settings: *s, memory: newMemory(s.o.Now),
-		logs: loglimit.Limit{Period: 10 * time.Second, Most: 20},
+		source: "oidc:" + s.o.Name, settings: *s,
+		logs:    loglimit.Limit{Period: 10 * time.Second, Most: 20},
+		tokens:  cache.NewKeys(),
+		valid:   cache.New[cache.Key, identity.Verified](maxCached, s.o.Now),
+		refused: cache.New[cache.Key, error](maxRefused, s.o.Now),
 	}
 	p.o.Log = s.o.Log.With("source", p.source)
 	p.keys = newKeySet(s.origin, p.o.Log, s.o.Now)
@@ -148,9 +166,12 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 		return identity.Verified{}, err
 	}
 	raw := trim(c.Secret.Reveal())
-	remembered := p.memory.key(raw)
-	if v, err, ok := p.memory.recall(remembered); ok {
-		return v, err
+	key := p.tokens.Of(0, raw)
+	if v, ok := p.valid.Get(key); ok {
+		return v, nil
+	}
+	if err, ok := p.refused.Get(key); ok {
+		return identity.Verified{}, err
 	}
 	t, err := read(raw)
 	var verified identity.Verified
@@ -163,7 +184,7 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 	refused, ok := errors.AsType[*refusal](err)
 	if !ok {
 		if err == nil {
-			p.memory.keep(remembered, verified)
+			p.valid.Put(key, verified, min(cachedFor, verified.Until.Sub(p.o.Now())))
 		}
 		return verified, err
 	}
@@ -173,7 +194,7 @@ func (p *Provider) cached(ctx context.Context, c identity.Presented, verify func
 	switch {
 	case explained != nil:
 		if !later {
-			p.memory.refuse(remembered, explained)
+			p.refused.Put(key, explained, cachedFor) // the reason does not change with time
 		}
 		return identity.Verified{}, explained
 	case later:
