@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"internal/setup":                  {"internal/identity/htpasswd", "internal/password", "token"},
 	"internal/server":                 {"internal/identity", "internal/issuer", "internal/journal", "internal/keyring", "internal/secret", "internal/store", "notification", "policy", "scope", "token", "tokenserver"},
 	"internal/api":                    {"internal/identity", "internal/identity/accounts", "internal/issuer", "internal/journal", "internal/ratelimit", "internal/rulebook", "internal/ruleset", "internal/secret", "internal/server", "internal/store", "policy", "scope"},
+	"internal/logging":                {"internal/journal", "internal/secret"},
 	"internal/app":                    all,
 	"cmd/tidewaiter":                  all,
 	"internal/store/storetest":        {"internal/store"},

@@ -14,7 +14,8 @@ import (
 	"syscall"
 
 	"github.com/dustin/go-humanize"
-	"github.com/tidewaiter/tidewaiter/internal/app"
+
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
@@ -54,7 +55,7 @@ func runCollect(ctx context.Context, data string) error {
 
 func run(ctx context.Context, data string, port int) (err error) {
 	password.AddThreads()
-	s, err := Open(ctx, Options{Data: data, Port: port, Log: app.NewLog(os.Stdout, "plain", "info")})
+	s, err := Open(ctx, Options{Data: data, Port: port, Log: logging.New(os.Stdout, "plain", "info")})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
@@ -36,7 +37,7 @@ const grace = 10 * time.Second
 type Options struct {
 	Data string // folder
 	Port int    // 0: any free port
-	Log  *app.Log
+	Log  *logging.Log
 }
 
 // Standalone is a registry and Tidewaiter at the same address.
@@ -47,7 +48,7 @@ type Standalone struct {
 	outer    []net.Listener // for clients: the loopback addresses that localhost may mean
 	inner    net.Listener   // for the registry's events; closed last
 	registry http.Handler
-	log      *app.Log
+	log      *logging.Log
 	lock     *os.File // of the folder: two processes must not write to one registry's storage
 }
 

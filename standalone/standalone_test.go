@@ -17,8 +17,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/setup"
 )
 
@@ -43,7 +43,7 @@ func (l *lines) String() string {
 // up starts a Standalone and returns a function that stops it.
 func up(t *testing.T, data string, log *lines) (*Standalone, func()) {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(log, "plain", "info")})
+	s, err := Open(t.Context(), Options{Data: data, Log: logging.New(log, "plain", "info")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestAPortInUseIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = Open(t.Context(), Options{Data: t.TempDir(), Port: l.Addr().(*net.TCPAddr).Port, Log: app.NewLog(io.Discard, "", "")})
+	_, err = Open(t.Context(), Options{Data: t.TempDir(), Port: l.Addr().(*net.TCPAddr).Port, Log: logging.New(io.Discard, "", "")})
 	if err == nil || !strings.Contains(err.Error(), "PORT=") {
 		t.Errorf("got %v", err)
 	}
@@ -260,7 +260,7 @@ func TestAPortInUseIsReported(t *testing.T) {
 func TestAFolderIsUsedByOneProcess(t *testing.T) {
 	data := t.TempDir()
 	_, down := up(t, data, new(lines))
-	_, err := Open(t.Context(), Options{Data: data, Log: app.NewLog(io.Discard, "", "")})
+	_, err := Open(t.Context(), Options{Data: data, Log: logging.New(io.Discard, "", "")})
 	if err == nil || !strings.Contains(err.Error(), "another `make up`") {
 		t.Errorf("got %v", err)
 	}

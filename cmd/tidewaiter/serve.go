@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 )
 
@@ -46,7 +47,7 @@ of rules, roles and namespaces in the database take effect without a reload.`,
 			return err
 		}
 		password.AddThreads()
-		log := app.NewLog(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
+		log := logging.New(cmd.ErrOrStderr(), cfg.Log.Format, cfg.Log.Level)
 		a, err := app.New(ctx, cfg, app.Options{Log: log, CreateDatabase: *create})
 		if err != nil {
 			return err

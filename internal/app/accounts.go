@@ -10,6 +10,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -18,7 +19,7 @@ import (
 // the other sources are looked up at each call.
 func (a *App) newAccounts(cfg *config.Config) (*accounts.Accounts, error) {
 	o := accounts.Options{
-		DB: a.db, Journal: a.journal, Hashing: a.hashing, Now: a.now, Log: a.log.Logger,
+		DB: a.db, Journal: a.journal, Hashing: a.hashing, Now: a.now, Log: a.log,
 		Find: func(ctx context.Context, source, name, id string) (*policy.Principal, error) {
 			return a.issuer.Live().Chain.FindIn(ctx, source, name, id)
 		},
@@ -71,7 +72,7 @@ func (a *App) welcome(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	a.log.Info(first+"; or POST "+strings.TrimSuffix(cfg.PublicURL, "/")+api.Prefix+"/setup with this secret, once",
-		"secret", printable(secret.Reveal()), "until", until.UTC().Format(time.RFC3339))
+		"secret", logging.Printable(secret.Reveal()), "until", until.UTC().Format(time.RFC3339))
 }
 
 // accountsSource is the accounts as a source. They are opened after the chain is built, so that

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
 	"github.com/tidewaiter/tidewaiter/internal/issuer"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/password"
 	"github.com/tidewaiter/tidewaiter/internal/ratelimit/ratestore"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
@@ -35,7 +37,7 @@ import (
 
 // Options configures an App, besides its Config.
 type Options struct {
-	Log *Log             // nil: no log
+	Log *logging.Log     // nil: no log
 	Now func() time.Time // nil: time.Now
 
 	// CreateDatabase allows creating a database even if this config had one before: see
@@ -45,7 +47,7 @@ type Options struct {
 
 // App is the whole of Tidewaiter.
 type App struct {
-	log      *Log
+	log      *slog.Logger
 	now      func() time.Time
 	db       *store.DB
 	database atomic.Pointer[store.DB] // db, for parts that are built before it is opened
@@ -66,7 +68,7 @@ type App struct {
 	current     atomic.Pointer[config.Config]
 	connections counted // of the listeners of Run
 
-	outage    *outage     // of the database; shared with the log
+	outage    *outage     // of the database
 	writable  cachedCheck // whether the database can be written, checked after a failed write
 	reloading atomic.Pointer[reloading]
 	signIns   atomic.Pointer[map[string]signInSettings] // of the generation
@@ -83,11 +85,11 @@ type App struct {
 // New opens the database and builds what cfg describes. If it fails, nothing stays open.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	if o.Log == nil {
-		o.Log = NewLog(nil, "", "")
+		o.Log = logging.New(nil, "", "")
 	}
 	o.Now = clock.Wall(o.Now)
-	o.Log.outage.now = o.Now
-	a := &App{log: o.Log, now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: o.Log.outage}
+	a := &App{now: o.Now, config: cfg.WithoutPolicy(), files: cfg.Policy.ID(), outage: newOutage(o.Now)}
+	a.log = slog.New(outageFilter{o.Log.Handler(), a.outage})
 	a.hashing = password.New(password.Options{Now: o.Now})
 	a.counts, a.refusals = server.NewMetrics(), server.NewRefusals()
 	a.limits = ratestore.New(a.database.Load)
@@ -97,12 +99,12 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
-	a.db, err = openDatabase(ctx, cfg, o.CreateDatabase, o.Log.Logger)
+	a.db, err = openDatabase(ctx, cfg, o.CreateDatabase, a.log)
 	if err != nil {
 		return nil, err
 	}
 	a.database.Store(a.db)
-	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: o.Log.Logger, Observe: o.Log.Entries})
+	a.journal, err = journal.New(a.db, journal.Options{Now: o.Now, Log: a.log, Observe: o.Log.Entries})
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
@@ -219,7 +221,7 @@ func (a *App) newServer(cfg *config.Config) *server.Server {
 		Gather:            gather(a.metrics),
 		API:               a.api,
 		Now:               a.now,
-		Log:               a.log.Logger,
+		Log:               a.log,
 	})
 }
 

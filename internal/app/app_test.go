@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,9 +20,7 @@ import (
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/config"
-	"github.com/tidewaiter/tidewaiter/internal/journal"
-	"github.com/tidewaiter/tidewaiter/internal/text"
-	"github.com/tidewaiter/tidewaiter/internal/text/texttest"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/token"
 )
 
@@ -205,7 +202,7 @@ listen:
   - { address: "127.0.0.1:0", serve: [notifications, metrics] }
 ` + rule("a"))
 	log := new(lockedBuffer)
-	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(log, "text", "info")})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,40 +290,5 @@ func TestAnAddressThatIsTakenIsNamed(t *testing.T) {
 	}
 	if err := a.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), l.Addr().String()+": the address is in use") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestLinesStayWhole(t *testing.T) {
-	for _, h := range texttest.All {
-		for _, format := range []string{"text", "json", "plain"} {
-			var b bytes.Buffer
-			log := app.NewLog(&b, format, "info")
-			log.Warn(h.Text, "name", h.Text)
-			log.Entries([]journal.Entry{{Text: []byte(h.Text)}, {Decision: &journal.Decision{Name: h.Text, Refused: h.Text}}})
-			lines := strings.Split(b.String(), "\n")
-			if len(lines) != 4 {
-				t.Errorf("%s, %s: %d lines of 3: %q", h.Harm, format, len(lines)-1, lines)
-			}
-			visible := text.Printable
-			if format != "plain" { // slog's own rules
-				visible = func(line string) bool {
-					return !strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || format == "text" && !strconv.IsPrint(r) })
-				}
-			}
-			for _, line := range lines {
-				if !visible(line) {
-					t.Errorf("%s, %s: it reached the log: %q", h.Harm, format, line)
-				}
-			}
-		}
-	}
-}
-
-func TestALogShowsWhatItsLevelSays(t *testing.T) {
-	var b bytes.Buffer
-	log := app.NewLog(&b, "text", "warn")
-	log.Entries([]journal.Entry{{Decision: &journal.Decision{Name: "ann"}}, {Decision: &journal.Decision{Name: "bob", Refused: "invalid credentials"}}})
-	if strings.Contains(b.String(), "ann") || !strings.Contains(b.String(), "bob") {
-		t.Errorf("got %q", b.String())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 )
 
@@ -32,7 +33,7 @@ registries: [{ service: r.example.com }]
 identity: [{ accounts: {} }]
 `+rule("team/**"))
 	cfg := must(config.Load(f.dir+"/tidewaiter.yaml", config.Options{}))(b)
-	a := must(app.New(b.Context(), cfg, app.Options{Log: app.NewLog(io.Discard, "text", "info")}))(b)
+	a := must(app.New(b.Context(), cfg, app.Options{Log: logging.New(io.Discard, "text", "info")}))(b)
 	ctx, stop := context.WithCancel(b.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- a.Run(ctx, func() { close(ready) }) }()

@@ -13,6 +13,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/await"
 	"github.com/tidewaiter/tidewaiter/internal/config"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 )
 
 // docker_auth: a bad backend at reload ended the process. Here files of every kind are broken
@@ -28,7 +29,7 @@ func TestReloadWithEveryKindOfBrokenFileUnderLoad(t *testing.T) {
 	file := filepath.Join(f.dir, "tidewaiter.yaml")
 	cfg := f.load(anyPort + "policy:\n  watch: false\n  files: [\"policy/*.yaml\"]\n  rules: [{ name: a, subjects: [anyone], repositories: [a], actions: [pull] }]\n")
 	log := new(lockedBuffer)
-	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(log, "text", "info")})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)
 	}

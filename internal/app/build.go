@@ -78,7 +78,7 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 		g.live.Refresh = accountsSource{a}.refresh
 	}
 	if cfg.Decider != nil {
-		if g.live.Authorizer, err = newExternal(cfg, cfg.Decider, a.log.Logger, a.now); err != nil {
+		if g.live.Authorizer, err = newExternal(cfg, cfg.Decider, a.log, a.now); err != nil {
 			return nil, err
 		}
 	}
@@ -102,13 +102,13 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 		case s.Anyone != nil:
 			sources = append(sources, identity.Source{
 				Name:          "anyone",
-				Authenticator: identity.NewAnyone(a.log.Logger),
+				Authenticator: identity.NewAnyone(a.log),
 				Kinds:         identity.AnyoneKinds(),
 			})
 		case s.HTPasswd != nil:
 			file, err := htpasswd.New(htpasswd.Options{
 				Name: s.HTPasswd.Name, File: s.HTPasswd.File, Entries: s.HTPasswd.Entries, Groups: s.HTPasswd.Groups, Claims: s.HTPasswd.Claims,
-				Hashing: a.hashing, Log: a.log.Logger, Now: a.now, Before: a.fileBefore(s.HTPasswd.File),
+				Hashing: a.hashing, Log: a.log, Now: a.now, Before: a.fileBefore(s.HTPasswd.File),
 			})
 			if err != nil {
 				return nil, err
@@ -117,20 +117,20 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			g.runs = append(g.runs, func(ctx context.Context) { _ = file.Run(ctx) })
 			sources = append(sources, identity.Source{Name: s.HTPasswd.Name, Authenticator: file})
 		case s.LDAP != nil:
-			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.budget(s.LDAP), a.log.Logger, a.now)
+			directory, err := newDirectory(cfg, s.LDAP, takenBefore(&sources, "ldap:"+s.LDAP.Name), a.budget(s.LDAP), a.log, a.now)
 			if err != nil {
 				return nil, err
 			}
 			g.runs = append(g.runs, directory.Run)
 			sources = append(sources, identity.Source{Name: "ldap:" + s.LDAP.Name, Authenticator: directory, Remote: true})
 		case s.External != nil:
-			asked, err := newExternal(cfg, s.External, a.log.Logger, a.now)
+			asked, err := newExternal(cfg, s.External, a.log, a.now)
 			if err != nil {
 				return nil, err
 			}
 			sources = append(sources, identity.Source{Name: "external:" + s.External.Name, Authenticator: asked, Remote: true})
 		case s.OIDC != nil:
-			provider, err := newProvider(cfg, s.OIDC, a.log.Logger, a.now)
+			provider, err := newProvider(cfg, s.OIDC, a.log, a.now)
 			if err != nil {
 				return nil, err
 			}
@@ -194,7 +194,7 @@ func (a *App) buildKeys(cfg *config.Config, g *generation) (*keyring.Keyring, er
 	}
 	keys, err := keyring.New(keyring.Options{
 		Root: root, Direct: cfg.Signing.Direct, LeafLifetime: cfg.Signing.LeafLifetime,
-		MaxToken: longest, Uses: uses, Now: a.now, Log: a.log.Logger,
+		MaxToken: longest, Uses: uses, Now: a.now, Log: a.log,
 	})
 	if err != nil {
 		return nil, err

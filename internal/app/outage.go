@@ -52,14 +52,14 @@ func (a *App) checkDatabase(ctx context.Context) {
 
 // newOutage allows other lines about the database only every two periods. During an outage they
 // are left out, because the line about the outage comes once per period.
-func newOutage() *outage {
-	return &outage{now: clock.Now, lines: loglimit.Limit{Period: 2 * logEvery}}
+func newOutage(now func() time.Time) *outage {
+	return &outage{now: now, lines: loglimit.Limit{Period: 2 * logEvery}}
 }
 
 // outage is a time during which the database cannot be used. Its methods may be called from any
 // goroutine.
 type outage struct {
-	now   func() time.Time // set before anything is logged
+	now   func() time.Time
 	lines loglimit.Limit
 
 	mu      sync.Mutex // guards the fields below

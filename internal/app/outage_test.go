@@ -17,6 +17,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/config"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
@@ -81,7 +82,7 @@ func TestDeletedDatabase(t *testing.T) {
 	cfg.Database = "sqlite:" + file
 	clock := &testClock{at: time.Now()}
 	var log lines
-	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn"), Now: clock.now})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "warn"), Now: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestRecoveryOfTheDatabaseIsLogged(t *testing.T) {
 	file := filepath.Join(f.dir, "state.db")
 	cfg.Database = "sqlite:" + file
 	var log lines
-	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "info")})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "info")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestMissingDatabaseIsNotCreatedAgain(t *testing.T) {
 			cfg.Database = "sqlite:" + file
 			start := func(o app.Options) (string, error) {
 				var log lines
-				o.Log = app.NewLog(&log, "text", "info")
+				o.Log = logging.New(&log, "text", "info")
 				a, err := app.New(t.Context(), cfg, o)
 				if err == nil {
 					closed(t, a)
@@ -278,7 +279,7 @@ identity: [{ accounts: {} }]
 	}
 
 	var log lines
-	a = must(app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "warn")}))(t)
+	a = must(app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "warn")}))(t)
 	defer closed(t, a)
 	r := httptest.NewRequest("GET", "/token?service=r.example.com&scope=repository:a:pull", nil)
 	r.SetBasicAuth("user0", "correct horse of everybody")

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidewaiter/tidewaiter/internal/app"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
 
@@ -24,7 +25,7 @@ func TestASilentProxyIsLookedForBehindThePublicURL(t *testing.T) {
 	} {
 		t.Run(public, func(t *testing.T) {
 			var log bytes.Buffer
-			a, err := app.New(t.Context(), newFolder(t).load(anyPort+rule("a")+"trusted_proxies: [192.0.2.0/24]\npublic_url: \""+public+"\"\n"), app.Options{Log: app.NewLog(&log, "text", "warn")})
+			a, err := app.New(t.Context(), newFolder(t).load(anyPort+rule("a")+"trusted_proxies: [192.0.2.0/24]\npublic_url: \""+public+"\"\n"), app.Options{Log: logging.New(&log, "text", "warn")})
 			if err != nil {
 				t.Fatal(err)
 			}

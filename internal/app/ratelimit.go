@@ -18,7 +18,7 @@ func (a *App) limiter(cfg *config.Config) *ratelimit.Limiter {
 		MaxFailuresPerPair: cfg.Limits.MaxFailuresPerPair, MaxFailuresPerSource: cfg.Limits.MaxFailuresPerSource,
 		MaxDelay: cfg.Limits.MaxDelay, RefuseUnknownPlaces: cfg.Limits.UnknownPlaces == config.RefusePlaces,
 		Store: a.limits, PlacesMatter: func() bool { return a.budgets.Load() || a.hashing.Stats().Waiting > 0 },
-		Now: a.now, Log: a.log.Logger,
+		Now: a.now, Log: a.log,
 	})
 }
 
@@ -36,6 +36,6 @@ func (a *App) budget(l *config.LDAP) *ratelimit.Budget {
 	}
 	return ratelimit.NewBudget(ratelimit.BudgetOptions{
 		Source: "ldap:" + l.Name, Max: l.Attempts.Max, Window: l.Attempts.Window,
-		Store: a.limits, Now: a.now, Log: a.log.Logger,
+		Store: a.limits, Now: a.now, Log: a.log,
 	})
 }

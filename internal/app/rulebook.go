@@ -21,7 +21,7 @@ import (
 // from files and database.
 func (a *App) newRulebook(ctx context.Context, cfg *config.Config) (*rulebook.Rulebook, error) {
 	o := rulebookOptions(a.db, a.journal)
-	o.Now, o.Log = a.now, a.log.Logger
+	o.Now, o.Log = a.now, a.log
 	o.OnNamespaceDeleted = func() { a.accounts.Forget() }
 	o.Changed = func(p *policy.Policy) {
 		a.issuer.Swap(func(l issuer.Live) issuer.Live {

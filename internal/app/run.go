@@ -38,7 +38,7 @@ func (a *App) Run(ctx context.Context, ready func()) (err error) {
 		if err == nil {
 			var at net.Listener
 			if at, err = listen(l.Address); err == nil {
-				s := server.HTTP(a.Handler(groups(l.Serve)...), certificates, a.log.Logger)
+				s := server.HTTP(a.Handler(groups(l.Serve)...), certificates, a.log)
 				servers = append(servers, running{s, a.bound(s, at)})
 				a.log.Info("listening", "address", at.Addr().String(), "tls", l.TLS != nil, "serves", join(l.Serve))
 				continue
@@ -125,7 +125,7 @@ func (a *App) certificates(t *config.TLS) (*tls.Config, error) {
 	case t.SelfSigned:
 		return server.SelfSigned(a.now())
 	}
-	return server.CertificateFiles(t.Certificate, t.Key, a.now, a.log.Logger)
+	return server.CertificateFiles(t.Certificate, t.Key, a.now, a.log)
 }
 
 // listen listens on an address. Its error says what to do.

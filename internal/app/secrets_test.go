@@ -18,6 +18,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/app"
 	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/identity/accounts"
+	"github.com/tidewaiter/tidewaiter/internal/logging"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/internal/server"
 )
@@ -56,7 +57,7 @@ func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
 listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, metrics, api] }]
 notifications: { open: true }
 ` + rule("**"))
-	a, err := app.New(t.Context(), cfg, app.Options{Log: app.NewLog(&log, "text", "debug")})
+	a, err := app.New(t.Context(), cfg, app.Options{Log: logging.New(&log, "text", "debug")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,7 +19,7 @@ func TestUnwatchedFilesAreReadOnRequest(t *testing.T) {
 		reads int // after a change and two checks: the second finds it stable
 	}{{true, 1}, {false, 0}} {
 		folder, reads := t.TempDir(), 0
-		a := &App{log: NewLog(nil, "", ""), now: time.Now, config: &config.Config{Watch: tt.watch}}
+		a := &App{log: slog.New(slog.DiscardHandler), now: time.Now, config: &config.Config{Watch: tt.watch}}
 		f := watcher{app: a, refused: func(context.Context, []string) {}, files: map[place]bool{{folder, "tidewaiter.yaml"}: true}, read: func(func(folder, name string)) (*config.Config, error) {
 			reads++
 			return nil, errors.New("an error")

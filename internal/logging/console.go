@@ -1,4 +1,4 @@
-package app
+package logging
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func (h consoleHandler) Enabled(_ context.Context, level slog.Level) bool { retu
 
 func (h consoleHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	b.WriteString(r.Time.Format("15:04:05 "))
+	b.WriteString(r.Time.Local().Format("15:04:05 "))
 	if r.Level != slog.LevelInfo {
 		b.WriteString(strings.ToLower(r.Level.String()))
 		b.WriteString(": ")

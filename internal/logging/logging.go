@@ -1,0 +1,108 @@
+// Package logging defines what the log looks like: the format of a line, the levels, and the
+// text that may not be in it, such as tokens and control characters.
+package logging
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/tidewaiter/tidewaiter/internal/journal"
+	"github.com/tidewaiter/tidewaiter/internal/secret"
+)
+
+// Log is a logger that also writes a line for each journal entry.
+type Log struct {
+	*slog.Logger
+	out io.Writer
+
+	lines slog.Handler // writes to block
+	block bytes.Buffer // lines of a block of entries; only the journal's writer uses it
+}
+
+// New returns a log that writes to w. format is "text", "json" or "plain" (for a terminal).
+// level is "debug", "info", "warn" or "error". A nil w discards everything. Lines are written
+// whole.
+func New(w io.Writer, format, level string) *Log {
+	if w == nil {
+		return &Log{Logger: slog.New(slog.DiscardHandler), lines: slog.DiscardHandler, out: io.Discard}
+	}
+	var least slog.Level
+	_ = least.UnmarshalText([]byte(strings.ToUpper(level))) // an unknown level means info
+	handler := func(w io.Writer, redact func([]string, slog.Attr) slog.Attr) slog.Handler {
+		switch options := (&slog.HandlerOptions{Level: least, ReplaceAttr: redact}); format {
+		case "json":
+			return slog.NewJSONHandler(w, options)
+		case "plain":
+			return newConsole(w, least)
+		default:
+			return slog.NewTextHandler(w, options)
+		}
+	}
+	l := &Log{out: &lockedWriter{w: w}}
+	l.Logger = slog.New(handler(l.out, redact))
+	l.lines = handler(&l.block, nil) // a summary contains no secrets
+	return l
+}
+
+// Printable is a secret that may appear in the log.
+type Printable string
+
+// redact removes secrets from a value, such as a token in a path or a name.
+func redact(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString:
+	case slog.KindAny:
+		if _, meant := a.Value.Any().(Printable); meant {
+			return a
+		}
+	default:
+		return a
+	}
+	if text := a.Value.String(); secret.Redact(text) != text {
+		a.Value = slog.StringValue(secret.Redact(text))
+	}
+	return a
+}
+
+// maxBlock is the largest buffer that is kept for the next block, in bytes.
+const maxBlock = 256 << 10
+
+// Entries writes a line for each entry. The journal's writer calls it with whole blocks when they
+// are durable, so the log does not delay requests.
+func (l *Log) Entries(entries []journal.Entry) {
+	for i := range entries {
+		e := &entries[i]
+		level := slog.LevelInfo
+		if d := e.Decision; d != nil && d.Refused != "" && d.Principal == nil {
+			level = slog.LevelWarn
+		}
+		if !l.lines.Enabled(context.Background(), level) {
+			continue
+		}
+		line := slog.NewRecord(e.Time.UTC(), level, e.Summary(), 0)
+		line.AddAttrs(slog.String("id", e.ID.String()))
+		_ = l.lines.Handle(context.Background(), line) // a buffer never fails
+	}
+	if l.block.Len() > 0 {
+		_, _ = l.out.Write(l.block.Bytes())
+	}
+	if l.block.Reset(); l.block.Cap() > maxBlock {
+		l.block = bytes.Buffer{}
+	}
+}
+
+// lockedWriter serializes writes.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *lockedWriter) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}
