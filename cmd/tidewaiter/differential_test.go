@@ -43,7 +43,7 @@ type one struct {
 	issuer    string
 	keys      string // the file with the issuer's keys
 	shop      string
-	answers   map[string]string // of the external source: name -> answer
+	answers   map[string]string // of the webhook: name -> answer
 	directory *ldaptest.Fake    // of both LDAP sources
 	fixed     []*caller
 	n         atomic.Int64
@@ -170,7 +170,7 @@ registries:
 identity:
   - accounts: {}
   - htpasswd: { entries: [`+entry("root")+`, `+entry("hana")+`], groups: { tidewaiter-admins: [root], "dév": [hana], dev ops: [hana] }, claims: { hana: { list: [a, "3"], team: [a/b] } } }
-  - external: { name: shop, url: `+o.shop+`, find: true, timeout: 1m }
+  - webhook: { name: shop, url: `+o.shop+`, find: true, timeout: 1m }
   - ldap:
       name: corp
       servers: ["ldap://`+o.directory.Address+`"]

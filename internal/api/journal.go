@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -155,7 +156,7 @@ func about(e *journal.Entry, by Actor) bool {
 		return false
 	}
 	on := e.Decision.Principal
-	return on.ID != "" && on.Kind == by.Principal.Kind && on.Source == by.Principal.Source && on.ID == by.Principal.ID
+	return on.ID != "" && on.Kind == by.Principal.Kind && identity.SameSource(on.Source, by.Principal.Source) && on.ID == by.Principal.ID
 }
 
 func (a *API) mayReadJournal(by Actor) error {

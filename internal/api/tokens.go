@@ -139,7 +139,7 @@ func (o Owned) owner(by Actor) (accounts.Owner, error) {
 	if owner.Source == "" {
 		owner.Source = accounts.Source
 	}
-	if p := by.Principal; p.Kind == policy.User && p.Source == owner.Source && p.Name == owner.Name {
+	if p := by.Principal; p.Kind == policy.User && identity.SameSource(p.Source, owner.Source) && p.Name == owner.Name {
 		return accounts.OwnerOf(p), nil
 	}
 	return owner, nil

@@ -77,8 +77,8 @@ func (a *App) build(_ context.Context, cfg *config.Config) (*generation, error) 
 	if usesAccounts(cfg) {
 		g.live.Refresh = accountsSource{a}.refresh
 	}
-	if cfg.Decider != nil {
-		if g.live.Authorizer, err = newExternal(cfg, cfg.Decider, a.log, a.now); err != nil {
+	if cfg.Authorizer != nil {
+		if g.live.Authorizer, err = newExternal(cfg, cfg.Authorizer, a.log, a.now); err != nil {
 			return nil, err
 		}
 	}
@@ -123,12 +123,12 @@ func (a *App) buildChain(cfg *config.Config, g *generation) (*identity.Chain, er
 			}
 			g.runs = append(g.runs, directory.Run)
 			sources = append(sources, identity.Source{Name: "ldap:" + s.LDAP.Name, Authenticator: directory, Remote: true})
-		case s.External != nil:
-			asked, err := newExternal(cfg, s.External, a.log, a.now)
+		case s.Hook() != nil:
+			asked, err := newExternal(cfg, s.Hook(), a.log, a.now)
 			if err != nil {
 				return nil, err
 			}
-			sources = append(sources, identity.Source{Name: "external:" + s.External.Name, Authenticator: asked, Remote: true})
+			sources = append(sources, identity.Source{Name: s.Name(), Authenticator: asked, Remote: true})
 		case s.OIDC != nil:
 			provider, err := newProvider(cfg, s.OIDC, a.log, a.now)
 			if err != nil {

@@ -85,7 +85,7 @@ func (a *App) find(ctx context.Context, name string) (*policy.Principal, error) 
 
 // distance is 1 for a source that is asked only if no local source knows the name.
 func distance(s config.Source) int {
-	if s.LDAP != nil || s.OIDC != nil || s.External != nil {
+	if s.LDAP != nil || s.OIDC != nil || s.Hook() != nil {
 		return 1
 	}
 	return 0
@@ -104,9 +104,9 @@ func finder(cfg *config.Config, s config.Source) (identity.Finder, error) {
 	case s.OIDC != nil:
 		provider, err := newProvider(cfg, s.OIDC, nil, nil)
 		return noLookup{provider}, err
-	case s.External != nil:
-		asked, err := newExternal(cfg, s.External, nil, nil)
-		if err != nil || !s.External.Find {
+	case s.Hook() != nil:
+		asked, err := newExternal(cfg, s.Hook(), nil, nil)
+		if err != nil || !s.Hook().Find {
 			return noLookup{}, err
 		}
 		return asked, nil
@@ -195,8 +195,8 @@ func sharing(p token.Problem) bool {
 
 // sources reads password files as New would, and checks the settings of the other sources.
 func (c *checker) sources() {
-	if c.cfg.Decider != nil {
-		if _, err := newExternal(c.cfg, c.cfg.Decider, nil, nil); err != nil {
+	if c.cfg.Authorizer != nil {
+		if _, err := newExternal(c.cfg, c.cfg.Authorizer, nil, nil); err != nil {
 			problems, _ := errors.AsType[config.Problems](err)
 			c.wrong = append(c.wrong, problems...)
 		}

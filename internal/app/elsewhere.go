@@ -147,7 +147,7 @@ func hasLogin(ctx context.Context, s config.Source, login string, source func(co
 			return false, nil
 		}
 		return false, errNoList
-	case s.LDAP != nil && s.LDAP.User.Bind != "", s.External != nil && !s.External.Find:
+	case s.LDAP != nil && s.LDAP.User.Bind != "", s.Hook() != nil && !s.Hook().Find:
 		return false, errNoFinding
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)

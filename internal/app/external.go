@@ -9,9 +9,9 @@ import (
 	"github.com/tidewaiter/tidewaiter/internal/identity/external"
 )
 
-// newExternal builds an external service or program from a config. If its error is
+// newExternal builds a webhook or exec hook from a config. If its error is
 // config.Problems, each has a position.
-func newExternal(cfg *config.Config, e *config.External, log *slog.Logger, now func() time.Time) (*external.External, error) {
+func newExternal(cfg *config.Config, e *config.Hook, log *slog.Logger, now func() time.Time) (*external.External, error) {
 	made, err := external.New(external.Options{
 		Name: e.Name, URL: e.URL, Command: e.Command, Environment: e.Environment,
 		CA: e.CA, Certificate: e.Certificate, Key: e.Key, BearerFile: e.BearerFile,

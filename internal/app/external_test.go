@@ -35,7 +35,7 @@ func TestAServiceOfTheUsersOwnSignsInAndDecides(t *testing.T) {
 	}))
 	defer shop.Close()
 	f := newFolder(t)
-	settings := fmt.Sprintf("identity: [{ external: { name: shop, url: %q } }]\ndecider: { name: shop, url: %q, grants: replace }\n", shop.URL+"/in", shop.URL+"/decide")
+	settings := fmt.Sprintf("identity: [{ webhook: { name: shop, url: %q } }]\nauthorizer: { webhook: { name: shop, url: %q, grants: replace } }\n", shop.URL+"/in", shop.URL+"/decide")
 	cfg := f.loadWith(settings + anyPort + rule("a"))
 	a, err := app.New(t.Context(), cfg, app.Options{})
 	if err != nil {
@@ -76,7 +76,7 @@ func TestPeopleOfAServiceHaveRefreshTokens(t *testing.T) {
 	defer shop.Close()
 	for _, find := range []bool{false, true} {
 		f := newFolder(t)
-		cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { external: { name: shop, url: %q, find: %t } }]\n", shop.URL, find) + anyPort + rule("a"))
+		cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { webhook: { name: shop, url: %q, find: %t } }]\n", shop.URL, find) + anyPort + rule("a"))
 		a, err := app.New(t.Context(), cfg, app.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ func TestPeopleOfAServiceHaveRefreshTokens(t *testing.T) {
 // What is wrong with a service is said where it is written.
 func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	f := newFolder(t)
-	cfg := f.loadWith("identity: [{ external: { name: shop, url: \"http://shop.example.com/in\" } }]\n" + anyPort + rule("a"))
+	cfg := f.loadWith("identity: [{ webhook: { name: shop, url: \"http://shop.example.com/in\" } }]\n" + anyPort + rule("a"))
 	_, err := app.New(t.Context(), cfg, app.Options{})
 	problems, ok := errors.AsType[config.Problems](err)
 	if !ok || len(problems) != 1 || problems[0].Line == 0 || !strings.Contains(problems[0].Text, "unencrypted") {
@@ -124,12 +124,12 @@ func TestMistakesOfAServiceHaveAPlace(t *testing.T) {
 	if wrong, _ := app.Check(cfg, time.Now()); len(wrong) != 1 || wrong[0] != problems[0] {
 		t.Errorf("a check says %v", wrong)
 	}
-	good := f.loadWith("identity: [{ external: { name: shop, url: \"https://shop.example.com/in\" } }]\n" +
-		"decider: { name: shop, url: \"https://shop.example.com/decide\" }\n" + anyPort + rule("a"))
+	good := f.loadWith("identity: [{ webhook: { name: shop, url: \"https://shop.example.com/in\" } }]\n" +
+		"authorizer: { webhook: { name: shop, url: \"https://shop.example.com/decide\" } }\n" + anyPort + rule("a"))
 	if wrong, _ := app.Check(good, time.Now()); len(wrong) != 0 {
 		t.Errorf("a check of a good one says %v", wrong)
 	}
-	bad := f.loadWith("decider: { name: shop, command: [decide] }\n" + anyPort + rule("a"))
+	bad := f.loadWith("authorizer: { exec: { name: shop, command: [decide] } }\n" + anyPort + rule("a"))
 	if wrong, _ := app.Check(bad, time.Now()); len(wrong) != 1 || !strings.Contains(wrong[0].Text, "must be absolute") {
 		t.Errorf("the check of a program without an absolute path: %v", wrong)
 	}

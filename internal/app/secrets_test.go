@@ -53,7 +53,7 @@ func TestASecretInTheWrongPlaceIsKeptNowhere(t *testing.T) {
 	defer shop.Close()
 	f := newFolder(t)
 	var log synchronized
-	cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { htpasswd: { file: users } }, { external: { name: shop, url: %q } }]\n", shop.URL) + `
+	cfg := f.loadWith(fmt.Sprintf("identity: [{ accounts: {} }, { htpasswd: { file: users } }, { webhook: { name: shop, url: %q } }]\n", shop.URL) + `
 listen: [{ address: "127.0.0.1:0", serve: [token, notifications, keys, health, metrics, api] }]
 notifications: { open: true }
 ` + rule("**"))

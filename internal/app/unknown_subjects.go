@@ -113,7 +113,7 @@ const anyKind = when.Text | when.Number | when.Bool | when.Null | when.List | wh
 // have it. Providers know the claims of issuers.
 func kindsOf(s config.Source, claim string) (can when.Kinds) {
 	switch {
-	case s.External != nil:
+	case s.Hook() != nil:
 		return anyKind
 	case s.LDAP != nil:
 		for _, name := range s.LDAP.User.Attributes {

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Accounts is Tidewaiter's own users, groups and robots, which are kept in the state, and all tokens that
 // stand for a password.
@@ -34,10 +37,14 @@ func (s Source) Name() string {
 		return "ldap:" + s.LDAP.Name
 	case s.OIDC != nil:
 		return "oidc:" + s.OIDC.Name
-	case s.External != nil:
-		return "external:" + s.External.Name
+	case s.Hook() != nil:
+		return s.Hook().Source()
 	}
 	return ""
+}
+
+// Hook returns Webhook or Exec; nil if the source is of another kind.
+func (s Source) Hook() *Hook { return cmp.Or(s.Webhook, s.Exec)
 }
 
 // accounts looks whether there is one source of that name.

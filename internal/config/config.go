@@ -30,7 +30,7 @@ type Config struct {
 	Notifications  Notifications
 	Identity       []Source
 	Policy         *policy.Policy
-	Decider        *External     // nil: the policy decides alone
+	Authorizer     *Hook         // nil: only the policy decides
 	Rules          policy.Source // what Policy was compiled from
 	Limits         Limits
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
@@ -183,7 +183,8 @@ type Source struct {
 	HTPasswd *HTPasswd
 	LDAP     *LDAP
 	OIDC     *OIDC
-	External *External
+	Webhook  *Hook
+	Exec     *Hook
 	Line     int // where it is written
 }
 

@@ -93,8 +93,8 @@ func (x crossChecks) services() []string {
 }
 
 func (x crossChecks) check() {
-	if x.c.Decider != nil {
-		x.external(x.at("decider"), x.c.Decider)
+	if x.c.Authorizer != nil {
+		x.hook(x.at("authorizer", "webhook"), x.c.Authorizer)
 	}
 	x.publicURL()
 	x.listeners()
@@ -292,14 +292,15 @@ func (x crossChecks) identity() {
 			}
 			names[name] = i
 			x.oidc(n, s.OIDC, x.c.Identity[:i])
-		case s.External != nil:
-			n := value(n, "external")
-			name := "external:" + s.External.Name
-			if first, taken := names[name]; taken && s.External.Name != "" {
-				x.d.problem(value(n, "name"), "another external is called %s, in line %d", text.QuoteShort(s.External.Name), x.at("identity", first).Line)
+		case s.Hook() != nil:
+			n, h := n.Content[1], s.Hook()
+			// Both kinds share their names, because they were one kind: see identity.FormerSource.
+			name := "hook:" + h.Name
+			if first, taken := names[name]; taken && h.Name != "" {
+				x.d.problem(value(n, "name"), "another webhook or exec is called %s, in line %d", text.QuoteShort(h.Name), x.at("identity", first).Line)
 			}
 			names[name] = i
-			x.external(n, s.External)
+			x.hook(n, h)
 		}
 	}
 }

@@ -176,11 +176,7 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 			at := slices.Index(names, name.Value)
 			switch {
 			case at < 0:
-				if renamed := slices.IndexFunc(rows, func(r row) bool { return r.former != "" && r.former == name.Value }); renamed >= 0 {
-					d.suggest(name, names[renamed], "the key %s has been renamed", text.QuoteShort(name.Value))
-				} else {
-					d.unknown(name, names)
-				}
+				d.unknown(name, rows)
 				ok = false
 				continue
 			case seen[at] > 0:
@@ -213,10 +209,22 @@ func section[S any](keys []key[S], checks ...func(d *decoder, n *yaml.Node, s *S
 	return valueType[S]{kind: "section", keys: rows, read: read}
 }
 
-// unknown tells of a key that nobody reads.
-func (d *decoder) unknown(name *yaml.Node, known []string) {
+// unknown reports a key that is not in a table: its new name if it was renamed, or a known key that
+// is similar.
+func (d *decoder) unknown(name *yaml.Node, rows []row) {
+	var known, renamed []string
+	for _, r := range rows {
+		known = append(known, r.name)
+		if r.former != "" && r.former == name.Value {
+			renamed = append(renamed, r.name)
+		}
+	}
 	near := d.nearest(name.Value, known)
 	switch {
+	case len(renamed) == 1:
+		d.suggest(name, renamed[0], "the key %s has been renamed", text.QuoteShort(name.Value))
+	case len(renamed) > 1:
+		d.problem(name, "the key %s has been replaced: use %s", text.QuoteShort(name.Value), strings.Join(renamed, " or "))
 	case near != "":
 		d.suggest(name, near, "unknown key %s", text.QuoteShort(name.Value))
 	case len(known) == 0:

@@ -24,7 +24,7 @@ func TestExamplesLoad(t *testing.T) {
 		{example: "team", made: []string{"keys/cert.pem", "keys/privatekey.pem", "tls/cert.pem", "tls/key.pem",
 			"people.htpasswd", "programs.htpasswd", "secrets/registry"}},
 		{example: "teams", made: []string{"keys/cert.pem", "keys/privatekey.pem", "users.htpasswd", "notifications.secret"}},
-		{example: "external", made: []string{"keys/cert.pem", "keys/privatekey.pem", "secret"}},
+		{example: "webhook", made: []string{"keys/cert.pem", "keys/privatekey.pem", "secret"}},
 		{example: "dockerauth", made: []string{"keys/cert.pem", "keys/privatekey.pem"}, warnings: []string{
 			"clients do not trust a self-signed certificate: for testing only",
 			"anyone can post events and write false entries into the journal: for demonstrations only",
@@ -98,7 +98,7 @@ func TestEveryExampleIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(found, " "); got != "dockerauth external home minimal team teams" {
+	if got := strings.Join(found, " "); got != "dockerauth home minimal team teams webhook" {
 		t.Errorf("examples/ has %s: add what is new to TestExamplesLoad", got)
 	}
 }

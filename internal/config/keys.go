@@ -113,9 +113,9 @@ func configKeys() []key[written] {
     - { name: freeze, effect: deny, repositories: ["prod/**"], actions: [push, delete],
         when: 'now.getDayOfWeek("Europe/Paris") in [SATURDAY, SUNDAY]' }
 `),
-		on("decider", pointer(section(deciderKeys(), checkExternal)), func(w *written, v *External) { w.Decider = v }).
-			says("A service or a program of your own that is asked about each request after the policy. If it does not answer, nothing is granted and the answer is 503. The page [A service of your own](external.md) shows how.").
-			shows("decider: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
+		on("authorizer", authorizer(), func(w *written, v *Hook) { w.Authorizer = v }).formerly("decider").
+			says("A service or a program of your own that is asked about each request after the policy. If it does not answer, nothing is granted and the answer is 503. The page [Webhook and exec](webhook.md) shows how.").
+			shows("authorizer:\n  webhook: { name: shop, url: https://shop.example.com/registry/decide, grants: narrow }\n"),
 		on("limits", section(limitsKeys()), func(w *written, v Limits) { w.Limits = v }).
 			or("{}").
 			says("Limits for failed sign-ins and for connections. See [rate limiting](rate-limiting.md).").
@@ -312,8 +312,10 @@ func sourceKeys() []key[Source] {
 			says("A directory: OpenLDAP, Active Directory, 389, FreeIPA and others. The page [LDAP](ldap.md) shows how."),
 		on("oidc", pointer(section(oidcKeys(), checkOIDC)), func(s *Source, v *OIDC) { s.OIDC = v }).
 			says("An issuer of ID tokens: GitHub Actions, GitLab CI, Kubernetes and others. A job presents its ID token as the password, with any user name. The pages below [CI and workload identity](ci/README.md) show how."),
-		on("external", pointer(section(externalSourceKeys(), checkExternal)), func(s *Source, v *External) { s.External = v }).
-			says("A service or a program of your own. The page [A service of your own](external.md) shows how."),
+		on("webhook", hook(webhookKeys(), hookFind(), hookGroups()), func(s *Source, v *Hook) { s.Webhook = v }).formerly("external").
+			says("A service of your own that is asked over HTTPS. The page [Webhook and exec](webhook.md) shows how."),
+		on("exec", hook(execKeys(), hookGroups()), func(s *Source, v *Hook) { s.Exec = v }).formerly("external").
+			says("A program of your own that is started for each request. The page [Webhook and exec](webhook.md) shows how."),
 		on("anyone", pointer(section([]key[Anyone]{})), func(s *Source, v *Anyone) { s.Anyone = v }).
 			says("Accept any name with any password. Write `anyone: {}`. For demonstrations only. It must be the last source, because it knows every name."),
 	}

@@ -110,7 +110,7 @@ func (l *loader) load(file string) *Config {
 		uses = func(r *writtenRule) { c.ClaimUses = r.uses(c.ClaimUses) }
 	}
 	c.Rules, c.Policy, c.subjects = compile(policies, x.services(), l.report, uses)
-	if len(c.Rules.Rules) == 0 && (c.Decider == nil || !c.Decider.Replace) {
+	if len(c.Rules.Rules) == 0 && (c.Authorizer == nil || !c.Authorizer.Replace) {
 		d.warn(nil, "there are no rules, so nothing is granted")
 	}
 	c.Files, c.Watch = l.report.files, !w.policy.rests

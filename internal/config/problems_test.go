@@ -121,9 +121,9 @@ func TestProblems(t *testing.T) {
 		{"aliases that are others' paths, or no paths", "paths: { token: /auth, token_aliases: [/auth, /notifications, /a, /a, /metrics, /api/v1] }", []string{
 			`2:40: "/auth" is written twice`, `2:47: "/notifications" is written twice`, `2:67: "/a" is written twice`, `2:71: /metrics is served already`,
 			`2:81: /api/v1 is served already`}},
-		{"a variable with its value", "decider: { name: a, command: [/a], environment: [A_b1, A=1, 1A] }", []string{
-			`2:56: "A=1" is not the name of an environment variable: use letters, digits and _, without a value`,
-			`2:61: "1A" is not the name of an environment variable: use letters, digits and _, without a value`}},
+		{"a variable with its value", "authorizer: {exec: {name: a, command: [/a], environment: [A_b1, A=1, 1A]}}", []string{
+			`2:65: "A=1" is not the name of an environment variable: use letters, digits and _, without a value`,
+			`2:70: "1A" is not the name of an environment variable: use letters, digits and _, without a value`}},
 		{"a home folder", "database: sqlite:a\nsigning: { root: { folder: ~/keys } }", []string{
 			`3:28: "~/keys" is a home folder only in a shell; write its path`}},
 		{"database without a scheme", "database: data/state.db", []string{

@@ -15,11 +15,30 @@ func TestARenamedKeyNamesItsNewName(t *testing.T) {
 		checkRenamed(t, "limits: { "+was+" }", is)
 	}
 	for was, is := range map[string]string{
-		"state: sqlite:a":                                 `tidewaiter.yaml:3:1: the key "state" has been renamed (did you mean "database"?)`,
-		"token: { at_most: { user: 1h } }":                `tidewaiter.yaml:3:10: the key "at_most" has been renamed (did you mean "max_lifetime"?)`,
-		"decider: { name: a, url: 'https://a', most: 3 }": `tidewaiter.yaml:3:39: the key "most" has been renamed (did you mean "max_concurrent"?)`,
+		"state: sqlite:a":                                                 `tidewaiter.yaml:3:1: the key "state" has been renamed (did you mean "database"?)`,
+		"token: { at_most: { user: 1h } }":                                `tidewaiter.yaml:3:10: the key "at_most" has been renamed (did you mean "max_lifetime"?)`,
+		"decider: { name: a, url: 'https://a' }":                          `tidewaiter.yaml:3:1: the key "decider" has been renamed (did you mean "authorizer"?)`,
+		"authorizer: { webhook: { name: a, url: 'https://a', most: 3 } }": `tidewaiter.yaml:3:53: the key "most" has been renamed (did you mean "max_concurrent"?)`,
+		"authorizer: { external: { name: a } }":                           `tidewaiter.yaml:3:15: unknown key "external"; the keys here are webhook, exec`,
 	} {
 		checkRenamed(t, was, is)
+	}
+}
+
+// Both kinds were called external, so their principals share the stored names.
+func TestHooksWereOneKind(t *testing.T) {
+	for was, want := range map[string]string{
+		"identity: [{external: {name: a, url: 'https://a'}}]": `tidewaiter.yaml:2:13: the key "external" has been replaced: use webhook or exec`,
+		"identity: [{webhook: {name: a, url: 'https://a'}}, {exec: {name: a, command: [/a]}}]": `tidewaiter.yaml:2:66: ` +
+			`another webhook or exec is called "a", in line 2`,
+		"authorizer: {webhook: {name: a, url: 'https://a'}, exec: {name: b, command: [/a]}}": "tidewaiter.yaml:2:13: give either webhook or exec",
+		"authorizer: {exec: {name: b, url: 'https://a'}}":                                    "tidewaiter.yaml:2:20: command is missing",
+	} {
+		text := "registries: [{service: r}]\n" + was + "\n"
+		_, err := loadText(t, files{"tidewaiter.yaml": text}.withKeys())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", was, err)
+		}
 	}
 }
 

@@ -37,8 +37,8 @@ type output struct {
 	users                    []credential
 	groups, claims           []listing
 	directory                *directory
-	source, decider          []string // programs
-	deciderBeside            bool     // there is a list, too
+	source, authorizer       []string // programs
+	authorizerBeside         bool     // there is a list, too
 	rules                    []outRule
 }
 
@@ -85,7 +85,7 @@ func (i *importer) all(root *yaml.Node) {
 	}
 	if n, ok := at("ext_auth"); ok {
 		i.out.source = i.program(n)
-		i.general(Kept, n, "the program became the source external:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
+		i.general(Kept, n, "the program became the source exec:ext-auth, with the same protocol: at most 5 s, 16 at once, in the folder /")
 		i.environment(n, "the source ext-auth")
 	}
 	i.instead(top)
@@ -117,10 +117,10 @@ func (i *importer) instead(top map[string]*yaml.Node) {
 		{"google_auth", browser}, {"github_auth", browser}, {"gitlab_auth", browser}, {"oidc_auth", browser},
 		{"mongo_auth", "users in MongoDB are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
 		{"xorm_auth", "users in a database are not imported: `tidewaiter import htpasswd` imports names with bcrypt hashes into Tidewaiter's accounts, or write a service that queries the database (external)"},
-		{"plugin_authn", "Go plugins are not imported: write a service or a program that authenticates users (external)"},
+		{"plugin_authn", "Go plugins are not imported: write a service or a program that authenticates users (webhook or exec)"},
 		{"acl_mongo", "the list in MongoDB is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
 		{"acl_xorm", "the list in a database is not imported: export its entries into `acl` and import again; until then, requests that only they allow are refused"},
-		{"plugin_authz", "Go plugins are not imported: write a service or a program that authorizes requests (decider)"},
+		{"plugin_authz", "Go plugins are not imported: write a service or a program that authorizes requests (authorizer)"},
 		{"casbin_authz", "casbin is not imported: write its policy as rules (docs/policy.md); until then, requests that only it allows are refused"},
 	} {
 		n, ok := top[s.key]
@@ -169,21 +169,21 @@ func (i *importer) environment(n *yaml.Node, what string) {
 }
 
 // authz translates ext_authz. docker_auth calls it for requests that the list leaves open.
-// Tidewaiter's decider is called for everything that is granted, or for everything that no rule
+// Tidewaiter's authorizer is called for everything that is granted, or for everything that no rule
 // denies.
 func (i *importer) authz(n, acl *yaml.Node) {
 	program := i.program(n)
 	switch {
 	case program == nil:
 	case acl == nil || empty(acl) || len(acl.Content) == 0:
-		i.out.decider = program
-		i.general(Kept, n, "the program became the decider external:ext-authz, with the same protocol, called once for each scope")
-		i.environment(n, "decider")
+		i.out.authorizer = program
+		i.general(Kept, n, "the program became the authorizer exec:ext-authz, with the same protocol, called once for each scope")
+		i.environment(n, "authorizer.exec")
 	case i.closed:
 		i.note(Left, n, "ext_authz: it was never called, because an entry of acl matches everybody")
 	default:
-		i.out.decider, i.out.deciderBeside = program, true
-		i.note(Todo, n, "ext_authz: docker_auth calls it for requests that no entry of acl matches; Tidewaiter calls its decider for every request. So it is written as a comment. If the program also allows what the list allows, uncomment it; until then, requests that only it allows are refused")
+		i.out.authorizer, i.out.authorizerBeside = program, true
+		i.note(Todo, n, "ext_authz: docker_auth calls it for requests that no entry of acl matches; Tidewaiter calls its authorizer for every request. So it is written as a comment. If the program also allows what the list allows, uncomment it; until then, requests that only it allows are refused")
 	}
 }
 

@@ -72,12 +72,12 @@ func (i *importer) write() []byte {
 			}
 		}
 	}
-	if i.out.decider != nil {
+	if i.out.authorizer != nil {
 		mark := ""
-		if i.out.deciderBeside {
+		if i.out.authorizerBeside {
 			mark = "# "
 		}
-		line("%sdecider: { name: ext-authz, command: %s, grants: replace }", mark, quoteAll(i.out.decider))
+		line("%sauthorizer: { exec: { name: ext-authz, command: %s, grants: replace } }", mark, quoteAll(i.out.authorizer))
 	}
 	return b.Bytes()
 }
@@ -113,7 +113,7 @@ func (i *importer) writeIdentity(line func(string, ...any)) {
 		}
 	}
 	if i.out.source != nil {
-		line("  - external: { name: ext-auth, command: %s }", quoteAll(i.out.source))
+		line("  - exec: { name: ext-auth, command: %s }", quoteAll(i.out.source))
 	}
 	if d := i.out.directory; d != nil {
 		i.writeDirectory(line, d)

@@ -133,10 +133,11 @@ func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
 		return // it has no password to guess
 	}
+	source := FormerSource(p.Source) // the store hashes it, so it has one spelling there
 	if presented.Kind == Password && presented.Name != p.Name {
-		l.Learn(presented.Name, p.Source, p.ID, presented.Remote)
+		l.Learn(presented.Name, source, p.ID, presented.Remote)
 	}
-	l.Learn(p.Name, p.Source, p.ID, presented.Remote)
+	l.Learn(p.Name, source, p.ID, presented.Remote)
 }
 
 // incomplete reports whether a credential is valid, but its holder is refused because groups or
@@ -274,7 +275,7 @@ func (c *Chain) FindIn(ctx context.Context, source, name, id string) (*policy.Pr
 // FindGeneration is FindIn and also returns the generation of the principal's password, see
 // Generations.
 func (c *Chain) FindGeneration(ctx context.Context, source, name, id string) (*policy.Principal, string, error) {
-	return c.find(ctx, func(s *Source) bool { return s.Name == source }, name, id)
+	return c.find(ctx, func(s *Source) bool { return SameSource(s.Name, source) }, name, id)
 }
 
 func (c *Chain) find(ctx context.Context, matches func(*Source) bool, name, id string) (p *policy.Principal, generation string, err error) {

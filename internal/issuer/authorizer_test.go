@@ -34,7 +34,7 @@ func TestAuthorizerNeverGrantsMoreThanRequested(t *testing.T) {
 }
 
 func TestJournalNamesTheAuthorizer(t *testing.T) {
-	rule := &policy.Rule{Name: "external:shop"}
+	rule := &policy.Rule{Name: "webhook:shop"}
 	b := newFixture(t, func(l *issuer.Live) {
 		l.Authorizer = authorizer(func(_ *policy.Request, d policy.Decision) (policy.Decision, error) {
 			return policy.Decision{Results: []policy.Result{{

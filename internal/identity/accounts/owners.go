@@ -72,7 +72,7 @@ func (a *Accounts) elsewhere(ctx context.Context, who Owner) (sighting, error) {
 func (a *Accounts) afresh(ctx context.Context, who Owner) (sighting, error) {
 	now := a.o.Now()
 	p, generation, err := a.o.FindGeneration(ctx, who.Source, who.Name, who.ID)
-	if err == nil && (p == nil || p.Source != who.Source || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
+	if err == nil && (p == nil || !identity.SameSource(p.Source, who.Source) || p.ID == "" || who.ID != "" && (p.ID != who.ID || p.Kind != who.Kind)) {
 		err = identity.ErrUnknown
 	}
 	if errors.Is(err, identity.ErrUnknown) {

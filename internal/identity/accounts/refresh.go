@@ -124,7 +124,7 @@ func (a *Accounts) stillGood(ctx context.Context, tx *sql.Tx, t *Token, shown id
 		if end, err := a.rests(ctx, tx, &made); err != nil || past(end, a.o.Now()) {
 			return cmp.Or(err, ErrNotFound)
 		}
-		if made.Owner.Source != t.Owner.Source || made.Owner.ID != t.Owner.ID {
+		if !identity.SameSource(made.Owner.Source, t.Owner.Source) || made.Owner.ID != t.Owner.ID {
 			return ErrNotFound
 		}
 		t.Parent, t.Expires = made.ID, sooner(t.Expires, made.Expires)
@@ -156,9 +156,9 @@ func (a *Accounts) makeRoom(ctx context.Context, tx *sql.Tx, kind string, o Owne
 	}
 	gone, err := store.Affected(tx.ExecContext(ctx, `
 		DELETE FROM account_tokens WHERE id IN (
-			SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3
+			SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND purpose = $3
 			ORDER BY CASE WHEN used > created THEN used ELSE created END, id LIMIT $4)`,
-		o.Source, o.ID, string(use), n-a.most+max(1, a.most/10)))
+		o.Source, o.ID, string(use), n-a.most+max(1, a.most/10), identity.FormerSource(o.Source)))
 	if err != nil {
 		return 0, err
 	}

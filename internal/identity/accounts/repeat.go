@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/journal"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 )
@@ -35,7 +36,7 @@ var errUsed = fmt.Errorf("%w, and its secret was used already", ErrExists)
 func keyDigest(by Actor) digest {
 	var who string
 	if by.Principal != nil {
-		who = by.Principal.Source + "\x00" + by.Principal.ID
+		who = identity.FormerSource(by.Principal.Source) + "\x00" + by.Principal.ID
 	}
 	text := binary.BigEndian.AppendUint32(nil, uint32(len(who)))
 	return sha256.Sum256(append(append(text, who...), by.Key...))

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/rulebook"
 	"github.com/tidewaiter/tidewaiter/policy"
 	"github.com/tidewaiter/tidewaiter/scope"
@@ -25,7 +26,7 @@ func (a *Accounts) May(by Actor, name string, actions scope.Actions) bool {
 // is reports whether the actor is that owner.
 func (o Owner) is(by Actor) bool {
 	p := by.Principal
-	return p != nil && o.ID != "" && p.Kind == o.Kind && p.Source == o.Source && p.ID == o.ID
+	return p != nil && o.ID != "" && p.Kind == o.Kind && identity.SameSource(p.Source, o.Source) && p.ID == o.ID
 }
 
 // mayRead checks that the actor may read accounts.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tidewaiter/tidewaiter/internal/identity"
 	"github.com/tidewaiter/tidewaiter/internal/store"
 	"github.com/tidewaiter/tidewaiter/policy"
 )
@@ -258,7 +259,8 @@ func endToken(ctx context.Context, tx *sql.Tx, id string, end time.Time) error {
 // descendants. The descendants are not counted.
 func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error) {
 	n, err := store.Affected(tx.ExecContext(ctx,
-		"DELETE FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND ($3 = '' OR purpose = $3)", o.Source, o.ID, string(use)))
+		"DELETE FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND ($3 = '' OR purpose = $3)",
+		o.Source, o.ID, string(use), identity.FormerSource(o.Source)))
 	if err == nil && n > 0 && use != "" {
 		err = deleteOrphans(ctx, tx, o)
 	}
@@ -270,10 +272,10 @@ func deleteTokens(ctx context.Context, tx *sql.Tx, o Owner, use Use) (int, error
 func deleteOrphans(ctx context.Context, tx *sql.Tx, o Owner) error {
 	_, err := tx.ExecContext(ctx, `
 		WITH RECURSIVE family (id) AS (
-			SELECT t.id FROM account_tokens t WHERE t.owner_source = $1 AND t.owner_id = $2 AND t.parent <> ''
+			SELECT t.id FROM account_tokens t WHERE t.owner_source IN ($1, $3) AND t.owner_id = $2 AND t.parent <> ''
 				AND NOT EXISTS (SELECT 1 FROM account_tokens p WHERE p.id = t.parent)
 			UNION SELECT t.id FROM account_tokens t JOIN family f ON t.parent = f.id)
-		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID)
+		DELETE FROM account_tokens WHERE id IN (SELECT id FROM family)`, o.Source, o.ID, identity.FormerSource(o.Source))
 	return err
 }
 

@@ -172,8 +172,8 @@ func checkToken(n NewToken) error {
 // parent returns the id of the token that the actor presented; "" if it was not a token.
 func (a *Accounts) parent(ctx context.Context, tx store.Querier, by Actor) (string, error) {
 	if name, ok := strings.CutPrefix(by.Credential, credentialAccess); ok {
-		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND name = $3 AND purpose = $4",
-			by.Principal.Source, by.Principal.ID, name, string(Access))
+		ids, err := store.Texts(ctx, tx, "SELECT id FROM account_tokens WHERE owner_source IN ($1, $5) AND owner_id = $2 AND name = $3 AND purpose = $4",
+			by.Principal.Source, by.Principal.ID, name, string(Access), identity.FormerSource(by.Principal.Source))
 		if err == nil && len(ids) != 1 {
 			err = ErrForbidden // the presented token has been revoked
 		}
@@ -204,8 +204,8 @@ func (a *Accounts) room(ctx context.Context, tx *sql.Tx, o Owner, use Use) error
 }
 
 func count(ctx context.Context, tx *sql.Tx, o Owner, use Use) (n int, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM account_tokens WHERE owner_source = $1 AND owner_id = $2 AND purpose = $3",
-		o.Source, o.ID, string(use)).Scan(&n)
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM account_tokens WHERE owner_source IN ($1, $4) AND owner_id = $2 AND purpose = $3",
+		o.Source, o.ID, string(use), identity.FormerSource(o.Source)).Scan(&n)
 	return n, err
 }
 
@@ -255,8 +255,8 @@ func (a *Accounts) Tokens(ctx context.Context, by Actor, owner Owner, page Page)
 			return nil, "", fmt.Errorf("listing tokens: owner: %w", err)
 		}
 		query = "SELECT " + tokenColumns + ` FROM account_tokens t
-			WHERE t.id > $1 AND t.owner_source = $3 AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
-		args = append(args, owner.Source, owner.ID, owner.Name)
+			WHERE t.id > $1 AND t.owner_source IN ($3, $6) AND (t.owner_id = $4 OR $4 = '' AND t.owner_name = $5) ORDER BY t.id LIMIT $2`
+		args = append(args, owner.Source, owner.ID, owner.Name, identity.FormerSource(owner.Source))
 	}
 	list, err = store.Collect(ctx, a.o.DB.Read(), a.scanToken, query, args...)
 	if err != nil {
@@ -345,7 +345,7 @@ func (a *Accounts) RevokeAll(ctx context.Context, by Actor, owner Owner, use Use
 			owners := []Owner{owner}
 			if owner.ID == "" { // an owner in another source, given by name
 				owners, err = store.Collect(ctx, tx, scanOwner, `SELECT DISTINCT owner_kind, owner_source, owner_id, owner_name FROM account_tokens
-					WHERE owner_source = $1 AND owner_name = $2`, owner.Source, owner.Name)
+					WHERE owner_source IN ($1, $3) AND owner_name = $2`, owner.Source, owner.Name, identity.FormerSource(owner.Source))
 			}
 			n = 0
 			for _, o := range owners {

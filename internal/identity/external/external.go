@@ -29,7 +29,7 @@ import (
 
 // Options are the settings of an External. Name, and either URL or Command, are required.
 type Options struct {
-	Name    string   // the source of principals is "external:" + Name
+	Name    string   // the source of principals is "webhook:" + Name, or "exec:" + Name for a program
 	URL     string   // of a service; http only for this machine
 	Command []string // absolute path of a program and its arguments; no shell
 
@@ -54,7 +54,7 @@ type Options struct {
 
 // External calls a service or a program. Its methods may be called from any goroutine.
 type External struct {
-	source  string // "external:NAME"
+	source  string // "webhook:NAME" or "exec:NAME"
 	peer    peer
 	timeout time.Duration
 	slots   chan struct{}
@@ -90,7 +90,7 @@ type Problems []Problem
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
-		lines[i] = fmt.Sprintf("external: %s: %s", p.Field, p.Text)
+		lines[i] = fmt.Sprintf("%s: %s", p.Field, p.Text)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -111,8 +111,12 @@ func New(o Options) (*External, error) {
 	if o.Sleep == nil {
 		o.Sleep = identity.Sleep
 	}
+	source := identity.WebhookPrefix + o.Name
+	if len(o.Command) > 0 {
+		source = identity.ExecPrefix + o.Name
+	}
 	e := &External{
-		source: "external:" + o.Name, timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
+		source: source, timeout: o.Timeout, slots: make(chan struct{}, o.MaxConcurrent), canFind: o.Find, groups: o.Groups, replace: o.Replace, sleep: o.Sleep,
 	}
 	e.log = o.Log.With("source", e.source)
 	e.breaker = breaker{now: o.Now, log: e.log}

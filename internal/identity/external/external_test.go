@@ -146,7 +146,7 @@ func TestAnAcceptedAnswerMustNameTheUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := identity.Verified{Credential: "password", Principal: &policy.Principal{
-		Kind: policy.User, Name: "ann", ID: "42", Source: "external:shop", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
+		Kind: policy.User, Name: "ann", ID: "42", Source: "webhook:shop", Groups: []string{"dev"}, Claims: map[string]any{"team": "red"},
 	}}
 	if diff := cmp.Diff(want, v); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -350,15 +350,15 @@ func TestInvalidOptions(t *testing.T) {
 		o    external.Options
 		want string
 	}{
-		{external.Options{}, "external: name: missing\nexternal: url: set either url or command"},
-		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "external: url: set either url or command"},
-		{external.Options{Name: "a", URL: "http://auth.example.com"}, "external: url: passwords would travel unencrypted: use https://, or an address of this machine"},
-		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "external: url: the URL contains a name or password; use bearer_file for a secret"},
-		{external.Options{Name: "a", URL: "auth.example.com"}, "external: url: not a URL such as https://auth.example.com/sign-in"},
-		{external.Options{Name: "a", Command: []string{"true"}}, "external: command: the path of the program must be absolute"},
-		{external.Options{Name: "a", Command: []string{dir}}, "external: command: " + dir + " is not an executable file"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "external: find: only for a url: a program cannot find users without a password"},
-		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "external: ca: only for a url"},
+		{external.Options{}, "name: missing\nurl: set either url or command"},
+		{external.Options{Name: "a", URL: "https://x", Command: []string{"/bin/true"}}, "url: set either url or command"},
+		{external.Options{Name: "a", URL: "http://auth.example.com"}, "url: passwords would travel unencrypted: use https://, or an address of this machine"},
+		{external.Options{Name: "a", URL: "https://u:p@auth.example.com"}, "url: the URL contains a name or password; use bearer_file for a secret"},
+		{external.Options{Name: "a", URL: "auth.example.com"}, "url: not a URL such as https://auth.example.com/sign-in"},
+		{external.Options{Name: "a", Command: []string{"true"}}, "command: the path of the program must be absolute"},
+		{external.Options{Name: "a", Command: []string{dir}}, "command: " + dir + " is not an executable file"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, Find: true}, "find: only for a url: a program cannot find users without a password"},
+		{external.Options{Name: "a", Command: []string{"/bin/sh"}, CA: "x"}, "ca: only for a url"},
 	} {
 		if _, err := external.New(tt.o); err == nil || err.Error() != tt.want {
 			t.Errorf("%v\nwant %s", err, tt.want)
@@ -432,15 +432,15 @@ func TestAServiceDecides(t *testing.T) {
 		{"it takes nothing away", false, ann, everything, []string{
 			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
 		{"it takes all away", false, ann, `{"scopes":[]}`, []string{
-			"team/app ; push 0 none; pull 2 external:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+			"team/app ; push 0 none; pull 2 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
 		{"it cannot grant more than the policy", false, ann, tooMuch, []string{
 			"team/app pull; pull 1 read; push 0 none", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
 		{"it grants, but not what a rule denies", true, ann, everything, []string{
-			"team/app pull,push; pull,push 1 external:shop", "team/frozen ; push 2 freeze", "other pull; pull 1 external:shop"}},
+			"team/app pull,push; pull,push 1 webhook:shop", "team/frozen ; push 2 freeze", "other pull; pull 1 webhook:shop"}},
 		{"it grants no more than was asked", true, ann, tooMuch, []string{
-			"team/app pull,push; pull,push 1 external:shop", "team/frozen ; push 2 freeze", "other ; pull 2 external:shop"}},
+			"team/app pull,push; pull,push 1 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 2 webhook:shop"}},
 		{"it grants no more than a credential's limits leave", true, narrowed, everything, []string{
-			"team/app pull; push 0 none; pull 1 external:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
+			"team/app pull; push 0 none; pull 1 webhook:shop", "team/frozen ; push 2 freeze", "other ; pull 0 none"}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			e, _ := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tt.says) },

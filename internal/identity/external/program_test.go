@@ -113,7 +113,7 @@ func TestLabelsOfAProgramAreClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &policy.Principal{
-		Kind: policy.User, Name: "ann", ID: "ann", Source: "external:script", Groups: []string{"dev"},
+		Kind: policy.User, Name: "ann", ID: "ann", Source: "exec:script", Groups: []string{"dev"},
 		Claims: map[string]any{"team": []string{"red", "blue"}, "groups": []string{"dev"}},
 	}
 	if diff := cmp.Diff(want, v.Principal); diff != "" {
@@ -226,7 +226,7 @@ func TestAProgramDecides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"team/app pull,push; pull,push 1 external:script", "team/frozen ; push 2 freeze", "other ; pull 2 external:script"}
+	want := []string{"team/app pull,push; pull,push 1 exec:script", "team/frozen ; push 2 freeze", "other ; pull 2 exec:script"}
 	if diff := cmp.Diff(want, granted(decided)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -159,7 +159,7 @@ func TestAllRefusalsCostTheSame(t *testing.T) {
 		{Name: "htpasswd", Authenticator: file},
 		{Name: accounts.Source, Authenticator: local, Kinds: accounts.Kinds()},
 		{Name: "ldap:ad", Authenticator: d, Remote: true},
-		{Name: "external:shop", Authenticator: asked, Remote: true},
+		{Name: "webhook:shop", Authenticator: asked, Remote: true},
 	}})
 	now := func() work {
 		nothings := directory.count(" base ")
@@ -336,7 +336,7 @@ func TestRefusalsPastTheBudgetCostTheSame(t *testing.T) {
 	}
 	chain := identity.NewChain(identity.Options{Sources: []identity.Source{
 		{Name: "ldap:ad", Authenticator: open(t, options), Remote: true},
-		{Name: "external:shop", Authenticator: asked, Remote: true},
+		{Name: "webhook:shop", Authenticator: asked, Remote: true},
 	}})
 	now := func() work {
 		nothings := directory.count(" base ")

@@ -16,7 +16,7 @@ import (
 	"github.com/tidewaiter/tidewaiter/scope"
 )
 
-// ask is the client in Tidewaiter, configured as in examples/external/tidewaiter.yaml.
+// ask is the client in Tidewaiter, configured as in examples/webhook/tidewaiter.yaml.
 func ask(t *testing.T, path, secret string) *external.External {
 	t.Helper()
 	server := httptest.NewServer(handler(customers(), "secret-of-the-shop"))
@@ -44,8 +44,8 @@ func TestTheShopDecides(t *testing.T) {
 		who  *policy.Principal
 		want []string
 	}{
-		{&policy.Principal{Kind: policy.User, Source: "external:shop", Name: "ann", ID: "1001"}, []string{"pull,push", "pull"}},
-		{&policy.Principal{Kind: policy.User, Source: "external:shop", Name: "bob", ID: "1002"}, []string{"", "pull"}},
+		{&policy.Principal{Kind: policy.User, Source: "webhook:shop", Name: "ann", ID: "1001"}, []string{"pull,push", "pull"}},
+		{&policy.Principal{Kind: policy.User, Source: "webhook:shop", Name: "bob", ID: "1002"}, []string{"", "pull"}},
 		// A user of another source with the same name.
 		{&policy.Principal{Kind: policy.User, Source: "htpasswd", Name: "ann", ID: "1001"}, []string{"", "pull"}},
 		{nil, []string{"", "pull"}},

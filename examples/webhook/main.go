@@ -1,8 +1,8 @@
-// Command external is the service of a shop that includes a registry. It authenticates the shop's
+// Command webhook is the service of a shop that includes a registry. It authenticates the shop's
 // customers for Tidewaiter, and decides what each may pull and push. It needs only the standard
-// library, and is meant to be copied. docs/external.md describes the protocol.
+// library, and is meant to be copied. docs/webhook.md describes the protocol.
 //
-//	go run ./examples/external --listen 127.0.0.1:9000 --secret ./secret
+//	go run ./examples/webhook --listen 127.0.0.1:9000 --secret ./secret
 package main
 
 import (
@@ -149,7 +149,7 @@ func (s shop) decide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := s[question.Principal.Name]
-	paid := question.Principal.Source == "external:shop" && c.id == question.Principal.ID && c.paid
+	paid := question.Principal.Source == "webhook:shop" && c.id == question.Principal.ID && c.paid
 	grants := []grant{} // a missing scope is granted nothing
 	for _, asked := range question.Scopes {
 		g := grant{asked.Type, asked.Class, asked.Name, []string{}}

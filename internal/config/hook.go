@@ -1,0 +1,149 @@
+package config
+
+import (
+	"regexp"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tidewaiter/tidewaiter/internal/text"
+)
+
+// Hook is a service (webhook) or a program (exec) of the operator: an identity source, or the
+// authorizer. URL or Command is set.
+type Hook struct {
+	Name string
+
+	URL              string
+	CA               string // PEM file; "": the certificates of the system
+	Certificate, Key string // PEM files; "": none
+	BearerFile       string
+
+	Command     []string // a program and its arguments
+	Environment []string // names of variables to pass to the program
+
+	Timeout       time.Duration // default 5s
+	MaxConcurrent int           // default 16
+	Find          bool          // of a source: it finds users without a password
+	Groups        bool          // of a source: each answer must have a list of groups
+	Replace       bool          // of the authorizer: it may grant what no rule denies
+
+	node *yaml.Node
+}
+
+// Source returns the name of the hook as a source of principals, such as webhook:shop.
+func (h *Hook) Source() string {
+	if len(h.Command) > 0 {
+		return "exec:" + h.Name
+	}
+	return "webhook:" + h.Name
+}
+
+// Place returns line and column of a setting, or of the section if the setting is not written.
+func (h *Hook) Place(setting string) (line, column int) {
+	if h.node == nil {
+		return 0, 0
+	}
+	n := value(h.node, setting)
+	return n.Line, n.Column
+}
+
+// variableName is the name of an environment variable. Variables by which a loader or a shell runs
+// other code (LD_PRELOAD) are allowed: whoever can write the config can also name another program.
+func variableName() valueType[string] {
+	return scalar("name", func(d *decoder, n *yaml.Node, s string) (string, bool) {
+		if !variablePattern.MatchString(s) {
+			d.problem(n, "%s is not the name of an environment variable: use letters, digits and _, without a value", text.QuoteShort(s))
+			return "", false
+		}
+		return s, true
+	})
+}
+
+var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// hook returns the keys of a webhook or an exec section: those of the kind, those that both have,
+// and those of its use.
+func hook(kind []key[Hook], use ...key[Hook]) valueType[*Hook] {
+	keys := []key[Hook]{
+		on("name", sourceName(), func(h *Hook, v string) { h.Name = v }).must().
+			says("The name in the log and the journal, after `webhook:` or `exec:`. A webhook and an exec source cannot have the same name."),
+		on("timeout", duration(100*time.Millisecond, time.Minute), func(h *Hook, v time.Duration) { h.Timeout = v }).or("5s").
+			says("How long a request may take, including the wait for a free slot. After that the answer is 503."),
+		on("max_concurrent", count(1, 1000), func(h *Hook, v int) { h.MaxConcurrent = v }).or("16").formerly("most").
+			says("The maximum number of concurrent requests."),
+	}
+	keys = append(append(keys[:1:1], kind...), append(keys[1:], use...)...)
+	return pointer(section(keys, func(_ *decoder, n *yaml.Node, h *Hook) { h.node = n }))
+}
+
+func webhookKeys() []key[Hook] {
+	return []key[Hook]{
+		on("url", webAddress(), func(h *Hook, v string) { h.URL = v }).must().
+			says("The URL of the service. It must be `https://`, unless the service is on this machine."),
+		on("ca", filePath("file"), func(h *Hook, v string) { h.CA = v }).
+			says("A PEM file with the CA certificates to verify the service. The default is the system's CA certificates."),
+		on("certificate", filePath("file"), func(h *Hook, v string) { h.Certificate = v }).
+			says("A PEM file with the client certificate for the service."),
+		on("key", filePath("file"), func(h *Hook, v string) { h.Key = v }).
+			says("A PEM file with the private key of `certificate`."),
+		on("bearer_file", filePath("file"), func(h *Hook, v string) { h.BearerFile = v }).
+			says("A file with a secret that is sent to the service as `Authorization: Bearer`. It is read again for each request."),
+	}
+}
+
+func execKeys() []key[Hook] {
+	return []key[Hook]{
+		on("command", list(line()), func(h *Hook, v []string) { h.Command = v }).must().
+			says("The absolute path of the program, and its arguments. It is started for each request, without a shell. Its environment has only `PATH`, `LANG` and the variables in `environment`."),
+		on("environment", list(variableName()), func(h *Hook, v []string) { h.Environment = v }).
+			says("The names of environment variables of Tidewaiter to pass to the program, such as `HTTPS_PROXY`. Variables that are not set are left out."),
+	}
+}
+
+func hookFind() key[Hook] {
+	return on("find", boolean(), func(h *Hook, v bool) { h.Find = v }).or("false").
+		says("The service can look up a user by name, without a password. Its users can then have refresh tokens and access tokens. [How](webhook.md#look-people-up).")
+}
+
+func hookGroups() key[Hook] {
+	return on("groups", boolean(), func(h *Hook, v bool) { h.Groups = v }).or("false").
+		says("Every successful answer must have a list of groups, which may be empty. A sign-in without the list is refused, because a deny rule could be for a missing group.")
+}
+
+// Values of the authorizer's `grants`.
+const (
+	narrow  = "narrow"
+	replace = "replace"
+)
+
+func hookGrants() key[Hook] {
+	return on("grants", one(narrow, replace), func(h *Hook, v string) { h.Replace = v == replace }).or(narrow).
+		says("`narrow`: it is asked about what the policy grants, and can only remove grants. `replace`: it is asked about everything that no rule denies, and decides what to grant.")
+}
+
+// authorizer is the section of the one hook that decides after the policy.
+func authorizer() valueType[*Hook] {
+	return section([]key[*Hook]{
+		on("webhook", hook(webhookKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
+			says("A service that is asked over HTTPS."),
+		on("exec", hook(execKeys(), hookGrants()), func(a **Hook, v *Hook) { *a = v }).
+			says("A program that is started for each request."),
+	}, func(d *decoder, n *yaml.Node, _ **Hook) {
+		if len(n.Content) != 2 {
+			d.problem(n, "give either webhook or exec")
+		}
+	})
+}
+
+// hook checks the files of a service.
+func (x crossChecks) hook(n *yaml.Node, h *Hook) {
+	for _, f := range []struct {
+		key, file string
+		secret    bool
+	}{{"ca", h.CA, false}, {"certificate", h.Certificate, false}, {"key", h.Key, true}, {"bearer_file", h.BearerFile, true}} {
+		if f.file != "" {
+			x.readable(value(n, f.key), f.file, f.secret)
+		}
+	}
+}

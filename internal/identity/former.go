@@ -1,0 +1,32 @@
+package identity
+
+import "strings"
+
+// Prefixes of the names of sources that are a service (webhook) or a program (exec) of the
+// operator.
+const (
+	WebhookPrefix = "webhook:"
+	ExecPrefix    = "exec:"
+)
+
+// formerPrefix was the prefix of both. It is in the database and in journal blocks, which are
+// never rewritten.
+const formerPrefix = "external:"
+
+// FormerSource returns the name that a source had when webhook and exec were one kind:
+// "external:shop" for "webhook:shop" and "exec:shop", and the name itself for other sources. What
+// is stored for a principal may have either name. It belongs to the same principal, because a
+// config cannot have a webhook and an exec source of the same name.
+func FormerSource(name string) string {
+	for _, prefix := range []string{WebhookPrefix, ExecPrefix} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			return formerPrefix + rest
+		}
+	}
+	return name
+}
+
+// SameSource reports whether two names of sources, each stored or current, are the same source.
+func SameSource(a, b string) bool {
+	return a == b || FormerSource(a) == b || a == FormerSource(b)
+}
