@@ -60,7 +60,7 @@ type Options struct {
 type Chain struct {
 	sources   []Source // local ones first
 	gate      gate
-	passwords []string // names of the sources that accept passwords
+	passwords map[string]string // former names of the sources that accept passwords, by their names
 	dummies   []func(ctx context.Context, c Presented) error
 	seed      maphash.Seed
 	anonymous *policy.Principal
@@ -68,7 +68,7 @@ type Chain struct {
 
 // NewChain returns a Chain of o.Sources.
 func NewChain(o Options) *Chain {
-	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), anonymous: &policy.Principal{Kind: policy.Anonymous}}
+	c := &Chain{sources: slices.Clone(o.Sources), seed: maphash.MakeSeed(), passwords: make(map[string]string), anonymous: &policy.Principal{Kind: policy.Anonymous}}
 	c.gate = gate{o.Limiter, maphash.String(c.seed, "refused for good")}
 	slices.SortStableFunc(c.sources, func(a, b Source) int {
 		switch {
@@ -82,7 +82,7 @@ func NewChain(o Options) *Chain {
 	})
 	for _, s := range c.sources {
 		if _, anybody := s.Authenticator.(Anyone); s.takes(Password) && !anybody {
-			c.passwords = append(c.passwords, s.Name)
+			c.passwords[s.Name] = FormerSource(s.Name)
 		}
 		if d, ok := s.Authenticator.(Dummy); ok {
 			c.dummies = append(c.dummies, d.Dummy)
@@ -130,10 +130,10 @@ func (c *Chain) Authenticate(ctx context.Context, presented Presented) (Verified
 // the typed name and for the source's.
 func (c *Chain) learn(presented *Presented, p *policy.Principal) {
 	l := c.gate.limiter
-	if l == nil || p.Kind != policy.User || !slices.Contains(c.passwords, p.Source) {
-		return // it has no password to guess
+	source, guessable := c.passwords[p.Source] // the former name: stored hashes contain it
+	if l == nil || p.Kind != policy.User || !guessable {
+		return
 	}
-	source := FormerSource(p.Source) // the store hashes it, so it has one spelling there
 	if presented.Kind == Password && presented.Name != p.Name {
 		l.Learn(presented.Name, source, p.ID, presented.Remote)
 	}

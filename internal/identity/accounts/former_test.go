@@ -30,7 +30,7 @@ func TestAUserKeepsWhatIsStoredUnderTheFormerNameOfTheSource(t *testing.T) {
 			h.Forget()
 
 			byToken := h.refresh("dora", access.Reveal())
-			for what, c := range map[string]identity.Credentials{
+			for what, c := range map[string]identity.Presented{
 				"refresh token": refreshing(refresh), "access token": shown("dora", access.Reveal()),
 				"refresh token for the access token": refreshing(byToken),
 			} {
