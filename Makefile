@@ -32,7 +32,7 @@ install: ## install program, manual pages and completions below /usr/local (PREF
 	@./scripts/install bin/tidewaiter '$(DESTDIR)$(PREFIX)'
 
 .PHONY: test
-test: ## all tests: this module, standalone, and e2e with real registries and clients
+test: ## all tests: of all modules, with real registries and clients
 	@./scripts/test
 
 .PHONY: test-clock
@@ -49,7 +49,7 @@ lint: ## go vet, golangci-lint, and plain-words on the changes since main (BASE=
 
 .PHONY: bench
 bench: build ## measure the performance, compared with a bare handler
-	go run ./bench/compare --tidewaiter bin/tidewaiter
+	cd bench && go run ./compare --tidewaiter ../bin/tidewaiter
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target and property for FUZZTIME (default 30s)

@@ -139,7 +139,7 @@ func (s source) imports() []string {
 
 func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+		if strings.HasPrefix(s.pkg, "examples") {
 			continue // separate programs
 		}
 		may, ok := mayImport[s.pkg]
@@ -159,9 +159,6 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 
 func TestPackagesForTestsAreOnlyImportedByTests(t *testing.T) {
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.pkg, "bench") {
-			continue // it starts real servers, as tests do
-		}
 		for _, path := range s.imports() {
 			if pkg := strings.TrimPrefix(path, module+"/"); slices.Contains(forTests, pkg) && !slices.Contains(forTests, s.pkg) {
 				t.Errorf("%s imports %s, which is for tests", s.name, pkg)
@@ -180,7 +177,7 @@ func TestConfigIsOnlyImportedByTheWiring(t *testing.T) {
 
 func TestOnlyServerPackagesServeHTTP(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains(mayServeHTTP, s.pkg) || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+		if slices.Contains(mayServeHTTP, s.pkg) || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -262,7 +259,7 @@ var measured = map[string]string{
 func TestStoredTimesAreWallTimes(t *testing.T) {
 	clocks, walls := make(map[string]string), make(map[string]bool)
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+		if strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -319,7 +316,7 @@ func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, s := range sources(t) {
-		if s.pkg == "internal/text" || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+		if s.pkg == "internal/text" || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		report := func(n ast.Node, what string) {
@@ -353,7 +350,7 @@ func TestOnlyTextMakesTextSafeToPrint(t *testing.T) {
 
 func TestOnlyMainEndsTheProcess(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.pkg == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.pkg, "bench") || strings.HasPrefix(s.pkg, "examples") {
+		if s.pkg == "cmd/tidewaiter" && strings.HasSuffix(s.name, "main.go") || strings.HasPrefix(s.pkg, "examples") {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -379,9 +376,6 @@ func TestOnlyMainEndsTheProcess(t *testing.T) {
 func TestSecretsAreComparedInConstantTime(t *testing.T) {
 	comparing := map[string][]string{"bytes": {"Equal", "Compare"}, "strings": {"EqualFold", "Compare"}, "slices": {"Equal", "Compare"}}
 	for _, s := range sources(t) {
-		if strings.HasPrefix(s.pkg, "bench") {
-			continue
-		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:

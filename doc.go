@@ -21,8 +21,9 @@
 // server uses its decoding and its answers. api is the HTTP API for administration. config reads
 // tidewaiter.yaml, and dockerauth translates the configuration of docker_auth into one. logging
 // writes the log. app wires all packages together. cmd/tidewaiter is the command line, and manual
-// generates its manual pages. standalone is Tidewaiter and a registry in one process. e2e tests with real
-// registries and clients. bench measures performance.
+// generates its manual pages. standalone is Tidewaiter and a registry in one process. e2e tests
+// with real registries and clients. bench measures performance. These three are modules of their
+// own.
 //
 // internal/secret recognizes secrets in text, so that none is forwarded or stored by mistake.
 // internal/loglimit limits how often the same line is logged.

@@ -1,7 +1,7 @@
 // Compare measures Tidewaiter against its bars: how close a token endpoint comes to what the
 // machine can do (bench/limit), how fast it starts, and how much memory it takes.
 //
-//	go run ./bench/compare
+//	go run ./compare
 //
 // It builds both programs, starts them on free loopback ports with their files in a temporary
 // folder, puts them under load in turn and prints a table of bars. It exits with 1 if a bar is
@@ -125,12 +125,12 @@ func measure(ctx context.Context, s settings, progress io.Writer) (bars []bar, e
 
 	programs := programs{tidewaiter: s.tidewaiter, limit: filepath.Join(folder, "limit")}
 	fmt.Fprintln(progress, "building …")
-	if err := build(ctx, "./bench/limit", programs.limit); err != nil {
+	if err := build(ctx, "bench/limit", programs.limit); err != nil {
 		return nil, err
 	}
 	if programs.tidewaiter == "" {
 		programs.tidewaiter = filepath.Join(folder, "tidewaiter")
-		if err := build(ctx, "./cmd/tidewaiter", programs.tidewaiter); err != nil {
+		if err := build(ctx, "cmd/tidewaiter", programs.tidewaiter); err != nil {
 			return nil, err
 		}
 	}

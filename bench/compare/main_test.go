@@ -22,7 +22,7 @@ import (
 func TestServersAnswerUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter"), limit: filepath.Join(folder, "limit")}
-	for from, to := range map[string]string{"./cmd/tidewaiter": p.tidewaiter, "./bench/limit": p.limit} {
+	for from, to := range map[string]string{"cmd/tidewaiter": p.tidewaiter, "bench/limit": p.limit} {
 		if err := build(t.Context(), from, to); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestServersAnswerUnderLoad(t *testing.T) {
 func TestAccountsAnswerUnderLoad(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
-	if err := build(t.Context(), "./cmd/tidewaiter", p.tidewaiter); err != nil {
+	if err := build(t.Context(), "cmd/tidewaiter", p.tidewaiter); err != nil {
 		t.Fatal(err)
 	}
 	k, err := newKeys(folder)
@@ -202,7 +202,7 @@ func TestWrongUsage(t *testing.T) {
 func TestGroupsOnSignInsReport(t *testing.T) {
 	folder := t.TempDir()
 	p := programs{tidewaiter: filepath.Join(folder, "tidewaiter")}
-	if err := build(t.Context(), "./cmd/tidewaiter", p.tidewaiter); err != nil {
+	if err := build(t.Context(), "cmd/tidewaiter", p.tidewaiter); err != nil {
 		t.Fatal(err)
 	}
 	k, err := newKeys(folder)

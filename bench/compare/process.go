@@ -25,14 +25,15 @@ type programs struct {
 	tidewaiter, limit string
 }
 
-// build compiles a package of this module as for a release: static and stripped.
+// build compiles a program as for a release: static and stripped. from is its folder in the
+// repository. Its own module decides the versions of its dependencies.
 func build(ctx context.Context, from, to string) error {
-	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	main, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tidewaiter/tidewaiter").Output()
 	if err != nil {
-		return fmt.Errorf("finding the module: %w", err)
+		return fmt.Errorf("finding the main module: %w", err)
 	}
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, from)
-	command.Dir = strings.TrimSpace(string(module))
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, ".")
+	command.Dir = filepath.Join(strings.TrimSpace(string(main)), from)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", from, err, said)

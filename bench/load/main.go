@@ -1,7 +1,7 @@
 // Load puts one token endpoint, or several in turn, under load and prints the results.
 //
-//	go run ./bench/load --url 'http://127.0.0.1:5001/token?service=registry.example.com&scope=repository:team/app:pull'
-//	go run ./bench/load --url … --against other='http://127.0.0.1:5002/auth?service=…' --duration 20s
+//	go run ./load --url 'http://127.0.0.1:5001/token?service=registry.example.com&scope=repository:team/app:pull'
+//	go run ./load --url … --against other='http://127.0.0.1:5002/auth?service=…' --duration 20s
 //
 // It only accepts loopback addresses.
 package main

@@ -61,7 +61,7 @@ func newReport(connections, rounds int, c *drive.Comparison) *report {
 			PerSecond: all.Rate(),
 			Latency: latency{
 				P50: drive.P50(all), P90: drive.P90(all), P99: drive.P99(all),
-				Max: float64(all.Latency.Max()) / float64(time.Microsecond),
+				Max: float64(all.Latency(1)) / float64(time.Microsecond),
 			},
 			Status:     all.Status,
 			Errors:     all.Errors,

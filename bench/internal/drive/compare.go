@@ -69,7 +69,7 @@ var (
 )
 
 func quantile(q float64) Figure {
-	return func(r *Result) float64 { return float64(r.Latency.Quantile(q)) / float64(time.Microsecond) }
+	return func(r *Result) float64 { return float64(r.Latency(q)) / float64(time.Microsecond) }
 }
 
 // Spread returns the spread of a figure of target i over the rounds.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Options are the settings of a run.
@@ -34,7 +36,6 @@ type Options struct {
 type Result struct {
 	Requests  int64
 	Elapsed   time.Duration
-	Latency   Histogram
 	Status    map[int]int64
 	Errors    map[string]int64 // by error
 	BytesIn   int64
@@ -44,6 +45,8 @@ type Result struct {
 	// CPU is the processor time of the target's process in the measured time, if the process is
 	// known.
 	CPU time.Duration
+
+	latencies *hdrhistogram.Histogram // nil: no request
 }
 
 // Rate returns requests per second.
@@ -80,7 +83,12 @@ func (r *Result) Failed() int64 {
 func (r *Result) Add(other *Result) {
 	r.Requests += other.Requests
 	r.Elapsed += other.Elapsed
-	r.Latency.Add(&other.Latency)
+	if other.latencies != nil {
+		if r.latencies == nil {
+			r.latencies = newLatencies()
+		}
+		r.latencies.Merge(other.latencies)
+	}
 	r.BytesIn += other.BytesIn
 	r.BytesOut += other.BytesOut
 	r.Reconnect += other.Reconnect

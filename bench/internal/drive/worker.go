@@ -29,7 +29,7 @@ func newWorker(t *Target, w *window, number int) *worker {
 		// at once.
 		next:   number % len(t.requests),
 		reader: reader{buf: make([]byte, bufferBytes)},
-		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}},
+		result: Result{Status: map[int]int64{}, Errors: map[string]int64{}, latencies: newLatencies()},
 	}
 }
 
@@ -90,8 +90,7 @@ func (w *worker) connection(ctx context.Context) (more bool, err error) {
 		}
 		now := time.Now()
 		if !sent.Before(w.window.from) && !now.After(w.window.until) {
-			w.result.Requests++
-			w.result.Latency.Record(now.Sub(sent))
+			w.result.record(now.Sub(sent))
 			w.status[answer.status]++
 			w.result.BytesIn += answer.bytes
 			w.result.BytesOut += int64(len(request))
